@@ -1,0 +1,55 @@
+//! `sexton history`.
+
+use clap::Args;
+use sexton_entities::states::Outcome;
+
+use super::{
+    output::{Output, or_dash},
+    session::{Session, explained},
+    time,
+};
+use crate::{domain::span, store::HistoryFilter};
+
+#[derive(Args)]
+pub(super) struct HistoryArgs {
+    /// Of this task definition only
+    #[arg(long)]
+    name: Option<String>,
+    /// With this outcome only
+    #[arg(long, value_parser = outcome)]
+    outcome: Option<Outcome>,
+    /// Since this time, or for this long
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// At most so many, the newest
+    #[arg(long, default_value_t = 50)]
+    limit: u64,
+}
+
+fn outcome(word: &str) -> Result<Outcome, String> {
+    let all: Vec<&str> = Outcome::ALL.iter().map(|outcome| outcome.as_str()).collect();
+    Outcome::from_word(word).ok_or_else(|| format!("expected one of {}", all.join(", ")))
+}
+
+pub(super) async fn run(session: &Session, output: Output, args: HistoryArgs) -> anyhow::Result<u8> {
+    let open = session.open().await?;
+    let now = open.store.now().await?;
+    let since =
+        args.since.as_deref().map(|since| time::parse_since(since, open.config.daemon.timezone, now)).transpose()?;
+    let filter = HistoryFilter { name: args.name, outcome: args.outcome, since, limit: args.limit, task_id: None };
+    let rows = open.store.history(&filter).await.map_err(explained)?;
+    let columns = ["Task", "Name", "Attempt", "Outcome", "Verdict", "Finished", "Duration", "Error"];
+    output.list(&rows, columns, "Nothing is on record.", |row| {
+        [
+            or_dash(row.task_id),
+            row.name.clone(),
+            row.attempt.to_string(),
+            row.outcome.to_string(),
+            or_dash(row.verdict),
+            time::shown(row.finished_at),
+            or_dash(row.duration_ms.map(span::short)),
+            or_dash(row.error.clone()),
+        ]
+    })?;
+    Ok(0)
+}

@@ -1,0 +1,145 @@
+//! The command line: a noun, then a verb. Each subcommand is one file.
+
+mod bench;
+mod config;
+mod db;
+mod history;
+mod node;
+mod output;
+mod queue;
+mod run;
+mod schedule;
+mod session;
+mod summary;
+mod task;
+mod time;
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
+
+use clap::{Parser, Subcommand};
+
+use self::{output::Output, session::Session};
+use crate::{
+    config::Mistakes,
+    daemon::ModuleSpec,
+    handler::{AppData, Registry},
+    telemetry,
+};
+
+/// What the command line works with.
+pub struct Parts {
+    pub(crate) registry: Registry,
+    pub(crate) app_data: AppData,
+    pub(crate) modules: Vec<ModuleSpec>,
+}
+
+/// Something went wrong; the message is on standard error.
+const FAILED: u8 = 1;
+/// `task wait` gave up waiting.
+const TIMED_OUT: u8 = 3;
+/// The configuration has mistakes: `EX_CONFIG` of sysexits.h.
+const BAD_CONFIG: u8 = 78;
+
+/// A supervised background-task daemon for applications that have a SQL database.
+#[derive(Parser)]
+#[command(name = "sexton", version, about, after_help = EXIT_CODES)]
+struct Cli {
+    /// The configuration file [default: sexton.toml, config/sexton.toml or /etc/sexton/sexton.toml]
+    #[arg(long, global = true, value_name = "FILE", env = "SEXTON_CONFIG")]
+    config: Option<PathBuf>,
+    /// Print JSON for programs instead of tables for people
+    #[arg(long, global = true)]
+    json: bool,
+    /// What to log: error, warn, info, debug, trace, or directives such as `sexton=debug`
+    #[arg(long, global = true, value_name = "FILTER", env = "SEXTON_LOG")]
+    log: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 70 a module fell too often, \
+                          78 mistakes in the configuration";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the daemon in the foreground
+    Run(run::RunArgs),
+    /// Enqueue, look at and control tasks
+    #[command(subcommand)]
+    Task(task::TaskCommand),
+    /// Look at and control schedules
+    #[command(subcommand)]
+    Schedule(schedule::ScheduleCommand),
+    /// Look at and control queues
+    #[command(subcommand)]
+    Queue(queue::QueueCommand),
+    /// Look at nodes
+    #[command(subcommand)]
+    Node(node::NodeCommand),
+    /// Look at daemon modules
+    #[command(subcommand)]
+    Module(node::ModuleCommand),
+    /// Show what recurs, waits and runs
+    Summary(summary::SummaryArgs),
+    /// Show finished attempts
+    History(history::HistoryArgs),
+    /// Check and show the configuration; needs no database
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Look after the tables
+    #[command(subcommand)]
+    Db(db::DbCommand),
+    /// Measure what a database can do
+    Bench(bench::BenchArgs),
+}
+
+/// Does what the command line says.
+pub fn main(parts: Arc<Parts>) -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli, parts) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("sexton: {error:#}");
+            ExitCode::from(if error.is::<Mistakes>() { BAD_CONFIG } else { FAILED })
+        }
+    }
+}
+
+fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
+    let session = Session::new(cli.config, parts);
+    let output = Output::new(cli.json);
+    let quiet = cli.log.as_deref().or(match cli.command {
+        Command::Run(_) => None,
+        _ => Some("warn"),
+    });
+    telemetry::start(quiet)?;
+    match cli.command {
+        Command::Run(args) => return run::run(&session, &args),
+        Command::Bench(args) => return bench::run(&session, output, &args),
+        Command::Config(command) => return config::run(&session, output, &command),
+        _ => {}
+    }
+    actix_rt::System::new().block_on(async {
+        match cli.command {
+            Command::Task(command) => task::run(&session, output, command).await,
+            Command::Schedule(command) => schedule::run(&session, output, command).await,
+            Command::Queue(command) => queue::run(&session, output, command).await,
+            Command::Node(node::NodeCommand::List) => node::list(&session, output).await,
+            Command::Module(node::ModuleCommand::List) => node::modules(&session, output).await,
+            Command::Summary(args) => summary::run(&session, output, &args).await,
+            Command::History(args) => history::run(&session, output, args).await,
+            Command::Db(command) => db::run(&session, output, command).await,
+            Command::Run(_) | Command::Bench(_) | Command::Config(_) => Ok(0),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_tree_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

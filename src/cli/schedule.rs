@@ -1,0 +1,190 @@
+//! `sexton schedule`.
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use serde_json::json;
+
+use super::{
+    output::{Output, or_dash},
+    session::{Open, Session, explained},
+    time,
+};
+use crate::{
+    clock::machine_time,
+    config::Config,
+    domain::{recurrence::Recurrence, schedule::Schedule, task::NewTask},
+    store::{Enqueued, SchedulePicture, Wakeup},
+};
+
+#[derive(Subcommand)]
+pub(super) enum ScheduleCommand {
+    /// List schedules with what became of their latest run
+    List,
+    /// Show a schedule and its latest instants
+    Show {
+        /// The schedule's name
+        name: String,
+    },
+    /// Show when a schedule comes next; needs no database
+    Next {
+        /// The schedule's name
+        name: String,
+        /// How many instants
+        #[arg(short = 'n', long, default_value_t = 5)]
+        count: usize,
+        /// After this time [default: now]
+        #[arg(long, value_name = "TIME")]
+        from: Option<String>,
+    },
+    /// Pause a schedule: its instants are recorded as skipped
+    Pause {
+        /// The schedule's name
+        name: String,
+    },
+    /// Let a paused schedule go on
+    Resume {
+        /// The schedule's name
+        name: String,
+    },
+    /// Enqueue a schedule's task now, apart from its times
+    Run {
+        /// The schedule's name
+        name: String,
+    },
+}
+
+pub(super) async fn run(session: &Session, output: Output, command: ScheduleCommand) -> anyhow::Result<u8> {
+    if let ScheduleCommand::Next { name, count, from } = &command {
+        return next(&session.config()?, output, name, *count, from.as_deref());
+    }
+    let open = session.open().await?;
+    match command {
+        ScheduleCommand::List => list(&open, output).await,
+        ScheduleCommand::Show { name } => show(&open, output, &name).await,
+        ScheduleCommand::Pause { name } => pause(&open, output, &name, true).await,
+        ScheduleCommand::Resume { name } => pause(&open, output, &name, false).await,
+        ScheduleCommand::Run { name } => run_now(&open, output, &name).await,
+        ScheduleCommand::Next { .. } => Ok(0),
+    }
+}
+
+/// A schedule for programs: its row, with the latest outcome.
+fn object(picture: &SchedulePicture) -> serde_json::Value {
+    let mut object = json!(picture.schedule);
+    let last = picture.last.as_ref();
+    object["last_outcome"] = json!(last.map(|run| run.outcome));
+    object["last_finished_at"] = json!(last.map(|run| run.finished_at));
+    object["last_duration_ms"] = json!(last.and_then(|run| run.duration_ms));
+    object
+}
+
+async fn list(open: &Open, output: Output) -> anyhow::Result<u8> {
+    let pictures = open.store.schedule_pictures().await.map_err(explained)?;
+    if output.is_json() {
+        output.value(&pictures.iter().map(object).collect::<Vec<_>>())?;
+        return Ok(0);
+    }
+    let rows: Vec<Vec<String>> = pictures
+        .iter()
+        .map(|picture| {
+            let schedule = &picture.schedule;
+            vec![
+                schedule.name.clone(),
+                schedule.spec.clone(),
+                if schedule.paused { "paused" } else { "active" }.to_owned(),
+                or_dash(picture.last.as_ref().map(|run| run.outcome)),
+                or_dash(schedule.next_at.map(time::shown)),
+            ]
+        })
+        .collect();
+    let columns = ["Schedule", "Recurs", "State", "Last outcome", "Next"].map(str::to_owned);
+    output.table(&columns, &rows, "There are no schedules.");
+    Ok(0)
+}
+
+async fn show(open: &Open, output: Output, name: &str) -> anyhow::Result<u8> {
+    let pictures = open.store.schedule_pictures().await.map_err(explained)?;
+    let picture = pictures.iter().find(|picture| picture.schedule.name == name);
+    let picture =
+        picture.with_context(|| unknown(pictures.iter().map(|picture| picture.schedule.name.as_str()), name))?;
+    let occurrences = open.store.occurrences(name, 20).await?;
+    if output.is_json() {
+        let mut shown = object(picture);
+        shown["occurrences"] = json!(occurrences);
+        output.value(&shown)?;
+        return Ok(0);
+    }
+    let schedule = &picture.schedule;
+    println!("Schedule {name} ({}), task {}: {}", schedule.origin, schedule.task, schedule.spec);
+    println!(
+        "{}; next {}",
+        if schedule.paused { "paused" } else { "active" },
+        or_dash(schedule.next_at.map(time::shown))
+    );
+    output.list(&occurrences, ["Due", "Fate", "Reason", "Node"], "No instant of it has come yet.", |occurrence| {
+        [
+            time::shown(occurrence.due_at),
+            occurrence.fate.to_string(),
+            or_dash(occurrence.reason.clone()),
+            occurrence.node.clone(),
+        ]
+    })?;
+    Ok(0)
+}
+
+fn next(config: &Config, output: Output, name: &str, count: usize, from: Option<&str>) -> anyhow::Result<u8> {
+    let schedule = find(config, name)?;
+    let from = from.map_or(Ok(machine_time()), |from| time::parse(from, config.daemon.timezone))?;
+    let zone = schedule.recurrences.iter().find_map(|rule| match rule {
+        Recurrence::Cron { zone, .. } => Some(*zone),
+        Recurrence::Every(_) => None,
+    });
+    let zone = zone.unwrap_or(config.daemon.timezone);
+    let instants: Vec<_> =
+        std::iter::successors(schedule.next_after(from), |at| schedule.next_after(*at)).take(count).collect();
+    let objects: Vec<_> = instants
+        .iter()
+        .map(|at| json!({ "at": at.with_timezone(&zone).to_rfc3339(), "utc": at.to_rfc3339() }))
+        .collect();
+    if output.is_json() {
+        output.value(&objects)?;
+        return Ok(0);
+    }
+    for at in instants {
+        println!("{}", at.with_timezone(&zone).format("%a %Y-%m-%d %H:%M:%S %:z %Z"));
+    }
+    Ok(0)
+}
+
+async fn pause(open: &Open, output: Output, name: &str, paused: bool) -> anyhow::Result<u8> {
+    if !open.store.pause_schedule(name, paused).await.map_err(explained)? {
+        let known = open.store.schedules().await?;
+        anyhow::bail!(unknown(known.iter().map(|schedule| schedule.name.as_str()), name));
+    }
+    let state = if paused { "paused" } else { "active" };
+    output.done(&format!("schedule {name} is {state}"), &json!({ "name": name, "paused": paused }))?;
+    Ok(0)
+}
+
+async fn run_now(open: &Open, output: Output, name: &str) -> anyhow::Result<u8> {
+    find(&open.config, name)?;
+    let definition = open.config.tasks.get(name).context("the schedule has no task")?;
+    let task = NewTask { payload: definition.payload.clone(), ..NewTask::new(name) };
+    let enqueued = open.client.enqueue_in(open.store.connection(), task).await.map_err(explained)?;
+    open.client.wake_up_now(Wakeup::Now).await?;
+    let (Enqueued::New(id) | Enqueued::AlreadyThere(id)) = enqueued;
+    output.done(&format!("task {id} is enqueued"), &json!({ "id": id, "new": true }))?;
+    Ok(0)
+}
+
+fn find<'a>(config: &'a Config, name: &str) -> anyhow::Result<&'a Schedule> {
+    let schedules = || config.tasks.values().filter_map(|task| task.schedule.as_ref());
+    let found = schedules().find(|schedule| schedule.name == name);
+    found.with_context(|| unknown(schedules().map(|schedule| schedule.name.as_str()), name))
+}
+
+fn unknown<'a>(known: impl Iterator<Item = &'a str>, name: &str) -> String {
+    let near = known.max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
+    let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    format!("there is no schedule `{name}`{hint}")
+}

@@ -1,0 +1,102 @@
+//! What one call of the command line works on: the configuration, and the database if it is needed.
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::Context as _;
+
+use super::Parts;
+use crate::{
+    client::{Client, Surroundings},
+    config::{Config, Mistakes, Source, find_file, load},
+    domain::{definition::TaskDefinition, task::NewTask},
+    store::{ConnectOptions, Store, StoreError, Wakeup},
+};
+
+/// One call of the command line.
+pub(super) struct Session {
+    source: Source,
+    pub(super) parts: Arc<Parts>,
+}
+
+/// A session with its database.
+pub(super) struct Open {
+    pub(super) config: Arc<Config>,
+    pub(super) store: Store,
+    pub(super) client: Client,
+    pub(super) connect: ConnectOptions,
+}
+
+impl Session {
+    pub(super) fn new(file: Option<PathBuf>, parts: Arc<Parts>) -> Self {
+        Self { source: Source { file: file.or_else(find_file), overrides: Vec::new() }, parts }
+    }
+
+    /// The configuration file in use.
+    pub(super) fn file(&self) -> Option<&PathBuf> {
+        self.source.file.as_ref()
+    }
+
+    pub(super) fn config(&self) -> Result<Config, Mistakes> {
+        load(&self.source, &self.parts.registry.kinds())
+    }
+
+    /// Reads the configuration anew whenever it is called.
+    pub(super) fn loader(&self) -> crate::daemon::Loader {
+        let (source, parts) = (self.source.clone(), self.parts.clone());
+        Box::new(move || load(&source, &parts.registry.kinds()))
+    }
+
+    /// The definition of that name, from the configuration or a registered handler.
+    pub(super) fn definition(&self, config: &Config, name: &str) -> Option<TaskDefinition> {
+        let registered = || self.parts.registry.definitions().find(|definition| definition.name == name);
+        config.tasks.get(name).or_else(registered).cloned()
+    }
+
+    /// Opens the database.
+    pub(super) async fn open(&self) -> anyhow::Result<Open> {
+        let config = Arc::new(self.config()?);
+        let connect = ConnectOptions {
+            max_connections: 2,
+            acquire_timeout: config.database.acquire_timeout,
+            ..ConnectOptions::new(config.database.url.clone())
+        };
+        let store = Store::connect(&connect)?;
+        Store::probe(&connect).await.with_context(|| crate::domain::address::redacted(&connect.url))?;
+        let known = Known { config: config.clone(), parts: self.parts.clone() };
+        let client = Client::inside(store.clone(), Arc::new(known));
+        Ok(Open { config, store, client, connect })
+    }
+}
+
+/// What the command line knows of the definitions when it enqueues.
+struct Known {
+    config: Arc<Config>,
+    parts: Arc<Parts>,
+}
+
+impl Surroundings for Known {
+    fn ring(&self, _: Wakeup) {}
+
+    fn complete(&self, task: &mut NewTask) {
+        let registered = || self.parts.registry.definitions().find(|definition| definition.name == task.name);
+        if let Some(definition) = self.config.tasks.get(&task.name).or_else(registered) {
+            task.queue.get_or_insert_with(|| definition.queue.clone());
+            task.priority.get_or_insert(definition.priority);
+        }
+    }
+}
+
+/// Says what to do about a database that has no tables yet.
+pub(super) fn explained(error: StoreError) -> anyhow::Error {
+    match &error {
+        StoreError::Refused(said)
+            if said.contains("sexton_")
+                && ["no such table", "doesn't exist", "does not exist"].iter().any(|text| said.contains(text)) =>
+        {
+            anyhow::anyhow!(
+                "the database has no Sexton tables, or old ones ({said}): run `sexton db migrate`, or start the daemon"
+            )
+        }
+        _ => error.into(),
+    }
+}

@@ -1,0 +1,198 @@
+//! `sexton summary`: the tables that OTRS's users know, and queues, nodes and modules.
+
+use clap::Args;
+use sexton_entities::{
+    states::{Outcome, TaskState},
+    task,
+};
+
+use super::{
+    node::modules_of,
+    output::{Output, or_dash},
+    session::{Open, Session, explained},
+    time,
+};
+use crate::{
+    daemon::ModuleState,
+    domain::{span, summary::SummaryTable},
+    store::{SchedulePicture, TaskFilter},
+};
+
+/// At most so many tasks are shown in one table.
+const LIMIT: u64 = 50;
+
+#[derive(Args)]
+pub(super) struct SummaryArgs {
+    /// What this daemon module tells of itself, instead of everything
+    module: Option<String>,
+}
+
+pub(super) async fn run(session: &Session, output: Output, args: &SummaryArgs) -> anyhow::Result<u8> {
+    let open = session.open().await?;
+    let tables = match &args.module {
+        Some(name) => of_module(&open, name).await?,
+        None => vec![
+            recurrent(&open.store.schedule_pictures().await.map_err(explained)?),
+            future(&tasks(&open, TaskState::Scheduled).await?, &tasks(&open, TaskState::Retryable).await?),
+            waiting(&tasks(&open, TaskState::Available).await?),
+            running(&open).await?,
+            queues(&open).await?,
+            modules(&open).await?,
+        ],
+    };
+    if output.is_json() {
+        output.value(&tables)?;
+        return Ok(0);
+    }
+    for table in tables {
+        println!("{}:", table.header);
+        output.table(&table.columns, &table.rows, &table.none);
+        println!();
+    }
+    Ok(0)
+}
+
+async fn tasks(open: &Open, state: TaskState) -> anyhow::Result<Vec<task::Model>> {
+    let filter = TaskFilter { state: Some(state), limit: LIMIT, ..TaskFilter::default() };
+    open.store.tasks(&filter).await.map_err(explained)
+}
+
+fn recurrent(pictures: &[SchedulePicture]) -> SummaryTable {
+    let columns = ["Name", "Last execution", "Last status", "Last duration", "Next execution"];
+    let mut table = SummaryTable::new("Recurrent tasks", &columns, "There are no recurrent tasks.");
+    for SchedulePicture { schedule, last } in pictures {
+        let status = match last.as_ref().map(|run| run.outcome) {
+            None => "N/A".to_owned(),
+            Some(Outcome::Succeeded) => "Success".to_owned(),
+            Some(Outcome::Skipped) => "Skipped".to_owned(),
+            Some(outcome) => format!("Fail ({outcome})"),
+        };
+        table.row([
+            schedule.name.clone(),
+            or_dash(last.as_ref().and_then(|run| run.started_at).map(time::shown)),
+            status,
+            or_dash(last.as_ref().and_then(|run| run.duration_ms).map(span::short)),
+            if schedule.paused { "paused".to_owned() } else { or_dash(schedule.next_at.map(time::shown)) },
+        ]);
+    }
+    table
+}
+
+fn future(scheduled: &[task::Model], retryable: &[task::Model]) -> SummaryTable {
+    let none = "There are currently no tasks to be executed in future.";
+    let mut table = SummaryTable::new(
+        "Tasks to be executed in future",
+        &["Task", "Name", "Queue", "To execute at", "Attempt"],
+        none,
+    );
+    let mut all: Vec<&task::Model> = scheduled.iter().chain(retryable).collect();
+    all.sort_by_key(|task| task.run_at);
+    for task in all {
+        table.row([
+            task.id.to_string(),
+            task.name.clone(),
+            or_dash(task.queue.clone()),
+            time::shown(task.run_at),
+            (task.attempt + 1).to_string(),
+        ]);
+    }
+    table
+}
+
+fn waiting(available: &[task::Model]) -> SummaryTable {
+    let none = "There are currently no tasks waiting to be executed.";
+    let mut table = SummaryTable::new("Waiting tasks", &["Task", "Name", "Queue", "Priority", "Enqueued at"], none);
+    for task in available {
+        table.row([
+            task.id.to_string(),
+            task.name.clone(),
+            or_dash(task.queue.clone()),
+            task.priority.to_string(),
+            time::shown(task.enqueued_at),
+        ]);
+    }
+    table
+}
+
+async fn running(open: &Open) -> anyhow::Result<SummaryTable> {
+    let nodes = open.store.nodes().await.map_err(explained)?;
+    let now = open.store.now().await?;
+    let columns = ["Task", "Name", "Queue", "Node", "Pid", "Duration"];
+    let mut table = SummaryTable::new("Running tasks", &columns, "There are currently no tasks being executed.");
+    for task in tasks(open, TaskState::Running).await? {
+        let node = nodes.iter().find(|node| Some(&node.id) == task.node.as_ref());
+        table.row([
+            task.id.to_string(),
+            task.name.clone(),
+            or_dash(task.queue.clone()),
+            or_dash(task.node.clone()),
+            or_dash(node.map(|node| node.pid)),
+            or_dash(task.started_at.map(|since| span::short((now - since).num_milliseconds()))),
+        ]);
+    }
+    Ok(table)
+}
+
+async fn queues(open: &Open) -> anyhow::Result<SummaryTable> {
+    let columns = ["Queue", "State", "Available", "Running", "Scheduled", "Retryable"];
+    let mut table = SummaryTable::new("Queues", &columns, "There are no queues.");
+    let known: Vec<String> = open.config.queues.keys().cloned().collect();
+    for queue in open.store.queues(&known).await.map_err(explained)? {
+        let counts = [queue.available, queue.running, queue.scheduled, queue.retryable].map(|count| count.to_string());
+        let state = if queue.paused { "paused" } else { "active" };
+        table.row([queue.name, state.to_owned()].into_iter().chain(counts));
+    }
+    Ok(table)
+}
+
+async fn modules(open: &Open) -> anyhow::Result<SummaryTable> {
+    let mut table =
+        SummaryTable::new("Daemon modules", &["Node", "Module", "State", "Falls", "Last error"], "No node is running.");
+    for node in open.store.nodes().await.map_err(explained)? {
+        for module in modules_of(&node) {
+            let state = match module.state {
+                ModuleState::Starting => "starting",
+                ModuleState::Running => "running",
+                ModuleState::WaitingForDatabase => "waiting for database",
+                ModuleState::Fallen => "fallen",
+                ModuleState::Stopped => "stopped",
+            };
+            table.row([
+                node.id.clone(),
+                module.name,
+                state.to_owned(),
+                module.falls.to_string(),
+                or_dash(module.last_error),
+            ]);
+        }
+    }
+    Ok(table)
+}
+
+/// What one module tells of itself, on every node.
+async fn of_module(open: &Open, name: &str) -> anyhow::Result<Vec<SummaryTable>> {
+    let mut known = Vec::new();
+    let mut tables = Vec::new();
+    for node in open.store.nodes().await.map_err(explained)? {
+        for module in modules_of(&node) {
+            if module.name == name {
+                tables.extend(
+                    module
+                        .summary
+                        .into_iter()
+                        .map(|table| SummaryTable { header: format!("{} on {}", table.header, node.id), ..table }),
+                );
+            }
+            known.push(module.name);
+        }
+    }
+    known.sort();
+    known.dedup();
+    anyhow::ensure!(!known.is_empty(), "no node is running");
+    anyhow::ensure!(
+        known.iter().any(|module| module == name),
+        "there is no module `{name}`; known: {}",
+        known.join(", ")
+    );
+    Ok(tables)
+}

@@ -1,0 +1,52 @@
+//! Instants as people write and read them.
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeZone as _, Utc};
+use chrono_tz::Tz;
+
+use crate::domain::span;
+
+/// An instant in a table.
+pub(super) fn shown(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+/// Reads RFC 3339, or a date with or without a time on the wall clocks of `zone`.
+pub(super) fn parse(text: &str, zone: Tz) -> anyhow::Result<DateTime<Utc>> {
+    if let Ok(at) = DateTime::parse_from_rfc3339(text) {
+        return Ok(at.to_utc());
+    }
+    let formats = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"];
+    let wall = formats
+        .iter()
+        .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
+        .or_else(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().map(|day| day.and_time(NaiveTime::MIN)));
+    let Some(wall) = wall else {
+        anyhow::bail!("`{text}` is not a time: write 2026-12-24, \"2026-12-24 18:00\" or 2026-12-24T18:00:00+01:00");
+    };
+    let at = zone.from_local_datetime(&wall).earliest();
+    at.map(|at| at.to_utc())
+        .ok_or_else(|| anyhow::anyhow!("{text} does not exist in {zone}: the clocks are set forward over it"))
+}
+
+/// Reads an instant in the past: as [`parse`], or a length of time before `now`.
+pub(super) fn parse_since(text: &str, zone: Tz, now: DateTime<Utc>) -> anyhow::Result<DateTime<Utc>> {
+    match span::parse(text) {
+        Ok(length) => Ok(now - length),
+        Err(_) => parse(text, zone),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_in_their_zone() {
+        let zone = Tz::Europe__Berlin;
+        assert_eq!(parse("2026-12-24 18:00", zone).expect("a time").to_rfc3339(), "2026-12-24T17:00:00+00:00");
+        assert_eq!(parse("2026-12-24T18:00:00Z", zone).expect("a time").to_rfc3339(), "2026-12-24T18:00:00+00:00");
+        assert_eq!(parse("2026-12-24", zone).expect("a time").to_rfc3339(), "2026-12-23T23:00:00+00:00");
+        assert!(parse("2026-03-29 02:30", zone).expect_err("a gap").to_string().contains("does not exist"));
+        assert!(parse("tomorrow", zone).expect_err("no time").to_string().contains("is not a time"));
+    }
+}

@@ -1,0 +1,119 @@
+//! `[daemon]` and `[supervisor]`.
+
+use std::{path::PathBuf, time::Duration};
+
+use chrono_tz::Tz;
+
+use super::section::Section;
+use crate::domain::restart::RestartPolicy;
+
+/// How the daemon behaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DaemonConfig {
+    /// The node's name; the host's unless set.
+    pub name: Option<String>,
+    /// Where the daemon keeps files: what it could not yet write to the database.
+    pub state_dir: PathBuf,
+    /// Workers of queue `default`, and of every queue without a table of its own.
+    pub workers: usize,
+    /// How often the database is asked for tasks while there are some; four to eight times as seldom when idle.
+    pub poll_interval: Duration,
+    /// How often the node shows that it lives.
+    pub heartbeat: Duration,
+    /// For how long its running tasks are its own after a sign of life.
+    pub lease: Duration,
+    /// How long a stop waits for what runs.
+    pub stop_timeout: Duration,
+    /// For how long history is kept.
+    pub keep_history: Duration,
+    /// The zone of schedules that name none.
+    pub timezone: Tz,
+}
+
+impl Default for DaemonConfig {
+    fn default() -> Self {
+        Self {
+            name: None,
+            state_dir: PathBuf::from("var"),
+            workers: 10,
+            poll_interval: Duration::from_millis(250),
+            heartbeat: Duration::from_secs(10),
+            lease: Duration::from_secs(30),
+            stop_timeout: Duration::from_secs(30),
+            keep_history: Duration::from_secs(30 * 86_400),
+            timezone: Tz::UTC,
+        }
+    }
+}
+
+impl DaemonConfig {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        let tick = Duration::from_millis(10);
+        let read = Self {
+            name: section.text("name"),
+            state_dir: section.text("state_dir").map_or(default.state_dir, PathBuf::from),
+            workers: section.integer("workers", 1..=10_000).unwrap_or(default.workers),
+            poll_interval: section.span("poll_interval", tick).unwrap_or(default.poll_interval),
+            heartbeat: section.span("heartbeat", tick).unwrap_or(default.heartbeat),
+            lease: section.span("lease", tick * 3).unwrap_or(default.lease),
+            stop_timeout: section.span("stop_timeout", Duration::ZERO).unwrap_or(default.stop_timeout),
+            keep_history: section.span("keep_history", Duration::ZERO).unwrap_or(default.keep_history),
+            timezone: section.parsed("timezone").unwrap_or(default.timezone),
+        };
+        if read.lease < read.heartbeat * 2 {
+            section.refuse("lease", "it must be at least twice the heartbeat, or one lost sign of life ends it");
+        }
+        if let Some(name) = &read.name {
+            if let Err(problem) = crate::domain::definition::check_name(name) {
+                section.refuse("name", problem);
+            } else if name.len() > 80 {
+                section.refuse("name", "it is longer than 80 bytes");
+            }
+        }
+        read
+    }
+}
+
+/// When fallen modules are started again, and how a hanging one is noticed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SupervisorConfig {
+    /// Delays and limits of restarting.
+    pub restart: RestartPolicy,
+    /// How often each module is asked whether it lives.
+    pub ping_interval: Duration,
+    /// A module that makes no progress for so long hangs, and is replaced.
+    pub patience: Duration,
+    /// A module is replaced by a fresh one after so long.
+    pub discard: Duration,
+}
+
+impl Default for SupervisorConfig {
+    fn default() -> Self {
+        Self {
+            restart: RestartPolicy::default(),
+            ping_interval: Duration::from_secs(5),
+            patience: Duration::from_secs(60),
+            discard: Duration::from_secs(3_600),
+        }
+    }
+}
+
+impl SupervisorConfig {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        let tick = Duration::from_millis(10);
+        let restart = default.restart;
+        Self {
+            restart: RestartPolicy {
+                first_delay: section.span("first_delay", Duration::from_millis(1)).unwrap_or(restart.first_delay),
+                max_delay: section.span("max_delay", tick).unwrap_or(restart.max_delay),
+                max_falls: section.integer("max_falls", 0..=1_000_000).unwrap_or(restart.max_falls),
+                window: section.span("window", tick).unwrap_or(restart.window),
+            },
+            ping_interval: section.span("ping_interval", tick).unwrap_or(default.ping_interval),
+            patience: section.span("patience", tick).unwrap_or(default.patience),
+            discard: section.span("discard", tick).unwrap_or(default.discard),
+        }
+    }
+}

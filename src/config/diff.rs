@@ -1,0 +1,92 @@
+//! What a reload changes.
+
+use std::{collections::BTreeMap, fmt};
+
+use super::Config;
+
+/// Names that were added, changed and removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// New ones.
+    pub added: Vec<String>,
+    /// Ones that mean something else now.
+    pub changed: Vec<String>,
+    /// Ones that are gone.
+    pub removed: Vec<String>,
+}
+
+/// The difference between two configurations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfigDiff {
+    /// Task definitions.
+    pub tasks: Changes,
+    /// Schedules, which are named like their task.
+    pub schedules: Changes,
+    /// Queues.
+    pub queues: Changes,
+    /// Sections that count only from the next start on.
+    pub needs_restart: Vec<&'static str>,
+}
+
+impl Changes {
+    fn between<T: PartialEq>(old: &BTreeMap<String, T>, new: &BTreeMap<String, T>) -> Self {
+        let names = |map: &BTreeMap<String, T>, keep: &dyn Fn(&str, &T) -> bool| {
+            map.iter().filter(|(name, value)| keep(name, value)).map(|(name, _)| name.clone()).collect()
+        };
+        Self {
+            added: names(new, &|name, _| !old.contains_key(name)),
+            changed: names(new, &|name, value| old.get(name).is_some_and(|before| before != value)),
+            removed: names(old, &|name, _| !new.contains_key(name)),
+        }
+    }
+
+    /// Whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty()
+    }
+}
+
+impl ConfigDiff {
+    /// What `new` changes.
+    pub fn between(old: &Config, new: &Config) -> Self {
+        let schedules = |config: &Config| -> BTreeMap<String, String> {
+            let spec = |(name, task): (&String, &crate::domain::definition::TaskDefinition)| {
+                Some((name.clone(), task.schedule.as_ref()?.spec()))
+            };
+            config.tasks.iter().filter_map(spec).collect()
+        };
+        let needs_restart = [
+            ("[database]", old.database != new.database),
+            (
+                "[daemon] name, state_dir",
+                old.daemon.name != new.daemon.name || old.daemon.state_dir != new.daemon.state_dir,
+            ),
+            ("[supervisor]", old.supervisor != new.supervisor),
+        ];
+        Self {
+            tasks: Changes::between(&old.tasks, &new.tasks),
+            schedules: Changes::between(&schedules(old), &schedules(new)),
+            queues: Changes::between(&old.queues, &new.queues),
+            needs_restart: needs_restart.iter().filter(|(_, changed)| *changed).map(|(name, _)| *name).collect(),
+        }
+    }
+}
+
+impl fmt::Display for ConfigDiff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        for (what, changes) in [("tasks", &self.tasks), ("schedules", &self.schedules), ("queues", &self.queues)] {
+            for (verb, names) in
+                [("added", &changes.added), ("changed", &changes.changed), ("removed", &changes.removed)]
+            {
+                if !names.is_empty() {
+                    parts.push(format!("{what} {verb}: {}", names.join(", ")));
+                }
+            }
+        }
+        if parts.is_empty() {
+            parts.push("no task, schedule or queue changed".to_owned());
+        }
+        f.write_str(&parts.join("; "))
+    }
+}

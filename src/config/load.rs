@@ -1,0 +1,89 @@
+//! Where the configuration comes from: a file, the files in `conf.d` beside it, then the environment.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use super::{Config, Mistakes, mistake::Place, tree::Node};
+
+/// Variables that begin with this override settings: `SEXTON__DAEMON__WORKERS=4`.
+const PREFIX: &str = "SEXTON__";
+/// Where a configuration is looked for that nobody named.
+const USUAL: [&str; 3] = ["sexton.toml", "config/sexton.toml", "/etc/sexton/sexton.toml"];
+
+/// A configuration file, and what is laid over it.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    /// The main file; none for the defaults alone.
+    pub file: Option<PathBuf>,
+    /// Settings from the command line, by path, which win over everything.
+    pub overrides: Vec<(Vec<String>, String)>,
+}
+
+/// The file to use where none was named: the first of the usual ones that exists.
+pub fn find_file() -> Option<PathBuf> {
+    USUAL.iter().map(PathBuf::from).find(|path| path.exists())
+}
+
+/// Reads everything, and tells of every mistake at once.
+///
+/// `kinds` are the registered handlers' kinds, against which the definitions are checked.
+pub fn load(source: &Source, kinds: &[String]) -> Result<Config, Mistakes> {
+    let mut mistakes = Mistakes::default();
+    let mut root = Node::empty();
+    if let Some(file) = &source.file {
+        root.overlay(read_file(file, &mut mistakes));
+        for more in beside(file, &mut mistakes) {
+            root.overlay(read_file(&more, &mut mistakes));
+        }
+    }
+    for (name, value) in variables() {
+        let path: Vec<String> = name[PREFIX.len()..].split("__").map(str::to_lowercase).collect();
+        root.overlay(Node::at_path(&path, Node::from_variable(&name, &value)));
+    }
+    for (path, value) in &source.overrides {
+        root.overlay(Node::at_path(path, Node::from_variable(&format!("--{}", path.join(".")), value)));
+    }
+    let config = Config::read(&root, kinds, &mut mistakes);
+    if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
+}
+
+fn read_file(path: &Path, mistakes: &mut Mistakes) -> Node {
+    let name = path.display().to_string();
+    match std::fs::read_to_string(path) {
+        Ok(text) => Node::parse(&text, &name, mistakes),
+        Err(error) => {
+            mistakes.add(&Place { source: name, line: None }, "", format!("cannot be read: {error}"));
+            Node::empty()
+        }
+    }
+}
+
+/// The files of `conf.d`, in the order of their names.
+fn beside(file: &Path, mistakes: &mut Mistakes) -> Vec<PathBuf> {
+    let folder = file.with_file_name("conf.d");
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
+        Err(error) => {
+            let place = Place { source: folder.display().to_string(), line: None };
+            mistakes.add(&place, "", format!("cannot be read: {error}"));
+            return Vec::new();
+        }
+    };
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    files.sort();
+    files
+}
+
+#[expect(clippy::disallowed_methods, reason = "settings come in here")]
+fn variables() -> Vec<(String, String)> {
+    let mut found: Vec<_> = env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| name.starts_with(PREFIX))
+        .collect();
+    found.sort();
+    found
+}

@@ -1,0 +1,71 @@
+//! The door to the configuration: files, environment variables, and every mistake in them at once.
+
+mod daemon;
+mod database;
+mod diff;
+mod load;
+mod mistake;
+mod queue;
+mod schedule;
+mod section;
+mod show;
+mod task;
+mod tree;
+
+use std::collections::BTreeMap;
+
+pub use self::{
+    daemon::{DaemonConfig, SupervisorConfig},
+    database::DatabaseConfig,
+    diff::{Changes, ConfigDiff},
+    load::{Source, find_file, load},
+    mistake::{Mistake, Mistakes},
+    queue::QueueConfig,
+};
+use self::{section::Section, tree::Node};
+use crate::domain::definition::{DEFAULT_QUEUE, TaskDefinition};
+
+/// Everything that is configured. The defaults are the tuned settings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where the tables are.
+    pub database: DatabaseConfig,
+    /// How the daemon behaves.
+    pub daemon: DaemonConfig,
+    /// When fallen modules are started again.
+    pub supervisor: SupervisorConfig,
+    /// The queues that this node works on. `default` is always among them.
+    pub queues: BTreeMap<String, QueueConfig>,
+    /// What can be run.
+    pub tasks: BTreeMap<String, TaskDefinition>,
+}
+
+impl Config {
+    /// The defaults, without any task definition.
+    pub fn default_for(url: &str) -> Self {
+        let mut mistakes = Mistakes::default();
+        let config = Self::read(&Node::empty(), &[], &mut mistakes);
+        Self { database: DatabaseConfig { url: url.to_owned(), ..config.database }, ..config }
+    }
+
+    /// Reads what the files say, and notes what is wrong with it.
+    fn read(root: &Node, kinds: &[String], mistakes: &mut Mistakes) -> Self {
+        let mut top = Section::new("", root, mistakes);
+        let database = top.table("database", DatabaseConfig::read).unwrap_or_default();
+        let daemon = top.table("daemon", DaemonConfig::read).unwrap_or_default();
+        let supervisor = top.table("supervisor", SupervisorConfig::read).unwrap_or_default();
+        let mut queues = top.tables("queue", QueueConfig::read);
+        queues.entry(DEFAULT_QUEUE.to_owned()).or_insert(QueueConfig { workers: daemon.workers });
+        let tasks = top.tables("task", |name, table| task::read(name, table, daemon.timezone, kinds));
+        top.finish();
+        for definition in tasks.values() {
+            queues.entry(definition.queue.clone()).or_insert(QueueConfig { workers: daemon.workers });
+        }
+        Self { database, daemon, supervisor, queues, tasks }
+    }
+
+    /// The whole configuration as TOML, with every default filled in and secrets left out.
+    pub fn show(&self) -> String {
+        show::show(self)
+    }
+}

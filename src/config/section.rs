@@ -1,0 +1,234 @@
+//! Reading one table: settings are asked for by name and type, and what nobody asked for is unknown.
+
+use std::{collections::BTreeMap, ops::RangeInclusive, str::FromStr, time::Duration};
+
+use super::{
+    mistake::Mistakes,
+    tree::{Item, Node},
+};
+use crate::domain::{definition::check_name, span};
+
+/// A table being read.
+pub(super) struct Section<'a> {
+    path: String,
+    node: &'a Node,
+    asked: Vec<&'static str>,
+    pub(super) mistakes: &'a mut Mistakes,
+}
+
+impl<'a> Section<'a> {
+    pub(super) fn new(path: &str, node: &'a Node, mistakes: &'a mut Mistakes) -> Self {
+        Self { path: path.to_owned(), node, asked: Vec::new(), mistakes }
+    }
+
+    /// Notes a mistake in one setting of this table.
+    pub(super) fn refuse(&mut self, key: &str, problem: impl Into<String>) {
+        let place =
+            self.entries().and_then(|table| table.get(key)).map_or(&self.node.place, |node| &node.place).clone();
+        let setting = self.setting(key);
+        self.mistakes.add(&place, setting, problem);
+    }
+
+    /// A setting as it was written.
+    pub(super) fn node(&mut self, key: &'static str) -> Option<&'a Node> {
+        self.asked.push(key);
+        self.entries()?.get(key)
+    }
+
+    pub(super) fn text(&mut self, key: &'static str) -> Option<String> {
+        self.value(key, "text", |item| match item {
+            Item::Text(text) => Some(text.clone()),
+            _ => None,
+        })
+    }
+
+    pub(super) fn flag(&mut self, key: &'static str) -> Option<bool> {
+        self.value(key, "true or false", |item| match item {
+            Item::Flag(flag) => Some(*flag),
+            _ => None,
+        })
+    }
+
+    /// A whole number within limits.
+    pub(super) fn integer<T: TryFrom<i64>>(&mut self, key: &'static str, limits: RangeInclusive<i64>) -> Option<T> {
+        let number = self.value(key, "an integer", |item| match item {
+            Item::Integer(number) => Some(*number),
+            _ => None,
+        })?;
+        if !limits.contains(&number) {
+            self.refuse(key, format!("{number} is out of range, expected {} to {}", limits.start(), limits.end()));
+        }
+        T::try_from(number).ok()
+    }
+
+    /// A part, from 0 to 1.
+    pub(super) fn fraction(&mut self, key: &'static str) -> Option<f64> {
+        let number = self.value(key, "a number", |item| match item {
+            Item::Float(number) => Some(*number),
+            Item::Integer(number) => Some(*number as f64),
+            _ => None,
+        })?;
+        if !(0.0..=1.0).contains(&number) {
+            self.refuse(key, format!("{number} is out of range, expected 0 to 1"));
+        }
+        Some(number)
+    }
+
+    /// A length of time, not shorter than `least`.
+    pub(super) fn span(&mut self, key: &'static str, least: Duration) -> Option<Duration> {
+        let text = self.text(key)?;
+        match span::parse(&text) {
+            Ok(length) if length >= least => Some(length),
+            Ok(_) => {
+                self.refuse(key, format!("{text} is too short, at least {} is needed", span::text(least)));
+                None
+            }
+            Err(problem) => {
+                self.refuse(key, problem);
+                None
+            }
+        }
+    }
+
+    /// A word that stands for something else.
+    pub(super) fn parsed<T: FromStr<Err: std::fmt::Display>>(&mut self, key: &'static str) -> Option<T> {
+        let text = self.text(key)?;
+        text.parse().map_err(|error: T::Err| self.refuse(key, error.to_string())).ok()
+    }
+
+    /// One of a few words.
+    pub(super) fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)]) -> Option<T> {
+        let text = self.text(key)?;
+        let found = choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        if found.is_none() {
+            let words: Vec<String> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+            self.refuse(key, format!("`{text}` is not known, expected {}", words.join(" or ")));
+        }
+        found
+    }
+
+    pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<String>> {
+        self.value(key, "a list of text", |item| match item {
+            Item::List(items) => items.iter().map(as_text).collect(),
+            _ => None,
+        })
+    }
+
+    pub(super) fn text_table(&mut self, key: &'static str) -> Option<BTreeMap<String, String>> {
+        self.value(key, "a table of text", |item| match item {
+            Item::Table(table) => table.iter().map(|(key, node)| Some((key.clone(), as_text(node)?))).collect(),
+            _ => None,
+        })
+    }
+
+    /// Any value, as JSON.
+    pub(super) fn json(&mut self, key: &'static str) -> Option<serde_json::Value> {
+        self.node(key).map(as_json)
+    }
+
+    /// A sub-table.
+    pub(super) fn table<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'_>) -> T) -> Option<T> {
+        let node = self.node(key)?;
+        if !matches!(node.item, Item::Table(_)) {
+            self.refuse(key, format!("expected a table, found {}", node.item.kind()));
+            return None;
+        }
+        let path = self.setting(key);
+        let mut section = Section::new(&path, node, self.mistakes);
+        let value = read(&mut section);
+        section.finish();
+        Some(value)
+    }
+
+    /// A table of tables, each of which names something: `[task.NAME]`.
+    pub(super) fn tables<T>(
+        &mut self,
+        key: &'static str,
+        mut read: impl FnMut(&str, &mut Section<'_>) -> T,
+    ) -> BTreeMap<String, T> {
+        let Some(node) = self.node(key) else { return BTreeMap::new() };
+        let Item::Table(entries) = &node.item else {
+            self.refuse(key, format!("expected tables [{key}.NAME], found {}", node.item.kind()));
+            return BTreeMap::new();
+        };
+        let mut tables = BTreeMap::new();
+        for (name, entry) in entries {
+            let path = self.setting(&format!("{key}.{name}"));
+            if !matches!(entry.item, Item::Table(_)) {
+                self.mistakes.add(
+                    &entry.place,
+                    path,
+                    format!("expected a table [{key}.NAME], found {}", entry.item.kind()),
+                );
+                continue;
+            }
+            if let Err(problem) = check_name(name) {
+                self.mistakes.add(&entry.place, &path, problem);
+            }
+            let mut section = Section::new(&path, entry, self.mistakes);
+            tables.insert(name.clone(), read(name, &mut section));
+            section.finish();
+        }
+        tables
+    }
+
+    /// Notes every setting that nobody has asked for.
+    pub(super) fn finish(&mut self) {
+        let Some(entries) = self.entries() else { return };
+        for (key, node) in entries.iter().filter(|(key, _)| !self.asked.contains(&key.as_str())) {
+            let near = self
+                .asked
+                .iter()
+                .map(|known| (strsim::jaro_winkler(key, known), known))
+                .filter(|(like, _)| *like > 0.8);
+            let hint = match near.max_by(|a, b| a.0.total_cmp(&b.0)) {
+                Some((_, known)) => format!("did you mean `{known}`?"),
+                None => format!("known here: {}", self.asked.join(", ")),
+            };
+            let setting = self.setting(key);
+            self.mistakes.add(&node.place, setting, format!("there is no such setting; {hint}"));
+        }
+    }
+
+    fn value<T>(&mut self, key: &'static str, wanted: &str, get: impl FnOnce(&Item) -> Option<T>) -> Option<T> {
+        let node = self.node(key)?;
+        let value = get(&node.item);
+        if value.is_none() {
+            self.refuse(key, format!("expected {wanted}, found {}", node.item.kind()));
+        }
+        value
+    }
+
+    fn entries(&self) -> Option<&'a BTreeMap<String, Node>> {
+        match &self.node.item {
+            Item::Table(entries) => Some(entries),
+            _ => None,
+        }
+    }
+
+    fn setting(&self, key: &str) -> String {
+        match (self.path.as_str(), key) {
+            ("", key) => key.to_owned(),
+            (path, "") => path.to_owned(),
+            (path, key) => format!("{path}.{key}"),
+        }
+    }
+}
+
+fn as_text(node: &Node) -> Option<String> {
+    match &node.item {
+        Item::Text(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+fn as_json(node: &Node) -> serde_json::Value {
+    match &node.item {
+        Item::Text(text) => text.clone().into(),
+        Item::Integer(number) => (*number).into(),
+        Item::Float(number) => (*number).into(),
+        Item::Flag(flag) => (*flag).into(),
+        Item::List(items) => items.iter().map(as_json).collect(),
+        Item::Table(table) => table.iter().map(|(key, node)| (key.clone(), as_json(node))).collect(),
+    }
+}

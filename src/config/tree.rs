@@ -1,0 +1,137 @@
+//! Settings as they were written, each with its place; files and variables are laid over one another here.
+
+use std::collections::BTreeMap;
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::mistake::{Mistakes, Place};
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) item: Item,
+    pub(super) place: Place,
+}
+
+/// What TOML can say.
+#[derive(Clone, Debug)]
+pub(super) enum Item {
+    Text(String),
+    Integer(i64),
+    Float(f64),
+    Flag(bool),
+    List(Vec<Node>),
+    Table(BTreeMap<String, Node>),
+}
+
+impl Node {
+    pub(super) fn empty() -> Self {
+        Self { item: Item::Table(BTreeMap::new()), place: Place { source: "the defaults".to_owned(), line: None } }
+    }
+
+    /// Reads a file's text. What is not TOML is noted, and the rest is read as far as it goes.
+    pub(super) fn parse(text: &str, source: &str, mistakes: &mut Mistakes) -> Self {
+        let file = File { text, source };
+        let (table, errors) = DeTable::parse_recoverable(text);
+        for error in errors {
+            let place = file.place(error.span().map_or(0, |span| span.start));
+            mistakes.add(&place, "", format!("this is not TOML: {}", error.message()));
+        }
+        Self { place: file.place(0), item: file.table(table.get_ref()) }
+    }
+
+    /// A value from the environment: TOML where it is, text otherwise.
+    pub(super) fn from_variable(name: &str, value: &str) -> Self {
+        let file = File { text: value, source: name };
+        let item = match DeValue::parse(value) {
+            Ok(parsed) => file.item(&parsed),
+            Err(_) => Item::Text(value.to_owned()),
+        };
+        Self { item, place: Place { source: format!("${name}"), line: None } }
+    }
+
+    /// Lays `other` over this: tables are joined, everything else is replaced.
+    pub(super) fn overlay(&mut self, other: Self) {
+        match (&mut self.item, other.item) {
+            (Item::Table(mine), Item::Table(theirs)) => {
+                for (key, node) in theirs {
+                    match mine.get_mut(&key) {
+                        Some(known) => known.overlay(node),
+                        None => {
+                            mine.insert(key, node);
+                        }
+                    }
+                }
+            }
+            (_, item) => *self = Self { item, place: other.place },
+        }
+    }
+
+    /// A tree that holds `leaf` alone, at the end of `path`.
+    pub(super) fn at_path(path: &[String], leaf: Self) -> Self {
+        path.iter().rev().fold(leaf, |node, key| Self {
+            place: node.place.clone(),
+            item: Item::Table(BTreeMap::from([(key.clone(), node)])),
+        })
+    }
+}
+
+impl Item {
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "text",
+            Self::Integer(_) => "an integer",
+            Self::Float(_) => "a number with a fraction",
+            Self::Flag(_) => "true or false",
+            Self::List(_) => "a list",
+            Self::Table(_) => "a table",
+        }
+    }
+}
+
+/// A text being read, for turning offsets into lines.
+struct File<'a> {
+    text: &'a str,
+    source: &'a str,
+}
+
+impl File<'_> {
+    fn place(&self, offset: usize) -> Place {
+        let line =
+            self.text.as_bytes()[..offset.min(self.text.len())].iter().filter(|byte| **byte == b'\n').count() + 1;
+        Place { source: self.source.to_owned(), line: Some(line) }
+    }
+
+    fn node(&self, value: &Spanned<DeValue<'_>>) -> Node {
+        Node { item: self.item(value), place: self.place(value.span().start) }
+    }
+
+    fn table(&self, table: &DeTable<'_>) -> Item {
+        let entry = |(key, value): (&Spanned<std::borrow::Cow<'_, str>>, &Spanned<DeValue<'_>>)| {
+            let node = Node { item: self.item(value), place: self.place(key.span().start) };
+            (key.get_ref().to_string(), node)
+        };
+        Item::Table(table.iter().map(entry).collect())
+    }
+
+    fn item(&self, value: &Spanned<DeValue<'_>>) -> Item {
+        match value.get_ref() {
+            DeValue::String(text) => Item::Text(text.to_string()),
+            DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+                Ok(number) => Item::Integer(number),
+                Err(_) => Item::Text(number.to_string()),
+            },
+            DeValue::Float(number) => match number.as_str().parse() {
+                Ok(number) => Item::Float(number),
+                Err(_) => Item::Text(number.to_string()),
+            },
+            DeValue::Boolean(flag) => Item::Flag(*flag),
+            DeValue::Datetime(at) => Item::Text(at.to_string()),
+            DeValue::Array(items) => Item::List(items.iter().map(|item| self.node(item)).collect()),
+            DeValue::Table(table) => self.table(table),
+        }
+    }
+}

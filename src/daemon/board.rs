@@ -1,0 +1,77 @@
+//! The notice board: what each module does, for `module list`, the summary and the heartbeat.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::summary::SummaryTable;
+
+/// What a module does at present.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModuleState {
+    /// Not up yet.
+    #[default]
+    Starting,
+    /// At work, or resting between rounds.
+    Running,
+    /// The database does not answer.
+    WaitingForDatabase,
+    /// It fell, and will be started again in a moment.
+    Fallen,
+    /// It was told to stop, and has.
+    Stopped,
+}
+
+/// One module on the board.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ModuleStatus {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub state: ModuleState,
+    /// How often it fell since the daemon's start.
+    pub falls: u64,
+    /// How often it was replaced in good order.
+    pub discards: u64,
+    /// Its rounds since it was last started.
+    pub rounds: u64,
+    /// When it was last started.
+    pub started_at: Option<DateTime<Utc>>,
+    /// Why it fell last, or what it waits for.
+    pub last_error: Option<String>,
+    /// What it tells of itself.
+    pub summary: Vec<SummaryTable>,
+}
+
+/// All modules, by name. Clones share one board.
+#[derive(Clone, Default)]
+pub struct Board {
+    modules: Arc<Mutex<BTreeMap<String, ModuleStatus>>>,
+}
+
+impl Board {
+    /// Changes what the board says of a module.
+    pub fn note(&self, name: &str, change: impl FnOnce(&mut ModuleStatus)) {
+        let mut modules = self.modules.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let status = modules.entry(name.to_owned()).or_default();
+        if status.name.is_empty() {
+            status.name = name.to_owned();
+        }
+        change(status);
+    }
+
+    /// What the board says.
+    pub fn read(&self) -> Vec<ModuleStatus> {
+        self.modules.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).values().cloned().collect()
+    }
+
+    /// What the board says of one module.
+    pub fn of(&self, name: &str) -> Option<ModuleStatus> {
+        self.modules.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(name).cloned()
+    }
+}

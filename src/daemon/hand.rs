@@ -1,0 +1,445 @@
+//! What this node has in hand: tasks that it has claimed and not yet recorded.
+//!
+//! It lives as long as the daemon, outside every module: whichever module falls, what it was working on is
+//! still here. It is bounded: nothing is claimed for which there is no free worker (or, for very short tasks,
+//! no worker that will be free in a moment) and no room for the result.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard},
+    time::{Duration, Instant},
+};
+
+use sexton_entities::states::{Outcome, Verdict};
+
+use super::bells::Bells;
+use crate::{
+    domain::{
+        credits::Pace,
+        task::{ClaimedTask, FinishedAttempt, Report},
+    },
+    handler::{StopReason, TaskContext},
+};
+
+/// At most so many tasks are in hand: claimed, running, or not yet recorded.
+const ROOM: usize = 5_000;
+/// At most so many are asked for by one claim.
+const MOST_ASKED: usize = 1_000;
+
+/// The task and the claim.
+pub(super) type Claim = (i64, i64);
+
+/// Everything that this node has in hand.
+#[derive(Clone)]
+pub struct Hand {
+    inner: Arc<Mutex<Inner>>,
+    bells: Bells,
+    node: Arc<str>,
+}
+
+#[derive(Default)]
+struct Inner {
+    lanes: BTreeMap<String, Lane>,
+    held: HashMap<Claim, Held>,
+    finished: VecDeque<FinishedAttempt>,
+    closed: bool,
+    quiet: bool,
+}
+
+/// One queue's workers and what waits for them.
+#[derive(Default)]
+struct Lane {
+    workers: usize,
+    running: usize,
+    claiming: usize,
+    waiting: VecDeque<(ClaimedTask, Instant)>,
+    pace: Pace,
+    /// Whether there are probably more tasks than were asked for.
+    hungry: bool,
+}
+
+enum Held {
+    Waiting,
+    Running { context: Arc<TaskContext>, since: Instant },
+    Finished,
+    Spooled,
+}
+
+/// A running attempt, for people.
+#[derive(Clone, Debug)]
+pub struct Running {
+    /// The task.
+    pub task: ClaimedTask,
+    /// For how long it has been running.
+    pub since: Duration,
+}
+
+/// How much is in hand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct HandCounts {
+    /// Claimed, not started.
+    pub waiting: usize,
+    /// Running.
+    pub running: usize,
+    /// Ended, not recorded.
+    pub finished: usize,
+}
+
+impl Lane {
+    fn ahead(&self) -> usize {
+        self.pace.ahead(self.workers)
+    }
+
+    /// How many more tasks it can take. With work claimed ahead, not before half of that is used up.
+    fn free(&self) -> usize {
+        let ahead = self.ahead();
+        if ahead > 0 && self.waiting.len() + self.claiming > ahead / 2 {
+            return 0;
+        }
+        (self.workers + ahead).saturating_sub(self.running + self.waiting.len() + self.claiming)
+    }
+}
+
+impl Hand {
+    /// An empty hand.
+    pub fn new(node: &str, bells: Bells) -> Self {
+        Self { inner: Arc::default(), bells, node: node.into() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Sets the number of workers of each queue. A queue that is gone keeps its lane until it is empty.
+    pub fn configure(&self, workers: &BTreeMap<String, usize>) {
+        let mut inner = self.lock();
+        for (queue, lane) in &mut inner.lanes {
+            lane.workers = workers.get(queue).copied().unwrap_or(0);
+        }
+        for (queue, count) in workers {
+            inner.lanes.entry(queue.clone()).or_default().workers = *count;
+        }
+        inner.lanes.retain(|_, lane| lane.workers + lane.running + lane.claiming + lane.waiting.len() > 0);
+    }
+
+    /// Claims nothing any more.
+    pub fn close(&self) {
+        self.lock().closed = true;
+    }
+
+    /// Claims nothing for now, or goes on.
+    pub fn be_quiet(&self, quiet: bool) {
+        self.lock().quiet = quiet;
+        self.bells.ring("dispatcher");
+    }
+
+    /// Whether it claims nothing for now.
+    pub fn is_quiet(&self) -> bool {
+        self.lock().quiet
+    }
+
+    /// Whether it claims nothing any more.
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// The queues that have a credit, and whether each probably has more tasks. One without is remembered as hungry.
+    pub fn open_queues(&self) -> Vec<(String, bool)> {
+        let mut inner = self.lock();
+        if inner.closed || inner.quiet || inner.held.len() >= ROOM {
+            return Vec::new();
+        }
+        let mut open = Vec::new();
+        for (queue, lane) in inner.lanes.iter_mut().filter(|(_, lane)| lane.workers > 0) {
+            if lane.free() > 0 {
+                open.push((queue.clone(), lane.hungry));
+            } else {
+                lane.hungry = true;
+            }
+        }
+        open
+    }
+
+    /// Reserves credits of a queue for a claim; gives their number.
+    pub fn ask(&self, queue: &str) -> usize {
+        let mut inner = self.lock();
+        let room =
+            ROOM.saturating_sub(inner.held.len() + inner.lanes.values().map(|lane| lane.claiming).sum::<usize>());
+        let Some(lane) = inner.lanes.get_mut(queue) else { return 0 };
+        let asked = lane.free().min(room).min(MOST_ASKED);
+        lane.claiming += asked;
+        asked
+    }
+
+    /// Takes in what a claim brought, for which `asked` credits were reserved.
+    pub fn take_in(&self, queue: &str, asked: usize, found: usize, tasks: Vec<ClaimedTask>) {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let Some(lane) = inner.lanes.get_mut(queue) else { return };
+        lane.claiming = lane.claiming.saturating_sub(asked);
+        lane.hungry = asked > 0 && found >= asked;
+        let any = !tasks.is_empty();
+        for task in tasks {
+            inner.held.insert((task.id, task.fence), Held::Waiting);
+            lane.waiting.push_back((task, Instant::now()));
+        }
+        drop(guard);
+        if any {
+            self.bells.ring("workers");
+        }
+    }
+
+    /// Gives up reservations that an interrupted dispatcher has left.
+    pub fn forget_asking(&self) {
+        for lane in self.lock().lanes.values_mut() {
+            lane.claiming = 0;
+        }
+    }
+
+    /// The next task of a queue for a free worker.
+    pub fn next(&self, queue: &str) -> Option<ClaimedTask> {
+        let mut inner = self.lock();
+        if inner.closed {
+            return None;
+        }
+        let lane = inner.lanes.get_mut(queue)?;
+        if lane.running >= lane.workers {
+            return None;
+        }
+        let (task, _) = lane.waiting.pop_front()?;
+        lane.running += 1;
+        Some(task)
+    }
+
+    /// Notes that a task taken by [`Hand::next`] runs now.
+    pub fn begin(&self, claim: Claim, context: Arc<TaskContext>) {
+        self.lock().held.insert(claim, Held::Running { context, since: Instant::now() });
+    }
+
+    /// Notes that it has ended. False where it was taken away from its worker before.
+    pub fn end(&self, finished: FinishedAttempt, took: Duration) -> bool {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let is_running =
+            matches!(inner.held.get(&(finished.task_id, finished.fence)), Some(Held::Running { .. } | Held::Waiting));
+        if !is_running {
+            return false;
+        }
+        inner.held.insert((finished.task_id, finished.fence), Held::Finished);
+        let mut ring = false;
+        if let Some(lane) = inner.lanes.get_mut(&finished.queue) {
+            lane.running = lane.running.saturating_sub(1);
+            lane.pace.note(took);
+            ring = lane.hungry && lane.free() > 0;
+        }
+        inner.finished.push_back(finished);
+        drop(guard);
+        self.bells.ring("recorder");
+        if ring {
+            self.bells.ring("dispatcher");
+        }
+        true
+    }
+
+    /// Up to `most` ended attempts, to be recorded.
+    pub fn take_finished(&self, most: usize) -> Batch {
+        let mut inner = self.lock();
+        let count = inner.finished.len().min(most);
+        Batch { hand: self.clone(), attempts: inner.finished.drain(..count).collect() }
+    }
+
+    fn put_back(&self, batch: Vec<FinishedAttempt>) {
+        let mut inner = self.lock();
+        for finished in batch.into_iter().rev() {
+            inner.finished.push_front(finished);
+        }
+    }
+
+    /// Gives a task back that [`Hand::next`] has given to a worker who is not there.
+    pub fn give_back(&self, task: ClaimedTask) {
+        let mut inner = self.lock();
+        if let Some(lane) = inner.lanes.get_mut(&task.queue) {
+            lane.running = lane.running.saturating_sub(1);
+            lane.waiting.push_front((task, Instant::now()));
+        }
+    }
+
+    /// Lets go of claims that are recorded, or given back.
+    pub fn let_go(&self, claims: impl IntoIterator<Item = Claim>) {
+        let mut inner = self.lock();
+        let was_full = inner.held.len() >= ROOM;
+        for claim in claims {
+            inner.held.remove(&claim);
+        }
+        drop(inner);
+        if was_full {
+            self.bells.ring("dispatcher");
+        }
+    }
+
+    /// Whether a claim is in hand.
+    pub fn holds(&self, claim: Claim) -> bool {
+        self.lock().held.contains_key(&claim)
+    }
+
+    /// Takes back claimed tasks that have waited for a worker at least so long. They stay in hand until
+    /// [`Hand::let_go`], which follows their release.
+    pub fn take_waiting(&self, at_least: Duration) -> Vec<Claim> {
+        let mut inner = self.lock();
+        let mut taken = Vec::new();
+        for lane in inner.lanes.values_mut() {
+            let waiting = std::mem::take(&mut lane.waiting);
+            let (old, young): (VecDeque<_>, _) =
+                waiting.into_iter().partition(|(_, since)| since.elapsed() >= at_least);
+            lane.waiting = young;
+            lane.hungry |= !old.is_empty();
+            taken.extend(old.into_iter().map(|(task, _)| (task.id, task.fence)));
+        }
+        taken
+    }
+
+    /// Tells running attempts to end; `only` these tasks, or all.
+    pub fn stop(&self, only: Option<&[i64]>, reason: StopReason, grace: Option<Duration>) -> usize {
+        let inner = self.lock();
+        let mut stopped = 0;
+        for ((id, _), held) in &inner.held {
+            if let Held::Running { context, .. } = held
+                && only.is_none_or(|only| only.contains(id))
+                && context.stop_reason().is_none()
+            {
+                context.stop(reason, grace.unwrap_or(context.definition().kill_after));
+                stopped += 1;
+            }
+        }
+        stopped
+    }
+
+    /// Ends every running attempt on record, because nobody is working on it any more.
+    pub fn interrupt_abandoned(&self, why: &str, now: chrono::DateTime<chrono::Utc>) -> usize {
+        let abandoned: Vec<(ClaimedTask, Duration, String)> = {
+            let mut inner = self.lock();
+            let running = inner.held.values().filter_map(|held| match held {
+                Held::Running { context, since } => {
+                    Some((context.task().clone(), since.elapsed(), context.definition().kind.clone()))
+                }
+                _ => None,
+            });
+            let running = running.collect();
+            for lane in inner.lanes.values_mut() {
+                lane.hungry = true;
+            }
+            running
+        };
+        let count = abandoned.len();
+        for (task, took, kind) in abandoned {
+            self.end(interrupted(&self.node, &task, Some(kind), why, now, took), Duration::from_secs(1));
+        }
+        // Tasks between being taken and being begun are lost sight of as well.
+        for lane in self.lock().lanes.values_mut() {
+            lane.running = 0;
+        }
+        count
+    }
+
+    /// What runs, the longest first.
+    pub fn running(&self) -> Vec<Running> {
+        let mut running: Vec<Running> = self
+            .lock()
+            .held
+            .values()
+            .filter_map(|held| match held {
+                Held::Running { context, since } => {
+                    Some(Running { task: context.task().clone(), since: since.elapsed() })
+                }
+                _ => None,
+            })
+            .collect();
+        running.sort_by_key(|running| std::cmp::Reverse(running.since));
+        running
+    }
+
+    /// How much is in hand.
+    pub fn counts(&self) -> HandCounts {
+        let inner = self.lock();
+        let of = |test: fn(&Held) -> bool| inner.held.values().filter(|held| test(held)).count();
+        HandCounts {
+            waiting: of(|held| matches!(held, Held::Waiting)),
+            running: of(|held| matches!(held, Held::Running { .. })),
+            finished: of(|held| matches!(held, Held::Finished)),
+        }
+    }
+
+    /// Free and all workers of each queue.
+    pub fn workers(&self) -> Vec<(String, usize, usize)> {
+        self.lock().lanes.iter().map(|(queue, lane)| (queue.clone(), lane.running, lane.workers)).collect()
+    }
+}
+
+/// Ended attempts on their way to the database. Dropped before they are there, they go back into the hand.
+pub struct Batch {
+    hand: Hand,
+    attempts: Vec<FinishedAttempt>,
+}
+
+impl Batch {
+    /// The attempts.
+    pub fn attempts(&self) -> &[FinishedAttempt] {
+        &self.attempts
+    }
+
+    /// They are in the database: the hand lets go of them.
+    pub fn recorded(mut self) {
+        let attempts = std::mem::take(&mut self.attempts);
+        self.hand.let_go(attempts.iter().map(|finished| (finished.task_id, finished.fence)));
+    }
+
+    /// They are on disk: the hand knows their claims until the recorder has read them back.
+    pub fn spooled(mut self) {
+        let mut inner = self.hand.lock();
+        for finished in &self.attempts {
+            inner.held.insert((finished.task_id, finished.fence), Held::Spooled);
+        }
+        drop(inner);
+        self.attempts.clear();
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        if !self.attempts.is_empty() {
+            self.hand.put_back(std::mem::take(&mut self.attempts));
+        }
+    }
+}
+
+/// An attempt that ended because the daemon could not go on with it.
+pub(super) fn interrupted(
+    node: &str,
+    task: &ClaimedTask,
+    kind: Option<String>,
+    why: &str,
+    now: chrono::DateTime<chrono::Utc>,
+    took: Duration,
+) -> FinishedAttempt {
+    FinishedAttempt {
+        task_id: task.id,
+        fence: task.fence,
+        name: task.name.clone(),
+        kind,
+        queue: task.queue.clone(),
+        schedule: task.schedule.clone(),
+        due_at: task.due_at,
+        enqueued_at: task.enqueued_at,
+        started_at: now - chrono::TimeDelta::from_std(took).unwrap_or_default(),
+        finished_at: now,
+        duration_ms: took.as_millis() as i64,
+        node: node.to_owned(),
+        attempt: task.attempt,
+        outcome: Outcome::Interrupted,
+        verdict: Some(Verdict::Released),
+        retry_ms: 0,
+        error: Some(why.to_owned()),
+        payload: task.payload.clone(),
+        report: Report::default(),
+    }
+}

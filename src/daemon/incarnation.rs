@@ -1,0 +1,182 @@
+//! One life of a module: the thin actor around it, which is the same for all.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Handler, WrapFuture as _};
+use tokio::sync::Notify;
+
+use super::{
+    board::{Board, ModuleState},
+    messages::{End, Ended, Ping, SupervisorAddr},
+    module::{DaemonModule, ModuleContext, Next},
+    panics,
+};
+use crate::store::StoreError;
+
+/// Between two looks at a database that does not answer.
+const OUTAGE_REST: Duration = Duration::from_secs(1);
+/// An outage is told this often.
+const OUTAGE_TOLD: Duration = Duration::from_secs(60);
+
+/// A module while it lives.
+pub(super) struct Incarnation {
+    life: Option<Life>,
+    pongs: Arc<AtomicU64>,
+    started: Instant,
+    tomb: Tomb,
+}
+
+/// What a life needs.
+pub(super) struct Life {
+    pub(super) module: Box<dyn DaemonModule>,
+    pub(super) context: ModuleContext,
+    pub(super) bell: Arc<Notify>,
+    pub(super) board: Board,
+    pub(super) busy: super::module::Activity,
+    pub(super) discard_after: Duration,
+}
+
+/// Tells the supervisor of the end, whatever kind of end it is: it is dropped by an unwinding panic as well.
+pub(super) struct Tomb {
+    pub(super) module: String,
+    pub(super) generation: u64,
+    pub(super) how: End,
+    pub(super) supervisor: SupervisorAddr,
+}
+
+impl Incarnation {
+    pub(super) fn new(life: Life, pongs: Arc<AtomicU64>, tomb: Tomb) -> Self {
+        Self { life: Some(life), pongs, started: Instant::now(), tomb }
+    }
+}
+
+impl Actor for Incarnation {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        let Some(life) = self.life.take() else { return };
+        let living = life.live().into_actor(self);
+        context.spawn(actix::fut::ActorFutureExt::map(living, |how, actor: &mut Self, context| {
+            actor.tomb.how = how;
+            context.stop();
+        }));
+    }
+}
+
+impl Handler<Ping> for Incarnation {
+    type Result = ();
+
+    fn handle(&mut self, _: Ping, _: &mut Context<Self>) {
+        self.pongs.store(self.started.elapsed().as_millis() as u64, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Tomb {
+    fn drop(&mut self) {
+        let how = match std::thread::panicking() {
+            true => End::Panicked(panics::last_on_this_thread()),
+            false => self.how.clone(),
+        };
+        let ended = Ended { module: self.module.clone(), generation: self.generation, how };
+        if self.supervisor.try_send(ended).is_err() {
+            tracing::error!(module = %self.module, "the supervisor does not take the news of a module's end");
+        }
+    }
+}
+
+impl Life {
+    /// The rounds of a module, up to its end.
+    async fn live(mut self) -> End {
+        let born = Instant::now();
+        let mut outage = Outage::default();
+        loop {
+            let result = self.rounds(born, &mut outage).await;
+            self.busy.set(None);
+            match result {
+                Ok(end) => return end,
+                Err(error) if is_outage(&error) => {
+                    outage.tell(self.context.name(), &error);
+                    self.board.note(self.context.name(), |status| {
+                        status.state = ModuleState::WaitingForDatabase;
+                        status.last_error = Some(format!("{error:#}"));
+                    });
+                    if self.rest(OUTAGE_REST).await {
+                        return End::Stopped;
+                    }
+                }
+                Err(error) => return End::Failed(format!("{error:#}")),
+            }
+        }
+    }
+
+    /// Rounds without an outage.
+    async fn rounds(&mut self, born: Instant, outage: &mut Outage) -> anyhow::Result<End> {
+        self.context.progress();
+        self.module.pre_run(&self.context).await?;
+        loop {
+            self.context.progress();
+            self.module.run(&self.context).await?;
+            let next = self.module.post_run(&self.context).await?;
+            self.busy.set(None);
+            outage.over(self.context.name());
+            let summary = self.module.summary();
+            self.board.note(self.context.name(), |status| {
+                status.state = ModuleState::Running;
+                status.rounds += 1;
+                status.summary = summary;
+            });
+            match next {
+                _ if self.context.stopping().is_cancelled() => return Ok(End::Stopped),
+                Next::Discard => return Ok(End::Discarded),
+                Next::After(_) if born.elapsed() >= self.discard_after => return Ok(End::Discarded),
+                Next::After(rest) => {
+                    if self.rest(rest).await {
+                        return Ok(End::Stopped);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Rests until the time is over or the bell rings; true if the module is to stop.
+    async fn rest(&self, length: Duration) -> bool {
+        tokio::select! {
+            biased;
+            () = self.context.stopping().cancelled() => true,
+            () = self.bell.notified() => false,
+            () = tokio::time::sleep(length) => false,
+        }
+    }
+}
+
+/// Whether an error comes from a database that does not answer.
+pub(super) fn is_outage(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref::<StoreError>().is_some_and(StoreError::is_outage))
+}
+
+/// An outage as one module lives through it: told once a minute.
+#[derive(Default)]
+struct Outage {
+    told: Option<Instant>,
+}
+
+impl Outage {
+    fn tell(&mut self, module: &str, error: &anyhow::Error) {
+        if self.told.is_none_or(|told| told.elapsed() >= OUTAGE_TOLD) {
+            self.told = Some(Instant::now());
+            tracing::warn!(module, "{error:#}; trying again every second");
+        }
+    }
+
+    fn over(&mut self, module: &str) {
+        if self.told.take().is_some() {
+            tracing::info!(module, "the database answers again");
+        }
+    }
+}

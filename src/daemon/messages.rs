@@ -1,0 +1,63 @@
+//! Every message between actors, on one page.
+
+use actix::{Addr, Message};
+
+use super::{incarnation::Incarnation, module::Stage, supervisor::Supervisor};
+use crate::domain::task::ClaimedTask;
+
+/// To the supervisor: an incarnation of a module has ended.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(super) struct Ended {
+    /// Which module.
+    pub module: String,
+    /// Which of its incarnations.
+    pub generation: u64,
+    /// In what way.
+    pub how: End,
+}
+
+/// In what way a module ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It was told to stop.
+    Stopped,
+    /// It wished to be replaced.
+    Discarded,
+    /// It failed.
+    Failed(String),
+    /// It panicked.
+    Panicked(String),
+    /// It made no progress.
+    Hung,
+}
+
+/// To the supervisor: an incarnation is up.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Up {
+    /// Which module.
+    pub module: String,
+    /// Which of its incarnations.
+    pub generation: u64,
+    /// Where it is reached.
+    pub address: Addr<Incarnation>,
+}
+
+/// To the supervisor: let the modules of this stage end.
+#[derive(Message, Clone, Copy)]
+#[rtype(result = "()")]
+pub(super) struct StopStage(pub Stage);
+
+/// To a module: do you live?
+#[derive(Message, Clone, Copy)]
+#[rtype(result = "()")]
+pub(super) struct Ping;
+
+/// To a worker: do this. A worker is sent one task at a time, over the one address that its pool holds.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Assign(pub ClaimedTask);
+
+/// The supervisor's address.
+pub(super) type SupervisorAddr = Addr<Supervisor>;

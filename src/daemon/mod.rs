@@ -1,0 +1,135 @@
+//! The daemon: a supervisor, its modules, and how they begin and end.
+
+mod bells;
+mod board;
+mod hand;
+mod incarnation;
+mod lease;
+mod messages;
+mod module;
+mod modules;
+mod once;
+mod panics;
+mod pool;
+mod reload;
+mod shared;
+mod shutdown;
+mod signals;
+mod spool;
+mod startup;
+mod supervisor;
+mod worker;
+
+use std::{sync::Arc, time::Duration};
+
+use actix::{Actor as _, System};
+use tokio::sync::mpsc::Receiver;
+
+use self::supervisor::Supervisor;
+pub use self::{
+    board::{ModuleState, ModuleStatus},
+    hand::{HandCounts, Running},
+    module::{DaemonModule, ModuleContext, ModuleSpec, Next, Stage},
+    modules::standard,
+    panics::install_hook,
+    reload::Loader,
+    shared::Shared,
+    signals::{ORDERS, Order, listen},
+    supervisor::GAVE_UP,
+};
+use crate::{
+    clock::Clock,
+    config::Config,
+    handler::{AppData, Registry},
+};
+
+/// How long the daemon is to work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Until it is told to stop.
+    Serve,
+    /// Until nothing is left that is due.
+    Once,
+    /// For so long.
+    For(Duration),
+}
+
+/// Everything that a daemon is made of.
+pub struct Blueprint {
+    /// What is configured.
+    pub config: Config,
+    /// Who executes what.
+    pub registry: Registry,
+    /// What the application shares.
+    pub app_data: AppData,
+    /// The modules, built-in ones included.
+    pub modules: Vec<ModuleSpec>,
+    /// Reads the configuration anew, for a reload.
+    pub loader: Loader,
+    /// The time.
+    pub clock: Clock,
+    /// How long to work.
+    pub mode: Mode,
+    /// Is handed the daemon's inside once it is up; for tests, and for applications around it.
+    pub on_start: Option<Box<dyn FnOnce(Arc<Shared>) + Send>>,
+}
+
+impl Blueprint {
+    /// Runs the daemon to its end; gives the exit code.
+    ///
+    /// # Errors
+    /// If it cannot begin: the address of the database is none, or its tables are not such as this program knows.
+    pub fn run(self, orders: Receiver<Order>) -> anyhow::Result<i32> {
+        install_hook();
+        let system = System::new();
+        let (failed, failure) = std::sync::mpsc::sync_channel(1);
+        system.runtime().spawn(async move {
+            let code = match self.live(orders).await {
+                Ok(code) => code,
+                Err(error) => {
+                    let _ = failed.send(error);
+                    1
+                }
+            };
+            System::current().stop_with_code(code);
+        });
+        let code = system.run_with_code()?;
+        match failure.try_recv() {
+            Ok(error) => Err(error),
+            Err(_) => Ok(code),
+        }
+    }
+
+    /// From the first look at the database to the last word.
+    async fn live(self, mut orders: Receiver<Order>) -> anyhow::Result<i32> {
+        let Some((store, connect)) = startup::database(&self.config, &mut orders).await? else { return Ok(0) };
+        let queues = self.config.queues.len();
+        let tasks = self.config.tasks.len();
+        let shared = Arc::new(Shared::new(self.config, store, connect, self.registry, self.app_data, self.clock));
+        let stages: Vec<(String, Stage)> =
+            self.modules.iter().map(|module| (module.name.clone(), module.stage)).collect();
+        let supervisor = Supervisor::new(shared.clone(), self.modules).start();
+        tracing::info!(
+            "node {} is up on {}: {tasks} tasks, {queues} queues",
+            shared.node,
+            crate::domain::address::redacted(&shared.connect.url)
+        );
+        if let Some(on_start) = self.on_start {
+            on_start(shared.clone());
+        }
+        let at_once = loop {
+            tokio::select! {
+                () = once::over(&shared, self.mode) => break false,
+                order = orders.recv() => match order {
+                    Some(Order::Drain) | None => break false,
+                    Some(Order::AtOnce) => break true,
+                    Some(Order::Reload) => reload::reload(&shared, &self.loader),
+                    Some(Order::Quiet(quiet)) => reload::be_quiet(&shared, quiet),
+                    Some(Order::Tell) => reload::tell(&shared),
+                },
+            }
+        };
+        shutdown::drain(&shared, &supervisor, &stages, &mut orders, at_once).await;
+        Ok(0)
+    }
+}

@@ -1,0 +1,182 @@
+//! `cron`: turns the due occurrences of schedules into tasks.
+//!
+//! Every node does this for all its schedules; the ledger's key lets one of them in for each instant.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use sexton_entities::states::Fate;
+
+use crate::{
+    config::Config,
+    daemon::module::{DaemonModule, ModuleContext, Next},
+    domain::{definition::TaskDefinition, schedule::Schedule, summary::SummaryTable},
+    store::{Firing, Sighting, Wakeup},
+};
+
+/// The wall clock is looked at this often at least: it may be set, or the machine may have slept.
+const LOOK: Duration = Duration::from_secs(30);
+/// At most so many instants are entered by one transaction.
+const BATCH: usize = 1_000;
+
+#[derive(Default)]
+pub(super) struct Cron {
+    config: Option<Arc<Config>>,
+    entries: Vec<Entry>,
+    /// What comes next, the earliest first: finding what is due does not look at the rest.
+    next: BinaryHeap<Reverse<(DateTime<Utc>, usize)>>,
+    fired: u64,
+}
+
+/// One schedule.
+struct Entry {
+    schedule: Schedule,
+    definition: TaskDefinition,
+    /// Everything until this instant has been dealt with.
+    last: DateTime<Utc>,
+}
+
+#[async_trait(?Send)]
+impl DaemonModule for Cron {
+    async fn pre_run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        self.load(context).await
+    }
+
+    async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        if !self.config.as_ref().is_some_and(|known| Arc::ptr_eq(known, &context.config())) {
+            self.load(context).await?;
+        }
+        let now = context.clock().now();
+        let mut firings = Vec::new();
+        while let Some(Reverse((_, index))) = self.next.peek().copied().filter(|Reverse((at, _))| *at <= now) {
+            self.next.pop();
+            let entry = &mut self.entries[index];
+            let after = entry.schedule.next_after(now);
+            self.next.extend(after.map(|after| Reverse((after, index))));
+            firings.extend(entry.take_due(now, after));
+        }
+        // After a failure everything is loaded anew: what was not entered is still due then.
+        self.fire(context, &firings).await
+    }
+
+    async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
+        let next = self.next.peek().map(|Reverse((at, _))| (*at - context.clock().now()).to_std().unwrap_or_default());
+        Ok(Next::After(next.map_or(LOOK, |next| next.min(LOOK))))
+    }
+
+    fn summary(&self) -> Vec<SummaryTable> {
+        let mut table = SummaryTable::new("Schedules", &["Schedules", "Next", "Fired"], "Nothing recurs.");
+        if let Some(Reverse((at, _))) = self.next.peek() {
+            table.row([self.entries.len().to_string(), at.to_rfc3339(), self.fired.to_string()]);
+        }
+        vec![table]
+    }
+}
+
+impl Cron {
+    /// Takes over the configuration's schedules, and learns from the database how far each has come.
+    async fn load(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        let config = context.config();
+        let scheduled: Vec<(Schedule, TaskDefinition)> = config
+            .tasks
+            .values()
+            .filter_map(|definition| Some((definition.schedule.clone()?, definition.clone())))
+            .collect();
+        let sightings: Vec<Sighting> = scheduled
+            .iter()
+            .map(|(schedule, definition)| Sighting {
+                name: schedule.name.clone(),
+                task: definition.name.clone(),
+                spec: schedule.spec(),
+            })
+            .collect();
+        let last = context.store().sight(&sightings).await?;
+        self.forget_removed(context, &config).await?;
+        let now = context.clock().now();
+        self.entries = scheduled
+            .into_iter()
+            .map(|(schedule, definition)| Entry {
+                last: last.get(&schedule.name).copied().unwrap_or(now),
+                schedule,
+                definition,
+            })
+            .collect();
+        let next: Vec<(usize, DateTime<Utc>)> = self
+            .entries
+            .iter()
+            .enumerate()
+            .filter_map(|(index, entry)| Some((index, entry.schedule.next_after(entry.last)?)))
+            .collect();
+        let announced: Vec<(String, DateTime<Utc>)> =
+            next.iter().map(|(index, at)| (self.entries[*index].schedule.name.clone(), *at)).collect();
+        context.store().announce(&announced).await?;
+        self.next = next.into_iter().map(|(index, at)| Reverse((at, index))).collect();
+        self.config = Some(config);
+        Ok(())
+    }
+
+    /// A schedule that a reload has removed is taken off the list. One that another node's configuration has
+    /// is left alone: this node has never had it.
+    async fn forget_removed(&self, context: &ModuleContext, config: &Config) -> anyhow::Result<()> {
+        let kept: HashSet<&String> =
+            config.tasks.values().filter(|task| task.schedule.is_some()).map(|task| &task.name).collect();
+        let removed: Vec<String> =
+            self.entries.iter().map(|entry| entry.schedule.name.clone()).filter(|name| !kept.contains(name)).collect();
+        context.store().forget_schedules(&removed).await?;
+        Ok(())
+    }
+
+    async fn fire(&mut self, context: &ModuleContext, firings: &[Firing]) -> anyhow::Result<()> {
+        for batch in firings.chunks(BATCH) {
+            let fired = context.store().fire(&context.shared().node, batch).await?;
+            self.fired += fired.len() as u64;
+            context.progress();
+            if !fired.is_empty() {
+                context.client().wake_up(Wakeup::Now);
+            }
+            for name in &fired {
+                tracing::debug!("{name} is due");
+            }
+            if fired.is_empty() && context.store().is_any_unlisted(batch).await? {
+                // Another node's reload has taken a schedule off that this one still has.
+                self.config = None;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Entry {
+    /// What is due at `now`, as it is to be entered in the ledger.
+    fn take_due(&mut self, now: DateTime<Utc>, next_at: Option<DateTime<Utc>>) -> Vec<Firing> {
+        let due = self.schedule.due(self.last, now);
+        let Some((latest, fate)) = due.fire else { return Vec::new() };
+        self.last = latest;
+        let firing = |due_at, fate, reason| Firing {
+            schedule: self.schedule.name.clone(),
+            due_at,
+            fate,
+            reason,
+            next_at,
+            task: self.definition.name.clone(),
+            queue: self.definition.queue.clone(),
+            priority: self.definition.priority,
+            payload: self.definition.payload.clone(),
+        };
+        let into = format!("coalesced into the run of {}", latest.to_rfc3339());
+        let mut firings: Vec<Firing> =
+            due.coalesced.into_iter().map(|at| firing(at, Fate::Coalesced, Some(into.clone()))).collect();
+        let late = (fate == Fate::Late).then(|| {
+            let by = (now - latest).to_std().unwrap_or_default();
+            format!("late by {}: no node was there", crate::domain::span::text(Duration::from_secs(by.as_secs())))
+        });
+        firings.push(firing(latest, fate, late));
+        firings
+    }
+}

@@ -1,0 +1,148 @@
+//! `dispatcher`: claims as many tasks as the node has credits for, and wakes the workers.
+
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+
+use crate::{
+    daemon::module::{DaemonModule, ModuleContext, Next},
+    daemon::shared::Shared,
+    domain::{definition::DEFAULT_QUEUE, task::FinishedAttempt},
+    store::{OnStale, StoreError},
+};
+
+/// For so long after the last task the database is asked at the poll interval; then less often.
+const LIVELY: Duration = Duration::from_secs(10);
+/// How much less often.
+const IDLE_FACTOR: u32 = 8;
+
+pub(super) struct Dispatcher {
+    /// Queues that probably have more: claimed from without a look.
+    hot: HashSet<String>,
+    looked: Option<Instant>,
+    found: Instant,
+    /// The outcome of a claim is unknown: rows may be ours that are not in hand.
+    in_doubt: bool,
+}
+
+impl Default for Dispatcher {
+    fn default() -> Self {
+        Self { hot: HashSet::new(), looked: None, found: Instant::now(), in_doubt: true }
+    }
+}
+
+#[async_trait(?Send)]
+impl DaemonModule for Dispatcher {
+    async fn pre_run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        let shared = context.shared();
+        shared.hand.forget_asking();
+        if std::mem::take(&mut self.in_doubt)
+            && let Err(error) = give_back_lost(shared).await
+        {
+            self.in_doubt = true;
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
+    async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        let shared = context.shared();
+        let open = shared.hand.open_queues();
+        if open.is_empty() {
+            return Ok(());
+        }
+        let interval = context.config().daemon.poll_interval;
+        let news = shared.bells.take_news();
+        let is_hot = open.iter().any(|(queue, _)| self.hot.contains(queue));
+        let look = news || !is_hot || self.looked.is_none_or(|at| at.elapsed() >= interval);
+        let mut queues: Vec<String> =
+            open.iter().filter(|(queue, _)| self.hot.contains(queue)).map(|(queue, _)| queue.clone()).collect();
+        if look {
+            let names: Vec<String> = open.into_iter().map(|(queue, _)| queue).collect();
+            for queue in self.look(shared, &names).await? {
+                if !queues.contains(&queue) {
+                    queues.push(queue);
+                }
+            }
+        }
+        for queue in queues {
+            self.claim(shared, &queue).await?;
+            context.progress();
+        }
+        Ok(())
+    }
+
+    async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
+        let open = context.shared().hand.open_queues();
+        if open.iter().any(|(queue, _)| self.hot.contains(queue)) {
+            return Ok(Next::After(Duration::ZERO));
+        }
+        let interval = context.config().daemon.poll_interval;
+        let is_lively = self.found.elapsed() < LIVELY;
+        Ok(Next::After(if is_lively { interval } else { interval * context.shared().idle_factor(IDLE_FACTOR) }))
+    }
+}
+
+impl Dispatcher {
+    /// Asks the database what there is; files tasks that came without a queue.
+    async fn look(&mut self, shared: &Shared, queues: &[String]) -> Result<Vec<String>, StoreError> {
+        self.looked = Some(Instant::now());
+        let seen = shared.store.peek(queues).await?;
+        if seen.due {
+            shared.bells.ring("future");
+        }
+        if !seen.unfiled {
+            return Ok(seen.queues);
+        }
+        let mut found = seen.queues;
+        for name in shared.store.unfiled().await? {
+            let definition = shared.definition(&name);
+            let (queue, priority) = definition
+                .as_ref()
+                .map_or((DEFAULT_QUEUE, 0), |definition| (definition.queue.as_str(), definition.priority));
+            shared.store.file(&name, queue, priority).await?;
+            if queues.iter().any(|open| open == queue) && !found.iter().any(|known| known == queue) {
+                found.push(queue.to_owned());
+            }
+        }
+        Ok(found)
+    }
+
+    /// Claims for one queue.
+    async fn claim(&mut self, shared: &Shared, queue: &str) -> Result<(), StoreError> {
+        let asked = shared.hand.ask(queue);
+        if asked == 0 {
+            return Ok(());
+        }
+        let claimed = shared.store.claim(&shared.node, queue, asked).await.inspect_err(|_| self.in_doubt = true)?;
+        let found = claimed.tasks.len() + claimed.sorted;
+        if claimed.sorted > 0 {
+            shared.bells.ring("future");
+        }
+        if !claimed.tasks.is_empty() {
+            self.found = Instant::now();
+        }
+        match found == asked {
+            true => self.hot.insert(queue.to_owned()),
+            false => self.hot.remove(queue),
+        };
+        shared.hand.take_in(queue, asked, found, claimed.tasks);
+        Ok(())
+    }
+}
+
+/// Gives tasks back that are this node's according to the database, but that it does not have in hand: the answer
+/// to their claim was lost, or the dispatcher fell between the two.
+async fn give_back_lost(shared: &Shared) -> Result<(), StoreError> {
+    let claimed = shared.store.running_of(&shared.node).await?;
+    let lost: Vec<FinishedAttempt> =
+        claimed.into_iter().filter(|finished| !shared.hand.holds((finished.task_id, finished.fence))).collect();
+    if !lost.is_empty() {
+        tracing::warn!("{} claimed tasks were lost sight of, and are given back", lost.len());
+        shared.store.finish(&lost, OnStale::Ignore).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! The built-in modules: one file is one moving part. They are modules like any stranger's.
+
+mod cron;
+mod dispatcher;
+mod future;
+mod node;
+mod pruner;
+mod recorder;
+mod rescuer;
+mod wakeup;
+mod workers;
+
+pub(super) use self::workers::give_back;
+use super::module::{ModuleSpec, Stage};
+
+/// All of them.
+pub fn standard() -> Vec<ModuleSpec> {
+    vec![
+        ModuleSpec::new("node", Stage::Life, node::Node::default),
+        ModuleSpec::new("recorder", Stage::Record, recorder::Recorder::default),
+        ModuleSpec::new("workers", Stage::Work, workers::Workers::default),
+        ModuleSpec::new("dispatcher", Stage::Intake, dispatcher::Dispatcher::default),
+        ModuleSpec::new("future", Stage::Intake, future::Future::default),
+        ModuleSpec::new("cron", Stage::Intake, cron::Cron::default),
+        ModuleSpec::new("wakeup", Stage::Intake, wakeup::WakeupModule::default),
+        ModuleSpec::new("rescuer", Stage::Life, rescuer::Rescuer::default),
+        ModuleSpec::new("pruner", Stage::Intake, || pruner::Pruner),
+    ]
+}

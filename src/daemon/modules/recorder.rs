@@ -1,0 +1,172 @@
+//! `recorder`: writes finished attempts into history, in batches; on disk while the database is away.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::{
+    daemon::{
+        module::{DaemonModule, ModuleContext, Next},
+        shared::Shared,
+        spool::Spool,
+    },
+    domain::{
+        summary::SummaryTable,
+        task::{FinishedAttempt, Report},
+    },
+    store::{OnStale, Recorded, StoreError},
+};
+
+/// At most so many attempts are written by one transaction.
+const BATCH: usize = 500;
+/// At most so many bytes of output and payload go with it.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// Without a bell, the hand is looked at this often.
+const LOOK: Duration = Duration::from_secs(1);
+
+#[derive(Default)]
+pub(super) struct Recorder {
+    recorded: u64,
+    batches: u64,
+    stale: u64,
+}
+
+#[async_trait(?Send)]
+impl DaemonModule for Recorder {
+    async fn pre_run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        let spool = Spool::new(context.shared().spool_dir());
+        for path in spool.waiting() {
+            if let Some(batch) = spool.read(&path) {
+                let recorded = record(context.shared(), &batch).await?;
+                tracing::info!("{} finished attempts were recorded that had waited on disk", batch.len());
+                self.note(context.shared(), recorded);
+                context.shared().hand.let_go(batch.iter().map(|finished| (finished.task_id, finished.fence)));
+                spool.remove(&path);
+            }
+            context.progress();
+        }
+        Ok(())
+    }
+
+    async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        let shared = context.shared();
+        loop {
+            let batch = shared.hand.take_finished(BATCH);
+            if batch.attempts().is_empty() {
+                return Ok(());
+            }
+            match record(shared, batch.attempts()).await {
+                Ok(recorded) => {
+                    self.note(shared, recorded);
+                    batch.recorded();
+                }
+                Err(error) if error.is_outage() => {
+                    match Spool::new(shared.spool_dir()).write(batch.attempts()) {
+                        Ok(_) => batch.spooled(),
+                        Err(spool) => {
+                            tracing::error!("finished attempts can be kept in memory only: the spool: {spool}")
+                        }
+                    }
+                    return Err(error.into());
+                }
+                Err(error) => return Err(error.into()),
+            }
+            context.progress();
+        }
+    }
+
+    async fn post_run(&mut self, _: &ModuleContext) -> anyhow::Result<Next> {
+        Ok(Next::After(LOOK))
+    }
+
+    fn summary(&self) -> Vec<SummaryTable> {
+        let mut table = SummaryTable::new("Recorder", &["Recorded", "Batches", "Too late"], "");
+        table.row([self.recorded, self.batches, self.stale].map(|count| count.to_string()));
+        vec![table]
+    }
+}
+
+impl Recorder {
+    fn note(&mut self, shared: &Shared, recorded: Recorded) {
+        self.batches += 1;
+        self.recorded += recorded.counted as u64;
+        self.stale += recorded.stale as u64;
+        if recorded.retrying > 0 {
+            shared.bells.ring("future");
+        }
+        if recorded.released > 0 && !shared.hand.is_closed() {
+            shared.bells.announce(crate::store::Wakeup::Now);
+        }
+    }
+}
+
+/// Writes a batch, in portions that a server's packet limits can take.
+async fn record(shared: &Shared, batch: &[FinishedAttempt]) -> Result<Recorded, StoreError> {
+    let mut total = Recorded::default();
+    for portion in portions(batch) {
+        let recorded = match shared.store.finish(portion, OnStale::Record).await {
+            Err(StoreError::Refused(_)) => one_by_one(shared, portion).await?,
+            result => result?,
+        };
+        total.counted += recorded.counted;
+        total.stale += recorded.stale;
+        total.retrying += recorded.retrying;
+        total.released += recorded.released;
+    }
+    Ok(total)
+}
+
+/// One attempt that the database refuses must not hold up the others: it is recorded without what it brought along.
+async fn one_by_one(shared: &Shared, batch: &[FinishedAttempt]) -> Result<Recorded, StoreError> {
+    let mut total = Recorded::default();
+    for finished in batch {
+        let recorded = match shared.store.finish(std::slice::from_ref(finished), OnStale::Record).await {
+            Err(StoreError::Refused(why)) => {
+                tracing::error!(
+                    task.id = finished.task_id,
+                    "its output and payload were refused, and are left out: {why}"
+                );
+                let bare = FinishedAttempt {
+                    error: Some(format!("output and payload were refused by the database: {why}")),
+                    payload: None,
+                    report: Report {
+                        exit_code: finished.report.exit_code,
+                        signal: finished.report.signal,
+                        ..Report::default()
+                    },
+                    ..finished.clone()
+                };
+                shared.store.finish(&[bare], OnStale::Record).await?
+            }
+            result => result?,
+        };
+        total.counted += recorded.counted;
+        total.stale += recorded.stale;
+        total.retrying += recorded.retrying;
+        total.released += recorded.released;
+    }
+    Ok(total)
+}
+
+/// Cuts a batch where its output and payloads get too heavy.
+fn portions(batch: &[FinishedAttempt]) -> Vec<&[FinishedAttempt]> {
+    let weight = |finished: &FinishedAttempt| {
+        let payload = finished.payload.as_ref().map_or(0, |payload| match payload {
+            serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => 8,
+            other => other.to_string().len(),
+        });
+        finished.report.stdout.len() + finished.report.stderr.len() + payload
+    };
+    let mut portions = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (index, finished) in batch.iter().enumerate() {
+        let weight = weight(finished);
+        if bytes + weight > BATCH_BYTES && index > start {
+            portions.push(&batch[start..index]);
+            (start, bytes) = (index, 0);
+        }
+        bytes += weight;
+    }
+    portions.push(&batch[start..]);
+    portions
+}

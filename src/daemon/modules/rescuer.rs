@@ -1,0 +1,73 @@
+//! `rescuer`: gives back the tasks of nodes that died or lost their lease.
+
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+
+use crate::{
+    daemon::module::{DaemonModule, ModuleContext, Next},
+    domain::summary::SummaryTable,
+    store::{OnStale, Wakeup},
+};
+
+/// New nodes are noticed this late at the latest.
+const LOOK: Duration = Duration::from_secs(15);
+/// Tasks of nodes that are not even listed are looked for this often.
+const SEARCH: Duration = Duration::from_secs(60);
+/// A lease is over a moment after its last instant.
+const AFTER: Duration = Duration::from_millis(20);
+
+#[derive(Default)]
+pub(super) struct Rescuer {
+    searched: Option<Instant>,
+    rest: Duration,
+    rescued: u64,
+}
+
+#[async_trait(?Send)]
+impl DaemonModule for Rescuer {
+    async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        let shared = context.shared();
+        let (expiry, now) = shared.store.next_expiry(&shared.node).await?;
+        let until = expiry.map(|expiry| (expiry - now).to_std().unwrap_or_default());
+        self.rest = until.map_or(LOOK, |until| (until + AFTER).min(LOOK));
+        if until == Some(Duration::ZERO) || self.searched.is_none_or(|at| at.elapsed() >= SEARCH) {
+            self.searched = Some(Instant::now());
+            self.rescue(context).await?;
+        }
+        Ok(())
+    }
+
+    async fn post_run(&mut self, _: &ModuleContext) -> anyhow::Result<Next> {
+        Ok(Next::After(self.rest))
+    }
+
+    fn summary(&self) -> Vec<SummaryTable> {
+        let mut table = SummaryTable::new("Rescuer", &["Rescued"], "Nothing had to be rescued.");
+        if self.rescued > 0 {
+            table.row([self.rescued.to_string()]);
+        }
+        vec![table]
+    }
+}
+
+impl Rescuer {
+    async fn rescue(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        let shared = context.shared();
+        loop {
+            let orphans = shared.store.orphans().await?;
+            if orphans.is_empty() {
+                break;
+            }
+            let rescued = shared.store.finish(&orphans, OnStale::Ignore).await?.counted;
+            context.progress();
+            if rescued > 0 {
+                tracing::warn!("{rescued} tasks of dead nodes were given back");
+                self.rescued += rescued as u64;
+                shared.bells.announce(Wakeup::Anything);
+            }
+        }
+        shared.store.bury().await?;
+        Ok(())
+    }
+}

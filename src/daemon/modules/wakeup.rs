@@ -1,0 +1,43 @@
+//! `wakeup`: hears from other processes that something was enqueued, and rings the bells of this one.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::{
+    daemon::module::{DaemonModule, ModuleContext, Next},
+    store::WakeupListener,
+};
+
+/// A round of listening; after it the module shows that it lives.
+const ROUND: Duration = Duration::from_secs(5);
+
+#[derive(Default)]
+pub(super) struct WakeupModule {
+    listener: Option<WakeupListener>,
+}
+
+#[async_trait(?Send)]
+impl DaemonModule for WakeupModule {
+    async fn pre_run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        let shared = context.shared();
+        let listener = shared.store.listen(&shared.connect).await?;
+        shared.set_hears_all(listener.hears_all());
+        self.listener = Some(listener);
+        Ok(())
+    }
+
+    async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        let Some(listener) = &mut self.listener else { return Ok(()) };
+        tokio::select! {
+            wakeup = listener.wait() => context.shared().bells.announce(wakeup?),
+            () = context.stopping().cancelled() => {}
+            () = tokio::time::sleep(ROUND) => {}
+        }
+        Ok(())
+    }
+
+    async fn post_run(&mut self, _: &ModuleContext) -> anyhow::Result<Next> {
+        Ok(Next::After(Duration::ZERO))
+    }
+}

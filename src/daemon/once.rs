@@ -1,0 +1,40 @@
+//! When a daemon that was not to serve for ever has done its work.
+
+use std::time::Duration;
+
+use super::{Mode, shared::Shared};
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Ends when the daemon is to stop by itself.
+pub(super) async fn over(shared: &Shared, mode: Mode) {
+    match mode {
+        Mode::Serve => std::future::pending().await,
+        Mode::For(length) => tokio::time::sleep(length.saturating_sub(shared.started.elapsed())).await,
+        Mode::Once => {
+            let mut quiet_looks = 0;
+            while quiet_looks < 2 {
+                tokio::time::sleep(LOOK).await;
+                quiet_looks = if nothing_due(shared).await { quiet_looks + 1 } else { 0 };
+            }
+        }
+    }
+}
+
+/// Whether the modules that bring work in have looked, and nothing is waiting, running or unrecorded.
+async fn nothing_due(shared: &Shared) -> bool {
+    let has_looked = |module| shared.board.of(module).is_some_and(|status| status.rounds > 0);
+    if !["cron", "future", "dispatcher", "recorder"].into_iter().all(has_looked) {
+        return false;
+    }
+    let counts = shared.hand.counts();
+    if counts.waiting + counts.running + counts.finished > 0 {
+        return false;
+    }
+    let queues: Vec<String> = shared.hand.workers().into_iter().map(|(queue, _, _)| queue).collect();
+    match shared.store.peek(&queues).await {
+        Ok(seen) => seen.queues.is_empty() && !seen.unfiled && !seen.due,
+        Err(_) => false,
+    }
+}

@@ -1,0 +1,195 @@
+//! What the modules of one daemon share.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use sexton_entities::states::NodeState;
+
+use super::{bells::Bells, board::Board, hand::Hand, lease::Lease};
+use crate::{
+    client::{Client, Surroundings},
+    clock::Clock,
+    config::Config,
+    domain::{definition::TaskDefinition, task::NewTask},
+    handler::{AppData, Registry},
+    store::{ConnectOptions, Store, Wakeup},
+};
+
+/// One daemon's common ground. It is made once and outlives every module.
+pub struct Shared {
+    /// The boot id.
+    pub node: String,
+    /// What the configuration calls this node.
+    pub name: String,
+    /// The machine.
+    pub host: String,
+    /// The database.
+    pub store: Store,
+    /// How it was connected.
+    pub connect: ConnectOptions,
+    /// The time.
+    pub clock: Clock,
+    /// Who executes what.
+    pub registry: Registry,
+    /// What the application shares.
+    pub app_data: AppData,
+    /// For enqueuing.
+    pub client: Client,
+    /// Claimed tasks.
+    pub hand: Hand,
+    /// Who wakes whom.
+    pub bells: Bells,
+    /// What the modules do.
+    pub board: Board,
+    /// How long ago the lease was prolonged.
+    pub lease: Lease,
+    /// The daemon's start.
+    pub started: Instant,
+    hears_all: AtomicBool,
+    definitions: Arc<Definitions>,
+}
+
+/// The configuration in force, and every definition that comes of it and of the registered handlers, by name.
+struct InForce {
+    config: Arc<Config>,
+    definitions: HashMap<String, Arc<TaskDefinition>>,
+}
+
+/// What is in force, where a reload can exchange it.
+struct Definitions {
+    current: RwLock<Arc<InForce>>,
+    bells: Bells,
+}
+
+impl Definitions {
+    fn current(&self) -> Arc<InForce> {
+        self.current.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+}
+
+impl Surroundings for Definitions {
+    fn ring(&self, wakeup: Wakeup) {
+        self.bells.announce(wakeup);
+    }
+
+    fn complete(&self, task: &mut NewTask) {
+        let current = self.current();
+        let Some(definition) = current.definitions.get(&task.name) else { return };
+        task.queue.get_or_insert_with(|| definition.queue.clone());
+        task.priority.get_or_insert(definition.priority);
+    }
+}
+
+impl Shared {
+    /// Puts a daemon's common ground together.
+    pub fn new(
+        config: Config,
+        store: Store,
+        connect: ConnectOptions,
+        registry: Registry,
+        mut app_data: AppData,
+        clock: Clock,
+    ) -> Self {
+        let host = nix::unistd::gethostname()
+            .map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().into_owned());
+        let name = config.daemon.name.clone().unwrap_or_else(|| host.clone());
+        let random = uuid::Uuid::new_v4().simple().to_string();
+        let node = format!("{name}-{}", &random[..12]);
+        let bells = Bells::default();
+        let current = InForce::new(config, &registry);
+        let hand = Hand::new(&node, bells.clone());
+        let definitions = Arc::new(Definitions { current: RwLock::new(Arc::new(current)), bells: bells.clone() });
+        let client = Client::inside(store.clone(), definitions.clone());
+        app_data.insert(client.clone());
+        let shared = Self {
+            node,
+            name,
+            host,
+            store,
+            connect,
+            clock,
+            registry,
+            app_data,
+            client,
+            hand,
+            bells,
+            board: Board::default(),
+            lease: Lease::default(),
+            started: Instant::now(),
+            hears_all: AtomicBool::new(false),
+            definitions,
+        };
+        shared.configure_hand();
+        shared
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<Config> {
+        self.definitions.current().config.clone()
+    }
+
+    /// The definition of that name: the configuration's, or the one that a handler brings along.
+    pub fn definition(&self, name: &str) -> Option<Arc<TaskDefinition>> {
+        self.definitions.current().definitions.get(name).cloned()
+    }
+
+    /// Puts another configuration in force.
+    pub fn set_config(&self, config: Config) {
+        let current = Arc::new(InForce::new(config, &self.registry));
+        *self.definitions.current.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = current;
+        self.configure_hand();
+        for module in ["cron", "workers", "dispatcher", "recorder"] {
+            self.bells.ring(module);
+        }
+    }
+
+    fn configure_hand(&self) {
+        let config = self.config();
+        let mut workers: BTreeMap<String, usize> =
+            config.queues.iter().map(|(queue, settings)| (queue.clone(), settings.workers)).collect();
+        for definition in self.registry.definitions() {
+            workers.entry(definition.queue.clone()).or_insert(config.daemon.workers);
+        }
+        self.hand.configure(&workers);
+    }
+
+    /// Where finished attempts wait for the database.
+    pub fn spool_dir(&self) -> PathBuf {
+        self.config().daemon.state_dir.join("spool")
+    }
+
+    /// Notes whether every enqueue of another process is heard of.
+    pub(super) fn set_hears_all(&self, hears_all: bool) {
+        self.hears_all.store(hears_all, Ordering::Relaxed);
+    }
+
+    /// How much less often an idle node asks; much less where it hears of everything anyhow.
+    pub(super) fn idle_factor(&self, factor: u32) -> u32 {
+        if self.hears_all.load(Ordering::Relaxed) { factor * 5 } else { factor }
+    }
+
+    /// What this node does.
+    pub fn state(&self) -> NodeState {
+        match (self.hand.is_closed(), self.hand.is_quiet()) {
+            (true, _) => NodeState::Draining,
+            (false, true) => NodeState::Quiet,
+            (false, false) => NodeState::Running,
+        }
+    }
+}
+
+impl InForce {
+    fn new(config: Config, registry: &Registry) -> Self {
+        let mut definitions: HashMap<String, Arc<TaskDefinition>> =
+            registry.definitions().map(|definition| (definition.name.clone(), Arc::new(definition.clone()))).collect();
+        definitions.extend(config.tasks.iter().map(|(name, definition)| (name.clone(), Arc::new(definition.clone()))));
+        Self { config: Arc::new(config), definitions }
+    }
+}

@@ -1,0 +1,91 @@
+//! The way down: claim nothing more, let what runs finish, give back the rest, record everything, leave.
+
+use std::time::{Duration, Instant};
+
+use actix::Addr;
+use tokio::sync::mpsc::Receiver;
+
+use super::{
+    messages::StopStage,
+    module::Stage,
+    modules::give_back,
+    shared::Shared,
+    signals::Order,
+    supervisor::{Supervisor, has_stopped},
+};
+use crate::{domain::span, handler::StopReason};
+
+/// Between two looks at what is left.
+const LOOK: Duration = Duration::from_millis(20);
+/// What was told to end has at most so long, whatever its definition says.
+const LAST_GRACE: Duration = Duration::from_secs(5);
+/// The modules have so long to finish their round.
+const ROUND: Duration = Duration::from_secs(5);
+
+/// Ends the daemon in good order.
+pub(super) async fn drain(
+    shared: &Shared,
+    supervisor: &Addr<Supervisor>,
+    stages: &[(String, Stage)],
+    orders: &mut Receiver<Order>,
+    at_once: bool,
+) {
+    shared.hand.close();
+    let stop = |stage| {
+        if supervisor.try_send(StopStage(stage)).is_err() {
+            tracing::error!("the supervisor does not take the order to stop");
+        }
+    };
+    stop(Stage::Intake);
+    until(ROUND, || has_stopped(shared, stages, Stage::Intake)).await;
+    if let Err(error) = give_back(shared, Duration::ZERO).await {
+        tracing::warn!("claimed tasks that had not started will be given back by the next node: {error:#}");
+    }
+    let at_once = at_once || finish_running(shared, orders).await;
+    interrupt_running(shared, at_once).await;
+    stop(Stage::Work);
+    until(ROUND, || has_stopped(shared, stages, Stage::Work)).await;
+    shared.hand.interrupt_abandoned("the daemon stopped", shared.clock.now());
+    shared.bells.ring("recorder");
+    until(ROUND, || shared.hand.counts().finished == 0).await;
+    stop(Stage::Record);
+    until(ROUND, || has_stopped(shared, stages, Stage::Record)).await;
+    stop(Stage::Life);
+    until(ROUND, || has_stopped(shared, stages, Stage::Life)).await;
+    let left = tokio::time::timeout(ROUND, shared.store.leave(&shared.node)).await;
+    if !matches!(left, Ok(Ok(()))) {
+        tracing::warn!("the node could not be taken off the list; its lease will run out");
+    }
+    tracing::info!("node {} has stopped", shared.node);
+}
+
+/// Waits for running attempts; true if somebody lost patience.
+async fn finish_running(shared: &Shared, orders: &mut Receiver<Order>) -> bool {
+    let limit = shared.config().daemon.stop_timeout;
+    let running = shared.hand.counts().running;
+    if running > 0 {
+        tracing::info!("stopping: waiting up to {} for {running} running tasks", span::text(limit));
+    }
+    tokio::select! {
+        () = until(limit, || shared.hand.counts().running == 0) => false,
+        () = async { while !matches!(orders.recv().await, Some(Order::AtOnce) | None) {} } => true,
+    }
+}
+
+/// Ends what still runs, and puts it on record as interrupted: another node, or the next start, takes it up.
+async fn interrupt_running(shared: &Shared, at_once: bool) {
+    let grace = if at_once { Duration::ZERO } else { LAST_GRACE };
+    let interrupted = shared.hand.stop(None, StopReason::Interrupted, Some(grace));
+    if interrupted > 0 {
+        tracing::warn!("{interrupted} tasks still run: they are ended and given back");
+        until(grace + Duration::from_secs(2), || shared.hand.counts().running == 0).await;
+    }
+}
+
+/// Waits for a condition, up to a limit.
+async fn until(limit: Duration, condition: impl Fn() -> bool) {
+    let end = Instant::now() + limit;
+    while !condition() && Instant::now() < end {
+        tokio::time::sleep(LOOK).await;
+    }
+}

@@ -1,0 +1,62 @@
+//! Unix signals, as orders to the daemon.
+//!
+//! They are read on a plain thread that nothing else can hold up: a daemon whose actors hang still ends on the
+//! third TERM.
+
+use signal_hook::{
+    consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1},
+    iterator::Signals,
+};
+use tokio::sync::mpsc::Sender;
+
+/// So many orders may wait to be carried out.
+pub const ORDERS: usize = 16;
+
+/// What the daemon can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Finish what runs, within the stop time-out, and end. (TERM, INT)
+    Drain,
+    /// Give back what runs, and end. (QUIT, or a second TERM or INT)
+    AtOnce,
+    /// Read the configuration anew. (HUP)
+    Reload,
+    /// Claim nothing for now, or go on. (TSTP, CONT)
+    Quiet(bool),
+    /// Tell what runs. (USR1)
+    Tell,
+}
+
+/// Starts listening; from now on these signals do not end the process by themselves.
+///
+/// # Errors
+/// If the operating system does not let it.
+pub fn listen(orders: Sender<Order>) -> std::io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGTSTP, SIGCONT, SIGUSR1])?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let mut stops = 0;
+        for signal in signals.forever() {
+            let order = match signal {
+                SIGTERM | SIGINT => {
+                    stops += 1;
+                    if stops > 2 {
+                        std::process::exit(128 + signal);
+                    }
+                    if stops == 1 { Order::Drain } else { Order::AtOnce }
+                }
+                SIGQUIT => {
+                    stops = 2;
+                    Order::AtOnce
+                }
+                SIGHUP => Order::Reload,
+                SIGTSTP => Order::Quiet(true),
+                SIGCONT => Order::Quiet(false),
+                _ => Order::Tell,
+            };
+            if orders.try_send(order).is_err() {
+                tracing::warn!("{order:?} is left out: too many orders are waiting");
+            }
+        }
+    })?;
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! How many tasks a node asks for: its free workers, and for very short tasks a little more.
+//!
+//! A claim costs a round trip and a commit. Where tasks take microseconds, one free worker for each claimed
+//! task would leave the workers waiting for the database (ADR 0005), so a pool whose attempts have lately
+//! been short claims as many ahead as its workers get through in [`AHEAD`].
+
+use std::time::Duration;
+
+/// Work for so long may be claimed ahead of the workers.
+const AHEAD: Duration = Duration::from_millis(50);
+/// Never more than this is claimed ahead in one queue.
+pub const MOST_AHEAD: usize = 1_000;
+/// Attempts that take longer than this on average leave nothing to be gained.
+const SHORT: Duration = Duration::from_millis(5);
+
+/// The recent mean duration of a queue's attempts, weighted towards the latest.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Pace {
+    mean: Option<f64>,
+}
+
+impl Pace {
+    /// Takes note of a finished attempt. One long attempt outweighs many short ones at once, so that
+    /// claiming ahead stops as soon as tasks are not short any more.
+    pub fn note(&mut self, took: Duration) {
+        let took = took.as_secs_f64();
+        self.mean = Some(match self.mean {
+            Some(mean) if took < mean || took < SHORT.as_secs_f64() => mean + (took - mean) / 16.0,
+            _ => took,
+        });
+    }
+
+    /// How many tasks `workers` workers may have waiting before them.
+    pub fn ahead(&self, workers: usize) -> usize {
+        let Some(mean) = self.mean.filter(|mean| *mean < SHORT.as_secs_f64()) else { return 0 };
+        let each = (AHEAD.as_secs_f64() / mean.max(1e-6)) as usize;
+        workers.saturating_mul(each).min(MOST_AHEAD)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_and_long_tasks_are_not_claimed_ahead() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.ahead(10), 0);
+        pace.note(Duration::from_secs(1));
+        assert_eq!(pace.ahead(10), 0);
+    }
+
+    #[test]
+    fn short_tasks_are_claimed_ahead_within_the_bound() {
+        let mut pace = Pace::default();
+        pace.note(Duration::from_micros(2));
+        assert_eq!(pace.ahead(10), MOST_AHEAD);
+        assert_eq!(pace.ahead(0), 0);
+        let mut pace = Pace::default();
+        pace.note(Duration::from_millis(4));
+        assert_eq!(pace.ahead(2), 24);
+    }
+
+    #[test]
+    fn one_long_attempt_ends_it() {
+        let mut pace = Pace::default();
+        for _ in 0..100 {
+            pace.note(Duration::from_micros(2));
+        }
+        pace.note(Duration::from_millis(100));
+        assert_eq!(pace.ahead(10), 0);
+    }
+}

@@ -1,0 +1,90 @@
+//! From what happened to what follows: the verdict over a finished attempt.
+
+use std::time::Duration;
+
+use sexton_entities::states::{Outcome, Verdict};
+
+use super::retry::RetryPolicy;
+
+/// What a handler asked for together with its failure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wish {
+    /// Nothing particular: the retry policy decides.
+    #[default]
+    Policy,
+    /// Trying again is of no use.
+    Discard,
+    /// Try again, but after this time.
+    RetryAfter(Duration),
+}
+
+/// What becomes of the task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// The word for it; none where the attempt had lost its task already.
+    pub verdict: Option<Verdict>,
+    /// For `Retry`: the delay before the next attempt.
+    pub delay: Duration,
+}
+
+/// Draws the verdict from an outcome. `attempt` counts from 1; `chance` is a random number from 0 to 1.
+pub fn judge(
+    outcome: Outcome,
+    wish: Wish,
+    attempt: i32,
+    max_attempts: i32,
+    policy: &RetryPolicy,
+    chance: f64,
+) -> Judgement {
+    let plain = |verdict| Judgement { verdict: Some(verdict), delay: Duration::ZERO };
+    match outcome {
+        Outcome::Succeeded => plain(Verdict::Completed),
+        Outcome::Cancelled => plain(Verdict::Cancelled),
+        Outcome::Interrupted => plain(Verdict::Released),
+        Outcome::Superseded | Outcome::Skipped => Judgement { verdict: None, delay: Duration::ZERO },
+        Outcome::Failed | Outcome::TimedOut | Outcome::Crashed => match wish {
+            Wish::Discard => plain(Verdict::Discarded),
+            _ if attempt >= max_attempts => plain(Verdict::Discarded),
+            Wish::RetryAfter(delay) => Judgement { verdict: Some(Verdict::Retry), delay },
+            Wish::Policy => Judgement { verdict: Some(Verdict::Retry), delay: policy.delay_after(attempt, chance) },
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(outcome: Outcome, wish: Wish, attempt: i32, max_attempts: i32) -> Option<Verdict> {
+        judge(outcome, wish, attempt, max_attempts, &RetryPolicy::default(), 0.5).verdict
+    }
+
+    #[test]
+    fn failures_are_retried_up_to_the_limit() {
+        for outcome in [Outcome::Failed, Outcome::TimedOut, Outcome::Crashed] {
+            assert_eq!(verdict(outcome, Wish::Policy, 1, 3), Some(Verdict::Retry));
+            assert_eq!(verdict(outcome, Wish::Policy, 3, 3), Some(Verdict::Discarded));
+            assert_eq!(verdict(outcome, Wish::RetryAfter(Duration::ZERO), 3, 3), Some(Verdict::Discarded));
+            assert_eq!(verdict(outcome, Wish::Discard, 1, 3), Some(Verdict::Discarded));
+        }
+    }
+
+    #[test]
+    fn interruptions_never_use_up_a_task() {
+        assert_eq!(verdict(Outcome::Interrupted, Wish::Discard, 9, 1), Some(Verdict::Released));
+    }
+
+    #[test]
+    fn a_wished_delay_is_kept() {
+        let wish = Wish::RetryAfter(Duration::from_secs(7));
+        assert_eq!(judge(Outcome::Failed, wish, 1, 2, &RetryPolicy::default(), 0.5).delay, Duration::from_secs(7));
+    }
+
+    #[test]
+    fn every_outcome_has_its_verdict() {
+        for outcome in Outcome::ALL {
+            let decides = !matches!(outcome, Outcome::Superseded | Outcome::Skipped);
+            assert_eq!(verdict(*outcome, Wish::Policy, 1, 1).is_some(), decides, "{outcome}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The rules: what follows from what. Pure functions of values and `now`; nothing here waits, reads or writes.
+
+pub mod address;
+pub mod capture;
+pub mod credits;
+pub mod cron;
+pub mod definition;
+pub mod lifecycle;
+pub mod recurrence;
+pub mod restart;
+pub mod retry;
+pub mod schedule;
+pub mod span;
+pub mod summary;
+pub mod task;
+pub mod zone;

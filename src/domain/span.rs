@@ -1,0 +1,40 @@
+//! Lengths of time as people write and read them.
+
+use std::time::Duration;
+
+/// `90s` as `1m 30s`; whole seconds where it is longer than a minute.
+pub fn text(span: Duration) -> String {
+    let rounded = if span.as_secs() >= 60 { Duration::from_secs(span.as_secs()) } else { span };
+    humantime::format_duration(rounded).to_string()
+}
+
+/// `1.2 s`, `350 ms`, `2m 5s`: for columns in which lengths are compared at a glance.
+pub fn short(millis: i64) -> String {
+    match u64::try_from(millis).unwrap_or(0) {
+        millis @ 0..1_000 => format!("{millis} ms"),
+        millis @ 1_000..60_000 => format!("{:.1} s", millis as f64 / 1_000.0),
+        millis => text(Duration::from_secs(millis / 1_000)),
+    }
+}
+
+/// Reads `90s`, `1h 30m`, `250ms`.
+pub fn parse(written: &str) -> Result<Duration, String> {
+    humantime::parse_duration(written.trim()).map_err(|_| {
+        format!("`{written}` is not a length of time: write a number and a unit, such as 250ms, 30s, 5m, 2h or 1d")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_read_back() {
+        assert_eq!(parse("1h 30m").expect("a length"), Duration::from_secs(5_400));
+        assert!(parse("5").expect_err("no unit").contains("a number and a unit"));
+        assert_eq!(text(Duration::from_millis(90_250)), "1m 30s");
+        assert_eq!(short(350), "350 ms");
+        assert_eq!(short(1_234), "1.2 s");
+        assert_eq!(short(125_000), "2m 5s");
+    }
+}

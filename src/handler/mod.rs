@@ -1,0 +1,19 @@
+//! How work is declared, registered and executed. Nothing here knows the database.
+
+mod attempt;
+mod command;
+mod context;
+mod error;
+mod noop;
+mod registry;
+mod task_handler;
+
+pub use self::{
+    attempt::{Attempt, Ended},
+    command::CommandHandler,
+    context::{AppData, StopReason, TaskContext},
+    error::TaskError,
+    noop::NoopHandler,
+    registry::Registry,
+    task_handler::{DynHandler, TaskHandler},
+};

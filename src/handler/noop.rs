@@ -1,0 +1,19 @@
+//! Kind `noop`: does nothing, at once. For benches, and for trying out everything around a task.
+
+use serde_json::Value;
+
+use super::{context::TaskContext, error::TaskError, task_handler::TaskHandler};
+use crate::domain::definition::NOOP;
+
+/// Executes kind `noop`.
+#[derive(Clone, Copy, Debug)]
+pub struct NoopHandler;
+
+impl TaskHandler for NoopHandler {
+    const KIND: &'static str = NOOP;
+    type Payload = Value;
+
+    async fn run(&self, _payload: Value, _context: &TaskContext) -> Result<(), TaskError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,48 @@
+//! Sexton is a supervised background-task daemon for applications that have a SQL database: cron, `at` and
+//! task queue in one program.
+//!
+//! * Run it: the binary is [`Sexton::run_cli`] with nothing added.
+//! * Enqueue from Rust: [`Client`].
+//! * Execute tasks in Rust: implement [`TaskHandler`], and add it with [`Sexton::handler`].
+//! * Keep something of your own running inside the daemon: implement [`DaemonModule`], and add it with
+//!   [`Sexton::module`].
+//!
+//! `docs/ARCHITECTURE.md` is the map of the house. The modules that are hidden here are reachable for the
+//! tests and benches of this repository; they are not promised.
+
+#[cfg(not(panic = "unwind"))]
+compile_error!(
+    "Sexton supervises by unwinding: build it with panic = \"unwind\" (the default), not with panic = \"abort\""
+);
+
+#[doc(hidden)]
+pub mod cli;
+pub mod client;
+#[doc(hidden)]
+pub mod clock;
+#[doc(hidden)]
+pub mod config;
+#[doc(hidden)]
+pub mod daemon;
+#[doc(hidden)]
+pub mod domain;
+#[doc(hidden)]
+pub mod handler;
+mod sexton;
+#[doc(hidden)]
+pub mod store;
+mod telemetry;
+
+pub use crate::{
+    client::Client,
+    daemon::{DaemonModule, ModuleContext, Next},
+    domain::{
+        definition::TaskDefinition,
+        retry::{Growth, RetryPolicy},
+        summary::SummaryTable,
+        task::NewTask,
+    },
+    handler::{TaskContext, TaskError, TaskHandler},
+    sexton::Sexton,
+    store::{Enqueued, StoreError, Wakeup},
+};

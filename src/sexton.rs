@@ -1,0 +1,86 @@
+//! The composition root: puts handlers, modules and the command line together.
+
+use std::{process::ExitCode, sync::Arc};
+
+use crate::{
+    cli,
+    daemon::{DaemonModule, ModuleSpec, Stage, standard},
+    handler::{AppData, Registry, TaskHandler},
+};
+
+/// A daemon of one's own: the stock one, and what one adds to it.
+///
+/// ```no_run
+/// # use sexton::{Sexton, TaskHandler, TaskContext, TaskError};
+/// struct Greet;
+///
+/// impl TaskHandler for Greet {
+///     const KIND: &'static str = "greet";
+///     type Payload = String;
+///
+///     async fn run(&self, name: String, context: &TaskContext) -> Result<(), TaskError> {
+///         context.log(format!("hello {name}"));
+///         Ok(())
+///     }
+/// }
+///
+/// fn main() -> std::process::ExitCode {
+///     Sexton::new().handler(Greet).run_cli()
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Sexton {
+    pub(crate) registry: Registry,
+    pub(crate) app_data: AppData,
+    pub(crate) modules: Vec<ModuleSpec>,
+}
+
+impl Default for Sexton {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Sexton {
+    /// The stock daemon.
+    pub fn new() -> Self {
+        Self { registry: Registry::new(), app_data: AppData::default(), modules: standard() }
+    }
+
+    /// Adds a handler. Without a `[task.KIND]` in the configuration, its kind is also the name of its tasks.
+    #[must_use]
+    pub fn handler<H: TaskHandler>(mut self, handler: H) -> Self {
+        self.registry.register(handler);
+        self
+    }
+
+    /// Adds a daemon module, made by `factory` whenever it is started; one of the same name is replaced.
+    #[must_use]
+    pub fn module<M: DaemonModule + 'static>(
+        mut self,
+        name: &str,
+        factory: impl Fn() -> M + Send + Sync + 'static,
+    ) -> Self {
+        self.modules.retain(|known| known.name != name);
+        self.modules.push(ModuleSpec::new(name, Stage::Intake, factory));
+        self
+    }
+
+    /// Shares a value with handlers and modules, which ask for it by its type.
+    #[must_use]
+    pub fn app_data<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.app_data.insert(value);
+        self
+    }
+
+    /// Does what the command line says; gives the exit code.
+    pub fn run_cli(self) -> ExitCode {
+        cli::main(Arc::new(self.into()))
+    }
+}
+
+impl From<Sexton> for cli::Parts {
+    fn from(sexton: Sexton) -> Self {
+        Self { registry: sexton.registry, app_data: sexton.app_data, modules: sexton.modules }
+    }
+}

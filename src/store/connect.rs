@@ -1,0 +1,166 @@
+//! Opening the pool.
+
+use std::{path::PathBuf, str::FromStr, sync::Arc, sync::atomic::Ordering, time::Duration};
+
+use super::{Counters, Store, StoreError, dialect::Dialect};
+use sea_orm::{
+    DatabaseConnection, SqlxMySqlConnector, SqlxPostgresConnector, SqlxSqliteConnector,
+    sqlx::{
+        ConnectOptions as _, Connection as _, Database, Executor as _, Pool,
+        mysql::{MySqlConnectOptions, MySqlPoolOptions},
+        pool::PoolOptions,
+        postgres::{PgConnectOptions, PgPoolOptions},
+        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+    },
+};
+
+/// How long SQLite waits for another process that writes.
+const SQLITE_PATIENCE: Duration = Duration::from_secs(10);
+/// A pooled connection that rested for so long is tried before it is used.
+const TRIED_AFTER: Duration = Duration::from_secs(60);
+
+/// Where the database is, and how to use it.
+#[derive(Clone, Debug)]
+pub struct ConnectOptions {
+    /// `sqlite://…`, `postgres://…` or `mysql://…`.
+    pub url: String,
+    /// At most so many connections. SQLite has one, because it has one writer.
+    pub max_connections: u32,
+    /// How long a statement waits for a connection.
+    pub acquire_timeout: Duration,
+}
+
+impl ConnectOptions {
+    /// The defaults, for that address.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), max_connections: 10, acquire_timeout: Duration::from_secs(5) }
+    }
+
+    /// The file of an SQLite database; none for a server or a database in memory.
+    pub fn sqlite_file(&self) -> Option<PathBuf> {
+        let rest = self.url.strip_prefix("sqlite:")?;
+        let path = rest.strip_prefix("//").unwrap_or(rest).split('?').next().unwrap_or_default();
+        (!path.is_empty() && path != ":memory:").then(|| PathBuf::from(path))
+    }
+}
+
+impl Store {
+    /// Prepares the pool. No connection is made yet, so this succeeds while the database is down; only an
+    /// address that can never work is refused.
+    pub fn connect(options: &ConnectOptions) -> Result<Self, StoreError> {
+        let bad = |error: sea_orm::sqlx::Error| StoreError::Address(error.to_string());
+        let scheme = options.url.split(':').next().unwrap_or_default();
+        let (dialect, db) = match scheme {
+            "sqlite" => (Dialect::Sqlite, sqlite(options)?),
+            "postgres" | "postgresql" => {
+                let server = PgConnectOptions::from_str(&options.url).map_err(bad)?;
+                let server = server.application_name("sexton").disable_statement_logging();
+                let pool = pool(PgPoolOptions::new(), options).connect_lazy_with(server);
+                (Dialect::Postgres, SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+            }
+            "mysql" | "mariadb" => {
+                let server = MySqlConnectOptions::from_str(&options.url).map_err(bad)?.disable_statement_logging();
+                (Dialect::MySql, SqlxMySqlConnector::from_sqlx_mysql_pool(mysql(options, server)))
+            }
+            other => {
+                return Err(StoreError::Address(format!(
+                    "`{other}` is not a database that Sexton speaks: write sqlite://PATH, postgres://… or mysql://…"
+                )));
+            }
+        };
+        Ok(counted(db, dialect))
+    }
+
+    /// Tries to reach the server once, outside the pool, to name the true cause: the pool only says that it timed out.
+    pub async fn probe(options: &ConnectOptions) -> Result<(), StoreError> {
+        async fn reach<D: Database>(url: &str) -> Result<(), sea_orm::sqlx::Error> {
+            let options: <D::Connection as sea_orm::sqlx::Connection>::Options = url.parse()?;
+            options.connect().await?.close().await
+        }
+        let url = options.url.as_str();
+        let reached = match url.split(':').next().unwrap_or_default() {
+            "postgres" | "postgresql" => {
+                tokio::time::timeout(options.acquire_timeout, reach::<sea_orm::sqlx::Postgres>(url)).await
+            }
+            "mysql" | "mariadb" => {
+                tokio::time::timeout(options.acquire_timeout, reach::<sea_orm::sqlx::MySql>(url)).await
+            }
+            _ => return Store::connect(options)?.now().await.map(|_| ()),
+        };
+        match reached {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(StoreError::Unavailable(error.to_string())),
+            Err(_) => Err(StoreError::Unavailable(format!("no answer within {} s", options.acquire_timeout.as_secs()))),
+        }
+    }
+}
+
+fn counted(mut db: DatabaseConnection, dialect: Dialect) -> Store {
+    let counters = Arc::new(Counters::default());
+    let counting = counters.clone();
+    db.set_metric_callback(move |_| {
+        counting.statements.fetch_add(1, Ordering::Relaxed);
+    });
+    Store { db, dialect, counters }
+}
+
+/// What all pools have in common. A connection is tried before use only after a rest: trying it each time would
+/// double the number of round trips.
+fn pool<D: Database>(pool: PoolOptions<D>, options: &ConnectOptions) -> PoolOptions<D> {
+    pool.max_connections(options.max_connections.max(2))
+        .acquire_timeout(options.acquire_timeout)
+        .test_before_acquire(false)
+        .before_acquire(|connection, state| {
+            Box::pin(async move { Ok(state.idle_for < TRIED_AFTER || connection.ping().await.is_ok()) })
+        })
+}
+
+fn mysql(options: &ConnectOptions, server: MySqlConnectOptions) -> Pool<sea_orm::sqlx::MySql> {
+    // The server's default level locks the gaps between rows, in which claims would meet.
+    const SESSION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
+    pool(MySqlPoolOptions::new(), options)
+        .after_connect(|connection, _| Box::pin(async move { connection.execute(SESSION).await.map(|_| ()) }))
+        .connect_lazy_with(server)
+}
+
+fn sqlite(options: &ConnectOptions) -> Result<DatabaseConnection, StoreError> {
+    let file = SqliteConnectOptions::from_str(&options.url).map_err(|error| StoreError::Address(error.to_string()))?;
+    if let Some(folder) = options.sqlite_file().as_deref().and_then(std::path::Path::parent) {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| StoreError::Address(format!("cannot make the folder {}: {error}", folder.display())))?;
+    }
+    let file = file
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(SQLITE_PATIENCE)
+        .disable_statement_logging();
+    let pool = PoolOptions::new()
+        .max_connections(1)
+        .min_connections(0)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .acquire_timeout(options.acquire_timeout.max(SQLITE_PATIENCE * 3))
+        .connect_lazy_with(file);
+    Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_files_are_files() {
+        let file = |url: &str| ConnectOptions::new(url).sqlite_file();
+        assert_eq!(file("sqlite://var/sexton.db"), Some("var/sexton.db".into()));
+        assert_eq!(file("sqlite:///srv/s.db?mode=rwc"), Some("/srv/s.db".into()));
+        assert_eq!(file("sqlite::memory:"), None);
+        assert_eq!(file("mysql://h/d"), None);
+    }
+
+    #[test]
+    fn an_unknown_kind_of_database_is_named() {
+        let error = Store::connect(&ConnectOptions::new("oracle://h/d")).expect_err("refused");
+        assert!(error.to_string().contains("`oracle` is not a database that Sexton speaks"));
+    }
+}

@@ -1,0 +1,190 @@
+//! What three databases call the same thing.
+
+use chrono::{DateTime, Utc};
+use sea_orm::DbBackend;
+
+/// The database's way of speaking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Postgres,
+    MySql,
+    Sqlite,
+}
+
+/// The type of a column of [`Dialect::rows`].
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    Integer,
+    Text,
+    Instant,
+    Boolean,
+}
+
+impl Dialect {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::MySql => "mysql",
+            Self::Sqlite => "sqlite",
+        }
+    }
+
+    pub(super) fn backend(self) -> DbBackend {
+        match self {
+            Self::Postgres => DbBackend::Postgres,
+            Self::MySql => DbBackend::MySql,
+            Self::Sqlite => DbBackend::Sqlite,
+        }
+    }
+
+    /// The database's own time.
+    pub(super) fn now(self) -> &'static str {
+        match self {
+            Self::Postgres => "now()",
+            Self::MySql => "utc_timestamp(6)",
+            Self::Sqlite => "strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now')",
+        }
+    }
+
+    /// The database's own time, moved by a number of milliseconds that may be negative.
+    pub(super) fn now_plus_millis(self, millis: &str) -> String {
+        match self {
+            Self::Postgres => format!("now() + ({millis}) * interval '1 millisecond'"),
+            Self::MySql => format!("utc_timestamp(6) + INTERVAL ({millis}) * 1000 MICROSECOND"),
+            Self::Sqlite => {
+                format!("strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now', (({millis}) / 1000.0) || ' seconds')")
+            }
+        }
+    }
+
+    /// An instant as text inside the JSON of [`Dialect::rows`], in one fixed shape.
+    pub(super) fn instant(self, at: DateTime<Utc>) -> String {
+        match self {
+            Self::MySql => at.format("%Y-%m-%d %H:%M:%S%.6f").to_string(),
+            _ => at.format("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string(),
+        }
+    }
+
+    /// The text of a JSON column of [`Dialect::rows`] as the column's own type.
+    pub(super) fn json(self, text: &str) -> String {
+        match self {
+            Self::Postgres => format!("CAST({text} AS jsonb)"),
+            _ => text.to_owned(),
+        }
+    }
+
+    /// A table `alias` made from one parameter, a JSON array of objects. A statement over many rows keeps one
+    /// constant text in this way, however many they are, and is prepared once.
+    pub(super) fn rows(self, alias: &str, columns: &[(&str, Kind)]) -> String {
+        let list = |each: &dyn Fn(&str, Kind) -> String| {
+            columns.iter().map(|(name, kind)| each(name, *kind)).collect::<Vec<_>>().join(", ")
+        };
+        match self {
+            Self::Postgres => {
+                let word = |kind| match kind {
+                    Kind::Integer => "bigint",
+                    Kind::Text => "text",
+                    Kind::Instant => "timestamptz",
+                    Kind::Boolean => "boolean",
+                };
+                let columns = list(&|name, kind| format!("{name} {}", word(kind)));
+                format!("json_to_recordset(CAST(CAST(? AS text) AS json)) AS {alias}({columns})")
+            }
+            Self::MySql => {
+                let word = |kind| match kind {
+                    Kind::Integer | Kind::Boolean => "bigint",
+                    Kind::Text => "longtext",
+                    Kind::Instant => "datetime(6)",
+                };
+                let columns = list(&|name, kind| format!("{name} {} PATH '$.{name}'", word(kind)));
+                format!("JSON_TABLE(?, '$[*]' COLUMNS ({columns})) AS {alias}")
+            }
+            Self::Sqlite => {
+                let columns = list(&|name, _| format!("json_extract(value, '$.{name}') AS {name}"));
+                format!("(SELECT {columns} FROM json_each(?)) AS {alias}")
+            }
+        }
+    }
+
+    /// `UPDATE table SET sets` for the rows that `on` joins with `rows`. Columns are written `t.x`.
+    pub(super) fn update_joined(self, table: &str, sets: &[(&str, &str)], rows: &str, on: &str) -> String {
+        let plain = sets.iter().map(|(column, value)| format!("{column} = {value}")).collect::<Vec<_>>().join(", ");
+        match self {
+            Self::MySql => {
+                let sets = sets.iter().map(|(column, value)| format!("t.{column} = {value}")).collect::<Vec<_>>();
+                format!("UPDATE {table} t JOIN {rows} ON {on} SET {}", sets.join(", "))
+            }
+            Self::Postgres | Self::Sqlite => format!("UPDATE {table} AS t SET {plain} FROM {rows} WHERE {on}"),
+        }
+    }
+
+    /// `INSERT INTO head` of a select, leaving out the rows whose unique key is taken.
+    pub(super) fn insert_new(self, head: &str, select: &str) -> String {
+        match self {
+            Self::MySql => format!("INSERT IGNORE INTO {head} {select}"),
+            // Without a WHERE, SQLite would take ON for a join's.
+            Self::Postgres | Self::Sqlite => format!("INSERT INTO {head} {select} WHERE true ON CONFLICT DO NOTHING"),
+        }
+    }
+
+    /// Makes a select lock its rows, where rows can be locked. On SQLite the transaction holds the whole file.
+    pub(super) fn for_update(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            _ => "FOR UPDATE",
+        }
+    }
+
+    /// A text parameter in the place of a select's column, where PostgreSQL wants to be told its type.
+    pub(super) fn text_parameter(self) -> &'static str {
+        match self {
+            Self::Postgres => "CAST(? AS text)",
+            _ => "?",
+        }
+    }
+
+    /// A column whose name is a reserved word somewhere.
+    pub(super) fn quoted(self, column: &str) -> String {
+        match self {
+            Self::MySql => format!("`{column}`"),
+            _ => format!("\"{column}\""),
+        }
+    }
+
+    /// PostgreSQL numbers its parameters.
+    pub(super) fn numbered(self, sql: &str) -> String {
+        if self != Self::Postgres {
+            return sql.to_owned();
+        }
+        let mut numbered = String::with_capacity(sql.len() + 8);
+        let mut count = 0;
+        for part in sql.split_inclusive('?') {
+            match part.strip_suffix('?') {
+                Some(before) => {
+                    count += 1;
+                    numbered.push_str(&format!("{before}${count}"));
+                }
+                None => numbered.push_str(part),
+            }
+        }
+        numbered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_numbered_where_they_must_be() {
+        assert_eq!(Dialect::Postgres.numbered("a = ? AND b = ?"), "a = $1 AND b = $2");
+        assert_eq!(Dialect::MySql.numbered("a = ?"), "a = ?");
+    }
+
+    #[test]
+    fn instants_have_one_fixed_shape() {
+        let at: DateTime<Utc> = "2026-11-21T10:00:00.5Z".parse().expect("an instant");
+        assert_eq!(Dialect::Sqlite.instant(at), "2026-11-21T10:00:00.500000+00:00");
+        assert_eq!(Dialect::MySql.instant(at), "2026-11-21 10:00:00.500000");
+    }
+}

@@ -1,0 +1,91 @@
+//! What can go wrong with the database, by what the caller can do about it.
+
+use sea_orm::{DbErr, RuntimeErr, sqlx};
+
+/// Why the store could not do it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database does not answer, or cannot work at present: wait, and try again.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// Two transactions got into each other's way, more often than the store repeats them.
+    #[error("the database gave this transaction up for another one, several times over: {0}")]
+    Conflict(String),
+    /// The database understood and said no: a mistake, or a damaged table.
+    #[error("the database refused: {0}")]
+    Refused(String),
+    /// The task itself is not acceptable.
+    #[error(transparent)]
+    InvalidTask(#[from] crate::domain::task::InvalidTask),
+    /// The address of the database is none.
+    #[error("database.url: {0}")]
+    Address(String),
+    /// The tables were made by a later release.
+    #[error(
+        "the database has been migrated by a newer Sexton (it knows the step `{0}`): upgrade this program, or use another database"
+    )]
+    Newer(String),
+}
+
+impl StoreError {
+    /// Whether waiting may help.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+/// Codes of servers that are there but cannot work: shutting down, starting, too many connections, read-only
+/// after a failover, out of disk, a Galera node without its cluster.
+const OUTAGES: [&str; 14] = [
+    "57P01", "57P02", "57P03", "53100", "53300", "25006", "08000", "08003", "08006", "08001", "08S01", "1290", "1836",
+    "1040",
+];
+/// SQLite's own: cannot open, disk full, I/O error, read-only.
+const SQLITE_OUTAGES: [i32; 4] = [14, 13, 10, 8];
+/// Serialization failures, deadlocks and lock time-outs.
+const CONFLICTS: [&str; 4] = ["40001", "40P01", "1213", "1205"];
+/// SQLite's own: busy, locked.
+const SQLITE_CONFLICTS: [i32; 2] = [5, 6];
+
+impl From<DbErr> for StoreError {
+    fn from(error: DbErr) -> Self {
+        match &error {
+            DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => Self::Unavailable(plain(&error)),
+            DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause)) => match &**cause {
+                sqlx::Error::Database(said) => by_code(&**said, said.to_string()),
+                sqlx::Error::ColumnNotFound(_)
+                | sqlx::Error::ColumnDecode { .. }
+                | sqlx::Error::TypeNotFound { .. } => Self::Refused(plain(&error)),
+                _ => Self::Unavailable(plain(&error)),
+            },
+            _ => Self::Refused(plain(&error)),
+        }
+    }
+}
+
+fn by_code(error: &dyn sqlx::error::DatabaseError, said: String) -> StoreError {
+    let mysql = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().map(|error| error.number().to_string());
+    let code = error.code().unwrap_or_default().into_owned();
+    let is_one_of =
+        |codes: &[&str]| codes.contains(&code.as_str()) || mysql.as_deref().is_some_and(|n| codes.contains(&n));
+    // SQLite's extended codes carry the plain one in their lowest byte.
+    let sqlite =
+        error.try_downcast_ref::<sqlx::sqlite::SqliteError>().and(code.parse::<i32>().ok()).map(|code| code & 0xff);
+    let is_sqlite = |codes: &[i32]| sqlite.is_some_and(|code| codes.contains(&code));
+    if is_one_of(&CONFLICTS) || is_sqlite(&SQLITE_CONFLICTS) {
+        StoreError::Conflict(said)
+    } else if is_one_of(&OUTAGES) || is_sqlite(&SQLITE_OUTAGES) {
+        StoreError::Unavailable(said)
+    } else {
+        StoreError::Refused(said)
+    }
+}
+
+/// The cause without SeaORM's prefixes, which name its own machinery.
+fn plain(error: &DbErr) -> String {
+    let text = error.to_string();
+    ["Failed to acquire connection from pool: ", "Connection Error: ", "Execution Error: ", "Query Error: "]
+        .iter()
+        .fold(text.as_str(), |text, prefix| text.strip_prefix(prefix).unwrap_or(text))
+        .to_owned()
+}

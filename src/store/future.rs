@@ -1,0 +1,43 @@
+//! Tasks whose time has come.
+
+use chrono::{DateTime, Utc};
+
+use super::{Store, StoreError, dialect::Dialect};
+
+/// At most so many are promoted by one statement.
+const BATCH: u64 = 1_000;
+const WAITING: &str = "state IN ('scheduled', 'retryable')";
+
+impl Store {
+    /// Makes every task available whose time has come; gives their number.
+    pub async fn promote(&self) -> Result<u64, StoreError> {
+        let now = self.dialect.now();
+        let due = format!("{WAITING} AND run_at <= {now} ORDER BY run_at LIMIT {BATCH}");
+        let sql = match self.dialect {
+            Dialect::MySql => format!("UPDATE sexton_task SET state = 'available' WHERE {due}"),
+            Dialect::Postgres => format!(
+                "UPDATE sexton_task SET state = 'available' WHERE id = ANY(ARRAY(SELECT id FROM sexton_task WHERE {due} \
+                 FOR UPDATE SKIP LOCKED))"
+            ),
+            Dialect::Sqlite => {
+                format!(
+                    "UPDATE sexton_task SET state = 'available' WHERE id IN (SELECT id FROM sexton_task WHERE {due})"
+                )
+            }
+        };
+        let mut promoted = 0;
+        loop {
+            let batch = self.repeating(async || self.run(&self.db, &sql, []).await).await?;
+            promoted += batch;
+            if batch < BATCH {
+                return Ok(promoted);
+            }
+        }
+    }
+
+    /// When the next task's time comes.
+    pub async fn next_future(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let sql = format!("SELECT MIN(run_at) AS at FROM sexton_task WHERE {WAITING}");
+        Ok(self.one(&self.db, &sql, []).await?.try_get("", "at")?)
+    }
+}

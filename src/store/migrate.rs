@@ -1,0 +1,86 @@
+//! Bringing the tables up to date, once, however many nodes start at the same moment.
+
+use std::fs::File;
+
+use nix::fcntl::{Flock, FlockArg};
+use sea_orm::DatabaseTransaction;
+use sexton_migration::{Migrator, MigratorTrait};
+
+use super::{ConnectOptions, Store, StoreError, dialect::Dialect};
+
+/// Names the lock: "sexton" in ASCII.
+const LOCK: i64 = 0x7365_7874_6f6e;
+
+/// One step of the schema's history.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct MigrationStatus {
+    /// The step's name.
+    pub name: String,
+    /// Whether this database has it.
+    pub applied: bool,
+}
+
+/// Held while migrating; let go by dropping it.
+enum Lock {
+    Session(DatabaseTransaction),
+    File(#[expect(dead_code, reason = "held for its lock")] Flock<File>),
+    Memory,
+}
+
+impl Store {
+    /// Applies the steps that are missing; gives their names.
+    pub async fn migrate(&self, options: &ConnectOptions) -> Result<Vec<String>, StoreError> {
+        let lock = self.lock_schema(options).await?;
+        let missing: Vec<String> =
+            self.migration_status().await?.into_iter().filter(|step| !step.applied).map(|step| step.name).collect();
+        if !missing.is_empty() {
+            Migrator::up(&self.db, None).await?;
+        }
+        if let Lock::Session(transaction) = lock {
+            if self.dialect == Dialect::MySql {
+                self.one(&transaction, "SELECT RELEASE_LOCK('sexton_migrate') AS released", []).await?;
+            }
+            self.commit(transaction).await?;
+        }
+        Ok(missing)
+    }
+
+    /// The steps that this program knows, and whether the database has them. Refuses a database that has more.
+    pub async fn migration_status(&self) -> Result<Vec<MigrationStatus>, StoreError> {
+        let applied: Vec<String> =
+            Migrator::get_migration_models(&self.db).await?.into_iter().map(|step| step.version).collect();
+        let known: Vec<String> = Migrator::get_migration_files().iter().map(|step| step.name().to_owned()).collect();
+        if let Some(unknown) = applied.iter().find(|step| !known.contains(step)) {
+            return Err(StoreError::Newer(unknown.clone()));
+        }
+        Ok(known.into_iter().map(|name| MigrationStatus { applied: applied.contains(&name), name }).collect())
+    }
+
+    /// Excludes every other migrating process. On the servers a transaction of its own holds the lock, while the
+    /// steps run on another connection; for a file it is a file.
+    async fn lock_schema(&self, options: &ConnectOptions) -> Result<Lock, StoreError> {
+        let sql = match self.dialect {
+            Dialect::Postgres => format!("SELECT pg_advisory_xact_lock({LOCK})::text AS locked"),
+            Dialect::MySql => "SELECT GET_LOCK('sexton_migrate', 60) AS locked".to_owned(),
+            Dialect::Sqlite => return lock_file(options).await,
+        };
+        let transaction = self.begin().await?;
+        self.one(&transaction, &sql, []).await?;
+        Ok(Lock::Session(transaction))
+    }
+}
+
+async fn lock_file(options: &ConnectOptions) -> Result<Lock, StoreError> {
+    let Some(database) = options.sqlite_file() else { return Ok(Lock::Memory) };
+    let mut path = database.into_os_string();
+    path.push(".migrate-lock");
+    let locked = tokio::task::spawn_blocking(move || {
+        let file = File::options().create(true).append(true).open(&path)?;
+        Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| std::io::Error::from(errno))
+    });
+    match locked.await {
+        Ok(Ok(file)) => Ok(Lock::File(file)),
+        Ok(Err(error)) => Err(StoreError::Unavailable(format!("cannot lock the database for migrating: {error}"))),
+        Err(error) => Err(StoreError::Unavailable(error.to_string())),
+    }
+}

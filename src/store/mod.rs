@@ -1,0 +1,126 @@
+//! The door to the database: the only place with queries. One file is one concern, one function one intention.
+//!
+//! Transactions begin and end inside. What differs between the databases is in `dialect.rs` and `claim.rs`.
+
+mod claim;
+mod connect;
+mod dialect;
+mod error;
+mod finish;
+mod future;
+mod history;
+mod migrate;
+mod nodes;
+mod prune;
+mod queues;
+mod rows;
+mod schedules;
+mod summary;
+mod tasks;
+mod transaction;
+mod wakeup;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, QueryResult, Statement, Value};
+
+use self::dialect::Dialect;
+pub use self::{
+    claim::{Claimed, Peek},
+    connect::ConnectOptions,
+    error::StoreError,
+    finish::{OnStale, Recorded},
+    history::HistoryFilter,
+    migrate::MigrationStatus,
+    nodes::Heartbeat,
+    queues::QueueRow,
+    schedules::{Firing, Sighting},
+    summary::{LastRun, SchedulePicture},
+    tasks::{CancelResult, Enqueued, TaskFilter},
+    wakeup::{Wakeup, WakeupListener},
+};
+
+/// A connected database with Sexton's tables. Clones share one pool.
+#[derive(Clone, Debug)]
+pub struct Store {
+    db: DatabaseConnection,
+    dialect: Dialect,
+    counters: Arc<Counters>,
+}
+
+/// What the store counts about itself.
+#[derive(Debug, Default)]
+struct Counters {
+    statements: AtomicU64,
+    retried: AtomicU64,
+}
+
+impl Store {
+    /// The connection pool, for the application's own transactions.
+    pub fn connection(&self) -> &DatabaseConnection {
+        &self.db
+    }
+
+    /// Which database it is: `sqlite`, `postgres` or `mysql`.
+    pub fn database(&self) -> &'static str {
+        self.dialect.name()
+    }
+
+    /// Statements sent since the start, transactions' own included.
+    pub fn statements(&self) -> u64 {
+        self.counters.statements.load(Ordering::Relaxed)
+    }
+
+    /// Transactions that were repeated because of a deadlock or a serialization failure.
+    pub fn retried(&self) -> u64 {
+        self.counters.retried.load(Ordering::Relaxed)
+    }
+
+    /// Asks the database for its time: a proof that it answers.
+    pub async fn now(&self) -> Result<chrono::DateTime<chrono::Utc>, StoreError> {
+        let row = self.one(&self.db, &format!("SELECT {} AS at", self.dialect.now()), []).await?;
+        Ok(row.try_get("", "at")?)
+    }
+
+    fn statement(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
+        Statement::from_sql_and_values(self.backend(), self.dialect.numbered(sql), values)
+    }
+
+    fn backend(&self) -> DbBackend {
+        self.dialect.backend()
+    }
+
+    /// Runs a statement; gives the number of rows that it changed.
+    async fn run<C: ConnectionTrait>(
+        &self,
+        connection: &C,
+        sql: &str,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<u64, StoreError> {
+        Ok(connection.execute_raw(self.statement(sql, values)).await?.rows_affected())
+    }
+
+    /// Runs a query; gives all its rows.
+    async fn all<C: ConnectionTrait>(
+        &self,
+        connection: &C,
+        sql: &str,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<Vec<QueryResult>, StoreError> {
+        Ok(connection.query_all_raw(self.statement(sql, values)).await?)
+    }
+
+    /// Runs a query that always has a row.
+    async fn one<C: ConnectionTrait>(
+        &self,
+        connection: &C,
+        sql: &str,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<QueryResult, StoreError> {
+        let row = connection.query_one_raw(self.statement(sql, values)).await?;
+        row.ok_or_else(|| StoreError::Refused(format!("a query without an answer: {sql}")))
+    }
+}

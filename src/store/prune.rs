@@ -1,0 +1,44 @@
+//! Retention: what is old enough is deleted, in portions that nobody notices.
+
+use std::time::Duration;
+
+use sea_orm::ConnectionTrait;
+
+use super::{Store, StoreError, claim::list};
+
+/// Rows that are deleted by one transaction.
+const PORTION: usize = 1_000;
+
+impl Store {
+    /// Deletes history, its output and ledger entries that are older than `keep`; gives the number of history rows.
+    pub async fn prune(&self, keep: Duration, progress: impl Fn()) -> Result<u64, StoreError> {
+        let before = self.dialect.now_plus_millis(&format!("-{}", keep.as_millis()));
+        let mut pruned = 0;
+        loop {
+            let portion = self.repeating(async || self.prune_portion(&before).await).await?;
+            pruned += portion as u64;
+            if portion < PORTION {
+                break;
+            }
+            progress();
+        }
+        let sql = format!("DELETE FROM sexton_occurrence WHERE entered_at < {before}");
+        self.repeating(async || self.run(&self.db, &sql, []).await).await?;
+        Ok(pruned)
+    }
+
+    async fn prune_portion(&self, before: &str) -> Result<usize, StoreError> {
+        let sql =
+            format!("SELECT id FROM sexton_history WHERE finished_at < {before} ORDER BY finished_at LIMIT {PORTION}");
+        let rows = self.all(&self.db, &sql, []).await?;
+        let ids = rows.iter().map(|row| Ok(row.try_get::<i64>("", "id")?)).collect::<Result<Vec<_>, StoreError>>()?;
+        if !ids.is_empty() {
+            let transaction = self.begin().await?;
+            let ids = list(&ids);
+            transaction.execute_unprepared(&format!("DELETE FROM sexton_output WHERE history_id IN ({ids})")).await?;
+            transaction.execute_unprepared(&format!("DELETE FROM sexton_history WHERE id IN ({ids})")).await?;
+            self.commit(transaction).await?;
+        }
+        Ok(ids.len())
+    }
+}

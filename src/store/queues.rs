@@ -1,0 +1,65 @@
+//! Queues: pause, resume, and how much waits in each.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{Store, StoreError};
+
+/// One queue as it stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct QueueRow {
+    /// Its name.
+    pub name: String,
+    /// Whether nobody claims from it.
+    pub paused: bool,
+    /// Tasks that wait for a worker.
+    pub available: i64,
+    /// Tasks that run.
+    pub running: i64,
+    /// Tasks whose time has not come.
+    pub scheduled: i64,
+    /// Tasks that wait for their next attempt.
+    pub retryable: i64,
+}
+
+impl Store {
+    /// Pauses a queue, or lets it go on, in the whole cluster and at once.
+    pub async fn pause_queue(&self, name: &str, paused: bool) -> Result<(), StoreError> {
+        let now = self.dialect.now();
+        self.repeating(async || {
+            let transaction = self.begin().await?;
+            let sql = format!("UPDATE sexton_queue SET paused = ?, changed_at = {now} WHERE name = ?");
+            if self.run(&transaction, &sql, [paused.into(), name.into()]).await? == 0 {
+                let sql = "INSERT INTO sexton_queue (name, paused) VALUES (?, ?)";
+                self.run(&transaction, sql, [name.into(), paused.into()]).await?;
+            }
+            self.commit(transaction).await
+        })
+        .await
+    }
+
+    /// Every queue that has tasks or standing orders, and those of `known`, by name.
+    pub async fn queues(&self, known: &[String]) -> Result<Vec<QueueRow>, StoreError> {
+        let empty = |name: &str| QueueRow { name: name.to_owned(), ..QueueRow::default() };
+        let mut queues: BTreeMap<String, QueueRow> = known.iter().map(|name| (name.clone(), empty(name))).collect();
+        for row in self.all(&self.db, "SELECT name, paused FROM sexton_queue", []).await? {
+            let name: String = row.try_get("", "name")?;
+            queues.entry(name.clone()).or_insert_with(|| empty(&name)).paused = row.try_get("", "paused")?;
+        }
+        let sql =
+            "SELECT COALESCE(queue, '') AS queue, state, COUNT(*) AS tasks FROM sexton_task GROUP BY queue, state";
+        for row in self.all(&self.db, sql, []).await? {
+            let name: String = row.try_get("", "queue")?;
+            let queue = queues.entry(name.clone()).or_insert_with(|| empty(&name));
+            let tasks: i64 = row.try_get("", "tasks")?;
+            match row.try_get::<String>("", "state")?.as_str() {
+                "available" => queue.available = tasks,
+                "running" => queue.running = tasks,
+                "scheduled" => queue.scheduled = tasks,
+                _ => queue.retryable = tasks,
+            }
+        }
+        Ok(queues.into_values().collect())
+    }
+}

@@ -1,0 +1,52 @@
+//! Schedules with what became of their latest run: the centre of every summary.
+
+use std::collections::HashMap;
+
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use sexton_entities::{history, schedule};
+
+use super::{Store, StoreError, dialect::Kind, rows::Rows};
+
+/// A finished attempt of a schedule's task.
+pub type LastRun = history::Model;
+
+/// A schedule and its latest finished attempt.
+#[derive(Clone, Debug)]
+pub struct SchedulePicture {
+    /// The schedule.
+    pub schedule: schedule::Model,
+    /// Its latest finished attempt that counted.
+    pub last: Option<LastRun>,
+}
+
+impl Store {
+    /// All schedules by name, each with its latest finished attempt.
+    pub async fn schedule_pictures(&self) -> Result<Vec<SchedulePicture>, StoreError> {
+        let schedules = self.schedules().await?;
+        let mut rows = Rows::new(self.dialect);
+        for schedule in &schedules {
+            rows.push(|row| {
+                row.set("schedule", schedule.name.clone()).set("task", schedule.task.clone());
+            });
+        }
+        let sql = format!(
+            "SELECT (SELECT h.id FROM sexton_history h WHERE h.name = d.task AND h.schedule = d.schedule \
+             AND h.outcome <> 'superseded' ORDER BY h.finished_at DESC LIMIT 1) AS id FROM {}",
+            self.dialect.rows("d", &[("schedule", Kind::Text), ("task", Kind::Text)])
+        );
+        let mut ids = Vec::new();
+        for row in self.all(&self.db, &sql, [rows.into_value()]).await? {
+            ids.extend(row.try_get::<Option<i64>>("", "id")?);
+        }
+        let mut last = HashMap::new();
+        for portion in ids.chunks(5_000) {
+            let found =
+                history::Entity::find().filter(history::Column::Id.is_in(portion.to_vec())).all(&self.db).await?;
+            last.extend(found.into_iter().map(|run| (run.schedule.clone().unwrap_or_default(), run)));
+        }
+        Ok(schedules
+            .into_iter()
+            .map(|schedule| SchedulePicture { last: last.remove(&schedule.name), schedule })
+            .collect())
+    }
+}

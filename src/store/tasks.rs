@@ -1,0 +1,235 @@
+//! Tasks: enqueue, look at, cancel, hurry, file into queues.
+
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sexton_entities::{states::TaskState, task};
+
+use super::{
+    Store, StoreError,
+    dialect::{Dialect, Kind},
+    rows::Rows,
+};
+use crate::domain::task::NewTask;
+
+/// What became of an enqueue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enqueued {
+    /// A new task with this number.
+    New(i64),
+    /// The unfinished task with this number has the unique key already.
+    AlreadyThere(i64),
+}
+
+/// What became of a wish to cancel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CancelResult {
+    /// It had not started, and is on record as cancelled.
+    Cancelled,
+    /// It runs; its node has been asked to stop it.
+    Requested,
+    /// There is no such unfinished task.
+    NotThere,
+}
+
+/// Which unfinished tasks to show.
+#[derive(Clone, Debug, Default)]
+pub struct TaskFilter {
+    /// Of this name only.
+    pub name: Option<String>,
+    /// In this queue only.
+    pub queue: Option<String>,
+    /// In this state only.
+    pub state: Option<TaskState>,
+    /// At most so many.
+    pub limit: u64,
+}
+
+const COLUMNS: [(&str, Kind); 8] = [
+    ("name", Kind::Text),
+    ("queue", Kind::Text),
+    ("priority", Kind::Integer),
+    ("payload", Kind::Text),
+    ("run_at", Kind::Instant),
+    ("delay_ms", Kind::Integer),
+    ("unique_key", Kind::Text),
+    ("max_attempts", Kind::Integer),
+];
+
+impl Store {
+    /// Enqueues one task, on any connection or transaction of this database.
+    pub async fn enqueue<C: ConnectionTrait>(&self, connection: &C, new: &NewTask) -> Result<Enqueued, StoreError> {
+        if let Some(id) = self.insert_task(connection, new).await? {
+            return Ok(Enqueued::New(id));
+        }
+        let key = new.unique_key.clone().unwrap_or_default();
+        let holder = task::Entity::find().filter(task::Column::UniqueKey.eq(key)).one(connection).await?;
+        match holder {
+            Some(holder) => Ok(Enqueued::AlreadyThere(holder.id)),
+            // It ended between the two statements: the key is free again.
+            None => match self.insert_task(connection, new).await? {
+                Some(id) => Ok(Enqueued::New(id)),
+                None => Err(StoreError::Conflict("the unique key is taken and freed too fast to follow".to_owned())),
+            },
+        }
+    }
+
+    /// Enqueues many tasks with one statement; gives the number of new ones. The others were there already.
+    pub async fn enqueue_all<C: ConnectionTrait>(&self, connection: &C, tasks: &[NewTask]) -> Result<u64, StoreError> {
+        for new in tasks {
+            new.check()?;
+        }
+        let sql = self.insert_tasks_sql();
+        self.run(connection, &sql, [self.task_rows(tasks)]).await
+    }
+
+    async fn insert_task<C: ConnectionTrait>(&self, connection: &C, new: &NewTask) -> Result<Option<i64>, StoreError> {
+        new.check()?;
+        let sql = self.insert_tasks_sql();
+        let rows = self.task_rows(std::slice::from_ref(new));
+        if self.dialect == Dialect::MySql {
+            let result = connection.execute_raw(self.statement(&sql, [rows])).await?;
+            return Ok((result.rows_affected() > 0).then(|| result.last_insert_id() as i64));
+        }
+        let row = connection.query_one_raw(self.statement(&format!("{sql} RETURNING id"), [rows])).await?;
+        Ok(row.map(|row| row.try_get("", "id")).transpose()?)
+    }
+
+    fn insert_tasks_sql(&self) -> String {
+        let now = self.dialect.now();
+        let run_at = format!(
+            "COALESCE(d.run_at, CASE WHEN d.delay_ms IS NULL THEN {now} ELSE {} END)",
+            self.dialect.now_plus_millis("d.delay_ms")
+        );
+        let select = format!(
+            "SELECT d.name, d.queue, CASE WHEN {run_at} > {now} THEN 'scheduled' ELSE 'available' END, \
+             COALESCE(d.priority, 0), {}, {run_at}, d.unique_key, d.max_attempts FROM {}",
+            self.dialect.json("d.payload"),
+            self.dialect.rows("d", &COLUMNS),
+        );
+        let head = "sexton_task (name, queue, state, priority, payload, run_at, unique_key, max_attempts)";
+        self.dialect.insert_new(head, &select)
+    }
+
+    fn task_rows(&self, tasks: &[NewTask]) -> sea_orm::Value {
+        let mut rows = Rows::new(self.dialect);
+        for new in tasks {
+            rows.push(|row| {
+                row.set("name", new.name.clone())
+                    .set("queue", new.queue.clone())
+                    .set("priority", new.priority)
+                    .json("payload", new.payload.as_ref())
+                    .at("run_at", new.run_at)
+                    .set("delay_ms", new.delay.map(|delay| delay.as_millis() as u64))
+                    .set("unique_key", new.unique_key.clone())
+                    .set("max_attempts", new.max_attempts);
+            });
+        }
+        rows.into_value()
+    }
+
+    /// One unfinished task.
+    pub async fn task(&self, id: i64) -> Result<Option<task::Model>, StoreError> {
+        Ok(task::Entity::find_by_id(id).one(&self.db).await?)
+    }
+
+    /// Unfinished tasks, in the order in which they would be claimed.
+    pub async fn tasks(&self, filter: &TaskFilter) -> Result<Vec<task::Model>, StoreError> {
+        let mut query = task::Entity::find();
+        if let Some(name) = &filter.name {
+            query = query.filter(task::Column::Name.eq(name.clone()));
+        }
+        if let Some(queue) = &filter.queue {
+            query = query.filter(task::Column::Queue.eq(queue.clone()));
+        }
+        if let Some(state) = filter.state {
+            query = query.filter(task::Column::State.eq(state));
+        }
+        let query = query.order_by_asc(task::Column::Priority).order_by_asc(task::Column::Id).limit(filter.limit);
+        Ok(query.all(&self.db).await?)
+    }
+
+    /// Cancels a task that has not started; asks for it where it runs.
+    pub async fn cancel(&self, id: i64) -> Result<CancelResult, StoreError> {
+        self.repeating(async || {
+            let transaction = self.begin().await?;
+            let sql = format!("SELECT state FROM sexton_task WHERE id = ? {}", self.dialect.for_update());
+            let state: Option<String> = match transaction.query_one_raw(self.statement(&sql, [id.into()])).await? {
+                Some(row) => Some(row.try_get("", "state")?),
+                None => None,
+            };
+            let result = match state.as_deref().and_then(TaskState::from_word) {
+                None => CancelResult::NotThere,
+                Some(TaskState::Running) => {
+                    let sql =
+                        format!("UPDATE sexton_task SET cancel_requested_at = {} WHERE id = ?", self.dialect.now());
+                    self.run(&transaction, &sql, [id.into()]).await?;
+                    CancelResult::Requested
+                }
+                Some(_) => {
+                    let sql = format!(
+                        "INSERT INTO sexton_history (task_id, name, queue, schedule, due_at, enqueued_at, finished_at, \
+                         attempt, outcome, verdict, error, payload, fence) \
+                         SELECT id, name, queue, schedule, due_at, enqueued_at, {}, attempt, 'cancelled', 'cancelled', \
+                         'cancelled before it started', payload, fence FROM sexton_task WHERE id = ?",
+                        self.dialect.now()
+                    );
+                    self.run(&transaction, &sql, [id.into()]).await?;
+                    task::Entity::delete_by_id(id).exec(&transaction).await?;
+                    CancelResult::Cancelled
+                }
+            };
+            self.commit(transaction).await?;
+            Ok(result)
+        })
+        .await
+    }
+
+    /// Makes a waiting task available at once; false where it runs already or is not there.
+    pub async fn hurry(&self, id: i64) -> Result<bool, StoreError> {
+        let sql = format!(
+            "UPDATE sexton_task SET state = 'available', run_at = {} WHERE id = ? AND state IN ('scheduled', 'retryable')",
+            self.dialect.now()
+        );
+        Ok(self.run(&self.db, &sql, [id.into()]).await? > 0)
+    }
+
+    /// The names of tasks that were inserted without a queue.
+    pub async fn unfiled(&self) -> Result<Vec<String>, StoreError> {
+        let rows = self.all(&self.db, "SELECT DISTINCT name FROM sexton_task WHERE queue IS NULL", []).await?;
+        rows.iter().map(|row| Ok(row.try_get("", "name")?)).collect()
+    }
+
+    /// Files the tasks of that name into their queue, with the definition's priority where they have none.
+    pub async fn file(&self, name: &str, queue: &str, priority: i32) -> Result<u64, StoreError> {
+        let sql = "UPDATE sexton_task SET queue = ?, priority = CASE WHEN priority = 0 THEN ? ELSE priority END \
+                   WHERE queue IS NULL AND name = ?";
+        self.repeating(async || self.run(&self.db, sql, [queue.into(), priority.into(), name.into()]).await).await
+    }
+
+    /// Gives claimed tasks back that were never started; no attempt is counted, and nothing recorded.
+    pub async fn release(&self, node: &str, claims: &[(i64, i64)]) -> Result<u64, StoreError> {
+        const CLAIM: [(&str, Kind); 2] = [("id", Kind::Integer), ("fence", Kind::Integer)];
+        if claims.is_empty() {
+            return Ok(0);
+        }
+        let sets = [
+            ("state", "'available'"),
+            ("attempt", "t.attempt - 1"),
+            ("node", "NULL"),
+            ("started_at", "NULL"),
+            ("cancel_requested_at", "NULL"),
+        ];
+        let rows = self.dialect.rows("d", &CLAIM);
+        let on = "t.id = d.id AND t.fence = d.fence AND t.state = 'running' AND t.node = ?";
+        let sql = self.dialect.update_joined("sexton_task", &sets, &rows, on);
+        self.repeating(async || {
+            let mut given = Rows::new(self.dialect);
+            for (id, fence) in claims {
+                given.push(|row| {
+                    row.set("id", *id).set("fence", *fence);
+                });
+            }
+            self.run(&self.db, &sql, [given.into_value(), node.into()]).await
+        })
+        .await
+    }
+}

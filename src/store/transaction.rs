@@ -1,0 +1,48 @@
+//! Transactions that are repeated when the database gives them up for another one.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use sea_orm::{DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+
+use super::{Store, StoreError};
+
+/// How often one piece of work is tried in all.
+const TRIES: u32 = 8;
+
+impl Store {
+    /// Does `work` and repeats it after a deadlock, a serialization failure or a busy file.
+    pub(super) async fn repeating<T>(
+        &self,
+        mut work: impl AsyncFnMut() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut tries = 0;
+        loop {
+            match work().await {
+                Err(StoreError::Conflict(_)) if tries + 1 < TRIES => {
+                    tries += 1;
+                    self.counters.retried.fetch_add(1, Ordering::Relaxed);
+                    let pause = 2u64.pow(tries) * 2;
+                    tokio::time::sleep(Duration::from_millis(pause + fastrand::u64(0..=pause))).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Begins a transaction. On SQLite it takes the write lock at once: one that reads first and writes later
+    /// fails as soon as another process has written in between.
+    pub(super) async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
+        self.counters.statements.fetch_add(1, Ordering::Relaxed);
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..Default::default()
+        };
+        Ok(self.db.begin_with_options(options).await?)
+    }
+
+    /// Commits it. The commit may fail as the statements do: on Galera this is where a lost race is told.
+    pub(super) async fn commit(&self, transaction: DatabaseTransaction) -> Result<(), StoreError> {
+        self.counters.statements.fetch_add(1, Ordering::Relaxed);
+        Ok(transaction.commit().await?)
+    }
+}
