@@ -20,7 +20,7 @@ crate::dialect::step! {
             outcome varchar(16) NOT NULL,
             verdict varchar(16),
             exit_code integer,
-            signal {signal},
+            {signal} integer,
             error {long},
             payload {json},
             fence bigint NOT NULL DEFAULT 0,

@@ -93,7 +93,7 @@ impl Dialect {
             Self::MySql => {
                 let word = |kind| match kind {
                     Kind::Integer | Kind::Boolean => "bigint",
-                    Kind::Text => "longtext",
+                    Kind::Text => "longtext CHARACTER SET utf8mb4",
                     Kind::Instant => "datetime(6)",
                 };
                 let columns = list(&|name, kind| format!("{name} {} PATH '$.{name}'", word(kind)));

@@ -1,0 +1,15 @@
+//! The integration tests: one binary, so that it is linked once.
+//!
+//! `support` starts what a test needs; every other module is one part of the house under test.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+mod bench;
+mod cli;
+mod commands;
+mod config;
+mod daemon;
+mod docs;
+mod example;
+mod store;

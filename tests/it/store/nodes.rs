@@ -1,0 +1,77 @@
+//! Leases, and what dead nodes leave behind.
+
+use std::time::Duration;
+
+use sexton::store::{CancelResult, HistoryFilter, OnStale};
+use sexton_entities::states::{Outcome, TaskState, Verdict};
+
+use super::{beat, ended, enqueue, one_claimed, register};
+use crate::support::on_each_database;
+
+on_each_database! {
+    async fn a_dead_nodes_tasks_are_given_back_once(database: Database) {
+        let store = database.store().await;
+        register(&store, "dead").await;
+        register(&store, "alive").await;
+        let task = one_claimed(&store, "dead").await;
+        assert!(store.orphans().await.unwrap().is_empty(), "the lease holds");
+        store.heartbeat(&beat("dead", Duration::ZERO)).await.unwrap();
+        let orphans = store.orphans().await.unwrap();
+        assert_eq!((orphans.len(), orphans[0].task_id, orphans[0].node.as_str()), (1, task.id, "dead"));
+        let (first, second) = tokio::join!(store.finish(&orphans, OnStale::Ignore), store.finish(&orphans, OnStale::Ignore));
+        assert_eq!(first.unwrap().counted + second.unwrap().counted, 1, "two rescuers, one rescue");
+        let row = store.task(task.id).await.unwrap().unwrap();
+        assert_eq!((row.state, row.attempt, row.node), (TaskState::Available, 0, None));
+        let history = store.history(&HistoryFilter { limit: 10, ..HistoryFilter::default() }).await.unwrap();
+        assert_eq!(history.len(), 1);
+        assert_eq!((history[0].outcome, history[0].verdict), (Outcome::Interrupted, Some(Verdict::Released)));
+        assert_eq!(store.bury().await.unwrap(), 1);
+        assert!(!store.heartbeat(&beat("dead", Duration::from_secs(60))).await.unwrap(), "it is not listed any more");
+        assert!(store.heartbeat(&beat("alive", Duration::from_secs(60))).await.unwrap());
+    }
+
+    async fn a_node_with_running_tasks_is_not_buried(database: Database) {
+        let store = database.store().await;
+        register(&store, "dead").await;
+        let task = one_claimed(&store, "dead").await;
+        store.heartbeat(&beat("dead", Duration::ZERO)).await.unwrap();
+        assert_eq!(store.bury().await.unwrap(), 0);
+        store.finish(&[ended(&task, "dead", Outcome::Succeeded, Verdict::Completed)], OnStale::Record).await.unwrap();
+        assert_eq!(store.bury().await.unwrap(), 1);
+    }
+
+    async fn a_node_learns_which_of_its_tasks_are_to_be_cancelled(database: Database) {
+        let store = database.store().await;
+        register(&store, "n").await;
+        let task = one_claimed(&store, "n").await;
+        assert!(store.cancel_requests("n").await.unwrap().is_empty());
+        assert_eq!(store.cancel(task.id).await.unwrap(), CancelResult::Requested);
+        assert_eq!(store.cancel_requests("n").await.unwrap(), [task.id]);
+        assert!(store.cancel_requests("other").await.unwrap().is_empty());
+        assert_eq!(store.cancel(4_711).await.unwrap(), CancelResult::NotThere);
+    }
+
+    async fn a_waiting_task_is_cancelled_on_record(database: Database) {
+        let store = database.store().await;
+        enqueue(&store, "work", 1).await;
+        assert_eq!(store.cancel(1).await.unwrap(), CancelResult::Cancelled);
+        assert_eq!(store.task(1).await.unwrap(), None);
+        let history = store.history(&HistoryFilter { limit: 10, ..HistoryFilter::default() }).await.unwrap();
+        assert_eq!((history[0].outcome, history[0].verdict, history[0].attempt), (Outcome::Cancelled, Some(Verdict::Cancelled), 0));
+        assert_eq!(history[0].started_at, None);
+    }
+
+    async fn the_next_lease_to_run_out_is_known(database: Database) {
+        let store = database.store().await;
+        assert_eq!(store.next_expiry("me").await.unwrap().0, None);
+        store.register(&beat("me", Duration::from_secs(1))).await.unwrap();
+        store.register(&beat("other", Duration::from_secs(100))).await.unwrap();
+        let (expiry, now) = store.next_expiry("me").await.unwrap();
+        assert!((90..=100).contains(&(expiry.unwrap() - now).num_seconds()));
+        let node = store.nodes().await.unwrap().remove(0);
+        assert_eq!((node.host.as_str(), node.pid), ("here", 1));
+        store.leave("me").await.unwrap();
+        store.leave("other").await.unwrap();
+        assert!(store.nodes().await.unwrap().is_empty());
+    }
+}

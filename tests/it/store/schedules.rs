@@ -1,0 +1,105 @@
+//! The fire ledger: each instant once, and nothing in retrospect.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+use sexton::store::{Firing, HistoryFilter, Sighting, Store, TaskFilter};
+use sexton_entities::states::{Fate, Outcome};
+
+use super::about_now;
+use crate::support::on_each_database;
+
+fn sighting(name: &str, spec: &str) -> Sighting {
+    Sighting { name: name.to_owned(), task: format!("{name}-task"), spec: spec.to_owned() }
+}
+
+fn firing(name: &str, due_at: DateTime<Utc>, fate: Fate) -> Firing {
+    Firing {
+        schedule: name.to_owned(),
+        due_at,
+        fate,
+        reason: (fate != Fate::Fired).then(|| "because".to_owned()),
+        next_at: Some(due_at + TimeDelta::hours(1)),
+        task: format!("{name}-task"),
+        queue: "default".to_owned(),
+        priority: 2,
+        payload: Some(json!({"of": name})),
+    }
+}
+
+/// An instant a little ahead, so that it is after the schedules' beginning.
+fn ahead() -> DateTime<Utc> {
+    sexton::clock::machine_time() + TimeDelta::hours(2)
+}
+
+async fn tasks(store: &Store) -> Vec<sexton_entities::task::Model> {
+    store.tasks(&TaskFilter { limit: 10_000, ..TaskFilter::default() }).await.unwrap()
+}
+
+on_each_database! {
+    async fn each_instant_fires_once_in_a_cluster(database: Database) {
+        let store = database.store().await;
+        let names: Vec<String> = (0..50).map(|number| format!("s{number}")).collect();
+        let sightings: Vec<Sighting> = names.iter().map(|name| sighting(name, "every 1h")).collect();
+        store.sight(&sightings).await.unwrap();
+        let at = ahead();
+        let firings: Vec<Firing> = names.iter().map(|name| firing(name, at, Fate::Fired)).collect();
+        let nodes = (0..4).map(|number| {
+            let (store, firings) = (store.clone(), firings.clone());
+            async move { store.fire(&format!("n{number}"), &firings).await.unwrap().len() }
+        });
+        let fired: usize = futures::future::join_all(nodes).await.into_iter().sum();
+        assert_eq!(fired, 50);
+        let tasks = tasks(&store).await;
+        assert_eq!(tasks.len(), 50);
+        let first = tasks.iter().find(|task| task.schedule.as_deref() == Some("s0")).unwrap();
+        assert_eq!((first.name.as_str(), first.due_at, first.priority), ("s0-task", Some(at), 2));
+        assert_eq!((first.payload.clone(), first.queue.as_deref()), (Some(json!({"of": "s0"})), Some("default")));
+        let schedule = store.schedules().await.unwrap().remove(0);
+        assert_eq!((schedule.last_at, schedule.next_at), (at, Some(at + TimeDelta::hours(1))));
+    }
+
+    async fn coalesced_and_skipped_instants_are_in_the_ledger_but_no_tasks(database: Database) {
+        let store = database.store().await;
+        store.sight(&[sighting("s", "every 1h")]).await.unwrap();
+        let at = ahead();
+        store.pause_schedule("s", true).await.unwrap();
+        let missed = firing("s", at - TimeDelta::hours(1), Fate::Coalesced);
+        assert!(store.fire("n", &[missed, firing("s", at, Fate::Fired)]).await.unwrap().is_empty());
+        assert!(tasks(&store).await.is_empty());
+        let ledger = store.occurrences("s", 10).await.unwrap();
+        let fates: Vec<Fate> = ledger.iter().map(|occurrence| occurrence.fate).collect();
+        assert_eq!(fates, [Fate::Skipped, Fate::Coalesced]);
+        assert_eq!(ledger[0].reason.as_deref(), Some("the schedule is paused"));
+        let history = store.history(&HistoryFilter { limit: 10, ..HistoryFilter::default() }).await.unwrap();
+        assert_eq!((history.len(), history[0].outcome, history[0].verdict), (1, Outcome::Skipped, None));
+        assert_eq!((history[0].due_at, history[0].task_id), (Some(at), None));
+        store.pause_schedule("s", false).await.unwrap();
+        assert_eq!(store.fire("n", &[firing("s", at + TimeDelta::hours(1), Fate::Fired)]).await.unwrap(), ["s"]);
+        assert!(!store.pause_schedule("unknown", true).await.unwrap());
+    }
+
+    async fn new_and_edited_schedules_begin_now(database: Database) {
+        let store = database.store().await;
+        let first = store.sight(&[sighting("s", "every 1h")]).await.unwrap()["s"];
+        assert!(about_now(first));
+        let at = ahead();
+        store.fire("n", &[firing("s", at, Fate::Fired)]).await.unwrap();
+        assert_eq!(store.sight(&[sighting("s", "every 1h")]).await.unwrap()["s"], at, "nothing changed");
+        let edited = store.sight(&[sighting("s", "every 2h")]).await.unwrap()["s"];
+        assert!(about_now(edited), "{edited}");
+        assert_eq!(store.schedules().await.unwrap()[0].next_at, None);
+        store.announce(&[("s".to_owned(), at)]).await.unwrap();
+        assert_eq!(store.schedules().await.unwrap()[0].next_at, Some(at));
+    }
+
+    async fn what_is_not_listed_does_not_fire(database: Database) {
+        let store = database.store().await;
+        store.sight(&[sighting("s", "every 1h")]).await.unwrap();
+        let firings = [firing("s", ahead(), Fate::Fired)];
+        assert!(!store.is_any_unlisted(&firings).await.unwrap());
+        store.forget_schedules(&["s".to_owned()]).await.unwrap();
+        assert!(store.is_any_unlisted(&firings).await.unwrap());
+        assert!(store.fire("n", &firings).await.unwrap().is_empty());
+        assert!(tasks(&store).await.is_empty());
+    }
+}

@@ -1,0 +1,103 @@
+//! A database of a test's own, on a server that all tests share.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+use nix::fcntl::{Flock, FlockArg};
+use sea_orm::{ConnectionTrait, Database as SeaOrm, DatabaseConnection};
+use sexton::store::{ConnectOptions, Store};
+
+/// Which database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Sqlite,
+    Postgres,
+    MariaDb,
+}
+
+/// One test's own database.
+pub(crate) struct Database {
+    pub(crate) kind: Kind,
+    pub(crate) url: String,
+    pub(crate) folder: tempfile::TempDir,
+}
+
+/// A server, and the lock that keeps it alive for as long as this process lives.
+struct Server {
+    address: String,
+    _in_use: Flock<File>,
+}
+
+impl Database {
+    /// A fresh, empty database.
+    pub(crate) async fn new(kind: Kind) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = match kind {
+            Kind::Sqlite => format!("sqlite://{}", folder.path().join("sexton.db").display()),
+            Kind::Postgres => create(server("postgres")).await,
+            Kind::MariaDb => create(server("mariadb")).await,
+        };
+        Self { kind, url, folder }
+    }
+
+    pub(crate) fn options(&self) -> ConnectOptions {
+        ConnectOptions::new(self.url.clone())
+    }
+
+    /// A store on it, without tables.
+    pub(crate) fn bare_store(&self) -> Store {
+        Store::connect(&self.options()).unwrap()
+    }
+
+    /// A store on it, with its tables.
+    pub(crate) async fn store(&self) -> Store {
+        let store = self.bare_store();
+        store.migrate(&self.options()).await.unwrap();
+        store
+    }
+
+    /// A connection that knows nothing of Sexton, as an application has one.
+    pub(crate) async fn application(&self) -> DatabaseConnection {
+        let mut options = sea_orm::ConnectOptions::new(self.url.clone());
+        options.max_connections(if self.kind == Kind::Sqlite { 1 } else { 4 }).sqlx_logging(false);
+        SeaOrm::connect(options).await.unwrap()
+    }
+}
+
+fn server(kind: &'static str) -> &'static str {
+    static POSTGRES: OnceLock<Server> = OnceLock::new();
+    static MARIADB: OnceLock<Server> = OnceLock::new();
+    let known = if kind == "postgres" { &POSTGRES } else { &MARIADB };
+    &known
+        .get_or_init(|| {
+            let home = home(kind);
+            std::fs::create_dir_all(&home).unwrap();
+            // Before the start, so that the server is never seen unused.
+            let users = File::options().create(true).append(true).open(home.join("users")).unwrap();
+            let in_use = Flock::lock(users, FlockArg::LockSharedNonblock).unwrap_or_else(|(file, _)| {
+                Flock::lock(file, FlockArg::LockShared).unwrap_or_else(|(_, error)| panic!("{error}"))
+            });
+            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/server");
+            let output = Command::new(script).arg(kind).arg(&home).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            Server { address: String::from_utf8(output.stdout).unwrap().trim().to_owned(), _in_use: in_use }
+        })
+        .address
+}
+
+/// A folder that the server's own user can enter, which the target folder may not be.
+fn home(kind: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("sexton-tests-{}-{kind}", nix::unistd::getuid()))
+}
+
+async fn create(address: &str) -> String {
+    let name = format!("t{}", uuid::Uuid::new_v4().simple());
+    let server = SeaOrm::connect(address).await.unwrap();
+    server.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
+    let (before, _) = address.rsplit_once('/').unwrap();
+    format!("{before}/{name}")
+}

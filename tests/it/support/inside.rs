@@ -1,0 +1,65 @@
+//! A daemon inside the test's own process, so that the test can reach into it.
+
+use std::{sync::Arc, thread::JoinHandle};
+
+use sexton::{
+    clock::Clock,
+    config::Config,
+    daemon::{Blueprint, Mode, ORDERS, Order, Shared, standard},
+    domain::definition::{NOOP, TaskDefinition},
+    handler::{AppData, Registry},
+};
+use tokio::sync::mpsc::{Receiver, Sender};
+
+use super::Database;
+
+/// A daemon on a thread of its own.
+pub(crate) struct Inside {
+    pub(crate) shared: Arc<Shared>,
+    orders: Sender<Order>,
+    thread: Option<JoinHandle<anyhow::Result<i32>>>,
+}
+
+/// A daemon's blueprint on this database, with one task `nothing` that does nothing.
+pub(crate) fn blueprint(database: &Database) -> Blueprint {
+    let mut config = Config::default_for(&database.url);
+    config.daemon.state_dir = database.folder.path().join("state");
+    config.daemon.name = Some("inside".to_owned());
+    config.tasks.insert("nothing".to_owned(), TaskDefinition::new("nothing", NOOP));
+    Blueprint {
+        config,
+        registry: Registry::new(),
+        app_data: AppData::default(),
+        modules: standard(),
+        loader: Box::new(|| unreachable!("nothing is reloaded")),
+        clock: Clock::system(),
+        mode: Mode::Serve,
+        on_start: None,
+    }
+}
+
+impl Inside {
+    /// Starts it, and waits until it is up.
+    pub(crate) fn start(mut blueprint: Blueprint) -> Self {
+        let (orders, receiver): (Sender<Order>, Receiver<Order>) = tokio::sync::mpsc::channel(ORDERS);
+        let (up, is_up) = std::sync::mpsc::sync_channel(1);
+        blueprint.on_start = Some(Box::new(move |shared| up.send(shared).unwrap()));
+        let thread = std::thread::spawn(move || blueprint.run(receiver));
+        Self { shared: is_up.recv().unwrap(), orders, thread: Some(thread) }
+    }
+
+    pub(crate) fn order(&self, order: Order) {
+        self.orders.try_send(order).unwrap();
+    }
+
+    /// Stops it in good order; gives its exit code.
+    pub(crate) fn stop(mut self) -> i32 {
+        self.order(Order::Drain);
+        self.wait()
+    }
+
+    /// Waits for its end; gives its exit code.
+    pub(crate) fn wait(&mut self) -> i32 {
+        self.thread.take().unwrap().join().unwrap().unwrap()
+    }
+}

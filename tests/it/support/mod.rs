@@ -1,0 +1,63 @@
+//! What tests stand on: throw-away databases, daemons, and patience with a limit.
+
+mod daemon;
+mod database;
+mod inside;
+
+use std::time::{Duration, Instant};
+
+pub(crate) use self::{
+    daemon::{Daemon, Printed, sexton},
+    database::{Database, Kind},
+    inside::{Inside, blueprint},
+};
+
+/// Long enough for a loaded machine, short enough to notice a hang.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `condition` holds; fails with `what` if it never does.
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    within(PATIENCE, what, &mut condition).await;
+}
+
+/// As [`eventually`], with a patience of its own.
+pub(crate) async fn within(patience: Duration, what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let end = Instant::now() + patience;
+    while !condition().await {
+        assert!(Instant::now() < end, "waited {patience:?} in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Runs a test's body.
+pub(crate) fn block_on<F: Future>(body: F) -> F::Output {
+    actix_rt::System::new().block_on(body)
+}
+
+/// Makes three tests of each case: one on each database.
+macro_rules! on_each_database {
+    ($($(#[$attribute:meta])* async fn $name:ident($database:ident: Database) $body:block)+) => {
+        $(mod $name {
+            #[allow(unused_imports, reason = "not every case needs everything")]
+            use super::*;
+
+            async fn case($database: $crate::support::Database) $body
+
+            #[test]
+            fn on_sqlite() {
+                $crate::support::block_on(async { case($crate::support::Database::new($crate::support::Kind::Sqlite).await).await });
+            }
+
+            #[test]
+            fn on_postgres() {
+                $crate::support::block_on(async { case($crate::support::Database::new($crate::support::Kind::Postgres).await).await });
+            }
+
+            #[test]
+            fn on_mariadb() {
+                $crate::support::block_on(async { case($crate::support::Database::new($crate::support::Kind::MariaDb).await).await });
+            }
+        })+
+    };
+}
+pub(crate) use on_each_database;
