@@ -358,6 +358,12 @@ impl Hand {
         running
     }
 
+    /// Whether nothing is in hand, nor about to be.
+    pub fn is_empty(&self) -> bool {
+        let inner = self.lock();
+        inner.held.is_empty() && inner.lanes.values().all(|lane| lane.claiming == 0)
+    }
+
     /// How much is in hand.
     pub fn counts(&self) -> HandCounts {
         let inner = self.lock();

@@ -118,6 +118,16 @@ impl Dialect {
         }
     }
 
+    /// Deletes the rows of a table (as `t`) that `on` joins with `rows`. A plain `id = ANY(…)` would be searched
+    /// one by one for each row of a table that PostgreSQL has no statistics of yet.
+    pub(super) fn delete_joined(self, table: &str, rows: &str, on: &str) -> String {
+        match self {
+            Self::Postgres => format!("DELETE FROM {table} t USING {rows} WHERE {on}"),
+            Self::MySql => format!("DELETE t FROM {table} t JOIN {rows} ON {on}"),
+            Self::Sqlite => format!("DELETE FROM {table} WHERE id IN (SELECT t.id FROM {rows} JOIN {table} t ON {on})"),
+        }
+    }
+
     /// `INSERT INTO head` of a select, leaving out the rows whose unique key is taken.
     pub(super) fn insert_new(self, head: &str, select: &str) -> String {
         match self {

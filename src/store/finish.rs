@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction};
+use sea_orm::DatabaseTransaction;
 use sexton_entities::states::{Outcome, Verdict};
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
     dialect::{Dialect, Kind},
     rows::Rows,
 };
-use crate::{domain::task::FinishedAttempt, store::claim::list};
+use crate::domain::task::FinishedAttempt;
 
 /// What to do about a finish that comes too late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,10 @@ const OUTPUT: [(&str, Kind); 6] = [
     ("stderr", Kind::Text),
     ("truncated", Kind::Boolean),
 ];
-const RETRY: [(&str, Kind); 2] = [("id", Kind::Integer), ("retry_ms", Kind::Integer)];
+const CLAIM: [(&str, Kind); 3] = [("id", Kind::Integer), ("fence", Kind::Integer), ("retry_ms", Kind::Integer)];
+/// What a task that nobody runs any more says of its attempt.
+pub(super) const VACATED: [(&str, &str); 3] =
+    [("node", "NULL"), ("started_at", "NULL"), ("cancel_requested_at", "NULL")];
 
 impl Store {
     /// Records a batch of finished attempts.
@@ -77,43 +80,95 @@ impl Store {
         }
         self.repeating(async || {
             let transaction = self.begin().await?;
-            let held = self.held(&transaction, batch).await?;
-            let (current, stale): (Vec<_>, Vec<_>) =
-                batch.iter().partition(|finished| held.contains(&(finished.task_id, finished.fence)));
-            let mut rows = current.clone();
-            let superseded = if stale.is_empty() || on_stale == OnStale::Ignore {
-                Vec::new()
-            } else {
-                self.superseded(&transaction, &stale).await?
+            let held = self.settle(&transaction, batch).await?;
+            let is_held = |finished: &&FinishedAttempt| held.contains(&(finished.task_id, finished.fence));
+            let (current, stale): (Vec<_>, Vec<_>) = batch.iter().partition(is_held);
+            let superseded = match on_stale {
+                OnStale::Record => self.superseded(&transaction, &stale).await?,
+                OnStale::Ignore => Vec::new(),
             };
-            rows.extend(&superseded);
+            let rows: Vec<&FinishedAttempt> = current.iter().copied().chain(&superseded).collect();
             self.insert_history(&transaction, &rows).await?;
             self.insert_output(&transaction, &rows).await?;
-            let recorded = self.settle(&transaction, &current).await?;
             self.commit(transaction).await?;
-            Ok(Recorded { stale: superseded.len(), ..recorded })
+            let count = |verdict| current.iter().filter(|finished| finished.verdict == Some(verdict)).count();
+            Ok(Recorded {
+                counted: current.len(),
+                stale: superseded.len(),
+                retrying: count(Verdict::Retry),
+                released: count(Verdict::Released),
+            })
         })
         .await
     }
 
-    /// Locks the tasks of the batch and gives the claims that still hold.
-    async fn held(
+    /// Carries the verdicts out on the tasks whose claims still hold, and gives these claims.
+    async fn settle(
         &self,
         transaction: &DatabaseTransaction,
         batch: &[FinishedAttempt],
     ) -> Result<HashSet<(i64, i64)>, StoreError> {
-        let mut ids: Vec<i64> = batch.iter().map(|finished| finished.task_id).collect();
-        ids.sort_unstable();
-        let sql = format!(
-            "SELECT id, fence FROM sexton_task WHERE {} AND state = 'running' ORDER BY id {}",
-            self.id_among(),
-            self.dialect.for_update()
-        );
-        let rows = match self.dialect {
-            Dialect::MySql => self.all(transaction, &sql.replace('?', &list(&ids)), []).await?,
-            _ => self.all(transaction, &sql, [self.ids(&ids)]).await?,
+        let of = |verdicts: &[Verdict]| -> Vec<&FinishedAttempt> {
+            batch
+                .iter()
+                .filter(|finished| finished.verdict.is_some_and(|verdict| verdicts.contains(&verdict)))
+                .collect()
         };
-        rows.iter().map(|row| Ok((row.try_get("", "id")?, row.try_get("", "fence")?))).collect()
+        let rows = self.dialect.rows("d", &CLAIM);
+        let on = "t.id = d.id AND t.fence = d.fence AND t.state = 'running'";
+        let with = |sets: &[(&'static str, &'static str)]| sets.iter().copied().chain(VACATED).collect::<Vec<_>>();
+        let run_at = self.dialect.now_plus_millis("d.retry_ms");
+        let mut retry = vec![("run_at", run_at.as_str())];
+        retry.extend(with(&[("state", "'retryable'")]));
+        let release = with(&[("state", "'available'"), ("attempt", "t.attempt - 1")]);
+        let steps = [
+            (
+                of(&[Verdict::Completed, Verdict::Discarded, Verdict::Cancelled]),
+                self.dialect.delete_joined("sexton_task", &rows, on),
+            ),
+            (of(&[Verdict::Released]), self.dialect.update_joined("sexton_task", &release, &rows, on)),
+            (of(&[Verdict::Retry]), self.dialect.update_joined("sexton_task", &retry, &rows, on)),
+        ];
+        let mut held = HashSet::new();
+        for (finished, sql) in steps {
+            if !finished.is_empty() {
+                let settled = self.changed(transaction, &sql, &finished).await?;
+                held.extend(settled);
+            }
+        }
+        Ok(held)
+    }
+
+    /// Changes tasks, and gives the claims of those that were changed. MySQL does not tell which these were: there
+    /// they are locked and looked at before.
+    async fn changed(
+        &self,
+        transaction: &DatabaseTransaction,
+        sql: &str,
+        finished: &[&FinishedAttempt],
+    ) -> Result<Vec<(i64, i64)>, StoreError> {
+        let mut rows = Rows::new(self.dialect);
+        for finished in finished {
+            rows.push(|row| {
+                row.set("id", finished.task_id).set("fence", finished.fence).set("retry_ms", finished.retry_ms);
+            });
+        }
+        let parameter = rows.into_value();
+        let changed = match self.dialect {
+            Dialect::MySql => {
+                let look = format!(
+                    "SELECT t.id, t.fence FROM {} JOIN sexton_task t ON t.id = d.id AND t.fence = d.fence \
+                     WHERE t.state = 'running' FOR UPDATE",
+                    self.dialect.rows("d", &CLAIM)
+                );
+                let seen = self.all(transaction, &look, [parameter.clone()]).await?;
+                self.run(transaction, sql, [parameter]).await?;
+                seen
+            }
+            Dialect::Postgres => self.all(transaction, &format!("{sql} RETURNING t.id, t.fence"), [parameter]).await?,
+            Dialect::Sqlite => self.all(transaction, &format!("{sql} RETURNING id, fence"), [parameter]).await?,
+        };
+        changed.iter().map(|row| Ok((row.try_get("", "id")?, row.try_get("", "fence")?))).collect()
     }
 
     /// The stale finishes as they are to be recorded. One that is on record already, because the answer to its
@@ -220,75 +275,5 @@ impl Store {
         let sql = self.dialect.insert_new("sexton_output (history_id, stdout, stderr, truncated)", &select);
         self.run(transaction, &sql, [rows.into_value()]).await?;
         Ok(())
-    }
-
-    /// Carries the verdicts out on the tasks themselves, which are locked.
-    async fn settle(
-        &self,
-        transaction: &DatabaseTransaction,
-        current: &[&FinishedAttempt],
-    ) -> Result<Recorded, StoreError> {
-        let of = |wanted: &[Verdict]| -> Vec<&FinishedAttempt> {
-            current.iter().copied().filter(|f| f.verdict.is_some_and(|verdict| wanted.contains(&verdict))).collect()
-        };
-        let ids = |finished: &[&FinishedAttempt]| finished.iter().map(|f| f.task_id).collect::<Vec<_>>();
-        let ended = of(&[Verdict::Completed, Verdict::Discarded, Verdict::Cancelled]);
-        let (released, retrying) = (of(&[Verdict::Released]), of(&[Verdict::Retry]));
-        self.by_ids(transaction, "DELETE FROM sexton_task", &ids(&ended)).await?;
-        let release = "UPDATE sexton_task SET state = 'available', attempt = attempt - 1, node = NULL, \
-                       started_at = NULL, cancel_requested_at = NULL";
-        self.by_ids(transaction, release, &ids(&released)).await?;
-        if !retrying.is_empty() {
-            let run_at = self.dialect.now_plus_millis("d.retry_ms");
-            let sets = [
-                ("state", "'retryable'"),
-                ("run_at", run_at.as_str()),
-                ("node", "NULL"),
-                ("started_at", "NULL"),
-                ("cancel_requested_at", "NULL"),
-            ];
-            let sql = self.dialect.update_joined("sexton_task", &sets, &self.dialect.rows("d", &RETRY), "t.id = d.id");
-            let mut rows = Rows::new(self.dialect);
-            for finished in &retrying {
-                rows.push(|row| {
-                    row.set("id", finished.task_id).set("retry_ms", finished.retry_ms);
-                });
-            }
-            self.run(transaction, &sql, [rows.into_value()]).await?;
-        }
-        Ok(Recorded { counted: current.len(), stale: 0, retrying: retrying.len(), released: released.len() })
-    }
-
-    async fn by_ids(&self, transaction: &DatabaseTransaction, what: &str, ids: &[i64]) -> Result<(), StoreError> {
-        if ids.is_empty() {
-            return Ok(());
-        }
-        let sql = format!("{what} WHERE {}", self.id_among());
-        match self.dialect {
-            Dialect::MySql => {
-                transaction.execute_unprepared(&sql.replace('?', &list(ids))).await?;
-            }
-            _ => {
-                self.run(transaction, &sql, [self.ids(ids)]).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// `id` among the ids of one parameter. MySQL plans badly over anything but plain numbers here, which take
-    /// the parameter's place.
-    fn id_among(&self) -> &'static str {
-        match self.dialect {
-            Dialect::Postgres => "id = ANY(CAST(CAST(? AS text) AS bigint[]))",
-            Dialect::Sqlite => "id IN (SELECT value FROM json_each(?))",
-            Dialect::MySql => "id IN (?)",
-        }
-    }
-
-    fn ids(&self, ids: &[i64]) -> sea_orm::Value {
-        match self.dialect {
-            Dialect::Postgres => format!("{{{}}}", list(ids)).into(),
-            _ => format!("[{}]", list(ids)).into(),
-        }
     }
 }

@@ -89,7 +89,7 @@ impl Store {
     /// Takes nodes off the list whose lease ran out and that have no running task left.
     pub async fn bury(&self) -> Result<u64, StoreError> {
         let sql = format!(
-            "DELETE FROM sexton_node WHERE lease_expires_at < {} \
+            "DELETE FROM sexton_node WHERE lease_expires_at <= {} \
              AND NOT EXISTS (SELECT 1 FROM sexton_task t WHERE t.node = sexton_node.id AND t.state = 'running')",
             self.dialect.now()
         );
@@ -99,7 +99,7 @@ impl Store {
     /// The running attempts of nodes that are dead or unknown, as interrupted ones to be recorded.
     pub async fn orphans(&self) -> Result<Vec<FinishedAttempt>, StoreError> {
         let of = format!(
-            "NOT EXISTS (SELECT 1 FROM sexton_node n WHERE n.id = t.node AND n.lease_expires_at >= {})",
+            "NOT EXISTS (SELECT 1 FROM sexton_node n WHERE n.id = t.node AND n.lease_expires_at > {})",
             self.dialect.now()
         );
         self.running_where(&of, None, "the node died or lost its lease").await

@@ -27,6 +27,15 @@ impl Store {
         Ok(pruned)
     }
 
+    /// Deletes every trace of one task name; for benches.
+    pub async fn erase(&self, name: &str) -> Result<(), StoreError> {
+        self.repeating(async || {
+            self.run(&self.db, "DELETE FROM sexton_task WHERE name = ?", [name.into()]).await?;
+            self.run(&self.db, "DELETE FROM sexton_history WHERE name = ?", [name.into()]).await.map(|_| ())
+        })
+        .await
+    }
+
     async fn prune_portion(&self, before: &str) -> Result<usize, StoreError> {
         let sql =
             format!("SELECT id FROM sexton_history WHERE finished_at < {before} ORDER BY finished_at LIMIT {PORTION}");

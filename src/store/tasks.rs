@@ -6,6 +6,7 @@ use sexton_entities::{states::TaskState, task};
 use super::{
     Store, StoreError,
     dialect::{Dialect, Kind},
+    finish::VACATED,
     rows::Rows,
 };
 use crate::domain::task::NewTask;
@@ -211,13 +212,8 @@ impl Store {
         if claims.is_empty() {
             return Ok(0);
         }
-        let sets = [
-            ("state", "'available'"),
-            ("attempt", "t.attempt - 1"),
-            ("node", "NULL"),
-            ("started_at", "NULL"),
-            ("cancel_requested_at", "NULL"),
-        ];
+        let sets =
+            [("state", "'available'"), ("attempt", "t.attempt - 1")].into_iter().chain(VACATED).collect::<Vec<_>>();
         let rows = self.dialect.rows("d", &CLAIM);
         let on = "t.id = d.id AND t.fence = d.fence AND t.state = 'running' AND t.node = ?";
         let sql = self.dialect.update_joined("sexton_task", &sets, &rows, on);

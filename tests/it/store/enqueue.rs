@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::json;
-use sexton::{Client, NewTask, store::{Enqueued, TaskFilter}};
+use sexton::{
+    Client, NewTask,
+    store::{Enqueued, TaskFilter},
+};
 use sexton_entities::states::TaskState;
 
 use super::{about_now, register};

@@ -39,7 +39,8 @@ async fn register(store: &Store, id: &str) {
 
 /// Enqueues so many tasks of one name into queue `default`.
 async fn enqueue(store: &Store, name: &str, count: usize) {
-    let tasks: Vec<NewTask> = (0..count).map(|number| NewTask::new(name).queue("default").payload(number as i64)).collect();
+    let tasks: Vec<NewTask> =
+        (0..count).map(|number| NewTask::new(name).queue("default").payload(number as i64)).collect();
     assert_eq!(store.enqueue_all(store.connection(), &tasks).await.unwrap(), count as u64);
 }
 

@@ -1,0 +1,77 @@
+//! What was measured.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// The figures of one bench.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Figures {
+    /// The kind of database.
+    pub(super) database: String,
+    /// Workers of the daemon.
+    pub(super) workers: usize,
+    /// Tasks enqueued one after the other, a second.
+    pub(super) enqueue_single_per_second: f64,
+    /// Tasks enqueued one by one by eight callers at once, a second.
+    pub(super) enqueue_eight_per_second: f64,
+    /// Tasks enqueued a thousand at a time, a second.
+    pub(super) enqueue_batch_per_second: f64,
+    /// Tasks that do nothing, from claim to history, a second.
+    pub(super) drain_per_second: f64,
+    /// From the commit of an enqueue by another connection to the handler's first line: median.
+    pub(super) pickup_p50_ms: f64,
+    /// The same: 99th percentile.
+    pub(super) pickup_p99_ms: f64,
+    /// From an enqueue inside the daemon to the handler's first line: median.
+    pub(super) pickup_inside_p50_ms: f64,
+    /// The same: 99th percentile.
+    pub(super) pickup_inside_p99_ms: f64,
+    /// Statements that an idle daemon sends in a minute.
+    pub(super) idle_statements_per_minute: f64,
+}
+
+impl Figures {
+    /// For people.
+    pub(super) fn rows(&self) -> Vec<Vec<String>> {
+        let rate = |value: f64| format!("{value:.0}");
+        let millis = |value: f64| format!("{value:.2}");
+        let rows = [
+            ("enqueue, one at a time", rate(self.enqueue_single_per_second), "tasks/s"),
+            ("enqueue, eight at a time", rate(self.enqueue_eight_per_second), "tasks/s"),
+            ("enqueue, batches of 1000", rate(self.enqueue_batch_per_second), "tasks/s"),
+            ("drain, history kept", rate(self.drain_per_second), "tasks/s"),
+            ("pick-up from another connection, p50", millis(self.pickup_p50_ms), "ms"),
+            ("pick-up from another connection, p99", millis(self.pickup_p99_ms), "ms"),
+            ("pick-up from inside the daemon, p50", millis(self.pickup_inside_p50_ms), "ms"),
+            ("pick-up from inside the daemon, p99", millis(self.pickup_inside_p99_ms), "ms"),
+            ("idle", rate(self.idle_statements_per_minute), "statements/min"),
+        ];
+        rows.into_iter().map(|(what, figure, unit)| vec![what.to_owned(), figure, unit.to_owned()]).collect()
+    }
+}
+
+/// So many in so long.
+pub(super) fn per_second(count: usize, took: Duration) -> f64 {
+    count as f64 / took.as_secs_f64().max(1e-9)
+}
+
+/// A percentile of some lengths of time, in milliseconds.
+pub(super) fn percentile(lengths: &mut [Duration], percent: usize) -> f64 {
+    lengths.sort_unstable();
+    let index = (lengths.len() * percent / 100).min(lengths.len().saturating_sub(1));
+    lengths.get(index).map_or(f64::NAN, |length| length.as_secs_f64() * 1_000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_those_of_the_sorted_list() {
+        let mut lengths: Vec<Duration> = (1..=100).rev().map(Duration::from_millis).collect();
+        assert_eq!(percentile(&mut lengths, 50), 51.0);
+        assert_eq!(percentile(&mut lengths, 99), 100.0);
+        assert!(percentile(&mut [], 50).is_nan());
+    }
+}

@@ -1,0 +1,149 @@
+//! The measuring, step by step.
+
+use std::time::{Duration, Instant};
+
+use futures::future::try_join_all;
+
+use super::{
+    BenchArgs, NOTHING, QUEUE, STAMP,
+    figures::{Figures, per_second, percentile},
+    node::{Node, Stamps},
+};
+use crate::{
+    client::Client,
+    domain::task::NewTask,
+    store::{ConnectOptions, Store, TaskFilter},
+};
+
+/// Tasks of one batch.
+const BATCH: usize = 1_000;
+/// Between two tasks whose pick-up is measured.
+const BEAT: Duration = Duration::from_millis(10);
+/// A task that has not begun by then was lost.
+const LOST: Duration = Duration::from_secs(30);
+
+/// A bench on its way.
+pub(super) struct Measure<'a> {
+    url: &'a str,
+    args: &'a BenchArgs,
+    store: Store,
+    stamps: Stamps,
+    figures: Figures,
+}
+
+impl<'a> Measure<'a> {
+    /// Opens the database, and makes sure that nobody else benches there.
+    pub(super) async fn new(url: &'a str, args: &'a BenchArgs) -> anyhow::Result<Self> {
+        let options = ConnectOptions::new(url);
+        let store = Store::connect(&options)?;
+        Store::probe(&options).await?;
+        store.migrate(&options).await?;
+        let filter = TaskFilter { queue: Some(QUEUE.to_owned()), limit: 1, ..TaskFilter::default() };
+        anyhow::ensure!(
+            store.tasks(&filter).await?.is_empty(),
+            "queue {QUEUE} has tasks already: is another bench running, or was one cut short? \
+             Delete them with: DELETE FROM sexton_task WHERE queue = '{QUEUE}'"
+        );
+        let figures = Figures { database: store.database().to_owned(), ..Figures::default() };
+        Ok(Self { url, args, store, stamps: Stamps::default(), figures })
+    }
+
+    /// Measures everything, and takes away what it has written.
+    pub(super) async fn all(mut self) -> anyhow::Result<Figures> {
+        self.enqueue().await?;
+        let node = self.drain().await?;
+        self.pick_up(&node).await?;
+        self.idle(&node).await;
+        node.stop()?;
+        for name in [NOTHING, STAMP] {
+            self.store.erase(name).await?;
+        }
+        Ok(self.figures)
+    }
+
+    /// Enqueue: one by one, eight at a time, in batches up to the number to drain.
+    async fn enqueue(&mut self) -> anyhow::Result<()> {
+        let client = Client::new(self.store.clone());
+        let new = || NewTask::new(NOTHING).queue(QUEUE).payload(1);
+        let singles = self.args.singles;
+        let begun = Instant::now();
+        for _ in 0..singles {
+            client.enqueue(new()).await?;
+        }
+        self.figures.enqueue_single_per_second = per_second(singles, begun.elapsed());
+        let begun = Instant::now();
+        let caller = async || {
+            for _ in 0..singles / 2 {
+                client.enqueue(new()).await?;
+            }
+            anyhow::Ok(())
+        };
+        try_join_all((0..8).map(|_| caller())).await?;
+        self.figures.enqueue_eight_per_second = per_second(singles / 2 * 8, begun.elapsed());
+        let batches = self.args.tasks.saturating_sub(singles * 5).div_ceil(BATCH).max(1);
+        let begun = Instant::now();
+        for _ in 0..batches {
+            client.enqueue_all((0..BATCH).map(|_| new()).collect()).await?;
+        }
+        self.figures.enqueue_batch_per_second = per_second(batches * BATCH, begun.elapsed());
+        Ok(())
+    }
+
+    /// Drain: from the daemon's start to an empty queue.
+    async fn drain(&mut self) -> anyhow::Result<Node> {
+        let count =
+            self.store.queues(&[]).await?.iter().find(|queue| queue.name == QUEUE).map_or(0, |queue| queue.available);
+        let node = Node::start(self.url, self.args.workers, &self.stamps).await?;
+        self.figures.workers = node.shared.hand.workers().first().map_or(0, |(_, _, workers)| *workers);
+        let begun = Instant::now();
+        while !self.store.peek(&[QUEUE.to_owned()]).await?.queues.is_empty() || !node.shared.hand.is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.figures.drain_per_second = per_second(count as usize, begun.elapsed());
+        Ok(node)
+    }
+
+    /// Pick-up: from a connection that knows nothing of the daemon, and from inside it.
+    async fn pick_up(&mut self, node: &Node) -> anyhow::Result<()> {
+        let outside = Client::new(Store::connect(&ConnectOptions::new(self.url))?);
+        let mut lengths = self.pick_up_by(&outside, 0).await?;
+        self.figures.pickup_p50_ms = percentile(&mut lengths, 50);
+        self.figures.pickup_p99_ms = percentile(&mut lengths, 99);
+        let mut lengths = self.pick_up_by(&node.shared.client, 1_000_000).await?;
+        self.figures.pickup_inside_p50_ms = percentile(&mut lengths, 50);
+        self.figures.pickup_inside_p99_ms = percentile(&mut lengths, 99);
+        Ok(())
+    }
+
+    async fn pick_up_by(&self, client: &Client, first: i64) -> anyhow::Result<Vec<Duration>> {
+        let mut enqueued = Vec::new();
+        for number in first..first + self.args.pickups as i64 {
+            client.enqueue(NewTask::new(STAMP).queue(QUEUE).payload(number)).await?;
+            enqueued.push((number, Instant::now()));
+            tokio::time::sleep(BEAT).await;
+        }
+        let end = Instant::now() + LOST;
+        let mut lengths = Vec::new();
+        for (number, at) in enqueued {
+            let begun = loop {
+                if let Some(begun) = self.stamps.take(number) {
+                    break begun;
+                }
+                anyhow::ensure!(Instant::now() < end, "task number {number} was not picked up within {LOST:?}");
+                tokio::time::sleep(BEAT).await;
+            };
+            lengths.push(begun.saturating_duration_since(at));
+        }
+        Ok(lengths)
+    }
+
+    /// Idle: what the daemon asks of the database while there is nothing to do.
+    async fn idle(&mut self, node: &Node) {
+        // It is lively for a while after its last task.
+        tokio::time::sleep(Duration::from_secs(12).min(self.args.idle * 2)).await;
+        let (before, begun) = (node.shared.store.statements(), Instant::now());
+        tokio::time::sleep(self.args.idle).await;
+        let sent = node.shared.store.statements() - before;
+        self.figures.idle_statements_per_minute = per_second(sent as usize * 60, begun.elapsed());
+    }
+}

@@ -1,0 +1,92 @@
+//! The daemon under measurement, inside the measuring process, so that both read one clock.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    thread::JoinHandle,
+    time::Instant,
+};
+
+use tokio::sync::mpsc::{Sender, channel};
+
+use super::{NOTHING, QUEUE, STAMP};
+use crate::{
+    clock::Clock,
+    config::{Config, QueueConfig},
+    daemon::{Blueprint, Mode, ORDERS, Order, Shared, standard},
+    domain::definition::{NOOP, TaskDefinition},
+    handler::{AppData, Registry, TaskContext, TaskError, TaskHandler},
+};
+
+/// When each numbered task began.
+#[derive(Clone, Default)]
+pub(super) struct Stamps(Arc<Mutex<HashMap<i64, Instant>>>);
+
+impl Stamps {
+    pub(super) fn take(&self, number: i64) -> Option<Instant> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(&number)
+    }
+}
+
+/// Notes when a task begins.
+struct Stamp(Stamps);
+
+impl TaskHandler for Stamp {
+    const KIND: &'static str = STAMP;
+    type Payload = i64;
+
+    async fn run(&self, number: i64, _: &TaskContext) -> Result<(), TaskError> {
+        self.0.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(number, Instant::now());
+        Ok(())
+    }
+
+    fn definition() -> TaskDefinition {
+        TaskDefinition { queue: QUEUE.to_owned(), ..TaskDefinition::new(STAMP, STAMP) }
+    }
+}
+
+/// A running daemon.
+pub(super) struct Node {
+    pub(super) shared: Arc<Shared>,
+    orders: Sender<Order>,
+    thread: JoinHandle<anyhow::Result<i32>>,
+}
+
+impl Node {
+    /// Starts it, and waits until it is up.
+    pub(super) async fn start(url: &str, workers: Option<usize>, stamps: &Stamps) -> anyhow::Result<Self> {
+        let mut config = Config::default_for(url);
+        let folder = std::env::temp_dir().join(format!("sexton-bench-{}", std::process::id()));
+        config.daemon.state_dir = folder;
+        config.daemon.name = Some("bench".to_owned());
+        let workers = workers.unwrap_or(config.daemon.workers);
+        config.queues = [(QUEUE.to_owned(), QueueConfig { workers })].into();
+        let nothing = TaskDefinition { queue: QUEUE.to_owned(), ..TaskDefinition::new(NOTHING, NOOP) };
+        config.tasks.insert(NOTHING.to_owned(), nothing);
+        let mut registry = Registry::new();
+        registry.register(Stamp(stamps.clone()));
+        let (orders, receiver) = channel(ORDERS);
+        let (up, is_up) = tokio::sync::oneshot::channel();
+        let blueprint = Blueprint {
+            config,
+            registry,
+            app_data: AppData::default(),
+            modules: standard(),
+            loader: Box::new(|| Err(crate::config::Mistakes::default())),
+            clock: Clock::system(),
+            mode: Mode::Serve,
+            on_start: Some(Box::new(move |shared| {
+                let _ = up.send(shared);
+            })),
+        };
+        let thread = std::thread::spawn(move || blueprint.run(receiver));
+        Ok(Self { shared: is_up.await?, orders, thread })
+    }
+
+    /// Stops it.
+    pub(super) fn stop(self) -> anyhow::Result<()> {
+        self.orders.try_send(Order::Drain)?;
+        self.thread.join().map_err(|_| anyhow::anyhow!("the daemon under measurement panicked"))??;
+        Ok(())
+    }
+}
