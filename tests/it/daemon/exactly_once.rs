@@ -1,0 +1,111 @@
+//! A hundred thousand tasks over several nodes: each is completed exactly once, whoever is killed meanwhile.
+
+use std::time::Duration;
+
+use sexton::{NewTask, store::Store};
+use sexton_entities::states::Outcome;
+
+use super::{completed, count};
+use crate::support::{Daemon, Database, Kind, block_on, within};
+
+const TASKS: i64 = 100_000;
+const PATIENCE: Duration = Duration::from_secs(300);
+const SETTINGS: &str = "heartbeat = \"500ms\"\nlease = \"3s\"\n[task.nothing]\nkind = \"noop\"";
+
+async fn enqueue_all(store: &Store) {
+    for _ in 0..TASKS / 1_000 {
+        let batch: Vec<NewTask> = (0..1_000).map(|number| NewTask::new("nothing").queue("default").payload(number)).collect();
+        store.enqueue_all(store.connection(), &batch).await.unwrap();
+    }
+}
+
+async fn all_done(store: &Store) {
+    within(PATIENCE, "all tasks are done", async || count(store, "COUNT(*) FROM sexton_task").await == 0).await;
+}
+
+/// Each task has one completed row, and nothing else ended any of them.
+async fn each_is_completed_once(store: &Store) {
+    assert_eq!(completed(store).await, TASKS);
+    let distinct = "COUNT(DISTINCT task_id) FROM sexton_history WHERE verdict = 'completed'";
+    assert_eq!(count(store, distinct).await, TASKS);
+    let others = "COUNT(*) FROM sexton_history WHERE outcome NOT IN ('succeeded', 'interrupted', 'superseded')";
+    assert_eq!(count(store, others).await, 0);
+}
+
+fn nodes(database: &Database, count: usize) -> Vec<Daemon> {
+    (0..count).map(|number| database.daemon(&format!("n{number}"), SETTINGS)).collect()
+}
+
+async fn over_several_nodes(kind: Kind, count_of_nodes: usize) {
+    let database = Database::new(kind).await;
+    let store = database.store().await;
+    enqueue_all(&store).await;
+    let nodes = nodes(&database, count_of_nodes);
+    all_done(&store).await;
+    for node in nodes {
+        node.stop();
+    }
+    each_is_completed_once(&store).await;
+    assert_eq!(count(&store, "COUNT(*) FROM sexton_history").await, TASKS, "nothing was interrupted");
+    let shares = count(&store, "COUNT(DISTINCT node) FROM sexton_history").await;
+    assert_eq!(shares, count_of_nodes as i64, "every node had its share");
+}
+
+async fn with_a_node_killed(kind: Kind, count_of_nodes: usize) {
+    let database = Database::new(kind).await;
+    let store = database.store().await;
+    enqueue_all(&store).await;
+    let mut nodes = nodes(&database, count_of_nodes);
+    // At a moment at which it certainly has tasks in hand, it is frozen; then it is killed.
+    let mut victim = nodes.remove(0);
+    let name = "n0";
+    let running = format!("COUNT(*) FROM sexton_task WHERE state = 'running' AND node LIKE '{name}-%'");
+    within(PATIENCE, "the victim is frozen with tasks in hand", async || {
+        victim.signal(nix::sys::signal::Signal::SIGSTOP);
+        let caught = count(&store, &running).await > 0 && completed(&store).await > 0;
+        if !caught {
+            victim.signal(nix::sys::signal::Signal::SIGCONT);
+        }
+        caught
+    })
+    .await;
+    let lost = count(&store, &running).await;
+    victim.kill();
+    all_done(&store).await;
+    for node in nodes {
+        node.stop();
+    }
+    each_is_completed_once(&store).await;
+    let sql = format!("COUNT(*) FROM sexton_history WHERE outcome = '{}'", Outcome::Interrupted);
+    assert_eq!(count(&store, &sql).await, lost, "what it had in hand is on record as interrupted");
+}
+
+#[test]
+fn over_four_nodes_on_postgres() {
+    block_on(over_several_nodes(Kind::Postgres, 4));
+}
+
+#[test]
+fn over_four_nodes_on_mariadb() {
+    block_on(over_several_nodes(Kind::MariaDb, 4));
+}
+
+#[test]
+fn over_two_nodes_on_sqlite() {
+    block_on(over_several_nodes(Kind::Sqlite, 2));
+}
+
+#[test]
+fn with_one_of_four_nodes_killed_on_postgres() {
+    block_on(with_a_node_killed(Kind::Postgres, 4));
+}
+
+#[test]
+fn with_one_of_four_nodes_killed_on_mariadb() {
+    block_on(with_a_node_killed(Kind::MariaDb, 4));
+}
+
+#[test]
+fn with_one_of_two_nodes_killed_on_sqlite() {
+    block_on(with_a_node_killed(Kind::Sqlite, 2));
+}

@@ -1,0 +1,199 @@
+//! Every daemon module panics, fails and hangs, in turn and under load: it comes back, and no task is lost.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use sexton::{
+    DaemonModule, ModuleContext, NewTask, Next, SummaryTable,
+    daemon::{GAVE_UP, ModuleSpec},
+};
+
+use super::{completed, count};
+use crate::support::{Inside, blueprint, eventually, on_each_database};
+
+/// What is to happen in a module's next round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Panic,
+    Error,
+    /// Its thread does not come back.
+    Block,
+    /// Its round never ends.
+    Wait,
+}
+
+/// The fault that waits for a module; taken by the round that it strikes.
+type Plan = Arc<Mutex<Option<(String, Fault)>>>;
+
+/// A module that does what the real one does, until a fault strikes it.
+struct Faulty {
+    name: String,
+    inner: Box<dyn DaemonModule>,
+    plan: Plan,
+}
+
+#[async_trait(?Send)]
+impl DaemonModule for Faulty {
+    async fn pre_run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        self.inner.pre_run(context).await
+    }
+
+    async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        let struck = self.plan.lock().unwrap().take_if(|(name, _)| *name == self.name);
+        match struck.map(|(_, fault)| fault) {
+            Some(Fault::Panic) => panic!("a planned panic in {}", self.name),
+            Some(Fault::Error) => anyhow::bail!("a planned error in {}", self.name),
+            Some(Fault::Block) => block(),
+            Some(Fault::Wait) => std::future::pending().await,
+            None => {}
+        }
+        self.inner.run(context).await
+    }
+
+    async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
+        self.inner.post_run(context).await
+    }
+
+    fn summary(&self) -> Vec<SummaryTable> {
+        self.inner.summary()
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the fault is a thread that does not come back")]
+fn block() {
+    std::thread::sleep(Duration::from_secs(20));
+}
+
+fn faulty(spec: ModuleSpec, plan: &Plan) -> ModuleSpec {
+    let (name, plan, factory) = (spec.name.clone(), plan.clone(), spec.factory.clone());
+    ModuleSpec {
+        factory: Arc::new(move || Box::new(Faulty { name: name.clone(), inner: factory(), plan: plan.clone() })),
+        ..spec
+    }
+}
+
+on_each_database! {
+    async fn every_module_comes_back_and_no_task_is_lost(database: Database) {
+        let store = database.store().await;
+        let plan = Plan::default();
+        let mut blueprint = blueprint(&database);
+        let modules: Vec<String> = blueprint.modules.iter().map(|spec| spec.name.clone()).collect();
+        blueprint.modules = blueprint.modules.into_iter().map(|spec| faulty(spec, &plan)).collect();
+        blueprint.config.supervisor.ping_interval = Duration::from_millis(50);
+        blueprint.config.supervisor.patience = Duration::from_millis(1_500);
+        blueprint.config.supervisor.restart.first_delay = Duration::from_millis(10);
+        blueprint.config.supervisor.restart.max_delay = Duration::from_millis(100);
+        blueprint.config.daemon.heartbeat = Duration::from_millis(200);
+        blueprint.config.daemon.lease = Duration::from_secs(10);
+        let inside = Inside::start(blueprint);
+        let mut enqueued = 0;
+        for fault in [Fault::Panic, Fault::Error, Fault::Block, Fault::Wait] {
+            for module in &modules {
+                let falls = |shared: &sexton::daemon::Shared| shared.board.of(module).map_or(0, |status| status.falls);
+                let before = falls(&inside.shared);
+                *plan.lock().unwrap() = Some((module.clone(), fault));
+                // Under load, and rung for: some modules rest for long otherwise.
+                eventually(&format!("{module} falls by {fault:?}"), async || {
+                    let tasks = (0..50).map(|_| NewTask::new("nothing")).collect();
+                    enqueued += inside.shared.client.enqueue_all(tasks).await.unwrap() as i64;
+                    inside.shared.bells.ring(module);
+                    falls(&inside.shared) > before
+                })
+                .await;
+                eventually(&format!("{module} works again"), async || {
+                    inside.shared.bells.ring(module);
+                    inside.shared.board.of(module).is_some_and(|status| status.rounds > 0)
+                })
+                .await;
+            }
+        }
+        eventually("all tasks are done", async || count(&store, "COUNT(*) FROM sexton_task").await == 0).await;
+        for module in &modules {
+            let status = inside.shared.board.of(module).unwrap();
+            assert_eq!(status.falls, 4, "{module}");
+            assert!(status.last_error.is_some(), "{module}");
+        }
+        assert_eq!(inside.stop(), 0);
+        assert_eq!(completed(&store).await, enqueued);
+        assert_eq!(count(&store, "COUNT(DISTINCT task_id) FROM sexton_history WHERE verdict = 'completed'").await, enqueued);
+    }
+}
+
+/// A module that cannot live.
+struct Doomed;
+
+#[async_trait(?Send)]
+impl DaemonModule for Doomed {
+    async fn run(&mut self, _: &ModuleContext) -> anyhow::Result<()> {
+        anyhow::bail!("doomed")
+    }
+}
+
+#[test]
+fn too_many_falls_end_the_process_with_its_exit_code() {
+    crate::support::block_on(async {
+        let database = crate::support::Database::new(crate::support::Kind::Sqlite).await;
+        let mut blueprint = blueprint(&database);
+        blueprint.config.supervisor.restart.first_delay = Duration::from_millis(1);
+        blueprint.config.supervisor.restart.max_delay = Duration::from_millis(1);
+        blueprint.modules.push(ModuleSpec::new("doomed", sexton::daemon::Stage::Intake, || Doomed));
+        assert_eq!(Inside::start(blueprint).wait(), GAVE_UP);
+    });
+}
+
+/// A module that wishes to be replaced after each round.
+struct Fleeting;
+
+#[async_trait(?Send)]
+impl DaemonModule for Fleeting {
+    async fn run(&mut self, _: &ModuleContext) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    async fn post_run(&mut self, _: &ModuleContext) -> anyhow::Result<Next> {
+        Ok(Next::Discard)
+    }
+}
+
+#[test]
+fn a_discarded_module_is_replaced_without_a_fall() {
+    crate::support::block_on(async {
+        let database = crate::support::Database::new(crate::support::Kind::Sqlite).await;
+        let mut blueprint = blueprint(&database);
+        blueprint.config.supervisor.restart.max_falls = 0;
+        blueprint.modules.push(ModuleSpec::new("fleeting", sexton::daemon::Stage::Intake, || Fleeting));
+        let inside = Inside::start(blueprint);
+        let status = || inside.shared.board.of("fleeting").unwrap_or_default();
+        eventually("it was replaced a hundred times", async || status().discards >= 100).await;
+        assert_eq!(status().falls, 0);
+        assert_eq!(inside.stop(), 0);
+    });
+}
+
+#[test]
+fn modules_are_replaced_when_their_time_is_over() {
+    crate::support::block_on(async {
+        let database = crate::support::Database::new(crate::support::Kind::Sqlite).await;
+        let mut blueprint = blueprint(&database);
+        blueprint.config.supervisor.discard = Duration::from_millis(50);
+        let inside = Inside::start(blueprint);
+        let mut enqueued = 0;
+        eventually("every module was replaced several times, under load", async || {
+            enqueued += inside.shared.client.enqueue_all(vec![NewTask::new("nothing"); 20]).await.unwrap() as i64;
+            let board = inside.shared.board.read();
+            for status in &board {
+                inside.shared.bells.ring(&status.name);
+            }
+            board.len() > 8 && board.iter().all(|status| status.discards >= 3)
+        })
+        .await;
+        let store = database.bare_store();
+        eventually("all tasks are done", async || count(&store, "COUNT(*) FROM sexton_task").await == 0).await;
+        assert!(inside.shared.board.read().iter().all(|status| status.falls == 0));
+        assert_eq!(inside.stop(), 0);
+        assert_eq!(completed(&store).await, enqueued);
+    });
+}

@@ -1,0 +1,229 @@
+//! Start, stop, reload: what an operator does to the real process.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use sea_orm::ConnectionTrait;
+use sexton::{Client, NewTask, store::Enqueued};
+use sexton_entities::states::{NodeState, Outcome, TaskState, Verdict};
+
+use super::{completed, count, history, verdicts};
+use crate::support::{Daemon, Database, Kind, Printed, block_on, eventually, on_each_database, sexton};
+
+const SLEEPER: &str = "stop_timeout = \"30s\"\n[task.sleep]\ncommand = [\"sleep\", \"2\"]\n\
+                       [task.stubborn]\ncommand = [\"sh\", \"-c\", \"trap '' TERM; sleep 60\"]\nkill_after = \"300ms\"\n";
+
+async fn enqueue(client: &Client, name: &str) -> i64 {
+    match client.enqueue(NewTask::new(name)).await.unwrap() {
+        Enqueued::New(id) | Enqueued::AlreadyThere(id) => id,
+    }
+}
+
+async fn runs(client: &Client, id: i64) {
+    eventually("the task runs", async || {
+        client.store().task(id).await.unwrap().is_some_and(|task| task.state == TaskState::Running)
+    })
+    .await;
+}
+
+on_each_database! {
+    async fn a_plain_insert_is_executed_and_on_record(database: Database) {
+        let store = database.store().await;
+        let daemon = database.daemon("n", "[task.cleanup]\nkind = \"noop\"\nqueue = \"night\"");
+        database.application().await.execute_unprepared("INSERT INTO sexton_task (name) VALUES ('cleanup')").await.unwrap();
+        eventually("it is done", async || completed(&store).await == 1).await;
+        let row = history(&store).await.remove(0);
+        assert_eq!((row.queue.as_deref(), row.kind.as_deref()), (Some("night"), Some("noop")), "filed by its definition");
+        assert!(row.node.unwrap().starts_with("n-"));
+        daemon.stop();
+    }
+
+    async fn an_unknown_name_is_discarded_with_a_clear_error(database: Database) {
+        let store = database.store().await;
+        let daemon = database.daemon("n", "[task.cleanup]\nkind = \"noop\"");
+        database.application().await.execute_unprepared("INSERT INTO sexton_task (name) VALUES ('claenup')").await.unwrap();
+        eventually("it is on record", async || !history(&store).await.is_empty()).await;
+        let row = history(&store).await.remove(0);
+        assert_eq!((row.outcome, row.verdict, row.kind), (Outcome::Failed, Some(Verdict::Discarded), None));
+        assert_eq!(row.error.as_deref(), Some("no task `claenup` is defined on node n; did you mean `cleanup`?"));
+        assert_eq!(count(&store, "COUNT(*) FROM sexton_task").await, 0);
+        daemon.stop();
+    }
+
+    async fn a_stop_lets_running_tasks_finish(database: Database) {
+        let store = database.store().await;
+        let daemon = database.daemon("n", SLEEPER);
+        let client = Client::new(store.clone());
+        let id = enqueue(&client, "sleep").await;
+        runs(&client, id).await;
+        daemon.stop();
+        assert_eq!(verdicts(&store, id).await, [Some(Verdict::Completed)]);
+        assert!(store.nodes().await.unwrap().is_empty(), "it has left");
+    }
+
+    async fn what_does_not_finish_in_time_is_released(database: Database) {
+        let store = database.store().await;
+        let daemon = database.daemon("n", &SLEEPER.replace("30s", "200ms"));
+        let client = Client::new(store.clone());
+        let id = enqueue(&client, "stubborn").await;
+        runs(&client, id).await;
+        daemon.stop();
+        assert_eq!(verdicts(&store, id).await, [Some(Verdict::Released)]);
+        let task = store.task(id).await.unwrap().unwrap();
+        assert_eq!((task.state, task.attempt, task.node), (TaskState::Available, 0, None), "the attempt does not count");
+    }
+}
+
+async fn stopped_at_once_by(first: Signal, second: Option<Signal>) {
+    let database = Database::new(Kind::Sqlite).await;
+    let store = database.store().await;
+    let mut daemon = database.daemon("n", SLEEPER);
+    let client = Client::new(store.clone());
+    let id = enqueue(&client, "stubborn").await;
+    eventually("the task runs", async || {
+        store.task(id).await.unwrap().is_some_and(|task| task.state == TaskState::Running)
+    })
+    .await;
+    let begun = Instant::now();
+    daemon.signal(first);
+    if let Some(second) = second {
+        daemon.wait_for_log("waiting up to");
+        daemon.signal(second);
+    }
+    assert!(daemon.wait().success());
+    assert!(begun.elapsed() < Duration::from_secs(25), "it did not wait for the stop time-out");
+    assert_eq!(verdicts(&store, id).await, [Some(Verdict::Released)]);
+}
+
+#[test]
+fn a_second_term_ends_it_at_once() {
+    block_on(stopped_at_once_by(Signal::SIGTERM, Some(Signal::SIGTERM)));
+}
+
+#[test]
+fn quit_ends_it_at_once() {
+    block_on(stopped_at_once_by(Signal::SIGQUIT, None));
+}
+
+#[test]
+fn a_reload_takes_over_what_changed_and_refuses_mistakes() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let store = database.store().await;
+        let file = database.config("n", "[task.old]\nkind = \"noop\"\nschedule = { every = \"1h\" }");
+        let daemon = Daemon::start(&file, &["run"]);
+        eventually("the schedule is known", async || !store.schedules().await.unwrap().is_empty()).await;
+        let before = std::fs::read_to_string(&file).unwrap();
+        let new = format!("{}\n[task.new]\nkind = \"noop\"\nqueue = \"more\"\n", before.replace("schedule = { every = \"1h\" }", ""));
+        std::fs::write(&file, &new).unwrap();
+        daemon.signal(Signal::SIGHUP);
+        daemon.wait_for_log("the configuration is reloaded: tasks added: new; tasks changed: old; schedules removed: old; queues added: more");
+        eventually("the schedule is gone", async || store.schedules().await.unwrap().is_empty()).await;
+        let client = Client::new(store.clone());
+        enqueue(&client, "new").await;
+        eventually("the new task is done in its new queue", async || completed(&store).await == 1).await;
+        std::fs::write(&file, format!("{new}\n[task.broken]\nkind = \"nop\"\n")).unwrap();
+        daemon.signal(Signal::SIGHUP);
+        daemon.wait_for_log("the old one stays in force");
+        daemon.wait_for_log("there is no handler of kind `nop`");
+        enqueue(&client, "new").await;
+        eventually("the old configuration works on", async || completed(&store).await == 2).await;
+        daemon.stop();
+    });
+}
+
+#[test]
+fn quiet_claims_nothing_until_it_is_told_to_go_on() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let store = database.store().await;
+        let daemon = database.daemon("n", "heartbeat = \"50ms\"\n[task.nothing]\nkind = \"noop\"");
+        daemon.signal(Signal::SIGTSTP);
+        eventually("the node says so", async || store.nodes().await.unwrap()[0].state == NodeState::Quiet).await;
+        enqueue(&Client::new(store.clone()), "nothing").await;
+        daemon.signal(Signal::SIGUSR1);
+        daemon.wait_for_log("0 running, 0 claimed");
+        assert_eq!(completed(&store).await, 0);
+        daemon.signal(Signal::SIGCONT);
+        eventually("it is done", async || completed(&store).await == 1).await;
+        daemon.stop();
+    });
+}
+
+#[test]
+fn once_does_what_is_due_and_ends() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let store = database.store().await;
+        let file = database.config("n", "[task.nothing]\nkind = \"noop\"");
+        let client = Client::new(store.clone());
+        client.enqueue_all(vec![NewTask::new("nothing"); 3_000]).await.unwrap();
+        client.enqueue(NewTask::new("nothing").delay(Duration::from_secs(3_600))).await.unwrap();
+        let output = sexton(&file).args(["run", "--once"]).output().unwrap();
+        assert!(output.status.success(), "{}", output.errors());
+        assert_eq!(completed(&store).await, 3_000);
+        assert_eq!(count(&store, "COUNT(*) FROM sexton_task").await, 1, "what is not due stays");
+    });
+}
+
+#[test]
+fn for_a_while_works_that_long_and_ends() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let store = database.store().await;
+        let file = database.config("n", "[task.nothing]\nkind = \"noop\"\nschedule = { every = \"100ms\" }");
+        let begun = Instant::now();
+        let output = sexton(&file).args(["run", "--for", "2s"]).output().unwrap();
+        assert!(output.status.success(), "{}", output.errors());
+        assert!(begun.elapsed() >= Duration::from_secs(2));
+        assert!(completed(&store).await > 0);
+    });
+}
+
+#[test]
+fn two_daemons_share_one_sqlite_file() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let settings = "[task.nothing]\nkind = \"noop\"\n[task.pause]\ncommand = [\"sleep\", \"0.05\"]";
+        let daemons = [database.daemon("a", settings), database.daemon("b", settings)];
+        let store = database.bare_store();
+        let client = Client::new(store.clone());
+        client.enqueue_all(vec![NewTask::new("pause"); 200]).await.unwrap();
+        eventually("all is done", async || completed(&store).await == 200).await;
+        assert_eq!(count(&store, "COUNT(DISTINCT node) FROM sexton_history").await, 2, "both had their share");
+        for daemon in daemons {
+            daemon.stop();
+        }
+        assert_eq!(count(&store, "COUNT(*) FROM sexton_history").await, 200);
+    });
+}
+
+#[test]
+fn a_cancelled_task_is_stopped_by_its_node() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let store = database.store().await;
+        let daemon = database.daemon("n", &format!("heartbeat = \"100ms\"\n{SLEEPER}"));
+        let client = Client::new(store.clone());
+        let id = enqueue(&client, "stubborn").await;
+        runs(&client, id).await;
+        store.cancel(id).await.unwrap();
+        eventually("it is on record", async || verdicts(&store, id).await == [Some(Verdict::Cancelled)]).await;
+        let row = history(&store).await.remove(0);
+        assert_eq!((row.outcome, row.signal), (Outcome::Cancelled, Some(9)));
+        daemon.stop();
+    });
+}
+
+#[test]
+fn a_database_that_is_newer_is_refused() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let store = database.store().await;
+        let sql = "INSERT INTO sexton_migration (version, applied_at) VALUES ('m20991231_000001_wonders', 0)";
+        store.connection().execute_unprepared(sql).await.unwrap();
+        let output = sexton(&database.config("n", "")).arg("run").output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(output.errors().contains("has been migrated by a newer Sexton"), "{}", output.errors());
+    });
+}

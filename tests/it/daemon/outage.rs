@@ -1,0 +1,139 @@
+//! The database goes away and comes back: nothing exits, nothing is lost, and the operator is told.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use sexton::{Client, NewTask};
+use sexton_entities::states::Verdict;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+};
+
+use super::{completed, count, history};
+use crate::support::{Daemon, Database, Kind, block_on, eventually};
+
+/// A wire to the server that can be cut.
+struct Wire {
+    address: String,
+    up: Arc<AtomicBool>,
+}
+
+impl Wire {
+    /// A wire to the server behind an address.
+    async fn to(url: &str) -> Self {
+        let parsed = url::Url::parse(url).unwrap();
+        let server = format!("127.0.0.1:{}", parsed.port().unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let up = Arc::new(AtomicBool::new(true));
+        let is_up = up.clone();
+        tokio::spawn(async move {
+            loop {
+                let (mut near, _) = listener.accept().await.unwrap();
+                let (server, is_up) = (server.clone(), is_up.clone());
+                tokio::spawn(async move {
+                    if !is_up.load(Ordering::SeqCst) {
+                        return;
+                    }
+                    let mut far = TcpStream::connect(server).await.unwrap();
+                    let cut = async {
+                        while is_up.load(Ordering::SeqCst) {
+                            tokio::time::sleep(Duration::from_millis(10)).await;
+                        }
+                    };
+                    tokio::select! {
+                        _ = copy_bidirectional(&mut near, &mut far) => {}
+                        () = cut => {}
+                    }
+                });
+            }
+        });
+        let mut through = parsed;
+        through.set_port(Some(port)).unwrap();
+        Self { address: through.to_string(), up }
+    }
+
+    fn cut(&self) {
+        self.up.store(false, Ordering::SeqCst);
+    }
+
+    fn mend(&self) {
+        self.up.store(true, Ordering::SeqCst);
+    }
+}
+
+async fn survives_an_outage(kind: Kind) {
+    let mut database = Database::new(kind).await;
+    let store = database.store().await;
+    let wire = Wire::to(&database.url).await;
+    database.url = wire.address.clone();
+    let settings = "heartbeat = \"500ms\"\nlease = \"60s\"\n[task.nap]\ncommand = [\"sleep\", \"1\"]\n[task.nothing]\nkind = \"noop\"";
+    let daemon = database.daemon("n", settings);
+    let client = Client::new(store.clone());
+    client.enqueue_all(vec![NewTask::new("nap"); 5]).await.unwrap();
+    eventually("five run", async || count(&store, "COUNT(*) FROM sexton_task WHERE state = 'running'").await == 5).await;
+    wire.cut();
+    daemon.wait_for_log("the database is not available");
+    let spool = database.folder.path().join("n/state/spool");
+    eventually("what finished meanwhile waits on disk", async || {
+        std::fs::read_dir(&spool).is_ok_and(|files| files.flatten().any(|file| file.path().extension() == Some("json".as_ref())))
+    })
+    .await;
+    client.enqueue_all(vec![NewTask::new("nothing"); 100]).await.unwrap();
+    assert_eq!(completed(&store).await, 0, "it cannot know of them");
+    wire.mend();
+    eventually("all is done", async || completed(&store).await == 105).await;
+    let rows = history(&store).await;
+    assert_eq!(rows.len(), 105, "nothing was done twice");
+    assert!(rows.iter().all(|row| row.verdict == Some(Verdict::Completed)));
+    assert_eq!(std::fs::read_dir(&spool).unwrap().count(), 0);
+    daemon.stop();
+}
+
+#[test]
+fn an_outage_of_postgres_is_survived() {
+    block_on(survives_an_outage(Kind::Postgres));
+}
+
+#[test]
+fn an_outage_of_mariadb_is_survived() {
+    block_on(survives_an_outage(Kind::MariaDb));
+}
+
+#[test]
+fn a_database_that_is_down_at_the_start_is_waited_for() {
+    block_on(async {
+        let mut database = Database::new(Kind::Postgres).await;
+        let store = database.bare_store();
+        let wire = Wire::to(&database.url).await;
+        wire.cut();
+        database.url = wire.address.clone();
+        let daemon = Daemon::spawn(&database.config("n", "[task.nothing]\nkind = \"noop\""), &["run"]);
+        daemon.wait_for_log("trying again every second");
+        wire.mend();
+        daemon.wait_for_log(" is up on ");
+        let told = daemon.log().matches("trying again every second").count();
+        assert_eq!(told, 1, "once a minute");
+        Client::new(store.clone()).enqueue(NewTask::new("nothing")).await.unwrap();
+        eventually("it works", async || completed(&store).await == 1).await;
+        daemon.stop();
+    });
+}
+
+#[test]
+fn a_stop_before_the_database_is_there_is_in_order() {
+    block_on(async {
+        let mut database = Database::new(Kind::Sqlite).await;
+        database.url = "postgres://nobody:secret-word@127.0.0.1:1/none".to_owned();
+        let daemon = Daemon::spawn(&database.config("n", ""), &["run"]);
+        daemon.wait_for_log("trying again every second");
+        let log = daemon.stop();
+        assert!(!log.contains("secret-word"), "{log}");
+    });
+}
