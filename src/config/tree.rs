@@ -34,7 +34,7 @@ impl Node {
 
     /// Reads a file's text. What is not TOML is noted, and the rest is read as far as it goes.
     pub(super) fn parse(text: &str, source: &str, mistakes: &mut Mistakes) -> Self {
-        let file = File { text, source };
+        let file = File::new(text, source);
         let (table, errors) = DeTable::parse_recoverable(text);
         for error in errors {
             let place = file.place(error.span().map_or(0, |span| span.start));
@@ -45,7 +45,7 @@ impl Node {
 
     /// A value from the environment: TOML where it is, text otherwise.
     pub(super) fn from_variable(name: &str, value: &str) -> Self {
-        let file = File { text: value, source: name };
+        let file = File::new(value, name);
         let item = match DeValue::parse(value) {
             Ok(parsed) => file.item(&parsed),
             Err(_) => Item::Text(value.to_owned()),
@@ -94,14 +94,18 @@ impl Item {
 
 /// A text being read, for turning offsets into lines.
 struct File<'a> {
-    text: &'a str,
     source: &'a str,
+    /// Where each line ends.
+    ends: Vec<usize>,
 }
 
-impl File<'_> {
+impl<'a> File<'a> {
+    fn new(text: &str, source: &'a str) -> Self {
+        Self { source, ends: text.match_indices('\n').map(|(offset, _)| offset).collect() }
+    }
+
     fn place(&self, offset: usize) -> Place {
-        let line =
-            self.text.as_bytes()[..offset.min(self.text.len())].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = self.ends.partition_point(|end| *end < offset) + 1;
         Place { source: self.source.to_owned(), line: Some(line) }
     }
 

@@ -7,7 +7,7 @@ use std::sync::{
 
 use actix::{Actor as _, Addr, Arbiter, prelude::SendError};
 
-use super::{messages::Assign, shared::Shared, worker::Worker};
+use super::{messages::Assign, panics, shared::Shared, worker::Worker};
 
 /// The workers of one queue. A handler that blocks its thread keeps no other queue waiting.
 pub(super) struct Pool {
@@ -25,7 +25,9 @@ struct Seat {
 
 impl Pool {
     pub(super) fn new(queue: &str, shared: Arc<Shared>) -> Self {
-        Self { queue: queue.into(), shared, arbiter: Arbiter::new(), seats: Vec::new() }
+        let arbiter = Arbiter::new();
+        arbiter.spawn_fn(panics::supervise_this_thread);
+        Self { queue: queue.into(), shared, arbiter, seats: Vec::new() }
     }
 
     /// Makes it so many workers. Fewer than before: idle ones go at once, busy ones when they are idle.

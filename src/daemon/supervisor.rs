@@ -20,6 +20,7 @@ use super::{
     incarnation::{Incarnation, Life, Tomb},
     messages::{End, Ended, Ping, StopStage, Up},
     module::{Activity, ModuleContext, ModuleSpec, Stage},
+    panics,
     shared::Shared,
 };
 use crate::{
@@ -159,6 +160,7 @@ impl Child {
         let (name, generation, factory) = (self.spec.name.clone(), self.generation, self.spec.factory.clone());
         let (stopping, activity, pongs) = (self.stopping.clone(), self.activity.clone(), self.pongs.clone());
         move || {
+            panics::supervise_this_thread();
             // The tomb stands before the factory is called: a factory may panic as well.
             let tomb = Tomb { module: name.clone(), generation, how: End::Stopped, supervisor: supervisor.clone() };
             let life = Life {

@@ -2,7 +2,11 @@
 
 use std::{path::PathBuf, str::FromStr, sync::Arc, sync::atomic::Ordering, time::Duration};
 
-use super::{Counters, Store, StoreError, dialect::Dialect};
+use super::{
+    Counters, Store, StoreError,
+    anchor::{Connection, made_anchored},
+    dialect::Dialect,
+};
 use sea_orm::{
     DatabaseConnection, SqlxMySqlConnector, SqlxPostgresConnector, SqlxSqliteConnector,
     sqlx::{
@@ -48,6 +52,10 @@ impl Store {
     /// Prepares the pool. No connection is made yet, so this succeeds while the database is down; only an
     /// address that can never work is refused.
     pub fn connect(options: &ConnectOptions) -> Result<Self, StoreError> {
+        made_anchored(|| Self::open(options))
+    }
+
+    fn open(options: &ConnectOptions) -> Result<Self, StoreError> {
         let bad = |error: sea_orm::sqlx::Error| StoreError::Address(error.to_string());
         let scheme = options.url.split(':').next().unwrap_or_default();
         let (dialect, db) = match scheme {
@@ -101,7 +109,7 @@ fn counted(mut db: DatabaseConnection, dialect: Dialect) -> Store {
     db.set_metric_callback(move |_| {
         counting.statements.fetch_add(1, Ordering::Relaxed);
     });
-    Store { db, dialect, counters }
+    Store { db: Connection::new(db), dialect, counters }
 }
 
 /// What all pools have in common. A connection is tried before use only after a rest: trying it each time would

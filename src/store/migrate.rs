@@ -6,7 +6,7 @@ use nix::fcntl::{Flock, FlockArg};
 use sea_orm::DatabaseTransaction;
 use sexton_migration::{Migrator, MigratorTrait};
 
-use super::{ConnectOptions, Store, StoreError, dialect::Dialect};
+use super::{ConnectOptions, Store, StoreError, anchor::anchored, dialect::Dialect};
 
 /// Names the lock: "sexton" in ASCII.
 const LOCK: i64 = 0x7365_7874_6f6e;
@@ -34,7 +34,7 @@ impl Store {
         let missing: Vec<String> =
             self.migration_status().await?.into_iter().filter(|step| !step.applied).map(|step| step.name).collect();
         if !missing.is_empty() {
-            Migrator::up(&self.db, None).await?;
+            anchored(Migrator::up(self.db.pool(), None)).await?;
         }
         if let Lock::Session(transaction) = lock {
             if self.dialect == Dialect::MySql {
@@ -47,8 +47,11 @@ impl Store {
 
     /// The steps that this program knows, and whether the database has them. Refuses a database that has more.
     pub async fn migration_status(&self) -> Result<Vec<MigrationStatus>, StoreError> {
-        let applied: Vec<String> =
-            Migrator::get_migration_models(&self.db).await?.into_iter().map(|step| step.version).collect();
+        let applied: Vec<String> = anchored(Migrator::get_migration_models(self.db.pool()))
+            .await?
+            .into_iter()
+            .map(|step| step.version)
+            .collect();
         let known: Vec<String> = Migrator::get_migration_files().iter().map(|step| step.name().to_owned()).collect();
         if let Some(unknown) = applied.iter().find(|step| !known.contains(step)) {
             return Err(StoreError::Newer(unknown.clone()));

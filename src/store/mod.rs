@@ -2,6 +2,7 @@
 //!
 //! Transactions begin and end inside. What differs between the databases is in `dialect.rs` and `claim.rs`.
 
+mod anchor;
 mod claim;
 mod connect;
 mod dialect;
@@ -25,10 +26,11 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, QueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 
 use self::dialect::Dialect;
 pub use self::{
+    anchor::Connection,
     claim::{Claimed, Peek},
     connect::ConnectOptions,
     error::StoreError,
@@ -46,7 +48,7 @@ pub use self::{
 /// A connected database with Sexton's tables. Clones share one pool.
 #[derive(Clone, Debug)]
 pub struct Store {
-    db: DatabaseConnection,
+    db: Connection,
     dialect: Dialect,
     counters: Arc<Counters>,
 }
@@ -60,7 +62,7 @@ struct Counters {
 
 impl Store {
     /// The connection pool, for the application's own transactions.
-    pub fn connection(&self) -> &DatabaseConnection {
+    pub fn connection(&self) -> &Connection {
         &self.db
     }
 

@@ -10,7 +10,7 @@ use std::{
 
 use sea_orm::{ConnectionTrait, sqlx::postgres::PgListener};
 
-use super::{ConnectOptions, Store, StoreError, dialect::Dialect};
+use super::{ConnectOptions, Store, StoreError, anchor::anchored, dialect::Dialect};
 
 /// PostgreSQL's channel.
 const CHANNEL: &str = "sexton_wakeup";
@@ -69,8 +69,8 @@ impl Store {
         match self.dialect {
             Dialect::Postgres => {
                 let unavailable = |error: sea_orm::sqlx::Error| StoreError::Unavailable(error.to_string());
-                let mut listener =
-                    PgListener::connect_with(self.db.get_postgres_connection_pool()).await.map_err(unavailable)?;
+                let pool = self.db.pool().get_postgres_connection_pool();
+                let mut listener = anchored(PgListener::connect_with(pool)).await.map_err(unavailable)?;
                 listener.listen(CHANNEL).await.map_err(unavailable)?;
                 Ok(WakeupListener::Postgres(Box::new(listener)))
             }
@@ -121,7 +121,7 @@ impl WakeupListener {
     /// Waits until there is something. On a silent database it never ends.
     pub async fn wait(&mut self) -> Result<Wakeup, StoreError> {
         match self {
-            Self::Postgres(listener) => match listener.try_recv().await {
+            Self::Postgres(listener) => match anchored(listener.try_recv()).await {
                 Ok(Some(notification)) => Ok(match notification.payload() {
                     "now" => Wakeup::Now,
                     "later" => Wakeup::Later,

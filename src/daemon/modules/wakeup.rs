@@ -9,7 +9,7 @@ use crate::{
     store::WakeupListener,
 };
 
-/// A round of listening; after it the module shows that it lives.
+/// A round of listening; after it, or half the supervisor's patience, the module shows that it lives.
 const ROUND: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
@@ -29,10 +29,11 @@ impl DaemonModule for WakeupModule {
 
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let Some(listener) = &mut self.listener else { return Ok(()) };
+        let round = ROUND.min(context.config().supervisor.patience / 2);
         tokio::select! {
             wakeup = listener.wait() => context.shared().bells.announce(wakeup?),
             () = context.stopping().cancelled() => {}
-            () = tokio::time::sleep(ROUND) => {}
+            () = tokio::time::sleep(round) => {}
         }
         Ok(())
     }

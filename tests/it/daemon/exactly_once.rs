@@ -14,7 +14,8 @@ const SETTINGS: &str = "heartbeat = \"500ms\"\nlease = \"3s\"\n[task.nothing]\nk
 
 async fn enqueue_all(store: &Store) {
     for _ in 0..TASKS / 1_000 {
-        let batch: Vec<NewTask> = (0..1_000).map(|number| NewTask::new("nothing").queue("default").payload(number)).collect();
+        let batch: Vec<NewTask> =
+            (0..1_000).map(|number| NewTask::new("nothing").queue("default").payload(number)).collect();
         store.enqueue_all(store.connection(), &batch).await.unwrap();
     }
 }

@@ -114,7 +114,10 @@ fn a_reload_takes_over_what_changed_and_refuses_mistakes() {
         let daemon = Daemon::start(&file, &["run"]);
         eventually("the schedule is known", async || !store.schedules().await.unwrap().is_empty()).await;
         let before = std::fs::read_to_string(&file).unwrap();
-        let new = format!("{}\n[task.new]\nkind = \"noop\"\nqueue = \"more\"\n", before.replace("schedule = { every = \"1h\" }", ""));
+        let new = format!(
+            "{}\n[task.new]\nkind = \"noop\"\nqueue = \"more\"\n",
+            before.replace("schedule = { every = \"1h\" }", "")
+        );
         std::fs::write(&file, &new).unwrap();
         daemon.signal(Signal::SIGHUP);
         daemon.wait_for_log("the configuration is reloaded: tasks added: new; tasks changed: old; schedules removed: old; queues added: more");

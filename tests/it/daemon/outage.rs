@@ -26,34 +26,26 @@ struct Wire {
 
 impl Wire {
     /// A wire to the server behind an address.
-    async fn to(url: &str) -> Self {
+    fn to(url: &str) -> Self {
         let parsed = url::Url::parse(url).unwrap();
         let server = format!("127.0.0.1:{}", parsed.port().unwrap());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
         let up = Arc::new(AtomicBool::new(true));
         let is_up = up.clone();
-        tokio::spawn(async move {
-            loop {
-                let (mut near, _) = listener.accept().await.unwrap();
-                let (server, is_up) = (server.clone(), is_up.clone());
-                tokio::spawn(async move {
-                    if !is_up.load(Ordering::SeqCst) {
-                        return;
+        let (tell, port) = std::sync::mpsc::sync_channel(1);
+        // On a thread of its own: the test's is not always free.
+        std::thread::spawn(move || {
+            block_on(async move {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                tell.send(listener.local_addr().unwrap().port()).unwrap();
+                loop {
+                    let (near, _) = listener.accept().await.unwrap();
+                    if is_up.load(Ordering::SeqCst) {
+                        tokio::task::spawn_local(carry(near, server.clone(), is_up.clone()));
                     }
-                    let mut far = TcpStream::connect(server).await.unwrap();
-                    let cut = async {
-                        while is_up.load(Ordering::SeqCst) {
-                            tokio::time::sleep(Duration::from_millis(10)).await;
-                        }
-                    };
-                    tokio::select! {
-                        _ = copy_bidirectional(&mut near, &mut far) => {}
-                        () = cut => {}
-                    }
-                });
-            }
+                }
+            });
         });
+        let port = port.recv().unwrap();
         let mut through = parsed;
         through.set_port(Some(port)).unwrap();
         Self { address: through.to_string(), up }
@@ -68,21 +60,37 @@ impl Wire {
     }
 }
 
+/// Carries bytes until the wire is cut.
+async fn carry(mut near: TcpStream, server: String, is_up: Arc<AtomicBool>) {
+    let mut far = TcpStream::connect(server).await.unwrap();
+    let cut = async {
+        while is_up.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        _ = copy_bidirectional(&mut near, &mut far) => {}
+        () = cut => {}
+    }
+}
+
 async fn survives_an_outage(kind: Kind) {
     let mut database = Database::new(kind).await;
     let store = database.store().await;
-    let wire = Wire::to(&database.url).await;
+    let wire = Wire::to(&database.url);
     database.url = wire.address.clone();
     let settings = "heartbeat = \"500ms\"\nlease = \"60s\"\n[task.nap]\ncommand = [\"sleep\", \"1\"]\n[task.nothing]\nkind = \"noop\"";
     let daemon = database.daemon("n", settings);
     let client = Client::new(store.clone());
     client.enqueue_all(vec![NewTask::new("nap"); 5]).await.unwrap();
-    eventually("five run", async || count(&store, "COUNT(*) FROM sexton_task WHERE state = 'running'").await == 5).await;
+    eventually("five run", async || count(&store, "COUNT(*) FROM sexton_task WHERE state = 'running'").await == 5)
+        .await;
     wire.cut();
     daemon.wait_for_log("the database is not available");
     let spool = database.folder.path().join("n/state/spool");
     eventually("what finished meanwhile waits on disk", async || {
-        std::fs::read_dir(&spool).is_ok_and(|files| files.flatten().any(|file| file.path().extension() == Some("json".as_ref())))
+        std::fs::read_dir(&spool)
+            .is_ok_and(|files| files.flatten().any(|file| file.path().extension() == Some("json".as_ref())))
     })
     .await;
     client.enqueue_all(vec![NewTask::new("nothing"); 100]).await.unwrap();
@@ -111,7 +119,7 @@ fn a_database_that_is_down_at_the_start_is_waited_for() {
     block_on(async {
         let mut database = Database::new(Kind::Postgres).await;
         let store = database.bare_store();
-        let wire = Wire::to(&database.url).await;
+        let wire = Wire::to(&database.url);
         wire.cut();
         database.url = wire.address.clone();
         let daemon = Daemon::spawn(&database.config("n", "[task.nothing]\nkind = \"noop\""), &["run"]);
