@@ -60,7 +60,12 @@ struct Lane {
 
 enum Held {
     Waiting,
-    Running { context: Arc<TaskContext>, since: Instant },
+    /// Given to a worker who has not begun.
+    Taken(Box<ClaimedTask>),
+    Running {
+        context: Arc<TaskContext>,
+        since: Instant,
+    },
     Finished,
     Spooled,
 }
@@ -208,6 +213,7 @@ impl Hand {
         }
         let (task, _) = lane.waiting.pop_front()?;
         lane.running += 1;
+        inner.held.insert((task.id, task.fence), Held::Taken(Box::new(task.clone())));
         Some(task)
     }
 
@@ -221,7 +227,7 @@ impl Hand {
         let mut guard = self.lock();
         let inner = &mut *guard;
         let is_running =
-            matches!(inner.held.get(&(finished.task_id, finished.fence)), Some(Held::Running { .. } | Held::Waiting));
+            matches!(inner.held.get(&(finished.task_id, finished.fence)), Some(Held::Running { .. } | Held::Taken(_)));
         if !is_running {
             return false;
         }
@@ -258,6 +264,7 @@ impl Hand {
     /// Gives a task back that [`Hand::next`] has given to a worker who is not there.
     pub fn give_back(&self, task: ClaimedTask) {
         let mut inner = self.lock();
+        inner.held.insert((task.id, task.fence), Held::Waiting);
         if let Some(lane) = inner.lanes.get_mut(&task.queue) {
             lane.running = lane.running.saturating_sub(1);
             lane.waiting.push_front((task, Instant::now()));
@@ -314,29 +321,25 @@ impl Hand {
         stopped
     }
 
-    /// Ends every running attempt on record, because nobody is working on it any more.
+    /// Ends every running attempt on record, because nobody is working on it any more; what had not begun waits
+    /// for other workers.
     pub fn interrupt_abandoned(&self, why: &str, now: chrono::DateTime<chrono::Utc>) -> usize {
-        let abandoned: Vec<(ClaimedTask, Duration, String)> = {
-            let mut inner = self.lock();
-            let running = inner.held.values().filter_map(|held| match held {
+        let (mut running, mut taken) = (Vec::new(), Vec::new());
+        for held in self.lock().held.values() {
+            match held {
                 Held::Running { context, since } => {
-                    Some((context.task().clone(), since.elapsed(), context.definition().kind.clone()))
+                    running.push((context.task().clone(), since.elapsed(), context.definition().kind.clone()));
                 }
-                _ => None,
-            });
-            let running = running.collect();
-            for lane in inner.lanes.values_mut() {
-                lane.hungry = true;
+                Held::Taken(task) => taken.push((**task).clone()),
+                Held::Waiting | Held::Finished | Held::Spooled => {}
             }
-            running
-        };
-        let count = abandoned.len();
-        for (task, took, kind) in abandoned {
-            self.end(interrupted(&self.node, &task, Some(kind), why, now, took), Duration::from_secs(1));
         }
-        // Tasks between being taken and being begun are lost sight of as well.
-        for lane in self.lock().lanes.values_mut() {
-            lane.running = 0;
+        for task in taken {
+            self.give_back(task);
+        }
+        let count = running.len();
+        for (task, took, kind) in running {
+            self.end(interrupted(&self.node, &task, Some(kind), why, now, took), Duration::from_secs(1));
         }
         count
     }
@@ -364,12 +367,17 @@ impl Hand {
         inner.held.is_empty() && inner.lanes.values().all(|lane| lane.claiming == 0)
     }
 
+    /// Whether no worker has anything to do.
+    pub fn is_at_rest(&self) -> bool {
+        self.lock().lanes.values().all(|lane| lane.running == 0 && lane.waiting.is_empty())
+    }
+
     /// How much is in hand.
     pub fn counts(&self) -> HandCounts {
         let inner = self.lock();
         let of = |test: fn(&Held) -> bool| inner.held.values().filter(|held| test(held)).count();
         HandCounts {
-            waiting: of(|held| matches!(held, Held::Waiting)),
+            waiting: of(|held| matches!(held, Held::Waiting | Held::Taken(_))),
             running: of(|held| matches!(held, Held::Running { .. })),
             finished: of(|held| matches!(held, Held::Finished)),
         }

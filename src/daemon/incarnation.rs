@@ -17,7 +17,7 @@ use super::{
     module::{DaemonModule, ModuleContext, Next},
     panics,
 };
-use crate::store::StoreError;
+use crate::store::{DroppedAnchored, StoreError};
 
 /// Between two looks at a database that does not answer.
 const OUTAGE_REST: Duration = Duration::from_secs(1);
@@ -61,7 +61,7 @@ impl Actor for Incarnation {
 
     fn started(&mut self, context: &mut Context<Self>) {
         let Some(life) = self.life.take() else { return };
-        let living = life.live().into_actor(self);
+        let living = DroppedAnchored::new(life.live()).into_actor(self);
         context.spawn(actix::fut::ActorFutureExt::map(living, |how, actor: &mut Self, context| {
             actor.tomb.how = how;
             context.stop();
@@ -134,7 +134,11 @@ impl Life {
             match next {
                 _ if self.context.stopping().is_cancelled() => return Ok(End::Stopped),
                 Next::Discard => return Ok(End::Discarded),
-                Next::After(_) if born.elapsed() >= self.discard_after => return Ok(End::Discarded),
+                Next::After(_)
+                    if born.elapsed() >= self.discard_after && self.module.can_be_discarded(&self.context) =>
+                {
+                    return Ok(End::Discarded);
+                }
                 Next::After(rest) => {
                     if self.rest(rest).await {
                         return Ok(End::Stopped);

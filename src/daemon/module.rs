@@ -33,6 +33,12 @@ pub trait DaemonModule {
         Ok(Next::After(Duration::from_secs(1)))
     }
 
+    /// Whether this is a good moment to be replaced by a fresh one, when the time for it has come.
+    fn can_be_discarded(&self, context: &ModuleContext) -> bool {
+        let _ = context;
+        true
+    }
+
     /// What the module tells of itself.
     fn summary(&self) -> Vec<SummaryTable> {
         Vec::new()

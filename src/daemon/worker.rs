@@ -21,6 +21,7 @@ use crate::{
         task::{ClaimedTask, FinishedAttempt, Report},
     },
     handler::{Attempt, DynHandler, Ended, TaskContext},
+    store::DroppedAnchored,
 };
 
 /// One seat of a pool.
@@ -60,7 +61,7 @@ impl Handler<Assign> for Worker {
             busy.store(false, Ordering::Release);
             shared.bells.ring("workers");
         };
-        context.spawn(work.into_actor(self));
+        context.spawn(DroppedAnchored::new(work).into_actor(self));
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::LazyLock,
+    task::{Context, Poll},
 };
 
 use async_trait::async_trait;
@@ -45,6 +46,34 @@ pub(super) async fn anchored<F: Future>(future: F) -> F::Output {
         future.as_mut().poll(context)
     })
     .await
+}
+
+/// A future that is also dropped inside the runtime of the sockets. A connection that is dropped where there is no
+/// runtime, as happens to what a stopped thread leaves unfinished, panics instead of returning to its pool.
+pub struct DroppedAnchored<F: Future>(Option<Pin<Box<F>>>);
+
+impl<F: Future> DroppedAnchored<F> {
+    /// Wraps a future.
+    pub fn new(future: F) -> Self {
+        Self(Some(Box::pin(future)))
+    }
+}
+
+impl<F: Future> Future for DroppedAnchored<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        match &mut self.0 {
+            Some(future) => future.as_mut().poll(context),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<F: Future> Drop for DroppedAnchored<F> {
+    fn drop(&mut self) {
+        made_anchored(|| self.0.take());
+    }
 }
 
 /// Makes something inside the runtime of the sockets.

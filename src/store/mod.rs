@@ -30,7 +30,7 @@ use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 
 use self::dialect::Dialect;
 pub use self::{
-    anchor::Connection,
+    anchor::{Connection, DroppedAnchored},
     claim::{Claimed, Peek},
     connect::ConnectOptions,
     error::StoreError,

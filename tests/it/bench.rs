@@ -1,1 +1,27 @@
-//! To come.
+//! `sexton bench` measures, and takes away what it wrote.
+
+use crate::support::{Printed, on_each_database, sexton};
+
+on_each_database! {
+    async fn a_short_bench_gives_every_figure(database: Database) {
+        let file = database.config("n", "");
+        let output = sexton(&file)
+            .args(["bench", "--database", &database.url, "--tasks", "2000", "--singles", "50", "--pickups", "10", "--idle", "500ms", "--json"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", output.errors());
+        let figures = output.json();
+        for figure in [
+            "enqueue_single_per_second", "enqueue_eight_per_second", "enqueue_batch_per_second", "drain_per_second",
+            "pickup_p50_ms", "pickup_p99_ms", "pickup_inside_p50_ms", "pickup_inside_p99_ms",
+        ] {
+            assert!(figures[figure].as_f64().unwrap() > 0.0, "{figure}: {figures}");
+        }
+        assert!(figures["idle_statements_per_minute"].is_number());
+        assert_eq!(figures["workers"], 10);
+        let store = database.bare_store();
+        assert!(store.history(&sexton::store::HistoryFilter { limit: 1, ..Default::default() }).await.unwrap().is_empty());
+        assert!(store.queues(&[]).await.unwrap().is_empty());
+        assert!(store.nodes().await.unwrap().is_empty());
+    }
+}

@@ -1,1 +1,136 @@
-//! To come.
+//! Mistakes in the configuration: all at once, each with its place and the way out.
+
+use std::{fs, path::Path};
+
+use sexton::config::{Source, load};
+
+use crate::support::{Printed, sexton};
+
+fn kinds() -> Vec<String> {
+    vec!["command".to_owned(), "noop".to_owned()]
+}
+
+fn mistakes(text: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sexton.toml");
+    fs::write(&file, text).unwrap();
+    let source = Source { file: Some(file.clone()), overrides: Vec::new() };
+    let mistakes = load(&source, &kinds()).expect_err("there are mistakes");
+    mistakes.0.iter().map(|mistake| mistake.to_string().replace(&file.display().to_string(), "FILE")).collect()
+}
+
+fn sound(file: &Path) -> sexton::config::Config {
+    load(&Source { file: Some(file.to_owned()), overrides: Vec::new() }, &kinds()).unwrap()
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let text = r#"
+[daemon]
+workres = 4
+lease = "soon"
+timezone = "Europe/Berlinn"
+
+[task.backup]
+command = ["tar", 7]
+schedule = "61 * * * *"
+max_attempts = 0
+
+[task.mail]
+kind = "emial"
+
+[queue.reports]
+"#;
+    let found = mistakes(text);
+    for expected in [
+        "FILE:3: daemon.workres: there is no such setting; did you mean `workers`?",
+        "FILE:4: daemon.lease: `soon` is not a length of time: write a number and a unit, such as 250ms, 30s, 5m, 2h or 1d",
+        "FILE:8: task.backup.command: expected a list of text, found a list",
+        "FILE:9: task.backup.schedule: minute (column 1): 61 is out of range, expected a number from 0 to 59",
+        "FILE:10: task.backup.max_attempts: 0 is out of range, expected 1 to 1000000",
+        "FILE:13: task.mail.kind: there is no handler of kind `emial`; known: command, noop",
+        "FILE:15: queue.reports.workers: it is missing: how many tasks of this queue may run on this node at once?",
+    ] {
+        assert!(found.iter().any(|mistake| mistake == expected), "missing: {expected}\nfound: {found:#?}");
+    }
+    assert!(found.iter().any(|mistake| mistake.starts_with("FILE:5: daemon.timezone:")), "{found:#?}");
+    assert_eq!(found.len(), 8, "{found:#?}");
+}
+
+#[test]
+fn broken_toml_is_told_with_its_line() {
+    let found = mistakes("[daemon]\nworkers = = 4\n");
+    assert!(found[0].starts_with("FILE:2: this is not TOML:"), "{found:?}");
+}
+
+#[test]
+fn schedules_are_checked_in_every_form() {
+    let task = |schedule: &str| mistakes(&format!("[task.t]\nkind = \"noop\"\nschedule = {schedule}\n"));
+    assert!(task("\"0 0 30 2 *\"")[0].contains("never comes"));
+    assert!(task("{ every = \"5s\", timezone = \"UTC\" }")[0].contains("an interval has no zone"));
+    assert!(task("{ every = \"5s\", cron = \"* * * * *\" }")[0].contains("either `cron` or `every`"));
+    assert!(task("{ evry = \"5s\" }").iter().any(|mistake| mistake.contains("did you mean `every`")));
+    assert!(task("[]")[0].contains("the list is empty"));
+    assert!(task("[\"* * * * *\", \"x\"]")[0].contains("five fields"));
+    assert!(task("7")[0].contains("found an integer"));
+    assert!(task("{ every = \"1ms\" }")[0].contains("too short"));
+}
+
+#[test]
+fn kinds_and_commands_must_agree() {
+    let task = |lines: &str| mistakes(&format!("[task.t]\n{lines}\n")).join("\n");
+    assert!(task("kind = \"command\"").contains("needs `command ="));
+    assert!(task("kind = \"noop\"\ncommand = [\"true\"]").contains("together with `command`"));
+    assert!(task("queue = \"q\"").contains("neither `command` nor `kind`"));
+    assert!(task("command = []").contains("the program is missing"));
+    assert!(task("kind = \"noop\"\nenv = { A = \"b\" }").contains("it belongs to a `command`"));
+    assert!(mistakes("[task.\"a b\"]\nkind = \"noop\"\n")[0].contains("names are letters"));
+}
+
+#[test]
+fn files_beside_it_and_variables_are_laid_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sexton.toml");
+    fs::create_dir(folder.path().join("conf.d")).unwrap();
+    fs::write(&file, "[daemon]\nworkers = 3\nname = \"a\"\n[task.one]\nkind = \"noop\"\n").unwrap();
+    fs::write(folder.path().join("conf.d/20.toml"), "[task.two]\nkind = \"noop\"\n[daemon]\nname = \"b\"\n").unwrap();
+    fs::write(folder.path().join("conf.d/10.toml"), "[daemon]\nname = \"c\"\n").unwrap();
+    let config = sound(&file);
+    assert_eq!((config.daemon.workers, config.daemon.name.as_deref(), config.tasks.len()), (3, Some("b"), 2));
+    let output = sexton(&file)
+        .args(["config", "show", "--json"])
+        .env("SEXTON__DAEMON__WORKERS", "7")
+        .env("SEXTON__DATABASE__URL", "postgres://app:secret-word@db/shop")
+        .output()
+        .unwrap();
+    assert_eq!(output.json()["daemon"]["workers"], 7);
+    assert_eq!(output.json()["database"]["url"], "postgres://app:***@db/shop");
+    let output = sexton(&file).args(["config", "check"]).env("SEXTON__DAEMON__WORKERS", "many").output().unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    assert!(output.errors().contains("$SEXTON__DAEMON__WORKERS: daemon.workers: expected an integer, found text"), "{}", output.errors());
+}
+
+#[test]
+fn what_is_shown_can_be_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sexton.toml");
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/sexton.toml");
+    let config = sound(&sample);
+    fs::write(&file, config.show()).unwrap();
+    assert_eq!(sound(&file), config);
+}
+
+#[test]
+fn the_password_may_come_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("url");
+    fs::write(&secret, "mysql://app:secret@db/shop\n").unwrap();
+    let file = folder.path().join("sexton.toml");
+    fs::write(&file, format!("[database]\nurl_file = \"{}\"\n", secret.display())).unwrap();
+    let config = sound(&file);
+    assert_eq!(config.database.url, "mysql://app:secret@db/shop");
+    assert!(!format!("{config:?}").contains("secret"));
+    fs::remove_file(secret).unwrap();
+    let output = sexton(&file).args(["config", "check"]).output().unwrap();
+    assert!(output.errors().contains("database.url_file: cannot read"), "{}", output.errors());
+}

@@ -1,2 +1,106 @@
-//! x
-fn main() {}
+//! A daemon of one's own: Sexton with a task handler and a daemon module added.
+//!
+//! The handler waters a bed; the module is a thermometer that enqueues a watering when it gets hot. Try it:
+//!
+//! ```text
+//! cargo run -p greenhouse -- --config examples/greenhouse/greenhouse.toml run
+//! ```
+
+use std::{
+    process::ExitCode,
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use serde::Deserialize;
+use sexton::{
+    DaemonModule, ModuleContext, NewTask, Next, RetryPolicy, Sexton, SummaryTable, TaskContext, TaskDefinition, TaskError,
+    TaskHandler,
+};
+
+/// What the handler and the module share: how much water is left, in litres.
+struct Tank(AtomicI64);
+
+/// Waters a bed.
+struct Water;
+
+/// The payload of a watering.
+#[derive(Deserialize)]
+struct Watering {
+    bed: String,
+    litres: i64,
+}
+
+impl TaskHandler for Water {
+    const KIND: &'static str = "water";
+    type Payload = Watering;
+
+    async fn run(&self, watering: Watering, context: &TaskContext) -> Result<(), TaskError> {
+        if watering.litres <= 0 {
+            return Err(TaskError::discard(format!("{} litres are no watering", watering.litres)));
+        }
+        let tank = context.app_data::<Tank>().ok_or_else(|| TaskError::new("there is no tank"))?;
+        let left = tank.0.fetch_sub(watering.litres, Ordering::SeqCst) - watering.litres;
+        if left < 0 {
+            tank.0.fetch_add(watering.litres, Ordering::SeqCst);
+            return Err(TaskError::retry_after(Duration::from_millis(200), "the tank is empty"));
+        }
+        context.log(format!("{} got {} litres in attempt {}, {left} are left", watering.bed, watering.litres, context.attempt()));
+        Ok(())
+    }
+
+    fn definition() -> TaskDefinition {
+        TaskDefinition {
+            max_attempts: 50,
+            queue: "garden".to_owned(),
+            retry: RetryPolicy { delay: Duration::from_secs(1), ..RetryPolicy::default() },
+            ..TaskDefinition::new(Self::KIND, Self::KIND)
+        }
+    }
+}
+
+/// Looks at the thermometer once in a while; refills the tank when it rains.
+#[derive(Default)]
+struct Thermometer {
+    looks: u64,
+    degrees: i64,
+}
+
+#[async_trait(?Send)]
+impl DaemonModule for Thermometer {
+    async fn pre_run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        anyhow::ensure!(context.app_data::<Tank>().is_some(), "there is no tank");
+        Ok(())
+    }
+
+    async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        self.looks += 1;
+        self.degrees = 18 + (self.looks as i64 * 5) % 17;
+        if self.degrees > 28 {
+            // However hot it is, one watering waits at most.
+            let task = NewTask::new(Water::KIND)
+                .payload(serde_json::json!({ "bed": "tomatoes", "litres": 2 }))
+                .unique_key("tomatoes");
+            context.client().enqueue(task).await?;
+        }
+        if let Some(tank) = context.app_data::<Tank>().filter(|_| self.degrees < 20) {
+            tank.0.store(10, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+
+    async fn post_run(&mut self, _: &ModuleContext) -> anyhow::Result<Next> {
+        Ok(Next::After(Duration::from_millis(200)))
+    }
+
+    fn summary(&self) -> Vec<SummaryTable> {
+        let mut table = SummaryTable::new("Thermometer", &["Looks", "Degrees"], "Nobody has looked yet.");
+        table.row([self.looks.to_string(), self.degrees.to_string()]);
+        vec![table]
+    }
+}
+
+fn main() -> ExitCode {
+    Sexton::new().handler(Water).module("thermometer", Thermometer::default).app_data(Tank(AtomicI64::new(10))).run_cli()
+}

@@ -57,6 +57,11 @@ impl DaemonModule for Workers {
         Ok(Next::After(LOOK))
     }
 
+    /// Attempts would end with their workers.
+    fn can_be_discarded(&self, context: &ModuleContext) -> bool {
+        context.shared().hand.is_at_rest()
+    }
+
     fn summary(&self) -> Vec<SummaryTable> {
         let mut table = SummaryTable::new("Workers", &["Queue", "Busy", "Workers"], "This node works on no queue.");
         for (queue, busy, workers) in &self.seen {
