@@ -29,7 +29,7 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> anyhow::Result<u8> {
     match session.file() {
         Some(file) => tracing::info!("the configuration is {}", file.display()),
         None => {
-            tracing::warn!("there is no configuration file: nothing is defined, only tasks of registered handlers run")
+            tracing::warn!("there is no configuration file: nothing is defined, only tasks of registered handlers run");
         }
     }
     let blueprint = Blueprint {

@@ -59,7 +59,7 @@ impl DaemonConfig {
             lease: section.span("lease", tick * 3).unwrap_or(default.lease),
             stop_timeout: section.span("stop_timeout", Duration::ZERO).unwrap_or(default.stop_timeout),
             keep_history: section.span("keep_history", Duration::ZERO).unwrap_or(default.keep_history),
-            timezone: section.parsed("timezone").unwrap_or(default.timezone),
+            timezone: section.zone("timezone").unwrap_or(default.timezone),
         };
         if read.lease < read.heartbeat * 2 {
             section.refuse("lease", "it must be at least twice the heartbeat, or one lost sign of life ends it");

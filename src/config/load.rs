@@ -46,7 +46,7 @@ pub fn load(source: &Source, kinds: &[String]) -> Result<Config, Mistakes> {
         root.overlay(Node::at_path(path, Node::from_variable(&format!("--{}", path.join(".")), value)));
     }
     let config = Config::read(&root, kinds, &mut mistakes);
-    if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
+    if mistakes.is_empty() { Ok(config) } else { Err(mistakes.sorted()) }
 }
 
 fn read_file(path: &Path, mistakes: &mut Mistakes) -> Node {
@@ -78,7 +78,6 @@ fn beside(file: &Path, mistakes: &mut Mistakes) -> Vec<PathBuf> {
     files
 }
 
-#[expect(clippy::disallowed_methods, reason = "settings come in here")]
 fn variables() -> Vec<(String, String)> {
     let mut found: Vec<_> = env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

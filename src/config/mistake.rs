@@ -32,6 +32,12 @@ impl Mistakes {
         self.0.push(Mistake { place: place.clone(), setting: setting.into(), problem: problem.into() });
     }
 
+    /// In the order of reading.
+    pub(super) fn sorted(mut self) -> Self {
+        self.0.sort_by(|a, b| (&a.place.source, a.place.line).cmp(&(&b.place.source, b.place.line)));
+        self
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

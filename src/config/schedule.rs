@@ -52,7 +52,7 @@ fn one(path: &str, node: &Node, zone: Tz, mistakes: &mut Mistakes) -> Option<Rec
 fn table(section: &mut Section<'_>, zone: Tz) -> Option<Recurrence> {
     let expr = section.parsed::<CronExpr>("cron");
     let every = section.span("every", Duration::from_millis(100));
-    let own_zone = section.parsed::<Tz>("timezone");
+    let own_zone = section.zone("timezone");
     let (has_cron, has_every) = (section.node("cron").is_some(), section.node("every").is_some());
     match (has_cron, has_every) {
         (true, false) => Some(Recurrence::Cron { expr: expr?, zone: own_zone.unwrap_or(zone) }),

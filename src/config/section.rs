@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive, str::FromStr, time::Duration};
 
+use chrono_tz::Tz;
+
 use super::{
     mistake::Mistakes,
     tree::{Item, Node},
@@ -94,6 +96,19 @@ impl<'a> Section<'a> {
     pub(super) fn parsed<T: FromStr<Err: std::fmt::Display>>(&mut self, key: &'static str) -> Option<T> {
         let text = self.text(key)?;
         text.parse().map_err(|error: T::Err| self.refuse(key, error.to_string())).ok()
+    }
+
+    /// A time zone of the IANA database.
+    pub(super) fn zone(&mut self, key: &'static str) -> Option<Tz> {
+        let text = self.text(key)?;
+        let parsed = text.parse().ok();
+        if parsed.is_none() {
+            let like = |zone: &Tz| strsim::jaro_winkler(zone.name(), &text);
+            let near = chrono_tz::TZ_VARIANTS.iter().max_by(|a, b| like(a).total_cmp(&like(b)));
+            let hint = near.map(|zone| format!("; did you mean `{zone}`?")).unwrap_or_default();
+            self.refuse(key, format!("there is no time zone `{text}`{hint}"));
+        }
+        parsed
     }
 
     /// One of a few words.
@@ -194,7 +209,12 @@ impl<'a> Section<'a> {
         let node = self.node(key)?;
         let value = get(&node.item);
         if value.is_none() {
-            self.refuse(key, format!("expected {wanted}, found {}", node.item.kind()));
+            let found = match &node.item {
+                Item::List(_) => "a list of something else",
+                Item::Table(_) => "a table of something else",
+                other => other.kind(),
+            };
+            self.refuse(key, format!("expected {wanted}, found {found}"));
         }
         value
     }

@@ -16,19 +16,21 @@ use crate::domain::{
 pub(super) fn read(name: &str, section: &mut Section<'_>, zone: Tz, kinds: &[String]) -> TaskDefinition {
     let command = command(section);
     let kind = section.text("kind");
-    let kind = match (&kind, &command) {
-        (Some(kind), Some(_)) if kind != COMMAND => {
+    // A command that cannot be read is a command all the same.
+    let has_command = section.node("command").is_some();
+    let kind = match (&kind, has_command) {
+        (Some(kind), true) if kind != COMMAND => {
             section.refuse("kind", format!("`{kind}` together with `command`: leave one of them out"));
             COMMAND
         }
-        (Some(kind), None) if kind == COMMAND => {
+        (Some(kind), false) if kind == COMMAND => {
             section.refuse("kind", "kind \"command\" needs `command = [\"program\", \"argument\"]`");
             COMMAND
         }
         (Some(kind), _) => kind.as_str(),
-        (None, Some(_)) => COMMAND,
+        (None, true) => COMMAND,
         // A definition for a handler that was registered in Rust under the task's own name.
-        (None, None) => name,
+        (None, false) => name,
     };
     if !kinds.iter().any(|known| known == kind) {
         let problem = match kind == name {

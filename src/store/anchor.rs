@@ -72,7 +72,7 @@ impl<F: Future> Future for DroppedAnchored<F> {
 
 impl<F: Future> Drop for DroppedAnchored<F> {
     fn drop(&mut self) {
-        made_anchored(|| self.0.take());
+        made_anchored(|| drop(self.0.take()));
     }
 }
 

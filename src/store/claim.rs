@@ -53,13 +53,11 @@ impl Store {
         };
         let sql = format!(
             "SELECT 'queue' AS what, d.name FROM {} WHERE {} \
+             AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = d.name AND q.paused) \
              UNION ALL SELECT 'unfiled', NULL FROM (SELECT 1 AS x) one WHERE {} \
              UNION ALL SELECT 'due', NULL FROM (SELECT 1 AS x) one WHERE {}",
             self.dialect.rows("d", &[("name", Kind::Text)]),
-            format!(
-                "{} AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = d.name AND q.paused)",
-                some("t.queue = d.name AND t.state = 'available'", "t.priority, t.id")
-            ),
+            some("t.queue = d.name AND t.state = 'available'", "t.priority, t.id"),
             some("t.queue IS NULL AND t.state = 'available'", "t.priority, t.id"),
             some(&format!("t.state IN ('scheduled', 'retryable') AND t.run_at <= {}", self.dialect.now()), "t.run_at"),
         );

@@ -124,9 +124,11 @@ fn mistakes_on_the_command_line_are_told_clearly() {
             output.errors()
         };
         assert!(errors(&["task", "list"]).contains("run `sexton db migrate`, or start the daemon"));
-        call(&file, &["db", "migrate"]);
+        assert!(call(&file, &["run", "--once"]).status.success());
         assert!(errors(&["task", "add", "gret"]).contains("no task `gret` is defined here; did you mean `greet`?"));
-        assert!(errors(&["task", "add", "greet", "--payload", "{no json"]).contains("the payload is not JSON: {no json"));
+        assert!(
+            errors(&["task", "add", "greet", "--payload", "{no json"]).contains("the payload is not JSON: {no json")
+        );
         assert!(errors(&["task", "add", "greet", "--payload", "\"a\\u0000b\""]).contains("NUL"));
         assert!(errors(&["task", "add", "greet", "--at", "someday"]).contains("is not a time"));
         assert!(errors(&["task", "add", "greet", "--in", "5"]).contains("a number and a unit"));
@@ -136,7 +138,9 @@ fn mistakes_on_the_command_line_are_told_clearly() {
         assert!(errors(&["schedule", "next", "tock"]).contains("did you mean `tick`?"));
         assert!(errors(&["schedule", "pause", "tock"]).contains("did you mean `tick`?"));
         assert!(errors(&["queue", "pause", "nowhere"]).contains("there is no queue `nowhere`"));
-        assert!(errors(&["--config", "/no/such/file.toml", "task", "list"]).contains("/no/such/file.toml: cannot be read"));
+        assert!(
+            errors(&["--config", "/no/such/file.toml", "task", "list"]).contains("/no/such/file.toml: cannot be read")
+        );
         assert!(call(&file, &["task", "add", "elsewhere", "--undefined"]).status.success());
         let text = std::fs::read_to_string(&file).unwrap();
         std::fs::write(&file, text.replace("sqlite://", "oracle://")).unwrap();
@@ -149,7 +153,8 @@ fn mistakes_on_the_command_line_are_told_clearly() {
 fn the_next_instants_need_no_database() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
-        let settings = "[task.dst]\nkind = \"noop\"\nschedule = { cron = \"30 2 * * *\", timezone = \"Europe/Berlin\" }";
+        let settings =
+            "[task.dst]\nkind = \"noop\"\nschedule = { cron = \"30 2 * * *\", timezone = \"Europe/Berlin\" }";
         let file = database.config("n", settings);
         let next = json(&file, &["schedule", "next", "dst", "-n", "2", "--from", "2026-03-28T12:00:00Z"]);
         assert_eq!(next[0]["at"], "2026-03-29T03:00:00+02:00");

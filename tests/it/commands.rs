@@ -3,8 +3,14 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use sexton::{Client, NewTask, store::{Enqueued, HistoryFilter, Store}};
-use sexton_entities::{history, output, states::{Outcome, Verdict}};
+use sexton::{
+    Client, NewTask,
+    store::{Enqueued, HistoryFilter, Store},
+};
+use sexton_entities::{
+    history, output,
+    states::{Outcome, Verdict},
+};
 
 use crate::support::{Daemon, Database, Kind, block_on, eventually};
 
@@ -70,14 +76,19 @@ fn a_program_that_is_not_there_is_named() {
 fn the_time_limit_ends_the_whole_group() {
     block_on(async {
         let marker = tempfile::NamedTempFile::new().unwrap();
-        let script = format!("trap '' TERM; (trap '' TERM; sleep 30; echo late >> {0}) & sleep 30; echo late >> {0}", marker.path().display());
-        let definition = format!("command = [\"sh\", \"-c\", \"{script}\"]\ntimeout = \"300ms\"\nkill_after = \"200ms\"");
+        let script = format!(
+            "trap '' TERM; (trap '' TERM; sleep 30; echo late >> {0}) & sleep 30; echo late >> {0}",
+            marker.path().display()
+        );
+        let definition =
+            format!("command = [\"sh\", \"-c\", \"{script}\"]\ntimeout = \"300ms\"\nkill_after = \"200ms\"");
         let begun = Instant::now();
         let (row, _) = outcome_of(&definition, None).await;
         assert_eq!((row.outcome, row.verdict, row.signal), (Outcome::TimedOut, Some(Verdict::Discarded), Some(9)));
         assert_eq!(row.error.as_deref(), Some("the time limit of 300ms was reached: killed by SIGKILL"));
         assert!(begun.elapsed() < Duration::from_secs(20));
-        let left = std::process::Command::new("pgrep").args(["-f", &marker.path().display().to_string()]).output().unwrap();
+        let left =
+            std::process::Command::new("pgrep").args(["-f", &marker.path().display().to_string()]).output().unwrap();
         assert!(left.stdout.is_empty(), "nothing of it is left: {left:?}");
     });
 }
@@ -86,7 +97,8 @@ fn the_time_limit_ends_the_whole_group() {
 fn a_polite_program_is_given_the_chance_to_end() {
     block_on(async {
         let script = "trap 'echo cleaning up; exit 0' TERM; sleep 30 & wait";
-        let (row, output) = outcome_of(&format!("command = [\"sh\", \"-c\", \"{script}\"]\ntimeout = \"300ms\""), None).await;
+        let (row, output) =
+            outcome_of(&format!("command = [\"sh\", \"-c\", \"{script}\"]\ntimeout = \"300ms\""), None).await;
         assert_eq!((row.outcome, row.exit_code), (Outcome::Succeeded, Some(0)), "it said itself that it is done");
         assert_eq!(output.unwrap().stdout, "cleaning up\n");
     });
@@ -100,7 +112,11 @@ fn output_is_bounded_and_readable() {
         assert_eq!(row.outcome, Outcome::Succeeded);
         let output = output.unwrap();
         assert!(output.truncated);
-        assert!(output.stdout.starts_with("begin\nxxx") && output.stdout.ends_with("a\u{fffd}b\u{fffd}cend\n"), "{}", output.stdout);
+        assert!(
+            output.stdout.starts_with("begin\nxxx") && output.stdout.ends_with("a\u{fffd}b\u{fffd}cend\n"),
+            "{}",
+            output.stdout
+        );
         assert!(output.stdout.contains("bytes left out") && output.stdout.len() < 1_200);
     });
 }
@@ -127,7 +143,8 @@ fn failures_are_retried_until_they_are_given_up() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let store = database.store().await;
-        let definition = "[task.it]\ncommand = [\"false\"]\nmax_attempts = 3\nretry = { delay = \"20ms\", growth = \"fixed\" }";
+        let definition =
+            "[task.it]\ncommand = [\"false\"]\nmax_attempts = 3\nretry = { delay = \"20ms\", growth = \"fixed\" }";
         let daemon = database.daemon("n", definition);
         let enqueued = Client::new(store.clone()).enqueue(NewTask::new("it")).await.unwrap();
         let Enqueued::New(id) = enqueued else { panic!("{enqueued:?}") };
@@ -146,7 +163,9 @@ fn the_sample_configuration_visibly_works() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
         let sample = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config/sexton.toml")).unwrap();
-        let moved = sample.replace("var/", &format!("{}/", folder.path().display())).replace("\"var\"", &format!("\"{}\"", folder.path().display()));
+        let moved = sample
+            .replace("var/", &format!("{}/", folder.path().display()))
+            .replace("\"var\"", &format!("\"{}\"", folder.path().display()));
         let file = folder.path().join("sexton.toml");
         std::fs::write(&file, moved.replace("every = \"30s\"", "every = \"2s\"")).unwrap();
         let daemon = Daemon::start(&file, &["run"]);

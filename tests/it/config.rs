@@ -44,8 +44,9 @@ kind = "emial"
     let found = mistakes(text);
     for expected in [
         "FILE:3: daemon.workres: there is no such setting; did you mean `workers`?",
+        "FILE:5: daemon.timezone: there is no time zone `Europe/Berlinn`; did you mean `Europe/Berlin`?",
         "FILE:4: daemon.lease: `soon` is not a length of time: write a number and a unit, such as 250ms, 30s, 5m, 2h or 1d",
-        "FILE:8: task.backup.command: expected a list of text, found a list",
+        "FILE:8: task.backup.command: expected a list of text, found a list of something else",
         "FILE:9: task.backup.schedule: minute (column 1): 61 is out of range, expected a number from 0 to 59",
         "FILE:10: task.backup.max_attempts: 0 is out of range, expected 1 to 1000000",
         "FILE:13: task.mail.kind: there is no handler of kind `emial`; known: command, noop",
@@ -53,7 +54,6 @@ kind = "emial"
     ] {
         assert!(found.iter().any(|mistake| mistake == expected), "missing: {expected}\nfound: {found:#?}");
     }
-    assert!(found.iter().any(|mistake| mistake.starts_with("FILE:5: daemon.timezone:")), "{found:#?}");
     assert_eq!(found.len(), 8, "{found:#?}");
 }
 
@@ -107,7 +107,11 @@ fn files_beside_it_and_variables_are_laid_over() {
     assert_eq!(output.json()["database"]["url"], "postgres://app:***@db/shop");
     let output = sexton(&file).args(["config", "check"]).env("SEXTON__DAEMON__WORKERS", "many").output().unwrap();
     assert_eq!(output.status.code(), Some(78));
-    assert!(output.errors().contains("$SEXTON__DAEMON__WORKERS: daemon.workers: expected an integer, found text"), "{}", output.errors());
+    assert!(
+        output.errors().contains("$SEXTON__DAEMON__WORKERS: daemon.workers: expected an integer, found text"),
+        "{}",
+        output.errors()
+    );
 }
 
 #[test]

@@ -1,1 +1,77 @@
-//! To come.
+//! What the documents show is tried.
+
+use sea_orm::ConnectionTrait;
+
+use crate::support::{Printed, on_each_database, sexton};
+
+/// The code blocks of one language in a document.
+fn blocks(document: &str, language: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(format!("{}/{document}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    text.split(&format!("```{language}\n")).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+}
+
+on_each_database! {
+    async fn every_query_of_the_sql_page_runs(database: Database) {
+        let store = database.store().await;
+        let blocks = blocks("docs/SQL.md", "sql");
+        let queries = blocks.iter().filter(|block| block.starts_with("SELECT")).count();
+        assert_eq!((queries, blocks.len()), (10, 12));
+        for block in blocks {
+            store.connection().execute_unprepared(block.trim_end().trim_end_matches(';')).await.unwrap_or_else(|error| panic!("{block}\n{error}"));
+        }
+        let tasks = store.tasks(&sexton::store::TaskFilter { limit: 10, ..Default::default() }).await.unwrap();
+        let report = tasks.iter().find(|task| task.name == "report").unwrap();
+        assert_eq!(report.run_at.to_rfc3339(), "2026-12-01T06:00:00+00:00");
+        assert_eq!((report.queue.as_deref(), report.unique_key.as_deref()), (Some("reports"), Some("report-2026-11")));
+    }
+}
+
+#[test]
+fn every_configuration_of_the_documents_is_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sexton.toml");
+    let mut tried = 0;
+    for document in ["docs/CONFIGURATION.md", "README.md", "docs/OPERATING.md"] {
+        for block in blocks(document, "toml") {
+            std::fs::write(&file, &block).unwrap();
+            let output = sexton(&file).args(["config", "check"]).output().unwrap();
+            assert!(output.status.success(), "{document}\n{block}\n{}", output.errors());
+            tried += 1;
+        }
+    }
+    assert!(tried >= 5, "only {tried} were found");
+}
+
+#[test]
+fn the_configuration_page_names_every_setting() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/CONFIGURATION.md")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sexton.toml");
+    std::fs::write(&file, "[x]\n[database]\nx = 1\n[daemon]\nx = 1\n[supervisor]\nx = 1\n[queue.q]\nx = 1\n[task.t]\nx = 1\n").unwrap();
+    let output = sexton(&file).args(["config", "check"]).output().unwrap();
+    let mut named = 0;
+    for line in output.errors().lines().filter_map(|line| line.split("known here: ").nth(1)) {
+        for setting in line.split(", ") {
+            assert!(page.contains(&format!("`{setting}`")) || page.contains(&format!("[{setting}")), "`{setting}` is not explained");
+            named += 1;
+        }
+    }
+    assert!(named > 30, "only {named}: {}", output.errors());
+}
+
+#[test]
+fn the_commands_of_the_readme_exist() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    assert!(readme.contains("cargo run --release -- run") && readme.contains("tests/run"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sexton.toml");
+    std::fs::write(&file, "").unwrap();
+    let mut tried = 0;
+    for line in readme.lines().filter_map(|line| line.strip_prefix("sexton ")) {
+        let words: Vec<&str> = line.split('#').next().unwrap().split_whitespace().take(2).collect();
+        let output = sexton(&file).args(&words).arg("--help").output().unwrap();
+        assert!(output.status.success(), "{line}: {}", output.errors());
+        tried += 1;
+    }
+    assert!(tried >= 8, "only {tried} were found");
+}

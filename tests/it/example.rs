@@ -23,7 +23,9 @@ fn greenhouse() -> PathBuf {
 fn the_greenhouse_waters_its_beds() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
-        let config = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/greenhouse/greenhouse.toml")).unwrap();
+        let config =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/greenhouse/greenhouse.toml"))
+                .unwrap();
         let file = folder.path().join("greenhouse.toml");
         std::fs::write(&file, config).unwrap();
         let call = |arguments: &[&str]| {
@@ -32,24 +34,51 @@ fn the_greenhouse_waters_its_beds() {
             command
         };
         let mut daemon = call(&["run", "--for", "30s"]).spawn().unwrap();
-        let store = Store::connect(&ConnectOptions::new(format!("sqlite://{}", folder.path().join("var/greenhouse.db").display()))).unwrap();
+        let store = Store::connect(&ConnectOptions::new(format!(
+            "sqlite://{}",
+            folder.path().join("var/greenhouse.db").display()
+        )))
+        .unwrap();
         let of = async |name: &str| {
             let filter = HistoryFilter { name: Some(name.to_owned()), limit: 1_000, ..HistoryFilter::default() };
             store.history(&filter).await.unwrap_or_default()
         };
         let completed = |verdict| verdict == Some(Verdict::Completed);
-        eventually("the thermometer has watered the tomatoes", async || of("water").await.iter().any(|row| completed(row.verdict))).await;
-        eventually("the schedule has watered the herbs", async || of("water-the-herbs").await.iter().any(|row| completed(row.verdict))).await;
+        eventually("the thermometer has watered the tomatoes", async || {
+            of("water").await.iter().any(|row| completed(row.verdict))
+        })
+        .await;
+        eventually("the schedule has watered the herbs", async || {
+            of("water-the-herbs").await.iter().any(|row| completed(row.verdict))
+        })
+        .await;
         let row = of("water-the-herbs").await.into_iter().find(|row| completed(row.verdict)).unwrap();
         assert_eq!((row.kind.as_deref(), row.queue.as_deref()), (Some("water"), Some("garden")));
         assert!(store.output(row.id).await.unwrap().unwrap().stdout.contains("herbs got 1 litres in attempt"));
-        assert!(call(&["task", "add", "water", "--payload", "{\"bed\": \"roses\", \"litres\": 0}"]).status().unwrap().success());
+        assert!(
+            call(&["task", "add", "water", "--payload", "{\"bed\": \"roses\", \"litres\": 0}"])
+                .status()
+                .unwrap()
+                .success()
+        );
         assert!(call(&["task", "add", "water", "--payload", "{\"bed\": 7}"]).status().unwrap().success());
-        eventually("both are discarded", async || of("water").await.iter().filter(|row| row.outcome == Outcome::Failed && row.verdict == Some(Verdict::Discarded)).count() == 2).await;
+        eventually("both are discarded", async || {
+            of("water")
+                .await
+                .iter()
+                .filter(|row| row.outcome == Outcome::Failed && row.verdict == Some(Verdict::Discarded))
+                .count()
+                == 2
+        })
+        .await;
         let errors: Vec<String> = of("water").await.into_iter().filter_map(|row| row.error).collect();
         assert!(errors.iter().any(|error| error == "0 litres are no watering"), "{errors:?}");
-        assert!(errors.iter().any(|error| error.starts_with("the payload does not fit: invalid type: integer `7`")), "{errors:?}");
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(daemon.id() as i32), nix::sys::signal::Signal::SIGTERM).unwrap();
+        assert!(
+            errors.iter().any(|error| error.starts_with("the payload does not fit: invalid type: integer `7`")),
+            "{errors:?}"
+        );
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(daemon.id() as i32), nix::sys::signal::Signal::SIGTERM)
+            .unwrap();
         assert!(daemon.wait().unwrap().success());
     });
 }

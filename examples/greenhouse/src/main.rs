@@ -15,8 +15,8 @@ use std::{
 use async_trait::async_trait;
 use serde::Deserialize;
 use sexton::{
-    DaemonModule, ModuleContext, NewTask, Next, RetryPolicy, Sexton, SummaryTable, TaskContext, TaskDefinition, TaskError,
-    TaskHandler,
+    DaemonModule, ModuleContext, NewTask, Next, RetryPolicy, Sexton, SummaryTable, TaskContext, TaskDefinition,
+    TaskError, TaskHandler,
 };
 
 /// What the handler and the module share: how much water is left, in litres.
@@ -46,7 +46,12 @@ impl TaskHandler for Water {
             tank.0.fetch_add(watering.litres, Ordering::SeqCst);
             return Err(TaskError::retry_after(Duration::from_millis(200), "the tank is empty"));
         }
-        context.log(format!("{} got {} litres in attempt {}, {left} are left", watering.bed, watering.litres, context.attempt()));
+        context.log(format!(
+            "{} got {} litres in attempt {}, {left} are left",
+            watering.bed,
+            watering.litres,
+            context.attempt()
+        ));
         Ok(())
     }
 
@@ -102,5 +107,9 @@ impl DaemonModule for Thermometer {
 }
 
 fn main() -> ExitCode {
-    Sexton::new().handler(Water).module("thermometer", Thermometer::default).app_data(Tank(AtomicI64::new(10))).run_cli()
+    Sexton::new()
+        .handler(Water)
+        .module("thermometer", Thermometer::default)
+        .app_data(Tank(AtomicI64::new(10)))
+        .run_cli()
 }

@@ -64,7 +64,7 @@ impl DaemonModule for Recorder {
                     match Spool::new(shared.spool_dir()).write(batch.attempts()) {
                         Ok(_) => batch.spooled(),
                         Err(spool) => {
-                            tracing::error!("finished attempts can be kept in memory only: the spool: {spool}")
+                            tracing::error!("finished attempts can be kept in memory only: the spool: {spool}");
                         }
                     }
                     return Err(error.into());

@@ -72,10 +72,6 @@ impl Daemon {
         Self { child, log }
     }
 
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }

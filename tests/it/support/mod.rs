@@ -37,25 +37,24 @@ pub(crate) fn block_on<F: Future>(body: F) -> F::Output {
 /// Makes three tests of each case: one on each database.
 macro_rules! on_each_database {
     ($($(#[$attribute:meta])* async fn $name:ident($database:ident: Database) $body:block)+) => {
-        $(mod $name {
-            #[allow(unused_imports, reason = "not every case needs everything")]
-            use super::*;
+        $(async fn $name($database: $crate::support::Database) $body
 
-            async fn case($database: $crate::support::Database) $body
+        mod $name {
+            use $crate::support::{Database, Kind, block_on};
 
             #[test]
             fn on_sqlite() {
-                $crate::support::block_on(async { case($crate::support::Database::new($crate::support::Kind::Sqlite).await).await });
+                block_on(async { super::$name(Database::new(Kind::Sqlite).await).await });
             }
 
             #[test]
             fn on_postgres() {
-                $crate::support::block_on(async { case($crate::support::Database::new($crate::support::Kind::Postgres).await).await });
+                block_on(async { super::$name(Database::new(Kind::Postgres).await).await });
             }
 
             #[test]
             fn on_mariadb() {
-                $crate::support::block_on(async { case($crate::support::Database::new($crate::support::Kind::MariaDb).await).await });
+                block_on(async { super::$name(Database::new(Kind::MariaDb).await).await });
             }
         })+
     };
