@@ -10,14 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sexton_entities::states::{Outcome, Verdict};
-
-use super::bells::Bells;
+use super::{
+    batch::{Batch, interrupted},
+    bells::Bells,
+    lane::Lane,
+};
 use crate::{
-    domain::{
-        credits::Pace,
-        task::{ClaimedTask, FinishedAttempt, Report},
-    },
+    domain::task::{ClaimedTask, FinishedAttempt},
     handler::{StopReason, TaskContext},
 };
 
@@ -44,18 +43,6 @@ struct Inner {
     finished: VecDeque<FinishedAttempt>,
     closed: bool,
     quiet: bool,
-}
-
-/// One queue's workers and what waits for them.
-#[derive(Default)]
-struct Lane {
-    workers: usize,
-    running: usize,
-    claiming: usize,
-    waiting: VecDeque<(ClaimedTask, Instant)>,
-    pace: Pace,
-    /// Whether there are probably more tasks than were asked for.
-    hungry: bool,
 }
 
 enum Held {
@@ -88,21 +75,6 @@ pub struct HandCounts {
     pub running: usize,
     /// Ended, not recorded.
     pub finished: usize,
-}
-
-impl Lane {
-    fn ahead(&self) -> usize {
-        self.pace.ahead(self.workers)
-    }
-
-    /// How many more tasks it can take. With work claimed ahead, not before half of that is used up.
-    fn free(&self) -> usize {
-        let ahead = self.ahead();
-        if ahead > 0 && self.waiting.len() + self.claiming > ahead / 2 {
-            return 0;
-        }
-        (self.workers + ahead).saturating_sub(self.running + self.waiting.len() + self.claiming)
-    }
 }
 
 impl Hand {
@@ -251,13 +223,22 @@ impl Hand {
     pub fn take_finished(&self, most: usize) -> Batch {
         let mut inner = self.lock();
         let count = inner.finished.len().min(most);
-        Batch { hand: self.clone(), attempts: inner.finished.drain(..count).collect() }
+        Batch::new(self.clone(), inner.finished.drain(..count).collect())
     }
 
-    fn put_back(&self, batch: Vec<FinishedAttempt>) {
+    /// Puts back what could not be recorded.
+    pub(super) fn put_back(&self, batch: Vec<FinishedAttempt>) {
         let mut inner = self.lock();
         for finished in batch.into_iter().rev() {
             inner.finished.push_front(finished);
+        }
+    }
+
+    /// Notes that ended attempts are on disk.
+    pub(super) fn note_spooled(&self, batch: &[FinishedAttempt]) {
+        let mut inner = self.lock();
+        for finished in batch {
+            inner.held.insert((finished.task_id, finished.fence), Held::Spooled);
         }
     }
 
@@ -386,74 +367,5 @@ impl Hand {
     /// Free and all workers of each queue.
     pub fn workers(&self) -> Vec<(String, usize, usize)> {
         self.lock().lanes.iter().map(|(queue, lane)| (queue.clone(), lane.running, lane.workers)).collect()
-    }
-}
-
-/// Ended attempts on their way to the database. Dropped before they are there, they go back into the hand.
-pub struct Batch {
-    hand: Hand,
-    attempts: Vec<FinishedAttempt>,
-}
-
-impl Batch {
-    /// The attempts.
-    pub fn attempts(&self) -> &[FinishedAttempt] {
-        &self.attempts
-    }
-
-    /// They are in the database: the hand lets go of them.
-    pub fn recorded(mut self) {
-        let attempts = std::mem::take(&mut self.attempts);
-        self.hand.let_go(attempts.iter().map(|finished| (finished.task_id, finished.fence)));
-    }
-
-    /// They are on disk: the hand knows their claims until the recorder has read them back.
-    pub fn spooled(mut self) {
-        let mut inner = self.hand.lock();
-        for finished in &self.attempts {
-            inner.held.insert((finished.task_id, finished.fence), Held::Spooled);
-        }
-        drop(inner);
-        self.attempts.clear();
-    }
-}
-
-impl Drop for Batch {
-    fn drop(&mut self) {
-        if !self.attempts.is_empty() {
-            self.hand.put_back(std::mem::take(&mut self.attempts));
-        }
-    }
-}
-
-/// An attempt that ended because the daemon could not go on with it.
-pub(super) fn interrupted(
-    node: &str,
-    task: &ClaimedTask,
-    kind: Option<String>,
-    why: &str,
-    now: chrono::DateTime<chrono::Utc>,
-    took: Duration,
-) -> FinishedAttempt {
-    FinishedAttempt {
-        task_id: task.id,
-        fence: task.fence,
-        name: task.name.clone(),
-        kind,
-        queue: task.queue.clone(),
-        schedule: task.schedule.clone(),
-        due_at: task.due_at,
-        enqueued_at: task.enqueued_at,
-        started_at: now - chrono::TimeDelta::from_std(took).unwrap_or_default(),
-        finished_at: now,
-        duration_ms: took.as_millis() as i64,
-        node: node.to_owned(),
-        attempt: task.attempt,
-        outcome: Outcome::Interrupted,
-        verdict: Some(Verdict::Released),
-        retry_ms: 0,
-        error: Some(why.to_owned()),
-        payload: task.payload.clone(),
-        report: Report::default(),
     }
 }

@@ -1,9 +1,11 @@
 //! The daemon: a supervisor, its modules, and how they begin and end.
 
+mod batch;
 mod bells;
 mod board;
 mod hand;
 mod incarnation;
+mod lane;
 mod lease;
 mod messages;
 mod module;

@@ -11,7 +11,7 @@ use std::{
 use actix::{Actor, AsyncContext as _, Context, Handler, WrapFuture as _};
 use sexton_entities::states::{Outcome, Verdict};
 
-use super::{hand::interrupted, messages::Assign, shared::Shared};
+use super::{batch::interrupted, messages::Assign, shared::Shared};
 use crate::{
     domain::{
         capture::without_nul,

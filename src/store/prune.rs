@@ -10,7 +10,8 @@ use super::{Store, StoreError, claim::list};
 const PORTION: usize = 1_000;
 
 impl Store {
-    /// Deletes history, its output and ledger entries that are older than `keep`; gives the number of history rows.
+    /// Deletes history, its output and ledger entries that are older than `keep`, and schedules that nobody has had
+    /// for so long; gives the number of history rows.
     pub async fn prune(&self, keep: Duration, progress: impl Fn()) -> Result<u64, StoreError> {
         let before = self.dialect.now_plus_millis(&format!("-{}", keep.as_millis()));
         let mut pruned = 0;
@@ -23,6 +24,9 @@ impl Store {
             progress();
         }
         let sql = format!("DELETE FROM sexton_occurrence WHERE entered_at < {before}");
+        self.repeating(async || self.run(&self.db, &sql, []).await).await?;
+        // A schedule that no node has had for so long is no more.
+        let sql = format!("DELETE FROM sexton_schedule WHERE origin = 'config' AND next_at < {before}");
         self.repeating(async || self.run(&self.db, &sql, []).await).await?;
         Ok(pruned)
     }

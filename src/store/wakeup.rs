@@ -15,7 +15,7 @@ use super::{ConnectOptions, Store, StoreError, anchor::anchored, dialect::Dialec
 /// PostgreSQL's channel.
 const CHANNEL: &str = "sexton_wakeup";
 /// How often SQLite's log is looked at. A look is one system call, not a statement.
-const LOOK: Duration = Duration::from_millis(20);
+const LOOK: Duration = Duration::from_millis(8);
 
 /// What there is to wake up for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

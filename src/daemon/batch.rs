@@ -1,0 +1,77 @@
+//! Ended attempts on their way out of the hand.
+
+use std::time::Duration;
+
+use sexton_entities::states::{Outcome, Verdict};
+
+use super::hand::Hand;
+use crate::domain::task::{ClaimedTask, FinishedAttempt, Report};
+
+/// Ended attempts on their way to the database. Dropped before they are there, they go back into the hand.
+pub struct Batch {
+    hand: Hand,
+    attempts: Vec<FinishedAttempt>,
+}
+
+impl Batch {
+    pub(super) fn new(hand: Hand, attempts: Vec<FinishedAttempt>) -> Self {
+        Self { hand, attempts }
+    }
+
+    /// The attempts.
+    pub fn attempts(&self) -> &[FinishedAttempt] {
+        &self.attempts
+    }
+
+    /// They are in the database: the hand lets go of them.
+    pub fn recorded(mut self) {
+        let attempts = std::mem::take(&mut self.attempts);
+        self.hand.let_go(attempts.iter().map(|finished| (finished.task_id, finished.fence)));
+    }
+
+    /// They are on disk: the hand knows their claims until the recorder has read them back.
+    pub fn spooled(mut self) {
+        self.hand.note_spooled(&self.attempts);
+        self.attempts.clear();
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        if !self.attempts.is_empty() {
+            self.hand.put_back(std::mem::take(&mut self.attempts));
+        }
+    }
+}
+
+/// An attempt that ended because the daemon could not go on with it.
+pub(super) fn interrupted(
+    node: &str,
+    task: &ClaimedTask,
+    kind: Option<String>,
+    why: &str,
+    now: chrono::DateTime<chrono::Utc>,
+    took: Duration,
+) -> FinishedAttempt {
+    FinishedAttempt {
+        task_id: task.id,
+        fence: task.fence,
+        name: task.name.clone(),
+        kind,
+        queue: task.queue.clone(),
+        schedule: task.schedule.clone(),
+        due_at: task.due_at,
+        enqueued_at: task.enqueued_at,
+        started_at: now - chrono::TimeDelta::from_std(took).unwrap_or_default(),
+        finished_at: now,
+        duration_ms: took.as_millis() as i64,
+        node: node.to_owned(),
+        attempt: task.attempt,
+        outcome: Outcome::Interrupted,
+        verdict: Some(Verdict::Released),
+        retry_ms: 0,
+        error: Some(why.to_owned()),
+        payload: task.payload.clone(),
+        report: Report::default(),
+    }
+}
