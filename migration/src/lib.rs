@@ -1,7 +1,7 @@
 //! The history of Sexton's schema: each file is one step, and is never edited after a release.
 //!
 //! The steps are written as SQL with a few placeholders for what differs between the databases
-//! (see [`dialect`]), so that they say for ever what they said on the day they were released:
+//! (see `dialect`), so that they say for ever what they said on the day they were released:
 //! they import no entity, whose meaning moves on.
 
 mod dialect;

@@ -22,9 +22,10 @@ mod startup;
 mod supervisor;
 mod worker;
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use actix::{Actor as _, System};
+use actix::{Actor as _, Addr, System};
+use futures::FutureExt as _;
 use tokio::sync::mpsc::Receiver;
 
 use self::supervisor::Supervisor;
@@ -86,12 +87,14 @@ impl Blueprint {
         let system = System::new();
         let (failed, failure) = std::sync::mpsc::sync_channel(1);
         system.runtime().spawn(async move {
-            let code = match self.live(orders).await {
-                Ok(code) => code,
-                Err(error) => {
+            let code = match AssertUnwindSafe(self.live(orders)).catch_unwind().await {
+                Ok(Ok(code)) => code,
+                Ok(Err(error)) => {
                     let _ = failed.send(error);
                     1
                 }
+                // The panic has been told already.
+                Err(_) => GAVE_UP,
             };
             System::current().stop_with_code(code);
         });
@@ -121,6 +124,7 @@ impl Blueprint {
         }
         let at_once = loop {
             tokio::select! {
+                () = lost(&supervisor) => anyhow::bail!("the supervisor is gone, and nobody looks after the modules"),
                 () = once::over(&shared, self.mode) => break false,
                 order = orders.recv() => match order {
                     Some(Order::Drain) | None => break false,
@@ -133,5 +137,12 @@ impl Blueprint {
         };
         shutdown::drain(&shared, &supervisor, &stages, &mut orders, at_once).await;
         Ok(0)
+    }
+}
+
+/// Ends if the supervisor does, which nobody is above inside this process.
+async fn lost(supervisor: &Addr<Supervisor>) {
+    while supervisor.connected() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }

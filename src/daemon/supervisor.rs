@@ -69,6 +69,10 @@ impl Supervisor {
         if let Some(arbiter) = child.arbiter.take() {
             arbiter.stop();
         }
+        if child.stopping.is_cancelled() {
+            self.shared.board.note(name, |status| status.state = ModuleState::Stopped);
+            return;
+        }
         child.generation += 1;
         child.address = None;
         child.activity = Activity::default();

@@ -2,7 +2,7 @@
 //!
 //! A claim costs a round trip and a commit. Where tasks take microseconds, one free worker for each claimed
 //! task would leave the workers waiting for the database (ADR 0005), so a pool whose attempts have lately
-//! been short claims as many ahead as its workers get through in [`AHEAD`].
+//! been short claims as many ahead as its workers get through in `AHEAD`.
 
 use std::time::Duration;
 

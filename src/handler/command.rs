@@ -46,8 +46,9 @@ impl TaskHandler for CommandHandler {
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let feeding = async {
             if let Some(mut stdin) = stdin {
+                let input = if payload.is_null() { String::new() } else { payload.to_string() };
                 // A program that does not want its input is no failure.
-                let _ = stdin.write_all(payload.to_string().as_bytes()).await;
+                let _ = stdin.write_all(input.as_bytes()).await;
             }
         };
         let reading = async {

@@ -152,6 +152,7 @@ impl TaskContext {
         report.truncated |= log.is_truncated();
         report.stdout.push_str(&log.into_text());
         report.stdout = without_nul(report.stdout);
+        report.stderr = without_nul(report.stderr);
         report
     }
 }

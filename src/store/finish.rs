@@ -68,9 +68,8 @@ const OUTPUT: [(&str, Kind); 6] = [
     ("truncated", Kind::Boolean),
 ];
 const CLAIM: [(&str, Kind); 3] = [("id", Kind::Integer), ("fence", Kind::Integer), ("retry_ms", Kind::Integer)];
-/// What a task that nobody runs any more says of its attempt.
-pub(super) const VACATED: [(&str, &str); 3] =
-    [("node", "NULL"), ("started_at", "NULL"), ("cancel_requested_at", "NULL")];
+/// What a task that nobody runs any more says of its attempt. A wish to cancel it stays: whoever claims it next obeys.
+pub(super) const VACATED: [(&str, &str); 2] = [("node", "NULL"), ("started_at", "NULL")];
 
 impl Store {
     /// Records a batch of finished attempts.

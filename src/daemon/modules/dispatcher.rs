@@ -7,11 +7,12 @@ use std::{
 
 use async_trait::async_trait;
 
+use super::rescuer::give_back_lost;
 use crate::{
     daemon::module::{DaemonModule, ModuleContext, Next},
     daemon::shared::Shared,
-    domain::{definition::DEFAULT_QUEUE, task::FinishedAttempt},
-    store::{OnStale, StoreError},
+    domain::definition::DEFAULT_QUEUE,
+    store::StoreError,
 };
 
 /// For so long after the last task the database is asked at the poll interval; then less often.
@@ -40,7 +41,7 @@ impl DaemonModule for Dispatcher {
         let shared = context.shared();
         shared.hand.forget_asking();
         if std::mem::take(&mut self.in_doubt)
-            && let Err(error) = give_back_lost(shared).await
+            && let Err(error) = give_back_lost(shared, Duration::ZERO).await
         {
             self.in_doubt = true;
             return Err(error.into());
@@ -132,17 +133,4 @@ impl Dispatcher {
         shared.hand.take_in(queue, asked, found, claimed.tasks);
         Ok(())
     }
-}
-
-/// Gives tasks back that are this node's according to the database, but that it does not have in hand: the answer
-/// to their claim was lost, or the dispatcher fell between the two.
-async fn give_back_lost(shared: &Shared) -> Result<(), StoreError> {
-    let claimed = shared.store.running_of(&shared.node).await?;
-    let lost: Vec<FinishedAttempt> =
-        claimed.into_iter().filter(|finished| !shared.hand.holds((finished.task_id, finished.fence))).collect();
-    if !lost.is_empty() {
-        tracing::warn!("{} claimed tasks were lost sight of, and are given back", lost.len());
-        shared.store.finish(&lost, OnStale::Ignore).await?;
-    }
-    Ok(())
 }

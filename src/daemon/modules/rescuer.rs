@@ -6,8 +6,9 @@ use async_trait::async_trait;
 
 use crate::{
     daemon::module::{DaemonModule, ModuleContext, Next},
-    domain::summary::SummaryTable,
-    store::{OnStale, Wakeup},
+    daemon::shared::Shared,
+    domain::{summary::SummaryTable, task::FinishedAttempt},
+    store::{OnStale, StoreError, Wakeup},
 };
 
 /// New nodes are noticed this late at the latest.
@@ -16,6 +17,9 @@ const LOOK: Duration = Duration::from_secs(15);
 const SEARCH: Duration = Duration::from_secs(60);
 /// A lease is over a moment after its last instant.
 const AFTER: Duration = Duration::from_millis(20);
+
+/// A claimed task that is not in hand after so long will not come.
+const LOST: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
 pub(super) struct Rescuer {
@@ -68,6 +72,22 @@ impl Rescuer {
             }
         }
         shared.store.bury().await?;
+        give_back_lost(shared, LOST).await?;
         Ok(())
     }
+}
+
+/// Gives tasks back that have been this node's for at least so long according to the database, but that it does not
+/// have in hand: the answer to their claim was lost, or the dispatcher fell between the two.
+pub(super) async fn give_back_lost(shared: &Shared, at_least: Duration) -> Result<(), StoreError> {
+    let claimed = shared.store.running_of(&shared.node).await?;
+    let is_lost = |finished: &FinishedAttempt| {
+        finished.duration_ms >= at_least.as_millis() as i64 && !shared.hand.holds((finished.task_id, finished.fence))
+    };
+    let lost: Vec<FinishedAttempt> = claimed.into_iter().filter(is_lost).collect();
+    if !lost.is_empty() {
+        tracing::warn!("{} claimed tasks were lost sight of, and are given back", lost.len());
+        shared.store.finish(&lost, OnStale::Ignore).await?;
+    }
+    Ok(())
 }

@@ -5,6 +5,7 @@ mod faults;
 mod lifecycle;
 mod outage;
 mod schedules;
+mod wakeups;
 
 use sea_orm::{ConnectionTrait, Statement};
 use sexton::store::{HistoryFilter, Store};

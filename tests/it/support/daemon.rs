@@ -61,7 +61,7 @@ impl Daemon {
     /// Starts the binary.
     pub(crate) fn spawn(config: &Path, arguments: &[&str]) -> Self {
         let log = config.with_extension("log");
-        let file = fs::File::options().create(true).append(true).open(&log).unwrap();
+        let file = fs::File::create(&log).unwrap();
         let child = sexton(config)
             .args(arguments)
             .stdin(Stdio::null())

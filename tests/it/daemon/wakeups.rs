@@ -1,0 +1,90 @@
+//! Wake-ups: polling is set so slow here that a task which is done was told of.
+
+use std::time::Duration;
+
+use sea_orm::ConnectionTrait;
+use sexton::{Client, NewTask};
+
+use super::completed;
+use crate::support::{Database, Kind, block_on, eventually, on_each_database};
+
+const SETTINGS: &str = "poll_interval = \"10m\"\n[task.nothing]\nkind = \"noop\"";
+
+/// A daemon that rests, having done one task, and what enqueues another one.
+async fn rested(database: &Database, settings: &str) -> crate::support::Daemon {
+    let store = database.store().await;
+    Client::new(store.clone()).enqueue(NewTask::new("nothing")).await.unwrap();
+    let daemon = database.daemon("n", settings);
+    eventually("what was there at the start is done", async || completed(&store).await == 1).await;
+    daemon
+}
+
+#[test]
+fn a_client_tells_over_postgres() {
+    block_on(async {
+        let database = Database::new(Kind::Postgres).await;
+        let daemon = rested(&database, SETTINGS).await;
+        let store = database.bare_store();
+        let client = Client::connect(&database.url).unwrap();
+        for number in 2..6 {
+            client.enqueue(NewTask::new("nothing")).await.unwrap();
+            eventually("it is done", async || completed(&store).await == number).await;
+        }
+        client.enqueue(NewTask::new("nothing").delay(Duration::from_millis(300))).await.unwrap();
+        eventually("a future one is done", async || completed(&store).await == 6).await;
+        daemon.stop();
+    });
+}
+
+#[test]
+fn postgres_tells_of_a_plain_insert_if_it_is_to() {
+    block_on(async {
+        let database = Database::new(Kind::Postgres).await;
+        let store = database.store().await;
+        let file = database.config("n", SETTINGS);
+        let text = std::fs::read_to_string(&file).unwrap().replace("[daemon]", "notify_on_insert = true\n[daemon]");
+        std::fs::write(&file, text).unwrap();
+        let daemon = crate::support::Daemon::start(&file, &["run"]);
+        let application = database.application().await;
+        for number in 1..4 {
+            application.execute_unprepared("INSERT INTO sexton_task (name) VALUES ('nothing')").await.unwrap();
+            eventually("it is done", async || completed(&store).await == number).await;
+        }
+        daemon.stop();
+        let daemon = database.daemon("n", SETTINGS);
+        let sql = "COUNT(*) FROM pg_trigger WHERE tgname = 'sexton_task_wakeup'";
+        assert_eq!(super::count(&store, sql).await, 0, "the setting is gone, and so is the trigger");
+        daemon.stop();
+    });
+}
+
+#[test]
+fn sqlite_shows_a_plain_insert() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let daemon = rested(&database, SETTINGS).await;
+        let store = database.bare_store();
+        let application = database.application().await;
+        for number in 2..5 {
+            application.execute_unprepared("INSERT INTO sexton_task (name) VALUES ('nothing')").await.unwrap();
+            eventually("it is done", async || completed(&store).await == number).await;
+        }
+        daemon.stop();
+    });
+}
+
+on_each_database! {
+    async fn inside_the_daemon_nobody_waits_for_a_poll(database: Database) {
+        let mut blueprint = crate::support::blueprint(&database);
+        blueprint.config.daemon.poll_interval = Duration::from_secs(600);
+        let inside = crate::support::Inside::start(blueprint);
+        let store = database.bare_store();
+        for number in 1..4 {
+            inside.shared.client.enqueue(NewTask::new("nothing")).await.unwrap();
+            eventually("it is done", async || completed(&store).await == number).await;
+        }
+        inside.shared.client.enqueue(NewTask::new("nothing").delay(Duration::from_millis(200))).await.unwrap();
+        eventually("a future one is done", async || completed(&store).await == 4).await;
+        assert_eq!(inside.stop(), 0);
+    }
+}
