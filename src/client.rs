@@ -108,6 +108,7 @@ impl Client {
         }
         let (store, ringing) = (self.store.clone(), self.ringing.clone());
         tokio::spawn(async move {
+            let _silence = Silence(ringing.clone());
             loop {
                 if let Err(error) = store.wake(Wakeup::Anything).await {
                     tracing::debug!("a wake-up was not sent: {error}");
@@ -134,6 +135,15 @@ impl Client {
             surroundings.complete(&mut task);
         }
         task
+    }
+}
+
+/// Whatever becomes of the message, the next one is sent: the runtime may end under it.
+struct Silence(Arc<AtomicU8>);
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        self.0.store(SILENT, Ordering::Release);
     }
 }
 

@@ -75,7 +75,7 @@ fn command(section: &mut Section<'_>) -> Option<CommandSpec> {
     let argv = section.texts("command");
     let env = section.text_table("env");
     let dir = section.text("dir").map(PathBuf::from);
-    let output_limit = section.integer::<i64>("output_limit", 0..=64 * 1024 * 1024);
+    let output_limit = section.integer::<i64>("output_limit", 0..=1024 * 1024);
     let Some(argv) = argv else {
         for (key, given) in [("env", env.is_some()), ("dir", dir.is_some()), ("output_limit", output_limit.is_some())] {
             if given && section.node("command").is_none() {

@@ -1,6 +1,6 @@
 //! Ended attempts on their way out of the hand.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use sexton_entities::states::{Outcome, Verdict};
 
@@ -30,8 +30,8 @@ impl Batch {
     }
 
     /// They are on disk: the hand knows their claims until the recorder has read them back.
-    pub fn spooled(mut self) {
-        self.hand.note_spooled(&self.attempts);
+    pub fn spooled(mut self, path: PathBuf) {
+        self.hand.note_spooled(path, &self.attempts);
         self.attempts.clear();
     }
 }

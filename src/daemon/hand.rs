@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
@@ -41,6 +42,8 @@ struct Inner {
     lanes: BTreeMap<String, Lane>,
     held: HashMap<Claim, Held>,
     finished: VecDeque<FinishedAttempt>,
+    /// The claims of ended attempts on disk, by file.
+    spooled: HashMap<PathBuf, Vec<Claim>>,
     closed: bool,
     quiet: bool,
 }
@@ -235,10 +238,21 @@ impl Hand {
     }
 
     /// Notes that ended attempts are on disk.
-    pub(super) fn note_spooled(&self, batch: &[FinishedAttempt]) {
+    pub(super) fn note_spooled(&self, path: PathBuf, batch: &[FinishedAttempt]) {
         let mut inner = self.lock();
-        for finished in batch {
-            inner.held.insert((finished.task_id, finished.fence), Held::Spooled);
+        let claims: Vec<Claim> = batch.iter().map(|finished| (finished.task_id, finished.fence)).collect();
+        inner.held.extend(claims.iter().map(|claim| (*claim, Held::Spooled)));
+        inner.spooled.insert(path, claims);
+    }
+
+    /// Lets go of ended attempts that were on disk in files of which `is_gone` holds.
+    pub fn let_go_of_spooled(&self, is_gone: impl Fn(&Path) -> bool) {
+        let mut inner = self.lock();
+        let gone: Vec<PathBuf> = inner.spooled.keys().filter(|path| is_gone(path)).cloned().collect();
+        for path in gone {
+            for claim in inner.spooled.remove(&path).unwrap_or_default() {
+                inner.held.remove(&claim);
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! How long ago this node's lease was last prolonged.
+//! Until when this node's running tasks are its own, as far as it knows itself.
 
 use std::{
     sync::Mutex,
@@ -6,23 +6,30 @@ use std::{
 };
 
 /// The node's own view of its lease. It outlives the module that keeps it.
-#[derive(Debug)]
-pub struct Lease(Mutex<Instant>);
+#[derive(Debug, Default)]
+pub struct Lease(Mutex<Option<Granted>>);
 
-impl Default for Lease {
-    fn default() -> Self {
-        Self(Mutex::new(Instant::now()))
-    }
+/// A lease that the database has granted.
+#[derive(Clone, Copy, Debug)]
+struct Granted {
+    asked_at: Instant,
+    length: Duration,
 }
 
 impl Lease {
-    /// It has just been prolonged.
-    pub fn renew(&self) {
-        *self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Instant::now();
+    /// It was prolonged by a statement that was sent at `asked_at`: the database counts from some moment after that.
+    pub fn renew(&self, asked_at: Instant, length: Duration) {
+        *self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(Granted { asked_at, length });
     }
 
-    /// How long ago that was.
-    pub fn kept_for(&self) -> Duration {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).elapsed()
+    /// How much of it is left; none before it was granted first.
+    pub fn left(&self) -> Option<Duration> {
+        let granted = *self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        granted.map(|granted| granted.length.saturating_sub(granted.asked_at.elapsed()))
+    }
+
+    /// Whether it has run out.
+    pub fn is_over(&self) -> bool {
+        self.left() == Some(Duration::ZERO)
     }
 }

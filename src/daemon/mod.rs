@@ -22,13 +22,16 @@ mod startup;
 mod supervisor;
 mod worker;
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use actix::{Actor as _, Addr, System};
 use futures::FutureExt as _;
 use tokio::sync::mpsc::Receiver;
 
-use self::supervisor::Supervisor;
 pub use self::{
     board::{ModuleState, ModuleStatus},
     hand::{HandCounts, Running},
@@ -40,6 +43,7 @@ pub use self::{
     signals::{ORDERS, Order, listen},
     supervisor::GAVE_UP,
 };
+use self::{modules::spool_finished, supervisor::Supervisor};
 use crate::{
     clock::Clock,
     config::Config,
@@ -86,8 +90,10 @@ impl Blueprint {
         install_hook();
         let system = System::new();
         let (failed, failure) = std::sync::mpsc::sync_channel(1);
+        let inside = Arc::new(OnceLock::new());
+        let known = inside.clone();
         system.runtime().spawn(async move {
-            let code = match AssertUnwindSafe(self.live(orders)).catch_unwind().await {
+            let code = match AssertUnwindSafe(self.live(orders, &known)).catch_unwind().await {
                 Ok(Ok(code)) => code,
                 Ok(Err(error)) => {
                     let _ = failed.send(error);
@@ -99,6 +105,10 @@ impl Blueprint {
             System::current().stop_with_code(code);
         });
         let code = system.run_with_code()?;
+        // However it came to its end: what has ended and is not recorded is kept for the next daemon.
+        if let Some(shared) = inside.get() {
+            spool_finished(shared);
+        }
         match failure.try_recv() {
             Ok(error) => Err(error),
             Err(_) => Ok(code),
@@ -106,11 +116,12 @@ impl Blueprint {
     }
 
     /// From the first look at the database to the last word.
-    async fn live(self, mut orders: Receiver<Order>) -> anyhow::Result<i32> {
+    async fn live(self, mut orders: Receiver<Order>, known: &OnceLock<Arc<Shared>>) -> anyhow::Result<i32> {
         let Some((store, connect)) = startup::database(&self.config, &mut orders).await? else { return Ok(0) };
         let queues = self.config.queues.len();
         let tasks = self.config.tasks.len();
         let shared = Arc::new(Shared::new(self.config, store, connect, self.registry, self.app_data, self.clock));
+        let _ = known.set(shared.clone());
         let stages: Vec<(String, Stage)> =
             self.modules.iter().map(|module| (module.name.clone(), module.stage)).collect();
         let supervisor = Supervisor::new(shared.clone(), self.modules).start();

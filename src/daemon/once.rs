@@ -28,8 +28,7 @@ async fn nothing_due(shared: &Shared) -> bool {
     if !["cron", "future", "dispatcher", "recorder"].into_iter().all(has_looked) {
         return false;
     }
-    let counts = shared.hand.counts();
-    if counts.waiting + counts.running + counts.finished > 0 {
+    if !shared.hand.is_empty() {
         return false;
     }
     let queues: Vec<String> = shared.hand.workers().into_iter().map(|(queue, _, _)| queue).collect();

@@ -50,6 +50,8 @@ pub struct Shared {
     pub board: Board,
     /// How long ago the lease was prolonged.
     pub lease: Lease,
+    /// Where finished attempts wait for the database.
+    pub spool_dir: PathBuf,
     /// The daemon's start.
     pub started: Instant,
     hears_all: AtomicBool,
@@ -102,6 +104,7 @@ impl Shared {
         let name = config.daemon.name.clone().unwrap_or_else(|| host.clone());
         let random = uuid::Uuid::new_v4().simple().to_string();
         let node = format!("{name}-{}", &random[..12]);
+        let spool_dir = config.daemon.state_dir.join("spool");
         let bells = Bells::default();
         let current = InForce::new(config, &registry);
         let hand = Hand::new(&node, bells.clone());
@@ -122,6 +125,7 @@ impl Shared {
             bells,
             board: Board::default(),
             lease: Lease::default(),
+            spool_dir,
             started: Instant::now(),
             hears_all: AtomicBool::new(false),
             definitions,
@@ -145,7 +149,7 @@ impl Shared {
         let current = Arc::new(InForce::new(config, &self.registry));
         *self.definitions.current.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = current;
         self.configure_hand();
-        for module in ["cron", "workers", "dispatcher", "recorder"] {
+        for module in ["cron", "workers", "dispatcher", "recorder", "node"] {
             self.bells.ring(module);
         }
     }
@@ -158,11 +162,6 @@ impl Shared {
             workers.entry(definition.queue.clone()).or_insert(config.daemon.workers);
         }
         self.hand.configure(&workers);
-    }
-
-    /// Where finished attempts wait for the database.
-    pub fn spool_dir(&self) -> PathBuf {
-        self.config().daemon.state_dir.join("spool")
     }
 
     /// Notes whether every enqueue of another process is heard of.

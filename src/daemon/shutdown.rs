@@ -38,8 +38,8 @@ pub(super) async fn drain(
     };
     stop(Stage::Intake);
     until(ROUND, || has_stopped(shared, stages, Stage::Intake)).await;
-    if let Err(error) = give_back(shared, Duration::ZERO).await {
-        tracing::warn!("claimed tasks that had not started will be given back by the next node: {error:#}");
+    if !matches!(tokio::time::timeout(ROUND, give_back(shared, Duration::ZERO)).await, Ok(Ok(()))) {
+        tracing::warn!("claimed tasks that had not started will be given back by another node");
     }
     let at_once = at_once || finish_running(shared, orders).await;
     interrupt_running(shared, at_once).await;

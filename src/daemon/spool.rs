@@ -5,14 +5,15 @@
 //! does no harm.
 
 use std::{
-    fs::{self, File},
+    fs::{self, DirBuilder, File},
     io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
 use crate::domain::task::FinishedAttempt;
 
-/// The folder of waiting batches.
+/// The folder of waiting batches. They hold payloads and output: nobody else may read them.
 #[derive(Clone, Debug)]
 pub(super) struct Spool {
     folder: PathBuf,
@@ -26,10 +27,10 @@ impl Spool {
 
     /// Writes a batch.
     pub(super) fn write(&self, batch: &[FinishedAttempt]) -> io::Result<PathBuf> {
-        fs::create_dir_all(&self.folder)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         let name = format!("{}.json", uuid::Uuid::now_v7());
         let (temporary, path) = (self.folder.join(format!("{name}.new")), self.folder.join(name));
-        let mut file = File::create(&temporary)?;
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&temporary)?;
         file.write_all(&serde_json::to_vec(batch)?)?;
         file.sync_all()?;
         fs::rename(&temporary, &path)?;

@@ -24,6 +24,9 @@ use crate::{
     store::DroppedAnchored,
 };
 
+/// No next attempt is later than this, whatever a handler wishes: ten years.
+const LONGEST_DELAY: Duration = Duration::from_secs(10 * 365 * 86_400);
+
 /// One seat of a pool.
 pub(super) struct Worker {
     shared: Arc<Shared>,
@@ -72,6 +75,12 @@ async fn execute(shared: &Shared, task: ClaimedTask) {
     let definition = shared.definition(&task.name);
     let handler = definition.as_ref().and_then(|definition| shared.registry.get(&definition.kind));
     let (ended, kind, report) = match (&definition, handler) {
+        _ if shared.lease.is_over() => {
+            (Ended { error: Some("the lease was over".to_owned()), ..INTERRUPTED }, None, Report::default())
+        }
+        (Some(definition), _) if task.unreadable.is_some() => {
+            (unreadable(&task), Some(definition.kind.clone()), Report::default())
+        }
         (Some(definition), Some(handler)) => {
             guard.task = Some((task.clone(), Some(definition.kind.clone())));
             let (ended, report) = attempt(shared, &task, definition, handler).await;
@@ -99,6 +108,15 @@ async fn attempt(
     shared.hand.begin((task.id, task.fence), context.clone());
     let ended = Attempt { handler: &*handler, context: &context }.call().await;
     (ended, context.take_report())
+}
+
+/// An attempt that was not made.
+const INTERRUPTED: Ended = Ended { outcome: Outcome::Interrupted, wish: Wish::Policy, error: None };
+
+/// A payload that the database takes and nobody else does: it would fail for ever.
+fn unreadable(task: &ClaimedTask) -> Ended {
+    let why = task.unreadable.as_deref().unwrap_or_default();
+    Ended { outcome: Outcome::Failed, wish: Wish::Discard, error: Some(format!("the payload cannot be read: {why}")) }
 }
 
 /// A task of a name that nobody knows: it would fail for ever.
@@ -147,7 +165,7 @@ fn finish(
         attempt: task.attempt,
         outcome: ended.outcome,
         verdict: judgement.verdict,
-        retry_ms: judgement.delay.as_millis() as u64,
+        retry_ms: judgement.delay.min(LONGEST_DELAY).as_millis() as u64,
         error: ended.error.map(without_nul),
         payload: task.payload,
         report,

@@ -146,6 +146,10 @@ fn canonical_field(text: &str, column: usize, rule: &FieldRule, weekday: bool) -
     }
     let highest = if weekday { 6 } else { rule.max };
     let shift = u8::from(weekday); // saffron's Sunday is 1
+    // `*/1` restricts nothing: over both day fields, that makes the difference between "or" and "and".
+    if text.starts_with('*') && (rule.min..=highest).all(|value| chosen[usize::from(value)]) {
+        return Ok("*".to_owned());
+    }
     let numbers: Vec<String> = (rule.min..=highest)
         .filter(|value| chosen[usize::from(*value)])
         .map(|value| (value + shift).to_string())

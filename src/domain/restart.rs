@@ -21,7 +21,7 @@ impl Default for RestartPolicy {
             first_delay: Duration::from_millis(100),
             max_delay: Duration::from_secs(30),
             max_falls: 10,
-            window: Duration::from_secs(60),
+            window: Duration::from_secs(300),
         }
     }
 }
@@ -73,8 +73,21 @@ mod tests {
         assert_eq!(falls.fall(&policy, Duration::from_secs(1)), millis(100));
         assert_eq!(falls.fall(&policy, Duration::from_secs(2)), millis(200));
         assert_eq!(falls.fall(&policy, Duration::from_secs(3)), millis(400));
-        assert_eq!(falls.fall(&policy, Duration::from_secs(100)), millis(100));
+        assert_eq!(falls.fall(&policy, Duration::from_secs(400)), millis(100));
         assert_eq!(falls.total(), 4);
+    }
+
+    #[test]
+    fn at_its_own_delays_a_module_that_cannot_live_is_given_up() {
+        let policy = RestartPolicy::default();
+        let (mut falls, mut now) = (Falls::default(), Duration::ZERO);
+        for _ in 0..100 {
+            match falls.fall(&policy, now) {
+                Response::RestartAfter(delay) => now += delay,
+                Response::GiveUp => return assert!(now < policy.window),
+            }
+        }
+        panic!("it is started again for ever");
     }
 
     #[test]

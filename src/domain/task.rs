@@ -144,6 +144,8 @@ pub struct ClaimedTask {
     pub enqueued_at: DateTime<Utc>,
     /// When it was claimed, by the database's clock.
     pub started_at: DateTime<Utc>,
+    /// Why the payload cannot be read, if it cannot: databases take JSON that others do not.
+    pub unreadable: Option<String>,
 }
 
 /// What an attempt left behind, beside its outcome.

@@ -5,7 +5,7 @@
 //! minute or hour follow real time. A jump of three hours or more is a correction of the calendar, and
 //! nothing is caught up.
 
-use chrono::{DateTime, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, NaiveDateTime, Offset, TimeDelta, TimeZone, Timelike as _, Utc};
 use chrono_tz::Tz;
 
 use super::cron::CronExpr;
@@ -70,11 +70,11 @@ fn search_from(
         return wall;
     }
     let limit = change.map_or(wall + TimeDelta::hours(30), |change| wall_at(change, offset));
-    let mut end = wall;
+    let mut end = wall - TimeDelta::seconds(i64::from(wall.second()));
     while end < limit && is_second_pass(end) {
         end += TimeDelta::minutes(1);
     }
-    end.max(wall) - TimeDelta::seconds(1)
+    end - TimeDelta::seconds(1)
 }
 
 fn offset_at(zone: Tz, at: DateTime<Utc>) -> TimeDelta {
@@ -138,6 +138,8 @@ mod tests {
         assert_eq!(from_before, ["10-25 02:30 +0200", "10-26 02:30 +0100"]);
         let from_within = runs("30 2 * * *", "Europe/Berlin", "2026-10-25T01:10:00Z", 1);
         assert_eq!(from_within, ["10-26 02:30 +0100"]);
+        let at_its_end = runs("0 3 * * *", "Europe/Berlin", "2026-10-25T01:10:30Z", 1);
+        assert_eq!(at_its_end, ["10-25 03:00 +0100"]);
     }
 
     #[test]

@@ -181,11 +181,15 @@ pub(super) fn list(ids: &[i64]) -> String {
 }
 
 fn claimed(row: &QueryResult, queue: &str) -> Result<ClaimedTask, StoreError> {
+    let (payload, unreadable) = match row.try_get("", "payload") {
+        Ok(payload) => (payload, None),
+        Err(error) => (None, Some(error.to_string())),
+    };
     Ok(ClaimedTask {
         id: row.try_get("", "id")?,
         name: row.try_get("", "name")?,
         queue: queue.to_owned(),
-        payload: row.try_get("", "payload")?,
+        payload,
         attempt: row.try_get("", "attempt")?,
         max_attempts: row.try_get("", "max_attempts")?,
         fence: row.try_get("", "fence")?,
@@ -193,5 +197,6 @@ fn claimed(row: &QueryResult, queue: &str) -> Result<ClaimedTask, StoreError> {
         due_at: row.try_get("", "due_at")?,
         enqueued_at: row.try_get("", "enqueued_at")?,
         started_at: row.try_get::<Option<DateTime<Utc>>>("", "started_at")?.unwrap_or_default(),
+        unreadable,
     })
 }

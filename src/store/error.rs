@@ -34,11 +34,13 @@ impl StoreError {
     }
 }
 
+/// The statement itself is too large for the server: waiting does not help, though its class is that of outages.
+const TOO_LARGE: &str = "1153";
 /// Codes of servers that are there but cannot work: shutting down, starting, too many connections, read-only
 /// after a failover, out of disk, a Galera node without its cluster.
-const OUTAGES: [&str; 14] = [
-    "57P01", "57P02", "57P03", "53100", "53300", "25006", "08000", "08003", "08006", "08001", "08S01", "1290", "1836",
-    "1040",
+const OUTAGES: [&str; 22] = [
+    "57P01", "57P02", "57P03", "57014", "55P03", "53100", "53200", "53300", "25006", "08000", "08003", "08006",
+    "08001", "08S01", "1290", "1836", "1040", "1021", "1114", "1203", "1226", "1317",
 ];
 /// SQLite's own: cannot open, disk full, I/O error, read-only.
 const SQLITE_OUTAGES: [i32; 4] = [14, 13, 10, 8];
@@ -72,7 +74,9 @@ fn by_code(error: &dyn sqlx::error::DatabaseError, said: String) -> StoreError {
     let sqlite =
         error.try_downcast_ref::<sqlx::sqlite::SqliteError>().and(code.parse::<i32>().ok()).map(|code| code & 0xff);
     let is_sqlite = |codes: &[i32]| sqlite.is_some_and(|code| codes.contains(&code));
-    if is_one_of(&CONFLICTS) || is_sqlite(&SQLITE_CONFLICTS) {
+    if mysql.as_deref() == Some(TOO_LARGE) {
+        StoreError::Refused(said)
+    } else if is_one_of(&CONFLICTS) || is_sqlite(&SQLITE_CONFLICTS) {
         StoreError::Conflict(said)
     } else if is_one_of(&OUTAGES) || is_sqlite(&SQLITE_OUTAGES) {
         StoreError::Unavailable(said)

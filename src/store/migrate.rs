@@ -31,16 +31,22 @@ impl Store {
     /// Applies the steps that are missing; gives their names.
     pub async fn migrate(&self, options: &ConnectOptions) -> Result<Vec<String>, StoreError> {
         let lock = self.lock_schema(options).await?;
-        let missing: Vec<String> =
-            self.migration_status().await?.into_iter().filter(|step| !step.applied).map(|step| step.name).collect();
-        if !missing.is_empty() {
-            anchored(Migrator::up(self.db.pool(), None)).await?;
-        }
+        let applied = self.apply_missing().await;
         if let Lock::Session(transaction) = lock {
             if self.dialect == Dialect::MySql {
+                // It would stay with the pooled connection otherwise.
                 self.one(&transaction, "SELECT RELEASE_LOCK('sexton_migrate') AS released", []).await?;
             }
             self.commit(transaction).await?;
+        }
+        applied
+    }
+
+    async fn apply_missing(&self) -> Result<Vec<String>, StoreError> {
+        let steps = self.migration_status().await?;
+        let missing: Vec<String> = steps.into_iter().filter(|step| !step.applied).map(|step| step.name).collect();
+        if !missing.is_empty() {
+            anchored(Migrator::up(self.db.pool(), None)).await?;
         }
         Ok(missing)
     }
@@ -68,7 +74,10 @@ impl Store {
             Dialect::Sqlite => return lock_file(options).await,
         };
         let transaction = self.begin().await?;
-        self.one(&transaction, &sql, []).await?;
+        let row = self.one(&transaction, &sql, []).await?;
+        if self.dialect == Dialect::MySql && row.try_get::<Option<i64>>("", "locked")? != Some(1) {
+            return Err(StoreError::Unavailable("another node has been migrating for a minute".to_owned()));
+        }
         Ok(Lock::Session(transaction))
     }
 }

@@ -87,27 +87,28 @@ impl Store {
     }
 
     /// Takes nodes off the list whose lease ran out and that have no running task left.
-    pub async fn bury(&self) -> Result<u64, StoreError> {
+    pub async fn bury(&self, own: &str) -> Result<u64, StoreError> {
         let sql = format!(
-            "DELETE FROM sexton_node WHERE lease_expires_at <= {} \
+            "DELETE FROM sexton_node WHERE id <> ? AND lease_expires_at <= {} \
              AND NOT EXISTS (SELECT 1 FROM sexton_task t WHERE t.node = sexton_node.id AND t.state = 'running')",
             self.dialect.now()
         );
-        self.repeating(async || self.run(&self.db, &sql, []).await).await
+        self.repeating(async || self.run(&self.db, &sql, [own.into()]).await).await
     }
 
-    /// The running attempts of nodes that are dead or unknown, as interrupted ones to be recorded.
-    pub async fn orphans(&self) -> Result<Vec<FinishedAttempt>, StoreError> {
+    /// The running attempts of other nodes that are dead or unknown, as interrupted ones to be recorded. A node's own
+    /// are its own concern, also after a lapse: what it has finished meanwhile is to be recorded first.
+    pub async fn orphans(&self, own: &str) -> Result<Vec<FinishedAttempt>, StoreError> {
         let of = format!(
-            "NOT EXISTS (SELECT 1 FROM sexton_node n WHERE n.id = t.node AND n.lease_expires_at > {})",
+            "t.node <> ? AND NOT EXISTS (SELECT 1 FROM sexton_node n WHERE n.id = t.node AND n.lease_expires_at > {})",
             self.dialect.now()
         );
-        self.running_where(&of, None, "the node died or lost its lease").await
+        self.running_where(&of, own, "the node died or lost its lease").await
     }
 
     /// The attempts that this node runs according to the database, as interrupted ones to be recorded.
     pub async fn running_of(&self, node: &str) -> Result<Vec<FinishedAttempt>, StoreError> {
-        self.running_where("t.node = ?", Some(node), "the node lost sight of it").await
+        self.running_where("t.node = ?", node, "the node lost sight of it").await
     }
 
     /// Which of a node's running tasks somebody wants cancelled.
@@ -117,18 +118,13 @@ impl Store {
         rows.iter().map(|row| Ok(row.try_get("", "id")?)).collect()
     }
 
-    async fn running_where(
-        &self,
-        condition: &str,
-        parameter: Option<&str>,
-        why: &str,
-    ) -> Result<Vec<FinishedAttempt>, StoreError> {
+    async fn running_where(&self, condition: &str, node: &str, why: &str) -> Result<Vec<FinishedAttempt>, StoreError> {
         let sql = format!(
             "SELECT t.id, t.fence, t.name, t.queue, t.schedule, t.due_at, t.enqueued_at, t.started_at, t.node, t.attempt, \
-             t.payload, {} AS at FROM sexton_task t WHERE t.state = 'running' AND {condition} ORDER BY t.id LIMIT 1000",
+             t.payload, {} AS at FROM sexton_task t WHERE t.state = 'running' AND {condition} ORDER BY t.id LIMIT 10000",
             self.dialect.now()
         );
-        let rows = self.all(&self.db, &sql, parameter.map(Into::into)).await?;
+        let rows = self.all(&self.db, &sql, [node.into()]).await?;
         rows.iter()
             .map(|row| {
                 let finished_at: DateTime<Utc> = row.try_get("", "at")?;
@@ -151,7 +147,7 @@ impl Store {
                     verdict: Some(Verdict::Released),
                     retry_ms: 0,
                     error: Some(why.to_owned()),
-                    payload: row.try_get("", "payload")?,
+                    payload: row.try_get("", "payload").unwrap_or_default(),
                     report: Report::default(),
                 })
             })

@@ -139,7 +139,7 @@ impl Store {
         let select = format!(
             "SELECT d.schedule, d.due_at, CASE WHEN {paused} THEN 'skipped' ELSE d.fate END, \
              CASE WHEN {paused} THEN 'the schedule is paused' ELSE d.reason END, {text}, {text} \
-             FROM {} JOIN sexton_schedule s ON s.name = d.schedule",
+             FROM {} JOIN sexton_schedule s ON s.name = d.schedule AND (d.fate = 'coalesced' OR s.last_at < d.due_at)",
             self.dialect.rows("d", &FIRING),
             text = self.dialect.text_parameter(),
         );

@@ -11,5 +11,4 @@ mod commands;
 mod config;
 mod daemon;
 mod docs;
-mod example;
 mod store;

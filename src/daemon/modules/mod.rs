@@ -10,7 +10,7 @@ mod rescuer;
 mod wakeup;
 mod workers;
 
-pub(super) use self::workers::give_back;
+pub(super) use self::{recorder::spool_finished, workers::give_back};
 use super::module::{ModuleSpec, Stage};
 
 /// All of them.

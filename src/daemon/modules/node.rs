@@ -1,5 +1,7 @@
 //! `node`: the heartbeat and the lease; ends the node's own work when the lease cannot be kept.
 
+use std::time::{Duration, Instant};
+
 use async_trait::async_trait;
 
 use crate::{
@@ -7,9 +9,11 @@ use crate::{
     daemon::module::{DaemonModule, ModuleContext, Next},
     daemon::shared::Shared,
     handler::StopReason,
-    store::Heartbeat,
+    store::{Heartbeat, StoreError},
 };
 
+/// Even at the end of a lease, an answer is waited for so long.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 /// The database's time is asked for once in so many heartbeats.
 const CLOCK_EVERY: u64 = 6;
 
@@ -23,9 +27,7 @@ impl DaemonModule for Node {
     async fn pre_run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let shared = context.shared();
         give_up_expired_work(shared);
-        let before = machine_time();
-        let database = shared.store.now().await?;
-        shared.clock.correct(database, before + (machine_time() - before) / 2);
+        set_clock(shared).await?;
         shared.store.register(&sign_of_life(shared)).await?;
         Ok(())
     }
@@ -33,21 +35,35 @@ impl DaemonModule for Node {
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let shared = context.shared();
         give_up_expired_work(shared);
+        // A server that does not answer at all must not keep this node from seeing that its time is over.
+        let limit = shared.lease.left().unwrap_or(shared.config().daemon.lease).max(SHORTEST_WAIT);
+        match tokio::time::timeout(limit, self.beat(shared)).await {
+            Ok(result) => Ok(result?),
+            Err(_) => Err(StoreError::Unavailable(format!("no answer within {} ms", limit.as_millis())).into()),
+        }
+    }
+
+    async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
+        Ok(Next::After(context.config().daemon.heartbeat))
+    }
+}
+
+impl Node {
+    async fn beat(&mut self, shared: &Shared) -> Result<(), StoreError> {
         self.beats += 1;
         if self.beats.is_multiple_of(CLOCK_EVERY) {
-            let before = machine_time();
-            let database = shared.store.now().await?;
-            shared.clock.correct(database, before + (machine_time() - before) / 2);
+            set_clock(shared).await?;
         }
         let beat = sign_of_life(shared);
+        let asked_at = Instant::now();
         if !shared.store.heartbeat(&beat).await? {
             tracing::warn!(
                 "the other nodes have taken this one for dead; what it runs is interrupted, and it begins anew"
             );
-            shared.hand.stop(None, StopReason::Interrupted, None);
+            give_up_work(shared);
             shared.store.register(&beat).await?;
         }
-        shared.lease.renew();
+        shared.lease.renew(asked_at, beat.lease);
         if shared.hand.counts().running > 0 {
             let wanted = shared.store.cancel_requests(&shared.node).await?;
             if !wanted.is_empty() {
@@ -56,20 +72,30 @@ impl DaemonModule for Node {
         }
         Ok(())
     }
+}
 
-    async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
-        Ok(Next::After(context.config().daemon.heartbeat))
-    }
+/// Takes over the database's time.
+async fn set_clock(shared: &Shared) -> Result<(), StoreError> {
+    let before = machine_time();
+    let database = shared.store.now().await?;
+    shared.clock.correct(database, before + (machine_time() - before) / 2);
+    Ok(())
 }
 
 /// Once the lease is over, other nodes take this one's tasks: going on with them would do the work twice.
 fn give_up_expired_work(shared: &Shared) {
-    if shared.lease.kept_for() > shared.config().daemon.lease {
-        let stopped = shared.hand.stop(None, StopReason::Interrupted, None);
+    if shared.lease.is_over() {
+        let stopped = give_up_work(shared);
         if stopped > 0 {
             tracing::warn!("the lease could not be kept: {stopped} running attempts are interrupted");
         }
     }
+}
+
+/// Interrupts what runs, and lets go of what has not begun.
+fn give_up_work(shared: &Shared) -> usize {
+    shared.hand.let_go(shared.hand.take_waiting(Duration::ZERO));
+    shared.hand.stop(None, StopReason::Interrupted, None)
 }
 
 fn sign_of_life(shared: &Shared) -> Heartbeat {

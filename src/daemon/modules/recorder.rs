@@ -34,18 +34,12 @@ pub(super) struct Recorder {
 #[async_trait(?Send)]
 impl DaemonModule for Recorder {
     async fn pre_run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        let spool = Spool::new(context.shared().spool_dir());
-        for path in spool.waiting() {
-            if let Some(batch) = spool.read(&path) {
-                let recorded = record(context.shared(), &batch).await?;
-                tracing::info!("{} finished attempts were recorded that had waited on disk", batch.len());
-                self.note(context.shared(), recorded);
-                context.shared().hand.let_go(batch.iter().map(|finished| (finished.task_id, finished.fence)));
-                spool.remove(&path);
-            }
-            context.progress();
+        let replayed = self.replay(context).await;
+        if replayed.is_err() {
+            // What ends while the database stays away is to be on disk as well.
+            spool_finished(context.shared());
         }
-        Ok(())
+        replayed
     }
 
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
@@ -61,12 +55,8 @@ impl DaemonModule for Recorder {
                     batch.recorded();
                 }
                 Err(error) if error.is_outage() => {
-                    match Spool::new(shared.spool_dir()).write(batch.attempts()) {
-                        Ok(_) => batch.spooled(),
-                        Err(spool) => {
-                            tracing::error!("finished attempts can be kept in memory only: the spool: {spool}");
-                        }
-                    }
+                    drop(batch);
+                    spool_finished(shared);
                     return Err(error.into());
                 }
                 Err(error) => return Err(error.into()),
@@ -87,6 +77,24 @@ impl DaemonModule for Recorder {
 }
 
 impl Recorder {
+    /// Records what waits on disk.
+    async fn replay(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        let shared = context.shared();
+        let spool = Spool::new(shared.spool_dir.clone());
+        for path in spool.waiting() {
+            if let Some(batch) = spool.read(&path) {
+                let recorded = record(shared, &batch).await?;
+                tracing::info!("{} finished attempts were recorded that had waited on disk", batch.len());
+                self.note(shared, recorded);
+                spool.remove(&path);
+            }
+            context.progress();
+        }
+        // Whoever has recorded them: this daemon, or another one that shares the folder.
+        shared.hand.let_go_of_spooled(|path| !path.exists());
+        Ok(())
+    }
+
     fn note(&mut self, shared: &Shared, recorded: Recorded) {
         self.batches += 1;
         self.recorded += recorded.counted as u64;
@@ -96,6 +104,27 @@ impl Recorder {
         }
         if recorded.released > 0 && !shared.hand.is_closed() {
             shared.bells.announce(crate::store::Wakeup::Now);
+        }
+    }
+}
+
+/// Puts everything that has ended and is not recorded on disk.
+pub(in crate::daemon) fn spool_finished(shared: &Shared) {
+    let spool = Spool::new(shared.spool_dir.clone());
+    loop {
+        let batch = shared.hand.take_finished(BATCH);
+        if batch.attempts().is_empty() {
+            return;
+        }
+        match spool.write(batch.attempts()) {
+            Ok(path) => batch.spooled(path),
+            Err(error) => {
+                tracing::error!(
+                    "finished attempts can be kept in memory only: {}: {error}",
+                    shared.spool_dir.display()
+                );
+                return;
+            }
         }
     }
 }

@@ -15,11 +15,13 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(15);
 /// Tasks of nodes that are not even listed are looked for this often.
 const SEARCH: Duration = Duration::from_secs(60);
+/// The recorder goes first.
+const SOON: Duration = Duration::from_millis(100);
 /// A lease is over a moment after its last instant.
 const AFTER: Duration = Duration::from_millis(20);
 
 /// A claimed task that is not in hand after so long will not come.
-const LOST: Duration = Duration::from_secs(10);
+const LOST: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
 pub(super) struct Rescuer {
@@ -32,6 +34,11 @@ pub(super) struct Rescuer {
 impl DaemonModule for Rescuer {
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let shared = context.shared();
+        // What an earlier daemon has finished and could not record counts, if it is recorded before the rescue.
+        if shared.board.of("recorder").is_none_or(|recorder| recorder.rounds == 0) {
+            self.rest = SOON;
+            return Ok(());
+        }
         let (expiry, now) = shared.store.next_expiry(&shared.node).await?;
         let until = expiry.map(|expiry| (expiry - now).to_std().unwrap_or_default());
         self.rest = until.map_or(LOOK, |until| (until + AFTER).min(LOOK));
@@ -59,7 +66,7 @@ impl Rescuer {
     async fn rescue(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let shared = context.shared();
         loop {
-            let orphans = shared.store.orphans().await?;
+            let orphans = shared.store.orphans(&shared.node).await?;
             if orphans.is_empty() {
                 break;
             }
@@ -71,7 +78,7 @@ impl Rescuer {
                 shared.bells.announce(Wakeup::Anything);
             }
         }
-        shared.store.bury().await?;
+        shared.store.bury(&shared.node).await?;
         give_back_lost(shared, LOST).await?;
         Ok(())
     }

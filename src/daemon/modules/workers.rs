@@ -40,6 +40,9 @@ impl DaemonModule for Workers {
         let shared = context.shared();
         self.seen = shared.hand.workers();
         for (queue, _, workers) in &self.seen {
+            if *workers == 0 && !self.pools.contains_key(queue) {
+                continue;
+            }
             let pool = self.pools.entry(queue.clone()).or_insert_with(|| Pool::new(queue, shared.clone()));
             pool.resize(*workers);
             pool.assign();

@@ -50,6 +50,21 @@ on_each_database! {
         daemon.stop();
     }
 
+    async fn a_payload_that_nobody_can_read_is_discarded_and_harms_nobody(database: Database) {
+        let store = database.store().await;
+        let application = database.application().await;
+        let odd = "INSERT INTO sexton_task (name, queue, payload) VALUES ('nothing', 'default', '{\"x\": 1e400}')";
+        application.execute_unprepared(odd).await.unwrap();
+        Client::new(store.clone()).enqueue_all(vec![NewTask::new("nothing"); 20]).await.unwrap();
+        let daemon = database.daemon("n", "[task.nothing]\nkind = \"noop\"");
+        eventually("all are on record", async || count(&store, "COUNT(*) FROM sexton_history").await == 21).await;
+        assert_eq!(completed(&store).await, 20);
+        let sql = "COUNT(*) FROM sexton_history WHERE verdict = 'discarded' AND error LIKE 'the payload cannot be read%'";
+        assert_eq!(count(&store, sql).await, 1);
+        let log = daemon.stop();
+        assert!(!log.contains("fell"), "{log}");
+    }
+
     async fn a_stop_lets_running_tasks_finish(database: Database) {
         let store = database.store().await;
         let daemon = database.daemon("n", SLEEPER);

@@ -79,7 +79,7 @@ async fn survives_an_outage(kind: Kind) {
     let store = database.store().await;
     let wire = Wire::to(&database.url);
     database.url = wire.address.clone();
-    let settings = "heartbeat = \"500ms\"\nlease = \"60s\"\n[task.nap]\ncommand = [\"sleep\", \"1\"]\n[task.nothing]\nkind = \"noop\"";
+    let settings = "heartbeat = \"500ms\"\nlease = \"4s\"\n[task.nap]\ncommand = [\"sleep\", \"1\"]\n[task.nothing]\nkind = \"noop\"";
     let daemon = database.daemon("n", settings);
     let client = Client::new(store.clone());
     client.enqueue_all(vec![NewTask::new("nap"); 5]).await.unwrap();
@@ -102,6 +102,42 @@ async fn survives_an_outage(kind: Kind) {
     assert!(rows.iter().all(|row| row.verdict == Some(Verdict::Completed)));
     assert_eq!(std::fs::read_dir(&spool).unwrap().count(), 0);
     daemon.stop();
+}
+
+async fn is_stopped_in_an_outage(kind: Kind) {
+    let mut database = Database::new(kind).await;
+    let store = database.store().await;
+    let wire = Wire::to(&database.url);
+    database.url = wire.address.clone();
+    let settings = "heartbeat = \"500ms\"\nlease = \"4s\"\n[task.one]\ncommand = [\"sleep\", \"1\"]\n[task.two]\ncommand = [\"sleep\", \"1.7\"]";
+    let file = database.config("n", settings);
+    let daemon = Daemon::start(&file, &["run"]);
+    let client = Client::new(store.clone());
+    client
+        .enqueue_all(vec![NewTask::new("one"), NewTask::new("one"), NewTask::new("two"), NewTask::new("two")])
+        .await
+        .unwrap();
+    eventually("four run", async || count(&store, "COUNT(*) FROM sexton_task WHERE state = 'running'").await == 4)
+        .await;
+    wire.cut();
+    daemon.wait_for_log("two succeeded");
+    daemon.stop();
+    assert_eq!(completed(&store).await, 0, "nobody could tell");
+    wire.mend();
+    let daemon = Daemon::start(&file, &["run"]);
+    eventually("all is on record", async || completed(&store).await == 4).await;
+    assert_eq!(history(&store).await.len(), 4, "and nothing was done twice, though the lease had run out");
+    daemon.stop();
+}
+
+#[test]
+fn what_ended_in_an_outage_of_postgres_outlives_the_daemon() {
+    block_on(is_stopped_in_an_outage(Kind::Postgres));
+}
+
+#[test]
+fn what_ended_in_an_outage_of_mariadb_outlives_the_daemon() {
+    block_on(is_stopped_in_an_outage(Kind::MariaDb));
 }
 
 #[test]

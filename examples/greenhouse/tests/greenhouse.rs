@@ -1,35 +1,31 @@
-//! The example crate: a stranger's handler and module, through the public surface alone.
+//! The example crate at work: a stranger's handler and module, through the public surface alone.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use sexton::store::{ConnectOptions, HistoryFilter, Store};
 use sexton_entities::states::{Outcome, Verdict};
 
-use crate::support::{block_on, eventually};
-
-/// The example's binary, built beside ours by the workspace's build.
-fn greenhouse() -> PathBuf {
-    let built = PathBuf::from(env!("CARGO_BIN_EXE_sexton")).with_file_name("greenhouse");
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--quiet", "--package", "greenhouse"]);
-    if !cfg!(debug_assertions) {
-        cargo.arg("--release");
+/// Waits until `condition` holds.
+async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !condition().await {
+        assert!(Instant::now() < end, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert!(cargo.status().unwrap().success());
-    built
 }
 
 #[test]
 fn the_greenhouse_waters_its_beds() {
-    block_on(async {
+    actix_rt::System::new().block_on(async {
         let folder = tempfile::tempdir().unwrap();
-        let config =
-            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/greenhouse/greenhouse.toml"))
-                .unwrap();
+        let config = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/greenhouse.toml")).unwrap();
         let file = folder.path().join("greenhouse.toml");
         std::fs::write(&file, config).unwrap();
         let call = |arguments: &[&str]| {
-            let mut command = Command::new(greenhouse());
+            let mut command = Command::new(env!("CARGO_BIN_EXE_greenhouse"));
             command.arg("--config").arg(&file).args(arguments).current_dir(folder.path());
             command
         };
