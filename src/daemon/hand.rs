@@ -169,6 +169,11 @@ impl Hand {
         }
     }
 
+    /// Whether a claim is on its way.
+    pub fn is_claiming(&self) -> bool {
+        self.lock().lanes.values().any(|lane| lane.claiming > 0)
+    }
+
     /// Gives up reservations that an interrupted dispatcher has left.
     pub fn forget_asking(&self) {
         for lane in self.lock().lanes.values_mut() {

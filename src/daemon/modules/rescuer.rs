@@ -21,11 +21,12 @@ const SOON: Duration = Duration::from_millis(100);
 const AFTER: Duration = Duration::from_millis(20);
 
 /// A claimed task that is not in hand after so long will not come.
-const LOST: Duration = Duration::from_secs(60);
+const LOST: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
 pub(super) struct Rescuer {
     searched: Option<Instant>,
+    missed: Option<Instant>,
     rest: Duration,
     rescued: u64,
 }
@@ -38,6 +39,10 @@ impl DaemonModule for Rescuer {
         if shared.board.of("recorder").is_none_or(|recorder| recorder.rounds == 0) {
             self.rest = SOON;
             return Ok(());
+        }
+        if self.missed.is_none_or(|at| at.elapsed() >= LOST) {
+            self.missed = Some(Instant::now());
+            give_back_lost(shared, LOST).await?;
         }
         let (expiry, now) = shared.store.next_expiry(&shared.node).await?;
         let until = expiry.map(|expiry| (expiry - now).to_std().unwrap_or_default());
@@ -79,7 +84,6 @@ impl Rescuer {
             }
         }
         shared.store.bury(&shared.node).await?;
-        give_back_lost(shared, LOST).await?;
         Ok(())
     }
 }
@@ -87,6 +91,10 @@ impl Rescuer {
 /// Gives tasks back that have been this node's for at least so long according to the database, but that it does not
 /// have in hand: the answer to their claim was lost, or the dispatcher fell between the two.
 pub(super) async fn give_back_lost(shared: &Shared, at_least: Duration) -> Result<(), StoreError> {
+    // The answer to a claim may still be on its way; the dispatcher itself waits for none.
+    if !at_least.is_zero() && shared.hand.is_claiming() {
+        return Ok(());
+    }
     let claimed = shared.store.running_of(&shared.node).await?;
     let is_lost = |finished: &FinishedAttempt| {
         finished.duration_ms >= at_least.as_millis() as i64 && !shared.hand.holds((finished.task_id, finished.fence))
