@@ -16,7 +16,8 @@ pub struct DaemonConfig {
     pub state_dir: PathBuf,
     /// Workers of queue `default`, and of every queue without a table of its own.
     pub workers: usize,
-    /// How often the database is asked for tasks while there are some; four to eight times as seldom when idle.
+    /// How often the database is asked for tasks while there are some; eight times as seldom when idle, and where
+    /// every enqueue is heard of, forty times.
     pub poll_interval: Duration,
     /// How often the node shows that it lives.
     pub heartbeat: Duration,

@@ -94,9 +94,11 @@ on_each_database! {
         let daemon = crate::support::Daemon::start(&file, &["run"]);
         call(&file, &["task", "add", "greet", "--in", "1h"]);
         let store = database.bare_store();
-        crate::support::eventually("the heartbeat tells of the modules", async || {
-            let node = store.nodes().await.unwrap().pop().unwrap();
-            node.modules.is_some_and(|modules| modules.as_array().is_some_and(|modules| modules.len() == 9))
+        crate::support::eventually("the schedule is entered, and the heartbeat tells of the modules", async || {
+            let modules = store.nodes().await.unwrap().pop().and_then(|node| node.modules).unwrap_or_default();
+            let has_worked = |module: &Value| module["name"] == "workers" && module["rounds"].as_u64() > Some(0);
+            modules.as_array().is_some_and(|modules| modules.len() == 9 && modules.iter().any(has_worked))
+                && store.schedules().await.unwrap().len() == 1
         }).await;
         let tables = json(&file, &["summary"]);
         let headers: Vec<&str> = tables.as_array().unwrap().iter().map(|table| table["header"].as_str().unwrap()).collect();

@@ -157,7 +157,10 @@ fn quiet_claims_nothing_until_it_is_told_to_go_on() {
         let store = database.store().await;
         let daemon = database.daemon("n", "heartbeat = \"50ms\"\n[task.nothing]\nkind = \"noop\"");
         daemon.signal(Signal::SIGTSTP);
-        eventually("the node says so", async || store.nodes().await.unwrap()[0].state == NodeState::Quiet).await;
+        eventually("the node says so", async || {
+            store.nodes().await.unwrap().first().is_some_and(|node| node.state == NodeState::Quiet)
+        })
+        .await;
         enqueue(&Client::new(store.clone()), "nothing").await;
         daemon.signal(Signal::SIGUSR1);
         daemon.wait_for_log("0 running, 0 claimed");
