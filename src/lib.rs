@@ -30,6 +30,8 @@ pub mod domain;
 pub mod handler;
 mod sexton;
 #[doc(hidden)]
+pub mod shepherd;
+#[doc(hidden)]
 pub mod store;
 mod telemetry;
 

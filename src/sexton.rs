@@ -6,6 +6,7 @@ use crate::{
     cli,
     daemon::{DaemonModule, ModuleSpec, Stage, standard},
     handler::{AppData, Registry, TaskHandler},
+    shepherd,
 };
 
 /// A daemon of one's own: the stock one, and what one adds to it.
@@ -43,7 +44,11 @@ impl Default for Sexton {
 
 impl Sexton {
     /// The stock daemon.
+    ///
+    /// Make it the first thing in `main`: the processes that stand over commands are this program as well, and in
+    /// those it does not return.
     pub fn new() -> Self {
+        shepherd::enter();
         Self { registry: Registry::new(), app_data: AppData::default(), modules: standard() }
     }
 

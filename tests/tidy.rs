@@ -56,11 +56,12 @@ fn everything() -> Vec<Source> {
 
 /// The rooms of `src`, by level: a room may use those below it. Rooms of one level do not know each other, but
 /// for the client, which stands in the store's door.
-const LEVELS: [(&str, u8); 10] = [
+const LEVELS: [(&str, u8); 11] = [
     ("clock", 1),
     ("domain", 1),
     ("config", 2),
     ("store", 2),
+    ("shepherd", 2),
     ("client", 3),
     ("handler", 3),
     ("daemon", 4),

@@ -50,6 +50,18 @@ pub struct Model {
     pub payload: Option<Json>,
     /// The claim that this row ends; with the task and the outcome it is unique.
     pub fence: i64,
+    /// Whether a command left a core dump.
+    pub core_dumped: Option<bool>,
+    /// A command's CPU time in user mode, in milliseconds.
+    pub cpu_user_ms: Option<i64>,
+    /// A command's CPU time in the kernel, in milliseconds.
+    pub cpu_system_ms: Option<i64>,
+    /// The most memory that one process of a command had resident, in bytes.
+    pub peak_memory: Option<i64>,
+    /// What a command wrote to both streams, kept or not, in bytes.
+    pub output_bytes: Option<i64>,
+    /// What the attempt wanted kept.
+    pub result: Option<Json>,
 }
 
 /// History stands alone: its tasks are gone.

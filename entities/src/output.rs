@@ -18,6 +18,9 @@ pub struct Model {
     pub stderr: String,
     /// Whether anything was left out of the middle.
     pub truncated: bool,
+    /// When its lines arrived: for each stream, pairs of a line (from 0) and the milliseconds from the start that
+    /// count from that line on.
+    pub times: Option<Json>,
 }
 
 /// Deleted together with its history row, by the same statement.

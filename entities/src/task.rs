@@ -44,6 +44,8 @@ pub struct Model {
     pub node: Option<String>,
     /// When somebody asked for the running attempt to be cancelled.
     pub cancel_requested_at: Option<DateTimeUtc>,
+    /// How far the running attempt has got, as it says itself: `percent`, `text`.
+    pub progress: Option<Json>,
 }
 
 /// Tasks stand alone: history outlives them, so nothing refers to them.

@@ -61,6 +61,27 @@ pub(crate) async fn run(manager: &SchemaManager<'_>, common: &[&str], also: Also
     Ok(())
 }
 
+/// Adds columns that are not there yet: no database but MariaDB can be asked to.
+pub(crate) async fn add_columns(manager: &SchemaManager<'_>, columns: &[(&str, &str, &str)]) -> Result<(), DbErr> {
+    for (table, name, kind) in columns {
+        if !manager.has_column(*table, *name).await? {
+            let statement = format!("ALTER TABLE {table} ADD COLUMN {name} {kind}");
+            run(manager, &[statement.as_str()], Also::default()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Drops columns, the newest first.
+pub(crate) async fn drop_columns(manager: &SchemaManager<'_>, columns: &[(&str, &str, &str)]) -> Result<(), DbErr> {
+    for (table, name, _) in columns.iter().rev() {
+        if manager.has_column(*table, *name).await? {
+            manager.get_connection().execute_unprepared(&format!("ALTER TABLE {table} DROP COLUMN {name}")).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Drops tables, the newest first.
 pub(crate) async fn drop_tables(manager: &SchemaManager<'_>, tables: &[&str]) -> Result<(), DbErr> {
     for table in tables {
@@ -70,12 +91,24 @@ pub(crate) async fn drop_tables(manager: &SchemaManager<'_>, tables: &[&str]) ->
     Ok(())
 }
 
-/// Declares a step: its name is its file's, its body a row of statements.
+/// Declares a step: its name is its file's, its body a row of statements, or of columns with their types.
 macro_rules! step {
     (drops: [$($table:literal),+], common: $common:expr, also: $also:expr) => {
-        use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, sea_orm::DbErr};
+        use crate::dialect::Also;
 
-        use crate::dialect::{self, Also};
+        $crate::dialect::step! {
+            up: |manager| $crate::dialect::run(manager, $common, $also),
+            down: |manager| $crate::dialect::drop_tables(manager, &[$($table),+])
+        }
+    };
+    (adds: $columns:expr) => {
+        $crate::dialect::step! {
+            up: |manager| $crate::dialect::add_columns(manager, $columns),
+            down: |manager| $crate::dialect::drop_columns(manager, $columns)
+        }
+    };
+    (up: |$up:ident| $do:expr, down: |$down:ident| $undo:expr) => {
+        use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, sea_orm::DbErr};
 
         pub(crate) struct Step;
 
@@ -87,12 +120,12 @@ macro_rules! step {
 
         #[async_trait::async_trait]
         impl MigrationTrait for Step {
-            async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-                dialect::run(manager, $common, $also).await
+            async fn up(&self, $up: &SchemaManager) -> Result<(), DbErr> {
+                $do.await
             }
 
-            async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-                dialect::drop_tables(manager, &[$($table),+]).await
+            async fn down(&self, $down: &SchemaManager) -> Result<(), DbErr> {
+                $undo.await
             }
         }
     };

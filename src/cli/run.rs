@@ -1,6 +1,6 @@
 //! `sexton run`.
 
-use std::time::Duration;
+use std::{os::unix::process::CommandExt as _, process::Command, time::Duration};
 
 use clap::Args;
 
@@ -10,6 +10,19 @@ use crate::{
     daemon::{Blueprint, Mode, ORDERS, listen},
     domain::span,
 };
+
+/// Starts this program once more in the same process, under the name by which `ps` is to show it. A daemon without
+/// its title works as well.
+fn take_title() {
+    let mut arguments = std::env::args_os();
+    let has_title = arguments.next().is_none_or(|name| name.to_string_lossy().starts_with(TITLE));
+    if let Ok(program) = std::env::current_exe()
+        && !has_title
+    {
+        let error = Command::new(program).arg0(TITLE).args(arguments).exec();
+        tracing::debug!("the title cannot be set: {error}");
+    }
+}
 
 #[derive(Args)]
 pub(super) struct RunArgs {
@@ -21,7 +34,11 @@ pub(super) struct RunArgs {
     length: Option<Duration>,
 }
 
+/// What `ps` shows of a daemon, before its arguments.
+const TITLE: &str = "sexton: daemon";
+
 pub(super) fn run(session: &Session, args: &RunArgs) -> anyhow::Result<u8> {
+    take_title();
     // First of all: a signal that comes before this would end the process in its own way.
     let (sender, orders) = tokio::sync::mpsc::channel(ORDERS);
     listen(sender)?;
@@ -33,6 +50,7 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> anyhow::Result<u8> {
         }
     }
     let blueprint = Blueprint {
+        program: "/proc/self/exe".into(),
         config,
         registry: session.parts.registry.clone(),
         app_data: session.parts.app_data.clone(),

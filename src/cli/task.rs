@@ -230,7 +230,10 @@ async fn cancel(open: &Open, output: Output, ids: &[i64]) -> anyhow::Result<u8> 
     for id in ids {
         let (sentence, result) = match open.store.cancel(*id).await.map_err(explained)? {
             CancelResult::Cancelled => (format!("task {id} is cancelled"), "cancelled"),
-            CancelResult::Requested => (format!("task {id} runs; its node will stop it"), "requested"),
+            CancelResult::Requested => {
+                open.client.wake_up_now(Wakeup::Cancel).await?;
+                (format!("task {id} runs; its node will stop it"), "requested")
+            }
             CancelResult::NotThere => {
                 failed = 1;
                 (format!("there is no unfinished task {id}"), "not_there")

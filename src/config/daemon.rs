@@ -12,7 +12,7 @@ use crate::domain::restart::RestartPolicy;
 pub struct DaemonConfig {
     /// The node's name; the host's unless set.
     pub name: Option<String>,
-    /// Where the daemon keeps files: what it could not yet write to the database.
+    /// Where the daemon keeps files: running commands, and what it could not yet write to the database.
     pub state_dir: PathBuf,
     /// Workers of queue `default`, and of every queue without a table of its own.
     pub workers: usize,

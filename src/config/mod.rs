@@ -1,5 +1,6 @@
 //! The door to the configuration: files, environment variables, and every mistake in them at once.
 
+mod command;
 mod daemon;
 mod database;
 mod diff;

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive, str::FromStr, time::Duration};
 
+use bytesize::ByteSize;
 use chrono_tz::Tz;
 
 use super::{
@@ -61,6 +62,39 @@ impl<'a> Section<'a> {
             self.refuse(key, format!("{number} is out of range, expected {} to {}", limits.start(), limits.end()));
         }
         T::try_from(number).ok()
+    }
+
+    /// Whole numbers within limits.
+    pub(super) fn integers(&mut self, key: &'static str, limits: RangeInclusive<i64>) -> Option<Vec<i32>> {
+        let numbers = self.value(key, "a list of integers", |item| match item {
+            Item::List(items) => items.iter().map(|node| as_integer(node)).collect::<Option<Vec<i64>>>(),
+            _ => None,
+        })?;
+        if let Some(wrong) = numbers.iter().find(|number| !limits.contains(number)) {
+            self.refuse(key, format!("{wrong} is out of range, expected {} to {}", limits.start(), limits.end()));
+        }
+        Some(numbers.into_iter().filter_map(|number| number.try_into().ok()).collect())
+    }
+
+    /// An amount of bytes: a number, or text such as `512MiB`.
+    pub(super) fn bytes(&mut self, key: &'static str, limits: RangeInclusive<u64>) -> Option<u64> {
+        let bytes = self.value(key, "a number of bytes, or text such as \"512MiB\"", |item| match item {
+            Item::Integer(number) => Some(u64::try_from(*number).map_err(|_| number.to_string())),
+            Item::Text(text) => Some(text.parse::<ByteSize>().map(|size| size.0).map_err(|_| text.clone())),
+            _ => None,
+        })?;
+        match bytes {
+            Ok(bytes) if limits.contains(&bytes) => return Some(bytes),
+            Ok(bytes) => {
+                let (least, most) = (ByteSize(*limits.start()), ByteSize(*limits.end()));
+                self.refuse(key, format!("{} is out of range, expected {least} to {most}", ByteSize(bytes)));
+            }
+            Err(text) => {
+                let problem = format!("`{text}` is no amount of bytes: write a number and a unit, such as 64KiB or 512MiB");
+                self.refuse(key, problem);
+            }
+        }
+        None
     }
 
     /// A part, from 0 to 1.
@@ -238,6 +272,13 @@ impl<'a> Section<'a> {
 fn as_text(node: &Node) -> Option<String> {
     match &node.item {
         Item::Text(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+fn as_integer(node: &Node) -> Option<i64> {
+    match &node.item {
+        Item::Integer(number) => Some(*number),
         _ => None,
     }
 }

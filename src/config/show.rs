@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use toml::{Table, Value};
 
 use super::Config;
 use crate::domain::{
     address,
+    command::{CommandSpec, OnDaemonStop},
     definition::TaskDefinition,
     recurrence::Recurrence,
     retry::{Growth, RetryPolicy},
@@ -86,16 +88,7 @@ fn definition(task: &TaskDefinition) -> Table {
         shown.insert("timeout".into(), length(timeout));
     }
     if let Some(command) = &task.command {
-        shown.insert("command".into(), command.argv.clone().into());
-        shown.insert("output_limit".into(), (command.output_limit as i64).into());
-        if !command.env.is_empty() {
-            // Values of variables may be secrets: only their names are shown.
-            let env = command.env.keys().map(|name| (name.clone(), Value::from("***")));
-            shown.insert("env".into(), Table::from_iter(env).into());
-        }
-        if let Some(dir) = &command.dir {
-            shown.insert("dir".into(), dir.display().to_string().into());
-        }
+        shown.extend(self::command(command));
     }
     if let Some(payload) = task.payload.as_ref().and_then(|payload| Value::try_from(payload).ok()) {
         shown.insert("payload".into(), payload);
@@ -104,6 +97,47 @@ fn definition(task: &TaskDefinition) -> Table {
         let recurrences: Vec<Value> = schedule.recurrences.iter().map(|rule| recurrence(rule).into()).collect();
         shown.insert("schedule".into(), recurrences.into());
     }
+    shown
+}
+
+fn command(command: &CommandSpec) -> Table {
+    let bytes = |bytes: u64| Value::from(ByteSize(bytes).display().iec().to_string());
+    let mut shown = table([
+        ("command", command.argv.clone().into()),
+        ("output_head", bytes(command.output.head as u64)),
+        ("output_tail", bytes(command.output.tail as u64)),
+        ("success_codes", command.success_codes.iter().map(|code| i64::from(*code)).collect::<Vec<_>>().into()),
+        ("fail_on_stderr", command.fail_on_stderr.into()),
+        ("keep_background", command.keep_background.into()),
+    ]);
+    let mut add = |key: &str, value: Option<Value>| {
+        shown.extend(value.map(|value| (key.to_owned(), value)));
+    };
+    let confines = &command.confines;
+    let some = |list: Table| (!list.is_empty()).then(|| Value::from(list));
+    // Values of variables may be secrets: only their names are shown.
+    add("env", some(command.env.keys().map(|name| (name.clone(), "***".into())).collect()));
+    add("payload_env", some(command.payload_env.iter().map(|(name, at)| (name.clone(), at.clone().into())).collect()));
+    add("pass_env", (!command.pass_env.is_empty()).then(|| command.pass_env.clone().into()));
+    add("dir", command.dir.as_ref().map(|dir| dir.display().to_string().into()));
+    add("user", confines.user.clone().map(Value::from));
+    add("group", confines.group.clone().map(Value::from));
+    add("umask", confines.umask.map(|mask| format!("{mask:03o}").into()));
+    add("nice", confines.nice.map(|nice| i64::from(nice).into()));
+    let count = |count: Option<u64>| count.map(|count| Value::from(count as i64));
+    let limits = [
+        ("memory", confines.memory.map(bytes)),
+        ("cpu", confines.cpu.map(|seconds| length(Duration::from_secs(seconds)))),
+        ("open_files", count(confines.open_files)),
+        ("processes", count(confines.processes)),
+        ("file_size", confines.file_size.map(bytes)),
+    ];
+    add("limits", some(limits.into_iter().filter_map(|(key, limit)| Some((key.to_owned(), limit?))).collect()));
+    let on_stop = command.on_daemon_stop.map(|what| match what {
+        OnDaemonStop::Keep => "keep",
+        OnDaemonStop::Stop => "stop",
+    });
+    add("on_daemon_stop", on_stop.map(Value::from));
     shown
 }
 

@@ -1,12 +1,12 @@
 //! `[task.NAME]`.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use super::{schedule, section::Section};
+use super::{command, schedule, section::Section};
 use crate::domain::{
-    definition::{COMMAND, CommandSpec, DEFAULT_QUEUE, TaskDefinition},
+    definition::{COMMAND, DEFAULT_QUEUE, TaskDefinition},
     retry::{Growth, RetryPolicy},
     schedule::Schedule,
 };
@@ -14,7 +14,7 @@ use crate::domain::{
 /// Reads a task definition; `kinds` are those of the registered handlers. A kind that nobody executes is a
 /// mistake that is best told before the kind is needed.
 pub(super) fn read(name: &str, section: &mut Section<'_>, zone: Tz, kinds: &[String]) -> TaskDefinition {
-    let command = command(section);
+    let command = command::read(section);
     let kind = section.text("kind");
     // A command that cannot be read is a command all the same.
     let has_command = section.node("command").is_some();
@@ -69,31 +69,4 @@ fn retry(section: &mut Section<'_>) -> RetryPolicy {
         max_delay: section.span("max_delay", Duration::ZERO).unwrap_or(default.max_delay),
         jitter: section.fraction("jitter").unwrap_or(default.jitter),
     }
-}
-
-fn command(section: &mut Section<'_>) -> Option<CommandSpec> {
-    let argv = section.texts("command");
-    let env = section.text_table("env");
-    let dir = section.text("dir").map(PathBuf::from);
-    let output_limit = section.integer::<i64>("output_limit", 0..=1024 * 1024);
-    let Some(argv) = argv else {
-        for (key, given) in [("env", env.is_some()), ("dir", dir.is_some()), ("output_limit", output_limit.is_some())] {
-            if given && section.node("command").is_none() {
-                section.refuse(key, "it belongs to a `command`, and there is none");
-            }
-        }
-        return None;
-    };
-    if argv.first().is_none_or(String::is_empty) {
-        section.refuse("command", "the program is missing: write [\"program\", \"argument\", …]");
-    }
-    if argv.iter().chain(env.iter().flat_map(|env| env.keys().chain(env.values()))).any(|text| text.contains('\0')) {
-        section.refuse("command", "a program's arguments and variables cannot contain NUL");
-    }
-    Some(CommandSpec {
-        argv,
-        env: env.unwrap_or_default(),
-        dir,
-        output_limit: output_limit.map_or(64 * 1024, |limit| limit as usize),
-    })
 }

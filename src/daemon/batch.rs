@@ -5,7 +5,10 @@ use std::{path::PathBuf, time::Duration};
 use sexton_entities::states::{Outcome, Verdict};
 
 use super::hand::Hand;
-use crate::domain::task::{ClaimedTask, FinishedAttempt, Report};
+use crate::{
+    domain::task::{ClaimedTask, FinishedAttempt, Report},
+    shepherd::Folder,
+};
 
 /// Ended attempts on their way to the database. Dropped before they are there, they go back into the hand.
 pub struct Batch {
@@ -26,13 +29,22 @@ impl Batch {
     /// They are in the database: the hand lets go of them.
     pub fn recorded(mut self) {
         let attempts = std::mem::take(&mut self.attempts);
+        remove_folders(&attempts);
         self.hand.let_go(attempts.iter().map(|finished| (finished.task_id, finished.fence)));
     }
 
     /// They are on disk: the hand knows their claims until the recorder has read them back.
     pub fn spooled(mut self, path: PathBuf) {
+        remove_folders(&self.attempts);
         self.hand.note_spooled(path, &self.attempts);
         self.attempts.clear();
+    }
+}
+
+/// What is recorded, or on disk in another way, need not be found again.
+fn remove_folders(attempts: &[FinishedAttempt]) {
+    for folder in attempts.iter().filter_map(|finished| finished.report.folder.as_ref()) {
+        Folder::at(folder.clone()).remove();
     }
 }
 

@@ -35,6 +35,9 @@ impl Bells {
 
     /// Something was enqueued: rings for whoever it concerns.
     pub fn announce(&self, wakeup: Wakeup) {
+        if wakeup == Wakeup::Cancel {
+            return self.ring("node");
+        }
         if wakeup != Wakeup::Later {
             self.news.store(true, Ordering::Release);
             self.ring("dispatcher");

@@ -17,7 +17,11 @@ use super::{
     lane::Lane,
 };
 use crate::{
-    domain::task::{ClaimedTask, FinishedAttempt},
+    domain::{
+        answer::Progress,
+        command::OnDaemonStop,
+        task::{ClaimedTask, FinishedAttempt},
+    },
     handler::{StopReason, TaskContext},
 };
 
@@ -55,7 +59,13 @@ enum Held {
     Running {
         context: Arc<TaskContext>,
         since: Instant,
+        /// Begun by another daemon or worker, and followed by the adopter.
+        is_adopted: bool,
     },
+    /// It runs, or has ended, and nobody follows it: the adopter, or the next daemon, takes it up.
+    Left,
+    /// Is being taken up.
+    Adopting,
     Finished,
     Spooled,
 }
@@ -197,9 +207,68 @@ impl Hand {
         Some(task)
     }
 
-    /// Notes that a task taken by [`Hand::next`] runs now.
-    pub fn begin(&self, claim: Claim, context: Arc<TaskContext>) {
-        self.lock().held.insert(claim, Held::Running { context, since: Instant::now() });
+    /// Notes that a task taken by [`Hand::next`] or [`Hand::adopt`] runs now.
+    pub fn begin(&self, claim: Claim, context: Arc<TaskContext>, is_adopted: bool) {
+        self.lock().held.insert(claim, Held::Running { context, since: Instant::now(), is_adopted });
+    }
+
+    /// Takes up a running task that nobody follows; it counts as one of its queue's. False if somebody does.
+    pub fn adopt(&self, task: &ClaimedTask) -> bool {
+        let mut inner = self.lock();
+        let claim = (task.id, task.fence);
+        match inner.held.get(&claim) {
+            Some(Held::Left) => {}
+            Some(_) => return false,
+            None => inner.lanes.entry(task.queue.clone()).or_default().running += 1,
+        }
+        inner.held.insert(claim, Held::Adopting);
+        true
+    }
+
+    /// Gives up the adoptions that an interrupted adopter has not carried out.
+    pub fn forget_adopting(&self) {
+        for held in self.lock().held.values_mut().filter(|held| matches!(held, Held::Adopting)) {
+            *held = Held::Left;
+        }
+    }
+
+    /// Lets a running task go on without anybody who follows it.
+    pub fn leave(&self, claim: Claim) {
+        let mut inner = self.lock();
+        if matches!(inner.held.get(&claim), Some(Held::Running { .. } | Held::Adopting)) {
+            inner.held.insert(claim, Held::Left);
+            drop(inner);
+            self.bells.ring("adopter");
+        }
+    }
+
+    /// Leaves those running tasks that are to live through a stop of the daemon.
+    pub fn leave_keepers(&self) {
+        let is_keeper = |context: &TaskContext| {
+            let command = context.definition().command.as_ref();
+            context.outlives_worker()
+                && command.is_some_and(|command| command.on_daemon_stop == Some(OnDaemonStop::Keep))
+        };
+        for held in self.lock().held.values_mut() {
+            if matches!(held, Held::Running { context, .. } if is_keeper(context)) {
+                *held = Held::Left;
+            }
+        }
+    }
+
+    /// How many tasks go on that nobody follows.
+    pub fn left(&self) -> usize {
+        self.lock().held.values().filter(|held| matches!(held, Held::Left)).count()
+    }
+
+    /// What running tasks have said since this was asked last.
+    pub fn take_progress(&self) -> Vec<(Claim, Progress)> {
+        let inner = self.lock();
+        let said = |(claim, held): (&Claim, &Held)| match held {
+            Held::Running { context, .. } => Some((*claim, context.take_progress()?)),
+            _ => None,
+        };
+        inner.held.iter().filter_map(said).collect()
     }
 
     /// Notes that it has ended. False where it was taken away from its worker before.
@@ -284,6 +353,11 @@ impl Hand {
         }
     }
 
+    /// Whether somebody deals with a claim, or has recorded it a moment ago.
+    pub fn is_followed(&self, claim: Claim) -> bool {
+        self.lock().held.get(&claim).is_some_and(|held| !matches!(held, Held::Left))
+    }
+
     /// Whether a claim is in hand.
     pub fn holds(&self, claim: Claim) -> bool {
         self.lock().held.contains_key(&claim)
@@ -321,18 +395,23 @@ impl Hand {
         stopped
     }
 
-    /// Ends every running attempt on record, because nobody is working on it any more; what had not begun waits
-    /// for other workers.
+    /// Ends every running attempt on record, because nobody is working on it any more, or leaves it if it goes on by
+    /// itself; what had not begun waits for other workers. Adopted ones have no worker to lose.
     pub fn interrupt_abandoned(&self, why: &str, now: chrono::DateTime<chrono::Utc>) -> usize {
-        let (mut running, mut taken) = (Vec::new(), Vec::new());
-        for held in self.lock().held.values() {
+        let (mut running, mut taken, mut left) = (Vec::new(), Vec::new(), Vec::new());
+        for (claim, held) in &self.lock().held {
             match held {
-                Held::Running { context, since } => {
+                Held::Running { is_adopted: true, .. } => {}
+                Held::Running { context, .. } if context.outlives_worker() => left.push(*claim),
+                Held::Running { context, since, .. } => {
                     running.push((context.task().clone(), since.elapsed(), context.definition().kind.clone()));
                 }
                 Held::Taken(task) => taken.push((**task).clone()),
-                Held::Waiting | Held::Finished | Held::Spooled => {}
+                Held::Waiting | Held::Left | Held::Adopting | Held::Finished | Held::Spooled => {}
             }
+        }
+        for claim in left {
+            self.leave(claim);
         }
         for task in taken {
             self.give_back(task);
@@ -351,7 +430,7 @@ impl Hand {
             .held
             .values()
             .filter_map(|held| match held {
-                Held::Running { context, since } => {
+                Held::Running { context, since, .. } => {
                     Some(Running { task: context.task().clone(), since: since.elapsed() })
                 }
                 _ => None,

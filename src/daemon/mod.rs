@@ -3,6 +3,7 @@
 mod batch;
 mod bells;
 mod board;
+mod execute;
 mod hand;
 mod incarnation;
 mod lane;
@@ -24,6 +25,7 @@ mod worker;
 
 use std::{
     panic::AssertUnwindSafe,
+    path::PathBuf,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -39,7 +41,7 @@ pub use self::{
     modules::standard,
     panics::install_hook,
     reload::Loader,
-    shared::Shared,
+    shared::{Own, Shared},
     signals::{ORDERS, Order, listen},
     supervisor::GAVE_UP,
 };
@@ -75,6 +77,8 @@ pub struct Blueprint {
     pub loader: Loader,
     /// The time.
     pub clock: Clock,
+    /// What shepherds are made of: this program, or another that begins with [`crate::shepherd::enter`].
+    pub program: PathBuf,
     /// How long to work.
     pub mode: Mode,
     /// Is handed the daemon's inside once it is up; for tests, and for applications around it.
@@ -120,7 +124,8 @@ impl Blueprint {
         let Some((store, connect)) = startup::database(&self.config, &mut orders).await? else { return Ok(0) };
         let queues = self.config.queues.len();
         let tasks = self.config.tasks.len();
-        let shared = Arc::new(Shared::new(self.config, store, connect, self.registry, self.app_data, self.clock));
+        let own = Own { registry: self.registry, app_data: self.app_data, clock: self.clock, program: self.program };
+        let shared = Arc::new(Shared::new(self.config, store, connect, own));
         let _ = known.set(shared.clone());
         let stages: Vec<(String, Stage)> =
             self.modules.iter().map(|module| (module.name.clone(), module.stage)).collect();

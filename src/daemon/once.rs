@@ -25,7 +25,7 @@ pub(super) async fn over(shared: &Shared, mode: Mode) {
 /// Whether the modules that bring work in have looked, and nothing is waiting, running or unrecorded.
 async fn nothing_due(shared: &Shared) -> bool {
     let has_looked = |module| shared.board.of(module).is_some_and(|status| status.rounds > 0);
-    if !["cron", "future", "dispatcher", "recorder"].into_iter().all(has_looked) {
+    if !shared.has_adopted() || !["cron", "future", "dispatcher", "recorder"].into_iter().all(has_looked) {
         return false;
     }
     if !shared.hand.is_empty() {

@@ -19,6 +19,7 @@ use crate::{
     config::Config,
     domain::{definition::TaskDefinition, task::NewTask},
     handler::{AppData, Registry},
+    shepherd::Shepherds,
     store::{ConnectOptions, Store, Wakeup},
 };
 
@@ -52,10 +53,25 @@ pub struct Shared {
     pub lease: Lease,
     /// Where finished attempts wait for the database.
     pub spool_dir: PathBuf,
+    /// Who stands over commands.
+    pub shepherds: Shepherds,
     /// The daemon's start.
     pub started: Instant,
     hears_all: AtomicBool,
+    has_adopted: AtomicBool,
     definitions: Arc<Definitions>,
+}
+
+/// What a daemon brings along beside its configuration and its database.
+pub struct Own {
+    /// Who executes what.
+    pub registry: Registry,
+    /// What the application shares.
+    pub app_data: AppData,
+    /// The time.
+    pub clock: Clock,
+    /// What shepherds are made of.
+    pub program: PathBuf,
 }
 
 /// The configuration in force, and every definition that comes of it and of the registered handlers, by name.
@@ -91,26 +107,23 @@ impl Surroundings for Definitions {
 
 impl Shared {
     /// Puts a daemon's common ground together.
-    pub fn new(
-        config: Config,
-        store: Store,
-        connect: ConnectOptions,
-        registry: Registry,
-        mut app_data: AppData,
-        clock: Clock,
-    ) -> Self {
+    pub fn new(config: Config, store: Store, connect: ConnectOptions, own: Own) -> Self {
+        let Own { registry, mut app_data, clock, program } = own;
         let host = nix::unistd::gethostname()
             .map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().into_owned());
         let name = config.daemon.name.clone().unwrap_or_else(|| host.clone());
         let random = uuid::Uuid::new_v4().simple().to_string();
         let node = format!("{name}-{}", &random[..12]);
-        let spool_dir = config.daemon.state_dir.join("spool");
+        let state_dir = config.daemon.state_dir.clone();
+        let spool_dir = state_dir.join("spool");
         let bells = Bells::default();
         let current = InForce::new(config, &registry);
         let hand = Hand::new(&node, bells.clone());
         let definitions = Arc::new(Definitions { current: RwLock::new(Arc::new(current)), bells: bells.clone() });
         let client = Client::inside(store.clone(), definitions.clone());
         app_data.insert(client.clone());
+        let shepherds = Shepherds::new(&state_dir.join("attempts"), &node, program);
+        app_data.insert(shepherds.clone());
         let shared = Self {
             node,
             name,
@@ -126,8 +139,10 @@ impl Shared {
             board: Board::default(),
             lease: Lease::default(),
             spool_dir,
+            shepherds,
             started: Instant::now(),
             hears_all: AtomicBool::new(false),
+            has_adopted: AtomicBool::new(false),
             definitions,
         };
         shared.configure_hand();
@@ -167,6 +182,16 @@ impl Shared {
     /// Notes whether every enqueue of another process is heard of.
     pub(super) fn set_hears_all(&self, hears_all: bool) {
         self.hears_all.store(hears_all, Ordering::Relaxed);
+    }
+
+    /// Notes that what earlier daemons have left was looked through.
+    pub(super) fn note_adoption(&self) {
+        self.has_adopted.store(true, Ordering::Release);
+    }
+
+    /// Whether what earlier daemons have left was looked through: before that, their tasks are not given back.
+    pub(super) fn has_adopted(&self) -> bool {
+        self.has_adopted.load(Ordering::Acquire)
     }
 
     /// How much less often an idle node asks; much less where it hears of everything anyhow.

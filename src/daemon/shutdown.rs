@@ -41,6 +41,7 @@ pub(super) async fn drain(
     if !matches!(tokio::time::timeout(ROUND, give_back(shared, Duration::ZERO)).await, Ok(Ok(()))) {
         tracing::warn!("claimed tasks that had not started will be given back by another node");
     }
+    shared.hand.leave_keepers();
     let at_once = at_once || finish_running(shared, orders).await;
     interrupt_running(shared, at_once).await;
     stop(Stage::Work);
@@ -52,11 +53,23 @@ pub(super) async fn drain(
     until(ROUND, || has_stopped(shared, stages, Stage::Record)).await;
     stop(Stage::Life);
     until(ROUND, || has_stopped(shared, stages, Stage::Life)).await;
+    go(shared).await;
+    tracing::info!("node {} has stopped", shared.node);
+}
+
+/// Takes the node off the list, unless commands of it go on: the next daemon takes them over, as long as the lease has
+/// not run out and another node has not taken their tasks.
+async fn go(shared: &Shared) {
+    let left = shared.hand.left();
+    if left > 0 {
+        tracing::info!("{left} commands go on without a daemon; the next one on this machine takes them over");
+        return;
+    }
+    shared.shepherds.leave();
     let left = tokio::time::timeout(ROUND, shared.store.leave(&shared.node)).await;
     if !matches!(left, Ok(Ok(()))) {
         tracing::warn!("the node could not be taken off the list; its lease will run out");
     }
-    tracing::info!("node {} has stopped", shared.node);
 }
 
 /// Waits for running attempts; true if somebody lost patience.

@@ -1,8 +1,10 @@
 //! What running a task means.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::time::Duration;
 
-use super::{retry::RetryPolicy, schedule::Schedule};
+use serde::{Deserialize, Serialize};
+
+use super::{command::CommandSpec, retry::RetryPolicy, schedule::Schedule};
 
 /// The kind that executes a program.
 pub const COMMAND: &str = "command";
@@ -12,7 +14,7 @@ pub const NOOP: &str = "noop";
 pub const DEFAULT_QUEUE: &str = "default";
 
 /// A `[task.NAME]` table of the configuration, or a handler that was registered in Rust.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskDefinition {
     /// The name by which tasks refer to it.
     pub name: String,
@@ -32,7 +34,8 @@ pub struct TaskDefinition {
     pub retry: RetryPolicy,
     /// The payload of tasks that a schedule creates.
     pub payload: Option<serde_json::Value>,
-    /// When it recurs by itself.
+    /// When it recurs by itself. Of no account to an attempt, and not written down with one.
+    #[serde(skip)]
     pub schedule: Option<Schedule>,
     /// What kind `command` executes.
     pub command: Option<CommandSpec>,
@@ -55,19 +58,6 @@ impl TaskDefinition {
             command: None,
         }
     }
-}
-
-/// A program and its surroundings. Nothing of it ever comes from the database.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommandSpec {
-    /// The program and its arguments; no shell is involved.
-    pub argv: Vec<String>,
-    /// Variables set beside the daemon's own environment.
-    pub env: BTreeMap<String, String>,
-    /// The working directory; the daemon's own unless set.
-    pub dir: Option<PathBuf>,
-    /// How many bytes of each output stream are kept.
-    pub output_limit: usize,
 }
 
 /// A name that may stand for a task, a queue or a schedule: it is shown in tables, and typed into shells.

@@ -1,7 +1,9 @@
 //! The rules: what follows from what. Pure functions of values and `now`; nothing here waits, reads or writes.
 
 pub mod address;
+pub mod answer;
 pub mod capture;
+pub mod command;
 pub mod credits;
 pub mod cron;
 pub mod definition;

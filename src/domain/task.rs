@@ -1,12 +1,12 @@
 //! Tasks on their way: enqueued, claimed, finished.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sexton_entities::states::{Outcome, Verdict};
 
-use super::definition::check_name;
+use super::{capture::Kept, command::Usage, definition::check_name};
 
 /// A task to be enqueued.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -120,7 +120,7 @@ fn holds_nul(value: &Value) -> bool {
 }
 
 /// A task that this node has claimed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ClaimedTask {
     /// Its number.
     pub id: i64,
@@ -155,12 +155,24 @@ pub struct Report {
     pub exit_code: Option<i32>,
     /// The signal that ended a command.
     pub signal: Option<i32>,
+    /// Whether a command left a core dump; unknown for other kinds.
+    pub core_dumped: Option<bool>,
+    /// What a command cost; unknown for other kinds.
+    pub usage: Option<Usage>,
+    /// How long it took, where somebody has measured it better than its worker.
+    #[serde(skip)]
+    pub took: Option<Duration>,
+    /// What the attempt wants kept in history.
+    pub result: Option<Value>,
     /// Captured standard output.
-    pub stdout: String,
+    pub stdout: Kept,
     /// Captured standard error.
-    pub stderr: String,
-    /// Whether any of it was left out.
-    pub truncated: bool,
+    pub stderr: Kept,
+    /// What the next attempt is to work on instead.
+    pub next_payload: Option<Value>,
+    /// The attempt's files: of no more use once it is recorded.
+    #[serde(skip)]
+    pub folder: Option<PathBuf>,
 }
 
 /// An attempt that has ended and is to be recorded. It holds all that its history row says, because the

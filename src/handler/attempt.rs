@@ -42,6 +42,9 @@ impl Attempt<'_> {
     pub async fn call(&self) -> Ended {
         let payload = self.context.task().payload.clone();
         let mut work = Box::pin(AssertUnwindSafe(self.handler.call(payload, self.context)).catch_unwind());
+        if self.handler.ends_by_itself() {
+            return self.judge_answer(Some(work.await));
+        }
         let answer = tokio::select! {
             biased;
             answer = &mut work => Some(answer),

@@ -1,179 +1,243 @@
-//! Kind `command`: runs a program, with the payload on its standard input.
-//!
-//! The program is a group of processes of its own, so that what it started ends with it. Who stands over the
-//! program is this file's concern alone: a shepherd process can take its place without anybody noticing.
+//! Kind `command`: runs a program under a shepherd, with the payload on its standard input.
 
-use std::{process::Stdio, time::Duration};
+use std::{io, time::Duration};
 
-use nix::{
-    sys::signal::{Signal, killpg},
-    unistd::Pid,
-};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
-    process::{Child, Command},
+
+use super::{
+    attempt::told,
+    context::{StopReason, TaskContext},
+    error::TaskError,
+    task_handler::{DynHandler, TaskHandler},
+};
+use crate::{
+    domain::{
+        command::{CommandEnd, CommandSpec, OnDaemonStop, Stopped},
+        definition::{COMMAND, TaskDefinition},
+        task::ClaimedTask,
+    },
+    shepherd::{Folder, Found, Paper, Shepherd, Shepherds, Spec, StopOrder, boot_id, end_strays},
 };
 
-use super::{attempt::told, context::TaskContext, error::TaskError, task_handler::TaskHandler};
-use crate::domain::{
-    capture::Capture,
-    definition::{COMMAND, CommandSpec},
-};
-
-/// How long output is still read after the program's end, where something that it left behind keeps the pipe open.
-const AFTERMATH: Duration = Duration::from_millis(250);
+/// How often a running command is asked how far it has got.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Executes kind `command`.
 #[derive(Clone, Copy, Debug)]
 pub struct CommandHandler;
 
-/// Kills the group unless the program has been seen to end: an attempt that is dropped leaves nothing behind.
-struct Group(Option<Pid>);
+/// A command that an earlier daemon, or an earlier worker, has started.
+#[derive(Clone, Debug)]
+pub struct AdoptedCommand {
+    /// Its attempt.
+    pub folder: Folder,
+    /// The boot of the machine in which it began.
+    pub boot_id: String,
+}
+
+/// What is written down of an attempt for whoever takes it over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct About {
+    /// The task as it was claimed.
+    pub task: ClaimedTask,
+    /// What running it meant.
+    pub definition: TaskDefinition,
+}
 
 impl TaskHandler for CommandHandler {
     const KIND: &'static str = COMMAND;
+    const ENDS_BY_ITSELF: bool = true;
     type Payload = Value;
 
     async fn run(&self, payload: Value, context: &TaskContext) -> Result<(), TaskError> {
-        let Some(spec) = &context.definition().command else {
+        let Some(command) = &context.definition().command else {
             return Err(TaskError::discard("the definition has no command"));
         };
-        let mut child = spawn(spec, context)?;
-        let mut group = Group(child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw));
-        let mut out = Capture::new(spec.output_limit);
-        let mut err = Capture::new(spec.output_limit);
-        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let feeding = async {
-            if let Some(mut stdin) = stdin {
-                let input = if payload.is_null() { String::new() } else { payload.to_string() };
-                // A program that does not want its input is no failure.
-                let _ = stdin.write_all(input.as_bytes()).await;
+        let Some(shepherds) = context.app_data::<Shepherds>() else {
+            return Err(TaskError::new("nobody is here who could run commands"));
+        };
+        let input = (!payload.is_null()).then(|| payload.to_string());
+        let about = About { task: context.task().clone(), definition: context.definition().clone() };
+        let paper = Paper { boot_id: boot_id(), spec: spec(command, context, shepherds), about };
+        let claim = (context.task_id(), context.fence());
+        let shepherd = shepherds
+            .start(claim, &paper, input.as_deref().map(str::as_bytes))
+            .await
+            .map_err(|error| TaskError::new(format!("cannot start {}: {error}", command.argv[0])))?;
+        context.outlive_worker();
+        follow(&shepherd, context).await?;
+        settle(shepherd.folder(), context, command)
+    }
+}
+
+impl DynHandler for AdoptedCommand {
+    fn call<'a>(
+        &'a self,
+        _: Option<Value>,
+        context: &'a TaskContext,
+    ) -> futures::future::LocalBoxFuture<'a, Result<(), TaskError>> {
+        Box::pin(async move {
+            context.outlive_worker();
+            let Some(command) = &context.definition().command else {
+                return Err(TaskError::discard("the definition has no command"));
+            };
+            let interrupted = |why| {
+                context.stop(StopReason::Interrupted, Duration::ZERO);
+                context.report(|report| report.folder = Some(self.folder.path().to_owned()));
+                Err(TaskError::new(why))
+            };
+            match self.look().await? {
+                Found::Running(pid) => follow(&Shepherd::watch(self.folder.clone(), pid)?, context).await?,
+                Found::Ended(_) => {}
+                Found::Lost { .. } if self.boot_id != boot_id() => {
+                    return interrupted("the machine was started anew under it");
+                }
+                Found::Lost { begun: false } => return interrupted("the daemon died before it had begun"),
+                Found::Lost { begun: true } => {}
             }
-        };
-        let reading = async {
-            tokio::join!(read(stdout, &mut out), read(stderr, &mut err), feeding);
-        };
-        let mut reading = Box::pin(reading);
-        let mut read_out = false;
-        let status = tokio::select! {
-            status = wait(&mut child, &mut group, context) => status?,
-            () = async { (&mut reading).await; read_out = true; std::future::pending().await } => unreachable!("pending"),
-        };
-        group.0 = None;
-        if !read_out {
-            let _ = tokio::time::timeout(AFTERMATH, &mut reading).await;
-        }
-        drop(reading);
-        report(context, status, out, err)
+            settle(&self.folder, context, command)
+        })
+    }
+
+    fn ends_by_itself(&self) -> bool {
+        true
     }
 }
 
-fn spawn(spec: &CommandSpec, context: &TaskContext) -> Result<Child, TaskError> {
-    let task = context.task();
-    let mut command = Command::new(&spec.argv[0]);
-    command.args(&spec.argv[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // Its own settings may carry the database's password.
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SEXTON_")) {
-        command.env_remove(name);
-    }
-    command
-        .envs(&spec.env)
-        .env("SEXTON_TASK_ID", task.id.to_string())
-        .env("SEXTON_TASK_NAME", &task.name)
-        .env("SEXTON_TASK_ATTEMPT", task.attempt.to_string())
-        .env("SEXTON_TASK_FENCE", task.fence.to_string())
-        .env("SEXTON_TASK_QUEUE", &task.queue)
-        .process_group(0)
-        .kill_on_drop(true);
-    if let Some(schedule) = &task.schedule {
-        command.env("SEXTON_TASK_SCHEDULE", schedule);
-    }
-    if let Some(due) = &task.due_at {
-        command.env("SEXTON_TASK_DUE_AT", due.to_rfc3339());
-    }
-    if let Some(dir) = &spec.dir {
-        command.current_dir(dir);
-    }
-    command.spawn().map_err(|error| TaskError::new(format!("cannot start {}: {}", spec.argv[0], why(spec, &error))))
-}
-
-/// The operating system tells of a missing working directory as of a missing program.
-fn why(spec: &CommandSpec, error: &std::io::Error) -> String {
-    match &spec.dir {
-        Some(dir) if !dir.is_dir() => format!("the directory {} is not there", dir.display()),
-        _ => error.to_string(),
-    }
-}
-
-async fn read(stream: Option<impl AsyncRead + Unpin>, capture: &mut Capture) {
-    let Some(mut stream) = stream else { return };
-    let mut buffer = vec![0; 16 * 1024];
-    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
-        capture.write(&buffer[..count]);
-    }
-}
-
-/// Waits for the program; once it is to end, asks its group politely, and after the grace does not ask any more.
-async fn wait(
-    child: &mut Child,
-    group: &mut Group,
-    context: &TaskContext,
-) -> Result<std::process::ExitStatus, TaskError> {
-    tokio::select! {
-        status = child.wait() => return Ok(status?),
-        () = context.cancelled() => {}
-    }
-    group.signal(Signal::SIGTERM);
-    let ended = tokio::time::timeout(context.grace(), child.wait()).await;
-    // The leader may have gone while others of its group stay.
-    group.signal(Signal::SIGKILL);
-    match ended {
-        Ok(status) => Ok(status?),
-        Err(_) => Ok(child.wait().await?),
-    }
-}
-
-impl Group {
-    fn signal(&self, signal: Signal) {
-        if let Some(group) = self.0 {
-            let _ = killpg(group, signal);
+impl AdoptedCommand {
+    /// What became of it; one that is just being started is waited for.
+    async fn look(&self) -> io::Result<Found> {
+        loop {
+            match self.folder.look() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(LOOK / 50).await,
+                found => return found,
+            }
         }
     }
 }
 
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.signal(Signal::SIGKILL);
+/// Everything that the shepherd needs to know.
+fn spec(command: &CommandSpec, context: &TaskContext, shepherds: &Shepherds) -> Spec {
+    let (task, definition) = (context.task(), context.definition());
+    let schedule = task.schedule.as_ref().and(definition.schedule.as_ref());
+    let when = schedule.map(|schedule| format!(" - {}", schedule.spec())).unwrap_or_default();
+    Spec {
+        title: format!("sexton: [{}] {}{when} #{}", task.queue, task.name, task.id),
+        argv: command.argv.clone(),
+        env: environment(command, context, shepherds.node()),
+        dir: match &command.dir {
+            Some(dir) => std::path::absolute(dir).unwrap_or_else(|_| dir.clone()),
+            None => std::env::current_dir().unwrap_or_else(|_| "/".into()),
+        },
+        confines: command.confines.clone(),
+        output: command.output,
+        timeout: definition.timeout,
+        kill_after: definition.kill_after,
+        keep_background: command.keep_background,
+        ends_with_daemon: command.on_daemon_stop == Some(OnDaemonStop::Stop),
+        cgroup: shepherds.cgroup(),
     }
 }
 
-fn report(
-    context: &TaskContext,
-    status: std::process::ExitStatus,
-    out: Capture,
-    err: Capture,
-) -> Result<(), TaskError> {
-    use std::os::unix::process::ExitStatusExt as _;
-    context.report(|report| {
-        report.exit_code = status.code();
-        report.signal = status.signal();
-        report.truncated = out.is_truncated() || err.is_truncated();
-        report.stdout = out.into_text();
-        report.stderr = err.into_text();
-    });
-    let ended = match (status.code(), status.signal()) {
-        (Some(0), _) => None,
-        (Some(code), _) => Some(format!("exit code {code}")),
-        (None, Some(signal)) => {
-            Some(format!("killed by {}", Signal::try_from(signal).map_or("a signal", Signal::as_str)))
-        }
-        (None, None) => Some("it ended in an unknown way".to_owned()),
+/// The variables of a command: what is passed on, what the payload gives, what is declared, and what it is told of
+/// its attempt. Later ones replace earlier ones.
+fn environment(command: &CommandSpec, context: &TaskContext, node: &str) -> Vec<(String, String)> {
+    let (task, definition) = (context.task(), context.definition());
+    let passed = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let mut variables: Vec<(String, String)> = passed.filter(|(name, _)| command.passes_on(name)).collect();
+    variables.extend(command.from_payload(task.payload.as_ref()));
+    variables.extend(command.env.clone());
+    let mut tell = |name: &str, value: Option<String>| {
+        variables.extend(value.map(|value| (format!("SEXTON_TASK_{name}"), value)));
     };
-    match (context.stop_reason(), ended) {
-        (Some(reason), Some(ended)) => Err(TaskError::new(format!("{}: {ended}", told(reason, context)))),
-        (_, None) => Ok(()),
-        (None, Some(ended)) if status.signal().is_some() => Err(TaskError::crash(ended)),
-        (None, Some(ended)) => Err(TaskError::new(ended)),
+    tell("ID", Some(task.id.to_string()));
+    tell("NAME", Some(task.name.clone()));
+    tell("ATTEMPT", Some(task.attempt.to_string()));
+    tell("MAX_ATTEMPTS", Some(task.max_attempts.unwrap_or(definition.max_attempts).to_string()));
+    tell("FENCE", Some(task.fence.to_string()));
+    tell("QUEUE", Some(task.queue.clone()));
+    tell("NODE", Some(node.to_owned()));
+    tell("SCHEDULE", task.schedule.clone());
+    tell("DUE_AT", task.due_at.map(|due| due.to_rfc3339()));
+    let limit = definition.timeout.and_then(|limit| chrono::TimeDelta::from_std(limit).ok());
+    tell("DEADLINE", limit.and_then(|limit| task.started_at.checked_add_signed(limit)).map(|at| at.to_rfc3339()));
+    variables
+}
+
+/// Waits for the shepherd's end; passes orders on to it, and its command's progress to the task.
+async fn follow(shepherd: &Shepherd, context: &TaskContext) -> Result<(), TaskError> {
+    let mut ended = std::pin::pin!(shepherd.ended());
+    let mut is_told = false;
+    loop {
+        tokio::select! {
+            biased;
+            result = &mut ended => return Ok(result?),
+            () = context.cancelled(), if !is_told => {
+                is_told = true;
+                let why = match context.stop_reason() {
+                    Some(StopReason::TimedOut) => Stopped::TimedOut,
+                    Some(StopReason::Cancelled) => Stopped::Cancelled,
+                    Some(StopReason::Interrupted) | None => Stopped::Interrupted,
+                };
+                if let Err(error) = shepherd.stop(&StopOrder { why, grace: context.grace() }) {
+                    tracing::warn!(task.id = context.task_id(), "the order to stop cannot be written down: {error}");
+                }
+            }
+            () = tokio::time::sleep(LOOK) => {
+                if let Some(progress) = shepherd.folder().progress() {
+                    context.progress(progress);
+                }
+            }
+        }
     }
+}
+
+/// Draws from its folder how a command has ended.
+fn settle(folder: &Folder, context: &TaskContext, command: &CommandSpec) -> Result<(), TaskError> {
+    let result = folder.result();
+    let is_lost = result.is_none();
+    let end = result.unwrap_or_else(|| without_result(context));
+    if let Some(why) = end.stopped {
+        let reason = match why {
+            Stopped::TimedOut => StopReason::TimedOut,
+            Stopped::Cancelled => StopReason::Cancelled,
+            Stopped::Interrupted => StopReason::Interrupted,
+        };
+        context.stop(reason, Duration::ZERO);
+    }
+    let judged = end.judge(command);
+    let stopped = end.stopped;
+    context.report(|report| {
+        report.exit_code = end.exit_code;
+        report.signal = end.signal.map(|(number, _)| number);
+        report.core_dumped = Some(end.core_dumped);
+        report.usage = Some(end.usage);
+        report.result = end.answer.result;
+        report.next_payload = end.answer.payload;
+        report.stdout = end.stdout;
+        report.stderr = end.stderr;
+        if let Some(problem) = end.answer.problem {
+            report.stderr.add_line(&format!("sexton: the answer of the command: {problem}"));
+        }
+        report.took = Some(end.took);
+        report.folder = Some(folder.path().to_owned());
+    });
+    judged.map_err(|failure| {
+        let error = match (stopped, context.stop_reason()) {
+            (Some(_), Some(reason)) => format!("{}: {}", told(reason, context), failure.error),
+            _ => failure.error,
+        };
+        TaskError::of_command(error, failure.wish, failure.is_crash || is_lost)
+    })
+}
+
+/// The shepherd was killed: nobody stands over what is left of its command.
+fn without_result(context: &TaskContext) -> CommandEnd {
+    let marks = [("ID", context.task_id()), ("FENCE", context.fence())];
+    let strays = end_strays(&marks.map(|(name, value)| format!("SEXTON_TASK_{name}={value}")));
+    CommandEnd::failed(match strays {
+        0 => "its shepherd ended without a result: was it killed, or the disk full?".to_owned(),
+        count => format!("its shepherd was killed; {count} processes that were left were ended"),
+    })
 }

@@ -3,20 +3,24 @@
 use std::{
     any::{Any, TypeId},
     collections::HashMap,
-    sync::{Arc, Mutex, OnceLock},
-    time::Duration,
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::{
-    capture::{Capture, without_nul},
+    answer::Progress,
+    capture::{Capture, Limits, without_nul},
     definition::TaskDefinition,
     task::{ClaimedTask, Report},
 };
 
 /// How much of a handler's log is kept.
-const LOG_LIMIT: usize = 64 * 1024;
+const LOG: Limits = Limits { head: 32 * 1024, tail: 32 * 1024 };
 
 /// Values that the application shares with its handlers, one of each type.
 #[derive(Clone, Default)]
@@ -44,6 +48,11 @@ pub struct TaskContext {
     stopped: OnceLock<(StopReason, Duration)>,
     report: Mutex<Report>,
     log: Mutex<Capture>,
+    begun: Instant,
+    /// What was told last, until somebody has passed it on.
+    progress: Mutex<Option<Progress>>,
+    told_progress: Mutex<Option<Progress>>,
+    outlives_worker: AtomicBool,
 }
 
 impl AppData {
@@ -68,7 +77,11 @@ impl TaskContext {
             token: CancellationToken::new(),
             stopped: OnceLock::new(),
             report: Mutex::default(),
-            log: Mutex::new(Capture::new(LOG_LIMIT)),
+            log: Mutex::new(Capture::new(LOG)),
+            begun: Instant::now(),
+            progress: Mutex::default(),
+            told_progress: Mutex::default(),
+            outlives_worker: AtomicBool::new(false),
         }
     }
 
@@ -117,8 +130,44 @@ impl TaskContext {
         let line = line.as_ref();
         tracing::info!(task.id = self.task.id, task.name = %self.task.name, "{line}");
         let mut log = self.log.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        log.write(line.as_bytes());
-        log.write(b"\n");
+        let at = self.begun.elapsed().as_millis() as u64;
+        log.write(format!("{line}\n").as_bytes(), at);
+    }
+
+    /// Says how far it has got: for `sexton task show`, and the column of that name while the task runs.
+    pub fn progress(&self, progress: Progress) {
+        let mut told = self.told_progress.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if told.as_ref() != Some(&progress) {
+            *self.progress.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(progress.clone());
+            *told = Some(progress);
+        }
+    }
+
+    /// What has been said since this was asked last.
+    pub fn take_progress(&self) -> Option<Progress> {
+        self.progress.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take()
+    }
+
+    /// Keeps something in history, beside the outcome.
+    pub fn result(&self, result: impl Into<serde_json::Value>) {
+        let result = result.into();
+        self.report(|report| report.result = Some(result));
+    }
+
+    /// Says what the next attempt is to work on, if there is one.
+    pub fn next_payload(&self, payload: impl Into<serde_json::Value>) {
+        let payload = payload.into();
+        self.report(|report| report.next_payload = Some(payload));
+    }
+
+    /// Notes that what it has started goes on without its worker, and can be taken up again.
+    pub(crate) fn outlive_worker(&self) {
+        self.outlives_worker.store(true, Ordering::Release);
+    }
+
+    /// Whether what it has started goes on without its worker.
+    pub(crate) fn outlives_worker(&self) -> bool {
+        self.outlives_worker.load(Ordering::Acquire)
     }
 
     /// Changes what history will say of this attempt.
@@ -147,12 +196,12 @@ impl TaskContext {
         let mut report = std::mem::take(&mut *self.report.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
         let log = std::mem::replace(
             &mut *self.log.lock().unwrap_or_else(|poisoned| poisoned.into_inner()),
-            Capture::new(LOG_LIMIT),
+            Capture::new(LOG),
         );
-        report.truncated |= log.is_truncated();
-        report.stdout.push_str(&log.into_text());
-        report.stdout = without_nul(report.stdout);
-        report.stderr = without_nul(report.stderr);
+        report.stdout.join(log.into_kept());
+        for kept in [&mut report.stdout, &mut report.stderr] {
+            kept.text = without_nul(std::mem::take(&mut kept.text));
+        }
         report
     }
 }

@@ -28,9 +28,9 @@ impl TaskError {
         Self { wish: Wish::RetryAfter(delay), ..Self::new(cause) }
     }
 
-    /// Did not fail so much as fall: a program that died of a signal.
-    pub(super) fn crash(cause: impl fmt::Display) -> Self {
-        Self { crash: true, ..Self::new(cause) }
+    /// How a command failed; one that died of a signal did not fail so much as fall.
+    pub(super) fn of_command(cause: impl fmt::Display, wish: Wish, crash: bool) -> Self {
+        Self { wish, crash, ..Self::new(cause) }
     }
 
     pub(super) fn is_crash(&self) -> bool {

@@ -10,7 +10,7 @@ mod task_handler;
 
 pub use self::{
     attempt::{Attempt, Ended},
-    command::CommandHandler,
+    command::{About, AdoptedCommand, CommandHandler},
     context::{AppData, StopReason, TaskContext},
     error::TaskError,
     noop::NoopHandler,

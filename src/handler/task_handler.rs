@@ -15,6 +15,10 @@ pub trait TaskHandler: Send + Sync + 'static {
     /// The kind that this handler executes. It is stored in history: keep it.
     const KIND: &'static str;
 
+    /// Whether an attempt keeps its time limit by itself, and is sure to end soon after it is told to. Nobody then
+    /// gives up waiting for it.
+    const ENDS_BY_ITSELF: bool = false;
+
     /// What the task's payload is decoded into. An absent payload is decoded from `null`; one that does not fit
     /// makes the task discarded, because it will not fit the next time either.
     type Payload: DeserializeOwned;
@@ -45,6 +49,9 @@ pub trait DynHandler: Send + Sync {
         payload: Option<Value>,
         context: &'a TaskContext,
     ) -> LocalBoxFuture<'a, Result<(), TaskError>>;
+
+    /// Whether nobody need give up waiting for it.
+    fn ends_by_itself(&self) -> bool;
 }
 
 impl<H: TaskHandler> DynHandler for H {
@@ -58,5 +65,9 @@ impl<H: TaskHandler> DynHandler for H {
                 .map_err(|error| TaskError::discard(format!("the payload does not fit: {error}")))?;
             self.run(payload, context).await
         })
+    }
+
+    fn ends_by_itself(&self) -> bool {
+        H::ENDS_BY_ITSELF
     }
 }

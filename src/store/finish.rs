@@ -14,7 +14,7 @@ use super::{
     dialect::{Dialect, Kind},
     rows::Rows,
 };
-use crate::domain::task::FinishedAttempt;
+use crate::domain::task::{FinishedAttempt, Report};
 
 /// What to do about a finish that comes too late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub struct Recorded {
     pub released: usize,
 }
 
-const HISTORY: [(&str, Kind); 19] = [
+const HISTORY: [(&str, Kind); 25] = [
     ("task_id", Kind::Integer),
     ("name", Kind::Text),
     ("kind", Kind::Text),
@@ -58,18 +58,30 @@ const HISTORY: [(&str, Kind); 19] = [
     ("error", Kind::Text),
     ("payload", Kind::Text),
     ("fence", Kind::Integer),
+    ("core_dumped", Kind::Boolean),
+    ("cpu_user_ms", Kind::Integer),
+    ("cpu_system_ms", Kind::Integer),
+    ("peak_memory", Kind::Integer),
+    ("output_bytes", Kind::Integer),
+    ("result", Kind::Text),
 ];
-const OUTPUT: [(&str, Kind); 6] = [
+const OUTPUT: [(&str, Kind); 7] = [
     ("task_id", Kind::Integer),
     ("fence", Kind::Integer),
     ("outcome", Kind::Text),
     ("stdout", Kind::Text),
     ("stderr", Kind::Text),
     ("truncated", Kind::Boolean),
+    ("times", Kind::Text),
 ];
-const CLAIM: [(&str, Kind); 3] = [("id", Kind::Integer), ("fence", Kind::Integer), ("retry_ms", Kind::Integer)];
+const CLAIM: [(&str, Kind); 4] = [
+    ("id", Kind::Integer),
+    ("fence", Kind::Integer),
+    ("retry_ms", Kind::Integer),
+    ("next_payload", Kind::Text),
+];
 /// What a task that nobody runs any more says of its attempt. A wish to cancel it stays: whoever claims it next obeys.
-pub(super) const VACATED: [(&str, &str); 2] = [("node", "NULL"), ("started_at", "NULL")];
+pub(super) const VACATED: [(&str, &str); 3] = [("node", "NULL"), ("started_at", "NULL"), ("progress", "NULL")];
 
 impl Store {
     /// Records a batch of finished attempts.
@@ -117,7 +129,8 @@ impl Store {
         let on = "t.id = d.id AND t.fence = d.fence AND t.state = 'running'";
         let with = |sets: &[(&'static str, &'static str)]| sets.iter().copied().chain(VACATED).collect::<Vec<_>>();
         let run_at = self.dialect.now_plus_millis("d.retry_ms");
-        let mut retry = vec![("run_at", run_at.as_str())];
+        let payload = format!("COALESCE({}, t.payload)", self.dialect.json("d.next_payload"));
+        let mut retry = vec![("run_at", run_at.as_str()), ("payload", payload.as_str())];
         retry.extend(with(&[("state", "'retryable'")]));
         let release = with(&[("state", "'available'"), ("attempt", "t.attempt - 1")]);
         let steps = [
@@ -149,7 +162,10 @@ impl Store {
         let mut rows = Rows::new(self.dialect);
         for finished in finished {
             rows.push(|row| {
-                row.set("id", finished.task_id).set("fence", finished.fence).set("retry_ms", finished.retry_ms);
+                row.set("id", finished.task_id)
+                    .set("fence", finished.fence)
+                    .set("retry_ms", finished.retry_ms)
+                    .json("next_payload", finished.report.next_payload.as_ref());
             });
         }
         let parameter = rows.into_value();
@@ -209,7 +225,7 @@ impl Store {
         let values: Vec<String> = HISTORY
             .iter()
             .map(|(name, _)| match *name {
-                "payload" => self.dialect.json("d.payload"),
+                "payload" | "result" => self.dialect.json(&format!("d.{name}")),
                 name => format!("d.{name}"),
             })
             .collect();
@@ -238,7 +254,13 @@ impl Store {
                     .set("its_signal", finished.report.signal)
                     .set("error", finished.error.clone())
                     .json("payload", finished.payload.as_ref())
-                    .set("fence", finished.fence);
+                    .set("fence", finished.fence)
+                    .set("core_dumped", finished.report.core_dumped)
+                    .set("cpu_user_ms", finished.report.usage.map(|usage| usage.user_ms))
+                    .set("cpu_system_ms", finished.report.usage.map(|usage| usage.system_ms))
+                    .set("peak_memory", finished.report.usage.map(|usage| usage.peak_memory))
+                    .set("output_bytes", finished.report.usage.map(|usage| usage.output_bytes))
+                    .json("result", finished.report.result.as_ref());
             });
         }
         self.run(transaction, &sql, [rows.into_value()]).await?;
@@ -252,26 +274,31 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut rows = Rows::new(self.dialect);
         let mut any = false;
-        for finished in finished.iter().filter(|f| !f.report.stdout.is_empty() || !f.report.stderr.is_empty()) {
+        let wrote = |report: &Report| !report.stdout.text.is_empty() || !report.stderr.text.is_empty();
+        for finished in finished.iter().filter(|finished| wrote(&finished.report)) {
             any = true;
+            let Report { stdout, stderr, .. } = &finished.report;
+            let times = serde_json::json!({ "stdout": stdout.stamps, "stderr": stderr.stamps });
             rows.push(|row| {
                 row.set("task_id", finished.task_id)
                     .set("fence", finished.fence)
                     .set("outcome", finished.outcome.as_str())
-                    .set("stdout", finished.report.stdout.clone())
-                    .set("stderr", finished.report.stderr.clone())
-                    .set("truncated", finished.report.truncated);
+                    .set("stdout", stdout.text.clone())
+                    .set("stderr", stderr.text.clone())
+                    .set("truncated", stdout.truncated || stderr.truncated)
+                    .json("times", Some(&times));
             });
         }
         if !any {
             return Ok(());
         }
         let select = format!(
-            "SELECT h.id, COALESCE(d.stdout, ''), COALESCE(d.stderr, ''), d.truncated FROM {} \
+            "SELECT h.id, COALESCE(d.stdout, ''), COALESCE(d.stderr, ''), d.truncated, {} FROM {} \
              JOIN sexton_history h ON h.task_id = d.task_id AND h.fence = d.fence AND h.outcome = d.outcome",
+            self.dialect.json("d.times"),
             self.dialect.rows("d", &OUTPUT)
         );
-        let sql = self.dialect.insert_new("sexton_output (history_id, stdout, stderr, truncated)", &select);
+        let sql = self.dialect.insert_new("sexton_output (history_id, stdout, stderr, truncated, times)", &select);
         self.run(transaction, &sql, [rows.into_value()]).await?;
         Ok(())
     }

@@ -2,6 +2,7 @@
 //!
 //! Transactions begin and end inside. What differs between the databases is in `dialect.rs` and `claim.rs`.
 
+mod adopt;
 mod anchor;
 mod claim;
 mod connect;

@@ -24,6 +24,8 @@ pub enum Wakeup {
     Now,
     /// A task was enqueued for later.
     Later,
+    /// A running task is to be cancelled.
+    Cancel,
     /// Something changed; look at everything.
     Anything,
 }
@@ -33,6 +35,7 @@ impl Wakeup {
         match self {
             Self::Now => "now",
             Self::Later => "later",
+            Self::Cancel => "cancel",
             Self::Anything => "",
         }
     }
@@ -125,6 +128,7 @@ impl WakeupListener {
                 Ok(Some(notification)) => Ok(match notification.payload() {
                     "now" => Wakeup::Now,
                     "later" => Wakeup::Later,
+                    "cancel" => Wakeup::Cancel,
                     _ => Wakeup::Anything,
                 }),
                 // The connection was lost and is made anew: what was told meanwhile is not known.

@@ -68,6 +68,7 @@ impl Node {
         let (orders, receiver) = channel(ORDERS);
         let (up, is_up) = tokio::sync::oneshot::channel();
         let blueprint = Blueprint {
+            program: "/proc/self/exe".into(),
             config,
             registry,
             app_data: AppData::default(),

@@ -1,5 +1,6 @@
 //! The built-in modules: one file is one moving part. They are modules like any stranger's.
 
+mod adopter;
 mod cron;
 mod dispatcher;
 mod future;
@@ -18,6 +19,7 @@ pub fn standard() -> Vec<ModuleSpec> {
     vec![
         ModuleSpec::new("node", Stage::Life, node::Node::default),
         ModuleSpec::new("recorder", Stage::Record, recorder::Recorder::default),
+        ModuleSpec::new("adopter", Stage::Work, adopter::Adopter::default),
         ModuleSpec::new("workers", Stage::Work, workers::Workers::default),
         ModuleSpec::new("dispatcher", Stage::Intake, dispatcher::Dispatcher::default),
         ModuleSpec::new("future", Stage::Intake, future::Future::default),

@@ -11,6 +11,7 @@ use crate::{
         spool::Spool,
     },
     domain::{
+        capture::Kept,
         summary::SummaryTable,
         task::{FinishedAttempt, Report},
     },
@@ -44,6 +45,11 @@ impl DaemonModule for Recorder {
 
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let shared = context.shared();
+        let progress = shared.hand.take_progress();
+        if !progress.is_empty() {
+            // What is lost of it is said anew by the next progress.
+            shared.store.set_progress(&progress).await?;
+        }
         loop {
             let batch = shared.hand.take_finished(BATCH);
             if batch.attempts().is_empty() {
@@ -159,9 +165,11 @@ async fn one_by_one(shared: &Shared, batch: &[FinishedAttempt]) -> Result<Record
                     error: Some(format!("output and payload were refused by the database: {why}")),
                     payload: None,
                     report: Report {
-                        exit_code: finished.report.exit_code,
-                        signal: finished.report.signal,
-                        ..Report::default()
+                        stdout: Kept::default(),
+                        stderr: Kept::default(),
+                        result: None,
+                        next_payload: None,
+                        ..finished.report.clone()
                     },
                     ..finished.clone()
                 };
@@ -184,7 +192,7 @@ fn portions(batch: &[FinishedAttempt]) -> Vec<&[FinishedAttempt]> {
             serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => 8,
             other => other.to_string().len(),
         });
-        finished.report.stdout.len() + finished.report.stderr.len() + payload
+        finished.report.stdout.text.len() + finished.report.stderr.text.len() + payload
     };
     let mut portions = Vec::new();
     let (mut start, mut bytes) = (0, 0);

@@ -35,8 +35,9 @@ pub(super) struct Rescuer {
 impl DaemonModule for Rescuer {
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let shared = context.shared();
-        // What an earlier daemon has finished and could not record counts, if it is recorded before the rescue.
-        if shared.board.of("recorder").is_none_or(|recorder| recorder.rounds == 0) {
+        // What an earlier daemon has finished and could not record counts, if it is recorded before the rescue; and
+        // what it has left running goes on.
+        if !shared.has_adopted() || shared.board.of("recorder").is_none_or(|recorder| recorder.rounds == 0) {
             self.rest = SOON;
             return Ok(());
         }

@@ -1,0 +1,112 @@
+//! The settings of `[task.NAME]` that belong to a command.
+
+use std::path::PathBuf;
+
+use super::section::Section;
+use crate::domain::{
+    capture,
+    command::{CommandSpec, Confines, OnDaemonStop},
+};
+
+/// So much may be kept of each end of each stream.
+const MOST_OUTPUT: u64 = 1024 * 1024;
+/// Settings that are of no use without a command.
+const OF_COMMANDS: [&str; 16] = [
+    "env", "pass_env", "payload_env", "dir", "user", "group", "umask", "nice", "limits", "output_head", "output_tail",
+    "success_codes", "fail_on_stderr", "keep_background", "on_daemon_stop", "command",
+];
+
+/// Reads a command, if there is one.
+pub(super) fn read(section: &mut Section<'_>) -> Option<CommandSpec> {
+    let argv = section.texts("command");
+    let plain = CommandSpec::new(argv.clone().unwrap_or_default());
+    let read = CommandSpec {
+        env: section.text_table("env").unwrap_or_default(),
+        pass_env: section.texts("pass_env").unwrap_or_default(),
+        payload_env: section.text_table("payload_env").unwrap_or_default(),
+        dir: section.text("dir").map(PathBuf::from),
+        confines: confines(section),
+        output: capture::Limits {
+            head: section.bytes("output_head", 0..=MOST_OUTPUT).map_or(plain.output.head, |bytes| bytes as usize),
+            tail: section.bytes("output_tail", 0..=MOST_OUTPUT).map_or(plain.output.tail, |bytes| bytes as usize),
+        },
+        success_codes: section.integers("success_codes", 0..=255).unwrap_or_else(|| plain.success_codes.clone()),
+        fail_on_stderr: section.flag("fail_on_stderr").unwrap_or(plain.fail_on_stderr),
+        keep_background: section.flag("keep_background").unwrap_or(plain.keep_background),
+        on_daemon_stop: section
+            .choice("on_daemon_stop", &[("keep", OnDaemonStop::Keep), ("stop", OnDaemonStop::Stop)]),
+        ..plain
+    };
+    if argv.is_none() {
+        let has_command = section.node("command").is_some();
+        for key in OF_COMMANDS.into_iter().filter(|_| !has_command) {
+            if section.node(key).is_some() {
+                section.refuse(key, "it belongs to a `command`, and there is none");
+            }
+        }
+        return None;
+    }
+    if read.argv.first().is_none_or(String::is_empty) {
+        section.refuse("command", "the program is missing: write [\"program\", \"argument\", …]");
+    }
+    check(section, &read);
+    Some(read)
+}
+
+/// What an operating system would refuse, or would not do what it says.
+fn check(section: &mut Section<'_>, command: &CommandSpec) {
+    if command.argv.iter().any(|text| text.contains('\0')) {
+        section.refuse("command", "a program's arguments cannot contain NUL");
+    }
+    let names = |key, names: Vec<&String>, section: &mut Section<'_>| {
+        for name in names {
+            if name.is_empty() || name.contains(['=', '\0']) {
+                section.refuse(key, format!("{name:?} cannot be the name of a variable"));
+            } else if name.starts_with("SEXTON_") {
+                section.refuse(key, format!("`{name}`: variables that begin with SEXTON_ are Sexton's own"));
+            }
+        }
+    };
+    names("env", command.env.keys().collect(), section);
+    names("payload_env", command.payload_env.keys().collect(), section);
+    names("pass_env", command.pass_env.iter().collect(), section);
+    if command.env.values().any(|value| value.contains('\0')) {
+        section.refuse("env", "a variable cannot contain NUL");
+    }
+    for (name, pointer) in &command.payload_env {
+        if !pointer.is_empty() && !pointer.starts_with('/') {
+            section.refuse("payload_env", format!("{name} = \"{pointer}\": write a JSON pointer, such as \"/{pointer}\""));
+        }
+    }
+    if command.success_codes.is_empty() {
+        section.refuse("success_codes", "without any, the command could never succeed");
+    }
+}
+
+fn confines(section: &mut Section<'_>) -> Confines {
+    let mut confines = Confines {
+        user: section.text("user"),
+        group: section.text("group"),
+        umask: umask(section),
+        nice: section.integer("nice", -20..=19),
+        ..Confines::default()
+    };
+    section.table("limits", |limits| {
+        confines.memory = limits.bytes("memory", 1..=u64::MAX / 2);
+        confines.cpu = limits.span("cpu", std::time::Duration::from_secs(1)).map(|span| span.as_secs());
+        confines.open_files = limits.integer::<i64>("open_files", 4..=i64::MAX).map(|count| count as u64);
+        confines.processes = limits.integer::<i64>("processes", 1..=i64::MAX).map(|count| count as u64);
+        confines.file_size = limits.bytes("file_size", 0..=u64::MAX / 2);
+    });
+    confines
+}
+
+/// A mask is written in octal, as text: TOML's numbers are not.
+fn umask(section: &mut Section<'_>) -> Option<u32> {
+    let text = section.text("umask")?;
+    let mask = u32::from_str_radix(&text, 8).ok().filter(|mask| *mask <= 0o777);
+    if mask.is_none() {
+        section.refuse("umask", format!("`{text}` is no mask: write three octal digits, such as \"027\""));
+    }
+    mask
+}

@@ -1,0 +1,374 @@
+//! Attempts on disk: what a shepherd is told, what it has seen, and how a daemon finds both again.
+//!
+//! ```text
+//! state_dir/attempts/NODE/lock             held by the daemon that looks after what is beside it
+//!                        /4711-3/          task and fence
+//!                                attempt   what is to be done; held by the shepherd for life
+//!                                input     the payload, the command's standard input
+//!                                stdout, stdout.tail, stderr, stderr.tail, progress    while it runs
+//!                                stop      why it is to end
+//!                                result    how it ended: whole and durable, or not there
+//! ```
+//!
+//! Locks (flock) are what tells the living from the dead. The operating system lets go of them with the process,
+//! so no process number is ever taken for another's.
+
+use std::{
+    fs::{self, DirBuilder, File},
+    io::{self, BufRead as _, BufReader, Write as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use chrono::{DateTime, Utc};
+use nix::{
+    errno::Errno,
+    fcntl::{FallocateFlags, Flock, FlockArg, fallocate},
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::spec::{Paper, StopOrder};
+use crate::domain::{answer::Progress, capture::Kept, command::CommandEnd};
+
+/// The files of a running command's output, as they are called.
+pub const LIVE_STREAMS: [&str; 2] = ["stdout", "stderr"];
+const ATTEMPT: &str = "attempt";
+const INPUT: &str = "input";
+const PROGRESS: &str = "progress";
+const RESULT: &str = "result";
+const STOP: &str = "stop";
+const LOCK: &str = "lock";
+/// The ending of an attempt that nobody may take on any more.
+const LOST: &str = "lost";
+/// A result without its output fits into so much, which is set aside from the start.
+const SET_ASIDE: i64 = 4_096;
+
+/// The attempts of one daemon. Whoever holds it looks after them.
+#[derive(Debug)]
+pub struct Home {
+    path: PathBuf,
+    _lock: Flock<File>,
+}
+
+/// One attempt on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folder {
+    path: PathBuf,
+}
+
+/// An attempt of which nobody knows what became.
+pub enum Found {
+    /// Its shepherd lives, and has this process number.
+    Running(i32),
+    /// It has ended.
+    Ended(Box<CommandEnd>),
+    /// Nobody stands over it, and there is no result.
+    Lost {
+        /// Whether a shepherd had taken it on.
+        begun: bool,
+    },
+}
+
+/// A lock under which a shepherd is started: nobody takes the attempt for a dead one meanwhile.
+pub(super) struct Claimed {
+    _lock: Flock<File>,
+}
+
+/// What names this boot of the machine.
+pub fn boot_id() -> String {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.trim().to_owned()
+}
+
+fn lock(file: File, how: FlockArg) -> io::Result<Option<Flock<File>>> {
+    match Flock::lock(file, how) {
+        Ok(lock) => Ok(Some(lock)),
+        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+        Err((_, error)) => Err(error.into()),
+    }
+}
+
+/// Names the file of an error.
+fn at(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+    let path = path.display().to_string();
+    move |error| io::Error::new(error.kind(), format!("{path}: {error}"))
+}
+
+impl Home {
+    /// The home of that node's attempts, made if it is not there.
+    ///
+    /// # Errors
+    /// If the folder cannot be made, or another process looks after it.
+    pub fn open(root: &Path, node: &str) -> io::Result<Self> {
+        let path = std::path::absolute(root)?.join(node);
+        DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(at(&path))?;
+        Self::hold(path)?.ok_or_else(|| io::Error::other("another daemon looks after this folder"))
+    }
+
+    fn hold(path: PathBuf) -> io::Result<Option<Self>> {
+        let file = File::options().create(true).append(true).mode(0o600).open(path.join(LOCK)).map_err(at(&path))?;
+        let Some(held) = lock(file, FlockArg::LockExclusiveNonblock)? else { return Ok(None) };
+        // Its last keeper may have removed it in the meantime.
+        let is_there = held.metadata()?.nlink() > 0;
+        Ok(is_there.then_some(Self { path, _lock: held }))
+    }
+
+    /// The homes that nobody looks after any more.
+    pub fn abandoned(root: &Path) -> Vec<Self> {
+        let Ok(root) = std::path::absolute(root) else { return Vec::new() };
+        let Ok(entries) = fs::read_dir(root) else { return Vec::new() };
+        let paths = entries.flatten().map(|entry| entry.path()).filter(|path| path.join(LOCK).is_file());
+        paths.filter_map(|path| Self::hold(path).ok().flatten()).collect()
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its attempts.
+    pub fn folders(&self) -> Vec<Folder> {
+        let Ok(entries) = fs::read_dir(&self.path) else { return Vec::new() };
+        entries.flatten().map(|entry| Folder { path: entry.path() }).filter(|folder| folder.claim().is_some()).collect()
+    }
+
+    /// Removes what is no attempt (it was damaged, and put aside) and was not touched since.
+    pub fn clean(&self, since: DateTime<Utc>) {
+        let Ok(entries) = fs::read_dir(&self.path) else { return };
+        for folder in entries.flatten().map(|entry| Folder { path: entry.path() }) {
+            let changed = fs::metadata(&folder.path).and_then(|metadata| metadata.modified());
+            let is_old = changed.is_ok_and(|changed| DateTime::<Utc>::from(changed) < since);
+            if folder.path.is_dir() && folder.claim().is_none() && is_old {
+                folder.remove();
+            }
+        }
+    }
+
+    /// Removes it if it holds no attempt any more. True if it is gone.
+    pub fn remove_if_empty(&self) -> bool {
+        if !self.folders().is_empty() {
+            return false;
+        }
+        let _ = fs::remove_file(self.path.join(LOCK));
+        fs::remove_dir(&self.path).is_ok()
+    }
+}
+
+impl Folder {
+    /// Writes down what is to be done, and holds it until a shepherd does.
+    pub(super) fn create<A: Serialize>(
+        home: &Path,
+        (id, fence): (i64, i64),
+        paper: &Paper<A>,
+        input: Option<&[u8]>,
+    ) -> io::Result<(Self, Claimed)> {
+        let folder = Self { path: home.join(format!("{id}-{fence}")) };
+        DirBuilder::new().mode(0o700).create(&folder.path).map_err(at(&folder.path))?;
+        match folder.write_down(paper, input) {
+            Ok(claimed) => Ok((folder, claimed)),
+            Err(error) => {
+                folder.remove();
+                Err(error)
+            }
+        }
+    }
+
+    fn write_down<A: Serialize>(&self, paper: &Paper<A>, input: Option<&[u8]>) -> io::Result<Claimed> {
+        if let Some(input) = input {
+            self.put(INPUT, input)?;
+        }
+        let path = self.path.join(ATTEMPT);
+        let file = File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(at(&path))?;
+        let held = lock(file, FlockArg::LockSharedNonblock)?.ok_or_else(|| io::Error::other("it is held already"))?;
+        let mut text = serde_json::to_vec(paper)?;
+        text.push(b'\n');
+        (&*held).write_all(&text).map_err(at(&path))?;
+        Ok(Claimed { _lock: held })
+    }
+
+    /// A folder that is known to be one.
+    pub fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// The attempts of a task on this machine, running or not yet recorded.
+    pub fn of_task(root: &Path, id: i64) -> Vec<Self> {
+        let Ok(homes) = fs::read_dir(root) else { return Vec::new() };
+        let folders = homes.flatten().filter_map(|home| fs::read_dir(home.path()).ok());
+        let folders = folders.flat_map(|entries| entries.flatten().map(|entry| Self { path: entry.path() }));
+        folders.filter(|folder| folder.claim().is_some_and(|(task, _)| task == id)).collect()
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The task and the fence.
+    pub fn claim(&self) -> Option<(i64, i64)> {
+        let (id, fence) = self.path.file_name()?.to_str()?.split_once('-')?;
+        Some((id.parse().ok()?, fence.parse().ok()?))
+    }
+
+    /// What was written down.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is damaged.
+    pub fn paper<A: DeserializeOwned>(&self) -> io::Result<Paper<A>> {
+        let mut line = String::new();
+        let path = self.path.join(ATTEMPT);
+        let file = File::open(&path).or_else(|_| File::open(path.with_extension(LOST)))?;
+        BufReader::new(file).read_line(&mut line)?;
+        Ok(serde_json::from_str(&line)?)
+    }
+
+    /// Takes the attempt on, as its shepherd: holds it for as long as the file is open, and enters the process.
+    /// None if somebody has found it first, and has given it up for dead.
+    pub(super) fn take_on(&self) -> io::Result<Option<Flock<File>>> {
+        let path = self.path.join(ATTEMPT);
+        let file = match File::options().read(true).append(true).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let Some(held) = lock(file, FlockArg::LockSharedNonblock)? else { return Ok(None) };
+        // Given up for dead between the opening and the locking?
+        if !path.exists() {
+            return Ok(None);
+        }
+        (&*held).write_all(format!("{}\n", std::process::id()).as_bytes())?;
+        Ok(Some(held))
+    }
+
+    /// What became of it. An attempt that is lost can never be taken on after this.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn look(&self) -> io::Result<Found> {
+        if let Some(end) = self.result() {
+            return Ok(Found::Ended(Box::new(end)));
+        }
+        let path = self.path.join(ATTEMPT);
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Found::Lost { begun: self.shepherd(&File::open(path.with_extension(LOST))?)?.is_some() });
+            }
+            file => file?,
+        };
+        // A lock belongs to the open file: this one is opened for it alone.
+        if let Some(held) = lock(File::open(&path)?, FlockArg::LockExclusiveNonblock)? {
+            // It may have ended between the two looks.
+            if let Some(end) = self.result() {
+                return Ok(Found::Ended(Box::new(end)));
+            }
+            fs::rename(&path, path.with_extension(LOST))?;
+            drop(held);
+            return Ok(Found::Lost { begun: self.shepherd(&file)?.is_some() });
+        }
+        match self.shepherd(&file)? {
+            Some(pid) => Ok(Found::Running(pid)),
+            // Held, but by nobody who has said so yet.
+            None => Err(io::Error::new(io::ErrorKind::WouldBlock, "it is just being started")),
+        }
+    }
+
+    /// Who has taken it on, as it says itself in the second line.
+    fn shepherd(&self, file: &File) -> io::Result<Option<i32>> {
+        let second = BufReader::new(file).lines().nth(1).transpose()?;
+        Ok(second.and_then(|line| line.parse().ok()))
+    }
+
+    /// Whether its shepherd lives.
+    pub(super) fn is_held(&self) -> bool {
+        let Ok(file) = File::open(self.path.join(ATTEMPT)) else { return false };
+        matches!(lock(file, FlockArg::LockExclusiveNonblock), Ok(None))
+    }
+
+    /// The command's standard input.
+    pub(super) fn input(&self) -> io::Result<File> {
+        match File::open(self.path.join(INPUT)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => File::open("/dev/null"),
+            file => file,
+        }
+    }
+
+    /// How it ended.
+    pub fn result(&self) -> Option<CommandEnd> {
+        serde_json::from_slice(&fs::read(self.path.join(RESULT)).ok()?).ok()
+    }
+
+    /// How far it has got, as it says itself.
+    pub fn progress(&self) -> Option<Progress> {
+        serde_json::from_slice(&fs::read(self.path.join(PROGRESS)).ok()?).ok()
+    }
+
+    /// Notes how far it has got.
+    pub(super) fn set_progress(&self, progress: &Progress) -> io::Result<()> {
+        self.replace(PROGRESS, &serde_json::to_vec(progress)?)
+    }
+
+    /// Notes why it is to end.
+    pub(super) fn set_stop(&self, order: &StopOrder) -> io::Result<()> {
+        self.replace(STOP, &serde_json::to_vec(order)?)
+    }
+
+    /// Why it is to end, if anybody has said so.
+    pub(super) fn stop(&self) -> Option<StopOrder> {
+        serde_json::from_slice(&fs::read(self.path.join(STOP)).ok()?).ok()
+    }
+
+    /// Sets a little room aside, so that a result can be written down on a full disk as well.
+    pub(super) fn set_aside(&self) -> io::Result<File> {
+        let path = self.path.join(format!("{RESULT}.new"));
+        let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&path).map_err(at(&path))?;
+        match fallocate(&file, FallocateFlags::empty(), 0, SET_ASIDE) {
+            // Not every file system can.
+            Ok(()) | Err(Errno::EOPNOTSUPP) => Ok(file),
+            Err(error) => Err(at(&path)(error.into())),
+        }
+    }
+
+    /// Writes down how it ended, durably; without its output if there is no room for that.
+    pub(super) fn set_result(&self, mut file: File, end: &CommandEnd) -> io::Result<()> {
+        let mut text = serde_json::to_vec(end)?;
+        if let Err(error) = file.write_all(&text) {
+            let lost = |kept: &Kept| match kept.text.is_empty() {
+                true => Kept::default(),
+                false => Kept { text: format!("[the output is lost: {error}]\n"), truncated: true, stamps: Vec::new() },
+            };
+            let mut answer = end.answer.clone();
+            (answer.result, answer.payload) = (None, None);
+            let bare = CommandEnd { stdout: lost(&end.stdout), stderr: lost(&end.stderr), answer, ..end.clone() };
+            text = serde_json::to_vec(&bare)?;
+            io::Seek::rewind(&mut file)?;
+            file.write_all(&text)?;
+        }
+        file.set_len(text.len() as u64)?;
+        file.sync_all()?;
+        fs::rename(self.path.join(format!("{RESULT}.new")), self.path.join(RESULT))?;
+        File::open(&self.path)?.sync_all()
+    }
+
+    /// Writes a file that did not exist.
+    fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let path = self.path.join(name);
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(at(&path))?;
+        file.write_all(bytes).map_err(at(&path))
+    }
+
+    /// Replaces a file, so that whoever reads it sees the old or the new one, whole.
+    pub(super) fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let new = format!("{name}.new");
+        let _ = fs::remove_file(self.path.join(&new));
+        self.put(&new, bytes)?;
+        fs::rename(self.path.join(new), self.path.join(name))
+    }
+
+    /// Removes it with everything in it.
+    pub fn remove(&self) {
+        if let Err(error) = fs::remove_dir_all(&self.path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!("{} cannot be removed: {error}", self.path.display());
+        }
+    }
+}

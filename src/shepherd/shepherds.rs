@@ -1,0 +1,259 @@
+//! The daemon's side: asks the fork server for shepherds, and waits for them.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    os::{
+        fd::OwnedFd,
+        unix::{ffi::OsStrExt as _, net::UnixStream, process::CommandExt as _},
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, OnceLock, mpsc},
+};
+
+use nix::errno::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use serde::Serialize;
+use tokio::{net::unix::pipe::Receiver, sync::oneshot};
+
+use super::{
+    cgroup,
+    folder::{Folder, Home},
+    server::NAME,
+    spec::{Paper, StopOrder},
+    title,
+};
+
+/// The shepherds of one daemon. Clones are the same ones.
+#[derive(Clone)]
+pub struct Shepherds {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// Where the attempts of all daemons of this machine are.
+    root: PathBuf,
+    node: String,
+    program: PathBuf,
+    home: Mutex<Option<Arc<Home>>>,
+    requests: OnceLock<mpsc::Sender<Request>>,
+    cgroup: OnceLock<Option<PathBuf>>,
+}
+
+/// Somebody wants a shepherd.
+struct Request {
+    folder: PathBuf,
+    answer: oneshot::Sender<io::Result<i32>>,
+}
+
+/// A living shepherd, as its daemon sees it. Whether it is its own or an adopted one makes no difference.
+pub struct Shepherd {
+    folder: Folder,
+    /// None if it has ended before it could be looked at.
+    process: Option<OwnedFd>,
+}
+
+impl Shepherds {
+    /// Shepherds made by `program`, which is this one or another that calls [`super::enter`] first of all. Nothing is
+    /// started before the first one is needed.
+    pub fn new(root: &Path, node: &str, program: PathBuf) -> Self {
+        let inner = Inner {
+            root: root.to_owned(),
+            node: node.to_owned(),
+            program,
+            home: Mutex::default(),
+            requests: OnceLock::new(),
+            cgroup: OnceLock::new(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Where the attempts of all daemons of this machine are.
+    pub fn root(&self) -> &Path {
+        &self.inner.root
+    }
+
+    /// The node that they work for.
+    pub fn node(&self) -> &str {
+        &self.inner.node
+    }
+
+    /// The control group that was delegated to this daemon, if any.
+    pub fn cgroup(&self) -> Option<PathBuf> {
+        self.inner.cgroup.get_or_init(cgroup::delegated).clone()
+    }
+
+    /// Where the attempts of this daemon are; held from the first time on.
+    ///
+    /// # Errors
+    /// If the folder cannot be made.
+    pub fn home(&self) -> io::Result<Arc<Home>> {
+        let mut home = self.inner.home.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(home) = &*home {
+            return Ok(home.clone());
+        }
+        let opened = Arc::new(Home::open(&self.inner.root, &self.inner.node)?);
+        *home = Some(opened.clone());
+        Ok(opened)
+    }
+
+    /// As [`Shepherds::home`], but only if anything was ever started.
+    pub fn open_home(&self) -> Option<Arc<Home>> {
+        self.inner.home.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
+    /// Lets go of an empty home, at the end of the daemon.
+    pub fn leave(&self) {
+        if let Some(home) = self.inner.home.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take() {
+            home.remove_if_empty();
+        }
+    }
+
+    /// Starts a command under a shepherd.
+    ///
+    /// # Errors
+    /// If the attempt cannot be written down, or the fork server cannot be had. Nothing was started then.
+    pub async fn start<A: Serialize>(
+        &self,
+        claim: (i64, i64),
+        paper: &Paper<A>,
+        input: Option<&[u8]>,
+    ) -> io::Result<Shepherd> {
+        let home = self.home()?;
+        let (folder, held) = Folder::create(home.path(), claim, paper, input)?;
+        let started = self.ask(&folder).await;
+        drop(held);
+        match started {
+            Ok(pid) => Shepherd::watch(folder, pid),
+            Err(error) => {
+                // Nobody is to find it and start it after all.
+                folder.remove();
+                Err(error)
+            }
+        }
+    }
+
+    async fn ask(&self, folder: &Folder) -> io::Result<i32> {
+        let (answer, answered) = oneshot::channel();
+        let gone = || io::Error::other("the thread that starts shepherds is gone");
+        let request = Request { folder: folder.path().to_owned(), answer };
+        self.requests()?.send(request).map_err(|_| gone())?;
+        match answered.await.map_err(|_| gone())?? {
+            0 => Err(io::Error::other("the fork server could not make a shepherd: too many processes?")),
+            pid => Ok(pid),
+        }
+    }
+
+    /// The way to the fork server. Its thread lives as long as the process: signals that are bound to the death of a
+    /// parent are bound to the thread that started it.
+    fn requests(&self) -> io::Result<mpsc::Sender<Request>> {
+        if let Some(requests) = self.inner.requests.get() {
+            return Ok(requests.clone());
+        }
+        let (sender, receiver) = mpsc::channel();
+        let program = self.inner.program.clone();
+        if self.inner.requests.set(sender.clone()).is_ok() {
+            std::thread::Builder::new().name("shepherds".to_owned()).spawn(move || serve(&program, &receiver))?;
+            return Ok(sender);
+        }
+        self.inner.requests.get().cloned().ok_or_else(|| io::Error::other("no thread"))
+    }
+}
+
+/// Passes requests on, one after the other.
+fn serve(program: &Path, requests: &mpsc::Receiver<Request>) {
+    let mut server: Option<Server> = None;
+    while let Ok(request) = requests.recv() {
+        let mut asked = server.as_mut().map_or_else(|| Err(io::ErrorKind::NotConnected.into()), |s| s.ask(&request.folder));
+        if asked.is_err() {
+            // It was not there yet, or it was killed: another one.
+            asked = Server::start(program).and_then(|started| server.insert(started).ask(&request.folder));
+        }
+        let _ = request.answer.send(asked);
+    }
+}
+
+/// The fork server as its daemon sees it.
+struct Server {
+    process: Child,
+    way: UnixStream,
+}
+
+impl Server {
+    fn start(program: &Path) -> io::Result<Self> {
+        let (way, its_end) = UnixStream::pair()?;
+        // Room for the titles of the shepherds; no variables, because the daemon's may be secrets.
+        let name = format!("{NAME:<width$}", width = title::ROOM);
+        let process = Command::new(program)
+            .arg0(name)
+            .env_clear()
+            .stdin(Stdio::from(OwnedFd::from(its_end)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", program.display())))?;
+        Ok(Self { process, way })
+    }
+
+    /// Asks for a shepherd; gives its process number, which it tells itself once it has taken the attempt on.
+    fn ask(&mut self, folder: &Path) -> io::Result<i32> {
+        self.way.write_all(&[folder.as_os_str().as_bytes(), b"\0"].concat())?;
+        let mut pid = [0; 4];
+        self.way.read_exact(&mut pid)?;
+        Ok(i32::from_le_bytes(pid))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Shepherd {
+    /// The shepherd of that attempt, which has or had this process number.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn watch(folder: Folder, pid: i32) -> io::Result<Self> {
+        let pid = Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
+        let process = match pidfd_open(pid, PidfdFlags::NONBLOCK) {
+            // It held its attempt after it was looked up by its number: so it is the one.
+            Ok(process) => folder.is_held().then_some(process),
+            Err(error) if Errno::from_raw(error.raw_os_error()) == Errno::ESRCH => None,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self { folder, process })
+    }
+
+    /// Its attempt.
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub async fn ended(&self) -> io::Result<()> {
+        if let Some(process) = &self.process {
+            // Not a pipe, but waited for in the same way: it becomes readable when the process ends.
+            Receiver::from_owned_fd_unchecked(process.try_clone()?)?.readable().await?;
+        }
+        Ok(())
+    }
+
+    /// Tells it to stop its command. It may be told again, to hurry.
+    ///
+    /// # Errors
+    /// If the order cannot be written down; it is told all the same, and stops the command in its own way.
+    pub fn stop(&self, order: &StopOrder) -> io::Result<()> {
+        let noted = self.folder.set_stop(order);
+        if let Some(process) = &self.process {
+            // It may have ended by itself in the meantime.
+            let _ = pidfd_send_signal(process, Signal::TERM);
+        }
+        noted
+    }
+}

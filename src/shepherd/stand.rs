@@ -1,0 +1,355 @@
+//! A shepherd: stands over one command from its start to its end.
+
+use std::{
+    fs::File,
+    io::{Read as _, Write as _},
+    os::{
+        fd::{AsFd as _, AsRawFd as _, OwnedFd},
+        unix::net::UnixStream,
+    },
+    time::{Duration, Instant},
+};
+
+use nix::{
+    fcntl::{FcntlArg, OFlag, fcntl},
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{
+        prctl::{set_child_subreaper, set_pdeathsig},
+        resource::{UsageWho, getrusage},
+        signal::{SigSet, Signal},
+        signalfd::{SfdFlags, SignalFd},
+        time::TimeValLike as _,
+        wait::WaitStatus,
+    },
+    unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, getppid, pipe2, setsid},
+};
+
+use super::{
+    blackbox::{self, Stream},
+    cgroup::Group,
+    folder::Folder,
+    launch::{Ends, launch},
+    spec::{Paper, Spec, StopOrder},
+    title::Title,
+    tree,
+};
+use crate::domain::{
+    answer::{Answer, LONGEST},
+    command::{CommandEnd, Stopped, Usage},
+};
+
+/// What a command has left behind in its pipes is read for so long after its end.
+const AFTERMATH: Duration = Duration::from_millis(200);
+/// What it has left behind running has so long to end by itself.
+const LAST_GRACE: Duration = Duration::from_secs(1);
+/// What does not even end when it is killed (it hangs inside the kernel) is waited for no longer than this.
+const HOPELESS: Duration = Duration::from_secs(10);
+/// Between two looks at processes that are being ended.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Turns this fork into the shepherd of that attempt. `slot` is a descriptor with a low number, for the command's
+/// answers: some shells know no numbers of two digits.
+pub(super) fn stand_over(folder: &Folder, daemon: UnixStream, title: Title, slot: OwnedFd) -> ! {
+    let parent = getppid();
+    let code = match folder.take_on() {
+        Ok(Some(held)) => {
+            let told = (&daemon).write_all(&Pid::this().as_raw().to_le_bytes());
+            drop(daemon);
+            let standing = told.is_ok().then(|| stand(folder, parent, title, slot));
+            drop(held);
+            i32::from(!matches!(standing, Some(Ok(()))))
+        }
+        _ => {
+            let _ = (&daemon).write_all(&0_i32.to_le_bytes());
+            1
+        }
+    };
+    std::process::exit(code);
+}
+
+fn stand(folder: &Folder, server: Pid, title: Title, slot: OwnedFd) -> std::io::Result<()> {
+    setsid()?;
+    set_child_subreaper(true)?;
+    let nothing = File::options().read(true).write(true).open("/dev/null")?;
+    dup2_stdin(&nothing)?;
+    dup2_stdout(&nothing)?;
+    dup2_stderr(&nothing)?;
+    let aside = folder.set_aside();
+    let paper: Paper<serde::de::IgnoredAny> = folder.paper()?;
+    title.set(&paper.spec.title);
+    if paper.spec.ends_with_daemon {
+        set_pdeathsig(Signal::SIGTERM)?;
+        if getppid() != server {
+            // It was too late for the signal.
+            nix::sys::signal::raise(Signal::SIGTERM)?;
+        }
+    }
+    // The command fails with the reason; without room for that, the daemon sees that there is none.
+    let aside = aside?;
+    let end = match Watch::begin(folder, paper.spec, slot) {
+        Ok(watch) => watch.run(),
+        Err(problem) => CommandEnd::failed(problem),
+    };
+    folder.set_result(aside, &end)
+}
+
+/// A command that is being watched.
+struct Watch<'a> {
+    folder: &'a Folder,
+    spec: Spec,
+    started: Instant,
+    group: Option<Group>,
+    signals: SignalFd,
+    command: Pid,
+    status: Option<WaitStatus>,
+    streams: [Stream; 2],
+    answers: Answers,
+    stop: Option<Stop>,
+}
+
+/// A command that is being stopped.
+struct Stop {
+    why: Stopped,
+    kill_at: Instant,
+    killed_at: Option<Instant>,
+}
+
+/// The line-by-line answers of a command.
+struct Answers {
+    pipe: Option<File>,
+    line: Vec<u8>,
+    answer: Answer,
+}
+
+impl<'a> Watch<'a> {
+    fn begin(folder: &'a Folder, mut spec: Spec, slot: OwnedFd) -> Result<Self, String> {
+        let program = spec.argv.first().cloned().ok_or("there is no command")?;
+        let cannot = |error: &dyn std::fmt::Display| format!("cannot start {program}: {error}");
+        let signals = signals().map_err(|error| cannot(&error))?;
+        let pipe = || -> nix::Result<(OwnedFd, OwnedFd)> {
+            let (reading, writing) = pipe2(OFlag::O_CLOEXEC)?;
+            fcntl(&reading, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+            Ok((reading, writing))
+        };
+        let ends = || -> std::io::Result<_> { Ok((pipe()?, pipe()?, pipe()?, folder.input()?)) };
+        let ((answers, answer), (out, stdout), (err, stderr), input) = ends().map_err(|error| cannot(&error))?;
+        let name = folder.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let group = match &spec.cgroup {
+            Some(parent) => Some(Group::create(parent, &name).map_err(|error| cannot(&error))?),
+            None => None,
+        };
+        let started = Instant::now();
+        spec.env.push(("SEXTON_RESULT_FD".to_owned(), slot.as_raw_fd().to_string()));
+        let command = launch(&spec, Ends { input, stdout, stderr, answer, slot }, group.as_ref())?;
+        let limits = spec.output;
+        Ok(Self {
+            folder,
+            spec,
+            started,
+            group,
+            signals,
+            command,
+            status: None,
+            streams: [Stream::new("stdout", out, limits), Stream::new("stderr", err, limits)],
+            answers: Answers { pipe: Some(answers.into()), line: Vec::new(), answer: Answer::default() },
+            stop: None,
+        })
+    }
+
+    /// From the command's start to the end of everything that it has started.
+    fn run(mut self) -> CommandEnd {
+        let mut buffer = blackbox::buffer();
+        while self.status.is_none() && !self.is_hopeless() {
+            self.wait();
+            self.read(&mut buffer);
+            self.obey();
+            self.keep_time();
+            tree::bury(self.command, &mut self.status);
+        }
+        let took = self.started.elapsed();
+        self.clear_up();
+        let until = Instant::now() + AFTERMATH;
+        while self.read(&mut buffer) && Instant::now() < until {}
+        self.end(took)
+    }
+
+    /// Waits until there is something to do.
+    fn wait(&mut self) {
+        let flags = PollFlags::POLLIN;
+        let pipes = self.streams.iter().filter_map(Stream::fd).chain(self.answers.pipe.as_ref().map(|pipe| pipe.as_fd()));
+        let mut waiting: Vec<PollFd<'_>> = std::iter::once(self.signals.as_fd()).chain(pipes).map(|fd| PollFd::new(fd, flags)).collect();
+        let until = self.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
+        // A little too late is in time, a little too early is a wasted round.
+        let timeout = until.map_or(PollTimeout::NONE, |until| {
+            PollTimeout::try_from(until.as_millis().min(3_600_000) as i32 + 1).unwrap_or(PollTimeout::NONE)
+        });
+        let _ = poll(&mut waiting, timeout);
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let refresh = self.streams.iter().filter_map(Stream::refresh_at).min();
+        let limit = match &self.stop {
+            None => self.spec.timeout.and_then(|limit| self.started.checked_add(limit)),
+            Some(Stop { killed_at: None, kill_at, .. }) => Some(*kill_at),
+            Some(Stop { killed_at: Some(at), .. }) => Some(*at + HOPELESS),
+        };
+        refresh.into_iter().chain(limit).min()
+    }
+
+    /// Takes in what was written. True if there may be more.
+    fn read(&mut self, buffer: &mut [u8; 64 * 1024]) -> bool {
+        let at = self.started.elapsed().as_millis() as u64;
+        let mut more = false;
+        for stream in &mut self.streams {
+            more |= stream.read(buffer, at, self.folder);
+            stream.refresh(self.folder);
+        }
+        if self.answers.read(buffer)
+            && let Some(progress) = &self.answers.answer.progress
+        {
+            // For whoever looks on; the command does not suffer from a full disk.
+            let _ = self.folder.set_progress(progress);
+        }
+        more
+    }
+
+    /// Carries out what the daemon, or whoever else sends TERM, has told.
+    fn obey(&mut self) {
+        while let Ok(Some(signal)) = self.signals.read_signal() {
+            if signal.ssi_signo == Signal::SIGTERM as u32 {
+                let otherwise = StopOrder { why: Stopped::Interrupted, grace: self.spec.kill_after };
+                let order = self.folder.stop().unwrap_or(otherwise);
+                self.begin_to_stop(order);
+            }
+        }
+    }
+
+    fn keep_time(&mut self) {
+        if self.stop.is_none() && self.spec.timeout.is_some_and(|limit| self.started.elapsed() >= limit) {
+            self.begin_to_stop(StopOrder { why: Stopped::TimedOut, grace: self.spec.kill_after });
+        }
+        if let Some(stop) = &mut self.stop
+            && Instant::now() >= stop.kill_at
+        {
+            stop.killed_at.get_or_insert_with(Instant::now);
+            self.kill();
+        }
+    }
+
+    /// Asks everything politely. The first reason counts, and the shortest grace.
+    fn begin_to_stop(&mut self, order: StopOrder) {
+        let kill_at = Instant::now() + order.grace;
+        match &mut self.stop {
+            Some(stop) => stop.kill_at = stop.kill_at.min(kill_at),
+            None => {
+                self.stop = Some(Stop { why: order.why, kill_at, killed_at: None });
+                tree::signal_all(Signal::SIGTERM);
+            }
+        }
+    }
+
+    /// Does not ask any more.
+    fn kill(&self) {
+        if let Some(group) = &self.group {
+            group.kill();
+        }
+        tree::signal_all(Signal::SIGKILL);
+    }
+
+    fn is_hopeless(&self) -> bool {
+        self.stop.as_ref().and_then(|stop| stop.killed_at).is_some_and(|at| at.elapsed() >= HOPELESS)
+    }
+
+    /// Ends what the command has left behind, unless that may live on.
+    fn clear_up(&mut self) {
+        if self.spec.keep_background && self.stop.is_none() {
+            return;
+        }
+        if !tree::bury(self.command, &mut self.status) && self.group.is_none() {
+            return;
+        }
+        if self.stop.is_none() {
+            tree::signal_all(Signal::SIGTERM);
+        }
+        let begun = Instant::now();
+        let until = self.stop.as_ref().map_or(begun + LAST_GRACE, |stop| stop.kill_at.min(begun + LAST_GRACE));
+        while tree::bury(self.command, &mut self.status) && begun.elapsed() < HOPELESS {
+            if Instant::now() >= until {
+                self.kill();
+            }
+            let mut waiting = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+            let _ = poll(&mut waiting, PollTimeout::from(LOOK.as_millis() as u8));
+            while let Ok(Some(_)) = self.signals.read_signal() {}
+        }
+    }
+
+    fn end(self, took: Duration) -> CommandEnd {
+        let used = getrusage(UsageWho::RUSAGE_CHILDREN);
+        let written: u64 = self.streams.iter().map(Stream::written).sum();
+        let usage = Usage {
+            user_ms: used.as_ref().map_or(0, |used| used.user_time().num_milliseconds()),
+            system_ms: used.as_ref().map_or(0, |used| used.system_time().num_milliseconds()),
+            // getrusage(2) counts in KiB.
+            peak_memory: used.as_ref().map_or(0, |used| used.max_rss() * 1024),
+            output_bytes: written.try_into().unwrap_or(i64::MAX),
+        };
+        let ran_out = self.group.as_ref().is_some_and(Group::has_run_out_of_memory);
+        let [stdout, stderr] = self.streams.map(Stream::into_kept);
+        let answer = self.answers.end();
+        let mut end =
+            CommandEnd { took, usage, stdout, stderr, answer, stopped: self.stop.map(|stop| stop.why), ..CommandEnd::default() };
+        match self.status {
+            Some(WaitStatus::Exited(_, code)) => end.exit_code = Some(code),
+            Some(WaitStatus::Signaled(_, signal, core)) => {
+                let name = if ran_out { format!("{signal}: its limit of memory was reached") } else { signal.to_string() };
+                end.signal = Some((signal as i32, name));
+                end.core_dumped = core;
+            }
+            _ => end.failure = Some("it did not end even when it was killed: it hangs inside the kernel".to_owned()),
+        }
+        end
+    }
+}
+
+impl Answers {
+    /// Takes in what is there. True if anything was.
+    fn read(&mut self, buffer: &mut [u8; 64 * 1024]) -> bool {
+        let mut any = false;
+        while let Some(pipe) = &mut self.pipe {
+            match pipe.read(buffer) {
+                Ok(0) => self.pipe = None,
+                Ok(count) => {
+                    any = true;
+                    for part in buffer[..count].split_inclusive(|byte| *byte == b'\n') {
+                        // What is too long is told by its length, and need not be kept whole.
+                        if self.line.len() <= LONGEST {
+                            self.line.extend_from_slice(part);
+                        }
+                        if part.ends_with(b"\n") {
+                            self.answer.read(&std::mem::take(&mut self.line));
+                        }
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        any
+    }
+
+    /// The whole answer; the last line need not be ended.
+    fn end(mut self) -> Answer {
+        self.answer.read(&self.line);
+        self.answer
+    }
+}
+
+/// The signals that a shepherd hears: its children's ends, and its orders. The others do not concern it.
+fn signals() -> nix::Result<SignalFd> {
+    let mut mask = SigSet::empty();
+    for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGPIPE] {
+        mask.add(signal);
+    }
+    mask.thread_block()?;
+    SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+}

@@ -1,0 +1,53 @@
+//! Running tasks whose attempts go on: taken over from a node that is gone, and how far they have got.
+
+use std::collections::HashSet;
+
+use super::{Store, StoreError, dialect::Kind, rows::Rows};
+use crate::domain::answer::Progress;
+
+const CLAIM: [(&str, Kind); 3] = [("id", Kind::Integer), ("fence", Kind::Integer), ("node", Kind::Text)];
+const PROGRESS: [(&str, Kind); 3] = [("id", Kind::Integer), ("fence", Kind::Integer), ("progress", Kind::Text)];
+/// The claim holds still.
+const HELD: &str = "t.id = d.id AND t.fence = d.fence AND t.state = 'running'";
+
+impl Store {
+    /// Puts running tasks under another node's lease. Gives the claims that hold still; the others' tasks have ended,
+    /// or have gone to another claim.
+    pub async fn adopt(&self, node: &str, claims: &[(i64, i64)]) -> Result<HashSet<(i64, i64)>, StoreError> {
+        if claims.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let mut rows = Rows::new(self.dialect);
+        for (id, fence) in claims {
+            rows.push(|row| {
+                row.set("id", *id).set("fence", *fence).set("node", node);
+            });
+        }
+        let rows = rows.into_value();
+        let table = self.dialect.rows("d", &CLAIM);
+        let update = self.dialect.update_joined("sexton_task", &[("node", "d.node")], &table, HELD);
+        let held = format!("SELECT t.id, t.fence FROM {table} JOIN sexton_task t ON {HELD} AND t.node = d.node");
+        self.repeating(async || {
+            self.run(&self.db, &update, [rows.clone()]).await?;
+            let found = self.all(&self.db, &held, [rows.clone()]).await?;
+            found.iter().map(|row| Ok((row.try_get("", "id")?, row.try_get("", "fence")?))).collect()
+        })
+        .await
+    }
+
+    /// Notes how far running tasks have got.
+    pub async fn set_progress(&self, said: &[((i64, i64), Progress)]) -> Result<(), StoreError> {
+        let mut rows = Rows::new(self.dialect);
+        for ((id, fence), progress) in said {
+            let progress = serde_json::to_value(progress).unwrap_or_default();
+            rows.push(|row| {
+                row.set("id", *id).set("fence", *fence).json("progress", Some(&progress));
+            });
+        }
+        let rows = rows.into_value();
+        let progress = self.dialect.json("d.progress");
+        let table = self.dialect.rows("d", &PROGRESS);
+        let sql = self.dialect.update_joined("sexton_task", &[("progress", progress.as_str())], &table, HELD);
+        self.repeating(async || self.run(&self.db, &sql, [rows.clone()]).await.map(|_| ())).await
+    }
+}
