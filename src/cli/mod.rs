@@ -4,6 +4,7 @@ mod bench;
 mod config;
 mod db;
 mod history;
+mod log;
 mod node;
 mod output;
 mod queue;

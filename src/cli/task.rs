@@ -12,13 +12,14 @@ use sexton_entities::{
 
 use super::{
     TIMED_OUT,
+    log::{self, LogArgs},
     output::{Output, or_dash},
     session::{Open, Session, explained},
     time,
 };
 use crate::{
     client::wakeup_for,
-    domain::{span, task::NewTask},
+    domain::{answer::Progress, span, task::NewTask},
     store::{CancelResult, Enqueued, HistoryFilter, TaskFilter, Wakeup},
 };
 
@@ -57,10 +58,7 @@ pub(super) enum TaskCommand {
         timeout: Option<Duration>,
     },
     /// Show what a task's attempts wrote
-    Log {
-        /// The task's number
-        id: i64,
-    },
+    Log(LogArgs),
 }
 
 #[derive(Args)]
@@ -120,7 +118,7 @@ pub(super) async fn run(session: &Session, output: Output, command: TaskCommand)
         TaskCommand::Cancel { ids } => cancel(&open, output, &ids).await,
         TaskCommand::Retry { ids } => retry(&open, output, &ids).await,
         TaskCommand::Wait { id, timeout } => wait(&open, output, id, timeout).await,
-        TaskCommand::Log { id } => log(&open, output, id).await,
+        TaskCommand::Log(args) => log::run(&open, output, args).await,
     }
 }
 
@@ -179,7 +177,7 @@ async fn list(open: &Open, output: Output, args: ListArgs) -> anyhow::Result<u8>
 }
 
 /// The attempts of a task, the oldest first.
-async fn attempts(open: &Open, id: i64) -> anyhow::Result<Vec<history::Model>> {
+pub(super) async fn attempts(open: &Open, id: i64) -> anyhow::Result<Vec<history::Model>> {
     let filter = HistoryFilter { task_id: Some(id), limit: 1_000, ..HistoryFilter::default() };
     let mut attempts = open.store.history(&filter).await.map_err(explained)?;
     attempts.reverse();
@@ -207,6 +205,9 @@ async fn show(open: &Open, output: Output, id: i64) -> anyhow::Result<u8> {
             if let Some(payload) = &task.payload {
                 println!("payload {payload}");
             }
+            if let Some(progress) = task.progress.clone().and_then(|said| serde_json::from_value(said).ok()) {
+                println!("{}", shown_progress(&progress));
+            }
         }
         None => println!("Task {id}, {}: finished", attempts[0].name),
     }
@@ -223,6 +224,12 @@ async fn show(open: &Open, output: Output, id: i64) -> anyhow::Result<u8> {
         ]
     })?;
     Ok(0)
+}
+
+fn shown_progress(progress: &Progress) -> String {
+    let percent = progress.percent.map(|percent| format!(" {percent} %")).unwrap_or_default();
+    let text = progress.text.as_ref().map(|text| format!(" {text}")).unwrap_or_default();
+    format!("progress{percent}{text}")
 }
 
 async fn cancel(open: &Open, output: Output, ids: &[i64]) -> anyhow::Result<u8> {
@@ -286,32 +293,4 @@ async fn wait(open: &Open, output: Output, id: i64, timeout: Option<Duration>) -
         }
         tokio::time::sleep(LOOK).await;
     }
-}
-
-async fn log(open: &Open, output: Output, id: i64) -> anyhow::Result<u8> {
-    let attempts = attempts(open, id).await?;
-    let mut written = Vec::new();
-    for attempt in &attempts {
-        if let Some(text) = open.store.output(attempt.id).await? {
-            written.push((attempt, text));
-        }
-    }
-    if output.is_json() {
-        let rows: Vec<_> = written.iter().map(|(_, text)| text).collect();
-        output.value(&rows)?;
-        return Ok(0);
-    }
-    anyhow::ensure!(!attempts.is_empty(), "no attempt of task {id} is on record");
-    if written.is_empty() {
-        println!("The attempts of task {id} wrote nothing.");
-    }
-    for (attempt, text) in written {
-        println!("── attempt {}, {} ──", attempt.attempt, attempt.outcome);
-        print!("{}", text.stdout);
-        if !text.stderr.is_empty() {
-            println!("── standard error ──");
-            print!("{}", text.stderr);
-        }
-    }
-    Ok(0)
 }

@@ -4,6 +4,8 @@
 //! still here. It is bounded: nothing is claimed for which there is no free worker (or, for very short tasks,
 //! no worker that will be free in a moment) and no room for the result.
 
+mod running;
+
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     path::{Path, PathBuf},
@@ -11,18 +13,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use self::running::Running;
 use super::{
-    batch::{Batch, interrupted},
+    batch::Batch,
     bells::Bells,
     lane::Lane,
 };
 use crate::{
-    domain::{
-        answer::Progress,
-        command::OnDaemonStop,
-        task::{ClaimedTask, FinishedAttempt},
-    },
-    handler::{StopReason, TaskContext},
+    domain::task::{ClaimedTask, FinishedAttempt},
+    handler::TaskContext,
 };
 
 /// At most so many tasks are in hand: claimed, running, or not yet recorded.
@@ -68,15 +67,6 @@ enum Held {
     Adopting,
     Finished,
     Spooled,
-}
-
-/// A running attempt, for people.
-#[derive(Clone, Debug)]
-pub struct Running {
-    /// The task.
-    pub task: ClaimedTask,
-    /// For how long it has been running.
-    pub since: Duration,
 }
 
 /// How much is in hand.
@@ -212,65 +202,6 @@ impl Hand {
         self.lock().held.insert(claim, Held::Running { context, since: Instant::now(), is_adopted });
     }
 
-    /// Takes up a running task that nobody follows; it counts as one of its queue's. False if somebody does.
-    pub fn adopt(&self, task: &ClaimedTask) -> bool {
-        let mut inner = self.lock();
-        let claim = (task.id, task.fence);
-        match inner.held.get(&claim) {
-            Some(Held::Left) => {}
-            Some(_) => return false,
-            None => inner.lanes.entry(task.queue.clone()).or_default().running += 1,
-        }
-        inner.held.insert(claim, Held::Adopting);
-        true
-    }
-
-    /// Gives up the adoptions that an interrupted adopter has not carried out.
-    pub fn forget_adopting(&self) {
-        for held in self.lock().held.values_mut().filter(|held| matches!(held, Held::Adopting)) {
-            *held = Held::Left;
-        }
-    }
-
-    /// Lets a running task go on without anybody who follows it.
-    pub fn leave(&self, claim: Claim) {
-        let mut inner = self.lock();
-        if matches!(inner.held.get(&claim), Some(Held::Running { .. } | Held::Adopting)) {
-            inner.held.insert(claim, Held::Left);
-            drop(inner);
-            self.bells.ring("adopter");
-        }
-    }
-
-    /// Leaves those running tasks that are to live through a stop of the daemon.
-    pub fn leave_keepers(&self) {
-        let is_keeper = |context: &TaskContext| {
-            let command = context.definition().command.as_ref();
-            context.outlives_worker()
-                && command.is_some_and(|command| command.on_daemon_stop == Some(OnDaemonStop::Keep))
-        };
-        for held in self.lock().held.values_mut() {
-            if matches!(held, Held::Running { context, .. } if is_keeper(context)) {
-                *held = Held::Left;
-            }
-        }
-    }
-
-    /// How many tasks go on that nobody follows.
-    pub fn left(&self) -> usize {
-        self.lock().held.values().filter(|held| matches!(held, Held::Left)).count()
-    }
-
-    /// What running tasks have said since this was asked last.
-    pub fn take_progress(&self) -> Vec<(Claim, Progress)> {
-        let inner = self.lock();
-        let said = |(claim, held): (&Claim, &Held)| match held {
-            Held::Running { context, .. } => Some((*claim, context.take_progress()?)),
-            _ => None,
-        };
-        inner.held.iter().filter_map(said).collect()
-    }
-
     /// Notes that it has ended. False where it was taken away from its worker before.
     pub fn end(&self, finished: FinishedAttempt, took: Duration) -> bool {
         let mut guard = self.lock();
@@ -353,11 +284,6 @@ impl Hand {
         }
     }
 
-    /// Whether somebody deals with a claim, or has recorded it a moment ago.
-    pub fn is_followed(&self, claim: Claim) -> bool {
-        self.lock().held.get(&claim).is_some_and(|held| !matches!(held, Held::Left))
-    }
-
     /// Whether a claim is in hand.
     pub fn holds(&self, claim: Claim) -> bool {
         self.lock().held.contains_key(&claim)
@@ -377,67 +303,6 @@ impl Hand {
             taken.extend(old.into_iter().map(|(task, _)| (task.id, task.fence)));
         }
         taken
-    }
-
-    /// Tells running attempts to end; `only` these tasks, or all.
-    pub fn stop(&self, only: Option<&[i64]>, reason: StopReason, grace: Option<Duration>) -> usize {
-        let inner = self.lock();
-        let mut stopped = 0;
-        for ((id, _), held) in &inner.held {
-            if let Held::Running { context, .. } = held
-                && only.is_none_or(|only| only.contains(id))
-                && context.stop_reason().is_none()
-            {
-                context.stop(reason, grace.unwrap_or(context.definition().kill_after));
-                stopped += 1;
-            }
-        }
-        stopped
-    }
-
-    /// Ends every running attempt on record, because nobody is working on it any more, or leaves it if it goes on by
-    /// itself; what had not begun waits for other workers. Adopted ones have no worker to lose.
-    pub fn interrupt_abandoned(&self, why: &str, now: chrono::DateTime<chrono::Utc>) -> usize {
-        let (mut running, mut taken, mut left) = (Vec::new(), Vec::new(), Vec::new());
-        for (claim, held) in &self.lock().held {
-            match held {
-                Held::Running { is_adopted: true, .. } => {}
-                Held::Running { context, .. } if context.outlives_worker() => left.push(*claim),
-                Held::Running { context, since, .. } => {
-                    running.push((context.task().clone(), since.elapsed(), context.definition().kind.clone()));
-                }
-                Held::Taken(task) => taken.push((**task).clone()),
-                Held::Waiting | Held::Left | Held::Adopting | Held::Finished | Held::Spooled => {}
-            }
-        }
-        for claim in left {
-            self.leave(claim);
-        }
-        for task in taken {
-            self.give_back(task);
-        }
-        let count = running.len();
-        for (task, took, kind) in running {
-            self.end(interrupted(&self.node, &task, Some(kind), why, now, took), Duration::from_secs(1));
-        }
-        count
-    }
-
-    /// What runs, the longest first.
-    pub fn running(&self) -> Vec<Running> {
-        let mut running: Vec<Running> = self
-            .lock()
-            .held
-            .values()
-            .filter_map(|held| match held {
-                Held::Running { context, since, .. } => {
-                    Some(Running { task: context.task().clone(), since: since.elapsed() })
-                }
-                _ => None,
-            })
-            .collect();
-        running.sort_by_key(|running| std::cmp::Reverse(running.since));
-        running
     }
 
     /// Whether nothing is in hand, nor about to be.

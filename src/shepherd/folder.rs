@@ -244,9 +244,6 @@ impl Folder {
     /// # Errors
     /// If the folder cannot be read.
     pub fn look(&self) -> io::Result<Found> {
-        if let Some(end) = self.result() {
-            return Ok(Found::Ended(Box::new(end)));
-        }
         let path = self.path.join(ATTEMPT);
         let file = match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -256,7 +253,6 @@ impl Folder {
         };
         // A lock belongs to the open file: this one is opened for it alone.
         if let Some(held) = lock(File::open(&path)?, FlockArg::LockExclusiveNonblock)? {
-            // It may have ended between the two looks.
             if let Some(end) = self.result() {
                 return Ok(Found::Ended(Box::new(end)));
             }
@@ -291,9 +287,12 @@ impl Folder {
         }
     }
 
-    /// How it ended.
+    /// How it ended, once its shepherd has ended. A result that is whole counts, whether or not a power cut has undone
+    /// its renaming.
     pub fn result(&self) -> Option<CommandEnd> {
-        serde_json::from_slice(&fs::read(self.path.join(RESULT)).ok()?).ok()
+        let path = self.path.join(RESULT);
+        let text = fs::read(&path).or_else(|_| fs::read(path.with_extension("new"))).ok()?;
+        serde_json::from_slice(&text).ok()
     }
 
     /// How far it has got, as it says itself.
@@ -344,8 +343,7 @@ impl Folder {
         }
         file.set_len(text.len() as u64)?;
         file.sync_all()?;
-        fs::rename(self.path.join(format!("{RESULT}.new")), self.path.join(RESULT))?;
-        File::open(&self.path)?.sync_all()
+        fs::rename(self.path.join(format!("{RESULT}.new")), self.path.join(RESULT))
     }
 
     /// Writes a file that did not exist.

@@ -1,11 +1,13 @@
 //! The start of a command: from a fork of the shepherd to the program itself.
 
 use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    ffi::CString,
     fs::File,
     io::{self, Read as _, Write as _},
-    os::{fd::OwnedFd, unix::process::CommandExt as _},
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
+    os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
+    path::Path,
 };
 
 use nix::{
@@ -14,13 +16,14 @@ use nix::{
     sys::{
         prctl::set_pdeathsig,
         resource::{Resource, setrlimit},
-        signal::Signal,
+        signal::{SigSet, Signal},
         stat::{Mode, umask},
     },
-    unistd::{Gid, Group, Pid, Uid, User, dup2, initgroups, pipe2, setgid, setgroups, setpgid, setuid},
+    unistd::{
+        Gid, Group, Pid, Uid, User, dup2, dup2_stderr, dup2_stdin, dup2_stdout, execve, initgroups, pipe2, setgid, setgroups, setpgid, setuid},
 };
 
-use super::{cgroup, fork::fork_alone, spec::Spec};
+use super::{cgroup, server::Standing, spec::Spec};
 use crate::domain::command::Confines;
 
 /// What a command is connected to.
@@ -35,14 +38,19 @@ pub(super) struct Ends {
 }
 
 /// Starts the command; gives its process, or why it could not be started.
-pub(super) fn launch(spec: &Spec, ends: Ends, group: Option<&cgroup::Group>) -> Result<Pid, String> {
+pub(super) fn launch(
+    spec: &Spec,
+    ends: Ends,
+    group: Option<&cgroup::Group>,
+    standing: &Standing,
+) -> Result<Pid, String> {
     let begin = || -> io::Result<(Option<Pid>, OwnedFd, OwnedFd)> {
         let (told, tell) = pipe2(OFlag::O_CLOEXEC)?;
-        Ok((fork_alone()?, told, tell))
+        Ok((standing.alone.fork()?, told, tell))
     };
     let (pid, told, tell) = begin().map_err(|error| format!("cannot start {}: {error}", spec.argv[0]))?;
     let Some(pid) = pid else {
-        let problem = match become_it(spec, ends, group) {
+        let problem = match become_it(spec, ends, group, standing.user.as_ref()) {
             Err(problem) => problem,
             Ok(never) => match never {},
         };
@@ -61,7 +69,12 @@ pub(super) fn launch(spec: &Spec, ends: Ends, group: Option<&cgroup::Group>) -> 
 }
 
 /// Turns this process into the command.
-fn become_it(spec: &Spec, mut ends: Ends, group: Option<&cgroup::Group>) -> Result<std::convert::Infallible, String> {
+fn become_it(
+    spec: &Spec,
+    mut ends: Ends,
+    group: Option<&cgroup::Group>,
+    own: Option<&User>,
+) -> Result<Infallible, String> {
     let program = &spec.argv[0];
     let cannot = |error: &dyn std::fmt::Display| format!("cannot start {program}: {error}");
     let own_group = setpgid(Pid::from_raw(0), Pid::from_raw(0));
@@ -80,15 +93,48 @@ fn become_it(spec: &Spec, mut ends: Ends, group: Option<&cgroup::Group>) -> Resu
     }
     let memory = confines.memory.filter(|bytes| !group.is_some_and(|group| group.limit_memory(*bytes)));
     limit(confines, memory)?;
-    let user = change_user(confines)?;
+    let other = change_user(confines)?;
     std::env::set_current_dir(&spec.dir)
         .map_err(|error| cannot(&format!("the working directory {}: {error}", spec.dir.display())))?;
     dup2(&ends.answer, &mut ends.slot).map_err(|error| cannot(&error))?;
-    let mut command = Command::new(program);
-    command.args(&spec.argv[1..]).env_clear().envs(describing(&user)).envs(spec.env.iter().cloned());
-    command.stdin(Stdio::from(ends.input)).stdout(Stdio::from(ends.stdout)).stderr(Stdio::from(ends.stderr));
-    let error = command.exec();
-    Err(cannot(&explained(spec, &error)))
+    let mut variables = describing(other.as_ref().or(own));
+    variables.extend(spec.env.iter().cloned());
+    let connect = || -> nix::Result<()> {
+        dup2_stdin(&ends.input)?;
+        dup2_stdout(&ends.stdout)?;
+        dup2_stderr(&ends.stderr)?;
+        // The shepherd's own signals are blocked, and a mask is inherited.
+        SigSet::empty().thread_set_mask()
+    };
+    connect().map_err(|error| cannot(&error))?;
+    execute(&spec.argv, &variables).map_err(|problem| cannot(&problem))
+}
+
+/// Replaces this process by the program. Unlike execvp(3), this takes nothing that is no program for a shell script.
+fn execute(argv: &[String], variables: &BTreeMap<String, String>) -> Result<Infallible, String> {
+    let nul = |_| "its arguments or variables contain NUL".to_owned();
+    let arguments = argv.iter().map(|text| CString::new(text.as_str())).collect::<Result<Vec<_>, _>>().map_err(nul)?;
+    let entries = variables.iter().map(|(name, value)| CString::new(format!("{name}={value}")));
+    let entries = entries.collect::<Result<Vec<_>, _>>().map_err(nul)?;
+    let program = Path::new(&argv[0]);
+    if argv[0].contains('/') {
+        let Err(error) = execve(&arguments[0], &arguments, &entries);
+        return Err(explained(program, error));
+    }
+    let path = variables.get("PATH").map_or("", String::as_str);
+    let mut refused = None;
+    for folder in std::env::split_paths(path) {
+        let file = folder.join(program);
+        let candidate = CString::new(file.as_os_str().as_bytes()).map_err(nul)?;
+        let Err(error) = execve(&candidate, &arguments, &entries);
+        match error {
+            Errno::ENOENT if !file.exists() => {}
+            Errno::ENOTDIR => {}
+            Errno::EACCES => refused = Some(explained(&file, error)),
+            error => return Err(explained(&file, error)),
+        }
+    }
+    Err(refused.unwrap_or_else(|| format!("no such program in PATH={path}")))
 }
 
 /// Sets limits. Where a lower one is in force already, it stays.
@@ -110,14 +156,13 @@ fn limit(confines: &Confines, memory: Option<u64>) -> Result<(), String> {
     Ok(())
 }
 
-/// Becomes the wanted user, for good; gives who that is.
+/// Becomes the wanted user and group, for good; gives who that is, if it is not the daemon's own.
 fn change_user(confines: &Confines) -> Result<Option<User>, String> {
     let (Some(name), group) = (&confines.user, &confines.group) else {
-        let own = User::from_uid(Uid::effective()).ok().flatten();
         if let Some(group) = &confines.group {
-            change_group(&find_group(group)?, None)?;
+            change_group(&find_group(group)?)?;
         }
-        return Ok(own);
+        return Ok(None);
     };
     let user = User::from_name(name)
         .map_err(|error| format!("cannot look up user {name}: {error}"))?
@@ -130,7 +175,7 @@ fn change_user(confines: &Confines) -> Result<Option<User>, String> {
         return Ok(Some(user));
     }
     let become_user = || -> nix::Result<()> {
-        let name = std::ffi::CString::new(user.name.as_str()).map_err(|_| Errno::EINVAL)?;
+        let name = CString::new(user.name.as_str()).map_err(|_| Errno::EINVAL)?;
         initgroups(&name, gid)?;
         setgid(gid)?;
         setuid(user.uid)
@@ -144,11 +189,11 @@ fn find_group(name: &str) -> Result<Group, String> {
     found.ok_or_else(|| format!("there is no group {name} on this machine"))
 }
 
-fn change_group(group: &Group, others: Option<&[Gid]>) -> Result<(), String> {
+fn change_group(group: &Group) -> Result<(), String> {
     if group.gid == Gid::effective() {
         return Ok(());
     }
-    let change = setgroups(others.unwrap_or(&[group.gid])).and_then(|()| setgid(group.gid));
+    let change = setgroups(&[group.gid]).and_then(|()| setgid(group.gid));
     change.map_err(|error| only_root(&format!("group {}", group.name), error))
 }
 
@@ -160,9 +205,9 @@ fn only_root(whom: &str, error: Errno) -> String {
 }
 
 /// Variables that say who somebody is, and where programs are.
-fn describing(user: &Option<User>) -> Vec<(String, String)> {
+fn describing(user: Option<&User>) -> BTreeMap<String, String> {
     let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    let mut variables = vec![("PATH".to_owned(), path.to_owned())];
+    let mut variables = BTreeMap::from([("PATH".to_owned(), path.to_owned())]);
     if let Some(user) = user {
         let shell = user.shell.to_string_lossy().into_owned();
         variables.extend([
@@ -176,22 +221,14 @@ fn describing(user: &Option<User>) -> Vec<(String, String)> {
 }
 
 /// What the operating system means when it refuses a program.
-fn explained(spec: &Spec, error: &io::Error) -> String {
-    let program = Path::new(&spec.argv[0]);
-    let path = spec.env.iter().rev().find(|(name, _)| name == "PATH").map(|(_, path)| path.as_str());
-    let is_named_by_path = spec.argv[0].contains('/');
-    let file: PathBuf = program.to_owned();
-    let hint = match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::ENOENT) if is_named_by_path && file.exists() => {
-            "; the file is there, but not the interpreter that its first line names"
-        }
-        Some(Errno::ENOENT) if !is_named_by_path => {
-            return format!("{error}; it was looked for in PATH={}", path.unwrap_or("(the default)"));
-        }
-        Some(Errno::EACCES) => "; is the file executable, and its folder open to this user?",
-        Some(Errno::ENOEXEC) => "; it is neither a program nor a script that begins with #!",
-        Some(Errno::E2BIG) => "; its arguments and variables together are too long",
+fn explained(program: &Path, error: Errno) -> String {
+    let hint = match error {
+        Errno::ENOENT if program.exists() => "; the file is there, but not the interpreter that its first line names",
+        Errno::EACCES => "; is the file executable, and its folder open to this user?",
+        Errno::ENOEXEC => "; it is neither a program nor a script that begins with #!",
+        Errno::E2BIG => "; its arguments and variables together are too long",
+        Errno::ENOMEM => "; is limits.memory too low for it?",
         _ => "",
     };
-    format!("{error}{hint}")
+    format!("{}{hint}", error.desc())
 }

@@ -22,13 +22,22 @@ use nix::{
         signalfd::{SfdFlags, SignalFd},
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
+    unistd::{Uid, User},
 };
-use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
+use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
 
-use super::{folder::Folder, fork::fork_alone, stand::stand_over, title::Title};
+use super::{folder::Folder, fork::Alone, stand::stand_over, title::Title};
 
 /// What the fork server is called, and by which it knows itself.
 pub(super) const NAME: &str = "sexton: shepherds";
+
+/// What the fork server has found out once, for all its shepherds.
+pub(super) struct Standing {
+    pub(super) title: Title,
+    pub(super) alone: Alone,
+    /// Whose process this is.
+    pub(super) user: Option<User>,
+}
 
 /// Turns this process into the fork server, if it was started as one, and then does not return.
 ///
@@ -45,8 +54,9 @@ pub fn enter() {
 fn serve() -> std::io::Result<()> {
     // The first descriptor after the standard ones: the shepherds put their commands' answers in its place.
     let slot = OwnedFd::from(File::open("/dev/null")?);
-    let title = Title::find()?;
-    title.set(NAME);
+    let user = User::from_uid(Uid::effective()).ok().flatten();
+    let standing = Standing { title: Title::find()?, alone: Alone::make_sure()?, user };
+    standing.title.set(NAME);
     prctl::set_name(c"sexton")?;
     forget_ignored_signals()?;
     let mut mask = SigSet::empty();
@@ -70,10 +80,10 @@ fn serve() -> std::io::Result<()> {
             }
             request.pop();
             let folder = Folder::at(PathBuf::from(OsStr::from_bytes(&request)));
-            match fork_alone() {
+            match standing.alone.fork() {
                 Ok(Some(_)) => {}
                 // The child is a shepherd, and stays one.
-                Ok(None) => stand_over(&folder, daemon, title, slot),
+                Ok(None) => stand_over(&folder, daemon, slot, &standing),
                 Err(_) => (&daemon).write_all(&0_i32.to_le_bytes())?,
             }
         }
@@ -81,10 +91,10 @@ fn serve() -> std::io::Result<()> {
 }
 
 /// Signals that whoever started the daemon has ignored would be ignored by every command as well. One that is
-/// caught is back to its default in a program that is started.
+/// caught is back to its default in a program that is started. (Rust itself ignores PIPE.)
 fn forget_ignored_signals() -> std::io::Result<()> {
     let seen = std::sync::Arc::default();
-    for signal in [SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH] {
+    for signal in [SIGALRM, SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2] {
         signal_hook::flag::register(signal, std::sync::Arc::clone(&seen))?;
     }
     Ok(())

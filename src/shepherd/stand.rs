@@ -29,8 +29,8 @@ use super::{
     cgroup::Group,
     folder::Folder,
     launch::{Ends, launch},
+    server::Standing,
     spec::{Paper, Spec, StopOrder},
-    title::Title,
     tree,
 };
 use crate::domain::{
@@ -49,15 +49,15 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Turns this fork into the shepherd of that attempt. `slot` is a descriptor with a low number, for the command's
 /// answers: some shells know no numbers of two digits.
-pub(super) fn stand_over(folder: &Folder, daemon: UnixStream, title: Title, slot: OwnedFd) -> ! {
+pub(super) fn stand_over(folder: &Folder, daemon: UnixStream, slot: OwnedFd, standing: &Standing) -> ! {
     let parent = getppid();
     let code = match folder.take_on() {
         Ok(Some(held)) => {
             let told = (&daemon).write_all(&Pid::this().as_raw().to_le_bytes());
             drop(daemon);
-            let standing = told.is_ok().then(|| stand(folder, parent, title, slot));
+            let stood = told.is_ok().then(|| stand(folder, parent, slot, standing));
             drop(held);
-            i32::from(!matches!(standing, Some(Ok(()))))
+            i32::from(!matches!(stood, Some(Ok(()))))
         }
         _ => {
             let _ = (&daemon).write_all(&0_i32.to_le_bytes());
@@ -67,7 +67,7 @@ pub(super) fn stand_over(folder: &Folder, daemon: UnixStream, title: Title, slot
     std::process::exit(code);
 }
 
-fn stand(folder: &Folder, server: Pid, title: Title, slot: OwnedFd) -> std::io::Result<()> {
+fn stand(folder: &Folder, server: Pid, slot: OwnedFd, standing: &Standing) -> std::io::Result<()> {
     setsid()?;
     set_child_subreaper(true)?;
     let nothing = File::options().read(true).write(true).open("/dev/null")?;
@@ -76,7 +76,7 @@ fn stand(folder: &Folder, server: Pid, title: Title, slot: OwnedFd) -> std::io::
     dup2_stderr(&nothing)?;
     let aside = folder.set_aside();
     let paper: Paper<serde::de::IgnoredAny> = folder.paper()?;
-    title.set(&paper.spec.title);
+    standing.title.set(&paper.spec.title);
     if paper.spec.ends_with_daemon {
         set_pdeathsig(Signal::SIGTERM)?;
         if getppid() != server {
@@ -86,7 +86,7 @@ fn stand(folder: &Folder, server: Pid, title: Title, slot: OwnedFd) -> std::io::
     }
     // The command fails with the reason; without room for that, the daemon sees that there is none.
     let aside = aside?;
-    let end = match Watch::begin(folder, paper.spec, slot) {
+    let end = match Watch::begin(folder, paper.spec, slot, standing) {
         Ok(watch) => watch.run(),
         Err(problem) => CommandEnd::failed(problem),
     };
@@ -122,7 +122,7 @@ struct Answers {
 }
 
 impl<'a> Watch<'a> {
-    fn begin(folder: &'a Folder, mut spec: Spec, slot: OwnedFd) -> Result<Self, String> {
+    fn begin(folder: &'a Folder, mut spec: Spec, slot: OwnedFd, standing: &Standing) -> Result<Self, String> {
         let program = spec.argv.first().cloned().ok_or("there is no command")?;
         let cannot = |error: &dyn std::fmt::Display| format!("cannot start {program}: {error}");
         let signals = signals().map_err(|error| cannot(&error))?;
@@ -140,7 +140,7 @@ impl<'a> Watch<'a> {
         };
         let started = Instant::now();
         spec.env.push(("SEXTON_RESULT_FD".to_owned(), slot.as_raw_fd().to_string()));
-        let command = launch(&spec, Ends { input, stdout, stderr, answer, slot }, group.as_ref())?;
+        let command = launch(&spec, Ends { input, stdout, stderr, answer, slot }, group.as_ref(), standing)?;
         let limits = spec.output;
         Ok(Self {
             folder,

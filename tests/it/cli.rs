@@ -97,7 +97,7 @@ on_each_database! {
         crate::support::eventually("the schedule is entered, and the heartbeat tells of the modules", async || {
             let modules = store.nodes().await.unwrap().pop().and_then(|node| node.modules).unwrap_or_default();
             let has_worked = |module: &Value| module["name"] == "workers" && module["rounds"].as_u64() > Some(0);
-            modules.as_array().is_some_and(|modules| modules.len() == 9 && modules.iter().any(has_worked))
+            modules.as_array().is_some_and(|modules| modules.len() == sexton::daemon::standard().len() && modules.iter().any(has_worked))
                 && store.schedules().await.unwrap().len() == 1
         }).await;
         let tables = json(&file, &["summary"]);
@@ -108,7 +108,7 @@ on_each_database! {
         assert_eq!(json(&file, &["node", "list"])[0]["name"], "n");
         let modules = json(&file, &["module", "list"]);
         let names: Vec<&str> = modules.as_array().unwrap().iter().map(|module| module["name"].as_str().unwrap()).collect();
-        assert_eq!(names, ["cron", "dispatcher", "future", "node", "pruner", "recorder", "rescuer", "wakeup", "workers"]);
+        assert_eq!(names, ["adopter", "cron", "dispatcher", "future", "node", "pruner", "recorder", "rescuer", "wakeup", "workers"]);
         assert!(call(&file, &["summary", "workers"]).text().contains("Workers on n-"));
         assert!(call(&file, &["summary", "wokers"]).errors().contains("there is no module `wokers`"));
         daemon.stop();

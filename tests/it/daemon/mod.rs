@@ -19,7 +19,7 @@ async fn count(store: &Store, sql: &str) -> i64 {
 }
 
 /// How many tasks were completed.
-async fn completed(store: &Store) -> i64 {
+pub(crate) async fn completed(store: &Store) -> i64 {
     count(store, "COUNT(*) FROM sexton_history WHERE verdict = 'completed'").await
 }
 

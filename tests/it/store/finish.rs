@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use sexton::{
-    domain::task::Report,
+    domain::{answer::Progress, capture::Kept, command::Usage, task::Report},
     store::{HistoryFilter, OnStale, Recorded, Store},
 };
 use sexton_entities::{
@@ -17,6 +17,57 @@ async fn history(store: &Store) -> Vec<history::Model> {
     let mut rows = store.history(&HistoryFilter { limit: 1_000, ..HistoryFilter::default() }).await.unwrap();
     rows.reverse();
     rows
+}
+
+fn kept(text: String) -> Kept {
+    Kept { text, ..Kept::default() }
+}
+
+on_each_database! {
+    async fn what_a_command_cost_and_answered_is_kept(database: Database) {
+        let store = database.store().await;
+        register(&store, "n").await;
+        let task = one_claimed(&store, "n").await;
+        let usage = Usage { user_ms: 12, system_ms: 3, peak_memory: 5_000_000_000, output_bytes: 20_000_000_000 };
+        let mut finished = ended(&task, "n", Outcome::Failed, Verdict::Retry);
+        finished.report = Report {
+            core_dumped: Some(true),
+            usage: Some(usage),
+            result: Some(json!({"rows": [1, 2]})),
+            next_payload: Some(json!("page 2")),
+            stderr: Kept { text: "one\ntwo\n".to_owned(), truncated: false, stamps: vec![(0, 5), (1, 700)] },
+            ..Report::default()
+        };
+        store.finish(std::slice::from_ref(&finished), OnStale::Record).await.unwrap();
+        let row = history(&store).await.remove(0);
+        assert_eq!((row.core_dumped, row.cpu_user_ms, row.cpu_system_ms), (Some(true), Some(12), Some(3)));
+        assert_eq!((row.peak_memory, row.output_bytes), (Some(5_000_000_000), Some(20_000_000_000)));
+        assert_eq!(row.result, Some(json!({"rows": [1, 2]})));
+        let output = store.output(row.id).await.unwrap().unwrap();
+        assert_eq!(output.times, Some(json!({"stdout": [], "stderr": [[0, 5], [1, 700]]})));
+        let waiting = store.task(task.id).await.unwrap().unwrap();
+        assert_eq!((waiting.state, waiting.payload), (TaskState::Retryable, Some(json!("page 2"))));
+    }
+
+    async fn running_tasks_can_be_taken_over_while_their_claim_holds(database: Database) {
+        let store = database.store().await;
+        register(&store, "old").await;
+        register(&store, "new").await;
+        let task = one_claimed(&store, "old").await;
+        let claim = (task.id, task.fence);
+        let progress = Progress { percent: Some(12.5), text: Some("half of a quarter".to_owned()) };
+        store.set_progress(&[(claim, progress.clone()), ((task.id, task.fence + 1), Progress::default())]).await.unwrap();
+        let held = store.adopt("new", &[claim, (task.id, task.fence + 1), (task.id + 1, 1)]).await.unwrap();
+        assert_eq!(held, [claim].into());
+        let row = store.task(task.id).await.unwrap().unwrap();
+        assert_eq!((row.node.as_deref(), row.progress), (Some("new"), Some(json!(progress))));
+        assert_eq!(store.running_of("old").await.unwrap(), []);
+        assert_eq!(store.adopt("new", &[claim]).await.unwrap().len(), 1, "twice does no harm");
+        let finished = ended(&task, "new", Outcome::Interrupted, Verdict::Released);
+        store.finish(std::slice::from_ref(&finished), OnStale::Record).await.unwrap();
+        assert!(store.adopt("new", &[claim]).await.unwrap().is_empty(), "it is nobody's now");
+        assert_eq!(store.task(task.id).await.unwrap().unwrap().progress, None);
+    }
 }
 
 on_each_database! {
@@ -109,7 +160,7 @@ on_each_database! {
             .zip(kinds.iter().cycle())
             .map(|(task, (outcome, verdict))| {
                 let mut finished = ended(task, "n", *outcome, *verdict);
-                finished.report = Report { exit_code: Some(3), signal: Some(9), stdout: format!("out {}", task.id), ..Report::default() };
+                finished.report = Report { exit_code: Some(3), signal: Some(9), stdout: kept(format!("out {}", task.id)), ..Report::default() };
                 finished
             })
             .collect();
@@ -129,11 +180,10 @@ on_each_database! {
         let store = database.store().await;
         register(&store, "n").await;
         let mut finished = ended(&one_claimed(&store, "n").await, "n", Outcome::Succeeded, Verdict::Completed);
-        finished.report.stdout = "wörter\n".repeat(150_000);
-        finished.report.truncated = true;
+        finished.report.stdout = Kept { truncated: true, ..kept("wörter\n".repeat(150_000)) };
         store.finish(std::slice::from_ref(&finished), OnStale::Record).await.unwrap();
         let output = store.output(history(&store).await[0].id).await.unwrap().unwrap();
-        assert_eq!(output.stdout, finished.report.stdout);
+        assert_eq!(output.stdout, finished.report.stdout.text);
         assert!(output.truncated);
     }
 }

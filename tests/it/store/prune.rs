@@ -20,7 +20,7 @@ on_each_database! {
             .enumerate()
             .map(|(index, task)| {
                 let mut finished = ended(task, "n", Outcome::Succeeded, Verdict::Completed);
-                finished.report.stdout = "text".to_owned();
+                finished.report.stdout.text = "text".to_owned();
                 if index < 1_100 {
                     finished.finished_at -= TimeDelta::days(10);
                 }

@@ -33,6 +33,7 @@ pub(crate) fn blueprint(database: &Database) -> Blueprint {
         modules: standard(),
         loader: Box::new(|| unreachable!("nothing is reloaded")),
         clock: Clock::system(),
+        program: env!("CARGO_BIN_EXE_sexton").into(),
         mode: Mode::Serve,
         on_start: None,
     }

@@ -1,0 +1,103 @@
+//! What a shepherd costs: commands a second under shepherds, against bare `posix_spawn` of the same command in the same
+//! run, at 1 and 10 in parallel, out of a small and out of a large process.
+//!
+//! ```text
+//! cargo bench --bench spawn
+//! ```
+#![expect(clippy::unwrap_used, reason = "a measurement that cannot go on ends")]
+
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use sexton::{
+    domain::command::CommandSpec,
+    shepherd::{Paper, Shepherds, Spec, boot_id},
+};
+
+/// One measurement.
+const LENGTH: Duration = Duration::from_secs(2);
+/// Each is made so often, in turns, and the best one counts: other work on the machine only ever slows down.
+const ROUNDS: usize = 3;
+
+fn main() {
+    // `cargo test --benches` only wants to know that it starts.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    println!("{:<16} {:>10} {:>10} {:>12} {:>8}", "process", "parallel", "bare/s", "shepherd/s", "part");
+    for (name, bytes) in [("small", 0), ("1 GiB resident", 1 << 30)] {
+        let ballast = vec![1_u8; bytes];
+        for parallel in [1, 10] {
+            let (mut bare, mut shepherd) = (0.0_f64, 0.0_f64);
+            for _ in 0..ROUNDS {
+                bare = bare.max(bare_rate(parallel));
+                shepherd = shepherd.max(shepherd_rate(parallel));
+            }
+            println!("{name:<16} {parallel:>10} {bare:>10.0} {shepherd:>12.0} {:>7.0} %", 100.0 * shepherd / bare);
+        }
+        std::hint::black_box(&ballast);
+    }
+}
+
+/// As the standard library starts it: on the `posix_spawn` path.
+fn bare_rate(parallel: usize) -> f64 {
+    let begun = Instant::now();
+    let spawn = || {
+        let mut count = 0_u32;
+        while begun.elapsed() < LENGTH {
+            let mut child = Command::new("/bin/true").stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+            assert!(child.wait().unwrap().success());
+            count += 1;
+        }
+        count
+    };
+    let count: u32 = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..parallel).map(|_| scope.spawn(spawn)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    f64::from(count) / begun.elapsed().as_secs_f64()
+}
+
+/// Through everything that kind `command` does, but for the database: written down, started, watched, result read.
+fn shepherd_rate(parallel: usize) -> f64 {
+    let folder = tempfile::tempdir().unwrap();
+    let shepherds = Shepherds::new(folder.path(), "bench", env!("CARGO_BIN_EXE_sexton").into());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let begun = Instant::now();
+    let one = async |lane: i64| {
+        let mut count = 0_u32;
+        while begun.elapsed() < LENGTH {
+            count += 1;
+            let shepherd = shepherds.start((lane, i64::from(count)), &paper(), None).await.unwrap();
+            shepherd.ended().await.unwrap();
+            assert_eq!(shepherd.folder().result().unwrap().exit_code, Some(0));
+            shepherd.folder().remove();
+        }
+        count
+    };
+    let count: u32 = runtime.block_on(async {
+        futures::future::join_all((0..parallel as i64).map(one)).await.into_iter().sum()
+    });
+    f64::from(count) / begun.elapsed().as_secs_f64()
+}
+
+fn paper() -> Paper<()> {
+    let command = CommandSpec::new(vec!["/bin/true".to_owned()]);
+    let spec = Spec {
+        title: "sexton: [bench] true #1".to_owned(),
+        argv: command.argv,
+        env: Vec::new(),
+        dir: Path::new("/").to_owned(),
+        confines: command.confines,
+        output: command.output,
+        timeout: Some(Duration::from_secs(60)),
+        kill_after: Duration::from_secs(5),
+        keep_background: false,
+        ends_with_daemon: false,
+        cgroup: None,
+    };
+    Paper { boot_id: boot_id(), spec, about: () }
+}

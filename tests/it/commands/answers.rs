@@ -1,0 +1,105 @@
+//! What a command is told, what it may answer, and what counts as success.
+
+use serde_json::json;
+use sexton::NewTask;
+use sexton_entities::states::{Outcome, Verdict};
+
+use super::{Stand, outcome_of};
+use crate::support::{Printed as _, block_on, eventually, sexton};
+
+#[test]
+fn it_knows_its_attempt_and_nothing_of_the_daemon() {
+    block_on(async {
+        let definition = "command = [\"env\"]\nmax_attempts = 4\ntimeout = \"1m\"\nenv = { OWN = \"x y\" }\n\
+                          pass_env = [\"CARGO_PKG_*\"]\npayload_env = { ORDER = \"/order/id\" }";
+        let (row, output) = outcome_of(definition, Some(json!({"order": {"id": 7}}))).await;
+        let text = output.unwrap().stdout;
+        let has = |line: &str| text.lines().any(|known| known == line);
+        for line in ["SEXTON_TASK_NAME=it", "SEXTON_TASK_ATTEMPT=1", "SEXTON_TASK_MAX_ATTEMPTS=4", "SEXTON_TASK_FENCE=1",
+                     "SEXTON_TASK_QUEUE=default", "SEXTON_RESULT_FD=3", "OWN=x y", "ORDER=7", "CARGO_PKG_NAME=sexton"] {
+            assert!(has(line), "{line} is missing in\n{text}");
+        }
+        assert!(has(&format!("SEXTON_TASK_ID={}", row.task_id.unwrap())), "{text}");
+        assert!(has(&format!("SEXTON_TASK_NODE={}", row.node.unwrap())), "{text}");
+        let deadline = text.lines().find_map(|line| line.strip_prefix("SEXTON_TASK_DEADLINE=")).unwrap();
+        let deadline: chrono::DateTime<chrono::Utc> = deadline.parse().unwrap();
+        assert!(((deadline - row.started_at.unwrap()).num_seconds() - 60).abs() <= 1, "{deadline}");
+        assert!(text.contains("HOME=") && text.contains("PATH=/usr/local/sbin"), "{text}");
+        assert!(!text.contains("CARGO_MANIFEST_DIR"), "undeclared variables stay with the daemon:\n{text}");
+    });
+}
+
+#[test]
+fn a_result_is_kept_in_history() {
+    block_on(async {
+        let definition = r#"command = ["sh", "-c", '''echo '{"result": {"rows": 3}}' >&3; echo '{"progess": 1}' >&3''']"#;
+        let (row, output) = outcome_of(definition, None).await;
+        assert_eq!((row.outcome, row.result), (Outcome::Succeeded, Some(json!({"rows": 3}))));
+        let told = output.unwrap().stderr;
+        assert!(told.contains("sexton: the answer of the command: `progess` is not known"), "{told}");
+    });
+}
+
+#[test]
+fn progress_is_shown_while_it_runs() {
+    block_on(async {
+        let definition = r#"command = ["sh", "-c", '''echo '{"progress": {"percent": 40, "text": "page 2"}}' >&3; sleep 30''']"#;
+        let mut stand = Stand::of(definition).await;
+        let id = stand.enqueue(NewTask::new("it")).await;
+        let show = || sexton(&stand.config).args(["task", "show", &id.to_string()]).output().unwrap().text();
+        eventually("progress is shown", async || show().contains("progress 40 % page 2")).await;
+        sexton(&stand.config).args(["task", "cancel", &id.to_string()]).output().unwrap();
+        assert_eq!(stand.finished(id).await.outcome, Outcome::Cancelled);
+        stand.stop();
+    });
+}
+
+#[test]
+fn it_may_ask_to_be_tried_again_with_new_work() {
+    block_on(async {
+        let body = r#"if grep -q second; then echo '{"result": "done"}' >&3; else echo '{"retry_after": 0.1, "payload": "second"}' >&3; fi"#;
+        let mut stand = Stand::of(&format!("command = [\"sh\", \"-c\", '''{body}''']\nmax_attempts = 2")).await;
+        let (row, _) = stand.run(Some(json!("first"))).await;
+        let rows = stand.rows(row.task_id.unwrap()).await;
+        let told: Vec<_> = rows.iter().map(|row| (row.verdict.unwrap(), row.payload.clone().unwrap())).collect();
+        assert_eq!(told, [(Verdict::Retry, json!("first")), (Verdict::Completed, json!("second"))]);
+        assert_eq!(rows[0].error.as_deref(), Some("it asked to be tried again in 100ms"));
+        assert_eq!(row.result, Some(json!("done")));
+        stand.stop();
+    });
+}
+
+#[test]
+fn it_may_give_itself_up() {
+    block_on(async {
+        let definition = "command = [\"sh\", \"-c\", '''echo '{\"discard\": \"no such order\"}' >&3''']\nmax_attempts = 5";
+        let (row, _) = outcome_of(definition, None).await;
+        assert_eq!((row.outcome, row.verdict, row.attempt), (Outcome::Failed, Some(Verdict::Discarded), 1));
+        assert_eq!(row.error.as_deref(), Some("no such order"));
+    });
+}
+
+#[test]
+fn success_is_what_is_declared() {
+    block_on(async {
+        let exit = |code: i32, settings: &str| format!("command = [\"sh\", \"-c\", \"echo oh dear >&2; exit {code}\"]\n{settings}");
+        assert_eq!(outcome_of(&exit(0, ""), None).await.0.outcome, Outcome::Succeeded);
+        assert_eq!(outcome_of(&exit(3, "success_codes = [0, 3]"), None).await.0.outcome, Outcome::Succeeded);
+        assert_eq!(outcome_of(&exit(0, "success_codes = [3]"), None).await.0.error.as_deref(), Some("exit code 0"));
+        let (row, _) = outcome_of(&exit(0, "fail_on_stderr = true"), None).await;
+        assert_eq!((row.outcome, row.exit_code), (Outcome::Failed, Some(0)));
+        assert_eq!(row.error.as_deref(), Some("it wrote to standard error: oh dear"));
+    });
+}
+
+#[test]
+fn what_it_cost_is_on_record() {
+    block_on(async {
+        // Enough to be seen: a hundred milliseconds of work, fifty megabytes of memory.
+        let body = "dd if=/dev/zero bs=50M count=1 of=/dev/null 2>/dev/null; i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; echo 12345678";
+        let (row, _) = outcome_of(&format!("command = [\"sh\", \"-c\", '''{body}''']"), None).await;
+        assert_eq!((row.outcome, row.output_bytes), (Outcome::Succeeded, Some(9)));
+        assert!(row.cpu_user_ms.unwrap() > 20, "{row:?}");
+        assert!(row.peak_memory.unwrap() > 50_000_000 && row.peak_memory.unwrap() < 500_000_000, "{row:?}");
+    });
+}

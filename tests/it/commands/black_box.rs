@@ -1,0 +1,92 @@
+//! The black box: output that is bounded, timed, and to be seen while it comes.
+
+use std::process::Stdio;
+
+use sexton::NewTask;
+use sexton_entities::states::Outcome;
+
+use super::{Stand, outcome_of, processes};
+use crate::support::{Printed as _, block_on, eventually, sexton};
+
+#[test]
+fn output_is_bounded_and_readable() {
+    block_on(async {
+        let definition = "command = [\"sh\", \"-c\", '''echo begin; head -c 20000000 /dev/zero | tr '\\000' x; printf 'a\\000b\\377c'; echo end''']\noutput_head = 500\noutput_tail = \"1KiB\"";
+        let (row, output) = outcome_of(definition, None).await;
+        assert_eq!((row.outcome, row.output_bytes), (Outcome::Succeeded, Some(20_000_015)));
+        let output = output.unwrap();
+        assert!(output.truncated);
+        assert!(output.stdout.starts_with("begin\nxxx") && output.stdout.ends_with("a\u{fffd}b\u{fffd}cend\n"), "{}", output.stdout);
+        assert!(output.stdout.contains(&format!("[… {} bytes left out …]", 20_000_015 - 500 - 1024)), "{}", output.stdout);
+    });
+}
+
+#[test]
+fn two_gigabytes_without_a_newline_take_no_memory() {
+    block_on(async {
+        let mut stand = Stand::of("command = [\"head\", \"-c\", \"2000000000\", \"/dev/zero\"]").await;
+        let id = stand.enqueue(NewTask::new("it")).await;
+        let title = format!("sexton: [default] it #{id}");
+        let mut most = 0;
+        eventually("it is finished", async || {
+            for (pid, _) in processes(&title) {
+                let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+                let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+                most = most.max(peak.unwrap_or_default());
+            }
+            stand.store.task(id).await.unwrap().is_none()
+        })
+        .await;
+        let row = stand.finished(id).await;
+        assert_eq!((row.outcome, row.output_bytes), (Outcome::Succeeded, Some(2_000_000_000)));
+        assert!(most > 0 && most < 32 * 1024, "the shepherd had {most} KiB resident");
+        stand.stop();
+    });
+}
+
+#[test]
+fn lines_know_when_they_came() {
+    block_on(async {
+        let definition = "command = [\"sh\", \"-c\", \"echo one; sleep 0.3; echo two >&2; sleep 0.3; echo three\"]";
+        let mut stand = Stand::of(definition).await;
+        let (row, _) = stand.run(None).await;
+        let id = row.task_id.unwrap().to_string();
+        let log = sexton(&stand.config).args(["task", "log", &id, "--timestamps"]).output().unwrap().text();
+        let lines: Vec<&str> = log.lines().skip(1).map(|line| line.split_once("Z ").unwrap().1).collect();
+        assert_eq!(lines, ["out one", "err two", "out three"], "{log}");
+        let times: Vec<&str> = log.lines().skip(1).map(|line| line.split_once("Z ").unwrap().0).collect();
+        assert!(times[0] < times[1] && times[1] < times[2], "{log}");
+        let plain = sexton(&stand.config).args(["task", "log", &id]).output().unwrap().text();
+        assert!(plain.ends_with("one\nthree\n── standard error ──\ntwo\n"), "{plain}");
+        stand.stop();
+    });
+}
+
+#[test]
+fn a_running_command_can_be_watched() {
+    block_on(async {
+        let body = "echo first; head -c 200000 /dev/zero | tr '\\000' x; echo; while [ ! -e go ]; do sleep 0.05; done; echo last; echo hm >&2";
+        let folder = tempfile::tempdir().unwrap();
+        let definition = format!("command = [\"sh\", \"-c\", '''{body}''']\ndir = \"{}\"", folder.path().display());
+        let mut stand = Stand::of(&definition).await;
+        let id = stand.enqueue(NewTask::new("it")).await;
+        let seen = folder.path().join("seen");
+        let mut follower = sexton(&stand.config)
+            .args(["task", "log", &id.to_string(), "--follow"])
+            .stdout(std::fs::File::create(&seen).unwrap())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let shown = || std::fs::read_to_string(&seen).unwrap();
+        eventually("the tail is shown", async || shown().ends_with("xxx\n")).await;
+        assert!(shown().starts_with("first\nxxx") && shown().contains("bytes left out"), "{}", shown());
+        std::fs::write(folder.path().join("go"), "").unwrap();
+        assert!(follower.wait().unwrap().success(), "it ends with the task");
+        assert!(shown().ends_with("xxx\nlast\n"), "…{}", &shown()[shown().len() - 100..]);
+        let mut errors = String::new();
+        std::io::Read::read_to_string(&mut follower.stderr.take().unwrap(), &mut errors).unwrap();
+        assert_eq!(errors, "hm\n");
+        assert_eq!(stand.finished(id).await.outcome, Outcome::Succeeded);
+        stand.stop();
+    });
+}

@@ -1,0 +1,135 @@
+//! Limits: of time, of resources, of rights; and the cancel.
+
+use std::time::{Duration, Instant};
+
+use sexton::NewTask;
+use sexton_entities::states::{Outcome, TaskState};
+
+use super::{Stand, outcome_of, processes, unusual};
+use crate::support::{Daemon, Database, Kind, Printed as _, block_on, eventually, sexton, within};
+
+fn shell(script: &str, settings: &str) -> String {
+    format!("command = [\"sh\", \"-c\", '''{script}''']\n{settings}")
+}
+
+#[test]
+fn a_polite_program_is_given_the_chance_to_end() {
+    block_on(async {
+        let body = "trap 'echo cleaning up; exit 0' TERM; sleep 30 & wait";
+        let (row, output) = outcome_of(&shell(body, "timeout = \"300ms\""), None).await;
+        assert_eq!((row.outcome, row.exit_code), (Outcome::Succeeded, Some(0)), "it said itself that it is done");
+        assert_eq!(output.unwrap().stdout, "cleaning up\n");
+    });
+}
+
+#[test]
+fn limits_of_resources_are_in_force() {
+    block_on(async {
+        let settings = "umask = \"027\"\nnice = 7\nlimits = { memory = \"256MiB\", cpu = \"40s\", open_files = 40, processes = 4000, file_size = \"1MiB\" }";
+        let body = "umask; nice; ulimit -v; ulimit -t; ulimit -n; ulimit -p; ulimit -f";
+        let (row, output) = outcome_of(&shell(body, settings), None).await;
+        assert_eq!(row.outcome, Outcome::Succeeded, "{row:?}");
+        assert_eq!(output.unwrap().stdout, "0027\n7\n262144\n40\n40\n4000\n2048\n");
+        let (row, _) = outcome_of(&shell("head -c 3000000 /dev/zero > big; true", &format!("dir = \"{}\"\nlimits = {{ file_size = 4096 }}", std::env::temp_dir().display())), None).await;
+        assert_eq!(row.outcome, Outcome::Succeeded, "the shell survives what ends its child: {row:?}");
+        let _ = std::fs::remove_file(std::env::temp_dir().join("big"));
+        let (row, _) = outcome_of(&shell("while :; do :; done", "limits = { cpu = \"1s\" }"), None).await;
+        assert_eq!((row.outcome, row.error.as_deref()), (Outcome::Crashed, Some("killed by SIGXCPU")));
+    });
+}
+
+#[test]
+fn another_user_is_become_for_good() {
+    block_on(async {
+        let settings = "user = \"nobody\"";
+        let (row, output) = outcome_of(&shell("id -un; id -Gn; echo $HOME $USER $LOGNAME", settings), None).await;
+        if nix::unistd::geteuid().is_root() {
+            let text = output.unwrap().stdout;
+            assert!(text.starts_with("nobody\nnogroup\n") && text.ends_with(" nobody nobody\n"), "{text}");
+        } else {
+            assert_eq!(row.error.as_deref(), Some("cannot become user nobody: only a daemon that runs as root can"));
+        }
+        let (row, _) = outcome_of(&shell("id", "user = \"no-such-user\""), None).await;
+        assert_eq!(row.error.as_deref(), Some("there is no user no-such-user on this machine"));
+    });
+}
+
+#[test]
+fn the_time_limit_holds_without_a_daemon() {
+    block_on(async {
+        let sleep = unusual();
+        let mut stand = Stand::of(&shell(&format!("echo begun; sleep {sleep}"), "timeout = \"2s\"\nkill_after = \"100ms\"")).await;
+        let id = stand.enqueue(NewTask::new("it")).await;
+        eventually("it runs", async || !processes(&sleep).is_empty()).await;
+        stand.kill();
+        eventually("its shepherd ends it", async || processes(&sleep).is_empty()).await;
+        assert_eq!(stand.store.task(id).await.unwrap().unwrap().state, TaskState::Running, "nobody could record it");
+        stand.start();
+        let row = stand.finished(id).await;
+        assert_eq!(row.outcome, Outcome::TimedOut);
+        assert!((2_000..20_000).contains(&row.duration_ms.unwrap()), "{row:?}");
+        assert_eq!(stand.output(&row).await.unwrap().stdout, "begun\n");
+        stand.stop();
+    });
+}
+
+/// Cancels from another process, and waits for the end of the tree.
+async fn cancelled(database: Database, patience: Duration) {
+    let sleep = unusual();
+    let mut stand = Stand::on(database, &format!("heartbeat = \"5s\"\nlease = \"20s\"\n[task.it]\n{}", shell(&format!("setsid sleep {sleep} & sleep {sleep}"), ""))).await;
+    let id = stand.enqueue(NewTask::new("it")).await;
+    eventually("it runs", async || processes(&sleep).iter().filter(|(_, state)| *state == 'S').count() >= 3).await;
+    let begun = Instant::now();
+    let output = sexton(&stand.config).args(["task", "cancel", &id.to_string()]).output().unwrap();
+    assert!(output.text().contains("its node will stop it"), "{}", output.errors());
+    within(patience, "the tree is gone", async || processes(&sleep).is_empty()).await;
+    let row = stand.finished(id).await;
+    assert_eq!(row.outcome, Outcome::Cancelled, "after {:?}", begun.elapsed());
+    stand.stop();
+}
+
+#[test]
+fn a_cancel_is_heard_at_once_on_postgres() {
+    // Two seconds are promised. The heartbeat is five here, so that it cannot be what did it.
+    block_on(async { cancelled(Database::new(Kind::Postgres).await, Duration::from_secs(4)).await });
+}
+
+#[test]
+fn a_cancel_is_heard_by_the_next_heartbeat_on_mariadb() {
+    block_on(async { cancelled(Database::new(Kind::MariaDb).await, Duration::from_secs(30)).await });
+}
+
+#[test]
+fn a_full_disk_fails_the_task_and_nothing_else() {
+    if !nix::unistd::geteuid().is_root() {
+        panic!("this test mounts a small file system, and needs root for it");
+    }
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        std::fs::create_dir(&state).unwrap();
+        let mount = |arguments: &[&str]| assert!(std::process::Command::new(arguments[0]).args(&arguments[1..]).status().unwrap().success());
+        let at = state.display().to_string();
+        mount(&["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", &at]);
+        let database = Database::new(Kind::Sqlite).await;
+        let store = database.store().await;
+        let config = database.config("n", "[task.it]\ncommand = [\"echo\", \"hello\"]");
+        let text = std::fs::read_to_string(&config).unwrap().replace(&database.folder.path().join("n/state").display().to_string(), &at);
+        std::fs::write(&config, text).unwrap();
+        let daemon = Daemon::start(&config, &["run"]);
+        let stand = Stand { database, store, config, daemon: None };
+        assert_eq!(stand.run(None).await.0.outcome, Outcome::Succeeded);
+        std::fs::write(state.join("ballast"), vec![0; 60 * 1024]).unwrap();
+        let filler = std::fs::File::options().append(true).create(true).open(state.join("filler")).unwrap();
+        while std::io::Write::write(&mut &filler, &[0; 512]).is_ok_and(|count| count > 0) {}
+        let (row, _) = stand.run(None).await;
+        assert_eq!(row.outcome, Outcome::Failed);
+        let error = row.error.unwrap();
+        assert!(error.contains("cannot start echo") && error.contains("No space left on device"), "{error}");
+        std::fs::remove_file(state.join("ballast")).unwrap();
+        assert_eq!(stand.run(None).await.0.outcome, Outcome::Succeeded, "the daemon has gone on");
+        daemon.stop();
+        drop(filler);
+        mount(&["umount", &at]);
+    });
+}

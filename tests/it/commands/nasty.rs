@@ -1,0 +1,158 @@
+//! Commands that misbehave: each of them ends, on record, with nothing of it left.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use sexton_entities::states::Outcome;
+
+use super::{Stand, outcome_of, processes, script, shepherd_of, unusual};
+use crate::support::{block_on, eventually};
+
+/// A definition of a shell script.
+fn shell(script: &str, settings: &str) -> String {
+    format!("command = [\"sh\", \"-c\", '''{script}''']\n{settings}")
+}
+
+const LIMIT: &str = "timeout = \"400ms\"\nkill_after = \"300ms\"";
+
+#[test]
+fn one_that_ignores_term_is_killed() {
+    block_on(async {
+        let sleep = unusual();
+        let begun = Instant::now();
+        let (row, _) = outcome_of(&shell(&format!("trap '' TERM; sleep {sleep}; sleep {sleep}"), LIMIT), None).await;
+        assert_eq!((row.outcome, row.signal), (Outcome::TimedOut, Some(9)));
+        assert_eq!(row.error.as_deref(), Some("the time limit of 400ms was reached: killed by SIGKILL"));
+        assert!(begun.elapsed() < Duration::from_secs(30));
+        assert_eq!(processes(&sleep), []);
+    });
+}
+
+#[test]
+fn one_that_forks_twice_and_calls_setsid_is_found() {
+    block_on(async {
+        let sleep = unusual();
+        let body = format!("(setsid sh -c 'trap \"\" TERM; (setsid sleep {sleep} &) ; sleep {sleep}' &) ; sleep {sleep}");
+        let (row, _) = outcome_of(&shell(&body, LIMIT), None).await;
+        assert_eq!(row.outcome, Outcome::TimedOut);
+        assert_eq!(processes(&sleep), [], "all of it is gone when the end is on record");
+    });
+}
+
+#[test]
+fn a_grandchild_that_holds_the_pipe_holds_up_nothing() {
+    block_on(async {
+        let sleep = unusual();
+        let (row, output) = outcome_of(&shell(&format!("sleep {sleep} & echo done"), ""), None).await;
+        assert_eq!((row.outcome, output.unwrap().stdout.as_str()), (Outcome::Succeeded, "done\n"));
+        assert!(row.duration_ms.unwrap() < 15_000, "{:?}", row.duration_ms);
+        assert_eq!(processes(&sleep), [], "what it has left behind is ended");
+    });
+}
+
+#[test]
+fn what_may_stay_in_the_background_stays() {
+    block_on(async {
+        let sleep = unusual();
+        let (row, _) = outcome_of(&shell(&format!("sleep {sleep} & echo done"), "keep_background = true"), None).await;
+        assert_eq!(row.outcome, Outcome::Succeeded);
+        let left = processes(&sleep);
+        assert_eq!(left.len(), 1, "{left:?}");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(left[0].0), nix::sys::signal::Signal::SIGKILL).unwrap();
+    });
+}
+
+#[test]
+fn a_segmentation_fault_is_a_crash() {
+    block_on(async {
+        let (row, _) = outcome_of(&shell("ulimit -c 0; kill -SEGV $$", ""), None).await;
+        assert_eq!((row.outcome, row.signal, row.core_dumped), (Outcome::Crashed, Some(11), Some(false)));
+        assert_eq!(row.error.as_deref(), Some("killed by SIGSEGV"));
+    });
+}
+
+#[test]
+fn what_cannot_be_started_says_why() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let no_shebang = script(folder.path(), "no-shebang", "echo hello\n");
+        let bad_shebang = script(folder.path(), "bad-shebang", "#!/no/such/interpreter\n");
+        let not_executable = folder.path().join("not-executable");
+        std::fs::write(&not_executable, "#!/bin/sh\n").unwrap();
+        for (program, told) in [
+            (no_shebang.display().to_string(), "Exec format error; it is neither a program nor a script"),
+            (bad_shebang.display().to_string(), "the file is there, but not the interpreter that its first line names"),
+            (not_executable.display().to_string(), "Permission denied; is the file executable"),
+            ("/no/such/program".to_owned(), "No such file or directory"),
+            ("no-such-program".to_owned(), "no such program in PATH="),
+        ] {
+            let (row, _) = outcome_of(&format!("command = [\"{program}\"]"), None).await;
+            let error = row.error.unwrap();
+            assert!(error.starts_with(&format!("cannot start {program}: ")) && error.contains(told), "{error}");
+            assert_eq!((row.outcome, row.exit_code), (Outcome::Failed, None));
+        }
+    });
+}
+
+#[test]
+fn a_directory_that_may_not_be_entered_is_named() {
+    block_on(async {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let closed = folder.path().join("closed");
+        std::fs::create_dir(&closed).unwrap();
+        std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0)).unwrap();
+        // Root may enter anything, so it runs as somebody else there.
+        let user = if nix::unistd::geteuid().is_root() { "user = \"nobody\"\n" } else { "" };
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let (row, _) = outcome_of(&format!("command = [\"true\"]\n{user}dir = \"{}\"", closed.display()), None).await;
+        let error = row.error.unwrap();
+        assert!(error.contains(&format!("the working directory {}: Permission denied", closed.display())), "{error}");
+    });
+}
+
+#[test]
+fn a_megabyte_that_nobody_reads_does_no_harm() {
+    block_on(async {
+        let (row, _) = outcome_of("command = [\"sleep\", \"0.3\"]", Some(json!("x".repeat(1_000_000)))).await;
+        assert_eq!(row.outcome, Outcome::Succeeded);
+        let (row, output) = outcome_of("command = [\"wc\", \"-c\"]", Some(json!("x".repeat(1_000_000)))).await;
+        assert_eq!((row.outcome, output.unwrap().stdout.trim()), (Outcome::Succeeded, "1000002"));
+    });
+}
+
+#[test]
+fn a_shepherd_that_is_killed_takes_its_command_along() {
+    block_on(async {
+        let sleep = unusual();
+        let mut stand = Stand::of(&shell(&format!("setsid sleep {sleep} & sleep {sleep}"), "")).await;
+        let id = stand.enqueue(sexton::NewTask::new("it")).await;
+        eventually("it runs", async || processes(&sleep).iter().filter(|(_, state)| *state == 'S').count() >= 3).await;
+        let shepherd = shepherd_of(&sleep).unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(shepherd), nix::sys::signal::Signal::SIGKILL).unwrap();
+        let row = stand.finished(id).await;
+        assert_eq!(row.outcome, Outcome::Crashed);
+        assert!(row.error.as_ref().unwrap().starts_with("its shepherd was killed"), "{row:?}");
+        eventually("nothing is left", async || processes(&sleep).is_empty()).await;
+        stand.stop();
+    });
+}
+
+#[test]
+fn a_fork_server_that_is_killed_is_started_again() {
+    block_on(async {
+        let mut stand = Stand::of("command = [\"true\"]").await;
+        assert_eq!(stand.run(None).await.0.outcome, Outcome::Succeeded);
+        let pid = stand.daemon.as_ref().unwrap().pid();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        let all = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+        let servers: Vec<i32> = all
+            .filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok())
+            .chain([children])
+            .flat_map(|list| list.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<i32>>())
+            .collect();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(servers[0]), nix::sys::signal::Signal::SIGKILL).unwrap();
+        assert_eq!(stand.run(None).await.0.outcome, Outcome::Succeeded);
+        stand.stop();
+    });
+}
