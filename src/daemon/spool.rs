@@ -11,6 +11,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use chrono::{DateTime, Utc};
+
 use crate::domain::task::FinishedAttempt;
 
 /// The folder of waiting batches. They hold payloads and output: nobody else may read them.
@@ -58,8 +60,40 @@ impl Spool {
             .ok()
     }
 
+    /// Removes what is of no use any more (damaged batches, half-written ones) and was not touched since.
+    pub(super) fn clean(&self, since: DateTime<Utc>) {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let is_waiting = path.extension().is_some_and(|extension| extension == "json");
+            let changed = fs::metadata(&path).and_then(|metadata| metadata.modified());
+            if !is_waiting && changed.is_ok_and(|changed| DateTime::<Utc>::from(changed) < since) {
+                self.remove(&path);
+            }
+        }
+    }
+
     /// Removes a batch that is recorded.
     pub(super) fn remove(&self, path: &Path) {
         let _ = fs::remove_file(path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::machine_time;
+
+    #[test]
+    fn what_waits_stays_and_what_is_useless_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::new(folder.path().join("spool"));
+        let path = spool.write(&[]).unwrap();
+        let damaged = path.with_extension("damaged");
+        fs::write(&damaged, "half a batch").unwrap();
+        spool.clean(machine_time() - chrono::TimeDelta::days(7));
+        assert!(damaged.exists(), "it is young");
+        spool.clean(machine_time() + chrono::TimeDelta::seconds(1));
+        assert!(!damaged.exists());
+        assert_eq!(spool.waiting(), [path]);
     }
 }

@@ -43,7 +43,7 @@ impl Stream {
     }
 
     /// Takes in what is there, `at` so many milliseconds after the start. True if there may be more.
-    pub(super) fn read(&mut self, buffer: &mut [u8; CHUNK], at: u64, folder: &Folder) -> bool {
+    pub(super) fn read(&mut self, buffer: &mut [u8], at: u64, folder: &Folder) -> bool {
         for _ in 0..TURNS {
             let Some(pipe) = &mut self.pipe else { return false };
             match pipe.read(buffer) {
@@ -104,7 +104,8 @@ impl Stream {
     }
 }
 
-/// A buffer for [`Stream::read`].
-pub(super) fn buffer() -> Box<[u8; CHUNK]> {
-    Box::new([0; CHUNK])
+/// A buffer for [`Stream::read`]. It is asked for as zeroed memory, of which the system gives a page only when that is
+/// first written to: most commands write little.
+pub(super) fn buffer() -> Vec<u8> {
+    vec![0; CHUNK]
 }

@@ -16,11 +16,10 @@
 use std::{
     fs::{self, DirBuilder, File},
     io::{self, BufRead as _, BufReader, Write as _},
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
-use chrono::{DateTime, Utc};
 use nix::{
     errno::Errno,
     fcntl::{FallocateFlags, Flock, FlockArg, fallocate},
@@ -37,18 +36,10 @@ const INPUT: &str = "input";
 const PROGRESS: &str = "progress";
 const RESULT: &str = "result";
 const STOP: &str = "stop";
-const LOCK: &str = "lock";
 /// The ending of an attempt that nobody may take on any more.
 const LOST: &str = "lost";
 /// A result without its output fits into so much, which is set aside from the start.
 const SET_ASIDE: i64 = 4_096;
-
-/// The attempts of one daemon. Whoever holds it looks after them.
-#[derive(Debug)]
-pub struct Home {
-    path: PathBuf,
-    _lock: Flock<File>,
-}
 
 /// One attempt on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +71,7 @@ pub fn boot_id() -> String {
     id.trim().to_owned()
 }
 
-fn lock(file: File, how: FlockArg) -> io::Result<Option<Flock<File>>> {
+pub(super) fn lock(file: File, how: FlockArg) -> io::Result<Option<Flock<File>>> {
     match Flock::lock(file, how) {
         Ok(lock) => Ok(Some(lock)),
         Err((_, Errno::EWOULDBLOCK)) => Ok(None),
@@ -89,69 +80,9 @@ fn lock(file: File, how: FlockArg) -> io::Result<Option<Flock<File>>> {
 }
 
 /// Names the file of an error.
-fn at(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
     let path = path.display().to_string();
     move |error| io::Error::new(error.kind(), format!("{path}: {error}"))
-}
-
-impl Home {
-    /// The home of that node's attempts, made if it is not there.
-    ///
-    /// # Errors
-    /// If the folder cannot be made, or another process looks after it.
-    pub fn open(root: &Path, node: &str) -> io::Result<Self> {
-        let path = std::path::absolute(root)?.join(node);
-        DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(at(&path))?;
-        Self::hold(path)?.ok_or_else(|| io::Error::other("another daemon looks after this folder"))
-    }
-
-    fn hold(path: PathBuf) -> io::Result<Option<Self>> {
-        let file = File::options().create(true).append(true).mode(0o600).open(path.join(LOCK)).map_err(at(&path))?;
-        let Some(held) = lock(file, FlockArg::LockExclusiveNonblock)? else { return Ok(None) };
-        // Its last keeper may have removed it in the meantime.
-        let is_there = held.metadata()?.nlink() > 0;
-        Ok(is_there.then_some(Self { path, _lock: held }))
-    }
-
-    /// The homes that nobody looks after any more.
-    pub fn abandoned(root: &Path) -> Vec<Self> {
-        let Ok(root) = std::path::absolute(root) else { return Vec::new() };
-        let Ok(entries) = fs::read_dir(root) else { return Vec::new() };
-        let paths = entries.flatten().map(|entry| entry.path()).filter(|path| path.join(LOCK).is_file());
-        paths.filter_map(|path| Self::hold(path).ok().flatten()).collect()
-    }
-
-    /// The folder.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Its attempts.
-    pub fn folders(&self) -> Vec<Folder> {
-        let Ok(entries) = fs::read_dir(&self.path) else { return Vec::new() };
-        entries.flatten().map(|entry| Folder { path: entry.path() }).filter(|folder| folder.claim().is_some()).collect()
-    }
-
-    /// Removes what is no attempt (it was damaged, and put aside) and was not touched since.
-    pub fn clean(&self, since: DateTime<Utc>) {
-        let Ok(entries) = fs::read_dir(&self.path) else { return };
-        for folder in entries.flatten().map(|entry| Folder { path: entry.path() }) {
-            let changed = fs::metadata(&folder.path).and_then(|metadata| metadata.modified());
-            let is_old = changed.is_ok_and(|changed| DateTime::<Utc>::from(changed) < since);
-            if folder.path.is_dir() && folder.claim().is_none() && is_old {
-                folder.remove();
-            }
-        }
-    }
-
-    /// Removes it if it holds no attempt any more. True if it is gone.
-    pub fn remove_if_empty(&self) -> bool {
-        if !self.folders().is_empty() {
-            return false;
-        }
-        let _ = fs::remove_file(self.path.join(LOCK));
-        fs::remove_dir(&self.path).is_ok()
-    }
 }
 
 impl Folder {
@@ -368,5 +299,92 @@ impl Folder {
         {
             tracing::warn!("{} cannot be removed: {error}", self.path.display());
         }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        domain::command::CommandSpec,
+        shepherd::{home::Home, spec::Spec},
+    };
+
+    fn paper() -> Paper<u8> {
+        let command = CommandSpec::new(vec!["true".to_owned()]);
+        let spec = Spec {
+            title: "sexton: [q] t #1".to_owned(),
+            argv: command.argv,
+            env: Vec::new(),
+            dir: "/".into(),
+            confines: command.confines,
+            output: command.output,
+            timeout: None,
+            kill_after: Duration::ZERO,
+            keep_background: false,
+            ends_with_daemon: false,
+            cgroup: None,
+        };
+        Paper { boot_id: boot_id(), spec, about: 7 }
+    }
+
+    pub(crate) fn created(root: &Path) -> (Home, Folder, Claimed) {
+        let home = Home::open(root, "n-1").unwrap();
+        let (folder, held) = Folder::create(home.path(), (4711, 3), &paper(), Some(b"{}")).unwrap();
+        (home, folder, held)
+    }
+
+    #[test]
+    fn an_attempt_that_was_given_up_cannot_begin() {
+        let root = tempfile::tempdir().unwrap();
+        let (_home, folder, held) = created(root.path());
+        let busy = folder.look().map(|_| ()).unwrap_err();
+        assert_eq!(busy.kind(), io::ErrorKind::WouldBlock, "it may begin at any moment");
+        drop(held);
+        assert!(matches!(folder.look().unwrap(), Found::Lost { begun: false }));
+        assert!(folder.take_on().unwrap().is_none(), "the shepherd comes too late");
+        assert!(matches!(folder.look().unwrap(), Found::Lost { begun: false }), "and that stays so");
+        assert_eq!(folder.paper::<u8>().unwrap(), paper());
+    }
+
+    #[test]
+    fn a_lock_tells_whether_its_shepherd_lives() {
+        let root = tempfile::tempdir().unwrap();
+        let (_home, folder, held) = created(root.path());
+        let taken = folder.take_on().unwrap().unwrap();
+        drop(held);
+        let own = std::process::id() as i32;
+        assert!(matches!(folder.look().unwrap(), Found::Running(pid) if pid == own));
+        let end = CommandEnd { exit_code: Some(3), ..CommandEnd::default() };
+        folder.set_result(folder.set_aside().unwrap(), &end).unwrap();
+        assert!(matches!(folder.look().unwrap(), Found::Running(_)), "it is not over before the shepherd has gone");
+        drop(taken);
+        assert!(matches!(folder.look().unwrap(), Found::Ended(seen) if *seen == end));
+    }
+
+    #[test]
+    fn a_shepherd_without_a_word_is_a_loss() {
+        let root = tempfile::tempdir().unwrap();
+        let (_home, folder, held) = created(root.path());
+        let taken = folder.take_on().unwrap().unwrap();
+        folder.set_aside().unwrap();
+        drop((held, taken));
+        assert!(matches!(folder.look().unwrap(), Found::Lost { begun: true }));
+    }
+
+    #[test]
+    fn a_result_whose_name_was_lost_counts_if_it_is_whole() {
+        let root = tempfile::tempdir().unwrap();
+        let (_home, folder, held) = created(root.path());
+        let end = CommandEnd { exit_code: Some(0), ..CommandEnd::default() };
+        folder.set_result(folder.set_aside().unwrap(), &end).unwrap();
+        let (named, unnamed) = (folder.path().join("result"), folder.path().join("result.new"));
+        fs::rename(&named, &unnamed).unwrap();
+        drop(held);
+        assert_eq!(folder.result(), Some(end));
+        fs::write(&unnamed, "{\"exit_code\":0").unwrap();
+        assert_eq!(folder.result(), None, "half a result is none");
     }
 }

@@ -16,6 +16,7 @@ mod blackbox;
 mod cgroup;
 mod folder;
 mod fork;
+mod home;
 mod launch;
 mod server;
 mod shepherds;
@@ -25,7 +26,8 @@ mod title;
 mod tree;
 
 pub use self::{
-    folder::{Folder, Found, Home, LIVE_STREAMS, boot_id},
+    folder::{Folder, Found, LIVE_STREAMS, boot_id},
+    home::Home,
     server::enter,
     shepherds::{Shepherd, Shepherds},
     spec::{Paper, Spec, StopOrder},

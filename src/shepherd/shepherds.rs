@@ -18,7 +18,8 @@ use tokio::{net::unix::pipe::Receiver, sync::oneshot};
 
 use super::{
     cgroup,
-    folder::{Folder, Home},
+    folder::Folder,
+    home::Home,
     server::NAME,
     spec::{Paper, StopOrder},
     title,

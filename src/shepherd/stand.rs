@@ -197,7 +197,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Takes in what was written. True if there may be more.
-    fn read(&mut self, buffer: &mut [u8; 64 * 1024]) -> bool {
+    fn read(&mut self, buffer: &mut [u8]) -> bool {
         let at = self.started.elapsed().as_millis() as u64;
         let mut more = false;
         for stream in &mut self.streams {
@@ -313,7 +313,7 @@ impl<'a> Watch<'a> {
 
 impl Answers {
     /// Takes in what is there. True if anything was.
-    fn read(&mut self, buffer: &mut [u8; 64 * 1024]) -> bool {
+    fn read(&mut self, buffer: &mut [u8]) -> bool {
         let mut any = false;
         while let Some(pipe) = &mut self.pipe {
             match pipe.read(buffer) {

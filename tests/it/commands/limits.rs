@@ -101,16 +101,13 @@ fn a_cancel_is_heard_by_the_next_heartbeat_on_mariadb() {
 
 #[test]
 fn a_full_disk_fails_the_task_and_nothing_else() {
-    if !nix::unistd::geteuid().is_root() {
-        panic!("this test mounts a small file system, and needs root for it");
-    }
+    assert!(nix::unistd::geteuid().is_root(), "this test mounts a small file system, and needs root for it");
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("state");
         std::fs::create_dir(&state).unwrap();
-        let mount = |arguments: &[&str]| assert!(std::process::Command::new(arguments[0]).args(&arguments[1..]).status().unwrap().success());
         let at = state.display().to_string();
-        mount(&["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", &at]);
+        let _mounted = Mounted::new(&state, "tmpfs", "size=64k");
         let database = Database::new(Kind::Sqlite).await;
         let store = database.store().await;
         let config = database.config("n", "[task.it]\ncommand = [\"echo\", \"hello\"]");
@@ -129,7 +126,62 @@ fn a_full_disk_fails_the_task_and_nothing_else() {
         std::fs::remove_file(state.join("ballast")).unwrap();
         assert_eq!(stand.run(None).await.0.outcome, Outcome::Succeeded, "the daemon has gone on");
         daemon.stop();
-        drop(filler);
-        mount(&["umount", &at]);
     });
+}
+
+#[test]
+fn a_delegated_control_group_contains_the_command() {
+    assert!(nix::unistd::geteuid().is_root(), "this test makes a control group, and needs root for it");
+    block_on(async {
+        let (root, _mounted) = control_groups();
+        let sleep = unusual();
+        let name = format!("sexton-test-{sleep}");
+        let group = root.join(&name);
+        std::fs::create_dir(&group).unwrap();
+        // As systemd marks what it delegates.
+        rustix::fs::setxattr(&group, "trusted.delegate", b"1", rustix::fs::XattrFlags::empty()).unwrap();
+        let body = format!("cat /proc/self/cgroup; setsid sleep {sleep} & sleep 0.2");
+        let mut stand = Stand::of(&shell(&body, "")).await;
+        let pid = stand.daemon.as_ref().unwrap().pid();
+        std::fs::write(group.join("cgroup.procs"), pid.to_string()).unwrap();
+        let (row, output) = stand.run(None).await;
+        assert_eq!(row.outcome, Outcome::Succeeded);
+        let text = output.unwrap().stdout;
+        assert!(text.lines().any(|line| line.starts_with("0::") && line.ends_with(&format!("/{name}/{}-1", row.task_id.unwrap()))), "{text}");
+        let own = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+        assert!(own.contains(&format!("/{name}/daemon")), "the daemon itself has moved out of the way: {own}");
+        assert_eq!(processes(&format!("sleep {sleep}")), []);
+        stand.stop();
+        eventually("its groups can be removed", async || {
+            std::fs::remove_dir(group.join("daemon")).is_ok() && std::fs::remove_dir(&group).is_ok()
+        })
+        .await;
+    });
+}
+
+/// Where control groups of version 2 are; mounted for this test if nobody else has.
+fn control_groups() -> (std::path::PathBuf, Option<(Mounted, tempfile::TempDir)>) {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    if let Some(line) = mounts.lines().find(|line| line.contains(" - cgroup2 ")) {
+        return (line.split(' ').nth(4).unwrap().into(), None);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    (folder.path().to_owned(), Some((Mounted::new(folder.path(), "cgroup2", "rw"), folder)))
+}
+
+/// A file system that is mounted for as long as a test lasts.
+struct Mounted(std::path::PathBuf);
+
+impl Mounted {
+    fn new(at: &std::path::Path, kind: &str, options: &str) -> Self {
+        let mount = std::process::Command::new("mount").args(["-t", kind, "-o", options, "none"]).arg(at).status().unwrap();
+        assert!(mount.success());
+        Self(at.to_owned())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
 }

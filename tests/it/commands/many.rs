@@ -59,7 +59,9 @@ fn ten_thousand_commands_leave_nothing_behind() {
         }
         let after = belongings(daemon.pid());
         assert!(after.0 < before.0 + 16 * 1024, "memory: {before:?}, then {after:?}");
-        assert_eq!((after.1, after.2), (before.1, before.2), "descriptors and threads");
+        // A module may be about to be replaced, or a connection made anew: a handful, not eight thousand.
+        let is_near = |now: usize, then: usize| now.abs_diff(then) <= 4;
+        assert!(is_near(after.1, before.1) && is_near(after.2, before.2), "descriptors and threads: {before:?}, then {after:?}");
         let of_ours = |(pid, _): &(i32, char)| pid != &daemon.pid() && ancestors(*pid).contains(&daemon.pid());
         let below: Vec<_> = processes("").into_iter().filter(of_ours).collect();
         assert_eq!(below.len(), 1, "the fork server alone is below the daemon: {below:?}");

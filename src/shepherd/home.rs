@@ -1,0 +1,103 @@
+//! The attempts of one daemon, and who looks after them.
+
+use std::{
+    fs::{self, DirBuilder, File},
+    io,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use chrono::{DateTime, Utc};
+use nix::fcntl::{Flock, FlockArg};
+
+use super::folder::{Folder, at, lock};
+
+const LOCK: &str = "lock";
+
+/// The attempts of one daemon. Whoever holds it looks after them.
+#[derive(Debug)]
+pub struct Home {
+    path: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl Home {
+    /// The home of that node's attempts, made if it is not there.
+    ///
+    /// # Errors
+    /// If the folder cannot be made, or another process looks after it.
+    pub fn open(root: &Path, node: &str) -> io::Result<Self> {
+        let path = std::path::absolute(root)?.join(node);
+        DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(at(&path))?;
+        Self::hold(path)?.ok_or_else(|| io::Error::other("another daemon looks after this folder"))
+    }
+
+    fn hold(path: PathBuf) -> io::Result<Option<Self>> {
+        let file = File::options().create(true).append(true).mode(0o600).open(path.join(LOCK)).map_err(at(&path))?;
+        let Some(held) = lock(file, FlockArg::LockExclusiveNonblock)? else { return Ok(None) };
+        // Its last keeper may have removed it in the meantime.
+        let is_there = held.metadata()?.nlink() > 0;
+        Ok(is_there.then_some(Self { path, _lock: held }))
+    }
+
+    /// The homes that nobody looks after any more.
+    pub fn abandoned(root: &Path) -> Vec<Self> {
+        let Ok(root) = std::path::absolute(root) else { return Vec::new() };
+        let Ok(entries) = fs::read_dir(root) else { return Vec::new() };
+        let paths = entries.flatten().map(|entry| entry.path()).filter(|path| path.join(LOCK).is_file());
+        paths.filter_map(|path| Self::hold(path).ok().flatten()).collect()
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its attempts.
+    pub fn folders(&self) -> Vec<Folder> {
+        let Ok(entries) = fs::read_dir(&self.path) else { return Vec::new() };
+        entries.flatten().map(|entry| Folder::at(entry.path())).filter(|folder| folder.claim().is_some()).collect()
+    }
+
+    /// Removes what is no attempt (it was damaged, and put aside) and was not touched since.
+    pub fn clean(&self, since: DateTime<Utc>) {
+        let Ok(entries) = fs::read_dir(&self.path) else { return };
+        for folder in entries.flatten().map(|entry| Folder::at(entry.path())) {
+            let changed = fs::metadata(folder.path()).and_then(|metadata| metadata.modified());
+            let is_old = changed.is_ok_and(|changed| DateTime::<Utc>::from(changed) < since);
+            if folder.path().is_dir() && folder.claim().is_none() && is_old {
+                folder.remove();
+            }
+        }
+    }
+
+    /// Removes it if it holds no attempt any more. True if it is gone.
+    pub fn remove_if_empty(&self) -> bool {
+        if !self.folders().is_empty() {
+            return false;
+        }
+        let _ = fs::remove_file(self.path.join(LOCK));
+        fs::remove_dir(&self.path).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shepherd::folder::tests::created;
+
+    #[test]
+    fn a_home_is_found_when_its_keeper_is_gone() {
+        let root = tempfile::tempdir().unwrap();
+        let (home, folder, held) = created(root.path());
+        assert!(Home::abandoned(root.path()).is_empty(), "its keeper lives");
+        assert!(!home.remove_if_empty());
+        drop((home, held));
+        let found = Home::abandoned(root.path());
+        assert_eq!(found.iter().flat_map(Home::folders).collect::<Vec<_>>(), [folder.clone()]);
+        assert_eq!(Folder::of_task(root.path(), 4711), [folder.clone()]);
+        folder.remove();
+        assert!(found[0].remove_if_empty());
+        assert!(Home::abandoned(root.path()).is_empty());
+    }
+}
