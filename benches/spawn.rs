@@ -73,7 +73,7 @@ fn shepherd_rate(parallel: usize) -> f64 {
             count += 1;
             let shepherd = shepherds.start((lane, i64::from(count)), &paper(), None).await.unwrap();
             shepherd.ended().await.unwrap();
-            assert_eq!(shepherd.folder().result().unwrap().exit_code, Some(0));
+            assert_eq!(shepherd.folder().result().unwrap().unwrap().exit_code, Some(0));
             shepherd.folder().remove();
         }
         count
@@ -99,5 +99,5 @@ fn paper() -> Paper<()> {
         ends_with_daemon: false,
         cgroup: None,
     };
-    Paper { boot_id: boot_id(), spec, about: () }
+    Paper { boot_id: boot_id().to_owned(), spec, about: () }
 }

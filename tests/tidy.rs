@@ -146,6 +146,17 @@ fn queries_stand_in_the_store_alone() {
 }
 
 #[test]
+fn the_fork_is_the_only_unsafe_call() {
+    let unsafe_block = ["unsafe", " {"].concat();
+    let with: Vec<(String, usize)> = everything()
+        .iter()
+        .map(|source| (source.path.clone(), source.text.matches(&unsafe_block).count()))
+        .filter(|(_, count)| *count > 0)
+        .collect();
+    assert_eq!(with, [("src/shepherd/fork.rs".to_owned(), 1)]);
+}
+
+#[test]
 fn actors_stand_in_the_daemon_alone() {
     for source in sources(&["src"]).iter().filter(|source| !source.path.starts_with("src/daemon")) {
         let text = source.production().replace("actix_rt::System::new", "");

@@ -16,7 +16,7 @@ use crate::{
         span,
         task::{ClaimedTask, FinishedAttempt, Report},
     },
-    handler::{Attempt, DynHandler, Ended, StopReason, TaskContext},
+    handler::{Attempt, DynHandler, Ended, TaskContext},
 };
 
 /// No next attempt is later than this, whatever a handler wishes: ten years.
@@ -45,21 +45,17 @@ pub(super) async fn execute(shared: &Shared, task: ClaimedTask) {
     guard.end(kind, &definition.unwrap_or_else(unknown), ended, report);
 }
 
-/// Goes on with an attempt that somebody else has begun. One whose task has gone elsewhere is told to end.
+/// Goes on with an attempt that somebody else has begun.
 pub(super) async fn adopt(
     shared: &Shared,
     task: ClaimedTask,
     definition: TaskDefinition,
     handler: &dyn DynHandler,
-    is_ours: bool,
 ) {
     let mut guard = Unfinished::new(shared, &task);
     guard.started_at = task.started_at;
     let definition = Arc::new(definition);
     let context = guard.begin(definition.clone(), true);
-    if !is_ours {
-        context.stop(StopReason::Interrupted, definition.kill_after);
-    }
     let ended = Attempt { handler, context: &context }.call().await;
     let report = context.take_report();
     guard.end(Some(definition.kind.clone()), &definition, ended, report);

@@ -61,10 +61,10 @@ enum Held {
         /// Begun by another daemon or worker, and followed by the adopter.
         is_adopted: bool,
     },
-    /// It runs, or has ended, and nobody follows it: the adopter, or the next daemon, takes it up.
-    Left,
-    /// Is being taken up.
-    Adopting,
+    /// It runs, or has ended, and nobody follows it: the adopter, or the next daemon, takes it up. It has its queue.
+    Left(String),
+    /// Is being taken up. It has its queue.
+    Adopting(String),
     Finished,
     Spooled,
 }

@@ -46,6 +46,7 @@ pub(super) async fn drain(
     interrupt_running(shared, at_once).await;
     stop(Stage::Work);
     until(ROUND, || has_stopped(shared, stages, Stage::Work)).await;
+    shared.hand.leave_all();
     shared.hand.interrupt_abandoned("the daemon stopped", shared.clock.now());
     shared.bells.ring("recorder");
     until(ROUND, || shared.hand.counts().finished == 0).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::span;
+use super::{capture::json_without_nul, span};
 
 /// A line, and the whole result, may be so long.
 pub const LONGEST: usize = 64 * 1024;
@@ -50,7 +50,7 @@ impl Answer {
         match serde_json::from_slice(line) {
             Ok(Value::Object(settings)) => {
                 for (key, value) in settings {
-                    self.set(&key, value);
+                    self.set(&key, json_without_nul(value));
                 }
             }
             Ok(other) => self.note(format!("expected a JSON object, found {other}")),
@@ -131,6 +131,9 @@ mod tests {
         assert_eq!((answer.retry_after, answer.payload), (Some(Duration::from_secs(600)), Some(json!({"page": 2}))));
         assert_eq!(answer.problem, None);
         assert_eq!(read(&[r#"{"discard": "no such order"}"#]).discard.as_deref(), Some("no such order"));
+        let answer = read(&[r#"{"progress": "a\u0000b", "result": {"k\u0000": ["\u0000"]}}"#]);
+        assert_eq!(answer.progress.and_then(|progress| progress.text).as_deref(), Some("a\u{fffd}b"));
+        assert_eq!(answer.result, Some(json!({"k\u{fffd}": ["\u{fffd}"]})), "no database refuses it");
         assert_eq!(read(&[r#"{"retry_after": 1.5}"#]).retry_after, Some(Duration::from_millis(1500)));
     }
 

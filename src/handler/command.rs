@@ -17,7 +17,7 @@ use crate::{
         definition::{COMMAND, TaskDefinition},
         task::ClaimedTask,
     },
-    shepherd::{Folder, Found, Paper, Shepherd, Shepherds, Spec, StopOrder, boot_id, end_strays},
+    shepherd::{Folder, Found, Paper, Shepherd, Shepherds, Spec, StopOrder, boot_id, end_left, is_shortage},
 };
 
 /// How often a running command is asked how far it has got.
@@ -34,6 +34,8 @@ pub struct AdoptedCommand {
     pub folder: Folder,
     /// The boot of the machine in which it began.
     pub boot_id: String,
+    /// Whether the task is still this attempt's; if it has gone elsewhere, what runs is to end.
+    pub is_ours: bool,
 }
 
 /// What is written down of an attempt for whoever takes it over.
@@ -59,15 +61,15 @@ impl TaskHandler for CommandHandler {
         };
         let input = (!payload.is_null()).then(|| payload.to_string());
         let about = About { task: context.task().clone(), definition: context.definition().clone() };
-        let paper = Paper { boot_id: boot_id(), spec: spec(command, context, shepherds), about };
+        let paper = Paper { boot_id: boot_id().to_owned(), spec: spec(command, context, shepherds), about };
         let claim = (context.task_id(), context.fence());
-        let shepherd = shepherds
-            .start(claim, &paper, input.as_deref().map(str::as_bytes))
-            .await
-            .map_err(|error| TaskError::new(format!("cannot start {}: {error}", command.argv[0])))?;
+        // From here on it may run, whatever becomes of this worker.
         context.outlive_worker();
+        let started = shepherds.start(claim, &paper, input.as_deref().map(str::as_bytes)).await;
+        let shepherd =
+            started.map_err(|error| TaskError::new(format!("cannot start {}: {error}", command.argv[0])))?;
         follow(&shepherd, context).await?;
-        settle(shepherd.folder(), context, command)
+        settle(shepherd.folder(), context, command).await
     }
 }
 
@@ -88,7 +90,12 @@ impl DynHandler for AdoptedCommand {
                 Err(TaskError::new(why))
             };
             match self.look().await? {
-                Found::Running(pid) => follow(&Shepherd::watch(self.folder.clone(), pid)?, context).await?,
+                Found::Running(pid) => {
+                    if !self.is_ours {
+                        context.stop(StopReason::Interrupted, context.definition().kill_after);
+                    }
+                    follow(&patiently(|| Shepherd::watch(self.folder.clone(), pid)).await?, context).await?;
+                }
                 Found::Ended(_) => {}
                 Found::Lost { .. } if self.boot_id != boot_id() => {
                     return interrupted("the machine was started anew under it");
@@ -96,7 +103,7 @@ impl DynHandler for AdoptedCommand {
                 Found::Lost { begun: false } => return interrupted("the daemon died before it had begun"),
                 Found::Lost { begun: true } => {}
             }
-            settle(&self.folder, context, command)
+            settle(&self.folder, context, command).await
         })
     }
 
@@ -109,10 +116,20 @@ impl AdoptedCommand {
     /// What became of it; one that is just being started is waited for.
     async fn look(&self) -> io::Result<Found> {
         loop {
-            match self.folder.look() {
+            match patiently(|| self.folder.look()).await {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(LOOK / 50).await,
                 found => return found,
             }
+        }
+    }
+}
+
+/// Tries again while descriptors or memory are short: a command is not to be taken for a failed one for that.
+async fn patiently<T>(mut look: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match look() {
+            Err(error) if is_shortage(&error) => tokio::time::sleep(LOOK / 10).await,
+            done => return done,
         }
     }
 }
@@ -194,10 +211,10 @@ async fn follow(shepherd: &Shepherd, context: &TaskContext) -> Result<(), TaskEr
 }
 
 /// Draws from its folder how a command has ended.
-fn settle(folder: &Folder, context: &TaskContext, command: &CommandSpec) -> Result<(), TaskError> {
-    let result = folder.result();
+async fn settle(folder: &Folder, context: &TaskContext, command: &CommandSpec) -> Result<(), TaskError> {
+    let result = patiently(|| folder.result()).await?;
     let is_lost = result.is_none();
-    let end = result.unwrap_or_else(|| without_result(context));
+    let end = result.unwrap_or_else(|| without_result(folder));
     if let Some(why) = end.stopped {
         let reason = match why {
             Stopped::TimedOut => StopReason::TimedOut,
@@ -233,11 +250,9 @@ fn settle(folder: &Folder, context: &TaskContext, command: &CommandSpec) -> Resu
 }
 
 /// The shepherd was killed: nobody stands over what is left of its command.
-fn without_result(context: &TaskContext) -> CommandEnd {
-    let marks = [("ID", context.task_id()), ("FENCE", context.fence())];
-    let strays = end_strays(&marks.map(|(name, value)| format!("SEXTON_TASK_{name}={value}")));
-    CommandEnd::failed(match strays {
-        0 => "its shepherd ended without a result: was it killed, or the disk full?".to_owned(),
+fn without_result(folder: &Folder) -> CommandEnd {
+    CommandEnd::failed(match end_left(folder) {
+        0 => "its shepherd was killed".to_owned(),
         count => format!("its shepherd was killed; {count} processes that were left were ended"),
     })
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::{
     answer::Progress,
-    capture::{Capture, Limits, without_nul},
+    capture::{Capture, Limits, json_without_nul, without_nul},
     definition::TaskDefinition,
     task::{ClaimedTask, Report},
 };
@@ -136,6 +136,7 @@ impl TaskContext {
 
     /// Says how far it has got: for `sexton task show`, and the column of that name while the task runs.
     pub fn progress(&self, progress: Progress) {
+        let progress = Progress { text: progress.text.map(without_nul), ..progress };
         let mut told = self.told_progress.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if told.as_ref() != Some(&progress) {
             *self.progress.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(progress.clone());
@@ -150,13 +151,13 @@ impl TaskContext {
 
     /// Keeps something in history, beside the outcome.
     pub fn result(&self, result: impl Into<serde_json::Value>) {
-        let result = result.into();
+        let result = json_without_nul(result.into());
         self.report(|report| report.result = Some(result));
     }
 
     /// Says what the next attempt is to work on, if there is one.
     pub fn next_payload(&self, payload: impl Into<serde_json::Value>) {
-        let payload = payload.into();
+        let payload = json_without_nul(payload.into());
         self.report(|report| report.next_payload = Some(payload));
     }
 

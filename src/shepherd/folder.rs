@@ -18,6 +18,7 @@ use std::{
     io::{self, BufRead as _, BufReader, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use nix::{
@@ -27,7 +28,11 @@ use nix::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::spec::{Paper, StopOrder};
-use crate::domain::{answer::Progress, capture::Kept, command::CommandEnd};
+use crate::domain::{
+    answer::{Answer, Progress},
+    capture::Kept,
+    command::CommandEnd,
+};
 
 /// The files of a running command's output, as they are called.
 pub const LIVE_STREAMS: [&str; 2] = ["stdout", "stderr"];
@@ -65,10 +70,17 @@ pub(super) struct Claimed {
     _lock: Flock<File>,
 }
 
-/// What names this boot of the machine.
-pub fn boot_id() -> String {
-    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    id.trim().to_owned()
+/// What names this boot of the machine, or of the container: the kernel's own name for it, and when the first process
+/// was started.
+pub fn boot_id() -> &'static str {
+    static ID: OnceLock<String> = OnceLock::new();
+    ID.get_or_init(|| {
+        let kernel = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let first = fs::read_to_string("/proc/1/stat").unwrap_or_default();
+        // `starttime` is field 22 (proc(5)).
+        let started = first.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(22 - 3)).unwrap_or_default();
+        format!("{}:{started}", kernel.trim())
+    })
 }
 
 pub(super) fn lock(file: File, how: FlockArg) -> io::Result<Option<Flock<File>>> {
@@ -157,17 +169,25 @@ impl Folder {
     /// None if somebody has found it first, and has given it up for dead.
     pub(super) fn take_on(&self) -> io::Result<Option<Flock<File>>> {
         let path = self.path.join(ATTEMPT);
-        let file = match File::options().read(true).append(true).open(&path) {
+        let mut file = match File::options().read(true).append(true).open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file?,
         };
-        let Some(held) = lock(file, FlockArg::LockSharedNonblock)? else { return Ok(None) };
+        let Some(held) = lock(file.try_clone()?, FlockArg::LockSharedNonblock)? else { return Ok(None) };
         // Given up for dead between the opening and the locking?
         if !path.exists() {
             return Ok(None);
         }
-        (&*held).write_all(format!("{}\n", std::process::id()).as_bytes())?;
-        Ok(Some(held))
+        let own = std::process::id() as i32;
+        file.write_all(format!("{own}\n").as_bytes())?;
+        // A daemon that has lost its fork server may have asked another one: the first entry counts.
+        Ok((self.shepherd(&File::open(&path)?)? == Some(own)).then_some(held))
+    }
+
+    /// Gives an attempt up before it begins: nobody can take it on after this.
+    pub(super) fn give_up(&self) -> io::Result<()> {
+        let path = self.path.join(ATTEMPT);
+        fs::rename(&path, path.with_extension(LOST))
     }
 
     /// What became of it. An attempt that is lost can never be taken on after this.
@@ -184,10 +204,10 @@ impl Folder {
         };
         // A lock belongs to the open file: this one is opened for it alone.
         if let Some(held) = lock(File::open(&path)?, FlockArg::LockExclusiveNonblock)? {
-            if let Some(end) = self.result() {
+            if let Some(end) = self.result()? {
                 return Ok(Found::Ended(Box::new(end)));
             }
-            fs::rename(&path, path.with_extension(LOST))?;
+            self.give_up()?;
             drop(held);
             return Ok(Found::Lost { begun: self.shepherd(&file)?.is_some() });
         }
@@ -205,9 +225,14 @@ impl Folder {
     }
 
     /// Whether its shepherd lives.
-    pub(super) fn is_held(&self) -> bool {
-        let Ok(file) = File::open(self.path.join(ATTEMPT)) else { return false };
-        matches!(lock(file, FlockArg::LockExclusiveNonblock), Ok(None))
+    ///
+    /// # Errors
+    /// If that cannot be found out for now.
+    pub fn is_held(&self) -> io::Result<bool> {
+        match File::open(self.path.join(ATTEMPT)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            file => Ok(lock(file?, FlockArg::LockExclusiveNonblock)?.is_none()),
+        }
     }
 
     /// The command's standard input.
@@ -220,10 +245,17 @@ impl Folder {
 
     /// How it ended, once its shepherd has ended. A result that is whole counts, whether or not a power cut has undone
     /// its renaming.
-    pub fn result(&self) -> Option<CommandEnd> {
-        let path = self.path.join(RESULT);
-        let text = fs::read(&path).or_else(|_| fs::read(path.with_extension("new"))).ok()?;
-        serde_json::from_slice(&text).ok()
+    ///
+    /// # Errors
+    /// If it is there and cannot be read for now.
+    pub fn result(&self) -> io::Result<Option<CommandEnd>> {
+        for name in [RESULT.to_owned(), format!("{RESULT}.new")] {
+            match fs::read(self.path.join(name)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                text => return Ok(serde_json::from_slice(&text?).ok()),
+            }
+        }
+        Ok(None)
     }
 
     /// How far it has got, as it says itself.
@@ -265,8 +297,11 @@ impl Folder {
                 true => Kept::default(),
                 false => Kept { text: format!("[the output is lost: {error}]\n"), truncated: true, stamps: Vec::new() },
             };
-            let mut answer = end.answer.clone();
-            (answer.result, answer.payload) = (None, None);
+            let answer = Answer {
+                retry_after: end.answer.retry_after,
+                discard: end.answer.discard.as_ref().map(|why| why.chars().take(200).collect()),
+                ..Answer::default()
+            };
             let bare = CommandEnd { stdout: lost(&end.stdout), stderr: lost(&end.stderr), answer, ..end.clone() };
             text = serde_json::to_vec(&bare)?;
             io::Seek::rewind(&mut file)?;
@@ -327,7 +362,7 @@ pub(super) mod tests {
             ends_with_daemon: false,
             cgroup: None,
         };
-        Paper { boot_id: boot_id(), spec, about: 7 }
+        Paper { boot_id: boot_id().to_owned(), spec, about: 7 }
     }
 
     pub(crate) fn created(root: &Path) -> (Home, Folder, Claimed) {
@@ -365,6 +400,16 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn of_two_shepherds_the_first_one_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let (_home, folder, _held) = created(root.path());
+        // As another process has done it.
+        let mut file = File::options().append(true).open(folder.path().join(ATTEMPT)).unwrap();
+        file.write_all(b"1\n").unwrap();
+        assert!(folder.take_on().unwrap().is_none());
+    }
+
+    #[test]
     fn a_shepherd_without_a_word_is_a_loss() {
         let root = tempfile::tempdir().unwrap();
         let (_home, folder, held) = created(root.path());
@@ -383,8 +428,8 @@ pub(super) mod tests {
         let (named, unnamed) = (folder.path().join("result"), folder.path().join("result.new"));
         fs::rename(&named, &unnamed).unwrap();
         drop(held);
-        assert_eq!(folder.result(), Some(end));
+        assert_eq!(folder.result().unwrap(), Some(end));
         fs::write(&unnamed, "{\"exit_code\":0").unwrap();
-        assert_eq!(folder.result(), None, "half a result is none");
+        assert_eq!(folder.result().unwrap(), None, "half a result is none");
     }
 }

@@ -28,8 +28,15 @@ impl Home {
     /// If the folder cannot be made, or another process looks after it.
     pub fn open(root: &Path, node: &str) -> io::Result<Self> {
         let path = std::path::absolute(root)?.join(node);
-        DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(at(&path))?;
-        Self::hold(path)?.ok_or_else(|| io::Error::other("another daemon looks after this folder"))
+        // Another daemon may look into a folder that is just being made, and take it for an abandoned one.
+        for _ in 0..100 {
+            DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(at(&path))?;
+            if let Some(home) = Self::hold(path.clone())? {
+                return Ok(home);
+            }
+            std::thread::yield_now();
+        }
+        Err(io::Error::other(format!("{}: another daemon looks after this folder", path.display())))
     }
 
     fn hold(path: PathBuf) -> io::Result<Option<Self>> {
@@ -73,7 +80,8 @@ impl Home {
 
     /// Removes it if it holds no attempt any more. True if it is gone.
     pub fn remove_if_empty(&self) -> bool {
-        if !self.folders().is_empty() {
+        let Ok(entries) = fs::read_dir(&self.path) else { return true };
+        if entries.flatten().any(|entry| entry.file_name() != LOCK) {
             return false;
         }
         let _ = fs::remove_file(self.path.join(LOCK));

@@ -5,7 +5,7 @@ use std::{
     convert::Infallible,
     ffi::CString,
     fs::File,
-    io::{self, Read as _, Write as _},
+    io::{self, Write as _},
     os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
     path::Path,
 };
@@ -15,12 +15,12 @@ use nix::{
     fcntl::OFlag,
     sys::{
         prctl::set_pdeathsig,
-        resource::{Resource, setrlimit},
+        resource::{Resource, getrlimit, setrlimit},
         signal::{SigSet, Signal},
         stat::{Mode, umask},
     },
     unistd::{
-        Gid, Group, Pid, Uid, User, dup2, dup2_stderr, dup2_stdin, dup2_stdout, execve, initgroups, pipe2, setgid, setgroups, setpgid, setuid},
+        Gid, Group, Pid, Uid, User, dup2, dup2_stderr, dup2_stdin, dup2_stdout, execve, getppid, initgroups, pipe2, setgid, setgroups, setpgid, setuid},
 };
 
 use super::{cgroup, server::Standing, spec::Spec};
@@ -37,35 +37,30 @@ pub(super) struct Ends {
     pub(super) slot: OwnedFd,
 }
 
-/// Starts the command; gives its process, or why it could not be started.
+/// Starts the command: gives its process, and where that says why it could not become the command. That takes as long
+/// as the file system and the user database let it; the time limit counts already.
 pub(super) fn launch(
     spec: &Spec,
     ends: Ends,
     group: Option<&cgroup::Group>,
     standing: &Standing,
-) -> Result<Pid, String> {
+) -> Result<(Pid, File), String> {
+    let shepherd = Pid::this();
     let begin = || -> io::Result<(Option<Pid>, OwnedFd, OwnedFd)> {
         let (told, tell) = pipe2(OFlag::O_CLOEXEC)?;
         Ok((standing.alone.fork()?, told, tell))
     };
     let (pid, told, tell) = begin().map_err(|error| format!("cannot start {}: {error}", spec.argv[0]))?;
     let Some(pid) = pid else {
-        let problem = match become_it(spec, ends, group, standing.user.as_ref()) {
+        drop(told);
+        let problem = match become_it(spec, ends, group, standing.user.as_ref(), shepherd) {
             Err(problem) => problem,
             Ok(never) => match never {},
         };
         let _ = File::from(tell).write_all(problem.as_bytes());
         std::process::exit(127);
     };
-    drop((tell, ends));
-    let mut problem = Vec::new();
-    // Ends with the program's start, which closes the pipe, or with the word why there is none.
-    let _ = File::from(told).read_to_end(&mut problem);
-    if problem.is_empty() {
-        return Ok(pid);
-    }
-    let _ = nix::sys::wait::waitpid(pid, None);
-    Err(String::from_utf8_lossy(&problem).into_owned())
+    Ok((pid, told.into()))
 }
 
 /// Turns this process into the command.
@@ -74,13 +69,11 @@ fn become_it(
     mut ends: Ends,
     group: Option<&cgroup::Group>,
     own: Option<&User>,
+    shepherd: Pid,
 ) -> Result<Infallible, String> {
     let program = &spec.argv[0];
     let cannot = |error: &dyn std::fmt::Display| format!("cannot start {program}: {error}");
-    let own_group = setpgid(Pid::from_raw(0), Pid::from_raw(0));
-    // Nobody would stand over it any more.
-    let not_without = set_pdeathsig(Signal::SIGKILL);
-    own_group.and(not_without).map_err(|error| cannot(&error))?;
+    setpgid(Pid::from_raw(0), Pid::from_raw(0)).map_err(|error| cannot(&error))?;
     if let Some(group) = group {
         group.enter().map_err(|error| cannot(&format!("its control group: {error}")))?;
     }
@@ -92,8 +85,15 @@ fn become_it(
         rustix::process::setpriority_process(None, nice).map_err(|error| cannot(&format!("nice {nice}: {error}")))?;
     }
     let memory = confines.memory.filter(|bytes| !group.is_some_and(|group| group.limit_memory(*bytes)));
-    limit(confines, memory)?;
     let other = change_user(confines)?;
+    // What the daemon may beyond other users is its own.
+    let _ = rustix::thread::clear_ambient_capability_set();
+    limit(confines, memory)?;
+    // Nobody would stand over it any more. After the change of the user, which forgets it.
+    set_pdeathsig(Signal::SIGKILL).map_err(|error| cannot(&error))?;
+    if getppid() != shepherd {
+        return Err(cannot(&"its shepherd is gone"));
+    }
     std::env::set_current_dir(&spec.dir)
         .map_err(|error| cannot(&format!("the working directory {}: {error}", spec.dir.display())))?;
     dup2(&ends.answer, &mut ends.slot).map_err(|error| cannot(&error))?;
@@ -137,7 +137,7 @@ fn execute(argv: &[String], variables: &BTreeMap<String, String>) -> Result<Infa
     Err(refused.unwrap_or_else(|| format!("no such program in PATH={path}")))
 }
 
-/// Sets limits. Where a lower one is in force already, it stays.
+/// Sets limits. A lower one that is in force already stays.
 fn limit(confines: &Confines, memory: Option<u64>) -> Result<(), String> {
     let limits = [
         (Resource::RLIMIT_AS, "memory", memory),
@@ -148,10 +148,12 @@ fn limit(confines: &Confines, memory: Option<u64>) -> Result<(), String> {
     ];
     for (resource, name, wanted) in limits {
         let Some(wanted) = wanted else { continue };
-        // Who uses up its CPU time is told by SIGXCPU, and ended a second later.
-        let hard = if name == "cpu" { wanted + 1 } else { wanted };
-        setrlimit(resource, wanted, hard)
-            .map_err(|error| format!("cannot set limits.{name} to {wanted}: {}", error.desc()))?;
+        let set = getrlimit(resource).and_then(|(_, most)| {
+            // Who uses up its CPU time is told by SIGXCPU, and ended a second later.
+            let hard = if name == "cpu" { wanted.saturating_add(1) } else { wanted };
+            setrlimit(resource, wanted.min(most), hard.min(most))
+        });
+        set.map_err(|error| format!("cannot set limits.{name} to {wanted}: {}", error.desc()))?;
     }
     Ok(())
 }

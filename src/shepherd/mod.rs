@@ -29,7 +29,6 @@ pub use self::{
     folder::{Folder, Found, LIVE_STREAMS, boot_id},
     home::Home,
     server::enter,
-    shepherds::{Shepherd, Shepherds},
+    shepherds::{Shepherd, Shepherds, end_left, is_shortage},
     spec::{Paper, Spec, StopOrder},
-    tree::end_strays,
 };

@@ -5,8 +5,8 @@
 
 use std::{
     ffi::OsStr,
-    fs::File,
-    io::{BufRead as _, BufReader, Write as _},
+    fs::{self, File},
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
     os::{
         fd::{AsFd as _, OwnedFd},
         unix::{ffi::OsStrExt as _, net::UnixStream},
@@ -15,18 +15,22 @@ use std::{
 };
 
 use nix::{
+    errno::Errno,
+    fcntl::OFlag,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         prctl,
+        resource::{Resource, getrlimit, setrlimit},
         signal::{SigSet, Signal},
         signalfd::{SfdFlags, SignalFd},
-        wait::{WaitPidFlag, WaitStatus, waitpid},
     },
-    unistd::{Uid, User},
+    unistd::{Pid, Uid, User, close, pipe2},
 };
-use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{
+    SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2,
+};
 
-use super::{folder::Folder, fork::Alone, stand::stand_over, title::Title};
+use super::{folder::Folder, fork::Alone, stand::stand_over, title::Title, tree};
 
 /// What the fork server is called, and by which it knows itself.
 pub(super) const NAME: &str = "sexton: shepherds";
@@ -37,6 +41,8 @@ pub(super) struct Standing {
     pub(super) alone: Alone,
     /// Whose process this is.
     pub(super) user: Option<User>,
+    /// The fork server.
+    pub(super) server: Pid,
 }
 
 /// Turns this process into the fork server, if it was started as one, and then does not return.
@@ -44,58 +50,102 @@ pub(super) struct Standing {
 /// It belongs at the very beginning of `main`: the less this process has done before, the less each shepherd
 /// inherits.
 pub fn enter() {
-    let is_server = std::env::args_os().next().is_some_and(|name| name.as_bytes().starts_with(NAME.as_bytes()));
+    let mut arguments = std::env::args_os();
+    let is_server = arguments.next().is_some_and(|name| name.as_bytes().starts_with(NAME.as_bytes()));
     if is_server {
-        let ended = serve();
+        let open_files = arguments.next().and_then(|argument| argument.to_str()?.parse().ok());
+        let ended = serve(open_files);
         std::process::exit(i32::from(ended.is_err()));
     }
 }
 
-fn serve() -> std::io::Result<()> {
+fn serve(open_files: Option<u64>) -> io::Result<()> {
+    close_inherited()?;
     // The first descriptor after the standard ones: the shepherds put their commands' answers in its place.
     let slot = OwnedFd::from(File::open("/dev/null")?);
     let user = User::from_uid(Uid::effective()).ok().flatten();
-    let standing = Standing { title: Title::find()?, alone: Alone::make_sure()?, user };
+    let standing = Standing { title: Title::find()?, alone: Alone::make_sure()?, user, server: Pid::this() };
     standing.title.set(NAME);
     prctl::set_name(c"sexton")?;
-    forget_ignored_signals()?;
-    let mut mask = SigSet::empty();
-    mask.add(Signal::SIGCHLD);
-    mask.thread_block()?;
-    let children = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-    let daemon = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, open_files.unwrap_or(1024).min(most), most)?;
+    let mask = block_signals()?;
+    let ended = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+    let daemon = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut requests = BufReader::new(daemon.try_clone()?);
     loop {
-        let mut waiting = [PollFd::new(daemon.as_fd(), PollFlags::POLLIN), PollFd::new(children.as_fd(), PollFlags::POLLIN)];
+        let waited = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        let mut waiting = [waited(daemon.as_fd()), waited(ended.as_fd())];
         let _ = poll(&mut waiting, PollTimeout::NONE);
-        let [asked, ended] = waiting.map(|fd| fd.any().unwrap_or(false));
-        if ended {
-            while children.read_signal()?.is_some() {}
-            while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status != WaitStatus::StillAlive) {}
+        let [is_asked, has_ended] = waiting.map(|fd| fd.any().unwrap_or(false));
+        if has_ended {
+            while ended.read_signal()?.is_some() {}
+            tree::bury(None);
         }
-        if asked {
+        if is_asked {
             let mut request = Vec::new();
             if requests.read_until(0, &mut request)? == 0 {
                 return Ok(());
             }
             request.pop();
             let folder = Folder::at(PathBuf::from(OsStr::from_bytes(&request)));
-            match standing.alone.fork() {
-                Ok(Some(_)) => {}
-                // The child is a shepherd, and stays one.
-                Ok(None) => stand_over(&folder, daemon, slot, &standing),
-                Err(_) => (&daemon).write_all(&0_i32.to_le_bytes())?,
-            }
+            let (told, tell) = pipe2(OFlag::O_CLOEXEC)?;
+            let answer = match standing.alone.fork() {
+                Ok(Some(shepherd)) => {
+                    drop(tell);
+                    heard(told, shepherd)
+                }
+                Ok(None) => {
+                    // The way to the daemon is the fork server's alone: its end must be seen when that ends.
+                    drop((told, requests, daemon, ended));
+                    stand_over(&folder, &mask, tell.into(), slot, &standing)
+                }
+                Err(error) => -(error as i32),
+            };
+            (&daemon).write_all(&answer.to_le_bytes())?;
         }
     }
 }
 
-/// Signals that whoever started the daemon has ignored would be ignored by every command as well. One that is
-/// caught is back to its default in a program that is started. (Rust itself ignores PIPE.)
-fn forget_ignored_signals() -> std::io::Result<()> {
-    let seen = std::sync::Arc::default();
-    for signal in [SIGALRM, SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2] {
-        signal_hook::flag::register(signal, std::sync::Arc::clone(&seen))?;
+/// What a shepherd says of its attempt: its process if it has taken it on, or what kept it from that, negative.
+fn heard(told: OwnedFd, shepherd: Pid) -> i32 {
+    let mut word = [0; 4];
+    match File::from(told).read_exact(&mut word).map(|()| i32::from_le_bytes(word)) {
+        Ok(0) => shepherd.as_raw(),
+        Ok(error) => -error,
+        // It was killed before it could say anything.
+        Err(_) => -(Errno::ECHILD as i32),
+    }
+}
+
+/// What the daemon was started with (a lock of the shell that started it, for one) is not for its commands.
+fn close_inherited() -> io::Result<()> {
+    let numbers: Vec<i32> = fs::read_dir("/proc/self/fd")?
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|number| *number > 2)
+        .collect();
+    for number in numbers {
+        // The listing's own is closed already.
+        let _ = close(number);
     }
     Ok(())
+}
+
+/// From now on signals wait until somebody reads them, here and in every shepherd. Those that whoever started the
+/// daemon has ignored would be ignored by every command as well (Rust itself ignores PIPE): one that is caught is
+/// back to its default in a program that is started.
+fn block_signals() -> io::Result<SigSet> {
+    let seen = std::sync::Arc::default();
+    for signal in [
+        SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2,
+    ] {
+        signal_hook::flag::register(signal, std::sync::Arc::clone(&seen))?;
+    }
+    let mut mask = SigSet::empty();
+    for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGPIPE] {
+        mask.add(signal);
+    }
+    mask.thread_block()?;
+    Ok(mask)
 }

@@ -9,21 +9,28 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex, OnceLock, mpsc},
+    time::Duration,
 };
 
-use nix::errno::Errno;
+use nix::{
+    errno::Errno,
+    sys::resource::{Resource, getrlimit, setrlimit},
+};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::Serialize;
 use tokio::{net::unix::pipe::Receiver, sync::oneshot};
 
 use super::{
-    cgroup,
-    folder::Folder,
+    cgroup::{self, Group},
+    folder::{Folder, Found},
     home::Home,
     server::NAME,
     spec::{Paper, StopOrder},
-    title,
+    title, tree,
 };
+
+/// Between two tries when something has run short.
+const SHORTAGE: Duration = Duration::from_millis(100);
 
 /// The shepherds of one daemon. Clones are the same ones.
 #[derive(Clone)]
@@ -50,8 +57,9 @@ struct Request {
 /// A living shepherd, as its daemon sees it. Whether it is its own or an adopted one makes no difference.
 pub struct Shepherd {
     folder: Folder,
-    /// None if it has ended before it could be looked at.
-    process: Option<OwnedFd>,
+    /// Not a pipe, but waited for in the same way: it becomes readable when the process ends. None if that has ended
+    /// before it could be looked at.
+    process: Option<Receiver>,
 }
 
 impl Shepherds {
@@ -124,12 +132,23 @@ impl Shepherds {
         let (folder, held) = Folder::create(home.path(), claim, paper, input)?;
         let started = self.ask(&folder).await;
         drop(held);
-        match started {
-            Ok(pid) => Shepherd::watch(folder, pid),
-            Err(error) => {
-                // Nobody is to find it and start it after all.
-                folder.remove();
-                Err(error)
+        let pid = match started {
+            Ok(pid) => pid,
+            // The word may have been lost, and not the shepherd.
+            Err(error) => match folder.look() {
+                Ok(Found::Running(pid)) => pid,
+                Ok(Found::Ended(_)) => return Ok(Shepherd { folder, process: None }),
+                Ok(Found::Lost { .. }) | Err(_) => {
+                    folder.remove();
+                    return Err(error);
+                }
+            },
+        };
+        // It runs: that there is no descriptor left for now must not make anybody believe otherwise.
+        loop {
+            match Shepherd::watch(folder.clone(), pid) {
+                Err(error) if is_shortage(&error) => tokio::time::sleep(SHORTAGE).await,
+                watched => return watched,
             }
         }
     }
@@ -140,8 +159,8 @@ impl Shepherds {
         let request = Request { folder: folder.path().to_owned(), answer };
         self.requests()?.send(request).map_err(|_| gone())?;
         match answered.await.map_err(|_| gone())?? {
-            0 => Err(io::Error::other("the fork server could not make a shepherd: too many processes?")),
-            pid => Ok(pid),
+            pid @ 1.. => Ok(pid),
+            error => Err(io::Error::from_raw_os_error(-error)),
         }
     }
 
@@ -154,21 +173,39 @@ impl Shepherds {
         let (sender, receiver) = mpsc::channel();
         let program = self.inner.program.clone();
         if self.inner.requests.set(sender.clone()).is_ok() {
-            std::thread::Builder::new().name("shepherds".to_owned()).spawn(move || serve(&program, &receiver))?;
+            let open_files = raise_open_files();
+            let serving = move || serve(&program, open_files, &receiver);
+            std::thread::Builder::new().name("shepherds".to_owned()).spawn(serving)?;
             return Ok(sender);
         }
         self.inner.requests.get().cloned().ok_or_else(|| io::Error::other("no thread"))
     }
 }
 
+/// Each running command needs a descriptor; the programs themselves are given the usual limit back, because some of them
+/// cannot deal with more. Gives that.
+fn raise_open_files() -> u64 {
+    let Ok((usual, most)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 1024 };
+    if let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, most, most) {
+        tracing::warn!("the limit of open files stays at {usual}: {}", error.desc());
+    }
+    usual
+}
+
+/// Whether something failed that will work when others have let go of what they hold.
+pub fn is_shortage(error: &io::Error) -> bool {
+    let number = error.raw_os_error().map(Errno::from_raw);
+    matches!(number, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM))
+}
+
 /// Passes requests on, one after the other.
-fn serve(program: &Path, requests: &mpsc::Receiver<Request>) {
+fn serve(program: &Path, open_files: u64, requests: &mpsc::Receiver<Request>) {
     let mut server: Option<Server> = None;
     while let Ok(request) = requests.recv() {
         let mut asked = server.as_mut().map_or_else(|| Err(io::ErrorKind::NotConnected.into()), |s| s.ask(&request.folder));
         if asked.is_err() {
             // It was not there yet, or it was killed: another one.
-            asked = Server::start(program).and_then(|started| server.insert(started).ask(&request.folder));
+            asked = Server::start(program, open_files).and_then(|started| server.insert(started).ask(&request.folder));
         }
         let _ = request.answer.send(asked);
     }
@@ -181,12 +218,13 @@ struct Server {
 }
 
 impl Server {
-    fn start(program: &Path) -> io::Result<Self> {
+    fn start(program: &Path, open_files: u64) -> io::Result<Self> {
         let (way, its_end) = UnixStream::pair()?;
         // Room for the titles of the shepherds; no variables, because the daemon's may be secrets.
         let name = format!("{NAME:<width$}", width = title::ROOM);
         let process = Command::new(program)
             .arg0(name)
+            .arg(open_files.to_string())
             .env_clear()
             .stdin(Stdio::from(OwnedFd::from(its_end)))
             .stdout(Stdio::null())
@@ -196,7 +234,7 @@ impl Server {
         Ok(Self { process, way })
     }
 
-    /// Asks for a shepherd; gives its process number, which it tells itself once it has taken the attempt on.
+    /// Asks for a shepherd; gives its process number once it has taken the attempt on, or a negative error.
     fn ask(&mut self, folder: &Path) -> io::Result<i32> {
         self.way.write_all(&[folder.as_os_str().as_bytes(), b"\0"].concat())?;
         let mut pid = [0; 4];
@@ -215,13 +253,16 @@ impl Drop for Server {
 impl Shepherd {
     /// The shepherd of that attempt, which has or had this process number.
     ///
+    /// Needs a running Tokio runtime.
+    ///
     /// # Errors
     /// What the operating system says.
     pub fn watch(folder: Folder, pid: i32) -> io::Result<Self> {
         let pid = Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
         let process = match pidfd_open(pid, PidfdFlags::NONBLOCK) {
             // It held its attempt after it was looked up by its number: so it is the one.
-            Ok(process) => folder.is_held().then_some(process),
+            Ok(process) if folder.is_held()? => Some(Receiver::from_owned_fd_unchecked(process)?),
+            Ok(_) => None,
             Err(error) if Errno::from_raw(error.raw_os_error()) == Errno::ESRCH => None,
             Err(error) => return Err(error.into()),
         };
@@ -239,8 +280,7 @@ impl Shepherd {
     /// What the operating system says.
     pub async fn ended(&self) -> io::Result<()> {
         if let Some(process) = &self.process {
-            // Not a pipe, but waited for in the same way: it becomes readable when the process ends.
-            Receiver::from_owned_fd_unchecked(process.try_clone()?)?.readable().await?;
+            process.readable().await?;
         }
         Ok(())
     }
@@ -257,4 +297,21 @@ impl Shepherd {
         }
         noted
     }
+}
+
+/// Ends what is left of an attempt whose shepherd was killed; gives the number of processes.
+pub fn end_left(folder: &Folder) -> usize {
+    let paper = folder.paper::<serde::de::IgnoredAny>().ok();
+    let name = folder.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    if let Some(group) = paper.as_ref().and_then(|paper| Group::create(paper.spec.cgroup.as_ref()?, &name).ok()) {
+        group.kill();
+    }
+    let marks = ["SEXTON_TASK_ID=", "SEXTON_TASK_FENCE=", "SEXTON_TASK_NODE="];
+    let is_mark = |(name, value): &(String, String)| {
+        let variable = format!("{name}={value}");
+        marks.iter().any(|mark| variable.starts_with(mark)).then_some(variable)
+    };
+    let variables: Vec<String> = paper.iter().flat_map(|paper| &paper.spec.env).filter_map(is_mark).collect();
+    // Fewer would fit the processes of others.
+    if variables.len() == marks.len() { tree::end_marked(&variables) } else { 0 }
 }

@@ -2,27 +2,25 @@
 
 use std::{
     fs::File,
-    io::{Read as _, Write as _},
-    os::{
-        fd::{AsFd as _, AsRawFd as _, OwnedFd},
-        unix::net::UnixStream,
-    },
+    io::{self, Read as _, Write as _},
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
     time::{Duration, Instant},
 };
 
 use nix::{
-    fcntl::{FcntlArg, OFlag, fcntl},
+    errno::Errno,
+    fcntl::{FcntlArg, Flock, OFlag, fcntl},
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         prctl::{set_child_subreaper, set_pdeathsig},
         resource::{UsageWho, getrusage},
-        signal::{SigSet, Signal},
+        signal::{SigSet, Signal, kill, killpg},
         signalfd::{SfdFlags, SignalFd},
         time::TimeValLike as _,
-        wait::WaitStatus,
     },
-    unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, getppid, pipe2, setsid},
+    unistd::{Pid, dup2_stdin, getppid, pipe2, setsid},
 };
+use rustix::process::WaitStatus;
 
 use super::{
     blackbox::{self, Stream},
@@ -46,47 +44,55 @@ const LAST_GRACE: Duration = Duration::from_secs(1);
 const HOPELESS: Duration = Duration::from_secs(10);
 /// Between two looks at processes that are being ended.
 const LOOK: Duration = Duration::from_millis(20);
+/// Answers are read no more than so often before somebody else gets a turn.
+const TURNS: usize = 4;
+/// Longer than any machine runs.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+/// The bit of a wait status that tells of a core dump (wait(2)).
+const CORE_DUMPED: i32 = 0x80;
 
 /// Turns this fork into the shepherd of that attempt. `slot` is a descriptor with a low number, for the command's
-/// answers: some shells know no numbers of two digits.
-pub(super) fn stand_over(folder: &Folder, daemon: UnixStream, slot: OwnedFd, standing: &Standing) -> ! {
-    let parent = getppid();
-    let code = match folder.take_on() {
-        Ok(Some(held)) => {
-            let told = (&daemon).write_all(&Pid::this().as_raw().to_le_bytes());
-            drop(daemon);
-            let stood = told.is_ok().then(|| stand(folder, parent, slot, standing));
-            drop(held);
-            i32::from(!matches!(stood, Some(Ok(()))))
-        }
-        _ => {
-            let _ = (&daemon).write_all(&0_i32.to_le_bytes());
-            1
-        }
+/// answers: some shells know no numbers of two digits. The signals in `mask` are blocked.
+pub(super) fn stand_over(folder: &Folder, mask: &SigSet, mut tell: File, slot: OwnedFd, standing: &Standing) -> ! {
+    let begun = begin(folder);
+    let word = match &begun {
+        Ok(_) => 0,
+        Err(error) => error.raw_os_error().unwrap_or(Errno::EBUSY as i32),
     };
-    std::process::exit(code);
+    // If nobody hears it any more, whoever finds the attempt sees that it has been taken on.
+    let _ = tell.write_all(&word.to_le_bytes());
+    drop(tell);
+    let stood = begun.and_then(|(_held, aside)| stand(folder, mask, aside, slot, standing));
+    std::process::exit(i32::from(stood.is_err()));
 }
 
-fn stand(folder: &Folder, server: Pid, slot: OwnedFd, standing: &Standing) -> std::io::Result<()> {
+/// Takes the attempt on, with a little room set aside for its result.
+fn begin(folder: &Folder) -> io::Result<(Flock<File>, File)> {
+    let held = folder.take_on()?.ok_or_else(|| io::Error::from_raw_os_error(Errno::EBUSY as i32))?;
+    match folder.set_aside() {
+        Ok(aside) => Ok((held, aside)),
+        Err(error) => {
+            // Before the lock is let go of: it is not begun, and never will be.
+            folder.give_up()?;
+            Err(error)
+        }
+    }
+}
+
+fn stand(folder: &Folder, mask: &SigSet, aside: File, slot: OwnedFd, standing: &Standing) -> io::Result<()> {
     setsid()?;
     set_child_subreaper(true)?;
-    let nothing = File::options().read(true).write(true).open("/dev/null")?;
-    dup2_stdin(&nothing)?;
-    dup2_stdout(&nothing)?;
-    dup2_stderr(&nothing)?;
-    let aside = folder.set_aside();
+    dup2_stdin(&slot)?;
     let paper: Paper<serde::de::IgnoredAny> = folder.paper()?;
     standing.title.set(&paper.spec.title);
     if paper.spec.ends_with_daemon {
         set_pdeathsig(Signal::SIGTERM)?;
-        if getppid() != server {
+        if getppid() != standing.server {
             // It was too late for the signal.
             nix::sys::signal::raise(Signal::SIGTERM)?;
         }
     }
-    // The command fails with the reason; without room for that, the daemon sees that there is none.
-    let aside = aside?;
-    let end = match Watch::begin(folder, paper.spec, slot, standing) {
+    let end = match Watch::begin(folder, mask, paper.spec, slot, standing) {
         Ok(watch) => watch.run(),
         Err(problem) => CommandEnd::failed(problem),
     };
@@ -101,6 +107,8 @@ struct Watch<'a> {
     group: Option<Group>,
     signals: SignalFd,
     command: Pid,
+    /// Where the command's process says why it could not become the command.
+    problem: File,
     status: Option<WaitStatus>,
     streams: [Stream; 2],
     answers: Answers,
@@ -122,16 +130,23 @@ struct Answers {
 }
 
 impl<'a> Watch<'a> {
-    fn begin(folder: &'a Folder, mut spec: Spec, slot: OwnedFd, standing: &Standing) -> Result<Self, String> {
+    fn begin(
+        folder: &'a Folder,
+        mask: &SigSet,
+        mut spec: Spec,
+        slot: OwnedFd,
+        standing: &Standing,
+    ) -> Result<Self, String> {
         let program = spec.argv.first().cloned().ok_or("there is no command")?;
         let cannot = |error: &dyn std::fmt::Display| format!("cannot start {program}: {error}");
-        let signals = signals().map_err(|error| cannot(&error))?;
+        let signals = SignalFd::with_flags(mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK);
+        let signals = signals.map_err(|error| cannot(&error))?;
         let pipe = || -> nix::Result<(OwnedFd, OwnedFd)> {
             let (reading, writing) = pipe2(OFlag::O_CLOEXEC)?;
             fcntl(&reading, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
             Ok((reading, writing))
         };
-        let ends = || -> std::io::Result<_> { Ok((pipe()?, pipe()?, pipe()?, folder.input()?)) };
+        let ends = || -> io::Result<_> { Ok((pipe()?, pipe()?, pipe()?, folder.input()?)) };
         let ((answers, answer), (out, stdout), (err, stderr), input) = ends().map_err(|error| cannot(&error))?;
         let name = folder.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let group = match &spec.cgroup {
@@ -140,7 +155,7 @@ impl<'a> Watch<'a> {
         };
         let started = Instant::now();
         spec.env.push(("SEXTON_RESULT_FD".to_owned(), slot.as_raw_fd().to_string()));
-        let command = launch(&spec, Ends { input, stdout, stderr, answer, slot }, group.as_ref(), standing)?;
+        let (command, problem) = launch(&spec, Ends { input, stdout, stderr, answer, slot }, group.as_ref(), standing)?;
         let limits = spec.output;
         Ok(Self {
             folder,
@@ -149,6 +164,7 @@ impl<'a> Watch<'a> {
             group,
             signals,
             command,
+            problem,
             status: None,
             streams: [Stream::new("stdout", out, limits), Stream::new("stderr", err, limits)],
             answers: Answers { pipe: Some(answers.into()), line: Vec::new(), answer: Answer::default() },
@@ -164,13 +180,16 @@ impl<'a> Watch<'a> {
             self.read(&mut buffer);
             self.obey();
             self.keep_time();
-            tree::bury(self.command, &mut self.status);
+            self.status = self.status.or(tree::bury(Some(self.command)).0);
         }
         let took = self.started.elapsed();
-        self.clear_up();
+        // What is in its pipes was written before its end, or by what it has left behind.
         let until = Instant::now() + AFTERMATH;
         while self.read(&mut buffer) && Instant::now() < until {}
-        self.end(took)
+        let left = self.clear_up();
+        let until = Instant::now() + AFTERMATH;
+        while self.read(&mut buffer) && Instant::now() < until {}
+        self.end(took, left)
     }
 
     /// Waits until there is something to do.
@@ -191,7 +210,8 @@ impl<'a> Watch<'a> {
         let limit = match &self.stop {
             None => self.spec.timeout.and_then(|limit| self.started.checked_add(limit)),
             Some(Stop { killed_at: None, kill_at, .. }) => Some(*kill_at),
-            Some(Stop { killed_at: Some(at), .. }) => Some(*at + HOPELESS),
+            // Until it is gone, it is ended again and again.
+            Some(Stop { killed_at: Some(_), .. }) => Instant::now().checked_add(LOOK),
         };
         refresh.into_iter().chain(limit).min()
     }
@@ -238,12 +258,13 @@ impl<'a> Watch<'a> {
 
     /// Asks everything politely. The first reason counts, and the shortest grace.
     fn begin_to_stop(&mut self, order: StopOrder) {
-        let kill_at = Instant::now() + order.grace;
+        let now = Instant::now();
+        let kill_at = now.checked_add(order.grace).unwrap_or(now + FOR_EVER);
         match &mut self.stop {
             Some(stop) => stop.kill_at = stop.kill_at.min(kill_at),
             None => {
                 self.stop = Some(Stop { why: order.why, kill_at, killed_at: None });
-                tree::signal_all(Signal::SIGTERM);
+                tree::ask();
             }
         }
     }
@@ -253,27 +274,35 @@ impl<'a> Watch<'a> {
         if let Some(group) = &self.group {
             group.kill();
         }
-        tree::signal_all(Signal::SIGKILL);
+        tree::end();
+        // Where the system does not tell what is below a process, these two are known at least.
+        let _ = killpg(self.command, Signal::SIGKILL);
+        if self.status.is_none() {
+            let _ = kill(self.command, Signal::SIGKILL);
+        }
     }
 
     fn is_hopeless(&self) -> bool {
         self.stop.as_ref().and_then(|stop| stop.killed_at).is_some_and(|at| at.elapsed() >= HOPELESS)
     }
 
-    /// Ends what the command has left behind, unless that may live on.
-    fn clear_up(&mut self) {
+    /// Ends what the command has left behind, unless that may live on. Gives what could not be ended.
+    fn clear_up(&mut self) -> usize {
         if self.spec.keep_background && self.stop.is_none() {
-            return;
+            return 0;
         }
-        if !tree::bury(self.command, &mut self.status) && self.group.is_none() {
-            return;
+        if !tree::bury(None).1 {
+            return 0;
         }
         if self.stop.is_none() {
-            tree::signal_all(Signal::SIGTERM);
+            tree::ask();
         }
         let begun = Instant::now();
         let until = self.stop.as_ref().map_or(begun + LAST_GRACE, |stop| stop.kill_at.min(begun + LAST_GRACE));
-        while tree::bury(self.command, &mut self.status) && begun.elapsed() < HOPELESS {
+        while tree::bury(None).1 {
+            if begun.elapsed() >= LAST_GRACE + HOPELESS {
+                return tree::size();
+            }
             if Instant::now() >= until {
                 self.kill();
             }
@@ -281,9 +310,10 @@ impl<'a> Watch<'a> {
             let _ = poll(&mut waiting, PollTimeout::from(LOOK.as_millis() as u8));
             while let Ok(Some(_)) = self.signals.read_signal() {}
         }
+        0
     }
 
-    fn end(self, took: Duration) -> CommandEnd {
+    fn end(mut self, took: Duration, left: usize) -> CommandEnd {
         let used = getrusage(UsageWho::RUSAGE_CHILDREN);
         let written: u64 = self.streams.iter().map(Stream::written).sum();
         let usage = Usage {
@@ -296,17 +326,24 @@ impl<'a> Watch<'a> {
         let ran_out = self.group.as_ref().is_some_and(Group::has_run_out_of_memory);
         let [stdout, stderr] = self.streams.map(Stream::into_kept);
         let answer = self.answers.end();
-        let mut end =
-            CommandEnd { took, usage, stdout, stderr, answer, stopped: self.stop.map(|stop| stop.why), ..CommandEnd::default() };
-        match self.status {
-            Some(WaitStatus::Exited(_, code)) => end.exit_code = Some(code),
-            Some(WaitStatus::Signaled(_, signal, core)) => {
-                let name = if ran_out { format!("{signal}: its limit of memory was reached") } else { signal.to_string() };
-                end.signal = Some((signal as i32, name));
-                end.core_dumped = core;
-            }
-            _ => end.failure = Some("it did not end even when it was killed: it hangs inside the kernel".to_owned()),
+        let stopped = self.stop.map(|stop| stop.why);
+        let mut end = CommandEnd { took, usage, stdout, stderr, answer, stopped, ..CommandEnd::default() };
+        if left > 0 {
+            end.stderr.add_line(&format!("sexton: {left} processes that it has left behind could not be ended"));
         }
+        let mut problem = Vec::new();
+        // Without its last writer, it does not block.
+        if self.status.is_some() && self.problem.read_to_end(&mut problem).is_ok() && !problem.is_empty() {
+            end.failure = Some(String::from_utf8_lossy(&problem).into_owned());
+            return end;
+        }
+        let Some(status) = self.status else {
+            end.failure = Some("it did not end even when it was killed: it hangs inside the kernel".to_owned());
+            return end;
+        };
+        end.exit_code = status.exit_status();
+        end.signal = status.terminating_signal().map(|signal| (signal, signal_name(signal, ran_out)));
+        end.core_dumped = status.signaled() && status.as_raw() & CORE_DUMPED != 0;
         end
     }
 }
@@ -315,7 +352,9 @@ impl Answers {
     /// Takes in what is there. True if anything was.
     fn read(&mut self, buffer: &mut [u8]) -> bool {
         let mut any = false;
-        while let Some(pipe) = &mut self.pipe {
+        // Whoever answers without end must not keep the shepherd from everything else.
+        for _ in 0..TURNS {
+            let Some(pipe) = &mut self.pipe else { break };
             match pipe.read(buffer) {
                 Ok(0) => self.pipe = None,
                 Ok(count) => {
@@ -330,7 +369,7 @@ impl Answers {
                         }
                     }
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => break,
             }
         }
@@ -344,12 +383,8 @@ impl Answers {
     }
 }
 
-/// The signals that a shepherd hears: its children's ends, and its orders. The others do not concern it.
-fn signals() -> nix::Result<SignalFd> {
-    let mut mask = SigSet::empty();
-    for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGPIPE] {
-        mask.add(signal);
-    }
-    mask.thread_block()?;
-    SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+/// A signal in words. Those for real time have numbers only.
+fn signal_name(number: i32, ran_out_of_memory: bool) -> String {
+    let name = Signal::try_from(number).map_or_else(|_| format!("signal {number}"), |signal| signal.to_string());
+    if ran_out_of_memory { format!("{name}: its limit of memory was reached") } else { name }
 }

@@ -3,26 +3,27 @@
 //! A shepherd is a subreaper: whatever loses its parent becomes its child. So a shepherd without children has
 //! nothing below it, and what it finds below it is its own.
 
-use std::fs;
+use std::{collections::HashSet, fs};
 
 use nix::{
-    errno::Errno,
-    sys::{
-        signal::{Signal, kill},
-        wait::{WaitPidFlag, WaitStatus, waitpid},
-    },
+    sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use rustix::process::{WaitOptions, WaitStatus, wait};
+
+/// However fast something forks, it is looked for no more often than this before what was found is killed.
+const ROUNDS: usize = 50;
 
 /// The children of a process.
 fn children(pid: Pid) -> Vec<Pid> {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     let lists = threads.flatten().filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).map(Pid::from_raw).collect::<Vec<_>>()).collect()
+    let numbers = |list: String| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>();
+    lists.flat_map(numbers).map(Pid::from_raw).collect()
 }
 
 /// Everything below a process, the nearest first.
-pub(super) fn below(pid: Pid) -> Vec<Pid> {
+fn below(pid: Pid) -> Vec<Pid> {
     let mut found = children(pid);
     let mut next = 0;
     while let Some(pid) = found.get(next) {
@@ -32,39 +33,75 @@ pub(super) fn below(pid: Pid) -> Vec<Pid> {
     found
 }
 
-/// Sends a signal to everything below this process; gives their number.
-pub(super) fn signal_all(signal: Signal) -> usize {
-    let found = below(Pid::this());
-    for pid in &found {
-        let _ = kill(*pid, signal);
-    }
-    found.len()
+/// How many processes are below this one.
+pub(super) fn size() -> usize {
+    below(Pid::this()).len()
 }
 
-/// Buries children that have ended, and tells how `wanted` did, if it did. False if no child is left.
-pub(super) fn bury(wanted: Pid, status: &mut Option<WaitStatus>) -> bool {
+/// Asks everything below this process to end; also what is stopped, which would not hear it.
+pub(super) fn ask() {
+    let found = below(Pid::this());
+    for signal in [Signal::SIGTERM, Signal::SIGCONT] {
+        for pid in &found {
+            let _ = kill(*pid, signal);
+        }
+    }
+}
+
+/// Ends everything below this process. It is stopped first, from the top, until nothing new is found: what multiplies
+/// faster than it can be killed is caught in that way.
+pub(super) fn end() {
+    let mut stopped = HashSet::new();
+    for _ in 0..ROUNDS {
+        let found = below(Pid::this());
+        let new: Vec<Pid> = found.into_iter().filter(|pid| stopped.insert(*pid)).collect();
+        if new.is_empty() {
+            break;
+        }
+        for pid in new {
+            let _ = kill(pid, Signal::SIGSTOP);
+        }
+    }
+    for pid in below(Pid::this()) {
+        let _ = kill(pid, Signal::SIGKILL);
+    }
+}
+
+/// How `wanted` has ended, if it has, and whether children are left. Whatever else has ended is buried on the way.
+pub(super) fn bury(wanted: Option<Pid>) -> (Option<WaitStatus>, bool) {
+    let mut seen = None;
     loop {
-        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::StillAlive) => return true,
-            Ok(ended) if ended.pid() == Some(wanted) => *status = Some(ended),
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(_) => return false,
+        match wait(WaitOptions::NOHANG) {
+            Ok(Some((pid, status))) => {
+                if wanted.is_some_and(|wanted| wanted.as_raw() == pid.as_raw_pid()) {
+                    seen = Some(status);
+                }
+            }
+            Ok(None) => return (seen, true),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return (seen, false),
         }
     }
 }
 
 /// Ends the processes of an attempt whose shepherd was killed: they are known by the variables that they were started
 /// with. Gives their number.
-pub fn end_strays(variables: &[String]) -> usize {
-    let Ok(processes) = fs::read_dir("/proc") else { return 0 };
-    let mut ended = 0;
-    for entry in processes.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
-        let has = |variable: &String| environment.split(|byte| *byte == 0).any(|entry| entry == variable.as_bytes());
-        if variables.iter().all(has) {
-            ended += usize::from(kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok());
+pub(super) fn end_marked(variables: &[String]) -> usize {
+    let mut ended = HashSet::new();
+    for _ in 0..ROUNDS {
+        let before = ended.len();
+        let Ok(processes) = fs::read_dir("/proc") else { break };
+        for entry in processes.flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+            let has = |variable: &String| environment.split(|byte| *byte == 0).any(|entry| entry == variable.as_bytes());
+            if variables.iter().all(has) && kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok() {
+                ended.insert(pid);
+            }
+        }
+        if ended.len() == before {
+            break;
         }
     }
-    ended
+    ended.len()
 }

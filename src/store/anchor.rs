@@ -9,6 +9,7 @@ use std::{
     pin::{Pin, pin},
     sync::LazyLock,
     task::{Context, Poll},
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -17,6 +18,8 @@ use sea_orm::{
     QueryResult, Statement, TransactionError, TransactionOptions, TransactionTrait,
 };
 use tokio::runtime::{Builder, Handle};
+
+use super::{connect::SQLITE_PATIENCE, error::is_busy};
 
 /// The runtime of all database sockets of this process.
 static DRIVER: LazyLock<Handle> = LazyLock::new(|| {
@@ -99,6 +102,22 @@ impl Connection {
     }
 }
 
+/// Tries again while another process writes to the SQLite file. SQLite itself would look again less and less often, in
+/// the end ten times a second: beside a process that writes without a rest it would hardly ever find the file free.
+macro_rules! patiently {
+    ($work:expr) => {{
+        let begun = Instant::now();
+        loop {
+            match anchored($work).await {
+                Err(error) if is_busy(&error) && begun.elapsed() < SQLITE_PATIENCE => {
+                    tokio::time::sleep(Duration::from_micros(fastrand::u64(500..3_000))).await;
+                }
+                result => break result,
+            }
+        }
+    }};
+}
+
 #[async_trait]
 impl ConnectionTrait for Connection {
     fn get_database_backend(&self) -> DbBackend {
@@ -106,19 +125,19 @@ impl ConnectionTrait for Connection {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        anchored(self.pool.execute_raw(statement)).await
+        patiently!(self.pool.execute_raw(statement.clone()))
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        anchored(self.pool.execute_unprepared(sql)).await
+        patiently!(self.pool.execute_unprepared(sql))
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        anchored(self.pool.query_one_raw(statement)).await
+        patiently!(self.pool.query_one_raw(statement.clone()))
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        anchored(self.pool.query_all_raw(statement)).await
+        patiently!(self.pool.query_all_raw(statement.clone()))
     }
 }
 
@@ -130,7 +149,7 @@ impl TransactionTrait for Connection {
     type Transaction = DatabaseTransaction;
 
     async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
-        anchored(self.pool.begin()).await
+        patiently!(self.pool.begin())
     }
 
     async fn begin_with_config(
@@ -142,7 +161,7 @@ impl TransactionTrait for Connection {
     }
 
     async fn begin_with_options(&self, options: TransactionOptions) -> Result<DatabaseTransaction, DbErr> {
-        anchored(self.pool.begin_with_options(options)).await
+        patiently!(self.pool.begin_with_options(options))
     }
 
     async fn transaction<F, T, E>(&self, work: F) -> Result<T, TransactionError<E>>

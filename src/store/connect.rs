@@ -18,8 +18,12 @@ use sea_orm::{
     },
 };
 
-/// How long SQLite waits for another process that writes.
-const SQLITE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long another process that writes to the SQLite file is waited for.
+pub(super) const SQLITE_PATIENCE: Duration = Duration::from_secs(10);
+/// SQLite itself waits no longer than this; the rest of the patience is the connection's (`anchor.rs`).
+pub(super) const SQLITE_IMPATIENT: &str = "PRAGMA busy_timeout = 10";
+/// Where statements do not go through that.
+pub(super) const SQLITE_PATIENT: &str = "PRAGMA busy_timeout = 10000";
 /// A pooled connection that rested for so long is tried before it is used.
 const TRIED_AFTER: Duration = Duration::from_secs(60);
 
@@ -143,12 +147,13 @@ fn sqlite(options: &ConnectOptions) -> Result<DatabaseConnection, StoreError> {
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(SQLITE_PATIENCE)
         .disable_statement_logging();
-    let pool = PoolOptions::new()
+    let pool = PoolOptions::<sea_orm::sqlx::Sqlite>::new()
         .max_connections(1)
         .min_connections(0)
         .idle_timeout(None)
         .max_lifetime(None)
         .acquire_timeout(options.acquire_timeout.max(SQLITE_PATIENCE * 3))
+        .after_connect(|connection, _| Box::pin(async move { connection.execute(SQLITE_IMPATIENT).await.map(|_| ()) }))
         .connect_lazy_with(file);
     Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
 }

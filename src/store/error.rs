@@ -65,6 +65,17 @@ impl From<DbErr> for StoreError {
     }
 }
 
+/// Whether another process holds the SQLite file.
+pub(super) fn is_busy(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) = error else {
+        return false;
+    };
+    let sqlx::Error::Database(said) = &**cause else { return false };
+    let code = said.code().and_then(|code| code.parse::<i32>().ok());
+    said.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some()
+        && code.is_some_and(|code| SQLITE_CONFLICTS.contains(&(code & 0xff)))
+}
+
 fn by_code(error: &dyn sqlx::error::DatabaseError, said: String) -> StoreError {
     let mysql = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().map(|error| error.number().to_string());
     let code = error.code().unwrap_or_default().into_owned();

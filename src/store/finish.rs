@@ -74,11 +74,12 @@ const OUTPUT: [(&str, Kind); 7] = [
     ("truncated", Kind::Boolean),
     ("times", Kind::Text),
 ];
-const CLAIM: [(&str, Kind); 4] = [
+const CLAIM: [(&str, Kind); 5] = [
     ("id", Kind::Integer),
     ("fence", Kind::Integer),
     ("retry_ms", Kind::Integer),
     ("next_payload", Kind::Text),
+    ("node", Kind::Text),
 ];
 /// What a task that nobody runs any more says of its attempt. A wish to cancel it stays: whoever claims it next obeys.
 pub(super) const VACATED: [(&str, &str); 3] = [("node", "NULL"), ("started_at", "NULL"), ("progress", "NULL")];
@@ -91,7 +92,7 @@ impl Store {
         }
         self.repeating(async || {
             let transaction = self.begin().await?;
-            let held = self.settle(&transaction, batch).await?;
+            let held = self.settle(&transaction, batch, on_stale).await?;
             let is_held = |finished: &&FinishedAttempt| held.contains(&(finished.task_id, finished.fence));
             let (current, stale): (Vec<_>, Vec<_>) = batch.iter().partition(is_held);
             let superseded = match on_stale {
@@ -118,6 +119,7 @@ impl Store {
         &self,
         transaction: &DatabaseTransaction,
         batch: &[FinishedAttempt],
+        on_stale: OnStale,
     ) -> Result<HashSet<(i64, i64)>, StoreError> {
         let of = |verdicts: &[Verdict]| -> Vec<&FinishedAttempt> {
             batch
@@ -126,7 +128,11 @@ impl Store {
                 .collect()
         };
         let rows = self.dialect.rows("d", &CLAIM);
-        let on = "t.id = d.id AND t.fence = d.fence AND t.state = 'running'";
+        // A rescue is of a certain node: another one may have taken the running task over meanwhile.
+        let on = match on_stale {
+            OnStale::Record => "t.id = d.id AND t.fence = d.fence AND t.state = 'running'",
+            OnStale::Ignore => "t.id = d.id AND t.fence = d.fence AND t.state = 'running' AND t.node = d.node",
+        };
         let with = |sets: &[(&'static str, &'static str)]| sets.iter().copied().chain(VACATED).collect::<Vec<_>>();
         let run_at = self.dialect.now_plus_millis("d.retry_ms");
         let payload = format!("COALESCE({}, t.payload)", self.dialect.json("d.next_payload"));
@@ -144,7 +150,7 @@ impl Store {
         let mut held = HashSet::new();
         for (finished, sql) in steps {
             if !finished.is_empty() {
-                let settled = self.changed(transaction, &sql, &finished).await?;
+                let settled = self.changed(transaction, &sql, on, &finished).await?;
                 held.extend(settled);
             }
         }
@@ -157,6 +163,7 @@ impl Store {
         &self,
         transaction: &DatabaseTransaction,
         sql: &str,
+        on: &str,
         finished: &[&FinishedAttempt],
     ) -> Result<Vec<(i64, i64)>, StoreError> {
         let mut rows = Rows::new(self.dialect);
@@ -165,6 +172,7 @@ impl Store {
                 row.set("id", finished.task_id)
                     .set("fence", finished.fence)
                     .set("retry_ms", finished.retry_ms)
+                    .set("node", finished.node.clone())
                     .json("next_payload", finished.report.next_payload.as_ref());
             });
         }
@@ -172,8 +180,7 @@ impl Store {
         let changed = match self.dialect {
             Dialect::MySql => {
                 let look = format!(
-                    "SELECT t.id, t.fence FROM {} JOIN sexton_task t ON t.id = d.id AND t.fence = d.fence \
-                     WHERE t.state = 'running' FOR UPDATE",
+                    "SELECT t.id, t.fence FROM {} JOIN sexton_task t ON {on} FOR UPDATE",
                     self.dialect.rows("d", &CLAIM)
                 );
                 let seen = self.all(transaction, &look, [parameter.clone()]).await?;

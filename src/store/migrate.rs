@@ -3,10 +3,15 @@
 use std::fs::File;
 
 use nix::fcntl::{Flock, FlockArg};
-use sea_orm::DatabaseTransaction;
+use sea_orm::{ConnectionTrait as _, DatabaseTransaction};
 use sexton_migration::{Migrator, MigratorTrait};
 
-use super::{ConnectOptions, Store, StoreError, anchor::anchored, dialect::Dialect};
+use super::{
+    ConnectOptions, Store, StoreError,
+    anchor::anchored,
+    connect::{SQLITE_IMPATIENT, SQLITE_PATIENT},
+    dialect::Dialect,
+};
 
 /// Names the lock: "sexton" in ASCII.
 const LOCK: i64 = 0x7365_7874_6f6e;
@@ -46,9 +51,19 @@ impl Store {
         let steps = self.migration_status().await?;
         let missing: Vec<String> = steps.into_iter().filter(|step| !step.applied).map(|step| step.name).collect();
         if !missing.is_empty() {
+            self.be_patient(true).await?;
             anchored(Migrator::up(self.db.pool(), None)).await?;
+            self.be_patient(false).await?;
         }
         Ok(missing)
+    }
+
+    /// The steps go to the pool itself, which does not try again.
+    async fn be_patient(&self, is_patient: bool) -> Result<(), StoreError> {
+        if self.dialect == Dialect::Sqlite {
+            self.db.execute_unprepared(if is_patient { SQLITE_PATIENT } else { SQLITE_IMPATIENT }).await?;
+        }
+        Ok(())
     }
 
     /// The steps that this program knows, and whether the database has them. Refuses a database that has more.

@@ -24,48 +24,83 @@ impl Hand {
         let mut inner = self.lock();
         let claim = (task.id, task.fence);
         match inner.held.get(&claim) {
-            Some(Held::Left) => {}
+            // What was left by a daemon that stops is for the next one.
+            _ if inner.closed => return false,
+            Some(Held::Left(_)) => {}
             Some(_) => return false,
             None => inner.lanes.entry(task.queue.clone()).or_default().running += 1,
         }
-        inner.held.insert(claim, Held::Adopting);
+        inner.held.insert(claim, Held::Adopting(task.queue.clone()));
         true
     }
 
     /// Gives up the adoptions that an interrupted adopter has not carried out.
     pub fn forget_adopting(&self) {
-        for held in self.lock().held.values_mut().filter(|held| matches!(held, Held::Adopting)) {
-            *held = Held::Left;
+        for held in self.lock().held.values_mut() {
+            if let Held::Adopting(queue) = held {
+                *held = Held::Left(std::mem::take(queue));
+            }
         }
     }
 
     /// Lets a running task go on without anybody who follows it.
     pub fn leave(&self, claim: Claim) {
         let mut inner = self.lock();
-        if matches!(inner.held.get(&claim), Some(Held::Running { .. } | Held::Adopting)) {
-            inner.held.insert(claim, Held::Left);
-            drop(inner);
-            self.bells.ring("adopter");
+        let queue = match inner.held.get(&claim) {
+            Some(Held::Running { context, .. }) => context.task().queue.clone(),
+            Some(Held::Adopting(queue)) => queue.clone(),
+            _ => return,
+        };
+        inner.held.insert(claim, Held::Left(queue));
+        drop(inner);
+        self.bells.ring("adopter");
+    }
+
+    /// The tasks that nobody follows.
+    pub fn left_claims(&self) -> Vec<Claim> {
+        let inner = self.lock();
+        inner.held.iter().filter(|(_, held)| matches!(held, Held::Left(_))).map(|(claim, _)| *claim).collect()
+    }
+
+    /// Lets go of a task that nobody follows, and of which nothing runs.
+    pub fn forget(&self, claim: Claim) {
+        let mut inner = self.lock();
+        if let Some(Held::Left(queue)) = inner.held.get(&claim) {
+            let queue = queue.clone();
+            inner.held.remove(&claim);
+            if let Some(lane) = inner.lanes.get_mut(&queue) {
+                lane.running = lane.running.saturating_sub(1);
+            }
         }
     }
 
     /// Leaves those running tasks that are to live through a stop of the daemon.
     pub fn leave_keepers(&self) {
-        let is_keeper = |context: &TaskContext| {
+        self.leave_where(|context| {
             let command = context.definition().command.as_ref();
-            context.outlives_worker()
-                && command.is_some_and(|command| command.on_daemon_stop == Some(OnDaemonStop::Keep))
-        };
+            command.is_some_and(|command| command.on_daemon_stop == Some(OnDaemonStop::Keep))
+        });
+    }
+
+    /// Leaves everything that goes on by itself, at the very end of a stop.
+    pub fn leave_all(&self) {
+        self.leave_where(|_| true);
+    }
+
+    fn leave_where(&self, test: impl Fn(&TaskContext) -> bool) {
         for held in self.lock().held.values_mut() {
-            if matches!(held, Held::Running { context, .. } if is_keeper(context)) {
-                *held = Held::Left;
+            if let Held::Running { context, .. } = held
+                && context.outlives_worker()
+                && test(context)
+            {
+                *held = Held::Left(context.task().queue.clone());
             }
         }
     }
 
     /// How many tasks go on that nobody follows.
     pub fn left(&self) -> usize {
-        self.lock().held.values().filter(|held| matches!(held, Held::Left)).count()
+        self.left_claims().len()
     }
 
     /// What running tasks have said since this was asked last.
@@ -106,7 +141,7 @@ impl Hand {
                     running.push((context.task().clone(), since.elapsed(), context.definition().kind.clone()));
                 }
                 Held::Taken(task) => taken.push((**task).clone()),
-                Held::Waiting | Held::Left | Held::Adopting | Held::Finished | Held::Spooled => {}
+                Held::Waiting | Held::Left(_) | Held::Adopting(_) | Held::Finished | Held::Spooled => {}
             }
         }
         for claim in left {
@@ -141,6 +176,53 @@ impl Hand {
 
     /// Whether somebody deals with a claim, or has recorded it a moment ago.
     pub fn is_followed(&self, claim: Claim) -> bool {
-        self.lock().held.get(&claim).is_some_and(|held| !matches!(held, Held::Left))
+        self.lock().held.get(&claim).is_some_and(|held| !matches!(held, Held::Left(_)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{clock::machine_time, daemon::bells::Bells};
+
+    fn task(id: i64) -> ClaimedTask {
+        ClaimedTask {
+            id,
+            name: "it".to_owned(),
+            queue: "q".to_owned(),
+            payload: None,
+            attempt: 1,
+            max_attempts: None,
+            fence: 1,
+            schedule: None,
+            due_at: None,
+            enqueued_at: machine_time(),
+            started_at: machine_time(),
+            unreadable: None,
+        }
+    }
+
+    #[test]
+    fn what_was_taken_up_counts_as_running_until_it_is_forgotten() {
+        let hand = Hand::new("n", Bells::default());
+        hand.configure(&BTreeMap::from([("q".to_owned(), 1)]));
+        assert!(hand.adopt(&task(1)) && !hand.adopt(&task(1)), "once");
+        assert_eq!(hand.ask("q"), 0, "its queue has no free worker");
+        hand.forget_adopting();
+        assert_eq!((hand.left_claims(), hand.is_followed((1, 1))), (vec![(1, 1)], false));
+        assert!(hand.adopt(&task(1)), "again, without counting twice");
+        hand.leave((1, 1));
+        hand.forget((1, 1));
+        assert_eq!(hand.ask("q"), 1);
+        assert!(!hand.holds((1, 1)));
+    }
+
+    #[test]
+    fn a_daemon_that_stops_takes_nothing_up() {
+        let hand = Hand::new("n", Bells::default());
+        hand.close();
+        assert!(!hand.adopt(&task(1)));
     }
 }

@@ -1,7 +1,7 @@
 //! `adopter`: takes up commands that go on without anybody who follows them, and records those that have ended so:
 //! those of daemons of this machine that died, and those of this daemon whose worker was lost.
 
-use std::time::Duration;
+use std::{collections::HashSet, io::ErrorKind, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
@@ -49,6 +49,7 @@ impl DaemonModule for Adopter {
         self.homes.extend(Home::abandoned(shared.shepherds.root()));
         let own = shared.shepherds.open_home();
         let found: Vec<Folder> = self.homes.iter().chain(own.as_deref()).flat_map(Home::folders).collect();
+        let claims: HashSet<(i64, i64)> = found.iter().filter_map(Folder::claim).collect();
         let mut adopting = Vec::new();
         for folder in found {
             if folder.claim().is_some_and(|claim| shared.hand.is_followed(claim)) {
@@ -57,12 +58,20 @@ impl DaemonModule for Adopter {
             match folder.paper::<About>() {
                 Ok(paper) if shared.hand.adopt(&paper.about.task) => adopting.push((folder, paper)),
                 Ok(_) => {}
+                // Descriptors are short, or it is being removed: another time.
+                Err(error) if !is_damaged(&error) || folder.is_held().unwrap_or(true) => {
+                    tracing::warn!("{} cannot be read for now: {error}", folder.path().display());
+                }
                 Err(error) => {
                     tracing::error!("{} cannot be read and is put aside: {error}", folder.path().display());
                     let _ = std::fs::rename(folder.path(), folder.path().with_extension("damaged"));
                 }
             }
             context.progress();
+        }
+        // One of which nothing is left on disk was never begun: the rescuer gives its task back.
+        for claim in shared.hand.left_claims().into_iter().filter(|claim| !claims.contains(claim)) {
+            shared.hand.forget(claim);
         }
         self.take_up(shared, adopting).await?;
         self.homes.retain(|home| {
@@ -91,8 +100,13 @@ impl DaemonModule for Adopter {
     }
 }
 
+/// Whether what was read is no attempt.
+fn is_damaged(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof | ErrorKind::NotFound)
+}
+
 impl Adopter {
-    async fn take_up(&mut self, shared: &std::sync::Arc<Shared>, found: Vec<(Folder, Paper<About>)>) -> anyhow::Result<()> {
+    async fn take_up(&mut self, shared: &Arc<Shared>, found: Vec<(Folder, Paper<About>)>) -> anyhow::Result<()> {
         let claim = |paper: &Paper<About>| (paper.about.task.id, paper.about.task.fence);
         let claims: Vec<(i64, i64)> = found.iter().map(|(_, paper)| claim(paper)).collect();
         let ours = match shared.store.adopt(&shared.node, &claims).await {
@@ -110,9 +124,9 @@ impl Adopter {
             let whose = if is_ours { "and taken up" } else { "but its task has gone to another node" };
             tracing::info!(task.id = task.id, task.attempt, "{} was found without a daemon, {whose}", task.name);
             self.adopted += 1;
-            let handler = AdoptedCommand { folder, boot_id: paper.boot_id };
+            let handler = AdoptedCommand { folder, boot_id: paper.boot_id, is_ours };
             let shared = shared.clone();
-            let following = async move { execute::adopt(&shared, task, definition, &handler, is_ours).await };
+            let following = async move { execute::adopt(&shared, task, definition, &handler).await };
             actix_rt::spawn(DroppedAnchored::new(following));
         }
         Ok(())

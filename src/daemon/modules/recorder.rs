@@ -47,8 +47,12 @@ impl DaemonModule for Recorder {
         let shared = context.shared();
         let progress = shared.hand.take_progress();
         if !progress.is_empty() {
-            // What is lost of it is said anew by the next progress.
-            shared.store.set_progress(&progress).await?;
+            // What is lost of it is said anew by the next progress; the attempts themselves matter more.
+            if let Err(error) = shared.store.set_progress(&progress).await
+                && !error.is_outage()
+            {
+                tracing::warn!("the progress of {} tasks cannot be shown: {error}", progress.len());
+            }
         }
         loop {
             let batch = shared.hand.take_finished(BATCH);

@@ -5,7 +5,7 @@ use sexton::NewTask;
 use sexton_entities::states::{Outcome, Verdict};
 
 use super::{Stand, outcome_of};
-use crate::support::{Printed as _, block_on, eventually, sexton};
+use crate::support::{Database, Kind, Printed as _, block_on, eventually, sexton};
 
 #[test]
 fn it_knows_its_attempt_and_nothing_of_the_daemon() {
@@ -26,6 +26,34 @@ fn it_knows_its_attempt_and_nothing_of_the_daemon() {
         assert!(((deadline - row.started_at.unwrap()).num_seconds() - 60).abs() <= 1, "{deadline}");
         assert!(text.contains("HOME=") && text.contains("PATH=/usr/local/sbin"), "{text}");
         assert!(!text.contains("CARGO_MANIFEST_DIR"), "undeclared variables stay with the daemon:\n{text}");
+    });
+}
+
+#[test]
+fn it_inherits_no_descriptor_and_no_ignored_signal() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let store = database.store().await;
+        let body = "ls /proc/self/fd | tr '\\n' ' '; grep -E 'Sig(Ign|Blk)' /proc/self/status; ulimit -n";
+        let config = database.config("n", &format!("[task.it]\ncommand = [\"sh\", \"-c\", \"\"\"{body}\"\"\"]"));
+        // As a cron entry with a lock would start it, and a shell that ignores signals.
+        let run = format!("trap '' HUP INT USR1; ulimit -Sn 500; exec 9> {0}/lock; exec \"$@\"", database.folder.path().display());
+        let binary = env!("CARGO_BIN_EXE_sexton");
+        let daemon = std::process::Command::new("sh").args(["-c", &run, "sh", binary, "--config"]).arg(&config).arg("run").spawn();
+        let mut daemon = daemon.unwrap();
+        let stand = Stand { database, store, config, daemon: None };
+        let (row, output) = stand.run(None).await;
+        assert_eq!(row.outcome, Outcome::Succeeded, "{row:?}");
+        let text = output.unwrap().stdout;
+        assert!(text.starts_with("0 1 2 3 4 "), "the fourth is of ls itself: {text}");
+        for kind in ["SigIgn:", "SigBlk:"] {
+            let mask = text.lines().find_map(|line| u64::from_str_radix(line.strip_prefix(kind)?.trim(), 16).ok()).unwrap();
+            // 32 and 33 are the C library's own, and cannot be asked for.
+            assert_eq!(mask & 0x7fff_ffff, 0, "{text}");
+        }
+        assert!(text.ends_with("\n500\n"), "the limit that the daemon was started with: {text}");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(daemon.id() as i32), nix::sys::signal::Signal::SIGTERM).unwrap();
+        daemon.wait().unwrap();
     });
 }
 

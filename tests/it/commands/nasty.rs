@@ -6,7 +6,7 @@ use serde_json::json;
 use sexton_entities::states::Outcome;
 
 use super::{Stand, outcome_of, processes, script, shepherd_of, unusual};
-use crate::support::{block_on, eventually};
+use crate::support::{block_on, eventually, sexton};
 
 /// A definition of a shell script.
 fn shell(script: &str, settings: &str) -> String {
@@ -122,6 +122,41 @@ fn a_megabyte_that_nobody_reads_does_no_harm() {
 }
 
 #[test]
+fn one_that_answers_without_end_is_stopped_all_the_same() {
+    block_on(async {
+        let (row, _) = outcome_of(&shell("yes >&3", LIMIT), None).await;
+        assert_eq!(row.outcome, Outcome::TimedOut, "{row:?}");
+        assert!(row.duration_ms.unwrap() < 20_000, "{row:?}");
+    });
+}
+
+#[test]
+fn one_that_multiplies_is_caught() {
+    block_on(async {
+        let sleep = unusual();
+        let (row, _) = outcome_of(&shell(&format!("trap '' TERM; while :; do (sleep {sleep} &); done"), LIMIT), None).await;
+        assert_eq!(row.outcome, Outcome::TimedOut, "{row:?}");
+        assert_eq!(processes(&sleep), []);
+    });
+}
+
+#[test]
+fn one_that_has_stopped_hears_that_it_is_to_end() {
+    block_on(async {
+        let (row, _) = outcome_of(&shell("kill -STOP $$; sleep 60", "timeout = \"300ms\"\nkill_after = \"1m\""), None).await;
+        assert_eq!((row.outcome, row.signal), (Outcome::TimedOut, Some(15)), "{row:?}");
+    });
+}
+
+#[test]
+fn death_by_a_real_time_signal_is_on_record() {
+    block_on(async {
+        let (row, _) = outcome_of(&shell("kill -40 $$", ""), None).await;
+        assert_eq!((row.outcome, row.signal, row.error.as_deref()), (Outcome::Crashed, Some(40), Some("killed by signal 40")));
+    });
+}
+
+#[test]
 fn a_shepherd_that_is_killed_takes_its_command_along() {
     block_on(async {
         let sleep = unusual();
@@ -141,8 +176,11 @@ fn a_shepherd_that_is_killed_takes_its_command_along() {
 #[test]
 fn a_fork_server_that_is_killed_is_started_again() {
     block_on(async {
-        let mut stand = Stand::of("command = [\"true\"]").await;
-        assert_eq!(stand.run(None).await.0.outcome, Outcome::Succeeded);
+        let sleep = unusual();
+        // The first one runs on under its shepherd, which must not keep the way to the fork server open.
+        let mut stand = Stand::of(&shell(&format!("test $SEXTON_TASK_ID -gt 1 || sleep {sleep}"), "")).await;
+        let first = stand.enqueue(sexton::NewTask::new("it")).await;
+        eventually("it runs", async || shepherd_of(&sleep).is_some()).await;
         let pid = stand.daemon.as_ref().unwrap().pid();
         let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
         let all = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
@@ -153,6 +191,8 @@ fn a_fork_server_that_is_killed_is_started_again() {
             .collect();
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(servers[0]), nix::sys::signal::Signal::SIGKILL).unwrap();
         assert_eq!(stand.run(None).await.0.outcome, Outcome::Succeeded);
+        sexton(&stand.config).args(["task", "cancel", &first.to_string()]).output().unwrap();
+        assert_eq!(stand.finished(first).await.outcome, Outcome::Cancelled);
         stand.stop();
     });
 }

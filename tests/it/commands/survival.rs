@@ -152,8 +152,8 @@ fn after_a_new_start_of_the_machine_what_ran_is_given_back() {
         let attempt = home.path().join(format!("{id}-1/attempt"));
         let text = std::fs::read_to_string(&attempt).unwrap();
         let boot = sexton::shepherd::boot_id();
-        assert!(text.contains(&boot));
-        std::fs::write(&attempt, text.replace(&boot, "another boot")).unwrap();
+        assert!(text.contains(boot));
+        std::fs::write(&attempt, text.replace(boot, "another boot")).unwrap();
         stand.start();
         assert_eq!(stand.finished(id).await.outcome, Outcome::Succeeded);
         let first = &stand.rows(id).await[0];

@@ -63,6 +63,10 @@ on_each_database! {
         assert_eq!((row.node.as_deref(), row.progress), (Some("new"), Some(json!(progress))));
         assert_eq!(store.running_of("old").await.unwrap(), []);
         assert_eq!(store.adopt("new", &[claim]).await.unwrap().len(), 1, "twice does no harm");
+        // A rescuer that looked before the adoption comes too late.
+        let rescue = ended(&task, "old", Outcome::Interrupted, Verdict::Released);
+        assert_eq!(store.finish(&[rescue], OnStale::Ignore).await.unwrap().counted, 0);
+        assert_eq!(store.task(task.id).await.unwrap().unwrap().node.as_deref(), Some("new"));
         let finished = ended(&task, "new", Outcome::Interrupted, Verdict::Released);
         store.finish(std::slice::from_ref(&finished), OnStale::Record).await.unwrap();
         assert!(store.adopt("new", &[claim]).await.unwrap().is_empty(), "it is nobody's now");
