@@ -78,9 +78,8 @@ fn shepherd_rate(parallel: usize) -> f64 {
         }
         count
     };
-    let count: u32 = runtime.block_on(async {
-        futures::future::join_all((0..parallel as i64).map(one)).await.into_iter().sum()
-    });
+    let count: u32 =
+        runtime.block_on(async { futures::future::join_all((0..parallel as i64).map(one)).await.into_iter().sum() });
     f64::from(count) / begun.elapsed().as_secs_f64()
 }
 

@@ -12,8 +12,22 @@ use crate::domain::{
 const MOST_OUTPUT: u64 = 1024 * 1024;
 /// Settings that are of no use without a command.
 const OF_COMMANDS: [&str; 16] = [
-    "env", "pass_env", "payload_env", "dir", "user", "group", "umask", "nice", "limits", "output_head", "output_tail",
-    "success_codes", "fail_on_stderr", "keep_background", "on_daemon_stop", "command",
+    "env",
+    "pass_env",
+    "payload_env",
+    "dir",
+    "user",
+    "group",
+    "umask",
+    "nice",
+    "limits",
+    "output_head",
+    "output_tail",
+    "success_codes",
+    "fail_on_stderr",
+    "keep_background",
+    "on_daemon_stop",
+    "command",
 ];
 
 /// Reads a command, if there is one.
@@ -33,8 +47,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<CommandSpec> {
         success_codes: section.integers("success_codes", 0..=255).unwrap_or_else(|| plain.success_codes.clone()),
         fail_on_stderr: section.flag("fail_on_stderr").unwrap_or(plain.fail_on_stderr),
         keep_background: section.flag("keep_background").unwrap_or(plain.keep_background),
-        on_daemon_stop: section
-            .choice("on_daemon_stop", &[("keep", OnDaemonStop::Keep), ("stop", OnDaemonStop::Stop)]),
+        on_daemon_stop: section.choice("on_daemon_stop", &[("keep", OnDaemonStop::Keep), ("stop", OnDaemonStop::Stop)]),
         ..plain
     };
     if argv.is_none() {
@@ -75,7 +88,8 @@ fn check(section: &mut Section<'_>, command: &CommandSpec) {
     }
     for (name, pointer) in &command.payload_env {
         if !pointer.is_empty() && !pointer.starts_with('/') {
-            section.refuse("payload_env", format!("{name} = \"{pointer}\": write a JSON pointer, such as \"/{pointer}\""));
+            section
+                .refuse("payload_env", format!("{name} = \"{pointer}\": write a JSON pointer, such as \"/{pointer}\""));
         }
     }
     if command.success_codes.is_empty() {

@@ -67,7 +67,7 @@ impl<'a> Section<'a> {
     /// Whole numbers within limits.
     pub(super) fn integers(&mut self, key: &'static str, limits: RangeInclusive<i64>) -> Option<Vec<i32>> {
         let numbers = self.value(key, "a list of integers", |item| match item {
-            Item::List(items) => items.iter().map(|node| as_integer(node)).collect::<Option<Vec<i64>>>(),
+            Item::List(items) => items.iter().map(as_integer).collect::<Option<Vec<i64>>>(),
             _ => None,
         })?;
         if let Some(wrong) = numbers.iter().find(|number| !limits.contains(number)) {
@@ -90,7 +90,8 @@ impl<'a> Section<'a> {
                 self.refuse(key, format!("{} is out of range, expected {least} to {most}", ByteSize(bytes)));
             }
             Err(text) => {
-                let problem = format!("`{text}` is no amount of bytes: write a number and a unit, such as 64KiB or 512MiB");
+                let problem =
+                    format!("`{text}` is no amount of bytes: write a number and a unit, such as 64KiB or 512MiB");
                 self.refuse(key, problem);
             }
         }

@@ -46,12 +46,7 @@ pub(super) async fn execute(shared: &Shared, task: ClaimedTask) {
 }
 
 /// Goes on with an attempt that somebody else has begun.
-pub(super) async fn adopt(
-    shared: &Shared,
-    task: ClaimedTask,
-    definition: TaskDefinition,
-    handler: &dyn DynHandler,
-) {
+pub(super) async fn adopt(shared: &Shared, task: ClaimedTask, definition: TaskDefinition, handler: &dyn DynHandler) {
     let mut guard = Unfinished::new(shared, &task);
     guard.started_at = task.started_at;
     let definition = Arc::new(definition);
@@ -98,13 +93,7 @@ struct Unfinished<'a> {
 
 impl<'a> Unfinished<'a> {
     fn new(shared: &'a Shared, task: &ClaimedTask) -> Self {
-        Self {
-            shared,
-            task: Some(task.clone()),
-            context: None,
-            started_at: shared.clock.now(),
-            since: Instant::now(),
-        }
+        Self { shared, task: Some(task.clone()), context: None, started_at: shared.clock.now(), since: Instant::now() }
     }
 
     /// It runs from now on.

@@ -14,11 +14,7 @@ use std::{
 };
 
 pub use self::running::Running;
-use super::{
-    batch::Batch,
-    bells::Bells,
-    lane::Lane,
-};
+use super::{batch::Batch, bells::Bells, lane::Lane};
 use crate::{
     domain::task::{ClaimedTask, FinishedAttempt},
     handler::TaskContext,
@@ -49,6 +45,17 @@ struct Inner {
     spooled: HashMap<PathBuf, Vec<Claim>>,
     closed: bool,
     quiet: bool,
+    /// Rises whenever all reservations are given up: older ones do not count any more.
+    epoch: u64,
+}
+
+/// Credits that are reserved for a claim. Whatever becomes of that, they are free again afterwards: a dispatcher may fall
+/// under it, or be replaced and wake up later.
+pub struct Asked {
+    hand: Hand,
+    queue: String,
+    count: usize,
+    epoch: u64,
 }
 
 enum Held {
@@ -67,6 +74,42 @@ enum Held {
     Adopting(String),
     Finished,
     Spooled,
+}
+
+impl Asked {
+    /// How many tasks may be claimed.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Takes in what the claim brought; `found` counts also what it has found and not brought.
+    pub fn take_in(self, found: usize, tasks: Vec<ClaimedTask>) {
+        let mut guard = self.hand.lock();
+        let inner = &mut *guard;
+        let any = !tasks.is_empty();
+        if let Some(lane) = inner.lanes.get_mut(&self.queue) {
+            lane.hungry = self.count > 0 && found >= self.count;
+            for task in tasks {
+                inner.held.insert((task.id, task.fence), Held::Waiting);
+                lane.waiting.push_back((task, Instant::now()));
+            }
+        }
+        drop(guard);
+        if any {
+            self.hand.bells.ring("workers");
+        }
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        let mut inner = self.hand.lock();
+        if inner.epoch == self.epoch
+            && let Some(lane) = inner.lanes.get_mut(&self.queue)
+        {
+            lane.claiming = lane.claiming.saturating_sub(self.count);
+        }
+    }
 }
 
 /// How much is in hand.
@@ -140,33 +183,18 @@ impl Hand {
         open
     }
 
-    /// Reserves credits of a queue for a claim; gives their number.
-    pub fn ask(&self, queue: &str) -> usize {
+    /// Reserves credits of a queue for a claim.
+    pub fn ask(&self, queue: &str) -> Asked {
         let mut inner = self.lock();
+        let epoch = inner.epoch;
         let room =
             ROOM.saturating_sub(inner.held.len() + inner.lanes.values().map(|lane| lane.claiming).sum::<usize>());
-        let Some(lane) = inner.lanes.get_mut(queue) else { return 0 };
-        let asked = lane.free().min(room).min(MOST_ASKED);
-        lane.claiming += asked;
-        asked
-    }
-
-    /// Takes in what a claim brought, for which `asked` credits were reserved.
-    pub fn take_in(&self, queue: &str, asked: usize, found: usize, tasks: Vec<ClaimedTask>) {
-        let mut guard = self.lock();
-        let inner = &mut *guard;
-        let Some(lane) = inner.lanes.get_mut(queue) else { return };
-        lane.claiming = lane.claiming.saturating_sub(asked);
-        lane.hungry = asked > 0 && found >= asked;
-        let any = !tasks.is_empty();
-        for task in tasks {
-            inner.held.insert((task.id, task.fence), Held::Waiting);
-            lane.waiting.push_back((task, Instant::now()));
-        }
-        drop(guard);
-        if any {
-            self.bells.ring("workers");
-        }
+        let count = inner.lanes.get_mut(queue).map_or(0, |lane| {
+            let count = lane.free().min(room).min(MOST_ASKED);
+            lane.claiming += count;
+            count
+        });
+        Asked { hand: self.clone(), queue: queue.to_owned(), count, epoch }
     }
 
     /// Whether a claim is on its way.
@@ -174,9 +202,11 @@ impl Hand {
         self.lock().lanes.values().any(|lane| lane.claiming > 0)
     }
 
-    /// Gives up reservations that an interrupted dispatcher has left.
+    /// Gives up the reservations of a dispatcher that does not come back.
     pub fn forget_asking(&self) {
-        for lane in self.lock().lanes.values_mut() {
+        let mut inner = self.lock();
+        inner.epoch += 1;
+        for lane in inner.lanes.values_mut() {
             lane.claiming = 0;
         }
     }

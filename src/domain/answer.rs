@@ -68,7 +68,9 @@ impl Answer {
             },
             ("retry_after", value) => match delay(&value) {
                 Some(delay) => self.retry_after = Some(delay),
-                None => self.note(format!("retry_after {value}: expected seconds, or a length of time such as \"10m\"")),
+                None => {
+                    self.note(format!("retry_after {value}: expected seconds, or a length of time such as \"10m\""));
+                }
             },
             ("discard", Value::Bool(wanted)) => self.discard = wanted.then(|| "the command gave it up".to_owned()),
             ("discard", Value::String(why)) => self.discard = Some(why),

@@ -129,7 +129,8 @@ impl Kept {
     /// Appends a stretch of the stream that began at byte `begin`, and notes when its lines arrived.
     fn take(&mut self, bytes: &[u8], begin: u64, stamps: &[(u64, u64)]) {
         let first_line = self.text.matches('\n').count();
-        let starts = std::iter::once(0).chain(bytes.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(i, _)| i + 1));
+        let starts =
+            std::iter::once(0).chain(bytes.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(i, _)| i + 1));
         for (line, start) in starts.enumerate().filter(|(_, start)| *start < bytes.len()) {
             let at = begin + start as u64;
             let known = stamps.partition_point(|(from, _)| *from <= at);

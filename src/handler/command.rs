@@ -66,8 +66,7 @@ impl TaskHandler for CommandHandler {
         // From here on it may run, whatever becomes of this worker.
         context.outlive_worker();
         let started = shepherds.start(claim, &paper, input.as_deref().map(str::as_bytes)).await;
-        let shepherd =
-            started.map_err(|error| TaskError::new(format!("cannot start {}: {error}", command.argv[0])))?;
+        let shepherd = started.map_err(|error| TaskError::new(format!("cannot start {}: {error}", command.argv[0])))?;
         follow(&shepherd, context).await?;
         settle(shepherd.folder(), context, command).await
     }
@@ -161,7 +160,8 @@ fn spec(command: &CommandSpec, context: &TaskContext, shepherds: &Shepherds) -> 
 /// its attempt. Later ones replace earlier ones.
 fn environment(command: &CommandSpec, context: &TaskContext, node: &str) -> Vec<(String, String)> {
     let (task, definition) = (context.task(), context.definition());
-    let passed = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let passed =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let mut variables: Vec<(String, String)> = passed.filter(|(name, _)| command.passes_on(name)).collect();
     variables.extend(command.from_payload(task.payload.as_ref()));
     variables.extend(command.env.clone());

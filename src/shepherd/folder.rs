@@ -78,7 +78,8 @@ pub fn boot_id() -> &'static str {
         let kernel = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let first = fs::read_to_string("/proc/1/stat").unwrap_or_default();
         // `starttime` is field 22 (proc(5)).
-        let started = first.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(22 - 3)).unwrap_or_default();
+        let started =
+            first.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(22 - 3)).unwrap_or_default();
         format!("{}:{started}", kernel.trim())
     })
 }
@@ -281,7 +282,8 @@ impl Folder {
     /// Sets a little room aside, so that a result can be written down on a full disk as well.
     pub(super) fn set_aside(&self) -> io::Result<File> {
         let path = self.path.join(format!("{RESULT}.new"));
-        let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&path).map_err(at(&path))?;
+        let file =
+            File::options().write(true).create(true).truncate(true).mode(0o600).open(&path).map_err(at(&path))?;
         match fallocate(&file, FallocateFlags::empty(), 0, SET_ASIDE) {
             // Not every file system can.
             Ok(()) | Err(Errno::EOPNOTSUPP) => Ok(file),

@@ -102,8 +102,8 @@ mod tests {
         assert!(!home.remove_if_empty());
         drop((home, held));
         let found = Home::abandoned(root.path());
-        assert_eq!(found.iter().flat_map(Home::folders).collect::<Vec<_>>(), [folder.clone()]);
-        assert_eq!(Folder::of_task(root.path(), 4711), [folder.clone()]);
+        assert_eq!(found.iter().flat_map(Home::folders).collect::<Vec<_>>(), std::slice::from_ref(&folder));
+        assert_eq!(Folder::of_task(root.path(), 4711), std::slice::from_ref(&folder));
         folder.remove();
         assert!(found[0].remove_if_empty());
         assert!(Home::abandoned(root.path()).is_empty());

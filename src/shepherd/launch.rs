@@ -20,7 +20,9 @@ use nix::{
         stat::{Mode, umask},
     },
     unistd::{
-        Gid, Group, Pid, Uid, User, dup2, dup2_stderr, dup2_stdin, dup2_stdout, execve, getppid, initgroups, pipe2, setgid, setgroups, setpgid, setuid},
+        Gid, Group, Pid, Uid, User, dup2, dup2_stderr, dup2_stdin, dup2_stdout, execve, getppid, initgroups, pipe2,
+        setgid, setgroups, setpgid, setuid,
+    },
 };
 
 use super::{cgroup, server::Standing, spec::Spec};

@@ -137,9 +137,9 @@ fn close_inherited() -> io::Result<()> {
 /// back to its default in a program that is started.
 fn block_signals() -> io::Result<SigSet> {
     let seen = std::sync::Arc::default();
-    for signal in [
-        SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2,
-    ] {
+    for signal in
+        [SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2]
+    {
         signal_hook::flag::register(signal, std::sync::Arc::clone(&seen))?;
     }
     let mut mask = SigSet::empty();

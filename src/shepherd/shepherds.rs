@@ -202,7 +202,8 @@ pub fn is_shortage(error: &io::Error) -> bool {
 fn serve(program: &Path, open_files: u64, requests: &mpsc::Receiver<Request>) {
     let mut server: Option<Server> = None;
     while let Ok(request) = requests.recv() {
-        let mut asked = server.as_mut().map_or_else(|| Err(io::ErrorKind::NotConnected.into()), |s| s.ask(&request.folder));
+        let mut asked =
+            server.as_mut().map_or_else(|| Err(io::ErrorKind::NotConnected.into()), |s| s.ask(&request.folder));
         if asked.is_err() {
             // It was not there yet, or it was killed: another one.
             asked = Server::start(program, open_files).and_then(|started| server.insert(started).ask(&request.folder));

@@ -195,8 +195,10 @@ impl<'a> Watch<'a> {
     /// Waits until there is something to do.
     fn wait(&mut self) {
         let flags = PollFlags::POLLIN;
-        let pipes = self.streams.iter().filter_map(Stream::fd).chain(self.answers.pipe.as_ref().map(|pipe| pipe.as_fd()));
-        let mut waiting: Vec<PollFd<'_>> = std::iter::once(self.signals.as_fd()).chain(pipes).map(|fd| PollFd::new(fd, flags)).collect();
+        let pipes =
+            self.streams.iter().filter_map(Stream::fd).chain(self.answers.pipe.as_ref().map(|pipe| pipe.as_fd()));
+        let mut waiting: Vec<PollFd<'_>> =
+            std::iter::once(self.signals.as_fd()).chain(pipes).map(|fd| PollFd::new(fd, flags)).collect();
         let until = self.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
         // A little too late is in time, a little too early is a wasted round.
         let timeout = until.map_or(PollTimeout::NONE, |until| {

@@ -21,7 +21,8 @@ impl Title {
     pub(super) fn find() -> io::Result<Self> {
         let stat = fs::read_to_string("/proc/self/stat")?;
         // The name in parentheses may hold anything; `arg_start` and `arg_end` are fields 48 and 49 (proc(5)).
-        let fields: Vec<&str> = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
+        let fields: Vec<&str> =
+            stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
         let field = |number: usize| fields.get(number - 3).and_then(|field| field.parse::<u64>().ok());
         match (field(48), field(49)) {
             (Some(start), Some(end)) if start > 0 && end > start => Ok(Self { start, length: (end - start) as usize }),

@@ -94,7 +94,8 @@ pub(super) fn end_marked(variables: &[String]) -> usize {
         for entry in processes.flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
             let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
-            let has = |variable: &String| environment.split(|byte| *byte == 0).any(|entry| entry == variable.as_bytes());
+            let has =
+                |variable: &String| environment.split(|byte| *byte == 0).any(|entry| entry == variable.as_bytes());
             if variables.iter().all(has) && kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok() {
                 ended.insert(pid);
             }

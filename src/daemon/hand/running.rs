@@ -209,14 +209,28 @@ mod tests {
         let hand = Hand::new("n", Bells::default());
         hand.configure(&BTreeMap::from([("q".to_owned(), 1)]));
         assert!(hand.adopt(&task(1)) && !hand.adopt(&task(1)), "once");
-        assert_eq!(hand.ask("q"), 0, "its queue has no free worker");
+        assert_eq!(hand.ask("q").count(), 0, "its queue has no free worker");
         hand.forget_adopting();
         assert_eq!((hand.left_claims(), hand.is_followed((1, 1))), (vec![(1, 1)], false));
         assert!(hand.adopt(&task(1)), "again, without counting twice");
         hand.leave((1, 1));
         hand.forget((1, 1));
-        assert_eq!(hand.ask("q"), 1);
+        assert_eq!(hand.ask("q").count(), 1);
         assert!(!hand.holds((1, 1)));
+    }
+
+    #[test]
+    fn credits_come_back_from_a_claim_that_came_to_nothing() {
+        let hand = Hand::new("n", Bells::default());
+        hand.configure(&BTreeMap::from([("q".to_owned(), 1)]));
+        let lost = hand.ask("q");
+        assert_eq!((lost.count(), hand.ask("q").count()), (1, 0));
+        drop(lost);
+        let old = hand.ask("q");
+        hand.forget_asking();
+        let new = hand.ask("q");
+        drop(old);
+        assert_eq!((new.count(), hand.ask("q").count()), (1, 0), "the old one's credits are not given back twice");
     }
 
     #[test]

@@ -115,10 +115,11 @@ impl Dispatcher {
     /// Claims for one queue.
     async fn claim(&mut self, shared: &Shared, queue: &str) -> Result<(), StoreError> {
         let asked = shared.hand.ask(queue);
-        if asked == 0 {
+        if asked.count() == 0 {
             return Ok(());
         }
-        let claimed = shared.store.claim(&shared.node, queue, asked).await.inspect_err(|_| self.in_doubt = true)?;
+        let claimed =
+            shared.store.claim(&shared.node, queue, asked.count()).await.inspect_err(|_| self.in_doubt = true)?;
         let found = claimed.tasks.len() + claimed.sorted;
         if claimed.sorted > 0 {
             shared.bells.ring("future");
@@ -126,11 +127,11 @@ impl Dispatcher {
         if !claimed.tasks.is_empty() {
             self.found = Instant::now();
         }
-        match found == asked {
+        match found == asked.count() {
             true => self.hot.insert(queue.to_owned()),
             false => self.hot.remove(queue),
         };
-        shared.hand.take_in(queue, asked, found, claimed.tasks);
+        asked.take_in(found, claimed.tasks);
         Ok(())
     }
 }

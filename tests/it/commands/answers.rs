@@ -15,8 +15,17 @@ fn it_knows_its_attempt_and_nothing_of_the_daemon() {
         let (row, output) = outcome_of(definition, Some(json!({"order": {"id": 7}}))).await;
         let text = output.unwrap().stdout;
         let has = |line: &str| text.lines().any(|known| known == line);
-        for line in ["SEXTON_TASK_NAME=it", "SEXTON_TASK_ATTEMPT=1", "SEXTON_TASK_MAX_ATTEMPTS=4", "SEXTON_TASK_FENCE=1",
-                     "SEXTON_TASK_QUEUE=default", "SEXTON_RESULT_FD=3", "OWN=x y", "ORDER=7", "CARGO_PKG_NAME=sexton"] {
+        for line in [
+            "SEXTON_TASK_NAME=it",
+            "SEXTON_TASK_ATTEMPT=1",
+            "SEXTON_TASK_MAX_ATTEMPTS=4",
+            "SEXTON_TASK_FENCE=1",
+            "SEXTON_TASK_QUEUE=default",
+            "SEXTON_RESULT_FD=3",
+            "OWN=x y",
+            "ORDER=7",
+            "CARGO_PKG_NAME=sexton",
+        ] {
             assert!(has(line), "{line} is missing in\n{text}");
         }
         assert!(has(&format!("SEXTON_TASK_ID={}", row.task_id.unwrap())), "{text}");
@@ -34,12 +43,19 @@ fn it_inherits_no_descriptor_and_no_ignored_signal() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let store = database.store().await;
-        let body = "ls /proc/self/fd | tr '\\n' ' '; grep -E 'Sig(Ign|Blk)' /proc/self/status; ulimit -n";
+        let body = "ls /proc/self/fd | tr '\\n' ' '; echo; grep -E 'Sig(Ign|Blk)' /proc/self/status; ulimit -n";
         let config = database.config("n", &format!("[task.it]\ncommand = [\"sh\", \"-c\", \"\"\"{body}\"\"\"]"));
         // As a cron entry with a lock would start it, and a shell that ignores signals.
-        let run = format!("trap '' HUP INT USR1; ulimit -Sn 500; exec 9> {0}/lock; exec \"$@\"", database.folder.path().display());
+        let run = format!(
+            "trap '' HUP INT USR1; ulimit -Sn 500; exec 9> {0}/lock; exec \"$@\"",
+            database.folder.path().display()
+        );
         let binary = env!("CARGO_BIN_EXE_sexton");
-        let daemon = std::process::Command::new("sh").args(["-c", &run, "sh", binary, "--config"]).arg(&config).arg("run").spawn();
+        let daemon = std::process::Command::new("sh")
+            .args(["-c", &run, "sh", binary, "--config"])
+            .arg(&config)
+            .arg("run")
+            .spawn();
         let mut daemon = daemon.unwrap();
         let stand = Stand { database, store, config, daemon: None };
         let (row, output) = stand.run(None).await;
@@ -47,12 +63,14 @@ fn it_inherits_no_descriptor_and_no_ignored_signal() {
         let text = output.unwrap().stdout;
         assert!(text.starts_with("0 1 2 3 4 "), "the fourth is of ls itself: {text}");
         for kind in ["SigIgn:", "SigBlk:"] {
-            let mask = text.lines().find_map(|line| u64::from_str_radix(line.strip_prefix(kind)?.trim(), 16).ok()).unwrap();
+            let mask =
+                text.lines().find_map(|line| u64::from_str_radix(line.strip_prefix(kind)?.trim(), 16).ok()).unwrap();
             // 32 and 33 are the C library's own, and cannot be asked for.
             assert_eq!(mask & 0x7fff_ffff, 0, "{text}");
         }
         assert!(text.ends_with("\n500\n"), "the limit that the daemon was started with: {text}");
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(daemon.id() as i32), nix::sys::signal::Signal::SIGTERM).unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(daemon.id() as i32), nix::sys::signal::Signal::SIGTERM)
+            .unwrap();
         daemon.wait().unwrap();
     });
 }
@@ -60,7 +78,8 @@ fn it_inherits_no_descriptor_and_no_ignored_signal() {
 #[test]
 fn a_result_is_kept_in_history() {
     block_on(async {
-        let definition = r#"command = ["sh", "-c", '''echo '{"result": {"rows": 3}}' >&3; echo '{"progess": 1}' >&3''']"#;
+        let definition =
+            r#"command = ["sh", "-c", '''echo '{"result": {"rows": 3}}' >&3; echo '{"progess": 1}' >&3''']"#;
         let (row, output) = outcome_of(definition, None).await;
         assert_eq!((row.outcome, row.result), (Outcome::Succeeded, Some(json!({"rows": 3}))));
         let told = output.unwrap().stderr;
@@ -71,7 +90,8 @@ fn a_result_is_kept_in_history() {
 #[test]
 fn progress_is_shown_while_it_runs() {
     block_on(async {
-        let definition = r#"command = ["sh", "-c", '''echo '{"progress": {"percent": 40, "text": "page 2"}}' >&3; sleep 30''']"#;
+        let definition =
+            r#"command = ["sh", "-c", '''echo '{"progress": {"percent": 40, "text": "page 2"}}' >&3; sleep 30''']"#;
         let mut stand = Stand::of(definition).await;
         let id = stand.enqueue(NewTask::new("it")).await;
         let show = || sexton(&stand.config).args(["task", "show", &id.to_string()]).output().unwrap().text();
@@ -100,7 +120,8 @@ fn it_may_ask_to_be_tried_again_with_new_work() {
 #[test]
 fn it_may_give_itself_up() {
     block_on(async {
-        let definition = "command = [\"sh\", \"-c\", '''echo '{\"discard\": \"no such order\"}' >&3''']\nmax_attempts = 5";
+        let definition =
+            "command = [\"sh\", \"-c\", '''echo '{\"discard\": \"no such order\"}' >&3''']\nmax_attempts = 5";
         let (row, _) = outcome_of(definition, None).await;
         assert_eq!((row.outcome, row.verdict, row.attempt), (Outcome::Failed, Some(Verdict::Discarded), 1));
         assert_eq!(row.error.as_deref(), Some("no such order"));
@@ -110,7 +131,9 @@ fn it_may_give_itself_up() {
 #[test]
 fn success_is_what_is_declared() {
     block_on(async {
-        let exit = |code: i32, settings: &str| format!("command = [\"sh\", \"-c\", \"echo oh dear >&2; exit {code}\"]\n{settings}");
+        let exit = |code: i32, settings: &str| {
+            format!("command = [\"sh\", \"-c\", \"echo oh dear >&2; exit {code}\"]\n{settings}")
+        };
         assert_eq!(outcome_of(&exit(0, ""), None).await.0.outcome, Outcome::Succeeded);
         assert_eq!(outcome_of(&exit(3, "success_codes = [0, 3]"), None).await.0.outcome, Outcome::Succeeded);
         assert_eq!(outcome_of(&exit(0, "success_codes = [3]"), None).await.0.error.as_deref(), Some("exit code 0"));

@@ -1,7 +1,5 @@
 //! What every command can rely on: its payload, its environment, its exit code on record.
 
-
-
 use serde_json::json;
 use sexton_entities::states::{Outcome, Verdict};
 

@@ -16,8 +16,16 @@ fn output_is_bounded_and_readable() {
         assert_eq!((row.outcome, row.output_bytes), (Outcome::Succeeded, Some(20_000_015)));
         let output = output.unwrap();
         assert!(output.truncated);
-        assert!(output.stdout.starts_with("begin\nxxx") && output.stdout.ends_with("a\u{fffd}b\u{fffd}cend\n"), "{}", output.stdout);
-        assert!(output.stdout.contains(&format!("[… {} bytes left out …]", 20_000_015 - 500 - 1024)), "{}", output.stdout);
+        assert!(
+            output.stdout.starts_with("begin\nxxx") && output.stdout.ends_with("a\u{fffd}b\u{fffd}cend\n"),
+            "{}",
+            output.stdout
+        );
+        assert!(
+            output.stdout.contains(&format!("[… {} bytes left out …]", 20_000_015 - 500 - 1024)),
+            "{}",
+            output.stdout
+        );
     });
 }
 
@@ -31,7 +39,9 @@ fn two_gigabytes_without_a_newline_take_no_memory() {
         eventually("it is finished", async || {
             for (pid, _) in processes(&title) {
                 let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-                let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+                let peak = status
+                    .lines()
+                    .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
                 most = most.max(peak.unwrap_or_default());
             }
             stand.store.task(id).await.unwrap().is_none()

@@ -30,7 +30,14 @@ fn limits_of_resources_are_in_force() {
         let (row, output) = outcome_of(&shell(body, settings), None).await;
         assert_eq!(row.outcome, Outcome::Succeeded, "{row:?}");
         assert_eq!(output.unwrap().stdout, "0027\n7\n262144\n40\n40\n4000\n2048\n");
-        let (row, _) = outcome_of(&shell("head -c 3000000 /dev/zero > big; true", &format!("dir = \"{}\"\nlimits = {{ file_size = 4096 }}", std::env::temp_dir().display())), None).await;
+        let (row, _) = outcome_of(
+            &shell(
+                "head -c 3000000 /dev/zero > big; true",
+                &format!("dir = \"{}\"\nlimits = {{ file_size = 4096 }}", std::env::temp_dir().display()),
+            ),
+            None,
+        )
+        .await;
         assert_eq!(row.outcome, Outcome::Succeeded, "the shell survives what ends its child: {row:?}");
         let _ = std::fs::remove_file(std::env::temp_dir().join("big"));
         let (row, _) = outcome_of(&shell("while :; do :; done", "limits = { cpu = \"1s\" }"), None).await;
@@ -58,7 +65,8 @@ fn another_user_is_become_for_good() {
 fn the_time_limit_holds_without_a_daemon() {
     block_on(async {
         let sleep = unusual();
-        let mut stand = Stand::of(&shell(&format!("echo begun; sleep {sleep}"), "timeout = \"2s\"\nkill_after = \"100ms\"")).await;
+        let mut stand =
+            Stand::of(&shell(&format!("echo begun; sleep {sleep}"), "timeout = \"2s\"\nkill_after = \"100ms\"")).await;
         let id = stand.enqueue(NewTask::new("it")).await;
         eventually("it runs", async || !processes(&sleep).is_empty()).await;
         stand.kill();
@@ -76,7 +84,14 @@ fn the_time_limit_holds_without_a_daemon() {
 /// Cancels from another process, and waits for the end of the tree.
 async fn cancelled(database: Database, patience: Duration) {
     let sleep = unusual();
-    let mut stand = Stand::on(database, &format!("heartbeat = \"5s\"\nlease = \"20s\"\n[task.it]\n{}", shell(&format!("setsid sleep {sleep} & sleep {sleep}"), ""))).await;
+    let mut stand = Stand::on(
+        database,
+        &format!(
+            "heartbeat = \"5s\"\nlease = \"20s\"\n[task.it]\n{}",
+            shell(&format!("setsid sleep {sleep} & sleep {sleep}"), "")
+        ),
+    )
+    .await;
     let id = stand.enqueue(NewTask::new("it")).await;
     eventually("it runs", async || processes(&sleep).iter().filter(|(_, state)| *state == 'S').count() >= 3).await;
     let begun = Instant::now();
@@ -111,7 +126,9 @@ fn a_full_disk_fails_the_task_and_nothing_else() {
         let database = Database::new(Kind::Sqlite).await;
         let store = database.store().await;
         let config = database.config("n", "[task.it]\ncommand = [\"echo\", \"hello\"]");
-        let text = std::fs::read_to_string(&config).unwrap().replace(&database.folder.path().join("n/state").display().to_string(), &at);
+        let text = std::fs::read_to_string(&config)
+            .unwrap()
+            .replace(&database.folder.path().join("n/state").display().to_string(), &at);
         std::fs::write(&config, text).unwrap();
         let daemon = Daemon::start(&config, &["run"]);
         let stand = Stand { database, store, config, daemon: None };
@@ -147,7 +164,11 @@ fn a_delegated_control_group_contains_the_command() {
         let (row, output) = stand.run(None).await;
         assert_eq!(row.outcome, Outcome::Succeeded);
         let text = output.unwrap().stdout;
-        assert!(text.lines().any(|line| line.starts_with("0::") && line.ends_with(&format!("/{name}/{}-1", row.task_id.unwrap()))), "{text}");
+        assert!(
+            text.lines()
+                .any(|line| line.starts_with("0::") && line.ends_with(&format!("/{name}/{}-1", row.task_id.unwrap()))),
+            "{text}"
+        );
         let own = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
         assert!(own.contains(&format!("/{name}/daemon")), "the daemon itself has moved out of the way: {own}");
         assert_eq!(processes(&format!("sleep {sleep}")), []);
@@ -174,7 +195,8 @@ struct Mounted(std::path::PathBuf);
 
 impl Mounted {
     fn new(at: &std::path::Path, kind: &str, options: &str) -> Self {
-        let mount = std::process::Command::new("mount").args(["-t", kind, "-o", options, "none"]).arg(at).status().unwrap();
+        let mount =
+            std::process::Command::new("mount").args(["-t", kind, "-o", options, "none"]).arg(at).status().unwrap();
         assert!(mount.success());
         Self(at.to_owned())
     }

@@ -21,7 +21,8 @@ fn five_hundred_at_once() {
         eventually("all of them run", async || processes(&sleep).len() == 500).await;
         std::fs::write(&go, "").unwrap();
         eventually("all are on record", async || {
-            let filter = sexton::store::HistoryFilter { outcome: Some(Outcome::Succeeded), limit: 1000, ..Default::default() };
+            let filter =
+                sexton::store::HistoryFilter { outcome: Some(Outcome::Succeeded), limit: 1000, ..Default::default() };
             stand.store.history(&filter).await.unwrap().len() == 500
         })
         .await;
@@ -33,7 +34,8 @@ fn five_hundred_at_once() {
 /// What a process has: resident memory in KiB, open descriptors, threads.
 fn belongings(pid: i32) -> (u64, usize, usize) {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok());
+    let resident =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok());
     let count = |what: &str| std::fs::read_dir(format!("/proc/{pid}/{what}")).unwrap().count();
     (resident.unwrap(), count("fd"), count("task"))
 }
@@ -61,11 +63,17 @@ fn ten_thousand_commands_leave_nothing_behind() {
         assert!(after.0 < before.0 + 16 * 1024, "memory: {before:?}, then {after:?}");
         // A module may be about to be replaced, or a connection made anew: a handful, not eight thousand.
         let is_near = |now: usize, then: usize| now.abs_diff(then) <= 4;
-        assert!(is_near(after.1, before.1) && is_near(after.2, before.2), "descriptors and threads: {before:?}, then {after:?}");
+        assert!(
+            is_near(after.1, before.1) && is_near(after.2, before.2),
+            "descriptors and threads: {before:?}, then {after:?}"
+        );
         let of_ours = |(pid, _): &(i32, char)| pid != &daemon.pid() && ancestors(*pid).contains(&daemon.pid());
         let below: Vec<_> = processes("").into_iter().filter(of_ours).collect();
         assert_eq!(below.len(), 1, "the fork server alone is below the daemon: {below:?}");
-        let zombies: Vec<_> = processes("").into_iter().filter(|(pid, state)| *state == 'Z' && ancestors(*pid).contains(&daemon.pid())).collect();
+        let zombies: Vec<_> = processes("")
+            .into_iter()
+            .filter(|(pid, state)| *state == 'Z' && ancestors(*pid).contains(&daemon.pid()))
+            .collect();
         assert_eq!(zombies, []);
         daemon.stop();
         let left = std::fs::read_dir(database.folder.path().join("n/state/attempts")).unwrap().count();

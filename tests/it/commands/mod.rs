@@ -2,10 +2,10 @@
 
 mod answers;
 mod basics;
+mod black_box;
 mod limits;
 mod many;
 mod nasty;
-mod black_box;
 mod survival;
 
 use std::path::PathBuf;
@@ -113,7 +113,10 @@ async fn outcome_of(definition: &str, payload: Option<serde_json::Value>) -> (hi
 /// The folders of attempts that are left.
 fn attempts_on_disk(stand: &Stand) -> usize {
     let Ok(homes) = std::fs::read_dir(stand.state().join("attempts")) else { return 0 };
-    homes.flatten().map(|home| std::fs::read_dir(home.path()).unwrap().flatten().filter(|e| e.path().is_dir()).count()).sum()
+    homes
+        .flatten()
+        .map(|home| std::fs::read_dir(home.path()).unwrap().flatten().filter(|e| e.path().is_dir()).count())
+        .sum()
 }
 
 /// The processes whose command line contains that text, with their states and numbers.
@@ -144,9 +147,8 @@ fn ancestors(pid: i32) -> Vec<i32> {
 
 /// The shepherd of a command whose command line contains that text.
 fn shepherd_of(text: &str) -> Option<i32> {
-    let is_shepherd = |pid: &i32| {
-        std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"sexton: ["))
-    };
+    let is_shepherd =
+        |pid: &i32| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"sexton: ["));
     processes(text).into_iter().find_map(|(pid, _)| ancestors(pid).into_iter().find(is_shepherd))
 }
 

@@ -32,7 +32,8 @@ fn one_that_ignores_term_is_killed() {
 fn one_that_forks_twice_and_calls_setsid_is_found() {
     block_on(async {
         let sleep = unusual();
-        let body = format!("(setsid sh -c 'trap \"\" TERM; (setsid sleep {sleep} &) ; sleep {sleep}' &) ; sleep {sleep}");
+        let body =
+            format!("(setsid sh -c 'trap \"\" TERM; (setsid sleep {sleep} &) ; sleep {sleep}' &) ; sleep {sleep}");
         let (row, _) = outcome_of(&shell(&body, LIMIT), None).await;
         assert_eq!(row.outcome, Outcome::TimedOut);
         assert_eq!(processes(&sleep), [], "all of it is gone when the end is on record");
@@ -101,7 +102,7 @@ fn a_directory_that_may_not_be_entered_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let closed = folder.path().join("closed");
         std::fs::create_dir(&closed).unwrap();
-        std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0)).unwrap();
+        std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o000)).unwrap();
         // Root may enter anything, so it runs as somebody else there.
         let user = if nix::unistd::geteuid().is_root() { "user = \"nobody\"\n" } else { "" };
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -134,7 +135,8 @@ fn one_that_answers_without_end_is_stopped_all_the_same() {
 fn one_that_multiplies_is_caught() {
     block_on(async {
         let sleep = unusual();
-        let (row, _) = outcome_of(&shell(&format!("trap '' TERM; while :; do (sleep {sleep} &); done"), LIMIT), None).await;
+        let (row, _) =
+            outcome_of(&shell(&format!("trap '' TERM; while :; do (sleep {sleep} &); done"), LIMIT), None).await;
         assert_eq!(row.outcome, Outcome::TimedOut, "{row:?}");
         assert_eq!(processes(&sleep), []);
     });
@@ -143,7 +145,8 @@ fn one_that_multiplies_is_caught() {
 #[test]
 fn one_that_has_stopped_hears_that_it_is_to_end() {
     block_on(async {
-        let (row, _) = outcome_of(&shell("kill -STOP $$; sleep 60", "timeout = \"300ms\"\nkill_after = \"1m\""), None).await;
+        let (row, _) =
+            outcome_of(&shell("kill -STOP $$; sleep 60", "timeout = \"300ms\"\nkill_after = \"1m\""), None).await;
         assert_eq!((row.outcome, row.signal), (Outcome::TimedOut, Some(15)), "{row:?}");
     });
 }
@@ -152,7 +155,10 @@ fn one_that_has_stopped_hears_that_it_is_to_end() {
 fn death_by_a_real_time_signal_is_on_record() {
     block_on(async {
         let (row, _) = outcome_of(&shell("kill -40 $$", ""), None).await;
-        assert_eq!((row.outcome, row.signal, row.error.as_deref()), (Outcome::Crashed, Some(40), Some("killed by signal 40")));
+        assert_eq!(
+            (row.outcome, row.signal, row.error.as_deref()),
+            (Outcome::Crashed, Some(40), Some("killed by signal 40"))
+        );
     });
 }
 

@@ -95,7 +95,8 @@ fn what_was_told_to_keep_goes_on_through_a_stop() {
         assert_eq!(stand.store.task(id).await.unwrap().unwrap().state, TaskState::Running);
         stand.start();
         eventually("it is taken over", async || stand.log().contains("and taken up")).await;
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(sleeping(&sleep)), nix::sys::signal::Signal::SIGKILL).unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(sleeping(&sleep)), nix::sys::signal::Signal::SIGKILL)
+            .unwrap();
         let row = stand.finished(id).await;
         assert_eq!(row.outcome, Outcome::Succeeded, "{row:?}");
         assert_eq!(stand.output(&row).await, None, "nobody told it to stop");
@@ -130,7 +131,11 @@ fn what_was_told_to_stop_ends_with_a_crash() {
         stand.start();
         assert_eq!(stand.finished(id).await.outcome, Outcome::Succeeded, "it is given back, and done by the next");
         let rows: Vec<_> = stand.rows(id).await.into_iter().map(|row| (row.outcome, row.attempt)).collect();
-        assert_eq!(rows, [(Outcome::Interrupted, 1), (Outcome::Succeeded, 1)], "the interrupted attempt does not count");
+        assert_eq!(
+            rows,
+            [(Outcome::Interrupted, 1), (Outcome::Succeeded, 1)],
+            "the interrupted attempt does not count"
+        );
         stand.stop();
     });
 }
@@ -179,11 +184,17 @@ fn a_lost_worker_does_not_end_its_command() {
         blueprint.config.tasks.insert("it".to_owned(), definition);
         blueprint.config.supervisor.discard = Duration::from_secs(3_600);
         let inside = crate::support::Inside::start(blueprint);
-        let sexton::store::Enqueued::New(id) = inside.shared.client.enqueue(NewTask::new("it")).await.unwrap() else { panic!() };
-        eventually("it runs", async || inside.shared.hand.counts().running == 1 && shepherd_of(&unique).is_some()).await;
+        let sexton::store::Enqueued::New(id) = inside.shared.client.enqueue(NewTask::new("it")).await.unwrap() else {
+            panic!()
+        };
+        eventually("it runs", async || inside.shared.hand.counts().running == 1 && shepherd_of(&unique).is_some())
+            .await;
         // What a new incarnation of the workers does when the threads of the one before it are gone.
         inside.shared.hand.interrupt_abandoned("its worker was lost", inside.shared.clock.now());
-        eventually("it is taken up again", async || inside.shared.hand.left() == 0 && inside.shared.hand.counts().running == 1).await;
+        eventually("it is taken up again", async || {
+            inside.shared.hand.left() == 0 && inside.shared.hand.counts().running == 1
+        })
+        .await;
         std::fs::write(&go, "").unwrap();
         eventually("it is finished", async || store.task(id).await.unwrap().is_none()).await;
         assert_eq!(inside.stop(), 0);
@@ -229,7 +240,12 @@ fn fifty_commands_live_through_twenty_killed_daemons() {
             for end in ["begin", "end"] {
                 assert_eq!(counts.get(format!("{end} {id}").as_str()), Some(&1), "{end} {id}");
             }
-            let ran: Vec<_> = stand.rows(*id).await.into_iter().filter(|row| row.kind.is_some() && row.outcome != Outcome::Interrupted).collect();
+            let ran: Vec<_> = stand
+                .rows(*id)
+                .await
+                .into_iter()
+                .filter(|row| row.kind.is_some() && row.outcome != Outcome::Interrupted)
+                .collect();
             assert_eq!(ran.len(), 1, "{ran:?}");
         }
         eventually("nothing is left on disk", async || attempts_on_disk(&stand) == 0).await;

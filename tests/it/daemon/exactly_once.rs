@@ -47,7 +47,8 @@ async fn over_several_nodes(kind: Kind, count_of_nodes: usize) {
         node.stop();
     }
     each_is_completed_once(&store).await;
-    let others: Vec<_> = super::history(&store).await.into_iter().filter(|row| row.outcome != Outcome::Succeeded).collect();
+    let others: Vec<_> =
+        super::history(&store).await.into_iter().filter(|row| row.outcome != Outcome::Succeeded).collect();
     let reasons: std::collections::BTreeSet<_> = others.iter().map(|row| (&row.node, &row.error, row.fence)).collect();
     assert!(others.is_empty(), "{} attempts were interrupted, and nobody was killed: {reasons:?}", others.len());
     let shares = count(&store, "COUNT(DISTINCT node) FROM sexton_history").await;

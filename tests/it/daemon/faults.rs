@@ -110,7 +110,15 @@ on_each_database! {
                 .await;
             }
         }
-        eventually("all tasks are done", async || count(&store, "COUNT(*) FROM sexton_task").await == 0).await;
+        let end = std::time::Instant::now() + crate::support::PATIENCE;
+        while count(&store, "COUNT(*) FROM sexton_task").await > 0 {
+            if std::time::Instant::now() > end {
+                let left = store.tasks(&sexton::store::TaskFilter { limit: 3, ..Default::default() }).await.unwrap();
+                let (hand, board) = (&inside.shared.hand, inside.shared.board.read());
+                panic!("not all tasks are done: {left:#?}, {:?}, {:?}, {board:#?}", hand.counts(), hand.workers());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         for module in &modules {
             let status = inside.shared.board.of(module).unwrap();
             assert_eq!(status.falls, 4, "{module}");
