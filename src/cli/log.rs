@@ -18,8 +18,8 @@ use super::{
     task::attempts,
 };
 use crate::{
-    domain::capture::{Kept, gap},
-    shepherd::{Folder, LIVE_STREAMS},
+    domain::capture::{Kept, gap, without_nul},
+    shepherd::{Folder, Home, LIVE_STREAMS},
 };
 
 /// Between two looks at what is being written.
@@ -110,11 +110,12 @@ fn print_timed(attempt: &history::Model, text: &output::Model) {
 /// Prints what comes, until the task is finished.
 async fn follow(open: &Open, id: i64) -> anyhow::Result<u8> {
     let root = open.config.daemon.state_dir.join("attempts");
-    let mut is_told = false;
+    let (mut is_told, mut seen) = (false, None);
     loop {
         let task = open.store.task(id).await.map_err(explained)?;
-        if let Some(folder) = Folder::of_task(&root, id).pop() {
+        if let Some(folder) = Home::newest_attempt(&root, id).filter(|folder| folder.claim() > seen) {
             follow_attempt(open, &folder).await?;
+            seen = folder.claim();
             continue;
         }
         let Some(task) = task else {
@@ -123,33 +124,42 @@ async fn follow(open: &Open, id: i64) -> anyhow::Result<u8> {
         };
         if task.state == TaskState::Running && !is_told {
             is_told = true;
-            eprintln!(
-                "sexton: task {id} runs on {}; what it writes can be seen on that machine, by whoever may read {}",
-                task.node.unwrap_or_default(),
-                root.display()
-            );
+            let node = task.node.unwrap_or_default();
+            match seen {
+                Some(_) => eprintln!("sexton: its attempt has ended; no daemon has recorded that yet"),
+                None => eprintln!(
+                    "sexton: task {id} runs on {node}; what it writes can be seen on that machine, by whoever may read {}",
+                    root.display()
+                ),
+            }
         }
         tokio::time::sleep(LOOK * 5).await;
     }
 }
 
-/// Prints what one attempt writes, until it is recorded.
+/// Prints what one attempt writes, until its end.
 async fn follow_attempt(open: &Open, folder: &Folder) -> anyhow::Result<()> {
     let mut streams = LIVE_STREAMS.map(|name| Live::new(folder.path(), name));
-    while folder.path().exists() {
+    while folder.is_held()? {
         for stream in &mut streams {
             stream.read()?;
         }
         tokio::time::sleep(LOOK).await;
     }
-    // What came at the very end is in the database.
+    let [mut out, mut err] = streams;
+    // What came at the very end is in its result, or in the database already.
+    if let Some(end) = folder.result()? {
+        out.finish(&end.stdout.text)?;
+        err.finish(&end.stderr.text)?;
+        return Ok(());
+    }
     let (id, fence) = folder.claim().unwrap_or_default();
     let row = attempts(open, id).await?.into_iter().rfind(|row| row.fence == fence);
     let Some(row) = row else { return Ok(()) };
-    let Some(text) = open.store.output(row.id).await? else { return Ok(()) };
-    let [mut out, mut err] = streams;
-    out.finish(&text.stdout)?;
-    err.finish(&text.stderr)?;
+    if let Some(text) = open.store.output(row.id).await? {
+        out.finish(&text.stdout)?;
+        err.finish(&text.stderr)?;
+    }
     Ok(())
 }
 
@@ -224,18 +234,25 @@ impl Live {
     /// Shows the rest of what was kept in the end.
     fn finish(&mut self, text: &str) -> std::io::Result<()> {
         self.read()?;
-        let (begin, rest) = end_of(text, self.head_length);
+        let mut head = vec![0; self.head_length as usize];
+        if let Some(file) = &self.head {
+            file.read_exact_at(&mut head, 0)?;
+        }
+        // What was kept is text, in which some bytes have become longer.
+        let as_text = without_nul(String::from_utf8_lossy(&head).into_owned());
+        let (begin, rest) = end_of(text, as_text.len(), self.head_length);
         self.show_from(begin, rest.as_bytes())
     }
 }
 
-/// What a kept text says of the stream beyond its head: from which byte on, and its text.
-fn end_of(text: &str, head_length: u64) -> (u64, &str) {
-    let head = text.floor_char_boundary(head_length as usize);
-    let note = text[head..].strip_prefix("\n[… ").and_then(|rest| rest.split_once(" bytes left out …]\n"));
+/// What a kept text says of the stream beyond its head, which has so many bytes in the text and in the stream: from
+/// which byte of the stream on, and its text.
+fn end_of(text: &str, in_text: usize, in_stream: u64) -> (u64, &str) {
+    let rest = text.get(in_text..).unwrap_or_default();
+    let note = rest.strip_prefix("\n[… ").and_then(|rest| rest.split_once(" bytes left out …]\n"));
     match note.and_then(|(count, rest)| Some((count.parse::<u64>().ok()?, rest))) {
-        Some((left_out, rest)) => (head_length + left_out, rest),
-        None => (head as u64, &text[head..]),
+        Some((left_out, rest)) => (in_stream + left_out, rest),
+        None => (in_stream, rest),
     }
 }
 
@@ -245,8 +262,9 @@ mod tests {
 
     #[test]
     fn the_end_of_a_stream_is_found_in_what_was_kept() {
-        assert_eq!(end_of("one\ntwo\n", 4), (4, "two\n"));
-        assert_eq!(end_of("abcd\n[… 100 bytes left out …]\nxyz", 4), (104, "xyz"));
-        assert_eq!(end_of("", 4), (0, ""));
+        assert_eq!(end_of("one\ntwo\n", 4, 4), (4, "two\n"));
+        assert_eq!(end_of("abcd\n[… 100 bytes left out …]\nxyz", 4, 4), (104, "xyz"));
+        assert_eq!(end_of("a\u{fffd}b\n", 4, 2), (2, "b\n"), "a byte that was no text is three in the text");
+        assert_eq!(end_of("", 4, 4), (4, ""));
     }
 }

@@ -11,7 +11,7 @@ use crate::domain::{
 /// So much may be kept of each end of each stream.
 const MOST_OUTPUT: u64 = 1024 * 1024;
 /// Settings that are of no use without a command.
-const OF_COMMANDS: [&str; 16] = [
+const OF_COMMANDS: [&str; 15] = [
     "env",
     "pass_env",
     "payload_env",
@@ -27,7 +27,6 @@ const OF_COMMANDS: [&str; 16] = [
     "fail_on_stderr",
     "keep_background",
     "on_daemon_stop",
-    "command",
 ];
 
 /// Reads a command, if there is one.

@@ -34,7 +34,9 @@ impl<'a> Section<'a> {
 
     /// A setting as it was written.
     pub(super) fn node(&mut self, key: &'static str) -> Option<&'a Node> {
-        self.asked.push(key);
+        if !self.asked.contains(&key) {
+            self.asked.push(key);
+        }
         self.entries()?.get(key)
     }
 

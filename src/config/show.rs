@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytesize::ByteSize;
 use toml::{Table, Value};
 
 use super::Config;
@@ -101,7 +100,12 @@ fn definition(task: &TaskDefinition) -> Table {
 }
 
 fn command(command: &CommandSpec) -> Table {
-    let bytes = |bytes: u64| Value::from(ByteSize(bytes).display().iec().to_string());
+    // Exactly: what is shown can be read back.
+    let bytes = |bytes: u64| match bytes {
+        bytes if bytes > 0 && bytes.is_multiple_of(1 << 20) => Value::from(format!("{}MiB", bytes >> 20)),
+        bytes if bytes > 0 && bytes.is_multiple_of(1 << 10) => Value::from(format!("{}KiB", bytes >> 10)),
+        bytes => Value::from(bytes as i64),
+    };
     let mut shown = table([
         ("command", command.argv.clone().into()),
         ("output_head", bytes(command.output.head as u64)),

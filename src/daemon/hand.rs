@@ -87,7 +87,10 @@ impl Asked {
         let mut guard = self.hand.lock();
         let inner = &mut *guard;
         let any = !tasks.is_empty();
-        if let Some(lane) = inner.lanes.get_mut(&self.queue) {
+        // Of a dispatcher that was replaced, everything that it had claimed was given back.
+        if inner.epoch == self.epoch
+            && let Some(lane) = inner.lanes.get_mut(&self.queue)
+        {
             lane.hungry = self.count > 0 && found >= self.count;
             for task in tasks {
                 inner.held.insert((task.id, task.fence), Held::Waiting);

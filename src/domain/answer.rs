@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{capture::json_without_nul, span};
+use super::{
+    json::{DEEPEST, is_too_deep, json_without_nul},
+    span,
+};
 
 /// A line, and the whole result, may be so long.
 pub const LONGEST: usize = 64 * 1024;
@@ -60,6 +63,9 @@ impl Answer {
 
     fn set(&mut self, key: &str, value: Value) {
         match (key, value) {
+            (key, value) if is_too_deep(&value) => {
+                self.note(format!("{key}: it is nested more than {DEEPEST} levels deep"))
+            }
             ("result", value) => self.result = Some(value),
             ("payload", value) => self.payload = Some(value),
             ("progress", value) => match progress(&value) {

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// More changes of time than this are not noted, in the head and in the tail each.
 const STAMPS: usize = 4_096;
@@ -171,16 +170,6 @@ impl Kept {
 /// Says in a line of its own how much is missing.
 pub fn gap(left_out: u64) -> String {
     format!("\n[… {left_out} bytes left out …]\n")
-}
-
-/// As [`without_nul`], for every text in a JSON value.
-pub fn json_without_nul(value: Value) -> Value {
-    match value {
-        Value::String(text) => Value::String(without_nul(text)),
-        Value::Array(items) => items.into_iter().map(json_without_nul).collect(),
-        Value::Object(map) => map.into_iter().map(|(key, item)| (without_nul(key), json_without_nul(item))).collect(),
-        other => other,
-    }
 }
 
 /// PostgreSQL's text holds no NUL; it is shown as U+FFFD.

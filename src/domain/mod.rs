@@ -7,6 +7,7 @@ pub mod command;
 pub mod credits;
 pub mod cron;
 pub mod definition;
+pub mod json;
 pub mod lifecycle;
 pub mod recurrence;
 pub mod restart;

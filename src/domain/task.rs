@@ -6,7 +6,12 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sexton_entities::states::{Outcome, Verdict};
 
-use super::{capture::Kept, command::Usage, definition::check_name};
+use super::{
+    capture::Kept,
+    command::Usage,
+    definition::check_name,
+    json::{DEEPEST, holds_nul, is_too_deep},
+};
 
 /// A task to be enqueued.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -44,6 +49,9 @@ pub enum InvalidTask {
     /// The payload holds a character that PostgreSQL's JSON cannot.
     #[error("the payload contains the character NUL (\\u0000), which databases do not keep: encode it first")]
     NulInPayload,
+    /// The payload is nested more deeply than MariaDB keeps.
+    #[error("the payload is nested more than {DEEPEST} levels deep, which databases do not keep")]
+    TooDeep,
     /// A limit that allows no attempt.
     #[error("max_attempts is {0}, at least 1 is needed")]
     MaxAttempts(i32),
@@ -106,16 +114,10 @@ impl NewTask {
         if self.payload.as_ref().is_some_and(holds_nul) {
             return Err(InvalidTask::NulInPayload);
         }
+        if self.payload.as_ref().is_some_and(is_too_deep) {
+            return Err(InvalidTask::TooDeep);
+        }
         Ok(())
-    }
-}
-
-fn holds_nul(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.contains('\0'),
-        Value::Array(items) => items.iter().any(holds_nul),
-        Value::Object(map) => map.iter().any(|(key, item)| key.contains('\0') || holds_nul(item)),
-        _ => false,
     }
 }
 

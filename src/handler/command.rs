@@ -17,7 +17,7 @@ use crate::{
         definition::{COMMAND, TaskDefinition},
         task::ClaimedTask,
     },
-    shepherd::{Folder, Found, Paper, Shepherd, Shepherds, Spec, StopOrder, boot_id, end_left, is_shortage},
+    shepherd::{Folder, Found, Paper, Shepherd, Shepherds, Spec, StopOrder, boot_id, end_left, patiently},
 };
 
 /// How often a running command is asked how far it has got.
@@ -80,12 +80,13 @@ impl DynHandler for AdoptedCommand {
     ) -> futures::future::LocalBoxFuture<'a, Result<(), TaskError>> {
         Box::pin(async move {
             context.outlive_worker();
+            // However it ends: once that is recorded, nobody is to take it up again.
+            context.report(|report| report.folder = Some(self.folder.path().to_owned()));
             let Some(command) = &context.definition().command else {
                 return Err(TaskError::discard("the definition has no command"));
             };
             let interrupted = |why| {
                 context.stop(StopReason::Interrupted, Duration::ZERO);
-                context.report(|report| report.folder = Some(self.folder.path().to_owned()));
                 Err(TaskError::new(why))
             };
             match self.look().await? {
@@ -111,6 +112,26 @@ impl DynHandler for AdoptedCommand {
     }
 }
 
+impl From<StopReason> for Stopped {
+    fn from(reason: StopReason) -> Self {
+        match reason {
+            StopReason::TimedOut => Self::TimedOut,
+            StopReason::Cancelled => Self::Cancelled,
+            StopReason::Interrupted => Self::Interrupted,
+        }
+    }
+}
+
+impl From<Stopped> for StopReason {
+    fn from(why: Stopped) -> Self {
+        match why {
+            Stopped::TimedOut => Self::TimedOut,
+            Stopped::Cancelled => Self::Cancelled,
+            Stopped::Interrupted => Self::Interrupted,
+        }
+    }
+}
+
 impl AdoptedCommand {
     /// What became of it; one that is just being started is waited for.
     async fn look(&self) -> io::Result<Found> {
@@ -119,16 +140,6 @@ impl AdoptedCommand {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(LOOK / 50).await,
                 found => return found,
             }
-        }
-    }
-}
-
-/// Tries again while descriptors or memory are short: a command is not to be taken for a failed one for that.
-async fn patiently<T>(mut look: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match look() {
-            Err(error) if is_shortage(&error) => tokio::time::sleep(LOOK / 10).await,
-            done => return done,
         }
     }
 }
@@ -192,11 +203,7 @@ async fn follow(shepherd: &Shepherd, context: &TaskContext) -> Result<(), TaskEr
             result = &mut ended => return Ok(result?),
             () = context.cancelled(), if !is_told => {
                 is_told = true;
-                let why = match context.stop_reason() {
-                    Some(StopReason::TimedOut) => Stopped::TimedOut,
-                    Some(StopReason::Cancelled) => Stopped::Cancelled,
-                    Some(StopReason::Interrupted) | None => Stopped::Interrupted,
-                };
+                let why = context.stop_reason().unwrap_or(StopReason::Interrupted).into();
                 if let Err(error) = shepherd.stop(&StopOrder { why, grace: context.grace() }) {
                     tracing::warn!(task.id = context.task_id(), "the order to stop cannot be written down: {error}");
                 }
@@ -216,12 +223,7 @@ async fn settle(folder: &Folder, context: &TaskContext, command: &CommandSpec) -
     let is_lost = result.is_none();
     let end = result.unwrap_or_else(|| without_result(folder));
     if let Some(why) = end.stopped {
-        let reason = match why {
-            Stopped::TimedOut => StopReason::TimedOut,
-            Stopped::Cancelled => StopReason::Cancelled,
-            Stopped::Interrupted => StopReason::Interrupted,
-        };
-        context.stop(reason, Duration::ZERO);
+        context.stop(why.into(), Duration::ZERO);
     }
     let judged = end.judge(command);
     let stopped = end.stopped;

@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::{
     answer::Progress,
-    capture::{Capture, Limits, json_without_nul, without_nul},
+    capture::{Capture, Limits, without_nul},
     definition::TaskDefinition,
+    json::json_without_nul,
     task::{ClaimedTask, Report},
 };
 

@@ -40,8 +40,6 @@ pub(super) fn delegated() -> Option<PathBuf> {
     for process in fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default().lines() {
         let _ = fs::write(leaf.join("cgroup.procs"), process);
     }
-    // Without the controller, limits of memory are those of each process.
-    let _ = fs::write(path.join("cgroup.subtree_control"), "+memory");
     Some(path)
 }
 
@@ -55,8 +53,12 @@ impl Group {
         }
     }
 
-    /// Limits its memory; false where that cannot be done.
+    /// Limits its memory; false where that cannot be done. The controller is handed on only when a limit asks for it: a
+    /// group that hands one on takes no processes itself, which a restart of the service may want to put there.
     pub(super) fn limit_memory(&self, bytes: u64) -> bool {
+        if let Some(parent) = self.path.parent() {
+            let _ = fs::write(parent.join("cgroup.subtree_control"), "+memory");
+        }
         let limited = fs::write(self.path.join("memory.max"), bytes.to_string()).is_ok();
         // Swapping would only put off the end.
         let _ = fs::write(self.path.join("memory.swap.max"), "0");

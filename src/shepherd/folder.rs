@@ -135,14 +135,6 @@ impl Folder {
         Self { path }
     }
 
-    /// The attempts of a task on this machine, running or not yet recorded.
-    pub fn of_task(root: &Path, id: i64) -> Vec<Self> {
-        let Ok(homes) = fs::read_dir(root) else { return Vec::new() };
-        let folders = homes.flatten().filter_map(|home| fs::read_dir(home.path()).ok());
-        let folders = folders.flat_map(|entries| entries.flatten().map(|entry| Self { path: entry.path() }));
-        folders.filter(|folder| folder.claim().is_some_and(|(task, _)| task == id)).collect()
-    }
-
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -279,15 +271,14 @@ impl Folder {
         serde_json::from_slice(&fs::read(self.path.join(STOP)).ok()?).ok()
     }
 
-    /// Sets a little room aside, so that a result can be written down on a full disk as well.
+    /// Sets a little room aside (its errors are passed on by their number), so that a result can be written down on a full disk as well.
     pub(super) fn set_aside(&self) -> io::Result<File> {
         let path = self.path.join(format!("{RESULT}.new"));
-        let file =
-            File::options().write(true).create(true).truncate(true).mode(0o600).open(&path).map_err(at(&path))?;
+        let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
         match fallocate(&file, FallocateFlags::empty(), 0, SET_ASIDE) {
             // Not every file system can.
             Ok(()) | Err(Errno::EOPNOTSUPP) => Ok(file),
-            Err(error) => Err(at(&path)(error.into())),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -18,7 +18,7 @@ const LOCK: &str = "lock";
 #[derive(Debug)]
 pub struct Home {
     path: PathBuf,
-    _lock: Flock<File>,
+    lock: Flock<File>,
 }
 
 impl Home {
@@ -28,15 +28,17 @@ impl Home {
     /// If the folder cannot be made, or another process looks after it.
     pub fn open(root: &Path, node: &str) -> io::Result<Self> {
         let path = std::path::absolute(root)?.join(node);
-        // Another daemon may look into a folder that is just being made, and take it for an abandoned one.
-        for _ in 0..100 {
-            DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(at(&path))?;
-            if let Some(home) = Self::hold(path.clone())? {
-                return Ok(home);
+        if !path.exists() {
+            // Locked before it has its name: nobody is to take it for an abandoned one.
+            let new = path.with_file_name(format!(".{node}"));
+            DirBuilder::new().recursive(true).mode(0o700).create(&new).map_err(at(&new))?;
+            if let Some(Self { lock, .. }) = Self::hold(new.clone())? {
+                fs::rename(&new, &path).map_err(at(&path))?;
+                return Ok(Self { path, lock });
             }
-            std::thread::yield_now();
         }
-        Err(io::Error::other(format!("{}: another daemon looks after this folder", path.display())))
+        let held = Self::hold(path.clone())?;
+        held.ok_or_else(|| io::Error::other(format!("{}: another daemon looks after this folder", path.display())))
     }
 
     fn hold(path: PathBuf) -> io::Result<Option<Self>> {
@@ -44,14 +46,16 @@ impl Home {
         let Some(held) = lock(file, FlockArg::LockExclusiveNonblock)? else { return Ok(None) };
         // Its last keeper may have removed it in the meantime.
         let is_there = held.metadata()?.nlink() > 0;
-        Ok(is_there.then_some(Self { path, _lock: held }))
+        Ok(is_there.then_some(Self { path, lock: held }))
     }
 
     /// The homes that nobody looks after any more.
     pub fn abandoned(root: &Path) -> Vec<Self> {
         let Ok(root) = std::path::absolute(root) else { return Vec::new() };
         let Ok(entries) = fs::read_dir(root) else { return Vec::new() };
-        let paths = entries.flatten().map(|entry| entry.path()).filter(|path| path.join(LOCK).is_file());
+        let is_named = |path: &PathBuf| path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b"."));
+        let paths =
+            entries.flatten().map(|entry| entry.path()).filter(|path| is_named(path) && path.join(LOCK).is_file());
         paths.filter_map(|path| Self::hold(path).ok().flatten()).collect()
     }
 
@@ -61,9 +65,21 @@ impl Home {
     }
 
     /// Its attempts.
-    pub fn folders(&self) -> Vec<Folder> {
-        let Ok(entries) = fs::read_dir(&self.path) else { return Vec::new() };
-        entries.flatten().map(|entry| Folder::at(entry.path())).filter(|folder| folder.claim().is_some()).collect()
+    ///
+    /// # Errors
+    /// If it cannot be looked through for now.
+    pub fn folders(&self) -> io::Result<Vec<Folder>> {
+        let entries = fs::read_dir(&self.path)?.collect::<io::Result<Vec<_>>>()?;
+        let folders = entries.into_iter().map(|entry| Folder::at(entry.path()));
+        Ok(folders.filter(|folder| folder.claim().is_some()).collect())
+    }
+
+    /// The newest attempt of a task on this machine, running or not yet recorded.
+    pub fn newest_attempt(root: &Path, task: i64) -> Option<Folder> {
+        let homes = fs::read_dir(root).ok()?.flatten().filter_map(|home| fs::read_dir(home.path()).ok());
+        let folders = homes.flat_map(|entries| entries.flatten().map(|entry| Folder::at(entry.path())));
+        let of_task = folders.filter(|folder| folder.claim().is_some_and(|(id, _)| id == task));
+        of_task.max_by_key(|folder| folder.claim().map(|(_, fence)| fence))
     }
 
     /// Removes what is no attempt (it was damaged, and put aside) and was not touched since.
@@ -102,8 +118,9 @@ mod tests {
         assert!(!home.remove_if_empty());
         drop((home, held));
         let found = Home::abandoned(root.path());
-        assert_eq!(found.iter().flat_map(Home::folders).collect::<Vec<_>>(), std::slice::from_ref(&folder));
-        assert_eq!(Folder::of_task(root.path(), 4711), std::slice::from_ref(&folder));
+        assert_eq!(found[0].folders().unwrap(), std::slice::from_ref(&folder));
+        assert_eq!(Home::newest_attempt(root.path(), 4711).as_ref(), Some(&folder));
+        assert_eq!(Home::newest_attempt(root.path(), 4712), None);
         folder.remove();
         assert!(found[0].remove_if_empty());
         assert!(Home::abandoned(root.path()).is_empty());

@@ -8,6 +8,7 @@ use std::{
     io::{self, Write as _},
     os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
     path::Path,
+    sync::atomic::Ordering,
 };
 
 use nix::{
@@ -55,7 +56,7 @@ pub(super) fn launch(
     let (pid, told, tell) = begin().map_err(|error| format!("cannot start {}: {error}", spec.argv[0]))?;
     let Some(pid) = pid else {
         drop(told);
-        let problem = match become_it(spec, ends, group, standing.user.as_ref(), shepherd) {
+        let problem = match become_it(spec, ends, group, standing, shepherd) {
             Err(problem) => problem,
             Ok(never) => match never {},
         };
@@ -70,7 +71,7 @@ fn become_it(
     spec: &Spec,
     mut ends: Ends,
     group: Option<&cgroup::Group>,
-    own: Option<&User>,
+    standing: &Standing,
     shepherd: Pid,
 ) -> Result<Infallible, String> {
     let program = &spec.argv[0];
@@ -99,7 +100,7 @@ fn become_it(
     std::env::set_current_dir(&spec.dir)
         .map_err(|error| cannot(&format!("the working directory {}: {error}", spec.dir.display())))?;
     dup2(&ends.answer, &mut ends.slot).map_err(|error| cannot(&error))?;
-    let mut variables = describing(other.as_ref().or(own));
+    let mut variables = describing(other.as_ref().or(standing.user.as_ref()));
     variables.extend(spec.env.iter().cloned());
     let connect = || -> nix::Result<()> {
         dup2_stdin(&ends.input)?;
@@ -109,6 +110,10 @@ fn become_it(
         SigSet::empty().thread_set_mask()
     };
     connect().map_err(|error| cannot(&error))?;
+    if standing.interrupted.load(Ordering::Acquire) {
+        // The command itself would not have heard it.
+        return Err(cannot(&"it was told to end before it had begun"));
+    }
     execute(&spec.argv, &variables).map_err(|problem| cannot(&problem))
 }
 

@@ -12,6 +12,7 @@
 //! it keeps the time limit, bounds and keeps the output, ends the whole tree of processes, and writes down how it
 //! ended (folder.rs), whether or not its daemon still lives. Whoever finds an attempt's folder can take it over.
 
+mod answers;
 mod blackbox;
 mod cgroup;
 mod folder;
@@ -29,6 +30,6 @@ pub use self::{
     folder::{Folder, Found, LIVE_STREAMS, boot_id},
     home::Home,
     server::enter,
-    shepherds::{Shepherd, Shepherds, end_left, is_shortage},
+    shepherds::{Shepherd, Shepherds, end_left, patiently},
     spec::{Paper, Spec, StopOrder},
 };

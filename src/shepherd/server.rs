@@ -12,6 +12,7 @@ use std::{
         unix::{ffi::OsStrExt as _, net::UnixStream},
     },
     path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use nix::{
@@ -43,6 +44,8 @@ pub(super) struct Standing {
     pub(super) user: Option<User>,
     /// The fork server.
     pub(super) server: Pid,
+    /// Whether a signal has come that nobody waited for: in a process that is about to become its command.
+    pub(super) interrupted: Arc<AtomicBool>,
 }
 
 /// Turns this process into the fork server, if it was started as one, and then does not return.
@@ -64,12 +67,14 @@ fn serve(open_files: Option<u64>) -> io::Result<()> {
     // The first descriptor after the standard ones: the shepherds put their commands' answers in its place.
     let slot = OwnedFd::from(File::open("/dev/null")?);
     let user = User::from_uid(Uid::effective()).ok().flatten();
-    let standing = Standing { title: Title::find()?, alone: Alone::make_sure()?, user, server: Pid::this() };
+    let interrupted = Arc::default();
+    let mask = block_signals(&interrupted)?;
+    let (title, alone) = (Title::find()?, Alone::make_sure()?);
+    let standing = Standing { title, alone, user, server: Pid::this(), interrupted };
     standing.title.set(NAME);
     prctl::set_name(c"sexton")?;
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, open_files.unwrap_or(1024).min(most), most)?;
-    let mask = block_signals()?;
     let ended = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     let daemon = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut requests = BufReader::new(daemon.try_clone()?);
@@ -135,12 +140,11 @@ fn close_inherited() -> io::Result<()> {
 /// From now on signals wait until somebody reads them, here and in every shepherd. Those that whoever started the
 /// daemon has ignored would be ignored by every command as well (Rust itself ignores PIPE): one that is caught is
 /// back to its default in a program that is started.
-fn block_signals() -> io::Result<SigSet> {
-    let seen = std::sync::Arc::default();
+fn block_signals(seen: &Arc<AtomicBool>) -> io::Result<SigSet> {
     for signal in
         [SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2]
     {
-        signal_hook::flag::register(signal, std::sync::Arc::clone(&seen))?;
+        signal_hook::flag::register(signal, Arc::clone(seen))?;
     }
     let mut mask = SigSet::empty();
     for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGPIPE] {

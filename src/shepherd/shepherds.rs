@@ -29,6 +29,8 @@ use super::{
     title, tree,
 };
 
+/// A fork server that does not answer for so long hangs, and is replaced.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two tries when something has run short.
 const SHORTAGE: Duration = Duration::from_millis(100);
 
@@ -135,7 +137,7 @@ impl Shepherds {
         let pid = match started {
             Ok(pid) => pid,
             // The word may have been lost, and not the shepherd.
-            Err(error) => match folder.look() {
+            Err(error) => match patiently(|| folder.look()).await {
                 Ok(Found::Running(pid)) => pid,
                 Ok(Found::Ended(_)) => return Ok(Shepherd { folder, process: None }),
                 Ok(Found::Lost { .. }) | Err(_) => {
@@ -144,13 +146,7 @@ impl Shepherds {
                 }
             },
         };
-        // It runs: that there is no descriptor left for now must not make anybody believe otherwise.
-        loop {
-            match Shepherd::watch(folder.clone(), pid) {
-                Err(error) if is_shortage(&error) => tokio::time::sleep(SHORTAGE).await,
-                watched => return watched,
-            }
-        }
+        patiently(|| Shepherd::watch(folder.clone(), pid)).await
     }
 
     async fn ask(&self, folder: &Folder) -> io::Result<i32> {
@@ -192,8 +188,20 @@ fn raise_open_files() -> u64 {
     usual
 }
 
-/// Whether something failed that will work when others have let go of what they hold.
-pub fn is_shortage(error: &io::Error) -> bool {
+/// Tries again while descriptors or memory are short: a command that runs is not to be taken for a failed one for that.
+///
+/// # Errors
+/// Any other.
+pub async fn patiently<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match work() {
+            Err(error) if is_shortage(&error) => tokio::time::sleep(SHORTAGE).await,
+            done => return done,
+        }
+    }
+}
+
+fn is_shortage(error: &io::Error) -> bool {
     let number = error.raw_os_error().map(Errno::from_raw);
     matches!(number, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM))
 }
@@ -221,6 +229,7 @@ struct Server {
 impl Server {
     fn start(program: &Path, open_files: u64) -> io::Result<Self> {
         let (way, its_end) = UnixStream::pair()?;
+        way.set_read_timeout(Some(PATIENCE))?;
         // Room for the titles of the shepherds; no variables, because the daemon's may be secrets.
         let name = format!("{NAME:<width$}", width = title::ROOM);
         let process = Command::new(program)

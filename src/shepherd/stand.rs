@@ -23,6 +23,7 @@ use nix::{
 use rustix::process::WaitStatus;
 
 use super::{
+    answers::Answers,
     blackbox::{self, Stream},
     cgroup::Group,
     folder::Folder,
@@ -31,10 +32,7 @@ use super::{
     spec::{Paper, Spec, StopOrder},
     tree,
 };
-use crate::domain::{
-    answer::{Answer, LONGEST},
-    command::{CommandEnd, Stopped, Usage},
-};
+use crate::domain::command::{CommandEnd, Stopped, Usage};
 
 /// What a command has left behind in its pipes is read for so long after its end.
 const AFTERMATH: Duration = Duration::from_millis(200);
@@ -44,8 +42,6 @@ const LAST_GRACE: Duration = Duration::from_secs(1);
 const HOPELESS: Duration = Duration::from_secs(10);
 /// Between two looks at processes that are being ended.
 const LOOK: Duration = Duration::from_millis(20);
-/// Answers are read no more than so often before somebody else gets a turn.
-const TURNS: usize = 4;
 /// Longer than any machine runs.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// The bit of a wait status that tells of a core dump (wait(2)).
@@ -122,13 +118,6 @@ struct Stop {
     killed_at: Option<Instant>,
 }
 
-/// The line-by-line answers of a command.
-struct Answers {
-    pipe: Option<File>,
-    line: Vec<u8>,
-    answer: Answer,
-}
-
 impl<'a> Watch<'a> {
     fn begin(
         folder: &'a Folder,
@@ -167,7 +156,7 @@ impl<'a> Watch<'a> {
             problem,
             status: None,
             streams: [Stream::new("stdout", out, limits), Stream::new("stderr", err, limits)],
-            answers: Answers { pipe: Some(answers.into()), line: Vec::new(), answer: Answer::default() },
+            answers: Answers::new(answers),
             stop: None,
         })
     }
@@ -180,7 +169,7 @@ impl<'a> Watch<'a> {
             self.read(&mut buffer);
             self.obey();
             self.keep_time();
-            self.status = self.status.or(tree::bury(Some(self.command)).0);
+            self.bury();
         }
         let took = self.started.elapsed();
         // What is in its pipes was written before its end, or by what it has left behind.
@@ -195,8 +184,7 @@ impl<'a> Watch<'a> {
     /// Waits until there is something to do.
     fn wait(&mut self) {
         let flags = PollFlags::POLLIN;
-        let pipes =
-            self.streams.iter().filter_map(Stream::fd).chain(self.answers.pipe.as_ref().map(|pipe| pipe.as_fd()));
+        let pipes = self.streams.iter().filter_map(Stream::fd).chain(self.answers.fd());
         let mut waiting: Vec<PollFd<'_>> =
             std::iter::once(self.signals.as_fd()).chain(pipes).map(|fd| PollFd::new(fd, flags)).collect();
         let until = self.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
@@ -227,7 +215,7 @@ impl<'a> Watch<'a> {
             stream.refresh(self.folder);
         }
         if self.answers.read(buffer)
-            && let Some(progress) = &self.answers.answer.progress
+            && let Some(progress) = self.answers.progress()
         {
             // For whoever looks on; the command does not suffer from a full disk.
             let _ = self.folder.set_progress(progress);
@@ -277,9 +265,10 @@ impl<'a> Watch<'a> {
             group.kill();
         }
         tree::end();
-        // Where the system does not tell what is below a process, these two are known at least.
-        let _ = killpg(self.command, Signal::SIGKILL);
+        // Where the system does not tell what is below a process, these two are known at least, until it is buried and
+        // its number somebody else's.
         if self.status.is_none() {
+            let _ = killpg(self.command, Signal::SIGKILL);
             let _ = kill(self.command, Signal::SIGKILL);
         }
     }
@@ -293,26 +282,35 @@ impl<'a> Watch<'a> {
         if self.spec.keep_background && self.stop.is_none() {
             return 0;
         }
-        if !tree::bury(None).1 {
+        if !self.bury() {
             return 0;
         }
+        let mut killed_at = None;
+        let grace_ends = Instant::now() + LAST_GRACE;
         if self.stop.is_none() {
             tree::ask();
         }
-        let begun = Instant::now();
-        let until = self.stop.as_ref().map_or(begun + LAST_GRACE, |stop| stop.kill_at.min(begun + LAST_GRACE));
-        while tree::bury(None).1 {
-            if begun.elapsed() >= LAST_GRACE + HOPELESS {
+        while self.bury() {
+            if killed_at.is_some_and(|at: Instant| at.elapsed() >= HOPELESS) {
                 return tree::size();
             }
-            if Instant::now() >= until {
+            // A stop gives the whole tree its time; it may be hurried meanwhile.
+            if Instant::now() >= self.stop.as_ref().map_or(grace_ends, |stop| stop.kill_at) {
+                killed_at.get_or_insert_with(Instant::now);
                 self.kill();
             }
             let mut waiting = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
             let _ = poll(&mut waiting, PollTimeout::from(LOOK.as_millis() as u8));
-            while let Ok(Some(_)) = self.signals.read_signal() {}
+            self.obey();
         }
         0
+    }
+
+    /// Buries what has ended. False if nothing is left.
+    fn bury(&mut self) -> bool {
+        let (status, any_left) = tree::bury(Some(self.command));
+        self.status = self.status.or(status);
+        any_left
     }
 
     fn end(mut self, took: Duration, left: usize) -> CommandEnd {
@@ -347,41 +345,6 @@ impl<'a> Watch<'a> {
         end.signal = status.terminating_signal().map(|signal| (signal, signal_name(signal, ran_out)));
         end.core_dumped = status.signaled() && status.as_raw() & CORE_DUMPED != 0;
         end
-    }
-}
-
-impl Answers {
-    /// Takes in what is there. True if anything was.
-    fn read(&mut self, buffer: &mut [u8]) -> bool {
-        let mut any = false;
-        // Whoever answers without end must not keep the shepherd from everything else.
-        for _ in 0..TURNS {
-            let Some(pipe) = &mut self.pipe else { break };
-            match pipe.read(buffer) {
-                Ok(0) => self.pipe = None,
-                Ok(count) => {
-                    any = true;
-                    for part in buffer[..count].split_inclusive(|byte| *byte == b'\n') {
-                        // What is too long is told by its length, and need not be kept whole.
-                        if self.line.len() <= LONGEST {
-                            self.line.extend_from_slice(part);
-                        }
-                        if part.ends_with(b"\n") {
-                            self.answer.read(&std::mem::take(&mut self.line));
-                        }
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
-        }
-        any
-    }
-
-    /// The whole answer; the last line need not be ended.
-    fn end(mut self) -> Answer {
-        self.answer.read(&self.line);
-        self.answer
     }
 }
 

@@ -4,7 +4,7 @@
 //! history, where it is recorded as superseded. Repeating a finish whose commit was in doubt is harmless: task,
 //! fence and outcome are unique in history.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, ops::AddAssign};
 
 use sea_orm::DatabaseTransaction;
 use sexton_entities::states::{Outcome, Verdict};
@@ -36,6 +36,15 @@ pub struct Recorded {
     pub retrying: usize,
     /// Tasks that are available again at once.
     pub released: usize,
+}
+
+impl AddAssign for Recorded {
+    fn add_assign(&mut self, more: Self) {
+        self.counted += more.counted;
+        self.stale += more.stale;
+        self.retrying += more.retrying;
+        self.released += more.released;
+    }
 }
 
 const HISTORY: [(&str, Kind); 25] = [
@@ -99,8 +108,17 @@ impl Store {
                 OnStale::Record => self.superseded(&transaction, &stale).await?,
                 OnStale::Ignore => Vec::new(),
             };
-            let rows: Vec<&FinishedAttempt> = current.iter().copied().chain(&superseded).collect();
-            self.insert_history(&transaction, &rows).await?;
+            // MySQL makes warnings of what it refuses in such an insert, and leaves the rows out.
+            let kept = self.insert_history(&transaction, &current).await?;
+            if kept < current.len() as u64 {
+                return Err(StoreError::Refused(format!(
+                    "{} rows of history were left out",
+                    current.len() as u64 - kept
+                )));
+            }
+            let superseded_rows: Vec<&FinishedAttempt> = superseded.iter().collect();
+            self.insert_history(&transaction, &superseded_rows).await?;
+            let rows: Vec<&FinishedAttempt> = current.iter().copied().chain(superseded_rows).collect();
             self.insert_output(&transaction, &rows).await?;
             self.commit(transaction).await?;
             let count = |verdict| current.iter().filter(|finished| finished.verdict == Some(verdict)).count();
@@ -226,7 +244,10 @@ impl Store {
         &self,
         transaction: &DatabaseTransaction,
         finished: &[&FinishedAttempt],
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
+        if finished.is_empty() {
+            return Ok(0);
+        }
         let names: Vec<String> =
             HISTORY.iter().map(|(name, _)| self.dialect.quoted(name.trim_start_matches("its_"))).collect();
         let values: Vec<String> = HISTORY
@@ -270,8 +291,7 @@ impl Store {
                     .json("result", finished.report.result.as_ref());
             });
         }
-        self.run(transaction, &sql, [rows.into_value()]).await?;
-        Ok(())
+        self.run(transaction, &sql, [rows.into_value()]).await
     }
 
     async fn insert_output(

@@ -52,8 +52,9 @@ impl Store {
         let missing: Vec<String> = steps.into_iter().filter(|step| !step.applied).map(|step| step.name).collect();
         if !missing.is_empty() {
             self.be_patient(true).await?;
-            anchored(Migrator::up(self.db.pool(), None)).await?;
+            let applied = anchored(Migrator::up(self.db.pool(), None)).await;
             self.be_patient(false).await?;
+            applied?;
         }
         Ok(missing)
     }

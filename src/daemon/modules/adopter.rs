@@ -14,7 +14,7 @@ use crate::{
     },
     domain::summary::SummaryTable,
     handler::{About, AdoptedCommand},
-    shepherd::{Folder, Home, Paper},
+    shepherd::{Folder, Home, Paper, boot_id},
     store::DroppedAnchored,
 };
 
@@ -48,7 +48,11 @@ impl DaemonModule for Adopter {
         }
         self.homes.extend(Home::abandoned(shared.shepherds.root()));
         let own = shared.shepherds.open_home();
-        let found: Vec<Folder> = self.homes.iter().chain(own.as_deref()).flat_map(Home::folders).collect();
+        let left = shared.hand.left_claims();
+        let mut found: Vec<Folder> = Vec::new();
+        for home in self.homes.iter().chain(own.as_deref()) {
+            found.extend(home.folders()?);
+        }
         let claims: HashSet<(i64, i64)> = found.iter().filter_map(Folder::claim).collect();
         let mut adopting = Vec::new();
         for folder in found {
@@ -56,9 +60,13 @@ impl DaemonModule for Adopter {
                 continue;
             }
             match folder.paper::<About>() {
+                // Another container that shares this folder: its processes cannot be seen from here.
+                Ok(paper) if paper.boot_id != boot_id() && folder.is_held().unwrap_or(true) => {}
                 Ok(paper) if shared.hand.adopt(&paper.about.task) => adopting.push((folder, paper)),
                 Ok(_) => {}
-                // Descriptors are short, or it is being removed: another time.
+                // It has just been recorded.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                // Descriptors are short: another time.
                 Err(error) if !is_damaged(&error) || folder.is_held().unwrap_or(true) => {
                     tracing::warn!("{} cannot be read for now: {error}", folder.path().display());
                 }
@@ -70,7 +78,7 @@ impl DaemonModule for Adopter {
             context.progress();
         }
         // One of which nothing is left on disk was never begun: the rescuer gives its task back.
-        for claim in shared.hand.left_claims().into_iter().filter(|claim| !claims.contains(claim)) {
+        for claim in left.into_iter().filter(|claim| !claims.contains(claim)) {
             shared.hand.forget(claim);
         }
         self.take_up(shared, adopting).await?;
@@ -102,7 +110,7 @@ impl DaemonModule for Adopter {
 
 /// Whether what was read is no attempt.
 fn is_damaged(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof | ErrorKind::NotFound)
+    matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
 }
 
 impl Adopter {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde_json::Value;
 
 use crate::{
     daemon::{
@@ -147,10 +148,7 @@ async fn record(shared: &Shared, batch: &[FinishedAttempt]) -> Result<Recorded, 
             Err(StoreError::Refused(_)) => one_by_one(shared, portion).await?,
             result => result?,
         };
-        total.counted += recorded.counted;
-        total.stale += recorded.stale;
-        total.retrying += recorded.retrying;
-        total.released += recorded.released;
+        total += recorded;
     }
     Ok(total)
 }
@@ -181,22 +179,27 @@ async fn one_by_one(shared: &Shared, batch: &[FinishedAttempt]) -> Result<Record
             }
             result => result?,
         };
-        total.counted += recorded.counted;
-        total.stale += recorded.stale;
-        total.retrying += recorded.retrying;
-        total.released += recorded.released;
+        total += recorded;
     }
     Ok(total)
 }
 
 /// Cuts a batch where its output and payloads get too heavy.
 fn portions(batch: &[FinishedAttempt]) -> Vec<&[FinishedAttempt]> {
-    let weight = |finished: &FinishedAttempt| {
-        let payload = finished.payload.as_ref().map_or(0, |payload| match payload {
-            serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => 8,
+    let json = |value: Option<&Value>| {
+        value.map_or(0, |value| match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => 8,
             other => other.to_string().len(),
-        });
-        finished.report.stdout.text.len() + finished.report.stderr.text.len() + payload
+        })
+    };
+    let kept = |kept: &Kept| kept.text.len() + kept.stamps.len() * 16;
+    let weight = |finished: &FinishedAttempt| {
+        let report = &finished.report;
+        kept(&report.stdout)
+            + kept(&report.stderr)
+            + json(report.result.as_ref())
+            + json(report.next_payload.as_ref())
+            + json(finished.payload.as_ref())
     };
     let mut portions = Vec::new();
     let (mut start, mut bytes) = (0, 0);

@@ -88,6 +88,17 @@ fn a_result_is_kept_in_history() {
 }
 
 #[test]
+fn a_result_that_no_database_would_keep_is_told() {
+    block_on(async {
+        let deep = format!("{}1{}", "[".repeat(40), "]".repeat(40));
+        let definition = format!("command = [\"sh\", \"-c\", '''echo '{{\"result\": {deep}}}' >&3''']");
+        let (row, output) = outcome_of(&definition, None).await;
+        assert_eq!((row.outcome, row.result), (Outcome::Succeeded, None));
+        assert!(output.unwrap().stderr.contains("result: it is nested more than 30 levels deep"));
+    });
+}
+
+#[test]
 fn progress_is_shown_while_it_runs() {
     block_on(async {
         let definition =

@@ -4,7 +4,7 @@ use serde_json::json;
 use sexton_entities::states::{Outcome, Verdict};
 
 use super::{Stand, outcome_of};
-use crate::support::{Daemon, block_on};
+use crate::support::{Daemon, block_on, eventually};
 
 #[test]
 fn the_payload_is_on_standard_input_and_the_attempt_in_the_environment() {
@@ -16,6 +16,27 @@ fn the_payload_is_on_standard_input_and_the_attempt_in_the_environment() {
         assert_eq!(output.stdout, "{\"a\":\"b c\"}\nit 1 1 x y\n");
         assert_eq!(output.stderr, "0\n", "settings of the daemon stay with it");
         assert_eq!((row.outcome, row.exit_code), (Outcome::Failed, Some(1)), "grep -c counted none");
+    });
+}
+
+#[test]
+fn the_process_list_says_what_runs_and_why() {
+    block_on(async {
+        let settings = "[task.nightly-report]\ncommand = [\"cat\", \"/proc/self/status\"]\nqueue = \"reports\"\n\
+                        schedule = [\"0 4 1 1 *\", { every = \"1s\" }]";
+        let folder = tempfile::tempdir().unwrap();
+        let seen = folder.path().join("seen");
+        let body = format!("tr '\\\\000' ' ' < /proc/$PPID/cmdline > {0}.new; mv {0}.new {0}", seen.display());
+        let settings = settings.replace("[\"cat\", \"/proc/self/status\"]", &format!("[\"sh\", \"-c\", \"{body}\"]"));
+        let mut stand = Stand::new(&settings).await;
+        eventually("it has run", async || seen.exists()).await;
+        let title = std::fs::read_to_string(&seen).unwrap();
+        let title = title.trim();
+        assert!(title.starts_with("sexton: [reports] nightly-report - 0 4 1 1 *") && title.contains(" #"), "{title}");
+        let daemon =
+            std::fs::read_to_string(format!("/proc/{}/cmdline", stand.daemon.as_ref().unwrap().pid())).unwrap();
+        assert!(daemon.starts_with("sexton: daemon\0--config\0"), "{daemon:?}");
+        stand.stop();
     });
 }
 

@@ -73,6 +73,40 @@ fn lines_know_when_they_came() {
 }
 
 #[test]
+fn what_is_watched_is_shown_once_whatever_its_bytes() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let body = "printf 'caf\\351\\n\\000nul\\n'; while [ ! -e go ]; do sleep 0.05; done; printf 'th\\351\\n'";
+        let path = super::script(folder.path(), "latin", &format!("#!/bin/sh\n{body}\n"));
+        let definition = format!("command = [\"{}\"]\ndir = \"{}\"", path.display(), folder.path().display());
+        let mut stand = Stand::of(&definition).await;
+        let id = stand.enqueue(NewTask::new("it")).await;
+        let seen = folder.path().join("seen");
+        let mut follower = sexton(&stand.config)
+            .args(["task", "log", &id.to_string(), "--follow"])
+            .stdout(std::fs::File::create(&seen).unwrap())
+            .spawn()
+            .unwrap();
+        let first = b"caf\xe9\n\0nul\n";
+        eventually("its first lines are shown", async || std::fs::read(&seen).unwrap() == first).await;
+        // Without a daemon, the follower sees its end all the same, and waits for somebody who records it.
+        stand.kill();
+        std::fs::write(folder.path().join("go"), "").unwrap();
+        eventually("its last line is shown", async || {
+            std::fs::read(&seen).unwrap().ends_with(b"\n") && std::fs::read(&seen).unwrap().len() > first.len()
+        })
+        .await;
+        stand.start();
+        assert_eq!(stand.finished(id).await.outcome, Outcome::Succeeded);
+        assert!(follower.wait().unwrap().success());
+        let text = std::fs::read(&seen).unwrap();
+        let rest = String::from_utf8_lossy(&text[first.len()..]).into_owned();
+        assert!(text.starts_with(first) && rest == "th\u{fffd}\n", "{rest:?}");
+        stand.stop();
+    });
+}
+
+#[test]
 fn a_running_command_can_be_watched() {
     block_on(async {
         let body = "echo first; head -c 200000 /dev/zero | tr '\\000' x; echo; while [ ! -e go ]; do sleep 0.05; done; echo last; echo hm >&2";
