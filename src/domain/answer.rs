@@ -64,7 +64,7 @@ impl Answer {
     fn set(&mut self, key: &str, value: Value) {
         match (key, value) {
             (key, value) if is_too_deep(&value) => {
-                self.note(format!("{key}: it is nested more than {DEEPEST} levels deep"))
+                self.note(format!("{key}: it is nested more than {DEEPEST} levels deep"));
             }
             ("result", value) => self.result = Some(value),
             ("payload", value) => self.payload = Some(value),
