@@ -175,7 +175,7 @@ impl<'a> Watch<'a> {
         // What is in its pipes was written before its end, or by what it has left behind.
         let until = Instant::now() + AFTERMATH;
         while self.read(&mut buffer) && Instant::now() < until {}
-        let left = self.clear_up();
+        let left = self.clear_up(&mut buffer);
         let until = Instant::now() + AFTERMATH;
         while self.read(&mut buffer) && Instant::now() < until {}
         self.end(took, left)
@@ -278,7 +278,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Ends what the command has left behind, unless that may live on. Gives what could not be ended.
-    fn clear_up(&mut self) -> usize {
+    fn clear_up(&mut self, buffer: &mut [u8]) -> usize {
         if self.spec.keep_background && self.stop.is_none() {
             return 0;
         }
@@ -301,6 +301,8 @@ impl<'a> Watch<'a> {
             }
             let mut waiting = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
             let _ = poll(&mut waiting, PollTimeout::from(LOOK.as_millis() as u8));
+            // Its last words are heard, and must not hold it up.
+            self.read(buffer);
             self.obey();
         }
         0
