@@ -85,11 +85,6 @@ impl Capture {
         self.written
     }
 
-    /// Whether anything was left out.
-    pub fn is_truncated(&self) -> bool {
-        self.left_out() > 0
-    }
-
     /// The number of the first byte of the tail.
     pub fn tail_begin(&self) -> u64 {
         self.written - self.tail.len() as u64
@@ -192,8 +187,8 @@ mod tests {
         let mut capture = capture(50, 50);
         capture.write(b"one\n", 3);
         capture.write(b"two\n", 90);
-        assert!(!capture.is_truncated());
         let kept = capture.into_kept();
+        assert!(!kept.truncated);
         assert_eq!(kept.text, "one\ntwo\n");
         assert_eq!(kept.lines().collect::<Vec<_>>(), [(Some(3), "one"), (Some(90), "two")]);
     }
@@ -235,8 +230,9 @@ mod tests {
             } else {
                 format!("{}\n[… {} bytes left out …]\n{}", &text[..10], all.len() - 20, &text[all.len() - 10..])
             };
-            prop_assert_eq!(capture.is_truncated(), all.len() > 20);
-            prop_assert_eq!(capture.into_kept().text, expected);
+            let kept = capture.into_kept();
+            prop_assert_eq!(kept.truncated, all.len() > 20);
+            prop_assert_eq!(kept.text, expected);
         }
 
         #[test]

@@ -96,7 +96,7 @@ impl DynHandler for AdoptedCommand {
                     }
                     follow(&patiently(|| Shepherd::watch(self.folder.clone(), pid)).await?, context).await?;
                 }
-                Found::Ended(_) => {}
+                Found::Ended => {}
                 Found::Lost { .. } if self.boot_id != boot_id() => {
                     return interrupted("the machine was started anew under it");
                 }

@@ -56,8 +56,8 @@ pub struct Folder {
 pub enum Found {
     /// Its shepherd lives, and has this process number.
     Running(i32),
-    /// It has ended.
-    Ended(Box<CommandEnd>),
+    /// It has ended, and has its result.
+    Ended,
     /// Nobody stands over it, and there is no result.
     Lost {
         /// Whether a shepherd had taken it on.
@@ -197,8 +197,8 @@ impl Folder {
         };
         // A lock belongs to the open file: this one is opened for it alone.
         if let Some(held) = lock(File::open(&path)?, FlockArg::LockExclusiveNonblock)? {
-            if let Some(end) = self.result()? {
-                return Ok(Found::Ended(Box::new(end)));
+            if self.result()?.is_some() {
+                return Ok(Found::Ended);
             }
             self.give_up()?;
             drop(held);
@@ -389,7 +389,8 @@ pub(super) mod tests {
         folder.set_result(folder.set_aside().unwrap(), &end).unwrap();
         assert!(matches!(folder.look().unwrap(), Found::Running(_)), "it is not over before the shepherd has gone");
         drop(taken);
-        assert!(matches!(folder.look().unwrap(), Found::Ended(seen) if *seen == end));
+        assert!(matches!(folder.look().unwrap(), Found::Ended));
+        assert_eq!(folder.result().unwrap(), Some(end));
     }
 
     #[test]

@@ -139,7 +139,7 @@ impl Shepherds {
             // The word may have been lost, and not the shepherd.
             Err(error) => match patiently(|| folder.look()).await {
                 Ok(Found::Running(pid)) => pid,
-                Ok(Found::Ended(_)) => return Ok(Shepherd { folder, process: None }),
+                Ok(Found::Ended) => return Ok(Shepherd { folder, process: None }),
                 Ok(Found::Lost { .. }) | Err(_) => {
                     folder.remove();
                     return Err(error);

@@ -1,6 +1,9 @@
 //! The black box: output that is bounded, timed, and to be seen while it comes.
 
-use std::process::Stdio;
+use std::{
+    path::Path,
+    process::{Child, Stdio},
+};
 
 use sexton::NewTask;
 use sexton_entities::states::Outcome;
@@ -72,6 +75,13 @@ fn lines_know_when_they_came() {
     });
 }
 
+/// Somebody who looks on; what is shown goes to a file.
+fn follower(stand: &Stand, id: i64, seen: &Path) -> Child {
+    let mut command = sexton(&stand.config);
+    command.args(["task", "log", &id.to_string(), "--follow"]);
+    command.stdout(std::fs::File::create(seen).unwrap()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
 #[test]
 fn what_is_watched_is_shown_once_whatever_its_bytes() {
     block_on(async {
@@ -82,11 +92,7 @@ fn what_is_watched_is_shown_once_whatever_its_bytes() {
         let mut stand = Stand::of(&definition).await;
         let id = stand.enqueue(NewTask::new("it")).await;
         let seen = folder.path().join("seen");
-        let mut follower = sexton(&stand.config)
-            .args(["task", "log", &id.to_string(), "--follow"])
-            .stdout(std::fs::File::create(&seen).unwrap())
-            .spawn()
-            .unwrap();
+        let mut follower = follower(&stand, id, &seen);
         let first = b"caf\xe9\n\0nul\n";
         eventually("its first lines are shown", async || std::fs::read(&seen).unwrap() == first).await;
         // Without a daemon, the follower sees its end all the same, and waits for somebody who records it.
@@ -115,12 +121,7 @@ fn a_running_command_can_be_watched() {
         let mut stand = Stand::of(&definition).await;
         let id = stand.enqueue(NewTask::new("it")).await;
         let seen = folder.path().join("seen");
-        let mut follower = sexton(&stand.config)
-            .args(["task", "log", &id.to_string(), "--follow"])
-            .stdout(std::fs::File::create(&seen).unwrap())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut follower = follower(&stand, id, &seen);
         let shown = || std::fs::read_to_string(&seen).unwrap();
         eventually("the tail is shown", async || shown().ends_with("xxx\n")).await;
         assert!(shown().starts_with("first\nxxx") && shown().contains("bytes left out"), "{}", shown());
