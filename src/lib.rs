@@ -28,12 +28,15 @@ pub mod daemon;
 pub mod domain;
 #[doc(hidden)]
 pub mod handler;
+#[doc(hidden)]
+pub mod service;
 mod sexton;
 #[doc(hidden)]
 pub mod shepherd;
 #[doc(hidden)]
 pub mod store;
-mod telemetry;
+#[doc(hidden)]
+pub mod telemetry;
 
 pub use crate::{
     client::Client,

@@ -6,7 +6,7 @@ use crate::{
     cli,
     daemon::{DaemonModule, ModuleSpec, Stage, standard},
     handler::{AppData, Registry, TaskHandler},
-    shepherd,
+    service, shepherd,
 };
 
 /// A daemon of one's own: the stock one, and what one adds to it.
@@ -48,6 +48,7 @@ impl Sexton {
     /// Make it the first thing in `main`: the processes that stand over commands are this program as well, and in
     /// those it does not return.
     pub fn new() -> Self {
+        service::enter();
         shepherd::enter();
         Self { registry: Registry::new(), app_data: AppData::default(), modules: standard() }
     }

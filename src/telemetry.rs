@@ -14,6 +14,25 @@ use tracing_subscriber::{
 
 use crate::clock::machine_time;
 
+/// stub
+#[derive(Clone, Debug, Default)]
+pub struct LogControl;
+/// stub
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub enum DebugChoice {
+    /// stub
+    #[default]
+    Nothing,
+}
+impl LogControl {
+    /// stub
+    pub fn set_debug(&self, _: DebugChoice) {}
+    /// stub
+    pub fn describe(&self) -> String {
+        String::new()
+    }
+}
+
 /// What is shown where nobody says otherwise: our own events, and what goes wrong elsewhere.
 const USUAL: &str = "warn,sexton=info";
 

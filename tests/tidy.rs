@@ -56,7 +56,7 @@ fn everything() -> Vec<Source> {
 
 /// The rooms of `src`, by level: a room may use those below it. Rooms of one level do not know each other, but
 /// for the client, which stands in the store's door.
-const LEVELS: [(&str, u8); 11] = [
+const LEVELS: [(&str, u8); 12] = [
     ("clock", 1),
     ("domain", 1),
     ("config", 2),
@@ -64,6 +64,7 @@ const LEVELS: [(&str, u8); 11] = [
     ("shepherd", 2),
     ("client", 3),
     ("handler", 3),
+    ("service", 3),
     ("daemon", 4),
     ("cli", 5),
     ("telemetry", 5),

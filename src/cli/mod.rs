@@ -2,22 +2,27 @@
 
 mod bench;
 mod config;
+mod control;
 mod db;
+mod halt;
 mod history;
 mod log;
+mod manual;
 mod node;
 mod output;
 mod queue;
 mod run;
 mod schedule;
 mod session;
+mod start;
+mod status;
 mod summary;
 mod task;
 mod time;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use self::{output::Output, session::Session};
 use crate::{
@@ -59,12 +64,28 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 70 a module fell too often, \
-                          78 mistakes in the configuration";
+                          78 mistakes in the configuration. `status`: 0 running, 3 not running, 4 unknown";
 
 #[derive(Subcommand)]
 enum Command {
     /// Run the daemon in the foreground
     Run(run::RunArgs),
+    /// Start the daemon in the background, and wait until it is ready
+    Start(start::StartArgs),
+    /// Stop the daemon, and wait until everything has stopped
+    Stop(start::StopArgs),
+    /// Stop the daemon, and start it again
+    Restart(start::StartArgs),
+    /// Have the daemon read its configuration anew
+    Reload,
+    /// Tell whether the daemon runs, and how it does
+    Status,
+    /// Have the daemon claim nothing for now
+    Quiet,
+    /// Have the daemon claim again
+    Resume,
+    /// Have the daemon log debug events
+    Debug(control::DebugArgs),
     /// Enqueue, look at and control tasks
     #[command(subcommand)]
     Task(task::TaskCommand),
@@ -92,6 +113,10 @@ enum Command {
     Db(db::DbCommand),
     /// Measure what a database can do
     Bench(bench::BenchArgs),
+    /// Print completions for a shell
+    Completions(manual::CompletionsArgs),
+    /// Print the manual page
+    Man(manual::ManArgs),
 }
 
 /// Does what the command line says.
@@ -118,6 +143,8 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
         Command::Run(args) => return run::run(&session, &args),
         Command::Bench(args) => return bench::run(&session, output, &args),
         Command::Config(command) => return config::run(&session, output, &command),
+        Command::Completions(args) => return Ok(manual::completions(Cli::command(), &args)),
+        Command::Man(args) => return manual::man(Cli::command(), &args),
         _ => {}
     }
     actix_rt::System::new().block_on(async {
@@ -130,7 +157,17 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
             Command::Summary(args) => summary::run(&session, output, &args).await,
             Command::History(args) => history::run(&session, output, args).await,
             Command::Db(command) => db::run(&session, output, command).await,
-            Command::Run(_) | Command::Bench(_) | Command::Config(_) => Ok(0),
+            Command::Start(args) => start::start(&session, output, cli.log.as_deref(), &args).await,
+            Command::Stop(args) => start::stop(&session, output, &args).await,
+            Command::Restart(args) => start::restart(&session, output, cli.log.as_deref(), &args).await,
+            Command::Reload => control::reload(&session, output).await,
+            Command::Status => status::run(&session, output).await,
+            Command::Quiet => control::be_quiet(&session, output, true).await,
+            Command::Resume => control::be_quiet(&session, output, false).await,
+            Command::Debug(args) => control::debug(&session, output, &args).await,
+            Command::Run(_) | Command::Bench(_) | Command::Config(_) | Command::Completions(_) | Command::Man(_) => {
+                Ok(0)
+            }
         }
     })
 }

@@ -1,14 +1,22 @@
 //! `sexton run`.
 
-use std::{os::unix::process::CommandExt as _, process::Command, time::Duration};
+use std::{
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::Args;
 
 use super::session::Session;
 use crate::{
     clock::Clock,
-    daemon::{Blueprint, Mode, ORDERS, listen},
+    config::Config,
+    daemon::{ANEW, Blueprint, Door, Mode, ORDERS, listen},
     domain::span,
+    telemetry::LogControl,
 };
 
 /// Starts this program once more in the same process, under the name by which `ps` is to show it. A daemon without
@@ -43,6 +51,8 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> anyhow::Result<u8> {
     let (sender, orders) = tokio::sync::mpsc::channel(ORDERS);
     listen(sender)?;
     let config = session.config()?;
+    check_user(&config)?;
+    let door = Arc::new(Door::open(&config.daemon)?);
     match session.file() {
         Some(file) => tracing::info!("the configuration is {}", file.display()),
         None => {
@@ -52,6 +62,9 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> anyhow::Result<u8> {
     let blueprint = Blueprint {
         program: "/proc/self/exe".into(),
         config,
+        file: session.file().cloned(),
+        door: Some(door.clone()),
+        log: LogControl::default(),
         registry: session.parts.registry.clone(),
         app_data: session.parts.app_data.clone(),
         modules: session.parts.modules.clone(),
@@ -64,5 +77,44 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> anyhow::Result<u8> {
         },
         on_start: None,
     };
-    Ok(u8::try_from(blueprint.run(orders)?).unwrap_or(1))
+    let code = blueprint.run(orders)?;
+    if code == ANEW {
+        start_anew(&door);
+    }
+    Ok(u8::try_from(code).unwrap_or(1))
+}
+
+/// Starts this program once more in the same process; if that is not possible, whoever is above the daemon has to, and
+/// is told so by the exit code.
+fn start_anew(door: &Door) {
+    // Not what runs, but what is there now: it may have been exchanged for a newer one.
+    let program = std::env::current_exe().map(|program| newest(&program));
+    let error = match program {
+        Ok(program) => {
+            Command::new(program).arg0(TITLE).args(std::env::args_os().skip(1)).envs(door.keep_over_exec()).exec()
+        }
+        Err(error) => error,
+    };
+    tracing::error!("the daemon cannot start itself anew: {error}");
+}
+
+/// Where a program was that has been replaced, Linux says so behind its name.
+fn newest(program: &Path) -> PathBuf {
+    let name = program.to_string_lossy();
+    match name.strip_suffix(" (deleted)").map(PathBuf::from).filter(|path| path.exists()) {
+        Some(path) => path,
+        None if program.exists() => program.to_owned(),
+        None => "/proc/self/exe".into(),
+    }
+}
+
+/// Root can do everything, and so can whoever can change what root runs.
+fn check_user(config: &Config) -> anyhow::Result<()> {
+    if !nix::unistd::Uid::effective().is_root() {
+        return Ok(());
+    }
+    let advice = "run it as a user of its own: whoever can change the configuration or its files could do everything";
+    anyhow::ensure!(!config.daemon.refuse_root, "the daemon does not run as root (daemon.refuse_root): {advice}");
+    tracing::warn!("the daemon runs as root; better {advice}");
+    Ok(())
 }

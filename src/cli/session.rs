@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::Parts;
 use crate::{
     client::{Client, Surroundings},
-    config::{Config, Mistakes, Source, find_file, load},
+    config::{Config, DaemonConfig, Mistakes, Source, find_file, load, load_anyway},
     domain::{definition::TaskDefinition, task::NewTask},
     store::{ConnectOptions, Store, StoreError, Wakeup},
 };
@@ -38,6 +38,11 @@ impl Session {
 
     pub(super) fn config(&self) -> Result<Config, Mistakes> {
         load(&self.source, &self.parts.registry.kinds())
+    }
+
+    /// How the daemon is reached and stopped, also if there are mistakes elsewhere.
+    pub(super) fn daemon(&self) -> DaemonConfig {
+        load_anyway(&self.source, &self.parts.registry.kinds()).0.daemon
     }
 
     /// Reads the configuration anew whenever it is called.

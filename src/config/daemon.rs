@@ -14,6 +14,8 @@ pub struct DaemonConfig {
     pub name: Option<String>,
     /// Where the daemon keeps files: running commands, and what it could not yet write to the database.
     pub state_dir: PathBuf,
+    /// Where the daemon is reached: its lock and its control socket.
+    pub run_dir: PathBuf,
     /// Workers of queue `default`, and of every queue without a table of its own.
     pub workers: usize,
     /// How often the database is asked for tasks while there are some; eight times as seldom when idle, and where
@@ -25,6 +27,20 @@ pub struct DaemonConfig {
     pub lease: Duration,
     /// How long a stop waits for what runs.
     pub stop_timeout: Duration,
+    /// The same, for a stop that is to hurry.
+    pub force_timeout: Duration,
+    /// Without a sign of life for so long, the process supervisor of `start` kills the daemon and starts it again.
+    pub watchdog: Duration,
+    /// The daemon starts itself anew after so long.
+    pub max_age: Option<Duration>,
+    /// The daemon starts itself anew when it has more memory resident than this, in bytes.
+    pub max_memory: Option<u64>,
+    /// Whether the configuration is read anew as soon as its files have changed.
+    pub watch_config: bool,
+    /// For so long the files must have been left alone.
+    pub config_settle: Duration,
+    /// Whether the daemon refuses to run as root.
+    pub refuse_root: bool,
     /// For how long history is kept.
     pub keep_history: Duration,
     /// The zone of schedules that name none.
@@ -36,11 +52,19 @@ impl Default for DaemonConfig {
         Self {
             name: None,
             state_dir: PathBuf::from("var"),
+            run_dir: PathBuf::from("var/run"),
             workers: 10,
             poll_interval: Duration::from_millis(250),
             heartbeat: Duration::from_secs(10),
             lease: Duration::from_secs(30),
             stop_timeout: Duration::from_secs(30),
+            force_timeout: Duration::from_secs(5),
+            watchdog: Duration::from_secs(15),
+            max_age: None,
+            max_memory: None,
+            watch_config: true,
+            config_settle: Duration::from_secs(1),
+            refuse_root: false,
             keep_history: Duration::from_secs(30 * 86_400),
             timezone: Tz::UTC,
         }
@@ -51,14 +75,23 @@ impl DaemonConfig {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let default = Self::default();
         let tick = Duration::from_millis(10);
+        let state_dir = section.text("state_dir").map_or(default.state_dir, PathBuf::from);
         let read = Self {
             name: section.text("name"),
-            state_dir: section.text("state_dir").map_or(default.state_dir, PathBuf::from),
+            run_dir: section.text("run_dir").map_or_else(|| state_dir.join("run"), PathBuf::from),
+            state_dir,
             workers: section.integer("workers", 1..=10_000).unwrap_or(default.workers),
             poll_interval: section.span("poll_interval", tick).unwrap_or(default.poll_interval),
             heartbeat: section.span("heartbeat", tick).unwrap_or(default.heartbeat),
             lease: section.span("lease", tick * 3).unwrap_or(default.lease),
             stop_timeout: section.span("stop_timeout", Duration::ZERO).unwrap_or(default.stop_timeout),
+            force_timeout: section.span("force_timeout", Duration::ZERO).unwrap_or(default.force_timeout),
+            watchdog: section.span("watchdog", Duration::from_secs(1)).unwrap_or(default.watchdog),
+            max_age: section.span("max_age", Duration::from_secs(1)),
+            max_memory: section.bytes("max_memory", 1 << 20..=u64::MAX / 2),
+            watch_config: section.flag("watch_config").unwrap_or(default.watch_config),
+            config_settle: section.span("config_settle", tick).unwrap_or(default.config_settle),
+            refuse_root: section.flag("refuse_root").unwrap_or(default.refuse_root),
             keep_history: section.span("keep_history", Duration::ZERO).unwrap_or(default.keep_history),
             timezone: section.zone("timezone").unwrap_or(default.timezone),
         };

@@ -1,6 +1,6 @@
 //! `[database]`.
 
-use std::{fmt, time::Duration};
+use std::{fmt, path::Path, time::Duration};
 
 use super::section::Section;
 
@@ -41,12 +41,16 @@ impl DatabaseConfig {
                 None
             }
         });
+        let from_credential = section
+            .text("url_credential")
+            .and_then(|name| credential(&name).map_err(|problem| section.refuse("url_credential", problem)).ok());
         let url = section.text("url");
-        if url.is_some() && from_file.is_some() {
-            section.refuse("url", "there is a url_file as well: keep one of them");
+        let given = ["url", "url_file", "url_credential"].into_iter().filter(|key| section.node(key).is_some());
+        if let Some(second) = given.collect::<Vec<_>>().get(1) {
+            section.refuse(second, "url, url_file and url_credential say the same thing: keep one of them");
         }
         Self {
-            url: url.or(from_file).unwrap_or(default.url),
+            url: url.or(from_file).or(from_credential).unwrap_or(default.url),
             max_connections: section.integer("max_connections", 2..=1_000).unwrap_or(default.max_connections),
             acquire_timeout: section
                 .span("acquire_timeout", Duration::from_millis(100))
@@ -55,6 +59,15 @@ impl DatabaseConfig {
             notify_on_insert: section.flag("notify_on_insert").unwrap_or(default.notify_on_insert),
         }
     }
+}
+
+/// Reads a credential that systemd has handed over (systemd.exec(5), LoadCredential=).
+fn credential(name: &str) -> Result<String, String> {
+    let folder = std::env::var_os("CREDENTIALS_DIRECTORY")
+        .ok_or_else(|| format!("there is no $CREDENTIALS_DIRECTORY: does the unit have `LoadCredential={name}:…`?"))?;
+    let path = Path::new(&folder).join(name);
+    let text = std::fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    Ok(text.trim().to_owned())
 }
 
 impl fmt::Debug for DatabaseConfig {

@@ -47,6 +47,11 @@ impl Changes {
 }
 
 impl ConfigDiff {
+    /// Whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// What `new` changes.
     pub fn between(old: &Config, new: &Config) -> Self {
         let schedules = |config: &Config| -> BTreeMap<String, String> {
@@ -58,8 +63,10 @@ impl ConfigDiff {
         let needs_restart = [
             ("[database]", old.database != new.database),
             (
-                "[daemon] name, state_dir",
-                old.daemon.name != new.daemon.name || old.daemon.state_dir != new.daemon.state_dir,
+                "[daemon] name, state_dir, run_dir",
+                old.daemon.name != new.daemon.name
+                    || old.daemon.state_dir != new.daemon.state_dir
+                    || old.daemon.run_dir != new.daemon.run_dir,
             ),
             ("[supervisor]", old.supervisor != new.supervisor),
         ];

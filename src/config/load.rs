@@ -26,10 +26,24 @@ pub fn find_file() -> Option<PathBuf> {
     USUAL.iter().map(PathBuf::from).find(|path| path.exists())
 }
 
+/// The files that a configuration is read from, as far as they are there.
+pub fn files(file: &Path) -> Vec<PathBuf> {
+    let mut files = vec![file.to_owned()];
+    files.extend(beside(file, &mut Mistakes::default()));
+    files
+}
+
 /// Reads everything, and tells of every mistake at once.
 ///
 /// `kinds` are the registered handlers' kinds, against which the definitions are checked.
 pub fn load(source: &Source, kinds: &[String]) -> Result<Config, Mistakes> {
+    let (config, mistakes) = load_anyway(source, kinds);
+    if mistakes.is_empty() { Ok(config) } else { Err(mistakes.sorted()) }
+}
+
+/// Reads everything as far as it goes: a mistake must not keep anybody from stopping a daemon. What cannot be read has its
+/// default.
+pub fn load_anyway(source: &Source, kinds: &[String]) -> (Config, Mistakes) {
     let mut mistakes = Mistakes::default();
     let mut root = Node::empty();
     if let Some(file) = &source.file {
@@ -46,7 +60,7 @@ pub fn load(source: &Source, kinds: &[String]) -> Result<Config, Mistakes> {
         root.overlay(Node::at_path(path, Node::from_variable(&format!("--{}", path.join(".")), value)));
     }
     let config = Config::read(&root, kinds, &mut mistakes);
-    if mistakes.is_empty() { Ok(config) } else { Err(mistakes.sorted()) }
+    (config, mistakes)
 }
 
 fn read_file(path: &Path, mistakes: &mut Mistakes) -> Node {

@@ -19,7 +19,7 @@ pub use self::{
     daemon::{DaemonConfig, SupervisorConfig},
     database::DatabaseConfig,
     diff::{Changes, ConfigDiff},
-    load::{Source, find_file, load},
+    load::{Source, files, find_file, load, load_anyway},
     mistake::{Mistake, Mistakes},
     queue::QueueConfig,
 };

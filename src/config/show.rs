@@ -47,18 +47,36 @@ fn daemon(config: &Config) -> Table {
     let daemon = &config.daemon;
     let mut shown = table([
         ("state_dir", daemon.state_dir.display().to_string().into()),
+        ("run_dir", daemon.run_dir.display().to_string().into()),
         ("workers", (daemon.workers as i64).into()),
         ("poll_interval", length(daemon.poll_interval)),
         ("heartbeat", length(daemon.heartbeat)),
         ("lease", length(daemon.lease)),
         ("stop_timeout", length(daemon.stop_timeout)),
+        ("force_timeout", length(daemon.force_timeout)),
+        ("watchdog", length(daemon.watchdog)),
+        ("watch_config", daemon.watch_config.into()),
+        ("config_settle", length(daemon.config_settle)),
+        ("refuse_root", daemon.refuse_root.into()),
         ("keep_history", length(daemon.keep_history)),
         ("timezone", daemon.timezone.name().into()),
     ]);
-    if let Some(name) = &daemon.name {
-        shown.insert("name".into(), name.clone().into());
-    }
+    let optional = [
+        ("name", daemon.name.clone().map(Value::from)),
+        ("max_age", daemon.max_age.map(length)),
+        ("max_memory", daemon.max_memory.map(bytes)),
+    ];
+    shown.extend(optional.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
     shown
+}
+
+/// Exactly: what is shown can be read back.
+fn bytes(bytes: u64) -> Value {
+    match bytes {
+        bytes if bytes > 0 && bytes.is_multiple_of(1 << 20) => Value::from(format!("{}MiB", bytes >> 20)),
+        bytes if bytes > 0 && bytes.is_multiple_of(1 << 10) => Value::from(format!("{}KiB", bytes >> 10)),
+        bytes => Value::from(bytes as i64),
+    }
 }
 
 fn supervisor(config: &Config) -> Table {
@@ -100,12 +118,6 @@ fn definition(task: &TaskDefinition) -> Table {
 }
 
 fn command(command: &CommandSpec) -> Table {
-    // Exactly: what is shown can be read back.
-    let bytes = |bytes: u64| match bytes {
-        bytes if bytes > 0 && bytes.is_multiple_of(1 << 20) => Value::from(format!("{}MiB", bytes >> 20)),
-        bytes if bytes > 0 && bytes.is_multiple_of(1 << 10) => Value::from(format!("{}KiB", bytes >> 10)),
-        bytes => Value::from(bytes as i64),
-    };
     let mut shown = table([
         ("command", command.argv.clone().into()),
         ("output_head", bytes(command.output.head as u64)),

@@ -70,8 +70,24 @@ impl Board {
         self.modules.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).values().cloned().collect()
     }
 
+    /// The modules that are not at work, and why.
+    pub fn ailing(&self) -> Vec<String> {
+        self.read().iter().filter_map(ailment).collect()
+    }
+
     /// What the board says of one module.
     pub fn of(&self, name: &str) -> Option<ModuleStatus> {
         self.modules.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(name).cloned()
+    }
+}
+
+/// Why a module is not at work, in words; none if it is.
+fn ailment(module: &ModuleStatus) -> Option<String> {
+    let name = &module.name;
+    let why = module.last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+    match module.state {
+        ModuleState::Fallen => Some(format!("{name} fell{why}")),
+        ModuleState::WaitingForDatabase => Some(format!("{name} waits for the database{why}")),
+        ModuleState::Starting | ModuleState::Running | ModuleState::Stopped => None,
     }
 }

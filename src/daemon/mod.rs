@@ -3,8 +3,13 @@
 mod batch;
 mod bells;
 mod board;
+mod calls;
+mod control;
+mod desk;
+mod door;
 mod execute;
 mod hand;
+mod herald;
 mod incarnation;
 mod lane;
 mod lease;
@@ -14,6 +19,8 @@ mod modules;
 mod once;
 mod panics;
 mod pool;
+mod pulse;
+mod recycle;
 mod reload;
 mod shared;
 mod shutdown;
@@ -36,20 +43,33 @@ use tokio::sync::mpsc::Receiver;
 
 pub use self::{
     board::{ModuleState, ModuleStatus},
+    control::{RunningTask, Status},
+    desk::{ConfigNews, Phase},
+    door::Door,
     hand::{HandCounts, Running},
     module::{DaemonModule, ModuleContext, ModuleSpec, Next, Stage},
     modules::standard,
     panics::install_hook,
+    recycle::ANEW,
     reload::Loader,
     shared::{Own, Shared},
     signals::{ORDERS, Order, listen},
     supervisor::GAVE_UP,
 };
-use self::{modules::spool_finished, supervisor::Supervisor};
+use self::{
+    calls::{Call, Calls},
+    desk::Desk,
+    modules::spool_finished,
+    shutdown::Manner,
+    supervisor::Supervisor,
+};
 use crate::{
     clock::Clock,
     config::Config,
+    domain::address::redacted,
     handler::{AppData, Registry},
+    service::notify,
+    telemetry::LogControl,
 };
 
 /// How long the daemon is to work.
@@ -67,6 +87,12 @@ pub enum Mode {
 pub struct Blueprint {
     /// What is configured.
     pub config: Config,
+    /// The file that it comes from.
+    pub file: Option<PathBuf>,
+    /// Where the daemon is reached; none for one inside of something else.
+    pub door: Option<Arc<Door>>,
+    /// The log, where levels can be changed.
+    pub log: LogControl,
     /// Who executes what.
     pub registry: Registry,
     /// What the application shares.
@@ -86,7 +112,7 @@ pub struct Blueprint {
 }
 
 impl Blueprint {
-    /// Runs the daemon to its end; gives the exit code.
+    /// Runs the daemon to its end; gives the exit code, which is [`ANEW`] if it is to be started anew.
     ///
     /// # Errors
     /// If it cannot begin: the address of the database is none, or its tables are not such as this program knows.
@@ -120,40 +146,77 @@ impl Blueprint {
     }
 
     /// From the first look at the database to the last word.
-    async fn live(self, mut orders: Receiver<Order>, known: &OnceLock<Arc<Shared>>) -> anyhow::Result<i32> {
-        let Some((store, connect)) = startup::database(&self.config, &mut orders).await? else { return Ok(0) };
-        let queues = self.config.queues.len();
-        let tasks = self.config.tasks.len();
-        let own = Own { registry: self.registry, app_data: self.app_data, clock: self.clock, program: self.program };
+    async fn live(mut self, orders: Receiver<Order>, known: &OnceLock<Arc<Shared>>) -> anyhow::Result<i32> {
+        let (mut calls, requests) = Calls::new(orders);
+        let desk = Desk::new(self.file.clone(), redacted(&self.config.database.url));
+        if let Some(door) = self.door.as_ref().filter(|door| door.is_there())
+            && let Err(error) = control::listen(door, desk.clone(), requests.clone(), self.log.clone())
+        {
+            tracing::error!("there is no control socket: {error}");
+        }
+        actix_rt::spawn(herald::tell(desk.clone()));
+        let connected = startup::database(&mut self.config, &self.loader, &desk, &mut calls).await?;
+        let Some((store, connect)) = connected else { return Ok(0) };
+        let own = Own {
+            registry: self.registry,
+            app_data: self.app_data,
+            clock: self.clock,
+            program: self.program,
+            file: self.file,
+        };
         let shared = Arc::new(Shared::new(self.config, store, connect, own));
         let _ = known.set(shared.clone());
         let stages: Vec<(String, Stage)> =
             self.modules.iter().map(|module| (module.name.clone(), module.stage)).collect();
         let supervisor = Supervisor::new(shared.clone(), self.modules).start();
-        tracing::info!(
-            "node {} is up on {}: {tasks} tasks, {queues} queues",
-            shared.node,
-            crate::domain::address::redacted(&shared.connect.url)
-        );
+        desk.open(shared.clone());
+        tell_up(&shared, &desk);
         if let Some(on_start) = self.on_start {
             on_start(shared.clone());
         }
-        let at_once = loop {
+        let reloader = reload::Reloader { shared: &shared, loader: &self.loader, desk: &desk, supervisor: &supervisor };
+        let files_changed = shared.bells.of(reload::BELL);
+        let manner = loop {
             tokio::select! {
                 () = lost(&supervisor) => anyhow::bail!("the supervisor is gone, and nobody looks after the modules"),
-                () = once::over(&shared, self.mode) => break false,
-                order = orders.recv() => match order {
-                    Some(Order::Drain) | None => break false,
-                    Some(Order::AtOnce) => break true,
-                    Some(Order::Reload) => reload::reload(&shared, &self.loader),
-                    Some(Order::Quiet(quiet)) => reload::be_quiet(&shared, quiet),
-                    Some(Order::Tell) => reload::tell(&shared),
+                () = once::over(&shared, self.mode) => break Manner::Drain,
+                why = recycle::due(&shared), if self.mode == Mode::Serve => {
+                    tracing::info!("the daemon starts itself anew: {why}");
+                    break Manner::Anew;
+                }
+                () = files_changed.notified() => reloader.files_changed(),
+                call = calls.next() => match call {
+                    Some(Call::Order(Order::Drain)) | None => break Manner::Drain,
+                    Some(Call::Order(Order::Hurry)) => break Manner::Hurry,
+                    Some(Call::Order(Order::AtOnce)) => break Manner::AtOnce,
+                    Some(Call::Order(Order::Reload)) => drop(reloader.reload()),
+                    Some(Call::Order(Order::Quiet(quiet))) => reload::be_quiet(&shared, quiet),
+                    Some(Call::Order(Order::Tell)) => reload::tell(&shared),
+                    Some(Call::Reload(reply)) => drop(reply.send(reloader.reload())),
+                    Some(Call::Restart(name, reply)) => reloader.restart(name, reply),
                 },
             }
         };
-        shutdown::drain(&shared, &supervisor, &stages, &mut orders, at_once).await;
-        Ok(0)
+        desk.enter(Phase::Stopping, None);
+        let ending = shutdown::drain(&shared, &supervisor, &stages, &mut calls, manner).await;
+        if let Some(door) = &self.door {
+            door.leave_word(&ending);
+        }
+        Ok(if manner == Manner::Anew { ANEW } else { 0 })
     }
+}
+
+/// Tells everybody that the daemon is at work.
+fn tell_up(shared: &Shared, desk: &Desk) {
+    let config = shared.config();
+    tracing::info!(
+        "node {} is up on {}: {} tasks, {} queues",
+        shared.node,
+        redacted(&shared.connect.url),
+        config.tasks.len(),
+        config.queues.len()
+    );
+    notify::ready(&desk.status_line());
 }
 
 /// Ends if the supervisor does, which nobody is above inside this process.

@@ -1,29 +1,89 @@
 //! Orders that a daemon carries out while it goes on: reload, be quiet, tell.
 
-use super::shared::Shared;
+use actix::Addr;
+use serde_json::{Value, json};
+
+use super::{calls::Reply, desk::Desk, shared::Shared, supervisor::Supervisor};
 use crate::{
     config::{Config, ConfigDiff, Mistakes},
-    domain::span,
+    domain::{address::redacted, span},
+    service::notify,
 };
 
 /// Reads the configuration anew.
 pub type Loader = Box<dyn Fn() -> Result<Config, Mistakes> + Send + Sync>;
 
-/// Puts a changed configuration in force. With a mistake in it, the old one stays, whole.
-pub(super) fn reload(shared: &Shared, loader: &Loader) {
-    match loader() {
-        Err(mistakes) => {
-            tracing::error!("the configuration is not reloaded, and the old one stays in force:\n{mistakes}");
-        }
-        Ok(new) => {
-            let diff = ConfigDiff::between(&shared.config(), &new);
-            tracing::info!("the configuration is reloaded: {diff}");
-            if !diff.needs_restart.is_empty() {
-                tracing::warn!("changed, but not before the next start: {}", diff.needs_restart.join(", "));
-            }
-            shared.set_config(new);
-        }
+/// Is rung when the files of the configuration have changed.
+pub(super) const BELL: &str = "reload";
+
+/// What a reload works with.
+pub(super) struct Reloader<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) loader: &'a Loader,
+    pub(super) desk: &'a Desk,
+    pub(super) supervisor: &'a Addr<Supervisor>,
+}
+
+impl Reloader<'_> {
+    /// Puts a changed configuration in force, and says what it changes. With a mistake in it, the old one stays, whole.
+    pub(super) fn reload(&self) -> Result<Value, String> {
+        self.read(true)
     }
+
+    /// The same, unasked: what is no news is not told again.
+    pub(super) fn files_changed(&self) {
+        let _ = self.read(false);
+    }
+
+    fn read(&self, is_asked: bool) -> Result<Value, String> {
+        notify::reloading();
+        let result = match (self.loader)() {
+            Err(mistakes) => Err(refused(self.desk, &mistakes, is_asked)),
+            Ok(new) => Ok(self.put_in_force(new, is_asked)),
+        };
+        notify::ready(&self.desk.status_line());
+        result
+    }
+
+    fn put_in_force(&self, new: Config, is_asked: bool) -> Value {
+        let diff = ConfigDiff::between(&self.shared.config(), &new);
+        let told = diff.to_string();
+        let is_news = is_asked || !diff.is_empty();
+        if is_news {
+            tracing::info!("the configuration is reloaded: {told}");
+        }
+        if !diff.needs_restart.is_empty() {
+            tracing::warn!("changed, but not before the next start: {}", diff.needs_restart.join(", "));
+        }
+        let answer = json!({ "changed": told, "needs_restart": diff.needs_restart });
+        self.shared.set_config(new);
+        self.desk.note_config(redacted(&self.shared.connect.url));
+        answer
+    }
+
+    /// Replaces a module by a fresh one.
+    pub(super) fn restart(&self, name: String, reply: Reply) {
+        let _ = (name, reply, self.supervisor);
+    }
+}
+
+/// Reads the configuration anew while the daemon is not up yet: all of it counts.
+pub(super) fn before_up(config: &mut Config, loader: &Loader, desk: &Desk) -> Result<Value, String> {
+    let new = loader().map_err(|mistakes| refused(desk, &mistakes, true))?;
+    let told = ConfigDiff::between(config, &new).to_string();
+    tracing::info!("the configuration is reloaded: {told}");
+    desk.note_config(redacted(&new.database.url));
+    *config = new;
+    Ok(json!({ "changed": told, "needs_restart": [] }))
+}
+
+/// A configuration with mistakes: tells of them, once.
+fn refused(desk: &Desk, mistakes: &Mistakes, is_asked: bool) -> String {
+    let text = mistakes.to_string();
+    if desk.note_mistakes(&text) || is_asked {
+        tracing::error!("the configuration is not reloaded, and the old one stays in force:\n{text}");
+    }
+    text
 }
 
 /// Claims nothing for now, or goes on.

@@ -12,7 +12,7 @@ use std::{
 
 use sexton_entities::states::NodeState;
 
-use super::{bells::Bells, board::Board, hand::Hand, lease::Lease};
+use super::{bells::Bells, board::Board, hand::Hand, lease::Lease, pulse::Pulse};
 use crate::{
     client::{Client, Surroundings},
     clock::Clock,
@@ -49,12 +49,16 @@ pub struct Shared {
     pub bells: Bells,
     /// What the modules do.
     pub board: Board,
+    /// Whether they make progress.
+    pub pulse: Pulse,
     /// How long ago the lease was prolonged.
     pub lease: Lease,
     /// Where finished attempts wait for the database.
     pub spool_dir: PathBuf,
     /// Who stands over commands.
     pub shepherds: Shepherds,
+    /// The configuration's file.
+    pub config_file: Option<PathBuf>,
     /// The daemon's start.
     pub started: Instant,
     hears_all: AtomicBool,
@@ -72,6 +76,8 @@ pub struct Own {
     pub clock: Clock,
     /// What shepherds are made of.
     pub program: PathBuf,
+    /// The configuration's file.
+    pub file: Option<PathBuf>,
 }
 
 /// The configuration in force, and every definition that comes of it and of the registered handlers, by name.
@@ -108,7 +114,7 @@ impl Surroundings for Definitions {
 impl Shared {
     /// Puts a daemon's common ground together.
     pub fn new(config: Config, store: Store, connect: ConnectOptions, own: Own) -> Self {
-        let Own { registry, mut app_data, clock, program } = own;
+        let Own { registry, mut app_data, clock, program, file } = own;
         let host = nix::unistd::gethostname()
             .map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().into_owned());
         let name = config.daemon.name.clone().unwrap_or_else(|| host.clone());
@@ -137,9 +143,11 @@ impl Shared {
             hand,
             bells,
             board: Board::default(),
+            pulse: Pulse::default(),
             lease: Lease::default(),
             spool_dir,
             shepherds,
+            config_file: file,
             started: Instant::now(),
             hears_all: AtomicBool::new(false),
             has_adopted: AtomicBool::new(false),
@@ -164,7 +172,7 @@ impl Shared {
         let current = Arc::new(InForce::new(config, &self.registry));
         *self.definitions.current.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = current;
         self.configure_hand();
-        for module in ["cron", "workers", "dispatcher", "recorder", "node"] {
+        for module in ["cron", "workers", "dispatcher", "recorder", "node", "config_sync"] {
             self.bells.ring(module);
         }
     }

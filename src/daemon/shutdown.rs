@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use actix::Addr;
-use tokio::sync::mpsc::Receiver;
 
 use super::{
+    calls::{Call, Calls},
     messages::StopStage,
     module::Stage,
     modules::give_back,
@@ -13,7 +13,11 @@ use super::{
     signals::Order,
     supervisor::{Supervisor, has_stopped},
 };
-use crate::{domain::span, handler::StopReason};
+use crate::{
+    domain::span,
+    handler::StopReason,
+    service::{Ending, Interrupted},
+};
 
 /// Between two looks at what is left.
 const LOOK: Duration = Duration::from_millis(20);
@@ -22,14 +26,27 @@ const LAST_GRACE: Duration = Duration::from_secs(5);
 /// The modules have so long to finish their round.
 const ROUND: Duration = Duration::from_secs(5);
 
-/// Ends the daemon in good order.
+/// In what manner a daemon ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// What runs has its time.
+    Drain,
+    /// What runs has little time.
+    Hurry,
+    /// What runs has no time.
+    AtOnce,
+    /// As a drain, but commands go on: the daemon will be back in a moment.
+    Anew,
+}
+
+/// Ends the daemon in good order; gives its last words.
 pub(super) async fn drain(
     shared: &Shared,
     supervisor: &Addr<Supervisor>,
     stages: &[(String, Stage)],
-    orders: &mut Receiver<Order>,
-    at_once: bool,
-) {
+    calls: &mut Calls,
+    manner: Manner,
+) -> Ending {
     shared.hand.close();
     let stop = |stage| {
         if supervisor.try_send(StopStage(stage)).is_err() {
@@ -41,9 +58,12 @@ pub(super) async fn drain(
     if !matches!(tokio::time::timeout(ROUND, give_back(shared, Duration::ZERO)).await, Ok(Ok(()))) {
         tracing::warn!("claimed tasks that had not started will be given back by another node");
     }
-    shared.hand.leave_keepers();
-    let at_once = at_once || finish_running(shared, orders).await;
-    interrupt_running(shared, at_once).await;
+    match manner {
+        Manner::Anew => shared.hand.leave_commands(),
+        _ => shared.hand.leave_keepers(),
+    }
+    let at_once = manner == Manner::AtOnce || finish_running(shared, calls, manner).await;
+    let interrupted = interrupt_running(shared, at_once).await;
     stop(Stage::Work);
     until(ROUND, || has_stopped(shared, stages, Stage::Work)).await;
     shared.hand.leave_all();
@@ -56,6 +76,8 @@ pub(super) async fn drain(
     until(ROUND, || has_stopped(shared, stages, Stage::Life)).await;
     go(shared).await;
     tracing::info!("node {} has stopped", shared.node);
+    let pid = i32::try_from(std::process::id()).unwrap_or_default();
+    Ending { pid, interrupted, left: shared.hand.left(), killed: Vec::new() }
 }
 
 /// Takes the node off the list, unless commands of it go on: the next daemon takes them over, as long as the lease has
@@ -73,27 +95,43 @@ async fn go(shared: &Shared) {
     }
 }
 
-/// Waits for running attempts; true if somebody lost patience.
-async fn finish_running(shared: &Shared, orders: &mut Receiver<Order>) -> bool {
-    let limit = shared.config().daemon.stop_timeout;
+/// Waits for running attempts; true if they are to have no time at all any more.
+async fn finish_running(shared: &Shared, calls: &mut Calls, manner: Manner) -> bool {
+    let config = shared.config();
+    let (patient, hurried) = (config.daemon.stop_timeout, config.daemon.force_timeout.min(config.daemon.stop_timeout));
+    let limit = if manner == Manner::Hurry { hurried } else { patient };
     let running = shared.hand.counts().running;
     if running > 0 {
         tracing::info!("stopping: waiting up to {} for {running} running tasks", span::text(limit));
     }
-    tokio::select! {
-        () = until(limit, || shared.hand.counts().running == 0) => false,
-        () = async { while !matches!(orders.recv().await, Some(Order::AtOnce) | None) {} } => true,
+    let begun = Instant::now();
+    let mut end = begun + limit;
+    loop {
+        tokio::select! {
+            () = until(end.saturating_duration_since(Instant::now()), || shared.hand.counts().running == 0) => return false,
+            call = calls.next() => match call {
+                Some(Call::Order(Order::AtOnce)) | None => return true,
+                Some(Call::Order(Order::Hurry)) => {
+                    tracing::info!("stopping: to hurry, {} at most from now on", span::text(hurried));
+                    end = end.min(Instant::now() + hurried);
+                }
+                // Whoever waits for an answer is told that there will be none.
+                Some(_) => {}
+            },
+        }
     }
 }
 
-/// Ends what still runs, and puts it on record as interrupted: another node, or the next start, takes it up.
-async fn interrupt_running(shared: &Shared, at_once: bool) {
+/// Ends what still runs, and puts it on record as interrupted: another node, or the next start, takes it up. Gives it.
+async fn interrupt_running(shared: &Shared, at_once: bool) -> Vec<Interrupted> {
     let grace = if at_once { Duration::ZERO } else { LAST_GRACE };
+    let running = shared.hand.running();
     let interrupted = shared.hand.stop(None, StopReason::Interrupted, Some(grace));
     if interrupted > 0 {
         tracing::warn!("{interrupted} tasks still run: they are ended and given back");
         until(grace + Duration::from_secs(2), || shared.hand.counts().running == 0).await;
     }
+    running.into_iter().map(|running| Interrupted { id: running.task.id, name: running.task.name }).collect()
 }
 
 /// Waits for a condition, up to a limit.

@@ -4,7 +4,7 @@
 //! third TERM.
 
 use signal_hook::{
-    consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1},
+    consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2},
     iterator::Signals,
 };
 use tokio::sync::mpsc::Sender;
@@ -17,7 +17,9 @@ pub const ORDERS: usize = 16;
 pub enum Order {
     /// Finish what runs, within the stop time-out, and end. (TERM, INT)
     Drain,
-    /// Give back what runs, and end. (QUIT, or a second TERM or INT)
+    /// The same, within the shorter time-out of a forced stop. (A second TERM or INT, or USR2)
+    Hurry,
+    /// Give back what runs, and end. (QUIT)
     AtOnce,
     /// Read the configuration anew. (HUP)
     Reload,
@@ -32,7 +34,7 @@ pub enum Order {
 /// # Errors
 /// If the operating system does not let it.
 pub fn listen(orders: Sender<Order>) -> std::io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGTSTP, SIGCONT, SIGUSR1])?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGTSTP, SIGCONT, SIGUSR1, SIGUSR2])?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         let mut stops = 0;
         for signal in signals.forever() {
@@ -42,11 +44,15 @@ pub fn listen(orders: Sender<Order>) -> std::io::Result<()> {
                     if stops > 2 {
                         std::process::exit(128 + signal);
                     }
-                    if stops == 1 { Order::Drain } else { Order::AtOnce }
+                    if stops == 1 { Order::Drain } else { Order::Hurry }
                 }
                 SIGQUIT => {
                     stops = 2;
                     Order::AtOnce
+                }
+                SIGUSR2 => {
+                    stops = stops.max(1);
+                    Order::Hurry
                 }
                 SIGHUP => Order::Reload,
                 SIGTSTP => Order::Quiet(true),

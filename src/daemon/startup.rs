@@ -2,12 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc::Receiver;
-
-use super::signals::Order;
+use super::{
+    calls::{Call, Calls},
+    desk::{Desk, Phase},
+    reload::{self, Loader},
+    signals::Order,
+};
 use crate::{
     config::Config,
     domain::address::redacted,
+    service::notify,
     store::{ConnectOptions, Store, StoreError},
 };
 
@@ -17,41 +21,61 @@ const REST: Duration = Duration::from_secs(1);
 const TOLD: Duration = Duration::from_secs(60);
 
 /// The store, once it answers and has its tables; none if the daemon was told to stop before that.
+///
+/// A configuration that is read anew in the meantime may name another database.
 pub(super) async fn database(
-    config: &Config,
-    orders: &mut Receiver<Order>,
+    config: &mut Config,
+    loader: &Loader,
+    desk: &Desk,
+    calls: &mut Calls,
 ) -> anyhow::Result<Option<(Store, ConnectOptions)>> {
-    let options = ConnectOptions {
-        max_connections: config.database.max_connections,
-        acquire_timeout: config.database.acquire_timeout,
-        ..ConnectOptions::new(config.database.url.clone())
-    };
-    let store = Store::connect(&options)?;
     let mut told: Option<Instant> = None;
     loop {
-        let ready = tokio::select! {
-            ready = ready(&store, &options, config) => ready,
-            order = orders.recv() => match order {
-                Some(Order::Drain | Order::AtOnce) | None => return Ok(None),
-                Some(_) => continue,
-            },
+        let options = ConnectOptions {
+            max_connections: config.database.max_connections,
+            acquire_timeout: config.database.acquire_timeout,
+            ..ConnectOptions::new(config.database.url.clone())
         };
-        match ready {
-            Ok(()) => return Ok(Some((store, options))),
+        let store = Store::connect(&options)?;
+        let call = tokio::select! {
+            ready = look(&store, &options, config, desk, &mut told) => return ready.map(|()| Some((store, options))),
+            call = calls.next() => call,
+        };
+        match call {
+            Some(Call::Order(Order::Drain | Order::Hurry | Order::AtOnce)) | None => return Ok(None),
+            Some(Call::Order(Order::Reload)) => drop(reload::before_up(config, loader, desk)),
+            Some(Call::Reload(reply)) => drop(reply.send(reload::before_up(config, loader, desk))),
+            Some(Call::Restart(_, reply)) => drop(reply.send(Err("the modules are not up yet".to_owned()))),
+            Some(Call::Order(Order::Quiet(_) | Order::Tell)) => {}
+        }
+    }
+}
+
+/// Looks at the database until it can be worked with.
+async fn look(
+    store: &Store,
+    options: &ConnectOptions,
+    config: &Config,
+    desk: &Desk,
+    told: &mut Option<Instant>,
+) -> anyhow::Result<()> {
+    loop {
+        match ready(store, options, config).await {
+            Ok(()) => return Ok(()),
             Err(error) if !error.is_outage() => return Err(error.into()),
             Err(error) => {
+                desk.enter(Phase::WaitingForDatabase, Some(error.to_string()));
+                if told.is_none() {
+                    // Up, as far as it depends on the daemon.
+                    notify::ready(&desk.status_line());
+                }
                 if told.is_none_or(|at| at.elapsed() >= TOLD) {
-                    told = Some(Instant::now());
+                    *told = Some(Instant::now());
                     tracing::warn!("{}: {error}; trying again every second", redacted(&options.url));
                 }
             }
         }
-        tokio::select! {
-            () = tokio::time::sleep(REST) => {}
-            order = orders.recv() => if matches!(order, Some(Order::Drain | Order::AtOnce) | None) {
-                return Ok(None);
-            },
-        }
+        tokio::time::sleep(REST).await;
     }
 }
 

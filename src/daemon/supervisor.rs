@@ -103,6 +103,7 @@ impl Supervisor {
                 tracing::debug!(module = %name, "does not take a ping");
             }
         }
+        self.shared.pulse.beat();
         for (module, generation) in hanging {
             self.handle(Ended { module, generation, how: End::Hung }, context);
         }

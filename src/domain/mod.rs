@@ -10,6 +10,7 @@ pub mod definition;
 pub mod json;
 pub mod lifecycle;
 pub mod recurrence;
+pub mod recycle;
 pub mod restart;
 pub mod retry;
 pub mod schedule;

@@ -137,9 +137,13 @@ fn mysql(options: &ConnectOptions, server: MySqlConnectOptions) -> Pool<sea_orm:
 
 fn sqlite(options: &ConnectOptions) -> Result<DatabaseConnection, StoreError> {
     let file = SqliteConnectOptions::from_str(&options.url).map_err(|error| StoreError::Address(error.to_string()))?;
-    if let Some(folder) = options.sqlite_file().as_deref().and_then(std::path::Path::parent) {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| StoreError::Address(format!("cannot make the folder {}: {error}", folder.display())))?;
+    if let Some(path) = options.sqlite_file() {
+        if let Some(folder) = path.parent() {
+            let problem = |error| StoreError::Address(format!("cannot make the folder {}: {error}", folder.display()));
+            std::fs::create_dir_all(folder).map_err(problem)?;
+        }
+        // A new one is for its owner alone. SQLite itself tells what is wrong with one that cannot be made.
+        let _ = std::fs::File::options().write(true).create_new(true).mode(0o600).open(path);
     }
     let file = file
         .create_if_missing(true)

@@ -16,6 +16,7 @@ use crate::{
     daemon::{Blueprint, Mode, ORDERS, Order, Shared, standard},
     domain::definition::{NOOP, TaskDefinition},
     handler::{AppData, Registry, TaskContext, TaskError, TaskHandler},
+    telemetry::LogControl,
 };
 
 /// When each numbered task began.
@@ -68,6 +69,9 @@ impl Node {
         let (orders, receiver) = channel(ORDERS);
         let (up, is_up) = tokio::sync::oneshot::channel();
         let blueprint = Blueprint {
+            file: None,
+            door: None,
+            log: LogControl::default(),
             program: "/proc/self/exe".into(),
             config,
             registry,

@@ -82,6 +82,14 @@ impl Hand {
         });
     }
 
+    /// Lets every command go on by itself that need not end with the daemon: one that starts itself anew takes them up.
+    pub fn leave_commands(&self) {
+        self.leave_where(|context| {
+            let command = context.definition().command.as_ref();
+            command.is_some_and(|command| command.on_daemon_stop != Some(OnDaemonStop::Stop))
+        });
+    }
+
     /// Leaves everything that goes on by itself, at the very end of a stop.
     pub fn leave_all(&self) {
         self.leave_where(|_| true);

@@ -1,6 +1,7 @@
 //! The built-in modules: one file is one moving part. They are modules like any stranger's.
 
 mod adopter;
+mod config_sync;
 mod cron;
 mod dispatcher;
 mod future;
@@ -26,6 +27,7 @@ pub fn standard() -> Vec<ModuleSpec> {
         ModuleSpec::new("cron", Stage::Intake, cron::Cron::default),
         ModuleSpec::new("wakeup", Stage::Intake, wakeup::WakeupModule::default),
         ModuleSpec::new("rescuer", Stage::Life, rescuer::Rescuer::default),
+        ModuleSpec::new("config_sync", Stage::Intake, config_sync::ConfigSync::default),
         ModuleSpec::new("pruner", Stage::Intake, || pruner::Pruner),
     ]
 }

@@ -8,6 +8,7 @@ use sexton::{
     daemon::{Blueprint, Mode, ORDERS, Order, Shared, standard},
     domain::definition::{NOOP, TaskDefinition},
     handler::{AppData, Registry},
+    telemetry::LogControl,
 };
 use tokio::sync::mpsc::{Receiver, Sender};
 
@@ -28,6 +29,9 @@ pub(crate) fn blueprint(database: &Database) -> Blueprint {
     config.tasks.insert("nothing".to_owned(), TaskDefinition::new("nothing", NOOP));
     Blueprint {
         config,
+        file: None,
+        door: None,
+        log: LogControl::default(),
         registry: Registry::new(),
         app_data: AppData::default(),
         modules: standard(),

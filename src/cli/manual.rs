@@ -1,0 +1,36 @@
+//! `sexton completions` and `sexton man`: made from the command line itself.
+
+use std::{io::stdout, path::PathBuf};
+
+use anyhow::Context as _;
+use clap::{Args, Command};
+use clap_complete::Shell;
+
+#[derive(Args)]
+pub(super) struct CompletionsArgs {
+    /// For which shell
+    shell: Shell,
+}
+
+#[derive(Args)]
+pub(super) struct ManArgs {
+    /// Write one page for each command into this folder, instead of the main page to standard output
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+}
+
+pub(super) fn completions(mut command: Command, args: &CompletionsArgs) -> u8 {
+    clap_complete::generate(args.shell, &mut command, "sexton", &mut stdout());
+    0
+}
+
+pub(super) fn man(command: Command, args: &ManArgs) -> anyhow::Result<u8> {
+    match &args.dir {
+        Some(folder) => {
+            std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+            clap_mangen::generate_to(command, folder).with_context(|| folder.display().to_string())?;
+        }
+        None => clap_mangen::Man::new(command).render(&mut stdout())?,
+    }
+    Ok(0)
+}

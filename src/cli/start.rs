@@ -1,0 +1,163 @@
+//! `sexton start`, `stop` and `restart`: a daemon in the background, for hosts without systemd.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::json;
+
+use super::{
+    halt::{Halted, Orders, halt},
+    output::Output,
+    session::Session,
+};
+use crate::{
+    config::DaemonConfig,
+    service::{Doing, Plan, Role, RunDir, Started, launch},
+};
+
+/// Between two looks at somebody else's start or stop.
+const LOOK: Duration = Duration::from_millis(50);
+
+#[derive(Args)]
+pub(super) struct StartArgs {
+    /// Log debug events of these modules, or of everything
+    #[arg(long, num_args = 0.., value_name = "MODULE")]
+    debug: Option<Vec<String>>,
+    /// How long to wait for a daemon that somebody else starts or stops at the same time
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = crate::domain::span::parse)]
+    timeout: Duration,
+}
+
+#[derive(Args)]
+pub(super) struct StopArgs {
+    /// Give running tasks only daemon.force_timeout, not daemon.stop_timeout
+    #[arg(long)]
+    force: bool,
+}
+
+/// Leaves a daemon running in the background; returns when it is ready, or has failed.
+pub(super) async fn start(
+    session: &Session,
+    output: Output,
+    log: Option<&str>,
+    args: &StartArgs,
+) -> anyhow::Result<u8> {
+    let config = session.config()?;
+    let run = RunDir::at(&config.daemon.run_dir);
+    let plan = plan(session, &config.daemon, log, args)?;
+    let end = Instant::now() + args.timeout;
+    loop {
+        let supervisor = run.state()?;
+        match (&supervisor, run.holder(Role::Daemon)?) {
+            (Some(state), Some(daemon)) if state.doing == Doing::Watching => {
+                let told = format!("Sexton is already running: process {}", daemon.pid);
+                output.done(&told, &json!({ "started": false, "pid": daemon.pid }))?;
+                return Ok(0);
+            }
+            (Some(_), _) => {}
+            (None, Some(daemon)) => {
+                let told = format!(
+                    "Sexton is already running: process {}, without a process supervisor (in the foreground, or under systemd)",
+                    daemon.pid
+                );
+                output.done(&told, &json!({ "started": false, "pid": daemon.pid }))?;
+                return Ok(0);
+            }
+            (None, None) => match launch(&plan)? {
+                Started::Ready { pid, status } => {
+                    let told = format!("Sexton has started: process {pid}; {status}");
+                    output.done(&told, &json!({ "started": true, "pid": pid, "status": status }))?;
+                    return Ok(0);
+                }
+                Started::Failed { why, code } => {
+                    eprintln!("{why}");
+                    eprintln!("sexton: the daemon did not start");
+                    return Ok(code
+                        .and_then(|code| u8::try_from(code).ok())
+                        .filter(|code| *code != 0)
+                        .unwrap_or(super::FAILED));
+                }
+                Started::AlreadyThere { .. } => {}
+            },
+        }
+        if Instant::now() >= end {
+            let doing = match supervisor.map(|state| (state.doing, state.last_fall)) {
+                Some((Doing::Waiting, Some(fall))) => format!("falls again and again (last: {fall})"),
+                Some((Doing::Stopping, _)) => "is still stopping".to_owned(),
+                _ => "is still starting".to_owned(),
+            };
+            anyhow::bail!("a daemon {doing}: see `sexton status`, and {}", plan.log.display());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+pub(super) async fn stop(session: &Session, output: Output, args: &StopArgs) -> anyhow::Result<u8> {
+    let config = session.daemon();
+    let halted = halt(&RunDir::at(&config.run_dir), &orders(&config, args.force)).await?;
+    output.done(&halted.told(), &json!(halted))?;
+    Ok(0)
+}
+
+pub(super) async fn restart(
+    session: &Session,
+    output: Output,
+    log: Option<&str>,
+    args: &StartArgs,
+) -> anyhow::Result<u8> {
+    // A configuration with which nothing would start is no reason to stop anything.
+    let config = session.config()?.daemon;
+    let run = RunDir::at(&config.run_dir);
+    let (supervisor, daemon) = (run.holder(Role::Supervisor)?, run.holder(Role::Daemon)?);
+    if let (None, Some(daemon)) = (supervisor, daemon) {
+        anyhow::bail!(
+            "process {} was not started by `sexton start`: restart it where it was started (`systemctl restart sexton`, \
+             for one), or stop it first",
+            daemon.pid
+        );
+    }
+    let halted = halt(&run, &orders(&config, false)).await?;
+    if !output.is_json() && halted != Halted::default() {
+        println!("{}", halted.told());
+    }
+    start(session, output, log, args).await
+}
+
+fn orders(config: &DaemonConfig, force: bool) -> Orders {
+    Orders { force, limit: if force { config.force_timeout } else { config.stop_timeout } }
+}
+
+/// What the process supervisor needs to know.
+fn plan(session: &Session, config: &DaemonConfig, log: Option<&str>, args: &StartArgs) -> anyhow::Result<Plan> {
+    let program = std::env::current_exe().context("the program's own file")?;
+    let mut arguments = Vec::new();
+    if let Some(file) = session.file() {
+        let file = std::path::absolute(file)?;
+        arguments.extend(["--config".to_owned(), text(file)?]);
+    }
+    if let Some(filter) = log {
+        arguments.extend(["--log".to_owned(), filter.to_owned()]);
+    }
+    arguments.push("run".to_owned());
+    if let Some(modules) = &args.debug {
+        arguments.push("--debug".to_owned());
+        arguments.extend(modules.iter().cloned());
+    }
+    Ok(Plan {
+        run_dir: std::path::absolute(&config.run_dir)?,
+        log: std::path::absolute(config.state_dir.join("log").join("supervisor.log"))?,
+        program,
+        arguments,
+        watchdog: config.watchdog,
+        stop_timeout: config.stop_timeout,
+        force_timeout: config.force_timeout,
+    })
+}
+
+fn text(path: PathBuf) -> anyhow::Result<String> {
+    path.into_os_string().into_string().map_err(|path| anyhow::anyhow!("{} is not UTF-8", path.display()))
+}

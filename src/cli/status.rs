@@ -1,0 +1,183 @@
+//! `sexton status`: whether a daemon runs, and how it does. The exit codes are those of the Linux Standard Base.
+
+use std::{collections::HashSet, time::Duration};
+
+use bytesize::ByteSize;
+use hyper::Method;
+use serde::Serialize;
+
+use super::{output::Output, session::Session, time};
+use crate::{
+    config::DaemonConfig,
+    daemon::{Phase, Status},
+    domain::span,
+    service::{Doing, Process, Role, RunDir, State, control, tree},
+    shepherd::{Found, Home},
+};
+
+/// A daemon that does not answer within this does not do well.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// It does not run.
+const NOT_RUNNING: u8 = 3;
+/// Whether it runs cannot be said.
+const UNKNOWN: u8 = 4;
+
+/// What there is to say.
+#[derive(Debug, Serialize)]
+struct Picture {
+    state: Health,
+    /// In a sentence.
+    summary: String,
+    run_dir: String,
+    daemon: Option<Status>,
+    supervisor: Option<State>,
+    processes: Vec<Process>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Health {
+    Running,
+    Starting,
+    Stopping,
+    /// Its process is there, and does not answer.
+    NotAnswering,
+    /// It fell, and its process supervisor starts it again in a moment.
+    Restarting,
+    NotRunning,
+    Unknown,
+}
+
+pub(super) async fn run(session: &Session, output: Output) -> anyhow::Result<u8> {
+    let config = session.daemon();
+    let picture = look(&config).await;
+    if output.is_json() {
+        output.value(&picture)?;
+    } else {
+        picture.print();
+    }
+    Ok(match picture.state {
+        Health::Running | Health::Starting | Health::Stopping => 0,
+        Health::Restarting | Health::NotRunning => NOT_RUNNING,
+        Health::NotAnswering | Health::Unknown => UNKNOWN,
+    })
+}
+
+async fn look(config: &DaemonConfig) -> Picture {
+    let run = RunDir::at(&config.run_dir);
+    let answer = control::ask::<Status>(&run, Method::GET, "/status", None, PATIENCE).await;
+    let (supervisor, holder) = match (run.state(), run.holder(Role::Daemon)) {
+        (Ok(supervisor), Ok(holder)) => (supervisor, holder),
+        (Err(error), _) | (_, Err(error)) => return Picture::unknown(&run, &error.to_string()),
+    };
+    let (state, summary) = match (&answer, holder) {
+        (Ok(status), _) => of_answer(status),
+        (Err(control::Unanswered::Silent(_)), Some(holder)) => {
+            (Health::NotAnswering, format!("Sexton does not answer: {holder} is there, and says nothing"))
+        }
+        (Err(error), Some(holder)) => match error {
+            control::Unanswered::NotThere(_)
+                if supervisor.as_ref().is_some_and(|state| state.doing == Doing::Starting) =>
+            {
+                (Health::Starting, format!("Sexton is starting: {holder}"))
+            }
+            error => (Health::Unknown, format!("Sexton has a process ({holder}), but: {error}")),
+        },
+        (Err(_), None) => without_daemon(supervisor.as_ref()),
+    };
+    let mut roots: Vec<i32> = supervisor.as_ref().map(|state| state.pid).into_iter().collect();
+    roots.extend(holder.map(|holder| holder.pid));
+    let daemon = answer.ok();
+    let tasks = daemon.iter().flat_map(|status| &status.tasks);
+    let attempts = config.state_dir.join("attempts");
+    roots.extend(tasks.filter_map(|task| match Home::newest_attempt(&attempts, task.id)?.look() {
+        Ok(Found::Running(pid)) => Some(pid),
+        _ => None,
+    }));
+    let mut seen = HashSet::new();
+    roots.retain(|pid| seen.insert(*pid));
+    Picture { state, summary, run_dir: run.path().display().to_string(), daemon, supervisor, processes: tree(&roots) }
+}
+
+fn of_answer(status: &Status) -> (Health, String) {
+    let pid = status.pid;
+    let age = span::text(Duration::from_secs(status.uptime_s));
+    match status.phase {
+        Phase::Starting => (Health::Starting, format!("Sexton is starting: process {pid}")),
+        Phase::WaitingForDatabase => {
+            (Health::Running, format!("Sexton is running, without its database: process {pid}, for {age}"))
+        }
+        Phase::Running => (Health::Running, format!("Sexton is running: process {pid}, for {age}")),
+        Phase::Stopping => (Health::Stopping, format!("Sexton is stopping: process {pid}")),
+    }
+}
+
+fn without_daemon(supervisor: Option<&State>) -> (Health, String) {
+    let Some(state) = supervisor else { return (Health::NotRunning, "Sexton is not running".to_owned()) };
+    let fall = state.last_fall.as_deref().unwrap_or("for an unknown reason");
+    match state.doing {
+        Doing::Waiting => {
+            (Health::Restarting, format!("Sexton is not running: it fell ({fall}), and is started again in a moment"))
+        }
+        Doing::Stopping => (Health::NotRunning, "Sexton is not running any more".to_owned()),
+        // Between its death and the moment in which the process supervisor hears of it.
+        Doing::Watching => (Health::Restarting, "Sexton is not running: it has just ended".to_owned()),
+        Doing::Starting => (Health::Restarting, "Sexton is not running yet: it is being started".to_owned()),
+    }
+}
+
+impl Picture {
+    fn unknown(run: &RunDir, problem: &str) -> Self {
+        Self {
+            state: Health::Unknown,
+            summary: format!("whether Sexton is running cannot be said: {problem}"),
+            run_dir: run.path().display().to_string(),
+            daemon: None,
+            supervisor: None,
+            processes: Vec::new(),
+        }
+    }
+
+    fn print(&self) {
+        println!("{}", self.summary);
+        let line = |name: &str, text: &str| println!("  {name:<14}{text}");
+        if let Some(daemon) = &self.daemon {
+            if let Some(node) = &daemon.node {
+                line("node", node);
+            }
+            line("status", &daemon.status);
+            line("database", &daemon.database);
+            let file = daemon
+                .config
+                .file
+                .as_ref()
+                .map_or_else(|| "the defaults".to_owned(), |file| file.display().to_string());
+            line("configuration", &format!("{file}, read {}", time::shown(daemon.config.loaded_at)));
+            if let Some(mistakes) = &daemon.config.mistakes {
+                line("", "a newer one has mistakes and is not in force:");
+                for mistake in mistakes.lines() {
+                    line("", mistake);
+                }
+            }
+            for ailment in &daemon.ailing {
+                line("module", ailment);
+            }
+        }
+        if let Some(State { pid, falls, last_fall, last_fall_at, .. }) = &self.supervisor {
+            let fall = match (last_fall, last_fall_at) {
+                (Some(fall), Some(at)) => format!("; the daemon fell {falls} times, last {}: {fall}", time::shown(*at)),
+                _ => String::new(),
+            };
+            line("supervisor", &format!("process {pid}{fall}"));
+        }
+        if !self.processes.is_empty() {
+            println!("\n{:>8} {:>10} {:>9}  PROCESS", "PID", "MEMORY", "AGE");
+        }
+        for process in &self.processes {
+            let indent = "  ".repeat(process.depth);
+            let (memory, age) =
+                (ByteSize(process.memory_bytes).to_string(), span::text(Duration::from_secs(process.age_s)));
+            println!("{:>8} {memory:>10} {age:>9}  {indent}{}", process.pid, process.title);
+        }
+    }
+}

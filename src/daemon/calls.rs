@@ -1,0 +1,45 @@
+//! What comes to a daemon from outside: orders by signal, and requests at the control socket.
+
+use serde_json::Value;
+use tokio::sync::{
+    mpsc::{Receiver, Sender, channel},
+    oneshot,
+};
+
+use super::signals::{ORDERS, Order};
+
+/// One of them.
+pub(super) enum Call {
+    /// An order that nobody waits for.
+    Order(Order),
+    /// Read the configuration anew, and say what came of it.
+    Reload(Reply),
+    /// Replace a module by a fresh one.
+    Restart(String, Reply),
+}
+
+/// Where an answer is waited for: what came of it, or why nothing did.
+pub(super) type Reply = oneshot::Sender<Result<Value, String>>;
+
+/// All of them, in the order of their coming.
+pub(super) struct Calls {
+    orders: Receiver<Order>,
+    requests: Receiver<Call>,
+}
+
+impl Calls {
+    /// Calls from both sides; requests come through the sender.
+    pub(super) fn new(orders: Receiver<Order>) -> (Self, Sender<Call>) {
+        let (sender, requests) = channel(ORDERS);
+        (Self { orders, requests }, sender)
+    }
+
+    /// The next one; none if nobody can give orders any more.
+    pub(super) async fn next(&mut self) -> Option<Call> {
+        tokio::select! {
+            biased;
+            order = self.orders.recv() => order.map(Call::Order),
+            Some(call) = self.requests.recv() => Some(call),
+        }
+    }
+}

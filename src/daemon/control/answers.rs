@@ -1,0 +1,129 @@
+//! What the control socket tells: the same objects as `--json` prints.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    daemon::{
+        board::ModuleStatus,
+        desk::{ConfigNews, Desk, Phase},
+    },
+    telemetry::LogControl,
+};
+
+/// How a daemon does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// Its process.
+    pub pid: i32,
+    /// Its version.
+    pub version: String,
+    /// Its boot id, once it is up.
+    pub node: Option<String>,
+    /// What it is about.
+    pub phase: Phase,
+    /// The same and more, in one line.
+    pub status: String,
+    /// What it waits for.
+    pub waiting_for: Option<String>,
+    /// Whether it claims nothing for now.
+    pub quiet: bool,
+    /// When it was started.
+    pub started_at: DateTime<Utc>,
+    /// How long ago that was, in seconds.
+    pub uptime_s: u64,
+    /// The database's address, without its password.
+    pub database: String,
+    /// The configuration.
+    pub config: ConfigNews,
+    /// Attempts that run.
+    pub running: usize,
+    /// Tasks that are claimed and have not begun.
+    pub claimed: usize,
+    /// Attempts that have ended and are not yet recorded.
+    pub unrecorded: usize,
+    /// The modules that are not at work, and why.
+    pub ailing: Vec<String>,
+    /// What is logged.
+    pub log: Value,
+    /// The attempts that run.
+    pub tasks: Vec<RunningTask>,
+}
+
+/// An attempt that runs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunningTask {
+    /// The task.
+    pub id: i64,
+    /// Its name.
+    pub name: String,
+    /// Its queue.
+    pub queue: String,
+    /// Which attempt it is.
+    pub attempt: i32,
+    /// For how long it has run, in milliseconds.
+    pub running_ms: u64,
+}
+
+impl Status {
+    /// Reads it off the desk.
+    pub(super) fn of(desk: &Desk, log: &LogControl) -> Self {
+        let shared = desk.shared();
+        let counts = shared.map(|shared| shared.hand.counts());
+        Self {
+            pid: i32::try_from(std::process::id()).unwrap_or_default(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            node: shared.map(|shared| shared.node.clone()),
+            phase: desk.phase(),
+            status: desk.status_line(),
+            waiting_for: desk.waiting_for(),
+            quiet: shared.is_some_and(|shared| shared.hand.is_quiet()),
+            started_at: desk.started_at(),
+            uptime_s: desk.age().as_secs(),
+            database: desk.database(),
+            config: desk.config(),
+            running: counts.as_ref().map_or(0, |counts| counts.running),
+            claimed: counts.as_ref().map_or(0, |counts| counts.waiting),
+            unrecorded: counts.as_ref().map_or(0, |counts| counts.finished),
+            ailing: shared.map(|shared| shared.board.ailing()).unwrap_or_default(),
+            log: serde_json::to_value(log.describe()).unwrap_or_default(),
+            tasks: tasks(desk),
+        }
+    }
+}
+
+/// The modules; none while the daemon is not up.
+pub(super) fn modules(desk: &Desk) -> Vec<Module> {
+    let Some(shared) = desk.shared() else { return Vec::new() };
+    shared.board.read().into_iter().map(|status| Module { node: shared.node.clone(), status }).collect()
+}
+
+/// A module, and whose it is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Module {
+    /// The node.
+    pub node: String,
+    /// The module.
+    #[serde(flatten)]
+    pub status: ModuleStatus,
+}
+
+/// The attempts that run, the longest first.
+pub(super) fn tasks(desk: &Desk) -> Vec<RunningTask> {
+    let mut running = desk.shared().map(|shared| shared.hand.running()).unwrap_or_default();
+    running.sort_by_key(|running| std::cmp::Reverse(running.since));
+    let told = |since: Duration| u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    running
+        .into_iter()
+        .map(|running| RunningTask {
+            id: running.task.id,
+            name: running.task.name,
+            queue: running.task.queue,
+            attempt: running.task.attempt,
+            running_ms: told(running.since),
+        })
+        .collect()
+}

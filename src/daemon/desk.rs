@@ -1,0 +1,164 @@
+//! The front desk: what is known of a daemon from its first moment to its last, also while its modules are not up.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, OnceLock},
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::shared::Shared;
+use crate::clock::machine_time;
+
+/// What a daemon is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// It is coming up.
+    Starting,
+    /// It is up, but for its database, which has not answered yet.
+    WaitingForDatabase,
+    /// It is at work.
+    Running,
+    /// It is coming to its end.
+    Stopping,
+}
+
+/// The configuration as it was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigNews {
+    /// The file; none for the defaults alone.
+    pub file: Option<PathBuf>,
+    /// When the one in force was read.
+    pub loaded_at: DateTime<Utc>,
+    /// What is wrong with a newer one, which therefore is not in force.
+    pub mistakes: Option<String>,
+}
+
+/// Clones are the same desk.
+#[derive(Clone)]
+pub(super) struct Desk {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    started: Instant,
+    started_at: DateTime<Utc>,
+    shared: OnceLock<Arc<Shared>>,
+    news: Mutex<News>,
+}
+
+struct News {
+    phase: Phase,
+    /// What it waits for, in words.
+    waiting_for: Option<String>,
+    config: ConfigNews,
+    /// The database's address, without its password.
+    database: String,
+}
+
+impl Desk {
+    /// The desk of a daemon that begins.
+    pub(super) fn new(file: Option<PathBuf>, database: String) -> Self {
+        let config = ConfigNews { file, loaded_at: machine_time(), mistakes: None };
+        let news = News { phase: Phase::Starting, waiting_for: None, config, database };
+        let inner = Inner {
+            started: Instant::now(),
+            started_at: machine_time(),
+            shared: OnceLock::new(),
+            news: Mutex::new(news),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    fn news<T>(&self, look: impl FnOnce(&mut News) -> T) -> T {
+        look(&mut self.inner.news.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+
+    /// The daemon is up.
+    pub(super) fn open(&self, shared: Arc<Shared>) {
+        let _ = self.inner.shared.set(shared);
+        self.enter(Phase::Running, None);
+    }
+
+    /// The daemon's inside, once it is up.
+    pub(super) fn shared(&self) -> Option<&Arc<Shared>> {
+        self.inner.shared.get()
+    }
+
+    pub(super) fn enter(&self, phase: Phase, waiting_for: Option<String>) {
+        self.news(|news| {
+            news.phase = phase;
+            news.waiting_for = waiting_for;
+        });
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.news(|news| news.phase)
+    }
+
+    pub(super) fn waiting_for(&self) -> Option<String> {
+        self.news(|news| news.waiting_for.clone())
+    }
+
+    pub(super) fn age(&self) -> Duration {
+        self.inner.started.elapsed()
+    }
+
+    pub(super) fn started_at(&self) -> DateTime<Utc> {
+        self.inner.started_at
+    }
+
+    pub(super) fn config(&self) -> ConfigNews {
+        self.news(|news| news.config.clone())
+    }
+
+    pub(super) fn database(&self) -> String {
+        self.news(|news| news.database.clone())
+    }
+
+    /// Another configuration is in force.
+    pub(super) fn note_config(&self, database: String) {
+        self.news(|news| {
+            news.database = database;
+            news.config.loaded_at = machine_time();
+            news.config.mistakes = None;
+        });
+    }
+
+    /// A newer configuration has mistakes; whether that is news.
+    pub(super) fn note_mistakes(&self, mistakes: &str) -> bool {
+        self.news(|news| news.config.mistakes.replace(mistakes.to_owned()).as_deref() != Some(mistakes))
+    }
+
+    /// How the daemon does, in one line.
+    pub(super) fn status_line(&self) -> String {
+        let (phase, waiting_for) = self.news(|news| (news.phase, news.waiting_for.clone()));
+        let Some(shared) = self.shared() else {
+            return match waiting_for {
+                Some(what) => format!("waiting for the database: {what}"),
+                None => "starting".to_owned(),
+            };
+        };
+        let counts = shared.hand.counts();
+        let mut line = match phase {
+            Phase::Stopping => format!("stopping: {} tasks still running", counts.running),
+            _ => format!("running {} tasks, {} claimed", counts.running, counts.waiting),
+        };
+        if counts.finished > 0 {
+            line += &format!(", {} to be recorded", counts.finished);
+        }
+        if shared.hand.is_quiet() {
+            line += "; quiet: claiming nothing";
+        }
+        if let Some(module) = shared.board.ailing().first() {
+            line += &format!("; module {module}");
+        }
+        if self.news(|news| news.config.mistakes.is_some()) {
+            line += "; the configuration has mistakes, the old one stays in force";
+        }
+        line
+    }
+}

@@ -1,0 +1,89 @@
+//! The door of a daemon: its run directory, held by a lock for life, so that there is one daemon behind each.
+
+use std::io;
+
+use crate::{
+    config::DaemonConfig,
+    service::{Ending, HELD_LOCK, Lock, LockError, Role, RunDir, check_owner},
+};
+
+/// What a daemon is reached by.
+#[derive(Debug)]
+pub struct Door {
+    pub(super) run: RunDir,
+    lock: Held,
+}
+
+/// How the lock is held.
+#[derive(Debug)]
+enum Held {
+    /// By this object.
+    Here(Lock),
+    /// By a descriptor from before this process started itself anew.
+    Before,
+    /// There is no place for one.
+    Not,
+}
+
+impl Door {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// If another daemon is behind it, or a folder of the daemon is not safe from others. A place in which nothing can be
+    /// written is none: the daemon works without a door then, and says so.
+    pub fn open(config: &DaemonConfig) -> anyhow::Result<Self> {
+        check_owner(&config.state_dir).map_err(|error| anyhow::anyhow!("daemon.state_dir: {error}"))?;
+        let run = RunDir::at(&config.run_dir);
+        let file = run.lock_file(Role::Daemon);
+        let kept = std::env::var_os(HELD_LOCK).is_some_and(|number| Lock::kept(&file, &number.to_string_lossy()));
+        let lock = match run.create() {
+            Ok(()) if kept => Held::Before,
+            Ok(()) => match run.lock(Role::Daemon) {
+                Ok(lock) => Held::Here(lock),
+                Err(LockError::Held(holder)) => anyhow::bail!(
+                    "a daemon is running already with run directory {}: {holder}. Two daemons need two of them \
+                     (daemon.run_dir)",
+                    run.path().display()
+                ),
+                Err(error) => Self::without(&error.to_string()),
+            },
+            // Somebody else's: whoever waits behind it is not to be trusted.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && run.path().exists() => {
+                anyhow::bail!("daemon.run_dir: {error}")
+            }
+            Err(error) => Self::without(&error.to_string()),
+        };
+        Ok(Self { run, lock })
+    }
+
+    fn without(why: &str) -> Held {
+        tracing::error!(
+            "there is no place for the control socket ({why}): `status`, `stop` and `reload` cannot reach this daemon, \
+             signals can. Set daemon.run_dir"
+        );
+        Held::Not
+    }
+
+    /// Whether the daemon can be reached through it.
+    pub(super) fn is_there(&self) -> bool {
+        !matches!(self.lock, Held::Not)
+    }
+
+    /// Leaves the daemon's last words for whoever has asked it to end.
+    pub(super) fn leave_word(&self, ending: &Ending) {
+        if self.is_there()
+            && let Err(error) = self.run.set_ending(ending)
+        {
+            tracing::warn!("{}: {error}", self.run.path().display());
+        }
+    }
+
+    /// Lets it stay held while this process starts itself anew; gives the variable that says so.
+    pub fn keep_over_exec(&self) -> Option<(&'static str, String)> {
+        match &self.lock {
+            Held::Here(lock) => Some((HELD_LOCK, lock.keep_over_exec().ok()?.to_string())),
+            Held::Before => Some((HELD_LOCK, std::env::var_os(HELD_LOCK)?.into_string().ok()?)),
+            Held::Not => None,
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! How a daemon is asked: HTTP over the socket in its run directory.
+
+use std::{io, time::Duration};
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1, header};
+use hyper_util::rt::TokioIo;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio::net::UnixStream;
+
+use super::rundir::RunDir;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Unanswered {
+    /// Nobody listens.
+    #[error("no daemon answers at {0}")]
+    NotThere(String),
+    /// Somebody listens, and says nothing.
+    #[error("the daemon does not answer within {} s", .0.as_secs())]
+    Silent(Duration),
+    /// The daemon says no.
+    #[error("{0}")]
+    Refused(String),
+    /// The way to it is broken.
+    #[error("the control socket: {0}")]
+    Broken(String),
+}
+
+/// What a daemon answers if it says no.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Problem {
+    /// Why.
+    pub error: String,
+}
+
+/// Asks the daemon of that run directory. Needs a running Tokio runtime.
+///
+/// # Errors
+/// If there is no answer within `patience`, or if it says no.
+pub async fn ask<T: DeserializeOwned>(
+    run: &RunDir,
+    method: Method,
+    path: &str,
+    body: Option<&serde_json::Value>,
+    patience: Duration,
+) -> Result<T, Unanswered> {
+    let asked = tokio::time::timeout(patience, exchange(run, method, path, body));
+    let (status, answer) = asked.await.map_err(|_| Unanswered::Silent(patience))??;
+    let broken = |error: serde_json::Error| Unanswered::Broken(format!("{path} was answered with no JSON: {error}"));
+    if status.is_success() {
+        return serde_json::from_slice(&answer).map_err(broken);
+    }
+    Err(match serde_json::from_slice::<Problem>(&answer) {
+        Ok(problem) => Unanswered::Refused(problem.error),
+        Err(_) => Unanswered::Refused(format!("{path}: {status}")),
+    })
+}
+
+async fn exchange(
+    run: &RunDir,
+    method: Method,
+    path: &str,
+    body: Option<&serde_json::Value>,
+) -> Result<(StatusCode, Bytes), Unanswered> {
+    let broken = |error: hyper::Error| Unanswered::Broken(error.to_string());
+    let stream = connect(run)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let talking = tokio::spawn(connection);
+    let body = body.map(ToString::to_string).unwrap_or_default();
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::HOST, "sexton")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(body)))
+        .map_err(|error| Unanswered::Broken(error.to_string()))?;
+    let answer = sender.send_request(request).await.map_err(broken)?;
+    let status = answer.status();
+    let body = answer.into_body().collect().await.map_err(broken)?.to_bytes();
+    talking.abort();
+    Ok((status, body))
+}
+
+fn connect(run: &RunDir) -> Result<UnixStream, Unanswered> {
+    let socket = run.control_socket();
+    let connected = run.with_address(&socket, |address| {
+        let stream = std::os::unix::net::UnixStream::connect(address)?;
+        stream.set_nonblocking(true)?;
+        UnixStream::from_std(stream)
+    });
+    connected.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory => {
+            Unanswered::NotThere(socket.display().to_string())
+        }
+        _ => Unanswered::Broken(format!("{}: {error}", socket.display())),
+    })
+}

@@ -1,0 +1,32 @@
+//! The daemon as one process among others: where it is reached, how it is asked, and who is above it.
+//!
+//! ```text
+//! run_dir/daemon.lock        held by the daemon for life: who has it is the daemon
+//!         supervisor.lock    held by the process supervisor of `sexton start`
+//!         control.sock       the daemon's answers, HTTP
+//!         notify.sock        the daemon's signs of life to its process supervisor
+//!         supervisor.json    what the process supervisor is doing
+//!         ending.json        how the latest daemon ended
+//! ```
+//!
+//! A lock tells who lives; what stands in files is for people, and believed only with the lock.
+
+pub mod control;
+mod ending;
+mod lock;
+pub mod notify;
+mod ownership;
+mod processes;
+mod rundir;
+mod state;
+mod supervisor;
+
+pub use self::{
+    ending::{Ending, Interrupted},
+    lock::{Holder, Lock, LockError},
+    ownership::check_owner,
+    processes::{Process, own_memory, tree},
+    rundir::{Role, RunDir},
+    state::{Doing, State},
+    supervisor::{HELD_LOCK, Plan, Started, TITLE, enter, launch},
+};

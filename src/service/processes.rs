@@ -1,0 +1,77 @@
+//! The processes of a daemon, as the operating system sees them.
+
+use std::collections::HashMap;
+
+use procfs::{Current as _, WithCurrentSystemInfo as _, process};
+use serde::{Deserialize, Serialize};
+
+/// One process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its number.
+    pub pid: i32,
+    /// Its parent's number.
+    pub parent: i32,
+    /// How deep it is below the first one.
+    pub depth: usize,
+    /// What it is called, with its arguments.
+    pub title: String,
+    /// Its resident memory, in bytes.
+    pub memory_bytes: u64,
+    /// How long ago it was started, in seconds.
+    pub age_s: u64,
+}
+
+/// These processes and everything below them, parents first.
+pub fn tree(roots: &[i32]) -> Vec<Process> {
+    let Ok(all) = process::all_processes() else { return Vec::new() };
+    let uptime = procfs::Uptime::current().map_or(0.0, |uptime| uptime.uptime);
+    let mut known: HashMap<i32, Process> = HashMap::new();
+    let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
+    for process in all.flatten() {
+        // Whatever ends while it is looked at is left out.
+        let Ok(stat) = process.stat() else { continue };
+        let words = process.cmdline().unwrap_or_default();
+        let title = if words.is_empty() { format!("[{}]", stat.comm) } else { words.join(" ").trim().to_owned() };
+        let age = uptime - stat.starttime as f64 / procfs::ticks_per_second() as f64;
+        children.entry(stat.ppid).or_default().push(stat.pid);
+        let memory_bytes = stat.rss_bytes().get();
+        let entry =
+            Process { pid: stat.pid, parent: stat.ppid, depth: 0, title, memory_bytes, age_s: age.max(0.0) as u64 };
+        known.insert(stat.pid, entry);
+    }
+    let mut found = Vec::new();
+    let mut stack: Vec<(i32, usize)> = roots.iter().rev().map(|pid| (*pid, 0)).collect();
+    while let Some((pid, depth)) = stack.pop() {
+        let Some(process) = known.remove(&pid) else { continue };
+        found.push(Process { depth, ..process });
+        let mut below = children.remove(&pid).unwrap_or_default();
+        below.sort_unstable();
+        stack.extend(below.into_iter().rev().map(|pid| (pid, depth + 1)));
+    }
+    found
+}
+
+/// How much memory this process has resident, in bytes.
+pub fn own_memory() -> Option<u64> {
+    let statm = process::Process::myself().ok()?.statm().ok()?;
+    Some(statm.resident * procfs::page_size())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_is_below_its_parent() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("sleep");
+        let own = std::process::id() as i32;
+        let found = tree(&[own]);
+        child.kill().expect("it runs");
+        child.wait().expect("it ran");
+        assert_eq!((found[0].pid, found[0].depth), (own, 0));
+        let below = found.iter().find(|process| process.pid == child.id() as i32).expect("it is there");
+        assert_eq!((below.parent, below.depth), (own, 1));
+        assert!(own_memory().expect("it has some") > 1 << 20);
+    }
+}

@@ -1,0 +1,33 @@
+//! What a process supervisor writes down: few lines, in a file of its own.
+
+use std::{fs::File, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::PathBuf};
+
+use crate::clock::machine_time;
+
+/// A file that has grown beyond this is put aside, in the place of the one before.
+const LIMIT: u64 = 1 << 20;
+
+/// The log of a process supervisor.
+#[derive(Debug)]
+pub(super) struct Journal {
+    path: PathBuf,
+}
+
+impl Journal {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Writes one line. A disk that is full keeps nobody from supervising.
+    pub(super) fn note(&self, level: &str, text: &str) {
+        let at = machine_time().format("%Y-%m-%d %H:%M:%S%.3fZ");
+        if std::fs::metadata(&self.path).is_ok_and(|file| file.len() > LIMIT) {
+            let _ = std::fs::rename(&self.path, self.path.with_extension("log.1"));
+        }
+        if let Some(folder) = self.path.parent() {
+            let _ = std::fs::create_dir_all(folder);
+        }
+        let file = File::options().create(true).append(true).mode(0o640).open(&self.path);
+        let _ = file.and_then(|mut file| writeln!(file, "{at} {level:>5} supervisor: {text}"));
+    }
+}
