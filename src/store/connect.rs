@@ -1,6 +1,8 @@
 //! Opening the pool.
 
-use std::{path::PathBuf, str::FromStr, sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::{
+    os::unix::fs::OpenOptionsExt as _, path::PathBuf, str::FromStr, sync::Arc, sync::atomic::Ordering, time::Duration,
+};
 
 use super::{
     Counters, Store, StoreError,
