@@ -33,7 +33,8 @@ mod sexton;
 pub mod shepherd;
 #[doc(hidden)]
 pub mod store;
-mod telemetry;
+#[doc(hidden)]
+pub mod telemetry;
 
 pub use crate::{
     client::Client,

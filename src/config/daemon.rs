@@ -14,6 +14,8 @@ pub struct DaemonConfig {
     pub name: Option<String>,
     /// Where the daemon keeps files: running commands, and what it could not yet write to the database.
     pub state_dir: PathBuf,
+    /// Where log files are, if the log goes into files; below `state_dir` unless set.
+    pub log_dir: PathBuf,
     /// Workers of queue `default`, and of every queue without a table of its own.
     pub workers: usize,
     /// How often the database is asked for tasks while there are some; eight times as seldom when idle, and where
@@ -36,6 +38,7 @@ impl Default for DaemonConfig {
         Self {
             name: None,
             state_dir: PathBuf::from("var"),
+            log_dir: PathBuf::from("var/log"),
             workers: 10,
             poll_interval: Duration::from_millis(250),
             heartbeat: Duration::from_secs(10),
@@ -51,9 +54,12 @@ impl DaemonConfig {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let default = Self::default();
         let tick = Duration::from_millis(10);
+        let name = section.text("name");
+        let state_dir = section.text("state_dir").map_or(default.state_dir, PathBuf::from);
         let read = Self {
-            name: section.text("name"),
-            state_dir: section.text("state_dir").map_or(default.state_dir, PathBuf::from),
+            name,
+            log_dir: section.text("log_dir").map_or_else(|| state_dir.join("log"), PathBuf::from),
+            state_dir,
             workers: section.integer("workers", 1..=10_000).unwrap_or(default.workers),
             poll_interval: section.span("poll_interval", tick).unwrap_or(default.poll_interval),
             heartbeat: section.span("heartbeat", tick).unwrap_or(default.heartbeat),

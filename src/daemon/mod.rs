@@ -50,6 +50,7 @@ use crate::{
     clock::Clock,
     config::Config,
     handler::{AppData, Registry},
+    telemetry::LogControl,
 };
 
 /// How long the daemon is to work.
@@ -81,6 +82,8 @@ pub struct Blueprint {
     pub program: PathBuf,
     /// How long to work.
     pub mode: Mode,
+    /// The log, so that its levels can be changed.
+    pub log: LogControl,
     /// Is handed the daemon's inside once it is up; for tests, and for applications around it.
     pub on_start: Option<Box<dyn FnOnce(Arc<Shared>) + Send>>,
 }

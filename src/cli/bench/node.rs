@@ -16,6 +16,7 @@ use crate::{
     daemon::{Blueprint, Mode, ORDERS, Order, Shared, standard},
     domain::definition::{NOOP, TaskDefinition},
     handler::{AppData, Registry, TaskContext, TaskError, TaskHandler},
+    telemetry::LogControl,
 };
 
 /// When each numbered task began.
@@ -76,6 +77,7 @@ impl Node {
             loader: Box::new(|| Err(crate::config::Mistakes::default())),
             clock: Clock::system(),
             mode: Mode::Serve,
+            log: LogControl::default(),
             on_start: Some(Box::new(move |shared| {
                 let _ = up.send(shared);
             })),

@@ -8,6 +8,7 @@ use sexton::{
     daemon::{Blueprint, Mode, ORDERS, Order, Shared, standard},
     domain::definition::{NOOP, TaskDefinition},
     handler::{AppData, Registry},
+    telemetry::LogControl,
 };
 use tokio::sync::mpsc::{Receiver, Sender};
 
@@ -35,6 +36,7 @@ pub(crate) fn blueprint(database: &Database) -> Blueprint {
         clock: Clock::system(),
         program: env!("CARGO_BIN_EXE_sexton").into(),
         mode: Mode::Serve,
+        log: LogControl::default(),
         on_start: None,
     }
 }
