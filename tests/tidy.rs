@@ -62,12 +62,12 @@ const LEVELS: [(&str, u8); 12] = [
     ("config", 2),
     ("store", 2),
     ("shepherd", 2),
+    ("telemetry", 2),
     ("client", 3),
     ("handler", 3),
     ("service", 3),
     ("daemon", 4),
     ("cli", 5),
-    ("telemetry", 5),
     ("sexton", 6),
 ];
 
@@ -99,9 +99,7 @@ fn imports_run_downwards_only() {
             });
             let uses = in_group || text.contains(&format!("crate::{other}::"));
             let one_level = *theirs == own && !(room == "store" && *other == "clock");
-            // The command line begins the log.
-            let is_allowed =
-                *theirs < own || (one_level && room == "domain") || (room == "cli" && *other == "telemetry");
+            let is_allowed = *theirs < own || (one_level && room == "domain");
             if uses && !is_allowed {
                 faults.push(format!("{} (level {own}) uses {other} (level {theirs})", source.path));
             }

@@ -29,7 +29,7 @@ use crate::{
     config::Mistakes,
     daemon::ModuleSpec,
     handler::{AppData, Registry},
-    telemetry,
+    telemetry::{self, DebugChoice, Format, LogPlan, Target},
 };
 
 /// What the command line works with.
@@ -134,13 +134,17 @@ pub fn main(parts: Arc<Parts>) -> ExitCode {
 fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
     let session = Session::new(cli.config, parts);
     let output = Output::new(cli.json);
-    let quiet = cli.log.as_deref().or(match cli.command {
-        Command::Run(_) => None,
-        _ => Some("warn"),
-    });
-    telemetry::start(quiet)?;
+    // What the daemon logs is configured; it begins its log itself.
+    if let Command::Run(args) = cli.command {
+        return run::run(&session, &args, cli.log);
+    }
+    telemetry::start(LogPlan {
+        target: Target::Automatic,
+        format: Format::Text,
+        filter: Some(cli.log.clone().unwrap_or_else(|| "warn".to_owned())),
+        debug: DebugChoice::Nothing,
+    })?;
     match cli.command {
-        Command::Run(args) => return run::run(&session, &args),
         Command::Bench(args) => return bench::run(&session, output, &args),
         Command::Config(command) => return config::run(&session, output, &command),
         Command::Completions(args) => return Ok(manual::completions(Cli::command(), &args)),

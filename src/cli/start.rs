@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_millis(50);
 #[derive(Args)]
 pub(super) struct StartArgs {
     /// Log debug events of these modules, or of everything
-    #[arg(long, num_args = 0.., value_name = "MODULE")]
+    #[arg(long, num_args = 0.., value_name = "MODULE", value_delimiter = ',')]
     debug: Option<Vec<String>>,
     /// How long to wait for a daemon that somebody else starts or stops at the same time
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = crate::domain::span::parse)]
@@ -142,14 +142,14 @@ fn plan(session: &Session, config: &DaemonConfig, log: Option<&str>, args: &Star
     if let Some(filter) = log {
         arguments.extend(["--log".to_owned(), filter.to_owned()]);
     }
-    arguments.push("run".to_owned());
+    arguments.extend(["run".to_owned(), "--log-files".to_owned()]);
     if let Some(modules) = &args.debug {
         arguments.push("--debug".to_owned());
-        arguments.extend(modules.iter().cloned());
+        arguments.extend((!modules.is_empty()).then(|| modules.join(",")));
     }
     Ok(Plan {
         run_dir: std::path::absolute(&config.run_dir)?,
-        log: std::path::absolute(config.state_dir.join("log").join("supervisor.log"))?,
+        log: std::path::absolute(config.log_dir.join("supervisor.log"))?,
         program,
         arguments,
         watchdog: config.watchdog,

@@ -16,6 +16,8 @@ pub struct DaemonConfig {
     pub state_dir: PathBuf,
     /// Where the daemon is reached: its lock and its control socket.
     pub run_dir: PathBuf,
+    /// Where log files are, if the log goes into files; below `state_dir` unless set.
+    pub log_dir: PathBuf,
     /// Workers of queue `default`, and of every queue without a table of its own.
     pub workers: usize,
     /// How often the database is asked for tasks while there are some; eight times as seldom when idle, and where
@@ -53,6 +55,7 @@ impl Default for DaemonConfig {
             name: None,
             state_dir: PathBuf::from("var"),
             run_dir: PathBuf::from("var/run"),
+            log_dir: PathBuf::from("var/log"),
             workers: 10,
             poll_interval: Duration::from_millis(250),
             heartbeat: Duration::from_secs(10),
@@ -79,6 +82,7 @@ impl DaemonConfig {
         let read = Self {
             name: section.text("name"),
             run_dir: section.text("run_dir").map_or_else(|| state_dir.join("run"), PathBuf::from),
+            log_dir: section.text("log_dir").map_or_else(|| state_dir.join("log"), PathBuf::from),
             state_dir,
             workers: section.integer("workers", 1..=10_000).unwrap_or(default.workers),
             poll_interval: section.span("poll_interval", tick).unwrap_or(default.poll_interval),

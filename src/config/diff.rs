@@ -63,11 +63,13 @@ impl ConfigDiff {
         let needs_restart = [
             ("[database]", old.database != new.database),
             (
-                "[daemon] name, state_dir, run_dir",
+                "[daemon] name, state_dir, run_dir, log_dir",
                 old.daemon.name != new.daemon.name
                     || old.daemon.state_dir != new.daemon.state_dir
-                    || old.daemon.run_dir != new.daemon.run_dir,
+                    || old.daemon.run_dir != new.daemon.run_dir
+                    || old.daemon.log_dir != new.daemon.log_dir,
             ),
+            ("[log]", old.log != new.log),
             ("[supervisor]", old.supervisor != new.supervisor),
         ];
         Self {

@@ -5,6 +5,7 @@ mod daemon;
 mod database;
 mod diff;
 mod load;
+mod log;
 mod mistake;
 mod queue;
 mod schedule;
@@ -20,6 +21,7 @@ pub use self::{
     database::DatabaseConfig,
     diff::{Changes, ConfigDiff},
     load::{Source, files, find_file, load, load_anyway},
+    log::LogConfig,
     mistake::{Mistake, Mistakes},
     queue::QueueConfig,
 };
@@ -33,6 +35,8 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// How the daemon behaves.
     pub daemon: DaemonConfig,
+    /// What is logged, and how.
+    pub log: LogConfig,
     /// When fallen modules are started again.
     pub supervisor: SupervisorConfig,
     /// The queues that this node works on. `default` is always among them.
@@ -54,6 +58,7 @@ impl Config {
         let mut top = Section::new("", root, mistakes);
         let database = top.table("database", DatabaseConfig::read).unwrap_or_default();
         let daemon = top.table("daemon", DaemonConfig::read).unwrap_or_default();
+        let log = top.table("log", LogConfig::read).unwrap_or_default();
         let supervisor = top.table("supervisor", SupervisorConfig::read).unwrap_or_default();
         let mut queues = top.tables("queue", QueueConfig::read);
         queues.entry(DEFAULT_QUEUE.to_owned()).or_insert(QueueConfig { workers: daemon.workers });
@@ -62,7 +67,7 @@ impl Config {
         for definition in tasks.values() {
             queues.entry(definition.queue.clone()).or_insert(QueueConfig { workers: daemon.workers });
         }
-        Self { database, daemon, supervisor, queues, tasks }
+        Self { database, daemon, log, supervisor, queues, tasks }
     }
 
     /// The whole configuration as TOML, with every default filled in and secrets left out.

@@ -47,6 +47,14 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// A setting, if it is text.
+    pub(super) fn word(&mut self, key: &'static str) -> Option<&'a str> {
+        match &self.node(key)?.item {
+            Item::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
     pub(super) fn flag(&mut self, key: &'static str) -> Option<bool> {
         self.value(key, "true or false", |item| match item {
             Item::Flag(flag) => Some(*flag),

@@ -9,6 +9,7 @@ use crate::domain::{
     address,
     command::{CommandSpec, OnDaemonStop},
     definition::TaskDefinition,
+    log::{LogFormat, Rotation},
     recurrence::Recurrence,
     retry::{Growth, RetryPolicy},
     span,
@@ -18,6 +19,7 @@ pub(super) fn show(config: &Config) -> String {
     let mut top = Table::new();
     top.insert("database".into(), database(config).into());
     top.insert("daemon".into(), daemon(config).into());
+    top.insert("log".into(), log(config).into());
     top.insert("supervisor".into(), supervisor(config).into());
     let queues = config.queues.iter().map(|(name, queue)| {
         (name.clone(), Value::from(Table::from_iter([("workers".to_owned(), Value::from(queue.workers as i64))])))
@@ -30,6 +32,15 @@ pub(super) fn show(config: &Config) -> String {
 
 fn length(length: Duration) -> Value {
     humantime::format_duration(length).to_string().into()
+}
+
+/// Exactly: what is shown can be read back.
+fn bytes(bytes: u64) -> Value {
+    match bytes {
+        bytes if bytes > 0 && bytes.is_multiple_of(1 << 20) => Value::from(format!("{}MiB", bytes >> 20)),
+        bytes if bytes > 0 && bytes.is_multiple_of(1 << 10) => Value::from(format!("{}KiB", bytes >> 10)),
+        bytes => Value::from(bytes as i64),
+    }
 }
 
 fn database(config: &Config) -> Table {
@@ -48,6 +59,7 @@ fn daemon(config: &Config) -> Table {
     let mut shown = table([
         ("state_dir", daemon.state_dir.display().to_string().into()),
         ("run_dir", daemon.run_dir.display().to_string().into()),
+        ("log_dir", daemon.log_dir.display().to_string().into()),
         ("workers", (daemon.workers as i64).into()),
         ("poll_interval", length(daemon.poll_interval)),
         ("heartbeat", length(daemon.heartbeat)),
@@ -70,13 +82,20 @@ fn daemon(config: &Config) -> Table {
     shown
 }
 
-/// Exactly: what is shown can be read back.
-fn bytes(bytes: u64) -> Value {
-    match bytes {
-        bytes if bytes > 0 && bytes.is_multiple_of(1 << 20) => Value::from(format!("{}MiB", bytes >> 20)),
-        bytes if bytes > 0 && bytes.is_multiple_of(1 << 10) => Value::from(format!("{}KiB", bytes >> 10)),
-        bytes => Value::from(bytes as i64),
-    }
+fn log(config: &Config) -> Table {
+    let log = &config.log;
+    table([
+        ("level", log.level.clone().into()),
+        ("format", if log.format == LogFormat::Json { "json" } else { "text" }.into()),
+        (
+            "rotate",
+            match log.rotate {
+                Rotation::Daily => "daily".into(),
+                Rotation::Size(most) => bytes(most),
+            },
+        ),
+        ("days_to_keep", i64::from(log.days_to_keep).into()),
+    ])
 }
 
 fn supervisor(config: &Config) -> Table {

@@ -10,6 +10,7 @@ use std::{
 
 use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Handler, WrapFuture as _};
 use tokio::sync::Notify;
+use tracing::Instrument as _;
 
 use super::{
     board::{Board, ModuleState},
@@ -61,7 +62,11 @@ impl Actor for Incarnation {
 
     fn started(&mut self, context: &mut Context<Self>) {
         let Some(life) = self.life.take() else { return };
-        let living = DroppedAnchored::new(life.live()).into_actor(self);
+        // Whatever happens in this life is the module's in the log. Of an error's level, so that no filter hides whose
+        // it is; the journal knows the module by the second field.
+        let name = life.context.name();
+        let span = tracing::error_span!("module", name, module = name);
+        let living = DroppedAnchored::new(life.live().instrument(span)).into_actor(self);
         context.spawn(actix::fut::ActorFutureExt::map(living, |how, actor: &mut Self, context| {
             actor.tomb.how = how;
             context.stop();

@@ -91,8 +91,6 @@ pub struct Blueprint {
     pub file: Option<PathBuf>,
     /// Where the daemon is reached; none for one inside of something else.
     pub door: Option<Arc<Door>>,
-    /// The log, where levels can be changed.
-    pub log: LogControl,
     /// Who executes what.
     pub registry: Registry,
     /// What the application shares.
@@ -107,6 +105,8 @@ pub struct Blueprint {
     pub program: PathBuf,
     /// How long to work.
     pub mode: Mode,
+    /// The log, so that its levels can be changed.
+    pub log: LogControl,
     /// Is handed the daemon's inside once it is up; for tests, and for applications around it.
     pub on_start: Option<Box<dyn FnOnce(Arc<Shared>) + Send>>,
 }

@@ -9,6 +9,7 @@ pub mod cron;
 pub mod definition;
 pub mod json;
 pub mod lifecycle;
+pub mod log;
 pub mod recurrence;
 pub mod recycle;
 pub mod restart;

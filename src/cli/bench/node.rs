@@ -71,7 +71,6 @@ impl Node {
         let blueprint = Blueprint {
             file: None,
             door: None,
-            log: LogControl::default(),
             program: "/proc/self/exe".into(),
             config,
             registry,
@@ -80,6 +79,7 @@ impl Node {
             loader: Box::new(|| Err(crate::config::Mistakes::default())),
             clock: Clock::system(),
             mode: Mode::Serve,
+            log: LogControl::default(),
             on_start: Some(Box::new(move |shared| {
                 let _ = up.send(shared);
             })),

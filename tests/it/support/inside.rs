@@ -31,7 +31,6 @@ pub(crate) fn blueprint(database: &Database) -> Blueprint {
         config,
         file: None,
         door: None,
-        log: LogControl::default(),
         registry: Registry::new(),
         app_data: AppData::default(),
         modules: standard(),
@@ -39,6 +38,7 @@ pub(crate) fn blueprint(database: &Database) -> Blueprint {
         clock: Clock::system(),
         program: env!("CARGO_BIN_EXE_sexton").into(),
         mode: Mode::Serve,
+        log: LogControl::default(),
         on_start: None,
     }
 }

@@ -1,0 +1,143 @@
+//! An event as it is logged, and the daemon module it belongs to.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use tracing::{
+    Event, Level, Metadata, Subscriber,
+    field::{Field, Visit},
+    span::{Attributes, Id},
+};
+use tracing_subscriber::{layer::Context, registry::LookupSpan};
+
+/// One event, with everything that any format says of it.
+pub(super) struct Entry {
+    pub(super) at: DateTime<Utc>,
+    pub(super) level: Level,
+    pub(super) target: String,
+    pub(super) module: Option<String>,
+    pub(super) message: String,
+    pub(super) fields: Vec<(&'static str, Value)>,
+}
+
+impl Entry {
+    /// Takes an event down.
+    pub(super) fn new<S>(event: &Event<'_>, context: &Context<'_, S>, at: DateTime<Utc>) -> Self
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let metadata = event.metadata();
+        let mut entry = Self::own(*metadata.level(), String::new(), at);
+        entry.target = metadata.target().to_owned();
+        event.record(&mut entry);
+        entry.module = entry.module.or_else(|| enclosing_module(event, context));
+        entry
+    }
+
+    /// What the log says about itself.
+    pub(super) fn own(level: Level, message: String, at: DateTime<Utc>) -> Self {
+        Self { at, level, target: module_path!().to_owned(), module: None, message, fields: Vec::new() }
+    }
+
+    fn take(&mut self, field: &Field, value: Value) {
+        let text = |value: Value| match value {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        match field.name() {
+            "message" => self.message = text(value),
+            "module" => self.module = Some(text(value)),
+            // Events of crate `log` bring their origin as fields.
+            "log.target" => self.target = text(value),
+            "log.module_path" | "log.file" | "log.line" => {}
+            name => self.fields.push((name, value)),
+        }
+    }
+}
+
+impl Visit for Entry {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.take(field, value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.take(field, value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.take(field, value.into());
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.take(field, value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.take(field, value.into());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.take(field, format!("{value:?}").into());
+    }
+}
+
+/// The name of the module whose life a span is.
+struct ModuleName(String);
+
+/// Whether a span is the life of a daemon module.
+pub(super) fn is_module_span(metadata: &Metadata<'_>) -> bool {
+    metadata.is_span() && metadata.name() == "module" && metadata.target().starts_with("sexton")
+}
+
+/// Keeps the name of a module with the span of its life.
+pub(super) fn note_module<S>(attributes: &Attributes<'_>, id: &Id, context: &Context<'_, S>)
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    if !is_module_span(attributes.metadata()) {
+        return;
+    }
+    let mut name = Named { wanted: "name", found: None };
+    attributes.record(&mut name);
+    if let (Some(name), Some(span)) = (name.found, context.span(id)) {
+        span.extensions_mut().insert(ModuleName(name));
+    }
+}
+
+/// The module that an event belongs to: the one it names itself, or else the one in whose life it happens.
+pub(super) fn module_of<S>(event: &Event<'_>, context: &Context<'_, S>) -> Option<String>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let mut named = Named { wanted: "module", found: None };
+    event.record(&mut named);
+    named.found.or_else(|| enclosing_module(event, context))
+}
+
+fn enclosing_module<S>(event: &Event<'_>, context: &Context<'_, S>) -> Option<String>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    context.event_scope(event)?.find_map(|span| span.extensions().get::<ModuleName>().map(|name| name.0.clone()))
+}
+
+/// Picks the text of one field.
+struct Named {
+    wanted: &'static str,
+    found: Option<String>,
+}
+
+impl Visit for Named {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == self.wanted {
+            self.found = Some(value.to_owned());
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == self.wanted {
+            self.found = Some(format!("{value:?}"));
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! How a line looks: readable text, or JSON.
+
+use std::fmt::Write as _;
+
+use chrono::SecondsFormat;
+use serde::{Serializer as _, ser::SerializeMap as _};
+use serde_json::Value;
+use tracing::Level;
+
+use super::{Format, entry::Entry};
+
+/// What stands around the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    /// A time stamp and the level.
+    Plain,
+    /// The same, in colours.
+    Colours,
+    /// `<6>` in front of each line, as systemd reads it, and no time stamp: it has its own.
+    Priorities,
+}
+
+/// The whole line, with its end.
+pub(super) fn line(entry: &Entry, format: Format, style: Style) -> String {
+    let line = match format {
+        Format::Text => text(entry, style),
+        Format::Json => json(entry),
+    };
+    match style {
+        // systemd takes each line for an entry of its own.
+        Style::Priorities => {
+            line.lines().fold(String::new(), |all, line| format!("{all}<{}>{line}\n", priority(entry.level)))
+        }
+        _ => line + "\n",
+    }
+}
+
+/// As syslog and systemd count them.
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        _ => 7,
+    }
+}
+
+/// `2026-11-21 10:00:00.123Z  INFO cron: backup is due  task.id=7 attempt=1`
+fn text(entry: &Entry, style: Style) -> String {
+    let (on, dim, off) = match (style, entry.level) {
+        (Style::Plain | Style::Priorities, _) => ("", "", ""),
+        (Style::Colours, Level::ERROR) => ("\x1b[31m", "\x1b[2m", "\x1b[0m"),
+        (Style::Colours, Level::WARN) => ("\x1b[33m", "\x1b[2m", "\x1b[0m"),
+        (Style::Colours, Level::INFO) => ("\x1b[32m", "\x1b[2m", "\x1b[0m"),
+        (Style::Colours, _) => ("\x1b[36m", "\x1b[2m", "\x1b[0m"),
+    };
+    let mut line = String::new();
+    if style != Style::Priorities {
+        let at = entry.at.format("%Y-%m-%d %H:%M:%S%.3fZ");
+        let _ = write!(line, "{dim}{at}{off} {on}{:>5}{off} ", entry.level);
+    }
+    line.push_str(&shown(&headline(entry.module.as_deref(), &entry.message)));
+    if !entry.fields.is_empty() {
+        let _ = write!(line, " {dim}");
+        for (name, value) in &entry.fields {
+            let value = match value {
+                Value::String(text) => shown(text),
+                other => other.to_string(),
+            };
+            let _ = write!(line, " {name}={value}");
+        }
+        line.push_str(off);
+    }
+    line
+}
+
+/// `module: message`
+pub(super) fn headline(module: Option<&str>, message: &str) -> String {
+    match module {
+        Some(module) => format!("{module}: {message}"),
+        None => message.to_owned(),
+    }
+}
+
+/// Text as it can be shown: what follows a line break is set in, and no line can pretend to be another entry or
+/// command the terminal.
+fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '\n' => shown.push_str("\n    "),
+            '\t' => shown.push('\t'),
+            letter if letter.is_control() => shown.extend(letter.escape_default()),
+            letter => shown.push(letter),
+        }
+    }
+    shown
+}
+
+/// The names that every line has; a field of the same name stands behind `field.`.
+const ALWAYS: [&str; 5] = ["timestamp", "level", "module", "message", "target"];
+
+fn json(entry: &Entry) -> String {
+    let mut line = Vec::new();
+    // Into memory, and with text for keys: this does not fail.
+    let _ = json_into(entry, &mut line);
+    String::from_utf8(line).unwrap_or_default()
+}
+
+fn json_into(entry: &Entry, line: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    let mut serializer = serde_json::Serializer::new(line);
+    let mut map = serializer.serialize_map(None)?;
+    map.serialize_entry("timestamp", &entry.at.to_rfc3339_opts(SecondsFormat::Micros, true))?;
+    map.serialize_entry("level", &entry.level.to_string().to_lowercase())?;
+    map.serialize_entry("module", &entry.module)?;
+    map.serialize_entry("message", &entry.message)?;
+    map.serialize_entry("target", &entry.target)?;
+    for (name, value) in &entry.fields {
+        match ALWAYS.contains(name) {
+            true => map.serialize_entry(&format!("field.{name}"), value)?,
+            false => map.serialize_entry(name, value)?,
+        }
+    }
+    map.end()
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeZone as _;
+
+    use super::*;
+
+    fn entry() -> Entry {
+        Entry {
+            at: chrono::Utc.with_ymd_and_hms(2026, 11, 21, 10, 0, 0).unwrap(),
+            level: Level::WARN,
+            target: "sexton::daemon".to_owned(),
+            module: Some("cron".to_owned()),
+            message: "two\nlines \x1b[2J".to_owned(),
+            fields: vec![("task.id", 7.into()), ("level", "x\"y".into())],
+        }
+    }
+
+    #[test]
+    fn text_cannot_pretend() {
+        assert_eq!(
+            line(&entry(), Format::Text, Style::Plain),
+            "2026-11-21 10:00:00.000Z  WARN cron: two\n    lines \\u{1b}[2J  task.id=7 level=x\"y\n"
+        );
+        assert_eq!(
+            line(&entry(), Format::Text, Style::Priorities),
+            "<4>cron: two\n<4>    lines \\u{1b}[2J  task.id=7 level=x\"y\n"
+        );
+    }
+
+    #[test]
+    fn json_has_stable_names_and_one_line() {
+        let written = line(&entry(), Format::Json, Style::Plain);
+        assert_eq!(written.lines().count(), 1);
+        assert!(
+            written
+                .starts_with("{\"timestamp\":\"2026-11-21T10:00:00.000000Z\",\"level\":\"warn\",\"module\":\"cron\"")
+        );
+        let read: Value = serde_json::from_str(&written).unwrap();
+        let expected = serde_json::json!({
+            "timestamp": "2026-11-21T10:00:00.000000Z", "level": "warn", "module": "cron",
+            "message": "two\nlines \u{1b}[2J", "target": "sexton::daemon", "task.id": 7, "field.level": "x\"y",
+        });
+        assert_eq!(read, expected);
+    }
+}

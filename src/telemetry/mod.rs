@@ -1,0 +1,96 @@
+//! The log: where events go, how they look, and which of them are seen at all.
+
+mod control;
+mod entry;
+mod files;
+mod journal;
+mod line;
+mod output;
+mod rotation;
+mod sieve;
+
+use std::{io::IsTerminal as _, path::PathBuf};
+
+use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+pub use self::control::{DebugChoice, LogControl, LogState};
+use self::{
+    files::Files,
+    journal::{Journal, Link},
+    line::Style,
+    output::Output,
+    sieve::Sieve,
+};
+pub use crate::domain::log::{LogFormat as Format, Rotation};
+
+/// What is shown where nobody says otherwise.
+const USUAL: &str = "info";
+
+/// Where the log goes, how it looks, and how much of it there is.
+#[derive(Clone, Debug)]
+pub struct LogPlan {
+    /// Where to.
+    pub target: Target,
+    /// How a line looks; the journal has fields instead.
+    pub format: Format,
+    /// A level, or directives as crate `tracing` knows them; `info` unless given.
+    pub filter: Option<String>,
+    /// Whose debug events are seen from the beginning.
+    pub debug: DebugChoice,
+}
+
+/// Where the log goes.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// The journal if standard error is connected to it, otherwise standard error.
+    Automatic,
+    /// Files.
+    Files(FilePlan),
+}
+
+/// The log in files: `sexton.log` with everything, one for each daemon module, and `error.log`.
+#[derive(Clone, Debug)]
+pub struct FilePlan {
+    /// The folder; it is made when it is missing, at any time.
+    pub dir: PathBuf,
+    /// When a file is put aside.
+    pub rotation: Rotation,
+    /// Files that were put aside are deleted when they are older.
+    pub days_to_keep: u32,
+}
+
+/// Begins the log of this process.
+///
+/// # Errors
+/// If the filter cannot be read, or the log has begun already. A target that cannot be written to is no error: the log
+/// never stops the work.
+pub fn start(plan: LogPlan) -> anyhow::Result<LogControl> {
+    let (place, journal, style) = match &plan.target {
+        Target::Files(files) => (files.dir.display().to_string(), None, Style::Plain),
+        Target::Automatic => match journal::link() {
+            Link::Connected(journal) => ("journal".to_owned(), Some(journal), Style::Plain),
+            Link::Broken => ("stderr".to_owned(), None, Style::Priorities),
+            Link::None if std::io::stderr().is_terminal() => ("stderr".to_owned(), None, Style::Colours),
+            Link::None => ("stderr".to_owned(), None, Style::Plain),
+        },
+    };
+    let filter = plan.filter.as_deref().unwrap_or(USUAL);
+    let control = LogControl::new(place, filter, plan.debug);
+    let sieve = Sieve::new(env_filter(filter)?, control.clone());
+    let log = tracing_subscriber::registry();
+    match (journal, plan.target) {
+        (Some(journal), _) => log.with(Journal::new(journal).with_filter(sieve)).try_init()?,
+        (None, Target::Automatic) => log.with(Output::stderr(plan.format, style).with_filter(sieve)).try_init()?,
+        (None, Target::Files(files)) => {
+            let files = Files::new(files, plan.format, control.clone());
+            log.with(Output::files(files).with_filter(sieve)).try_init()?;
+        }
+    }
+    Ok(control)
+}
+
+fn env_filter(filter: &str) -> anyhow::Result<EnvFilter> {
+    let directives =
+        crate::domain::log::directives(filter).map_err(|problem| anyhow::anyhow!("the log filter {problem}"))?;
+    EnvFilter::try_new(&directives).map_err(|error| anyhow::anyhow!("the log filter `{filter}`: {error}"))
+}
