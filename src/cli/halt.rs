@@ -32,6 +32,8 @@ pub(super) struct Orders {
 /// What came of it.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Halted {
+    /// The process supervisor that was there.
+    pub(super) supervisor: Option<i32>,
     /// The daemon that was there.
     pub(super) pid: Option<i32>,
     /// How long it took, in milliseconds.
@@ -53,7 +55,9 @@ pub(super) async fn halt(run: &RunDir, orders: &Orders) -> anyhow::Result<Halted
     let mut told = Vec::new();
     loop {
         let (supervisor, daemon) = (run.holder(Role::Supervisor)?, run.holder(Role::Daemon)?);
-        halted.pid = halted.pid.or(daemon.map(|daemon| daemon.pid).filter(|pid| *pid > 0));
+        let pid_of = |holder: Option<Holder>| holder.map(|holder| holder.pid).filter(|pid| *pid > 0);
+        halted.pid = halted.pid.or(pid_of(daemon));
+        halted.supervisor = halted.supervisor.or(pid_of(supervisor));
         // The process supervisor passes it on, and does not start another one.
         let Some((role, holder)) =
             supervisor.map(|holder| (Role::Supervisor, holder)).or(daemon.map(|holder| (Role::Daemon, holder)))
@@ -107,9 +111,14 @@ fn signal(run: &RunDir, role: Role, holder: Holder, signal: Signal) -> anyhow::R
 }
 
 impl Halted {
+    /// Whether there was anything to stop.
+    pub(super) fn was_there(&self) -> bool {
+        self.pid.is_some() || self.supervisor.is_some()
+    }
+
     /// In words.
     pub(super) fn told(&self) -> String {
-        if *self == (Self { took_ms: self.took_ms, ..Self::default() }) {
+        if !self.was_there() {
             return "Sexton is not running".to_owned();
         }
         let took = span::short(i64::try_from(self.took_ms).unwrap_or(i64::MAX));

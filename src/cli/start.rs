@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    halt::{Halted, Orders, halt},
+    halt::{Orders, halt},
     output::Output,
     session::Session,
 };
@@ -121,7 +121,7 @@ pub(super) async fn restart(
         );
     }
     let halted = halt(&run, &orders(&config, false)).await?;
-    if !output.is_json() && halted != Halted::default() {
+    if !output.is_json() && halted.was_there() {
         println!("{}", halted.told());
     }
     start(session, output, log, args).await

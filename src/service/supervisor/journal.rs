@@ -1,6 +1,11 @@
 //! What a process supervisor writes down: few lines, in a file of its own.
 
-use std::{fs::File, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::PathBuf};
+use std::{
+    fs::{DirBuilder, File},
+    io::Write as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::PathBuf,
+};
 
 use crate::clock::machine_time;
 
@@ -25,7 +30,7 @@ impl Journal {
             let _ = std::fs::rename(&self.path, self.path.with_extension("log.1"));
         }
         if let Some(folder) = self.path.parent() {
-            let _ = std::fs::create_dir_all(folder);
+            let _ = DirBuilder::new().recursive(true).mode(0o750).create(folder);
         }
         let file = File::options().create(true).append(true).mode(0o640).open(&self.path);
         let _ = file.and_then(|mut file| writeln!(file, "{at} {level:>5} supervisor: {text}"));

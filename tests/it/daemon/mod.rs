@@ -24,7 +24,7 @@ pub(crate) async fn completed(store: &Store) -> i64 {
 }
 
 /// All of history, the oldest first.
-async fn history(store: &Store) -> Vec<history::Model> {
+pub(crate) async fn history(store: &Store) -> Vec<history::Model> {
     let mut rows = store.history(&HistoryFilter { limit: 1_000_000, ..HistoryFilter::default() }).await.unwrap();
     rows.reverse();
     rows

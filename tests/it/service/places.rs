@@ -1,0 +1,106 @@
+//! Run directories, state directories and users that are not as they should be.
+
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use nix::unistd::Uid;
+
+use super::Service;
+use crate::support::{Daemon, Database, Kind, Printed, block_on};
+
+#[test]
+fn two_daemons_with_one_run_directory_are_one_too_many() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let daemon = database.daemon("n", "");
+        let service = Service::new(&database, "");
+        let output = service.call(&["run"]);
+        assert_eq!(output.status.code(), Some(1));
+        let told = output.errors();
+        assert!(told.contains(&format!("process {}", daemon.pid())) && told.contains("daemon.run_dir"), "{told}");
+        daemon.stop();
+    });
+}
+
+#[test]
+fn files_that_a_power_cut_has_left_keep_nobody_from_starting() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let service = Service::new(&database, "");
+        fs::create_dir_all(&service.run_dir).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(service.run_dir.join("control.sock")).unwrap());
+        for (file, text) in
+            [("daemon.lock", "1\n"), ("supervisor.lock", "1\n"), ("supervisor.json", "{\"pid\":"), ("ending.json", "")]
+        {
+            fs::write(service.run_dir.join(file), text).unwrap();
+        }
+        assert_eq!(service.status().0, 3, "nobody has the locks");
+        service.done(&["start"]);
+        service.done(&["stop"]);
+    });
+}
+
+#[test]
+fn a_run_directory_that_lies_too_deep_for_a_socket_works_all_the_same() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let deep = database.folder.path().join("deep".repeat(20)).join("deeper".repeat(20));
+        let mut service = Service::new(&database, &format!("run_dir = \"{}\"", deep.display()));
+        service.run_dir = deep;
+        service.done(&["start"]);
+        assert_eq!(service.status().0, 0);
+        assert!(service.log().contains("is longer than the address of a socket may be"), "{}", service.log());
+        service.done(&["stop"]);
+    });
+}
+
+#[test]
+fn without_a_place_for_a_run_directory_it_works_and_start_says_what_is_missing() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let file = database.folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let service = Service::new(&database, &format!("run_dir = \"{}/run\"", file.display()));
+        let output = service.call(&["start"]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(output.errors().contains("Not a directory"), "{}", output.errors());
+        let daemon = Daemon::start(&service.file, &["run"]);
+        assert!(daemon.log().contains("there is no place for the control socket"), "{}", daemon.log());
+        daemon.stop();
+    });
+}
+
+#[test]
+fn folders_of_others_are_refused() {
+    assert!(Uid::effective().is_root(), "this test needs root: only root can give a folder away");
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let service = Service::new(&database, "");
+        let state = service.file.with_file_name("state");
+        fs::create_dir_all(&state).unwrap();
+        std::os::unix::fs::chown(&state, Some(65_534), None).unwrap();
+        let told = service.call(&["run"]).errors();
+        assert!(told.contains("daemon.state_dir: ") && told.contains("belongs to nobody"), "{told}");
+        std::os::unix::fs::chown(&state, Some(0), None).unwrap();
+        fs::create_dir_all(&service.run_dir).unwrap();
+        fs::set_permissions(&service.run_dir, fs::Permissions::from_mode(0o777)).unwrap();
+        let told = service.call(&["run"]).errors();
+        assert!(told.contains("everybody may write in"), "{told}");
+        let output = service.call(&["start"]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(output.errors().contains("chmod o-w"), "{}", output.errors());
+    });
+}
+
+#[test]
+fn root_is_warned_or_refused() {
+    assert!(Uid::effective().is_root(), "this test needs root");
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let daemon = database.daemon("n", "");
+        assert!(daemon.stop().contains("the daemon runs as root"));
+        let service = Service::new(&database, "refuse_root = true");
+        let output = service.call(&["start"]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(output.errors().contains("does not run as root (daemon.refuse_root)"), "{}", output.errors());
+    });
+}

@@ -1,0 +1,73 @@
+//! New configurations: asked for, or seen because the files have changed.
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use super::Service;
+use crate::support::{Database, Kind, Printed, block_on};
+
+const TASK: &str = "[task.one]\nkind = \"noop\"\n";
+
+#[test]
+fn reload_says_what_changed_and_a_mistake_keeps_the_old_one() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let service = Service::new(&database, &format!("watch_config = false\n{TASK}"));
+        assert!(service.call(&["reload"]).errors().contains("Sexton is not running"));
+        service.done(&["start"]);
+        let whole = std::fs::read_to_string(&service.file).unwrap();
+        std::fs::write(&service.file, format!("{whole}\n[task.two]\nkind = \"noop\"\n")).unwrap();
+        assert_eq!(service.done(&["reload"]), "The configuration is reloaded: tasks added: two\n");
+        assert_eq!(service.call(&["reload", "--json"]).json()["changed"], "no task, schedule or queue changed");
+        std::fs::write(&service.file, format!("{whole}\n[task.two]\nkind = \"nop\"\n")).unwrap();
+        let output = service.call(&["reload"]);
+        assert_eq!(output.status.code(), Some(78));
+        assert!(output.errors().contains("there is no handler of kind `nop`"), "{}", output.errors());
+        service.kill(Signal::SIGHUP);
+        let mistakes = service.wait("status tells of the mistakes", || {
+            service.status().1["daemon"]["config"]["mistakes"].as_str().map(str::to_owned)
+        });
+        assert!(mistakes.contains("there is no handler of kind `nop`"), "{mistakes}");
+        assert!(service.done(&["status"]).contains("is not in force"));
+        std::fs::write(&service.file, &whole).unwrap();
+        assert_eq!(service.done(&["reload"]), "The configuration is reloaded: tasks removed: two\n");
+        assert_eq!(service.status().1["daemon"]["config"]["mistakes"], Value::Null);
+        service.done(&["stop"]);
+    });
+}
+
+#[test]
+fn changed_files_are_read_anew_and_a_mistake_is_told_once() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let service = Service::new(&database, &format!("config_settle = \"100ms\"\n{TASK}"));
+        let more = service.file.with_file_name("conf.d");
+        std::fs::create_dir(&more).unwrap();
+        service.done(&["start"]);
+        service.wait("it has looked at the files", || {
+            let modules = service.call(&["module", "list", "--json"]).json();
+            let seen = modules
+                .as_array()?
+                .iter()
+                .any(|module| module["name"] == "config_sync" && module["rounds"] != json!(0));
+            seen.then_some(())
+        });
+        std::fs::write(more.join("two.toml"), "[task.two]\nkind = \"noop\"\n").unwrap();
+        service.wait_for_log("the configuration is reloaded: tasks added: two");
+        // As editors do it: another file under the old name.
+        let new = more.join(".two.new");
+        std::fs::write(&new, "[task.two]\nkind = \"nop\"\n").unwrap();
+        std::fs::rename(&new, more.join("two.toml")).unwrap();
+        service.wait_for_log("the old one stays in force");
+        assert!(service.status().1["daemon"]["config"]["mistakes"].is_string());
+        // Touched, but no better: no news.
+        std::fs::write(more.join("two.toml"), "[task.two]\nkind = \"nop\" \n").unwrap();
+        std::fs::write(more.join("three.toml"), "[task.three]\nkind = \"noop\"\n").unwrap();
+        std::fs::write(&new, "[task.two]\nkind = \"noop\"\n").unwrap();
+        std::fs::rename(&new, more.join("two.toml")).unwrap();
+        service.wait_for_log("the configuration is reloaded: tasks added: three");
+        assert_eq!(service.log().matches("stays in force").count(), 1, "{}", service.log());
+        assert_eq!(service.status().1["daemon"]["config"]["mistakes"], Value::Null);
+        service.done(&["stop"]);
+    });
+}

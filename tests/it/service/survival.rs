@@ -1,0 +1,144 @@
+//! What the process supervisor does when its daemon falls, hangs or is killed; and what `status` says meanwhile.
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::json;
+
+use super::Service;
+use crate::support::{Database, Kind, Printed, block_on};
+
+/// Ends the daemon by that signal; sees to it that `status` never says anything that is not so, and that the daemon is back.
+fn comes_back_after(signal: Signal) {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let service = Service::new(&database, "watchdog = \"2s\"");
+        service.done(&["start"]);
+        let first = service.daemon();
+        service.kill(signal);
+        let mut said = Vec::new();
+        let back = service.wait("it is back", || {
+            // The runtime shrugs the first segmentation fault off that came from outside.
+            if signal == Signal::SIGSEGV {
+                let _ = kill(Pid::from_raw(first), signal);
+            }
+            let (code, status) = service.status();
+            said.push(status["state"].as_str().unwrap().to_owned());
+            match (code, status["state"].as_str()) {
+                (0, Some("starting")) => None,
+                (0, _) => {
+                    let pid = status["daemon"]["pid"].as_i64().unwrap() as i32;
+                    assert!(signal == Signal::SIGSEGV || pid != first, "it says that the one runs that was killed");
+                    (pid != first).then_some(pid)
+                }
+                (3 | 4, _) => None,
+                other => panic!("{other:?}"),
+            }
+        });
+        assert!(super::is_ours(back, &service.run_dir), "it says that one runs which is not there");
+        let supervisor = service.status().1["supervisor"].clone();
+        assert_eq!((&supervisor["falls"], &supervisor["doing"]), (&json!(1), &json!("watching")));
+        let fall = supervisor["last_fall"].as_str().unwrap().to_owned();
+        let expected = if signal == Signal::SIGSTOP { Signal::SIGKILL } else { signal };
+        assert!(fall.contains(expected.as_str()), "{fall}");
+        assert!(service.log().contains("the daemon fell"), "{}", service.log());
+        if signal == Signal::SIGSTOP {
+            assert!(service.log().contains("gave no sign of life for 2s"), "{}", service.log());
+        }
+        service.done(&["stop"]);
+    });
+}
+
+#[test]
+fn it_comes_back_after_a_kill() {
+    comes_back_after(Signal::SIGKILL);
+}
+
+#[test]
+fn it_comes_back_after_a_segmentation_fault() {
+    comes_back_after(Signal::SIGSEGV);
+}
+
+#[test]
+fn it_comes_back_after_a_hang() {
+    comes_back_after(Signal::SIGSTOP);
+}
+
+#[test]
+fn one_that_ended_in_good_order_stays_down() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let service = Service::new(&database, "");
+        service.done(&["start"]);
+        let supervisor = service.pid("supervisor").unwrap();
+        service.kill(Signal::SIGTERM);
+        service.wait("its process supervisor has ended as well", || {
+            (!super::is_ours(supervisor, &service.run_dir)).then_some(())
+        });
+        assert_eq!(service.status().0, 3);
+        assert!(service.log().contains("the daemon has ended (exit code 0)"), "{}", service.log());
+    });
+}
+
+#[test]
+fn a_stop_while_it_waits_to_start_again_ends_it() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let service = Service::new(&database, "");
+        service.done(&["start"]);
+        let whole = std::fs::read_to_string(&service.file).unwrap();
+        std::fs::write(&service.file, format!("{whole}\nworkers = \"many\"\n")).unwrap();
+        service.kill(Signal::SIGKILL);
+        let fall = service.wait("it falls with the new configuration", || {
+            let supervisor = service.status().1["supervisor"].clone();
+            supervisor["last_fall"].as_str().filter(|fall| fall.contains("exit code 78")).map(str::to_owned)
+        });
+        assert!(fall.contains("workers"), "the reason is told: {fall}");
+        // With mistakes in the configuration as well.
+        let told = service.done(&["stop"]);
+        assert!(told.contains("has stopped"), "{told}");
+        assert_eq!(service.status().0, 3);
+    });
+}
+
+#[test]
+fn without_its_process_supervisor_it_goes_on_and_can_be_stopped() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let service = Service::new(&database, "");
+        service.done(&["start"]);
+        kill(Pid::from_raw(service.pid("supervisor").unwrap()), Signal::SIGKILL).unwrap();
+        service.wait("it is gone", || service.status().1["supervisor"].is_null().then_some(()));
+        assert_eq!(service.status().0, 0);
+        let told = service.call(&["start"]).text();
+        assert!(told.contains("without a process supervisor"), "{told}");
+        service.done(&["stop"]);
+        assert_eq!(service.status().0, 3);
+    });
+}
+
+#[test]
+fn without_its_database_it_starts_answers_and_stops() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let service = Service::new(&database, "");
+        let whole = std::fs::read_to_string(&service.file).unwrap();
+        let away = whole.replace(&database.url, "postgres://nobody:s3cr3t@127.0.0.1:1/nothing");
+        std::fs::write(&service.file, &away).unwrap();
+        let told = service.done(&["start"]);
+        assert!(told.contains("waiting for the database: "), "{told}");
+        let (code, status) = service.status();
+        assert_eq!((code, &status["daemon"]["phase"]), (0, &json!("waiting_for_database")));
+        assert!(service.done(&["status"]).starts_with("Sexton is running, without its database"));
+        assert!(!status.to_string().contains("s3cr3t"), "{status:#}");
+        // The way out: the right address.
+        std::fs::write(&service.file, &whole).unwrap();
+        service.done(&["reload"]);
+        service.wait("it is up", || (service.status().1["daemon"]["phase"] == "running").then_some(()));
+        service.done(&["stop"]);
+        std::fs::write(&service.file, &away).unwrap();
+        service.done(&["start"]);
+        service.done(&["stop"]);
+    });
+}
