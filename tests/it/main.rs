@@ -11,4 +11,6 @@ mod commands;
 mod config;
 mod daemon;
 mod docs;
+mod logs;
+mod secrets;
 mod store;
