@@ -5,12 +5,22 @@ use url::Url;
 /// What stands for a password.
 const HIDDEN: &str = "***";
 
+/// What stands before the first colon, which may be shown; of a text that is no address at all, nothing may.
+pub fn scheme(url: &str) -> &str {
+    let is_name = |text: &&str| text.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '+');
+    url.split_once(':').map(|(scheme, _)| scheme).filter(is_name).unwrap_or(HIDDEN)
+}
+
 /// The address without its password, wherever in it that stands.
 pub fn redacted(url: &str) -> String {
     let Ok(mut parsed) = Url::parse(url) else {
-        let scheme = url.split(':').next().unwrap_or_default();
-        return format!("{scheme}://{HIDDEN}");
+        return format!("{}://{HIDDEN}", scheme(url));
     };
+    // Somebody meant to write a user and a password, but by the rules it is none: `mysql:u:pw@h`, `mysql://u:1/2@h`.
+    let is_user_missing = parsed.username().is_empty() && parsed.password().is_none();
+    if is_user_missing && url.contains('@') && parsed.scheme() != "sqlite" {
+        return format!("{}://{HIDDEN}", scheme(url));
+    }
     if parsed.password().is_some() {
         let _ = parsed.set_password(Some(HIDDEN));
     }
@@ -36,6 +46,11 @@ mod tests {
         assert_eq!(redacted("postgres://app:secret@db/shop"), "postgres://app:***@db/shop");
         assert_eq!(redacted("postgres://db/shop?user=a&password=secret"), "postgres://db/shop?user=a&password=***");
         assert_eq!(redacted("postgres://app:sec ret@[db/shop"), "postgres://***");
+        assert_eq!(redacted("mysql:app:secret@db/shop"), "mysql://***");
+        assert_eq!(redacted("mysql://app:12/secret@db/shop"), "mysql://***");
+        assert_eq!(redacted("secret@db/shop"), "***://***");
+        assert_eq!(redacted("postgres://app@db/shop"), "postgres://app@db/shop");
+        assert_eq!(redacted("sqlite://var/a@b.db"), "sqlite://var/a@b.db");
         assert_eq!(redacted("sqlite://var/sexton.db"), "sqlite://var/sexton.db");
         assert_eq!(redacted("sqlite:///srv/sexton.db?mode=rwc"), "sqlite:///srv/sexton.db?mode=rwc");
     }

@@ -76,7 +76,8 @@ impl Store {
                 let server = MySqlConnectOptions::from_str(&options.url).map_err(bad)?.disable_statement_logging();
                 (Dialect::MySql, SqlxMySqlConnector::from_sqlx_mysql_pool(mysql(options, server)))
             }
-            other => {
+            _ => {
+                let other = crate::domain::address::scheme(&options.url);
                 return Err(StoreError::Address(format!(
                     "`{other}` is not a database that Sexton speaks: write sqlite://PATH, postgres://… or mysql://…"
                 )));

@@ -11,7 +11,8 @@ mod sieve;
 
 use std::{io::IsTerminal as _, path::PathBuf};
 
-use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _};
 
 pub use self::control::{DebugChoice, LogControl, LogState};
 use self::{

@@ -41,7 +41,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Filter<S> for Sieve {
         let usual = Filter::<S>::callsite_enabled(&self.filter, metadata);
         if entry::is_module_span(metadata) {
             Interest::always()
-        } else if usual.is_never() && metadata.is_event() && self.may_pass(metadata) {
+        } else if metadata.is_event() && is_own(metadata) && (!usual.is_never() || self.may_pass(metadata)) {
+            // Never `always`: only what was asked for may be refused later on, when its module is known.
             Interest::sometimes()
         } else {
             usual

@@ -12,4 +12,6 @@ mod config;
 mod daemon;
 mod docs;
 mod service;
+mod logs;
+mod secrets;
 mod store;

@@ -6,7 +6,7 @@ use sexton::NewTask;
 use sexton_entities::states::{Outcome, TaskState};
 
 use super::{Stand, outcome_of, processes, unusual};
-use crate::support::{Daemon, Database, Kind, Printed as _, block_on, eventually, sexton, within};
+use crate::support::{Daemon, Database, Kind, Mounted, Printed as _, block_on, eventually, sexton, within};
 
 fn shell(script: &str, settings: &str) -> String {
     format!("command = [\"sh\", \"-c\", '''{script}''']\n{settings}")
@@ -203,22 +203,4 @@ fn control_groups() -> (std::path::PathBuf, Option<(Mounted, tempfile::TempDir)>
     }
     let folder = tempfile::tempdir().unwrap();
     (folder.path().to_owned(), Some((Mounted::new(folder.path(), "cgroup2", "rw"), folder)))
-}
-
-/// A file system that is mounted for as long as a test lasts.
-struct Mounted(std::path::PathBuf);
-
-impl Mounted {
-    fn new(at: &std::path::Path, kind: &str, options: &str) -> Self {
-        let mount =
-            std::process::Command::new("mount").args(["-t", kind, "-o", options, "none"]).arg(at).status().unwrap();
-        assert!(mount.success());
-        Self(at.to_owned())
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
 }

@@ -3,6 +3,7 @@
 mod daemon;
 mod database;
 mod inside;
+mod mounted;
 
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ pub(crate) use self::{
     daemon::{Daemon, Printed, sexton},
     database::{Database, Kind},
     inside::{Inside, blueprint},
+    mounted::Mounted,
 };
 
 /// Long enough for a loaded machine, short enough to notice a hang.
