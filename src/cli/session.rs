@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::Parts;
 use crate::{
     client::{Client, Surroundings},
-    config::{Config, Mistakes, Source, find_file, load},
+    config::{self, Config, Mistakes, Source, find_file, load},
     domain::{definition::TaskDefinition, task::NewTask},
     store::{ConnectOptions, Store, StoreError, Wakeup},
 };
@@ -16,6 +16,16 @@ use crate::{
 pub(super) struct Session {
     source: Source,
     pub(super) parts: Arc<Parts>,
+}
+
+impl Parts {
+    /// What a configuration can be about.
+    fn known(&self) -> config::Known {
+        config::Known {
+            kinds: self.registry.kinds(),
+            modules: self.modules.iter().map(|module| module.name.clone()).collect(),
+        }
+    }
 }
 
 /// A session with its database.
@@ -37,13 +47,13 @@ impl Session {
     }
 
     pub(super) fn config(&self) -> Result<Config, Mistakes> {
-        load(&self.source, &self.parts.registry.kinds())
+        load(&self.source, &self.parts.known())
     }
 
     /// Reads the configuration anew whenever it is called.
     pub(super) fn loader(&self) -> crate::daemon::Loader {
         let (source, parts) = (self.source.clone(), self.parts.clone());
-        Box::new(move || load(&source, &parts.registry.kinds()))
+        Box::new(move || load(&source, &parts.known()))
     }
 
     /// The definition of that name, from the configuration or a registered handler.

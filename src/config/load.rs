@@ -21,6 +21,15 @@ pub struct Source {
     pub overrides: Vec<(Vec<String>, String)>,
 }
 
+/// What there is to be configured, beside what the house knows by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The kinds of the registered handlers.
+    pub kinds: Vec<String>,
+    /// The names of the registered daemon modules.
+    pub modules: Vec<String>,
+}
+
 /// The file to use where none was named: the first of the usual ones that exists.
 pub fn find_file() -> Option<PathBuf> {
     USUAL.iter().map(PathBuf::from).find(|path| path.exists())
@@ -28,8 +37,8 @@ pub fn find_file() -> Option<PathBuf> {
 
 /// Reads everything, and tells of every mistake at once.
 ///
-/// `kinds` are the registered handlers' kinds, against which the definitions are checked.
-pub fn load(source: &Source, kinds: &[String]) -> Result<Config, Mistakes> {
+/// The definitions are checked against what is `known`.
+pub fn load(source: &Source, known: &Known) -> Result<Config, Mistakes> {
     let mut mistakes = Mistakes::default();
     let mut root = Node::empty();
     if let Some(file) = &source.file {
@@ -45,7 +54,7 @@ pub fn load(source: &Source, kinds: &[String]) -> Result<Config, Mistakes> {
     for (path, value) in &source.overrides {
         root.overlay(Node::at_path(path, Node::from_variable(&format!("--{}", path.join(".")), value)));
     }
-    let config = Config::read(&root, kinds, &mut mistakes);
+    let config = Config::read(&root, known, &mut mistakes);
     if mistakes.is_empty() { Ok(config) } else { Err(mistakes.sorted()) }
 }
 

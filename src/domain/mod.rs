@@ -9,6 +9,8 @@ pub mod cron;
 pub mod definition;
 pub mod json;
 pub mod lifecycle;
+pub mod lines;
+pub mod process;
 pub mod recurrence;
 pub mod restart;
 pub mod retry;

@@ -171,9 +171,7 @@ fn spec(command: &CommandSpec, context: &TaskContext, shepherds: &Shepherds) -> 
 /// its attempt. Later ones replace earlier ones.
 fn environment(command: &CommandSpec, context: &TaskContext, node: &str) -> Vec<(String, String)> {
     let (task, definition) = (context.task(), context.definition());
-    let passed =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let mut variables: Vec<(String, String)> = passed.filter(|(name, _)| command.passes_on(name)).collect();
+    let mut variables = command.passed_on(std::env::vars_os());
     variables.extend(command.from_payload(task.payload.as_ref()));
     variables.extend(command.env.clone());
     let mut tell = |name: &str, value: Option<String>| {

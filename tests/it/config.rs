@@ -2,12 +2,13 @@
 
 use std::{fs, path::Path};
 
-use sexton::config::{Source, load};
+use sexton::config::{Known, Source, load};
 
 use crate::support::{Printed, sexton};
 
-fn kinds() -> Vec<String> {
-    vec!["command".to_owned(), "noop".to_owned()]
+fn known() -> Known {
+    let modules = sexton::daemon::standard().into_iter().map(|module| module.name).collect();
+    Known { kinds: vec!["command".to_owned(), "noop".to_owned()], modules }
 }
 
 fn mistakes(text: &str) -> Vec<String> {
@@ -15,12 +16,12 @@ fn mistakes(text: &str) -> Vec<String> {
     let file = folder.path().join("sexton.toml");
     fs::write(&file, text).unwrap();
     let source = Source { file: Some(file.clone()), overrides: Vec::new() };
-    let mistakes = load(&source, &kinds()).expect_err("there are mistakes");
+    let mistakes = load(&source, &known()).expect_err("there are mistakes");
     mistakes.0.iter().map(|mistake| mistake.to_string().replace(&file.display().to_string(), "FILE")).collect()
 }
 
 fn sound(file: &Path) -> sexton::config::Config {
-    load(&Source { file: Some(file.to_owned()), overrides: Vec::new() }, &kinds()).unwrap()
+    load(&Source { file: Some(file.to_owned()), overrides: Vec::new() }, &known()).unwrap()
 }
 
 #[test]
