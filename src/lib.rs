@@ -37,7 +37,7 @@ mod telemetry;
 
 pub use crate::{
     client::Client,
-    daemon::{DaemonModule, ModuleContext, Next},
+    daemon::{DaemonModule, ModuleContext, ModuleState, Next},
     domain::{
         definition::TaskDefinition,
         retry::{Growth, RetryPolicy},

@@ -156,6 +156,7 @@ async fn modules(open: &Open) -> anyhow::Result<SummaryTable> {
                 ModuleState::WaitingForDatabase => "waiting for database",
                 ModuleState::Fallen => "fallen",
                 ModuleState::Stopped => "stopped",
+                ModuleState::Disabled => "disabled",
             };
             table.row([
                 node.id.clone(),

@@ -112,7 +112,9 @@ fn process(section: &mut Section<'_>, discard: Option<Duration>) -> Option<Proce
         stop_signal: section.choice("stop_signal", &signals).unwrap_or(plain.stop_signal),
         stop_timeout: section.span("stop_timeout", Duration::ZERO).unwrap_or(plain.stop_timeout),
         restart_delay: section.span("restart_delay", Duration::from_millis(1)).unwrap_or(plain.restart_delay),
-        max_restart_delay: section.span("max_restart_delay", Duration::from_millis(1)).unwrap_or(plain.max_restart_delay),
+        max_restart_delay: section
+            .span("max_restart_delay", Duration::from_millis(1))
+            .unwrap_or(plain.max_restart_delay),
         ..plain
     };
     if argv.is_none() {

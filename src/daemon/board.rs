@@ -25,6 +25,15 @@ pub enum ModuleState {
     Fallen,
     /// It was told to stop, and has.
     Stopped,
+    /// The configuration says that it is not to run.
+    Disabled,
+}
+
+impl ModuleState {
+    /// Whether nothing of the module is at work, and nothing will be by itself.
+    pub fn is_at_rest(self) -> bool {
+        matches!(self, Self::Stopped | Self::Disabled)
+    }
 }
 
 /// One module on the board.
@@ -63,6 +72,11 @@ impl Board {
             status.name = name.to_owned();
         }
         change(status);
+    }
+
+    /// Takes a module off the board.
+    pub(super) fn remove(&self, name: &str) {
+        self.modules.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(name);
     }
 
     /// What the board says.

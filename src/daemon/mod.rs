@@ -3,6 +3,7 @@
 mod batch;
 mod bells;
 mod board;
+mod child;
 mod execute;
 mod hand;
 mod incarnation;
@@ -14,6 +15,8 @@ mod modules;
 mod once;
 mod panics;
 mod pool;
+mod processes;
+mod pulse;
 mod reload;
 mod shared;
 mod shutdown;

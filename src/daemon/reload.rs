@@ -22,6 +22,7 @@ pub(super) fn reload(shared: &Shared, loader: &Loader) {
                 tracing::warn!("changed, but not before the next start: {}", diff.needs_restart.join(", "));
             }
             shared.set_config(new);
+            shared.reconfigure();
         }
     }
 }

@@ -19,6 +19,8 @@ use crate::{domain::span, handler::StopReason};
 const LOOK: Duration = Duration::from_millis(20);
 /// What was told to end has at most so long, whatever its definition says.
 const LAST_GRACE: Duration = Duration::from_secs(5);
+/// However long a program may take to end, no stop takes longer.
+const LONGEST_STOP: Duration = Duration::from_secs(86_400);
 /// The modules have so long to finish their round.
 const ROUND: Duration = Duration::from_secs(5);
 
@@ -37,7 +39,11 @@ pub(super) async fn drain(
         }
     };
     stop(Stage::Intake);
-    until(ROUND, || has_stopped(shared, stages, Stage::Intake)).await;
+    let stopped = || has_stopped(shared, stages, Stage::Intake);
+    let at_once = tokio::select! {
+        () = until(if at_once { ROUND } else { longest_stop(shared) }, stopped) => at_once,
+        () = lost_patience(orders), if !at_once => true,
+    };
     if !matches!(tokio::time::timeout(ROUND, give_back(shared, Duration::ZERO)).await, Ok(Ok(()))) {
         tracing::warn!("claimed tasks that had not started will be given back by another node");
     }
@@ -61,6 +67,7 @@ pub(super) async fn drain(
 /// Takes the node off the list, unless commands of it go on: the next daemon takes them over, as long as the lease has
 /// not run out and another node has not taken their tasks.
 async fn go(shared: &Shared) {
+    shared.processes.leave();
     let left = shared.hand.left();
     if left > 0 {
         tracing::info!("{left} commands go on without a daemon; the next one on this machine takes them over");
@@ -82,8 +89,20 @@ async fn finish_running(shared: &Shared, orders: &mut Receiver<Order>) -> bool {
     }
     tokio::select! {
         () = until(limit, || shared.hand.counts().running == 0) => false,
-        () = async { while !matches!(orders.recv().await, Some(Order::AtOnce) | None) {} } => true,
+        () = lost_patience(orders) => true,
     }
+}
+
+/// Waits until somebody wants the daemon to end at once.
+async fn lost_patience(orders: &mut Receiver<Order>) {
+    while !matches!(orders.recv().await, Some(Order::AtOnce) | None) {}
+}
+
+/// How long the programs that are kept running may take to end, all of them at the same time.
+fn longest_stop(shared: &Shared) -> Duration {
+    let config = shared.config();
+    let timeouts = config.modules.values().filter_map(|module| Some(module.process.as_ref()?.stop_timeout));
+    timeouts.max().map_or(ROUND, |timeout| timeout.min(LONGEST_STOP) + ROUND)
 }
 
 /// Ends what still runs, and puts it on record as interrupted: another node, or the next start, takes it up.
