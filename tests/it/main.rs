@@ -11,4 +11,5 @@ mod commands;
 mod config;
 mod daemon;
 mod docs;
+mod modules;
 mod store;
