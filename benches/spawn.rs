@@ -94,6 +94,7 @@ fn paper() -> Paper<()> {
         output: command.output,
         timeout: Some(Duration::from_secs(60)),
         kill_after: Duration::from_secs(5),
+        stop_signal: Default::default(),
         keep_background: false,
         ends_with_daemon: false,
         cgroup: None,

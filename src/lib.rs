@@ -40,7 +40,7 @@ pub mod telemetry;
 
 pub use crate::{
     client::Client,
-    daemon::{DaemonModule, ModuleContext, Next},
+    daemon::{DaemonModule, ModuleContext, ModuleState, Next},
     domain::{
         definition::TaskDefinition,
         retry::{Growth, RetryPolicy},

@@ -45,6 +45,19 @@ pub(super) async fn ask<T: DeserializeOwned>(
     }
 }
 
+/// Asks the daemon of this configuration, if there is one.
+pub(super) async fn ask_if_there<T: DeserializeOwned>(
+    session: &Session,
+    method: Method,
+    path: &str,
+) -> anyhow::Result<Option<T>> {
+    let run = RunDir::at(&session.daemon().run_dir);
+    match control::ask(&run, method, path, None, PATIENCE).await {
+        Err(Unanswered::NotThere(_)) => Ok(None),
+        answer => Ok(Some(answer?)),
+    }
+}
+
 pub(super) async fn reload(session: &Session, output: Output) -> anyhow::Result<u8> {
     // What is wrong with it is told here as well as there; and here is who wants to know.
     session.config()?;

@@ -8,6 +8,7 @@ mod halt;
 mod history;
 mod log;
 mod manual;
+mod module;
 mod node;
 mod output;
 mod queue;
@@ -100,7 +101,7 @@ enum Command {
     Node(node::NodeCommand),
     /// Look at daemon modules
     #[command(subcommand)]
-    Module(node::ModuleCommand),
+    Module(module::ModuleCommand),
     /// Show what recurs, waits and runs
     Summary(summary::SummaryArgs),
     /// Show finished attempts
@@ -157,7 +158,7 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
             Command::Schedule(command) => schedule::run(&session, output, command).await,
             Command::Queue(command) => queue::run(&session, output, command).await,
             Command::Node(node::NodeCommand::List) => node::list(&session, output).await,
-            Command::Module(node::ModuleCommand::List) => node::modules(&session, output).await,
+            Command::Module(command) => module::run(&session, output, command).await,
             Command::Summary(args) => summary::run(&session, output, &args).await,
             Command::History(args) => history::run(&session, output, args).await,
             Command::Db(command) => db::run(&session, output, command).await,

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::Parts;
 use crate::{
     client::{Client, Surroundings},
-    config::{Config, DaemonConfig, Mistakes, Source, find_file, load, load_anyway},
+    config::{self, Config, DaemonConfig, Mistakes, Source, find_file, load, load_anyway},
     domain::{definition::TaskDefinition, task::NewTask},
     store::{ConnectOptions, Store, StoreError, Wakeup},
 };
@@ -16,6 +16,16 @@ use crate::{
 pub(super) struct Session {
     source: Source,
     pub(super) parts: Arc<Parts>,
+}
+
+impl Parts {
+    /// What a configuration can be about.
+    fn known(&self) -> config::Known {
+        config::Known {
+            kinds: self.registry.kinds(),
+            modules: self.modules.iter().map(|module| module.name.clone()).collect(),
+        }
+    }
 }
 
 /// A session with its database.
@@ -37,18 +47,18 @@ impl Session {
     }
 
     pub(super) fn config(&self) -> Result<Config, Mistakes> {
-        load(&self.source, &self.parts.registry.kinds())
+        load(&self.source, &self.parts.known())
     }
 
     /// How the daemon is reached and stopped, also if there are mistakes elsewhere.
     pub(super) fn daemon(&self) -> DaemonConfig {
-        load_anyway(&self.source, &self.parts.registry.kinds()).0.daemon
+        load_anyway(&self.source, &self.parts.known()).0.daemon
     }
 
     /// Reads the configuration anew whenever it is called.
     pub(super) fn loader(&self) -> crate::daemon::Loader {
         let (source, parts) = (self.source.clone(), self.parts.clone());
-        Box::new(move || load(&source, &parts.registry.kinds()))
+        Box::new(move || load(&source, &parts.known()))
     }
 
     /// The definition of that name, from the configuration or a registered handler.

@@ -7,13 +7,12 @@ use sexton_entities::{
 };
 
 use super::{
-    node::modules_of,
+    module::{self, of_heartbeat},
     output::{Output, or_dash},
     session::{Open, Session, explained},
     time,
 };
 use crate::{
-    daemon::ModuleState,
     domain::{span, summary::SummaryTable},
     store::{SchedulePicture, TaskFilter},
 };
@@ -28,17 +27,9 @@ pub(super) struct SummaryArgs {
 }
 
 pub(super) async fn run(session: &Session, output: Output, args: &SummaryArgs) -> anyhow::Result<u8> {
-    let open = session.open().await?;
     let tables = match &args.module {
-        Some(name) => of_module(&open, name).await?,
-        None => vec![
-            recurrent(&open.store.schedule_pictures().await.map_err(explained)?),
-            future(&tasks(&open, TaskState::Scheduled).await?, &tasks(&open, TaskState::Retryable).await?),
-            waiting(&tasks(&open, TaskState::Available).await?),
-            running(&open).await?,
-            queues(&open).await?,
-            modules(&open).await?,
-        ],
+        Some(name) => of_module(session, name).await?,
+        None => everything(&session.open().await?).await?,
     };
     if output.is_json() {
         output.value(&tables)?;
@@ -50,6 +41,17 @@ pub(super) async fn run(session: &Session, output: Output, args: &SummaryArgs) -
         println!();
     }
     Ok(0)
+}
+
+async fn everything(open: &Open) -> anyhow::Result<Vec<SummaryTable>> {
+    Ok(vec![
+        recurrent(&open.store.schedule_pictures().await.map_err(explained)?),
+        future(&tasks(open, TaskState::Scheduled).await?, &tasks(open, TaskState::Retryable).await?),
+        waiting(&tasks(open, TaskState::Available).await?),
+        running(open).await?,
+        queues(open).await?,
+        modules(open).await?,
+    ])
 }
 
 async fn tasks(open: &Open, state: TaskState) -> anyhow::Result<Vec<task::Model>> {
@@ -149,18 +151,11 @@ async fn modules(open: &Open) -> anyhow::Result<SummaryTable> {
     let mut table =
         SummaryTable::new("Daemon modules", &["Node", "Module", "State", "Falls", "Last error"], "No node is running.");
     for node in open.store.nodes().await.map_err(explained)? {
-        for module in modules_of(&node) {
-            let state = match module.state {
-                ModuleState::Starting => "starting",
-                ModuleState::Running => "running",
-                ModuleState::WaitingForDatabase => "waiting for database",
-                ModuleState::Fallen => "fallen",
-                ModuleState::Stopped => "stopped",
-            };
+        for module in of_heartbeat(&node) {
             table.row([
                 node.id.clone(),
                 module.name,
-                state.to_owned(),
+                module.state.to_string(),
                 module.falls.to_string(),
                 or_dash(module.last_error),
             ]);
@@ -169,30 +164,21 @@ async fn modules(open: &Open) -> anyhow::Result<SummaryTable> {
     Ok(table)
 }
 
-/// What one module tells of itself, on every node.
-async fn of_module(open: &Open, name: &str) -> anyhow::Result<Vec<SummaryTable>> {
-    let mut known = Vec::new();
-    let mut tables = Vec::new();
-    for node in open.store.nodes().await.map_err(explained)? {
-        for module in modules_of(&node) {
-            if module.name == name {
-                tables.extend(
-                    module
-                        .summary
-                        .into_iter()
-                        .map(|table| SummaryTable { header: format!("{} on {}", table.header, node.id), ..table }),
-                );
-            }
-            known.push(module.name);
-        }
+/// What one module tells of itself: here, or else on every node.
+async fn of_module(session: &Session, name: &str) -> anyhow::Result<Vec<SummaryTable>> {
+    let modules = module::known(session, false).await?;
+    anyhow::ensure!(!modules.is_empty(), "no node is running");
+    if !modules.iter().any(|module| module.status.name == name) {
+        let mut known: Vec<String> = modules.into_iter().map(|module| module.status.name).collect();
+        known.sort();
+        known.dedup();
+        anyhow::bail!("there is no module `{name}`; known: {}", known.join(", "));
     }
-    known.sort();
-    known.dedup();
-    anyhow::ensure!(!known.is_empty(), "no node is running");
-    anyhow::ensure!(
-        known.iter().any(|module| module == name),
-        "there is no module `{name}`; known: {}",
-        known.join(", ")
-    );
-    Ok(tables)
+    let of_name = modules.into_iter().filter(|module| module.status.name == name);
+    let tables = of_name.flat_map(|module| {
+        let headed =
+            move |table: SummaryTable| SummaryTable { header: format!("{} on {}", table.header, module.node), ..table };
+        module.status.summary.into_iter().map(headed)
+    });
+    Ok(tables.collect())
 }

@@ -32,13 +32,9 @@ const OF_COMMANDS: [&str; 15] = [
 /// Reads a command, if there is one.
 pub(super) fn read(section: &mut Section<'_>) -> Option<CommandSpec> {
     let argv = section.texts("command");
-    let plain = CommandSpec::new(argv.clone().unwrap_or_default());
+    let plain = program(section, argv.clone().unwrap_or_default());
     let read = CommandSpec {
-        env: section.text_table("env").unwrap_or_default(),
-        pass_env: section.texts("pass_env").unwrap_or_default(),
         payload_env: section.text_table("payload_env").unwrap_or_default(),
-        dir: section.text("dir").map(PathBuf::from),
-        confines: confines(section),
         output: capture::Limits {
             head: section.bytes("output_head", 0..=MOST_OUTPUT).map_or(plain.output.head, |bytes| bytes as usize),
             tail: section.bytes("output_tail", 0..=MOST_OUTPUT).map_or(plain.output.tail, |bytes| bytes as usize),
@@ -58,18 +54,43 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<CommandSpec> {
         }
         return None;
     }
-    if read.argv.first().is_none_or(String::is_empty) {
-        section.refuse("command", "the program is missing: write [\"program\", \"argument\", …]");
+    check_program(section, "command", &read.argv);
+    check_variables(section, &read);
+    for (name, pointer) in &read.payload_env {
+        if !pointer.is_empty() && !pointer.starts_with('/') {
+            section
+                .refuse("payload_env", format!("{name} = \"{pointer}\": write a JSON pointer, such as \"/{pointer}\""));
+        }
     }
-    check(section, &read);
+    if read.success_codes.is_empty() {
+        section.refuse("success_codes", "without any, the command could never succeed");
+    }
     Some(read)
 }
 
-/// What an operating system would refuse, or would not do what it says.
-fn check(section: &mut Section<'_>, command: &CommandSpec) {
-    if command.argv.iter().any(|text| text.contains('\0')) {
-        section.refuse("command", "a program's arguments cannot contain NUL");
+/// Reads the surroundings that any program has, a task's or a module's.
+pub(super) fn program(section: &mut Section<'_>, argv: Vec<String>) -> CommandSpec {
+    CommandSpec {
+        env: section.text_table("env").unwrap_or_default(),
+        pass_env: section.texts("pass_env").unwrap_or_default(),
+        dir: section.text("dir").map(PathBuf::from),
+        confines: confines(section),
+        ..CommandSpec::new(argv)
     }
+}
+
+/// Notes a program that no operating system would start.
+pub(super) fn check_program(section: &mut Section<'_>, key: &str, argv: &[String]) {
+    if argv.first().is_none_or(String::is_empty) {
+        section.refuse(key, "the program is missing: write [\"program\", \"argument\", …]");
+    }
+    if argv.iter().any(|text| text.contains('\0')) {
+        section.refuse(key, "a program's arguments cannot contain NUL");
+    }
+}
+
+/// Notes variables that cannot be set, or are not for anybody to set.
+pub(super) fn check_variables(section: &mut Section<'_>, command: &CommandSpec) {
     let names = |key, names: Vec<&String>, section: &mut Section<'_>| {
         for name in names {
             if name.is_empty() || name.contains(['=', '\0']) {
@@ -84,15 +105,6 @@ fn check(section: &mut Section<'_>, command: &CommandSpec) {
     names("pass_env", command.pass_env.iter().collect(), section);
     if command.env.values().any(|value| value.contains('\0')) {
         section.refuse("env", "a variable cannot contain NUL");
-    }
-    for (name, pointer) in &command.payload_env {
-        if !pointer.is_empty() && !pointer.starts_with('/') {
-            section
-                .refuse("payload_env", format!("{name} = \"{pointer}\": write a JSON pointer, such as \"/{pointer}\""));
-        }
-    }
-    if command.success_codes.is_empty() {
-        section.refuse("success_codes", "without any, the command could never succeed");
     }
 }
 

@@ -24,6 +24,8 @@ pub struct ConfigDiff {
     pub schedules: Changes,
     /// Queues.
     pub queues: Changes,
+    /// Daemon modules and process modules.
+    pub modules: Changes,
     /// Sections that count only from the next start on.
     pub needs_restart: Vec<&'static str>,
 }
@@ -76,6 +78,7 @@ impl ConfigDiff {
             tasks: Changes::between(&old.tasks, &new.tasks),
             schedules: Changes::between(&schedules(old), &schedules(new)),
             queues: Changes::between(&old.queues, &new.queues),
+            modules: Changes::between(&old.modules, &new.modules),
             needs_restart: needs_restart.iter().filter(|(_, changed)| *changed).map(|(name, _)| *name).collect(),
         }
     }
@@ -84,7 +87,13 @@ impl ConfigDiff {
 impl fmt::Display for ConfigDiff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
-        for (what, changes) in [("tasks", &self.tasks), ("schedules", &self.schedules), ("queues", &self.queues)] {
+        let all = [
+            ("tasks", &self.tasks),
+            ("schedules", &self.schedules),
+            ("queues", &self.queues),
+            ("modules", &self.modules),
+        ];
+        for (what, changes) in all {
             for (verb, names) in
                 [("added", &changes.added), ("changed", &changes.changed), ("removed", &changes.removed)]
             {
@@ -94,7 +103,7 @@ impl fmt::Display for ConfigDiff {
             }
         }
         if parts.is_empty() {
-            parts.push("no task, schedule or queue changed".to_owned());
+            parts.push("no task, schedule, queue or module changed".to_owned());
         }
         f.write_str(&parts.join("; "))
     }

@@ -21,6 +21,15 @@ pub struct Source {
     pub overrides: Vec<(Vec<String>, String)>,
 }
 
+/// What there is to be configured, beside what the house knows by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The kinds of the registered handlers.
+    pub kinds: Vec<String>,
+    /// The names of the registered daemon modules.
+    pub modules: Vec<String>,
+}
+
 /// The file to use where none was named: the first of the usual ones that exists.
 pub fn find_file() -> Option<PathBuf> {
     USUAL.iter().map(PathBuf::from).find(|path| path.exists())
@@ -35,15 +44,15 @@ pub fn files(file: &Path) -> Vec<PathBuf> {
 
 /// Reads everything, and tells of every mistake at once.
 ///
-/// `kinds` are the registered handlers' kinds, against which the definitions are checked.
-pub fn load(source: &Source, kinds: &[String]) -> Result<Config, Mistakes> {
-    let (config, mistakes) = load_anyway(source, kinds);
+/// The definitions are checked against what is `known`.
+pub fn load(source: &Source, known: &Known) -> Result<Config, Mistakes> {
+    let (config, mistakes) = load_anyway(source, known);
     if mistakes.is_empty() { Ok(config) } else { Err(mistakes.sorted()) }
 }
 
 /// Reads everything as far as it goes: a mistake must not keep anybody from stopping a daemon. What cannot be read has its
 /// default.
-pub fn load_anyway(source: &Source, kinds: &[String]) -> (Config, Mistakes) {
+pub fn load_anyway(source: &Source, known: &Known) -> (Config, Mistakes) {
     let mut mistakes = Mistakes::default();
     let mut root = Node::empty();
     if let Some(file) = &source.file {
@@ -59,7 +68,7 @@ pub fn load_anyway(source: &Source, kinds: &[String]) -> (Config, Mistakes) {
     for (path, value) in &source.overrides {
         root.overlay(Node::at_path(path, Node::from_variable(&format!("--{}", path.join(".")), value)));
     }
-    let config = Config::read(&root, kinds, &mut mistakes);
+    let config = Config::read(&root, known, &mut mistakes);
     (config, mistakes)
 }
 

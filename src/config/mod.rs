@@ -7,6 +7,7 @@ mod diff;
 mod load;
 mod log;
 mod mistake;
+mod module;
 mod queue;
 mod schedule;
 mod section;
@@ -20,9 +21,10 @@ pub use self::{
     daemon::{DaemonConfig, SupervisorConfig},
     database::DatabaseConfig,
     diff::{Changes, ConfigDiff},
-    load::{Source, files, find_file, load, load_anyway},
+    load::{Known, Source, files, find_file, load, load_anyway},
     log::LogConfig,
     mistake::{Mistake, Mistakes},
+    module::ModuleConfig,
     queue::QueueConfig,
 };
 use self::{section::Section, tree::Node};
@@ -41,6 +43,8 @@ pub struct Config {
     pub supervisor: SupervisorConfig,
     /// The queues that this node works on. `default` is always among them.
     pub queues: BTreeMap<String, QueueConfig>,
+    /// Daemon modules, and the programs that are kept running as such.
+    pub modules: BTreeMap<String, ModuleConfig>,
     /// What can be run.
     pub tasks: BTreeMap<String, TaskDefinition>,
 }
@@ -49,12 +53,12 @@ impl Config {
     /// The defaults, without any task definition.
     pub fn default_for(url: &str) -> Self {
         let mut mistakes = Mistakes::default();
-        let config = Self::read(&Node::empty(), &[], &mut mistakes);
+        let config = Self::read(&Node::empty(), &Known::default(), &mut mistakes);
         Self { database: DatabaseConfig { url: url.to_owned(), ..config.database }, ..config }
     }
 
     /// Reads what the files say, and notes what is wrong with it.
-    fn read(root: &Node, kinds: &[String], mistakes: &mut Mistakes) -> Self {
+    fn read(root: &Node, known: &Known, mistakes: &mut Mistakes) -> Self {
         let mut top = Section::new("", root, mistakes);
         let database = top.table("database", DatabaseConfig::read).unwrap_or_default();
         let daemon = top.table("daemon", DaemonConfig::read).unwrap_or_default();
@@ -62,12 +66,18 @@ impl Config {
         let supervisor = top.table("supervisor", SupervisorConfig::read).unwrap_or_default();
         let mut queues = top.tables("queue", QueueConfig::read);
         queues.entry(DEFAULT_QUEUE.to_owned()).or_insert(QueueConfig { workers: daemon.workers });
-        let tasks = top.tables("task", |name, table| task::read(name, table, daemon.timezone, kinds));
+        let tasks = top.tables("task", |name, table| task::read(name, table, daemon.timezone, &known.kinds));
+        let modules = top.tables("module", |name, table| module::read(name, table, &known.modules));
         top.finish();
         for definition in tasks.values() {
             queues.entry(definition.queue.clone()).or_insert(QueueConfig { workers: daemon.workers });
         }
-        Self { database, daemon, log, supervisor, queues, tasks }
+        Self { database, daemon, log, supervisor, queues, modules, tasks }
+    }
+
+    /// What is configured of a daemon module.
+    pub fn module(&self, name: &str) -> ModuleConfig {
+        self.modules.get(name).cloned().unwrap_or_default()
     }
 
     /// The whole configuration as TOML, with every default filled in and secrets left out.

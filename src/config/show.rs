@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use toml::{Table, Value};
 
-use super::Config;
+use super::{Config, ModuleConfig};
 use crate::domain::{
     address,
     command::{CommandSpec, OnDaemonStop},
@@ -25,6 +25,8 @@ pub(super) fn show(config: &Config) -> String {
         (name.clone(), Value::from(Table::from_iter([("workers".to_owned(), Value::from(queue.workers as i64))])))
     });
     top.insert("queue".into(), Table::from_iter(queues).into());
+    let modules = config.modules.iter().map(|(name, shown)| (name.clone(), Value::from(module(shown))));
+    top.insert("module".into(), Table::from_iter(modules).into());
     let tasks = config.tasks.values().map(|task| (task.name.clone(), Value::from(definition(task))));
     top.insert("task".into(), Table::from_iter(tasks).into());
     top.to_string()
@@ -136,15 +138,54 @@ fn definition(task: &TaskDefinition) -> Table {
     shown
 }
 
+fn module(module: &ModuleConfig) -> Table {
+    let mut shown = table([("enabled", module.enabled.into())]);
+    if let Some(process) = &module.process {
+        shown.extend(program(&process.command));
+        shown.extend(table([
+            ("needs_database", process.needs_database.into()),
+            ("stop_signal", process.stop_signal.to_string().into()),
+            ("stop_timeout", length(process.stop_timeout)),
+            ("restart_delay", length(process.restart_delay)),
+            ("max_restart_delay", length(process.max_restart_delay)),
+        ]));
+    }
+    let process = module.process.as_ref();
+    let rare = [
+        ("interval", module.interval.map(length)),
+        ("discard", module.discard.map(length)),
+        ("log", module.log.clone().map(Value::from)),
+        ("check", process.and_then(|process| process.check.clone()).map(Value::from)),
+        ("memory_limit", process.and_then(|process| process.memory_limit).map(bytes)),
+    ];
+    shown.extend(rare.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
+    shown
+}
+
 fn command(command: &CommandSpec) -> Table {
-    let mut shown = table([
-        ("command", command.argv.clone().into()),
+    let mut shown = program(command);
+    shown.extend(table([
         ("output_head", bytes(command.output.head as u64)),
         ("output_tail", bytes(command.output.tail as u64)),
         ("success_codes", command.success_codes.iter().map(|code| i64::from(*code)).collect::<Vec<_>>().into()),
         ("fail_on_stderr", command.fail_on_stderr.into()),
         ("keep_background", command.keep_background.into()),
-    ]);
+    ]));
+    if !command.payload_env.is_empty() {
+        let pointers = command.payload_env.iter().map(|(name, at)| (name.clone(), Value::from(at.clone())));
+        shown.insert("payload_env".into(), Table::from_iter(pointers).into());
+    }
+    let on_stop = command.on_daemon_stop.map(|what| match what {
+        OnDaemonStop::Keep => "keep",
+        OnDaemonStop::Stop => "stop",
+    });
+    shown.extend(on_stop.map(|what| ("on_daemon_stop".to_owned(), what.into())));
+    shown
+}
+
+/// The surroundings that any program has, a task's or a module's.
+fn program(command: &CommandSpec) -> Table {
+    let mut shown = table([("command", command.argv.clone().into())]);
     let mut add = |key: &str, value: Option<Value>| {
         shown.extend(value.map(|value| (key.to_owned(), value)));
     };
@@ -152,7 +193,6 @@ fn command(command: &CommandSpec) -> Table {
     let some = |list: Table| (!list.is_empty()).then(|| Value::from(list));
     // Values of variables may be secrets: only their names are shown.
     add("env", some(command.env.keys().map(|name| (name.clone(), "***".into())).collect()));
-    add("payload_env", some(command.payload_env.iter().map(|(name, at)| (name.clone(), at.clone().into())).collect()));
     add("pass_env", (!command.pass_env.is_empty()).then(|| command.pass_env.clone().into()));
     add("dir", command.dir.as_ref().map(|dir| dir.display().to_string().into()));
     add("user", confines.user.clone().map(Value::from));
@@ -168,11 +208,6 @@ fn command(command: &CommandSpec) -> Table {
         ("file_size", confines.file_size.map(bytes)),
     ];
     add("limits", some(limits.into_iter().filter_map(|(key, limit)| Some((key.to_owned(), limit?))).collect()));
-    let on_stop = command.on_daemon_stop.map(|what| match what {
-        OnDaemonStop::Keep => "keep",
-        OnDaemonStop::Stop => "stop",
-    });
-    add("on_daemon_stop", on_stop.map(Value::from));
     shown
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{Arc, Mutex},
 };
 
@@ -25,6 +26,28 @@ pub enum ModuleState {
     Fallen,
     /// It was told to stop, and has.
     Stopped,
+    /// The configuration says that it is not to run.
+    Disabled,
+}
+
+impl ModuleState {
+    /// Whether nothing of the module is at work, and nothing will be by itself.
+    pub fn is_at_rest(self) -> bool {
+        matches!(self, Self::Stopped | Self::Disabled)
+    }
+}
+
+impl fmt::Display for ModuleState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::WaitingForDatabase => "waiting for database",
+            Self::Fallen => "fallen",
+            Self::Stopped => "stopped",
+            Self::Disabled => "disabled",
+        })
+    }
 }
 
 /// One module on the board.
@@ -65,6 +88,11 @@ impl Board {
         change(status);
     }
 
+    /// Takes a module off the board.
+    pub(super) fn remove(&self, name: &str) {
+        self.modules.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(name);
+    }
+
     /// What the board says.
     pub fn read(&self) -> Vec<ModuleStatus> {
         self.modules.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).values().cloned().collect()
@@ -88,6 +116,6 @@ fn ailment(module: &ModuleStatus) -> Option<String> {
     match module.state {
         ModuleState::Fallen => Some(format!("{name} fell{why}")),
         ModuleState::WaitingForDatabase => Some(format!("{name} waits for the database{why}")),
-        ModuleState::Starting | ModuleState::Running | ModuleState::Stopped => None,
+        ModuleState::Starting | ModuleState::Running | ModuleState::Stopped | ModuleState::Disabled => None,
     }
 }

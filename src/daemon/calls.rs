@@ -14,8 +14,6 @@ pub(super) enum Call {
     Order(Order),
     /// Read the configuration anew, and say what came of it.
     Reload(Reply),
-    /// Replace a module by a fresh one.
-    Restart(String, Reply),
 }
 
 /// Where an answer is waited for: what came of it, or why nothing did.

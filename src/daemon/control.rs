@@ -5,7 +5,7 @@
 
 mod answers;
 
-pub use self::answers::{RunningTask, Status};
+pub use self::answers::{Module, RunningTask, Status};
 
 use std::{
     convert::Infallible,
@@ -136,9 +136,7 @@ impl Control {
             (&Method::GET, ["log"]) => Ok(json!(self.log.describe())),
             (&Method::PUT, ["log"]) => self.set_debug(body).await,
             (&Method::POST, ["reload"]) => self.ask(Call::Reload).await,
-            (&Method::POST, ["modules", name, "restart"]) => {
-                self.ask(|reply| Call::Restart((*name).to_owned(), reply)).await
-            }
+            (&Method::POST, ["modules", name, "restart"]) => self.restart_module(name).await,
             (&Method::POST, ["quiet"]) => self.order(Order::Quiet(true)),
             (&Method::POST, ["resume"]) => self.order(Order::Quiet(false)),
             (&Method::POST, ["stop"]) => {
@@ -176,6 +174,14 @@ impl Control {
             Ok(Err(_)) => Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping".to_owned())),
             Err(_) => Err(busy()),
         }
+    }
+
+    async fn restart_module(&self, name: &str) -> Result<Value, Refusal> {
+        let conflict = |problem: String| Refusal(StatusCode::CONFLICT, problem);
+        let shared = self.desk.shared().ok_or_else(|| conflict("the modules are not up yet".to_owned()))?;
+        let asked = tokio::time::timeout(ANSWER, shared.restart_module(name));
+        asked.await.map_err(|_| busy())?.map_err(conflict)?;
+        Ok(json!({ "restarted": name }))
     }
 
     async fn set_debug(&self, body: Incoming) -> Result<Value, Refusal> {

@@ -40,6 +40,7 @@ pub(super) struct Life {
     pub(super) bell: Arc<Notify>,
     pub(super) board: Board,
     pub(super) busy: super::module::Activity,
+    /// When it is replaced, unless the configuration has another opinion of this module.
     pub(super) discard_after: Duration,
 }
 
@@ -104,7 +105,7 @@ impl Life {
             let result = self.rounds(born, &mut outage).await;
             self.busy.set(None);
             match result {
-                Ok(end) => return end,
+                Ok(end) => return self.end(end).await,
                 Err(error) if is_outage(&error) => {
                     outage.tell(self.context.name(), &error);
                     self.board.note(self.context.name(), |status| {
@@ -112,11 +113,22 @@ impl Life {
                         status.last_error = Some(format!("{error:#}"));
                     });
                     if self.rest(OUTAGE_REST).await {
-                        return End::Stopped;
+                        return self.end(End::Stopped).await;
                     }
                 }
                 Err(error) => return End::Failed(format!("{error:#}")),
             }
+        }
+    }
+
+    /// The end in good order.
+    async fn end(&mut self, end: End) -> End {
+        self.context.progress();
+        let ended = self.module.end(&self.context).await;
+        self.busy.set(None);
+        match ended {
+            Ok(()) => end,
+            Err(error) => End::Failed(format!("{error:#}")),
         }
     }
 
@@ -130,22 +142,22 @@ impl Life {
             let next = self.module.post_run(&self.context).await?;
             self.busy.set(None);
             outage.over(self.context.name());
-            let summary = self.module.summary();
+            let (state, summary) = (self.module.state(), self.module.summary());
             self.board.note(self.context.name(), |status| {
-                status.state = ModuleState::Running;
+                status.state = state;
                 status.rounds += 1;
                 status.summary = summary;
             });
+            let settings = self.context.config().module(self.context.name());
+            let discard_after = settings.discard.unwrap_or(self.discard_after);
             match next {
                 _ if self.context.stopping().is_cancelled() => return Ok(End::Stopped),
                 Next::Discard => return Ok(End::Discarded),
-                Next::After(_)
-                    if born.elapsed() >= self.discard_after && self.module.can_be_discarded(&self.context) =>
-                {
+                Next::After(_) if born.elapsed() >= discard_after && self.module.can_be_discarded(&self.context) => {
                     return Ok(End::Discarded);
                 }
                 Next::After(rest) => {
-                    if self.rest(rest).await {
+                    if self.rest(settings.interval.unwrap_or(rest)).await {
                         return Ok(End::Stopped);
                     }
                 }

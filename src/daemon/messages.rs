@@ -49,6 +49,19 @@ pub(super) struct Up {
 #[rtype(result = "()")]
 pub(super) struct StopStage(pub Stage);
 
+/// To the supervisor: another configuration is in force.
+#[derive(Message, Clone, Copy)]
+#[rtype(result = "()")]
+pub(super) struct Reconfigure;
+
+/// To the supervisor: replace this module by a fresh one, in good order. The error says why it cannot be.
+#[derive(Message, Clone, Debug)]
+#[rtype(result = "Result<(), String>")]
+pub(super) struct RestartModule {
+    /// Which module.
+    pub name: String,
+}
+
 /// To a module: do you live?
 #[derive(Message, Clone, Copy)]
 #[rtype(result = "()")]

@@ -4,6 +4,7 @@ mod batch;
 mod bells;
 mod board;
 mod calls;
+mod child;
 mod control;
 mod desk;
 mod door;
@@ -19,6 +20,7 @@ mod modules;
 mod once;
 mod panics;
 mod pool;
+mod processes;
 mod pulse;
 mod recycle;
 mod reload;
@@ -43,7 +45,7 @@ use tokio::sync::mpsc::Receiver;
 
 pub use self::{
     board::{ModuleState, ModuleStatus},
-    control::{RunningTask, Status},
+    control::{Module, RunningTask, Status},
     desk::{ConfigNews, Phase},
     door::Door,
     hand::{HandCounts, Running},
@@ -60,6 +62,7 @@ use self::{
     calls::{Call, Calls},
     desk::Desk,
     modules::spool_finished,
+    reload::{Reloader, set_log_levels},
     shutdown::Manner,
     supervisor::Supervisor,
 };
@@ -168,13 +171,17 @@ impl Blueprint {
         let _ = known.set(shared.clone());
         let stages: Vec<(String, Stage)> =
             self.modules.iter().map(|module| (module.name.clone(), module.stage)).collect();
+        set_log_levels(&self.log, &shared.config());
+        if let Some(watchdog) = notify::watchdog() {
+            shared.pulse.want(watchdog / 4);
+        }
         let supervisor = Supervisor::new(shared.clone(), self.modules).start();
         desk.open(shared.clone());
         tell_up(&shared, &desk);
         if let Some(on_start) = self.on_start {
             on_start(shared.clone());
         }
-        let reloader = reload::Reloader { shared: &shared, loader: &self.loader, desk: &desk, supervisor: &supervisor };
+        let reloader = Reloader { shared: &shared, loader: &self.loader, desk: &desk, log: &self.log };
         let files_changed = shared.bells.of(reload::BELL);
         let manner = loop {
             tokio::select! {
@@ -193,7 +200,6 @@ impl Blueprint {
                     Some(Call::Order(Order::Quiet(quiet))) => reload::be_quiet(&shared, quiet),
                     Some(Call::Order(Order::Tell)) => reload::tell(&shared),
                     Some(Call::Reload(reply)) => drop(reply.send(reloader.reload())),
-                    Some(Call::Restart(name, reply)) => reloader.restart(name, reply),
                 },
             }
         };

@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use super::shared::Shared;
+use super::{board::ModuleState, shared::Shared};
 use crate::{client::Client, clock::Clock, config::Config, domain::summary::SummaryTable, store::Store};
 
 /// A long-lived part of the daemon.
@@ -31,6 +31,18 @@ pub trait DaemonModule {
     async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
         let _ = context;
         Ok(Next::After(Duration::from_secs(1)))
+    }
+
+    /// It ends in good order, because it was told to stop or is replaced: puts away what it holds. Not called after an
+    /// error or a panic.
+    async fn end(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        let _ = context;
+        Ok(())
+    }
+
+    /// What the board is to say of it between its rounds; a module that keeps something else running says how that is.
+    fn state(&self) -> ModuleState {
+        ModuleState::Running
     }
 
     /// Whether this is a good moment to be replaced by a fresh one, when the time for it has come.

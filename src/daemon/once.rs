@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Mode, shared::Shared};
+use super::{Mode, board::ModuleState, shared::Shared};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(100);
@@ -24,16 +24,21 @@ pub(super) async fn over(shared: &Shared, mode: Mode) {
 
 /// Whether the modules that bring work in have looked, and nothing is waiting, running or unrecorded.
 async fn nothing_due(shared: &Shared) -> bool {
-    let has_looked = |module| shared.board.of(module).is_some_and(|status| status.rounds > 0);
+    let is_off = |module| shared.board.of(module).is_some_and(|status| status.state == ModuleState::Disabled);
+    let has_looked = |module| is_off(module) || shared.board.of(module).is_some_and(|status| status.rounds > 0);
     if !shared.has_adopted() || !["cron", "future", "dispatcher", "recorder"].into_iter().all(has_looked) {
         return false;
     }
     if !shared.hand.is_empty() {
         return false;
     }
+    // What is due is left to other nodes where nobody claims or promotes it.
+    if is_off("dispatcher") {
+        return true;
+    }
     let queues: Vec<String> = shared.hand.workers().into_iter().map(|(queue, _, _)| queue).collect();
     match shared.store.peek(&queues).await {
-        Ok(seen) => seen.queues.is_empty() && !seen.unfiled && !seen.due,
+        Ok(seen) => seen.queues.is_empty() && !seen.unfiled && (!seen.due || is_off("future")),
         Err(_) => false,
     }
 }

@@ -1,24 +1,43 @@
-//! The pulse: rises as long as the modules on which all work depends make progress.
+//! The pulse: proof that the modules live on which everything else depends, for a watchdog outside the process.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
-/// A counter that stands still when the daemon does. Clones share it.
-#[derive(Clone, Debug, Default)]
+/// A counter that the supervisor raises as long as `node` and `dispatcher` answer and get on.
+#[derive(Debug)]
 pub struct Pulse {
-    beats: Arc<AtomicU64>,
+    beats: AtomicU64,
+    wanted: OnceLock<Duration>,
+    usual: Duration,
 }
 
 impl Pulse {
-    /// How far it has come.
-    pub(super) fn beats(&self) -> u64 {
-        self.beats.load(Ordering::Relaxed)
+    /// One that is felt this often, unless somebody wants it more often.
+    pub(super) fn new(usual: Duration) -> Self {
+        Self { beats: AtomicU64::new(0), wanted: OnceLock::new(), usual }
     }
 
-    /// One beat more.
+    /// How often it has beaten since the daemon's start.
+    pub fn beats(&self) -> u64 {
+        self.beats.load(Ordering::Acquire)
+    }
+
+    /// Asks for a beat this often. It counts once, and before the supervisor is started.
+    pub fn want(&self, every: Duration) {
+        let _ = self.wanted.set(every);
+    }
+
+    /// How often it is to beat.
+    pub fn wanted(&self) -> Duration {
+        self.wanted.get().copied().unwrap_or(self.usual)
+    }
+
     pub(super) fn beat(&self) {
-        self.beats.fetch_add(1, Ordering::Relaxed);
+        self.beats.fetch_add(1, Ordering::AcqRel);
     }
 }

@@ -1,13 +1,13 @@
 //! Orders that a daemon carries out while it goes on: reload, be quiet, tell.
 
-use actix::Addr;
 use serde_json::{Value, json};
 
-use super::{calls::Reply, desk::Desk, shared::Shared, supervisor::Supervisor};
+use super::{desk::Desk, shared::Shared};
 use crate::{
     config::{Config, ConfigDiff, Mistakes},
     domain::{address::redacted, span},
     service::notify,
+    telemetry::LogControl,
 };
 
 /// Reads the configuration anew.
@@ -21,7 +21,7 @@ pub(super) struct Reloader<'a> {
     pub(super) shared: &'a Shared,
     pub(super) loader: &'a Loader,
     pub(super) desk: &'a Desk,
-    pub(super) supervisor: &'a Addr<Supervisor>,
+    pub(super) log: &'a LogControl,
 }
 
 impl Reloader<'_> {
@@ -56,15 +56,21 @@ impl Reloader<'_> {
             tracing::warn!("changed, but not before the next start: {}", diff.needs_restart.join(", "));
         }
         let answer = json!({ "changed": told, "needs_restart": diff.needs_restart });
+        set_log_levels(self.log, &new);
         self.shared.set_config(new);
+        self.shared.reconfigure();
         self.desk.note_config(redacted(&self.shared.connect.url));
         answer
     }
+}
 
-    /// Replaces a module by a fresh one.
-    pub(super) fn restart(&self, name: String, reply: Reply) {
-        let _ = (name, reply, self.supervisor);
-    }
+/// Gives the modules the levels in the log that the configuration says.
+pub(super) fn set_log_levels(log: &LogControl, config: &Config) {
+    let levels = config.modules.iter().filter_map(|(name, module)| {
+        // A word that is no level was refused with the configuration.
+        Some((name.clone(), module.log.as_ref()?.parse().ok()?))
+    });
+    log.set_module_levels(levels.collect());
 }
 
 /// Reads the configuration anew while the daemon is not up yet: all of it counts.

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
     sync::{
-        Arc, RwLock,
+        Arc, OnceLock, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Instant,
@@ -12,7 +12,15 @@ use std::{
 
 use sexton_entities::states::NodeState;
 
-use super::{bells::Bells, board::Board, hand::Hand, lease::Lease, pulse::Pulse};
+use super::{
+    bells::Bells,
+    board::Board,
+    hand::Hand,
+    lease::Lease,
+    messages::{Reconfigure, RestartModule, SupervisorAddr},
+    processes::Processes,
+    pulse::Pulse,
+};
 use crate::{
     client::{Client, Surroundings},
     clock::Clock,
@@ -49,8 +57,6 @@ pub struct Shared {
     pub bells: Bells,
     /// What the modules do.
     pub board: Board,
-    /// Whether they make progress.
-    pub pulse: Pulse,
     /// How long ago the lease was prolonged.
     pub lease: Lease,
     /// Where finished attempts wait for the database.
@@ -59,8 +65,13 @@ pub struct Shared {
     pub shepherds: Shepherds,
     /// The configuration's file.
     pub config_file: Option<PathBuf>,
+    /// The programs that are kept running.
+    pub processes: Processes,
+    /// Whether the modules live on which everything else depends.
+    pub pulse: Pulse,
     /// The daemon's start.
     pub started: Instant,
+    supervisor: OnceLock<SupervisorAddr>,
     hears_all: AtomicBool,
     has_adopted: AtomicBool,
     definitions: Arc<Definitions>,
@@ -123,11 +134,13 @@ impl Shared {
         let state_dir = config.daemon.state_dir.clone();
         let spool_dir = state_dir.join("spool");
         let bells = Bells::default();
-        let current = InForce::new(config, &registry);
         let hand = Hand::new(&node, bells.clone());
+        let pulse = Pulse::new(config.supervisor.ping_interval);
+        let current = InForce::new(config, &registry);
         let definitions = Arc::new(Definitions { current: RwLock::new(Arc::new(current)), bells: bells.clone() });
         let client = Client::inside(store.clone(), definitions.clone());
         app_data.insert(client.clone());
+        let processes = Processes::new(Shepherds::new(&state_dir.join("modules"), &node, program.clone()));
         let shepherds = Shepherds::new(&state_dir.join("attempts"), &node, program);
         app_data.insert(shepherds.clone());
         let shared = Self {
@@ -143,12 +156,14 @@ impl Shared {
             hand,
             bells,
             board: Board::default(),
-            pulse: Pulse::default(),
             lease: Lease::default(),
             spool_dir,
             shepherds,
             config_file: file,
+            processes,
+            pulse,
             started: Instant::now(),
+            supervisor: OnceLock::new(),
             hears_all: AtomicBool::new(false),
             has_adopted: AtomicBool::new(false),
             definitions,
@@ -175,6 +190,28 @@ impl Shared {
         for module in ["cron", "workers", "dispatcher", "recorder", "node", "config_sync"] {
             self.bells.ring(module);
         }
+    }
+
+    /// Notes where the supervisor is reached.
+    pub(super) fn set_supervisor(&self, supervisor: SupervisorAddr) {
+        let _ = self.supervisor.set(supervisor);
+    }
+
+    /// Lets the supervisor act on the configuration in force: modules may have come and gone.
+    pub(super) fn reconfigure(&self) {
+        if self.supervisor.get().is_none_or(|supervisor| supervisor.try_send(Reconfigure).is_err()) {
+            tracing::error!("the supervisor does not take the news of another configuration; a reload tells it again");
+        }
+    }
+
+    /// Replaces a daemon module by a fresh one, in good order; returns when the present one has been told to end.
+    ///
+    /// # Errors
+    /// If there is no such module, or it does not run; in words for people.
+    pub async fn restart_module(&self, name: &str) -> Result<(), String> {
+        let supervisor = self.supervisor.get().ok_or("the daemon is not up yet: try again in a moment")?;
+        let asked = supervisor.send(RestartModule { name: name.to_owned() }).await;
+        asked.map_err(|error| format!("the supervisor does not answer: {error}"))?
     }
 
     fn configure_hand(&self) {

@@ -23,6 +23,8 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(20);
 /// What was told to end has at most so long, whatever its definition says.
 const LAST_GRACE: Duration = Duration::from_secs(5);
+/// However long a program may take to end, no stop takes longer.
+const LONGEST_STOP: Duration = Duration::from_secs(86_400);
 /// The modules have so long to finish their round.
 const ROUND: Duration = Duration::from_secs(5);
 
@@ -53,8 +55,9 @@ pub(super) async fn drain(
             tracing::error!("the supervisor does not take the order to stop");
         }
     };
+    let mut patience = Patience { manner, hurried: shared.config().daemon.force_timeout };
     stop(Stage::Intake);
-    until(ROUND, || has_stopped(shared, stages, Stage::Intake)).await;
+    patience.wait(longest_stop(shared), ROUND, calls, || has_stopped(shared, stages, Stage::Intake)).await;
     if !matches!(tokio::time::timeout(ROUND, give_back(shared, Duration::ZERO)).await, Ok(Ok(()))) {
         tracing::warn!("claimed tasks that had not started will be given back by another node");
     }
@@ -62,8 +65,8 @@ pub(super) async fn drain(
         Manner::Anew => shared.hand.leave_commands(),
         _ => shared.hand.leave_keepers(),
     }
-    let at_once = manner == Manner::AtOnce || finish_running(shared, calls, manner).await;
-    let interrupted = interrupt_running(shared, at_once).await;
+    finish_running(shared, &mut patience, calls).await;
+    let interrupted = interrupt_running(shared, patience.manner == Manner::AtOnce).await;
     stop(Stage::Work);
     until(ROUND, || has_stopped(shared, stages, Stage::Work)).await;
     shared.hand.leave_all();
@@ -83,6 +86,7 @@ pub(super) async fn drain(
 /// Takes the node off the list, unless commands of it go on: the next daemon takes them over, as long as the lease has
 /// not run out and another node has not taken their tasks.
 async fn go(shared: &Shared) {
+    shared.processes.leave();
     let left = shared.hand.left();
     if left > 0 {
         tracing::info!("{left} commands go on without a daemon; the next one on this machine takes them over");
@@ -95,31 +99,61 @@ async fn go(shared: &Shared) {
     }
 }
 
-/// Waits for running attempts; true if they are to have no time at all any more.
-async fn finish_running(shared: &Shared, calls: &mut Calls, manner: Manner) -> bool {
-    let config = shared.config();
-    let (patient, hurried) = (config.daemon.stop_timeout, config.daemon.force_timeout.min(config.daemon.stop_timeout));
-    let limit = if manner == Manner::Hurry { hurried } else { patient };
+/// How long what is asked to end is waited for; it can become less on the way.
+struct Patience {
+    manner: Manner,
+    /// How long, if it is to hurry.
+    hurried: Duration,
+}
+
+impl Patience {
+    /// Waits for a condition up to `limit`, or `least` if there is no time.
+    async fn wait(&mut self, limit: Duration, least: Duration, calls: &mut Calls, condition: impl Fn() -> bool) {
+        let begun = Instant::now();
+        let limit = match self.manner {
+            Manner::Drain | Manner::Anew => limit,
+            Manner::Hurry => limit.min(self.hurried),
+            Manner::AtOnce => least,
+        };
+        let mut end = begun + limit;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let call = tokio::select! {
+                () = until(left, &condition) => return,
+                call = calls.next() => call,
+            };
+            match call {
+                Some(Call::Order(Order::AtOnce)) | None => {
+                    self.manner = Manner::AtOnce;
+                    end = end.min(begun + least);
+                }
+                Some(Call::Order(Order::Hurry)) if self.manner != Manner::AtOnce => {
+                    tracing::info!("stopping: to hurry, {} at most from now on", span::text(self.hurried));
+                    self.manner = Manner::Hurry;
+                    end = end.min(Instant::now() + self.hurried);
+                }
+                // Whoever waits for an answer is told that there will be none.
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+/// Waits for running attempts.
+async fn finish_running(shared: &Shared, patience: &mut Patience, calls: &mut Calls) {
+    let limit = shared.config().daemon.stop_timeout;
     let running = shared.hand.counts().running;
     if running > 0 {
         tracing::info!("stopping: waiting up to {} for {running} running tasks", span::text(limit));
     }
-    let begun = Instant::now();
-    let mut end = begun + limit;
-    loop {
-        tokio::select! {
-            () = until(end.saturating_duration_since(Instant::now()), || shared.hand.counts().running == 0) => return false,
-            call = calls.next() => match call {
-                Some(Call::Order(Order::AtOnce)) | None => return true,
-                Some(Call::Order(Order::Hurry)) => {
-                    tracing::info!("stopping: to hurry, {} at most from now on", span::text(hurried));
-                    end = end.min(Instant::now() + hurried);
-                }
-                // Whoever waits for an answer is told that there will be none.
-                Some(_) => {}
-            },
-        }
-    }
+    patience.wait(limit, Duration::ZERO, calls, || shared.hand.counts().running == 0).await;
+}
+
+/// How long the programs that are kept running may take to end, all of them at the same time.
+fn longest_stop(shared: &Shared) -> Duration {
+    let config = shared.config();
+    let timeouts = config.modules.values().filter_map(|module| Some(module.process.as_ref()?.stop_timeout));
+    timeouts.max().map_or(ROUND, |timeout| timeout.min(LONGEST_STOP) + ROUND)
 }
 
 /// Ends what still runs, and puts it on record as interrupted: another node, or the next start, takes it up. Gives it.

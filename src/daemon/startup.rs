@@ -45,7 +45,6 @@ pub(super) async fn database(
             Some(Call::Order(Order::Drain | Order::Hurry | Order::AtOnce)) | None => return Ok(None),
             Some(Call::Order(Order::Reload)) => drop(reload::before_up(config, loader, desk)),
             Some(Call::Reload(reply)) => drop(reply.send(reload::before_up(config, loader, desk))),
-            Some(Call::Restart(_, reply)) => drop(reply.send(Err("the modules are not up yet".to_owned()))),
             Some(Call::Order(Order::Quiet(_) | Order::Tell)) => {}
         }
     }

@@ -5,33 +5,30 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use actix::{Actor, Addr, Arbiter, AsyncContext as _, Context, Handler, System};
-use tokio_util::sync::CancellationToken;
+use actix::{Actor, AsyncContext as _, Context, Handler, System};
 
 use super::{
     board::ModuleState,
-    incarnation::{Incarnation, Life, Tomb},
-    messages::{End, Ended, Ping, StopStage, Up},
-    module::{Activity, ModuleContext, ModuleSpec, Stage},
-    panics,
+    child::{Child, Wanted},
+    messages::{End, Ended, Ping, Reconfigure, RestartModule, StopStage, Up},
+    module::{ModuleSpec, Stage},
     shared::Shared,
 };
 use crate::{
     config::SupervisorConfig,
-    domain::restart::{Falls, Response},
+    domain::{restart::Response, span},
 };
 
 /// The exit code of a daemon whose modules fall too often: `EX_SOFTWARE` of sysexits.h.
 pub const GAVE_UP: i32 = 70;
 /// News of ends and starts; far more than there are modules.
 const MAILBOX: usize = 1_024;
+/// The modules on which everything else depends.
+const VITAL: [&str; 2] = ["node", "dispatcher"];
 
 /// The actor over all modules.
 pub(super) struct Supervisor {
@@ -39,52 +36,58 @@ pub(super) struct Supervisor {
     config: SupervisorConfig,
     children: HashMap<String, Child>,
     started: Instant,
-}
-
-/// One module, whichever its present incarnation.
-struct Child {
-    spec: ModuleSpec,
-    stopping: CancellationToken,
-    generation: u64,
-    falls: Falls,
-    arbiter: Option<Arbiter>,
-    address: Option<Addr<Incarnation>>,
-    activity: Activity,
-    pongs: Arc<AtomicU64>,
-    /// When the present incarnation was started, and asked first.
-    since: Instant,
+    /// The daemon stops: nothing new begins.
+    is_stopping: bool,
 }
 
 impl Supervisor {
-    /// A supervisor over these modules.
+    /// A supervisor over these modules, and those programs that are to be kept running.
     pub(super) fn new(shared: Arc<Shared>, modules: Vec<ModuleSpec>) -> Self {
-        let config = shared.config().supervisor.clone();
-        let children = modules.into_iter().map(|spec| (spec.name.clone(), Child::new(spec))).collect();
-        Self { shared, config, children, started: Instant::now() }
+        let config = shared.config();
+        let mut children: HashMap<String, Child> = modules
+            .into_iter()
+            .map(|spec| (spec.name.clone(), Child::new(spec.clone(), config.module(&spec.name))))
+            .collect();
+        for (name, settings) in config.modules.iter().filter(|(_, settings)| settings.process.is_some()) {
+            let child = Child::of_process(name, settings).filter(|_| !children.contains_key(name));
+            children.extend(child.map(|child| (name.clone(), child)));
+        }
+        Self { shared, config: config.supervisor.clone(), children, started: Instant::now(), is_stopping: false }
     }
 
-    /// Gives a module a new life.
+    /// Gives a module a new life, if it is to have one.
     fn start(&mut self, name: &str, context: &mut Context<Self>) {
         let Some(child) = self.children.get_mut(name) else { return };
+        if let Some(pending) = child.pending.take() {
+            context.cancel_future(pending);
+        }
         if let Some(arbiter) = child.arbiter.take() {
             arbiter.stop();
         }
-        if child.stopping.is_cancelled() {
-            self.shared.board.note(name, |status| status.state = ModuleState::Stopped);
-            return;
+        child.begin_anew();
+        match child.wanted {
+            _ if child.stopping.is_cancelled() => {
+                return self.shared.board.note(name, |status| status.state = ModuleState::Stopped);
+            }
+            Wanted::Up => {}
+            Wanted::Disabled => {
+                return self.shared.board.note(name, |status| {
+                    status.state = ModuleState::Disabled;
+                    status.summary.clear();
+                });
+            }
+            Wanted::Gone => {
+                self.children.remove(name);
+                return self.shared.board.remove(name);
+            }
         }
-        child.generation += 1;
-        child.address = None;
-        child.activity = Activity::default();
-        child.pongs = Arc::default();
-        child.since = Instant::now();
         let now = self.shared.clock.now();
         self.shared.board.note(name, |status| {
             status.state = ModuleState::Running;
             status.rounds = 0;
             status.started_at = Some(now);
         });
-        let arbiter = Arbiter::new();
+        let arbiter = actix::Arbiter::new();
         let birth = child.birth(self.shared.clone(), self.config.discard, context.address());
         arbiter.spawn_fn(birth);
         child.arbiter = Some(arbiter);
@@ -92,28 +95,47 @@ impl Supervisor {
 
     /// Asks every module whether it lives, and replaces those that did not answer.
     fn check(&mut self, context: &mut Context<Self>) {
-        let patience = self.config.patience;
+        let (patience, ping_interval) = (self.config.patience, self.config.ping_interval);
         let mut hanging = Vec::new();
         for (name, child) in &self.children {
             let Some(address) = &child.address else { continue };
-            let answered = child.since + Duration::from_millis(child.pongs.load(Ordering::Relaxed));
-            if answered.elapsed() > patience + self.config.ping_interval || child.activity.busy_for() > patience {
+            if child.is_hanging(patience, ping_interval) {
                 hanging.push((name.clone(), child.generation));
             } else if address.try_send(Ping).is_err() {
                 tracing::debug!(module = %name, "does not take a ping");
             }
         }
-        self.shared.pulse.beat();
         for (module, generation) in hanging {
             self.handle(Ended { module, generation, how: End::Hung }, context);
+        }
+        self.feel_pulse(patience);
+    }
+
+    /// Raises the pulse if everything vital has answered since it was raised last. What is being started again, or waits
+    /// for the database, is in good hands.
+    fn feel_pulse(&mut self, patience: Duration) {
+        let is_well = |name: &&str| {
+            let is_excused = self.shared.board.of(name).is_some_and(|status| {
+                status.state.is_at_rest()
+                    || matches!(status.state, ModuleState::Fallen | ModuleState::WaitingForDatabase)
+            });
+            is_excused || self.children.get(*name).is_none_or(|child| child.is_well(patience))
+        };
+        if VITAL.iter().all(is_well) {
+            for name in VITAL {
+                if let Some(child) = self.children.get_mut(name) {
+                    child.feel();
+                }
+            }
+            self.shared.pulse.beat();
         }
     }
 
     fn fallen(&mut self, name: &str, why: &str, context: &mut Context<Self>) {
         let since_start = self.started.elapsed();
         let Some(child) = self.children.get_mut(name) else { return };
-        let response = child.falls.fall(&self.config.restart, since_start);
-        let falls = child.falls.total();
+        let policy = child.restart_policy(&self.config.restart);
+        let response = child.falls.fall(&policy, since_start);
         // A thread that hangs in a system call cannot be ended: it is left behind, its late news ignored.
         child.generation += 1;
         child.address = None;
@@ -122,62 +144,55 @@ impl Supervisor {
         }
         self.shared.board.note(name, |status| {
             status.state = ModuleState::Fallen;
-            status.falls = falls;
+            status.falls += 1;
             status.last_error = Some(why.to_owned());
         });
         match response {
+            _ if child.wanted != Wanted::Up => {
+                tracing::warn!(module = %name, "fell while it was ended: {why}");
+                self.start(name, context);
+            }
             Response::RestartAfter(delay) => {
-                tracing::error!(module = %name, "fell ({why}); starting it again in {}", crate::domain::span::text(delay));
-                let name = name.to_owned();
-                context.run_later(delay, move |supervisor, context| supervisor.start(&name, context));
+                tracing::error!(module = %name, "fell ({why}); starting it again in {}", span::text(delay));
+                let of = name.to_owned();
+                let pending = context.run_later(delay, move |supervisor, context| supervisor.start(&of, context));
+                child.pending = Some(pending);
             }
             Response::GiveUp => {
-                let window = crate::domain::span::text(self.config.restart.window);
+                let window = span::text(self.config.restart.window);
                 tracing::error!(module = %name, "fell ({why}), too often within {window}: giving up, exit code {GAVE_UP}");
                 System::current().stop_with_code(GAVE_UP);
             }
         }
     }
-}
 
-impl Child {
-    fn new(spec: ModuleSpec) -> Self {
-        Self {
-            spec,
-            stopping: CancellationToken::new(),
-            generation: 0,
-            falls: Falls::default(),
-            arbiter: None,
-            address: None,
-            activity: Activity::default(),
-            pongs: Arc::default(),
-            since: Instant::now(),
+    /// Takes over what the configuration says of one module by now.
+    fn reconfigure(&mut self, name: &str, context: &mut Context<Self>) {
+        let config = self.shared.config();
+        let Some(child) = self.children.get_mut(name) else { return };
+        let settings = config.module(name);
+        let is_gone = child.is_process() && settings.process.is_none();
+        child.wanted = match (is_gone, settings.enabled) {
+            (true, _) => Wanted::Gone,
+            (false, true) => Wanted::Up,
+            (false, false) => Wanted::Disabled,
+        };
+        let is_changed = !is_gone && child.settings != settings;
+        let is_other = !is_gone && child.settings.process != settings.process;
+        if is_changed {
+            child.settings = settings;
         }
-    }
-
-    /// What the new thread does first: make the module and the actor around it.
-    fn birth(
-        &self,
-        shared: Arc<Shared>,
-        discard_after: Duration,
-        supervisor: Addr<Supervisor>,
-    ) -> impl FnOnce() + Send + 'static {
-        let (name, generation, factory) = (self.spec.name.clone(), self.generation, self.spec.factory.clone());
-        let (stopping, activity, pongs) = (self.stopping.clone(), self.activity.clone(), self.pongs.clone());
-        move || {
-            panics::supervise_this_thread();
-            // The tomb stands before the factory is called: a factory may panic as well.
-            let tomb = Tomb { module: name.clone(), generation, how: End::Stopped, supervisor: supervisor.clone() };
-            let life = Life {
-                module: factory(),
-                bell: shared.bells.of(&name),
-                board: shared.board.clone(),
-                busy: activity.clone(),
-                discard_after,
-                context: ModuleContext::new(&name, shared, stopping, activity),
-            };
-            let address = Incarnation::new(life, pongs, tomb).start();
-            let _ = supervisor.try_send(Up { module: name, generation, address });
+        if is_other && let Some(fresh) = Child::of_process(name, &child.settings) {
+            child.spec = fresh.spec;
+        }
+        match (child.is_alive(), child.wanted) {
+            (true, Wanted::Up) if is_other => child.tell_to_end(),
+            (true, Wanted::Up) if is_changed => self.shared.bells.ring(name),
+            (true, Wanted::Up) => {}
+            (true, _) => child.tell_to_end(),
+            // It fell, and has its time to wait.
+            (false, Wanted::Up) if child.pending.is_some() => {}
+            (false, _) => self.start(name, context),
         }
     }
 }
@@ -187,11 +202,12 @@ impl Actor for Supervisor {
 
     fn started(&mut self, context: &mut Context<Self>) {
         context.set_mailbox_capacity(MAILBOX);
+        self.shared.set_supervisor(context.address());
         let names: Vec<String> = self.children.keys().cloned().collect();
         for name in names {
             self.start(&name, context);
         }
-        context.run_interval(self.config.ping_interval, Self::check);
+        context.run_interval(self.config.ping_interval.min(self.shared.pulse.wanted()), Self::check);
     }
 }
 
@@ -220,8 +236,10 @@ impl Handler<Ended> for Supervisor {
                 self.shared.board.note(&ended.module, |status| status.state = ModuleState::Stopped);
             }
             End::Stopped | End::Discarded => {
-                tracing::debug!(module = %ended.module, "is replaced by a fresh one");
-                self.shared.board.note(&ended.module, |status| status.discards += 1);
+                if child.wanted == Wanted::Up {
+                    tracing::debug!(module = %ended.module, "is replaced by a fresh one");
+                    self.shared.board.note(&ended.module, |status| status.discards += 1);
+                }
                 self.start(&ended.module, context);
             }
             End::Failed(why) => self.fallen(&ended.module, &why, context),
@@ -231,20 +249,74 @@ impl Handler<Ended> for Supervisor {
     }
 }
 
-impl Handler<StopStage> for Supervisor {
+impl Handler<Reconfigure> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, StopStage(stage): StopStage, _: &mut Context<Self>) {
-        for child in self.children.values().filter(|child| child.spec.stage == stage) {
-            child.stopping.cancel();
+    fn handle(&mut self, _: Reconfigure, context: &mut Context<Self>) {
+        if self.is_stopping {
+            return;
+        }
+        let config = self.shared.config();
+        for name in self.children.keys().cloned().collect::<Vec<_>>() {
+            self.reconfigure(&name, context);
+        }
+        for (name, settings) in &config.modules {
+            if let Some(child) = Child::of_process(name, settings).filter(|_| !self.children.contains_key(name)) {
+                self.children.insert(name.clone(), child);
+                self.start(name, context);
+            }
         }
     }
 }
 
-/// Whether every module of a stage has stopped.
+impl Handler<RestartModule> for Supervisor {
+    type Result = Result<(), String>;
+
+    fn handle(&mut self, RestartModule { name }: RestartModule, context: &mut Context<Self>) -> Self::Result {
+        let Some(child) = self.children.get_mut(&name) else {
+            let mut known: Vec<&str> = self.children.keys().map(String::as_str).collect();
+            known.sort_unstable();
+            return Err(format!("there is no daemon module `{name}`; known: {}", known.join(", ")));
+        };
+        match child.wanted {
+            _ if child.stopping.is_cancelled() => Err(format!("`{name}` is not restarted: the daemon stops")),
+            Wanted::Disabled | Wanted::Gone => {
+                Err(format!("`{name}` is disabled in the configuration: enable it there, and reload"))
+            }
+            Wanted::Up => {
+                tracing::info!(module = %name, "is restarted on request");
+                match child.is_alive() {
+                    true => child.tell_to_end(),
+                    // It fell, and need not wait any longer.
+                    false => self.start(&name, context),
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Handler<StopStage> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, StopStage(stage): StopStage, context: &mut Context<Self>) {
+        self.is_stopping = true;
+        let of_stage = self.children.values().filter(|child| child.spec.stage == stage);
+        for name in of_stage.map(|child| child.spec.name.clone()).collect::<Vec<_>>() {
+            let Some(child) = self.children.get(&name) else { continue };
+            child.stopping.cancel();
+            if !child.is_alive() && child.wanted == Wanted::Up {
+                self.start(&name, context);
+            }
+        }
+    }
+}
+
+/// Whether every module of a stage has stopped. Programs that are kept running are not among those `modules` that were
+/// registered; they are of the first stage.
 pub(super) fn has_stopped(shared: &Shared, modules: &[(String, Stage)], stage: Stage) -> bool {
-    modules
-        .iter()
-        .filter(|(_, of)| *of == stage)
-        .all(|(name, _)| shared.board.of(name).is_none_or(|status| status.state == ModuleState::Stopped))
+    let stage_of =
+        |name: &str| modules.iter().find(|(known, _)| known == name).map_or(Stage::Intake, |(_, stage)| *stage);
+    let of_stage = shared.board.read().into_iter().filter(|status| stage_of(&status.name) == stage);
+    of_stage.into_iter().all(|status| status.state.is_at_rest())
 }

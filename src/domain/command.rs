@@ -1,6 +1,6 @@
 //! What kind `command` executes, and what the end of a command means.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -195,6 +195,12 @@ impl CommandSpec {
         };
         let is_locale = matches!(name, "LANG" | "LANGUAGE" | "TZ") || name.starts_with("LC_");
         !name.starts_with("SEXTON_") && (is_locale || self.pass_env.iter().any(matches))
+    }
+
+    /// Those of the daemon's variables that are passed on. What is no text is not.
+    pub fn passed_on(&self, all: impl Iterator<Item = (OsString, OsString)>) -> Vec<(String, String)> {
+        let texts = all.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        texts.filter(|(name, _)| self.passes_on(name)).collect()
     }
 
     /// The declared variables that come from a payload. What the payload does not have is left out.

@@ -26,6 +26,14 @@ impl Default for RestartPolicy {
     }
 }
 
+impl RestartPolicy {
+    /// The wait after the first, second, … of some falls that belong together.
+    pub fn delay(&self, nth: usize) -> Duration {
+        let doublings = u32::try_from(nth.saturating_sub(1)).unwrap_or(u32::MAX).min(20);
+        self.first_delay.saturating_mul(2u32.pow(doublings)).min(self.max_delay)
+    }
+}
+
 /// What is to be done about a fall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Response {
@@ -51,8 +59,7 @@ impl Falls {
         if self.recent.len() > policy.max_falls {
             return Response::GiveUp;
         }
-        let doublings = u32::try_from(self.recent.len() - 1).unwrap_or(u32::MAX).min(20);
-        Response::RestartAfter((policy.first_delay * 2u32.pow(doublings)).min(policy.max_delay))
+        Response::RestartAfter(policy.delay(self.recent.len()))
     }
 
     /// How often it fell since the daemon's start.

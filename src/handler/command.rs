@@ -13,11 +13,12 @@ use super::{
 };
 use crate::{
     domain::{
-        command::{CommandEnd, CommandSpec, OnDaemonStop, Stopped},
+        command::{CommandSpec, OnDaemonStop, Stopped},
         definition::{COMMAND, TaskDefinition},
+        process::StopSignal,
         task::ClaimedTask,
     },
-    shepherd::{Folder, Found, Paper, Shepherd, Shepherds, Spec, StopOrder, boot_id, end_left, patiently},
+    shepherd::{Folder, Found, Paper, Shepherd, Shepherds, Spec, StopOrder, boot_id, patiently, without_result},
 };
 
 /// How often a running command is asked how far it has got.
@@ -161,6 +162,7 @@ fn spec(command: &CommandSpec, context: &TaskContext, shepherds: &Shepherds) -> 
         output: command.output,
         timeout: definition.timeout,
         kill_after: definition.kill_after,
+        stop_signal: StopSignal::default(),
         keep_background: command.keep_background,
         ends_with_daemon: command.on_daemon_stop == Some(OnDaemonStop::Stop),
         cgroup: shepherds.cgroup(),
@@ -171,9 +173,7 @@ fn spec(command: &CommandSpec, context: &TaskContext, shepherds: &Shepherds) -> 
 /// its attempt. Later ones replace earlier ones.
 fn environment(command: &CommandSpec, context: &TaskContext, node: &str) -> Vec<(String, String)> {
     let (task, definition) = (context.task(), context.definition());
-    let passed =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let mut variables: Vec<(String, String)> = passed.filter(|(name, _)| command.passes_on(name)).collect();
+    let mut variables = command.passed_on(std::env::vars_os());
     variables.extend(command.from_payload(task.payload.as_ref()));
     variables.extend(command.env.clone());
     let mut tell = |name: &str, value: Option<String>| {
@@ -248,13 +248,5 @@ async fn settle(folder: &Folder, context: &TaskContext, command: &CommandSpec) -
             _ => failure.error,
         };
         TaskError::of_command(error, failure.wish, failure.is_crash || is_lost)
-    })
-}
-
-/// The shepherd was killed: nobody stands over what is left of its command.
-fn without_result(folder: &Folder) -> CommandEnd {
-    CommandEnd::failed(match end_left(folder) {
-        0 => "its shepherd was killed".to_owned(),
-        count => format!("its shepherd was killed; {count} processes that were left were ended"),
     })
 }

@@ -351,6 +351,7 @@ pub(super) mod tests {
             output: command.output,
             timeout: None,
             kill_after: Duration::ZERO,
+            stop_signal: crate::domain::process::StopSignal::Term,
             keep_background: false,
             ends_with_daemon: false,
             cgroup: None,

@@ -14,11 +14,14 @@
 
 mod answers;
 mod blackbox;
+mod census;
 mod cgroup;
 mod folder;
 mod fork;
 mod home;
 mod launch;
+mod live;
+mod seat;
 mod server;
 mod shepherds;
 mod spec;
@@ -27,9 +30,12 @@ mod title;
 mod tree;
 
 pub use self::{
+    census::Census,
     folder::{Folder, Found, LIVE_STREAMS, boot_id},
     home::Home,
+    live::{Live, Piece, Sink},
+    seat::Seat,
     server::enter,
-    shepherds::{Shepherd, Shepherds, end_left, patiently},
+    shepherds::{Shepherd, Shepherds, patiently, without_result},
     spec::{Paper, Spec, StopOrder},
 };

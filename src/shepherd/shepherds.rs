@@ -21,6 +21,7 @@ use serde::Serialize;
 use tokio::{net::unix::pipe::Receiver, sync::oneshot};
 
 use super::{
+    census::Census,
     cgroup::{self, Group},
     folder::{Folder, Found},
     home::Home,
@@ -28,11 +29,17 @@ use super::{
     spec::{Paper, StopOrder},
     title, tree,
 };
+use crate::domain::command::CommandEnd;
 
 /// A fork server that does not answer for so long hangs, and is replaced.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two tries when something has run short.
 const SHORTAGE: Duration = Duration::from_millis(100);
+/// The variables by which the processes of a task's attempt are known, and those of a module's program.
+const MARKS: [[&str; 3]; 2] = [
+    ["SEXTON_TASK_ID", "SEXTON_TASK_FENCE", "SEXTON_TASK_NODE"],
+    ["SEXTON_MODULE", "SEXTON_MODULE_START", "SEXTON_MODULE_NODE"],
+];
 
 /// The shepherds of one daemon. Clones are the same ones.
 #[derive(Clone)]
@@ -59,6 +66,8 @@ struct Request {
 /// A living shepherd, as its daemon sees it. Whether it is its own or an adopted one makes no difference.
 pub struct Shepherd {
     folder: Folder,
+    /// Its process number, for looking at what is below it.
+    pid: i32,
     /// Not a pipe, but waited for in the same way: it becomes readable when the process ends. None if that has ended
     /// before it could be looked at.
     process: Option<Receiver>,
@@ -139,7 +148,7 @@ impl Shepherds {
             // The word may have been lost, and not the shepherd.
             Err(error) => match patiently(|| folder.look()).await {
                 Ok(Found::Running(pid)) => pid,
-                Ok(Found::Ended) => return Ok(Shepherd { folder, process: None }),
+                Ok(Found::Ended) => return Ok(Shepherd { folder, pid: 0, process: None }),
                 Ok(Found::Lost { .. }) | Err(_) => {
                     folder.remove();
                     return Err(error);
@@ -267,8 +276,8 @@ impl Shepherd {
     ///
     /// # Errors
     /// What the operating system says.
-    pub fn watch(folder: Folder, pid: i32) -> io::Result<Self> {
-        let pid = Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
+    pub fn watch(folder: Folder, number: i32) -> io::Result<Self> {
+        let pid = Pid::from_raw(number).ok_or(io::ErrorKind::InvalidInput)?;
         let process = match pidfd_open(pid, PidfdFlags::NONBLOCK) {
             // It held its attempt after it was looked up by its number: so it is the one.
             Ok(process) if folder.is_held()? => Some(Receiver::from_owned_fd_unchecked(process)?),
@@ -276,12 +285,21 @@ impl Shepherd {
             Err(error) if Errno::from_raw(error.raw_os_error()) == Errno::ESRCH => None,
             Err(error) => return Err(error.into()),
         };
-        Ok(Self { folder, process })
+        Ok(Self { folder, pid: number, process })
     }
 
     /// Its attempt.
     pub fn folder(&self) -> &Folder {
         &self.folder
+    }
+
+    /// What is below it at the moment; nothing if it has ended already.
+    pub fn census(&self) -> Census {
+        // The number is its own for as long as it holds its attempt.
+        match self.process.is_some() && self.folder.is_held().unwrap_or(false) {
+            true => Census::of(self.pid),
+            false => Census::default(),
+        }
     }
 
     /// Waits until it has ended.
@@ -309,19 +327,25 @@ impl Shepherd {
     }
 }
 
+/// How a command ended whose shepherd was killed: nobody stands over what is left of it, and that is ended here.
+pub fn without_result(folder: &Folder) -> CommandEnd {
+    CommandEnd::failed(match end_left(folder) {
+        0 => "its shepherd was killed".to_owned(),
+        count => format!("its shepherd was killed; {count} processes that were left were ended"),
+    })
+}
+
 /// Ends what is left of an attempt whose shepherd was killed; gives the number of processes.
-pub fn end_left(folder: &Folder) -> usize {
+fn end_left(folder: &Folder) -> usize {
     let paper = folder.paper::<serde::de::IgnoredAny>().ok();
     let name = folder.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     if let Some(group) = paper.as_ref().and_then(|paper| Group::create(paper.spec.cgroup.as_ref()?, &name).ok()) {
         group.kill();
     }
-    let marks = ["SEXTON_TASK_ID=", "SEXTON_TASK_FENCE=", "SEXTON_TASK_NODE="];
     let is_mark = |(name, value): &(String, String)| {
-        let variable = format!("{name}={value}");
-        marks.iter().any(|mark| variable.starts_with(mark)).then_some(variable)
+        MARKS.as_flattened().contains(&name.as_str()).then(|| format!("{name}={value}"))
     };
     let variables: Vec<String> = paper.iter().flat_map(|paper| &paper.spec.env).filter_map(is_mark).collect();
     // Fewer would fit the processes of others.
-    if variables.len() == marks.len() { tree::end_marked(&variables) } else { 0 }
+    if variables.len() == MARKS[0].len() { tree::end_marked(&variables) } else { 0 }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{
     capture::Limits,
     command::{Confines, Stopped},
+    process::StopSignal,
 };
 
 /// One command, ready to be started.
@@ -28,6 +29,9 @@ pub struct Spec {
     pub timeout: Option<Duration>,
     /// How long it has to end by itself once it is told to.
     pub kill_after: Duration,
+    /// What tells it to end by itself.
+    #[serde(default)]
+    pub stop_signal: StopSignal,
     /// Whether what it leaves behind may live on.
     pub keep_background: bool,
     /// Whether it is stopped when the daemon dies.

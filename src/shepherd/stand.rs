@@ -254,7 +254,8 @@ impl<'a> Watch<'a> {
             Some(stop) => stop.kill_at = stop.kill_at.min(kill_at),
             None => {
                 self.stop = Some(Stop { why: order.why, kill_at, killed_at: None });
-                tree::ask();
+                let signal = format!("SIG{}", self.spec.stop_signal);
+                tree::ask(signal.parse().unwrap_or(Signal::SIGTERM));
             }
         }
     }
@@ -288,7 +289,7 @@ impl<'a> Watch<'a> {
         let mut killed_at = None;
         let grace_ends = Instant::now() + LAST_GRACE;
         if self.stop.is_none() {
-            tree::ask();
+            tree::ask(Signal::SIGTERM);
         }
         while self.bury() {
             if killed_at.is_some_and(|at: Instant| at.elapsed() >= HOPELESS) {

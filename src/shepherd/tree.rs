@@ -33,15 +33,20 @@ fn below(pid: Pid) -> Vec<Pid> {
     found
 }
 
+/// Everything below the process with that number, the nearest first.
+pub(super) fn below_pid(pid: i32) -> Vec<i32> {
+    below(Pid::from_raw(pid)).into_iter().map(Pid::as_raw).collect()
+}
+
 /// How many processes are below this one.
 pub(super) fn size() -> usize {
     below(Pid::this()).len()
 }
 
-/// Asks everything below this process to end; also what is stopped, which would not hear it.
-pub(super) fn ask() {
+/// Asks everything below this process to end, by that signal; also what is stopped, which would not hear it.
+pub(super) fn ask(signal: Signal) {
     let found = below(Pid::this());
-    for signal in [Signal::SIGTERM, Signal::SIGCONT] {
+    for signal in [signal, Signal::SIGCONT] {
         for pid in &found {
             let _ = kill(*pid, signal);
         }

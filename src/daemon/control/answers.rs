@@ -103,7 +103,7 @@ pub(super) fn modules(desk: &Desk) -> Vec<Module> {
 
 /// A module, and whose it is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Module {
+pub struct Module {
     /// The node.
     pub node: String,
     /// The module.

@@ -6,6 +6,7 @@ mod cron;
 mod dispatcher;
 mod future;
 mod node;
+pub(super) mod process;
 mod pruner;
 mod recorder;
 mod rescuer;

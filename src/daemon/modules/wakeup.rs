@@ -38,6 +38,12 @@ impl DaemonModule for WakeupModule {
         Ok(())
     }
 
+    /// From now on nobody hears anything: the dispatcher is to look more often.
+    async fn end(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        context.shared().set_hears_all(false);
+        Ok(())
+    }
+
     async fn post_run(&mut self, _: &ModuleContext) -> anyhow::Result<Next> {
         Ok(Next::After(Duration::ZERO))
     }

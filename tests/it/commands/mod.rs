@@ -120,7 +120,7 @@ fn attempts_on_disk(stand: &Stand) -> usize {
 }
 
 /// The processes whose command line contains that text, with their states and numbers.
-fn processes(text: &str) -> Vec<(i32, char)> {
+pub(crate) fn processes(text: &str) -> Vec<(i32, char)> {
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     pids.filter_map(|pid| {
@@ -153,12 +153,12 @@ fn shepherd_of(text: &str) -> Option<i32> {
 }
 
 /// A number of seconds that nobody else sleeps, by which a test finds what is left of its commands.
-fn unusual() -> String {
+pub(crate) fn unusual() -> String {
     format!("3600.{}", fastrand::u32(100_000..1_000_000))
 }
 
 /// A script that a command runs, in a folder of its own.
-fn script(stand_folder: &std::path::Path, name: &str, text: &str) -> PathBuf {
+pub(crate) fn script(stand_folder: &std::path::Path, name: &str, text: &str) -> PathBuf {
     use std::os::unix::fs::PermissionsExt as _;
     let path = stand_folder.join(name);
     std::fs::write(&path, text).unwrap();

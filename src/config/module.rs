@@ -1,0 +1,138 @@
+//! `[module.NAME]`: a daemon module, or an external program that is kept running as one.
+
+use std::time::Duration;
+
+use super::{command, section::Section};
+use crate::domain::process::{ProcessSpec, StopSignal};
+
+/// Without these nothing could be executed, or put on record.
+const NEEDED: [&str; 4] = ["node", "recorder", "workers", "adopter"];
+/// Modules whose pace is set elsewhere, and where.
+const PACED: [(&str, &str); 3] = [
+    ("dispatcher", "its pace is daemon.poll_interval"),
+    ("node", "its pace is daemon.heartbeat"),
+    ("wakeup", "it does not rest: it hears of each enqueue as it happens"),
+];
+/// The words for how much a module logs.
+const LEVELS: [(&str, &str); 5] =
+    [("error", "error"), ("warn", "warn"), ("info", "info"), ("debug", "debug"), ("trace", "trace")];
+/// Settings that are of no use without a program.
+const OF_PROCESSES: [&str; 15] = [
+    "env",
+    "pass_env",
+    "dir",
+    "user",
+    "group",
+    "umask",
+    "nice",
+    "limits",
+    "check",
+    "needs_database",
+    "memory_limit",
+    "stop_signal",
+    "stop_timeout",
+    "restart_delay",
+    "max_restart_delay",
+];
+
+/// One daemon module as this node runs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModuleConfig {
+    /// Whether it runs.
+    pub enabled: bool,
+    /// The rest between its rounds, instead of its own.
+    pub interval: Option<Duration>,
+    /// It is replaced by a fresh one after so long, instead of after `[supervisor] discard`.
+    pub discard: Option<Duration>,
+    /// How much it logs.
+    pub log: Option<String>,
+    /// The program that it keeps running, if it is a process module.
+    pub process: Option<ProcessSpec>,
+}
+
+impl Default for ModuleConfig {
+    fn default() -> Self {
+        Self { enabled: true, interval: None, discard: None, log: None, process: None }
+    }
+}
+
+/// Reads one; `modules` are those that there are without a program.
+pub(super) fn read(name: &str, section: &mut Section<'_>, modules: &[String]) -> ModuleConfig {
+    let tick = Duration::from_millis(10);
+    let discard = section.span("discard", tick);
+    let read = ModuleConfig {
+        enabled: section.flag("enabled").unwrap_or(true),
+        interval: section.span("interval", tick),
+        discard,
+        log: section.choice("log", &LEVELS).map(str::to_owned),
+        process: process(section, discard),
+    };
+    let has_command = section.node("command").is_some();
+    match (modules.iter().any(|known| known == name), has_command) {
+        (true, true) => section.refuse(
+            "command",
+            format!("`{name}` is a module of the daemon itself: give the program a name of its own"),
+        ),
+        (false, false) => section.refuse("", unknown(name, modules)),
+        _ => {}
+    }
+    if !read.enabled && NEEDED.contains(&name) {
+        section.refuse("enabled", format!("without `{name}` nothing could be executed and recorded: leave it enabled"));
+    }
+    if read.interval.is_some() {
+        if let Some((_, why)) = PACED.iter().find(|(paced, _)| *paced == name) {
+            section.refuse("interval", *why);
+        } else if has_command {
+            section.refuse("interval", "a program has no rounds, and goes at a pace of its own");
+        }
+    }
+    read
+}
+
+fn unknown(name: &str, modules: &[String]) -> String {
+    let like = |known: &&String| strsim::jaro_winkler(known, name);
+    let near = modules.iter().filter(|known| like(known) > 0.8).max_by(|a, b| like(a).total_cmp(&like(b)));
+    let hint = match near {
+        Some(known) => format!("did you mean `{known}`?"),
+        None => format!("known: {}", modules.join(", ")),
+    };
+    format!("there is no daemon module `{name}`; {hint} A program of one's own needs `command = [\"program\"]`")
+}
+
+/// Reads what is kept running, if there is anything.
+fn process(section: &mut Section<'_>, discard: Option<Duration>) -> Option<ProcessSpec> {
+    let argv = section.texts("command");
+    let plain = ProcessSpec::new(command::program(section, argv.clone().unwrap_or_default()));
+    let signals = StopSignal::ALL;
+    let read = ProcessSpec {
+        check: section.texts("check"),
+        needs_database: section.flag("needs_database").unwrap_or(plain.needs_database),
+        discard,
+        memory_limit: section.bytes("memory_limit", 1..=u64::MAX / 2),
+        stop_signal: section.choice("stop_signal", &signals).unwrap_or(plain.stop_signal),
+        stop_timeout: section.span("stop_timeout", Duration::ZERO).unwrap_or(plain.stop_timeout),
+        restart_delay: section.span("restart_delay", Duration::from_millis(1)).unwrap_or(plain.restart_delay),
+        max_restart_delay: section
+            .span("max_restart_delay", Duration::from_millis(1))
+            .unwrap_or(plain.max_restart_delay),
+        ..plain
+    };
+    if argv.is_none() {
+        let has_command = section.node("command").is_some();
+        for key in OF_PROCESSES.into_iter().filter(|_| !has_command) {
+            if section.node(key).is_some() {
+                section.refuse(key, "it belongs to a program, and there is no `command`");
+            }
+        }
+        return None;
+    }
+    command::check_program(section, "command", &read.command.argv);
+    command::check_variables(section, &read.command);
+    if let Some(check) = &read.check {
+        command::check_program(section, "check", check);
+    }
+    if read.max_restart_delay < read.restart_delay {
+        section.refuse("max_restart_delay", "it must not be shorter than restart_delay");
+    }
+    Some(read)
+}

@@ -1,0 +1,296 @@
+//! A process module: keeps an external program running, by the same trait as any other module.
+//!
+//! The program runs under a shepherd that ends with the daemon (`process/life.rs`). Before each start, what may be left
+//! of an earlier one is ended (`process/left.rs`), so that there is never more than one. What is decided about it
+//! stands in `src/domain/process.rs`.
+
+mod left;
+mod life;
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+use bytesize::ByteSize;
+
+use self::life::{Life, Part};
+use crate::{
+    daemon::{
+        board::ModuleState,
+        module::{DaemonModule, ModuleContext, Next},
+        processes::Record,
+    },
+    domain::{
+        process::{Backoff, Ending, ProcessSpec},
+        span,
+        summary::SummaryTable,
+    },
+    store::StoreError,
+};
+
+/// How long a round takes at most, if nothing happens.
+const LOOK: Duration = Duration::from_millis(100);
+/// Between two tries to get the seat that another daemon has.
+const SEAT_LOOK: Duration = Duration::from_secs(1);
+/// A database that says nothing at all for so long is away.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Keeps one program running.
+pub(in crate::daemon) struct Process {
+    spec: ProcessSpec,
+    phase: Phase,
+    record: Arc<Record>,
+    /// Which of the keepers of that record this one is.
+    keeper: u64,
+    falls: Backoff,
+    refusals: Backoff,
+    /// What was told last of why it is not started.
+    told: Option<String>,
+}
+
+/// What there is of the program.
+enum Phase {
+    /// Nothing, until then.
+    Waiting { until: Instant, after_fall: bool },
+    /// The check that goes before it.
+    Checking(Life),
+    /// It runs.
+    Running(Life),
+}
+
+impl Process {
+    /// A keeper of that program.
+    pub(in crate::daemon) fn new(spec: ProcessSpec) -> Self {
+        Self {
+            spec,
+            phase: Phase::Waiting { until: Instant::now(), after_fall: false },
+            record: Arc::default(),
+            keeper: 0,
+            falls: Backoff::default(),
+            refusals: Backoff::default(),
+            told: None,
+        }
+    }
+
+    fn wait(&mut self, delay: Duration, after_fall: bool) {
+        let now = Instant::now();
+        let until = now.checked_add(delay).unwrap_or(now + Duration::from_secs(86_400));
+        self.phase = Phase::Waiting { until, after_fall };
+    }
+
+    /// Says once why the program is not started now.
+    fn not_now(&mut self, why: String, context: &ModuleContext, delay: Duration) {
+        let module = context.name();
+        if self.told.as_ref() != Some(&why) {
+            tracing::warn!(module, "is not started now: {why}; it is tried again");
+            context.shared().board.note(module, |status| status.last_error = Some(why.clone()));
+            self.told = Some(why);
+        }
+        self.wait(delay, false);
+    }
+
+    /// The program fell, or could not be started.
+    fn fell(&mut self, why: &str, context: &ModuleContext, lived: Duration) {
+        let delay = self.falls.fell(&self.spec, lived);
+        self.record.falls.fetch_add(1, Ordering::Relaxed);
+        self.record.set_last_end(why);
+        context.shared().board.note(context.name(), |status| {
+            status.falls += 1;
+            status.last_error = Some(why.to_owned());
+        });
+        tracing::error!(
+            module = context.name(),
+            "its program fell ({why}); starting it again in {}",
+            span::text(delay)
+        );
+        self.wait(delay, true);
+    }
+
+    /// Starts the program, or what goes before it.
+    async fn begin(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        let processes = &context.shared().processes;
+        if !processes.take_seat(context.name())? {
+            let why = "another daemon with the same state_dir keeps it running".to_owned();
+            self.not_now(why, context, SEAT_LOOK);
+            return Ok(());
+        }
+        left::clear(context, &self.spec).await.context("what is left of an earlier start cannot be cleared away")?;
+        if context.stopping().is_cancelled() {
+            return Ok(());
+        }
+        if self.spec.needs_database {
+            let asked = tokio::time::timeout(DATABASE_PATIENCE, context.store().now()).await;
+            asked.map_err(|_| StoreError::Unavailable("the database does not answer".to_owned()))??;
+        }
+        self.phase = match self.spec.check.clone() {
+            Some(check) => Phase::Checking(self.start(context, &check, Part::Check).await?),
+            None => Phase::Running(self.start(context, &self.spec.command.argv, Part::Program).await?),
+        };
+        Ok(())
+    }
+
+    async fn start(&self, context: &ModuleContext, argv: &[String], part: Part) -> anyhow::Result<Life> {
+        // One that hung and has come to itself again is not to disturb whoever has taken its place.
+        let is_keeper = self.record.keeper.load(Ordering::Acquire) == self.keeper;
+        anyhow::ensure!(is_keeper, "another incarnation of the module looks after it by now");
+        let life = Life::start(context, &self.spec, argv, part).await;
+        let life = life.with_context(|| format!("cannot start {}", argv[0]))?;
+        if part == Part::Program {
+            self.record.starts.fetch_add(1, Ordering::Relaxed);
+            tracing::info!(module = context.name(), "its program is started: {}", argv[0]);
+        }
+        Ok(life)
+    }
+
+    /// The check has ended: the program is started, or not now.
+    async fn checked(&mut self, life: Life, context: &ModuleContext) -> anyhow::Result<()> {
+        let lived = life.lived();
+        match self.spec.judge(&life.settle(context).await?) {
+            Ending::Fell(why) => {
+                let delay = self.refusals.fell(&self.spec, lived);
+                self.not_now(format!("its check failed: {why}"), context, delay);
+            }
+            Ending::InOrder => {
+                self.refusals = Backoff::default();
+                self.told = None;
+                self.phase = Phase::Running(self.start(context, &self.spec.command.argv, Part::Program).await?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The program has ended by itself.
+    async fn ended(&mut self, life: Life, context: &ModuleContext) -> anyhow::Result<()> {
+        let lived = life.lived();
+        match self.spec.judge(&life.settle(context).await?) {
+            Ending::Fell(why) => self.fell(&why, context, lived),
+            Ending::InOrder => {
+                let delay = self.spec.restart_delay;
+                let module = context.name();
+                tracing::info!(module, "its program has ended; starting it again in {}", span::text(delay));
+                self.record.set_last_end("exit code 0");
+                self.wait(delay, false);
+            }
+        }
+        Ok(())
+    }
+
+    /// One look at what there is, and what follows from it.
+    async fn round(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        let life = match &mut self.phase {
+            Phase::Waiting { until, .. } => {
+                let rest = until.saturating_duration_since(Instant::now());
+                if rest.is_zero() {
+                    return self.begin(context).await;
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(rest.min(LOOK)) => {}
+                    () = context.stopping().cancelled() => {}
+                }
+                return Ok(());
+            }
+            Phase::Checking(life) | Phase::Running(life) => life,
+        };
+        let has_ended = tokio::select! {
+            ended = life.ended() => ended.map(|()| true)?,
+            () = tokio::time::sleep(LOOK) => false,
+            () = context.stopping().cancelled() => false,
+        };
+        life.look(context.name())?;
+        if !has_ended {
+            return Ok(());
+        }
+        let waiting = Phase::Waiting { until: Instant::now(), after_fall: false };
+        match std::mem::replace(&mut self.phase, waiting) {
+            Phase::Checking(life) => self.checked(life, context).await,
+            Phase::Running(life) => self.ended(life, context).await,
+            Phase::Waiting { .. } => Ok(()),
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl DaemonModule for Process {
+    async fn pre_run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        if self.keeper == 0 {
+            self.record = context.shared().processes.record(context.name());
+            self.keeper = self.record.keeper.fetch_add(1, Ordering::AcqRel) + 1;
+        }
+        Ok(())
+    }
+
+    async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        match self.round(context).await {
+            // The module waits for the database, and begins again.
+            Err(error) if crate::daemon::incarnation::is_outage(&error) => Err(error),
+            // Whatever else is wrong is no reason to give anything up: it is tried again.
+            Err(error) => {
+                self.fell(&format!("{error:#}"), context, Duration::ZERO);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
+        if let Phase::Running(life) = &self.phase
+            && let Some(why) = self.spec.recycle(life.lived(), life.memory())
+        {
+            tracing::info!(module = context.name(), "its program is replaced by a fresh one: {why}");
+            self.record.recycled.fetch_add(1, Ordering::Relaxed);
+            self.record.set_last_end(format!("recycled: {why}"));
+            return Ok(Next::Discard);
+        }
+        Ok(Next::After(Duration::ZERO))
+    }
+
+    async fn end(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        let waiting = Phase::Waiting { until: Instant::now(), after_fall: false };
+        if let Phase::Checking(life) | Phase::Running(life) = std::mem::replace(&mut self.phase, waiting) {
+            life.stop(context, &self.spec).await?;
+        }
+        context.shared().processes.leave_seat(context.name());
+        Ok(())
+    }
+
+    fn state(&self) -> ModuleState {
+        match &self.phase {
+            Phase::Waiting { after_fall: true, .. } => ModuleState::Fallen,
+            Phase::Waiting { .. } | Phase::Checking(_) => ModuleState::Starting,
+            Phase::Running(_) => ModuleState::Running,
+        }
+    }
+
+    /// The program has a time of its own.
+    fn can_be_discarded(&self, _: &ModuleContext) -> bool {
+        false
+    }
+
+    fn summary(&self) -> Vec<SummaryTable> {
+        let columns = ["State", "Pid", "Since", "Memory", "Starts", "Falls", "Recycled", "Last end"];
+        let mut table = SummaryTable::new("Process", &columns, "");
+        let (state, life) = match &self.phase {
+            Phase::Waiting { after_fall: true, .. } => ("fallen", None),
+            Phase::Waiting { .. } => ("waiting", None),
+            Phase::Checking(life) => ("checking", Some(life)),
+            Phase::Running(life) => ("running", Some(life)),
+        };
+        let count = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed).to_string();
+        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        let last_end = self.record.last_end.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        table.row([
+            state.to_owned(),
+            or_dash(life.and_then(Life::pid).map(|pid| pid.to_string())),
+            or_dash(life.map(|life| life.since().format("%F %TZ").to_string())),
+            or_dash(life.map(|life| ByteSize(life.memory()).to_string())),
+            count(&self.record.starts),
+            count(&self.record.falls),
+            count(&self.record.recycled),
+            or_dash(last_end),
+        ]);
+        vec![table]
+    }
+}

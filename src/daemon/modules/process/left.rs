@@ -1,0 +1,72 @@
+//! What is left of earlier starts: of a daemon that was killed, or of an incarnation of the module that fell.
+
+use std::{io, time::Instant};
+
+use serde::de::IgnoredAny;
+
+use super::{LOOK, life::About};
+use crate::{
+    daemon::module::ModuleContext,
+    domain::{command::Stopped, process::ProcessSpec},
+    shepherd::{Folder, Found, Shepherd, StopOrder, boot_id, patiently, without_result},
+};
+
+/// Ends what is left of this module's program, and waits for that: there is to be one. Returns early if the module is to
+/// stop.
+pub(super) async fn clear(context: &ModuleContext, process: &ProcessSpec) -> io::Result<()> {
+    let [own, of_others] = context.shared().processes.left()?;
+    for (folder, is_own) in own.into_iter().map(|f| (f, true)).chain(of_others.into_iter().map(|f| (f, false))) {
+        match folder.paper::<About>() {
+            Ok(paper) if paper.about.module == context.name() => {
+                tracing::warn!(module = context.name(), "an earlier start of its program is ended first");
+                let is_from_here = paper.boot_id == boot_id();
+                end(context, process, &folder, is_from_here).await?;
+            }
+            Ok(_) if is_own => {}
+            // Of a module that is not configured any more, or a start that was never written down completely.
+            Ok(_) | Err(_) if !is_own && !folder.is_held()? => end_quietly(&folder),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+async fn end(context: &ModuleContext, process: &ProcessSpec, folder: &Folder, is_from_here: bool) -> io::Result<()> {
+    let mut hurried: Option<Instant> = None;
+    while !context.stopping().is_cancelled() {
+        context.progress();
+        match patiently(|| folder.look()).await {
+            Ok(Found::Ended) => {
+                folder.remove();
+                return Ok(());
+            }
+            Ok(Found::Lost { .. }) => {
+                end_quietly(folder);
+                return Ok(());
+            }
+            // Its process number means nothing here: it is another container's, and ends with its own daemon.
+            Ok(Found::Running(_)) if !is_from_here => tokio::time::sleep(LOOK).await,
+            Ok(Found::Running(pid)) => {
+                let shepherd = patiently(|| Shepherd::watch(folder.clone(), pid)).await?;
+                if hurried.is_none() {
+                    hurried = Some(Instant::now());
+                    shepherd.stop(&StopOrder { why: Stopped::Interrupted, grace: process.stop_timeout })?;
+                }
+                let _ = tokio::time::timeout(LOOK, shepherd.ended()).await;
+            }
+            // It is just being started: it will be seen what becomes of it.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(LOOK).await,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Removes what nobody stands over, with the processes that may be left of it.
+fn end_quietly(folder: &Folder) {
+    if folder.paper::<IgnoredAny>().is_ok() {
+        without_result(folder);
+    }
+    folder.remove();
+}

@@ -1,0 +1,197 @@
+//! What the configuration says of modules, and what a running daemon is told of them, from inside.
+
+use std::{
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use sexton::{
+    DaemonModule, ModuleContext, Next,
+    config::ModuleConfig,
+    daemon::{Blueprint, ModuleSpec, ModuleState, ModuleStatus, Order, Shared, Stage},
+};
+
+use crate::support::{Database, Inside, Kind, block_on, blueprint, eventually};
+
+/// A module that would rest for long.
+#[derive(Default)]
+struct Sleepy;
+
+#[async_trait(?Send)]
+impl DaemonModule for Sleepy {
+    async fn run(&mut self, _: &ModuleContext) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    async fn post_run(&mut self, _: &ModuleContext) -> anyhow::Result<Next> {
+        Ok(Next::After(Duration::from_secs(3_600)))
+    }
+}
+
+fn with(blueprint: &mut Blueprint, name: &str, settings: ModuleConfig) {
+    blueprint.config.modules.insert(name.to_owned(), settings);
+}
+
+fn of(inside: &Inside, name: &str) -> ModuleStatus {
+    inside.shared.board.of(name).unwrap_or_default()
+}
+
+#[test]
+fn an_interval_and_a_discard_of_its_own() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let mut blueprint = blueprint(&database);
+        blueprint.modules.push(ModuleSpec::new("often", Stage::Intake, Sleepy::default));
+        blueprint.modules.push(ModuleSpec::new("fresh", Stage::Intake, Sleepy::default));
+        let tick = Some(Duration::from_millis(20));
+        with(&mut blueprint, "often", ModuleConfig { interval: tick, ..ModuleConfig::default() });
+        with(&mut blueprint, "fresh", ModuleConfig { interval: tick, discard: tick, ..ModuleConfig::default() });
+        let inside = Inside::start(blueprint);
+        eventually("it has had many rounds", async || of(&inside, "often").rounds > 20).await;
+        eventually("it was replaced often", async || of(&inside, "fresh").discards > 5).await;
+        assert_eq!((of(&inside, "often").discards, of(&inside, "fresh").falls), (0, 0));
+        assert_eq!(inside.stop(), 0);
+    });
+}
+
+#[test]
+fn a_disabled_module_is_never_made_and_holds_nobody_up() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let mut blueprint = blueprint(&database);
+        let off = ModuleConfig { enabled: false, ..ModuleConfig::default() };
+        blueprint.modules.push(ModuleSpec::new("off", Stage::Work, || -> Sleepy { panic!("it is disabled") }));
+        with(&mut blueprint, "off", off.clone());
+        with(&mut blueprint, "pruner", off.clone());
+        let reloaded = Arc::new(AtomicBool::new(false));
+        let (config, seen) = (blueprint.config.clone(), reloaded.clone());
+        blueprint.loader = Box::new(move || {
+            let mut config = config.clone();
+            config.modules.remove("pruner");
+            config.modules.insert("cron".to_owned(), off.clone());
+            seen.store(true, Ordering::Release);
+            Ok(config)
+        });
+        let inside = Inside::start(blueprint);
+        eventually("they are off", async || of(&inside, "off").state == ModuleState::Disabled).await;
+        eventually("it is off", async || of(&inside, "pruner").state == ModuleState::Disabled).await;
+        inside.order(Order::Reload);
+        eventually("it is on", async || of(&inside, "pruner").rounds > 0).await;
+        eventually("it is off by now", async || of(&inside, "cron").state == ModuleState::Disabled).await;
+        assert!(reloaded.load(Ordering::Acquire));
+        let begun = std::time::Instant::now();
+        assert_eq!(inside.stop(), 0);
+        assert!(begun.elapsed() < Duration::from_secs(5), "nobody waited for them");
+    });
+}
+
+/// A module with long rounds, which it brings to their end.
+struct Slow {
+    finished: Arc<AtomicU64>,
+    /// Whether it ignores that it is to end.
+    is_deaf: Arc<AtomicBool>,
+}
+
+#[async_trait(?Send)]
+impl DaemonModule for Slow {
+    async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        loop {
+            tokio::select! {
+                () = context.stopping().cancelled(), if !self.is_deaf.load(Ordering::Acquire) => break,
+                () = tokio::time::sleep(Duration::from_millis(20)) => context.progress(),
+            }
+        }
+        self.finished.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_module_is_restarted_on_request() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let mut blueprint = blueprint(&database);
+        let (finished, is_deaf) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let (its, deaf) = (finished.clone(), is_deaf.clone());
+        let slow = move || Slow { finished: its.clone(), is_deaf: deaf.clone() };
+        blueprint.modules.push(ModuleSpec::new("slow", Stage::Intake, slow));
+        blueprint.config.supervisor.ping_interval = Duration::from_millis(50);
+        blueprint.config.supervisor.patience = Duration::from_millis(1_000);
+        with(&mut blueprint, "pruner", ModuleConfig { enabled: false, ..ModuleConfig::default() });
+        let inside = Inside::start(blueprint);
+        eventually("it is up", async || of(&inside, "slow").started_at.is_some()).await;
+        let unknown = inside.shared.restart_module("slwo").await.unwrap_err();
+        assert!(unknown.starts_with("there is no daemon module `slwo`; known: adopter, cron, "), "{unknown}");
+        let disabled = inside.shared.restart_module("pruner").await.unwrap_err();
+        assert!(disabled.contains("is disabled in the configuration"), "{disabled}");
+        for restarts in 1..=3 {
+            inside.shared.restart_module("slow").await.unwrap();
+            eventually("the round was brought to its end, and another one has begun", async || {
+                finished.load(Ordering::Acquire) == restarts && of(&inside, "slow").discards == restarts
+            })
+            .await;
+        }
+        assert_eq!(of(&inside, "slow").falls, 0);
+        // One that does not end is replaced all the same.
+        is_deaf.store(true, Ordering::Release);
+        inside.shared.restart_module("slow").await.unwrap();
+        eventually("it is replaced as a hung one", async || of(&inside, "slow").falls == 1).await;
+        is_deaf.store(false, Ordering::Release);
+        eventually("it runs again", async || of(&inside, "slow").state == ModuleState::Running).await;
+        assert_eq!(inside.stop(), 0);
+    });
+}
+
+/// A dispatcher whose thread does not come back for a while; it looks at the pulse meanwhile.
+struct Blocked {
+    shared: Arc<OnceLock<Arc<Shared>>>,
+    seen: Arc<Mutex<Vec<u64>>>,
+}
+
+#[async_trait(?Send)]
+impl DaemonModule for Blocked {
+    #[expect(clippy::disallowed_methods, reason = "the fault is a thread that does not come back")]
+    async fn run(&mut self, _: &ModuleContext) -> anyhow::Result<()> {
+        let Some(shared) = self.shared.get().filter(|shared| shared.pulse.beats() > 3) else { return Ok(()) };
+        let mut seen = self.seen.lock().unwrap();
+        if seen.is_empty() {
+            // What was answered before counts once more.
+            std::thread::sleep(Duration::from_millis(300));
+            seen.push(shared.pulse.beats());
+            std::thread::sleep(Duration::from_millis(500));
+            seen.push(shared.pulse.beats());
+        }
+        Ok(())
+    }
+
+    async fn post_run(&mut self, _: &ModuleContext) -> anyhow::Result<Next> {
+        Ok(Next::After(Duration::from_millis(20)))
+    }
+}
+
+#[test]
+fn the_pulse_beats_while_what_is_vital_answers() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let mut blueprint = blueprint(&database);
+        let (shared, seen) = (Arc::new(OnceLock::new()), Arc::new(Mutex::new(Vec::new())));
+        let (its, saw) = (shared.clone(), seen.clone());
+        blueprint.modules.retain(|spec| spec.name != "dispatcher");
+        let blocked = move || Blocked { shared: its.clone(), seen: saw.clone() };
+        blueprint.modules.push(ModuleSpec::new("dispatcher", Stage::Intake, blocked));
+        blueprint.config.supervisor.ping_interval = Duration::from_millis(20);
+        let inside = Inside::start(blueprint);
+        assert!(shared.set(inside.shared.clone()).is_ok());
+        assert_eq!(inside.shared.pulse.wanted(), Duration::from_millis(20));
+        eventually("it has stood still", async || seen.try_lock().is_ok_and(|seen| seen.len() == 2)).await;
+        let seen = seen.lock().unwrap().clone();
+        let (before, after) = (seen[0], seen[1]);
+        assert_eq!(before, after, "it stands still with the dispatcher");
+        eventually("it beats again", async || inside.shared.pulse.beats() > after + 3).await;
+        assert_eq!(inside.stop(), 0);
+    });
+}
