@@ -194,9 +194,10 @@ fn one_word_for_one_thing() {
     // Whole words, in names and in prose.
     let banned = ["job", "jobs", "util", "utils", "helper", "helpers", "daemonize", "reap"];
     for source in sources(&["src", "entities/src", "migration/src"]) {
-        for (number, line) in
-            source.text.replace("tokio_util", "tokio").replace("subscriber::util::", "").lines().enumerate()
-        {
+        // Libraries are called what they are called.
+        let libraries = ["tokio_util", "hyper_util", "http_body_util", "subscriber::util::"];
+        let text = libraries.iter().fold(source.text.clone(), |text, library| text.replace(library, ""));
+        for (number, line) in text.lines().enumerate() {
             for word in line.split(|c: char| !c.is_alphanumeric()) {
                 let word = word.to_lowercase();
                 assert!(

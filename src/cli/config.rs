@@ -3,7 +3,11 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{BAD_CONFIG, output::Output, session::Session};
+use super::{
+    BAD_CONFIG,
+    output::{Output, print, say},
+    session::Session,
+};
 
 #[derive(Subcommand)]
 pub(super) enum ConfigCommand {
@@ -38,12 +42,12 @@ pub(super) fn run(session: &Session, output: Output, command: &ConfigCommand) ->
             output.value(&json!([]))?;
         }
         (ConfigCommand::Check, Ok(config)) => {
-            println!("{file} is sound: {} tasks, {} queues", config.tasks.len(), config.queues.len());
+            say!("{file} is sound: {} tasks, {} queues", config.tasks.len(), config.queues.len());
         }
         (ConfigCommand::Show, Ok(config)) if output.is_json() => {
             output.value(&toml::from_str::<serde_json::Value>(&config.show())?)?;
         }
-        (ConfigCommand::Show, Ok(config)) => print!("{}", config.show()),
+        (ConfigCommand::Show, Ok(config)) => print(&config.show()),
     }
     Ok(0)
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use sexton_entities::{history, output, states::TaskState};
 
 use super::{
-    output::Output,
+    output::{Output, print, say},
     session::{Open, explained},
     task::attempts,
 };
@@ -54,10 +54,10 @@ pub(super) async fn run(open: &Open, output: Output, args: LogArgs) -> anyhow::R
         anyhow::bail!("no attempt of task {id} has ended yet: --follow shows what it writes");
     }
     if written.is_empty() {
-        println!("The attempts of task {id} wrote nothing.");
+        say!("The attempts of task {id} wrote nothing.");
     }
     for (attempt, text) in written {
-        println!("── attempt {}, {} ──", attempt.attempt, attempt.outcome);
+        say!("── attempt {}, {} ──", attempt.attempt, attempt.outcome);
         match args.timestamps {
             true => print_timed(attempt, &text),
             false => print_plain(&text),
@@ -67,10 +67,10 @@ pub(super) async fn run(open: &Open, output: Output, args: LogArgs) -> anyhow::R
 }
 
 fn print_plain(text: &output::Model) {
-    print!("{}", text.stdout);
+    print(&text.stdout);
     if !text.stderr.is_empty() {
-        println!("── standard error ──");
-        print!("{}", text.stderr);
+        say!("── standard error ──");
+        print(&text.stderr);
     }
 }
 
@@ -95,8 +95,8 @@ fn print_timed(attempt: &history::Model, text: &output::Model) {
     for (at, tag, line) in lines {
         let at = TimeDelta::milliseconds(at as i64);
         match attempt.started_at {
-            Some(started) => println!("{} {tag} {line}", (started + at).format("%F %T%.3fZ")),
-            None => println!("{tag} {line}"),
+            Some(started) => say!("{} {tag} {line}", (started + at).format("%F %T%.3fZ")),
+            None => say!("{tag} {line}"),
         }
     }
 }
@@ -136,13 +136,13 @@ async fn follow_attempt(open: &Open, folder: &Folder) -> anyhow::Result<()> {
     let mut streams = LIVE_STREAMS.map(|name| (name, Live::new(folder, name)));
     while folder.is_held()? {
         for (name, stream) in &mut streams {
-            stream.read(&mut |piece| print(name, piece))?;
+            stream.read(&mut |piece| print_piece(name, piece))?;
         }
         tokio::time::sleep(LOOK).await;
     }
     let mut finish = |texts: [&str; 2]| -> std::io::Result<()> {
         for ((name, stream), text) in streams.iter_mut().zip(texts) {
-            stream.finish(text, &mut |piece| print(name, piece))?;
+            stream.finish(text, &mut |piece| print_piece(name, piece))?;
         }
         Ok(())
     };
@@ -160,7 +160,7 @@ async fn follow_attempt(open: &Open, folder: &Folder) -> anyhow::Result<()> {
 }
 
 /// Prints what the command wrote to where it would have gone itself.
-fn print(stream: &str, piece: Piece<'_>) -> std::io::Result<()> {
+fn print_piece(stream: &str, piece: Piece<'_>) -> std::io::Result<()> {
     let note;
     let bytes = match piece {
         Piece::Bytes(bytes) => bytes,

@@ -1,10 +1,12 @@
 //! `sexton completions` and `sexton man`: made from the command line itself.
 
-use std::{io::stdout, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, Command};
 use clap_complete::Shell;
+
+use super::output::print;
 
 #[derive(Args)]
 pub(super) struct CompletionsArgs {
@@ -20,7 +22,9 @@ pub(super) struct ManArgs {
 }
 
 pub(super) fn completions(mut command: Command, args: &CompletionsArgs) -> u8 {
-    clap_complete::generate(args.shell, &mut command, "sexton", &mut stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut command, "sexton", &mut script);
+    print(&String::from_utf8_lossy(&script));
     0
 }
 
@@ -30,7 +34,11 @@ pub(super) fn man(command: Command, args: &ManArgs) -> anyhow::Result<u8> {
             std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
             clap_mangen::generate_to(command, folder).with_context(|| folder.display().to_string())?;
         }
-        None => clap_mangen::Man::new(command).render(&mut stdout())?,
+        None => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(command).render(&mut page)?;
+            print(&String::from_utf8_lossy(&page));
+        }
     }
     Ok(0)
 }

@@ -1,7 +1,30 @@
 //! Tables for people, JSON for programs.
 
+use std::io::Write as _;
+
 use comfy_table::{ContentArrangement, Table, presets::ASCII_BORDERS_ONLY_CONDENSED as ASCII_BORDERS};
 use serde::Serialize;
+
+/// Prints a line.
+macro_rules! say {
+    ($($words:tt)*) => {
+        $crate::cli::output::print(&format!("{}\n", format_args!($($words)*)))
+    };
+}
+pub(super) use say;
+
+/// Prints text. Whoever does not want to hear more (`sexton task list | head`) is not told more.
+pub(super) fn print(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        // As a program that the signal PIPE has ended.
+        let is_tired = error.kind() == std::io::ErrorKind::BrokenPipe;
+        if !is_tired {
+            eprintln!("sexton: standard output: {error}");
+        }
+        std::process::exit(if is_tired { 128 + signal_hook::consts::SIGPIPE } else { 1 });
+    }
+}
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +60,7 @@ impl Output {
     /// A table, for people.
     pub(super) fn table(self, columns: &[String], rows: &[Vec<String>], none: &str) {
         if rows.is_empty() {
-            println!("{none}");
+            say!("{none}");
             return;
         }
         let mut table = Table::new();
@@ -45,12 +68,12 @@ impl Output {
         for row in rows {
             table.add_row(row);
         }
-        println!("{table}");
+        say!("{table}");
     }
 
     /// A value, as JSON.
     pub(super) fn value<T: Serialize + ?Sized>(self, value: &T) -> anyhow::Result<()> {
-        println!("{}", serde_json::to_string_pretty(value)?);
+        say!("{}", serde_json::to_string_pretty(value)?);
         Ok(())
     }
 
@@ -59,7 +82,7 @@ impl Output {
         if self.json {
             return self.value(object);
         }
-        println!("{sentence}");
+        say!("{sentence}");
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{
-    output::{Output, or_dash},
+    output::{Output, or_dash, say},
     session::{Open, Session, explained},
     time,
 };
@@ -115,12 +115,8 @@ async fn show(open: &Open, output: Output, name: &str) -> anyhow::Result<u8> {
         return Ok(0);
     }
     let schedule = &picture.schedule;
-    println!("Schedule {name} ({}), task {}: {}", schedule.origin, schedule.task, schedule.spec);
-    println!(
-        "{}; next {}",
-        if schedule.paused { "paused" } else { "active" },
-        or_dash(schedule.next_at.map(time::shown))
-    );
+    say!("Schedule {name} ({}), task {}: {}", schedule.origin, schedule.task, schedule.spec);
+    say!("{}; next {}", if schedule.paused { "paused" } else { "active" }, or_dash(schedule.next_at.map(time::shown)));
     output.list(&occurrences, ["Due", "Fate", "Reason", "Node"], "No instant of it has come yet.", |occurrence| {
         [
             time::shown(occurrence.due_at),
@@ -151,7 +147,7 @@ fn next(config: &Config, output: Output, name: &str, count: usize, from: Option<
         return Ok(0);
     }
     for at in instants {
-        println!("{}", at.with_timezone(&zone).format("%a %Y-%m-%d %H:%M:%S %:z %Z"));
+        say!("{}", at.with_timezone(&zone).format("%a %Y-%m-%d %H:%M:%S %:z %Z"));
     }
     Ok(0)
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{
     halt::{Orders, halt},
-    output::Output,
+    output::{Output, say},
     session::Session,
 };
 use crate::{
@@ -122,7 +122,7 @@ pub(super) async fn restart(
     }
     let halted = halt(&run, &orders(&config, false)).await?;
     if !output.is_json() && halted.was_there() {
-        println!("{}", halted.told());
+        say!("{}", halted.told());
     }
     start(session, output, log, args).await
 }

@@ -6,7 +6,11 @@ use bytesize::ByteSize;
 use hyper::Method;
 use serde::Serialize;
 
-use super::{output::Output, session::Session, time};
+use super::{
+    output::{Output, say},
+    session::Session,
+    time,
+};
 use crate::{
     config::DaemonConfig,
     daemon::{Phase, Status},
@@ -139,8 +143,8 @@ impl Picture {
     }
 
     fn print(&self) {
-        println!("{}", self.summary);
-        let line = |name: &str, text: &str| println!("  {name:<14}{text}");
+        say!("{}", self.summary);
+        let line = |name: &str, text: &str| say!("  {name:<14}{text}");
         if let Some(daemon) = &self.daemon {
             if let Some(node) = &daemon.node {
                 line("node", node);
@@ -171,13 +175,13 @@ impl Picture {
             line("supervisor", &format!("process {pid}{fall}"));
         }
         if !self.processes.is_empty() {
-            println!("\n{:>8} {:>10} {:>9}  PROCESS", "PID", "MEMORY", "AGE");
+            say!("\n{:>8} {:>10} {:>9}  PROCESS", "PID", "MEMORY", "AGE");
         }
         for process in &self.processes {
             let indent = "  ".repeat(process.depth);
             let (memory, age) =
                 (ByteSize(process.memory_bytes).to_string(), span::text(Duration::from_secs(process.age_s)));
-            println!("{:>8} {memory:>10} {age:>9}  {indent}{}", process.pid, process.title);
+            say!("{:>8} {memory:>10} {age:>9}  {indent}{}", process.pid, process.title);
         }
     }
 }

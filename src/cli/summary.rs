@@ -8,7 +8,7 @@ use sexton_entities::{
 
 use super::{
     module::{self, of_heartbeat},
-    output::{Output, or_dash},
+    output::{Output, or_dash, say},
     session::{Open, Session, explained},
     time,
 };
@@ -36,9 +36,9 @@ pub(super) async fn run(session: &Session, output: Output, args: &SummaryArgs) -
         return Ok(0);
     }
     for table in tables {
-        println!("{}:", table.header);
+        say!("{}:", table.header);
         output.table(&table.columns, &table.rows, &table.none);
-        println!();
+        say!("");
     }
     Ok(0)
 }

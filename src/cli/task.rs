@@ -13,7 +13,7 @@ use sexton_entities::{
 use super::{
     TIMED_OUT,
     log::{self, LogArgs},
-    output::{Output, or_dash},
+    output::{Output, or_dash, say},
     session::{Open, Session, explained},
     time,
 };
@@ -194,22 +194,22 @@ async fn show(open: &Open, output: Output, id: i64) -> anyhow::Result<u8> {
     }
     match &task {
         Some(task) => {
-            println!(
+            say!(
                 "Task {id}, {}: {}, queue {}, priority {}",
                 task.name,
                 task.state,
                 or_dash(task.queue.clone()),
                 task.priority
             );
-            println!("enqueued {}, not before {}", time::shown(task.enqueued_at), time::shown(task.run_at));
+            say!("enqueued {}, not before {}", time::shown(task.enqueued_at), time::shown(task.run_at));
             if let Some(payload) = &task.payload {
-                println!("payload {payload}");
+                say!("payload {payload}");
             }
             if let Some(progress) = task.progress.clone().and_then(|said| serde_json::from_value(said).ok()) {
-                println!("{}", shown_progress(&progress));
+                say!("{}", shown_progress(&progress));
             }
         }
-        None => println!("Task {id}, {}: finished", attempts[0].name),
+        None => say!("Task {id}, {}: finished", attempts[0].name),
     }
     let columns = ["Attempt", "Outcome", "Verdict", "Started", "Duration", "Node", "Error"];
     output.list(&attempts, columns, "No attempt has ended yet.", |attempt| {

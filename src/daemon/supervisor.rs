@@ -52,6 +52,9 @@ impl Supervisor {
             let child = Child::of_process(name, settings).filter(|_| !children.contains_key(name));
             children.extend(child.map(|child| (name.clone(), child)));
         }
+        for name in children.keys() {
+            shared.board.note(name, |status| status.state = ModuleState::Starting);
+        }
         Self { shared, config: config.supervisor.clone(), children, started: Instant::now(), is_stopping: false }
     }
 

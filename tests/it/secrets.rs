@@ -21,7 +21,7 @@ fn files_below(folder: &Path) -> Vec<(String, String)> {
         let path = entry.path();
         if path.is_dir() {
             found.extend(files_below(&path));
-        } else if path.file_name().unwrap() != "sexton.toml" {
+        } else if path.is_file() && path.file_name().unwrap() != "sexton.toml" {
             found.push((path.display().to_string(), String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned()));
         }
     }

@@ -222,7 +222,8 @@ fn two_daemons_that_share_a_folder_run_one() {
         let first = runs(&sleep).await;
         let text = std::fs::read_to_string(&house.config).unwrap();
         let other = house.config.with_file_name("other.toml");
-        std::fs::write(&other, text.replace("name = \"n\"", "name = \"other\"")).unwrap();
+        let own = format!("name = \"other\"\nrun_dir = \"{}\"", house.config.with_file_name("run").display());
+        std::fs::write(&other, text.replace("name = \"n\"", &own)).unwrap();
         let other = Daemon::start(&other, &["run"]);
         other.wait_for_log("is not started now: another daemon with the same state_dir keeps it running");
         assert_eq!(pid_of(&sleep), Some(first));

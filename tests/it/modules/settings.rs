@@ -125,7 +125,10 @@ fn a_module_is_restarted_on_request() {
         let inside = Inside::start(blueprint);
         eventually("it is up", async || of(&inside, "slow").started_at.is_some()).await;
         let unknown = inside.shared.restart_module("slwo").await.unwrap_err();
-        assert!(unknown.starts_with("there is no daemon module `slwo`; known: adopter, cron, "), "{unknown}");
+        assert!(
+            unknown.starts_with("there is no daemon module `slwo`; known: adopter, config_sync, cron, "),
+            "{unknown}"
+        );
         let disabled = inside.shared.restart_module("pruner").await.unwrap_err();
         assert!(disabled.contains("is disabled in the configuration"), "{disabled}");
         for restarts in 1..=3 {

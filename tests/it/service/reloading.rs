@@ -18,7 +18,7 @@ fn reload_says_what_changed_and_a_mistake_keeps_the_old_one() {
         let whole = std::fs::read_to_string(&service.file).unwrap();
         std::fs::write(&service.file, format!("{whole}\n[task.two]\nkind = \"noop\"\n")).unwrap();
         assert_eq!(service.done(&["reload"]), "The configuration is reloaded: tasks added: two\n");
-        assert_eq!(service.call(&["reload", "--json"]).json()["changed"], "no task, schedule or queue changed");
+        assert_eq!(service.call(&["reload", "--json"]).json()["changed"], "no task, schedule, queue or module changed");
         std::fs::write(&service.file, format!("{whole}\n[task.two]\nkind = \"nop\"\n")).unwrap();
         let output = service.call(&["reload"]);
         assert_eq!(output.status.code(), Some(78));
