@@ -3,9 +3,13 @@
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use nix::unistd::Uid;
+use sexton::{Client, NewTask};
 
 use super::Service;
-use crate::support::{Daemon, Database, Kind, Printed, block_on};
+use crate::{
+    daemon::history,
+    support::{Daemon, Database, Kind, Mounted, Printed, block_on, eventually},
+};
 
 #[test]
 fn two_daemons_with_one_run_directory_are_one_too_many() {
@@ -103,4 +107,42 @@ fn root_is_warned_or_refused() {
         assert_eq!(output.status.code(), Some(1));
         assert!(output.errors().contains("does not run as root (daemon.refuse_root)"), "{}", output.errors());
     });
+}
+
+/// A daemon whose run directory and state are on a file system in which nothing can be written works on; `start`, which
+/// could not look after it, says what is missing.
+async fn goes_on_where_it_can(options: &str, fill: bool, told: &str) {
+    let database = Database::new(Kind::Sqlite).await;
+    let store = database.store().await;
+    let small = database.folder.path().join("small");
+    fs::create_dir(&small).unwrap();
+    let _mounted = Mounted::new(&small, "tmpfs", options);
+    if fill {
+        let filler = fs::File::create(small.join("filler")).unwrap();
+        while std::io::Write::write(&mut &filler, &[0; 4_096]).is_ok_and(|count| count > 0) {}
+    }
+    let settings =
+        format!("run_dir = \"{0}/run\"\nlog_dir = \"{0}/log\"\n[task.nothing]\nkind = \"noop\"", small.display());
+    let mut service = Service::new(&database, &settings);
+    service.run_dir = small.join("run");
+    let output = service.call(&["start"]);
+    assert_eq!(output.status.code(), Some(1), "{}", output.text());
+    assert!(output.errors().contains(told), "{}", output.errors());
+    let daemon = Daemon::start(&service.file, &["run"]);
+    assert!(daemon.log().contains("there is no place for the control socket") && daemon.log().contains(told), "{}", daemon.log());
+    Client::new(store.clone()).enqueue(NewTask::new("nothing")).await.unwrap();
+    eventually("it works", async || history(&store).await.len() == 1).await;
+    daemon.stop();
+}
+
+#[test]
+fn on_a_read_only_file_system_it_goes_on_where_it_can() {
+    assert!(Uid::effective().is_root(), "this test mounts a file system, and needs root for it");
+    block_on(goes_on_where_it_can("ro", false, "Read-only file system"));
+}
+
+#[test]
+fn on_a_full_disk_it_goes_on_where_it_can() {
+    assert!(Uid::effective().is_root(), "this test mounts a file system, and needs root for it");
+    block_on(goes_on_where_it_can("size=64k", true, "No space left on device"));
 }
