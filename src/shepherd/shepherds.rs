@@ -103,6 +103,17 @@ impl Shepherds {
         self.inner.cgroup.get_or_init(cgroup::delegated).clone()
     }
 
+    /// Puts a running command's limit of memory in force again. When a daemon ends under systemd, the controller is taken
+    /// back from the commands, because its successor could not be started otherwise (`config/systemd/sexton.service`).
+    pub fn limit_again<A>(&self, folder: &Folder, paper: &Paper<A>) {
+        let Some(bytes) = paper.spec.confines.memory else { return };
+        let Some(parent) = self.cgroup().filter(|own| paper.spec.cgroup.as_ref() == Some(own)) else { return };
+        let name = folder.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if let Ok(group) = Group::create(&parent, &name) {
+            group.limit_memory(bytes);
+        }
+    }
+
     /// Where the attempts of this daemon are; held from the first time on.
     ///
     /// # Errors

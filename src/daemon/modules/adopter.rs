@@ -128,6 +128,7 @@ impl Adopter {
         };
         for (folder, paper) in found {
             let is_ours = ours.contains(&claim(&paper));
+            shared.shepherds.limit_again(&folder, &paper);
             let About { task, definition } = paper.about;
             let whose = if is_ours { "and taken up" } else { "but its task has gone to another node" };
             tracing::info!(task.id = task.id, task.attempt, "{} was found without a daemon, {whose}", task.name);
