@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Args;
+use hyper::Method;
 use serde_json::json;
 
 use super::{
@@ -16,11 +17,14 @@ use super::{
 };
 use crate::{
     config::DaemonConfig,
-    service::{Doing, Plan, Role, RunDir, Started, launch},
+    daemon::{Phase, Status},
+    service::{Doing, Plan, Role, RunDir, Started, control, launch},
 };
 
 /// Between two looks at somebody else's start or stop.
 const LOOK: Duration = Duration::from_millis(50);
+/// A daemon that does not answer within this is not at work.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 #[derive(Args)]
 pub(super) struct StartArgs {
@@ -53,20 +57,17 @@ pub(super) async fn start(
     loop {
         let supervisor = run.state()?;
         match (&supervisor, run.holder(Role::Daemon)?) {
-            (Some(state), Some(daemon)) if state.doing == Doing::Watching => {
-                let told = format!("Sexton is already running: process {}", daemon.pid);
+            (_, Some(daemon)) if is_at_work(&run).await => {
+                let alone = match supervisor {
+                    Some(_) => "",
+                    None => ", without a process supervisor (in the foreground, or under systemd)",
+                };
+                let told = format!("Sexton is already running: process {}{alone}", daemon.pid);
                 output.done(&told, &json!({ "started": false, "pid": daemon.pid }))?;
                 return Ok(0);
             }
-            (Some(_), _) => {}
-            (None, Some(daemon)) => {
-                let told = format!(
-                    "Sexton is already running: process {}, without a process supervisor (in the foreground, or under systemd)",
-                    daemon.pid
-                );
-                output.done(&told, &json!({ "started": false, "pid": daemon.pid }))?;
-                return Ok(0);
-            }
+            // It is coming up, going down, or has just died: in a moment.
+            (Some(_), _) | (None, Some(_)) => {}
             (None, None) => match launch(&plan)? {
                 Started::Ready { pid, status } => {
                     let told = format!("Sexton has started: process {pid}; {status}");
@@ -88,12 +89,19 @@ pub(super) async fn start(
             let doing = match supervisor.map(|state| (state.doing, state.last_fall)) {
                 Some((Doing::Waiting, Some(fall))) => format!("falls again and again (last: {fall})"),
                 Some((Doing::Stopping, _)) => "is still stopping".to_owned(),
-                _ => "is still starting".to_owned(),
+                Some((Doing::Starting, _)) => "is still starting".to_owned(),
+                Some((Doing::Watching | Doing::Waiting, _)) | None => "is there, and does not answer".to_owned(),
             };
             anyhow::bail!("a daemon {doing}: see `sexton status`, and {}", plan.log.display());
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Whether a daemon answers, and is not on its way down.
+async fn is_at_work(run: &RunDir) -> bool {
+    let asked = control::ask::<Status>(run, Method::GET, "/status", None, PATIENCE).await;
+    asked.is_ok_and(|status| matches!(status.phase, Phase::Running | Phase::WaitingForDatabase))
 }
 
 pub(super) async fn stop(session: &Session, output: Output, args: &StopArgs) -> anyhow::Result<u8> {
