@@ -3,6 +3,7 @@
 use std::{fmt, path::Path, time::Duration};
 
 use super::section::Section;
+use crate::domain::address::redacted;
 
 /// Where the tables are, and how to reach them.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,7 +38,9 @@ impl DatabaseConfig {
         let from_file = section.text("url_file").and_then(|path| match std::fs::read_to_string(&path) {
             Ok(text) => Some(text.trim().to_owned()),
             Err(error) => {
-                section.refuse("url_file", format!("cannot read {path}: {error}"));
+                // Somebody may have written the address itself here.
+                let shown = if path.contains("://") { redacted(&path) } else { path };
+                section.refuse("url_file", format!("cannot read {shown}: {error}"));
                 None
             }
         });

@@ -1,7 +1,8 @@
 //! Opening the pool.
 
 use std::{
-    os::unix::fs::OpenOptionsExt as _, path::PathBuf, str::FromStr, sync::Arc, sync::atomic::Ordering, time::Duration,
+    fmt, os::unix::fs::OpenOptionsExt as _, path::PathBuf, str::FromStr, sync::Arc, sync::atomic::Ordering,
+    time::Duration,
 };
 
 use super::{
@@ -9,6 +10,7 @@ use super::{
     anchor::{Connection, made_anchored},
     dialect::Dialect,
 };
+use crate::domain::address::{redacted, scheme};
 use sea_orm::{
     DatabaseConnection, SqlxMySqlConnector, SqlxPostgresConnector, SqlxSqliteConnector,
     sqlx::{
@@ -30,7 +32,7 @@ pub(super) const SQLITE_PATIENT: &str = "PRAGMA busy_timeout = 10000";
 const TRIED_AFTER: Duration = Duration::from_secs(60);
 
 /// Where the database is, and how to use it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ConnectOptions {
     /// `sqlite://…`, `postgres://…` or `mysql://…`.
     pub url: String,
@@ -54,6 +56,12 @@ impl ConnectOptions {
     }
 }
 
+impl fmt::Debug for ConnectOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectOptions").field("url", &redacted(&self.url)).finish_non_exhaustive()
+    }
+}
+
 impl Store {
     /// Prepares the pool. No connection is made yet, so this succeeds while the database is down; only an
     /// address that can never work is refused.
@@ -63,8 +71,7 @@ impl Store {
 
     fn open(options: &ConnectOptions) -> Result<Self, StoreError> {
         let bad = |error: sea_orm::sqlx::Error| StoreError::Address(error.to_string());
-        let scheme = options.url.split(':').next().unwrap_or_default();
-        let (dialect, db) = match scheme {
+        let (dialect, db) = match options.url.split(':').next().unwrap_or_default() {
             "sqlite" => (Dialect::Sqlite, sqlite(options)?),
             "postgres" | "postgresql" => {
                 let server = PgConnectOptions::from_str(&options.url).map_err(bad)?;
@@ -77,7 +84,7 @@ impl Store {
                 (Dialect::MySql, SqlxMySqlConnector::from_sqlx_mysql_pool(mysql(options, server)))
             }
             _ => {
-                let other = crate::domain::address::scheme(&options.url);
+                let other = scheme(&options.url);
                 return Err(StoreError::Address(format!(
                     "`{other}` is not a database that Sexton speaks: write sqlite://PATH, postgres://… or mysql://…"
                 )));

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, DirBuilder, File},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -26,7 +26,7 @@ pub(super) struct LogFile {
     open: Option<File>,
     /// The day of its latest line.
     day: NaiveDate,
-    /// Whether its latest line was cut off by a full disk.
+    /// Whether its latest line was cut off, by a full disk or a crash.
     is_torn: bool,
 }
 
@@ -86,10 +86,9 @@ impl LogFile {
                 return Ok(mine.len());
             }
             self.open = None;
-            self.is_torn = false;
         }
         let mut options = File::options();
-        options.append(true).create(true).mode(0o640);
+        options.read(true).append(true).create(true).mode(0o640);
         let file = match options.open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 DirBuilder::new().recursive(true).mode(0o750).create(&self.dir)?;
@@ -98,9 +97,13 @@ impl LogFile {
             opened => opened?,
         };
         let metadata = file.metadata()?;
-        self.day = match metadata.len() {
-            0 => today,
-            _ => DateTime::<Utc>::from(metadata.modified()?).date_naive(),
+        (self.day, self.is_torn) = match metadata.len() {
+            0 => (today, false),
+            length => {
+                let mut end = [0];
+                let is_torn = file.read_at(&mut end, length - 1).is_ok_and(|count| count == 1 && end != *b"\n");
+                (DateTime::<Utc>::from(metadata.modified()?).date_naive(), is_torn)
+            }
         };
         self.open = Some(file);
         Ok(metadata.len())
@@ -204,6 +207,16 @@ mod tests {
         old.set_modified(written.into()).unwrap();
         file(folder.path(), Rotation::Daily).append("new\n", day("2026-11-21")).unwrap();
         assert_eq!(found(folder.path()), named([("sexton-2026-11-19.log", "old\n"), ("sexton.log", "new\n")]));
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_stands_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("sexton.log"), "whole\nha").unwrap();
+        let mut log = file(folder.path(), Rotation::Size(100));
+        log.append("next\n", day("2026-11-21")).unwrap();
+        log.append("last\n", day("2026-11-21")).unwrap();
+        assert_eq!(found(folder.path()), named([("sexton.log", "whole\nha\nnext\nlast\n")]));
     }
 
     #[test]

@@ -171,6 +171,25 @@ fn what_is_shown_can_be_read_back() {
     let config = sound(&sample);
     fs::write(&file, config.show()).unwrap();
     assert_eq!(sound(&file), config);
+    let settings = "[daemon]\nlog_dir = \"l\"\n[log]\nlevel = \"sexton=debug,sqlx=info\"\nformat = \"json\"\nrotate = \"10MiB\"\ndays_to_keep = 3\n";
+    fs::write(&file, settings).unwrap();
+    let config = sound(&file);
+    assert!(config.show().contains("rotate = \"10MiB\""), "{}", config.show());
+    fs::write(&file, config.show()).unwrap();
+    assert_eq!(sound(&file), config);
+}
+
+#[test]
+fn logs_are_below_the_state_unless_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sexton.toml");
+    fs::write(&file, "[daemon]\nstate_dir = \"/srv/state\"\n").unwrap();
+    let old = sound(&file);
+    assert_eq!(old.daemon.log_dir, Path::new("/srv/state/log"));
+    fs::write(&file, "[daemon]\nstate_dir = \"/srv/state\"\nlog_dir = \"/srv/log\"\n[log]\nlevel = \"warn\"\n")
+        .unwrap();
+    let diff = sexton::config::ConfigDiff::between(&old, &sound(&file));
+    assert_eq!(diff.needs_restart, ["[daemon] name, state_dir, log_dir", "[log]"]);
 }
 
 #[test]

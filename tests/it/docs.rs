@@ -49,7 +49,8 @@ fn the_configuration_page_names_every_setting() {
     let file = folder.path().join("sexton.toml");
     std::fs::write(
         &file,
-        "[x]\n[database]\nx = 1\n[daemon]\nx = 1\n[supervisor]\nx = 1\n[queue.q]\nx = 1\n[module.m]\nx = 1\n[task.t]\nx = 1\n",
+        "[x]\n[database]\nx = 1\n[daemon]\nx = 1\n[log]\nx = 1\n[supervisor]\nx = 1\n[queue.q]\nx = 1\n[module.m]\nx = 1\n\
+         [task.t]\nx = 1\n",
     )
     .unwrap();
     let output = sexton(&file).args(["config", "check"]).output().unwrap();

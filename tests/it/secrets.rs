@@ -147,6 +147,20 @@ fn with_addresses_that_are_none() {
     });
 }
 
+#[test]
+fn with_the_address_in_a_wrong_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sexton.toml");
+    fs::write(&file, format!("[database]\nurl_file = \"mysql://u:{SECRET}@h/db\"\n")).unwrap();
+    for json in [None, Some("--json")] {
+        let mut command = sexton(&file);
+        command.args(["config", "check"]).args(json);
+        let text = said(command);
+        assert!(text.contains("cannot read mysql://u:***@h/db"), "{text}");
+        assert_hidden("url_file", &text);
+    }
+}
+
 /// The test servers let everybody in who bears a right name; with a password they were not asked for, or a wrong one.
 async fn with_a_real_server(kind: Kind) {
     let database = Database::new(kind).await;

@@ -129,7 +129,11 @@ async fn goes_on_where_it_can(options: &str, fill: bool, told: &str) {
     assert_eq!(output.status.code(), Some(1), "{}", output.text());
     assert!(output.errors().contains(told), "{}", output.errors());
     let daemon = Daemon::start(&service.file, &["run"]);
-    assert!(daemon.log().contains("there is no place for the control socket") && daemon.log().contains(told), "{}", daemon.log());
+    assert!(
+        daemon.log().contains("there is no place for the control socket") && daemon.log().contains(told),
+        "{}",
+        daemon.log()
+    );
     Client::new(store.clone()).enqueue(NewTask::new("nothing")).await.unwrap();
     eventually("it works", async || history(&store).await.len() == 1).await;
     daemon.stop();
