@@ -35,13 +35,6 @@ pub fn find_file() -> Option<PathBuf> {
     USUAL.iter().map(PathBuf::from).find(|path| path.exists())
 }
 
-/// The files that a configuration is read from, as far as they are there.
-pub fn files(file: &Path) -> Vec<PathBuf> {
-    let mut files = vec![file.to_owned()];
-    files.extend(beside(file, &mut Mistakes::default()));
-    files
-}
-
 /// Reads everything, and tells of every mistake at once.
 ///
 /// The definitions are checked against what is `known`.
@@ -84,7 +77,7 @@ fn read_file(path: &Path, mistakes: &mut Mistakes) -> Node {
 }
 
 /// The files of `conf.d`, in the order of their names.
-fn beside(file: &Path, mistakes: &mut Mistakes) -> Vec<PathBuf> {
+pub(super) fn beside(file: &Path, mistakes: &mut Mistakes) -> Vec<PathBuf> {
     let folder = file.with_file_name("conf.d");
     let entries = match std::fs::read_dir(&folder) {
         Ok(entries) => entries,

@@ -4,6 +4,7 @@ mod command;
 mod daemon;
 mod database;
 mod diff;
+mod files;
 mod load;
 mod log;
 mod mistake;
@@ -21,7 +22,8 @@ pub use self::{
     daemon::{DaemonConfig, SupervisorConfig},
     database::DatabaseConfig,
     diff::{Changes, ConfigDiff},
-    load::{Known, Source, files, find_file, load, load_anyway},
+    files::Looks,
+    load::{Known, Source, find_file, load, load_anyway},
     log::LogConfig,
     mistake::{Mistake, Mistakes},
     module::ModuleConfig,

@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     service::{RunDir, control::Problem},
-    telemetry::LogControl,
+    telemetry::{DebugChoice, LogControl},
 };
 
 /// More than any request that is understood.
@@ -189,6 +189,12 @@ impl Control {
         let body = Limited::new(body, LONGEST_BODY).collect().await.map_err(|error| bad(error.to_string()))?;
         let choice = serde_json::from_slice(&body.to_bytes())
             .map_err(|error| bad(format!("this is no choice of modules: {error}")))?;
+        if let (DebugChoice::Modules(names), Some(shared)) = (&choice, self.desk.shared())
+            && let Some(unknown) = names.iter().find(|name| shared.board.of(name).is_none())
+        {
+            let known: Vec<String> = shared.board.read().into_iter().map(|module| module.name).collect();
+            return Err(bad(format!("there is no daemon module `{unknown}`; known: {}", known.join(", "))));
+        }
         self.log.set_debug(choice);
         Ok(json!(self.log.describe()))
     }

@@ -47,6 +47,8 @@ struct Inner {
     quiet: bool,
     /// Rises whenever all reservations are given up: older ones do not count any more.
     epoch: u64,
+    /// Rises whenever workers are given up: those of an earlier shift get nothing more to do.
+    shift: u64,
 }
 
 /// Credits that are reserved for a claim. Whatever becomes of that, they are free again afterwards: a dispatcher may fall
@@ -214,10 +216,15 @@ impl Hand {
         }
     }
 
-    /// The next task of a queue for a free worker.
-    pub fn next(&self, queue: &str) -> Option<ClaimedTask> {
+    /// The present shift of workers.
+    pub fn shift(&self) -> u64 {
+        self.lock().shift
+    }
+
+    /// The next task of a queue for a free worker of that shift.
+    pub fn next(&self, queue: &str, shift: u64) -> Option<ClaimedTask> {
         let mut inner = self.lock();
-        if inner.closed {
+        if inner.closed || inner.shift != shift {
             return None;
         }
         let lane = inner.lanes.get_mut(queue)?;

@@ -158,7 +158,11 @@ impl Blueprint {
             tracing::error!("there is no control socket: {error}");
         }
         actix_rt::spawn(herald::tell(desk.clone()));
-        let connected = startup::database(&mut self.config, &self.loader, &desk, &mut calls).await?;
+        let connecting = startup::database(&mut self.config, &self.loader, &desk, &mut calls);
+        let connected = match self.mode {
+            Mode::For(length) => tokio::time::timeout(length, connecting).await.unwrap_or(Ok(None))?,
+            Mode::Serve | Mode::Once => connecting.await?,
+        };
         let Some((store, connect)) = connected else { return Ok(0) };
         let own = Own {
             registry: self.registry,

@@ -7,11 +7,17 @@ use std::sync::{
 
 use actix::{Actor as _, Addr, Arbiter, prelude::SendError};
 
-use super::{messages::Assign, panics, shared::Shared, worker::Worker};
+use super::{
+    messages::Assign,
+    panics,
+    shared::Shared,
+    worker::{Place, Worker},
+};
 
 /// The workers of one queue. A handler that blocks its thread keeps no other queue waiting.
 pub(super) struct Pool {
     queue: Arc<str>,
+    shift: u64,
     shared: Arc<Shared>,
     arbiter: Arbiter,
     seats: Vec<Seat>,
@@ -27,7 +33,7 @@ impl Pool {
     pub(super) fn new(queue: &str, shared: Arc<Shared>) -> Self {
         let arbiter = Arbiter::new();
         arbiter.spawn_fn(panics::supervise_this_thread);
-        Self { queue: queue.into(), shared, arbiter, seats: Vec::new() }
+        Self { queue: queue.into(), shift: shared.hand.shift(), shared, arbiter, seats: Vec::new() }
     }
 
     /// Makes it so many workers. Fewer than before: idle ones go at once, busy ones when they are idle.
@@ -57,7 +63,7 @@ impl Pool {
             if seat.busy.load(Ordering::Acquire) {
                 continue;
             }
-            let Some(task) = self.shared.hand.next(&self.queue) else { return };
+            let Some(task) = self.shared.hand.next(&self.queue, self.shift) else { return };
             seat.busy.store(true, Ordering::Release);
             if let Err(SendError::Full(Assign(task)) | SendError::Closed(Assign(task))) =
                 seat.address.try_send(Assign(task))
@@ -76,8 +82,9 @@ impl Pool {
 
     fn seat(&self) -> Seat {
         let busy = Arc::new(AtomicBool::new(false));
-        let (shared, queue, flag) = (self.shared.clone(), self.queue.clone(), busy.clone());
-        let address = Worker::start_in_arbiter(&self.arbiter.handle(), move |_| Worker::new(shared, queue, flag));
+        let place =
+            Place { shared: self.shared.clone(), queue: self.queue.clone(), shift: self.shift, busy: busy.clone() };
+        let address = Worker::start_in_arbiter(&self.arbiter.handle(), move |_| Worker::new(place));
         Seat { address, busy }
     }
 }

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
     sync::{
-        Arc, OnceLock, RwLock,
+        Arc, Mutex, OnceLock, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Instant,
@@ -24,7 +24,7 @@ use super::{
 use crate::{
     client::{Client, Surroundings},
     clock::Clock,
-    config::Config,
+    config::{Config, Looks},
     domain::{definition::TaskDefinition, task::NewTask},
     handler::{AppData, Registry},
     shepherd::Shepherds,
@@ -65,6 +65,8 @@ pub struct Shared {
     pub shepherds: Shepherds,
     /// The configuration's file.
     pub config_file: Option<PathBuf>,
+    /// How the configuration's files looked when they were seen last.
+    pub config_seen: Mutex<Option<Looks>>,
     /// The programs that are kept running.
     pub processes: Processes,
     /// Whether the modules live on which everything else depends.
@@ -159,6 +161,7 @@ impl Shared {
             lease: Lease::default(),
             spool_dir,
             shepherds,
+            config_seen: Mutex::new(file.as_deref().map(Looks::of)),
             config_file: file,
             processes,
             pulse,

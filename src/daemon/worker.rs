@@ -12,14 +12,23 @@ use crate::store::DroppedAnchored;
 
 /// One seat of a pool.
 pub(super) struct Worker {
-    shared: Arc<Shared>,
-    queue: Arc<str>,
-    busy: Arc<AtomicBool>,
+    place: Place,
+}
+
+/// Where a worker sits.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub(super) shared: Arc<Shared>,
+    pub(super) queue: Arc<str>,
+    /// The shift of workers to which it belongs.
+    pub(super) shift: u64,
+    /// Whether it has something to do.
+    pub(super) busy: Arc<AtomicBool>,
 }
 
 impl Worker {
-    pub(super) fn new(shared: Arc<Shared>, queue: Arc<str>, busy: Arc<AtomicBool>) -> Self {
-        Self { shared, queue, busy }
+    pub(super) fn new(place: Place) -> Self {
+        Self { place }
     }
 }
 
@@ -35,14 +44,15 @@ impl Handler<Assign> for Worker {
     type Result = ();
 
     fn handle(&mut self, Assign(first): Assign, context: &mut Context<Self>) {
-        let (shared, queue, busy) = (self.shared.clone(), self.queue.clone(), self.busy.clone());
+        let Place { shared, queue, shift, busy } = self.place.clone();
         let work = async move {
-            let mut task = Some(first);
+            // It may have waited in the mailbox for longer than its shift.
+            let mut task = (shared.hand.shift() == shift).then_some(first);
             while let Some(this) = task {
                 execute(&shared, this).await;
                 // Short tasks must not keep the other workers of this thread waiting.
                 tokio::task::yield_now().await;
-                task = shared.hand.next(&queue);
+                task = shared.hand.next(&queue, shift);
             }
             busy.store(false, Ordering::Release);
             shared.bells.ring("workers");

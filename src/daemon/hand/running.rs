@@ -141,7 +141,10 @@ impl Hand {
     /// itself; what had not begun waits for other workers. Adopted ones have no worker to lose.
     pub fn interrupt_abandoned(&self, why: &str, now: chrono::DateTime<chrono::Utc>) -> usize {
         let (mut running, mut taken, mut left) = (Vec::new(), Vec::new(), Vec::new());
-        for (claim, held) in &self.lock().held {
+        let mut inner = self.lock();
+        // A thread that hung may wake up, and its workers with it: what they took now would be lost with them.
+        inner.shift += 1;
+        for (claim, held) in &inner.held {
             match held {
                 Held::Running { is_adopted: true, .. } => {}
                 Held::Running { context, .. } if context.outlives_worker() => left.push(*claim),
@@ -152,6 +155,7 @@ impl Hand {
                 Held::Waiting | Held::Left(_) | Held::Adopting(_) | Held::Finished | Held::Spooled => {}
             }
         }
+        drop(inner);
         for claim in left {
             self.leave(claim);
         }

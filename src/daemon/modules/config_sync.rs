@@ -3,17 +3,13 @@
 //! The operating system only wakes it: what counts is how the files look, so that nothing is missed on file systems that
 //! wake nobody.
 
-use std::{
-    os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use async_trait::async_trait;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use crate::{
-    config,
+    config::Looks,
     daemon::{
         module::{DaemonModule, ModuleContext, Next},
         reload,
@@ -26,14 +22,9 @@ const LOOK: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(super) struct ConfigSync {
     watcher: Option<RecommendedWatcher>,
-    /// How the files looked when they were last in force, or refused.
-    known: Option<Vec<Look>>,
-    /// How they looked a moment ago, if that was different.
-    changing: Option<Vec<Look>>,
+    /// How the files looked a moment ago, if that was different from how they look to the daemon.
+    changing: Option<Looks>,
 }
-
-/// How a file looks from outside: its name, its number, its size, and when it was changed.
-type Look = (PathBuf, u64, u64, (i64, i64));
 
 #[async_trait(?Send)]
 impl DaemonModule for ConfigSync {
@@ -62,18 +53,16 @@ impl DaemonModule for ConfigSync {
 
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let shared = context.shared();
-        let Some(file) = shared.config_file.as_deref().filter(|_| shared.config().daemon.watch_config) else {
-            self.known = None;
-            return Ok(());
-        };
-        let now: Vec<Look> = config::files(file).into_iter().filter_map(look).collect();
-        let known = self.known.get_or_insert_with(|| now.clone());
-        if now == *known {
+        let Some(file) = shared.config_file.as_deref() else { return Ok(()) };
+        let now = Looks::of(file);
+        // It outlives this module: a fresh one is to know what has changed in between.
+        let mut known = shared.config_seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if known.as_ref().is_none_or(|known| *known == now) || !shared.config().daemon.watch_config {
+            *known = Some(now);
             self.changing = None;
         } else if self.changing.as_ref() == Some(&now) {
             // They have been left alone for as long as it takes to write several of them.
-            self.changing = None;
-            self.known = Some(now);
+            *known = self.changing.take();
             shared.bells.ring(reload::BELL);
         } else {
             self.changing = Some(now);
@@ -87,14 +76,4 @@ impl DaemonModule for ConfigSync {
             None => Next::After(LOOK),
         })
     }
-
-    /// A fresh one would not know what has changed in between.
-    fn can_be_discarded(&self, _: &ModuleContext) -> bool {
-        false
-    }
-}
-
-fn look(path: PathBuf) -> Option<Look> {
-    let metadata = std::fs::metadata(&path).ok()?;
-    Some((path, metadata.ino(), metadata.len(), (metadata.mtime(), metadata.mtime_nsec())))
 }

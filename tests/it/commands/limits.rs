@@ -140,7 +140,9 @@ fn a_full_disk_fails_the_task_and_nothing_else() {
         let _mounted = Mounted::new(&state, "tmpfs", "size=64k");
         let database = Database::new(Kind::Sqlite).await;
         let store = database.store().await;
-        let config = database.config("n", "[task.it]\ncommand = [\"echo\", \"hello\"]");
+        let run_dir = folder.path().join("run");
+        let settings = format!("run_dir = \"{}\"\n[task.it]\ncommand = [\"echo\", \"hello\"]", run_dir.display());
+        let config = database.config("n", &settings);
         let text = std::fs::read_to_string(&config)
             .unwrap()
             .replace(&database.folder.path().join("n/state").display().to_string(), &at);

@@ -69,6 +69,8 @@ fn quiet_resume_and_debug_reach_it() {
         let debug = |service: &Service| service.status().1["daemon"]["log"]["debug"].clone();
         service.done(&["debug", "dispatcher", "cron"]);
         assert_eq!(debug(&service), json!({ "modules": ["dispatcher", "cron"] }));
+        let unknown = service.call(&["debug", "corn"]).errors();
+        assert!(unknown.contains("there is no daemon module `corn`; known: adopter, "), "{unknown}");
         service.done(&["debug"]);
         assert_eq!(debug(&service), "everything");
         service.done(&["debug", "--off"]);

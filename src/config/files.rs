@@ -1,0 +1,26 @@
+//! The files of a configuration as they look from outside: whether they have changed is seen without reading them.
+
+use std::{
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use super::load::beside;
+use crate::config::Mistakes;
+
+/// How files look: their names, numbers, sizes, and when they were changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Looks(Vec<(PathBuf, u64, u64, (i64, i64))>);
+
+impl Looks {
+    /// How the files look now that a configuration is read from.
+    pub fn of(file: &Path) -> Self {
+        let mut files = vec![file.to_owned()];
+        files.extend(beside(file, &mut Mistakes::default()));
+        let look = |path: PathBuf| {
+            let metadata = std::fs::metadata(&path).ok()?;
+            Some((path, metadata.ino(), metadata.len(), (metadata.mtime(), metadata.mtime_nsec())))
+        };
+        Self(files.into_iter().filter_map(look).collect())
+    }
+}
