@@ -89,6 +89,54 @@ fn kinds_and_commands_must_agree() {
 }
 
 #[test]
+fn modules_must_exist_and_be_such_as_can_be_told_that() {
+    let module = |name: &str, lines: &str| mistakes(&format!("[module.{name}]\n{lines}\n")).join("\n");
+    assert!(module("dispatchr", "interval = \"1s\"").contains(
+        "FILE:1: module.dispatchr: there is no daemon module `dispatchr`; did you mean `dispatcher`? A program of one's own needs `command"
+    ));
+    assert!(module("mail", "").contains("known: node, recorder, adopter, workers, "));
+    for needed in ["node", "recorder", "workers", "adopter"] {
+        let found = module(needed, "enabled = false");
+        assert!(
+            found.contains(&format!("FILE:2: module.{needed}.enabled: without `{needed}` nothing could be")),
+            "{found}"
+        );
+    }
+    assert!(module("dispatcher", "interval = \"1s\"").contains("its pace is daemon.poll_interval"));
+    assert!(module("node", "interval = \"1s\"").contains("its pace is daemon.heartbeat"));
+    assert!(module("it", "command = [\"true\"]\ninterval = \"1s\"").contains("at a pace of its own"));
+    assert!(module("cron", "log = \"loud\"").contains("`loud` is not known, expected \"error\" or \"warn\""));
+    assert!(module("cron", "command = [\"true\"]").contains("give the program a name of its own"));
+    assert!(module("cron", "stop_timeout = \"1s\"").contains("it belongs to a program, and there is no `command`"));
+    assert!(module("it", "command = []").contains("FILE:2: module.it.command: the program is missing"));
+    assert!(
+        module("it", "command = [\"true\"]\ncheck = []").contains("FILE:3: module.it.check: the program is missing")
+    );
+    assert!(module("it", "command = [\"true\"]\nstop_signal = \"SIGTERM\"").contains("expected \"TERM\" or \"INT\""));
+    assert!(module("it", "command = [\"true\"]\nenv = { SEXTON_X = \"1\" }").contains("are Sexton's own"));
+    assert!(
+        module("it", "command = [\"true\"]\nrestart_delay = \"1h\"").contains("must not be shorter than restart_delay")
+    );
+    assert!(module("it", "command = [\"true\"]\nmemory_limt = 7").contains("did you mean `memory_limit`?"));
+}
+
+#[test]
+fn modules_are_shown_and_their_changes_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sexton.toml");
+    let text = "[module.cron]\ninterval = \"1m\"\nlog = \"debug\"\n[module.it]\ncommand = [\"sleep\", \"1\"]\ncheck = [\"true\"]\n\
+                memory_limit = \"3MiB\"\nstop_signal = \"QUIT\"\ndiscard = \"2h\"\nlimits = { cpu = \"5m\" }\nneeds_database = true\n";
+    fs::write(&file, text).unwrap();
+    let config = sound(&file);
+    assert_eq!(config.module("cron").log.as_deref(), Some("debug"));
+    fs::write(&file, config.show()).unwrap();
+    assert_eq!(sound(&file), config);
+    fs::write(&file, text.replace("3MiB", "4MiB").replace("[module.cron]", "[module.pruner]")).unwrap();
+    let diff = sexton::config::ConfigDiff::between(&config, &sound(&file)).to_string();
+    assert_eq!(diff, "modules added: pruner; modules changed: it; modules removed: cron");
+}
+
+#[test]
 fn files_beside_it_and_variables_are_laid_over() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sexton.toml");

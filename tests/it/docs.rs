@@ -2,7 +2,7 @@
 
 use sea_orm::ConnectionTrait;
 
-use crate::support::{Printed, on_each_database, sexton};
+use crate::support::{Database, Kind, Printed, block_on, eventually, on_each_database, sexton};
 
 /// The code blocks of one language in a document.
 fn blocks(document: &str, language: &str) -> Vec<String> {
@@ -31,7 +31,7 @@ fn every_configuration_of_the_documents_is_sound() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sexton.toml");
     let mut tried = 0;
-    for document in ["docs/CONFIGURATION.md", "README.md", "docs/OPERATING.md"] {
+    for document in ["docs/CONFIGURATION.md", "README.md", "docs/OPERATING.md", "docs/EXTENDING.md"] {
         for block in blocks(document, "toml") {
             std::fs::write(&file, &block).unwrap();
             let output = sexton(&file).args(["config", "check"]).output().unwrap();
@@ -49,7 +49,7 @@ fn the_configuration_page_names_every_setting() {
     let file = folder.path().join("sexton.toml");
     std::fs::write(
         &file,
-        "[x]\n[database]\nx = 1\n[daemon]\nx = 1\n[supervisor]\nx = 1\n[queue.q]\nx = 1\n[task.t]\nx = 1\n",
+        "[x]\n[database]\nx = 1\n[daemon]\nx = 1\n[supervisor]\nx = 1\n[queue.q]\nx = 1\n[module.m]\nx = 1\n[task.t]\nx = 1\n",
     )
     .unwrap();
     let output = sexton(&file).args(["config", "check"]).output().unwrap();
@@ -64,6 +64,26 @@ fn the_configuration_page_names_every_setting() {
         }
     }
     assert!(named > 30, "only {named}: {}", output.errors());
+}
+
+#[test]
+fn the_test_daemon_in_shell_prints_the_time_and_is_replaced() {
+    block_on(async {
+        let page = blocks("docs/EXTENDING.md", "toml");
+        let block = page.iter().find(|block| block.contains("[module.test-daemon]")).unwrap();
+        let faster =
+            block.replace("EVERY = \"2\"", "EVERY = \"0.05\"").replace("discard = \"1h\"", "discard = \"300ms\"");
+        assert!(faster.contains("0.05") && faster.contains("300ms"), "{block}");
+        let database = Database::new(Kind::Sqlite).await;
+        let daemon = database.daemon("n", &faster);
+        let printed = || daemon.log().matches("INFO test-daemon: it is ").count();
+        eventually("it prints the time, is replaced, and prints it again", async || {
+            let log = daemon.log();
+            printed() >= 10 && log.matches("is replaced by a fresh one: it has run for 300ms").count() >= 2
+        })
+        .await;
+        daemon.stop();
+    });
 }
 
 #[test]

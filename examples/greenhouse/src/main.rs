@@ -1,6 +1,7 @@
 //! A daemon of one's own: Sexton with a task handler and a daemon module added.
 //!
-//! The handler waters a bed; the module is a thermometer that enqueues a watering when it gets hot. Try it:
+//! The handler waters a bed; one module is a thermometer that enqueues a watering when it gets hot, the other the classic
+//! test daemon, which prints the time. Try it:
 //!
 //! ```text
 //! cargo run -p greenhouse -- --config examples/greenhouse/greenhouse.toml run
@@ -106,10 +107,37 @@ impl DaemonModule for Thermometer {
     }
 }
 
+/// The classic first daemon module: prints the time every two seconds. That it is replaced by a fresh one after an hour
+/// is the default; the configuration may say otherwise of both.
+#[derive(Default)]
+struct TestDaemon {
+    printed: u64,
+}
+
+#[async_trait(?Send)]
+impl DaemonModule for TestDaemon {
+    async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        self.printed += 1;
+        println!("{}: it is {}", context.name(), context.clock().now().format("%T"));
+        Ok(())
+    }
+
+    async fn post_run(&mut self, _: &ModuleContext) -> anyhow::Result<Next> {
+        Ok(Next::After(Duration::from_secs(2)))
+    }
+
+    fn summary(&self) -> Vec<SummaryTable> {
+        let mut table = SummaryTable::new("Test daemon", &["Printed"], "It has not printed yet.");
+        table.row([self.printed.to_string()]);
+        vec![table]
+    }
+}
+
 fn main() -> ExitCode {
     Sexton::new()
         .handler(Water)
         .module("thermometer", Thermometer::default)
+        .module("test-daemon", TestDaemon::default)
         .app_data(Tank(AtomicI64::new(10)))
         .run_cli()
 }

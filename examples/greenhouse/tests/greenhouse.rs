@@ -18,6 +18,38 @@ async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
 }
 
 #[test]
+fn the_test_daemon_prints_the_time_and_is_replaced() {
+    actix_rt::System::new().block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("greenhouse.toml");
+        let config = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/greenhouse.toml")).unwrap();
+        let faster = "[module.test-daemon]\ninterval = \"20ms\"\ndiscard = \"200ms\"\n";
+        std::fs::write(&file, config.replace("[daemon]\n", "[daemon]\nheartbeat = \"100ms\"\n") + faster).unwrap();
+        let log = folder.path().join("log");
+        let call = |arguments: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_greenhouse"));
+            command.arg("--config").arg(&file).args(arguments).current_dir(folder.path());
+            command
+        };
+        let mut daemon = call(&["run"]).stdout(std::fs::File::create(&log).unwrap()).spawn().unwrap();
+        eventually("it prints the time", async || {
+            std::fs::read_to_string(&log).unwrap().matches("test-daemon: it is ").count() >= 20
+        })
+        .await;
+        eventually("it is replaced", async || {
+            let listed = call(&["module", "list", "--json"]).output().unwrap();
+            let modules: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap_or_default();
+            let found = modules.as_array().into_iter().flatten().find(|module| module["name"] == "test-daemon");
+            found.is_some_and(|module| module["discards"].as_u64() >= Some(3) && module["falls"] == 0)
+        })
+        .await;
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(daemon.id() as i32), nix::sys::signal::Signal::SIGTERM)
+            .unwrap();
+        assert!(daemon.wait().unwrap().success());
+    });
+}
+
+#[test]
 fn the_greenhouse_waters_its_beds() {
     actix_rt::System::new().block_on(async {
         let folder = tempfile::tempdir().unwrap();

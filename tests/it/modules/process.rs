@@ -14,7 +14,7 @@ fn a_program_is_kept_running_and_its_falls_are_on_the_board() {
         let sleep = unusual();
         let mut house = House::new(&format!(
             "[supervisor]\nmax_falls = 0\n[module.it]\ncommand = [\"sleep\", \"{sleep}\"]\n\
-             restart_delay = \"50ms\"\nmax_restart_delay = \"200ms\"\n"
+             restart_delay = \"20ms\"\nmax_restart_delay = \"1h\"\n"
         ))
         .await;
         for falls in 1..=5 {
@@ -36,7 +36,7 @@ fn a_program_is_kept_running_and_its_falls_are_on_the_board() {
             ("6".into(), "killed by SIGKILL".into())
         );
         let log = house.log();
-        for delay in ["50ms", "100ms", "200ms"] {
+        for delay in ["20ms", "40ms", "80ms", "160ms", "320ms"] {
             let text = format!("its program fell (killed by SIGKILL); starting it again in {delay}");
             assert!(log.contains(&text), "{text}\n{log}");
         }
