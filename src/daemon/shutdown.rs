@@ -40,10 +40,15 @@ pub(super) async fn drain(
     };
     stop(Stage::Intake);
     let stopped = || has_stopped(shared, stages, Stage::Intake);
-    let at_once = tokio::select! {
-        () = until(if at_once { ROUND } else { longest_stop(shared) }, stopped) => at_once,
-        () = lost_patience(orders), if !at_once => true,
-    };
+    let at_once = at_once
+        || tokio::select! {
+            () = until(longest_stop(shared), stopped) => false,
+            () = lost_patience(orders) => true,
+        };
+    if at_once {
+        shared.processes.hurry();
+    }
+    until(ROUND, stopped).await;
     if !matches!(tokio::time::timeout(ROUND, give_back(shared, Duration::ZERO)).await, Ok(Ok(()))) {
         tracing::warn!("claimed tasks that had not started will be given back by another node");
     }
@@ -98,11 +103,11 @@ async fn lost_patience(orders: &mut Receiver<Order>) {
     while !matches!(orders.recv().await, Some(Order::AtOnce) | None) {}
 }
 
-/// How long the programs that are kept running may take to end, all of them at the same time.
+/// How long the programs that are kept running may take to end by themselves, all of them at the same time.
 fn longest_stop(shared: &Shared) -> Duration {
     let config = shared.config();
     let timeouts = config.modules.values().filter_map(|module| Some(module.process.as_ref()?.stop_timeout));
-    timeouts.max().map_or(ROUND, |timeout| timeout.min(LONGEST_STOP) + ROUND)
+    timeouts.max().map_or(Duration::ZERO, |timeout| timeout.min(LONGEST_STOP))
 }
 
 /// Ends what still runs, and puts it on record as interrupted: another node, or the next start, takes it up.

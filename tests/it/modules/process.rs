@@ -234,6 +234,27 @@ fn two_daemons_that_share_a_folder_run_one() {
 }
 
 #[test]
+fn a_second_order_to_stop_does_not_wait_for_it() {
+    block_on(async {
+        let sleep = unusual();
+        let body = format!(
+            "import signal,time\\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\\nprint('deaf')\\nwhile True: time.sleep({sleep})"
+        );
+        let mut house = House::new(&format!(
+            "[module.it]\ncommand = [\"python3\", \"-u\", \"-c\", \"{body}\"]\nstop_timeout = \"10m\"\n"
+        ))
+        .await;
+        let mut daemon = house.daemon.take().unwrap();
+        daemon.wait_for_log("deaf");
+        daemon.signal(nix::sys::signal::Signal::SIGTERM);
+        daemon.signal(nix::sys::signal::Signal::SIGQUIT);
+        assert!(daemon.wait().success());
+        assert!(daemon.log().contains("its program was stopped, and has ended by SIGKILL"), "{}", daemon.log());
+        assert_eq!(pid_of(&sleep), None);
+    });
+}
+
+#[test]
 fn it_is_told_to_end_by_its_own_signal_and_is_killed_in_the_end() {
     block_on(async {
         let (kind, stubborn) = (unusual(), unusual());
