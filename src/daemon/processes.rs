@@ -5,7 +5,7 @@ use std::{
     io,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
 
@@ -23,6 +23,7 @@ pub struct Processes {
     seats: Mutex<HashMap<String, Seat>>,
     /// What daemons have left that are gone.
     homes: Mutex<Vec<Home>>,
+    is_hurried: AtomicBool,
 }
 
 /// What became of one module's program since the daemon's start.
@@ -52,6 +53,7 @@ impl Processes {
             records: Mutex::default(),
             seats: Mutex::default(),
             homes: Mutex::default(),
+            is_hurried: AtomicBool::new(false),
         }
     }
 
@@ -89,6 +91,16 @@ impl Processes {
         let own = self.shepherds.open_home().map(|home| home.folders()).transpose()?;
         let of_others = homes.iter().map(Home::folders).collect::<io::Result<Vec<_>>>()?;
         Ok([own.unwrap_or_default(), of_others.concat()])
+    }
+
+    /// The daemon is to end at once: nobody has its own time to end any more.
+    pub(super) fn hurry(&self) {
+        self.is_hurried.store(true, Ordering::Release);
+    }
+
+    /// Whether the daemon is to end at once.
+    pub(super) fn is_hurried(&self) -> bool {
+        self.is_hurried.load(Ordering::Acquire)
     }
 
     /// Removes what is empty, at the end of the daemon.

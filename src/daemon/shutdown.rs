@@ -57,7 +57,12 @@ pub(super) async fn drain(
     };
     let mut patience = Patience { manner, hurried: shared.config().daemon.force_timeout };
     stop(Stage::Intake);
-    patience.wait(longest_stop(shared), ROUND, calls, || has_stopped(shared, stages, Stage::Intake)).await;
+    let stopped = || has_stopped(shared, stages, Stage::Intake);
+    patience.wait(longest_stop(shared), Duration::ZERO, calls, stopped).await;
+    if matches!(patience.manner, Manner::Hurry | Manner::AtOnce) {
+        shared.processes.hurry();
+    }
+    until(ROUND, stopped).await;
     if !matches!(tokio::time::timeout(ROUND, give_back(shared, Duration::ZERO)).await, Ok(Ok(()))) {
         tracing::warn!("claimed tasks that had not started will be given back by another node");
     }
@@ -149,11 +154,11 @@ async fn finish_running(shared: &Shared, patience: &mut Patience, calls: &mut Ca
     patience.wait(limit, Duration::ZERO, calls, || shared.hand.counts().running == 0).await;
 }
 
-/// How long the programs that are kept running may take to end, all of them at the same time.
+/// How long the programs that are kept running may take to end by themselves, all of them at the same time.
 fn longest_stop(shared: &Shared) -> Duration {
     let config = shared.config();
     let timeouts = config.modules.values().filter_map(|module| Some(module.process.as_ref()?.stop_timeout));
-    timeouts.max().map_or(ROUND, |timeout| timeout.min(LONGEST_STOP) + ROUND)
+    timeouts.max().map_or(Duration::ZERO, |timeout| timeout.min(LONGEST_STOP))
 }
 
 /// Ends what still runs, and puts it on record as interrupted: another node, or the next start, takes it up. Gives it.

@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    command::{CommandEnd, CommandSpec},
+    command::{CommandEnd, CommandSpec, Stopped},
     restart::RestartPolicy,
     span,
 };
@@ -96,6 +96,31 @@ pub enum Ending {
     Fell(String),
 }
 
+/// Why a program is replaced by a fresh one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recycle {
+    /// It has run for so long.
+    Age(Duration),
+    /// It has more memory than it may have, in bytes.
+    Memory {
+        /// What its whole tree has.
+        resident: u64,
+        /// What it may have.
+        limit: u64,
+    },
+}
+
+impl fmt::Display for Recycle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Age(age) => write!(f, "it has run for {}", span::text(*age)),
+            Self::Memory { resident, limit } => {
+                write!(f, "it has {} resident, more than {}", ByteSize(*resident), ByteSize(*limit))
+            }
+        }
+    }
+}
+
 /// The falls of one program that follow one another soon.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backoff {
@@ -139,20 +164,27 @@ impl ProcessSpec {
     pub fn judge(&self, end: &CommandEnd) -> Ending {
         match end.judge(&self.command) {
             Ok(()) => Ending::InOrder,
-            Err(failure) => Ending::Fell(match last_line(&end.stderr.text) {
-                Some(line) => format!("{}: {line}", failure.error),
-                None => failure.error,
-            }),
+            Err(failure) => {
+                let why = match end.stopped {
+                    Some(Stopped::TimedOut) => format!("it took too long, {}", failure.error),
+                    Some(_) => format!("somebody told it to end, {}", failure.error),
+                    None => failure.error,
+                };
+                Ending::Fell(match last_line(&end.stderr.text) {
+                    Some(line) => format!("{why}: {line}"),
+                    None => why,
+                })
+            }
         }
     }
 
     /// Why a program that has lived for so long, with so much memory, is to be replaced by a fresh one.
-    pub fn recycle(&self, lived: Duration, memory: u64) -> Option<String> {
+    pub fn recycle(&self, lived: Duration, memory: u64) -> Option<Recycle> {
         if let Some(limit) = self.memory_limit.filter(|limit| memory > *limit) {
-            return Some(format!("it has {} resident, more than {}", ByteSize(memory), ByteSize(limit)));
+            return Some(Recycle::Memory { resident: memory, limit });
         }
         let discard = self.discard.filter(|discard| lived >= *discard)?;
-        Some(format!("it has run for {}", span::text(discard)))
+        Some(Recycle::Age(discard))
     }
 }
 
@@ -177,6 +209,8 @@ mod tests {
         assert_eq!(spec().judge(&end), Ending::Fell("exit code 3: no such port".to_owned()));
         let killed = CommandEnd { signal: Some((9, "SIGKILL".to_owned())), ..CommandEnd::default() };
         assert_eq!(spec().judge(&killed), Ending::Fell("killed by SIGKILL".to_owned()));
+        let slow = CommandEnd { stopped: Some(Stopped::TimedOut), ..killed };
+        assert_eq!(spec().judge(&slow), Ending::Fell("it took too long, killed by SIGKILL".to_owned()));
         let ended = CommandEnd { exit_code: Some(0), ..CommandEnd::default() };
         assert_eq!(spec().judge(&ended), Ending::InOrder);
     }
@@ -195,8 +229,8 @@ mod tests {
     fn age_and_memory_call_for_a_fresh_one() {
         let spec = ProcessSpec { discard: Some(Duration::from_secs(3_600)), memory_limit: Some(1 << 20), ..spec() };
         assert_eq!(spec.recycle(Duration::from_secs(3_599), 1 << 20), None);
-        assert!(spec.recycle(Duration::from_secs(3_600), 0).is_some_and(|why| why == "it has run for 1h"));
-        assert!(spec.recycle(Duration::ZERO, 2 << 20).is_some_and(|why| why.contains("more than 1.0 MiB")));
+        assert!(spec.recycle(Duration::from_secs(3_600), 0).is_some_and(|why| why.to_string() == "it has run for 1h"));
+        assert!(spec.recycle(Duration::ZERO, 2 << 20).is_some_and(|why| why.to_string().contains("more than 1.0 MiB")));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::{
         processes::Record,
     },
     domain::{
-        process::{Backoff, Ending, ProcessSpec},
+        process::{Backoff, Ending, ProcessSpec, Recycle},
         span,
         summary::SummaryTable,
     },
@@ -122,7 +122,8 @@ impl Process {
             return Ok(());
         }
         if self.spec.needs_database {
-            let asked = tokio::time::timeout(DATABASE_PATIENCE, context.store().now()).await;
+            let patience = DATABASE_PATIENCE.min(context.config().supervisor.patience / 2);
+            let asked = tokio::time::timeout(patience, context.store().now()).await;
             asked.map_err(|_| StoreError::Unavailable("the database does not answer".to_owned()))??;
         }
         self.phase = match self.spec.check.clone() {
@@ -178,6 +179,24 @@ impl Process {
         Ok(())
     }
 
+    /// The program is replaced by a fresh one; after a wait if it has needed too much soon after its start, so that this
+    /// does not go on without a pause.
+    async fn recycle(&mut self, life: Life, why: Recycle, context: &ModuleContext) -> anyhow::Result<()> {
+        let module = context.name();
+        let delay = match why {
+            Recycle::Age(_) => Duration::ZERO,
+            Recycle::Memory { .. } if life.lived() > self.spec.max_restart_delay => Duration::ZERO,
+            Recycle::Memory { .. } => self.falls.fell(&self.spec, life.lived()),
+        };
+        tracing::info!(module, "its program is replaced by a fresh one: {why}");
+        life.stop(context, &self.spec).await?;
+        self.record.recycled.fetch_add(1, Ordering::Relaxed);
+        self.record.set_last_end(format!("recycled: {why}"));
+        context.shared().board.note(module, |status| status.discards += 1);
+        self.wait(delay, false);
+        Ok(())
+    }
+
     /// One look at what there is, and what follows from it.
     async fn round(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let life = match &mut self.phase {
@@ -200,14 +219,19 @@ impl Process {
             () = context.stopping().cancelled() => false,
         };
         life.look(context.name())?;
-        if !has_ended {
+        let recycle = self.spec.recycle(life.lived(), life.memory());
+        if !has_ended && recycle.is_none() {
             return Ok(());
         }
         let waiting = Phase::Waiting { until: Instant::now(), after_fall: false };
-        match std::mem::replace(&mut self.phase, waiting) {
-            Phase::Checking(life) => self.checked(life, context).await,
-            Phase::Running(life) => self.ended(life, context).await,
-            Phase::Waiting { .. } => Ok(()),
+        match (std::mem::replace(&mut self.phase, waiting), recycle) {
+            (Phase::Checking(life), _) if has_ended => self.checked(life, context).await,
+            (Phase::Running(life), _) if has_ended => self.ended(life, context).await,
+            (Phase::Running(life), Some(why)) => self.recycle(life, why, context).await,
+            (phase, _) => {
+                self.phase = phase;
+                Ok(())
+            }
         }
     }
 }
@@ -235,15 +259,7 @@ impl DaemonModule for Process {
         }
     }
 
-    async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
-        if let Phase::Running(life) = &self.phase
-            && let Some(why) = self.spec.recycle(life.lived(), life.memory())
-        {
-            tracing::info!(module = context.name(), "its program is replaced by a fresh one: {why}");
-            self.record.recycled.fetch_add(1, Ordering::Relaxed);
-            self.record.set_last_end(format!("recycled: {why}"));
-            return Ok(Next::Discard);
-        }
+    async fn post_run(&mut self, _: &ModuleContext) -> anyhow::Result<Next> {
         Ok(Next::After(Duration::ZERO))
     }
 

@@ -8,6 +8,10 @@ use std::{
     time::Duration,
 };
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use sexton::{Client, NewTask};
 use sexton_entities::states::Verdict;
 use tokio::{
@@ -16,7 +20,10 @@ use tokio::{
 };
 
 use super::{completed, count, history};
-use crate::support::{Daemon, Database, Kind, block_on, eventually};
+use crate::{
+    commands::{processes, unusual},
+    support::{Daemon, Database, Kind, block_on, eventually},
+};
 
 /// A wire to the server that can be cut.
 struct Wire {
@@ -179,5 +186,39 @@ fn a_stop_before_the_database_is_there_is_in_order() {
         daemon.wait_for_log("trying again every second");
         let log = daemon.stop();
         assert!(!log.contains("secret-word"), "{log}");
+    });
+}
+
+#[test]
+fn a_program_that_needs_the_database_waits_for_it() {
+    block_on(async {
+        let mut database = Database::new(Kind::Postgres).await;
+        let _store = database.store().await;
+        let wire = Wire::to(&database.url);
+        database.url = wire.address.clone();
+        let (needy, other) = (unusual(), unusual());
+        let daemon = database.daemon(
+            "n",
+            &format!(
+                "[module.needy]\ncommand = [\"sleep\", \"{needy}\"]\nneeds_database = true\nrestart_delay = \"10ms\"\n\
+                 [module.other]\ncommand = [\"sleep\", \"{other}\"]\nrestart_delay = \"10ms\"\n"
+            ),
+        );
+        let pid = |text: &str| processes(text).first().map(|(pid, _)| *pid);
+        eventually("both run", async || pid(&needy).is_some() && pid(&other).is_some()).await;
+        wire.cut();
+        let (first, its) = (pid(&needy).unwrap(), pid(&other).unwrap());
+        kill(Pid::from_raw(first), Signal::SIGKILL).unwrap();
+        kill(Pid::from_raw(its), Signal::SIGKILL).unwrap();
+        eventually("the other one runs again", async || pid(&other).is_some_and(|pid| pid != its)).await;
+        eventually("it waits", async || {
+            daemon.log().lines().any(|line| line.contains(" needy: ") && line.contains("trying again every second"))
+        })
+        .await;
+        assert_eq!(pid(&needy), None);
+        wire.mend();
+        eventually("it runs again", async || pid(&needy).is_some()).await;
+        daemon.stop();
+        assert_eq!((pid(&needy), pid(&other)), (None, None));
     });
 }

@@ -18,9 +18,10 @@ use crate::{
 
 /// A daemon with its own SQLite file, whose modules show themselves often.
 struct House {
-    database: Database,
-    config: PathBuf,
+    // It ends before its folder is removed.
     daemon: Option<Daemon>,
+    config: PathBuf,
+    database: Database,
 }
 
 /// What goes before the tables of each test; the text stands inside `[daemon]`.

@@ -14,7 +14,7 @@ fn a_program_is_kept_running_and_its_falls_are_on_the_board() {
         let sleep = unusual();
         let mut house = House::new(&format!(
             "[supervisor]\nmax_falls = 0\n[module.it]\ncommand = [\"sleep\", \"{sleep}\"]\n\
-             restart_delay = \"50ms\"\nmax_restart_delay = \"200ms\"\n"
+             restart_delay = \"20ms\"\nmax_restart_delay = \"1h\"\n"
         ))
         .await;
         for falls in 1..=5 {
@@ -36,7 +36,7 @@ fn a_program_is_kept_running_and_its_falls_are_on_the_board() {
             ("6".into(), "killed by SIGKILL".into())
         );
         let log = house.log();
-        for delay in ["50ms", "100ms", "200ms"] {
+        for delay in ["20ms", "40ms", "80ms", "160ms", "320ms"] {
             let text = format!("its program fell (killed by SIGKILL); starting it again in {delay}");
             assert!(log.contains(&text), "{text}\n{log}");
         }
@@ -230,6 +230,26 @@ fn two_daemons_that_share_a_folder_run_one() {
         house.stop();
         eventually("the other one keeps it now", async || pid_of(&sleep).is_some_and(|pid| pid != first)).await;
         other.stop();
+        assert_eq!(pid_of(&sleep), None);
+    });
+}
+
+#[test]
+fn an_order_to_stop_at_once_does_not_wait_for_it() {
+    block_on(async {
+        let sleep = unusual();
+        let body = format!(
+            "import signal,time\\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\\nprint('deaf')\\nwhile True: time.sleep({sleep})"
+        );
+        let mut house = House::new(&format!(
+            "[module.it]\ncommand = [\"python3\", \"-u\", \"-c\", \"{body}\"]\nstop_timeout = \"10m\"\n"
+        ))
+        .await;
+        let mut daemon = house.daemon.take().unwrap();
+        daemon.wait_for_log("deaf");
+        daemon.signal(nix::sys::signal::Signal::SIGQUIT);
+        assert!(daemon.wait().success());
+        assert!(daemon.log().contains("its program was stopped, and has ended by SIGKILL"), "{}", daemon.log());
         assert_eq!(pid_of(&sleep), None);
     });
 }

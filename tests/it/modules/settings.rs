@@ -13,9 +13,14 @@ use sexton::{
     DaemonModule, ModuleContext, Next,
     config::ModuleConfig,
     daemon::{Blueprint, ModuleSpec, ModuleState, ModuleStatus, Order, Shared, Stage},
+    domain::{command::CommandSpec, process::ProcessSpec},
 };
 
-use crate::support::{Database, Inside, Kind, block_on, blueprint, eventually};
+use super::{pid_of, runs};
+use crate::{
+    commands::unusual,
+    support::{Database, Inside, Kind, block_on, blueprint, eventually},
+};
 
 /// A module that would rest for long.
 #[derive(Default)]
@@ -94,14 +99,17 @@ struct Slow {
     finished: Arc<AtomicU64>,
     /// Whether it ignores that it is to end.
     is_deaf: Arc<AtomicBool>,
+    is_deaf_by_now: Arc<AtomicBool>,
 }
 
 #[async_trait(?Send)]
 impl DaemonModule for Slow {
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         loop {
+            let is_deaf = self.is_deaf.load(Ordering::Acquire);
+            self.is_deaf_by_now.store(is_deaf, Ordering::Release);
             tokio::select! {
-                () = context.stopping().cancelled(), if !self.is_deaf.load(Ordering::Acquire) => break,
+                () = context.stopping().cancelled(), if !is_deaf => break,
                 () = tokio::time::sleep(Duration::from_millis(20)) => context.progress(),
             }
         }
@@ -115,9 +123,9 @@ fn a_module_is_restarted_on_request() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let mut blueprint = blueprint(&database);
-        let (finished, is_deaf) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-        let (its, deaf) = (finished.clone(), is_deaf.clone());
-        let slow = move || Slow { finished: its.clone(), is_deaf: deaf.clone() };
+        let (finished, is_deaf, by_now) = (Arc::new(AtomicU64::new(0)), Arc::<AtomicBool>::default(), Arc::default());
+        let (its, deaf, told) = (finished.clone(), is_deaf.clone(), Arc::<AtomicBool>::clone(&by_now));
+        let slow = move || Slow { finished: its.clone(), is_deaf: deaf.clone(), is_deaf_by_now: told.clone() };
         blueprint.modules.push(ModuleSpec::new("slow", Stage::Intake, slow));
         blueprint.config.supervisor.ping_interval = Duration::from_millis(50);
         blueprint.config.supervisor.patience = Duration::from_millis(1_000);
@@ -141,6 +149,7 @@ fn a_module_is_restarted_on_request() {
         assert_eq!(of(&inside, "slow").falls, 0);
         // One that does not end is replaced all the same.
         is_deaf.store(true, Ordering::Release);
+        eventually("it does not hear any more", async || by_now.load(Ordering::Acquire)).await;
         inside.shared.restart_module("slow").await.unwrap();
         eventually("it is replaced as a hung one", async || of(&inside, "slow").falls == 1).await;
         is_deaf.store(false, Ordering::Release);
@@ -196,5 +205,25 @@ fn the_pulse_beats_while_what_is_vital_answers() {
         assert_eq!(before, after, "it stands still with the dispatcher");
         eventually("it beats again", async || inside.shared.pulse.beats() > after + 3).await;
         assert_eq!(inside.stop(), 0);
+    });
+}
+
+#[test]
+fn a_program_is_restarted_on_request() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let mut blueprint = blueprint(&database);
+        let sleep = unusual();
+        let process = ProcessSpec::new(CommandSpec::new(vec!["sleep".to_owned(), sleep.clone()]));
+        with(&mut blueprint, "it", ModuleConfig { process: Some(process), ..ModuleConfig::default() });
+        let inside = Inside::start(blueprint);
+        let first = runs(&sleep).await;
+        inside.shared.restart_module("it").await.unwrap();
+        eventually("another one runs", async || pid_of(&sleep).is_some_and(|pid| pid != first)).await;
+        eventually("it is on the board", async || of(&inside, "it").state == ModuleState::Running).await;
+        let status = of(&inside, "it");
+        assert_eq!((status.falls, status.discards), (0, 1));
+        assert_eq!(inside.stop(), 0);
+        assert_eq!(pid_of(&sleep), None);
     });
 }

@@ -30,6 +30,8 @@ const LONGEST_LINE: usize = 4 * 1024;
 const CENSUS: Duration = Duration::from_secs(1);
 /// A check that takes longer has failed.
 const CHECK_LIMIT: Duration = Duration::from_secs(60);
+/// When the daemon is to end at once, this is all that is left.
+const HURRY: Duration = Duration::from_secs(2);
 /// What does not end even when it is killed is waited for no longer than this.
 const HOPELESS: Duration = Duration::from_secs(15);
 
@@ -127,14 +129,20 @@ impl Life {
 
     /// Tells it to end, and sees to it that it does; hears its last words.
     pub(super) async fn stop(mut self, context: &ModuleContext, process: &ProcessSpec) -> anyhow::Result<()> {
-        let order = StopOrder { why: Stopped::Interrupted, grace: process.stop_timeout };
-        if let Err(error) = self.shepherd.stop(&order) {
-            tracing::warn!(module = context.name(), "the order to stop cannot be written down: {error}");
-        }
-        let asked = Instant::now();
+        let tell = |shepherd: &Shepherd, grace| {
+            if let Err(error) = shepherd.stop(&StopOrder { why: Stopped::Interrupted, grace }) {
+                tracing::warn!(module = context.name(), "the order to stop cannot be written down: {error}");
+            }
+        };
+        tell(&self.shepherd, process.stop_timeout);
+        let (asked, mut is_hurried) = (Instant::now(), false);
         while tokio::time::timeout(LOOK, self.shepherd.ended()).await.is_err() {
             context.progress();
             self.look(context.name())?;
+            if !is_hurried && context.shared().processes.is_hurried() {
+                is_hurried = true;
+                tell(&self.shepherd, HURRY.min(process.stop_timeout));
+            }
             anyhow::ensure!(
                 asked.elapsed() < process.stop_timeout.saturating_add(HOPELESS),
                 "its program does not end, even when it is killed"
