@@ -47,7 +47,7 @@ pub fn listen(orders: Sender<Order>) -> std::io::Result<()> {
                     if stops == 1 { Order::Drain } else { Order::Hurry }
                 }
                 SIGQUIT => {
-                    stops = 2;
+                    stops = stops.max(1);
                     Order::AtOnce
                 }
                 SIGUSR2 => {

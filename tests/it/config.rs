@@ -189,7 +189,7 @@ fn logs_are_below_the_state_unless_set() {
     fs::write(&file, "[daemon]\nstate_dir = \"/srv/state\"\nlog_dir = \"/srv/log\"\n[log]\nlevel = \"warn\"\n")
         .unwrap();
     let diff = sexton::config::ConfigDiff::between(&old, &sound(&file));
-    assert_eq!(diff.needs_restart, ["[daemon] name, state_dir, log_dir", "[log]"]);
+    assert_eq!(diff.needs_restart, ["[daemon] name, state_dir, run_dir, log_dir", "[log]"]);
 }
 
 #[test]

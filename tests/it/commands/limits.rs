@@ -137,7 +137,7 @@ fn a_full_disk_fails_the_task_and_nothing_else() {
         let state = folder.path().join("state");
         std::fs::create_dir(&state).unwrap();
         let at = state.display().to_string();
-        let _mounted = Mounted::new(&state, "tmpfs", "size=64k");
+        let _mounted = Mounted::new(&state, "tmpfs", "size=64k,mode=700");
         let database = Database::new(Kind::Sqlite).await;
         let store = database.store().await;
         let run_dir = folder.path().join("run");
