@@ -67,12 +67,12 @@ impl Config {
         let log = top.table("log", LogConfig::read).unwrap_or_default();
         let supervisor = top.table("supervisor", SupervisorConfig::read).unwrap_or_default();
         let mut queues = top.tables("queue", QueueConfig::read);
-        queues.entry(DEFAULT_QUEUE.to_owned()).or_insert(QueueConfig { workers: daemon.workers });
+        queues.entry(DEFAULT_QUEUE.to_owned()).or_insert(QueueConfig::of(daemon.workers));
         let tasks = top.tables("task", |name, table| task::read(name, table, daemon.timezone, &known.kinds));
         let modules = top.tables("module", |name, table| module::read(name, table, &known.modules));
         top.finish();
         for definition in tasks.values() {
-            queues.entry(definition.queue.clone()).or_insert(QueueConfig { workers: daemon.workers });
+            queues.entry(definition.queue.clone()).or_insert(QueueConfig::of(daemon.workers));
         }
         Self { database, daemon, log, supervisor, queues, modules, tasks }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use toml::{Table, Value};
 
-use super::{Config, ModuleConfig};
+use super::{Config, ModuleConfig, QueueConfig};
 use crate::domain::{
     address,
     command::{CommandSpec, OnDaemonStop},
@@ -21,15 +21,19 @@ pub(super) fn show(config: &Config) -> String {
     top.insert("daemon".into(), daemon(config).into());
     top.insert("log".into(), log(config).into());
     top.insert("supervisor".into(), supervisor(config).into());
-    let queues = config.queues.iter().map(|(name, queue)| {
-        (name.clone(), Value::from(Table::from_iter([("workers".to_owned(), Value::from(queue.workers as i64))])))
-    });
+    let queues = config.queues.iter().map(|(name, settings)| (name.clone(), Value::from(queue(settings))));
     top.insert("queue".into(), Table::from_iter(queues).into());
     let modules = config.modules.iter().map(|(name, shown)| (name.clone(), Value::from(module(shown))));
     top.insert("module".into(), Table::from_iter(modules).into());
     let tasks = config.tasks.values().map(|task| (task.name.clone(), Value::from(definition(task))));
     top.insert("task".into(), Table::from_iter(tasks).into());
     top.to_string()
+}
+
+fn queue(queue: &QueueConfig) -> Table {
+    let mut shown = table([("workers", (queue.workers as i64).into())]);
+    shown.extend(queue.limit.map(|limit| ("limit".to_owned(), Value::from(limit as i64))));
+    shown
 }
 
 fn length(length: Duration) -> Value {

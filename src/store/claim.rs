@@ -72,15 +72,53 @@ impl Store {
         Ok(seen)
     }
 
-    /// Takes up to `limit` tasks of `queue` for `node`: the lowest priority first, then the oldest.
-    pub async fn claim(&self, node: &str, queue: &str, limit: usize) -> Result<Claimed, StoreError> {
-        let limit = limit as i64;
-        self.repeating(async || match self.dialect {
-            Dialect::Postgres => {
-                self.claim_by_update(node, queue, limit, "ANY(ARRAY(", "FOR UPDATE SKIP LOCKED))", "=").await
+    /// Takes up to `count` tasks of `queue` for `node`: the lowest priority first, then the oldest.
+    pub async fn claim(&self, node: &str, queue: &str, count: usize) -> Result<Claimed, StoreError> {
+        let count = count as i64;
+        self.repeating(async || {
+            if self.dialect != Dialect::MySql {
+                return self.claim_by_update(&self.db, node, queue, count).await;
             }
-            Dialect::Sqlite => self.claim_by_update(node, queue, limit, "(", ")", "IN").await,
-            Dialect::MySql => self.claim_by_lock(node, queue, limit).await,
+            let transaction = self.begin().await?;
+            let found = self.claim_by_lock(&transaction, node, queue, count).await?;
+            self.commit(transaction).await?;
+            Ok(found)
+        })
+        .await
+    }
+
+    /// As [`Store::claim`], but never so that more than `limit` tasks of the queue run in the whole cluster.
+    ///
+    /// Such claims take turns at the queue's row. Whoever has it sees what all before it have claimed; on Galera, where
+    /// rows are not locked on other nodes, the same change of the same row lets one of two commits fail.
+    pub async fn claim_within(
+        &self,
+        limit: usize,
+        node: &str,
+        queue: &str,
+        count: usize,
+    ) -> Result<Claimed, StoreError> {
+        self.repeating(async || {
+            let transaction = self.begin().await?;
+            let sql = "UPDATE sexton_queue SET turn = turn + 1 WHERE name = ?";
+            if self.run(&transaction, sql, [queue.into()]).await? == 0 {
+                let row = self.dialect.insert_new("sexton_queue (name, turn)", "SELECT ?, 1 FROM (SELECT 1 AS x) one");
+                if self.run(&transaction, &row, [queue.into()]).await? == 0 {
+                    return Err(StoreError::Conflict("another node has just made the row of the queue".to_owned()));
+                }
+            }
+            let sql = "SELECT COUNT(*) AS running FROM sexton_task WHERE queue = ? AND state = 'running'";
+            let running: i64 = self.one(&transaction, sql, [queue.into()]).await?.try_get("", "running")?;
+            let count = (count as i64).min(limit as i64 - running);
+            if count <= 0 {
+                return Ok(Claimed::default());
+            }
+            let found = match self.dialect {
+                Dialect::MySql => self.claim_by_lock(&transaction, node, queue, count).await?,
+                Dialect::Postgres | Dialect::Sqlite => self.claim_by_update(&transaction, node, queue, count).await?,
+            };
+            self.commit(transaction).await?;
+            Ok(found)
         })
         .await
     }
@@ -97,15 +135,17 @@ impl Store {
     }
 
     /// One statement that finds, marks and returns.
-    async fn claim_by_update(
+    async fn claim_by_update<C: ConnectionTrait>(
         &self,
+        connection: &C,
         node: &str,
         queue: &str,
-        limit: i64,
-        open: &str,
-        close: &str,
-        among: &str,
+        count: i64,
     ) -> Result<Claimed, StoreError> {
+        let (open, close, among) = match self.dialect {
+            Dialect::Postgres => ("ANY(ARRAY(", "FOR UPDATE SKIP LOCKED))", "="),
+            _ => ("(", ")", "IN"),
+        };
         let now = self.dialect.now();
         let due = |due: &str, not_due: &str| format!("CASE WHEN run_at <= {now} THEN {due} ELSE {not_due} END");
         let sql = format!(
@@ -118,10 +158,10 @@ impl Store {
             due(now, "NULL"),
             self.candidates(),
         );
-        let values = [node.into(), queue.into(), queue.into(), node.into(), limit.into()];
+        let values = [node.into(), queue.into(), queue.into(), node.into(), count.into()];
         let mut found = Claimed::default();
         let mut ordered = Vec::new();
-        for row in self.all(&self.db, &sql, values).await? {
+        for row in self.all(connection, &sql, values).await? {
             if row.try_get::<String>("", "state")? == "running" {
                 ordered.push((row.try_get::<i32>("", "priority")?, claimed(&row, queue)?));
             } else {
@@ -133,12 +173,17 @@ impl Store {
         Ok(found)
     }
 
-    /// MySQL and MariaDB cannot return what they update: lock, mark, commit.
-    async fn claim_by_lock(&self, node: &str, queue: &str, limit: i64) -> Result<Claimed, StoreError> {
-        let transaction = self.begin().await?;
+    /// MySQL and MariaDB cannot return what they update: lock, mark, and then commit.
+    async fn claim_by_lock<C: ConnectionTrait>(
+        &self,
+        transaction: &C,
+        node: &str,
+        queue: &str,
+        count: i64,
+    ) -> Result<Claimed, StoreError> {
         let sql =
             format!("SELECT {COLUMNS}, {} AS at {} FOR UPDATE SKIP LOCKED", self.dialect.now(), self.candidates());
-        let rows = self.all(&transaction, &sql, [queue.into(), queue.into(), node.into(), limit.into()]).await?;
+        let rows = self.all(transaction, &sql, [queue.into(), queue.into(), node.into(), count.into()]).await?;
         let mut found = Claimed::default();
         let mut later = Vec::new();
         for row in &rows {
@@ -170,7 +215,6 @@ impl Store {
                 return Err(StoreError::Conflict("another node was faster".to_owned()));
             }
         }
-        self.commit(transaction).await?;
         Ok(found)
     }
 }

@@ -61,7 +61,7 @@ impl Node {
         config.daemon.state_dir = folder;
         config.daemon.name = Some("bench".to_owned());
         let workers = workers.unwrap_or(config.daemon.workers);
-        config.queues = [(QUEUE.to_owned(), QueueConfig { workers })].into();
+        config.queues = [(QUEUE.to_owned(), QueueConfig::of(workers))].into();
         let nothing = TaskDefinition { queue: QUEUE.to_owned(), ..TaskDefinition::new(NOTHING, NOOP) };
         config.tasks.insert(NOTHING.to_owned(), nothing);
         let mut registry = Registry::new();

@@ -60,9 +60,17 @@ impl DaemonModule for Recorder {
             if batch.attempts().is_empty() {
                 return Ok(());
             }
+            let config = shared.config();
+            let frees_limit = batch
+                .attempts()
+                .iter()
+                .any(|ended| config.queues.get(&ended.queue).is_some_and(|settings| settings.limit.is_some()));
             match record(shared, batch.attempts()).await {
                 Ok(recorded) => {
                     self.note(shared, recorded);
+                    if frees_limit {
+                        shared.bells.announce(crate::store::Wakeup::Now);
+                    }
                     batch.recorded();
                 }
                 Err(error) if error.is_outage() => {

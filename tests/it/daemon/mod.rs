@@ -3,6 +3,7 @@
 mod exactly_once;
 mod faults;
 mod lifecycle;
+mod limits;
 mod outage;
 mod schedules;
 mod wakeups;

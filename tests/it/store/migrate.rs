@@ -29,7 +29,8 @@ on_each_database! {
     async fn a_step_that_was_cut_short_is_run_again(database: Database) {
         let store = database.store().await;
         store.connection().execute_unprepared("DELETE FROM sexton_migration").await.unwrap();
-        assert_eq!(store.migrate(&database.options()).await.unwrap().len(), 5);
+        let steps = store.migration_status().await.unwrap().len();
+        assert_eq!(store.migrate(&database.options()).await.unwrap().len(), steps);
         assert!(store.migrate(&database.options()).await.unwrap().is_empty());
     }
 }
