@@ -18,6 +18,10 @@ const LOOK: Duration = Duration::from_millis(20);
 const MARGIN: Duration = Duration::from_secs(20);
 /// A daemon that says it is on the way down has so much more time, again and again.
 const MORE: Duration = Duration::from_secs(10);
+/// But no more than so much in all.
+const MOST: Duration = Duration::from_secs(600);
+/// What was killed has so long to be gone.
+const GONE: Duration = Duration::from_secs(10);
 /// How often it is asked, and how long its answer is waited for.
 const ASKED: Duration = Duration::from_secs(1);
 
@@ -71,11 +75,19 @@ pub(super) async fn halt(run: &RunDir, orders: &Orders) -> anyhow::Result<Halted
         }
         if asked.elapsed() >= ASKED {
             asked = Instant::now();
-            if let Ok(status) = ask::<Status>(run, Method::GET, "/status", None, ASKED).await
-                && status.phase == Phase::Stopping
-            {
-                end = end.max(asked + MORE);
+            match ask::<Status>(run, Method::GET, "/status", None, ASKED).await {
+                Ok(status) if matches!(status.phase, Phase::Stopping | Phase::Renewing) => {
+                    end = end.max(asked + MORE).min(begun + orders.limit + MOST)
+                }
+                // It has not heard: it was just starting itself anew.
+                Ok(_) => told.clear(),
+                Err(_) => {}
             }
+        }
+        if Instant::now() >= end + GONE {
+            let (role, holder) = supervisor.map_or(("daemon.lock", daemon), |holder| ("supervisor.lock", Some(holder)));
+            let holder = holder.map(|holder| holder.to_string()).unwrap_or_default();
+            anyhow::bail!("{}/{role} is still held by {holder}, which does not end", run.path().display());
         }
         if Instant::now() >= end {
             for (role, holder) in [(Role::Supervisor, supervisor), (Role::Daemon, daemon)] {

@@ -53,8 +53,10 @@ enum Health {
 }
 
 pub(super) async fn run(session: &Session, output: Output) -> anyhow::Result<u8> {
-    let config = session.daemon();
-    let picture = look(&config).await;
+    let picture = match session.daemon() {
+        Ok(config) => look(&config).await,
+        Err(error) => Picture::unknown("", &error.to_string()),
+    };
     if output.is_json() {
         output.value(&picture)?;
     } else {
@@ -72,7 +74,9 @@ async fn look(config: &DaemonConfig) -> Picture {
     let answer = control::ask::<Status>(&run, Method::GET, "/status", None, PATIENCE).await;
     let (supervisor, holder) = match (run.state(), run.holder(Role::Daemon)) {
         (Ok(supervisor), Ok(holder)) => (supervisor, holder),
-        (Err(error), _) | (_, Err(error)) => return Picture::unknown(&run, &error.to_string()),
+        (Err(error), _) | (_, Err(error)) => {
+            return Picture::unknown(&run.path().display().to_string(), &error.to_string());
+        }
     };
     let (state, summary) = match (&answer, holder) {
         (Ok(status), _) => of_answer(status),
@@ -112,6 +116,7 @@ fn of_answer(status: &Status) -> (Health, String) {
             (Health::Running, format!("Sexton is running, without its database: process {pid}, for {age}"))
         }
         Phase::Running => (Health::Running, format!("Sexton is running: process {pid}, for {age}")),
+        Phase::Renewing => (Health::Running, format!("Sexton is about to start itself anew: process {pid}")),
         Phase::Stopping => (Health::Stopping, format!("Sexton is stopping: process {pid}")),
     }
 }
@@ -131,11 +136,11 @@ fn without_daemon(supervisor: Option<&State>) -> (Health, String) {
 }
 
 impl Picture {
-    fn unknown(run: &RunDir, problem: &str) -> Self {
+    fn unknown(run_dir: &str, problem: &str) -> Self {
         Self {
             state: Health::Unknown,
             summary: format!("whether Sexton is running cannot be said: {problem}"),
-            run_dir: run.path().display().to_string(),
+            run_dir: run_dir.to_owned(),
             daemon: None,
             supervisor: None,
             processes: Vec::new(),
@@ -162,6 +167,12 @@ impl Picture {
                 for mistake in mistakes.lines() {
                     line("", mistake);
                 }
+            }
+            if !daemon.config.needs_restart.is_empty() {
+                line(
+                    "",
+                    &format!("changed, but not before the next start: {}", daemon.config.needs_restart.join(", ")),
+                );
             }
             for ailment in &daemon.ailing {
                 line("module", ailment);

@@ -11,6 +11,7 @@ use std::{
     convert::Infallible,
     io,
     os::unix::{fs::PermissionsExt as _, net::UnixListener},
+    sync::Arc,
     time::Duration,
 };
 
@@ -21,7 +22,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
-use tokio::sync::{mpsc::Sender, oneshot};
+use tokio::sync::{Semaphore, mpsc::Sender, oneshot};
 
 use super::{
     calls::{Call, Reply},
@@ -36,6 +37,8 @@ use crate::{
 
 /// More than any request that is understood.
 const LONGEST_BODY: usize = 64 * 1024;
+/// So many are talked to at once; others wait.
+const ROOM: usize = 64;
 /// Who is silent for so long is hung up on.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What was asked of the daemon's main loop is waited for so long.
@@ -91,7 +94,9 @@ async fn serve(listener: UnixListener, control: Control) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!("the control socket cannot be served: {error}"),
     };
+    let room = Arc::new(Semaphore::new(ROOM));
     loop {
+        let Ok(seat) = room.clone().acquire_owned().await else { return };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             // Descriptors are short, or the other side has changed its mind.
@@ -103,6 +108,7 @@ async fn serve(listener: UnixListener, control: Control) {
         };
         let control = control.clone();
         tokio::spawn(async move {
+            let _seat = seat;
             let service = service_fn(|request| control.answer(request));
             let mut server = http1::Builder::new();
             server.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
@@ -186,7 +192,9 @@ impl Control {
 
     async fn set_debug(&self, body: Incoming) -> Result<Value, Refusal> {
         let bad = |problem: String| Refusal(StatusCode::BAD_REQUEST, problem);
-        let body = Limited::new(body, LONGEST_BODY).collect().await.map_err(|error| bad(error.to_string()))?;
+        let read = tokio::time::timeout(PATIENCE, Limited::new(body, LONGEST_BODY).collect());
+        let body = read.await.map_err(|_| bad("the body does not come".to_owned()))?;
+        let body = body.map_err(|error| bad(error.to_string()))?;
         let choice = serde_json::from_slice(&body.to_bytes())
             .map_err(|error| bad(format!("this is no choice of modules: {error}")))?;
         if let (DebugChoice::Modules(names), Some(shared)) = (&choice, self.desk.shared())

@@ -19,8 +19,6 @@ pub struct Door {
 enum Held {
     /// By this object.
     Here(Lock),
-    /// By a descriptor from before this process started itself anew.
-    Before,
     /// There is no place for one.
     Not,
 }
@@ -35,10 +33,10 @@ impl Door {
         check_owner(&config.state_dir).map_err(|error| anyhow::anyhow!("daemon.state_dir: {error}"))?;
         let run = RunDir::at(&config.run_dir);
         let file = run.lock_file(Role::Daemon);
-        let kept = std::env::var_os(HELD_LOCK).is_some_and(|number| Lock::kept(&file, &number.to_string_lossy()));
-        let lock = match run.create() {
-            Ok(()) if kept => Held::Before,
-            Ok(()) => match run.lock(Role::Daemon) {
+        let kept = std::env::var_os(HELD_LOCK).and_then(|_| Lock::kept(&file));
+        let lock = match (run.create(), kept) {
+            (Ok(()), Some(lock)) => Held::Here(lock),
+            (Ok(()), None) => match run.lock(Role::Daemon) {
                 Ok(lock) => Held::Here(lock),
                 Err(LockError::Held(holder)) => anyhow::bail!(
                     "a daemon is running already with run directory {}: {holder}. Two daemons need two of them \
@@ -48,10 +46,10 @@ impl Door {
                 Err(error) => Self::without(&error.to_string()),
             },
             // Somebody else's: whoever waits behind it is not to be trusted.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && run.path().exists() => {
+            (Err(error), _) if error.kind() == io::ErrorKind::PermissionDenied && run.path().exists() => {
                 anyhow::bail!("daemon.run_dir: {error}")
             }
-            Err(error) => Self::without(&error.to_string()),
+            (Err(error), _) => Self::without(&error.to_string()),
         };
         Ok(Self { run, lock })
     }
@@ -79,10 +77,9 @@ impl Door {
     }
 
     /// Lets it stay held while this process starts itself anew; gives the variable that says so.
-    pub fn keep_over_exec(&self) -> Option<(&'static str, String)> {
+    pub fn keep_over_exec(&self) -> Option<(&'static str, &'static str)> {
         match &self.lock {
-            Held::Here(lock) => Some((HELD_LOCK, lock.keep_over_exec().ok()?.to_string())),
-            Held::Before => Some((HELD_LOCK, std::env::var_os(HELD_LOCK)?.into_string().ok()?)),
+            Held::Here(lock) => lock.keep_over_exec().ok().map(|()| (HELD_LOCK, "stdin")),
             Held::Not => None,
         }
     }

@@ -22,7 +22,7 @@ use super::{
 
 /// What the process supervisor is called, and by which it knows itself.
 pub const TITLE: &str = "sexton: supervisor";
-/// Names the descriptor of the daemon's lock where the daemon has started itself anew.
+/// Is set where the daemon has started itself anew, and has its lock from before.
 pub const HELD_LOCK: &str = "SEXTON_HELD_LOCK";
 
 /// What a process supervisor needs to know.

@@ -5,6 +5,7 @@ use std::{
     os::{
         fd::AsFd as _,
         unix::{
+            fs::PermissionsExt as _,
             net::{UnixDatagram, UnixStream},
             process::ExitStatusExt as _,
         },
@@ -42,6 +43,8 @@ use crate::{
 const MARGIN: Duration = Duration::from_secs(10);
 /// The same, if it is to hurry.
 const FORCED_MARGIN: Duration = Duration::from_secs(5);
+/// Waking up so much later than it is due is not the way of a machine that works.
+const FROZEN: Duration = Duration::from_secs(1);
 /// Before its first sign of life, a daemon has at least so long.
 const FIRST_SIGN: Duration = Duration::from_secs(30);
 /// The exit code after too many falls: `EX_SOFTWARE` of sysexits.h.
@@ -87,6 +90,7 @@ pub(super) fn watch(plan: Plan, run: &RunDir) -> io::Result<i32> {
     let _ = std::fs::remove_file(run.notify_socket());
     let notify = run.with_address(&run.notify_socket(), |address| UnixDatagram::bind(address))?;
     notify.set_nonblocking(true)?;
+    std::fs::set_permissions(run.notify_socket(), std::fs::Permissions::from_mode(0o600))?;
     // However deep the directory lies, this is short enough; and it is this very directory.
     let directory = std::fs::File::open(run.path())?;
     let number = std::os::fd::AsRawFd::as_raw_fd(&directory);
@@ -139,12 +143,18 @@ impl Watch<'_> {
             PollFd::new(self.notify.as_fd(), PollFlags::POLLIN),
         ];
         waiting.extend(mouth.as_ref().map(|mouth| PollFd::new(mouth.as_fd(), PollFlags::POLLIN)));
+        let asleep = Instant::now();
         match poll(&mut waiting, timeout) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
         drop(waiting);
         drop(mouth);
+        // It was not there for a while, as when everything was frozen: the daemon may have been frozen as well.
+        let awaited = due.map(|due| due.saturating_duration_since(asleep));
+        if awaited.is_some_and(|awaited| asleep.elapsed() > awaited + FROZEN) && self.sign_due.is_some() {
+            self.sign_due = Some(Instant::now() + self.plan.watchdog);
+        }
         for signal in signals.pending() {
             if let Ok(signal) = Signal::try_from(signal) {
                 self.obey(signal);
@@ -191,7 +201,13 @@ impl Watch<'_> {
             }
             for word in said {
                 match word {
-                    Said::Ready if self.state.doing == Doing::Starting => self.set(Doing::Watching),
+                    Said::Ready => {
+                        // Also one that has started itself anew.
+                        if self.state.doing != Doing::Stopping {
+                            self.sign_due = Some(Instant::now() + self.plan.watchdog);
+                        }
+                        self.set(Doing::Watching);
+                    }
                     // Whatever takes it to its end, it is on the way: its own stop has limits.
                     Said::Stopping => self.sign_due = None,
                     Said::Alive if self.sign_due.is_some() => {
@@ -201,7 +217,7 @@ impl Watch<'_> {
                     Said::NeedsTime(time) => {
                         self.kill_due = self.kill_due.map(|due| due.max(Instant::now() + time));
                     }
-                    Said::Ready | Said::Alive => {}
+                    Said::Alive => {}
                 }
             }
         }

@@ -150,3 +150,21 @@ fn on_a_full_disk_it_goes_on_where_it_can() {
     assert!(Uid::effective().is_root(), "this test mounts a file system, and needs root for it");
     block_on(goes_on_where_it_can("size=64k", true, "No space left on device"));
 }
+
+#[test]
+fn nothing_is_said_of_a_daemon_that_the_configuration_does_not_name() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let service = Service::new(&database, "");
+        let missing = service.file.with_file_name("missing.toml");
+        let call = |arguments: &[&str]| crate::support::sexton(&missing).args(arguments).output().unwrap();
+        assert_eq!(call(&["status"]).status.code(), Some(4));
+        let stopped = call(&["stop"]);
+        assert!(!stopped.status.success() && stopped.errors().contains("missing.toml"), "{}", stopped.errors());
+        let wrong = Service::new(&database, "run_dir = 7");
+        assert_eq!(wrong.call(&["status"]).status.code(), Some(4));
+        // Mistakes elsewhere keep nobody from asking.
+        let elsewhere = Service::new(&database, "workers = 0");
+        assert_eq!(elsewhere.call(&["status"]).status.code(), Some(3));
+    });
+}
