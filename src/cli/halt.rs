@@ -36,6 +36,8 @@ pub(super) struct Orders {
 /// What came of it.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Halted {
+    /// Where it was looked for.
+    pub(super) run_dir: String,
     /// The process supervisor that was there.
     pub(super) supervisor: Option<i32>,
     /// The daemon that was there.
@@ -55,7 +57,7 @@ pub(super) async fn halt(run: &RunDir, orders: &Orders) -> anyhow::Result<Halted
     let begun = Instant::now();
     let mut end = begun + orders.limit + MARGIN;
     let mut asked = begun;
-    let mut halted = Halted::default();
+    let mut halted = Halted { run_dir: run.path().display().to_string(), ..Halted::default() };
     let mut told = Vec::new();
     loop {
         let (supervisor, daemon) = (run.holder(Role::Supervisor)?, run.holder(Role::Daemon)?);
@@ -131,7 +133,7 @@ impl Halted {
     /// In words.
     pub(super) fn told(&self) -> String {
         if !self.was_there() {
-            return "Sexton is not running".to_owned();
+            return format!("Sexton is not running (nobody holds {}/daemon.lock)", self.run_dir);
         }
         let took = span::short(i64::try_from(self.took_ms).unwrap_or(i64::MAX));
         let mut told = match self.pid {

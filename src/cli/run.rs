@@ -17,7 +17,7 @@ use super::session::Session;
 use crate::{
     clock::Clock,
     config::Config,
-    daemon::{ANEW, Blueprint, Door, Mode, ORDERS, QUIET, listen},
+    daemon::{ANEW, Blueprint, Door, Mode, ORDERS, QUIET, is_told_to_end, listen},
     domain::span,
     service::end_children,
     telemetry::{self, DebugChoice, FilePlan, LogControl, LogPlan, Target},
@@ -94,10 +94,14 @@ pub(super) fn run(session: &Session, args: &RunArgs, filter: Option<String>) -> 
         on_start: None,
     };
     let code = blueprint.run(orders)?;
-    if code == ANEW {
+    if code == ANEW && !is_told_to_end() {
         start_anew(&door, is_quiet.load(Ordering::Relaxed));
     }
-    Ok(u8::try_from(code).unwrap_or(1))
+    Ok(match code {
+        // Whoever has said stop in the last moment means it.
+        ANEW if is_told_to_end() => 0,
+        code => u8::try_from(code).unwrap_or(1),
+    })
 }
 
 /// Starts this program once more in the same process; if that is not possible, whoever is above the daemon has to, and
@@ -113,6 +117,9 @@ fn start_anew(door: &Door, is_quiet: bool) {
             command.arg0(TITLE).args(std::env::args_os().skip(1)).envs(door.keep_over_exec()).env_remove(QUIET);
             if is_quiet {
                 command.env(QUIET, "1");
+            }
+            if is_told_to_end() {
+                return;
             }
             command.exec()
         }

@@ -91,7 +91,7 @@ async fn look(config: &DaemonConfig) -> Picture {
             }
             error => (Health::Unknown, format!("Sexton has a process ({holder}), but: {error}")),
         },
-        (Err(_), None) => without_daemon(supervisor.as_ref()),
+        (Err(_), None) => without_daemon(&run.path().display().to_string(), supervisor.as_ref()),
     };
     let mut roots: Vec<i32> = supervisor.as_ref().map(|state| state.pid).into_iter().collect();
     roots.extend(holder.map(|holder| holder.pid));
@@ -121,8 +121,10 @@ fn of_answer(status: &Status) -> (Health, String) {
     }
 }
 
-fn without_daemon(supervisor: Option<&State>) -> (Health, String) {
-    let Some(state) = supervisor else { return (Health::NotRunning, "Sexton is not running".to_owned()) };
+fn without_daemon(run_dir: &str, supervisor: Option<&State>) -> (Health, String) {
+    let Some(state) = supervisor else {
+        return (Health::NotRunning, format!("Sexton is not running (nobody holds {run_dir}/daemon.lock)"));
+    };
     let fall = state.last_fall.as_deref().unwrap_or("for an unknown reason");
     match state.doing {
         Doing::Waiting => {

@@ -31,7 +31,7 @@ use super::{
     signals::Order,
 };
 use crate::{
-    service::{RunDir, control::Problem},
+    service::{LockError, RunDir, control::Problem},
     telemetry::{DebugChoice, LogControl},
 };
 
@@ -43,6 +43,8 @@ const ROOM: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What was asked of the daemon's main loop is waited for so long.
 const ANSWER: Duration = Duration::from_secs(30);
+/// How often it is seen to that the socket is still there.
+const LOOK: Duration = Duration::from_secs(2);
 /// Between two tries to accept somebody, if that fails.
 const REST: Duration = Duration::from_millis(100);
 
@@ -61,11 +63,13 @@ struct Refusal(StatusCode, String);
 ///
 /// # Errors
 /// If there can be no socket.
-pub(super) fn listen(door: &Door, desk: Desk, calls: Sender<Call>, log: LogControl) -> io::Result<()> {
+pub(super) fn listen(door: Arc<Door>, desk: Desk, calls: Sender<Call>, log: LogControl) -> io::Result<()> {
     let listener = bind(&door.run)?;
     let control = Control { desk, calls, log };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name("control".to_owned()).spawn(move || runtime.block_on(serve(listener, control)))?;
+    std::thread::Builder::new()
+        .name("control".to_owned())
+        .spawn(move || runtime.block_on(serve(&door, listener, control)))?;
     Ok(())
 }
 
@@ -89,15 +93,25 @@ fn bind(run: &RunDir) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-async fn serve(listener: UnixListener, control: Control) {
-    let listener = match tokio::net::UnixListener::from_std(listener) {
+async fn serve(door: &Door, listener: UnixListener, control: Control) {
+    let mut listener = match tokio::net::UnixListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!("the control socket cannot be served: {error}"),
     };
     let room = Arc::new(Semaphore::new(ROOM));
+    let mut look = tokio::time::interval(LOOK);
     loop {
         let Ok(seat) = room.clone().acquire_owned().await else { return };
-        let stream = match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = look.tick() => {
+                if let Some(another) = mended(door, &control) {
+                    listener = another;
+                }
+                continue;
+            }
+        };
+        let stream = match accepted {
             Ok((stream, _)) => stream,
             // Descriptors are short, or the other side has changed its mind.
             Err(error) => {
@@ -117,6 +131,27 @@ async fn serve(listener: UnixListener, control: Control) {
             }
         });
     }
+}
+
+/// Another listener, if somebody has cleared the run directory or the socket away.
+fn mended(door: &Door, control: &Control) -> Option<tokio::net::UnixListener> {
+    match door.mend() {
+        Ok(false) if door.run.control_socket().exists() => return None,
+        Ok(_) => {}
+        Err(error @ LockError::Held(_)) => {
+            tracing::error!(
+                "the run directory was cleared away, and by now it is another daemon's: {error}; this one ends"
+            );
+            let _ = control.calls.try_send(Call::Order(Order::Drain));
+            return None;
+        }
+        Err(error) => {
+            tracing::debug!("the run directory cannot be put in order: {error}");
+            return None;
+        }
+    }
+    let bound = bind(&door.run).and_then(tokio::net::UnixListener::from_std);
+    bound.inspect_err(|error| tracing::debug!("the control socket cannot be bound again: {error}")).ok()
 }
 
 impl Control {

@@ -1,6 +1,9 @@
 //! The door of a daemon: its run directory, held by a lock for life, so that there is one daemon behind each.
 
-use std::io;
+use std::{
+    io,
+    sync::{Mutex, MutexGuard},
+};
 
 use crate::{
     config::DaemonConfig,
@@ -11,7 +14,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Door {
     pub(super) run: RunDir,
-    lock: Held,
+    lock: Mutex<Held>,
 }
 
 /// How the lock is held.
@@ -51,7 +54,7 @@ impl Door {
             }
             (Err(error), _) => Self::without(&error.to_string()),
         };
-        Ok(Self { run, lock })
+        Ok(Self { run, lock: Mutex::new(lock) })
     }
 
     fn without(why: &str) -> Held {
@@ -64,7 +67,27 @@ impl Door {
 
     /// Whether the daemon can be reached through it.
     pub(super) fn is_there(&self) -> bool {
-        !matches!(self.lock, Held::Not)
+        !matches!(*self.lock(), Held::Not)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.lock.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Sees to it that the daemon is found, also if somebody has cleared the run directory away. Whether it had to.
+    ///
+    /// # Errors
+    /// If another daemon is behind the door by now, or nothing can be written there.
+    pub(super) fn mend(&self) -> Result<bool, LockError> {
+        let mut held = self.lock();
+        let file = self.run.lock_file(Role::Daemon);
+        if !matches!(&*held, Held::Here(lock) if !lock.is_at(&file)) {
+            return Ok(false);
+        }
+        self.run.create().map_err(|error| LockError::Impossible { path: self.run.path().to_owned(), error })?;
+        *held = Held::Here(self.run.lock(Role::Daemon)?);
+        tracing::warn!("{} was cleared away, and is put in order again", self.run.path().display());
+        Ok(true)
     }
 
     /// Leaves the daemon's last words for whoever has asked it to end.
@@ -78,7 +101,7 @@ impl Door {
 
     /// Lets it stay held while this process starts itself anew; gives the variable that says so.
     pub fn keep_over_exec(&self) -> Option<(&'static str, &'static str)> {
-        match &self.lock {
+        match &*self.lock() {
             Held::Here(lock) => lock.keep_over_exec().ok().map(|()| (HELD_LOCK, "stdin")),
             Held::Not => None,
         }

@@ -58,7 +58,7 @@ pub use self::{
     recycle::ANEW,
     reload::Loader,
     shared::{Own, Shared},
-    signals::{ORDERS, Order, listen},
+    signals::{ORDERS, Order, is_told_to_end, listen},
     supervisor::GAVE_UP,
 };
 use self::{
@@ -158,7 +158,7 @@ impl Blueprint {
         let (mut calls, requests) = Calls::new(orders);
         let desk = Desk::new(self.file.clone(), redacted(&self.config.database.url));
         if let Some(door) = self.door.as_ref().filter(|door| door.is_there())
-            && let Err(error) = control::listen(door, desk.clone(), requests.clone(), self.log.clone())
+            && let Err(error) = control::listen(door.clone(), desk.clone(), requests.clone(), self.log.clone())
         {
             tracing::error!("there is no control socket: {error}");
         }

@@ -93,6 +93,12 @@ impl Lock {
         Ok(Some(Holder { pid: if has_open(pid, &file.metadata()?) { pid } else { 0 } }))
     }
 
+    /// Whether the file is still the one that is locked: somebody may have removed it.
+    pub fn is_at(&self, path: &Path) -> bool {
+        let same = |a: &Metadata, b: &Metadata| a.dev() == b.dev() && a.ino() == b.ino();
+        matches!((self.file.metadata(), std::fs::metadata(path)), (Ok(held), Ok(there)) if same(&held, &there))
+    }
+
     /// Puts the lock where it survives a new start of this process: in the place of standard input, which a daemon does not
     /// need. [`Lock::kept`] finds it there.
     ///
@@ -105,14 +111,14 @@ impl Lock {
     /// The lock of that file, if this process holds it from before it started itself anew; and only then.
     pub fn kept(path: &Path) -> Option<Self> {
         let file = File::from(io::stdin().as_fd().try_clone_to_owned().ok()?);
-        let same = |a: Metadata, b: Metadata| a.dev() == b.dev() && a.ino() == b.ino();
-        if !same(file.metadata().ok()?, std::fs::metadata(path).ok()?) {
+        let lock = Self { file };
+        if !lock.is_at(path) {
             return None;
         }
         // It is given to whoever has it already, and to nobody else.
-        fcntl(&file, FcntlArg::F_OFD_SETLK(&whole(libc::F_WRLCK))).ok()?;
+        fcntl(&lock.file, FcntlArg::F_OFD_SETLK(&whole(libc::F_WRLCK))).ok()?;
         rustix::stdio::dup2_stdin(File::open("/dev/null").ok()?).ok()?;
-        Some(Self { file })
+        Some(lock)
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod child;
 mod journal;
+mod place;
 mod watch;
 
 use std::{
@@ -113,7 +114,7 @@ fn supervise() -> io::Result<i32> {
     nix::unistd::setsid()?;
     let run = RunDir::at(&plan.run_dir);
     run.create()?;
-    let _held = match run.lock(Role::Supervisor) {
+    let lock = match run.lock(Role::Supervisor) {
         Ok(lock) => lock,
         Err(LockError::Held(holder)) => {
             tell(&Started::AlreadyThere { pid: holder.pid });
@@ -121,7 +122,7 @@ fn supervise() -> io::Result<i32> {
         }
         Err(error) => return Err(io::Error::other(error.to_string())),
     };
-    let code = watch::watch(plan, &run);
+    let code = watch::watch(plan, &run, lock);
     run.clear_state();
     let _ = std::fs::remove_file(run.notify_socket());
     code
