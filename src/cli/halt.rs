@@ -79,7 +79,7 @@ pub(super) async fn halt(run: &RunDir, orders: &Orders) -> anyhow::Result<Halted
             asked = Instant::now();
             match ask::<Status>(run, Method::GET, "/status", None, ASKED).await {
                 Ok(status) if matches!(status.phase, Phase::Stopping | Phase::Renewing) => {
-                    end = end.max(asked + MORE).min(begun + orders.limit + MOST)
+                    end = end.max(asked + MORE).min(begun + orders.limit + MOST);
                 }
                 // It has not heard: it was just starting itself anew.
                 Ok(_) => told.clear(),

@@ -35,10 +35,9 @@ impl Calls {
     /// Whether somebody says stop that nobody has listened to yet.
     pub(super) fn is_stop_waiting(&mut self) -> bool {
         let is_stop = |order| matches!(order, Order::Drain | Order::Hurry | Order::AtOnce);
-        let orders = std::iter::from_fn(|| self.orders.try_recv().ok());
-        let ordered = orders.fold(false, |found, order| found || is_stop(order));
-        let requests = std::iter::from_fn(|| self.requests.try_recv().ok());
-        requests.fold(ordered, |found, call| found || matches!(call, Call::Order(order) if is_stop(order)))
+        std::iter::from_fn(|| self.orders.try_recv().ok()).any(is_stop)
+            || std::iter::from_fn(|| self.requests.try_recv().ok())
+                .any(|call| matches!(call, Call::Order(order) if is_stop(order)))
     }
 
     /// The next one; none if nobody can give orders any more.

@@ -113,7 +113,7 @@ fn supervise() -> io::Result<i32> {
     // It belongs to no terminal: a closed one is not to end it.
     nix::unistd::setsid()?;
     let run = RunDir::at(&plan.run_dir);
-    run.create()?;
+    run.create().map_err(|error| io::Error::new(error.kind(), format!("daemon.run_dir: {error}")))?;
     let lock = match run.lock(Role::Supervisor) {
         Ok(lock) => lock,
         Err(LockError::Held(holder)) => {
