@@ -123,10 +123,16 @@ enum Command {
 /// Does what the command line says.
 pub fn main(parts: Arc<Parts>) -> ExitCode {
     let cli = Cli::parse();
+    let is_daemon = matches!(cli.command, Command::Run(_));
     match run(cli, parts) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("sexton: {error:#}");
+            let told = format!("sexton: {error:#}");
+            match is_daemon {
+                // Its end does not depend on those who read its log.
+                true => telemetry::say_within(told + "\n", run::LAST_WORDS),
+                false => eprintln!("{told}"),
+            }
             ExitCode::from(if error.is::<Mistakes>() { BAD_CONFIG } else { FAILED })
         }
     }
@@ -144,6 +150,7 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
         format: Format::Text,
         filter: Some(cli.log.clone().unwrap_or_else(|| "warn".to_owned())),
         debug: DebugChoice::Nothing,
+        waits: true,
     })?;
     match cli.command {
         Command::Bench(args) => return bench::run(&session, output, &args),

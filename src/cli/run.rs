@@ -12,14 +12,15 @@ use std::{
 };
 
 use clap::Args;
+use tokio::sync::mpsc::{Receiver, channel};
 
 use super::session::Session;
 use crate::{
     clock::Clock,
     config::Config,
-    daemon::{ANEW, Blueprint, Door, Mode, ORDERS, QUIET, is_told_to_end, listen},
+    daemon::{ANEW, Blueprint, Door, Mode, ORDERS, Order, QUIET, is_told_to_end, listen},
     domain::span,
-    service::end_children,
+    service::{HELD_LOCK, end_children},
     telemetry::{self, DebugChoice, FilePlan, LogControl, LogPlan, Target},
 };
 
@@ -54,14 +55,40 @@ pub(super) struct RunArgs {
 
 /// What `ps` shows of a daemon, before its arguments.
 const TITLE: &str = "sexton: daemon";
+/// So long its end waits for the last lines of the log.
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 pub(super) fn run(session: &Session, args: &RunArgs, filter: Option<String>) -> anyhow::Result<u8> {
     let titled = take_title();
     // First of all: a signal that comes before this would end the process in its own way.
-    let (sender, orders) = tokio::sync::mpsc::channel(ORDERS);
+    let (sender, orders) = channel(ORDERS);
     listen(sender)?;
     let config = session.config()?;
+    // Whoever started it first had the names checked. When it is started again, one that is gone meanwhile is no reason
+    // not to work.
+    let unknown = session.unknown_module(&config, args.debug.as_deref());
+    let is_again = args.log_files || std::env::var_os(HELD_LOCK).is_some();
+    if let Some(problem) = unknown.as_ref().filter(|_| !is_again) {
+        anyhow::bail!("{problem}");
+    }
     let log = start_log(&config, args, filter)?;
+    if let Some(problem) = unknown {
+        tracing::warn!("--debug: {problem}");
+    }
+    let ended = work(session, args, config, &log, orders, titled);
+    log.finish(LAST_WORDS);
+    ended
+}
+
+/// What the daemon does while it has a log.
+fn work(
+    session: &Session,
+    args: &RunArgs,
+    config: Config,
+    log: &LogControl,
+    orders: Receiver<Order>,
+    titled: std::io::Result<()>,
+) -> anyhow::Result<u8> {
     if let Err(error) = titled {
         tracing::debug!("the title cannot be set: {error}");
     }
@@ -89,13 +116,13 @@ pub(super) fn run(session: &Session, args: &RunArgs, filter: Option<String>) -> 
             (_, Some(length)) => Mode::For(length),
             _ => Mode::Serve,
         },
-        log,
+        log: log.clone(),
         stays_quiet: is_quiet.clone(),
         on_start: None,
     };
     let code = blueprint.run(orders)?;
     if code == ANEW && !is_told_to_end() {
-        start_anew(&door, is_quiet.load(Ordering::Relaxed));
+        start_anew(&door, is_quiet.load(Ordering::Relaxed), log);
     }
     Ok(match code {
         // Whoever has said stop in the last moment means it.
@@ -106,7 +133,7 @@ pub(super) fn run(session: &Session, args: &RunArgs, filter: Option<String>) -> 
 
 /// Starts this program once more in the same process; if that is not possible, whoever is above the daemon has to, and
 /// is told so by the exit code.
-fn start_anew(door: &Door, is_quiet: bool) {
+fn start_anew(door: &Door, is_quiet: bool, log: &LogControl) {
     // Not what runs, but what is there now: it may have been exchanged for a newer one.
     let program = std::env::current_exe().map(|program| newest(&program));
     // Who asks for shepherds would be asked by nobody any more, and stay as a zombie.
@@ -118,6 +145,7 @@ fn start_anew(door: &Door, is_quiet: bool) {
             if is_quiet {
                 command.env(QUIET, "1");
             }
+            log.finish(LAST_WORDS);
             if is_told_to_end() {
                 return;
             }
@@ -157,6 +185,7 @@ fn start_log(config: &Config, args: &RunArgs, filter: Option<String>) -> anyhow:
                 dir: config.daemon.log_dir.clone(),
                 rotation: config.log.rotate,
                 days_to_keep: config.log.days_to_keep,
+                keep_files: config.log.keep_files,
             }),
             false => Target::Automatic,
         },
@@ -167,5 +196,6 @@ fn start_log(config: &Config, args: &RunArgs, filter: Option<String>) -> anyhow:
             Some([]) => DebugChoice::Everything,
             Some(modules) => DebugChoice::Modules(modules.to_vec()),
         },
+        waits: false,
     })
 }

@@ -76,6 +76,16 @@ impl Session {
         config.tasks.get(name).or_else(registered).cloned()
     }
 
+    /// What is wrong with names of daemon modules: events of one that does not exist would be waited for in vain.
+    pub(super) fn unknown_module(&self, config: &Config, names: Option<&[String]>) -> Option<String> {
+        let mut known = self.parts.known().modules;
+        known.extend(config.modules.keys().cloned());
+        known.sort_unstable();
+        known.dedup();
+        let unknown = names?.iter().find(|name| !known.contains(name))?;
+        Some(format!("there is no daemon module `{unknown}`; known: {}", known.join(", ")))
+    }
+
     /// Opens the database.
     pub(super) async fn open(&self) -> anyhow::Result<Open> {
         let config = Arc::new(self.config()?);

@@ -176,6 +176,9 @@ impl Picture {
                     &format!("changed, but not before the next start: {}", daemon.config.needs_restart.join(", ")),
                 );
             }
+            if let (Some(lost @ 1..), problem) = (daemon.log["lost_lines"].as_u64(), &daemon.log["last_problem"]) {
+                line("log", &format!("{lost} lines lost: {}", problem.as_str().unwrap_or("for an unknown reason")));
+            }
             for ailment in &daemon.ailing {
                 line("module", ailment);
             }

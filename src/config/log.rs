@@ -16,11 +16,19 @@ pub struct LogConfig {
     pub rotate: Rotation,
     /// Log files that were put aside are deleted after so many days.
     pub days_to_keep: u32,
+    /// Of log files that were put aside for their size, so many are kept of each.
+    pub keep_files: u32,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { level: "info".to_owned(), format: LogFormat::Text, rotate: Rotation::Daily, days_to_keep: 7 }
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Text,
+            rotate: Rotation::Daily,
+            days_to_keep: 7,
+            keep_files: 10,
+        }
     }
 }
 
@@ -41,6 +49,7 @@ impl LogConfig {
                 .unwrap_or(default.format),
             rotate: rotation(section).unwrap_or(default.rotate),
             days_to_keep: section.integer("days_to_keep", 1..=36_500).unwrap_or(default.days_to_keep),
+            keep_files: section.integer("keep_files", 1..=100_000).unwrap_or(default.keep_files),
         }
     }
 }

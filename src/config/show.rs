@@ -101,6 +101,7 @@ fn log(config: &Config) -> Table {
             },
         ),
         ("days_to_keep", i64::from(log.days_to_keep).into()),
+        ("keep_files", i64::from(log.keep_files).into()),
     ])
 }
 

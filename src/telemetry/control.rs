@@ -3,13 +3,16 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 use tracing::{Level, level_filters::LevelFilter};
+
+use super::scribe::Scribe;
 
 /// Whose debug events are seen, whatever the levels say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +37,8 @@ struct Inside {
     filter: String,
     rules: RwLock<Rules>,
     lost: AtomicU64,
+    last_problem: Mutex<Option<String>>,
+    scribe: OnceLock<Scribe>,
 }
 
 /// What is in force besides the filter.
@@ -56,12 +61,14 @@ pub struct LogState {
     pub debug: DebugChoice,
     /// Lines that could not be written since the start.
     pub lost_lines: u64,
+    /// Why the latest of them could not, and where.
+    pub last_problem: Option<String>,
 }
 
 impl LogControl {
     pub(super) fn new(place: String, filter: &str, debug: DebugChoice) -> Self {
         let rules = RwLock::new(Rules { levels: BTreeMap::new(), debug });
-        Self(Arc::new(Inside { place, filter: filter.to_owned(), rules, lost: AtomicU64::new(0) }))
+        Self(Arc::new(Inside { place, filter: filter.to_owned(), rules, ..Inside::default() }))
     }
 
     /// Gives modules levels of their own, which count for Sexton's events in place of the filter. All others lose
@@ -85,12 +92,31 @@ impl LogControl {
             module_levels: rules.levels.into_iter().map(|(name, level)| (name, word(level))).collect(),
             debug: rules.debug,
             lost_lines: self.0.lost.load(Ordering::Relaxed),
+            last_problem: self.0.last_problem.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 
-    /// Counts a line that could not be written.
-    pub(super) fn count_lost(&self) {
+    /// Waits until everything that was logged is written, but no longer than this; tells whether it is. It belongs
+    /// before the end of the process: nothing else would wait for the last lines.
+    pub fn finish(&self, limit: Duration) -> bool {
+        self.0.scribe.get().is_none_or(|scribe| scribe.finish(limit))
+    }
+
+    /// From now on, lines are written by that thread.
+    pub(super) fn is_written_by(&self, scribe: Scribe) {
+        // There is one log in a process, and it begins once.
+        let _ = self.0.scribe.set(scribe);
+    }
+
+    /// Counts a line that could not be written to where the log goes.
+    pub(super) fn count_lost(&self, why: &str) {
+        self.count_lost_at(why, &self.0.place);
+    }
+
+    /// Counts a line that could not be written there.
+    pub(super) fn count_lost_at(&self, why: &str, place: &str) {
         self.0.lost.fetch_add(1, Ordering::Relaxed);
+        *self.0.last_problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{why} ({place})"));
     }
 
     pub(super) fn rules<T>(&self, look: impl FnOnce(&Rules) -> T) -> T {

@@ -12,6 +12,7 @@ use tracing::{
 use tracing_subscriber::{layer::Context, registry::LookupSpan};
 
 /// One event, with everything that any format says of it.
+#[derive(Debug)]
 pub(super) struct Entry {
     pub(super) at: DateTime<Utc>,
     pub(super) level: Level,

@@ -1,11 +1,7 @@
 //! The log in files: everything, each daemon module by itself, and errors by themselves. What cannot be written is
 //! dropped and counted; the work goes on.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::BTreeMap, io};
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use tracing::Level;
@@ -14,7 +10,7 @@ use super::{
     FilePlan, Format, LogControl,
     entry::Entry,
     line::{Style, line},
-    output::say,
+    output::say_if_it_flows,
     rotation::LogFile,
 };
 
@@ -22,6 +18,10 @@ use super::{
 const ALL: &str = "sexton";
 /// What went wrong.
 const ERRORS: &str = "error";
+/// What the process supervisor did: it writes that itself, into the same folder.
+const SUPERVISOR: &str = "supervisor";
+/// What bent names begin with.
+const BENT: &str = "module-";
 /// So many modules have files of their own; the others are in the file with everything.
 const MOST_MODULES: usize = 200;
 /// Standard error is told this often that lines are lost.
@@ -32,11 +32,6 @@ pub(super) struct Files {
     plan: FilePlan,
     format: Format,
     control: LogControl,
-    open: Mutex<Open>,
-}
-
-#[derive(Default)]
-struct Open {
     files: BTreeMap<String, Kept>,
     pruned: NaiveDate,
     told: Option<DateTime<Utc>>,
@@ -51,54 +46,66 @@ struct Kept {
 
 impl Files {
     pub(super) fn new(plan: FilePlan, format: Format, control: LogControl) -> Self {
-        Self { plan, format, control, open: Mutex::new(Open::default()) }
+        // These two have their places, however many modules come before the first thing that goes wrong.
+        let files = [ALL, ERRORS].map(|stem| (stem.to_owned(), Kept::new(&plan, stem))).into();
+        Self { plan, format, control, files, pruned: NaiveDate::MIN, told: None }
     }
 
     /// Writes an event wherever it belongs.
-    pub(super) fn write(&self, entry: &Entry) {
+    pub(super) fn write(&mut self, entry: &Entry) {
         let line = line(entry, self.format, Style::Plain);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        self.prune(entry.at.date_naive());
         for stem in stems(entry) {
-            let open = &mut *open;
-            if !open.files.contains_key(&stem) {
-                if open.files.len() >= MOST_MODULES + 2 {
+            if !self.files.contains_key(&stem) {
+                if self.files.len() >= MOST_MODULES + 2 {
                     continue;
                 }
-                let file = LogFile::new(&self.plan, &stem);
-                file.prune(self.plan.days_to_keep, entry.at.date_naive());
-                open.files.insert(stem.clone(), Kept { file, lost: 0, why: String::new() });
+                let kept = Kept::new(&self.plan, &stem);
+                kept.file.prune(entry.at.date_naive());
+                self.files.insert(stem.clone(), kept);
             }
-            let Some(kept) = open.files.get_mut(&stem) else { continue };
+            let Some(kept) = self.files.get_mut(&stem) else { continue };
             if let Err(error) = kept.append(&line, entry.at, self.format) {
-                self.control.count_lost();
-                if open.told.is_none_or(|told| entry.at - told >= TimeDelta::hours(TOLD_HOURS)) {
-                    open.told = Some(entry.at);
-                    let path = kept.file.path();
-                    say(&format!(
-                        "sexton: the log {} cannot be written: {error}; the work goes on, and lines are dropped and \
-                         counted until it can\n",
-                        path.display()
-                    ));
+                let path = kept.file.path();
+                let path = path.display();
+                self.control.count_lost_at(&error.to_string(), &path.to_string());
+                if self.told.is_none_or(|told| entry.at - told >= TimeDelta::hours(TOLD_HOURS)) {
+                    let told = format!(
+                        "sexton: the log {path} cannot be written: {error}; the work goes on, and lines are dropped and \
+                         counted until it can\n"
+                    );
+                    if say_if_it_flows(&told) {
+                        self.told = Some(entry.at);
+                    }
                 }
             }
         }
-        open.prune(self.plan.days_to_keep, entry.at.date_naive());
     }
-}
 
-impl Open {
     /// Once a day, for all files: also those of modules that have nothing to say.
-    fn prune(&mut self, days_to_keep: u32, today: NaiveDate) {
-        if self.pruned != today {
-            self.pruned = today;
-            for kept in self.files.values() {
-                kept.file.prune(days_to_keep, today);
-            }
+    fn prune(&mut self, today: NaiveDate) {
+        if self.pruned == today {
+            return;
+        }
+        if self.pruned == NaiveDate::MIN
+            && let Some(errors) = self.files.get_mut(ERRORS)
+        {
+            // With the first line of all: when something goes wrong, it may be that nothing can be opened any more. If it
+            // fails now, it is tried again when there is something to write.
+            let _ = errors.file.open(today);
+        }
+        self.pruned = today;
+        for kept in self.files.values() {
+            kept.file.prune(today);
         }
     }
 }
 
 impl Kept {
+    fn new(plan: &FilePlan, stem: &str) -> Self {
+        Self { file: LogFile::new(plan, stem), lost: 0, why: String::new() }
+    }
+
     /// Adds a line, and before it what became of those that could not be written.
     fn append(&mut self, line: &str, at: DateTime<Utc>, format: Format) -> io::Result<()> {
         let appended = match self.lost {
@@ -138,7 +145,9 @@ fn stem(module: &str) -> String {
         .map(|letter| if letter.is_ascii_alphanumeric() || "-_.".contains(letter) { letter } else { '_' })
         .collect();
     match bent.as_str() {
-        "" | ALL | ERRORS => format!("module-{bent}"),
+        "" | ALL | ERRORS | SUPERVISOR => format!("{BENT}{bent}"),
+        // Or else this one would be in the place of one that is bent.
+        name if name.starts_with(BENT) => format!("{BENT}{bent}"),
         name if name.starts_with('.') => format!("module{bent}"),
         _ => bent,
     }
@@ -159,7 +168,7 @@ mod tests {
     }
 
     fn files(dir: &Path) -> Files {
-        let plan = FilePlan { dir: dir.to_owned(), rotation: Rotation::Daily, days_to_keep: 7 };
+        let plan = FilePlan { dir: dir.to_owned(), rotation: Rotation::Daily, days_to_keep: 7, keep_files: 10 };
         Files::new(plan, Format::Text, LogControl::default())
     }
 
@@ -171,7 +180,7 @@ mod tests {
     #[test]
     fn modules_and_errors_have_their_own() {
         let folder = tempfile::tempdir().unwrap();
-        let files = files(folder.path());
+        let mut files = files(folder.path());
         files.write(&entry(Level::INFO, None, "up"));
         files.write(&entry(Level::INFO, Some("cron"), "due"));
         files.write(&entry(Level::WARN, Some("cron"), "late"));
@@ -191,17 +200,41 @@ mod tests {
     }
 
     #[test]
+    fn names_cannot_take_the_place_of_other_logs() {
+        for name in ["sexton", "error", "supervisor", "module-error"] {
+            assert_eq!(stem(name), format!("module-{name}"));
+        }
+    }
+
+    #[test]
+    fn errors_have_a_file_however_many_modules_there_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut files = files(folder.path());
+        files.write(&entry(Level::INFO, None, "up"));
+        assert!(folder.path().join("error.log").exists(), "it is open before anything can go wrong");
+        for number in 0..MOST_MODULES + 10 {
+            files.write(&entry(Level::INFO, Some(&format!("m{number}")), "works"));
+        }
+        files.write(&entry(Level::ERROR, Some("last"), "fell"));
+        assert_eq!(messages(&folder.path().join("error.log")), ["last: fell"]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), MOST_MODULES + 2);
+    }
+
+    #[test]
     fn what_cannot_be_written_is_counted_and_told() {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("log");
         // A file where the folder should be: nobody can write there, not even root.
         fs::write(&dir, "").unwrap();
-        let files = files(&dir);
+        let mut files = files(&dir);
         for _ in 0..3 {
             files.write(&entry(Level::INFO, None, "lost"));
         }
         files.write(&entry(Level::ERROR, None, "lost as well, twice"));
-        assert_eq!(files.control.describe().lost_lines, 5);
+        let state = files.control.describe();
+        assert_eq!(state.lost_lines, 5);
+        let problem = format!("Not a directory (os error 20) ({})", dir.join("error.log").display());
+        assert_eq!(state.last_problem, Some(problem));
         fs::remove_file(&dir).unwrap();
         files.write(&entry(Level::ERROR, None, "seen"));
         files.write(&entry(Level::INFO, None, "seen again"));

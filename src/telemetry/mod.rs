@@ -7,6 +7,7 @@ mod journal;
 mod line;
 mod output;
 mod rotation;
+mod scribe;
 mod sieve;
 
 use std::{io::IsTerminal as _, path::PathBuf};
@@ -14,12 +15,15 @@ use std::{io::IsTerminal as _, path::PathBuf};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _};
 
-pub use self::control::{DebugChoice, LogControl, LogState};
+pub use self::{
+    control::{DebugChoice, LogControl, LogState},
+    output::say_within,
+};
 use self::{
     files::Files,
     journal::{Journal, Link},
     line::Style,
-    output::Output,
+    output::{Output, Pen},
     sieve::Sieve,
 };
 pub use crate::domain::log::{LogFormat as Format, Rotation};
@@ -38,6 +42,9 @@ pub struct LogPlan {
     pub filter: Option<String>,
     /// Whose debug events are seen from the beginning.
     pub debug: DebugChoice,
+    /// Whether whoever logs waits until it is written. Right for a command that ends soon; a daemon must not depend on
+    /// those who read its log, and calls [`LogControl::finish`] at its end.
+    pub waits: bool,
 }
 
 /// Where the log goes.
@@ -58,6 +65,8 @@ pub struct FilePlan {
     pub rotation: Rotation,
     /// Files that were put aside are deleted when they are older.
     pub days_to_keep: u32,
+    /// Of those that were put aside for their size, so many are kept of each.
+    pub keep_files: u32,
 }
 
 /// Begins the log of this process.
@@ -79,14 +88,19 @@ pub fn start(plan: LogPlan) -> anyhow::Result<LogControl> {
     let control = LogControl::new(place, filter, plan.debug);
     let sieve = Sieve::new(env_filter(filter)?, control.clone());
     let log = tracing_subscriber::registry();
-    match (journal, plan.target) {
-        (Some(journal), _) => log.with(Journal::new(journal).with_filter(sieve)).try_init()?,
-        (None, Target::Automatic) => log.with(Output::stderr(plan.format, style).with_filter(sieve)).try_init()?,
-        (None, Target::Files(files)) => {
-            let files = Files::new(files, plan.format, control.clone());
-            log.with(Output::files(files).with_filter(sieve)).try_init()?;
+    let pen = match (journal, plan.target) {
+        (Some(journal), _) => {
+            log.with(Journal::new(journal).with_filter(sieve)).try_init()?;
+            return Ok(control);
         }
-    }
+        (None, Target::Automatic) => Pen::Stderr(plan.format, style, control.clone()),
+        (None, Target::Files(files)) => Pen::Files(Files::new(files, plan.format, control.clone())),
+    };
+    let output = match plan.waits {
+        true => Output::at_once(pen, control.clone()),
+        false => Output::later(pen, control.clone())?,
+    };
+    log.with(output.with_filter(sieve)).try_init()?;
     Ok(control)
 }
 

@@ -1,7 +1,12 @@
 //! Events on their way to standard error or into files.
 
-use std::io::Write as _;
+use std::{
+    io::{self, Write as _},
+    sync::{Mutex, PoisonError, mpsc},
+    time::Duration,
+};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::{
     layer::{Context, Layer},
@@ -9,42 +14,90 @@ use tracing_subscriber::{
 };
 
 use super::{
-    Format,
+    Format, LogControl,
     entry::Entry,
     files::Files,
     line::{Style, line},
+    scribe::{MOST_WAITING, Scribe},
 };
 use crate::clock::machine_time;
 
-/// Writes events down.
-pub(super) struct Output(Sink);
+/// Takes events, and sees to it that they are written down.
+pub(super) struct Output {
+    way: Way,
+    control: LogControl,
+}
 
-enum Sink {
-    Stderr(Format, Style),
+enum Way {
+    /// Whoever logs writes, and waits for it.
+    AtOnce(Mutex<Pen>),
+    /// Somebody else writes.
+    Later(Scribe),
+}
+
+/// What writes.
+pub(super) enum Pen {
+    Stderr(Format, Style, LogControl),
     Files(Files),
 }
 
 impl Output {
-    pub(super) fn stderr(format: Format, style: Style) -> Self {
-        Self(Sink::Stderr(format, style))
+    /// For a command that ends soon: it loses nothing, and its lines stand in order with what else it says.
+    pub(super) fn at_once(pen: Pen, control: LogControl) -> Self {
+        Self { way: Way::AtOnce(Mutex::new(pen)), control }
     }
 
-    pub(super) fn files(files: Files) -> Self {
-        Self(Sink::Files(files))
+    /// For a daemon: its work does not wait for whoever reads.
+    pub(super) fn later(mut pen: Pen, control: LogControl) -> io::Result<Self> {
+        let scribe = Scribe::start(MOST_WAITING, move |entry| pen.write(entry))?;
+        control.is_written_by(scribe.clone());
+        Ok(Self { way: Way::Later(scribe), control })
     }
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Output {
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let entry = Entry::new(event, &context, machine_time());
-        match &self.0 {
-            Sink::Stderr(format, style) => say(&line(&entry, *format, *style)),
-            Sink::Files(files) => files.write(&entry),
+        match &self.way {
+            Way::AtOnce(pen) => pen.lock().unwrap_or_else(PoisonError::into_inner).write(&entry),
+            Way::Later(scribe) => scribe.take(entry, &self.control),
+        }
+    }
+}
+
+impl Pen {
+    fn write(&mut self, entry: &Entry) {
+        match self {
+            Self::Stderr(format, style, control) => {
+                if let Err(error) = say(&line(entry, *format, *style)) {
+                    control.count_lost(&error.to_string());
+                }
+            }
+            Self::Files(files) => files.write(entry),
         }
     }
 }
 
 /// Writes to standard error. That it is closed is no reason to panic, as `eprintln!` would.
-pub(super) fn say(text: &str) {
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+fn say(text: &str) -> io::Result<()> {
+    io::stderr().lock().write_all(text.as_bytes())
+}
+
+/// Writes a short text to standard error if nobody has to wait for that; tells whether it did.
+pub(super) fn say_if_it_flows(text: &str) -> bool {
+    let stderr = io::stderr();
+    let mut ready = [PollFd::new(std::os::fd::AsFd::as_fd(&stderr), PollFlags::POLLOUT)];
+    let flows = poll(&mut ready, PollTimeout::ZERO).is_ok_and(|count| count > 0);
+    flows && say(text).is_ok()
+}
+
+/// Writes to standard error, and waits no longer than this for whoever reads it: for the last word of a daemon.
+pub fn say_within(text: String, limit: Duration) {
+    let (sender, written) = mpsc::sync_channel(1);
+    let writing = std::thread::Builder::new().name("last word".to_owned()).spawn(move || {
+        let _ = sender.send(say(&text));
+    });
+    if writing.is_ok() {
+        let _ = written.recv_timeout(limit);
+    }
 }

@@ -15,43 +15,47 @@ use rustix::{
 
 use super::{FilePlan, Rotation};
 
-/// So many files of one day are told apart; after that, the file grows on.
-const MOST_A_DAY: u32 = 100_000;
+/// So many names that others have taken meanwhile are passed over; after that, the file grows on.
+const MOST_TAKEN: u32 = 1_000;
 
 /// A log file.
 pub(super) struct LogFile {
-    dir: PathBuf,
+    plan: FilePlan,
     stem: String,
-    rotation: Rotation,
     open: Option<File>,
     /// The day of its latest line.
     day: NaiveDate,
     /// Whether its latest line was cut off, by a full disk or a crash.
     is_torn: bool,
+    /// The latest that was put aside: the day and the number in its name.
+    latest: Option<(NaiveDate, u32)>,
 }
 
 impl LogFile {
     /// `STEM.log`. Nothing is opened yet.
     pub(super) fn new(plan: &FilePlan, stem: &str) -> Self {
         Self {
-            dir: plan.dir.clone(),
+            plan: plan.clone(),
             stem: stem.to_owned(),
-            rotation: plan.rotation,
             open: None,
             day: NaiveDate::MIN,
             is_torn: false,
+            latest: None,
         }
     }
 
     pub(super) fn path(&self) -> PathBuf {
-        self.dir.join(format!("{}.log", self.stem))
+        self.plan.dir.join(format!("{}.log", self.stem))
     }
 
     /// Adds a line, whole or not at all as far as a reader can see.
     pub(super) fn append(&mut self, line: &str, today: NaiveDate) -> io::Result<()> {
-        let mut length = self.reopen(today)?;
+        let mut length = self.open(today)?;
         if length > 0 && self.is_due(length, line.len(), today) && self.put_aside().is_ok() {
-            length = self.reopen(today)?;
+            length = self.open(today)?;
+            if matches!(self.plan.rotation, Rotation::Size(_)) {
+                self.prune(today);
+            }
         }
         self.day = today;
         let Some(file) = &mut self.open else { return Ok(()) };
@@ -77,7 +81,7 @@ impl LogFile {
 
     /// Sees to it that the open file is the one that bears the name: it may have been moved, or deleted with its folder.
     /// Gives its length.
-    fn reopen(&mut self, today: NaiveDate) -> io::Result<u64> {
+    pub(super) fn open(&mut self, today: NaiveDate) -> io::Result<u64> {
         let path = self.path();
         if let Some(file) = &self.open {
             let named = fs::metadata(&path);
@@ -91,7 +95,7 @@ impl LogFile {
         options.read(true).append(true).create(true).mode(0o640);
         let file = match options.open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                DirBuilder::new().recursive(true).mode(0o750).create(&self.dir)?;
+                DirBuilder::new().recursive(true).mode(0o750).create(&self.plan.dir)?;
                 options.open(&path)?
             }
             opened => opened?,
@@ -110,7 +114,7 @@ impl LogFile {
     }
 
     fn is_due(&self, length: u64, more: usize, today: NaiveDate) -> bool {
-        match self.rotation {
+        match self.plan.rotation {
             Rotation::Daily => self.day < today,
             Rotation::Size(most) => length + more as u64 > most,
         }
@@ -120,38 +124,66 @@ impl LogFile {
     /// put there a moment ago.
     fn put_aside(&mut self) -> io::Result<()> {
         let path = self.path();
-        for number in 0..MOST_A_DAY {
+        let first = match self.latest {
+            Some((day, number)) if day == self.day => number.saturating_add(1),
+            // Where an earlier daemon has left off.
+            _ => {
+                let numbers = self.aside().into_iter().filter(|(day, ..)| *day == self.day);
+                numbers.map(|(_, number, _)| number.saturating_add(1)).max().unwrap_or(0)
+            }
+        };
+        for number in first..=first.saturating_add(MOST_TAKEN) {
             let ending = if number == 0 { String::new() } else { format!(".{number}") };
-            let name = self.dir.join(format!("{}-{}{ending}.log", self.stem, self.day));
+            let name = self.plan.dir.join(format!("{}-{}{ending}.log", self.stem, self.day));
             let moved = match rustix::fs::renameat_with(CWD, &path, CWD, &name, RenameFlags::NOREPLACE) {
                 // Some file systems cannot promise that.
                 Err(Errno::INVAL | Errno::NOSYS) if !name.exists() => fs::rename(&path, &name),
                 Err(Errno::EXIST | Errno::INVAL | Errno::NOSYS) => continue,
                 moved => moved.map_err(io::Error::from),
             };
+            if moved.is_ok() {
+                self.latest = Some((self.day, number));
+            }
             return moved;
         }
         Err(io::ErrorKind::AlreadyExists.into())
     }
 
-    /// Deletes what was put aside more than so many days ago. Only names that this file gives are touched.
-    pub(super) fn prune(&self, days_to_keep: u32, today: NaiveDate) {
-        let Ok(entries) = fs::read_dir(&self.dir) else { return };
-        for path in entries.flatten().map(|entry| entry.path()) {
-            if self.day_of(&path).is_some_and(|day| today - day > TimeDelta::days(i64::from(days_to_keep))) {
+    /// Deletes what was put aside more than so many days ago, and of what was put aside for its size all but the latest.
+    /// Only names that this file gives are touched.
+    pub(super) fn prune(&self, today: NaiveDate) {
+        let mut aside = self.aside();
+        aside.sort_unstable_by(|one, other| other.cmp(one));
+        let kept = match self.plan.rotation {
+            Rotation::Daily => usize::MAX,
+            Rotation::Size(_) => self.plan.keep_files as usize,
+        };
+        let oldest = TimeDelta::days(i64::from(self.plan.days_to_keep));
+        for (place, (day, _, path)) in aside.into_iter().enumerate() {
+            if place >= kept || today - day > oldest {
                 // What cannot be deleted now will be tried again tomorrow.
                 let _ = fs::remove_file(path);
             }
         }
     }
 
-    /// The day in the name of a file that was put aside.
-    fn day_of(&self, path: &Path) -> Option<NaiveDate> {
+    /// What was put aside: the day and the number in its name, and where it is.
+    fn aside(&self) -> Vec<(NaiveDate, u32, PathBuf)> {
+        let Ok(entries) = fs::read_dir(&self.plan.dir) else { return Vec::new() };
+        let named = |path: PathBuf| self.meaning(&path).map(|(day, number)| (day, number, path));
+        entries.flatten().filter_map(|entry| named(entry.path())).collect()
+    }
+
+    /// The day and the number in the name of a file that was put aside.
+    fn meaning(&self, path: &Path) -> Option<(NaiveDate, u32)> {
         let name = path.file_name()?.to_str()?;
         let rest = name.strip_prefix(&self.stem)?.strip_prefix('-')?.strip_suffix(".log")?;
         let (day, number) = rest.split_at_checked(10)?;
-        let is_number = number.strip_prefix('.').is_some_and(|number| number.parse::<u32>().is_ok());
-        (number.is_empty() || is_number).then(|| day.parse().ok()).flatten()
+        let number = match number {
+            "" => 0,
+            number => number.strip_prefix('.')?.parse().ok()?,
+        };
+        Some((day.parse().ok()?, number))
     }
 }
 
@@ -162,7 +194,7 @@ mod tests {
     use super::*;
 
     fn file(dir: &Path, rotation: Rotation) -> LogFile {
-        LogFile::new(&FilePlan { dir: dir.to_owned(), rotation, days_to_keep: 7 }, "sexton")
+        LogFile::new(&FilePlan { dir: dir.to_owned(), rotation, days_to_keep: 7, keep_files: 3 }, "sexton")
     }
 
     fn day(text: &str) -> NaiveDate {
@@ -238,6 +270,32 @@ mod tests {
     }
 
     #[test]
+    fn of_those_put_aside_for_their_size_the_latest_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["sexton-2026-11-20.log", "sexton-2026-11-21.7.log", "cron-2026-11-20.log"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        let mut log = file(folder.path(), Rotation::Size(4));
+        for line in ["a\nb\n", "c\nd\n", "e\nf\n"] {
+            log.append(line, day("2026-11-21")).unwrap();
+        }
+        let expected = [
+            ("cron-2026-11-20.log", ""),
+            ("sexton-2026-11-21.7.log", ""),
+            ("sexton-2026-11-21.8.log", "a\nb\n"),
+            ("sexton-2026-11-21.9.log", "c\nd\n"),
+            ("sexton.log", "e\nf\n"),
+        ];
+        assert_eq!(found(folder.path()), named(expected));
+        for line in ["g\nh\n", "i\nj\n"] {
+            log.append(line, day("2026-11-22")).unwrap();
+        }
+        let left: Vec<String> = found(folder.path()).into_keys().collect();
+        let latest = ["sexton-2026-11-21.10.log", "sexton-2026-11-21.9.log", "sexton-2026-11-22.log"];
+        assert_eq!(left, [&["cron-2026-11-20.log"], &latest[..], &["sexton.log"]].concat());
+    }
+
+    #[test]
     fn only_own_old_files_are_deleted() {
         let folder = tempfile::tempdir().unwrap();
         let names = [
@@ -253,7 +311,7 @@ mod tests {
         for name in names {
             fs::write(folder.path().join(name), "").unwrap();
         }
-        file(folder.path(), Rotation::Daily).prune(7, day("2026-11-21"));
+        file(folder.path(), Rotation::Daily).prune(day("2026-11-21"));
         let left: Vec<String> = found(folder.path()).into_keys().collect();
         let mut expected = names[2..].to_vec();
         expected.sort_unstable();

@@ -200,7 +200,7 @@ mod tests {
             let state = serde_json::to_value(control.describe()).unwrap();
             let expected = serde_json::json!({
                 "target": "test", "filter": "info", "module_levels": { "cron": "trace", "future": "warn" },
-                "debug": "nothing", "lost_lines": 0,
+                "debug": "nothing", "lost_lines": 0, "last_problem": null,
             });
             assert_eq!(state, expected);
             control.set_module_levels([].into());

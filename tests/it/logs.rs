@@ -119,12 +119,34 @@ fn the_command_line_wins_over_the_configuration() {
             ("rotate = \"1B\"", "log.rotate: 1 B is out of range"),
             ("format = \"xml\"", "log.format: `xml` is not known"),
             ("days_to_keep = 0", "log.days_to_keep: 0 is out of range"),
+            ("keep_files = 0", "log.keep_files: 0 is out of range"),
         ] {
             let file = database.config("mistaken", &format!("[log]\n{line}"));
             let output = sexton(&file).args(["run"]).output().unwrap();
             assert_eq!(output.status.code(), Some(78));
             assert!(output.errors().contains(problem), "{line}: {}", output.errors());
         }
+    });
+}
+
+#[test]
+fn only_modules_that_exist_are_debugged() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let file = database.config("n", "[module.ours]\ncommand = [\"sleep\", \"60\"]");
+        for command in ["run", "start", "restart"] {
+            let output = sexton(&file).args([command, "--debug", "cron,corn"]).output().unwrap();
+            assert_eq!(output.status.code(), Some(1), "{command}");
+            let said = output.errors();
+            assert!(said.contains("there is no daemon module `corn`; known: ") && said.contains(" cron, "), "{said}");
+        }
+        let daemon = Daemon::start(&file, &["run", "--debug", "cron,ours"]);
+        daemon.stop();
+        // A daemon that is started again works with what it was told once.
+        let output = sexton(&file).args(["run", "--once", "--log-files", "--debug", "corn"]).output().unwrap();
+        assert!(output.status.success(), "{}", output.errors());
+        let log = fs::read_to_string(log_dir(&database).join("sexton.log")).unwrap();
+        assert!(log.contains("--debug: there is no daemon module `corn`"), "{log}");
     });
 }
 
@@ -154,6 +176,14 @@ fn a_full_log_disk_stops_nothing() {
             asked += 10;
             eventually("the tasks are done nevertheless", async || completed(&store).await == asked).await;
         }
+        let status = sexton(&file).args(["status"]).output().unwrap().text();
+        let told = status.lines().find(|line| line.starts_with("  log ")).unwrap_or_else(|| panic!("{status}"));
+        let why = format!(" lines lost: No space left on device (os error 28) ({}/", dir.display());
+        assert!(told.contains(&why), "{told}");
+        let status = sexton(&file).args(["status", "--json"]).output().unwrap().json();
+        let told = &status["daemon"]["log"];
+        assert!(told["lost_lines"].as_u64().unwrap() > 0, "{told}");
+        assert!(told["last_problem"].as_str().unwrap().starts_with("No space left on device"), "{told}");
         fs::remove_file(dir.join("filler")).unwrap();
         drop(filler);
         greet(&file);

@@ -15,4 +15,5 @@ mod logs;
 mod modules;
 mod secrets;
 mod service;
+mod stalled_logs;
 mod store;
