@@ -278,3 +278,22 @@ fn it_is_told_to_end_by_its_own_signal_and_is_killed_in_the_end() {
         assert_eq!((pid_of(&kind), pid_of(&stubborn)), (None, None));
     });
 }
+
+#[test]
+fn its_last_words_are_heard_whatever_their_bytes() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        // The first letter stands across the end of what is kept of the beginning; `\351` is no UTF-8.
+        let body = "head -c 16383 /dev/zero | tr '\\000' x; printf 'äöüäöü\\nand the end: LASTWORDS'\n\
+                    printf '\\351\\351\\351 once\\n' >&2; sleep 0.4; printf 'caf\\351 twice\\n' >&2; exit 3";
+        let path = crate::commands::script(folder.path(), "last", &format!("#!/bin/sh\n{body}\n"));
+        let delays = "restart_delay = \"1h\"\nmax_restart_delay = \"1h\"\n";
+        let mut house = House::new(&format!("[module.it]\ncommand = [\"{}\"]\n{delays}", path.display())).await;
+        eventually("it has fallen", async || house.cell("it", "Falls") == "1").await;
+        let log = house.stop();
+        for text in ["INFO it: and the end: LASTWORDS", "\u{fffd} once", "WARN it: caf\u{fffd} twice"] {
+            let count = log.lines().filter(|line| line.contains(text)).count();
+            assert_eq!(count, 1, "{text}\n{log}");
+        }
+    });
+}

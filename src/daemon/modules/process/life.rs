@@ -12,7 +12,7 @@ use super::LOOK;
 use crate::{
     daemon::module::ModuleContext,
     domain::{
-        capture::Limits,
+        capture::{Kept, Limits},
         command::{CommandEnd, Stopped},
         lines::Lines,
         process::ProcessSpec,
@@ -164,7 +164,7 @@ impl Life {
         let result = patiently(|| folder.result()).await?;
         let end = result.unwrap_or_else(|| without_result(&folder));
         for (voice, kept) in self.voices.iter_mut().zip([&end.stdout, &end.stderr]) {
-            voice.hear(context.name(), Some(&kept.text))?;
+            voice.hear(context.name(), Some(kept))?;
         }
         folder.remove();
         Ok(end)
@@ -173,7 +173,7 @@ impl Life {
 
 impl Voice {
     /// Passes on what is new, line by line; with what was kept in the end, the rest as well.
-    fn hear(&mut self, module: &str, rest: Option<&str>) -> io::Result<()> {
+    fn hear(&mut self, module: &str, rest: Option<&Kept>) -> io::Result<()> {
         let (lines, is_error) = (&mut self.lines, self.is_error);
         let tell = |line: String| match is_error {
             true => tracing::warn!(module, "{line}"),
@@ -191,8 +191,8 @@ impl Voice {
         };
         match rest {
             None => self.live.read(&mut sink)?,
-            Some(text) => {
-                self.live.finish(text, &mut sink)?;
+            Some(kept) => {
+                self.live.finish(&kept.text, kept.written, &mut sink)?;
                 self.lines.end().into_iter().for_each(tell);
             }
         }
