@@ -330,11 +330,25 @@ impl Shepherd {
     /// If the order cannot be written down; it is told all the same, and stops the command in its own way.
     pub fn stop(&self, order: &StopOrder) -> io::Result<()> {
         let noted = self.folder.set_stop(order);
+        self.signal(Signal::TERM);
+        noted
+    }
+
+    /// Lets it go on, if somebody has stopped it.
+    pub fn wake(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Kills it, and it alone: what it stands over is then ended as [`without_result`] does.
+    pub fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    fn signal(&self, signal: Signal) {
         if let Some(process) = &self.process {
             // It may have ended by itself in the meantime.
-            let _ = pidfd_send_signal(process, Signal::TERM);
+            let _ = pidfd_send_signal(process, signal);
         }
-        noted
     }
 }
 

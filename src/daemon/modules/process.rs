@@ -6,6 +6,7 @@
 
 mod left;
 mod life;
+mod order;
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -49,6 +50,8 @@ pub(in crate::daemon) struct Process {
     refusals: Backoff,
     /// What was told last of why it is not started.
     told: Option<String>,
+    /// It has run for so long that its last trouble is forgotten.
+    is_well: bool,
 }
 
 /// What there is of the program.
@@ -72,6 +75,7 @@ impl Process {
             falls: Backoff::default(),
             refusals: Backoff::default(),
             told: None,
+            is_well: false,
         }
     }
 
@@ -84,6 +88,7 @@ impl Process {
     /// Says once why the program is not started now.
     fn not_now(&mut self, why: String, context: &ModuleContext, delay: Duration) {
         let module = context.name();
+        context.shared().board.note(module, |status| status.waits_for = Some(why.clone()));
         if self.told.as_ref() != Some(&why) {
             tracing::warn!(module, "is not started now: {why}; it is tried again");
             context.shared().board.note(module, |status| status.last_error = Some(why.clone()));
@@ -100,7 +105,9 @@ impl Process {
         context.shared().board.note(context.name(), |status| {
             status.falls += 1;
             status.last_error = Some(why.to_owned());
+            status.waits_for = None;
         });
+        self.is_well = false;
         tracing::error!(
             module = context.name(),
             "its program fell ({why}); starting it again in {}",
@@ -141,6 +148,7 @@ impl Process {
         let life = life.with_context(|| format!("cannot start {}", argv[0]))?;
         if part == Part::Program {
             self.record.starts.fetch_add(1, Ordering::Relaxed);
+            context.shared().board.note(context.name(), |status| status.waits_for = None);
             tracing::info!(module = context.name(), "its program is started: {}", argv[0]);
         }
         Ok(life)
@@ -197,6 +205,18 @@ impl Process {
         Ok(())
     }
 
+    /// A program that has run for long enough is in order, whatever was before.
+    fn forget_trouble(&mut self, context: &ModuleContext) {
+        match &self.phase {
+            Phase::Running(life) if life.lived() < self.spec.max_restart_delay => self.is_well = false,
+            Phase::Running(_) if !self.is_well => {
+                self.is_well = true;
+                context.shared().board.note(context.name(), |status| status.last_error = None);
+            }
+            _ => {}
+        }
+    }
+
     /// One look at what there is, and what follows from it.
     async fn round(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let life = match &mut self.phase {
@@ -213,9 +233,11 @@ impl Process {
             }
             Phase::Checking(life) | Phase::Running(life) => life,
         };
+        let until_discard = self.spec.discard.map_or(Duration::MAX, |age| age.saturating_sub(life.lived()));
+        let rest = life.pace().min(until_discard);
         let has_ended = tokio::select! {
             ended = life.ended() => ended.map(|()| true)?,
-            () = tokio::time::sleep(LOOK) => false,
+            () = tokio::time::sleep(rest) => false,
             () = context.stopping().cancelled() => false,
         };
         life.look(context.name())?;
@@ -247,7 +269,9 @@ impl DaemonModule for Process {
     }
 
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        match self.round(context).await {
+        let round = self.round(context).await;
+        self.forget_trouble(context);
+        match round {
             // The module waits for the database, and begins again.
             Err(error) if crate::daemon::incarnation::is_outage(&error) => Err(error),
             // Whatever else is wrong is no reason to give anything up: it is tried again.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{House, end, is_gone, pid_of, runs};
 use crate::{
     commands::unusual,
-    support::{Daemon, PATIENCE, block_on, eventually},
+    support::{Daemon, PATIENCE, block_on, eventually, sexton},
 };
 
 #[test]
@@ -295,5 +295,37 @@ fn its_last_words_are_heard_whatever_their_bytes() {
             let count = log.lines().filter(|line| line.contains(text)).count();
             assert_eq!(count, 1, "{text}\n{log}");
         }
+    });
+}
+
+/// The parent of a process: of a program, its shepherd.
+fn parent(pid: i32) -> i32 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_shepherd_that_was_stopped_blocks_nothing() {
+    block_on(async {
+        let (left, restarted) = (unusual(), unusual());
+        let mut house = House::new(&format!(
+            "[module.left]\ncommand = [\"sleep\", \"{left}\"]\nstop_timeout = \"0s\"\n\
+             [module.it]\ncommand = [\"sleep\", \"{restarted}\"]\nstop_timeout = \"0s\"\n"
+        ))
+        .await;
+        let (first, other) = (runs(&left).await, runs(&restarted).await);
+        let freeze = |pid| nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGSTOP);
+        freeze(parent(first)).unwrap();
+        house.kill();
+        is_gone(&restarted).await;
+        house.start();
+        let second = runs(&restarted).await;
+        assert_ne!(second, other);
+        freeze(parent(second)).unwrap();
+        sexton(&house.config).args(["module", "restart", "it"]).output().unwrap();
+        eventually("what was left is replaced", async || pid_of(&left).is_some_and(|pid| pid != first)).await;
+        eventually("it is started anew", async || pid_of(&restarted).is_some_and(|pid| pid != second)).await;
+        let log = house.stop();
+        assert_eq!(log.matches("does not stir: it is told to continue").count(), 2, "{log}");
     });
 }
