@@ -36,6 +36,10 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(100);
 /// Between two tries to get the seat that another daemon has.
 const SEAT_LOOK: Duration = Duration::from_secs(1);
+/// So many looks long a seat is missing before somebody takes it who has waited for it.
+const SEAT_PATIENCE: u32 = 4;
+/// Why a module is not started that is run by another daemon.
+const ELSEWHERE: &str = "another daemon with the same state_dir keeps it running";
 /// A database that says nothing at all for so long is away.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -50,6 +54,8 @@ pub(in crate::daemon) struct Process {
     refusals: Backoff,
     /// What was told last of why it is not started.
     told: Option<String>,
+    /// How often the seat was not there since another daemon had it.
+    seat_missed: u32,
     /// It has run for so long that its last trouble is forgotten.
     is_well: bool,
 }
@@ -75,6 +81,7 @@ impl Process {
             falls: Backoff::default(),
             refusals: Backoff::default(),
             told: None,
+            seat_missed: 0,
             is_well: false,
         }
     }
@@ -116,12 +123,23 @@ impl Process {
         self.wait(delay, true);
     }
 
+    /// Whether this daemon is the one that may start it. Where somebody has removed the seat of the one who has it, that
+    /// one has time to take it again.
+    fn take_seat(&mut self, context: &ModuleContext) -> anyhow::Result<bool> {
+        let (processes, module) = (&context.shared().processes, context.name());
+        if self.told.as_deref() == Some(ELSEWHERE) && !processes.knows_seat(module) && self.seat_missed < SEAT_PATIENCE
+        {
+            self.seat_missed += 1;
+            return Ok(false);
+        }
+        self.seat_missed = 0;
+        Ok(processes.take_seat(module)?)
+    }
+
     /// Starts the program, or what goes before it.
     async fn begin(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        let processes = &context.shared().processes;
-        if !processes.take_seat(context.name())? {
-            let why = "another daemon with the same state_dir keeps it running".to_owned();
-            self.not_now(why, context, SEAT_LOOK);
+        if !self.take_seat(context)? {
+            self.not_now(ELSEWHERE.to_owned(), context, SEAT_LOOK);
             return Ok(());
         }
         left::clear(context, &self.spec).await.context("what is left of an earlier start cannot be cleared away")?;
@@ -243,6 +261,15 @@ impl Process {
         life.look(context.name())?;
         let recycle = self.spec.recycle(life.lived(), life.memory());
         if !has_ended && recycle.is_none() {
+            // Somebody may have removed the seat, and another daemon may have it now.
+            if context.shared().processes.take_seat(context.name()).unwrap_or(true) {
+                return Ok(());
+            }
+            let waiting = Phase::Waiting { until: Instant::now(), after_fall: false };
+            if let Phase::Checking(life) | Phase::Running(life) = std::mem::replace(&mut self.phase, waiting) {
+                life.stop(context, &self.spec).await?;
+            }
+            self.not_now(ELSEWHERE.to_owned(), context, SEAT_LOOK);
             return Ok(());
         }
         let waiting = Phase::Waiting { until: Instant::now(), after_fall: false };

@@ -106,12 +106,12 @@ fn it_is_replaced_when_its_time_is_over() {
     block_on(async {
         let sleep = unusual();
         let tables = format!(
-            "[module.it]\ncommand = [\"sh\", \"-c\", \"trap 'echo told to end; exit 0' TERM; sleep {sleep} & wait\"]\ndiscard = \"300ms\"\n"
+            "[module.it]\ncommand = [\"sh\", \"-c\", \"trap 'echo told to end; exit 0' TERM; sleep {sleep} & wait\"]\ndiscard = \"1s\"\n"
         );
         let mut house = House::new(&tables).await;
         eventually("it was replaced", async || house.cell("it", "Recycled").parse().is_ok_and(|count: u32| count >= 3))
             .await;
-        assert_eq!(house.cell("it", "Last end"), "recycled: it has run for 300ms");
+        assert_eq!(house.cell("it", "Last end"), "recycled: it has run for 1s");
         assert_eq!(house.cell("it", "Falls"), "0");
         assert!(house.module("it").unwrap()["discards"].as_u64().unwrap() >= 3);
         let log = house.stop();
@@ -227,6 +227,14 @@ fn two_daemons_that_share_a_folder_run_one() {
         let other = Daemon::start(&other, &["run"]);
         other.wait_for_log("is not started now: another daemon with the same state_dir keeps it running");
         assert_eq!(pid_of(&sleep), Some(first));
+        // Whoever removes the seat, or everything, does not make it two.
+        let modules = house.config.with_file_name("state").join("modules");
+        let seats = modules.join(".seats");
+        assert!(seats.is_dir(), "{}", seats.display());
+        std::fs::remove_dir_all(&seats).unwrap();
+        eventually("the seat is taken again", async || seats.join("it.seat").exists()).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(pid_of(&sleep), Some(first));
         house.stop();
         eventually("the other one keeps it now", async || pid_of(&sleep).is_some_and(|pid| pid != first)).await;
         other.stop();
@@ -327,5 +335,21 @@ fn a_shepherd_that_was_stopped_blocks_nothing() {
         eventually("it is started anew", async || pid_of(&restarted).is_some_and(|pid| pid != second)).await;
         let log = house.stop();
         assert_eq!(log.matches("does not stir: it is told to continue").count(), 2, "{log}");
+    });
+}
+
+#[test]
+fn a_folder_that_was_removed_is_made_anew() {
+    block_on(async {
+        let sleep = unusual();
+        let mut house =
+            House::new(&format!("[module.it]\ncommand = [\"sleep\", \"{sleep}\"]\nrestart_delay = \"50ms\"\n")).await;
+        let first = runs(&sleep).await;
+        std::fs::remove_dir_all(house.database.folder.path().join("n/state/modules")).unwrap();
+        end(first);
+        eventually("it runs again", async || pid_of(&sleep).is_some_and(|pid| pid != first)).await;
+        eventually("it is at work", async || house.cell("it", "State") == "running").await;
+        house.stop();
+        assert_eq!(pid_of(&sleep), None);
     });
 }
