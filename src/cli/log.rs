@@ -77,6 +77,7 @@ fn print_plain(text: &output::Model) {
 /// The lines of both streams in the order of their arrival.
 fn print_timed(attempt: &history::Model, text: &output::Model) {
     let kept = |name: &str, written: &str| Kept {
+        written: None,
         text: written.to_owned(),
         truncated: false,
         stamps: text
@@ -140,21 +141,21 @@ async fn follow_attempt(open: &Open, folder: &Folder) -> anyhow::Result<()> {
         }
         tokio::time::sleep(LOOK).await;
     }
-    let mut finish = |texts: [&str; 2]| -> std::io::Result<()> {
-        for ((name, stream), text) in streams.iter_mut().zip(texts) {
-            stream.finish(text, &mut |piece| print_piece(name, piece))?;
+    let mut finish = |kept: [(&str, Option<u64>); 2]| -> std::io::Result<()> {
+        for ((name, stream), (text, written)) in streams.iter_mut().zip(kept) {
+            stream.finish(text, written, &mut |piece| print_piece(name, piece))?;
         }
         Ok(())
     };
     // What came at the very end is in its result, or in the database already.
     if let Some(end) = folder.result()? {
-        return Ok(finish([&end.stdout.text, &end.stderr.text])?);
+        return Ok(finish([&end.stdout, &end.stderr].map(|kept| (kept.text.as_str(), kept.written)))?);
     }
     let (id, fence) = folder.claim().unwrap_or_default();
     let row = attempts(open, id).await?.into_iter().rfind(|row| row.fence == fence);
     let Some(row) = row else { return Ok(()) };
     if let Some(text) = open.store.output(row.id).await? {
-        finish([&text.stdout, &text.stderr])?;
+        finish([(&text.stdout, None), (&text.stderr, None)])?;
     }
     Ok(())
 }

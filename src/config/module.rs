@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{command, section::Section};
-use crate::domain::process::{ProcessSpec, StopSignal};
+use crate::domain::{
+    process::{ProcessSpec, StopSignal},
+    span,
+};
 
 /// Without these nothing could be executed, or put on record.
 const NEEDED: [&str; 4] = ["node", "recorder", "workers", "adopter"];
@@ -35,6 +38,13 @@ const OF_PROCESSES: [&str; 15] = [
     "max_restart_delay",
 ];
 
+/// Whoever is replaced more often does nothing else.
+const LEAST_DISCARD: Duration = Duration::from_secs(1);
+/// No program has less memory.
+const LEAST_MEMORY: u64 = 1 << 20;
+/// A stop does not wait any longer.
+const LONGEST_STOP: Duration = Duration::from_secs(86_400);
+
 /// One daemon module as this node runs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModuleConfig {
@@ -59,7 +69,7 @@ impl Default for ModuleConfig {
 /// Reads one; `modules` are those that there are without a program.
 pub(super) fn read(name: &str, section: &mut Section<'_>, modules: &[String]) -> ModuleConfig {
     let tick = Duration::from_millis(10);
-    let discard = section.span("discard", tick);
+    let discard = section.span("discard", LEAST_DISCARD);
     let read = ModuleConfig {
         enabled: section.flag("enabled").unwrap_or(true),
         interval: section.span("interval", tick),
@@ -108,7 +118,7 @@ fn process(section: &mut Section<'_>, discard: Option<Duration>) -> Option<Proce
         check: section.texts("check"),
         needs_database: section.flag("needs_database").unwrap_or(plain.needs_database),
         discard,
-        memory_limit: section.bytes("memory_limit", 1..=u64::MAX / 2),
+        memory_limit: section.bytes("memory_limit", LEAST_MEMORY..=u64::MAX / 2),
         stop_signal: section.choice("stop_signal", &signals).unwrap_or(plain.stop_signal),
         stop_timeout: section.span("stop_timeout", Duration::ZERO).unwrap_or(plain.stop_timeout),
         restart_delay: section.span("restart_delay", Duration::from_millis(1)).unwrap_or(plain.restart_delay),
@@ -130,6 +140,9 @@ fn process(section: &mut Section<'_>, discard: Option<Duration>) -> Option<Proce
     command::check_variables(section, &read.command);
     if let Some(check) = &read.check {
         command::check_program(section, "check", check);
+    }
+    if read.stop_timeout > LONGEST_STOP {
+        section.refuse("stop_timeout", format!("it is too long, at most {} is possible", span::text(LONGEST_STOP)));
     }
     if read.max_restart_delay < read.restart_delay {
         section.refuse("max_restart_delay", "it must not be shorter than restart_delay");

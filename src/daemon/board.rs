@@ -67,6 +67,9 @@ pub struct ModuleStatus {
     pub started_at: Option<DateTime<Utc>>,
     /// Why it fell last, or what it waits for.
     pub last_error: Option<String>,
+    /// What its start waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
     /// What it tells of itself.
     pub summary: Vec<SummaryTable>,
 }
@@ -116,6 +119,22 @@ fn ailment(module: &ModuleStatus) -> Option<String> {
     match module.state {
         ModuleState::Fallen => Some(format!("{name} fell{why}")),
         ModuleState::WaitingForDatabase => Some(format!("{name} waits for the database{why}")),
-        ModuleState::Starting | ModuleState::Running | ModuleState::Stopped | ModuleState::Disabled => None,
+        ModuleState::Starting => module.waits_for.as_ref().map(|why| format!("{name} is not started: {why}")),
+        ModuleState::Running | ModuleState::Stopped | ModuleState::Disabled => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_to_be_started_is_named_with_its_reason() {
+        let board = Board::default();
+        board.note("new", |_| {});
+        board.note("it", |status| status.waits_for = Some("its check failed".to_owned()));
+        assert_eq!(board.ailing(), ["it is not started: its check failed"]);
+        board.note("it", |status| status.state = ModuleState::Running);
+        assert!(board.ailing().is_empty());
     }
 }

@@ -68,14 +68,21 @@ impl Processes {
         records.entry(module.to_owned()).or_default().clone()
     }
 
-    /// Whether this daemon is the one that keeps this module, of all that share the folder. It stays so until it leaves.
+    /// Whether this daemon is the one that keeps this module, of all that share the folder. It stays so until it leaves,
+    /// unless somebody has removed the seat and another daemon was faster with a new one.
     pub(super) fn take_seat(&self, module: &str) -> io::Result<bool> {
         let mut seats = self.seats.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if !seats.contains_key(module) {
+        if !seats.get(module).is_some_and(Seat::is_there) {
+            seats.remove(module);
             let Some(seat) = Seat::take(self.shepherds.root(), module)? else { return Ok(false) };
             seats.insert(module.to_owned(), seat);
         }
         Ok(true)
+    }
+
+    /// Whether the seat of that module is where it belongs, whoever has it.
+    pub(super) fn knows_seat(&self, module: &str) -> bool {
+        Seat::is_known(self.shepherds.root(), module)
     }
 
     /// Lets another daemon keep this module.

@@ -86,7 +86,9 @@ impl Supervisor {
         }
         let now = self.shared.clock.now();
         self.shared.board.note(name, |status| {
-            status.state = ModuleState::Running;
+            // At work, it says so itself after its first round.
+            status.state = ModuleState::Starting;
+            status.waits_for = None;
             status.rounds = 0;
             status.started_at = Some(now);
         });
@@ -151,6 +153,11 @@ impl Supervisor {
             status.last_error = Some(why.to_owned());
         });
         match response {
+            // Nothing begins any more, and nothing is given up that ends anyhow.
+            _ if child.stopping.is_cancelled() => {
+                tracing::warn!(module = %name, "fell while it was ended: {why}");
+                self.shared.board.note(name, |status| status.state = ModuleState::Stopped);
+            }
             _ if child.wanted != Wanted::Up => {
                 tracing::warn!(module = %name, "fell while it was ended: {why}");
                 self.start(name, context);

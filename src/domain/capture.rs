@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// More changes of time than this are not noted, in the head and in the tail each.
 const STAMPS: usize = 4_096;
+/// What stands around the number of bytes that were left out.
+const GAP: (&str, &str) = ("\n[… ", " bytes left out …]\n");
 
 /// Keeps the first and the last bytes of what is written to it, in constant memory.
 #[derive(Clone, Debug)]
@@ -37,6 +39,9 @@ pub struct Kept {
     pub truncated: bool,
     /// From which line of the text on (counted from 0) which time counts, in milliseconds from the start.
     pub stamps: Vec<(usize, u64)>,
+    /// How many bytes the stream had. Text does not tell that exactly; unknown in what earlier versions wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<u64>,
 }
 
 impl Capture {
@@ -90,9 +95,15 @@ impl Capture {
         self.written - self.tail.len() as u64
     }
 
-    /// The tail as it is now.
-    pub fn tail(&self) -> Vec<u8> {
-        self.tail.iter().copied().collect()
+    /// The head as it is now.
+    pub fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// The tail as it is now, from that byte of the stream on.
+    pub fn tail_from(&self, from: u64) -> Vec<u8> {
+        let skipped = from.saturating_sub(self.tail_begin()) as usize;
+        self.tail.iter().skip(skipped).copied().collect()
     }
 
     fn left_out(&self) -> u64 {
@@ -105,7 +116,7 @@ impl Capture {
         let begin = self.tail_begin();
         let tail: Vec<u8> = self.tail.into();
         let stamps: Vec<(u64, u64)> = self.head_stamps.into_iter().chain(self.tail_stamps).collect();
-        let mut kept = Kept { truncated: left_out > 0, ..Kept::default() };
+        let mut kept = Kept { truncated: left_out > 0, written: Some(self.written), ..Kept::default() };
         if left_out == 0 {
             let whole = [self.head, tail].concat();
             kept.take(&whole, 0, &stamps);
@@ -138,11 +149,14 @@ impl Kept {
 
     /// Appends a line of our own.
     pub fn add_line(&mut self, line: &str) {
+        let before = self.text.len();
         if !self.text.is_empty() && !self.text.ends_with('\n') {
             self.text.push('\n');
         }
         self.text.push_str(line);
         self.text.push('\n');
+        let added = (self.text.len() - before) as u64;
+        self.written = self.written.map(|written| written + added);
     }
 
     /// Appends another text.
@@ -151,6 +165,7 @@ impl Kept {
         self.stamps.extend(other.stamps.into_iter().map(|(line, at)| (line + lines, at)));
         self.text.push_str(&other.text);
         self.truncated |= other.truncated;
+        self.written = self.written.zip(other.written).map(|(own, others)| own + others);
     }
 
     /// The lines of the text, each with the milliseconds from the start at which it arrived, as far as that is known.
@@ -162,9 +177,31 @@ impl Kept {
     }
 }
 
+/// What a kept text has of the end of its stream, so many bytes of it: how many of those it does not have, and the text.
+/// What was no UTF-8 counts as one byte for each U+FFFD.
+pub fn end_of(text: &str, written: Option<u64>, missing: impl FnOnce(u64) -> u64) -> (u64, &str) {
+    let in_stream = |letter: char| if letter == char::REPLACEMENT_CHARACTER { 1 } else { letter.len_utf8() as u64 };
+    let length = |text: &str| text.chars().map(in_stream).sum::<u64>();
+    let gap = text.rsplit_once(GAP.1).and_then(|(before, end)| {
+        let (head, count) = before.rsplit_once(GAP.0)?;
+        Some((head, count.parse::<u64>().ok()?, end))
+    });
+    let (before, end) = gap.map_or((0, text), |(head, left_out, end)| (length(head).saturating_add(left_out), end));
+    let missing = missing(written.unwrap_or_else(|| before.saturating_add(length(end))));
+    let (mut found, mut begin) = (0, end.len());
+    for (at, letter) in end.char_indices().rev() {
+        if found + in_stream(letter) > missing {
+            break;
+        }
+        found += in_stream(letter);
+        begin = at;
+    }
+    (missing - found, &end[begin..])
+}
+
 /// Says in a line of its own how much is missing.
 pub fn gap(left_out: u64) -> String {
-    format!("\n[… {left_out} bytes left out …]\n")
+    format!("{}{left_out}{}", GAP.0, GAP.1)
 }
 
 /// PostgreSQL's text holds no NUL; it is shown as U+FFFD.
@@ -211,6 +248,18 @@ mod tests {
         let times: Vec<_> = kept.lines().map(|(time, line)| (time.unwrap_or_default(), line)).collect();
         assert_eq!((times[0], times[1], times[2]), ((1, "ab"), (2, "cd"), (4, "e")));
         assert_eq!((times[5], times[6]), ((5, "xxxx"), (5, "gh")));
+    }
+
+    #[test]
+    fn the_end_of_a_stream_is_found_in_what_was_kept() {
+        let after = |text, written, shown| end_of(text, written, |written: u64| written.saturating_sub(shown));
+        assert_eq!(after("one\ntwo\n", None, 4), (0, "two\n"));
+        assert_eq!(after("abcd\n[… 100 bytes left out …]\nxyz", None, 104), (0, "xyz"));
+        assert_eq!(after("abcd\n[… 100 bytes left out …]\nxyz", Some(107), 105), (0, "yz"));
+        assert_eq!(after("abcd\n[… 100 bytes left out …]\nxyz", None, 4), (100, "xyz"));
+        assert_eq!(after("a\u{fffd}b\n", None, 2), (0, "b\n"), "a byte that was no text is three in the text");
+        assert_eq!(after("xä and the end", None, 2), (1, " and the end"), "a letter is not cut");
+        assert_eq!(after("", None, 4), (0, ""));
     }
 
     proptest! {

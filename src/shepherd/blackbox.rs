@@ -1,11 +1,11 @@
 //! The black box: what a command writes, kept in memory within bounds and on disk for whoever looks on.
 
 use std::{
-    fs::File,
-    io::{ErrorKind, Read as _, Write as _},
+    fs::{self, File},
+    io::{self, ErrorKind, Read as _},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::fs::OpenOptionsExt as _,
+        unix::fs::{FileExt as _, OpenOptionsExt as _},
     },
     time::{Duration, Instant},
 };
@@ -13,7 +13,7 @@ use std::{
 use super::folder::Folder;
 use crate::domain::capture::{Capture, Kept, Limits};
 
-/// The tail on disk is brought up to date this often.
+/// What is on disk is brought up to date this often.
 const REFRESH: Duration = Duration::from_millis(250);
 /// So much is read at once, and no more than so often before somebody else gets a turn.
 const CHUNK: usize = 64 * 1024;
@@ -24,17 +24,37 @@ pub(super) struct Stream {
     name: &'static str,
     pipe: Option<File>,
     capture: Capture,
+    tail_limit: u64,
+    /// What is on disk of the head, and how much of that is known to be whole.
     head: Option<File>,
-    /// Since when the tail on disk is behind.
+    head_length: u64,
+    segment: Option<Segment>,
+    /// Since when the disk is behind.
     behind: Option<Instant>,
-    /// The disk takes no more: those who look on miss something, and the command goes on.
-    is_blind: bool,
+}
+
+/// A stretch of the stream behind the head, in a file that grows.
+struct Segment {
+    file: File,
+    /// Its first line says where it begins.
+    line: u64,
+    begin: u64,
+    end: u64,
 }
 
 impl Stream {
     /// Reads from the reading end of a pipe, which must not block.
     pub(super) fn new(name: &'static str, pipe: OwnedFd, limits: Limits) -> Self {
-        Self { name, pipe: Some(pipe.into()), capture: Capture::new(limits), head: None, behind: None, is_blind: false }
+        Self {
+            name,
+            pipe: Some(pipe.into()),
+            capture: Capture::new(limits),
+            tail_limit: limits.tail as u64,
+            head: None,
+            head_length: 0,
+            segment: None,
+            behind: None,
+        }
     }
 
     /// What to wait for, until the stream has ended.
@@ -58,39 +78,80 @@ impl Stream {
     }
 
     fn take(&mut self, bytes: &[u8], at: u64, folder: &Folder) {
-        let head = self.capture.write(bytes, at);
-        if head.len() < bytes.len() {
+        let head = self.capture.write(bytes, at).len();
+        // A disk that has just refused something is asked again at the next refresh, and the command goes on.
+        let is_refused = self.behind.is_none() && self.write_head(folder).is_err();
+        if is_refused || head < bytes.len() {
             self.behind.get_or_insert_with(Instant::now);
         }
-        if head.is_empty() || self.is_blind {
-            return;
-        }
-        let file = match &mut self.head {
-            Some(file) => Ok(file),
-            None => File::options()
-                .create(true)
-                .append(true)
-                .mode(0o600)
-                .open(folder.path().join(self.name))
-                .map(|file| self.head.insert(file)),
-        };
-        self.is_blind = file.and_then(|file| file.write_all(head)).is_err();
     }
 
-    /// When the tail on disk is to be brought up to date next.
+    /// Writes what is not yet on disk of the head. What was written in part is written again, in the same place.
+    fn write_head(&mut self, folder: &Folder) -> io::Result<()> {
+        let missing = self.capture.head().get(self.head_length as usize..).unwrap_or_default();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let file = match &mut self.head {
+            Some(file) => file,
+            None => {
+                let path = folder.path().join(self.name);
+                let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+                self.head.insert(file)
+            }
+        };
+        file.write_all_at(missing, self.head_length)?;
+        self.head_length += missing.len() as u64;
+        Ok(())
+    }
+
+    /// Writes what is not yet on disk of the tail: behind what is there, or into a new file if something is missing in
+    /// between or the old one is full. The one before stays, for those who have not read it to its end.
+    fn write_tail(&mut self, folder: &Folder) -> io::Result<()> {
+        let written = self.capture.written();
+        if written == self.head_length || self.segment.as_ref().is_some_and(|segment| segment.end == written) {
+            return Ok(());
+        }
+        let begin = self.capture.tail_begin();
+        if let Some(segment) = &mut self.segment
+            && segment.end >= begin
+            && segment.end - segment.begin < self.tail_limit
+        {
+            let bytes = self.capture.tail_from(segment.end);
+            segment.file.write_all_at(&bytes, segment.line + segment.end - segment.begin)?;
+            segment.end = written;
+            return Ok(());
+        }
+        let begin = self.segment.as_ref().map_or(begin, |segment| segment.end.max(begin));
+        let line = format!("{begin}\n").into_bytes();
+        let (path, new) = (folder.path().join(format!("{}.tail", self.name)), format!("{}.tail.new", self.name));
+        let new = folder.path().join(new);
+        let file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
+        let length = line.len() as u64;
+        file.write_all_at(&[line, self.capture.tail_from(begin)].concat(), 0)?;
+        match fs::rename(&path, path.with_extension("tail.old")) {
+            // There was none, or the last try got so far.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            renamed => renamed?,
+        }
+        fs::rename(new, path)?;
+        self.segment = Some(Segment { file, line: length, begin, end: written });
+        Ok(())
+    }
+
+    /// When the disk is to be brought up to date next.
     pub(super) fn refresh_at(&self) -> Option<Instant> {
         self.behind.map(|since| since + REFRESH)
     }
 
-    /// Brings the tail on disk up to date, if it is time: where it begins in the stream, and its bytes.
-    pub(super) fn refresh(&mut self, folder: &Folder) {
-        if self.refresh_at().is_none_or(|at| at > Instant::now()) {
+    /// Brings the disk up to date, if it is time, or `now`. What it does not take is tried again.
+    pub(super) fn refresh(&mut self, folder: &Folder, now: bool) {
+        if self.refresh_at().is_none_or(|at| at > Instant::now() && !now) {
             return;
         }
-        self.behind = None;
-        let mut bytes = format!("{}\n", self.capture.tail_begin()).into_bytes();
-        bytes.extend(self.capture.tail());
-        self.is_blind |= !self.is_blind && folder.replace(&format!("{}.tail", self.name), &bytes).is_err();
+        // Those who look on take the head for whole once there is a tail.
+        let refreshed = self.write_head(folder).and_then(|()| self.write_tail(folder));
+        self.behind = refreshed.is_err().then(Instant::now);
     }
 
     /// How many bytes it had.
@@ -108,4 +169,132 @@ impl Stream {
 /// first written to: most commands write little.
 pub(super) fn buffer() -> Vec<u8> {
     vec![0; CHUNK]
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::unistd::{pipe, write};
+
+    use super::*;
+    use crate::shepherd::live::{Live, Piece};
+
+    /// A stream with somebody who looks on.
+    struct Stage {
+        folder: tempfile::TempDir,
+        writing: OwnedFd,
+        stream: Stream,
+        live: Live,
+    }
+
+    impl Stage {
+        fn new(head: usize, tail: usize) -> Self {
+            let folder = tempfile::tempdir().expect("a folder");
+            let (reading, writing) = pipe().expect("a pipe");
+            nix::fcntl::fcntl(&reading, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK)).expect("set");
+            let live = Live::new(&Folder::at(folder.path().to_owned()), "stdout");
+            Self { folder, writing, stream: Stream::new("stdout", reading, Limits { head, tail }), live }
+        }
+
+        fn folder(&self) -> Folder {
+            Folder::at(self.folder.path().to_owned())
+        }
+
+        fn write(&mut self, bytes: &[u8]) {
+            write(&self.writing, bytes).expect("written");
+            let folder = self.folder();
+            self.stream.read(&mut buffer(), 0, &folder);
+        }
+
+        fn refresh(&mut self) {
+            let folder = self.folder();
+            self.stream.refresh(&folder, true);
+        }
+
+        fn see(&mut self) -> String {
+            let mut text = String::new();
+            self.live.read(&mut sink(&mut text)).expect("it is read");
+            text
+        }
+    }
+
+    fn sink(text: &mut String) -> impl FnMut(Piece<'_>) -> io::Result<()> {
+        |piece| {
+            match piece {
+                Piece::Bytes(bytes) => text.push_str(&String::from_utf8_lossy(bytes)),
+                Piece::LeftOut(count) => text.push_str(&format!("<{count}>")),
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn whoever_looks_on_sees_every_byte_once() {
+        let mut stage = Stage::new(4, 8);
+        let mut seen = String::new();
+        for part in ["ab", "cdef", "gh", "ijklmn", "op", "qrstuvw", "x", "yz"] {
+            stage.write(part.as_bytes());
+            stage.refresh();
+            seen.push_str(&stage.see());
+        }
+        assert_eq!(seen, "abcdefghijklmnopqrstuvwxyz");
+        stage.write(&[b'-'; 20]);
+        stage.refresh();
+        assert_eq!(stage.see(), "<12>--------");
+        let Stage { stream, mut live, folder, .. } = stage;
+        let kept = stream.into_kept();
+        let mut rest = String::new();
+        live.finish(&kept.text, kept.written, &mut sink(&mut rest)).expect("it is read");
+        drop(folder);
+        assert_eq!(rest, "", "nothing is shown twice");
+    }
+
+    #[test]
+    fn a_letter_across_the_end_of_the_head_and_what_is_no_text_are_shown_once() {
+        for text in [&b"abc\xc3\xa4\xc3\xb6 LAST"[..], b"\xe9\xe8\xff\xff\xfe\xfd LAST", b"ab\0\0\0\0 LAST"] {
+            let mut stage = Stage::new(4, 40);
+            stage.write(&text[..6]);
+            stage.see();
+            stage.write(&text[6..]);
+            stage.refresh();
+            let Stage { stream, mut live, folder, .. } = stage;
+            let kept = stream.into_kept();
+            let mut rest = Vec::new();
+            let sink = &mut |piece: Piece<'_>| {
+                let Piece::Bytes(bytes) = piece else { return Err(ErrorKind::Other.into()) };
+                rest.extend_from_slice(bytes);
+                Ok(())
+            };
+            live.finish(&kept.text, kept.written, sink).expect("it is read");
+            drop(folder);
+            assert_eq!(rest, &text[4..]);
+        }
+    }
+
+    #[test]
+    fn a_disk_that_was_full_is_asked_again() {
+        let mut stage = Stage::new(4, 8);
+        let (path, aside) = (stage.folder.path().to_owned(), stage.folder.path().with_extension("aside"));
+        fs::rename(&path, &aside).expect("no disk");
+        stage.write(b"ab");
+        stage.refresh();
+        stage.write(b"cdef");
+        stage.refresh();
+        fs::rename(&aside, &path).expect("a disk");
+        assert_eq!(stage.see(), "");
+        stage.refresh();
+        assert_eq!(stage.see(), "abcdef");
+    }
+
+    #[test]
+    fn what_never_came_to_the_disk_is_shown_from_what_was_kept() {
+        let mut stage = Stage::new(4, 8);
+        stage.write(b"ab");
+        assert_eq!(stage.see(), "ab");
+        stage.write(b"cdef");
+        let kept = stage.stream.into_kept();
+        fs::remove_file(stage.folder.path().join("stdout")).expect("removed");
+        let mut rest = String::new();
+        stage.live.finish(&kept.text, kept.written, &mut sink(&mut rest)).expect("it is read");
+        assert_eq!(rest, "cdef");
+    }
 }

@@ -5,7 +5,8 @@
 //!                        /4711-3/          task and fence
 //!                                attempt   what is to be done; held by the shepherd for life
 //!                                input     the payload, the command's standard input
-//!                                stdout, stdout.tail, stderr, stderr.tail, progress    while it runs
+//!                                stdout, stderr, progress    while it runs: the beginning of its output, how far it is
+//!                                stdout.tail, stdout.tail.old, …    what follows: where it begins, and its bytes
 //!                                stop      why it is to end
 //!                                result    how it ended: whole and durable, or not there
 //! ```
@@ -288,7 +289,7 @@ impl Folder {
         if let Err(error) = file.write_all(&text) {
             let lost = |kept: &Kept| match kept.text.is_empty() {
                 true => Kept::default(),
-                false => Kept { text: format!("[the output is lost: {error}]\n"), truncated: true, stamps: Vec::new() },
+                false => Kept { text: format!("[the output is lost: {error}]\n"), truncated: true, ..Kept::default() },
             };
             let answer = Answer {
                 retry_after: end.answer.retry_after,

@@ -59,6 +59,14 @@ impl Home {
         paths.filter_map(|path| Self::hold(path).ok().flatten()).collect()
     }
 
+    /// Whether others find it where they look for it. Somebody may have cleared it away.
+    pub fn is_there(&self) -> bool {
+        let same = |there: fs::Metadata| {
+            self.lock.metadata().is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()))
+        };
+        fs::metadata(self.path.join(LOCK)).is_ok_and(same)
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
@@ -69,7 +77,8 @@ impl Home {
     /// # Errors
     /// If it cannot be looked through for now.
     pub fn folders(&self) -> io::Result<Vec<Folder>> {
-        let entries = fs::read_dir(&self.path)?.collect::<io::Result<Vec<_>>>()?;
+        let entries =
+            fs::read_dir(&self.path).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(at(&self.path))?;
         let folders = entries.into_iter().map(|entry| Folder::at(entry.path()));
         Ok(folders.filter(|folder| folder.claim().is_some()).collect())
     }

@@ -1,17 +1,20 @@
 //! The output of a running command as it grows on disk, for whoever looks on.
 
 use std::{
-    fs::{self, File},
-    io::{self, Read as _},
+    fs::File,
+    io,
     os::unix::fs::{FileExt as _, MetadataExt as _},
     path::PathBuf,
 };
 
 use super::folder::Folder;
-use crate::domain::capture::without_nul;
+use crate::domain::capture::end_of;
 
 /// So much is read at once.
 const CHUNK: usize = 64 * 1024;
+
+/// The first line of a tail is no longer.
+const LONGEST_NUMBER: usize = 24;
 
 /// A stream that is being written.
 pub struct Live {
@@ -20,8 +23,8 @@ pub struct Live {
     head_length: u64,
     /// How much of the stream has been shown, or left out.
     shown: u64,
-    /// Which tail was read last: each one is a file of its own.
-    tail: Option<(u64, i64, i64)>,
+    /// Which tail was read last, and how long it was.
+    tail: Option<(u64, i64, i64, u64)>,
 }
 
 /// The next piece of a stream.
@@ -47,6 +50,9 @@ impl Live {
     /// # Errors
     /// If the files cannot be read, or what the sink says.
     pub fn read(&mut self, sink: &mut Sink<'_>) -> io::Result<()> {
+        // Looked for first: once there is a tail, the head is whole.
+        let path = self.path.with_extension("tail");
+        let tail = File::open(&path).ok();
         if self.head.is_none() {
             self.head = File::open(&self.path).ok();
         }
@@ -62,21 +68,35 @@ impl Live {
                 self.shown = self.shown.max(self.head_length);
             }
         }
-        let path = self.path.with_extension("tail");
-        let Ok(metadata) = fs::metadata(&path) else { return Ok(()) };
-        let which = (metadata.ino(), metadata.mtime(), metadata.mtime_nsec());
+        let Some(tail) = tail else { return Ok(()) };
+        let metadata = tail.metadata()?;
+        let which = (metadata.ino(), metadata.mtime(), metadata.mtime_nsec(), metadata.len());
         if self.tail == Some(which) {
             return Ok(());
         }
-        let mut tail = Vec::new();
-        if File::open(path).and_then(|mut file| file.read_to_end(&mut tail)).is_ok()
-            && let Some(end) = tail.iter().position(|byte| *byte == b'\n')
-            && let Ok(begin) = String::from_utf8_lossy(&tail[..end]).parse::<u64>()
+        let Some((line, begin)) = begin_of(&tail)? else { return Ok(()) };
+        if begin > self.shown
+            && let Ok(old) = File::open(path.with_extension("tail.old"))
+            && let Some((line, begin)) = begin_of(&old)?
         {
-            self.tail = Some(which);
-            self.show_from(begin, &tail[end + 1..], sink)?;
+            self.show(&old, line, begin, sink)?;
         }
+        self.show(&tail, line, begin, sink)?;
+        self.tail = Some(which);
         Ok(())
+    }
+
+    /// Shows the part of a file that was not yet shown; its bytes stand behind its first line.
+    fn show(&mut self, file: &File, line: u64, begin: u64, sink: &mut Sink<'_>) -> io::Result<()> {
+        let mut bytes = vec![0; CHUNK];
+        loop {
+            let from = self.shown.max(begin);
+            let count = file.read_at(&mut bytes, line + from - begin)?;
+            if count == 0 {
+                return Ok(());
+            }
+            self.show_from(from, &bytes[..count], sink)?;
+        }
     }
 
     /// Shows the part of a stretch of the stream that was not yet shown.
@@ -94,45 +114,39 @@ impl Live {
         Ok(())
     }
 
-    /// Shows the rest of what was kept in the end.
+    /// Shows the rest, once the stream has ended: what is on disk, and from what was kept whatever never came there. Of
+    /// the stream it is known how many bytes it had, unless an earlier version has kept it.
     ///
     /// # Errors
     /// If the files cannot be read, or what the sink says.
-    pub fn finish(&mut self, text: &str, sink: &mut Sink<'_>) -> io::Result<()> {
+    pub fn finish(&mut self, text: &str, written: Option<u64>, sink: &mut Sink<'_>) -> io::Result<()> {
         self.read(sink)?;
-        let mut head = vec![0; self.head_length as usize];
-        if let Some(file) = &self.head {
-            file.read_exact_at(&mut head, 0)?;
+        let (left_out, rest) = end_of(text, written, |written| written.saturating_sub(self.shown));
+        if left_out > 0 {
+            sink(Piece::LeftOut(left_out))?;
         }
-        // What was kept is text, in which some bytes have become longer.
-        let as_text = without_nul(String::from_utf8_lossy(&head).into_owned());
-        let (begin, rest) = end_of(text, as_text.len(), self.head_length);
-        self.show_from(begin, rest.as_bytes(), sink)
+        if !rest.is_empty() {
+            sink(Piece::Bytes(rest.as_bytes()))?;
+        }
+        self.shown = self.shown.max(written.unwrap_or_default());
+        Ok(())
     }
 }
 
-/// What a kept text says of the stream beyond its head, which has so many bytes in the text and in the stream: from
-/// which byte of the stream on, and its text.
-fn end_of(text: &str, in_text: usize, in_stream: u64) -> (u64, &str) {
-    let rest = text.get(in_text..).unwrap_or_default();
-    let note = rest.strip_prefix("\n[… ").and_then(|rest| rest.split_once(" bytes left out …]\n"));
-    match note.and_then(|(count, rest)| Some((count.parse::<u64>().ok()?, rest))) {
-        Some((left_out, rest)) => (in_stream + left_out, rest),
-        None => (in_stream, rest),
-    }
+/// How long the first line of a tail is, and where in the stream that says it begins.
+fn begin_of(file: &File) -> io::Result<Option<(u64, u64)>> {
+    let mut bytes = [0; LONGEST_NUMBER];
+    let count = file.read_at(&mut bytes, 0)?;
+    let Some(end) = bytes[..count].iter().position(|byte| *byte == b'\n') else { return Ok(None) };
+    let begin = String::from_utf8_lossy(&bytes[..end]).parse().ok();
+    Ok(begin.map(|begin| (end as u64 + 1, begin)))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fs;
 
-    #[test]
-    fn the_end_of_a_stream_is_found_in_what_was_kept() {
-        assert_eq!(end_of("one\ntwo\n", 4, 4), (4, "two\n"));
-        assert_eq!(end_of("abcd\n[… 100 bytes left out …]\nxyz", 4, 4), (104, "xyz"));
-        assert_eq!(end_of("a\u{fffd}b\n", 4, 2), (2, "b\n"), "a byte that was no text is three in the text");
-        assert_eq!(end_of("", 4, 4), (4, ""));
-    }
+    use super::*;
 
     #[test]
     fn what_was_overwritten_between_two_looks_is_counted() {

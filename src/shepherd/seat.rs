@@ -1,10 +1,10 @@
 //! The right to be the only one on this machine who does something: a lock on a file, which ends with its process.
 
 use std::{
-    fs::{DirBuilder, File},
+    fs::{self, DirBuilder, File},
     io,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
-    path::Path,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
 };
 
 use nix::fcntl::{Flock, FlockArg};
@@ -17,7 +17,8 @@ const SEATS: &str = ".seats";
 /// A seat that is taken, for as long as this lives.
 #[derive(Debug)]
 pub struct Seat {
-    _lock: Flock<File>,
+    lock: Flock<File>,
+    path: PathBuf,
 }
 
 impl Seat {
@@ -26,12 +27,31 @@ impl Seat {
     /// # Errors
     /// If the file cannot be made.
     pub fn take(root: &Path, name: &str) -> io::Result<Option<Self>> {
-        let folder = std::path::absolute(root)?.join(SEATS);
-        DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(at(&folder))?;
-        // A name may contain slashes, and no percent sign; it may also be `..`.
-        let path = folder.join(format!("{}.seat", name.replace('/', "%")));
+        let path = Self::path(root, name)?;
+        let folder = path.parent().unwrap_or(root);
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(at(folder))?;
         let file = File::options().create(true).append(true).mode(0o600).open(&path).map_err(at(&path))?;
-        Ok(lock(file, FlockArg::LockExclusiveNonblock)?.map(|lock| Self { _lock: lock }))
+        let seat = lock(file, FlockArg::LockExclusiveNonblock)?.map(|lock| Self { lock, path });
+        // Somebody may have removed it before it was locked: others would lock another one.
+        Ok(seat.filter(Self::is_there))
+    }
+
+    fn path(root: &Path, name: &str) -> io::Result<PathBuf> {
+        // A name may contain slashes, and no percent sign; it may also be `..`.
+        Ok(std::path::absolute(root)?.join(SEATS).join(format!("{}.seat", name.replace('/', "%"))))
+    }
+
+    /// Whether anybody has ever taken that seat, and nobody has removed it.
+    pub fn is_known(root: &Path, name: &str) -> bool {
+        Self::path(root, name).is_ok_and(|path| path.exists())
+    }
+
+    /// Whether others find it where they look for it. Somebody may have cleared the folder away.
+    pub fn is_there(&self) -> bool {
+        let same = |there: fs::Metadata| {
+            self.lock.metadata().is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()))
+        };
+        fs::metadata(&self.path).is_ok_and(same)
     }
 }
 
@@ -48,5 +68,16 @@ mod tests {
         assert!(Seat::take(root.path(), "..").expect("another one").is_some());
         drop(seat);
         assert!(Seat::take(root.path(), "a/b").expect("it works").is_some());
+    }
+
+    #[test]
+    fn a_seat_that_was_removed_is_known_to_be_gone() {
+        let root = tempfile::tempdir().expect("a folder");
+        let seat = Seat::take(root.path(), "a").expect("it works").expect("it is free");
+        assert!(seat.is_there());
+        fs::remove_dir_all(root.path().join(SEATS)).expect("removed");
+        assert!(!seat.is_there());
+        let other = Seat::take(root.path(), "a").expect("it works").expect("it is free");
+        assert!(other.is_there() && !seat.is_there(), "another one has its place");
     }
 }

@@ -120,17 +120,20 @@ impl Shepherds {
     /// If the folder cannot be made.
     pub fn home(&self) -> io::Result<Arc<Home>> {
         let mut home = self.inner.home.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some(home) = &*home {
+        if let Some(home) = home.as_ref().filter(|home| home.is_there()) {
             return Ok(home.clone());
         }
+        // It was not there yet, or somebody has removed it: its lock is let go of before another one is made.
+        *home = None;
         let opened = Arc::new(Home::open(&self.inner.root, &self.inner.node)?);
         *home = Some(opened.clone());
         Ok(opened)
     }
 
-    /// As [`Shepherds::home`], but only if anything was ever started.
+    /// As [`Shepherds::home`], but only if anything was ever started, and is not gone.
     pub fn open_home(&self) -> Option<Arc<Home>> {
-        self.inner.home.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        let home = self.inner.home.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        home.as_ref().filter(|home| home.is_there()).cloned()
     }
 
     /// Lets go of an empty home, at the end of the daemon.
@@ -330,11 +333,25 @@ impl Shepherd {
     /// If the order cannot be written down; it is told all the same, and stops the command in its own way.
     pub fn stop(&self, order: &StopOrder) -> io::Result<()> {
         let noted = self.folder.set_stop(order);
+        self.signal(Signal::TERM);
+        noted
+    }
+
+    /// Lets it go on, if somebody has stopped it.
+    pub fn wake(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Kills it, and it alone: what it stands over is then ended as [`without_result`] does.
+    pub fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    fn signal(&self, signal: Signal) {
         if let Some(process) = &self.process {
             // It may have ended by itself in the meantime.
-            let _ = pidfd_send_signal(process, Signal::TERM);
+            let _ = pidfd_send_signal(process, signal);
         }
-        noted
     }
 }
 

@@ -212,7 +212,7 @@ impl<'a> Watch<'a> {
         let mut more = false;
         for stream in &mut self.streams {
             more |= stream.read(buffer, at, self.folder);
-            stream.refresh(self.folder);
+            stream.refresh(self.folder, false);
         }
         if self.answers.read(buffer)
             && let Some(progress) = self.answers.progress()
@@ -317,6 +317,10 @@ impl<'a> Watch<'a> {
     }
 
     fn end(mut self, took: Duration, left: usize) -> CommandEnd {
+        // Whoever has looked on finds its last bytes where the others were, and needs no result for that.
+        for stream in &mut self.streams {
+            stream.refresh(self.folder, true);
+        }
         let used = getrusage(UsageWho::RUSAGE_CHILDREN);
         let written: u64 = self.streams.iter().map(Stream::written).sum();
         let usage = Usage {

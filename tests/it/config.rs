@@ -118,6 +118,9 @@ fn modules_must_exist_and_be_such_as_can_be_told_that() {
         module("it", "command = [\"true\"]\nrestart_delay = \"1h\"").contains("must not be shorter than restart_delay")
     );
     assert!(module("it", "command = [\"true\"]\nmemory_limt = 7").contains("did you mean `memory_limit`?"));
+    assert!(module("it", "command = [\"true\"]\nmemory_limit = 7").contains("expected 1.0 MiB to"));
+    assert!(module("it", "command = [\"true\"]\ndiscard = \"900ms\"").contains("at least 1s is needed"));
+    assert!(module("it", "command = [\"true\"]\nstop_timeout = \"25h\"").contains("at most 1day is possible"));
 }
 
 #[test]

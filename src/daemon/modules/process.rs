@@ -6,6 +6,7 @@
 
 mod left;
 mod life;
+mod order;
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -35,6 +36,10 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(100);
 /// Between two tries to get the seat that another daemon has.
 const SEAT_LOOK: Duration = Duration::from_secs(1);
+/// So many looks long a seat is missing before somebody takes it who has waited for it.
+const SEAT_PATIENCE: u32 = 4;
+/// Why a module is not started that is run by another daemon.
+const ELSEWHERE: &str = "another daemon with the same state_dir keeps it running";
 /// A database that says nothing at all for so long is away.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -49,6 +54,10 @@ pub(in crate::daemon) struct Process {
     refusals: Backoff,
     /// What was told last of why it is not started.
     told: Option<String>,
+    /// How often the seat was not there since another daemon had it.
+    seat_missed: u32,
+    /// It has run for so long that its last trouble is forgotten.
+    is_well: bool,
 }
 
 /// What there is of the program.
@@ -72,6 +81,8 @@ impl Process {
             falls: Backoff::default(),
             refusals: Backoff::default(),
             told: None,
+            seat_missed: 0,
+            is_well: false,
         }
     }
 
@@ -84,6 +95,7 @@ impl Process {
     /// Says once why the program is not started now.
     fn not_now(&mut self, why: String, context: &ModuleContext, delay: Duration) {
         let module = context.name();
+        context.shared().board.note(module, |status| status.waits_for = Some(why.clone()));
         if self.told.as_ref() != Some(&why) {
             tracing::warn!(module, "is not started now: {why}; it is tried again");
             context.shared().board.note(module, |status| status.last_error = Some(why.clone()));
@@ -100,7 +112,9 @@ impl Process {
         context.shared().board.note(context.name(), |status| {
             status.falls += 1;
             status.last_error = Some(why.to_owned());
+            status.waits_for = None;
         });
+        self.is_well = false;
         tracing::error!(
             module = context.name(),
             "its program fell ({why}); starting it again in {}",
@@ -109,12 +123,23 @@ impl Process {
         self.wait(delay, true);
     }
 
+    /// Whether this daemon is the one that may start it. Where somebody has removed the seat of the one who has it, that
+    /// one has time to take it again.
+    fn take_seat(&mut self, context: &ModuleContext) -> anyhow::Result<bool> {
+        let (processes, module) = (&context.shared().processes, context.name());
+        if self.told.as_deref() == Some(ELSEWHERE) && !processes.knows_seat(module) && self.seat_missed < SEAT_PATIENCE
+        {
+            self.seat_missed += 1;
+            return Ok(false);
+        }
+        self.seat_missed = 0;
+        Ok(processes.take_seat(module)?)
+    }
+
     /// Starts the program, or what goes before it.
     async fn begin(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        let processes = &context.shared().processes;
-        if !processes.take_seat(context.name())? {
-            let why = "another daemon with the same state_dir keeps it running".to_owned();
-            self.not_now(why, context, SEAT_LOOK);
+        if !self.take_seat(context)? {
+            self.not_now(ELSEWHERE.to_owned(), context, SEAT_LOOK);
             return Ok(());
         }
         left::clear(context, &self.spec).await.context("what is left of an earlier start cannot be cleared away")?;
@@ -141,6 +166,7 @@ impl Process {
         let life = life.with_context(|| format!("cannot start {}", argv[0]))?;
         if part == Part::Program {
             self.record.starts.fetch_add(1, Ordering::Relaxed);
+            context.shared().board.note(context.name(), |status| status.waits_for = None);
             tracing::info!(module = context.name(), "its program is started: {}", argv[0]);
         }
         Ok(life)
@@ -197,6 +223,18 @@ impl Process {
         Ok(())
     }
 
+    /// A program that has run for long enough is in order, whatever was before.
+    fn forget_trouble(&mut self, context: &ModuleContext) {
+        match &self.phase {
+            Phase::Running(life) if life.lived() < self.spec.max_restart_delay => self.is_well = false,
+            Phase::Running(_) if !self.is_well => {
+                self.is_well = true;
+                context.shared().board.note(context.name(), |status| status.last_error = None);
+            }
+            _ => {}
+        }
+    }
+
     /// One look at what there is, and what follows from it.
     async fn round(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let life = match &mut self.phase {
@@ -213,14 +251,25 @@ impl Process {
             }
             Phase::Checking(life) | Phase::Running(life) => life,
         };
+        let until_discard = self.spec.discard.map_or(Duration::MAX, |age| age.saturating_sub(life.lived()));
+        let rest = life.pace().min(until_discard);
         let has_ended = tokio::select! {
             ended = life.ended() => ended.map(|()| true)?,
-            () = tokio::time::sleep(LOOK) => false,
+            () = tokio::time::sleep(rest) => false,
             () = context.stopping().cancelled() => false,
         };
         life.look(context.name())?;
         let recycle = self.spec.recycle(life.lived(), life.memory());
         if !has_ended && recycle.is_none() {
+            // Somebody may have removed the seat, and another daemon may have it now.
+            if context.shared().processes.take_seat(context.name()).unwrap_or(true) {
+                return Ok(());
+            }
+            let waiting = Phase::Waiting { until: Instant::now(), after_fall: false };
+            if let Phase::Checking(life) | Phase::Running(life) = std::mem::replace(&mut self.phase, waiting) {
+                life.stop(context, &self.spec).await?;
+            }
+            self.not_now(ELSEWHERE.to_owned(), context, SEAT_LOOK);
             return Ok(());
         }
         let waiting = Phase::Waiting { until: Instant::now(), after_fall: false };
@@ -247,7 +296,9 @@ impl DaemonModule for Process {
     }
 
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        match self.round(context).await {
+        let round = self.round(context).await;
+        self.forget_trouble(context);
+        match round {
             // The module waits for the database, and begins again.
             Err(error) if crate::daemon::incarnation::is_outage(&error) => Err(error),
             // Whatever else is wrong is no reason to give anything up: it is tried again.

@@ -115,7 +115,7 @@ fn what_is_watched_is_shown_once_whatever_its_bytes() {
 #[test]
 fn a_running_command_can_be_watched() {
     block_on(async {
-        let body = "echo first; head -c 200000 /dev/zero | tr '\\000' x; echo; while [ ! -e go ]; do sleep 0.05; done; echo last; echo hm >&2";
+        let body = "echo first; head -c 5000000 /dev/zero | tr '\\000' x; echo; while [ ! -e go ]; do sleep 0.05; done; echo last; echo hm >&2";
         let folder = tempfile::tempdir().unwrap();
         let definition = format!("command = [\"sh\", \"-c\", '''{body}''']\ndir = \"{}\"", folder.path().display());
         let mut stand = Stand::of(&definition).await;
@@ -132,6 +132,24 @@ fn a_running_command_can_be_watched() {
         std::io::Read::read_to_string(&mut follower.stderr.take().unwrap(), &mut errors).unwrap();
         assert_eq!(errors, "hm\n");
         assert_eq!(stand.finished(id).await.outcome, Outcome::Succeeded);
+        stand.stop();
+    });
+}
+
+#[test]
+fn the_end_is_shown_although_a_letter_stands_across_the_end_of_the_head() {
+    block_on(async {
+        let body = "sleep 1; printf abc; sleep 0.5; printf 'äöü\\377 LASTWORDS'";
+        let definition = format!("command = [\"sh\", \"-c\", '''{body} ''']\noutput_head = 4\noutput_tail = \"1KiB\"");
+        let mut stand = Stand::of(&definition).await;
+        let id = stand.enqueue(NewTask::new("it")).await;
+        let folder = tempfile::tempdir().unwrap();
+        let seen = folder.path().join("seen");
+        let mut follower = follower(&stand, id, &seen);
+        assert_eq!(stand.finished(id).await.outcome, Outcome::Succeeded);
+        assert!(follower.wait().unwrap().success());
+        let text = String::from_utf8_lossy(&std::fs::read(&seen).unwrap()).into_owned();
+        assert!(text.starts_with("abc") && text.ends_with("öü\u{fffd} LASTWORDS"), "{text}");
         stand.stop();
     });
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{House, end, is_gone, pid_of, runs};
 use crate::{
     commands::unusual,
-    support::{Daemon, PATIENCE, block_on, eventually},
+    support::{Daemon, PATIENCE, block_on, eventually, sexton},
 };
 
 #[test]
@@ -106,12 +106,12 @@ fn it_is_replaced_when_its_time_is_over() {
     block_on(async {
         let sleep = unusual();
         let tables = format!(
-            "[module.it]\ncommand = [\"sh\", \"-c\", \"trap 'echo told to end; exit 0' TERM; sleep {sleep} & wait\"]\ndiscard = \"300ms\"\n"
+            "[module.it]\ncommand = [\"sh\", \"-c\", \"trap 'echo told to end; exit 0' TERM; sleep {sleep} & wait\"]\ndiscard = \"1s\"\n"
         );
         let mut house = House::new(&tables).await;
         eventually("it was replaced", async || house.cell("it", "Recycled").parse().is_ok_and(|count: u32| count >= 3))
             .await;
-        assert_eq!(house.cell("it", "Last end"), "recycled: it has run for 300ms");
+        assert_eq!(house.cell("it", "Last end"), "recycled: it has run for 1s");
         assert_eq!(house.cell("it", "Falls"), "0");
         assert!(house.module("it").unwrap()["discards"].as_u64().unwrap() >= 3);
         let log = house.stop();
@@ -227,6 +227,14 @@ fn two_daemons_that_share_a_folder_run_one() {
         let other = Daemon::start(&other, &["run"]);
         other.wait_for_log("is not started now: another daemon with the same state_dir keeps it running");
         assert_eq!(pid_of(&sleep), Some(first));
+        // Whoever removes the seat, or everything, does not make it two.
+        let modules = house.config.with_file_name("state").join("modules");
+        let seats = modules.join(".seats");
+        assert!(seats.is_dir(), "{}", seats.display());
+        std::fs::remove_dir_all(&seats).unwrap();
+        eventually("the seat is taken again", async || seats.join("it.seat").exists()).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(pid_of(&sleep), Some(first));
         house.stop();
         eventually("the other one keeps it now", async || pid_of(&sleep).is_some_and(|pid| pid != first)).await;
         other.stop();
@@ -276,5 +284,72 @@ fn it_is_told_to_end_by_its_own_signal_and_is_killed_in_the_end() {
             assert!(log.contains(text), "{text}\n{log}");
         }
         assert_eq!((pid_of(&kind), pid_of(&stubborn)), (None, None));
+    });
+}
+
+#[test]
+fn its_last_words_are_heard_whatever_their_bytes() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        // The first letter stands across the end of what is kept of the beginning; `\351` is no UTF-8.
+        let body = "head -c 16383 /dev/zero | tr '\\000' x; printf 'äöüäöü\\nand the end: LASTWORDS'\n\
+                    printf '\\351\\351\\351 once\\n' >&2; sleep 0.4; printf 'caf\\351 twice\\n' >&2; exit 3";
+        let path = crate::commands::script(folder.path(), "last", &format!("#!/bin/sh\n{body}\n"));
+        let delays = "restart_delay = \"1h\"\nmax_restart_delay = \"1h\"\n";
+        let mut house = House::new(&format!("[module.it]\ncommand = [\"{}\"]\n{delays}", path.display())).await;
+        eventually("it has fallen", async || house.cell("it", "Falls") == "1").await;
+        let log = house.stop();
+        for text in ["INFO it: and the end: LASTWORDS", "\u{fffd} once", "WARN it: caf\u{fffd} twice"] {
+            let count = log.lines().filter(|line| line.contains(text)).count();
+            assert_eq!(count, 1, "{text}\n{log}");
+        }
+    });
+}
+
+/// The parent of a process: of a program, its shepherd.
+fn parent(pid: i32) -> i32 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_shepherd_that_was_stopped_blocks_nothing() {
+    block_on(async {
+        let (left, restarted) = (unusual(), unusual());
+        let mut house = House::new(&format!(
+            "[module.left]\ncommand = [\"sleep\", \"{left}\"]\nstop_timeout = \"0s\"\n\
+             [module.it]\ncommand = [\"sleep\", \"{restarted}\"]\nstop_timeout = \"0s\"\n"
+        ))
+        .await;
+        let (first, other) = (runs(&left).await, runs(&restarted).await);
+        let freeze = |pid| nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGSTOP);
+        freeze(parent(first)).unwrap();
+        house.kill();
+        is_gone(&restarted).await;
+        house.start();
+        let second = runs(&restarted).await;
+        assert_ne!(second, other);
+        freeze(parent(second)).unwrap();
+        sexton(&house.config).args(["module", "restart", "it"]).output().unwrap();
+        eventually("what was left is replaced", async || pid_of(&left).is_some_and(|pid| pid != first)).await;
+        eventually("it is started anew", async || pid_of(&restarted).is_some_and(|pid| pid != second)).await;
+        let log = house.stop();
+        assert_eq!(log.matches("does not stir: it is told to continue").count(), 2, "{log}");
+    });
+}
+
+#[test]
+fn a_folder_that_was_removed_is_made_anew() {
+    block_on(async {
+        let sleep = unusual();
+        let mut house =
+            House::new(&format!("[module.it]\ncommand = [\"sleep\", \"{sleep}\"]\nrestart_delay = \"50ms\"\n")).await;
+        let first = runs(&sleep).await;
+        std::fs::remove_dir_all(house.database.folder.path().join("n/state/modules")).unwrap();
+        end(first);
+        eventually("it runs again", async || pid_of(&sleep).is_some_and(|pid| pid != first)).await;
+        eventually("it is at work", async || house.cell("it", "State") == "running").await;
+        house.stop();
+        assert_eq!(pid_of(&sleep), None);
     });
 }

@@ -35,7 +35,7 @@ on_each_database! {
             usage: Some(usage),
             result: Some(json!({"rows": [1, 2]})),
             next_payload: Some(json!("page 2")),
-            stderr: Kept { text: "one\ntwo\n".to_owned(), truncated: false, stamps: vec![(0, 5), (1, 700)] },
+            stderr: Kept { text: "one\ntwo\n".to_owned(), truncated: false, stamps: vec![(0, 5), (1, 700)], ..Kept::default() },
             ..Report::default()
         };
         store.finish(std::slice::from_ref(&finished), OnStale::Record).await.unwrap();

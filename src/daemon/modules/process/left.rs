@@ -1,14 +1,14 @@
 //! What is left of earlier starts: of a daemon that was killed, or of an incarnation of the module that fell.
 
-use std::{io, time::Instant};
+use std::io;
 
 use serde::de::IgnoredAny;
 
-use super::{LOOK, life::About};
+use super::{LOOK, life::About, order::Order};
 use crate::{
-    daemon::module::ModuleContext,
-    domain::{command::Stopped, process::ProcessSpec},
-    shepherd::{Folder, Found, Shepherd, StopOrder, boot_id, patiently, without_result},
+    daemon::{board::ModuleState, module::ModuleContext},
+    domain::process::ProcessSpec,
+    shepherd::{Folder, Found, Shepherd, boot_id, patiently, without_result},
 };
 
 /// Ends what is left of this module's program, and waits for that: there is to be one. Returns early if the module is to
@@ -32,7 +32,12 @@ pub(super) async fn clear(context: &ModuleContext, process: &ProcessSpec) -> io:
 }
 
 async fn end(context: &ModuleContext, process: &ProcessSpec, folder: &Folder, is_from_here: bool) -> io::Result<()> {
-    let mut hurried: Option<Instant> = None;
+    let why = "an earlier start of its program has not ended yet".to_owned();
+    context.shared().board.note(context.name(), |status| {
+        status.state = ModuleState::Starting;
+        status.waits_for = Some(why);
+    });
+    let mut order: Option<Order> = None;
     while !context.stopping().is_cancelled() {
         context.progress();
         match patiently(|| folder.look()).await {
@@ -48,10 +53,8 @@ async fn end(context: &ModuleContext, process: &ProcessSpec, folder: &Folder, is
             Ok(Found::Running(_)) if !is_from_here => tokio::time::sleep(LOOK).await,
             Ok(Found::Running(pid)) => {
                 let shepherd = patiently(|| Shepherd::watch(folder.clone(), pid)).await?;
-                if hurried.is_none() {
-                    hurried = Some(Instant::now());
-                    shepherd.stop(&StopOrder { why: Stopped::Interrupted, grace: process.stop_timeout })?;
-                }
+                let order = order.get_or_insert_with(|| Order::give(context.name(), &shepherd, process.stop_timeout));
+                order.press(context.name(), &shepherd);
                 let _ = tokio::time::timeout(LOOK, shepherd.ended()).await;
             }
             // It is just being started: it will be seen what becomes of it.

@@ -8,18 +8,16 @@ use std::{
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::LOOK;
+use super::{LOOK, order::Order};
 use crate::{
     daemon::module::ModuleContext,
     domain::{
-        capture::Limits,
-        command::{CommandEnd, Stopped},
+        capture::{Kept, Limits},
+        command::CommandEnd,
         lines::Lines,
         process::ProcessSpec,
     },
-    shepherd::{
-        Census, LIVE_STREAMS, Live, Paper, Piece, Shepherd, Spec, StopOrder, boot_id, patiently, without_result,
-    },
+    shepherd::{Census, LIVE_STREAMS, Live, Paper, Piece, Shepherd, Spec, boot_id, patiently, without_result},
 };
 
 /// What is followed as it comes need not be kept for long; a burst of so much is heard completely.
@@ -28,13 +26,10 @@ const OUTPUT: Limits = Limits { head: 16 * 1024, tail: 128 * 1024 };
 const LONGEST_LINE: usize = 4 * 1024;
 /// How often its memory is looked at.
 const CENSUS: Duration = Duration::from_secs(1);
+/// What has written nothing for so long is listened to no more often than that.
+const QUIET: Duration = Duration::from_secs(3);
 /// A check that takes longer has failed.
 const CHECK_LIMIT: Duration = Duration::from_secs(60);
-/// When the daemon is to end at once, this is all that is left.
-const HURRY: Duration = Duration::from_secs(2);
-/// What does not end even when it is killed is waited for no longer than this.
-const HOPELESS: Duration = Duration::from_secs(15);
-
 /// What is written down of a start, for whoever finds it left behind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct About {
@@ -59,6 +54,8 @@ pub(super) struct Life {
     voices: [Voice; 2],
     census: Census,
     counted: Option<Instant>,
+    /// When it was last heard.
+    heard: Instant,
 }
 
 /// One of its output streams, on its way to the log.
@@ -86,7 +83,15 @@ impl Life {
             is_error: name == "stderr",
         });
         let since = context.clock().now();
-        Ok(Self { shepherd, started: Instant::now(), since, voices, census: Census::default(), counted: None })
+        Ok(Self {
+            shepherd,
+            started: Instant::now(),
+            since,
+            voices,
+            census: Census::default(),
+            counted: None,
+            heard: Instant::now(),
+        })
     }
 
     /// Waits for its end.
@@ -114,10 +119,18 @@ impl Life {
         self.census.resident
     }
 
+    /// How long it need not be looked at; its end is noticed at once.
+    pub(super) fn pace(&self) -> Duration {
+        let is_quiet = self.heard.elapsed() >= QUIET && self.census.command.is_some();
+        if is_quiet { CENSUS } else { LOOK }
+    }
+
     /// Hears what is new, and counts its memory if it is time.
     pub(super) fn look(&mut self, module: &str) -> io::Result<()> {
         for voice in &mut self.voices {
-            voice.hear(module, None)?;
+            if voice.hear(module, None)? {
+                self.heard = Instant::now();
+            }
         }
         // Until its process can be seen, it is looked for.
         if self.census.command.is_none() || self.counted.is_none_or(|at| at.elapsed() >= CENSUS) {
@@ -129,32 +142,23 @@ impl Life {
 
     /// Tells it to end, and sees to it that it does; hears its last words.
     pub(super) async fn stop(mut self, context: &ModuleContext, process: &ProcessSpec) -> anyhow::Result<()> {
-        let tell = |shepherd: &Shepherd, grace| {
-            if let Err(error) = shepherd.stop(&StopOrder { why: Stopped::Interrupted, grace }) {
-                tracing::warn!(module = context.name(), "the order to stop cannot be written down: {error}");
-            }
-        };
-        tell(&self.shepherd, process.stop_timeout);
-        let (asked, mut is_hurried) = (Instant::now(), false);
+        let module = context.name();
+        let mut order = Order::give(module, &self.shepherd, process.stop_timeout);
         while tokio::time::timeout(LOOK, self.shepherd.ended()).await.is_err() {
             context.progress();
-            self.look(context.name())?;
-            if !is_hurried && context.shared().processes.is_hurried() {
-                is_hurried = true;
-                tell(&self.shepherd, HURRY.min(process.stop_timeout));
+            self.look(module)?;
+            if context.shared().processes.is_hurried() {
+                order.hurry(module, &self.shepherd);
             }
-            anyhow::ensure!(
-                asked.elapsed() < process.stop_timeout.saturating_add(HOPELESS),
-                "its program does not end, even when it is killed"
-            );
+            anyhow::ensure!(order.press(module, &self.shepherd), "its program does not end, even when it is killed");
         }
         let end = self.settle(context).await?;
         let how = match (&end.signal, end.exit_code) {
-            (Some((_, name)), _) => format!("by {name}"),
-            (None, Some(code)) => format!("with exit code {code}"),
-            (None, None) => end.failure.unwrap_or_else(|| "in an unknown way".to_owned()),
+            (Some((_, name)), _) => format!(", and has ended by {name}"),
+            (None, Some(code)) => format!(", and has ended with exit code {code}"),
+            (None, None) => end.failure.map(|failure| format!(": {failure}")).unwrap_or_default(),
         };
-        tracing::info!(module = context.name(), "its program was stopped, and has ended {how}");
+        tracing::info!(module, "its program was stopped{how}");
         Ok(())
     }
 
@@ -164,7 +168,7 @@ impl Life {
         let result = patiently(|| folder.result()).await?;
         let end = result.unwrap_or_else(|| without_result(&folder));
         for (voice, kept) in self.voices.iter_mut().zip([&end.stdout, &end.stderr]) {
-            voice.hear(context.name(), Some(&kept.text))?;
+            voice.hear(context.name(), Some(kept))?;
         }
         folder.remove();
         Ok(end)
@@ -172,14 +176,17 @@ impl Life {
 }
 
 impl Voice {
-    /// Passes on what is new, line by line; with what was kept in the end, the rest as well.
-    fn hear(&mut self, module: &str, rest: Option<&str>) -> io::Result<()> {
+    /// Passes on what is new, line by line; with what was kept in the end, the rest as well. True if there was
+    /// anything.
+    fn hear(&mut self, module: &str, rest: Option<&Kept>) -> io::Result<bool> {
         let (lines, is_error) = (&mut self.lines, self.is_error);
         let tell = |line: String| match is_error {
             true => tracing::warn!(module, "{line}"),
             false => tracing::info!(module, "{line}"),
         };
+        let mut is_heard = false;
         let mut sink = |piece: Piece<'_>| {
+            is_heard = true;
             match piece {
                 Piece::Bytes(bytes) => lines.push(bytes).into_iter().for_each(tell),
                 Piece::LeftOut(count) => {
@@ -191,12 +198,12 @@ impl Voice {
         };
         match rest {
             None => self.live.read(&mut sink)?,
-            Some(text) => {
-                self.live.finish(text, &mut sink)?;
+            Some(kept) => {
+                self.live.finish(&kept.text, kept.written, &mut sink)?;
                 self.lines.end().into_iter().for_each(tell);
             }
         }
-        Ok(())
+        Ok(is_heard)
     }
 }
 
