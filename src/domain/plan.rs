@@ -209,7 +209,7 @@ mod tests {
         let found = differences(&old, &new);
         assert_eq!(found.keys().collect::<Vec<_>>(), ["come", "gone", "less", "night"]);
         assert_eq!(counts(&found["come"]), (1, 0, 0));
-        assert_eq!(counts(&found["gone"]), (0, 5, 0));
+        assert_eq!(counts(&found["gone"]), (0, 4, 0));
         assert_eq!(counts(&found["less"]), (0, 720, 0));
         assert_eq!(counts(&found["night"]), (0, 0, 30));
         assert_eq!(found["night"].moved[0], (at("2026-11-01T02:00:00Z"), at("2026-11-01T03:30:00Z")));

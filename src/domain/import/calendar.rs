@@ -322,7 +322,7 @@ mod tests {
             ("@1395716396", "neither a date nor a time"),
             ("25:00", "no number from 0 to 23"),
             ("1:2:3:4", "no time of day"),
-            ("*-*-*/0", "no number"),
+            ("*-*-1/0", "no step"),
             ("*-02-30", "never"),
         ] {
             let problem = shown(written);

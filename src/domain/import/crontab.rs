@@ -265,3 +265,99 @@ fn percent(written: &str) -> (String, Vec<String>) {
     }
     (parts.swap_remove(0).trim_end().to_owned(), input)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::proptest;
+
+    use super::*;
+
+    fn import(text: &str) -> Import {
+        let source = Crontab { file: "tab", text, format: None, zone: None, is_account: &|_| false };
+        read(&source, &mut Names::default())
+    }
+
+    fn only(text: &str) -> Draft {
+        let mut import = import(text);
+        assert_eq!(import.drafts.len(), 1, "{import:?}");
+        import.drafts.remove(0)
+    }
+
+    #[test]
+    fn variables_apply_to_what_follows() {
+        let text =
+            "@daily a\nPATH = /bin\n'X Y'=\"b c\"\nHOME=/srv\nMAILTO=\n@daily b\nCRON_TZ=Europe/Berlin\n@daily c\n";
+        let import = import(text);
+        assert!(import.remarks.is_empty(), "{import:?}");
+        let [a, b, c] = &import.drafts[..] else { panic!("{import:?}") };
+        assert!(a.command.env.is_empty() && a.command.dir.is_none());
+        let env: Vec<_> = b.command.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(env, ["HOME=/srv", "PATH=/bin", "X Y=b c"]);
+        assert_eq!(b.command.dir, Some(PathBuf::from("/srv")));
+        let zoned = |zone| Timing::Cron { expression: "@daily".to_owned(), zone };
+        assert_eq!((&b.timings[0], &c.timings[0]), (&zoned(None), &zoned(Some(Tz::Europe__Berlin))));
+    }
+
+    #[test]
+    fn percent_signs_divide_and_end_lines() {
+        for (written, command, input) in [
+            ("date +\\%F", "date +%F", vec![]),
+            ("cat%a%b", "cat", vec!["a", "b"]),
+            ("cat%a%", "cat", vec!["a"]),
+            ("cat%%", "cat", vec![""]),
+            ("cat%", "cat", vec![]),
+            ("cat %50\\% off", "cat", vec!["50% off"]),
+            ("echo 'a\\b'", "echo 'a\\b'", vec![]),
+        ] {
+            assert_eq!(
+                percent(written),
+                (command.to_owned(), input.iter().map(|line| (*line).to_owned()).collect()),
+                "{written}"
+            );
+        }
+    }
+
+    #[test]
+    fn comments_stay_above_their_entry() {
+        let import = import("# file\n\n# a\n@daily a\n#b\n@daily b\n\n# end\n\n");
+        assert_eq!(import.drafts[0].comments, [" file", "", " a"]);
+        assert_eq!(import.drafts[1].comments, ["b"]);
+        assert_eq!(import.closing, [" end"]);
+    }
+
+    #[test]
+    fn users_groups_and_dashes_are_read() {
+        let draft = only("-*/5 * * * * root:wheel/daemon /bin/x");
+        assert_eq!(
+            (draft.command.confines.user.as_deref(), draft.command.confines.group.as_deref()),
+            (Some("root"), Some("wheel"))
+        );
+        assert_eq!(draft.command.argv, ["/bin/x"]);
+    }
+
+    #[test]
+    fn what_is_left_out_is_told_with_its_line() {
+        let import =
+            import("MAILTO=x@y\n@reboot a\n0 0 */2 * MON b\n61 * * * * c\n1 2 3\nSEXTON_X=1\nCRON_TZ=Mars\n@daily d\n");
+        let lines: Vec<usize> =
+            import.remarks.iter().filter(|remark| remark.is_missing()).map(|remark| remark.line).collect();
+        let reboot = accepted("@reboot").is_err().then_some(2);
+        let both = (!means_both()).then_some(3);
+        let expected: Vec<usize> =
+            [Some(1), reboot, both, Some(4), Some(5), Some(6), Some(8)].into_iter().flatten().collect();
+        assert_eq!(lines, expected, "{:?}", import.remarks);
+        assert_eq!(import.drafts.len(), 4, "they are written all the same");
+        assert!(import.drafts[2].comments.iter().any(|comment| comment.contains("61 * * * *")));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_becomes_toml(text in "([-0-9*/,@%\\\\ a-zA-Z#='\"\t\u{1}é]{0,40}\n){0,6}") {
+            let import = import(&text);
+            let written = crate::domain::import::toml(&import, &[]);
+            let parsed: toml::Table = written.parse().expect("TOML");
+            let tasks = parsed.get("task").and_then(|tasks| tasks.as_table()).map_or(0, toml::Table::len);
+            assert_eq!(tasks, import.drafts.len());
+        }
+    }
+}

@@ -92,17 +92,25 @@ pub(super) fn detect(file: &str, entries: &[&str], is_account: &dyn Fn(&str) -> 
     if file.ends_with("/etc/crontab") || file.contains("/cron.d/") {
         return Format::System;
     }
-    let users: Option<Vec<&str>> = entries.iter().map(|line| split(line, Format::System)?.user).collect();
+    // What is no entry in either format tells nothing.
+    let entries = entries.iter().filter(|line| split(line, Format::User).is_some_and(|entry| is_time(entry.time[0])));
+    let users: Option<Vec<&str>> = entries.map(|line| split(line, Format::System)?.user).collect();
     let Some(users) = users else { return Format::User };
+    // The BSDs have `user:group/class`.
+    let users: Vec<&str> = users.iter().map(|user| user.split([':', '/']).next().unwrap_or(user)).collect();
     let is_known = |user: &&&str| ACCOUNTS.contains(*user) || is_account(user);
     let all_may_be = users.iter().all(|user| is_login(user) && !COMMANDS.contains(user));
     if all_may_be && users.iter().any(|user| is_known(&user)) { Format::System } else { Format::User }
 }
 
-/// Whether a word could be the name of an account, with or without a group.
+fn is_time(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '*' | '@'))
+}
+
+/// Whether a word could be the name of an account.
 fn is_login(word: &str) -> bool {
     word.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
-        && word.chars().all(|c| c.is_ascii_alphanumeric() || "_-.:".contains(c))
+        && word.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
 }
 
 #[cfg(test)]
@@ -117,6 +125,10 @@ mod tests {
     fn the_column_is_recognised_by_what_stands_in_it() {
         assert_eq!(format_of(&["17 * * * * root cd / && run-parts /etc/cron.hourly"]), Format::System);
         assert_eq!(format_of(&["@daily shop bin/console x", "5 4 * * * other /bin/true"]), Format::System);
+        assert_eq!(
+            format_of(&["nonsense here", "and more of it, in seven words", "@daily root /bin/x"]),
+            Format::System
+        );
         assert_eq!(format_of(&["17 * * * * run-parts /etc/cron.hourly"]), Format::User);
         assert_eq!(format_of(&["5 4 * * * myscript /path"]), Format::User);
         assert_eq!(format_of(&["5 4 * * * root /bin/x", "5 4 * * * /bin/true x"]), Format::User);
