@@ -82,8 +82,7 @@ pub(super) fn run(output: Output, command: &ImportCommand) -> anyhow::Result<u8>
             (&args.units, &args.target)
         }
     };
-    let mut heading: Vec<String> =
-        sources.iter().map(|source| format!(" Imported from {}.", source.display())).collect();
+    let mut heading: Vec<String> = sources.iter().map(|source| format!(" Imported from {}.", shown(source))).collect();
     heading.extend(GENERAL.map(str::to_owned));
     if target.timezone.is_none() {
         heading.push(NO_ZONE.to_owned());
@@ -108,7 +107,7 @@ fn read_crontab(file: &Path, args: &CrontabArgs, names: &mut Names) -> anyhow::R
         _ => None,
     };
     let is_account = |name: &str| nix::unistd::User::from_name(name).is_ok_and(|found| found.is_some());
-    let name = file.display().to_string();
+    let name = shown(file);
     let text = text_of(file)?;
     let source = Crontab { file: &name, text: &text, format, zone: args.target.timezone, is_account: &is_account };
     Ok(crontab(&source, names))
@@ -139,22 +138,34 @@ fn read_unit(file: &Path, name: &str) -> anyhow::Result<Unit> {
     files.retain(|path| path.extension().is_some_and(|extension| extension == "conf"));
     files.sort();
     files.insert(0, file.to_owned());
-    let read = |path: &PathBuf| Ok(UnitText { file: path.display().to_string(), text: text_of(path)? });
+    let read = |path: &PathBuf| {
+        let text = text_of(path)?;
+        anyhow::ensure!(!text.contains('\0'), "{}: this is no unit: it contains NUL", path.display());
+        Ok(UnitText { file: path.display().to_string(), text })
+    };
     Ok(Unit::read(name, &files.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?))
 }
 
+fn is_standard_input(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
+fn shown(file: &Path) -> String {
+    if is_standard_input(file) { "standard input".to_owned() } else { file.display().to_string() }
+}
+
 fn text_of(file: &Path) -> anyhow::Result<String> {
-    let bytes = if file == Path::new("-") {
+    let bytes = if is_standard_input(file) {
         let mut bytes = Vec::new();
-        std::io::stdin().lock().read_to_end(&mut bytes).context("standard input")?;
-        bytes
+        std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
     } else {
-        fs::read(file).with_context(|| file.display().to_string())?
+        fs::read(file)
     };
+    let bytes = bytes.with_context(|| shown(file))?;
     String::from_utf8(bytes).map_err(|error| {
         let read = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = read.iter().filter(|byte| **byte == b'\n').count() + 1;
-        anyhow::anyhow!("{}:{line}: this is no UTF-8: convert it first, for instance with iconv", file.display())
+        anyhow::anyhow!("{}:{line}: this is no UTF-8: convert it first, for instance with iconv", shown(file))
     })
 }
 

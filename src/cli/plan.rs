@@ -1,7 +1,8 @@
 //! `sexton plan`.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
+use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use serde_json::{Value, json};
@@ -39,7 +40,7 @@ pub(super) fn run(session: &Session, output: Output, args: &PlanArgs) -> anyhow:
     let config = session.config()?;
     let old = args.against.as_ref().map(|file| session.config_of(file)).transpose()?;
     let from = args.from.as_deref().map_or(Ok(machine_time()), |from| time::parse(from, config.daemon.timezone))?;
-    let to = from + TimeDelta::days(i64::from(args.days));
+    let to = from.checked_add_signed(TimeDelta::days(i64::from(args.days))).context("`--from` is too late")?;
     let new_plan = plan_of(&config, from, to);
     let old_plan = old.map(|old| plan_of(&old, from, to));
     let found = old_plan.as_ref().map(|old| differences(old, &new_plan));
@@ -104,7 +105,7 @@ fn plan_table(output: Output, plan: &Plan) {
     output.table(&["Schedule", "Instants", "First"].map(str::to_owned), &rows, "There are no schedules.");
 }
 
-fn differences_table(output: Output, found: &std::collections::BTreeMap<String, Difference>, old: &Plan, new: &Plan) {
+fn differences_table(output: Output, found: &BTreeMap<String, Difference>, old: &Plan, new: &Plan) {
     let rows: Vec<Vec<String>> = found
         .iter()
         .map(|(name, change)| {

@@ -2,8 +2,9 @@
 
 use std::{
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
@@ -220,6 +221,22 @@ fn the_report_names_what_is_left_out_and_the_rest_is_written() {
     let latin = folder.path().join("latin");
     fs::write(&latin, b"# a\n# \xe9\n").unwrap();
     assert!(import("crontab", &[&latin], &[]).errors().contains("latin:2: this is no UTF-8"));
+}
+
+#[test]
+fn a_crontab_is_read_from_standard_input() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sexton"));
+    let mut child =
+        command.args(["import", "crontab", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"@daily backup\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert!(output.text().starts_with("# Imported from standard input.\n"), "{}", output.text());
+    assert!(
+        output.text().contains("[task.backup]\ncommand = [\"backup\"]\nschedule = \"@daily\"\n"),
+        "{}",
+        output.text()
+    );
 }
 
 #[test]

@@ -99,7 +99,7 @@ impl Reader<'_> {
                 return self
                     .note(RemarkKind::LeftOut, format!("{name}: variables that begin with SEXTON_ are Sexton's own"));
             }
-            _ if name.is_empty() || [name, value].concat().contains('\0') => {
+            _ if name.contains('=') || [name, value].concat().contains('\0') => {
                 return self.note(RemarkKind::LeftOut, format!("{name:?} cannot be set"));
             }
             _ => {}
