@@ -22,6 +22,8 @@ use crate::{
 const DIFFERENT: u8 = 2;
 /// So many of the busiest minutes are shown.
 const BUSIEST: usize = 10;
+/// So many schedules of each are named for people.
+const NAMED: usize = 8;
 
 #[derive(Args)]
 pub(super) struct PlanArgs {
@@ -139,7 +141,9 @@ fn busy_table(output: Output, busy: &[BusyMinute]) {
                 1 => name.clone(),
                 several => format!("{name} ({several} times)"),
             };
-            let names: Vec<String> = minute.schedules.iter().map(name).collect();
+            let mut names: Vec<String> = minute.schedules.iter().take(NAMED).map(name).collect();
+            let more = minute.schedules.len() - names.len();
+            names.extend((more > 0).then(|| format!("and {more} more")));
             vec![minute.at.format("%Y-%m-%d %H:%MZ").to_string(), minute.count.to_string(), names.join(", ")]
         })
         .collect();
