@@ -6,11 +6,13 @@ mod control;
 mod db;
 mod halt;
 mod history;
+mod import;
 mod log;
 mod manual;
 mod module;
 mod node;
 mod output;
+mod plan;
 mod queue;
 mod run;
 mod schedule;
@@ -65,7 +67,8 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 70 a module fell too often, \
-                          78 mistakes in the configuration. `status`: 0 running, 3 not running, 4 unknown";
+                          78 mistakes in the configuration. `status`: 0 running, 3 not running, 4 unknown. \
+                          `plan --against`: 2 there are differences";
 
 #[derive(Subcommand)]
 enum Command {
@@ -109,6 +112,11 @@ enum Command {
     /// Check and show the configuration; needs no database
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Show what the schedules will do, and what a changed configuration changes in that; needs no database
+    Plan(plan::PlanArgs),
+    /// Write a configuration from the files of another scheduler; needs no database
+    #[command(subcommand)]
+    Import(import::ImportCommand),
     /// Look after the tables
     #[command(subcommand)]
     Db(db::DbCommand),
@@ -155,6 +163,8 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
     match cli.command {
         Command::Bench(args) => return bench::run(&session, output, &args),
         Command::Config(command) => return config::run(&session, output, &command),
+        Command::Plan(args) => return plan::run(&session, output, &args),
+        Command::Import(command) => return import::run(output, &command),
         Command::Completions(args) => return Ok(manual::completions(Cli::command(), &args)),
         Command::Man(args) => return manual::man(Cli::command(), &args),
         _ => {}
@@ -177,9 +187,14 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
             Command::Quiet => control::be_quiet(&session, output, true).await,
             Command::Resume => control::be_quiet(&session, output, false).await,
             Command::Debug(args) => control::debug(&session, output, &args).await,
-            Command::Run(_) | Command::Bench(_) | Command::Config(_) | Command::Completions(_) | Command::Man(_) => {
-                Ok(0)
-            }
+            // Done above.
+            Command::Run(_)
+            | Command::Bench(_)
+            | Command::Config(_)
+            | Command::Plan(_)
+            | Command::Import(_)
+            | Command::Completions(_)
+            | Command::Man(_) => Ok(0),
         }
     })
 }

@@ -1,6 +1,9 @@
 //! What one call of the command line works on: the configuration, and the database if it is needed.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 
@@ -48,6 +51,11 @@ impl Session {
 
     pub(super) fn config(&self) -> Result<Config, Mistakes> {
         load(&self.source, &self.parts.known())
+    }
+
+    /// The configuration of another file.
+    pub(super) fn config_of(&self, file: &Path) -> Result<Config, Mistakes> {
+        load(&Source { file: Some(file.to_owned()), overrides: Vec::new() }, &self.parts.known())
     }
 
     /// How the daemon is reached and stopped, also if there are mistakes elsewhere.

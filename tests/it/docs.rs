@@ -31,7 +31,7 @@ fn every_configuration_of_the_documents_is_sound() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sexton.toml");
     let mut tried = 0;
-    for document in ["docs/CONFIGURATION.md", "README.md", "docs/OPERATING.md", "docs/EXTENDING.md"] {
+    for document in ["docs/CONFIGURATION.md", "README.md", "docs/OPERATING.md", "docs/EXTENDING.md", "docs/IMPORT.md"] {
         for block in blocks(document, "toml") {
             std::fs::write(&file, &block).unwrap();
             let output = sexton(&file).args(["config", "check"]).output().unwrap();

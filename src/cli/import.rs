@@ -1,0 +1,189 @@
+//! `sexton import`.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use chrono_tz::Tz;
+use clap::{Args, Subcommand};
+
+use super::{
+    FAILED,
+    output::{Output, print},
+};
+use crate::domain::import::{Crontab, Format, Import, Names, Unit, UnitText, crontab, service_of, timer, toml};
+
+#[derive(Subcommand)]
+pub(super) enum ImportCommand {
+    /// Write task definitions from crontabs of users and of the system
+    Crontab(CrontabArgs),
+    /// Write task definitions from timers of systemd and the services they start
+    SystemdTimer(TimerArgs),
+}
+
+#[derive(Args)]
+pub(super) struct CrontabArgs {
+    /// The crontabs; `-` is standard input
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Entries name a user, as in /etc/crontab [default: told from the entries]
+    #[arg(long, conflicts_with = "user")]
+    system: bool,
+    /// Entries name no user, as in the output of `crontab -l`
+    #[arg(long)]
+    user: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Args)]
+pub(super) struct TimerArgs {
+    /// The timers; each one's service is looked for beside it
+    #[arg(required = true)]
+    units: Vec<PathBuf>,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Args)]
+struct Target {
+    /// Write into this new file instead of standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// The time zone of entries that name none, such as that of the old machine [default: `daemon.timezone` when they run]
+    #[arg(long, value_name = "ZONE", value_parser = zone)]
+    timezone: Option<Tz>,
+}
+
+/// What is so of everything that is imported; what differs in single entries is in the report.
+const GENERAL: [&str; 2] = [
+    " Commands begin in the daemon's directory and as the daemon's user, unless `dir` and `user` say otherwise.",
+    " After a downtime, the last missed instant of a schedule runs once.",
+];
+const NO_ZONE: &str = " Times without `timezone` are on the clocks of `daemon.timezone`, which is UTC unless set.";
+
+pub(super) fn run(output: Output, command: &ImportCommand) -> anyhow::Result<u8> {
+    let mut names = Names::default();
+    let mut import = Import::default();
+    let (sources, target) = match command {
+        ImportCommand::Crontab(args) => {
+            for file in &args.files {
+                import.append(read_crontab(file, args, &mut names)?);
+            }
+            (&args.files, &args.target)
+        }
+        ImportCommand::SystemdTimer(args) => {
+            for unit in &args.units {
+                import.append(read_timer(unit, args.target.timezone, &mut names)?);
+            }
+            (&args.units, &args.target)
+        }
+    };
+    let mut heading: Vec<String> = sources.iter().map(|source| format!(" Imported from {}.", shown(source))).collect();
+    heading.extend(GENERAL.map(str::to_owned));
+    if target.timezone.is_none() {
+        heading.push(NO_ZONE.to_owned());
+    }
+    write(&toml(&import, &heading), target.out.as_deref())?;
+    if output.is_json() {
+        eprintln!("{}", serde_json::to_string_pretty(&import.remarks)?);
+    } else {
+        for remark in &import.remarks {
+            eprintln!("{remark}");
+        }
+        let left_out = import.remarks.iter().filter(|remark| remark.is_missing()).count();
+        eprintln!("sexton: {} tasks are written; {left_out} things are left out", import.drafts.len());
+    }
+    Ok(if import.is_incomplete() { FAILED } else { 0 })
+}
+
+fn read_crontab(file: &Path, args: &CrontabArgs, names: &mut Names) -> anyhow::Result<Import> {
+    let format = match (args.system, args.user) {
+        (true, _) => Some(Format::System),
+        (_, true) => Some(Format::User),
+        _ => None,
+    };
+    let is_account = |name: &str| nix::unistd::User::from_name(name).is_ok_and(|found| found.is_some());
+    let name = shown(file);
+    let text = text_of(file)?;
+    let source = Crontab { file: &name, text: &text, format, zone: args.target.timezone, is_account: &is_account };
+    Ok(crontab(&source, names))
+}
+
+fn read_timer(file: &Path, zone: Option<Tz>, names: &mut Names) -> anyhow::Result<Import> {
+    let name = file.file_name().context(file.display().to_string())?.to_string_lossy().into_owned();
+    anyhow::ensure!(name.ends_with(".timer"), "{}: expected the path of a .timer file", file.display());
+    let unit = read_unit(file, &name)?;
+    let started = service_of(&unit);
+    // An instance without a file of its own is made from its template.
+    let template = started.split_once('@').map(|(prefix, _)| format!("{prefix}@.service"));
+    let candidates = std::iter::once(started.clone()).chain(template).map(|name| file.with_file_name(name));
+    let found = candidates.into_iter().find(|path| path.is_file());
+    let service = found.map(|path| read_unit(&path, &started)).transpose()?;
+    Ok(timer(&unit, service.as_ref(), zone, names))
+}
+
+/// A unit with the drop-ins beside it.
+fn read_unit(file: &Path, name: &str) -> anyhow::Result<Unit> {
+    let mut folder = file.as_os_str().to_owned();
+    folder.push(".d");
+    let mut files: Vec<PathBuf> = match fs::read_dir(&folder) {
+        Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error).context(PathBuf::from(folder).display().to_string()),
+    };
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "conf"));
+    files.sort();
+    files.insert(0, file.to_owned());
+    let read = |path: &PathBuf| {
+        let text = text_of(path)?;
+        anyhow::ensure!(!text.contains('\0'), "{}: this is no unit: it contains NUL", path.display());
+        Ok(UnitText { file: path.display().to_string(), text })
+    };
+    Ok(Unit::read(name, &files.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?))
+}
+
+fn is_standard_input(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
+fn shown(file: &Path) -> String {
+    if is_standard_input(file) { "standard input".to_owned() } else { file.display().to_string() }
+}
+
+fn text_of(file: &Path) -> anyhow::Result<String> {
+    let bytes = if is_standard_input(file) {
+        let mut bytes = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        fs::read(file)
+    };
+    let bytes = bytes.with_context(|| shown(file))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let read = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = read.iter().filter(|byte| **byte == b'\n').count() + 1;
+        anyhow::anyhow!("{}:{line}: this is no UTF-8: convert it first, for instance with iconv", shown(file))
+    })
+}
+
+/// Writes to standard output, or into a file that must not exist.
+fn write(text: &str, out: Option<&Path>) -> anyhow::Result<()> {
+    let Some(out) = out else {
+        print(text);
+        return Ok(());
+    };
+    let mut file = fs::File::create_new(out).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            anyhow::anyhow!("{} exists already, and is not overwritten", out.display())
+        }
+        _ => anyhow::anyhow!("{}: {error}", out.display()),
+    })?;
+    file.write_all(text.as_bytes()).with_context(|| out.display().to_string())
+}
+
+fn zone(text: &str) -> Result<Tz, String> {
+    text.parse().map_err(|_| format!("there is no time zone `{text}`: write a name such as Europe/Berlin"))
+}
