@@ -43,6 +43,13 @@ pub struct Rule {
     pub times: Vec<TimeRange>,
 }
 
+impl Rule {
+    /// Its times, as they can be read again.
+    pub fn shown_times(&self) -> String {
+        self.times.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
 /// When something may happen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Period {
@@ -89,6 +96,11 @@ fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> String {
 }
 
 impl Period {
+    /// The calendars that it names itself.
+    pub fn calendars(&self) -> impl Iterator<Item = &Calendar> {
+        self.include_ics.iter().chain(&self.exclude_ics)
+    }
+
     /// Whether it holds at that instant.
     pub fn is_inside(&self, at: DateTime<Utc>) -> bool {
         self.spans(Span { start: at, end: at + TimeDelta::seconds(1) }).contains(at)
@@ -187,8 +199,7 @@ impl Period {
     fn add_landmarks(&self, after: DateTime<Utc>, found: &mut Vec<DateTime<Utc>>) {
         let dates = self.rules.iter().flat_map(|rule| rule.days.dates());
         found.extend(dates.map(|date| walls::time_of(self.zone, date, 0)).filter(|at| *at > after));
-        let calendars = self.include_ics.iter().chain(&self.exclude_ics);
-        found.extend(calendars.filter_map(|calendar| Some(calendar.spans.from(after).first()?.start.max(after))));
+        found.extend(self.calendars().filter_map(|calendar| Some(calendar.spans.from(after).first()?.start.max(after))));
         for period in self.includes.iter().chain(&self.excludes) {
             period.add_landmarks(after, found);
         }

@@ -281,7 +281,7 @@ mod tests {
     #[test]
     fn mistakes_are_told_with_their_column() {
         assert_eq!(mistake("mondya"), "column 1: `mondya` is no day; did you mean `monday`?");
-        assert_eq!(mistake("monday 3 mai"), "column 10: `mai` is no month");
+        assert_eq!(mistake("monday 3 mai"), "column 10: `mai` is no month; did you mean `may`?");
         assert_eq!(mistake("fri"), "column 1: `fri` is no day; did you mean `friday`?");
         assert_eq!(
             mistake("monday 6"),
