@@ -11,6 +11,7 @@ mod manual;
 mod module;
 mod node;
 mod output;
+mod period;
 mod queue;
 mod run;
 mod schedule;
@@ -42,6 +43,8 @@ pub struct Parts {
 
 /// Something went wrong; the message is on standard error.
 const FAILED: u8 = 1;
+/// `period check` cannot say: there is no such period, or no such time.
+const NOT_SAID: u8 = 2;
 /// `task wait` gave up waiting.
 const TIMED_OUT: u8 = 3;
 /// The configuration has mistakes: `EX_CONFIG` of sysexits.h.
@@ -65,7 +68,8 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 70 a module fell too often, \
-                          78 mistakes in the configuration. `status`: 0 running, 3 not running, 4 unknown";
+                          78 mistakes in the configuration. `status`: 0 running, 3 not running, 4 unknown. \
+                          `period check`: 0 inside, 1 outside, 2 unknown";
 
 #[derive(Subcommand)]
 enum Command {
@@ -96,6 +100,9 @@ enum Command {
     /// Look at and control queues
     #[command(subcommand)]
     Queue(queue::QueueCommand),
+    /// Look at periods; needs no database
+    #[command(subcommand)]
+    Period(period::PeriodCommand),
     /// Look at nodes
     #[command(subcommand)]
     Node(node::NodeCommand),
@@ -148,6 +155,7 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
     match cli.command {
         Command::Bench(args) => return bench::run(&session, output, &args),
         Command::Config(command) => return config::run(&session, output, &command),
+        Command::Period(command) => return period::run(&session, output, &command),
         Command::Completions(args) => return Ok(manual::completions(Cli::command(), &args)),
         Command::Man(args) => return manual::man(Cli::command(), &args),
         _ => {}
@@ -170,9 +178,12 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
             Command::Quiet => control::be_quiet(&session, output, true).await,
             Command::Resume => control::be_quiet(&session, output, false).await,
             Command::Debug(args) => control::debug(&session, output, &args).await,
-            Command::Run(_) | Command::Bench(_) | Command::Config(_) | Command::Completions(_) | Command::Man(_) => {
-                Ok(0)
-            }
+            Command::Run(_)
+            | Command::Bench(_)
+            | Command::Config(_)
+            | Command::Period(_)
+            | Command::Completions(_)
+            | Command::Man(_) => Ok(0),
         }
     })
 }

@@ -14,7 +14,13 @@ use crate::domain::{
 
 /// Reads a task definition; `kinds` are those of the registered handlers. A kind that nobody executes is a
 /// mistake that is best told before the kind is needed.
-pub(super) fn read(name: &str, section: &mut Section<'_>, zone: Tz, periods: &Periods, kinds: &[String]) -> TaskDefinition {
+pub(super) fn read(
+    name: &str,
+    section: &mut Section<'_>,
+    zone: Tz,
+    periods: &Periods,
+    kinds: &[String],
+) -> TaskDefinition {
     let command = command::read(section);
     let kind = section.text("kind");
     // A command that cannot be read is a command all the same.

@@ -45,8 +45,7 @@ impl Hours {
             let known = self.queues.get(queue);
             let is_over = known.is_none_or(|known| now < known.since || known.until.is_some_and(|until| until <= now));
             if is_over {
-                let stretch =
-                    Stretch { is_open: period.is_inside(now), since: now, until: period.next_change(now) };
+                let stretch = Stretch { is_open: period.is_inside(now), since: now, until: period.next_change(now) };
                 tell(queue, &period.name, known, &stretch);
                 self.queues.insert(queue.clone(), stretch);
             }
@@ -66,7 +65,8 @@ impl Hours {
 }
 
 fn tell(queue: &str, period: &str, before: Option<&Stretch>, now: &Stretch) {
-    let until = now.until.map_or("for good".to_owned(), |until| format!("until {}", until.format("%Y-%m-%d %H:%M:%SZ")));
+    let until =
+        now.until.map_or("for good".to_owned(), |until| format!("until {}", until.format("%Y-%m-%d %H:%M:%SZ")));
     match (before.map(|before| before.is_open), now.is_open) {
         (Some(false), true) => tracing::info!("queue {queue} begins: inside period {period} {until}"),
         (None | Some(true), false) => tracing::info!("queue {queue} waits: outside period {period} {until}"),

@@ -13,6 +13,7 @@ mod daemon;
 mod docs;
 mod logs;
 mod modules;
+mod periods;
 mod secrets;
 mod service;
 mod store;

@@ -101,7 +101,9 @@ impl Dispatcher {
         for Shut { queue, .. } in shut.iter().filter(|shut| shut.at_period_end == AtPeriodEnd::Stop) {
             let stopped = shared.hand.stop_queue(queue);
             if stopped > 0 {
-                tracing::warn!("{stopped} tasks of queue {queue} still run: its period is over, they are ended and given back");
+                tracing::warn!(
+                    "{stopped} tasks of queue {queue} still run: its period is over, they are ended and given back"
+                );
             }
         }
     }

@@ -101,6 +101,11 @@ impl Period {
         self.include_ics.iter().chain(&self.exclude_ics)
     }
 
+    /// When a day begins on the clocks of its zone.
+    pub fn begin_of(&self, day: NaiveDate) -> DateTime<Utc> {
+        walls::time_of(self.zone, day, 0)
+    }
+
     /// Whether it holds at that instant.
     pub fn is_inside(&self, at: DateTime<Utc>) -> bool {
         self.spans(Span { start: at, end: at + TimeDelta::seconds(1) }).contains(at)
@@ -199,7 +204,8 @@ impl Period {
     fn add_landmarks(&self, after: DateTime<Utc>, found: &mut Vec<DateTime<Utc>>) {
         let dates = self.rules.iter().flat_map(|rule| rule.days.dates());
         found.extend(dates.map(|date| walls::time_of(self.zone, date, 0)).filter(|at| *at > after));
-        found.extend(self.calendars().filter_map(|calendar| Some(calendar.spans.from(after).first()?.start.max(after))));
+        found
+            .extend(self.calendars().filter_map(|calendar| Some(calendar.spans.from(after).first()?.start.max(after))));
         for period in self.includes.iter().chain(&self.excludes) {
             period.add_landmarks(after, found);
         }

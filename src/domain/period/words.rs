@@ -80,7 +80,7 @@ impl FromStr for DayRange {
             }
         };
         let (step, until) = check(first, until, step, &words)?;
-        let range = Self { text: text.trim().to_owned(), first, until, step };
+        let range = Self { text: text.to_owned(), first, until, step };
         if range.ever_comes() {
             return Ok(range);
         }
