@@ -66,9 +66,8 @@ impl DayRange {
             }
             (first, Until::Same) => matches!(first.seen_from(day), Some(Found::On(found)) if found == day),
             (first, until) => {
-                let start = match first.seen_from(day) {
-                    Some(Found::Before(start) | Found::On(start) | Found::After(start)) => start,
-                    None => return false,
+                let Some(Found::Before(start) | Found::On(start) | Found::After(start)) = first.seen_from(day) else {
+                    return false;
                 };
                 let is_over = match until {
                     Until::Same | Until::Open => false,

@@ -92,7 +92,7 @@ impl FromStr for DayRange {
 }
 
 /// What a definition means as a whole: which days can be the ends of a range, and what can have a step.
-fn check(first: DaySpec, until: Until, step: Option<(u32, usize)>, words: &[Word]) -> Result<(u32, Until), Misread> {
+fn check(first: DaySpec, until: Until, step: Option<Step>, words: &[Word]) -> Result<(u32, Until), Misread> {
     if let Until::Day(last) = until {
         let kinds = (kind(first), kind(last));
         let column = words.iter().position(|word| word.text == "-").map_or(1, |dash| words[dash].column + 2);
@@ -125,8 +125,11 @@ fn kind(spec: DaySpec) -> &'static str {
     }
 }
 
+/// Every how many days, and where that is said.
+type Step = (u32, usize);
+
 /// Cuts off `/ 2`.
-fn split_step(text: &str) -> Result<(&str, Option<(u32, usize)>), Misread> {
+fn split_step(text: &str) -> Result<(&str, Option<Step>), Misread> {
     let Some((days, step)) = text.split_once('/') else { return Ok((text, None)) };
     let column = days.chars().count() + 1;
     let parsed = step.trim().parse().ok().filter(|step| (1..=LONGEST_STEP).contains(step));
