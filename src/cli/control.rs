@@ -33,7 +33,7 @@ pub(super) async fn ask<T: DeserializeOwned>(
     path: &str,
     body: Option<&Value>,
 ) -> anyhow::Result<T> {
-    let run = RunDir::at(&session.daemon().run_dir);
+    let run = RunDir::at(&session.daemon()?.run_dir);
     match control::ask(&run, method, path, body, PATIENCE).await {
         Err(Unanswered::NotThere(socket)) => match run.holder(Role::Daemon)? {
             Some(holder) => {
@@ -51,7 +51,7 @@ pub(super) async fn ask_if_there<T: DeserializeOwned>(
     method: Method,
     path: &str,
 ) -> anyhow::Result<Option<T>> {
-    let run = RunDir::at(&session.daemon().run_dir);
+    let run = RunDir::at(&session.daemon()?.run_dir);
     match control::ask(&run, method, path, None, PATIENCE).await {
         Err(Unanswered::NotThere(_)) => Ok(None),
         answer => Ok(Some(answer?)),

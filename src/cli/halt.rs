@@ -18,6 +18,10 @@ const LOOK: Duration = Duration::from_millis(20);
 const MARGIN: Duration = Duration::from_secs(20);
 /// A daemon that says it is on the way down has so much more time, again and again.
 const MORE: Duration = Duration::from_secs(10);
+/// But no more than so much in all.
+const MOST: Duration = Duration::from_secs(600);
+/// What was killed has so long to be gone.
+const GONE: Duration = Duration::from_secs(10);
 /// How often it is asked, and how long its answer is waited for.
 const ASKED: Duration = Duration::from_secs(1);
 
@@ -32,6 +36,8 @@ pub(super) struct Orders {
 /// What came of it.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Halted {
+    /// Where it was looked for.
+    pub(super) run_dir: String,
     /// The process supervisor that was there.
     pub(super) supervisor: Option<i32>,
     /// The daemon that was there.
@@ -51,7 +57,7 @@ pub(super) async fn halt(run: &RunDir, orders: &Orders) -> anyhow::Result<Halted
     let begun = Instant::now();
     let mut end = begun + orders.limit + MARGIN;
     let mut asked = begun;
-    let mut halted = Halted::default();
+    let mut halted = Halted { run_dir: run.path().display().to_string(), ..Halted::default() };
     let mut told = Vec::new();
     loop {
         let (supervisor, daemon) = (run.holder(Role::Supervisor)?, run.holder(Role::Daemon)?);
@@ -71,11 +77,19 @@ pub(super) async fn halt(run: &RunDir, orders: &Orders) -> anyhow::Result<Halted
         }
         if asked.elapsed() >= ASKED {
             asked = Instant::now();
-            if let Ok(status) = ask::<Status>(run, Method::GET, "/status", None, ASKED).await
-                && status.phase == Phase::Stopping
-            {
-                end = end.max(asked + MORE);
+            match ask::<Status>(run, Method::GET, "/status", None, ASKED).await {
+                Ok(status) if matches!(status.phase, Phase::Stopping | Phase::Renewing) => {
+                    end = end.max(asked + MORE).min(begun + orders.limit + MOST);
+                }
+                // It has not heard: it was just starting itself anew.
+                Ok(_) => told.clear(),
+                Err(_) => {}
             }
+        }
+        if Instant::now() >= end + GONE {
+            let (role, holder) = supervisor.map_or(("daemon.lock", daemon), |holder| ("supervisor.lock", Some(holder)));
+            let holder = holder.map(|holder| holder.to_string()).unwrap_or_default();
+            anyhow::bail!("{}/{role} is still held by {holder}, which does not end", run.path().display());
         }
         if Instant::now() >= end {
             for (role, holder) in [(Role::Supervisor, supervisor), (Role::Daemon, daemon)] {
@@ -119,7 +133,7 @@ impl Halted {
     /// In words.
     pub(super) fn told(&self) -> String {
         if !self.was_there() {
-            return "Sexton is not running".to_owned();
+            return format!("Sexton is not running (nobody holds {}/daemon.lock)", self.run_dir);
         }
         let took = span::short(i64::try_from(self.took_ms).unwrap_or(i64::MAX));
         let mut told = match self.pid {

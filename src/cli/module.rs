@@ -56,7 +56,7 @@ pub(super) fn of_heartbeat(node: &node::Model) -> Vec<ModuleStatus> {
 async fn list(session: &Session, output: Output, all: bool) -> anyhow::Result<u8> {
     let modules = known(session, all).await?;
     let columns = ["Node", "Module", "State", "Falls", "Started", "Last error"];
-    output.list(&modules, columns, "No node is running.", |Module { node, status }| {
+    output.list(&modules, columns, "No module is up.", |Module { node, status }| {
         [
             node.clone(),
             status.name.clone(),

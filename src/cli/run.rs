@@ -4,7 +4,10 @@ use std::{
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::Command,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,8 +17,9 @@ use super::session::Session;
 use crate::{
     clock::Clock,
     config::Config,
-    daemon::{ANEW, Blueprint, Door, Mode, ORDERS, listen},
+    daemon::{ANEW, Blueprint, Door, Mode, ORDERS, QUIET, is_told_to_end, listen},
     domain::span,
+    service::end_children,
     telemetry::{self, DebugChoice, FilePlan, LogControl, LogPlan, Target},
 };
 
@@ -69,6 +73,7 @@ pub(super) fn run(session: &Session, args: &RunArgs, filter: Option<String>) -> 
             tracing::warn!("there is no configuration file: nothing is defined, only tasks of registered handlers run");
         }
     }
+    let is_quiet = Arc::new(AtomicBool::new(false));
     let blueprint = Blueprint {
         program: "/proc/self/exe".into(),
         config,
@@ -85,23 +90,38 @@ pub(super) fn run(session: &Session, args: &RunArgs, filter: Option<String>) -> 
             _ => Mode::Serve,
         },
         log,
+        stays_quiet: is_quiet.clone(),
         on_start: None,
     };
     let code = blueprint.run(orders)?;
-    if code == ANEW {
-        start_anew(&door);
+    if code == ANEW && !is_told_to_end() {
+        start_anew(&door, is_quiet.load(Ordering::Relaxed));
     }
-    Ok(u8::try_from(code).unwrap_or(1))
+    Ok(match code {
+        // Whoever has said stop in the last moment means it.
+        ANEW if is_told_to_end() => 0,
+        code => u8::try_from(code).unwrap_or(1),
+    })
 }
 
 /// Starts this program once more in the same process; if that is not possible, whoever is above the daemon has to, and
 /// is told so by the exit code.
-fn start_anew(door: &Door) {
+fn start_anew(door: &Door, is_quiet: bool) {
     // Not what runs, but what is there now: it may have been exchanged for a newer one.
     let program = std::env::current_exe().map(|program| newest(&program));
+    // Who asks for shepherds would be asked by nobody any more, and stay as a zombie.
+    end_children();
     let error = match program {
         Ok(program) => {
-            Command::new(program).arg0(TITLE).args(std::env::args_os().skip(1)).envs(door.keep_over_exec()).exec()
+            let mut command = Command::new(program);
+            command.arg0(TITLE).args(std::env::args_os().skip(1)).envs(door.keep_over_exec()).env_remove(QUIET);
+            if is_quiet {
+                command.env(QUIET, "1");
+            }
+            if is_told_to_end() {
+                return;
+            }
+            command.exec()
         }
         Err(error) => error,
     };

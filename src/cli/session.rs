@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::Parts;
 use crate::{
     client::{Client, Surroundings},
-    config::{self, Config, DaemonConfig, Mistakes, Source, find_file, load, load_anyway},
+    config::{self, Config, DaemonConfig, Mistake, Mistakes, Source, find_file, load, load_anyway},
     domain::{definition::TaskDefinition, task::NewTask},
     store::{ConnectOptions, Store, StoreError, Wakeup},
 };
@@ -51,8 +51,17 @@ impl Session {
     }
 
     /// How the daemon is reached and stopped, also if there are mistakes elsewhere.
-    pub(super) fn daemon(&self) -> DaemonConfig {
-        load_anyway(&self.source, &self.parts.known()).0.daemon
+    ///
+    /// # Errors
+    /// If the mistakes are such that another daemon could be meant, or none.
+    pub(super) fn daemon(&self) -> Result<DaemonConfig, Mistakes> {
+        let (config, mistakes) = load_anyway(&self.source, &self.parts.known());
+        let places = ["daemon", "daemon.state_dir", "daemon.run_dir"];
+        let misleads = |mistake: &Mistake| {
+            places.contains(&mistake.setting.as_str()) || (mistake.setting.is_empty() && mistake.place.line.is_none())
+        };
+        let misleading: Vec<Mistake> = mistakes.0.into_iter().filter(misleads).collect();
+        if misleading.is_empty() { Ok(config.daemon) } else { Err(Mistakes(misleading)) }
     }
 
     /// Reads the configuration anew whenever it is called.

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     config::DaemonConfig,
     daemon::{Phase, Status},
-    service::{Doing, Plan, Role, RunDir, Started, control, launch},
+    service::{Doing, Plan, Role, RunDir, Started, control, launch, tree},
 };
 
 /// Between two looks at somebody else's start or stop.
@@ -101,11 +101,11 @@ pub(super) async fn start(
 /// Whether a daemon answers, and is not on its way down.
 async fn is_at_work(run: &RunDir) -> bool {
     let asked = control::ask::<Status>(run, Method::GET, "/status", None, PATIENCE).await;
-    asked.is_ok_and(|status| matches!(status.phase, Phase::Running | Phase::WaitingForDatabase))
+    asked.is_ok_and(|status| matches!(status.phase, Phase::Running | Phase::Renewing | Phase::WaitingForDatabase))
 }
 
 pub(super) async fn stop(session: &Session, output: Output, args: &StopArgs) -> anyhow::Result<u8> {
-    let config = session.daemon();
+    let config = session.daemon()?;
     let halted = halt(&RunDir::at(&config.run_dir), &orders(&config, args.force)).await?;
     output.done(&halted.told(), &json!(halted))?;
     Ok(0)
@@ -121,7 +121,9 @@ pub(super) async fn restart(
     let config = session.config()?.daemon;
     let run = RunDir::at(&config.run_dir);
     let (supervisor, daemon) = (run.holder(Role::Supervisor)?, run.holder(Role::Daemon)?);
-    if let (None, Some(daemon)) = (supervisor, daemon) {
+    if let (None, Some(daemon)) = (supervisor, daemon)
+        && !was_started_here(daemon.pid)
+    {
         anyhow::bail!(
             "process {} was not started by `sexton start`: restart it where it was started (`systemctl restart sexton`, \
              for one), or stop it first",
@@ -133,6 +135,11 @@ pub(super) async fn restart(
         say!("{}", halted.told());
     }
     start(session, output, log, args).await
+}
+
+/// Whether `start` has started that daemon, whose process supervisor is gone.
+fn was_started_here(pid: i32) -> bool {
+    tree(&[pid]).first().is_some_and(|daemon| daemon.title.contains(" --log-files"))
 }
 
 fn orders(config: &DaemonConfig, force: bool) -> Orders {

@@ -53,8 +53,10 @@ enum Health {
 }
 
 pub(super) async fn run(session: &Session, output: Output) -> anyhow::Result<u8> {
-    let config = session.daemon();
-    let picture = look(&config).await;
+    let picture = match session.daemon() {
+        Ok(config) => look(&config).await,
+        Err(error) => Picture::unknown("", &error.to_string()),
+    };
     if output.is_json() {
         output.value(&picture)?;
     } else {
@@ -72,7 +74,9 @@ async fn look(config: &DaemonConfig) -> Picture {
     let answer = control::ask::<Status>(&run, Method::GET, "/status", None, PATIENCE).await;
     let (supervisor, holder) = match (run.state(), run.holder(Role::Daemon)) {
         (Ok(supervisor), Ok(holder)) => (supervisor, holder),
-        (Err(error), _) | (_, Err(error)) => return Picture::unknown(&run, &error.to_string()),
+        (Err(error), _) | (_, Err(error)) => {
+            return Picture::unknown(&run.path().display().to_string(), &error.to_string());
+        }
     };
     let (state, summary) = match (&answer, holder) {
         (Ok(status), _) => of_answer(status),
@@ -87,7 +91,7 @@ async fn look(config: &DaemonConfig) -> Picture {
             }
             error => (Health::Unknown, format!("Sexton has a process ({holder}), but: {error}")),
         },
-        (Err(_), None) => without_daemon(supervisor.as_ref()),
+        (Err(_), None) => without_daemon(&run.path().display().to_string(), supervisor.as_ref()),
     };
     let mut roots: Vec<i32> = supervisor.as_ref().map(|state| state.pid).into_iter().collect();
     roots.extend(holder.map(|holder| holder.pid));
@@ -112,12 +116,15 @@ fn of_answer(status: &Status) -> (Health, String) {
             (Health::Running, format!("Sexton is running, without its database: process {pid}, for {age}"))
         }
         Phase::Running => (Health::Running, format!("Sexton is running: process {pid}, for {age}")),
+        Phase::Renewing => (Health::Running, format!("Sexton is about to start itself anew: process {pid}")),
         Phase::Stopping => (Health::Stopping, format!("Sexton is stopping: process {pid}")),
     }
 }
 
-fn without_daemon(supervisor: Option<&State>) -> (Health, String) {
-    let Some(state) = supervisor else { return (Health::NotRunning, "Sexton is not running".to_owned()) };
+fn without_daemon(run_dir: &str, supervisor: Option<&State>) -> (Health, String) {
+    let Some(state) = supervisor else {
+        return (Health::NotRunning, format!("Sexton is not running (nobody holds {run_dir}/daemon.lock)"));
+    };
     let fall = state.last_fall.as_deref().unwrap_or("for an unknown reason");
     match state.doing {
         Doing::Waiting => {
@@ -131,11 +138,11 @@ fn without_daemon(supervisor: Option<&State>) -> (Health, String) {
 }
 
 impl Picture {
-    fn unknown(run: &RunDir, problem: &str) -> Self {
+    fn unknown(run_dir: &str, problem: &str) -> Self {
         Self {
             state: Health::Unknown,
             summary: format!("whether Sexton is running cannot be said: {problem}"),
-            run_dir: run.path().display().to_string(),
+            run_dir: run_dir.to_owned(),
             daemon: None,
             supervisor: None,
             processes: Vec::new(),
@@ -162,6 +169,12 @@ impl Picture {
                 for mistake in mistakes.lines() {
                     line("", mistake);
                 }
+            }
+            if !daemon.config.needs_restart.is_empty() {
+                line(
+                    "",
+                    &format!("changed, but not before the next start: {}", daemon.config.needs_restart.join(", ")),
+                );
             }
             for ailment in &daemon.ailing {
                 line("module", ailment);

@@ -7,12 +7,13 @@ use sexton_entities::{
 };
 
 use super::{
-    module::{self, of_heartbeat},
+    module,
     output::{Output, or_dash, say},
     session::{Open, Session, explained},
     time,
 };
 use crate::{
+    daemon::Module,
     domain::{span, summary::SummaryTable},
     store::{SchedulePicture, TaskFilter},
 };
@@ -29,7 +30,7 @@ pub(super) struct SummaryArgs {
 pub(super) async fn run(session: &Session, output: Output, args: &SummaryArgs) -> anyhow::Result<u8> {
     let tables = match &args.module {
         Some(name) => of_module(session, name).await?,
-        None => everything(&session.open().await?).await?,
+        None => everything(session, &session.open().await?).await?,
     };
     if output.is_json() {
         output.value(&tables)?;
@@ -43,14 +44,14 @@ pub(super) async fn run(session: &Session, output: Output, args: &SummaryArgs) -
     Ok(0)
 }
 
-async fn everything(open: &Open) -> anyhow::Result<Vec<SummaryTable>> {
+async fn everything(session: &Session, open: &Open) -> anyhow::Result<Vec<SummaryTable>> {
     Ok(vec![
         recurrent(&open.store.schedule_pictures().await.map_err(explained)?),
         future(&tasks(open, TaskState::Scheduled).await?, &tasks(open, TaskState::Retryable).await?),
         waiting(&tasks(open, TaskState::Available).await?),
         running(open).await?,
         queues(open).await?,
-        modules(open).await?,
+        modules(session).await?,
     ])
 }
 
@@ -147,19 +148,11 @@ async fn queues(open: &Open) -> anyhow::Result<SummaryTable> {
     Ok(table)
 }
 
-async fn modules(open: &Open) -> anyhow::Result<SummaryTable> {
+async fn modules(session: &Session) -> anyhow::Result<SummaryTable> {
     let mut table =
         SummaryTable::new("Daemon modules", &["Node", "Module", "State", "Falls", "Last error"], "No node is running.");
-    for node in open.store.nodes().await.map_err(explained)? {
-        for module in of_heartbeat(&node) {
-            table.row([
-                node.id.clone(),
-                module.name,
-                module.state.to_string(),
-                module.falls.to_string(),
-                or_dash(module.last_error),
-            ]);
-        }
+    for Module { node, status } in module::known(session, false).await? {
+        table.row([node, status.name, status.state.to_string(), status.falls.to_string(), or_dash(status.last_error)]);
     }
     Ok(table)
 }

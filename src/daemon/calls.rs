@@ -32,6 +32,14 @@ impl Calls {
         (Self { orders, requests }, sender)
     }
 
+    /// Whether somebody says stop that nobody has listened to yet.
+    pub(super) fn is_stop_waiting(&mut self) -> bool {
+        let is_stop = |order| matches!(order, Order::Drain | Order::Hurry | Order::AtOnce);
+        std::iter::from_fn(|| self.orders.try_recv().ok()).any(is_stop)
+            || std::iter::from_fn(|| self.requests.try_recv().ok())
+                .any(|call| matches!(call, Call::Order(order) if is_stop(order)))
+    }
+
     /// The next one; none if nobody can give orders any more.
     pub(super) async fn next(&mut self) -> Option<Call> {
         tokio::select! {

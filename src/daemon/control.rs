@@ -11,6 +11,7 @@ use std::{
     convert::Infallible,
     io,
     os::unix::{fs::PermissionsExt as _, net::UnixListener},
+    sync::Arc,
     time::Duration,
 };
 
@@ -21,7 +22,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
-use tokio::sync::{mpsc::Sender, oneshot};
+use tokio::sync::{Semaphore, mpsc::Sender, oneshot};
 
 use super::{
     calls::{Call, Reply},
@@ -30,16 +31,20 @@ use super::{
     signals::Order,
 };
 use crate::{
-    service::{RunDir, control::Problem},
+    service::{LockError, RunDir, control::Problem},
     telemetry::{DebugChoice, LogControl},
 };
 
 /// More than any request that is understood.
 const LONGEST_BODY: usize = 64 * 1024;
+/// So many are talked to at once; others wait.
+const ROOM: usize = 64;
 /// Who is silent for so long is hung up on.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What was asked of the daemon's main loop is waited for so long.
 const ANSWER: Duration = Duration::from_secs(30);
+/// How often it is seen to that the socket is still there.
+const LOOK: Duration = Duration::from_secs(2);
 /// Between two tries to accept somebody, if that fails.
 const REST: Duration = Duration::from_millis(100);
 
@@ -58,11 +63,13 @@ struct Refusal(StatusCode, String);
 ///
 /// # Errors
 /// If there can be no socket.
-pub(super) fn listen(door: &Door, desk: Desk, calls: Sender<Call>, log: LogControl) -> io::Result<()> {
+pub(super) fn listen(door: Arc<Door>, desk: Desk, calls: Sender<Call>, log: LogControl) -> io::Result<()> {
     let listener = bind(&door.run)?;
     let control = Control { desk, calls, log };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name("control".to_owned()).spawn(move || runtime.block_on(serve(listener, control)))?;
+    std::thread::Builder::new()
+        .name("control".to_owned())
+        .spawn(move || runtime.block_on(serve(&door, listener, control)))?;
     Ok(())
 }
 
@@ -86,13 +93,25 @@ fn bind(run: &RunDir) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-async fn serve(listener: UnixListener, control: Control) {
-    let listener = match tokio::net::UnixListener::from_std(listener) {
+async fn serve(door: &Door, listener: UnixListener, control: Control) {
+    let mut listener = match tokio::net::UnixListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!("the control socket cannot be served: {error}"),
     };
+    let room = Arc::new(Semaphore::new(ROOM));
+    let mut look = tokio::time::interval(LOOK);
     loop {
-        let stream = match listener.accept().await {
+        let Ok(seat) = room.clone().acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = look.tick() => {
+                if let Some(another) = mended(door, &control) {
+                    listener = another;
+                }
+                continue;
+            }
+        };
+        let stream = match accepted {
             Ok((stream, _)) => stream,
             // Descriptors are short, or the other side has changed its mind.
             Err(error) => {
@@ -103,6 +122,7 @@ async fn serve(listener: UnixListener, control: Control) {
         };
         let control = control.clone();
         tokio::spawn(async move {
+            let _seat = seat;
             let service = service_fn(|request| control.answer(request));
             let mut server = http1::Builder::new();
             server.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
@@ -111,6 +131,27 @@ async fn serve(listener: UnixListener, control: Control) {
             }
         });
     }
+}
+
+/// Another listener, if somebody has cleared the run directory or the socket away.
+fn mended(door: &Door, control: &Control) -> Option<tokio::net::UnixListener> {
+    match door.mend() {
+        Ok(false) if door.run.control_socket().exists() => return None,
+        Ok(_) => {}
+        Err(error @ LockError::Held(_)) => {
+            tracing::error!(
+                "the run directory was cleared away, and by now it is another daemon's: {error}; this one ends"
+            );
+            let _ = control.calls.try_send(Call::Order(Order::Drain));
+            return None;
+        }
+        Err(error) => {
+            tracing::debug!("the run directory cannot be put in order: {error}");
+            return None;
+        }
+    }
+    let bound = bind(&door.run).and_then(tokio::net::UnixListener::from_std);
+    bound.inspect_err(|error| tracing::debug!("the control socket cannot be bound again: {error}")).ok()
 }
 
 impl Control {
@@ -186,7 +227,9 @@ impl Control {
 
     async fn set_debug(&self, body: Incoming) -> Result<Value, Refusal> {
         let bad = |problem: String| Refusal(StatusCode::BAD_REQUEST, problem);
-        let body = Limited::new(body, LONGEST_BODY).collect().await.map_err(|error| bad(error.to_string()))?;
+        let read = tokio::time::timeout(PATIENCE, Limited::new(body, LONGEST_BODY).collect());
+        let body = read.await.map_err(|_| bad("the body does not come".to_owned()))?;
+        let body = body.map_err(|error| bad(error.to_string()))?;
         let choice = serde_json::from_slice(&body.to_bytes())
             .map_err(|error| bad(format!("this is no choice of modules: {error}")))?;
         if let (DebugChoice::Modules(names), Some(shared)) = (&choice, self.desk.shared())

@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::shared::Shared;
 use crate::clock::machine_time;
 
+/// Is set for a daemon that claims nothing, when it starts itself anew.
+pub const QUIET: &str = "SEXTON_QUIET";
+
 /// What a daemon is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -22,6 +25,8 @@ pub enum Phase {
     WaitingForDatabase,
     /// It is at work.
     Running,
+    /// It is about to start itself anew.
+    Renewing,
     /// It is coming to its end.
     Stopping,
 }
@@ -35,6 +40,8 @@ pub struct ConfigNews {
     pub loaded_at: DateTime<Utc>,
     /// What is wrong with a newer one, which therefore is not in force.
     pub mistakes: Option<String>,
+    /// Sections that have changed, and count only from the next start on.
+    pub needs_restart: Vec<String>,
 }
 
 /// Clones are the same desk.
@@ -57,13 +64,17 @@ struct News {
     config: ConfigNews,
     /// The database's address, without its password.
     database: String,
+    /// Whether nothing is to be claimed; also before there is anybody who could claim.
+    is_quiet: bool,
 }
 
 impl Desk {
     /// The desk of a daemon that begins.
     pub(super) fn new(file: Option<PathBuf>, database: String) -> Self {
-        let config = ConfigNews { file, loaded_at: machine_time(), mistakes: None };
-        let news = News { phase: Phase::Starting, waiting_for: None, config, database };
+        let config = ConfigNews { file, loaded_at: machine_time(), mistakes: None, needs_restart: Vec::new() };
+        // Handed over by the daemon that started itself anew.
+        let is_quiet = std::env::var_os(QUIET).is_some();
+        let news = News { phase: Phase::Starting, waiting_for: None, config, database, is_quiet };
         let inner = Inner {
             started: Instant::now(),
             started_at: machine_time(),
@@ -79,6 +90,7 @@ impl Desk {
 
     /// The daemon is up.
     pub(super) fn open(&self, shared: Arc<Shared>) {
+        shared.hand.be_quiet(self.is_quiet());
         let _ = self.inner.shared.set(shared);
         self.enter(Phase::Running, None);
     }
@@ -93,6 +105,18 @@ impl Desk {
             news.phase = phase;
             news.waiting_for = waiting_for;
         });
+    }
+
+    pub(super) fn set_quiet(&self, quiet: bool) {
+        self.news(|news| news.is_quiet = quiet);
+        if let Some(shared) = self.shared() {
+            shared.hand.be_quiet(quiet);
+        }
+        tracing::info!("{}", if quiet { "claiming nothing until CONT or `sexton resume`" } else { "claiming again" });
+    }
+
+    pub(super) fn is_quiet(&self) -> bool {
+        self.news(|news| news.is_quiet)
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -128,6 +152,11 @@ impl Desk {
         });
     }
 
+    /// What of the configuration counts only from the next start on.
+    pub(super) fn note_needs_restart(&self, sections: &[&str]) {
+        self.news(|news| news.config.needs_restart = sections.iter().map(|&section| section.to_owned()).collect());
+    }
+
     /// A newer configuration has mistakes; whether that is news.
     pub(super) fn note_mistakes(&self, mistakes: &str) -> bool {
         self.news(|news| news.config.mistakes.replace(mistakes.to_owned()).as_deref() != Some(mistakes))
@@ -145,12 +174,13 @@ impl Desk {
         let counts = shared.hand.counts();
         let mut line = match phase {
             Phase::Stopping => format!("stopping: {} tasks still running", counts.running),
+            Phase::Renewing => format!("starting anew: {} tasks still running", counts.running),
             _ => format!("running {} tasks, {} claimed", counts.running, counts.waiting),
         };
         if counts.finished > 0 {
             line += &format!(", {} to be recorded", counts.finished);
         }
-        if shared.hand.is_quiet() {
+        if self.is_quiet() {
             line += "; quiet: claiming nothing";
         }
         if let Some(module) = shared.board.ailing().first() {

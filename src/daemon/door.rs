@@ -1,6 +1,9 @@
 //! The door of a daemon: its run directory, held by a lock for life, so that there is one daemon behind each.
 
-use std::io;
+use std::{
+    io,
+    sync::{Mutex, MutexGuard},
+};
 
 use crate::{
     config::DaemonConfig,
@@ -11,7 +14,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Door {
     pub(super) run: RunDir,
-    lock: Held,
+    lock: Mutex<Held>,
 }
 
 /// How the lock is held.
@@ -19,8 +22,6 @@ pub struct Door {
 enum Held {
     /// By this object.
     Here(Lock),
-    /// By a descriptor from before this process started itself anew.
-    Before,
     /// There is no place for one.
     Not,
 }
@@ -35,10 +36,10 @@ impl Door {
         check_owner(&config.state_dir).map_err(|error| anyhow::anyhow!("daemon.state_dir: {error}"))?;
         let run = RunDir::at(&config.run_dir);
         let file = run.lock_file(Role::Daemon);
-        let kept = std::env::var_os(HELD_LOCK).is_some_and(|number| Lock::kept(&file, &number.to_string_lossy()));
-        let lock = match run.create() {
-            Ok(()) if kept => Held::Before,
-            Ok(()) => match run.lock(Role::Daemon) {
+        let kept = std::env::var_os(HELD_LOCK).and_then(|_| Lock::kept(&file));
+        let lock = match (run.create(), kept) {
+            (Ok(()), Some(lock)) => Held::Here(lock),
+            (Ok(()), None) => match run.lock(Role::Daemon) {
                 Ok(lock) => Held::Here(lock),
                 Err(LockError::Held(holder)) => anyhow::bail!(
                     "a daemon is running already with run directory {}: {holder}. Two daemons need two of them \
@@ -48,12 +49,12 @@ impl Door {
                 Err(error) => Self::without(&error.to_string()),
             },
             // Somebody else's: whoever waits behind it is not to be trusted.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && run.path().exists() => {
+            (Err(error), _) if error.kind() == io::ErrorKind::PermissionDenied && run.path().exists() => {
                 anyhow::bail!("daemon.run_dir: {error}")
             }
-            Err(error) => Self::without(&error.to_string()),
+            (Err(error), _) => Self::without(&error.to_string()),
         };
-        Ok(Self { run, lock })
+        Ok(Self { run, lock: Mutex::new(lock) })
     }
 
     fn without(why: &str) -> Held {
@@ -66,7 +67,27 @@ impl Door {
 
     /// Whether the daemon can be reached through it.
     pub(super) fn is_there(&self) -> bool {
-        !matches!(self.lock, Held::Not)
+        !matches!(*self.lock(), Held::Not)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.lock.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Sees to it that the daemon is found, also if somebody has cleared the run directory away. Whether it had to.
+    ///
+    /// # Errors
+    /// If another daemon is behind the door by now, or nothing can be written there.
+    pub(super) fn mend(&self) -> Result<bool, LockError> {
+        let mut held = self.lock();
+        let file = self.run.lock_file(Role::Daemon);
+        if !matches!(&*held, Held::Here(lock) if !lock.is_at(&file)) {
+            return Ok(false);
+        }
+        self.run.create().map_err(|error| LockError::Impossible { path: self.run.path().to_owned(), error })?;
+        *held = Held::Here(self.run.lock(Role::Daemon)?);
+        tracing::warn!("{} was cleared away, and is put in order again", self.run.path().display());
+        Ok(true)
     }
 
     /// Leaves the daemon's last words for whoever has asked it to end.
@@ -79,10 +100,9 @@ impl Door {
     }
 
     /// Lets it stay held while this process starts itself anew; gives the variable that says so.
-    pub fn keep_over_exec(&self) -> Option<(&'static str, String)> {
-        match &self.lock {
-            Held::Here(lock) => Some((HELD_LOCK, lock.keep_over_exec().ok()?.to_string())),
-            Held::Before => Some((HELD_LOCK, std::env::var_os(HELD_LOCK)?.into_string().ok()?)),
+    pub fn keep_over_exec(&self) -> Option<(&'static str, &'static str)> {
+        match &*self.lock() {
+            Held::Here(lock) => lock.keep_over_exec().ok().map(|()| (HELD_LOCK, "stdin")),
             Held::Not => None,
         }
     }

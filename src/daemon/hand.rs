@@ -305,6 +305,10 @@ impl Hand {
     /// Gives a task back that [`Hand::next`] has given to a worker who is not there.
     pub fn give_back(&self, task: ClaimedTask) {
         let mut inner = self.lock();
+        // Somebody else may have given it back already, together with its worker.
+        if !matches!(inner.held.get(&(task.id, task.fence)), Some(Held::Taken(_))) {
+            return;
+        }
         inner.held.insert((task.id, task.fence), Held::Waiting);
         if let Some(lane) = inner.lanes.get_mut(&task.queue) {
             lane.running = lane.running.saturating_sub(1);

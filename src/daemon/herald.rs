@@ -9,7 +9,7 @@ use crate::service::notify;
 
 /// How often it looks.
 const LOOK: Duration = Duration::from_secs(1);
-/// A daemon that is coming to its end asks for so much time, again and again.
+/// A daemon that is coming up or to its end asks for so much time, again and again.
 const MORE_TIME: Duration = Duration::from_secs(10);
 
 /// Tells, for ever.
@@ -19,21 +19,23 @@ pub(super) async fn tell(desk: Desk) {
     let (mut said, mut beats) = (String::new(), 0);
     loop {
         let line = desk.status_line();
-        let is_stopping = desk.phase() == Phase::Stopping;
+        let phase = desk.phase();
+        let is_stopping = phase == Phase::Stopping;
         if line != said {
             if is_stopping {
-                notify::stopping(&line)
+                notify::stopping(&line);
             } else {
-                notify::status(&line)
+                notify::status(&line);
             }
             said = line;
         }
-        if is_stopping {
+        // The tables may have to be brought up to date, however long that takes.
+        if matches!(phase, Phase::Starting | Phase::Stopping) {
             notify::needs_time(MORE_TIME);
         }
         // Its modules have limits of their own while it comes up and goes down.
         let beats_now = match desk.shared() {
-            Some(shared) if !is_stopping => shared.pulse.beats(),
+            Some(shared) if phase == Phase::Running => shared.pulse.beats(),
             _ => beats + 1,
         };
         if beats_now != beats {

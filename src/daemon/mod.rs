@@ -36,7 +36,10 @@ mod worker;
 use std::{
     panic::AssertUnwindSafe,
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -47,7 +50,7 @@ use tokio::sync::mpsc::Receiver;
 pub use self::{
     board::{ModuleState, ModuleStatus},
     control::{Module, RunningTask, Status},
-    desk::{ConfigNews, Phase},
+    desk::{ConfigNews, Phase, QUIET},
     door::Door,
     hand::{HandCounts, Running},
     module::{DaemonModule, ModuleContext, ModuleSpec, Next, Stage},
@@ -56,7 +59,7 @@ pub use self::{
     recycle::ANEW,
     reload::Loader,
     shared::{Own, Shared},
-    signals::{ORDERS, Order, listen},
+    signals::{ORDERS, Order, is_told_to_end, listen},
     supervisor::GAVE_UP,
 };
 use self::{
@@ -109,6 +112,8 @@ pub struct Blueprint {
     pub program: PathBuf,
     /// How long to work.
     pub mode: Mode,
+    /// Is told whether the daemon claims nothing at its end, for the one that it starts itself anew as.
+    pub stays_quiet: Arc<AtomicBool>,
     /// The log, so that its levels can be changed.
     pub log: LogControl,
     /// Is handed the daemon's inside once it is up; for tests, and for applications around it.
@@ -154,7 +159,7 @@ impl Blueprint {
         let (mut calls, requests) = Calls::new(orders);
         let desk = Desk::new(self.file.clone(), redacted(&self.config.database.url));
         if let Some(door) = self.door.as_ref().filter(|door| door.is_there())
-            && let Err(error) = control::listen(door, desk.clone(), requests.clone(), self.log.clone())
+            && let Err(error) = control::listen(door.clone(), desk.clone(), requests.clone(), self.log.clone())
         {
             tracing::error!("there is no control socket: {error}");
         }
@@ -186,7 +191,8 @@ impl Blueprint {
         if let Some(on_start) = self.on_start {
             on_start(shared.clone());
         }
-        let reloader = Reloader { shared: &shared, loader: &self.loader, desk: &desk, log: &self.log };
+        let first = shared.config();
+        let reloader = Reloader { shared: &shared, loader: &self.loader, desk: &desk, log: &self.log, first: &first };
         let files_changed = shared.bells.of(reload::BELL);
         let manner = loop {
             tokio::select! {
@@ -202,14 +208,15 @@ impl Blueprint {
                     Some(Call::Order(Order::Hurry)) => break Manner::Hurry,
                     Some(Call::Order(Order::AtOnce)) => break Manner::AtOnce,
                     Some(Call::Order(Order::Reload)) => drop(reloader.reload()),
-                    Some(Call::Order(Order::Quiet(quiet))) => reload::be_quiet(&shared, quiet),
+                    Some(Call::Order(Order::Quiet(quiet))) => desk.set_quiet(quiet),
                     Some(Call::Order(Order::Tell)) => reload::tell(&shared),
                     Some(Call::Reload(reply)) => drop(reply.send(reloader.reload())),
                 },
             }
         };
-        desk.enter(Phase::Stopping, None);
-        let ending = shutdown::drain(&shared, &supervisor, &stages, &mut calls, manner).await;
+        desk.enter(if manner == Manner::Anew { Phase::Renewing } else { Phase::Stopping }, None);
+        let (ending, manner) = shutdown::drain(&shared, &supervisor, &stages, &mut calls, manner).await;
+        self.stays_quiet.store(desk.is_quiet(), Ordering::Relaxed);
         if let Some(door) = &self.door {
             door.leave_word(&ending);
         }

@@ -7,6 +7,7 @@ use crate::{
     config::{Config, ConfigDiff, Mistakes},
     domain::{address::redacted, span},
     service::notify,
+    store::{ConnectOptions, Store},
     telemetry::LogControl,
 };
 
@@ -22,6 +23,8 @@ pub(super) struct Reloader<'a> {
     pub(super) loader: &'a Loader,
     pub(super) desk: &'a Desk,
     pub(super) log: &'a LogControl,
+    /// With what the daemon began.
+    pub(super) first: &'a Config,
 }
 
 impl Reloader<'_> {
@@ -38,7 +41,7 @@ impl Reloader<'_> {
     fn read(&self, is_asked: bool) -> Result<Value, String> {
         notify::reloading();
         let result = match (self.loader)() {
-            Err(mistakes) => Err(refused(self.desk, &mistakes, is_asked)),
+            Err(mistakes) => Err(refused(self.desk, &mistakes.to_string(), is_asked)),
             Ok(new) => Ok(self.put_in_force(new, is_asked)),
         };
         notify::ready(&self.desk.status_line());
@@ -52,10 +55,13 @@ impl Reloader<'_> {
         if is_news {
             tracing::info!("the configuration is reloaded: {told}");
         }
-        if !diff.needs_restart.is_empty() {
-            tracing::warn!("changed, but not before the next start: {}", diff.needs_restart.join(", "));
+        // Compared with what is in force, and not with what was read last: it stays true until the next start.
+        let needs_restart = ConfigDiff::between(self.first, &new).needs_restart;
+        if !needs_restart.is_empty() && is_news {
+            tracing::warn!("changed, but not before the next start: {}", needs_restart.join(", "));
         }
-        let answer = json!({ "changed": told, "needs_restart": diff.needs_restart });
+        let answer = json!({ "changed": told, "needs_restart": needs_restart });
+        self.desk.note_needs_restart(&needs_restart);
         set_log_levels(self.log, &new);
         self.shared.set_config(new);
         self.shared.reconfigure();
@@ -75,27 +81,28 @@ pub(super) fn set_log_levels(log: &LogControl, config: &Config) {
 
 /// Reads the configuration anew while the daemon is not up yet: all of it counts.
 pub(super) fn before_up(config: &mut Config, loader: &Loader, desk: &Desk) -> Result<Value, String> {
-    let new = loader().map_err(|mistakes| refused(desk, &mistakes, true))?;
+    let new = loader().map_err(|mistakes| refused(desk, &mistakes.to_string(), true))?;
+    // An address that is none would end the daemon.
+    if let Err(error) = Store::connect(&ConnectOptions::new(new.database.url.clone())) {
+        return Err(refused(desk, &error.to_string(), true));
+    }
     let told = ConfigDiff::between(config, &new).to_string();
     tracing::info!("the configuration is reloaded: {told}");
     desk.note_config(redacted(&new.database.url));
+    // The door is open and the log has begun where it was said first.
+    let is_fixed = |old: &Config| (old.daemon.run_dir.clone(), old.daemon.log_dir.clone(), old.log.clone());
+    let needs_restart =
+        if is_fixed(config) == is_fixed(&new) { vec![] } else { vec!["[daemon] run_dir, log_dir, [log]"] };
     *config = new;
-    Ok(json!({ "changed": told, "needs_restart": [] }))
+    Ok(json!({ "changed": told, "needs_restart": needs_restart }))
 }
 
 /// A configuration with mistakes: tells of them, once.
-fn refused(desk: &Desk, mistakes: &Mistakes, is_asked: bool) -> String {
-    let text = mistakes.to_string();
-    if desk.note_mistakes(&text) || is_asked {
+fn refused(desk: &Desk, text: &str, is_asked: bool) -> String {
+    if desk.note_mistakes(text) || is_asked {
         tracing::error!("the configuration is not reloaded, and the old one stays in force:\n{text}");
     }
-    text
-}
-
-/// Claims nothing for now, or goes on.
-pub(super) fn be_quiet(shared: &Shared, quiet: bool) {
-    shared.hand.be_quiet(quiet);
-    tracing::info!("{}", if quiet { "claiming nothing until CONT" } else { "claiming again" });
+    text.to_owned()
 }
 
 /// Tells what runs.

@@ -48,7 +48,7 @@ pub(super) async fn drain(
     stages: &[(String, Stage)],
     calls: &mut Calls,
     manner: Manner,
-) -> Ending {
+) -> (Ending, Manner) {
     shared.hand.close();
     let stop = |stage| {
         if supervisor.try_send(StopStage(stage)).is_err() {
@@ -85,7 +85,9 @@ pub(super) async fn drain(
     go(shared).await;
     tracing::info!("node {} has stopped", shared.node);
     let pid = i32::try_from(std::process::id()).unwrap_or_default();
-    Ending { pid, interrupted, left: shared.hand.left(), killed: Vec::new() }
+    let manner =
+        if patience.manner == Manner::Anew && calls.is_stop_waiting() { Manner::Drain } else { patience.manner };
+    (Ending { pid, interrupted, left: shared.hand.left(), killed: Vec::new() }, manner)
 }
 
 /// Takes the node off the list, unless commands of it go on: the next daemon takes them over, as long as the lease has
@@ -128,6 +130,8 @@ impl Patience {
                 call = calls.next() => call,
             };
             match call {
+                // Whoever says stop while the daemon starts itself anew means it.
+                Some(Call::Order(Order::Drain)) if self.manner == Manner::Anew => self.manner = Manner::Drain,
                 Some(Call::Order(Order::AtOnce)) | None => {
                     self.manner = Manner::AtOnce;
                     end = end.min(begun + least);

@@ -3,11 +3,21 @@
 //! They are read on a plain thread that nothing else can hold up: a daemon whose actors hang still ends on the
 //! third TERM.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use signal_hook::{
     consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2},
     iterator::Signals,
 };
 use tokio::sync::mpsc::Sender;
+
+/// How often the process was told to end.
+static STOPS: AtomicU32 = AtomicU32::new(0);
+
+/// Whether the process was told to end, also if nobody has carried that out yet.
+pub fn is_told_to_end() -> bool {
+    STOPS.load(Ordering::Relaxed) > 0
+}
 
 /// So many orders may wait to be carried out.
 pub const ORDERS: usize = 16;
@@ -38,6 +48,9 @@ pub fn listen(orders: Sender<Order>) -> std::io::Result<()> {
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         let mut stops = 0;
         for signal in signals.forever() {
+            if matches!(signal, SIGTERM | SIGINT | SIGQUIT | SIGUSR2) {
+                STOPS.fetch_add(1, Ordering::Relaxed);
+            }
             let order = match signal {
                 SIGTERM | SIGINT => {
                     stops += 1;

@@ -37,15 +37,35 @@ pub(super) async fn database(
             ..ConnectOptions::new(config.database.url.clone())
         };
         let store = Store::connect(&options)?;
-        let call = tokio::select! {
-            ready = look(&store, &options, config, desk, &mut told) => return ready.map(|()| Some((store, options))),
-            call = calls.next() => call,
+        let call = {
+            let mut looking = std::pin::pin!(look(&store, &options, config, desk, &mut told));
+            loop {
+                let call = tokio::select! {
+                    ready = &mut looking => {
+                        ready?;
+                        break None;
+                    }
+                    call = calls.next() => call,
+                };
+                match call {
+                    Some(Call::Order(Order::Quiet(quiet))) => desk.set_quiet(quiet),
+                    Some(Call::Order(Order::Tell)) => tracing::info!("{}", desk.status_line()),
+                    // Its tables may just be brought up to date: that is not to be cut short.
+                    Some(Call::Reload(reply)) if desk.phase() == Phase::Starting => {
+                        let _ = reply.send(Err("the daemon is still starting: try again in a moment".to_owned()));
+                    }
+                    Some(Call::Order(Order::Reload)) if desk.phase() == Phase::Starting => {
+                        tracing::warn!("the daemon is still starting, and does not reload");
+                    }
+                    call => break Some(call),
+                }
+            }
         };
         match call {
-            Some(Call::Order(Order::Drain | Order::Hurry | Order::AtOnce)) | None => return Ok(None),
-            Some(Call::Order(Order::Reload)) => drop(reload::before_up(config, loader, desk)),
-            Some(Call::Reload(reply)) => drop(reply.send(reload::before_up(config, loader, desk))),
-            Some(Call::Order(Order::Quiet(_) | Order::Tell)) => {}
+            None => return Ok(Some((store, options))),
+            Some(Some(Call::Order(Order::Reload))) => drop(reload::before_up(config, loader, desk)),
+            Some(Some(Call::Reload(reply))) => drop(reply.send(reload::before_up(config, loader, desk))),
+            Some(_) => return Ok(None),
         }
     }
 }
@@ -59,7 +79,7 @@ async fn look(
     told: &mut Option<Instant>,
 ) -> anyhow::Result<()> {
     loop {
-        match ready(store, options, config).await {
+        match ready(store, options, config, desk).await {
             Ok(()) => return Ok(()),
             Err(error) if !error.is_outage() => return Err(error.into()),
             Err(error) => {
@@ -79,8 +99,9 @@ async fn look(
 }
 
 /// Whether the database can be worked with. What is only away for now is an outage.
-async fn ready(store: &Store, options: &ConnectOptions, config: &Config) -> Result<(), StoreError> {
+async fn ready(store: &Store, options: &ConnectOptions, config: &Config, desk: &Desk) -> Result<(), StoreError> {
     Store::probe(options).await?;
+    desk.enter(Phase::Starting, None);
     if config.database.migrate {
         let applied = store.migrate(options).await?;
         if !applied.is_empty() {

@@ -1,6 +1,10 @@
 //! How a daemon ended: left in the run directory for whoever has asked it to.
 
-use std::io;
+use std::{
+    fs::File,
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +51,8 @@ impl RunDir {
     /// Writes a file as a whole or not at all.
     pub(super) fn write<T: Serialize>(&self, name: &str, value: &T) -> io::Result<()> {
         let new = self.file(&format!(".{name}.{}", std::process::id()));
-        std::fs::write(&new, serde_json::to_vec(value)?)?;
+        let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        file.write_all(&serde_json::to_vec(value)?)?;
         std::fs::rename(&new, self.file(name))
     }
 

@@ -5,10 +5,10 @@
 
 use std::{
     fmt,
-    fs::File,
+    fs::{File, Metadata},
     io::{self, Read as _, Write as _},
     os::{
-        fd::AsRawFd as _,
+        fd::AsFd as _,
         unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     },
     path::{Path, PathBuf},
@@ -16,7 +16,7 @@ use std::{
 
 use nix::{
     errno::Errno,
-    fcntl::{FcntlArg, FdFlag, fcntl},
+    fcntl::{FcntlArg, fcntl},
     libc,
 };
 
@@ -37,7 +37,7 @@ pub struct Holder {
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Somebody else has it.
-    #[error("process {} holds it", .0.pid)]
+    #[error("{0} holds it")]
     Held(Holder),
     /// The file cannot be made or locked.
     #[error("{path}: {error}")]
@@ -88,32 +88,56 @@ impl Lock {
         }
         let mut text = String::new();
         file.read_to_string(&mut text)?;
-        Ok(Some(Holder { pid: text.trim().parse().unwrap_or(0) }))
+        // It may have got the lock a moment ago, and not yet have said so; or it is in another container.
+        let pid = text.trim().parse().unwrap_or(0);
+        Ok(Some(Holder { pid: if has_open(pid, &file.metadata()?) { pid } else { 0 } }))
     }
 
-    /// Keeps the lock over a new start of this process; gives the number by which [`Lock::kept`] knows it again.
+    /// Whether the file is still the one that is locked: somebody may have removed it.
+    pub fn is_at(&self, path: &Path) -> bool {
+        let same = |a: &Metadata, b: &Metadata| a.dev() == b.dev() && a.ino() == b.ino();
+        matches!((self.file.metadata(), std::fs::metadata(path)), (Ok(held), Ok(there)) if same(&held, &there))
+    }
+
+    /// Puts the lock where it survives a new start of this process: in the place of standard input, which a daemon does not
+    /// need. [`Lock::kept`] finds it there.
     ///
     /// # Errors
     /// What the operating system says.
-    pub fn keep_over_exec(&self) -> io::Result<i32> {
-        fcntl(&self.file, FcntlArg::F_SETFD(FdFlag::empty()))?;
-        Ok(self.file.as_raw_fd())
+    pub fn keep_over_exec(&self) -> io::Result<()> {
+        Ok(rustix::stdio::dup2_stdin(&self.file)?)
     }
 
-    /// Whether this process holds the lock of that file already, from before it started itself anew. The descriptor stays
-    /// open as long as the process.
-    pub fn kept(path: &Path, number: &str) -> bool {
-        let same = |a: std::fs::Metadata, b: std::fs::Metadata| a.dev() == b.dev() && a.ino() == b.ino();
-        match (std::fs::metadata(format!("/proc/self/fd/{number}")), std::fs::metadata(path)) {
-            (Ok(kept), Ok(file)) => same(kept, file) && matches!(Self::holder(path), Ok(Some(_))),
-            _ => false,
+    /// The lock of that file, if this process holds it from before it started itself anew; and only then.
+    pub fn kept(path: &Path) -> Option<Self> {
+        let file = File::from(io::stdin().as_fd().try_clone_to_owned().ok()?);
+        let lock = Self { file };
+        if !lock.is_at(path) {
+            return None;
         }
+        // It is given to whoever has it already, and to nobody else.
+        fcntl(&lock.file, FcntlArg::F_OFD_SETLK(&whole(libc::F_WRLCK))).ok()?;
+        rustix::stdio::dup2_stdin(File::open("/dev/null").ok()?).ok()?;
+        Some(lock)
     }
+}
+
+/// Whether that process has the file open. One that belongs to somebody else cannot be asked, and is believed.
+fn has_open(pid: i32, file: &Metadata) -> bool {
+    let entries = match std::fs::read_dir(format!("/proc/{pid}/fd")) {
+        Ok(entries) => entries,
+        Err(error) => return error.kind() == io::ErrorKind::PermissionDenied,
+    };
+    let opened = entries.flatten().filter_map(|entry| std::fs::metadata(entry.path()).ok());
+    opened.into_iter().any(|opened| opened.dev() == file.dev() && opened.ino() == file.ino())
 }
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "process {}", self.pid)
+        match self.pid {
+            0 => f.write_str("a process that cannot be seen from here"),
+            pid => write!(f, "process {pid}"),
+        }
     }
 }
 
@@ -141,6 +165,10 @@ mod tests {
         let own = Holder { pid: std::process::id() as i32 };
         assert_eq!(Lock::holder(&path).expect("an answer"), Some(own));
         assert!(matches!(Lock::take(&path), Err(LockError::Held(holder)) if holder == own));
+        assert!(Lock::kept(&path).is_none(), "it is not this process's standard input");
+        std::fs::write(&path, "1\n").expect("ours");
+        let stranger = Lock::holder(&path).expect("an answer").expect("somebody");
+        assert_eq!(stranger.pid, 0, "process 1 has not opened it");
         drop(held);
         assert_eq!(Lock::holder(&path).expect("an answer"), None, "the file alone means nothing");
         Lock::take(&path).expect("free again");

@@ -25,7 +25,7 @@ pub use self::{
     ending::{Ending, Interrupted},
     lock::{Holder, Lock, LockError},
     ownership::check_owner,
-    processes::{Process, own_memory, tree},
+    processes::{Process, end_children, own_memory, tree},
     rundir::{Role, RunDir},
     state::{Doing, State},
     supervisor::{HELD_LOCK, Plan, Started, TITLE, enter, launch},

@@ -33,6 +33,11 @@ pub fn check_owner(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Whose folder it is; none if that cannot be seen.
+pub(super) fn owner_of(folder: &Path) -> Option<String> {
+    Some(named(Uid::from_raw(std::fs::metadata(folder).ok()?.uid())))
+}
+
 fn named(user: Uid) -> String {
     User::from_uid(user).ok().flatten().map_or_else(|| user.to_string(), |user| user.name)
 }

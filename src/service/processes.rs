@@ -52,6 +52,17 @@ pub fn tree(roots: &[i32]) -> Vec<Process> {
     found
 }
 
+/// Ends what this process has started and not waited for, and waits for it.
+pub fn end_children() {
+    let own = process::Process::myself().and_then(|own| own.tasks());
+    let threads = own.into_iter().flatten().flatten();
+    for child in threads.filter_map(|thread| thread.children().ok()).flatten() {
+        let Some(pid) = i32::try_from(child).ok().and_then(rustix::process::Pid::from_raw) else { continue };
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
+    }
+}
+
 /// How much memory this process has resident, in bytes.
 pub fn own_memory() -> Option<u64> {
     let statm = process::Process::myself().ok()?.statm().ok()?;

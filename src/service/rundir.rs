@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     lock::{Holder, Lock, LockError},
-    ownership::check_owner,
+    ownership::{check_owner, owner_of},
 };
 
 /// A longer path cannot be the address of a unix socket (unix(7)).
@@ -65,7 +65,13 @@ impl RunDir {
     /// If it cannot be found out.
     pub fn holder(&self, role: Role) -> io::Result<Option<Holder>> {
         let file = self.lock_file(role);
-        Lock::holder(&file).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", file.display())))
+        Lock::holder(&file).map_err(|error| {
+            let whose = match error.kind() {
+                io::ErrorKind::PermissionDenied => owner_of(&self.path).map(|owner| format!("; run this as {owner}")),
+                _ => None,
+            };
+            io::Error::new(error.kind(), format!("{}: {error}{}", file.display(), whose.unwrap_or_default()))
+        })
     }
 
     /// The file that is locked.

@@ -3,6 +3,7 @@
 
 mod child;
 mod journal;
+mod place;
 mod watch;
 
 use std::{
@@ -22,7 +23,7 @@ use super::{
 
 /// What the process supervisor is called, and by which it knows itself.
 pub const TITLE: &str = "sexton: supervisor";
-/// Names the descriptor of the daemon's lock where the daemon has started itself anew.
+/// Is set where the daemon has started itself anew, and has its lock from before.
 pub const HELD_LOCK: &str = "SEXTON_HELD_LOCK";
 
 /// What a process supervisor needs to know.
@@ -112,8 +113,8 @@ fn supervise() -> io::Result<i32> {
     // It belongs to no terminal: a closed one is not to end it.
     nix::unistd::setsid()?;
     let run = RunDir::at(&plan.run_dir);
-    run.create()?;
-    let _held = match run.lock(Role::Supervisor) {
+    run.create().map_err(|error| io::Error::new(error.kind(), format!("daemon.run_dir: {error}")))?;
+    let lock = match run.lock(Role::Supervisor) {
         Ok(lock) => lock,
         Err(LockError::Held(holder)) => {
             tell(&Started::AlreadyThere { pid: holder.pid });
@@ -121,7 +122,7 @@ fn supervise() -> io::Result<i32> {
         }
         Err(error) => return Err(io::Error::other(error.to_string())),
     };
-    let code = watch::watch(plan, &run);
+    let code = watch::watch(plan, &run, lock);
     run.clear_state();
     let _ = std::fs::remove_file(run.notify_socket());
     code

@@ -1,6 +1,7 @@
 //! Bringing the tables up to date, once, however many nodes start at the same moment.
 
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 
 use nix::fcntl::{Flock, FlockArg};
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction};
@@ -103,7 +104,7 @@ async fn lock_file(options: &ConnectOptions) -> Result<Lock, StoreError> {
     let mut path = database.into_os_string();
     path.push(".migrate-lock");
     let locked = tokio::task::spawn_blocking(move || {
-        let file = File::options().create(true).append(true).open(&path)?;
+        let file = File::options().create(true).append(true).mode(0o600).open(&path)?;
         Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| std::io::Error::from(errno))
     });
     match locked.await {

@@ -80,6 +80,7 @@ impl Node {
             clock: Clock::system(),
             mode: Mode::Serve,
             log: LogControl::default(),
+            stays_quiet: Arc::default(),
             on_start: Some(Box::new(move |shared| {
                 let _ = up.send(shared);
             })),

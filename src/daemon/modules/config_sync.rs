@@ -3,7 +3,10 @@
 //! The operating system only wakes it: what counts is how the files look, so that nothing is missed on file systems that
 //! wake nobody.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
@@ -22,8 +25,8 @@ const LOOK: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(super) struct ConfigSync {
     watcher: Option<RecommendedWatcher>,
-    /// How the files looked a moment ago, if that was different from how they look to the daemon.
-    changing: Option<Looks>,
+    /// How the files have looked, and since when, if that is different from how they look to the daemon.
+    changing: Option<(Looks, Instant)>,
 }
 
 #[async_trait(?Send)]
@@ -60,20 +63,24 @@ impl DaemonModule for ConfigSync {
         if known.as_ref().is_none_or(|known| *known == now) || !shared.config().daemon.watch_config {
             *known = Some(now);
             self.changing = None;
-        } else if self.changing.as_ref() == Some(&now) {
+            return Ok(());
+        }
+        match self.changing.take() {
             // They have been left alone for as long as it takes to write several of them.
-            *known = self.changing.take();
-            shared.bells.ring(reload::BELL);
-        } else {
-            self.changing = Some(now);
+            Some((looks, since)) if looks == now && since.elapsed() >= shared.config().daemon.config_settle => {
+                *known = Some(looks);
+                shared.bells.ring(reload::BELL);
+            }
+            Some((looks, since)) if looks == now => self.changing = Some((looks, since)),
+            _ => self.changing = Some((now, Instant::now())),
         }
         Ok(())
     }
 
     async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
-        Ok(match self.changing {
-            Some(_) => Next::After(context.config().daemon.config_settle),
-            None => Next::After(LOOK),
-        })
+        Ok(Next::After(match &self.changing {
+            Some((_, since)) => context.config().daemon.config_settle.saturating_sub(since.elapsed()),
+            None => LOOK,
+        }))
     }
 }

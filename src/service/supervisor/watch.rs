@@ -4,12 +4,8 @@ use std::{
     io,
     os::{
         fd::AsFd as _,
-        unix::{
-            net::{UnixDatagram, UnixStream},
-            process::ExitStatusExt as _,
-        },
+        unix::{net::UnixStream, process::ExitStatusExt as _},
     },
-    path::PathBuf,
     process::ExitStatus,
     time::{Duration, Instant},
 };
@@ -23,7 +19,7 @@ use signal_hook::{
     iterator::{backend::SignalDelivery, exfiltrator::SignalOnly},
 };
 
-use super::{Plan, Started, child::Daemon, journal::Journal, tell};
+use super::{Plan, Started, child::Daemon, journal::Journal, place::Place, tell};
 use crate::{
     clock::machine_time,
     domain::{
@@ -32,6 +28,7 @@ use crate::{
     },
     service::{
         ending::Ending,
+        lock::Lock,
         notify::{Said, understand},
         rundir::RunDir,
         state::{Doing, State},
@@ -42,6 +39,10 @@ use crate::{
 const MARGIN: Duration = Duration::from_secs(10);
 /// The same, if it is to hurry.
 const FORCED_MARGIN: Duration = Duration::from_secs(5);
+/// It looks after its run directory this often at least.
+const LOOK: Duration = Duration::from_secs(5);
+/// Waking up so much later than it is due is not the way of a machine that works.
+const FROZEN: Duration = Duration::from_secs(1);
 /// Before its first sign of life, a daemon has at least so long.
 const FIRST_SIGN: Duration = Duration::from_secs(30);
 /// The exit code after too many falls: `EX_SOFTWARE` of sysexits.h.
@@ -62,8 +63,7 @@ struct Watch<'a> {
     plan: Plan,
     run: &'a RunDir,
     journal: Journal,
-    notify: UnixDatagram,
-    address: PathBuf,
+    place: Place,
     daemon: Option<Daemon>,
     falls: Falls,
     begun: Instant,
@@ -82,15 +82,9 @@ struct Watch<'a> {
 }
 
 /// Watches over a daemon to its end in good order; gives the exit code.
-pub(super) fn watch(plan: Plan, run: &RunDir) -> io::Result<i32> {
+pub(super) fn watch(plan: Plan, run: &RunDir, lock: Lock) -> io::Result<i32> {
     let mut signals = catch_signals()?;
-    let _ = std::fs::remove_file(run.notify_socket());
-    let notify = run.with_address(&run.notify_socket(), |address| UnixDatagram::bind(address))?;
-    notify.set_nonblocking(true)?;
-    // However deep the directory lies, this is short enough; and it is this very directory.
-    let directory = std::fs::File::open(run.path())?;
-    let number = std::os::fd::AsRawFd::as_raw_fd(&directory);
-    let address = PathBuf::from(format!("/proc/{}/fd/{number}/notify.sock", std::process::id()));
+    let place = Place::take(run, lock)?;
     let journal = Journal::new(plan.log.clone());
     let state =
         State { pid: std::process::id() as i32, doing: Doing::Starting, falls: 0, last_fall: None, last_fall_at: None };
@@ -98,8 +92,7 @@ pub(super) fn watch(plan: Plan, run: &RunDir) -> io::Result<i32> {
         plan,
         run,
         journal,
-        notify,
-        address,
+        place,
         daemon: None,
         falls: Falls::default(),
         begun: Instant::now(),
@@ -127,7 +120,8 @@ pub(super) fn watch(plan: Plan, run: &RunDir) -> io::Result<i32> {
 impl Watch<'_> {
     /// Waits until something happens, or is due; carries signals and words to where they belong.
     fn wait(&mut self, signals: &mut Signals) -> io::Result<()> {
-        let due = [self.sign_due, self.start_due, self.kill_due].into_iter().flatten().min();
+        let due =
+            [self.sign_due, self.start_due, self.kill_due, Some(Instant::now() + LOOK)].into_iter().flatten().min();
         let timeout = due.map_or(PollTimeout::NONE, |due| {
             // One more: what is due is to be due when it is looked at.
             let left = due.saturating_duration_since(Instant::now()).as_millis() + 1;
@@ -136,15 +130,21 @@ impl Watch<'_> {
         let mouth = self.daemon.as_ref().and_then(Daemon::mouth);
         let mut waiting = vec![
             PollFd::new(signals.get_read().as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.notify.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.place.notify.as_fd(), PollFlags::POLLIN),
         ];
         waiting.extend(mouth.as_ref().map(|mouth| PollFd::new(mouth.as_fd(), PollFlags::POLLIN)));
+        let asleep = Instant::now();
         match poll(&mut waiting, timeout) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
         drop(waiting);
         drop(mouth);
+        // It was not there for a while, as when everything was frozen: the daemon may have been frozen as well.
+        let awaited = due.map(|due| due.saturating_duration_since(asleep));
+        if awaited.is_some_and(|awaited| asleep.elapsed() > awaited + FROZEN) && self.sign_due.is_some() {
+            self.sign_due = Some(Instant::now() + self.plan.watchdog);
+        }
         for signal in signals.pending() {
             if let Ok(signal) = Signal::try_from(signal) {
                 self.obey(signal);
@@ -183,7 +183,7 @@ impl Watch<'_> {
     /// Hears what the daemon says.
     fn listen(&mut self) {
         let mut buffer = [0; 4_096];
-        while let Ok(length) = self.notify.recv(&mut buffer) {
+        while let Ok(length) = self.place.notify.recv(&mut buffer) {
             let said = understand(&String::from_utf8_lossy(&buffer[..length]));
             // The last words of one that is gone are not the next one's first.
             if self.daemon.is_none() {
@@ -191,7 +191,13 @@ impl Watch<'_> {
             }
             for word in said {
                 match word {
-                    Said::Ready if self.state.doing == Doing::Starting => self.set(Doing::Watching),
+                    Said::Ready => {
+                        // Also one that has started itself anew.
+                        if self.state.doing != Doing::Stopping {
+                            self.sign_due = Some(Instant::now() + self.plan.watchdog);
+                        }
+                        self.set(Doing::Watching);
+                    }
                     // Whatever takes it to its end, it is on the way: its own stop has limits.
                     Said::Stopping => self.sign_due = None,
                     Said::Alive if self.sign_due.is_some() => {
@@ -201,7 +207,7 @@ impl Watch<'_> {
                     Said::NeedsTime(time) => {
                         self.kill_due = self.kill_due.map(|due| due.max(Instant::now() + time));
                     }
-                    Said::Ready | Said::Alive => {}
+                    Said::Alive => {}
                 }
             }
         }
@@ -215,8 +221,24 @@ impl Watch<'_> {
         }
     }
 
+    /// Sees to it that it is found, and can hear its daemon, also if somebody has cleared the run directory away.
+    fn keep_place(&mut self) {
+        match self.place.mend(self.run) {
+            Ok(false) => {}
+            Ok(true) => {
+                self.journal.note("WARN", "the run directory was cleared away, and is put in order again");
+                self.set(self.state.doing);
+                // Until now nobody could hear it.
+                self.sign_due = self.sign_due.map(|_| Instant::now() + self.plan.watchdog);
+            }
+            // Another time; until then it cannot be heard, and is not to be killed for that.
+            Err(_) => self.sign_due = self.sign_due.map(|_| Instant::now() + self.plan.watchdog),
+        }
+    }
+
     /// Looks at what has happened and what is due; gives the exit code at the end.
     fn look(&mut self) -> Option<i32> {
+        self.keep_place();
         let now = Instant::now();
         let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
         if let Some(status) = self.daemon.as_mut().and_then(Daemon::ended) {
@@ -250,7 +272,7 @@ impl Watch<'_> {
 
     fn start(&mut self) -> Option<i32> {
         self.status.clear();
-        match Daemon::start(&self.plan, &self.address) {
+        match Daemon::start(&self.plan, &self.place.address) {
             Ok(daemon) => {
                 self.daemon = Some(daemon);
                 self.sign_due = Some(Instant::now() + self.plan.watchdog.max(FIRST_SIGN));
@@ -340,7 +362,7 @@ impl Watch<'_> {
 fn catch_signals() -> io::Result<Signals> {
     let (read, write) = UnixStream::pair()?;
     let signals = [SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT, SIGCHLD];
-    SignalDelivery::with_pipe(read, write, SignalOnly::default(), signals)
+    SignalDelivery::with_pipe(read, write, SignalOnly, signals)
 }
 
 /// How a process ended, in words.

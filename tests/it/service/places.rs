@@ -150,3 +150,46 @@ fn on_a_full_disk_it_goes_on_where_it_can() {
     assert!(Uid::effective().is_root(), "this test mounts a file system, and needs root for it");
     block_on(goes_on_where_it_can("size=64k", true, "No space left on device"));
 }
+
+#[test]
+fn nothing_is_said_of_a_daemon_that_the_configuration_does_not_name() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let service = Service::new(&database, "");
+        let missing = service.file.with_file_name("missing.toml");
+        let call = |arguments: &[&str]| crate::support::sexton(&missing).args(arguments).output().unwrap();
+        assert_eq!(call(&["status"]).status.code(), Some(4));
+        let stopped = call(&["stop"]);
+        assert!(!stopped.status.success() && stopped.errors().contains("missing.toml"), "{}", stopped.errors());
+        let wrong = Service::new(&database, "run_dir = 7");
+        assert_eq!(wrong.call(&["status"]).status.code(), Some(4));
+        // Mistakes elsewhere keep nobody from asking.
+        let elsewhere = Service::new(&database, "workers = 0");
+        assert_eq!(elsewhere.call(&["status"]).status.code(), Some(3));
+    });
+}
+
+#[test]
+fn a_run_directory_that_was_cleared_away_is_put_in_order_again() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let service = Service::new(&database, "watchdog = \"3s\"");
+        service.done(&["start"]);
+        let (pid, supervisor) = (service.daemon(), service.pid("supervisor").unwrap());
+        fs::remove_file(service.run_dir.join("control.sock")).unwrap();
+        service.wait("it answers again", || (service.status().0 == 0).then_some(()));
+        fs::remove_dir_all(&service.run_dir).unwrap();
+        service.wait("both are found again", || {
+            let status = service.status().1;
+            (status["daemon"]["pid"] == pid && status["supervisor"]["pid"] == supervisor).then_some(())
+        });
+        // It is heard as well: nobody takes it for dead.
+        service.wait("it is older than its watchdog would let it be", || {
+            (service.status().1["daemon"]["uptime_s"].as_u64() >= Some(8)).then_some(())
+        });
+        assert_eq!(service.daemon(), pid);
+        service.done(&["stop"]);
+        assert_eq!(service.status().0, 3);
+        assert!(!service.log().contains("no sign of life"), "{}", service.log());
+    });
+}

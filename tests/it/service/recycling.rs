@@ -1,5 +1,6 @@
 //! A daemon that is too old starts itself anew: in the same process, and its commands go on.
 
+use nix::sys::signal::Signal;
 use sexton::{Client, NewTask};
 use sexton_entities::states::Outcome;
 
@@ -30,5 +31,46 @@ fn a_daemon_that_is_too_old_starts_itself_anew_and_its_commands_go_on() {
         assert!(service.log().matches(" is up on ").count() > 1);
         service.done(&["stop"]);
         assert_eq!(history(&store).await.len(), 1, "it ran once");
+    });
+}
+
+/// A task that ends with the daemon, and not before it has to.
+const CLINGING: &str = "[task.clinging]\ncommand = [\"sh\", \"-c\", \"trap '' TERM; sleep 60\"]\non_daemon_stop = \"stop\"\n\
+                        kill_after = \"100ms\"";
+
+#[test]
+fn a_stop_while_it_is_about_to_start_anew_is_a_stop() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let service = Service::new(&database, &format!("max_age = \"1s\"\nstop_timeout = \"3s\"\n{CLINGING}"));
+        service.done(&["start"]);
+        Client::new(database.bare_store()).enqueue(NewTask::new("clinging")).await.unwrap();
+        service.wait("it is about to start anew", || {
+            let daemon = service.status().1["daemon"].clone();
+            (daemon["phase"] == "renewing" && daemon["running"] == 1).then_some(())
+        });
+        service.done(&["stop"]);
+        assert_eq!(service.status().0, 3);
+        assert!(service.log().ends_with("has ended, exit code 0\n"), "{}", service.log());
+    });
+}
+
+#[test]
+fn one_that_has_started_anew_is_watched_over_and_as_quiet_as_before() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let settings = format!("max_age = \"4s\"\nstop_timeout = \"1500ms\"\nwatchdog = \"2s\"\n{CLINGING}");
+        let service = Service::new(&database, &settings);
+        service.done(&["start"]);
+        let pid = service.daemon();
+        Client::new(database.bare_store()).enqueue(NewTask::new("clinging")).await.unwrap();
+        service.wait("it runs", || (service.status().1["daemon"]["running"] == 1).then_some(()));
+        service.done(&["quiet"]);
+        service.wait("it has started anew", || (service.log().matches(" is up on ").count() == 2).then_some(()));
+        assert_eq!(service.status().1["daemon"]["quiet"], true);
+        service.kill(Signal::SIGSTOP);
+        service.wait_for_log("gave no sign of life for 2s");
+        service.wait("another one is up", || (service.status().0 == 0 && service.daemon() != pid).then_some(()));
+        service.done(&["stop"]);
     });
 }

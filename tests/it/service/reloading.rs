@@ -71,3 +71,54 @@ fn changed_files_are_read_anew_and_a_mistake_is_told_once() {
         service.done(&["stop"]);
     });
 }
+
+#[test]
+fn what_comes_while_it_waits_for_its_database_is_not_lost() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let service = Service::new(&database, &format!("watch_config = false\n{TASK}"));
+        let whole = std::fs::read_to_string(&service.file).unwrap();
+        let with = |url: &str| std::fs::write(&service.file, whole.replace(&database.url, url)).unwrap();
+        with("postgres://nobody@127.0.0.1:1/nothing");
+        service.done(&["start"]);
+        service.done(&["quiet"]);
+        with("postgres://nobody@127.0.0.1:port/nothing");
+        assert!(!service.call(&["reload"]).status.success(), "an address that is none is a mistake");
+        assert_eq!(service.status().1["daemon"]["phase"], "waiting_for_database", "and ends nothing");
+        with(&database.url);
+        service.done(&["reload"]);
+        service.wait("it is up", || (service.status().1["daemon"]["phase"] == "running").then_some(()));
+        assert_eq!(service.status().1["daemon"]["quiet"], true);
+        std::fs::write(&service.file, whole.replace("[daemon]\n", "[supervisor]\npatience = \"5m\"\n[daemon]\n"))
+            .unwrap();
+        for _ in 0..2 {
+            let told = service.done(&["reload"]);
+            assert!(told.contains("not before the next start: [supervisor]"), "as long as it is so: {told}");
+        }
+        assert_eq!(service.status().1["daemon"]["config"]["needs_restart"], json!(["[supervisor]"]));
+        service.done(&["stop"]);
+    });
+}
+
+#[test]
+fn files_that_are_still_being_written_are_left_alone() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let service = Service::new(&database, &format!("config_settle = \"1h\"\n{TASK}"));
+        let more = service.file.with_file_name("conf.d");
+        std::fs::create_dir(&more).unwrap();
+        service.done(&["start"]);
+        let rounds = || {
+            let modules = service.call(&["module", "list", "--json"]).json();
+            modules.as_array()?.iter().find(|module| module["name"] == "config_sync")?["rounds"].as_u64()
+        };
+        let before = service.wait("it has looked", || rounds().filter(|rounds| *rounds > 0));
+        for number in 0..3 {
+            std::fs::write(more.join(format!("{number}.toml")), format!("[task.more-{number}]\nkind = \"noop\"\n"))
+                .unwrap();
+            service.wait("it has seen that", || rounds().filter(|rounds| *rounds > before + number));
+        }
+        assert!(!service.log().contains("is reloaded"), "{}", service.log());
+        service.done(&["stop"]);
+    });
+}

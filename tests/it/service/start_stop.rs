@@ -43,7 +43,8 @@ fn start_leaves_a_daemon_that_is_ready_and_stop_leaves_nothing() {
         for process in [pid, status["supervisor"]["pid"].as_i64().unwrap() as i32] {
             assert!(!super::is_ours(process, &service.run_dir), "process {process} is still there");
         }
-        assert_eq!(service.done(&["stop"]), "Sexton is not running\n");
+        let told = service.done(&["stop"]);
+        assert_eq!(told, format!("Sexton is not running (nobody holds {}/daemon.lock)\n", service.run_dir.display()));
     });
 }
 

@@ -39,6 +39,7 @@ pub(crate) fn blueprint(database: &Database) -> Blueprint {
         program: env!("CARGO_BIN_EXE_sexton").into(),
         mode: Mode::Serve,
         log: LogControl::default(),
+        stays_quiet: Arc::default(),
         on_start: None,
     }
 }
