@@ -19,7 +19,7 @@ fn schedules(count: usize, zone: Tz) -> Vec<Schedule> {
     (0..count)
         .filter_map(|number| {
             let expr: CronExpr = format!("{} {} * * *", number % 60, number / 60 % 24).parse().ok()?;
-            Some(Schedule { name: format!("s{number}"), recurrences: vec![Recurrence::Cron { expr, zone }] })
+            Some(Schedule::new(&format!("s{number}"), vec![Recurrence::Cron { expr, zone }]))
         })
         .collect()
 }
@@ -47,7 +47,7 @@ fn first_instants_of_all(bencher: Bencher<'_, '_>, count: usize) {
 /// What it does for each schedule that is due, after a minute and after a year of downtime.
 #[divan::bench(args = [1, 525_600])]
 fn due_after_minutes(bencher: Bencher<'_, '_>, minutes: i64) {
-    let schedule = Schedule { name: "s".to_owned(), recurrences: vec![Recurrence::Every(Duration::from_secs(60))] };
+    let schedule = Schedule::new("s", vec![Recurrence::Every(Duration::from_secs(60))]);
     let now = instant();
     bencher.bench_local(|| schedule.due(black_box(now - TimeDelta::minutes(minutes)), now));
 }

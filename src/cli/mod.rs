@@ -12,6 +12,7 @@ mod manual;
 mod module;
 mod node;
 mod output;
+mod period;
 mod plan;
 mod queue;
 mod run;
@@ -44,6 +45,8 @@ pub struct Parts {
 
 /// Something went wrong; the message is on standard error.
 const FAILED: u8 = 1;
+/// `period check` cannot say: there is no such period, or no such time.
+const NOT_SAID: u8 = 2;
 /// `task wait` gave up waiting.
 const TIMED_OUT: u8 = 3;
 /// The configuration has mistakes: `EX_CONFIG` of sysexits.h.
@@ -68,7 +71,7 @@ struct Cli {
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 70 a module fell too often, \
                           78 mistakes in the configuration. `status`: 0 running, 3 not running, 4 unknown. \
-                          `plan --against`: 2 there are differences";
+                          `plan --against`: 2 there are differences. `period check`: 0 inside, 1 outside, 2 unknown";
 
 #[derive(Subcommand)]
 enum Command {
@@ -99,6 +102,9 @@ enum Command {
     /// Look at and control queues
     #[command(subcommand)]
     Queue(queue::QueueCommand),
+    /// Look at periods; needs no database
+    #[command(subcommand)]
+    Period(period::PeriodCommand),
     /// Look at nodes
     #[command(subcommand)]
     Node(node::NodeCommand),
@@ -165,6 +171,7 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
         Command::Config(command) => return config::run(&session, output, &command),
         Command::Plan(args) => return plan::run(&session, output, &args),
         Command::Import(command) => return import::run(output, &command),
+        Command::Period(command) => return period::run(&session, output, &command),
         Command::Completions(args) => return Ok(manual::completions(Cli::command(), &args)),
         Command::Man(args) => return manual::man(Cli::command(), &args),
         _ => {}
@@ -193,6 +200,7 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
             | Command::Config(_)
             | Command::Plan(_)
             | Command::Import(_)
+            | Command::Period(_)
             | Command::Completions(_)
             | Command::Man(_) => Ok(0),
         }

@@ -22,6 +22,8 @@ pub struct ConfigDiff {
     pub tasks: Changes,
     /// Schedules, which are named like their task.
     pub schedules: Changes,
+    /// Periods; one that includes or excludes a changed one is changed as well.
+    pub periods: Changes,
     /// Queues.
     pub queues: Changes,
     /// Daemon modules and process modules.
@@ -56,9 +58,10 @@ impl ConfigDiff {
 
     /// What `new` changes.
     pub fn between(old: &Config, new: &Config) -> Self {
-        let schedules = |config: &Config| -> BTreeMap<String, String> {
+        let schedules = |config: &Config| -> BTreeMap<String, _> {
             let spec = |(name, task): (&String, &crate::domain::definition::TaskDefinition)| {
-                Some((name.clone(), task.schedule.as_ref()?.spec()))
+                let schedule = task.schedule.as_ref()?;
+                Some((name.clone(), (schedule.spec(), schedule.period.clone(), schedule.outside)))
             };
             config.tasks.iter().filter_map(spec).collect()
         };
@@ -77,6 +80,7 @@ impl ConfigDiff {
         Self {
             tasks: Changes::between(&old.tasks, &new.tasks),
             schedules: Changes::between(&schedules(old), &schedules(new)),
+            periods: Changes::between(&old.periods.0, &new.periods.0),
             queues: Changes::between(&old.queues, &new.queues),
             modules: Changes::between(&old.modules, &new.modules),
             needs_restart: needs_restart.iter().filter(|(_, changed)| *changed).map(|(name, _)| *name).collect(),
@@ -90,6 +94,7 @@ impl fmt::Display for ConfigDiff {
         let all = [
             ("tasks", &self.tasks),
             ("schedules", &self.schedules),
+            ("periods", &self.periods),
             ("queues", &self.queues),
             ("modules", &self.modules),
         ];

@@ -13,10 +13,11 @@ use crate::config::Mistakes;
 pub struct Looks(Vec<(PathBuf, u64, u64, (i64, i64))>);
 
 impl Looks {
-    /// How the files look now that a configuration is read from.
-    pub fn of(file: &Path) -> Self {
+    /// How the files look now that a configuration is read from, with the calendars that it names.
+    pub fn of<'a>(file: &Path, calendars: impl IntoIterator<Item = &'a Path>) -> Self {
         let mut files = vec![file.to_owned()];
         files.extend(beside(file, &mut Mistakes::default()));
+        files.extend(calendars.into_iter().map(Path::to_owned));
         let look = |path: PathBuf| {
             let metadata = std::fs::metadata(&path).ok()?;
             Some((path, metadata.ino(), metadata.len(), (metadata.mtime(), metadata.mtime_nsec())))

@@ -9,14 +9,16 @@ mod load;
 mod log;
 mod mistake;
 mod module;
+mod period;
 mod queue;
 mod schedule;
+mod schedule_period;
 mod section;
 mod show;
 mod task;
 mod tree;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 pub use self::{
     daemon::{DaemonConfig, SupervisorConfig},
@@ -27,10 +29,13 @@ pub use self::{
     log::LogConfig,
     mistake::{Mistake, Mistakes},
     module::ModuleConfig,
-    queue::QueueConfig,
+    queue::{AtPeriodEnd, QueueConfig},
 };
 use self::{section::Section, tree::Node};
-use crate::domain::definition::{DEFAULT_QUEUE, TaskDefinition};
+use crate::domain::{
+    definition::{DEFAULT_QUEUE, TaskDefinition},
+    period::Periods,
+};
 
 /// Everything that is configured. The defaults are the tuned settings.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +48,8 @@ pub struct Config {
     pub log: LogConfig,
     /// When fallen modules are started again.
     pub supervisor: SupervisorConfig,
+    /// When things may happen, by name.
+    pub periods: Periods,
     /// The queues that this node works on. `default` is always among them.
     pub queues: BTreeMap<String, QueueConfig>,
     /// Daemon modules, and the programs that are kept running as such.
@@ -66,20 +73,28 @@ impl Config {
         let daemon = top.table("daemon", DaemonConfig::read).unwrap_or_default();
         let log = top.table("log", LogConfig::read).unwrap_or_default();
         let supervisor = top.table("supervisor", SupervisorConfig::read).unwrap_or_default();
-        let mut queues = top.tables("queue", QueueConfig::read);
+        let periods = top.tables("period", |name, table| period::read(name, table, daemon.timezone));
+        let periods = period::join(periods, top.mistakes);
+        let mut queues = top.tables("queue", |_, table| QueueConfig::read(table, &periods));
         queues.entry(DEFAULT_QUEUE.to_owned()).or_insert(QueueConfig::of(daemon.workers));
-        let tasks = top.tables("task", |name, table| task::read(name, table, daemon.timezone, &known.kinds));
+        let tasks = top.tables("task", |name, table| task::read(name, table, daemon.timezone, &periods, &known.kinds));
         let modules = top.tables("module", |name, table| module::read(name, table, &known.modules));
         top.finish();
         for definition in tasks.values() {
             queues.entry(definition.queue.clone()).or_insert(QueueConfig::of(daemon.workers));
         }
-        Self { database, daemon, log, supervisor, queues, modules, tasks }
+        Self { database, daemon, log, supervisor, periods, queues, modules, tasks }
     }
 
     /// What is configured of a daemon module.
     pub fn module(&self, name: &str) -> ModuleConfig {
         self.modules.get(name).cloned().unwrap_or_default()
+    }
+
+    /// The files of calendars that it was read from.
+    pub fn calendars(&self) -> impl Iterator<Item = &Path> {
+        let calendars = self.periods.0.values().flat_map(|period| period.calendars());
+        calendars.map(|calendar| Path::new(&calendar.file))
     }
 
     /// The whole configuration as TOML, with every default filled in and secrets left out.

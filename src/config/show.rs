@@ -1,17 +1,19 @@
 //! The configuration in force, as TOML.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use toml::{Table, Value};
 
-use super::{Config, ModuleConfig, QueueConfig};
+use super::{AtPeriodEnd, Config, ModuleConfig, QueueConfig};
 use crate::domain::{
     address,
     command::{CommandSpec, OnDaemonStop},
     definition::TaskDefinition,
     log::{LogFormat, Rotation},
+    period::{Calendar, Period},
     recurrence::Recurrence,
     retry::{Growth, RetryPolicy},
+    schedule::Outside,
     span,
 };
 
@@ -21,6 +23,8 @@ pub(super) fn show(config: &Config) -> String {
     top.insert("daemon".into(), daemon(config).into());
     top.insert("log".into(), log(config).into());
     top.insert("supervisor".into(), supervisor(config).into());
+    let periods = config.periods.0.values().map(|shown| (shown.name.clone(), Value::from(period(shown))));
+    top.insert("period".into(), Table::from_iter(periods).into());
     let queues = config.queues.iter().map(|(name, settings)| (name.clone(), Value::from(queue(settings))));
     top.insert("queue".into(), Table::from_iter(queues).into());
     let modules = config.modules.iter().map(|(name, shown)| (name.clone(), Value::from(module(shown))));
@@ -33,6 +37,32 @@ pub(super) fn show(config: &Config) -> String {
 fn queue(queue: &QueueConfig) -> Table {
     let mut shown = table([("workers", (queue.workers as i64).into())]);
     shown.extend(queue.limit.map(|limit| ("limit".to_owned(), Value::from(limit as i64))));
+    if let Some(period) = &queue.period {
+        shown.insert("period".into(), period.clone().into());
+        let end = if queue.at_period_end == AtPeriodEnd::Stop { "stop" } else { "finish" };
+        shown.insert("at_period_end".into(), end.into());
+    }
+    shown
+}
+
+fn period(period: &Period) -> Table {
+    let mut shown = table([
+        ("timezone", period.zone.name().into()),
+        ("precedence", period.precedence.into()),
+        ("prefer_includes", period.prefer_includes.into()),
+    ]);
+    let rules = period.rules.iter().map(|rule| (rule.days.text.clone(), Value::from(rule.shown_times())));
+    shown.insert("ranges".into(), Table::from_iter(rules).into());
+    let names = |periods: &[Arc<Period>]| periods.iter().map(|period| period.name.clone()).collect::<Vec<_>>();
+    let files = |calendars: &[Calendar]| calendars.iter().map(|calendar| calendar.file.clone()).collect::<Vec<_>>();
+    let lists = [
+        ("includes", names(&period.includes)),
+        ("excludes", names(&period.excludes)),
+        ("include_ics", files(&period.include_ics)),
+        ("exclude_ics", files(&period.exclude_ics)),
+    ];
+    let said = lists.into_iter().filter(|(_, list)| !list.is_empty());
+    shown.extend(said.map(|(key, list)| (key.to_owned(), list.into())));
     shown
 }
 
@@ -139,6 +169,10 @@ fn definition(task: &TaskDefinition) -> Table {
     if let Some(schedule) = &task.schedule {
         let recurrences: Vec<Value> = schedule.recurrences.iter().map(|rule| recurrence(rule).into()).collect();
         shown.insert("schedule".into(), recurrences.into());
+        if let Some(period) = &schedule.period {
+            shown.insert("period".into(), period.clone().into());
+            shown.insert("outside".into(), if schedule.outside == Outside::Hold { "hold" } else { "skip" }.into());
+        }
     }
     shown
 }

@@ -4,16 +4,23 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use super::{command, schedule, section::Section};
+use super::{command, schedule, schedule_period, section::Section};
 use crate::domain::{
     definition::{COMMAND, DEFAULT_QUEUE, TaskDefinition},
+    period::Periods,
     retry::{Growth, RetryPolicy},
     schedule::Schedule,
 };
 
 /// Reads a task definition; `kinds` are those of the registered handlers. A kind that nobody executes is a
 /// mistake that is best told before the kind is needed.
-pub(super) fn read(name: &str, section: &mut Section<'_>, zone: Tz, kinds: &[String]) -> TaskDefinition {
+pub(super) fn read(
+    name: &str,
+    section: &mut Section<'_>,
+    zone: Tz,
+    periods: &Periods,
+    kinds: &[String],
+) -> TaskDefinition {
     let command = command::read(section);
     let kind = section.text("kind");
     // A command that cannot be read is a command all the same.
@@ -40,10 +47,11 @@ pub(super) fn read(name: &str, section: &mut Section<'_>, zone: Tz, kinds: &[Str
         section.refuse("kind", problem);
     }
     let plain = TaskDefinition::new(name, kind);
+    let (period, outside) = schedule_period::read(section, periods);
     let schedule = section.node("schedule").map(|node| {
         let path = format!("task.{name}.schedule");
         let recurrences = schedule::read(&path, node, zone, section.mistakes);
-        Schedule { name: name.to_owned(), recurrences }
+        Schedule { period: period.clone(), outside, ..Schedule::new(name, recurrences) }
     });
     TaskDefinition {
         queue: section.text("queue").unwrap_or_else(|| DEFAULT_QUEUE.to_owned()),

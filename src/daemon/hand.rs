@@ -5,6 +5,7 @@
 //! no worker that will be free in a moment) and no room for the result.
 
 mod running;
+mod shut;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -228,7 +229,7 @@ impl Hand {
             return None;
         }
         let lane = inner.lanes.get_mut(queue)?;
-        if lane.running >= lane.workers {
+        if lane.shut || lane.running >= lane.workers {
             return None;
         }
         let (task, _) = lane.waiting.pop_front()?;

@@ -14,6 +14,8 @@ pub(super) struct Lane {
     pub(super) pace: Pace,
     /// Whether there are probably more tasks than were asked for.
     pub(super) hungry: bool,
+    /// Outside its period: nothing of it begins.
+    pub(super) shut: bool,
 }
 
 impl Lane {
@@ -24,6 +26,9 @@ impl Lane {
     /// How many more tasks it can take. With work claimed ahead, not before half of that is used up.
     pub(super) fn free(&self) -> usize {
         let ahead = self.ahead();
+        if self.shut {
+            return 0;
+        }
         if ahead > 0 && self.waiting.len() + self.claiming > ahead / 2 {
             return 0;
         }

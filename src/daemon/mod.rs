@@ -11,6 +11,7 @@ mod door;
 mod execute;
 mod hand;
 mod herald;
+mod hours;
 mod incarnation;
 mod lane;
 mod lease;

@@ -36,7 +36,10 @@ async fn nothing_due(shared: &Shared) -> bool {
     if is_off("dispatcher") {
         return true;
     }
-    let queues: Vec<String> = shared.hand.workers().into_iter().map(|(queue, _, _)| queue).collect();
+    // Nor is what waits for the period of its queue.
+    let shut = shared.hand.shut_queues();
+    let queues = shared.hand.workers().into_iter().map(|(queue, _, _)| queue);
+    let queues: Vec<String> = queues.filter(|queue| !shut.contains(queue)).collect();
     match shared.store.peek(&queues).await {
         Ok(seen) => seen.queues.is_empty() && !seen.unfiled && (!seen.due || is_off("future")),
         Err(_) => false,

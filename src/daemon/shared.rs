@@ -135,6 +135,7 @@ impl Shared {
         let node = format!("{name}-{}", &random[..12]);
         let state_dir = config.daemon.state_dir.clone();
         let spool_dir = state_dir.join("spool");
+        let config_seen = Mutex::new(file.as_deref().map(|file| Looks::of(file, config.calendars())));
         let bells = Bells::default();
         let hand = Hand::new(&node, bells.clone());
         let pulse = Pulse::new(config.supervisor.ping_interval);
@@ -161,7 +162,7 @@ impl Shared {
             lease: Lease::default(),
             spool_dir,
             shepherds,
-            config_seen: Mutex::new(file.as_deref().map(Looks::of)),
+            config_seen,
             config_file: file,
             processes,
             pulse,

@@ -12,6 +12,7 @@ pub mod json;
 pub mod lifecycle;
 pub mod lines;
 pub mod log;
+pub mod period;
 pub mod plan;
 pub mod process;
 pub mod recurrence;

@@ -17,6 +17,20 @@ pub struct Schedule {
     pub name: String,
     /// The recurrences, of which each instant counts once.
     pub recurrences: Vec<Recurrence>,
+    /// The period in which its instants count.
+    pub period: Option<String>,
+    /// What becomes of those outside it.
+    pub outside: Outside,
+}
+
+/// What becomes of an instant that is outside the period of its schedule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Outside {
+    /// Nothing, but for a line in the ledger.
+    #[default]
+    Skip,
+    /// It is due when the period begins.
+    Hold,
 }
 
 /// What is due at one look.
@@ -29,6 +43,11 @@ pub struct Due {
 }
 
 impl Schedule {
+    /// Recurrences that count at all times.
+    pub fn new(name: &str, recurrences: Vec<Recurrence>) -> Self {
+        Self { name: name.to_owned(), recurrences, period: None, outside: Outside::default() }
+    }
+
     /// The first instant strictly after `after`.
     pub fn next_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.recurrences.iter().filter_map(|rule| rule.next_after(after)).min()
@@ -77,7 +96,7 @@ mod tests {
     }
 
     fn every(seconds: u64) -> Schedule {
-        Schedule { name: "s".into(), recurrences: vec![Recurrence::Every(Duration::from_secs(seconds))] }
+        Schedule::new("s", vec![Recurrence::Every(Duration::from_secs(seconds))])
     }
 
     #[test]

@@ -100,7 +100,7 @@ fn outcome_of(reason: StopReason) -> Outcome {
     match reason {
         StopReason::TimedOut => Outcome::TimedOut,
         StopReason::Cancelled => Outcome::Cancelled,
-        StopReason::Interrupted => Outcome::Interrupted,
+        StopReason::PeriodOver | StopReason::Interrupted => Outcome::Interrupted,
     }
 }
 
@@ -112,6 +112,7 @@ pub(super) fn told(reason: StopReason, context: &TaskContext) -> String {
             format!("the time limit of {} was reached", crate::domain::span::text(limit))
         }
         StopReason::Cancelled => "it was cancelled".to_owned(),
+        StopReason::PeriodOver => "the period of its queue was over".to_owned(),
         StopReason::Interrupted => "the daemon was stopping".to_owned(),
     }
 }

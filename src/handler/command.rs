@@ -118,7 +118,7 @@ impl From<StopReason> for Stopped {
         match reason {
             StopReason::TimedOut => Self::TimedOut,
             StopReason::Cancelled => Self::Cancelled,
-            StopReason::Interrupted => Self::Interrupted,
+            StopReason::PeriodOver | StopReason::Interrupted => Self::Interrupted,
         }
     }
 }

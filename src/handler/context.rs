@@ -36,6 +36,8 @@ pub enum StopReason {
     TimedOut,
     /// Somebody cancelled the task.
     Cancelled,
+    /// The period of its queue is over.
+    PeriodOver,
     /// The daemon stops, or has lost its lease.
     Interrupted,
 }

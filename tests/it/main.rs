@@ -14,6 +14,7 @@ mod docs;
 mod import;
 mod logs;
 mod modules;
+mod periods;
 mod plan;
 mod secrets;
 mod service;

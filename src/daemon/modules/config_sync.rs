@@ -57,7 +57,7 @@ impl DaemonModule for ConfigSync {
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let shared = context.shared();
         let Some(file) = shared.config_file.as_deref() else { return Ok(()) };
-        let now = Looks::of(file);
+        let now = Looks::of(file, shared.config().calendars());
         // It outlives this module: a fresh one is to know what has changed in between.
         let mut known = shared.config_seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if known.as_ref().is_none_or(|known| *known == now) || !shared.config().daemon.watch_config {

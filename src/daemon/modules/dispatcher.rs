@@ -9,6 +9,8 @@ use async_trait::async_trait;
 
 use super::rescuer::give_back_lost;
 use crate::{
+    config::AtPeriodEnd,
+    daemon::hours::{Hours, Shut},
     daemon::module::{DaemonModule, ModuleContext, Next},
     daemon::shared::Shared,
     domain::definition::DEFAULT_QUEUE,
@@ -25,13 +27,14 @@ pub(super) struct Dispatcher {
     hot: HashSet<String>,
     looked: Option<Instant>,
     found: Instant,
+    hours: Hours,
     /// The outcome of a claim is unknown: rows may be ours that are not in hand.
     in_doubt: bool,
 }
 
 impl Default for Dispatcher {
     fn default() -> Self {
-        Self { hot: HashSet::new(), looked: None, found: Instant::now(), in_doubt: true }
+        Self { hot: HashSet::new(), looked: None, found: Instant::now(), hours: Hours::default(), in_doubt: true }
     }
 }
 
@@ -51,6 +54,7 @@ impl DaemonModule for Dispatcher {
 
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let shared = context.shared();
+        self.keep_hours(shared);
         let open = shared.hand.open_queues();
         if open.is_empty() {
             return Ok(());
@@ -83,11 +87,27 @@ impl DaemonModule for Dispatcher {
         }
         let interval = context.config().daemon.poll_interval;
         let is_lively = self.found.elapsed() < LIVELY;
-        Ok(Next::After(if is_lively { interval } else { interval * context.shared().idle_factor(IDLE_FACTOR) }))
+        let rest = if is_lively { interval } else { interval * context.shared().idle_factor(IDLE_FACTOR) };
+        let change = self.hours.rest(context.clock().now());
+        Ok(Next::After(change.map_or(rest, |change| rest.min(change))))
     }
 }
 
 impl Dispatcher {
+    /// Shuts the queues that are outside their period, and opens the others.
+    fn keep_hours(&mut self, shared: &Shared) {
+        let shut = self.hours.look(&shared.config(), shared.clock.now());
+        shared.hand.shut(&shut.iter().map(|shut| shut.queue.clone()).collect::<Vec<_>>());
+        for Shut { queue, .. } in shut.iter().filter(|shut| shut.at_period_end == AtPeriodEnd::Stop) {
+            let stopped = shared.hand.stop_queue(queue);
+            if stopped > 0 {
+                tracing::warn!(
+                    "{stopped} tasks of queue {queue} still run: its period is over, they are ended and given back"
+                );
+            }
+        }
+    }
+
     /// Asks the database what there is; files tasks that came without a queue.
     async fn look(&mut self, shared: &Shared, queues: &[String]) -> Result<Vec<String>, StoreError> {
         self.looked = Some(Instant::now());

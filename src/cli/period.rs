@@ -1,0 +1,199 @@
+//! `sexton period`: when periods hold. Needs no database.
+
+use chrono::{DateTime, Days, Utc};
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::{
+    FAILED, NOT_SAID,
+    output::{Output, say},
+    session::Session,
+    time,
+};
+use crate::{
+    clock::machine_time,
+    config::Config,
+    domain::period::{Period, Span},
+};
+
+#[derive(Subcommand)]
+pub(super) enum PeriodCommand {
+    /// List periods, and whether they hold now
+    List,
+    /// Show the definitions of a period, and when it holds in the next days
+    Show {
+        /// The period's name
+        name: String,
+        /// How many days, today included
+        #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=3_660))]
+        days: u64,
+    },
+    /// Tell whether a period holds; exit code 0 inside, 1 outside, 2 if that cannot be said
+    Check {
+        /// The period's name
+        name: String,
+        /// At this time, on the clocks of the period [default: now]
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
+    },
+}
+
+pub(super) fn run(session: &Session, output: Output, command: &PeriodCommand) -> anyhow::Result<u8> {
+    let config = session.config()?;
+    match command {
+        PeriodCommand::List => list(&config, output),
+        PeriodCommand::Show { name, days } => show(find(&config, name)?, output, *days),
+        PeriodCommand::Check { name, at } => {
+            match find(&config, name).and_then(|period| Ok((period, asked(period, at)?))) {
+                Ok((period, at)) => check(period, output, at),
+                // Scripts must not take it for «outside».
+                Err(error) => {
+                    eprintln!("sexton: {error:#}");
+                    Ok(NOT_SAID)
+                }
+            }
+        }
+    }
+}
+
+fn find<'a>(config: &'a Config, name: &str) -> anyhow::Result<&'a Period> {
+    config.periods.get(name).map(AsRef::as_ref).ok_or_else(|| anyhow::anyhow!(config.periods.unknown(name)))
+}
+
+fn asked(period: &Period, at: &Option<String>) -> anyhow::Result<DateTime<Utc>> {
+    at.as_ref().map_or(Ok(machine_time()), |at| time::parse(at, period.zone))
+}
+
+/// Whether it holds, and until when it is so.
+struct State {
+    inside: bool,
+    until: Option<DateTime<Utc>>,
+}
+
+impl State {
+    fn at(period: &Period, at: DateTime<Utc>) -> Self {
+        Self { inside: period.is_inside(at), until: period.next_change(at) }
+    }
+
+    fn word(&self) -> &'static str {
+        if self.inside { "inside" } else { "outside" }
+    }
+}
+
+fn list(config: &Config, output: Output) -> anyhow::Result<u8> {
+    let now = machine_time();
+    let states: Vec<(&Period, State, Vec<String>)> = config
+        .periods
+        .0
+        .values()
+        .map(|period| (period.as_ref(), State::at(period, now), users(config, &period.name)))
+        .collect();
+    if output.is_json() {
+        let object = |(period, state, users): &(&Period, State, Vec<String>)| {
+            json!({ "name": period.name, "timezone": period.zone.name(), "inside": state.inside,
+                    "until": on_wall(period, state.until), "used_by": users })
+        };
+        output.value(&states.iter().map(object).collect::<Vec<_>>())?;
+        return Ok(0);
+    }
+    let rows: Vec<Vec<String>> = states
+        .iter()
+        .map(|(period, state, users)| {
+            let until = state.until.map_or("for good".to_owned(), |until| shown(period, until));
+            let users = if users.is_empty() { "-".to_owned() } else { users.join(", ") };
+            vec![period.name.clone(), state.word().to_owned(), until, period.zone.name().to_owned(), users]
+        })
+        .collect();
+    output.table(&["Period", "Now", "Until", "Zone", "Used by"].map(str::to_owned), &rows, "There are no periods.");
+    Ok(0)
+}
+
+/// Who names the period.
+fn users(config: &Config, name: &str) -> Vec<String> {
+    let is_it = |period: Option<&String>| period.is_some_and(|period| period == name);
+    let queues = config.queues.iter().filter(|(_, queue)| is_it(queue.period.as_ref()));
+    let schedules = config.tasks.values().filter_map(|task| task.schedule.as_ref());
+    let schedules = schedules.filter(|schedule| is_it(schedule.period.as_ref()));
+    let names = |periods: &[std::sync::Arc<Period>]| periods.iter().any(|other| other.name == name);
+    let periods = config.periods.0.values().filter(|period| names(&period.includes) || names(&period.excludes));
+    let queues = queues.map(|(queue, _)| format!("queue {queue}"));
+    let schedules = schedules.map(|schedule| format!("schedule {}", schedule.name));
+    queues.chain(schedules).chain(periods.map(|period| format!("period {}", period.name))).collect()
+}
+
+fn show(period: &Period, output: Output, days: u64) -> anyhow::Result<u8> {
+    let now = machine_time();
+    let state = State::at(period, now);
+    let spans = period.spans(coming(period, now, days));
+    if output.is_json() {
+        let span =
+            |span: &Span| json!({ "start": on_wall(period, Some(span.start)), "end": on_wall(period, Some(span.end)) });
+        let ranges = period.rules.iter().map(|rule| (rule.days.text.clone(), rule.shown_times().into()));
+        output.value(&json!({
+            "name": period.name,
+            "timezone": period.zone.name(),
+            "inside": state.inside,
+            "until": on_wall(period, state.until),
+            "ranges": ranges.collect::<serde_json::Map<String, Value>>(),
+            "includes": period.includes.iter().map(|other| &other.name).collect::<Vec<_>>(),
+            "excludes": period.excludes.iter().map(|other| &other.name).collect::<Vec<_>>(),
+            "include_ics": period.include_ics.iter().map(|calendar| &calendar.file).collect::<Vec<_>>(),
+            "exclude_ics": period.exclude_ics.iter().map(|calendar| &calendar.file).collect::<Vec<_>>(),
+            "precedence": period.precedence,
+            "prefer_includes": period.prefer_includes,
+            "spans": spans.as_slice().iter().map(span).collect::<Vec<_>>(),
+        }))?;
+        return Ok(0);
+    }
+    say!("Period {}, on the clocks of {}: {}", period.name, period.zone.name(), sentence(period, &state, "now"));
+    for rule in &period.rules {
+        let times = rule.shown_times();
+        say!("  {}: {}", rule.days.text, if times.is_empty() { "at no time" } else { &times });
+    }
+    let others = [
+        ("includes period", &period.includes, "includes calendar", &period.include_ics),
+        ("excludes period", &period.excludes, "excludes calendar", &period.exclude_ics),
+    ];
+    for (verb, periods, reads, calendars) in others {
+        periods.iter().for_each(|other| say!("  {verb} {}", other.name));
+        calendars.iter().for_each(|calendar| say!("  {reads} {}", calendar.file));
+    }
+    let rows: Vec<Vec<String>> =
+        spans.as_slice().iter().map(|span| vec![shown(period, span.start), shown(period, span.end)]).collect();
+    let none = format!("In these {days} days it does not hold.");
+    output.table(&["From", "Until"].map(str::to_owned), &rows, &none);
+    Ok(0)
+}
+
+/// Whole days on the clocks of the period, the first of which is today.
+fn coming(period: &Period, now: DateTime<Utc>, days: u64) -> Span {
+    let today = now.with_timezone(&period.zone).date_naive();
+    Span { start: period.begin_of(today), end: period.begin_of(today + Days::new(days)) }
+}
+
+fn check(period: &Period, output: Output, at: DateTime<Utc>) -> anyhow::Result<u8> {
+    let state = State::at(period, at);
+    let told = sentence(period, &state, &shown(period, at));
+    output.done(
+        &format!("period {}: {told}", period.name),
+        &json!({ "name": period.name, "at": on_wall(period, Some(at)), "inside": state.inside,
+                 "until": on_wall(period, state.until) }),
+    )?;
+    Ok(if state.inside { 0 } else { FAILED })
+}
+
+fn sentence(period: &Period, state: &State, at: &str) -> String {
+    match state.until {
+        Some(until) => format!("{at} is {}, until {}", state.word(), shown(period, until)),
+        None => format!("{at} is {}, for good", state.word()),
+    }
+}
+
+/// As the clocks of the period show it.
+fn shown(period: &Period, at: DateTime<Utc>) -> String {
+    at.with_timezone(&period.zone).format("%a %Y-%m-%d %H:%M:%S %:z").to_string()
+}
+
+fn on_wall(period: &Period, at: Option<DateTime<Utc>>) -> Option<String> {
+    at.map(|at| at.with_timezone(&period.zone).to_rfc3339_opts(chrono::SecondsFormat::AutoSi, false))
+}

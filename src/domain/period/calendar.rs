@@ -1,0 +1,176 @@
+//! Calendars in the iCalendar format (RFC 5545): their events as spans of time.
+//!
+//! Recurring events are worked out on the walls of their zone, as if it had no changes of the clocks, and each of them
+//! becomes an instant afterwards: one rule for the changes of the clocks, here as everywhere in a period.
+
+mod moment;
+
+use chrono::{Datelike as _, NaiveDateTime, NaiveTime, TimeZone as _};
+use chrono_tz::Tz;
+use icalendar::parser::{Component, Property, read_calendar, unfold};
+use rrule::{RRule, Unvalidated};
+
+use self::moment::{Length, Moment};
+use super::spans::{Span, Spans};
+
+/// Recurring events are worked out up to this year.
+const END: i32 = 2100;
+/// No event comes more often than this: each day, for more than a century.
+const MOST: usize = 50_000;
+/// Calendars have components within components, but not deeper than this.
+const DEEPEST: usize = 8;
+
+/// A calendar of events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Calendar {
+    /// Its file, as it was written.
+    pub file: String,
+    /// Its events.
+    pub spans: Spans,
+}
+
+/// The events of a calendar. Days, and times without a zone, are those of `zone`.
+///
+/// # Errors
+/// In words for people, with the event.
+pub fn days_of(text: &str, zone: Tz) -> Result<Spans, String> {
+    let text = unfold(text.trim_start_matches('\u{feff}').trim_start());
+    check_shape(&text)?;
+    let calendar = read_calendar(&text).map_err(|_| "it is no iCalendar file, or a line in it is none".to_owned())?;
+    let components = || {
+        calendar.components.iter().flat_map(|component| match component.name.as_str() {
+            "VCALENDAR" => component.components.as_slice(),
+            _ => std::slice::from_ref(component),
+        })
+    };
+    let events: Vec<Event<'_>> = components()
+        .filter(|component| component.name == "VEVENT")
+        .map(|component| Event { component, zone })
+        .collect();
+    let mut spans = Vec::new();
+    for event in events.iter().filter(|event| event.value("STATUS") != Some("CANCELLED")) {
+        event.add_spans(&events, &mut spans).map_err(|problem| format!("event {}: {problem}", event.title()))?;
+    }
+    Ok(Spans::of(spans))
+}
+
+/// Tells in a sentence what the parser would tell in a page, or not survive.
+fn check_shape(text: &str) -> Result<(), String> {
+    if !text.get(..15).is_some_and(|begin| begin.eq_ignore_ascii_case("BEGIN:VCALENDAR")) {
+        return Err("it is no iCalendar file: it does not begin with `BEGIN:VCALENDAR`".to_owned());
+    }
+    let mut depth = 0_usize;
+    for (number, line) in text.lines().enumerate() {
+        if line.starts_with("BEGIN:") {
+            depth += 1;
+        }
+        if line.starts_with("END:") {
+            depth = depth.saturating_sub(1);
+        }
+        if depth > DEEPEST {
+            return Err(format!("`{line}`, in logical line {}, stands within too many others", number + 1));
+        }
+    }
+    match depth {
+        0 => Ok(()),
+        _ => Err("it is cut off: an `END:` is missing".to_owned()),
+    }
+}
+
+/// One event of a calendar.
+struct Event<'a> {
+    component: &'a Component<'a>,
+    /// Where its days are days.
+    zone: Tz,
+}
+
+impl Event<'_> {
+    fn properties(&self, name: &str) -> impl Iterator<Item = &Property<'_>> {
+        self.component.properties.iter().filter(move |property| property.name == name)
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        self.properties(name).next().map(|property| property.val.as_str())
+    }
+
+    fn title(&self) -> String {
+        let title = self.value("SUMMARY").or(self.value("UID")).unwrap_or("without a name");
+        format!("`{}`", title.chars().take(60).collect::<String>())
+    }
+
+    /// All values of a property that is a list of moments.
+    fn moments(&self, name: &str) -> Result<Vec<Moment>, String> {
+        let properties = self.properties(name);
+        let values =
+            properties.flat_map(|property| property.val.as_str().split(',').map(move |value| (property, value)));
+        values.map(|(property, value)| Moment::read(property, value, self.zone)).collect()
+    }
+
+    fn start(&self) -> Result<Moment, String> {
+        self.moments("DTSTART")?.first().copied().ok_or_else(|| "DTSTART is missing".to_owned())
+    }
+
+    fn length(&self, start: Moment) -> Result<Length, String> {
+        if let Some(end) = self.moments("DTEND")?.first() {
+            return Length::between(start, *end, self.zone);
+        }
+        match self.value("DURATION") {
+            Some(written) => Length::read(written),
+            None => Ok(Length::of_nothing_said(start)),
+        }
+    }
+
+    fn add_spans(&self, all: &[Self], spans: &mut Vec<Span>) -> Result<(), String> {
+        let start = self.start()?;
+        let length = self.length(start)?;
+        let mut without = self.moments("EXDATE")?;
+        if self.value("RECURRENCE-ID").is_none() {
+            // Single ones that were moved stand in the calendar as events of their own.
+            for other in
+                all.iter().filter(|other| other.value("UID").is_some() && other.value("UID") == self.value("UID"))
+            {
+                without.extend(other.moments("RECURRENCE-ID")?);
+            }
+        }
+        let mut starts = match self.value("RRULE") {
+            Some(rule) => self.recurring(start, rule)?,
+            None => vec![start],
+        };
+        starts.extend(self.moments("RDATE")?);
+        let counting = starts.into_iter().filter(|start| !without.iter().any(|other| other.is(*start, self.zone)));
+        spans.extend(
+            counting.map(|start| Span { start: start.instant(self.zone), end: length.end_of(start, self.zone) }),
+        );
+        Ok(())
+    }
+
+    /// Every time at which a recurring event begins.
+    fn recurring(&self, start: Moment, rule: &str) -> Result<Vec<Moment>, String> {
+        let (mut parts, mut until) = (Vec::new(), None);
+        for part in rule.split(';') {
+            match part.split_once('=') {
+                Some(("UNTIL", value)) => until = Some(Moment::parse(value, None, self.zone)?),
+                Some(("FREQ", often @ ("HOURLY" | "MINUTELY" | "SECONDLY"))) => {
+                    return Err(format!("RRULE: FREQ={often} is too often, expected DAILY, WEEKLY, MONTHLY or YEARLY"));
+                }
+                _ => parts.push(part),
+            }
+        }
+        let refused = |error: rrule::RRuleError| format!("RRULE: `{rule}` cannot be read: {error}");
+        let rule: RRule<Unvalidated> = parts.join(";").parse().map_err(refused)?;
+        let set = rule.build(rrule::Tz::UTC.from_utc_datetime(&start.wall())).map_err(refused)?;
+        let walls =
+            set.limit().into_iter().map(|at| at.naive_utc()).take_while(|wall: &NaiveDateTime| wall.year() < END);
+        let moments = walls.map(|wall| start.at_wall(wall));
+        let due = moments.take_while(|moment| until.is_none_or(|until| moment.is_by(until, self.zone)));
+        Ok(due.take(MOST).collect())
+    }
+}
+
+/// The first instant of a day, on the wall.
+fn midnight(day: chrono::NaiveDate) -> NaiveDateTime {
+    day.and_time(NaiveTime::MIN)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+//! Days, times and lengths as calendars write them.
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use icalendar::parser::Property;
+
+use super::midnight;
+use crate::domain::period::walls;
+
+/// A day, or a time on the clocks of a zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    Day(NaiveDate),
+    Time(NaiveDateTime, Tz),
+}
+
+/// How long an event takes: days on the calendar, and real time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Length {
+    days: i64,
+    time: TimeDelta,
+}
+
+impl Moment {
+    /// Reads one value of a property.
+    pub(super) fn read(property: &Property<'_>, value: &str, zone: Tz) -> Result<Self, String> {
+        let parameter = |key: &str| {
+            let found = property.params.iter().find(|parameter| parameter.key == key);
+            found.and_then(|parameter| parameter.val.as_ref()).map(|value| value.as_str().trim_matches('"'))
+        };
+        let own = parameter("TZID").map(zone_of).transpose();
+        own.and_then(|own| Self::parse(value, own, zone))
+            .map_err(|problem| format!("{}: {problem}", property.name.as_str()))
+    }
+
+    /// Reads `20261224`, `20261224T180000` and `20261224T170000Z`.
+    pub(super) fn parse(value: &str, own: Option<Tz>, zone: Tz) -> Result<Self, String> {
+        let value = value.trim();
+        if let Ok(day) = NaiveDate::parse_from_str(value, "%Y%m%d") {
+            return Ok(Self::Day(day));
+        }
+        let (written, zone) = match value.strip_suffix('Z') {
+            Some(written) => (written, Tz::UTC),
+            None => (value, own.unwrap_or(zone)),
+        };
+        let wall = NaiveDateTime::parse_from_str(written, "%Y%m%dT%H%M%S");
+        wall.map(|wall| Self::Time(wall, zone))
+            .map_err(|_| format!("`{value}` is neither a day nor a time, expected 20261224 or 20261224T180000"))
+    }
+
+    /// What calendar and clock show.
+    pub(super) fn wall(self) -> NaiveDateTime {
+        match self {
+            Self::Day(day) => midnight(day),
+            Self::Time(wall, _) => wall,
+        }
+    }
+
+    /// Such a moment, at another time.
+    pub(super) fn at_wall(self, wall: NaiveDateTime) -> Self {
+        match self {
+            Self::Day(_) => Self::Day(wall.date()),
+            Self::Time(_, zone) => Self::Time(wall, zone),
+        }
+    }
+
+    /// When it is; days begin on the clocks of `zone`.
+    pub(super) fn instant(self, zone: Tz) -> DateTime<Utc> {
+        match self {
+            Self::Day(day) => walls::instant(zone, midnight(day)),
+            Self::Time(wall, own) => walls::instant(own, wall),
+        }
+    }
+
+    /// Whether `other` is at this moment; on this day, if this is one.
+    pub(super) fn is(self, other: Self, zone: Tz) -> bool {
+        match self {
+            Self::Day(day) => other.wall().date() == day,
+            Self::Time(..) => self.instant(zone) == other.instant(zone),
+        }
+    }
+
+    /// Whether it is not later than the last moment that counts.
+    pub(super) fn is_by(self, last: Self, zone: Tz) -> bool {
+        match (self, last) {
+            (_, Self::Day(day)) => self.wall().date() <= day,
+            (Self::Day(day), Self::Time(last, _)) => day <= last.date(),
+            _ => self.instant(zone) <= last.instant(zone),
+        }
+    }
+}
+
+impl Length {
+    pub(super) fn between(start: Moment, end: Moment, zone: Tz) -> Result<Self, String> {
+        let length = match (start, end) {
+            (Moment::Day(first), Moment::Day(next)) => {
+                Self { days: (next - first).num_days(), time: TimeDelta::zero() }
+            }
+            _ => Self { days: 0, time: end.instant(zone) - start.instant(zone) },
+        };
+        match length.days < 0 || length.time < TimeDelta::zero() {
+            true => Err("DTEND is before DTSTART".to_owned()),
+            // Some programs write the same day twice for an event of one day.
+            false if length == Self::NOTHING => Ok(Self::of_nothing_said(start)),
+            false => Ok(length),
+        }
+    }
+
+    const NOTHING: Self = Self { days: 0, time: TimeDelta::zero() };
+
+    /// An event of which only the begin is known is a whole day, or an instant, which is no time at all.
+    pub(super) fn of_nothing_said(start: Moment) -> Self {
+        match start {
+            Moment::Day(_) => Self { days: 1, ..Self::NOTHING },
+            Moment::Time(..) => Self::NOTHING,
+        }
+    }
+
+    /// Reads `P1D`, `PT1H30M`, `P2W`.
+    pub(super) fn read(written: &str) -> Result<Self, String> {
+        let refused = || format!("DURATION: `{written}` is no length, expected one such as P1D or PT1H30M");
+        let rest = written.trim().trim_start_matches('+').strip_prefix('P').ok_or_else(refused)?;
+        let (mut length, mut number) = (Self::NOTHING, String::new());
+        for letter in rest.chars() {
+            if letter.is_ascii_digit() && number.len() < 6 {
+                number.push(letter);
+                continue;
+            }
+            let count: Option<i64> = std::mem::take(&mut number).parse().ok();
+            match (letter, count) {
+                ('T', None) => {}
+                ('W', Some(weeks)) => length.days += 7 * weeks,
+                ('D', Some(days)) => length.days += days,
+                ('H', Some(hours)) => length.time += TimeDelta::hours(hours),
+                ('M', Some(minutes)) => length.time += TimeDelta::minutes(minutes),
+                ('S', Some(seconds)) => length.time += TimeDelta::seconds(seconds),
+                _ => return Err(refused()),
+            }
+        }
+        if number.is_empty() { Ok(length) } else { Err(refused()) }
+    }
+
+    /// When something of this length ends.
+    pub(super) fn end_of(self, start: Moment, zone: Tz) -> DateTime<Utc> {
+        let days = start.wall().checked_add_signed(TimeDelta::days(self.days)).unwrap_or(start.wall());
+        start.at_wall(days).instant(zone) + self.time
+    }
+}
+
+/// The zone of a `TZID`; some programs write a path before its name.
+fn zone_of(id: &str) -> Result<Tz, String> {
+    let mut rest = id.trim_start_matches('/');
+    loop {
+        if let Ok(zone) = rest.parse() {
+            return Ok(zone);
+        }
+        let Some((_, shorter)) = rest.split_once('/') else {
+            return Err(format!(
+                "there is no time zone `{id}`: export the calendar with names such as `Europe/Berlin`"
+            ));
+        };
+        rest = shorter;
+    }
+}

@@ -1,0 +1,214 @@
+//! Which days a definition such as `monday -1 may` or `day 1 - 15 / 2` names.
+
+use chrono::{Datelike as _, Days, NaiveDate, Weekday};
+
+/// Weekdays and leap years fall together anew after so many years.
+const CYCLE: std::ops::Range<i32> = 2000..2028;
+
+/// One day, as it is named. A month or a year that is not named is that of the day in question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DaySpec {
+    /// `2026-12-24`.
+    Date(NaiveDate),
+    /// `february 10`, `february -1`.
+    MonthDay(u32, i32),
+    /// `day 15`, `day -1`.
+    Day(i32),
+    /// `monday 3 may`, `friday -1 may`.
+    NthOfMonth(Weekday, i32, u32),
+    /// `monday 3`, `friday -1`.
+    Nth(Weekday, i32),
+    /// `monday`.
+    Weekday(Weekday),
+}
+
+/// Up to where a definition goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// It is one day.
+    Same,
+    /// Through this day.
+    Day(DaySpec),
+    /// For ever: a date with a step.
+    Open,
+}
+
+/// The days of one definition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DayRange {
+    /// As it was written.
+    pub text: String,
+    /// The day, or the first of several.
+    pub first: DaySpec,
+    /// The last one.
+    pub until: Until,
+    /// Every how many days, counted from the first.
+    pub step: u32,
+}
+
+/// Where a named day lies, seen from its month.
+enum Found {
+    /// The month begins after it: a fifth-last Monday of four.
+    Before(NaiveDate),
+    On(NaiveDate),
+    /// The month ends before it: the 31st of thirty. The first day of the next month.
+    After(NaiveDate),
+}
+
+impl DayRange {
+    /// Whether the day is one of them.
+    pub fn holds(&self, day: NaiveDate) -> bool {
+        match (self.first, self.until) {
+            (DaySpec::Weekday(first), Until::Same) => day.weekday() == first,
+            (DaySpec::Weekday(first), Until::Day(DaySpec::Weekday(last))) => {
+                let since = day.weekday().days_since(first);
+                since <= last.days_since(first) && since.is_multiple_of(self.step)
+            }
+            (first, Until::Same) => matches!(first.seen_from(day), Some(Found::On(found)) if found == day),
+            (first, until) => {
+                let Some(Found::Before(start) | Found::On(start) | Found::After(start)) = first.seen_from(day) else {
+                    return false;
+                };
+                let is_over = match until {
+                    Until::Same | Until::Open => false,
+                    Until::Day(last) => match last.seen_from(day) {
+                        Some(Found::On(last)) => day > last,
+                        // The month's last day is the last one then.
+                        Some(Found::After(next)) => day >= next,
+                        // It was over before the month began.
+                        Some(Found::Before(_)) | None => true,
+                    },
+                };
+                let since = (day - start).num_days();
+                !is_over && since >= 0 && since % i64::from(self.step) == 0
+            }
+        }
+    }
+
+    /// Which definitions go before which: the more special ones have the smaller number.
+    pub fn rank(&self) -> u8 {
+        match self.first {
+            DaySpec::Date(_) => 0,
+            DaySpec::MonthDay(..) => 1,
+            DaySpec::Day(_) => 2,
+            DaySpec::NthOfMonth(..) => 3,
+            DaySpec::Nth(..) => 4,
+            DaySpec::Weekday(_) => 5,
+        }
+    }
+
+    /// Whether there is any such day at all.
+    pub(super) fn ever_comes(&self) -> bool {
+        match (self.first, self.until) {
+            (DaySpec::Date(first), Until::Day(DaySpec::Date(last))) => first <= last,
+            (DaySpec::Date(_), _) => true,
+            _ => {
+                let start = NaiveDate::from_ymd_opt(CYCLE.start, 1, 1);
+                let days = start.into_iter().flat_map(|start| start.iter_days());
+                days.take_while(|day| day.year() < CYCLE.end).any(|day| self.holds(day))
+            }
+        }
+    }
+
+    /// The dates that are named with their year.
+    pub(super) fn dates(&self) -> impl Iterator<Item = NaiveDate> {
+        let last = match self.until {
+            Until::Day(last) => Some(last),
+            Until::Same | Until::Open => None,
+        };
+        [Some(self.first), last].into_iter().flatten().filter_map(|spec| match spec {
+            DaySpec::Date(date) => Some(date),
+            _ => None,
+        })
+    }
+}
+
+impl DaySpec {
+    /// The day that this is, where the month and year that it does not name are those of `day`.
+    fn seen_from(self, day: NaiveDate) -> Option<Found> {
+        let month = match self {
+            Self::MonthDay(month, _) | Self::NthOfMonth(_, _, month) => month,
+            _ => day.month(),
+        };
+        let month = NaiveDate::from_ymd_opt(day.year(), month, 1)?;
+        match self {
+            Self::Date(date) => Some(Found::On(date)),
+            Self::MonthDay(_, number) | Self::Day(number) => day_of(month, number),
+            Self::NthOfMonth(weekday, nth, _) | Self::Nth(weekday, nth) => nth_of(month, weekday, nth),
+            // Alone it names no single day.
+            Self::Weekday(_) => None,
+        }
+    }
+}
+
+/// The day of that number in the month that begins with `first`; negative ones are counted from its end.
+fn day_of(first: NaiveDate, number: i32) -> Option<Found> {
+    let length = i32::from(first.num_days_in_month());
+    let number = if number < 0 { length + 1 + number } else { number };
+    placed(first, number, length)
+}
+
+/// The nth weekday of the month that begins with `first`; negative ones are counted from its end.
+fn nth_of(first: NaiveDate, weekday: Weekday, nth: i32) -> Option<Found> {
+    let length = i32::from(first.num_days_in_month());
+    let earliest = 1 + weekday.days_since(first.weekday()) as i32;
+    let number = match nth {
+        1.. => earliest + 7 * (nth - 1),
+        _ => earliest + 7 * ((length - earliest) / 7) + 7 * (nth + 1),
+    };
+    placed(first, number, length)
+}
+
+fn placed(first: NaiveDate, number: i32, length: i32) -> Option<Found> {
+    if number < 1 {
+        return Some(Found::Before(first));
+    }
+    match number > length {
+        true => first.checked_add_days(Days::new(length as u64)).map(Found::After),
+        false => first.with_day(number as u32).map(Found::On),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn days(definition: &str, from: &str, count: usize) -> Vec<String> {
+        let range: DayRange = definition.parse().expect("a definition");
+        let from: NaiveDate = from.parse().expect("a date");
+        from.iter_days().take(4_000).filter(|day| range.holds(*day)).take(count).map(|day| day.to_string()).collect()
+    }
+
+    #[test]
+    fn single_days() {
+        assert_eq!(days("monday", "2026-11-21", 2), ["2026-11-23", "2026-11-30"]);
+        assert_eq!(days("day 31", "2026-01-01", 3), ["2026-01-31", "2026-03-31", "2026-05-31"]);
+        assert_eq!(days("day -1", "2028-01-15", 3), ["2028-01-31", "2028-02-29", "2028-03-31"]);
+        assert_eq!(days("day -3", "2026-02-01", 1), ["2026-02-26"]);
+        assert_eq!(days("monday -1 may", "2026-01-01", 2), ["2026-05-25", "2027-05-31"]);
+        assert_eq!(days("monday 3 may", "2026-01-01", 1), ["2026-05-18"]);
+        assert_eq!(days("thursday 4 november", "2026-01-01", 1), ["2026-11-26"]);
+        assert_eq!(days("monday 5", "2026-01-01", 2), ["2026-03-30", "2026-06-29"]);
+        assert_eq!(days("february -1", "2027-01-01", 2), ["2027-02-28", "2028-02-29"]);
+        assert_eq!(days("february 29", "2026-01-01", 2), ["2028-02-29", "2032-02-29"]);
+    }
+
+    #[test]
+    fn ranges_and_steps() {
+        assert_eq!(days("2026-12-24 - 2027-01-06", "2026-01-01", 99).len(), 14);
+        assert_eq!(days("day 1 - 15", "2026-02-14", 3), ["2026-02-14", "2026-02-15", "2026-03-01"]);
+        assert_eq!(days("day -2 - -1", "2026-02-01", 3), ["2026-02-27", "2026-02-28", "2026-03-30"]);
+        assert_eq!(days("day 27 - 31 / 2", "2026-02-01", 4), ["2026-02-27", "2026-03-27", "2026-03-29", "2026-03-31"]);
+        assert_eq!(days("february 10 - march 20", "2026-01-01", 60).len(), 39 + 21);
+        assert_eq!(days("february 27 - 29", "2027-01-01", 3), ["2027-02-27", "2027-02-28", "2028-02-27"]);
+        let summer = days("monday 1 march - friday -1 october", "2026-01-01", 300);
+        assert_eq!((summer[0].as_str(), summer[242].as_str()), ("2026-03-02", "2026-10-30"));
+        assert_eq!(days("monday 1 may - 2", "2026-01-01", 9).last().map(String::as_str), Some("2027-05-03"));
+        assert_eq!(days("2026-01-01 / 3", "2026-01-02", 2), ["2026-01-04", "2026-01-07"]);
+        assert_eq!(
+            days("monday - friday / 2", "2026-11-22", 4),
+            ["2026-11-23", "2026-11-25", "2026-11-27", "2026-11-30"]
+        );
+        assert_eq!(days("friday - monday", "2026-11-24", 5).last().map(String::as_str), Some("2026-12-04"));
+    }
+}
