@@ -12,7 +12,6 @@ use crate::domain::{
     log::{LogFormat, Rotation},
     recurrence::Recurrence,
     retry::{Growth, RetryPolicy},
-    span,
 };
 
 pub(super) fn show(config: &Config) -> String {
@@ -232,7 +231,7 @@ fn retry(policy: &RetryPolicy) -> Table {
 fn recurrence(rule: &Recurrence) -> Table {
     match rule {
         Recurrence::Cron { expr, zone } => table([("cron", expr.to_string().into()), ("timezone", zone.name().into())]),
-        Recurrence::Every(interval) => table([("every", span::text(*interval).into())]),
+        Recurrence::Every(interval) => table([("every", humantime::format_duration(*interval).to_string().into())]),
     }
 }
 
