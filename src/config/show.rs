@@ -14,7 +14,6 @@ use crate::domain::{
     recurrence::Recurrence,
     retry::{Growth, RetryPolicy},
     schedule::Outside,
-    span,
 };
 
 pub(super) fn show(config: &Config) -> String {
@@ -266,7 +265,7 @@ fn retry(policy: &RetryPolicy) -> Table {
 fn recurrence(rule: &Recurrence) -> Table {
     match rule {
         Recurrence::Cron { expr, zone } => table([("cron", expr.to_string().into()), ("timezone", zone.name().into())]),
-        Recurrence::Every(interval) => table([("every", span::text(*interval).into())]),
+        Recurrence::Every(interval) => table([("every", humantime::format_duration(*interval).to_string().into())]),
     }
 }
 

@@ -136,6 +136,13 @@ impl Life {
     async fn rounds(&mut self, born: Instant, outage: &mut Outage) -> anyhow::Result<End> {
         self.context.progress();
         self.module.pre_run(&self.context).await?;
+        let state = self.module.state();
+        self.board.note(self.context.name(), |status| {
+            // Whoever has waited for the database has to show first that it answers.
+            if status.state == ModuleState::Starting {
+                status.state = state;
+            }
+        });
         loop {
             self.context.progress();
             self.module.run(&self.context).await?;

@@ -92,6 +92,8 @@ impl fmt::Display for StopSignal {
 pub enum Ending {
     /// With exit code 0: it wished to be started anew.
     InOrder,
+    /// Because its shepherd was told to end it, by nobody who looks after it: the fork server was killed, for one.
+    Interrupted,
     /// In any other way, and how.
     Fell(String),
 }
@@ -163,12 +165,12 @@ impl ProcessSpec {
     /// What an end means that nobody had asked for.
     pub fn judge(&self, end: &CommandEnd) -> Ending {
         match end.judge(&self.command) {
+            _ if matches!(end.stopped, Some(Stopped::Interrupted | Stopped::Cancelled)) => Ending::Interrupted,
             Ok(()) => Ending::InOrder,
             Err(failure) => {
                 let why = match end.stopped {
                     Some(Stopped::TimedOut) => format!("it took too long, {}", failure.error),
-                    Some(_) => format!("somebody told it to end, {}", failure.error),
-                    None => failure.error,
+                    _ => failure.error,
                 };
                 Ending::Fell(match last_line(&end.stderr.text) {
                     Some(line) => format!("{why}: {line}"),
@@ -211,6 +213,8 @@ mod tests {
         assert_eq!(spec().judge(&killed), Ending::Fell("killed by SIGKILL".to_owned()));
         let slow = CommandEnd { stopped: Some(Stopped::TimedOut), ..killed };
         assert_eq!(spec().judge(&slow), Ending::Fell("it took too long, killed by SIGKILL".to_owned()));
+        let told = CommandEnd { stopped: Some(Stopped::Interrupted), ..slow };
+        assert_eq!(spec().judge(&told), Ending::Interrupted);
         let ended = CommandEnd { exit_code: Some(0), ..CommandEnd::default() };
         assert_eq!(spec().judge(&ended), Ending::InOrder);
     }

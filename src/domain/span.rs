@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
-/// `90s` as `1m 30s`; whole seconds where it is longer than a minute.
+/// `90s` as `1m 30s`; no more exactly than anybody wishes to know.
 pub fn text(span: Duration) -> String {
-    let rounded = if span.as_secs() >= 60 { Duration::from_secs(span.as_secs()) } else { span };
+    let rounded = match span.as_secs() {
+        0 if span < Duration::from_millis(1) => span,
+        0 => Duration::from_millis(span.as_millis() as u64),
+        1..60 => Duration::from_millis(span.as_millis() as u64 / 10 * 10),
+        seconds => Duration::from_secs(seconds),
+    };
     humantime::format_duration(rounded).to_string()
 }
 
@@ -33,6 +38,8 @@ mod tests {
         assert_eq!(parse("1h 30m").expect("a length"), Duration::from_secs(5_400));
         assert!(parse("5").expect_err("no unit").contains("a number and a unit"));
         assert_eq!(text(Duration::from_millis(90_250)), "1m 30s");
+        assert_eq!(text(Duration::from_nanos(4_003_680_778)), "4s");
+        assert_eq!(text(Duration::from_micros(20_400)), "20ms");
         assert_eq!(short(350), "350 ms");
         assert_eq!(short(1_234), "1.2 s");
         assert_eq!(short(125_000), "2m 5s");

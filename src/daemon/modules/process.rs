@@ -40,6 +40,8 @@ const SEAT_LOOK: Duration = Duration::from_secs(1);
 const SEAT_PATIENCE: u32 = 4;
 /// Why a module is not started that is run by another daemon.
 const ELSEWHERE: &str = "another daemon with the same state_dir keeps it running";
+/// What a shepherd does when somebody sends it TERM, or its fork server is killed.
+const INTERRUPTED: &str = "its shepherd was told to end it, and not by this daemon";
 /// A database that says nothing at all for so long is away.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -180,6 +182,7 @@ impl Process {
                 let delay = self.refusals.fell(&self.spec, lived);
                 self.not_now(format!("its check failed: {why}"), context, delay);
             }
+            Ending::Interrupted => self.not_now(INTERRUPTED.to_owned(), context, self.spec.restart_delay),
             Ending::InOrder => {
                 self.refusals = Backoff::default();
                 self.told = None;
@@ -194,6 +197,16 @@ impl Process {
         let lived = life.lived();
         match self.spec.judge(&life.settle(context).await?) {
             Ending::Fell(why) => self.fell(&why, context, lived),
+            Ending::Interrupted => {
+                let (delay, module) = (self.spec.restart_delay, context.name());
+                tracing::warn!(
+                    module,
+                    "its program was ended: {INTERRUPTED}; starting it again in {}",
+                    span::text(delay)
+                );
+                self.record.set_last_end(INTERRUPTED);
+                self.wait(delay, false);
+            }
             Ending::InOrder => {
                 let delay = self.spec.restart_delay;
                 let module = context.name();

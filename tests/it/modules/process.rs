@@ -353,3 +353,19 @@ fn a_folder_that_was_removed_is_made_anew() {
         assert_eq!(pid_of(&sleep), None);
     });
 }
+
+#[test]
+fn a_shepherd_that_somebody_told_to_end_is_no_fall() {
+    block_on(async {
+        let sleep = unusual();
+        let mut house =
+            House::new(&format!("[module.it]\ncommand = [\"sleep\", \"{sleep}\"]\nrestart_delay = \"50ms\"\n")).await;
+        let first = runs(&sleep).await;
+        // The fork server is the parent of the shepherd.
+        end(parent(parent(first)));
+        eventually("it runs again", async || pid_of(&sleep).is_some_and(|pid| pid != first)).await;
+        eventually("it is told", async || house.cell("it", "Last end").contains("was told to end it")).await;
+        assert_eq!(house.cell("it", "Falls"), "0");
+        house.stop();
+    });
+}

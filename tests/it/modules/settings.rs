@@ -227,3 +227,33 @@ fn a_program_is_restarted_on_request() {
         assert_eq!(pid_of(&sleep), None);
     });
 }
+
+/// A module that cannot end in good order.
+struct Clumsy;
+
+#[async_trait(?Send)]
+impl DaemonModule for Clumsy {
+    async fn run(&mut self, _: &ModuleContext) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    async fn end(&mut self, _: &ModuleContext) -> anyhow::Result<()> {
+        anyhow::bail!("it cannot end")
+    }
+}
+
+#[test]
+fn a_failed_end_is_an_end_when_the_daemon_stops() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let mut blueprint = blueprint(&database);
+        blueprint.config.supervisor.restart.max_falls = 0;
+        blueprint.config.supervisor.restart.first_delay = Duration::from_secs(3_600);
+        blueprint.config.supervisor.restart.max_delay = Duration::from_secs(3_600);
+        blueprint.modules.push(ModuleSpec::new("clumsy", Stage::Intake, || Clumsy));
+        let inside = Inside::start(blueprint);
+        eventually("it is at work", async || of(&inside, "clumsy").rounds > 0).await;
+        assert_eq!(of(&inside, "clumsy").state, ModuleState::Running);
+        assert_eq!(inside.stop(), 0, "nothing is given up");
+    });
+}
