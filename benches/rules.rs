@@ -19,7 +19,7 @@ fn schedules(count: usize, zone: Tz) -> Vec<Schedule> {
     (0..count)
         .filter_map(|number| {
             let expr: CronExpr = format!("{} {} * * *", number % 60, number / 60 % 24).parse().ok()?;
-            Some(Schedule { name: format!("s{number}"), recurrences: vec![Recurrence::Cron { expr, zone }] })
+            Some(Schedule::new(format!("s{number}"), vec![Recurrence::cron(expr, zone)]))
         })
         .collect()
 }
@@ -36,6 +36,14 @@ fn next_instant(bencher: Bencher<'_, '_>, zone: &str) {
     bencher.bench_local(|| schedule.next_after(black_box(at)));
 }
 
+/// The forms that saffron does not know: seconds, and days that differ from month to month.
+#[divan::bench(args = ["*/10 * * * * *", "0 30 2 L-3 * ? 2030-2040", "0 9 * * FRI#2", "0 0 29 2 */6"])]
+fn next_instant_of(bencher: Bencher<'_, '_>, expression: &str) {
+    let rule = expression.parse().ok().map(|expr| Recurrence::cron(expr, Tz::Europe__Berlin));
+    let at = instant();
+    bencher.bench_local(|| rule.as_ref().and_then(|rule| rule.next_after(black_box(at))));
+}
+
 /// What the cron module does once, at its start.
 #[divan::bench(args = [10_000, 100_000], sample_count = 10)]
 fn first_instants_of_all(bencher: Bencher<'_, '_>, count: usize) {
@@ -47,7 +55,7 @@ fn first_instants_of_all(bencher: Bencher<'_, '_>, count: usize) {
 /// What it does for each schedule that is due, after a minute and after a year of downtime.
 #[divan::bench(args = [1, 525_600])]
 fn due_after_minutes(bencher: Bencher<'_, '_>, minutes: i64) {
-    let schedule = Schedule { name: "s".to_owned(), recurrences: vec![Recurrence::Every(Duration::from_secs(60))] };
+    let schedule = Schedule::new("s", vec![Recurrence::Every(Duration::from_secs(60))]);
     let now = instant();
     bencher.bench_local(|| schedule.due(black_box(now - TimeDelta::minutes(minutes)), now));
 }

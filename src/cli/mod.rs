@@ -9,6 +9,7 @@ mod history;
 mod log;
 mod manual;
 mod module;
+mod next;
 mod node;
 mod output;
 mod queue;

@@ -10,6 +10,7 @@ mod log;
 mod mistake;
 mod module;
 mod queue;
+mod recurrence;
 mod schedule;
 mod section;
 mod show;

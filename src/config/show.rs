@@ -4,15 +4,13 @@ use std::time::Duration;
 
 use toml::{Table, Value};
 
-use super::{Config, ModuleConfig, QueueConfig};
+use super::{Config, ModuleConfig, QueueConfig, recurrence};
 use crate::domain::{
     address,
     command::{CommandSpec, OnDaemonStop},
     definition::TaskDefinition,
     log::{LogFormat, Rotation},
-    recurrence::Recurrence,
     retry::{Growth, RetryPolicy},
-    span,
 };
 
 pub(super) fn show(config: &Config) -> String {
@@ -36,7 +34,7 @@ fn queue(queue: &QueueConfig) -> Table {
     shown
 }
 
-fn length(length: Duration) -> Value {
+pub(super) fn length(length: Duration) -> Value {
     humantime::format_duration(length).to_string().into()
 }
 
@@ -136,8 +134,7 @@ fn definition(task: &TaskDefinition) -> Table {
         shown.insert("payload".into(), payload);
     }
     if let Some(schedule) = &task.schedule {
-        let recurrences: Vec<Value> = schedule.recurrences.iter().map(|rule| recurrence(rule).into()).collect();
-        shown.insert("schedule".into(), recurrences.into());
+        shown.insert("schedule".into(), recurrence::show(schedule));
     }
     shown
 }
@@ -228,13 +225,6 @@ fn retry(policy: &RetryPolicy) -> Table {
     ])
 }
 
-fn recurrence(rule: &Recurrence) -> Table {
-    match rule {
-        Recurrence::Cron { expr, zone } => table([("cron", expr.to_string().into()), ("timezone", zone.name().into())]),
-        Recurrence::Every(interval) => table([("every", span::text(*interval).into())]),
-    }
-}
-
-fn table<const N: usize>(entries: [(&str, Value); N]) -> Table {
+pub(super) fn table<const N: usize>(entries: [(&str, Value); N]) -> Table {
     entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }

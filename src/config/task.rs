@@ -8,7 +8,6 @@ use super::{command, schedule, section::Section};
 use crate::domain::{
     definition::{COMMAND, DEFAULT_QUEUE, TaskDefinition},
     retry::{Growth, RetryPolicy},
-    schedule::Schedule,
 };
 
 /// Reads a task definition; `kinds` are those of the registered handlers. A kind that nobody executes is a
@@ -42,8 +41,7 @@ pub(super) fn read(name: &str, section: &mut Section<'_>, zone: Tz, kinds: &[Str
     let plain = TaskDefinition::new(name, kind);
     let schedule = section.node("schedule").map(|node| {
         let path = format!("task.{name}.schedule");
-        let recurrences = schedule::read(&path, node, zone, section.mistakes);
-        Schedule { name: name.to_owned(), recurrences }
+        schedule::read(name, &path, node, zone, section.mistakes)
     });
     TaskDefinition {
         queue: section.text("queue").unwrap_or_else(|| DEFAULT_QUEUE.to_owned()),

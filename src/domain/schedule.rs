@@ -1,9 +1,11 @@
 //! Which instants of a schedule are due, and what is to become of those that were missed.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use sexton_entities::states::Fate;
 
-use super::recurrence::Recurrence;
+use super::{recurrence::Recurrence, span};
 
 /// A missed instant older than this is late.
 const PUNCTUAL: TimeDelta = TimeDelta::seconds(10);
@@ -17,6 +19,8 @@ pub struct Schedule {
     pub name: String,
     /// The recurrences, of which each instant counts once.
     pub recurrences: Vec<Recurrence>,
+    /// Each of its tasks starts later by a random part of this.
+    pub jitter: Option<Duration>,
 }
 
 /// What is due at one look.
@@ -29,6 +33,11 @@ pub struct Due {
 }
 
 impl Schedule {
+    /// A schedule without any of the settings that may be left out.
+    pub fn new(name: impl Into<String>, recurrences: Vec<Recurrence>) -> Self {
+        Self { name: name.into(), recurrences, jitter: None }
+    }
+
     /// The first instant strictly after `after`.
     pub fn next_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.recurrences.iter().filter_map(|rule| rule.next_after(after)).min()
@@ -37,7 +46,15 @@ impl Schedule {
     /// As written: what the operator sees, and what tells an edited schedule from an unchanged one.
     pub fn spec(&self) -> String {
         let rules: Vec<String> = self.recurrences.iter().map(ToString::to_string).collect();
-        rules.join("; ")
+        let jitter = self.jitter.map(|jitter| format!("; jitter {}", span::text(jitter))).unwrap_or_default();
+        format!("{}{jitter}", rules.join("; "))
+    }
+
+    /// A sentence in English for each of its recurrences.
+    pub fn describe(&self) -> String {
+        let rules: Vec<String> = self.recurrences.iter().map(Recurrence::describe).collect();
+        let jitter = self.jitter.map(|jitter| format!("; later by up to {}", span::text(jitter))).unwrap_or_default();
+        format!("{}{jitter}", rules.join("; "))
     }
 
     /// What is due at `now` if everything until `last` has been dealt with: the last missed instant runs, the
@@ -68,8 +85,6 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn at(text: &str) -> DateTime<Utc> {
@@ -77,7 +92,7 @@ mod tests {
     }
 
     fn every(seconds: u64) -> Schedule {
-        Schedule { name: "s".into(), recurrences: vec![Recurrence::Every(Duration::from_secs(seconds))] }
+        Schedule::new("s", vec![Recurrence::Every(Duration::from_secs(seconds))])
     }
 
     #[test]
