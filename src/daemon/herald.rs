@@ -22,9 +22,9 @@ pub(super) async fn tell(desk: Desk) {
         let is_stopping = desk.phase() == Phase::Stopping;
         if line != said {
             if is_stopping {
-                notify::stopping(&line)
+                notify::stopping(&line);
             } else {
-                notify::status(&line)
+                notify::status(&line);
             }
             said = line;
         }

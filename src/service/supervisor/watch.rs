@@ -340,7 +340,7 @@ impl Watch<'_> {
 fn catch_signals() -> io::Result<Signals> {
     let (read, write) = UnixStream::pair()?;
     let signals = [SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT, SIGCHLD];
-    SignalDelivery::with_pipe(read, write, SignalOnly::default(), signals)
+    SignalDelivery::with_pipe(read, write, SignalOnly, signals)
 }
 
 /// How a process ended, in words.
