@@ -70,12 +70,7 @@ const CASES: [Case; 9] = [
         seconds: &[5, 40],
         matches: |wall| wall.hour() <= 4 && wall.minute() == 30,
     },
-    Case {
-        expression: "20 */30 * * * *",
-        is_wildcard: true,
-        seconds: &[20],
-        matches: |wall| wall.minute() % 30 == 0,
-    },
+    Case { expression: "20 */30 * * * *", is_wildcard: true, seconds: &[20], matches: |wall| wall.minute() % 30 == 0 },
 ];
 
 const RULES: [Dst; 3] = [Dst::Cron, Dst::Skip, Dst::All];
@@ -226,7 +221,8 @@ fn it_does_not_matter_where_one_starts_from() {
                 let expected = expected(case, rule, &clock);
                 for (at, _) in &clock {
                     for from in [*at, *at + TimeDelta::milliseconds(20_500), *at + TimeDelta::seconds(59)] {
-                        let Some(later) = expected.range((std::ops::Bound::Excluded(from), std::ops::Bound::Unbounded)).next()
+                        let Some(later) =
+                            expected.range((std::ops::Bound::Excluded(from), std::ops::Bound::Unbounded)).next()
                         else {
                             continue;
                         };

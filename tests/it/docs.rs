@@ -50,7 +50,7 @@ fn the_configuration_page_names_every_setting() {
     std::fs::write(
         &file,
         "[x]\n[database]\nx = 1\n[daemon]\nx = 1\n[log]\nx = 1\n[supervisor]\nx = 1\n[queue.q]\nx = 1\n[module.m]\nx = 1\n\
-         [task.t]\nx = 1\n",
+         [task.t]\nx = 1\n[task.u]\nschedule = { cron = \"@daily\", x = 1 }\n",
     )
     .unwrap();
     let output = sexton(&file).args(["config", "check"]).output().unwrap();

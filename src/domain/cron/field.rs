@@ -177,8 +177,8 @@ impl FieldRule {
 
     /// A number within the field's limits, or one of its names in any case.
     pub(super) fn value(&self, text: &str) -> Result<u16, String> {
-        let named = |name: &&str| name.eq_ignore_ascii_case(text) || name[..3].eq_ignore_ascii_case(text);
-        if let Some(index) = self.names.iter().position(|name| named(&name)) {
+        let named = |name: &str| name.eq_ignore_ascii_case(text) || name[..3].eq_ignore_ascii_case(text);
+        if let Some(index) = self.names.iter().position(|name| named(name)) {
             return Ok(self.min + index as u16);
         }
         let short: Vec<&str> = self.names.iter().map(|name| &name[..3]).collect();

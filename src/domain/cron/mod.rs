@@ -153,9 +153,9 @@ impl fmt::Debug for CronExpr {
 }
 
 impl PartialEq for CronExpr {
-    /// The same text in the same zone; an `H` in it may still stand for something else under another name.
+    /// The same text: whose wall clocks are meant, the recurrence says, and what an `H` stands for, the schedule's name.
     fn eq(&self, other: &Self) -> bool {
-        (&self.source, self.zone) == (&other.source, other.zone)
+        self.source == other.source
     }
 }
 

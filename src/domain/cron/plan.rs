@@ -113,7 +113,7 @@ impl Plan {
         }
     }
 
-    /// The first day, from `from` on, that saffron may have wrongly passed over as well as chosen.
+    /// The first chosen day from `from` on, as far as saffron was not told the years and the days.
     fn next_day(&self, from: NaiveDate) -> Option<NaiveDate> {
         if !self.own_days && self.years.is_none() {
             return Some(from);
