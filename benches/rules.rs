@@ -19,7 +19,7 @@ fn schedules(count: usize, zone: Tz) -> Vec<Schedule> {
     (0..count)
         .filter_map(|number| {
             let expr: CronExpr = format!("{} {} * * *", number % 60, number / 60 % 24).parse().ok()?;
-            Some(Schedule::new(&format!("s{number}"), vec![Recurrence::Cron { expr, zone }]))
+            Some(Schedule::new(format!("s{number}"), vec![Recurrence::cron(expr, zone)]))
         })
         .collect()
 }
@@ -34,6 +34,14 @@ fn next_instant(bencher: Bencher<'_, '_>, zone: &str) {
     let schedule = schedules(1, zone.parse().unwrap_or(Tz::UTC)).remove(0);
     let at = instant();
     bencher.bench_local(|| schedule.next_after(black_box(at)));
+}
+
+/// The forms that saffron does not know: seconds, and days that differ from month to month.
+#[divan::bench(args = ["*/10 * * * * *", "0 30 2 L-3 * ? 2030-2040", "0 9 * * FRI#2", "0 0 29 2 */6"])]
+fn next_instant_of(bencher: Bencher<'_, '_>, expression: &str) {
+    let rule = expression.parse().ok().map(|expr| Recurrence::cron(expr, Tz::Europe__Berlin));
+    let at = instant();
+    bencher.bench_local(|| rule.as_ref().and_then(|rule| rule.next_after(black_box(at))));
 }
 
 /// What the cron module does once, at its start.

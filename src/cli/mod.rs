@@ -10,6 +10,7 @@ mod import;
 mod log;
 mod manual;
 mod module;
+mod next;
 mod node;
 mod output;
 mod period;

@@ -5,14 +5,14 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{
+    next::{self, Which},
     output::{Output, or_dash, say},
     session::{Open, Session, explained},
     time,
 };
 use crate::{
-    clock::machine_time,
     config::Config,
-    domain::{recurrence::Recurrence, schedule::Schedule, task::NewTask},
+    domain::{schedule::Schedule, task::NewTask},
     store::{Enqueued, SchedulePicture, Wakeup},
 };
 
@@ -27,14 +27,19 @@ pub(super) enum ScheduleCommand {
     },
     /// Show when a schedule comes next; needs no database
     Next {
-        /// The schedule's name
-        name: String,
+        #[command(flatten)]
+        which: Which,
         /// How many instants
         #[arg(short = 'n', long, default_value_t = 5)]
         count: usize,
         /// After this time [default: now]
         #[arg(long, value_name = "TIME")]
         from: Option<String>,
+    },
+    /// Tell in a sentence when a schedule comes; needs no database
+    Describe {
+        #[command(flatten)]
+        which: Which,
     },
     /// Pause a schedule: its instants are recorded as skipped
     Pause {
@@ -54,8 +59,12 @@ pub(super) enum ScheduleCommand {
 }
 
 pub(super) async fn run(session: &Session, output: Output, command: ScheduleCommand) -> anyhow::Result<u8> {
-    if let ScheduleCommand::Next { name, count, from } = &command {
-        return next(&session.config()?, output, name, *count, from.as_deref());
+    match &command {
+        ScheduleCommand::Next { which, count, from } => {
+            return next::next(session, output, which, *count, from.as_deref());
+        }
+        ScheduleCommand::Describe { which } => return next::describe(session, output, which),
+        _ => {}
     }
     let open = session.open().await?;
     match command {
@@ -64,7 +73,7 @@ pub(super) async fn run(session: &Session, output: Output, command: ScheduleComm
         ScheduleCommand::Pause { name } => pause(&open, output, &name, true).await,
         ScheduleCommand::Resume { name } => pause(&open, output, &name, false).await,
         ScheduleCommand::Run { name } => run_now(&open, output, &name).await,
-        ScheduleCommand::Next { .. } => Ok(0),
+        ScheduleCommand::Next { .. } | ScheduleCommand::Describe { .. } => Ok(0),
     }
 }
 
@@ -108,14 +117,20 @@ async fn show(open: &Open, output: Output, name: &str) -> anyhow::Result<u8> {
     let picture =
         picture.with_context(|| unknown(pictures.iter().map(|picture| picture.schedule.name.as_str()), name))?;
     let occurrences = open.store.occurrences(name, 20).await?;
+    // Another node's configuration may have it.
+    let description = find(&open.config, name).map(Schedule::describe).ok();
     if output.is_json() {
         let mut shown = object(picture);
         shown["occurrences"] = json!(occurrences);
+        shown["description"] = json!(description);
         output.value(&shown)?;
         return Ok(0);
     }
     let schedule = &picture.schedule;
     say!("Schedule {name} ({}), task {}: {}", schedule.origin, schedule.task, schedule.spec);
+    if let Some(description) = description {
+        say!("{description}");
+    }
     say!("{}; next {}", if schedule.paused { "paused" } else { "active" }, or_dash(schedule.next_at.map(time::shown)));
     output.list(&occurrences, ["Due", "Fate", "Reason", "Node"], "No instant of it has come yet.", |occurrence| {
         [
@@ -125,30 +140,6 @@ async fn show(open: &Open, output: Output, name: &str) -> anyhow::Result<u8> {
             occurrence.node.clone(),
         ]
     })?;
-    Ok(0)
-}
-
-fn next(config: &Config, output: Output, name: &str, count: usize, from: Option<&str>) -> anyhow::Result<u8> {
-    let schedule = find(config, name)?;
-    let from = from.map_or(Ok(machine_time()), |from| time::parse(from, config.daemon.timezone))?;
-    let zone = schedule.recurrences.iter().find_map(|rule| match rule {
-        Recurrence::Cron { zone, .. } => Some(*zone),
-        Recurrence::Every(_) => None,
-    });
-    let zone = zone.unwrap_or(config.daemon.timezone);
-    let instants: Vec<_> =
-        std::iter::successors(schedule.next_after(from), |at| schedule.next_after(*at)).take(count).collect();
-    let objects: Vec<_> = instants
-        .iter()
-        .map(|at| json!({ "at": at.with_timezone(&zone).to_rfc3339(), "utc": at.to_rfc3339() }))
-        .collect();
-    if output.is_json() {
-        output.value(&objects)?;
-        return Ok(0);
-    }
-    for at in instants {
-        say!("{}", at.with_timezone(&zone).format("%a %Y-%m-%d %H:%M:%S %:z %Z"));
-    }
     Ok(0)
 }
 
@@ -173,7 +164,7 @@ async fn run_now(open: &Open, output: Output, name: &str) -> anyhow::Result<u8> 
     Ok(0)
 }
 
-fn find<'a>(config: &'a Config, name: &str) -> anyhow::Result<&'a Schedule> {
+pub(super) fn find<'a>(config: &'a Config, name: &str) -> anyhow::Result<&'a Schedule> {
     let schedules = || config.tasks.values().filter_map(|task| task.schedule.as_ref());
     let found = schedules().find(|schedule| schedule.name == name);
     found.with_context(|| unknown(schedules().map(|schedule| schedule.name.as_str()), name))

@@ -1,9 +1,10 @@
 //! Instants as people write and read them.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeZone as _, Utc};
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use crate::domain::span;
+use crate::domain::{moment::Moment, span, zone};
 
 /// An instant in a table.
 pub(super) fn shown(at: DateTime<Utc>) -> String {
@@ -12,20 +13,14 @@ pub(super) fn shown(at: DateTime<Utc>) -> String {
 
 /// Reads RFC 3339, or a date with or without a time on the wall clocks of `zone`.
 pub(super) fn parse(text: &str, zone: Tz) -> anyhow::Result<DateTime<Utc>> {
-    if let Ok(at) = DateTime::parse_from_rfc3339(text) {
-        return Ok(at.to_utc());
+    let moment: Moment = text.parse().map_err(anyhow::Error::msg)?;
+    if let Moment::Wall(wall) = moment {
+        anyhow::ensure!(
+            zone::exists(zone, wall),
+            "{text} does not exist in {zone}: the clocks are set forward over it"
+        );
     }
-    let formats = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"];
-    let wall = formats
-        .iter()
-        .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
-        .or_else(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().map(|day| day.and_time(NaiveTime::MIN)));
-    let Some(wall) = wall else {
-        anyhow::bail!("`{text}` is not a time: write 2026-12-24, \"2026-12-24 18:00\" or 2026-12-24T18:00:00+01:00");
-    };
-    let at = zone.from_local_datetime(&wall).earliest();
-    at.map(|at| at.to_utc())
-        .ok_or_else(|| anyhow::anyhow!("{text} does not exist in {zone}: the clocks are set forward over it"))
+    moment.instant(zone).with_context(|| format!("{text} is beyond what can be told"))
 }
 
 /// Reads an instant in the past: as [`parse`], or a length of time before `now`.

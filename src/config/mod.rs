@@ -11,6 +11,7 @@ mod mistake;
 mod module;
 mod period;
 mod queue;
+mod recurrence;
 mod schedule;
 mod schedule_period;
 mod section;

@@ -9,62 +9,191 @@ use super::{
     section::Section,
     tree::{Item, Node},
 };
-use crate::domain::{cron::CronExpr, recurrence::Recurrence};
+use crate::domain::{
+    cron::CronExpr,
+    moment::Moment,
+    recurrence::Recurrence,
+    schedule::Schedule,
+    weekly::{DayTimes, WeekDays, Weekly, time_of_day},
+    zone::Dst,
+};
 
-/// Reads the recurrences; notes what is wrong with them.
-pub(super) fn read(path: &str, node: &Node, zone: Tz, mistakes: &mut Mistakes) -> Vec<Recurrence> {
+/// What a table may be about: the settings that say so, of which the first tells them apart.
+const FORMS: [&[&str]; 5] =
+    [&["cron"], &["every", "anchor"], &["at"], &["week_days", "time"], &["days", "hours", "minutes"]];
+
+/// Reads the schedule of a task; notes what is wrong with it.
+pub(super) fn read(name: &str, path: &str, node: &Node, zone: Tz, mistakes: &mut Mistakes) -> Schedule {
+    let mut schedule = Schedule::new(name, Vec::new());
     match &node.item {
         Item::List(items) if items.is_empty() => {
             mistakes.add(&node.place, path, "the list is empty: leave it out for a task without a schedule");
-            Vec::new()
         }
-        Item::List(items) => items.iter().filter_map(|item| one(path, item, zone, mistakes)).collect(),
-        _ => one(path, node, zone, mistakes).into_iter().collect(),
+        Item::List(items) => items.iter().for_each(|item| add(&mut schedule, path, item, zone, mistakes)),
+        _ => add(&mut schedule, path, node, zone, mistakes),
     }
+    schedule
 }
 
-fn one(path: &str, node: &Node, zone: Tz, mistakes: &mut Mistakes) -> Option<Recurrence> {
+fn add(schedule: &mut Schedule, path: &str, node: &Node, zone: Tz, mistakes: &mut Mistakes) {
     match &node.item {
-        Item::Text(text) => match text.parse::<CronExpr>() {
-            Ok(expr) => Some(Recurrence::Cron { expr, zone }),
-            Err(error) => {
-                mistakes.add(&node.place, path, error.to_string());
-                None
-            }
+        Item::Text(text) => match CronExpr::parse(text, &schedule.name) {
+            Ok(expr) => schedule.recurrences.push(Recurrence::cron(expr, zone)),
+            Err(error) => mistakes.add(&node.place, path, error.to_string()),
         },
         Item::Table(_) => {
             let mut section = Section::new(path, node, mistakes);
-            let recurrence = table(&mut section, zone);
+            schedule.recurrences.extend(table(&mut section, &schedule.name, zone));
+            jitter(&mut section, schedule);
             section.finish();
-            recurrence
         }
         other => {
             let problem = format!(
-                "expected a crontab expression, {{ cron = … }}, {{ every = … }} or a list, found {}",
+                "expected a crontab expression, {{ cron = … }}, {{ every = … }} or another table, or a list of them, found {}",
                 other.kind()
             );
             mistakes.add(&node.place, path, problem);
-            None
         }
     }
 }
 
-fn table(section: &mut Section<'_>, zone: Tz) -> Option<Recurrence> {
-    let expr = section.parsed::<CronExpr>("cron");
-    let every = section.span("every", Duration::from_millis(100));
+/// A task has one jitter, whichever of its recurrences it is that comes.
+fn jitter(section: &mut Section<'_>, schedule: &mut Schedule) {
+    let Some(jitter) = section.span("jitter", Duration::from_millis(1)) else { return };
+    if schedule.jitter.is_some_and(|other| other != jitter) {
+        section.refuse("jitter", "a schedule has one jitter, and another entry of the list has said a different one");
+    }
+    schedule.jitter = Some(jitter);
+}
+
+fn table(section: &mut Section<'_>, name: &str, default_zone: Tz) -> Option<Recurrence> {
+    for key in FORMS.concat() {
+        section.node(key);
+    }
     let own_zone = section.zone("timezone");
-    let (has_cron, has_every) = (section.node("cron").is_some(), section.node("every").is_some());
-    match (has_cron, has_every) {
-        (true, false) => Some(Recurrence::Cron { expr: expr?, zone: own_zone.unwrap_or(zone) }),
-        (false, true) => {
-            if own_zone.is_some() {
-                section.refuse("timezone", "an interval has no zone: it follows real time");
-            }
-            every.map(Recurrence::Every)
-        }
-        _ => {
-            section.refuse("", "expected either `cron` or `every`");
-            None
+    let zone = own_zone.unwrap_or(default_zone);
+    let dst = section.choice("dst", &Dst::WORDS);
+    let form = form(section)?;
+    if !matches!(form, "cron" | "week_days" | "days") && section.node("dst").is_some() {
+        section.refuse("dst", "only times that come again on wall clocks are skipped or repeated by them");
+    }
+    let recurrence = match form {
+        "cron" => cron(section, name, own_zone, zone, dst),
+        "every" => every(section, zone),
+        "at" => at(section, zone),
+        form => weekly(section, form == "week_days", zone, dst),
+    }?;
+    if own_zone.is_some() && recurrence.zone().is_none() {
+        section.refuse(
+            "timezone",
+            match recurrence {
+                Recurrence::Every(_) => "an interval has no zone: it follows real time",
+                _ => "the time has an offset of its own",
+            },
+        );
+    }
+    Some(recurrence)
+}
+
+/// Which of the forms the table has; notes if it is none or more than one, or not complete.
+fn form(section: &mut Section<'_>) -> Option<&'static str> {
+    let mut named: Vec<&[&'static str]> = Vec::new();
+    for form in FORMS {
+        if form.iter().any(|key| section.node(key).is_some()) {
+            named.push(form);
         }
     }
+    let [form] = named[..] else {
+        section.refuse(
+            "",
+            "expected one of `cron`, `every`, `at`, `week_days` with `time`, or `days` with `hours` and `minutes`",
+        );
+        return None;
+    };
+    let optional = |key: &str| key == "anchor";
+    for key in form.iter().filter(|key| !optional(key)) {
+        if section.node(key).is_none() {
+            let others: Vec<String> = form.iter().filter(|other| *other != key).map(|key| format!("`{key}`")).collect();
+            section.refuse("", format!("`{key}` is missing: it belongs to {}", others.join(" and ")));
+            return None;
+        }
+    }
+    form.first().copied()
+}
+
+fn cron(section: &mut Section<'_>, name: &str, own: Option<Tz>, zone: Tz, dst: Option<Dst>) -> Option<Recurrence> {
+    let text = section.text("cron")?;
+    let expr = CronExpr::parse(&text, name).map_err(|error| section.refuse("cron", error.to_string())).ok()?;
+    if expr.zone().is_some() && own.is_some() {
+        section.refuse("timezone", "the expression names its zone itself: leave one of them out");
+    }
+    Some(Recurrence::Cron { zone: expr.zone().unwrap_or(zone), expr, dst: dst.unwrap_or_default() })
+}
+
+fn every(section: &mut Section<'_>, zone: Tz) -> Option<Recurrence> {
+    let interval = section.span("every", Duration::from_millis(100))?;
+    match section.node("anchor") {
+        None => Some(Recurrence::Every(interval)),
+        Some(_) => Some(Recurrence::EveryFrom { interval, anchor: moment(section, "anchor", zone)?, zone }),
+    }
+}
+
+fn at(section: &mut Section<'_>, zone: Tz) -> Option<Recurrence> {
+    Some(Recurrence::At { moment: moment(section, "at", zone)?, zone })
+}
+
+/// A time that exists.
+fn moment(section: &mut Section<'_>, key: &'static str, zone: Tz) -> Option<Moment> {
+    let moment: Moment = section.parsed(key)?;
+    if let Moment::Wall(wall) = moment
+        && !crate::domain::zone::exists(zone, wall)
+    {
+        section.refuse(key, format!("{moment} does not exist in {zone}: the clocks are set forward over it"));
+    }
+    Some(moment)
+}
+
+fn weekly(section: &mut Section<'_>, is_single: bool, zone: Tz, dst: Option<Dst>) -> Option<Recurrence> {
+    let (days, times) = if is_single {
+        let days = week_days(section, "week_days");
+        let time = section.text("time")?;
+        let time = time_of_day(&time).map_err(|problem| section.refuse("time", problem)).ok();
+        (days, time.map(DayTimes::At))
+    } else {
+        let days = week_days(section, "days");
+        let (hours, minutes) = (numbers(section, "hours", 23), numbers(section, "minutes", 59));
+        (days, hours.zip(minutes).map(|(hours, minutes)| DayTimes::Grid { hours, minutes }))
+    };
+    let weekly = Weekly::new(days?, times?).map_err(|problem| section.refuse("", problem)).ok()?;
+    Some(Recurrence::Weekly { weekly, zone, dst: dst.unwrap_or_default() })
+}
+
+/// A list of numbers and names.
+fn week_days(section: &mut Section<'_>, key: &'static str) -> Option<WeekDays> {
+    let words: Option<Vec<String>> = match &section.node(key)?.item {
+        Item::List(items) => items
+            .iter()
+            .map(|item| match &item.item {
+                Item::Text(text) => Some(text.clone()),
+                Item::Integer(number) => Some(number.to_string()),
+                _ => None,
+            })
+            .collect(),
+        _ => None,
+    };
+    let Some(words) = words else {
+        section.refuse(key, "expected a list of days: numbers from 0 (Sunday) to 7 (Sunday) or names such as \"mon\"");
+        return None;
+    };
+    WeekDays::read(words.iter().map(String::as_str)).map_err(|problem| section.refuse(key, problem)).ok()
+}
+
+fn numbers(section: &mut Section<'_>, key: &'static str, most: i64) -> Option<Vec<u16>> {
+    let numbers = section.integers(key, 0..=most)?;
+    if numbers.is_empty() {
+        section.refuse(key, "the list is empty: name at least one number");
+        return None;
+    }
+    // One out of range has been noted.
+    numbers.into_iter().map(|number| u16::try_from(number).ok().filter(|number| i64::from(*number) <= most)).collect()
 }

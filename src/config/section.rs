@@ -9,7 +9,7 @@ use super::{
     mistake::Mistakes,
     tree::{Item, Node},
 };
-use crate::domain::{definition::check_name, span};
+use crate::domain::{definition::check_name, span, zone};
 
 /// A table being read.
 pub(super) struct Section<'a> {
@@ -146,14 +146,7 @@ impl<'a> Section<'a> {
     /// A time zone of the IANA database.
     pub(super) fn zone(&mut self, key: &'static str) -> Option<Tz> {
         let text = self.text(key)?;
-        let parsed = text.parse().ok();
-        if parsed.is_none() {
-            let like = |zone: &Tz| strsim::jaro_winkler(zone.name(), &text);
-            let near = chrono_tz::TZ_VARIANTS.iter().max_by(|a, b| like(a).total_cmp(&like(b)));
-            let hint = near.map(|zone| format!("; did you mean `{zone}`?")).unwrap_or_default();
-            self.refuse(key, format!("there is no time zone `{text}`{hint}"));
-        }
-        parsed
+        zone::named(&text).map_err(|problem| self.refuse(key, problem)).ok()
     }
 
     /// One of a few words.

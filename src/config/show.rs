@@ -4,14 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use toml::{Table, Value};
 
-use super::{AtPeriodEnd, Config, ModuleConfig, QueueConfig};
+use super::{AtPeriodEnd, Config, ModuleConfig, QueueConfig, recurrence};
 use crate::domain::{
     address,
     command::{CommandSpec, OnDaemonStop},
     definition::TaskDefinition,
     log::{LogFormat, Rotation},
     period::{Calendar, Period},
-    recurrence::Recurrence,
     retry::{Growth, RetryPolicy},
     schedule::Outside,
 };
@@ -65,7 +64,7 @@ fn period(period: &Period) -> Table {
     shown
 }
 
-fn length(length: Duration) -> Value {
+pub(super) fn length(length: Duration) -> Value {
     humantime::format_duration(length).to_string().into()
 }
 
@@ -166,8 +165,7 @@ fn definition(task: &TaskDefinition) -> Table {
         shown.insert("payload".into(), payload);
     }
     if let Some(schedule) = &task.schedule {
-        let recurrences: Vec<Value> = schedule.recurrences.iter().map(|rule| recurrence(rule).into()).collect();
-        shown.insert("schedule".into(), recurrences.into());
+        shown.insert("schedule".into(), recurrence::show(schedule));
         if let Some(period) = &schedule.period {
             shown.insert("period".into(), period.clone().into());
             shown.insert("outside".into(), if schedule.outside == Outside::Hold { "hold" } else { "skip" }.into());
@@ -262,13 +260,6 @@ fn retry(policy: &RetryPolicy) -> Table {
     ])
 }
 
-fn recurrence(rule: &Recurrence) -> Table {
-    match rule {
-        Recurrence::Cron { expr, zone } => table([("cron", expr.to_string().into()), ("timezone", zone.name().into())]),
-        Recurrence::Every(interval) => table([("every", humantime::format_duration(*interval).to_string().into())]),
-    }
-}
-
-fn table<const N: usize>(entries: [(&str, Value); N]) -> Table {
+pub(super) fn table<const N: usize>(entries: [(&str, Value); N]) -> Table {
     entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }

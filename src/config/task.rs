@@ -50,8 +50,8 @@ pub(super) fn read(
     let (period, outside) = schedule_period::read(section, periods);
     let schedule = section.node("schedule").map(|node| {
         let path = format!("task.{name}.schedule");
-        let recurrences = schedule::read(&path, node, zone, section.mistakes);
-        Schedule { period: period.clone(), outside, ..Schedule::new(name, recurrences) }
+        let read = schedule::read(name, &path, node, zone, section.mistakes);
+        Schedule { period: period.clone(), outside, ..read }
     });
     TaskDefinition {
         queue: section.text("queue").unwrap_or_else(|| DEFAULT_QUEUE.to_owned()),

@@ -177,11 +177,11 @@ mod tests {
 
     fn cron(name: &str, expression: &str) -> Schedule {
         let expr = expression.parse().expect("an expression");
-        Schedule { name: name.to_owned(), recurrences: vec![Recurrence::Cron { expr, zone: Tz::UTC }] }
+        Schedule::new(name, vec![Recurrence::cron(expr, Tz::UTC)])
     }
 
     fn every(name: &str, seconds: u64) -> Schedule {
-        Schedule { name: name.to_owned(), recurrences: vec![Recurrence::Every(Duration::from_secs(seconds))] }
+        Schedule::new(name, vec![Recurrence::Every(Duration::from_secs(seconds))])
     }
 
     fn month(schedules: &[Schedule]) -> Plan {

@@ -1,9 +1,11 @@
 //! Which instants of a schedule are due, and what is to become of those that were missed.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use sexton_entities::states::Fate;
 
-use super::recurrence::Recurrence;
+use super::{recurrence::Recurrence, span};
 
 /// A missed instant older than this is late.
 const PUNCTUAL: TimeDelta = TimeDelta::seconds(10);
@@ -21,6 +23,8 @@ pub struct Schedule {
     pub period: Option<String>,
     /// What becomes of those outside it.
     pub outside: Outside,
+    /// Each of its tasks starts later by a random part of this.
+    pub jitter: Option<Duration>,
 }
 
 /// What becomes of an instant that is outside the period of its schedule.
@@ -43,9 +47,9 @@ pub struct Due {
 }
 
 impl Schedule {
-    /// Recurrences that count at all times.
-    pub fn new(name: &str, recurrences: Vec<Recurrence>) -> Self {
-        Self { name: name.to_owned(), recurrences, period: None, outside: Outside::default() }
+    /// A schedule without any of the settings that may be left out.
+    pub fn new(name: impl Into<String>, recurrences: Vec<Recurrence>) -> Self {
+        Self { name: name.into(), recurrences, period: None, outside: Outside::default(), jitter: None }
     }
 
     /// The first instant strictly after `after`.
@@ -56,7 +60,15 @@ impl Schedule {
     /// As written: what the operator sees, and what tells an edited schedule from an unchanged one.
     pub fn spec(&self) -> String {
         let rules: Vec<String> = self.recurrences.iter().map(ToString::to_string).collect();
-        rules.join("; ")
+        let jitter = self.jitter.map(|jitter| format!("; jitter {}", span::text(jitter))).unwrap_or_default();
+        format!("{}{jitter}", rules.join("; "))
+    }
+
+    /// A sentence in English for each of its recurrences.
+    pub fn describe(&self) -> String {
+        let rules: Vec<String> = self.recurrences.iter().map(Recurrence::describe).collect();
+        let jitter = self.jitter.map(|jitter| format!("; later by up to {}", span::text(jitter))).unwrap_or_default();
+        format!("{}{jitter}", rules.join("; "))
     }
 
     /// What is due at `now` if everything until `last` has been dealt with: the last missed instant runs, the
@@ -87,8 +99,6 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn at(text: &str) -> DateTime<Utc> {

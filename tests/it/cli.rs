@@ -75,7 +75,8 @@ on_each_database! {
         assert_eq!(schedules[0]["last_outcome"], Value::Null, "nothing runs in retrospect");
         assert!(schedules[0]["next_at"].is_string());
         assert!(call(&file, &["schedule", "pause", "tick"]).status.success());
-        assert_eq!(json(&file, &["schedule", "show", "tick"])["paused"], true);
+        let shown = json(&file, &["schedule", "show", "tick"]);
+        assert_eq!((&shown["paused"], shown["description"].as_str()), (&Value::Bool(true), Some("Every 1h")));
         assert!(call(&file, &["schedule", "resume", "tick"]).status.success());
         assert!(json(&file, &["schedule", "run", "tick"])["id"].is_number());
         assert!(call(&file, &["queue", "pause", "default"]).status.success());
@@ -152,6 +153,32 @@ fn mistakes_on_the_command_line_are_told_clearly() {
 }
 
 #[test]
+fn any_expression_is_worked_out_without_a_configuration() {
+    let broken = Path::new("/nowhere/sexton.toml");
+    let of =
+        |expression: &str, more: &[&str]| json(broken, &[&["schedule", "next", "--cron", expression], more].concat());
+    let next = of("30 2 * * *", &["--timezone", "Europe/Berlin", "--from", "2026-10-24T12:00", "-n", "2"]);
+    assert_eq!(
+        next,
+        serde_json::json!([
+            { "at": "2026-10-25T02:30:00+02:00", "utc": "2026-10-25T00:30:00+00:00" },
+            { "at": "2026-10-26T02:30:00+01:00", "utc": "2026-10-26T01:30:00+00:00" },
+        ])
+    );
+    assert_eq!(
+        of("CRON_TZ=Asia/Tokyo @yearly", &["-n", "1", "--from", "2026-11-21"])[0]["at"],
+        "2027-01-01T00:00:00+09:00"
+    );
+    assert_eq!(of("0 0 0 1 1 ? 2020", &["--from", "2026-11-21"]), serde_json::json!([]));
+    let failed = call(broken, &["schedule", "next", "--cron", "0 25 * * *"]);
+    assert!(failed.errors().contains("--cron: hour (column 3): 25 is out of range"), "{}", failed.errors());
+    let failed = call(broken, &["schedule", "next", "--cron", "@daily", "--timezone", "Europe/Berln"]);
+    assert!(failed.errors().contains("did you mean `Europe/Berlin`?"), "{}", failed.errors());
+    let told = call(broken, &["schedule", "describe", "--cron", "0 9 * * FRI#2", "--timezone", "Europe/Berlin"]).text();
+    assert_eq!(told, "At 09:00 on the 2nd Friday of the month, Europe/Berlin\n");
+}
+
+#[test]
 fn the_next_instants_need_no_database() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
@@ -161,6 +188,16 @@ fn the_next_instants_need_no_database() {
         let next = json(&file, &["schedule", "next", "dst", "-n", "2", "--from", "2026-03-28T12:00:00Z"]);
         assert_eq!(next[0]["at"], "2026-03-29T03:00:00+02:00");
         assert_eq!(next[1]["utc"], "2026-03-30T00:30:00+00:00");
+        let shown = call(&file, &["schedule", "next", "dst", "-n", "2", "--from", "2026-03-28T12:00:00Z"]).text();
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines[0], "Sun 2026-03-29 03:00:00 +02:00 CEST  (clocks go forward from 02:00 to 03:00)");
+        assert_eq!(lines[1], "Mon 2026-03-30 02:30:00 +02:00 CEST");
+        let there = json(
+            &file,
+            &["schedule", "next", "dst", "-n", "1", "--from", "2026-11-21T12:00:00Z", "--timezone", "Asia/Tokyo"],
+        );
+        assert_eq!(there[0]["at"], "2026-11-22T10:30:00+09:00");
+        assert_eq!(call(&file, &["schedule", "describe", "dst"]).text(), "At 02:30 every day, Europe/Berlin\n");
         assert!(!database.folder.path().join("sexton.db").exists());
     });
 }

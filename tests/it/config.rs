@@ -69,7 +69,31 @@ fn schedules_are_checked_in_every_form() {
     let task = |schedule: &str| mistakes(&format!("[task.t]\nkind = \"noop\"\nschedule = {schedule}\n"));
     assert!(task("\"0 0 30 2 *\"")[0].contains("never comes"));
     assert!(task("{ every = \"5s\", timezone = \"UTC\" }")[0].contains("an interval has no zone"));
-    assert!(task("{ every = \"5s\", cron = \"* * * * *\" }")[0].contains("either `cron` or `every`"));
+    assert!(task("{ every = \"5s\", cron = \"* * * * *\" }")[0].contains("expected one of `cron`, `every`, `at`"));
+    assert!(task("{}")[0].contains("expected one of `cron`"));
+    assert!(task("{ week_days = [\"mon\"] }")[0].contains("`time` is missing: it belongs to `week_days`"));
+    assert!(task("{ days = [1], hours = [2] }")[0].contains("`minutes` is missing: it belongs to `days` and `hours`"));
+    assert!(
+        task("{ days = [1], hours = [24], minutes = [0] }")[0].contains("hours: 24 is out of range, expected 0 to 23")
+    );
+    assert!(task("{ days = [8], hours = [2], minutes = [0] }")[0].contains("schedule.days: 8 is out of range"));
+    assert!(task("{ days = [], hours = [2], minutes = [0] }")[0].contains("name at least one day"));
+    assert!(task("{ week_days = [\"moonday\"], time = \"2:30\" }")[0].contains("did you mean `MONDAY`?"));
+    assert!(task("{ week_days = [\"mon\"], time = \"24:30\" }")[0].contains("`24:30` is not a time of day"));
+    assert!(task("{ at = \"Christmas\" }")[0].contains("`Christmas` is not a time"));
+    assert!(
+        task("{ at = \"2026-03-29T02:30\", timezone = \"Europe/Berlin\" }")[0]
+            .contains("does not exist in Europe/Berlin")
+    );
+    assert!(task("{ at = \"2026-03-29T02:30:00Z\", timezone = \"UTC\" }")[0].contains("has an offset of its own"));
+    assert!(task("{ every = \"5s\", dst = \"all\" }")[0].contains("schedule.dst: only times"));
+    assert!(task("{ cron = \"@daily\", dst = \"twice\" }")[0].contains("expected \"cron\" or \"skip\" or \"all\""));
+    assert!(task("{ cron = \"TZ=UTC @daily\", timezone = \"UTC\" }")[0].contains("names its zone itself"));
+    assert!(
+        task("[{ cron = \"@daily\", jitter = \"1m\" }, { every = \"1h\", jitter = \"2m\" }]")[0].contains("one jitter")
+    );
+    assert!(task("{ cron = \"@daily\", anchor = \"2026-01-01\" }")[0].contains("expected one of `cron`"));
+    assert!(task("{ anchor = \"2026-01-01\" }")[0].contains("`every` is missing"));
     assert!(task("{ evry = \"5s\" }").iter().any(|mistake| mistake.contains("did you mean `every`")));
     assert!(task("[]")[0].contains("the list is empty"));
     assert!(task("[\"* * * * *\", \"x\"]")[0].contains("five fields"));
@@ -179,6 +203,43 @@ fn what_is_shown_can_be_read_back() {
     let config = sound(&file);
     assert!(config.show().contains("rotate = \"10MiB\""), "{}", config.show());
     assert!(config.show().contains("keep_files = 4"), "{}", config.show());
+    fs::write(&file, config.show()).unwrap();
+    assert_eq!(sound(&file), config);
+}
+
+#[test]
+fn every_form_of_a_schedule_reads_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sexton.toml");
+    let settings = r#"
+        [daemon]
+        timezone = "Europe/Berlin"
+        [task.t]
+        kind = "noop"
+        schedule = [
+            "30 2 * * MON-FRI",
+            "CRON_TZ=Asia/Tokyo H H(1-5) L-3 * ?",
+            "@reboot",
+            { cron = "*/10 * * * * * 2026-2030", dst = "skip", timezone = "UTC" },
+            { every = "90s" },
+            { every = "7d", anchor = 2026-01-01T00:05:00 },
+            { every = "1h", anchor = "2026-01-01T00:05:00+02:00" },
+            { at = "2026-12-24T18:00", jitter = "5m" },
+            { at = "2026-12-24T18:00:00-05:00" },
+            { week_days = ["monday", "thu"], time = "23:30", dst = "all" },
+            { days = [1, "WED", 7], hours = [14, 2], minutes = [30, 0] },
+        ]
+    "#;
+    fs::write(&file, settings).unwrap();
+    let config = sound(&file);
+    let schedule = config.tasks["t"].schedule.as_ref().unwrap();
+    assert_eq!(
+        schedule.spec(),
+        "30 2 * * MON-FRI Europe/Berlin; H H(1-5) L-3 * ? Asia/Tokyo; @reboot Europe/Berlin; \
+         */10 * * * * * 2026-2030 dst skip; every 1m 30s; every 7days from 2026-01-01T00:05:00 Europe/Berlin; \
+         every 1h from 2026-01-01T00:05:00+02:00; at 2026-12-24T18:00:00 Europe/Berlin; at 2026-12-24T18:00:00-05:00; \
+         mon,thu 23:30 Europe/Berlin dst all; sun,mon,wed hours 2,14 minutes 0,30 Europe/Berlin; jitter 5m"
+    );
     fs::write(&file, config.show()).unwrap();
     assert_eq!(sound(&file), config);
 }

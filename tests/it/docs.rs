@@ -31,8 +31,14 @@ fn every_configuration_of_the_documents_is_sound() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sexton.toml");
     let mut tried = 0;
-    let documents =
-        ["docs/CONFIGURATION.md", "README.md", "docs/OPERATING.md", "docs/EXTENDING.md", "docs/IMPORT.md", "docs/PERIODS.md"];
+    let documents = [
+        "docs/CONFIGURATION.md",
+        "README.md",
+        "docs/OPERATING.md",
+        "docs/EXTENDING.md",
+        "docs/IMPORT.md",
+        "docs/PERIODS.md",
+    ];
     for document in documents {
         for block in blocks(document, "toml") {
             std::fs::write(&file, &block).unwrap();
@@ -52,7 +58,7 @@ fn the_configuration_page_names_every_setting() {
     std::fs::write(
         &file,
         "[x]\n[database]\nx = 1\n[daemon]\nx = 1\n[log]\nx = 1\n[supervisor]\nx = 1\n[queue.q]\nx = 1\n[module.m]\nx = 1\n\
-         [period.p]\nx = 1\n[task.t]\nx = 1\n",
+         [period.p]\nx = 1\n[task.t]\nx = 1\n[task.u]\nschedule = { cron = \"@daily\", x = 1 }\n",
     )
     .unwrap();
     let output = sexton(&file).args(["config", "check"]).output().unwrap();

@@ -10,6 +10,7 @@ mod cli;
 mod commands;
 mod config;
 mod daemon;
+mod dialect;
 mod docs;
 mod import;
 mod logs;

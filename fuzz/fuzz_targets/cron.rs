@@ -1,0 +1,17 @@
+//! Any bytes are read as an expression or refused; what is accepted can be worked with. Nothing panics.
+#![no_main]
+
+use chrono::NaiveDateTime;
+use libfuzzer_sys::fuzz_target;
+use sexton::domain::cron::CronExpr;
+
+fuzz_target!(|bytes: &[u8]| {
+    let text = String::from_utf8_lossy(bytes);
+    let Ok(expr) = CronExpr::parse(&text, &text) else { return };
+    assert!(!expr.describe().is_empty());
+    for wall in [NaiveDateTime::MIN, NaiveDateTime::MAX, NaiveDateTime::default()] {
+        if let Some(next) = expr.next_after(wall) {
+            assert!(next > wall);
+        }
+    }
+});
