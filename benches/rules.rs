@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use divan::{Bencher, black_box};
-use sexton::domain::{cron::CronExpr, recurrence::Recurrence, schedule::Schedule};
+use sexton::domain::{cron::CronExpr, policy::Policy, recurrence::Recurrence, schedule::Schedule};
 
 fn main() {
     divan::main();
@@ -19,7 +19,11 @@ fn schedules(count: usize, zone: Tz) -> Vec<Schedule> {
     (0..count)
         .filter_map(|number| {
             let expr: CronExpr = format!("{} {} * * *", number % 60, number / 60 % 24).parse().ok()?;
-            Some(Schedule { name: format!("s{number}"), recurrences: vec![Recurrence::Cron { expr, zone }] })
+            Some(Schedule {
+                name: format!("s{number}"),
+                recurrences: vec![Recurrence::Cron { expr, zone }],
+                policy: Policy::default(),
+            })
         })
         .collect()
 }
@@ -47,7 +51,8 @@ fn first_instants_of_all(bencher: Bencher<'_, '_>, count: usize) {
 /// What it does for each schedule that is due, after a minute and after a year of downtime.
 #[divan::bench(args = [1, 525_600])]
 fn due_after_minutes(bencher: Bencher<'_, '_>, minutes: i64) {
-    let schedule = Schedule { name: "s".to_owned(), recurrences: vec![Recurrence::Every(Duration::from_secs(60))] };
+    let recurrences = vec![Recurrence::Every(Duration::from_secs(60))];
+    let schedule = Schedule { name: "s".to_owned(), recurrences, policy: Policy::default() };
     let now = instant();
     bencher.bench_local(|| schedule.due(black_box(now - TimeDelta::minutes(minutes)), now));
 }

@@ -9,6 +9,7 @@ mod load;
 mod log;
 mod mistake;
 mod module;
+mod policy;
 mod queue;
 mod schedule;
 mod section;

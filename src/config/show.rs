@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use toml::{Table, Value};
 
-use super::{Config, ModuleConfig, QueueConfig};
+use super::{Config, ModuleConfig, QueueConfig, policy};
 use crate::domain::{
     address,
     command::{CommandSpec, OnDaemonStop},
@@ -138,6 +138,7 @@ fn definition(task: &TaskDefinition) -> Table {
     if let Some(schedule) = &task.schedule {
         let recurrences: Vec<Value> = schedule.recurrences.iter().map(|rule| recurrence(rule).into()).collect();
         shown.insert("schedule".into(), recurrences.into());
+        shown.extend(policy::show(&schedule.policy));
     }
     shown
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use super::{command, schedule, section::Section};
+use super::{command, policy, schedule, section::Section};
 use crate::domain::{
     definition::{COMMAND, DEFAULT_QUEUE, TaskDefinition},
+    policy::Policy,
     retry::{Growth, RetryPolicy},
     schedule::Schedule,
 };
@@ -43,8 +44,9 @@ pub(super) fn read(name: &str, section: &mut Section<'_>, zone: Tz, kinds: &[Str
     let schedule = section.node("schedule").map(|node| {
         let path = format!("task.{name}.schedule");
         let recurrences = schedule::read(&path, node, zone, section.mistakes);
-        Schedule { name: name.to_owned(), recurrences }
+        Schedule { name: name.to_owned(), recurrences, policy: Policy::default() }
     });
+    let schedule = policy::read(section, zone, schedule);
     TaskDefinition {
         queue: section.text("queue").unwrap_or_else(|| DEFAULT_QUEUE.to_owned()),
         priority: section.integer("priority", -1_000_000..=1_000_000).unwrap_or(plain.priority),

@@ -11,6 +11,7 @@ pub mod json;
 pub mod lifecycle;
 pub mod lines;
 pub mod log;
+pub mod policy;
 pub mod process;
 pub mod recurrence;
 pub mod recycle;

@@ -13,6 +13,7 @@ mod future;
 mod history;
 mod migrate;
 mod nodes;
+mod overlap;
 mod prune;
 mod queues;
 mod rows;

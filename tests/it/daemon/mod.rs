@@ -5,6 +5,7 @@ mod faults;
 mod lifecycle;
 mod limits;
 mod outage;
+mod policies;
 mod schedules;
 mod wakeups;
 
