@@ -21,4 +21,5 @@ pub mod schedule;
 pub mod span;
 pub mod summary;
 pub mod task;
+pub mod why;
 pub mod zone;

@@ -22,6 +22,7 @@ mod summary;
 mod tasks;
 mod transaction;
 mod wakeup;
+mod why;
 
 use std::sync::{
     Arc,

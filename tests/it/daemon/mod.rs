@@ -8,6 +8,7 @@ mod outage;
 mod policies;
 mod schedules;
 mod wakeups;
+mod why;
 
 use sea_orm::{ConnectionTrait, Statement};
 use sexton::store::{HistoryFilter, Store};
