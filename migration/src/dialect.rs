@@ -82,6 +82,31 @@ pub(crate) async fn drop_columns(manager: &SchemaManager<'_>, columns: &[(&str, 
     Ok(())
 }
 
+/// Adds an index on a column, of the rows that have a value there: MySQL has no such thing, and takes all rows.
+pub(crate) async fn add_index(manager: &SchemaManager<'_>, table: &str, name: &str, column: &str) -> Result<(), DbErr> {
+    if manager.has_index(table, name).await? {
+        return Ok(());
+    }
+    let partial = match manager.get_connection().get_database_backend() {
+        DbBackend::MySql => String::new(),
+        _ => format!(" WHERE {column} IS NOT NULL"),
+    };
+    let sql = format!("CREATE INDEX {name} ON {table} ({column}){partial}");
+    manager.get_connection().execute_unprepared(&sql).await.map(|_| ())
+}
+
+/// Drops an index.
+pub(crate) async fn drop_index(manager: &SchemaManager<'_>, table: &str, name: &str) -> Result<(), DbErr> {
+    if !manager.has_index(table, name).await? {
+        return Ok(());
+    }
+    let sql = match manager.get_connection().get_database_backend() {
+        DbBackend::MySql => format!("DROP INDEX {name} ON {table}"),
+        _ => format!("DROP INDEX {name}"),
+    };
+    manager.get_connection().execute_unprepared(&sql).await.map(|_| ())
+}
+
 /// Drops tables, the newest first.
 pub(crate) async fn drop_tables(manager: &SchemaManager<'_>, tables: &[&str]) -> Result<(), DbErr> {
     for table in tables {

@@ -24,6 +24,7 @@ mod status;
 mod summary;
 mod task;
 mod time;
+mod why;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 

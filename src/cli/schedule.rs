@@ -8,7 +8,7 @@ use super::{
     next::{self, Which},
     output::{Output, or_dash, say},
     session::{Open, Session, explained},
-    time,
+    time, why,
 };
 use crate::{
     config::Config,
@@ -41,6 +41,14 @@ pub(super) enum ScheduleCommand {
         #[command(flatten)]
         which: Which,
     },
+    /// Tell why a schedule did, or did not, run at a time
+    Why {
+        /// The schedule's name
+        name: String,
+        /// The time
+        #[arg(long, value_name = "TIME")]
+        at: String,
+    },
     /// Pause a schedule: its instants are recorded as skipped
     Pause {
         /// The schedule's name
@@ -70,6 +78,7 @@ pub(super) async fn run(session: &Session, output: Output, command: ScheduleComm
     match command {
         ScheduleCommand::List => list(&open, output).await,
         ScheduleCommand::Show { name } => show(&open, output, &name).await,
+        ScheduleCommand::Why { name, at } => why::run(&open, output, &name, find(&open.config, &name).ok(), &at).await,
         ScheduleCommand::Pause { name } => pause(&open, output, &name, true).await,
         ScheduleCommand::Resume { name } => pause(&open, output, &name, false).await,
         ScheduleCommand::Run { name } => run_now(&open, output, &name).await,
@@ -170,7 +179,7 @@ pub(super) fn find<'a>(config: &'a Config, name: &str) -> anyhow::Result<&'a Sch
     found.with_context(|| unknown(schedules().map(|schedule| schedule.name.as_str()), name))
 }
 
-fn unknown<'a>(known: impl Iterator<Item = &'a str>, name: &str) -> String {
+pub(super) fn unknown<'a>(known: impl Iterator<Item = &'a str>, name: &str) -> String {
     let near = known.max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
     let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
     format!("there is no schedule `{name}`{hint}")

@@ -10,6 +10,7 @@ mod log;
 mod mistake;
 mod module;
 mod period;
+mod policy;
 mod queue;
 mod recurrence;
 mod schedule;

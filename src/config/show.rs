@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use toml::{Table, Value};
 
-use super::{AtPeriodEnd, Config, ModuleConfig, QueueConfig, recurrence};
+use super::{AtPeriodEnd, Config, ModuleConfig, QueueConfig, policy, recurrence};
 use crate::domain::{
     address,
     command::{CommandSpec, OnDaemonStop},
@@ -170,6 +170,7 @@ fn definition(task: &TaskDefinition) -> Table {
             shown.insert("period".into(), period.clone().into());
             shown.insert("outside".into(), if schedule.outside == Outside::Hold { "hold" } else { "skip" }.into());
         }
+        shown.extend(policy::show(&schedule.policy));
     }
     shown
 }

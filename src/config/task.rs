@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use super::{command, schedule, schedule_period, section::Section};
+use super::{command, policy, schedule, schedule_period, section::Section};
 use crate::domain::{
     definition::{COMMAND, DEFAULT_QUEUE, TaskDefinition},
     period::Periods,
@@ -53,6 +53,7 @@ pub(super) fn read(
         let read = schedule::read(name, &path, node, zone, section.mistakes);
         Schedule { period: period.clone(), outside, ..read }
     });
+    let schedule = policy::read(section, zone, schedule);
     TaskDefinition {
         queue: section.text("queue").unwrap_or_else(|| DEFAULT_QUEUE.to_owned()),
         priority: section.integer("priority", -1_000_000..=1_000_000).unwrap_or(plain.priority),

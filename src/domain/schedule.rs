@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sexton_entities::states::Fate;
 
-use super::{recurrence::Recurrence, span};
+use super::{
+    policy::{Before, Decision, Policy},
+    recurrence::Recurrence,
+    span,
+};
 
-/// A missed instant older than this is late.
-const PUNCTUAL: TimeDelta = TimeDelta::seconds(10);
-/// How many missed instants are named in the ledger one by one; of more, the latest.
-const NAMED: usize = 100;
+/// So many instants that have no place in the ledger are counted; of more it is said that there are more.
+const COUNTED: usize = 10_000;
 
 /// A definition's schedule: the union of its recurrences.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +26,8 @@ pub struct Schedule {
     pub outside: Outside,
     /// Each of its tasks starts later by a random part of this.
     pub jitter: Option<Duration>,
+    /// What becomes of its instants.
+    pub policy: Policy,
 }
 
 /// What becomes of an instant that is outside the period of its schedule.
@@ -37,19 +40,17 @@ pub enum Outside {
     Hold,
 }
 
-/// What is due at one look.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Due {
-    /// The instant to run now, with `Fired` or `Late`.
-    pub fire: Option<(DateTime<Utc>, Fate)>,
-    /// Earlier missed instants that it stands for, the oldest first.
-    pub coalesced: Vec<DateTime<Utc>>,
-}
-
 impl Schedule {
     /// A schedule without any of the settings that may be left out.
     pub fn new(name: impl Into<String>, recurrences: Vec<Recurrence>) -> Self {
-        Self { name: name.into(), recurrences, period: None, outside: Outside::default(), jitter: None }
+        Self {
+            name: name.into(),
+            recurrences,
+            period: None,
+            outside: Outside::default(),
+            jitter: None,
+            policy: Policy::default(),
+        }
     }
 
     /// The first instant strictly after `after`.
@@ -71,35 +72,61 @@ impl Schedule {
         format!("{}{jitter}", rules.join("; "))
     }
 
-    /// What is due at `now` if everything until `last` has been dealt with: the last missed instant runs, the
-    /// earlier ones are coalesced into it.
-    pub fn due(&self, last: DateTime<Utc>, now: DateTime<Utc>) -> Due {
-        let mut missed = self.latest_between(last, now);
-        let Some(latest) = missed.pop() else { return Due::default() };
-        let fate = if now - latest > PUNCTUAL { Fate::Late } else { Fate::Fired };
-        Due { fire: Some((latest, fate)), coalesced: missed }
+    /// What is due at `now` if everything until `last` has been dealt with, and what is to become of it, the
+    /// oldest first.
+    pub fn due(&self, last: DateTime<Utc>, now: DateTime<Utc>) -> Vec<Decision> {
+        let most = self.policy.most();
+        let due = self.latest_between(last, now, most);
+        let before = match due.first() {
+            Some(first) if due.len() == most => self.count_between(last, *first),
+            _ => Before::default(),
+        };
+        self.policy.decide(&due, before, now)
+    }
+
+    /// The instant itself if it is one of the schedule's, and its neighbours before and after; of those before,
+    /// as far as `since`.
+    pub fn around(
+        &self,
+        at: DateTime<Utc>,
+        since: DateTime<Utc>,
+    ) -> (Option<DateTime<Utc>>, bool, Option<DateTime<Utc>>) {
+        let tick = TimeDelta::microseconds(1);
+        let is_own = self.next_after(at - tick) == Some(at);
+        (self.latest_between(since, at - tick, 1).pop(), is_own, self.next_after(at))
     }
 
     /// The latest instants in `(last, now]`, the oldest first. Looks back step by step, so that a short
     /// interval after a long downtime costs no more than a long one.
-    fn latest_between(&self, last: DateTime<Utc>, now: DateTime<Utc>) -> Vec<DateTime<Utc>> {
+    fn latest_between(&self, last: DateTime<Utc>, now: DateTime<Utc>, most: usize) -> Vec<DateTime<Utc>> {
         let mut window = TimeDelta::minutes(1);
         loop {
             let start = (now - window).max(last);
-            let mut found: Vec<_> = std::iter::successors(self.next_after(start), |at| self.next_after(*at))
-                .take_while(|at| *at <= now)
-                .collect();
-            if start <= last || found.len() > NAMED {
-                return found.split_off(found.len().saturating_sub(NAMED + 1));
+            let mut found: Vec<_> = self.from(start).take_while(|at| *at <= now).collect();
+            if start <= last || found.len() >= most {
+                return found.split_off(found.len().saturating_sub(most));
             }
             window = window * 8;
         }
+    }
+
+    /// How many instants there are in `(last, end)`.
+    fn count_between(&self, last: DateTime<Utc>, end: DateTime<Utc>) -> Before {
+        let count = self.from(last).take_while(|at| *at < end).take(COUNTED + 1).count();
+        Before { count: count.min(COUNTED), is_more: count > COUNTED }
+    }
+
+    /// The instants after `after`.
+    fn from(&self, after: DateTime<Utc>) -> impl Iterator<Item = DateTime<Utc>> {
+        std::iter::successors(self.next_after(after), |at| self.next_after(*at))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use sexton_entities::states::Fate;
+
+    use super::{super::policy::NAMED, *};
 
     fn at(text: &str) -> DateTime<Utc> {
         text.parse().expect("an instant")
@@ -111,23 +138,49 @@ mod tests {
 
     #[test]
     fn nothing_is_due_before_its_time() {
-        let due = every(60).due(at("2026-11-21T10:00:00Z"), at("2026-11-21T10:00:59Z"));
-        assert_eq!(due, Due::default());
+        assert!(every(60).due(at("2026-11-21T10:00:00Z"), at("2026-11-21T10:00:59Z")).is_empty());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_nothing_due() {
+        assert!(every(60).due(at("2026-11-21T10:00:00Z"), at("2026-11-21T08:00:30Z")).is_empty());
     }
 
     #[test]
     fn of_missed_instants_the_last_runs_and_the_others_are_named() {
-        let due = every(60).due(at("2026-11-21T10:00:00Z"), at("2026-11-21T10:03:30Z"));
-        assert_eq!(due.fire, Some((at("2026-11-21T10:03:00Z"), Fate::Late)));
-        assert_eq!(due.coalesced, [at("2026-11-21T10:01:00Z"), at("2026-11-21T10:02:00Z")]);
+        let due = every(60).due(at("2026-11-21T10:00:00Z"), at("2026-11-21T10:04:30Z"));
+        let found: Vec<(DateTime<Utc>, Fate)> = due.iter().map(|decision| (decision.at, decision.fate)).collect();
+        let expected = [
+            (at("2026-11-21T10:01:00Z"), Fate::Coalesced),
+            (at("2026-11-21T10:02:00Z"), Fate::Coalesced),
+            (at("2026-11-21T10:03:00Z"), Fate::Coalesced),
+            (at("2026-11-21T10:04:00Z"), Fate::Late),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(due[3].reason.as_deref(), Some("late by 30s"));
     }
 
     #[test]
     fn a_year_of_seconds_costs_little_and_names_the_latest() {
         let due = every(1).due(at("2025-11-21T10:00:00Z"), at("2026-11-21T10:00:00Z"));
-        assert_eq!(due.fire, Some((at("2026-11-21T10:00:00Z"), Fate::Fired)));
-        assert_eq!(due.coalesced.len(), NAMED);
-        assert_eq!(due.coalesced[NAMED - 1], at("2026-11-21T09:59:59Z"));
+        assert_eq!(due.len(), NAMED + 1);
+        assert_eq!((due[NAMED].at, due[NAMED].fate), (at("2026-11-21T10:00:00Z"), Fate::Fired));
+        assert_eq!((due[NAMED - 1].at, due[NAMED - 1].fate), (at("2026-11-21T09:59:59Z"), Fate::Coalesced));
+        let reason = due[0].reason.as_deref().expect("a reason");
+        assert!(reason.ends_with("; and more than 10000 before it"), "{reason}");
+        let less = every(1).due(at("2026-11-21T08:00:00Z"), at("2026-11-21T10:00:00Z"));
+        let reason = less[0].reason.as_deref().expect("a reason");
+        assert!(reason.ends_with("; and 7099 before it"), "{reason}");
+    }
+
+    #[test]
+    fn an_instant_has_neighbours() {
+        let (now, start) = (at("2026-11-21T10:00:30Z"), at("2026-11-21T10:00:00Z"));
+        let long_ago = at("2022-11-21T00:00:00Z");
+        assert_eq!(every(60).around(now, long_ago), (Some(start), false, Some(at("2026-11-21T10:01:00Z"))));
+        let (before, is_own, _) = every(60).around(start, long_ago);
+        assert_eq!((before, is_own), (Some(at("2026-11-21T09:59:00Z")), true));
+        assert_eq!(every(60).around(now, start).0, None);
     }
 
     #[test]

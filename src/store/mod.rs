@@ -13,6 +13,7 @@ mod future;
 mod history;
 mod migrate;
 mod nodes;
+mod overlap;
 mod prune;
 mod queues;
 mod rows;
@@ -21,6 +22,7 @@ mod summary;
 mod tasks;
 mod transaction;
 mod wakeup;
+mod why;
 
 use std::sync::{
     Arc,

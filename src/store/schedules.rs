@@ -34,6 +34,8 @@ pub struct Firing {
     pub fate: Fate,
     /// Why, where it does not start on time.
     pub reason: Option<String>,
+    /// It is skipped while an earlier run of its schedule is not finished.
+    pub alone: bool,
     /// The instant after it.
     pub next_at: Option<DateTime<Utc>>,
     /// The task to enqueue.
@@ -114,6 +116,7 @@ impl Store {
         self.repeating(async || {
             let entry = uuid::Uuid::new_v4().simple().to_string();
             let transaction = self.begin().await?;
+            let firings = &*self.one_at_a_time(&transaction, firings).await?;
             self.enter(&transaction, node, &entry, firings).await?;
             let fired = self.entered(&transaction, &entry, firings).await?;
             if !fired.is_empty() {
@@ -204,7 +207,16 @@ impl Store {
     }
 
     async fn advance(&self, transaction: &DatabaseTransaction, firings: &[Firing]) -> Result<(), StoreError> {
-        let latest: Vec<Firing> = firings.iter().filter(|firing| firing.fate != Fate::Coalesced).cloned().collect();
+        // One row for each schedule: of several, a database may take any.
+        let mut latest: HashMap<&str, &Firing> = HashMap::new();
+        for firing in firings.iter().filter(|firing| firing.fate != Fate::Coalesced) {
+            let known = latest.entry(&firing.schedule).or_insert(firing);
+            if known.due_at < firing.due_at {
+                *known = firing;
+            }
+        }
+        let mut latest: Vec<Firing> = latest.into_values().cloned().collect();
+        latest.sort_by(|a, b| a.schedule.cmp(&b.schedule));
         let sets = [("last_at", "d.due_at"), ("next_at", "d.next_at")];
         let rows = self.dialect.rows("d", &FIRING);
         let on = "t.name = d.schedule AND t.last_at < d.due_at";

@@ -271,3 +271,27 @@ fn the_password_may_come_from_a_file() {
     let output = sexton(&file).args(["config", "check"]).output().unwrap();
     assert!(output.errors().contains("database.url_file: cannot read"), "{}", output.errors());
 }
+
+#[test]
+fn what_becomes_of_instants_is_checked_and_shown() {
+    let task =
+        |lines: &str| mistakes(&format!("[task.t]\nkind = \"noop\"\nschedule = \"@daily\"\n{lines}\n")).join("\n");
+    assert!(task("missed = \"never\"").contains("expected \"skip\" or \"last\" or \"all\""));
+    assert!(task("missed_max = 5").contains("it counts with `missed = \"all\"` only"));
+    assert!(task("missed = \"all\"\nmissed_max = 1001").contains("expected 1 to 1000"));
+    assert!(task("missed_age = \"5s\"").contains("at least 1m is needed"));
+    assert!(task("window = \"nightly\"").contains("write two times of the day, such as 01:00-05:00"));
+    assert!(task("overlap = \"queue\"").contains("expected \"allow\" or \"skip\""));
+    assert!(mistakes("[task.t]\nkind = \"noop\"\noverlap = \"skip\"\n")[0].contains("it belongs to a `schedule`"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sexton.toml");
+    let settings = "[task.t]\nkind = \"noop\"\nschedule = { cron = \"0 2 * * *\", timezone = \"Europe/Berlin\" }\nmissed = \"all\"\n\
+                    missed_max = 7\nmissed_age = \"2h\"\nwindow = \"22:00-05:00\"\noverlap = \"skip\"\n";
+    fs::write(&file, settings).unwrap();
+    let config = sound(&file);
+    for line in settings.lines().skip(3) {
+        assert!(config.show().contains(line), "{line}\n{}", config.show());
+    }
+    fs::write(&file, config.show()).unwrap();
+    assert_eq!(sound(&file), config);
+}

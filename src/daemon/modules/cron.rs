@@ -11,12 +11,16 @@ use std::{
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use sexton_entities::states::Fate;
 
 use crate::{
     config::Config,
     daemon::module::{DaemonModule, ModuleContext, Next},
-    domain::{definition::TaskDefinition, schedule::Schedule, summary::SummaryTable},
+    domain::{
+        definition::TaskDefinition,
+        policy::{Decision, Overlap},
+        schedule::Schedule,
+        summary::SummaryTable,
+    },
     store::{Firing, Sighting, Wakeup},
 };
 
@@ -156,27 +160,20 @@ impl Entry {
     /// What is due at `now`, as it is to be entered in the ledger.
     fn take_due(&mut self, now: DateTime<Utc>, next_at: Option<DateTime<Utc>>) -> Vec<Firing> {
         let due = self.schedule.due(self.last, now);
-        let Some((latest, fate)) = due.fire else { return Vec::new() };
-        self.last = latest;
-        let firing = |due_at, fate, reason| Firing {
+        // The latest is the last; it runs or is skipped, and everything before it is dealt with.
+        self.last = due.last().map_or(self.last, |latest| latest.at);
+        let firing = |decision: Decision| Firing {
             schedule: self.schedule.name.clone(),
-            due_at,
-            fate,
-            reason,
+            due_at: decision.at,
+            fate: decision.fate,
+            reason: decision.reason,
+            alone: self.schedule.policy.overlap == Overlap::Skip,
             next_at,
             task: self.definition.name.clone(),
             queue: self.definition.queue.clone(),
             priority: self.definition.priority,
             payload: self.definition.payload.clone(),
         };
-        let into = format!("coalesced into the run of {}", latest.to_rfc3339());
-        let mut firings: Vec<Firing> =
-            due.coalesced.into_iter().map(|at| firing(at, Fate::Coalesced, Some(into.clone()))).collect();
-        let late = (fate == Fate::Late).then(|| {
-            let by = (now - latest).to_std().unwrap_or_default();
-            format!("late by {}: no node was there", crate::domain::span::text(Duration::from_secs(by.as_secs())))
-        });
-        firings.push(firing(latest, fate, late));
-        firings
+        due.into_iter().map(firing).collect()
     }
 }

@@ -6,8 +6,10 @@ mod lifecycle;
 mod limits;
 mod outage;
 mod periods;
+mod policies;
 mod schedules;
 mod wakeups;
+mod why;
 
 use sea_orm::{ConnectionTrait, Statement};
 use sexton::store::{HistoryFilter, Store};

@@ -6,6 +6,7 @@ mod finish;
 mod future;
 mod migrate;
 mod nodes;
+mod overlap;
 mod prune;
 mod queues;
 mod schedules;

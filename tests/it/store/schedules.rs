@@ -8,16 +8,17 @@ use sexton_entities::states::{Fate, Outcome};
 use super::about_now;
 use crate::support::on_each_database;
 
-fn sighting(name: &str, spec: &str) -> Sighting {
+pub(super) fn sighting(name: &str, spec: &str) -> Sighting {
     Sighting { name: name.to_owned(), task: format!("{name}-task"), spec: spec.to_owned() }
 }
 
-fn firing(name: &str, due_at: DateTime<Utc>, fate: Fate) -> Firing {
+pub(super) fn firing(name: &str, due_at: DateTime<Utc>, fate: Fate) -> Firing {
     Firing {
         schedule: name.to_owned(),
         due_at,
         fate,
         reason: (fate != Fate::Fired).then(|| "because".to_owned()),
+        alone: false,
         next_at: Some(due_at + TimeDelta::hours(1)),
         task: format!("{name}-task"),
         queue: "default".to_owned(),
@@ -27,11 +28,11 @@ fn firing(name: &str, due_at: DateTime<Utc>, fate: Fate) -> Firing {
 }
 
 /// An instant a little ahead, so that it is after the schedules' beginning.
-fn ahead() -> DateTime<Utc> {
+pub(super) fn ahead() -> DateTime<Utc> {
     sexton::clock::machine_time() + TimeDelta::hours(2)
 }
 
-async fn tasks(store: &Store) -> Vec<sexton_entities::task::Model> {
+pub(super) async fn tasks(store: &Store) -> Vec<sexton_entities::task::Model> {
     store.tasks(&TaskFilter { limit: 10_000, ..TaskFilter::default() }).await.unwrap()
 }
 

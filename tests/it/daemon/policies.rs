@@ -1,0 +1,120 @@
+//! What becomes of schedules when the clock is set, in a daemon whose clock the test turns.
+
+use std::time::Duration;
+
+use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
+use sexton::{
+    clock::machine_time,
+    domain::{
+        definition::{NOOP, TaskDefinition},
+        policy::{Missed, Policy},
+        recurrence::Recurrence,
+        schedule::Schedule,
+    },
+    store::Store,
+};
+use sexton_entities::{occurrence, states::Fate};
+
+use super::history;
+use crate::support::{Database, Inside, blueprint, eventually, on_each_database};
+
+fn recurring(name: &str, every: Duration, policy: Policy) -> (String, TaskDefinition) {
+    let schedule = Schedule { policy, ..Schedule::new(name, vec![Recurrence::Every(every)]) };
+    (name.to_owned(), TaskDefinition { schedule: Some(schedule), ..TaskDefinition::new(name, NOOP) })
+}
+
+/// A daemon whose clock stays as the test sets it.
+fn start(database: &Database) -> Inside {
+    let mut blueprint = blueprint(database);
+    blueprint.config.daemon.heartbeat = Duration::from_secs(3_600);
+    blueprint.config.daemon.lease = Duration::from_secs(10_000);
+    let hour = Duration::from_secs(3_600);
+    let with = |missed| Policy { missed, ..Policy::default() };
+    let max = Policy { missed_max: 2, ..with(Missed::All) };
+    let old = Policy { missed_age: Some(hour), ..with(Missed::Last) };
+    blueprint.config.tasks.extend([
+        recurring("tick", Duration::from_millis(200), Policy::default()),
+        recurring("skip", hour, with(Missed::Skip)),
+        recurring("last", hour, with(Missed::Last)),
+        recurring("all", hour, with(Missed::All)),
+        recurring("max", hour, max),
+        recurring("old", hour, old),
+    ]);
+    Inside::start(blueprint)
+}
+
+/// What became of a schedule's instants, the oldest first.
+async fn ledger(store: &Store, name: &str, after: DateTime<Utc>) -> Vec<occurrence::Model> {
+    let mut ledger = store.occurrences(name, 10_000).await.unwrap();
+    ledger.retain(|entry| entry.due_at > after);
+    ledger.reverse();
+    ledger
+}
+
+/// Ticks that have been executed.
+async fn ticks(store: &Store) -> Vec<DateTime<Utc>> {
+    history(store).await.into_iter().filter(|row| row.name == "tick").filter_map(|row| row.due_at).collect()
+}
+
+on_each_database! {
+    async fn a_clock_set_forward_by_hours_is_a_matter_of_the_policy(database: Database) {
+        let store = database.store().await;
+        let inside = start(&database);
+        eventually("it ticks", async || !ticks(&store).await.is_empty()).await;
+        let machine = machine_time();
+        // Three whole hours lie between, none of them nearby.
+        let target = machine.duration_trunc(TimeDelta::hours(1)).unwrap() + TimeDelta::minutes(210);
+        inside.shared.clock.correct(target, machine);
+        eventually("all have been dealt with", async || {
+            let mut done = 0;
+            for name in ["skip", "last", "all", "max", "old"] {
+                done += usize::from(ledger(&store, name, machine).await.len() == 3);
+            }
+            done == 5
+        })
+        .await;
+        use Fate::{Coalesced, Late, Skipped};
+        let expected = [
+            ("skip", [Skipped; 3]),
+            ("last", [Coalesced, Coalesced, Late]),
+            ("all", [Late; 3]),
+            ("max", [Skipped, Late, Late]),
+            ("old", [Skipped, Skipped, Late]),
+        ];
+        for (name, fates) in expected {
+            let found = ledger(&store, name, machine).await;
+            assert_eq!(found.iter().map(|entry| entry.fate).collect::<Vec<_>>(), fates, "{name}: {found:#?}");
+        }
+        let old = ledger(&store, "old", machine).await;
+        assert!(old[0].reason.as_deref().unwrap().starts_with("missed too old: by 2h 30m"), "{old:?}");
+        // The short interval has left no more behind than it may: the others are summed up.
+        eventually("it ticks on", async || ticks(&store).await.iter().any(|at| *at > target)).await;
+        let missed = ledger(&store, "tick", machine).await;
+        let sums: Vec<&str> =
+            missed.iter().filter_map(|entry| entry.reason.as_deref()).filter(|reason| reason.ends_with(" before it")).collect();
+        assert!(sums.iter().any(|sum| sum.contains("; and more than 10000")), "{sums:?}");
+        assert!(missed.iter().filter(|entry| entry.fate == Coalesced).count() < 1_000, "{}", missed.len());
+        assert_eq!(inside.stop(), 0);
+    }
+
+    async fn a_clock_set_back_fires_nothing_twice(database: Database) {
+        let store = database.store().await;
+        let inside = start(&database);
+        eventually("it ticks", async || ticks(&store).await.len() >= 5).await;
+        for _ in 0..2 {
+            let machine = machine_time();
+            inside.shared.clock.correct(inside.shared.clock.now() - TimeDelta::seconds(2), machine);
+            let last = store.occurrences("tick", 1).await.unwrap()[0].due_at;
+            eventually("it ticks on", async || ticks(&store).await.iter().any(|at| *at > last + TimeDelta::seconds(1))).await;
+        }
+        assert_eq!(inside.stop(), 0);
+        let mut ticks = ticks(&store).await;
+        let all = ticks.len();
+        ticks.sort();
+        ticks.dedup();
+        assert_eq!(ticks.len(), all, "no instant twice");
+        let ledger = store.occurrences("tick", 10_000).await.unwrap();
+        let gaps = ledger.windows(2).filter(|pair| (pair[0].due_at - pair[1].due_at).num_milliseconds() != 200).count();
+        assert_eq!(gaps, 0, "no instant is missing from the ledger");
+    }
+}

@@ -1,0 +1,79 @@
+//! Schedules that run one at a time.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sexton::store::{Firing, HistoryFilter, Store};
+use sexton_entities::states::{Fate, Outcome};
+
+use super::schedules::{ahead, firing, sighting, tasks};
+use crate::support::on_each_database;
+
+fn alone(due_at: DateTime<Utc>) -> Firing {
+    Firing { alone: true, reason: None, ..firing("s", due_at, Fate::Fired) }
+}
+
+/// Everything unfinished is over.
+async fn finish_all(store: &Store) {
+    for task in tasks(store).await {
+        store.cancel(task.id).await.unwrap();
+    }
+}
+
+on_each_database! {
+    async fn an_instant_is_skipped_while_the_run_of_another_is_not_finished(database: Database) {
+        let store = database.store().await;
+        store.sight(&[sighting("s", "every 1h"), sighting("other", "every 1h")]).await.unwrap();
+        let hour = |hours| ahead_at(hours);
+        let first = hour(0);
+        assert_eq!(store.fire("n", &[alone(first)]).await.unwrap(), ["s"]);
+        assert!(store.fire("n", &[alone(hour(1))]).await.unwrap().is_empty());
+        let other = Firing { alone: true, ..firing("other", hour(1), Fate::Fired) };
+        assert_eq!(store.fire("n", &[other]).await.unwrap(), ["other"], "it is a matter of each schedule");
+        let entry = store.occurrences("s", 1).await.unwrap().remove(0);
+        let reason = format!("the run of {} is not finished", first.to_rfc3339());
+        assert_eq!((entry.due_at, entry.fate, entry.reason), (hour(1), Fate::Skipped, Some(reason.clone())));
+        let skipped = HistoryFilter { outcome: Some(Outcome::Skipped), limit: 9, ..HistoryFilter::default() };
+        assert_eq!(store.history(&skipped).await.unwrap()[0].error, Some(reason));
+        assert_eq!(store.schedules().await.unwrap()[1].last_at, hour(1), "it is dealt with");
+        finish_all(&store).await;
+        // Of several at once the first runs; what is allowed to overlap is not asked.
+        let fired = store.fire("n", &[alone(hour(2)), alone(hour(3)), firing("other", hour(2), Fate::Fired), firing("other", hour(3), Fate::Late)]).await.unwrap();
+        assert_eq!(fired, ["other", "s", "other"]);
+        let ledger = store.occurrences("s", 2).await.unwrap();
+        assert_eq!(ledger.iter().map(|entry| entry.fate).collect::<Vec<_>>(), [Fate::Skipped, Fate::Fired]);
+        let schedules = store.schedules().await.unwrap();
+        assert_eq!((schedules[0].last_at, schedules[1].last_at), (hour(3), hour(3)));
+    }
+
+    async fn a_paused_instant_keeps_nobody_from_running(database: Database) {
+        let store = database.store().await;
+        store.sight(&[sighting("s", "every 1h")]).await.unwrap();
+        store.pause_schedule("s", true).await.unwrap();
+        assert!(store.fire("n", &[alone(ahead_at(0)), alone(ahead_at(1))]).await.unwrap().is_empty());
+        let ledger = store.occurrences("s", 9).await.unwrap();
+        assert!(ledger.iter().all(|entry| entry.reason.as_deref() == Some("the schedule is paused")), "{ledger:?}");
+        store.pause_schedule("s", false).await.unwrap();
+        assert_eq!(store.fire("n", &[alone(ahead_at(1)), alone(ahead_at(2))]).await.unwrap(), ["s"]);
+        assert_eq!(tasks(&store).await[0].due_at, Some(ahead_at(2)), "what another has entered is of no account");
+    }
+
+    async fn two_nodes_never_run_two_instants_at_once(database: Database) {
+        let store = database.store().await;
+        store.sight(&[sighting("s", "every 1h")]).await.unwrap();
+        for round in 0..15 {
+            // Each node looks at another moment, and finds another instant due.
+            let nodes = (0..3).map(|node| {
+                let store = store.clone();
+                async move { store.fire(&format!("n{node}"), &[alone(ahead_at(round * 3 + node))]).await.unwrap().len() }
+            });
+            let fired: usize = futures::future::join_all(nodes).await.into_iter().sum();
+            assert_eq!((fired, tasks(&store).await.len()), (1, 1), "round {round}");
+            finish_all(&store).await;
+        }
+    }
+}
+
+/// A whole hour, so many hours ahead.
+fn ahead_at(hours: i64) -> DateTime<Utc> {
+    use chrono::DurationRound as _;
+    ahead().duration_trunc(TimeDelta::days(1)).unwrap() + TimeDelta::days(2) + TimeDelta::hours(hours)
+}
