@@ -147,7 +147,7 @@ impl Policy {
         }
         let age = (now - at).to_std().unwrap_or_default();
         match (self.missed, self.missed_age, self.window) {
-            (Missed::Skip, ..) => Some("missed: no node was there, and missed runs are skipped".to_owned()),
+            (Missed::Skip, ..) => Some("missed: no node entered it in time, and missed runs are skipped".to_owned()),
             (_, Some(most), _) if age > most => {
                 Some(format!("missed too old: by {}, at most {} is allowed", whole(age), span::text(most)))
             }
@@ -215,7 +215,7 @@ fn punctuality(at: DateTime<Utc>, now: DateTime<Utc>) -> (Fate, Option<String>) 
     if by <= PUNCTUAL {
         return (Fate::Fired, None);
     }
-    let why = if by > GRACE { ": no node was there" } else { "" };
+    let why = if by > GRACE { ": no node entered it in time" } else { "" };
     (Fate::Late, Some(format!("late by {}{why}", whole(by.to_std().unwrap_or_default()))))
 }
 

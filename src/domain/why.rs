@@ -184,8 +184,11 @@ mod tests {
         let fired = with(entry(AT, Fate::Fired, None));
         let gone = "s ran at 2026-11-21T10:00:00Z, on time, as a task that is not on record any more";
         assert_eq!(told(&fired, now), gone);
-        let late = with(entry(AT, Fate::Late, Some("late by 3m: no node was there")));
-        assert!(told(&late, now).starts_with("s ran for 2026-11-21T10:00:00Z, late by 3m: no node was there, as a"));
+        let late = with(entry(AT, Fate::Late, Some("late by 3m: no node entered it in time")));
+        assert!(
+            told(&late, now)
+                .starts_with("s ran for 2026-11-21T10:00:00Z, late by 3m: no node entered it in time, as a")
+        );
         let coalesced = with(entry(AT, Fate::Coalesced, Some("coalesced into the run of X")));
         assert!(told(&coalesced, now).ends_with("itself: coalesced into the run of X"));
         let skipped = with(entry(AT, Fate::Skipped, Some("the schedule is paused")));

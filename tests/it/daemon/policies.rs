@@ -15,7 +15,7 @@ use sexton::{
 };
 use sexton_entities::{occurrence, states::Fate};
 
-use super::history;
+use super::{completed, history};
 use crate::support::{Database, Inside, blueprint, eventually, on_each_database};
 
 fn recurring(name: &str, every: Duration, policy: Policy) -> (String, TaskDefinition) {
@@ -95,6 +95,28 @@ on_each_database! {
         assert!(sums.iter().any(|sum| sum.contains("; and more than 10000")), "{sums:?}");
         assert!(missed.iter().filter(|entry| entry.fate == Coalesced).count() < 1_000, "{}", missed.len());
         assert_eq!(inside.stop(), 0);
+    }
+
+    async fn what_must_not_overlap_is_skipped_meanwhile(database: Database) {
+        let store = database.store().await;
+        let settings = "[task.slow]\ncommand = [\"sleep\", \"0.5\"]\nschedule = { every = \"200ms\" }\noverlap = \"skip\"";
+        let daemons = [database.daemon("a", settings), database.daemon("b", settings)];
+        eventually("it has run four times", async || completed(&store).await >= 4).await;
+        for daemon in daemons {
+            daemon.stop();
+        }
+        let mut runs: Vec<_> =
+            history(&store).await.into_iter().filter_map(|row| Some((row.started_at?, row.finished_at))).collect();
+        runs.sort();
+        // Both clocks are the same machine's, but not to the millisecond.
+        let beside = runs.windows(2).filter(|pair| pair[1].0 < pair[0].1 - TimeDelta::milliseconds(100)).count();
+        assert_eq!(beside, 0, "{runs:?}");
+        let ledger = ledger(&store, "slow", DateTime::UNIX_EPOCH).await;
+        let skipped: Vec<_> = ledger.iter().filter(|entry| entry.fate == Fate::Skipped).collect();
+        assert!(skipped.len() >= 4, "{ledger:#?}");
+        for entry in skipped {
+            assert!(entry.reason.as_deref().unwrap().ends_with("is not finished"), "{entry:?}");
+        }
     }
 
     async fn a_clock_set_back_fires_nothing_twice(database: Database) {
