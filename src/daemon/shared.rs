@@ -27,6 +27,7 @@ use crate::{
     config::{Config, Looks},
     domain::{definition::TaskDefinition, task::NewTask},
     handler::{AppData, Registry},
+    service::HELD_LOCK,
     shepherd::Shepherds,
     store::{ConnectOptions, Store, Wakeup},
 };
@@ -76,6 +77,7 @@ pub struct Shared {
     supervisor: OnceLock<SupervisorAddr>,
     hears_all: AtomicBool,
     has_adopted: AtomicBool,
+    has_begun: AtomicBool,
     definitions: Arc<Definitions>,
 }
 
@@ -170,6 +172,8 @@ impl Shared {
             supervisor: OnceLock::new(),
             hears_all: AtomicBool::new(false),
             has_adopted: AtomicBool::new(false),
+            // One that has started itself anew has begun already.
+            has_begun: AtomicBool::new(std::env::var_os(HELD_LOCK).is_some()),
             definitions,
         };
         shared.configure_hand();
@@ -231,6 +235,16 @@ impl Shared {
     /// Notes whether every enqueue of another process is heard of.
     pub(super) fn set_hears_all(&self, hears_all: bool) {
         self.hears_all.store(hears_all, Ordering::Relaxed);
+    }
+
+    /// Whether what comes at the start of a daemon has come.
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::Acquire)
+    }
+
+    /// Notes that it has.
+    pub(super) fn note_begin(&self) {
+        self.has_begun.store(true, Ordering::Release);
     }
 
     /// Notes that what earlier daemons have left was looked through.

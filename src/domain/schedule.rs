@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use sexton_entities::states::Fate;
 
 use super::{
-    policy::{Before, Decision, Policy},
+    period::Period,
+    policy::{Before, Decision, Policy, runs},
     recurrence::Recurrence,
     span,
 };
@@ -84,6 +86,22 @@ impl Schedule {
         self.policy.decide(&due, before, now)
     }
 
+    /// What the period of the schedule makes of a decision: what is outside it is skipped, or held until the instant that is
+    /// given, when the period begins again.
+    pub fn within(&self, decision: Decision, period: Option<&Period>) -> (Decision, Option<DateTime<Utc>>) {
+        let Some(period) = period.filter(|period| runs(decision.fate) && !period.is_inside(decision.at)) else {
+            return (decision, None);
+        };
+        let name = self.period.as_deref().unwrap_or_default();
+        match (self.outside, period.next_inside(decision.at)) {
+            (Outside::Hold, Some(begin)) => {
+                let reason = format!("held until {}: outside period {name}", begin.to_rfc3339());
+                (Decision { reason: Some(reason), ..decision }, Some(begin))
+            }
+            _ => (Decision { fate: Fate::Skipped, reason: Some(format!("outside period {name}")), ..decision }, None),
+        }
+    }
+
     /// The instant itself if it is one of the schedule's, and its neighbours before and after; of those before,
     /// as far as `since`.
     pub fn around(
@@ -124,8 +142,6 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
-    use sexton_entities::states::Fate;
-
     use super::{super::policy::NAMED, *};
 
     fn at(text: &str) -> DateTime<Utc> {

@@ -38,6 +38,8 @@ pub struct Firing {
     pub alone: bool,
     /// The instant after it.
     pub next_at: Option<DateTime<Utc>>,
+    /// When its task is to begin, where that is later.
+    pub run_at: Option<DateTime<Utc>>,
     /// The task to enqueue.
     pub task: String,
     /// Its queue.
@@ -49,12 +51,13 @@ pub struct Firing {
 }
 
 const SIGHTING: [(&str, Kind); 3] = [("name", Kind::Text), ("task", Kind::Text), ("spec", Kind::Text)];
-const FIRING: [(&str, Kind); 9] = [
+const FIRING: [(&str, Kind); 10] = [
     ("schedule", Kind::Text),
     ("due_at", Kind::Instant),
     ("fate", Kind::Text),
     ("reason", Kind::Text),
     ("next_at", Kind::Instant),
+    ("run_at", Kind::Instant),
     ("task", Kind::Text),
     ("queue", Kind::Text),
     ("priority", Kind::Integer),
@@ -168,9 +171,11 @@ impl Store {
         entry: &str,
         firings: &[Firing],
     ) -> Result<(), StoreError> {
+        let now = self.dialect.now();
         let sql = format!(
-            "INSERT INTO sexton_task (name, queue, priority, payload, schedule, due_at) \
-             SELECT d.task, d.queue, d.priority, {}, d.schedule, d.due_at {}",
+            "INSERT INTO sexton_task (name, queue, priority, payload, schedule, due_at, run_at, state) \
+             SELECT d.task, d.queue, d.priority, {}, d.schedule, d.due_at, COALESCE(d.run_at, {now}), \
+             CASE WHEN d.run_at > {now} THEN 'scheduled' ELSE 'available' END {}",
             self.dialect.json("d.payload"),
             self.joined("IN ('fired', 'late')")
         );
@@ -234,6 +239,7 @@ impl Store {
                     .set("fate", firing.fate.as_str())
                     .set("reason", firing.reason.clone())
                     .at("next_at", firing.next_at)
+                    .at("run_at", firing.run_at)
                     .set("task", firing.task.clone())
                     .set("queue", firing.queue.clone())
                     .set("priority", firing.priority)

@@ -10,14 +10,17 @@ use std::{
 };
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use sexton_entities::states::Fate;
 
 use crate::{
     config::Config,
     daemon::module::{DaemonModule, ModuleContext, Next},
     domain::{
         definition::TaskDefinition,
+        period::Periods,
         policy::{Decision, Overlap},
+        recurrence::Recurrence,
         schedule::Schedule,
         summary::SummaryTable,
     },
@@ -63,10 +66,11 @@ impl DaemonModule for Cron {
             let entry = &mut self.entries[index];
             let after = entry.schedule.next_after(now);
             self.next.extend(after.map(|after| Reverse((after, index))));
-            firings.extend(entry.take_due(now, after));
+            firings.extend(entry.take_due(now, after, &context.config().periods));
         }
         // After a failure everything is loaded anew: what was not entered is still due then.
-        self.fire(context, &firings).await
+        self.fire(context, &firings).await?;
+        self.fire_at_start(context).await
     }
 
     async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
@@ -136,6 +140,25 @@ impl Cron {
         Ok(())
     }
 
+    /// What comes once at each start of a daemon. One that has started itself anew has not been away.
+    async fn fire_at_start(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        let shared = context.shared();
+        if shared.has_begun() {
+            return Ok(());
+        }
+        let now = context.clock().now();
+        let at_start = |entry: &&mut Entry| entry.schedule.recurrences.iter().any(Recurrence::is_at_start);
+        let mut firings = Vec::new();
+        for entry in self.entries.iter_mut().filter(at_start) {
+            entry.last = entry.last.max(now);
+            let decision = Decision { at: now, fate: Fate::Fired, reason: None };
+            firings.push(entry.firing(decision, entry.schedule.next_after(now), now, &context.config().periods));
+        }
+        self.fire(context, &firings).await?;
+        shared.note_begin();
+        Ok(())
+    }
+
     async fn fire(&mut self, context: &ModuleContext, firings: &[Firing]) -> anyhow::Result<()> {
         for batch in firings.chunks(BATCH) {
             let fired = context.store().fire(&context.shared().node, batch).await?;
@@ -158,22 +181,37 @@ impl Cron {
 
 impl Entry {
     /// What is due at `now`, as it is to be entered in the ledger.
-    fn take_due(&mut self, now: DateTime<Utc>, next_at: Option<DateTime<Utc>>) -> Vec<Firing> {
+    fn take_due(&mut self, now: DateTime<Utc>, next_at: Option<DateTime<Utc>>, periods: &Periods) -> Vec<Firing> {
         let due = self.schedule.due(self.last, now);
         // The latest is the last; it runs or is skipped, and everything before it is dealt with.
         self.last = due.last().map_or(self.last, |latest| latest.at);
-        let firing = |decision: Decision| Firing {
+        due.into_iter().map(|decision| self.firing(decision, next_at, now, periods)).collect()
+    }
+
+    /// One instant, as it is to be entered.
+    fn firing(
+        &self,
+        decision: Decision,
+        next_at: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+        periods: &Periods,
+    ) -> Firing {
+        let period = self.schedule.period.as_ref().and_then(|name| periods.get(name));
+        let (decision, held) = self.schedule.within(decision, period.map(|period| &**period));
+        let jitter = self.schedule.jitter.and_then(|most| TimeDelta::from_std(most.mul_f64(fastrand::f64())).ok());
+        let jittered = jitter.map(|jitter| held.unwrap_or(now) + jitter);
+        Firing {
             schedule: self.schedule.name.clone(),
             due_at: decision.at,
             fate: decision.fate,
             reason: decision.reason,
             alone: self.schedule.policy.overlap == Overlap::Skip,
             next_at,
+            run_at: jittered.or(held),
             task: self.definition.name.clone(),
             queue: self.definition.queue.clone(),
             priority: self.definition.priority,
             payload: self.definition.payload.clone(),
-        };
-        due.into_iter().map(firing).collect()
+        }
     }
 }

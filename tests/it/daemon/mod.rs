@@ -2,6 +2,7 @@
 
 mod exactly_once;
 mod faults;
+mod instants;
 mod lifecycle;
 mod limits;
 mod outage;
