@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     daemon::{ANEW, Blueprint, Door, Mode, ORDERS, Order, QUIET, is_told_to_end, listen},
     domain::span,
-    service::{HELD_LOCK, end_children},
+    service::{DAEMON_TITLE, STARTED_ANEW, end_children},
     telemetry::{self, DebugChoice, FilePlan, LogControl, LogPlan, Target},
 };
 
@@ -28,11 +28,11 @@ use crate::{
 /// its title works as well.
 fn take_title() -> std::io::Result<()> {
     let mut arguments = std::env::args_os();
-    let has_title = arguments.next().is_none_or(|name| name.to_string_lossy().starts_with(TITLE));
+    let has_title = arguments.next().is_none_or(|name| name.to_string_lossy().starts_with(DAEMON_TITLE));
     if let Ok(program) = std::env::current_exe()
         && !has_title
     {
-        return Err(Command::new(program).arg0(TITLE).args(arguments).exec());
+        return Err(Command::new(program).arg0(DAEMON_TITLE).args(arguments).exec());
     }
     Ok(())
 }
@@ -53,8 +53,6 @@ pub(super) struct RunArgs {
     log_files: bool,
 }
 
-/// What `ps` shows of a daemon, before its arguments.
-const TITLE: &str = "sexton: daemon";
 /// So long its end waits for the last lines of the log.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -67,7 +65,7 @@ pub(super) fn run(session: &Session, args: &RunArgs, filter: Option<String>) -> 
     // Whoever started it first had the names checked. When it is started again, one that is gone meanwhile is no reason
     // not to work.
     let unknown = session.unknown_module(&config, args.debug.as_deref());
-    let is_again = args.log_files || std::env::var_os(HELD_LOCK).is_some();
+    let is_again = args.log_files || std::env::var_os(STARTED_ANEW).is_some();
     if let Some(problem) = unknown.as_ref().filter(|_| !is_again) {
         anyhow::bail!("{problem}");
     }
@@ -141,10 +139,11 @@ fn start_anew(door: &Door, is_quiet: bool, log: &LogControl) {
     let error = match program {
         Ok(program) => {
             let mut command = Command::new(program);
-            command.arg0(TITLE).args(std::env::args_os().skip(1)).envs(door.keep_over_exec()).env_remove(QUIET);
+            command.arg0(DAEMON_TITLE).args(std::env::args_os().skip(1)).env(STARTED_ANEW, "1").env_remove(QUIET);
             if is_quiet {
                 command.env(QUIET, "1");
             }
+            door.keep_over_exec();
             log.finish(LAST_WORDS);
             if is_told_to_end() {
                 return;

@@ -16,7 +16,7 @@ use super::{
     session::Session,
 };
 use crate::{
-    config::{Config, DaemonConfig},
+    config::DaemonConfig,
     daemon::{Phase, Status},
     service::{Doing, Plan, Role, RunDir, Started, control, launch, tree},
 };
@@ -50,10 +50,9 @@ pub(super) async fn start(
     log: Option<&str>,
     args: &StartArgs,
 ) -> anyhow::Result<u8> {
-    let config = session.config()?;
-    check_debug(session, &config, args)?;
-    let run = RunDir::at(&config.daemon.run_dir);
-    let plan = plan(session, &config.daemon, log, args)?;
+    let config = checked(session, args)?;
+    let run = RunDir::at(&config.run_dir);
+    let plan = plan(session, &config, log, args)?;
     let end = Instant::now() + args.timeout;
     loop {
         let supervisor = run.state()?;
@@ -100,9 +99,12 @@ pub(super) async fn start(
 }
 
 /// Said here and now: the daemon itself does not give up for that when it is started again and again.
-fn check_debug(session: &Session, config: &Config, args: &StartArgs) -> anyhow::Result<()> {
-    let unknown = session.unknown_module(config, args.debug.as_deref());
-    unknown.map_or(Ok(()), |problem| Err(anyhow::anyhow!(problem)))
+fn checked(session: &Session, args: &StartArgs) -> anyhow::Result<DaemonConfig> {
+    let config = session.config()?;
+    match session.unknown_module(&config, args.debug.as_deref()) {
+        Some(problem) => anyhow::bail!("{problem}"),
+        None => Ok(config.daemon),
+    }
 }
 
 /// Whether a daemon answers, and is not on its way down.
@@ -125,9 +127,7 @@ pub(super) async fn restart(
     args: &StartArgs,
 ) -> anyhow::Result<u8> {
     // A configuration with which nothing would start is no reason to stop anything.
-    let config = session.config()?;
-    check_debug(session, &config, args)?;
-    let config = config.daemon;
+    let config = checked(session, args)?;
     let run = RunDir::at(&config.run_dir);
     let (supervisor, daemon) = (run.holder(Role::Supervisor)?, run.holder(Role::Daemon)?);
     if let (None, Some(daemon)) = (supervisor, daemon)

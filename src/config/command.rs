@@ -46,11 +46,8 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<CommandSpec> {
         ..plain
     };
     if argv.is_none() {
-        let has_command = section.node("command").is_some();
-        for key in OF_COMMANDS.into_iter().filter(|_| !has_command) {
-            if section.node(key).is_some() {
-                section.refuse(key, "it belongs to a `command`, and there is none");
-            }
+        if section.node("command").is_none() {
+            section.refuse_each(&OF_COMMANDS, "it belongs to a `command`, and there is none");
         }
         return None;
     }

@@ -128,11 +128,8 @@ fn process(section: &mut Section<'_>, discard: Option<Duration>) -> Option<Proce
         ..plain
     };
     if argv.is_none() {
-        let has_command = section.node("command").is_some();
-        for key in OF_PROCESSES.into_iter().filter(|_| !has_command) {
-            if section.node(key).is_some() {
-                section.refuse(key, "it belongs to a program, and there is no `command`");
-            }
+        if section.node("command").is_none() {
+            section.refuse_each(&OF_PROCESSES, "it belongs to a program, and there is no `command`");
         }
         return None;
     }

@@ -32,11 +32,7 @@ pub(super) fn read(section: &mut Section<'_>, zone: Tz, schedule: Option<Schedul
         .and_then(|text| Window::parse(&text, zone).map_err(|problem| section.refuse("window", problem)).ok());
     let overlap = section.choice("overlap", &OVERLAP).unwrap_or(default.overlap);
     if section.node("schedule").is_none() {
-        for setting in SETTINGS {
-            if section.node(setting).is_some() {
-                section.refuse(setting, "it belongs to a `schedule`, and this task has none");
-            }
-        }
+        section.refuse_each(&SETTINGS, "it belongs to a `schedule`, and this task has none");
     }
     let missed_max = missed_max.unwrap_or(default.missed_max);
     let policy = Policy { missed, missed_max, missed_age, window, overlap };

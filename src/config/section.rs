@@ -32,6 +32,15 @@ impl<'a> Section<'a> {
         self.mistakes.add(&place, setting, problem);
     }
 
+    /// Notes a mistake in each of these settings that is there: what they belong to is not.
+    pub(super) fn refuse_each(&mut self, keys: &[&'static str], problem: &str) {
+        for key in keys {
+            if self.node(key).is_some() {
+                self.refuse(key, problem);
+            }
+        }
+    }
+
     /// A setting as it was written.
     pub(super) fn node(&mut self, key: &'static str) -> Option<&'a Node> {
         if !self.asked.contains(&key) {

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     config::DaemonConfig,
-    service::{Ending, HELD_LOCK, Lock, LockError, Role, RunDir, check_owner},
+    service::{Ending, Lock, LockError, Role, RunDir, STARTED_ANEW, check_owner},
 };
 
 /// What a daemon is reached by.
@@ -36,7 +36,7 @@ impl Door {
         check_owner(&config.state_dir).map_err(|error| anyhow::anyhow!("daemon.state_dir: {error}"))?;
         let run = RunDir::at(&config.run_dir);
         let file = run.lock_file(Role::Daemon);
-        let kept = std::env::var_os(HELD_LOCK).and_then(|_| Lock::kept(&file));
+        let kept = std::env::var_os(STARTED_ANEW).and_then(|_| Lock::kept(&file));
         let lock = match (run.create(), kept) {
             (Ok(()), Some(lock)) => Held::Here(lock),
             (Ok(()), None) => match run.lock(Role::Daemon) {
@@ -99,11 +99,12 @@ impl Door {
         }
     }
 
-    /// Lets it stay held while this process starts itself anew; gives the variable that says so.
-    pub fn keep_over_exec(&self) -> Option<(&'static str, &'static str)> {
-        match &*self.lock() {
-            Held::Here(lock) => lock.keep_over_exec().ok().map(|()| (HELD_LOCK, "stdin")),
-            Held::Not => None,
+    /// Lets it stay held while this process starts itself anew.
+    pub fn keep_over_exec(&self) {
+        if let Held::Here(lock) = &*self.lock()
+            && let Err(error) = lock.keep_over_exec()
+        {
+            tracing::warn!("the daemon's lock has to be taken anew: {error}");
         }
     }
 }

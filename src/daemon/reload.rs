@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::{desk::Desk, shared::Shared};
 use crate::{
-    config::{Config, ConfigDiff, Mistakes},
+    config::{Config, ConfigDiff, DaemonConfig, Mistakes},
     domain::{address::redacted, span},
-    service::notify,
+    service::{check_owner, notify},
     store::{ConnectOptions, Store},
     telemetry::LogControl,
 };
@@ -79,21 +79,30 @@ pub(super) fn set_log_levels(log: &LogControl, config: &Config) {
     log.set_module_levels(levels.collect());
 }
 
-/// Reads the configuration anew while the daemon is not up yet: all of it counts.
+/// Reads the configuration anew while the daemon is not up yet: all of it counts, but for what has begun by then, which is
+/// the door and the log.
 pub(super) fn before_up(config: &mut Config, loader: &Loader, desk: &Desk) -> Result<Value, String> {
     let new = loader().map_err(|mistakes| refused(desk, &mistakes.to_string(), true))?;
-    // An address that is none would end the daemon.
+    // What would end the daemon is not let in.
+    let refuse = |problem: String| Err(refused(desk, &problem, true));
     if let Err(error) = Store::connect(&ConnectOptions::new(new.database.url.clone())) {
-        return Err(refused(desk, &error.to_string(), true));
+        return refuse(error.to_string());
+    }
+    if let Err(error) = check_owner(&new.daemon.state_dir) {
+        return refuse(format!("daemon.state_dir: {error}"));
     }
     let told = ConfigDiff::between(config, &new).to_string();
     tracing::info!("the configuration is reloaded: {told}");
+    let (run_dir, log_dir) = (config.daemon.run_dir.clone(), config.daemon.log_dir.clone());
+    let in_force = Config {
+        daemon: DaemonConfig { run_dir, log_dir, ..new.daemon.clone() },
+        log: config.log.clone(),
+        ..new.clone()
+    };
+    let needs_restart = ConfigDiff::between(&in_force, &new).needs_restart;
     desk.note_config(redacted(&new.database.url));
-    // The door is open and the log has begun where it was said first.
-    let is_fixed = |old: &Config| (old.daemon.run_dir.clone(), old.daemon.log_dir.clone(), old.log.clone());
-    let needs_restart =
-        if is_fixed(config) == is_fixed(&new) { vec![] } else { vec!["[daemon] run_dir, log_dir, [log]"] };
-    *config = new;
+    desk.note_needs_restart(&needs_restart);
+    *config = in_force;
     Ok(json!({ "changed": told, "needs_restart": needs_restart }))
 }
 

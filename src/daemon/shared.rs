@@ -27,7 +27,7 @@ use crate::{
     config::{Config, Looks},
     domain::{definition::TaskDefinition, task::NewTask},
     handler::{AppData, Registry},
-    service::HELD_LOCK,
+    service::STARTED_ANEW,
     shepherd::Shepherds,
     store::{ConnectOptions, Store, Wakeup},
 };
@@ -173,7 +173,7 @@ impl Shared {
             hears_all: AtomicBool::new(false),
             has_adopted: AtomicBool::new(false),
             // One that has started itself anew has begun already.
-            has_begun: AtomicBool::new(std::env::var_os(HELD_LOCK).is_some()),
+            has_begun: AtomicBool::new(std::env::var_os(STARTED_ANEW).is_some()),
             definitions,
         };
         shared.configure_hand();

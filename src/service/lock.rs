@@ -20,6 +20,9 @@ use nix::{
     libc,
 };
 
+/// Is set for a daemon that has started itself anew: it may have its lock from before.
+pub const STARTED_ANEW: &str = "SEXTON_STARTED_ANEW";
+
 /// A held lock.
 #[derive(Debug)]
 pub struct Lock {

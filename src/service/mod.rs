@@ -23,10 +23,10 @@ mod supervisor;
 
 pub use self::{
     ending::{Ending, Interrupted},
-    lock::{Holder, Lock, LockError},
+    lock::{Holder, Lock, LockError, STARTED_ANEW},
     ownership::check_owner,
     processes::{Process, end_children, own_memory, tree},
     rundir::{Role, RunDir},
     state::{Doing, State},
-    supervisor::{HELD_LOCK, Plan, Started, TITLE, enter, launch},
+    supervisor::{DAEMON_TITLE, Plan, Started, enter, launch},
 };

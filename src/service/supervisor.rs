@@ -22,9 +22,9 @@ use super::{
 };
 
 /// What the process supervisor is called, and by which it knows itself.
-pub const TITLE: &str = "sexton: supervisor";
-/// Is set where the daemon has started itself anew, and has its lock from before.
-pub const HELD_LOCK: &str = "SEXTON_HELD_LOCK";
+const TITLE: &str = "sexton: supervisor";
+/// What `ps` shows of a daemon, before its arguments.
+pub const DAEMON_TITLE: &str = "sexton: daemon";
 
 /// What a process supervisor needs to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

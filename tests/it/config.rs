@@ -295,3 +295,23 @@ fn what_becomes_of_instants_is_checked_and_shown() {
     fs::write(&file, config.show()).unwrap();
     assert_eq!(sound(&file), config);
 }
+
+#[test]
+fn the_address_may_be_a_credential_of_systemd() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sexton.toml");
+    fs::write(&file, "[database]\nurl_credential = \"database-url\"\n").unwrap();
+    let show = |credentials: Option<&Path>| {
+        let mut command = sexton(&file);
+        command.args(["config", "show"]).env_remove("CREDENTIALS_DIRECTORY");
+        command.envs(credentials.map(|folder| ("CREDENTIALS_DIRECTORY", folder))).output().unwrap()
+    };
+    assert!(
+        show(None).errors().contains("does the unit have `LoadCredential=database-url:"),
+        "{}",
+        show(None).errors()
+    );
+    assert!(show(Some(folder.path())).errors().contains("cannot read "), "it is not there");
+    fs::write(folder.path().join("database-url"), "sqlite:///nowhere/x.db\n").unwrap();
+    assert!(show(Some(folder.path())).text().contains("url = \"sqlite:///nowhere/x.db\""));
+}

@@ -14,12 +14,10 @@ use nix::{
     unistd::Pid,
 };
 
-use super::Plan;
+use super::{DAEMON_TITLE, Plan};
 
 /// So much is kept of what a daemon writes outside its log.
 const WORDS: usize = 4_096;
-/// What `ps` shows of the daemon.
-const TITLE: &str = "sexton: daemon";
 
 /// A running daemon.
 pub(super) struct Daemon {
@@ -31,7 +29,7 @@ pub(super) struct Daemon {
 impl Daemon {
     pub(super) fn start(plan: &Plan, notify: &Path) -> io::Result<Self> {
         let mut child = Command::new(&plan.program)
-            .arg0(TITLE)
+            .arg0(DAEMON_TITLE)
             .args(&plan.arguments)
             .env("NOTIFY_SOCKET", notify)
             .env("WATCHDOG_USEC", plan.watchdog.as_micros().to_string())
