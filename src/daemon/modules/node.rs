@@ -9,7 +9,7 @@ use crate::{
     daemon::module::{DaemonModule, ModuleContext, Next},
     daemon::shared::Shared,
     handler::StopReason,
-    store::{Heartbeat, StoreError},
+    store::{Heartbeat, StoreError, Wakeup},
 };
 
 /// Even at the end of a lease, an answer is waited for so long.
@@ -28,7 +28,7 @@ impl DaemonModule for Node {
         let shared = context.shared();
         give_up_expired_work(shared);
         set_clock(shared).await?;
-        shared.store.register(&sign_of_life(shared)).await?;
+        register(shared, &sign_of_life(shared)).await?;
         Ok(())
     }
 
@@ -61,9 +61,13 @@ impl Node {
                 "the other nodes have taken this one for dead; what it runs is interrupted, and it begins anew"
             );
             give_up_work(shared);
-            shared.store.register(&beat).await?;
+            register(shared, &beat).await?;
         }
+        let was_over = shared.lease.is_over();
         shared.lease.renew(asked_at, beat.lease);
+        if was_over {
+            shared.bells.announce(Wakeup::Anything);
+        }
         if shared.hand.counts().running > 0 {
             let wanted = shared.store.cancel_requests(&shared.node).await?;
             if !wanted.is_empty() {
@@ -72,6 +76,13 @@ impl Node {
         }
         Ok(())
     }
+}
+
+/// Makes this node known. Until then it was given no task, so what was to be claimed meanwhile is looked for again.
+async fn register(shared: &Shared, sign_of_life: &Heartbeat) -> Result<(), StoreError> {
+    shared.store.register(sign_of_life).await?;
+    shared.bells.announce(Wakeup::Anything);
+    Ok(())
 }
 
 /// Takes over the database's time.
