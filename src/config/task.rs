@@ -57,6 +57,7 @@ pub(super) fn read(
     TaskDefinition {
         queue: section.text("queue").unwrap_or_else(|| DEFAULT_QUEUE.to_owned()),
         priority: section.integer("priority", -1_000_000..=1_000_000).unwrap_or(plain.priority),
+        max_parallel: section.integer("max_parallel", 1..=1_000_000),
         max_attempts: section.integer("max_attempts", 1..=1_000_000).unwrap_or(plain.max_attempts),
         timeout: section.span("timeout", Duration::from_millis(1)),
         kill_after: section.span("kill_after", Duration::ZERO).unwrap_or(plain.kill_after),

@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod answer;
+pub mod bounds;
 pub mod capture;
 pub mod command;
 pub mod credits;
