@@ -59,6 +59,9 @@ impl DaemonModule for Cron {
                 self.agenda.note(index, after);
             }
             firings.extend(entry.take_due(now, after, &context.config().periods));
+            if firings.len() >= BATCH {
+                self.fire(context, &std::mem::take(&mut firings)).await?;
+            }
         }
         // After a failure everything is loaded anew: what was not entered is still due then.
         self.fire(context, &firings).await?;
