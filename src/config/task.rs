@@ -1,6 +1,6 @@
 //! `[task.NAME]`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chrono_tz::Tz;
 
@@ -63,7 +63,7 @@ pub(super) fn read(
         kill_after: section.span("kill_after", Duration::ZERO).unwrap_or(plain.kill_after),
         retry: section.table("retry", retry).unwrap_or(plain.retry),
         payload: section.json("payload"),
-        schedule: schedule.filter(|schedule| !schedule.recurrences.is_empty()),
+        schedule: schedule.filter(|schedule| !schedule.recurrences.is_empty()).map(Arc::new),
         command,
         ..plain
     }

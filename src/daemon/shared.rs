@@ -282,7 +282,7 @@ impl InForce {
     fn new(config: Config, registry: &Registry) -> Self {
         let mut definitions: HashMap<String, Arc<TaskDefinition>> =
             registry.definitions().map(|definition| (definition.name.clone(), Arc::new(definition.clone()))).collect();
-        definitions.extend(config.tasks.iter().map(|(name, definition)| (name.clone(), Arc::new(definition.clone()))));
+        definitions.extend(config.tasks.iter().map(|(name, definition)| (name.clone(), definition.clone())));
         let limits = config.queues.iter().filter_map(|(queue, settings)| Some((queue.as_str(), settings.limit?)));
         let bounds = Arc::new(Bounds::new(limits, definitions.values().map(|definition| &**definition)));
         Self { config: Arc::new(config), definitions, bounds }

@@ -134,8 +134,10 @@ mod tests {
         let every = Recurrence::Every(std::time::Duration::from_secs(60));
         let schedule = Schedule::new("in-order", vec![every]);
         let policy = Policy { overlap: Overlap::Queue, ..Policy::default() };
-        let in_order =
-            TaskDefinition { schedule: Some(Schedule { policy, ..schedule }), ..TaskDefinition::new("in-order", NOOP) };
+        let in_order = TaskDefinition {
+            schedule: Some(Schedule { policy, ..schedule }.into()),
+            ..TaskDefinition::new("in-order", NOOP)
+        };
         Bounds::new([("reports", 4)], &[limited, in_order, TaskDefinition::new("free", NOOP)])
     }
 

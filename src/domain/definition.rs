@@ -1,6 +1,6 @@
 //! What running a task means.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +40,7 @@ pub struct TaskDefinition {
     pub payload: Option<serde_json::Value>,
     /// When it recurs by itself. Of no account to an attempt, and not written down with one.
     #[serde(skip)]
-    pub schedule: Option<Schedule>,
+    pub schedule: Option<Arc<Schedule>>,
     /// What kind `command` executes.
     pub command: Option<CommandSpec>,
 }

@@ -34,8 +34,8 @@ pub(super) struct Cron {
 
 /// One schedule.
 struct Entry {
-    schedule: Schedule,
-    definition: TaskDefinition,
+    schedule: Arc<Schedule>,
+    definition: Arc<TaskDefinition>,
     /// Everything until this instant has been dealt with.
     last: DateTime<Utc>,
 }
@@ -86,7 +86,7 @@ impl Cron {
     /// Takes over the configuration's schedules, and learns from the database how far each has come.
     async fn load(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let config = context.config();
-        let scheduled: Vec<(Schedule, TaskDefinition)> = config
+        let scheduled: Vec<(Arc<Schedule>, Arc<TaskDefinition>)> = config
             .tasks
             .values()
             .filter_map(|definition| Some((definition.schedule.clone()?, definition.clone())))

@@ -33,7 +33,7 @@ fn in_order(names: &[&str]) -> Bounds {
         .iter()
         .map(|name| {
             let schedule = Schedule { policy: policy.clone(), ..Schedule::new(*name, Vec::new()) };
-            TaskDefinition { schedule: Some(schedule), ..TaskDefinition::new(&format!("{name}-task"), NOOP) }
+            TaskDefinition { schedule: Some(schedule.into()), ..TaskDefinition::new(&format!("{name}-task"), NOOP) }
         })
         .collect();
     Bounds::new([], &definitions)
