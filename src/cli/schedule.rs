@@ -5,7 +5,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{
-    next::{self, Which},
+    next::{self, Asked, Which},
     output::{Output, or_dash, say},
     session::{Open, Session, explained},
     time, why,
@@ -32,12 +32,8 @@ pub(super) enum ScheduleCommand {
     Next {
         #[command(flatten)]
         which: Which,
-        /// How many instants
-        #[arg(short = 'n', long, default_value_t = 5)]
-        count: usize,
-        /// After this time [default: now]
-        #[arg(long, value_name = "TIME")]
-        from: Option<String>,
+        #[command(flatten)]
+        asked: Asked,
     },
     /// Tell in a sentence when a schedule comes; needs no database
     Describe {
@@ -71,9 +67,7 @@ pub(super) enum ScheduleCommand {
 
 pub(super) async fn run(session: &Session, output: Output, command: ScheduleCommand) -> anyhow::Result<u8> {
     match &command {
-        ScheduleCommand::Next { which, count, from } => {
-            return next::next(session, output, which, *count, from.as_deref());
-        }
+        ScheduleCommand::Next { which, asked } => return next::next(session, output, which, asked),
         ScheduleCommand::Describe { which } => return next::describe(session, output, which),
         _ => {}
     }

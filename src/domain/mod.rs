@@ -3,6 +3,7 @@
 pub mod address;
 pub mod answer;
 pub mod capture;
+pub mod coming;
 pub mod command;
 pub mod credits;
 pub mod cron;
