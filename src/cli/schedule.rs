@@ -141,7 +141,7 @@ async fn show(open: &Open, output: Output, name: &str, limit: u64) -> anyhow::Re
     }
     let next = schedule.next_at.map(|at| {
         let account = background.account(at, Some(true), &Known::default());
-        let place = (at > background.now).then(|| format!(" ({})", account.words)).unwrap_or_default();
+        let place = if at > background.now { format!(" ({})", account.words) } else { String::new() };
         format!("{}{place}", time::shown(at))
     });
     say!("{}; next {}", if schedule.paused { "paused" } else { "active" }, or_dash(next));

@@ -110,7 +110,7 @@ pub(super) async fn latest(
 
 /// Prints what became of instants.
 pub(super) fn list(output: Output, accounts: &[Account]) -> anyhow::Result<()> {
-    let columns = ["Due", "It", "Task", "Outcome", "Why"];
+    let columns = ["Due", "Fate", "Task", "Outcome", "Why"];
     output.list(accounts, columns, "No instant of it has come yet.", |account| {
         [
             time::shown(account.due_at),

@@ -161,7 +161,7 @@ on_each_database! {
         let text = hours.call(&["history", "--schedule", "held"]).text();
         assert!(text.contains("held") && text.contains("scheduled"), "{text}");
         let text = hours.call(&["schedule", "show", "outside"]).text();
-        assert!(text.contains("ahead, and is skipped: outside period past: "), "{text}");
+        assert!(text.contains("ahead, and it is skipped: outside period past: "), "{text}");
         let unknown = sexton(&hours.file).args(["history", "--schedule", "lost"]).output().unwrap();
         assert!(unknown.errors().contains("there is no schedule `lost`; did you mean `last`?"), "{}", unknown.errors());
     }

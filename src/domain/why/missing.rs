@@ -50,7 +50,7 @@ impl Background<'_> {
         }
         if at > seen.last_at {
             let (became, cause) = self.nobody(at, &seen.spec);
-            return (became, format!("nobody has entered it yet, {cause}{paused}"));
+            return (became, format!("nobody has entered it yet, {cause}{}{paused}", self.place(at)));
         }
         if self.now.signed_duration_since(at).to_std().is_ok_and(|age| age > self.keep) {
             let keep = span::text(self.keep);
@@ -97,9 +97,9 @@ impl Background<'_> {
         let name = schedule.period.as_deref().unwrap_or_default();
         match schedule.place(at, self.period) {
             Place::Inside => String::new(),
-            Place::Skipped => format!(", and is skipped: outside period {name}{}", self.gap(at)),
+            Place::Skipped => format!(", and it is skipped: outside period {name}{}", self.gap(at)),
             Place::Held(begin) => {
-                format!(", and is held until {}: outside period {name}{}", shown(begin), self.gap(at))
+                format!(", and it is held until {}: outside period {name}{}", shown(begin), self.gap(at))
             }
         }
     }

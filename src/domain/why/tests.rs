@@ -234,7 +234,9 @@ fn a_period_is_told_with_the_ranges_around_the_instant() {
     let skipped = of(&of_office(LATER), &with(entry(AT, Fate::Skipped, Some(&skip))));
     assert_eq!(skipped.why, format!("s was skipped at 2026-11-21T10:00:00Z: outside period office: {ranges}"));
     let ahead = told(&of_office("2026-11-21T09:30:00Z"), &Known::default());
-    assert!(ahead.contains(" is 30m ahead, and is skipped: outside period office: `monday"), "{ahead}");
+    assert!(ahead.contains(" is 30m ahead, and it is skipped: outside period office: `monday"), "{ahead}");
+    let nobody = told(&of_office(LATER), &Known::default());
+    assert!(nobody.contains("no daemon is running, and it is skipped: outside period office: `monday"), "{nobody}");
     let schedule = Schedule { outside: Outside::Hold, ..schedule };
     let of_office = |now| of_period(&office, &schedule, now);
     let hold = reason(&schedule, decided);
@@ -244,7 +246,7 @@ fn a_period_is_told_with_the_ranges_around_the_instant() {
     let until = "held until 2026-11-23T09:00:00+00:00: outside period office";
     assert_eq!(held.words, format!("{until}: {ranges}, as task 4, which is scheduled"));
     let ahead = told(&of_office("2026-11-21T09:30:00Z"), &Known::default());
-    assert!(ahead.contains("and is held until 2026-11-23T09:00:00Z: outside period office: `monday"), "{ahead}");
+    assert!(ahead.contains("and it is held until 2026-11-23T09:00:00Z: outside period office: `monday"), "{ahead}");
     // It holds on Mondays by now.
     let monday = of_office("2026-11-24T00:00:00Z");
     let entry = entry("2026-11-23T10:00:00Z", Fate::Skipped, Some("outside period office"));
