@@ -78,7 +78,7 @@ async fn known(open: &Open, name: &str, at: DateTime<Utc>) -> Result<Known, crat
     Ok(known)
 }
 
-/// What became of the latest instants of a schedule after `since`, expected ones and those on record, the newest first.
+/// What became of the latest instants of a schedule from `since` on, expected ones and those on record, the newest first.
 pub(super) async fn latest(
     open: &Open,
     background: &Background<'_>,
@@ -88,7 +88,7 @@ pub(super) async fn latest(
     let (store, name) = (&open.store, background.name);
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut entries = store.occurrences(name, limit).await.map_err(explained)?;
-    entries.retain(|entry| since.is_none_or(|since| entry.due_at > since));
+    entries.retain(|entry| since.is_none_or(|since| entry.due_at >= since));
     let mut instants: BTreeSet<DateTime<Utc>> = background.expected(since, most).into_iter().collect();
     instants.extend(entries.iter().map(|entry| entry.due_at));
     let instants: Vec<DateTime<Utc>> = instants.into_iter().rev().take(most).collect();

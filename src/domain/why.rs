@@ -169,10 +169,11 @@ impl Background<'_> {
         around.map_or((None, None, None), |(before, is_own, after)| (before, Some(is_own), after))
     }
 
-    /// The instants that should have come by now, the oldest first: the latest `most` after `since`.
+    /// The instants that should have come by now, the oldest first: the latest `most` from `since` on.
     pub fn expected(&self, since: Option<DateTime<Utc>>, most: usize) -> Vec<DateTime<Utc>> {
         let (Some(schedule), Some(seen)) = (self.schedule, &self.seen) else { return Vec::new() };
-        let since = since.map_or(seen.created_at, |since| since.max(seen.created_at));
+        let before = |since: DateTime<Utc>| since - TimeDelta::microseconds(1);
+        let since = since.map_or(seen.created_at, |since| before(since).max(seen.created_at));
         schedule.latest_between(since.min(self.now), self.now, most)
     }
 

@@ -155,7 +155,7 @@ on_each_database! {
         }
         let since = hours.ago(2).to_rfc3339();
         let recent = hours.call(&["history", "--schedule", "last", "--since", &since, "--json"]).json();
-        assert_eq!(recent.as_array().unwrap().len(), 2, "{recent}");
+        assert_eq!(recent.as_array().unwrap().len(), 3, "{recent}");
         let two = hours.call(&["schedule", "show", "last", "-n", "2", "--json"]).json();
         assert_eq!(two["occurrences"].as_array().unwrap().len(), 2);
         let text = hours.call(&["history", "--schedule", "held"]).text();

@@ -328,5 +328,6 @@ fn what_is_not_expected_is_told_with_its_neighbours() {
     let due = schedule.expected(None, 3);
     assert_eq!(due, [at(AT), at("2026-11-21T11:00:00Z"), at(LATER)]);
     assert_eq!(schedule.expected(Some(at("2026-11-21T11:30:00Z")), 3), [at(LATER)]);
+    assert_eq!(schedule.expected(Some(at(LATER)), 3), [at(LATER)]);
     assert_eq!(schedule.expected(None, 1_000).len(), 36, "nothing was expected before it was first seen");
 }
