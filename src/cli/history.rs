@@ -6,15 +6,21 @@ use sexton_entities::states::Outcome;
 use super::{
     output::{Output, or_dash},
     session::{Session, explained},
-    time,
+    time, why,
 };
 use crate::{domain::span, store::HistoryFilter};
+
+/// Of a schedule, no more instants than these are looked at.
+const MOST_INSTANTS: u64 = 100_000;
 
 #[derive(Args)]
 pub(super) struct HistoryArgs {
     /// Of this task definition only
     #[arg(long)]
     name: Option<String>,
+    /// What became of each instant of this schedule, also where there was no attempt
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["name", "outcome"])]
+    schedule: Option<String>,
     /// With this outcome only
     #[arg(long, value_parser = outcome)]
     outcome: Option<Outcome>,
@@ -36,6 +42,12 @@ pub(super) async fn run(session: &Session, output: Output, args: HistoryArgs) ->
     let now = open.store.now().await?;
     let since =
         args.since.as_deref().map(|since| time::parse_since(since, open.config.daemon.timezone, now)).transpose()?;
+    if let Some(name) = &args.schedule {
+        let background = why::background(&open, name).await?;
+        let accounts = why::latest(&open, &background, since, args.limit.min(MOST_INSTANTS)).await?;
+        why::list(output, &accounts)?;
+        return Ok(0);
+    }
     let filter = HistoryFilter { name: args.name, outcome: args.outcome, since, limit: args.limit, task_id: None };
     let rows = open.store.history(&filter).await.map_err(explained)?;
     let columns = ["Task", "Name", "Attempt", "Outcome", "Verdict", "Finished", "Duration", "Error"];

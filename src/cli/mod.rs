@@ -171,7 +171,6 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
     match cli.command {
         Command::Bench(args) => return bench::run(&session, output, &args),
         Command::Config(command) => return config::run(&session, output, &command),
-        Command::Plan(args) => return plan::run(&session, output, &args),
         Command::Import(command) => return import::run(output, &command),
         Command::Period(command) => return period::run(&session, output, &command),
         Command::Completions(args) => return Ok(manual::completions(Cli::command(), &args)),
@@ -186,6 +185,7 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
             Command::Node(node::NodeCommand::List) => node::list(&session, output).await,
             Command::Module(command) => module::run(&session, output, command).await,
             Command::Summary(args) => summary::run(&session, output, &args).await,
+            Command::Plan(args) => plan::run(&session, output, &args).await,
             Command::History(args) => history::run(&session, output, args).await,
             Command::Db(command) => db::run(&session, output, command).await,
             Command::Start(args) => start::start(&session, output, cli.log.as_deref(), &args).await,
@@ -200,7 +200,6 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
             Command::Run(_)
             | Command::Bench(_)
             | Command::Config(_)
-            | Command::Plan(_)
             | Command::Import(_)
             | Command::Period(_)
             | Command::Completions(_)

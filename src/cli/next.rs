@@ -1,5 +1,7 @@
 //! `sexton schedule next` and `schedule describe`: when something comes, worked out without a database.
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -14,7 +16,14 @@ use super::{
 };
 use crate::{
     clock::machine_time,
-    domain::{cron::CronExpr, recurrence::Recurrence, schedule::Schedule, zone},
+    domain::{
+        coming::{self, Coming},
+        cron::CronExpr,
+        period::Period,
+        recurrence::Recurrence,
+        schedule::{Place, Schedule},
+        zone,
+    },
 };
 
 /// Which schedule: one of the configuration, or any expression.
@@ -31,56 +40,95 @@ pub(super) struct Which {
     timezone: Option<String>,
 }
 
+/// A schedule that was found, and how it is told.
+struct Found {
+    schedule: Schedule,
+    period: Option<Arc<Period>>,
+    zone: Tz,
+}
+
 impl Which {
-    /// The schedule, and the zone that it is told in.
-    fn find(&self, session: &Session) -> anyhow::Result<(Schedule, Tz)> {
+    fn find(&self, session: &Session) -> anyhow::Result<Found> {
         let asked = self.timezone.as_deref().map(zone::named).transpose().map_err(anyhow::Error::msg)?;
         if let Some(text) = &self.cron {
             let expr: CronExpr = text.parse().map_err(|error| anyhow::anyhow!("--cron: {error}"))?;
             let rule = Recurrence::cron(expr, asked.unwrap_or(Tz::UTC));
             let own = rule.zone().unwrap_or(Tz::UTC);
-            return Ok((Schedule::new("", vec![rule]), asked.unwrap_or(own)));
+            return Ok(Found { schedule: Schedule::new("", vec![rule]), period: None, zone: asked.unwrap_or(own) });
         }
         let config = session.config()?;
         let name = self.name.as_deref().context("name a schedule, or give an expression by --cron")?;
         let schedule = find(&config, name)?.clone();
         let own = schedule.recurrences.iter().find_map(Recurrence::zone);
-        Ok((schedule, asked.or(own).unwrap_or(config.daemon.timezone)))
+        let period = schedule.period.as_ref().and_then(|name| config.periods.get(name)).cloned();
+        Ok(Found { schedule, period, zone: asked.or(own).unwrap_or(config.daemon.timezone) })
     }
 }
 
-/// Prints the instants that come next.
-pub(super) fn next(
-    session: &Session,
-    output: Output,
-    which: &Which,
+/// Which instants of it.
+#[derive(Args)]
+pub(super) struct Asked {
+    /// How many instants
+    #[arg(short = 'n', long, default_value_t = 5)]
     count: usize,
-    from: Option<&str>,
-) -> anyhow::Result<u8> {
-    let (schedule, zone) = which.find(session)?;
-    let from = from.map_or(Ok(machine_time()), |from| time::parse(from, zone))?;
-    let instants: Vec<_> =
-        std::iter::successors(schedule.next_after(from), |at| schedule.next_after(*at)).take(count).collect();
+    /// After this time [default: now]
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// Also those that are skipped because they are outside the schedule's period
+    #[arg(long)]
+    all: bool,
+}
+
+/// Prints the instants that come next.
+pub(super) fn next(session: &Session, output: Output, which: &Which, asked: &Asked) -> anyhow::Result<u8> {
+    let found = which.find(session)?;
+    let zone = found.zone;
+    let from = asked.from.as_deref().map_or(Ok(machine_time()), |from| time::parse(from, zone))?;
+    let outlook = coming::next(&found.schedule, found.period.as_deref(), from, asked.count, asked.all);
     if output.is_json() {
-        let objects: Vec<_> = instants
-            .iter()
-            .map(|at| json!({ "at": at.with_timezone(&zone).to_rfc3339(), "utc": at.to_rfc3339() }))
-            .collect();
+        let objects: Vec<_> = outlook.coming.iter().map(|coming| object(&found, *coming)).collect();
         output.value(&objects)?;
         return Ok(0);
     }
-    if instants.is_empty() && count > 0 {
-        say!("It does not come any more: {}", schedule.describe());
+    let outside = found.period.as_ref().map(|period| format!("outside period {}", period.name)).unwrap_or_default();
+    for Coming { at, place } in &outlook.coming {
+        let place = match place {
+            Place::Inside => String::new(),
+            Place::Skipped => format!("  (skipped: {outside})"),
+            Place::Held(begin) => format!("  (held until {}: {outside})", shown(zone, *begin)),
+        };
+        say!("{}{}{place}", shown(zone, *at), clocks(zone, *at));
     }
-    for at in instants {
-        say!("{}{}", at.with_timezone(&zone).format("%a %Y-%m-%d %H:%M:%S %:z %Z"), clocks(zone, at));
+    if let Some(until) = outlook.in_vain_until {
+        say!("All others until {} are {outside}", shown(zone, until));
+    } else if outlook.coming.is_empty() && asked.count > 0 {
+        say!("It does not come any more: {}", found.schedule.describe());
     }
     Ok(0)
 }
 
+fn shown(zone: Tz, at: DateTime<Utc>) -> String {
+    at.with_timezone(&zone).format("%a %Y-%m-%d %H:%M:%S %:z %Z").to_string()
+}
+
+/// An instant for programs; with a period, also where it is.
+fn object(found: &Found, Coming { at, place }: Coming) -> serde_json::Value {
+    let mut object = json!({ "at": at.with_timezone(&found.zone).to_rfc3339(), "utc": at.to_rfc3339() });
+    if found.period.is_some() {
+        let (word, held_until) = match place {
+            Place::Inside => ("inside", None),
+            Place::Skipped => ("skipped", None),
+            Place::Held(begin) => ("held", Some(begin.with_timezone(&found.zone).to_rfc3339())),
+        };
+        object["place"] = json!(word);
+        object["held_until"] = json!(held_until);
+    }
+    object
+}
+
 /// Prints the sentence.
 pub(super) fn describe(session: &Session, output: Output, which: &Which) -> anyhow::Result<u8> {
-    let sentence = which.find(session)?.0.describe();
+    let sentence = which.find(session)?.schedule.describe();
     output.done(&sentence, &json!({ "description": sentence }))?;
     Ok(0)
 }

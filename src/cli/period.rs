@@ -13,7 +13,7 @@ use super::{
 use crate::{
     clock::machine_time,
     config::Config,
-    domain::period::{Period, Span},
+    domain::period::{Period, Span, Standing},
 };
 
 #[derive(Subcommand)]
@@ -64,32 +64,20 @@ fn asked(period: &Period, at: &Option<String>) -> anyhow::Result<DateTime<Utc>> 
     at.as_ref().map_or(Ok(machine_time()), |at| time::parse(at, period.zone))
 }
 
-/// Whether it holds, and until when it is so.
-struct State {
-    inside: bool,
-    until: Option<DateTime<Utc>>,
-}
-
-impl State {
-    fn at(period: &Period, at: DateTime<Utc>) -> Self {
-        Self { inside: period.is_inside(at), until: period.next_change(at) }
-    }
-
-    fn word(&self) -> &'static str {
-        if self.inside { "inside" } else { "outside" }
-    }
+fn word(state: Standing) -> &'static str {
+    if state.inside { "inside" } else { "outside" }
 }
 
 fn list(config: &Config, output: Output) -> anyhow::Result<u8> {
     let now = machine_time();
-    let states: Vec<(&Period, State, Vec<String>)> = config
+    let states: Vec<(&Period, Standing, Vec<String>)> = config
         .periods
         .0
         .values()
-        .map(|period| (period.as_ref(), State::at(period, now), users(config, &period.name)))
+        .map(|period| (period.as_ref(), period.standing(now), users(config, &period.name)))
         .collect();
     if output.is_json() {
-        let object = |(period, state, users): &(&Period, State, Vec<String>)| {
+        let object = |(period, state, users): &(&Period, Standing, Vec<String>)| {
             json!({ "name": period.name, "timezone": period.zone.name(), "inside": state.inside,
                     "until": on_wall(period, state.until), "used_by": users })
         };
@@ -101,7 +89,7 @@ fn list(config: &Config, output: Output) -> anyhow::Result<u8> {
         .map(|(period, state, users)| {
             let until = state.until.map_or("for good".to_owned(), |until| shown(period, until));
             let users = if users.is_empty() { "-".to_owned() } else { users.join(", ") };
-            vec![period.name.clone(), state.word().to_owned(), until, period.zone.name().to_owned(), users]
+            vec![period.name.clone(), word(*state).to_owned(), until, period.zone.name().to_owned(), users]
         })
         .collect();
     output.table(&["Period", "Now", "Until", "Zone", "Used by"].map(str::to_owned), &rows, "There are no periods.");
@@ -112,8 +100,7 @@ fn list(config: &Config, output: Output) -> anyhow::Result<u8> {
 fn users(config: &Config, name: &str) -> Vec<String> {
     let is_it = |period: Option<&String>| period.is_some_and(|period| period == name);
     let queues = config.queues.iter().filter(|(_, queue)| is_it(queue.period.as_ref()));
-    let schedules = config.tasks.values().filter_map(|task| task.schedule.as_deref());
-    let schedules = schedules.filter(|schedule| is_it(schedule.period.as_ref()));
+    let schedules = config.schedules().filter(|schedule| is_it(schedule.period.as_ref()));
     let names = |periods: &[std::sync::Arc<Period>]| periods.iter().any(|other| other.name == name);
     let periods = config.periods.0.values().filter(|period| names(&period.includes) || names(&period.excludes));
     let queues = queues.map(|(queue, _)| format!("queue {queue}"));
@@ -123,7 +110,7 @@ fn users(config: &Config, name: &str) -> Vec<String> {
 
 fn show(period: &Period, output: Output, days: u64) -> anyhow::Result<u8> {
     let now = machine_time();
-    let state = State::at(period, now);
+    let state = period.standing(now);
     let spans = period.spans(coming(period, now, days));
     if output.is_json() {
         let span =
@@ -172,7 +159,7 @@ fn coming(period: &Period, now: DateTime<Utc>, days: u64) -> Span {
 }
 
 fn check(period: &Period, output: Output, at: DateTime<Utc>) -> anyhow::Result<u8> {
-    let state = State::at(period, at);
+    let state = period.standing(at);
     let told = sentence(period, &state, &shown(period, at));
     output.done(
         &format!("period {}: {told}", period.name),
@@ -182,10 +169,10 @@ fn check(period: &Period, output: Output, at: DateTime<Utc>) -> anyhow::Result<u
     Ok(if state.inside { 0 } else { FAILED })
 }
 
-fn sentence(period: &Period, state: &State, at: &str) -> String {
+fn sentence(period: &Period, state: &Standing, at: &str) -> String {
     match state.until {
-        Some(until) => format!("{at} is {}, until {}", state.word(), shown(period, until)),
-        None => format!("{at} is {}, for good", state.word()),
+        Some(until) => format!("{at} is {}, until {}", word(*state), shown(period, until)),
+        None => format!("{at} is {}, for good", word(*state)),
     }
 }
 

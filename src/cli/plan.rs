@@ -1,13 +1,18 @@
 //! `sexton plan`.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use clap::Args;
+use hyper::Method;
 use serde_json::{Value, json};
 
 use super::{
+    control,
     output::{Output, or_dash, say},
     session::Session,
     time,
@@ -15,11 +20,17 @@ use super::{
 use crate::{
     clock::machine_time,
     config::Config,
-    domain::plan::{BusyMinute, Difference, Plan, busiest, differences, plan},
+    daemon::PlanInForce,
+    domain::{
+        plan::{BusyMinute, Difference, Instants, Plan, busiest, differences, plan},
+        schedule::Outside,
+    },
 };
 
 /// There are differences.
 const DIFFERENT: u8 = 2;
+/// Compare with the daemon.
+const RUNNING: &str = "running";
 /// So many of the busiest minutes are shown.
 const BUSIEST: usize = 10;
 /// So many schedules of each are named for people.
@@ -27,8 +38,9 @@ const NAMED: usize = 8;
 
 #[derive(Args)]
 pub(super) struct PlanArgs {
-    /// The configuration before the change, with which the one in use (`--config`) is compared
-    #[arg(long, value_name = "FILE")]
+    /// With what the configuration (`--config`) is compared: another file, from before the change, or `running`, which is
+    /// what the daemon that runs here has in force (`./running` is a file of that name)
+    #[arg(long, value_name = "FILE|running")]
     against: Option<PathBuf>,
     /// For how many days
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3_660))]
@@ -38,30 +50,77 @@ pub(super) struct PlanArgs {
     from: Option<String>,
 }
 
-pub(super) fn run(session: &Session, output: Output, args: &PlanArgs) -> anyhow::Result<u8> {
+/// What a configuration is compared with.
+enum Old {
+    File { file: PathBuf, plan: Plan },
+    Running(Box<PlanInForce>),
+}
+
+impl Old {
+    fn plan(&self) -> &Plan {
+        match self {
+            Self::File { plan, .. } => plan,
+            Self::Running(daemon) => &daemon.schedules,
+        }
+    }
+
+    fn object(&self) -> Value {
+        match self {
+            Self::File { file, .. } => json!({ "running": false, "file": file }),
+            Self::Running(daemon) => {
+                let config = &daemon.config;
+                json!({ "running": true, "file": config.file, "loaded_at": config.loaded_at, "pid": daemon.pid })
+            }
+        }
+    }
+
+    /// Is compared with this.
+    fn words(&self) -> String {
+        match self {
+            Self::File { file, .. } => file.display().to_string(),
+            Self::Running(daemon) => {
+                let (file, loaded_at) = (named(daemon.config.file.as_ref()), time::shown(daemon.config.loaded_at));
+                format!("what the running daemon has in force (process {}: {file}, read {loaded_at})", daemon.pid)
+            }
+        }
+    }
+}
+
+fn named(file: Option<&PathBuf>) -> String {
+    file.map_or_else(|| "the defaults".to_owned(), |file| file.display().to_string())
+}
+
+pub(super) async fn run(session: &Session, output: Output, args: &PlanArgs) -> anyhow::Result<u8> {
     let config = session.config()?;
-    let old = args.against.as_ref().map(|file| session.config_of(file)).transpose()?;
     let from = args.from.as_deref().map_or(Ok(machine_time()), |from| time::parse(from, config.daemon.timezone))?;
     let to = from.checked_add_signed(TimeDelta::days(i64::from(args.days))).context("`--from` is too late")?;
+    let old = match &args.against {
+        Some(file) => Some(old_plan(session, file, from, to).await?),
+        None => None,
+    };
     let new_plan = plan_of(&config, from, to);
-    let old_plan = old.map(|old| plan_of(&old, from, to));
-    let found = old_plan.as_ref().map(|old| differences(old, &new_plan));
+    let old_plan = old.as_ref().map(Old::plan);
+    let found = old_plan.map(|old| differences(old, &new_plan));
     let busy = busiest(&new_plan, BUSIEST);
     if output.is_json() {
-        let schedules: Vec<Value> = new_plan
-            .iter()
-            .map(|(name, instants)| json!({ "name": name, "instants": instants.times.len(), "complete_until": instants.cut_at }))
-            .collect();
+        let schedules: Vec<Value> = new_plan.iter().map(|(name, instants)| planned(&config, name, instants)).collect();
         let changes = found.as_ref().map(|found| {
-            found.iter().map(|(name, change)| changed(name, change, old_plan.as_ref(), &new_plan)).collect::<Vec<_>>()
+            found.iter().map(|(name, change)| changed(name, change, old_plan, &new_plan)).collect::<Vec<_>>()
         });
-        output
-            .value(&json!({ "from": from, "to": to, "schedules": schedules, "changes": changes, "busiest": busy }))?;
+        let against = old.as_ref().map(Old::object);
+        output.value(&json!({ "from": from, "to": to, "config": session.file(), "against": against,
+                              "schedules": schedules, "changes": changes, "busiest": busy }))?;
     } else {
-        say!("From {} to {}:", time::shown(from), time::shown(to));
-        match (&found, &old_plan) {
-            (Some(found), Some(old)) => differences_table(output, found, old, &new_plan),
-            _ => plan_table(output, &new_plan),
+        let (file, from, to) = (named(session.file()), time::shown(from), time::shown(to));
+        match (&found, &old) {
+            (Some(found), Some(old)) => {
+                say!("From {from} to {to}, {file} compared with {}:", old.words());
+                differences_table(output, found, old.plan(), &new_plan);
+            }
+            _ => {
+                say!("From {from} to {to}, as {file} has it:");
+                plan_table(output, &config, &new_plan);
+            }
         }
         busy_table(output, &busy);
         tell_of_cuts(&new_plan);
@@ -69,8 +128,33 @@ pub(super) fn run(session: &Session, output: Output, args: &PlanArgs) -> anyhow:
     Ok(if found.is_some_and(|found| !found.is_empty()) { DIFFERENT } else { 0 })
 }
 
+async fn old_plan(session: &Session, file: &Path, from: DateTime<Utc>, to: DateTime<Utc>) -> anyhow::Result<Old> {
+    if file != Path::new(RUNNING) {
+        let plan = plan_of(&session.config_of(file)?, from, to);
+        return Ok(Old::File { file: file.to_owned(), plan });
+    }
+    let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+    let path = format!("/plan?from={}&to={}", time(from), time(to));
+    let answer = control::ask(session, Method::GET, &path, None).await;
+    Ok(Old::Running(answer.context("there is nothing to compare with")?))
+}
+
 fn plan_of(config: &Config, from: DateTime<Utc>, to: DateTime<Utc>) -> Plan {
-    plan(config.tasks.values().filter_map(|task| task.schedule.as_deref()), from, to)
+    plan(config.schedules(), &config.periods, from, to)
+}
+
+/// The period of a schedule, and what becomes of instants outside it.
+fn period<'a>(config: &'a Config, name: &str) -> Option<(&'a str, &'static str)> {
+    let schedule = config.tasks.get(name)?.schedule.as_ref()?;
+    let outside = if schedule.outside == Outside::Hold { "held" } else { "skipped" };
+    Some((schedule.period.as_ref()?, outside))
+}
+
+/// For programs: how often a schedule comes.
+fn planned(config: &Config, name: &str, instants: &Instants) -> Value {
+    let (period, outside) = period(config, name).unzip();
+    json!({ "name": name, "instants": instants.times.len(), "complete_until": instants.cut_at,
+            "period": period, "outside": outside })
 }
 
 /// What becomes of the schedule itself.
@@ -95,16 +179,17 @@ fn changed(name: &str, change: &Difference, old: Option<&Plan>, new: &Plan) -> V
     })
 }
 
-fn plan_table(output: Output, plan: &Plan) {
+fn plan_table(output: Output, config: &Config, plan: &Plan) {
     let rows: Vec<Vec<String>> = plan
         .iter()
         .map(|(name, instants)| {
             let more = if instants.cut_at.is_some() { "+" } else { "" };
             let first = or_dash(instants.times.first().copied().map(time::shown));
-            vec![name.clone(), format!("{}{more}", instants.times.len()), first]
+            let period = period(config, name).map(|(period, outside)| format!("{period}; {outside} outside"));
+            vec![name.clone(), format!("{}{more}", instants.times.len()), first, or_dash(period)]
         })
         .collect();
-    output.table(&["Schedule", "Instants", "First"].map(str::to_owned), &rows, "There are no schedules.");
+    output.table(&["Schedule", "Instants", "First", "Period"].map(str::to_owned), &rows, "There are no schedules.");
 }
 
 fn differences_table(output: Output, found: &BTreeMap<String, Difference>, old: &Plan, new: &Plan) {

@@ -1,13 +1,16 @@
 //! `sexton queue`.
 
+use chrono::{DateTime, Utc};
 use clap::Subcommand;
+use serde::Serialize;
 use serde_json::json;
 
 use super::{
     output::Output,
     session::{Open, Session, explained},
+    why::shut,
 };
-use crate::domain::definition::check_name;
+use crate::{clock::machine_time, config::Config, domain::definition::check_name, store::QueueRow};
 
 #[derive(Subcommand)]
 pub(super) enum QueueCommand {
@@ -34,14 +37,53 @@ pub(super) async fn run(session: &Session, output: Output, command: QueueCommand
     }
 }
 
-async fn list(open: &Open, output: Output) -> anyhow::Result<u8> {
+/// A queue as it stands, and whether it is shut.
+#[derive(Serialize)]
+pub(super) struct Listed {
+    #[serde(flatten)]
+    pub(super) row: QueueRow,
+    /// The period in which its tasks may begin, as the configuration here says.
+    period: Option<String>,
+    /// It is outside it.
+    shut: bool,
+    /// The next change; none without a period, or if nothing changes any more.
+    until: Option<DateTime<Utc>>,
+    #[serde(skip)]
+    pub(super) state: String,
+}
+
+impl Listed {
+    fn of(config: &Config, row: QueueRow, now: DateTime<Utc>) -> Self {
+        let period = config.queues.get(&row.name).and_then(|queue| queue.period.clone());
+        let standing = period.as_ref().and_then(|name| Some(config.periods.get(name)?.standing(now)));
+        let words = [row.paused.then(|| "paused".to_owned()), shut(config, &row.name, now)];
+        let state = words.into_iter().flatten().collect::<Vec<_>>().join("; ");
+        Self {
+            period,
+            shut: standing.is_some_and(|standing| !standing.inside),
+            until: standing.and_then(|standing| standing.until),
+            state: if state.is_empty() { "active".to_owned() } else { state },
+            row,
+        }
+    }
+}
+
+/// All queues that are known, by name.
+pub(super) async fn listed(open: &Open) -> anyhow::Result<Vec<Listed>> {
     let known: Vec<String> = open.config.queues.keys().cloned().collect();
     let queues = open.store.queues(&known).await.map_err(explained)?;
+    // Periods are told by the machine's clock, as in the daemon.
+    let now = machine_time();
+    Ok(queues.into_iter().map(|row| Listed::of(&open.config, row, now)).collect())
+}
+
+async fn list(open: &Open, output: Output) -> anyhow::Result<u8> {
+    let queues = listed(open).await?;
     let columns = ["Queue", "State", "Available", "Running", "Scheduled", "Retryable"];
-    output.list(&queues, columns, "There are no queues.", |queue| {
+    output.list(&queues, columns, "There are no queues.", |Listed { row: queue, state, .. }| {
         [
             if queue.name.is_empty() { "(not filed yet)".to_owned() } else { queue.name.clone() },
-            if queue.paused { "paused" } else { "active" }.to_owned(),
+            state.clone(),
             queue.available.to_string(),
             queue.running.to_string(),
             queue.scheduled.to_string(),

@@ -5,14 +5,14 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{
-    next::{self, Which},
+    next::{self, Asked, Which},
     output::{Output, or_dash, say},
     session::{Open, Session, explained},
     time, why,
 };
 use crate::{
     config::Config,
-    domain::{schedule::Schedule, task::NewTask},
+    domain::{schedule::Schedule, task::NewTask, why::Known},
     store::{Enqueued, SchedulePicture, Wakeup},
 };
 
@@ -24,17 +24,16 @@ pub(super) enum ScheduleCommand {
     Show {
         /// The schedule's name
         name: String,
+        /// At most so many of the latest instants
+        #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(..=100_000))]
+        limit: u64,
     },
     /// Show when a schedule comes next; needs no database
     Next {
         #[command(flatten)]
         which: Which,
-        /// How many instants
-        #[arg(short = 'n', long, default_value_t = 5)]
-        count: usize,
-        /// After this time [default: now]
-        #[arg(long, value_name = "TIME")]
-        from: Option<String>,
+        #[command(flatten)]
+        asked: Asked,
     },
     /// Tell in a sentence when a schedule comes; needs no database
     Describe {
@@ -68,17 +67,15 @@ pub(super) enum ScheduleCommand {
 
 pub(super) async fn run(session: &Session, output: Output, command: ScheduleCommand) -> anyhow::Result<u8> {
     match &command {
-        ScheduleCommand::Next { which, count, from } => {
-            return next::next(session, output, which, *count, from.as_deref());
-        }
+        ScheduleCommand::Next { which, asked } => return next::next(session, output, which, asked),
         ScheduleCommand::Describe { which } => return next::describe(session, output, which),
         _ => {}
     }
     let open = session.open().await?;
     match command {
         ScheduleCommand::List => list(&open, output).await,
-        ScheduleCommand::Show { name } => show(&open, output, &name).await,
-        ScheduleCommand::Why { name, at } => why::run(&open, output, &name, find(&open.config, &name).ok(), &at).await,
+        ScheduleCommand::Show { name, limit } => show(&open, output, &name, limit).await,
+        ScheduleCommand::Why { name, at } => why::run(&open, output, &name, &at).await,
         ScheduleCommand::Pause { name } => pause(&open, output, &name, true).await,
         ScheduleCommand::Resume { name } => pause(&open, output, &name, false).await,
         ScheduleCommand::Run { name } => run_now(&open, output, &name).await,
@@ -120,18 +117,20 @@ async fn list(open: &Open, output: Output) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-async fn show(open: &Open, output: Output, name: &str) -> anyhow::Result<u8> {
+async fn show(open: &Open, output: Output, name: &str, limit: u64) -> anyhow::Result<u8> {
     let pictures = open.store.schedule_pictures().await.map_err(explained)?;
     let picture = pictures.iter().find(|picture| picture.schedule.name == name);
     let picture =
         picture.with_context(|| unknown(pictures.iter().map(|picture| picture.schedule.name.as_str()), name))?;
-    let occurrences = open.store.occurrences(name, 20).await?;
+    let background = why::background(open, name).await?;
+    let accounts = why::latest(open, &background, None, limit).await?;
     // Another node's configuration may have it.
-    let description = find(&open.config, name).map(Schedule::describe).ok();
+    let description = background.schedule.map(Schedule::describe);
     if output.is_json() {
         let mut shown = object(picture);
-        shown["occurrences"] = json!(occurrences);
+        shown["occurrences"] = json!(accounts);
         shown["description"] = json!(description);
+        shown["period"] = json!(background.schedule.and_then(|schedule| schedule.period.as_ref()));
         output.value(&shown)?;
         return Ok(0);
     }
@@ -140,15 +139,13 @@ async fn show(open: &Open, output: Output, name: &str) -> anyhow::Result<u8> {
     if let Some(description) = description {
         say!("{description}");
     }
-    say!("{}; next {}", if schedule.paused { "paused" } else { "active" }, or_dash(schedule.next_at.map(time::shown)));
-    output.list(&occurrences, ["Due", "Fate", "Reason", "Node"], "No instant of it has come yet.", |occurrence| {
-        [
-            time::shown(occurrence.due_at),
-            occurrence.fate.to_string(),
-            or_dash(occurrence.reason.clone()),
-            occurrence.node.clone(),
-        ]
-    })?;
+    let next = schedule.next_at.map(|at| {
+        let account = background.account(at, Some(true), &Known::default());
+        let place = if at > background.now { format!(" ({})", account.words) } else { String::new() };
+        format!("{}{place}", time::shown(at))
+    });
+    say!("{}; next {}", if schedule.paused { "paused" } else { "active" }, or_dash(next));
+    why::list(output, &accounts)?;
     Ok(0)
 }
 
@@ -174,9 +171,8 @@ async fn run_now(open: &Open, output: Output, name: &str) -> anyhow::Result<u8> 
 }
 
 pub(super) fn find<'a>(config: &'a Config, name: &str) -> anyhow::Result<&'a Schedule> {
-    let schedules = || config.tasks.values().filter_map(|task| task.schedule.as_deref());
-    let found = schedules().find(|schedule| schedule.name == name);
-    found.with_context(|| unknown(schedules().map(|schedule| schedule.name.as_str()), name))
+    let found = config.schedules().find(|schedule| schedule.name == name);
+    found.with_context(|| unknown(config.schedules().map(|schedule| schedule.name.as_str()), name))
 }
 
 pub(super) fn unknown<'a>(known: impl Iterator<Item = &'a str>, name: &str) -> String {

@@ -179,6 +179,9 @@ impl Picture {
             if let (Some(lost @ 1..), problem) = (daemon.log["lost_lines"].as_u64(), &daemon.log["last_problem"]) {
                 line("log", &format!("{lost} lines lost: {}", problem.as_str().unwrap_or("for an unknown reason")));
             }
+            for (queue, shut) in &daemon.shut {
+                line("queue", &format!("{queue} waits: {shut}"));
+            }
             for ailment in &daemon.ailing {
                 line("module", ailment);
             }

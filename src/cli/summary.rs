@@ -9,6 +9,7 @@ use sexton_entities::{
 use super::{
     module,
     output::{Output, or_dash, say},
+    queue::{self, Listed},
     session::{Open, Session, explained},
     time,
 };
@@ -139,11 +140,9 @@ async fn running(open: &Open) -> anyhow::Result<SummaryTable> {
 async fn queues(open: &Open) -> anyhow::Result<SummaryTable> {
     let columns = ["Queue", "State", "Available", "Running", "Scheduled", "Retryable"];
     let mut table = SummaryTable::new("Queues", &columns, "There are no queues.");
-    let known: Vec<String> = open.config.queues.keys().cloned().collect();
-    for queue in open.store.queues(&known).await.map_err(explained)? {
+    for Listed { row: queue, state, .. } in queue::listed(open).await? {
         let counts = [queue.available, queue.running, queue.scheduled, queue.retryable].map(|count| count.to_string());
-        let state = if queue.paused { "paused" } else { "active" };
-        table.row([queue.name, state.to_owned()].into_iter().chain(counts));
+        table.row([queue.name, state].into_iter().chain(counts));
     }
     Ok(table)
 }

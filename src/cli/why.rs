@@ -1,67 +1,125 @@
-//! `sexton schedule why`.
+//! `sexton schedule why`, and what became of the latest instants: `schedule show` and `history --schedule`.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
 use serde_json::json;
+use sexton_entities::schedule;
 
 use super::{
-    output::{Output, say},
+    output::{Output, or_dash, say},
+    schedule::find,
     session::{Open, explained},
     time,
 };
-use crate::domain::{
-    schedule::Schedule,
-    why::{Known, Plan, Seen},
+use crate::{
+    config::Config,
+    domain::why::{Account, Background, Known},
 };
 
-/// The neighbour before an instant is looked for as far back as this: February 29th may be eight years ago.
-const FAR: TimeDelta = TimeDelta::days(3_000);
-
-/// Tells why a schedule did, or did not, run at a time; `schedule` is the one of the configuration.
-pub(super) async fn run(
-    open: &Open,
-    output: Output,
-    name: &str,
-    schedule: Option<&Schedule>,
-    at: &str,
-) -> anyhow::Result<u8> {
+/// Tells why a schedule did, or did not, run at a time.
+pub(super) async fn run(open: &Open, output: Output, name: &str, at: &str) -> anyhow::Result<u8> {
     let at = time::parse(at, open.config.daemon.timezone)?;
-    let now = open.store.now().await?;
-    let known = known(open, name, schedule, at).await?;
-    let sentence = known.sentence(name, at, now);
+    let background = background(open, name).await?;
+    let (before, expected, after) = background.neighbours(at);
+    let account = background.account(at, expected, &known(open, name, at).await.map_err(explained)?);
     if !output.is_json() {
-        say!("{sentence}");
+        say!("{}", account.why);
         return Ok(0);
     }
-    let entry = known.occurrence.as_ref();
-    let task = known.task.as_ref().map(|task| task.id).or_else(|| known.run.as_ref().and_then(|run| run.task_id));
-    output.value(&json!({
-        "schedule": name,
-        "at": at,
-        "why": sentence,
-        "expected": known.plan.map(|plan| plan.is_expected),
-        "before": known.plan.and_then(|plan| plan.before),
-        "after": known.plan.and_then(|plan| plan.after),
-        "fate": entry.map(|entry| entry.fate),
-        "reason": entry.and_then(|entry| entry.reason.as_ref()),
-        "task_id": task,
-        "outcome": known.run.as_ref().map(|run| run.outcome),
-        "verdict": known.run.as_ref().and_then(|run| run.verdict),
-    }))?;
+    let mut object = json!(account);
+    object["at"] = json!(at);
+    object["before"] = json!(before);
+    object["after"] = json!(after);
+    output.value(&object)?;
     Ok(0)
 }
 
-async fn known(open: &Open, name: &str, schedule: Option<&Schedule>, at: DateTime<Utc>) -> anyhow::Result<Known> {
-    let seen = open.store.schedule(name).await.map_err(explained)?;
-    anyhow::ensure!(
-        seen.is_some() || schedule.is_some(),
-        super::schedule::unknown(open.store.schedules().await?.iter().map(|known| known.name.as_str()), name)
-    );
-    let plan = schedule.map(|schedule| {
-        let (before, is_expected, after) = schedule.around(at, at - FAR);
-        Plan { is_expected, before, after }
-    });
-    let (occurrence, next) = open.store.occurrences_from(name, at).await.map_err(explained)?;
-    let (task, run) = open.store.run_of(name, at).await.map_err(explained)?;
-    let seen = seen.map(|seen| Seen { created_at: seen.created_at, last_at: seen.last_at, is_paused: seen.paused });
-    Ok(Known { occurrence, task, run, seen, plan, ..Known::default() }.with_sum(next))
+/// What is known of a schedule.
+///
+/// # Errors
+/// If neither the database nor the configuration has it.
+pub(super) async fn background<'a>(open: &'a Open, name: &'a str) -> anyhow::Result<Background<'a>> {
+    let config = &open.config;
+    let (seen, schedule) = (open.store.schedule(name).await.map_err(explained)?, find(config, name).ok());
+    if seen.is_none() && schedule.is_none() {
+        let known: Vec<schedule::Model> = open.store.schedules().await?;
+        anyhow::bail!(super::schedule::unknown(known.iter().map(|known| known.name.as_str()), name));
+    }
+    let now = open.store.now().await?;
+    let period = schedule.and_then(|schedule| config.periods.get(schedule.period.as_ref()?));
+    Ok(Background {
+        name,
+        seen,
+        schedule,
+        period: period.map(AsRef::as_ref),
+        nodes: open.store.nodes().await?,
+        is_cron_off: !config.module("cron").enabled,
+        keep: config.daemon.keep_history,
+        shut: config.queues.keys().filter_map(|queue| Some((queue.clone(), shut(config, queue, now)?))).collect(),
+        now,
+    })
+}
+
+/// That a queue is shut, as the configuration says: `outside period office until 2026-11-23 08:00:00Z`.
+pub(super) fn shut(config: &Config, queue: &str, now: DateTime<Utc>) -> Option<String> {
+    config.periods.get(config.queues.get(queue)?.period.as_ref()?)?.shut(now)
+}
+
+async fn known(open: &Open, name: &str, at: DateTime<Utc>) -> Result<Known, crate::store::StoreError> {
+    let store = &open.store;
+    let (entry, next) = store.occurrences_from(name, at).await?;
+    let mut known = Known { entry, next, run: store.run_of(name, at).await?, into: None };
+    if let Some(into) = known.coalesced_into()
+        && let Some(entry) = store.occurrences_from(name, into).await?.0
+    {
+        known.into = Some((entry, store.run_of(name, into).await?));
+    }
+    Ok(known)
+}
+
+/// What became of the latest instants of a schedule from `since` on, expected ones and those on record, the newest first.
+pub(super) async fn latest(
+    open: &Open,
+    background: &Background<'_>,
+    since: Option<DateTime<Utc>>,
+    limit: u64,
+) -> anyhow::Result<Vec<Account>> {
+    let (store, name) = (&open.store, background.name);
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut entries = store.occurrences(name, limit).await.map_err(explained)?;
+    entries.retain(|entry| since.is_none_or(|since| entry.due_at >= since));
+    let mut instants: BTreeSet<DateTime<Utc>> = background.expected(since, most).into_iter().collect();
+    instants.extend(entries.iter().map(|entry| entry.due_at));
+    let instants: Vec<DateTime<Utc>> = instants.into_iter().rev().take(most).collect();
+    let Some(oldest) = instants.last() else { return Ok(Vec::new()) };
+    let runs = store.runs_from(name, *oldest).await.map_err(explained)?;
+    let run = |at: &DateTime<Utc>| runs.get(at).cloned().unwrap_or_default();
+    let account = |at: &DateTime<Utc>| {
+        // The newest first.
+        let place = entries.partition_point(|entry| entry.due_at > *at);
+        let entry = entries.get(place).filter(|entry| entry.due_at == *at).cloned();
+        let next = place.checked_sub(1).and_then(|place| entries.get(place)).cloned();
+        let mut known = Known { entry, next, run: run(at), into: None };
+        let into = known.coalesced_into().and_then(|into| entries.iter().find(|entry| entry.due_at == into));
+        known.into = into.map(|entry| (entry.clone(), run(&entry.due_at)));
+        background.account(*at, background.schedule.map(|schedule| schedule.has(*at)), &known)
+    };
+    Ok(instants.iter().map(account).collect())
+}
+
+/// Prints what became of instants.
+pub(super) fn list(output: Output, accounts: &[Account]) -> anyhow::Result<()> {
+    let columns = ["Due", "Fate", "Task", "Outcome", "Why"];
+    output.list(accounts, columns, "No instant of it has come yet.", |account| {
+        [
+            time::shown(account.due_at),
+            account.became.word().to_owned(),
+            or_dash(account.task_id),
+            or_dash(
+                account.state.map(|state| state.to_string()).or_else(|| account.outcome.map(|word| word.to_string())),
+            ),
+            account.words.clone(),
+        ]
+    })
 }

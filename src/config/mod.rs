@@ -37,6 +37,7 @@ use self::{section::Section, tree::Node};
 use crate::domain::{
     definition::{DEFAULT_QUEUE, TaskDefinition},
     period::Periods,
+    schedule::Schedule,
 };
 
 /// Everything that is configured. The defaults are the tuned settings.
@@ -87,6 +88,11 @@ impl Config {
             queues.entry(definition.queue.clone()).or_insert(QueueConfig::of(daemon.workers));
         }
         Self { database, daemon, log, supervisor, periods, queues, modules, tasks }
+    }
+
+    /// What recurs by itself.
+    pub fn schedules(&self) -> impl Iterator<Item = &Schedule> {
+        self.tasks.values().filter_map(|task| task.schedule.as_deref())
     }
 
     /// What is configured of a daemon module.

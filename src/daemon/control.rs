@@ -5,7 +5,7 @@
 
 mod answers;
 
-pub use self::answers::{Module, RunningTask, Status};
+pub use self::answers::{Module, PlanInForce, RunningTask, Status};
 
 use std::{
     convert::Infallible,
@@ -174,6 +174,7 @@ impl Control {
             (&Method::GET, ["status"]) => Ok(json!(Status::of(&self.desk, &self.log))),
             (&Method::GET, ["modules"]) => Ok(json!(answers::modules(&self.desk))),
             (&Method::GET, ["tasks"]) => Ok(json!(answers::tasks(&self.desk))),
+            (&Method::GET, ["plan"]) => self.plan(head.uri.query().unwrap_or_default()).await,
             (&Method::GET, ["log"]) => Ok(json!(self.log.describe())),
             (&Method::PUT, ["log"]) => self.set_debug(body).await,
             (&Method::POST, ["reload"]) => self.ask(Call::Reload).await,
@@ -187,7 +188,7 @@ impl Control {
             }
             (
                 _,
-                ["status" | "modules" | "tasks" | "log" | "reload" | "quiet" | "resume" | "stop"]
+                ["status" | "modules" | "tasks" | "plan" | "log" | "reload" | "quiet" | "resume" | "stop"]
                 | ["modules", _, "restart"],
             ) => {
                 let problem = format!("{} is not what /{} is for", head.method, path.join("/"));
@@ -198,6 +199,14 @@ impl Control {
                 format!("there is nothing at {}; see docs/CONTROL.md", head.uri.path()),
             )),
         }
+    }
+
+    /// What the schedules in force will do. Others are answered meanwhile: it may take a while.
+    async fn plan(&self, query: &str) -> Result<Value, Refusal> {
+        let (desk, query) = (self.desk.clone(), query.to_owned());
+        let found = tokio::task::spawn_blocking(move || PlanInForce::of(&desk, &query)).await;
+        let found = found.map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+        found.map(|found| json!(found)).map_err(|problem| Refusal(StatusCode::BAD_REQUEST, problem))
     }
 
     /// Gives an order and waits for nothing.

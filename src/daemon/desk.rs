@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::shared::Shared;
-use crate::clock::machine_time;
+use crate::{clock::machine_time, config::Config, domain::address::redacted};
 
 /// Is set for a daemon that claims nothing, when it starts itself anew.
 pub const QUIET: &str = "SEXTON_QUIET";
@@ -62,6 +62,8 @@ struct News {
     /// What it waits for, in words.
     waiting_for: Option<String>,
     config: ConfigNews,
+    /// The configuration that counts while the daemon is not up yet.
+    first: Arc<Config>,
     /// The database's address, without its password.
     database: String,
     /// Whether nothing is to be claimed; also before there is anybody who could claim.
@@ -70,11 +72,12 @@ struct News {
 
 impl Desk {
     /// The desk of a daemon that begins.
-    pub(super) fn new(file: Option<PathBuf>, database: String) -> Self {
+    pub(super) fn new(file: Option<PathBuf>, first: Arc<Config>) -> Self {
+        let database = redacted(&first.database.url);
         let config = ConfigNews { file, loaded_at: machine_time(), mistakes: None, needs_restart: Vec::new() };
         // Handed over by the daemon that started itself anew.
         let is_quiet = std::env::var_os(QUIET).is_some();
-        let news = News { phase: Phase::Starting, waiting_for: None, config, database, is_quiet };
+        let news = News { phase: Phase::Starting, waiting_for: None, config, first, database, is_quiet };
         let inner = Inner {
             started: Instant::now(),
             started_at: machine_time(),
@@ -141,6 +144,16 @@ impl Desk {
 
     pub(super) fn database(&self) -> String {
         self.news(|news| news.database.clone())
+    }
+
+    /// The configuration in force.
+    pub(super) fn in_force(&self) -> Arc<Config> {
+        self.shared().map_or_else(|| self.news(|news| news.first.clone()), |shared| shared.config())
+    }
+
+    /// Another configuration counts before the daemon is up.
+    pub(super) fn note_first(&self, first: Arc<Config>) {
+        self.news(|news| news.first = first);
     }
 
     /// Another configuration is in force.

@@ -49,7 +49,7 @@ use tokio::sync::mpsc::Receiver;
 
 pub use self::{
     board::{ModuleState, ModuleStatus},
-    control::{Module, RunningTask, Status},
+    control::{Module, PlanInForce, RunningTask, Status},
     desk::{ConfigNews, Phase, QUIET},
     door::Door,
     hand::{HandCounts, Running},
@@ -157,7 +157,7 @@ impl Blueprint {
     /// From the first look at the database to the last word.
     async fn live(mut self, orders: Receiver<Order>, known: &OnceLock<Arc<Shared>>) -> anyhow::Result<i32> {
         let (mut calls, requests) = Calls::new(orders);
-        let desk = Desk::new(self.file.clone(), redacted(&self.config.database.url));
+        let desk = Desk::new(self.file.clone(), Arc::new(self.config.clone()));
         if let Some(door) = self.door.as_ref().filter(|door| door.is_there())
             && let Err(error) = control::listen(door.clone(), desk.clone(), requests.clone(), self.log.clone())
         {

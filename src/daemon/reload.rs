@@ -1,5 +1,7 @@
 //! Orders that a daemon carries out while it goes on: reload, be quiet, tell.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::{desk::Desk, shared::Shared};
@@ -102,6 +104,7 @@ pub(super) fn before_up(config: &mut Config, loader: &Loader, desk: &Desk) -> Re
     let needs_restart = ConfigDiff::between(&in_force, &new).needs_restart;
     desk.note_config(redacted(&new.database.url));
     desk.note_needs_restart(&needs_restart);
+    desk.note_first(Arc::new(in_force.clone()));
     *config = in_force;
     Ok(json!({ "changed": told, "needs_restart": needs_restart }))
 }

@@ -5,6 +5,7 @@ pub mod agenda;
 pub mod answer;
 pub mod bounds;
 pub mod capture;
+pub mod coming;
 pub mod command;
 pub mod credits;
 pub mod cron;

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-use super::schedule::Schedule;
+pub use super::coming::Instants;
+use super::{coming, period::Periods, schedule::Schedule};
 
 /// So many instants of one schedule are worked out: every minute of a month.
 const MOST_OF_ONE: usize = 50_000;
@@ -14,15 +15,6 @@ const MOST: usize = 1_000_000;
 const LEAST_OF_ONE: usize = 50;
 /// What comes within so long instead of something else has been moved.
 const NEAR: TimeDelta = TimeDelta::days(1);
-
-/// The instants of one schedule within `(from, to]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Instants {
-    /// In their order.
-    pub times: Vec<DateTime<Utc>>,
-    /// The last one that was worked out, if there are more.
-    pub cut_at: Option<DateTime<Utc>>,
-}
 
 /// Schedules by name, with their instants.
 pub type Plan = BTreeMap<String, Instants>;
@@ -51,19 +43,20 @@ pub struct BusyMinute {
     pub schedules: BTreeMap<String, usize>,
 }
 
-/// Works out the instants of all schedules, as many as can be afforded of each.
-pub fn plan<'a>(schedules: impl Iterator<Item = &'a Schedule>, from: DateTime<Utc>, to: DateTime<Utc>) -> Plan {
+/// Works out the instants of all schedules that count in their periods, as many as can be afforded of each.
+pub fn plan<'a>(
+    schedules: impl Iterator<Item = &'a Schedule>,
+    periods: &Periods,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Plan {
     let schedules: Vec<&Schedule> = schedules.collect();
     let most = (MOST / schedules.len().max(1)).clamp(LEAST_OF_ONE, MOST_OF_ONE);
-    schedules.into_iter().map(|schedule| (schedule.name.clone(), instants(schedule, from, to, most))).collect()
-}
-
-fn instants(schedule: &Schedule, from: DateTime<Utc>, to: DateTime<Utc>, most: usize) -> Instants {
-    let mut coming =
-        std::iter::successors(schedule.next_after(from), |at| schedule.next_after(*at)).take_while(|at| *at <= to);
-    let times: Vec<_> = coming.by_ref().take(most).collect();
-    let cut_at = if times.len() == most && coming.next().is_some() { times.last().copied() } else { None };
-    Instants { times, cut_at }
+    let instants = |schedule: &Schedule| {
+        let period = schedule.period.as_ref().and_then(|name| periods.get(name));
+        coming::within(schedule, period.map(AsRef::as_ref), from, to, most)
+    };
+    schedules.into_iter().map(|schedule| (schedule.name.clone(), instants(schedule))).collect()
 }
 
 /// What `new` changes; schedules of which nothing changes are not there.
@@ -185,7 +178,7 @@ mod tests {
     }
 
     fn month(schedules: &[Schedule]) -> Plan {
-        plan(schedules.iter(), at("2026-11-01T00:00:30Z"), at("2026-12-01T00:00:30Z"))
+        plan(schedules.iter(), &Periods::default(), at("2026-11-01T00:00:30Z"), at("2026-12-01T00:00:30Z"))
     }
 
     fn counts(difference: &Difference) -> (usize, usize, usize) {
@@ -235,7 +228,8 @@ mod tests {
         assert_eq!((old["tick"].cut_at, old["day"].cut_at), (Some(until), None));
         let found = &differences(&old, &month(&[every("tick", 2)]))["tick"];
         assert_eq!((found.compared_until, found.removed.len()), (Some(until), MOST_OF_ONE / 2));
-        let whole = plan([every("s", 60)].iter(), at("2026-11-01T00:00:00Z"), at("2026-12-01T00:00:00Z"));
+        let whole =
+            plan([every("s", 60)].iter(), &Periods::default(), at("2026-11-01T00:00:00Z"), at("2026-12-01T00:00:00Z"));
         assert_eq!((whole["s"].times.len(), whole["s"].cut_at), (43_200, None));
     }
 

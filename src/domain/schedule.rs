@@ -14,6 +14,11 @@ use super::{
 
 /// So many instants that have no place in the ledger are counted; of more it is said that there are more.
 const COUNTED: usize = 10_000;
+/// No two instants are nearer to each other.
+const TICK: TimeDelta = TimeDelta::microseconds(1);
+/// How the reason of an instant begins that is held, or outside its period.
+const HELD: &str = "held until ";
+const OUTSIDE: &str = "outside period ";
 
 /// A definition's schedule: the union of its recurrences.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +45,27 @@ pub enum Outside {
     Skip,
     /// It is due when the period begins.
     Hold,
+}
+
+/// Where an instant of a schedule is, as its period sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// It counts.
+    Inside,
+    /// It does not count.
+    Skipped,
+    /// It counts, and is due when the period begins.
+    Held(DateTime<Utc>),
+}
+
+/// Until when an instant was held, as the reason of its entry in the ledger says.
+pub fn held_until(reason: &str) -> Option<DateTime<Utc>> {
+    reason.strip_prefix(HELD)?.split_once(": ")?.0.parse().ok()
+}
+
+/// Whether the reason of an entry in the ledger is that the instant was outside its period.
+pub fn was_outside(reason: &str) -> bool {
+    reason.starts_with(OUTSIDE) || held_until(reason).is_some()
 }
 
 impl Schedule {
@@ -89,16 +115,38 @@ impl Schedule {
     /// What the period of the schedule makes of a decision: what is outside it is skipped, or held until the instant that is
     /// given, when the period begins again.
     pub fn within(&self, decision: Decision, period: Option<&Period>) -> (Decision, Option<DateTime<Utc>>) {
-        let Some(period) = period.filter(|period| runs(decision.fate) && !period.is_inside(decision.at)) else {
+        if !runs(decision.fate) {
             return (decision, None);
-        };
+        }
         let name = self.period.as_deref().unwrap_or_default();
-        match (self.outside, period.next_inside(decision.at)) {
-            (Outside::Hold, Some(begin)) => {
-                let reason = format!("held until {}: outside period {name}", begin.to_rfc3339());
+        match self.place(decision.at, period) {
+            Place::Inside => (decision, None),
+            Place::Held(begin) => {
+                let reason = format!("{HELD}{}: {OUTSIDE}{name}", begin.to_rfc3339());
                 (Decision { reason: Some(reason), ..decision }, Some(begin))
             }
-            _ => (Decision { fate: Fate::Skipped, reason: Some(format!("outside period {name}")), ..decision }, None),
+            Place::Skipped => {
+                (Decision { fate: Fate::Skipped, reason: Some(format!("{OUTSIDE}{name}")), ..decision }, None)
+            }
+        }
+    }
+
+    /// Where an instant is, as the schedule's period sees it.
+    pub fn place(&self, at: DateTime<Utc>, period: Option<&Period>) -> Place {
+        let Some(period) = period else { return Place::Inside };
+        let holds_from = match self.outside {
+            Outside::Skip => period.is_inside(at).then_some(at),
+            Outside::Hold => period.next_inside(at),
+        };
+        self.place_by(at, holds_from)
+    }
+
+    /// Where an instant is, if from it on the period holds at `holds_from` first.
+    pub fn place_by(&self, at: DateTime<Utc>, holds_from: Option<DateTime<Utc>>) -> Place {
+        match (holds_from, self.outside) {
+            (Some(begin), _) if begin <= at => Place::Inside,
+            (Some(begin), Outside::Hold) => Place::Held(begin),
+            _ => Place::Skipped,
         }
     }
 
@@ -109,14 +157,17 @@ impl Schedule {
         at: DateTime<Utc>,
         since: DateTime<Utc>,
     ) -> (Option<DateTime<Utc>>, bool, Option<DateTime<Utc>>) {
-        let tick = TimeDelta::microseconds(1);
-        let is_own = self.next_after(at - tick) == Some(at);
-        (self.latest_between(since, at - tick, 1).pop(), is_own, self.next_after(at))
+        (self.latest_between(since, at - TICK, 1).pop(), self.has(at), self.next_after(at))
+    }
+
+    /// Whether an instant is one of the schedule's.
+    pub fn has(&self, at: DateTime<Utc>) -> bool {
+        self.next_after(at - TICK) == Some(at)
     }
 
     /// The latest instants in `(last, now]`, the oldest first. Looks back step by step, so that a short
     /// interval after a long downtime costs no more than a long one.
-    fn latest_between(&self, last: DateTime<Utc>, now: DateTime<Utc>, most: usize) -> Vec<DateTime<Utc>> {
+    pub fn latest_between(&self, last: DateTime<Utc>, now: DateTime<Utc>, most: usize) -> Vec<DateTime<Utc>> {
         let mut window = TimeDelta::minutes(1);
         loop {
             let start = (now - window).max(last);

@@ -1,108 +1,250 @@
-//! Why a schedule ran, or did not run, at an instant: one sentence from what is on record.
+//! What became of an expected instant of a schedule, and why: from what is on record, and nothing that is not.
+//!
+//! One rule for `schedule why`, `schedule show` and `history --schedule`. Where the tables do not know a cause, that is said.
 
-use chrono::{DateTime, Utc};
-use sexton_entities::{history, occurrence, states::Fate, task};
+mod missing;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use sexton_entities::{
+    history, node, occurrence, schedule,
+    states::{Fate, Outcome, TaskState, Verdict},
+    task,
+};
 
 use super::{
-    policy::{self, GRACE},
+    period::Period,
+    policy,
+    schedule::{Schedule, held_until, was_outside},
     span,
 };
 
-/// What is known of a schedule and an instant.
+/// The neighbour before an instant is looked for as far back as this: February 29th may be eight years ago.
+const FAR: TimeDelta = TimeDelta::days(3_000);
+
+/// What is known of a schedule, whichever of its instants is asked about.
+#[derive(Clone, Debug, Default)]
+pub struct Background<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The schedule, as the database has it; none if no node has seen it yet.
+    pub seen: Option<schedule::Model>,
+    /// The schedule, as the configuration has it.
+    pub schedule: Option<&'a Schedule>,
+    /// Its period.
+    pub period: Option<&'a Period>,
+    /// The daemons, as they have signed in.
+    pub nodes: Vec<node::Model>,
+    /// The configuration switches the daemon module off that fires schedules.
+    pub is_cron_off: bool,
+    /// How long history and the ledger are kept.
+    pub keep: Duration,
+    /// Queues that are shut now, and why.
+    pub shut: BTreeMap<String, String>,
+    /// The database's time.
+    pub now: DateTime<Utc>,
+}
+
+/// What is known of one instant.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
-    /// What the ledger says of the instant.
-    pub occurrence: Option<occurrence::Model>,
-    /// The next entry after the instant, if that one stands for earlier ones as well.
-    pub sum: Option<occurrence::Model>,
-    /// Its task, if that is not finished.
+    /// What the ledger says of it.
+    pub entry: Option<occurrence::Model>,
+    /// The next entry after it.
+    pub next: Option<occurrence::Model>,
+    /// Its run.
+    pub run: Run,
+    /// The entry of the instant that it was coalesced into, and its run.
+    pub into: Option<(occurrence::Model, Run)>,
+}
+
+/// The task of an instant.
+#[derive(Clone, Debug, Default)]
+pub struct Run {
+    /// The task, if that is not finished.
     pub task: Option<task::Model>,
-    /// The latest attempt at its task.
-    pub run: Option<history::Model>,
-    /// The schedule, as the database has it.
-    pub seen: Option<Seen>,
-    /// When the configuration expects it; none if the configuration has no such schedule.
-    pub plan: Option<Plan>,
+    /// The latest attempt at it that decided something.
+    pub attempt: Option<history::Model>,
 }
 
-/// A schedule in the database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// When it was first seen.
-    pub created_at: DateTime<Utc>,
-    /// Until when everything has been dealt with.
-    pub last_at: DateTime<Utc>,
-    /// It is paused now.
-    pub is_paused: bool,
+/// What became of an instant, in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Became {
+    /// Its task was enqueued on time.
+    Fired,
+    /// Its task was enqueued late.
+    Late,
+    /// Its task was made to wait until the period begins.
+    Held,
+    /// A later one ran in its place.
+    Coalesced,
+    /// It was skipped on purpose.
+    Skipped,
+    /// Nobody has dealt with it, and why is known.
+    NotRun,
+    /// It has come just now.
+    Due,
+    /// It has not come yet.
+    Ahead,
+    /// The schedule has no such instant.
+    NotExpected,
+    /// Nothing is on record, and why is not known.
+    NotKnown,
 }
 
-/// What the configuration says of an instant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// The instant is one of the schedule's.
-    pub is_expected: bool,
-    /// The one before it.
-    pub before: Option<DateTime<Utc>>,
-    /// The one after it.
-    pub after: Option<DateTime<Utc>>,
+/// What became of an instant.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Account {
+    /// The schedule.
+    pub schedule: String,
+    /// The instant.
+    pub due_at: DateTime<Utc>,
+    /// What became of it.
+    pub became: Became,
+    /// Why, in one sentence.
+    pub why: String,
+    /// The same without what it is about.
+    #[serde(skip)]
+    pub words: String,
+    /// The instant is one of the schedule's; none if the configuration has no such schedule.
+    pub expected: Option<bool>,
+    /// What the ledger says.
+    pub fate: Option<Fate>,
+    /// What the ledger says of the cause.
+    pub reason: Option<String>,
+    /// The instant that ran in its place.
+    pub into: Option<DateTime<Utc>>,
+    /// Until when it was held.
+    pub held_until: Option<DateTime<Utc>>,
+    /// The task; of a coalesced instant, that of the one that ran in its place.
+    pub task_id: Option<i64>,
+    /// Where the task stands, while it is not finished.
+    pub state: Option<TaskState>,
+    /// How the latest attempt ended.
+    pub outcome: Option<Outcome>,
+    /// What was decided on it.
+    pub verdict: Option<Verdict>,
+    /// Who entered it in the ledger.
+    pub node: Option<String>,
+    /// When.
+    pub entered_at: Option<DateTime<Utc>>,
 }
 
-impl Known {
-    /// Why the schedule did, or did not, run at `at`, in one sentence.
-    pub fn sentence(&self, name: &str, at: DateTime<Utc>, now: DateTime<Utc>) -> String {
-        let instant = shown(at);
-        if let Some(entry) = &self.occurrence {
-            let reason = entry.reason.as_deref().unwrap_or("no reason is on record");
-            return match entry.fate {
-                Fate::Fired => format!("{name} ran at {instant}, on time, {}", self.run_of_it()),
-                Fate::Late => format!("{name} ran for {instant}, {reason}, {}", self.run_of_it()),
-                Fate::Coalesced => format!("{name} did not run at {instant} itself: {reason}"),
-                Fate::Skipped => format!("{name} was skipped at {instant}: {reason}"),
-            };
-        }
-        if let Some(plan) = self.plan.filter(|plan| !plan.is_expected) {
-            return format!("{name} is not expected at {instant}: {}", neighbours(&plan));
-        }
-        let Some(seen) = self.seen else {
-            return format!("nothing is known of {name} at {instant}: no node has seen this schedule yet");
+impl Background<'_> {
+    /// What became of an instant. `expected`: it is one of the schedule's, where that is known.
+    pub fn account(&self, at: DateTime<Utc>, expected: Option<bool>, known: &Known) -> Account {
+        let (became, words) = match &known.entry {
+            Some(entry) => self.of_entry(entry, known),
+            None => self.without_entry(at, expected, known),
         };
-        if at > now {
-            let wait = span::text(whole(at, now));
-            let paused = if seen.is_paused { ", and the schedule is paused" } else { "" };
-            return match self.plan {
-                Some(_) => format!("{name} is not due yet: {instant} is {wait} ahead{paused}"),
-                None => format!("{instant} is {wait} ahead, and the configuration here does not have {name}"),
-            };
-        }
-        if at < seen.created_at {
-            return format!(
-                "{name} did not run at {instant}: it is newer, and was first seen at {}",
-                shown(seen.created_at)
-            );
-        }
-        match &self.sum {
-            Some(sum) => format!(
-                "{name} did not run at {instant}: it is one of those that are summed up in the entry of {}: {}",
-                shown(sum.due_at),
-                sum.reason.as_deref().unwrap_or_default()
-            ),
-            None if at > seen.last_at && now - at <= GRACE => {
-                format!("{name} is due since {instant}, and no node has entered it yet")
-            }
-            None if at > seen.last_at => format!(
-                "{name} has not run at {instant}: nobody has entered it yet, so no node was there that has this schedule"
-            ),
-            None => format!(
-                "nothing is on record of {name} at {instant}: the schedule was written otherwise then, or the entry is \
-                 older than history is kept"
-            ),
+        let reason = known.entry.as_ref().and_then(|entry| entry.reason.clone());
+        let run = if became == Became::Coalesced { known.into.as_ref().map(|(_, run)| run) } else { Some(&known.run) };
+        let attempt = run.and_then(|run| run.attempt.as_ref());
+        Account {
+            schedule: self.name.to_owned(),
+            due_at: at,
+            became,
+            why: self.sentence(at, became, &words),
+            words,
+            expected,
+            fate: known.entry.as_ref().map(|entry| entry.fate),
+            into: known.coalesced_into().filter(|_| became == Became::Coalesced),
+            held_until: reason.as_deref().and_then(held_until),
+            reason,
+            task_id: run.and_then(Run::id),
+            state: run.and_then(|run| run.task.as_ref()).map(|task| task.state),
+            outcome: attempt.map(|run| run.outcome),
+            verdict: attempt.and_then(|run| run.verdict),
+            node: known.entry.as_ref().map(|entry| entry.node.clone()),
+            entered_at: known.entry.as_ref().map(|entry| entry.entered_at),
         }
     }
 
-    /// What became of the task.
-    fn run_of_it(&self) -> String {
-        match (&self.task, &self.run) {
-            (Some(task), _) => format!("as task {}, which is {}", task.id, task.state),
+    /// The instants before and after one; what is in between is not expected.
+    pub fn neighbours(&self, at: DateTime<Utc>) -> (Option<DateTime<Utc>>, Option<bool>, Option<DateTime<Utc>>) {
+        let around = self.schedule.map(|schedule| schedule.around(at, at - FAR));
+        around.map_or((None, None, None), |(before, is_own, after)| (before, Some(is_own), after))
+    }
+
+    /// The instants that should have come by now, the oldest first: the latest `most` from `since` on.
+    pub fn expected(&self, since: Option<DateTime<Utc>>, most: usize) -> Vec<DateTime<Utc>> {
+        let (Some(schedule), Some(seen)) = (self.schedule, &self.seen) else { return Vec::new() };
+        let before = |since: DateTime<Utc>| since - TimeDelta::microseconds(1);
+        let since = since.map_or(seen.created_at, |since| before(since).max(seen.created_at));
+        schedule.latest_between(since.min(self.now), self.now, most)
+    }
+
+    fn sentence(&self, at: DateTime<Utc>, became: Became, words: &str) -> String {
+        let (name, at) = (self.name, shown(at));
+        match became {
+            Became::Fired => format!("{name} ran at {at}, {words}"),
+            Became::Late => format!("{name} ran for {at}, {words}"),
+            Became::Held | Became::Coalesced => format!("{name} did not run at {at} itself: {words}"),
+            Became::Skipped => format!("{name} was skipped at {at}: {words}"),
+            Became::NotRun => format!("{name} did not run at {at}: {words}"),
+            Became::Due => format!("{name} is due since {at}, {words}"),
+            Became::Ahead => format!("{name} is not due yet: {at} is {words}"),
+            Became::NotExpected => format!("{name} is not expected at {at}: {words}"),
+            Became::NotKnown => format!("it is not known what became of {name} at {at}: {words}"),
+        }
+    }
+
+    /// What the ledger says.
+    fn of_entry(&self, entry: &occurrence::Model, known: &Known) -> (Became, String) {
+        let mut words = entry.reason.clone().unwrap_or_else(|| "no reason is on record".to_owned());
+        let is_held = held_until(&words).is_some();
+        if was_outside(&words) {
+            words += &self.gap(entry.due_at);
+        }
+        let node = self.nodes.iter().find(|node| node.id == entry.node && node.started_at > entry.due_at);
+        let since = node.map(|node| format!("; {}, which entered it, is up since {}", node.id, shown(node.started_at)));
+        let since = since.unwrap_or_default();
+        match entry.fate {
+            Fate::Fired if entry.reason.is_none() => (Became::Fired, format!("on time, {}", self.told(&known.run))),
+            Fate::Fired | Fate::Late => {
+                let became = match entry.fate {
+                    _ if is_held => Became::Held,
+                    Fate::Fired => Became::Fired,
+                    _ => Became::Late,
+                };
+                (became, format!("{words}{since}, {}", self.told(&known.run)))
+            }
+            Fate::Coalesced => (Became::Coalesced, format!("{words}{}{since}", self.told_of_other(known))),
+            Fate::Skipped => (Became::Skipped, format!("{words}{since}")),
+        }
+    }
+
+    /// What became of that into which an instant was coalesced.
+    fn told_of_other(&self, known: &Known) -> String {
+        match &known.into {
+            Some((entry, run)) if policy::runs(entry.fate) => format!(", {}", self.told(run)),
+            Some((entry, _)) => {
+                format!(", which was skipped itself: {}", entry.reason.as_deref().unwrap_or("no reason is on record"))
+            }
+            None => String::new(),
+        }
+    }
+
+    /// Which ranges of the period are around an instant outside it.
+    fn gap(&self, at: DateTime<Utc>) -> String {
+        match (self.period, self.period.and_then(|period| period.gap_in_words(at))) {
+            (None, _) => String::new(),
+            (Some(_), Some(words)) => format!(": {words}"),
+            (Some(_), None) => ", which is written otherwise by now".to_owned(),
+        }
+    }
+
+    /// What became of a task.
+    fn told(&self, run: &Run) -> String {
+        match (&run.task, &run.attempt) {
+            (Some(task), _) => {
+                let shut = task.queue.as_ref().filter(|_| task.state == TaskState::Available);
+                let shut = shut.and_then(|queue| Some(format!("; queue {queue} is {}", self.shut.get(queue)?)));
+                format!("as task {}, which is {}{}", task.id, task.state, shut.unwrap_or_default())
+            }
             (None, Some(run)) => {
                 let task = run.task_id.map(|id| id.to_string()).unwrap_or_default();
                 let end = run.verdict.map_or(run.outcome.as_str(), |verdict| verdict.as_str());
@@ -113,25 +255,49 @@ impl Known {
             (None, None) => "as a task that is not on record any more".to_owned(),
         }
     }
+}
 
-    /// Whether the sum is about the instant at all.
-    pub fn with_sum(self, next: Option<occurrence::Model>) -> Self {
-        let sum = next.filter(|entry| entry.reason.as_deref().is_some_and(policy::sums_up));
-        Self { sum, ..self }
+impl Known {
+    /// The instant that ran in its place, as its entry says, or that in which it is summed up.
+    pub fn coalesced_into(&self) -> Option<DateTime<Utc>> {
+        coalesced_into(self.entry.as_ref().or(self.sum())?.reason.as_deref()?)
+    }
+
+    /// The next entry, if that one stands for earlier ones as well.
+    fn sum(&self) -> Option<&occurrence::Model> {
+        self.next.as_ref().filter(|entry| entry.reason.as_deref().is_some_and(policy::sums_up))
     }
 }
 
-fn neighbours(plan: &Plan) -> String {
-    match (plan.before, plan.after) {
-        (Some(before), Some(after)) => format!("its instants around it are {} and {}", shown(before), shown(after)),
-        (None, Some(after)) => format!("its first instant is {}", shown(after)),
-        (Some(before), None) => format!("its last instant is {}", shown(before)),
-        (None, None) => "it has no instants at all".to_owned(),
+impl Run {
+    /// The task's number.
+    pub fn id(&self) -> Option<i64> {
+        self.task.as_ref().map(|task| task.id).or_else(|| self.attempt.as_ref().and_then(|attempt| attempt.task_id))
     }
 }
 
-fn whole(at: DateTime<Utc>, now: DateTime<Utc>) -> std::time::Duration {
-    std::time::Duration::from_secs((at - now).num_seconds().unsigned_abs())
+impl Became {
+    /// For people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Fired => "fired",
+            Self::Late => "late",
+            Self::Held => "held",
+            Self::Coalesced => "coalesced",
+            Self::Skipped => "skipped",
+            Self::NotRun => "did not run",
+            Self::Due => "due",
+            Self::Ahead => "ahead",
+            Self::NotExpected => "not expected",
+            Self::NotKnown => "not known",
+        }
+    }
+}
+
+/// The instant that ran in the place of another one, as the reason of that one's entry says.
+fn coalesced_into(reason: &str) -> Option<DateTime<Utc>> {
+    let (_, rest) = reason.split_once("coalesced into the run of ")?;
+    rest.split([';', ' ']).next()?.parse().ok()
 }
 
 /// An instant as short as it can be exactly.
@@ -140,156 +306,4 @@ fn shown(at: DateTime<Utc>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use sexton_entities::states::{Outcome, TaskState, Verdict};
-
-    use super::*;
-
-    fn at(text: &str) -> DateTime<Utc> {
-        text.parse().expect("an instant")
-    }
-
-    const AT: &str = "2026-11-21T10:00:00Z";
-
-    fn entry(due_at: &str, fate: Fate, reason: Option<&str>) -> occurrence::Model {
-        occurrence::Model {
-            schedule: "s".into(),
-            due_at: at(due_at),
-            fate,
-            reason: reason.map(str::to_owned),
-            node: "n".into(),
-            entry: "e".into(),
-            entered_at: at(due_at),
-        }
-    }
-
-    fn known() -> Known {
-        let seen =
-            Seen { created_at: at("2026-11-20T00:00:00Z"), last_at: at("2026-11-21T09:00:00Z"), is_paused: false };
-        let (before, after) = (Some(at("2026-11-21T09:00:00Z")), Some(at("2026-11-21T11:00:00Z")));
-        Known { seen: Some(seen), plan: Some(Plan { is_expected: true, before, after }), ..Known::default() }
-    }
-
-    fn with(occurrence: occurrence::Model) -> Known {
-        Known { occurrence: Some(occurrence), ..known() }
-    }
-
-    fn told(known: &Known, now: &str) -> String {
-        known.sentence("s", at(AT), at(now))
-    }
-
-    #[test]
-    fn what_is_in_the_ledger_is_told_from_it() {
-        let now = "2026-11-21T12:00:00Z";
-        let fired = with(entry(AT, Fate::Fired, None));
-        let gone = "s ran at 2026-11-21T10:00:00Z, on time, as a task that is not on record any more";
-        assert_eq!(told(&fired, now), gone);
-        let late = with(entry(AT, Fate::Late, Some("late by 3m: no node entered it in time")));
-        assert!(
-            told(&late, now)
-                .starts_with("s ran for 2026-11-21T10:00:00Z, late by 3m: no node entered it in time, as a")
-        );
-        let coalesced = with(entry(AT, Fate::Coalesced, Some("coalesced into the run of X")));
-        assert!(told(&coalesced, now).ends_with("itself: coalesced into the run of X"));
-        let skipped = with(entry(AT, Fate::Skipped, Some("the schedule is paused")));
-        assert_eq!(told(&skipped, now), "s was skipped at 2026-11-21T10:00:00Z: the schedule is paused");
-    }
-
-    #[test]
-    fn the_task_is_told_with_what_became_of_it() {
-        let now = "2026-11-21T12:00:00Z";
-        let run = history::Model {
-            id: 1,
-            task_id: Some(7),
-            name: "s".into(),
-            kind: None,
-            queue: None,
-            schedule: Some("s".into()),
-            due_at: Some(at(AT)),
-            enqueued_at: None,
-            started_at: None,
-            finished_at: at(AT),
-            duration_ms: Some(2_000),
-            node: None,
-            attempt: 1,
-            outcome: Outcome::Succeeded,
-            verdict: Some(Verdict::Completed),
-            exit_code: None,
-            signal: None,
-            error: None,
-            payload: None,
-            fence: 1,
-            core_dumped: None,
-            cpu_user_ms: None,
-            cpu_system_ms: None,
-            peak_memory: None,
-            output_bytes: None,
-            result: None,
-        };
-        let done = Known { run: Some(run.clone()), ..with(entry(AT, Fate::Fired, None)) };
-        assert!(
-            told(&done, now).ends_with("on time, as task 7, which was completed after 2.0 s"),
-            "{}",
-            told(&done, now)
-        );
-        let failed = history::Model { verdict: Some(Verdict::Discarded), error: Some("exit code 1".into()), ..run };
-        let failed = Known { run: Some(failed), ..with(entry(AT, Fate::Fired, None)) };
-        assert!(told(&failed, now).ends_with("as task 7, which was discarded after 2.0 s: exit code 1"));
-        let task = task::Model {
-            id: 8,
-            name: "s".into(),
-            queue: None,
-            state: TaskState::Running,
-            priority: 0,
-            payload: None,
-            run_at: at(AT),
-            unique_key: None,
-            attempt: 1,
-            max_attempts: None,
-            fence: 1,
-            schedule: Some("s".into()),
-            due_at: Some(at(AT)),
-            enqueued_at: at(AT),
-            started_at: None,
-            node: None,
-            cancel_requested_at: None,
-            progress: None,
-        };
-        let running = Known { task: Some(task), ..with(entry(AT, Fate::Fired, None)) };
-        assert!(told(&running, now).ends_with("as task 8, which is running"));
-    }
-
-    #[test]
-    fn what_is_not_in_the_ledger_is_told_from_the_plan() {
-        let late = "2026-11-21T12:00:00Z";
-        assert!(told(&known(), late).contains("no node was there that has this schedule"));
-        assert!(told(&known(), "2026-11-21T10:00:20Z").contains("no node has entered it yet"));
-        assert_eq!(told(&known(), "2026-11-21T09:30:00Z"), "s is not due yet: 2026-11-21T10:00:00Z is 30m ahead");
-        let mut other = known();
-        other.seen = other.seen.map(|seen| Seen { is_paused: true, ..seen });
-        assert!(told(&other, "2026-11-21T09:30:00Z").ends_with("30m ahead, and the schedule is paused"));
-        other.seen = other.seen.map(|seen| Seen { created_at: at("2026-11-21T11:30:00Z"), ..seen });
-        assert!(told(&other, late).contains("it is newer, and was first seen at 2026-11-21T11:30:00Z"));
-        other.seen = known().seen.map(|seen| Seen { last_at: at("2026-11-21T11:00:00Z"), ..seen });
-        assert!(told(&other, late).starts_with("nothing is on record"));
-        let next = entry("2026-11-21T10:30:00Z", Fate::Coalesced, Some("coalesced into X; and 25 before it"));
-        let summed = told(&other.clone().with_sum(Some(next)), late);
-        assert!(
-            summed.ends_with("in the entry of 2026-11-21T10:30:00Z: coalesced into X; and 25 before it"),
-            "{summed}"
-        );
-        let next = entry("2026-11-21T10:30:00Z", Fate::Coalesced, Some("coalesced into X"));
-        assert!(told(&other.with_sum(Some(next)), late).starts_with("nothing is on record"));
-        let unseen = Known { seen: None, ..known() };
-        assert!(told(&unseen, late).contains("no node has seen this schedule yet"));
-    }
-
-    #[test]
-    fn what_is_not_expected_is_told_with_its_neighbours() {
-        let mut other = known();
-        other.plan = other.plan.map(|plan| Plan { is_expected: false, ..plan });
-        let expected = "s is not expected at 2026-11-21T10:00:00Z: its instants around it are 2026-11-21T09:00:00Z and \
-                        2026-11-21T11:00:00Z";
-        assert_eq!(told(&other, "2026-11-21T12:00:00Z"), expected);
-    }
-}
+mod tests;

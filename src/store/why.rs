@@ -1,12 +1,18 @@
-//! What is on record of one instant of a schedule.
+//! What is on record of the instants of a schedule.
 
-use chrono::{DateTime, Utc};
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{EntityTrait, Statement};
 use sexton_entities::{history, occurrence, schedule, task};
 
 use super::{Store, StoreError, dialect::Kind, rows::Rows};
+use crate::domain::why::Run;
 
-const INSTANT: [(&str, Kind); 2] = [("schedule", Kind::Text), ("due_at", Kind::Instant)];
+const INSTANT: [(&str, Kind); 3] =
+    [("schedule", Kind::Text), ("due_at", Kind::Instant), ("finished_from", Kind::Instant)];
+/// Nothing is finished before it is due, but the clocks of nodes and database may differ.
+const SLACK: TimeDelta = TimeDelta::days(1);
 
 impl Store {
     /// A schedule.
@@ -28,21 +34,47 @@ impl Store {
         Ok((find("=").await?, find(">").await?))
     }
 
-    /// The task of an instant, if it is not finished, and the latest attempt at it that decided something.
-    pub async fn run_of(
+    /// The task of an instant, and what became of it.
+    pub async fn run_of(&self, schedule: &str, at: DateTime<Utc>) -> Result<Run, StoreError> {
+        Ok(self.runs(schedule, "=", at).await?.remove(&at).unwrap_or_default())
+    }
+
+    /// The tasks of all instants from one on, and what became of them.
+    pub async fn runs_from(
         &self,
         schedule: &str,
         at: DateTime<Utc>,
-    ) -> Result<(Option<task::Model>, Option<history::Model>), StoreError> {
-        let own = "x.schedule = d.schedule AND x.due_at = d.due_at";
+    ) -> Result<HashMap<DateTime<Utc>, Run>, StoreError> {
+        self.runs(schedule, ">=", at).await
+    }
+
+    async fn runs(
+        &self,
+        schedule: &str,
+        sign: &str,
+        at: DateTime<Utc>,
+    ) -> Result<HashMap<DateTime<Utc>, Run>, StoreError> {
+        let own = format!("x.schedule = d.schedule AND x.due_at {sign} d.due_at");
         let unfinished = self.about(&format!("sexton_task x ON {own}"), schedule, at);
-        // A schedule carries the name of its task: history has an index on that.
-        let run = format!(
-            "sexton_history x ON x.name = d.schedule AND {own} WHERE x.verdict IS NOT NULL ORDER BY x.id DESC LIMIT 1"
+        // A schedule carries the name of its task: history has an index on that and the end.
+        let decided = format!(
+            "sexton_history x ON x.name = d.schedule AND x.finished_at >= d.finished_from AND {own} \
+             WHERE x.verdict IS NOT NULL ORDER BY x.id"
         );
-        let unfinished = task::Entity::find().from_raw_sql(unfinished).one(&self.db).await?;
-        let run = self.about(&run, schedule, at);
-        Ok((unfinished, history::Entity::find().from_raw_sql(run).one(&self.db).await?))
+        let mut runs: HashMap<DateTime<Utc>, Run> = HashMap::new();
+        for task in task::Entity::find().from_raw_sql(unfinished).all(&self.db).await? {
+            if let Some(due_at) = task.due_at {
+                runs.entry(due_at).or_default().task = Some(task);
+            }
+        }
+        let decided = self.about(&decided, schedule, at);
+        for attempt in history::Entity::find().from_raw_sql(decided).all(&self.db).await? {
+            if let Some(due_at) = attempt.due_at {
+                // The latest counts.
+                runs.entry(due_at).or_default().attempt = Some(attempt);
+            }
+        }
+        Ok(runs)
     }
 
     /// The rows of a table `x` that have to do with an instant `d`. Instants are compared in the one shape that the
@@ -50,7 +82,7 @@ impl Store {
     fn about(&self, join: &str, schedule: &str, at: DateTime<Utc>) -> Statement {
         let mut rows = Rows::new(self.dialect);
         rows.push(|row| {
-            row.set("schedule", schedule).at("due_at", at);
+            row.set("schedule", schedule).at("due_at", at).at("finished_from", at.checked_sub_signed(SLACK));
         });
         let sql = format!("SELECT x.* FROM {} JOIN {join}", self.dialect.rows("d", &INSTANT));
         self.statement(&sql, [rows.into_value()])

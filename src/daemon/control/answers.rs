@@ -1,16 +1,19 @@
 //! What the control socket tells: the same objects as `--json` prints.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
+    clock::machine_time,
+    config::{Config, QueueConfig},
     daemon::{
         board::ModuleStatus,
         desk::{ConfigNews, Desk, Phase},
     },
+    domain::plan::{Plan, plan},
     telemetry::LogControl,
 };
 
@@ -51,6 +54,61 @@ pub struct Status {
     pub log: Value,
     /// The attempts that run.
     pub tasks: Vec<RunningTask>,
+    /// The queues that wait because they are outside their period, by name, and until when.
+    #[serde(default)]
+    pub shut: BTreeMap<String, String>,
+}
+
+/// What the schedules in force will do within a stretch of time.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PlanInForce {
+    /// The daemon's process.
+    pub pid: i32,
+    /// The configuration in force.
+    pub config: ConfigNews,
+    /// After this.
+    pub from: DateTime<Utc>,
+    /// Until then.
+    pub to: DateTime<Utc>,
+    /// The instants of each schedule.
+    pub schedules: Plan,
+}
+
+/// Longer stretches are not worked out.
+const LONGEST: TimeDelta = TimeDelta::days(3_661);
+
+impl PlanInForce {
+    /// Works it out; `query` is `from=TIME&to=TIME`.
+    ///
+    /// # Errors
+    /// If it is something else, in words for people.
+    pub(super) fn of(desk: &Desk, query: &str) -> Result<Self, String> {
+        let time = |name: &str| {
+            let text = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+            let text = text.ok_or_else(|| format!("`{name}` is missing: a time such as 2026-11-21T10:00:00Z"))?;
+            text.parse::<DateTime<Utc>>()
+                .map_err(|_| format!("{name}: `{text}` is no time such as 2026-11-21T10:00:00Z"))
+        };
+        let (from, to) = (time("from")?, time("to")?);
+        if to < from || to - from > LONGEST {
+            return Err(format!("from {from} to {to} is no stretch of time of at most ten years"));
+        }
+        let config = desk.in_force();
+        let schedules = plan(config.schedules(), &config.periods, from, to);
+        Ok(Self { pid: pid(), config: desk.config(), from, to, schedules })
+    }
+}
+
+fn pid() -> i32 {
+    i32::try_from(std::process::id()).unwrap_or_default()
+}
+
+/// The queues of a configuration that are outside their period.
+fn shut(config: &Config, now: DateTime<Utc>) -> BTreeMap<String, String> {
+    let shut = |(name, queue): (&String, &QueueConfig)| {
+        Some((name.clone(), config.periods.get(queue.period.as_ref()?)?.shut(now)?))
+    };
+    config.queues.iter().filter_map(shut).collect()
 }
 
 /// An attempt that runs.
@@ -74,7 +132,7 @@ impl Status {
         let shared = desk.shared();
         let counts = shared.map(|shared| shared.hand.counts());
         Self {
-            pid: i32::try_from(std::process::id()).unwrap_or_default(),
+            pid: pid(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             node: shared.map(|shared| shared.node.clone()),
             phase: desk.phase(),
@@ -91,6 +149,7 @@ impl Status {
             ailing: shared.map(|shared| shared.board.ailing()).unwrap_or_default(),
             log: serde_json::to_value(log.describe()).unwrap_or_default(),
             tasks: tasks(desk),
+            shut: shut(&desk.in_force(), shared.map_or_else(machine_time, |shared| shared.clock.now())),
         }
     }
 }

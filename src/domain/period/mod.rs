@@ -9,6 +9,7 @@ mod day;
 mod oracle;
 mod resolve;
 mod spans;
+mod standing;
 mod times;
 mod walls;
 mod words;
@@ -23,6 +24,7 @@ pub use self::{
     day::{DayRange, DaySpec, Until},
     resolve::{Draft, Fault, resolve},
     spans::{Span, Spans},
+    standing::{By, Edge, Gap, Standing},
     times::{TimeRange, parse as read_times},
     words::Misread,
 };
@@ -147,19 +149,23 @@ impl Period {
     }
 
     fn add_day(&self, day: NaiveDate, spans: &mut Vec<Span>) {
-        let holding = || self.rules.iter().filter(|rule| rule.days.holds(day));
-        let highest = match self.precedence {
-            true => holding().map(|rule| rule.days.rank()).min(),
-            false => Some(u8::MAX),
-        };
-        let counting = holding().filter(|rule| highest.is_some_and(|highest| rule.days.rank() <= highest));
-        for time in counting.flat_map(|rule| &rule.times) {
+        for time in self.counting(day).flat_map(|rule| &rule.times) {
             let on_wall = |seconds| walls::time_of(self.zone, day, seconds);
             // A day that the zone leaves out has no times.
             if on_wall(0) < on_wall(times::DAY) {
                 spans.push(Span { start: on_wall(time.begin), end: on_wall(time.end) });
             }
         }
+    }
+
+    /// The definitions that give a day its times.
+    fn counting(&self, day: NaiveDate) -> impl Iterator<Item = &Rule> {
+        let holding = move || self.rules.iter().filter(move |rule| rule.days.holds(day));
+        let highest = match self.precedence {
+            true => holding().map(|rule| rule.days.rank()).min(),
+            false => Some(u8::MAX),
+        };
+        holding().filter(move |rule| highest.is_some_and(|highest| rule.days.rank() <= highest))
     }
 
     /// The first instant from `at` on at which it holds, or does not.

@@ -41,6 +41,16 @@ fn it_answers_what_it_is_for_and_nothing_harms_it() {
         assert_eq!((line.as_str(), &status["pid"]), ("HTTP/1.1 200 OK", &json!(service.daemon())));
         assert!(ask(&service, "GET", "/modules", "").1.as_array().unwrap().len() > 10);
         assert_eq!(ask(&service, "GET", "/tasks", "").1, json!([]));
+        let stretch = "/plan?from=2026-11-21T00:00:00Z&to=2026-11-22T00:00:00Z";
+        let plan = ask(&service, "GET", stretch, "").1;
+        assert_eq!((&plan["schedules"], &plan["config"]["file"]), (&json!({}), &json!(service.file)));
+        let (line, problem) = ask(&service, "GET", "/plan?from=now", "");
+        assert!(
+            line.contains("400") && problem["error"].as_str().unwrap().starts_with("from: `now` is no time"),
+            "{problem}"
+        );
+        assert!(ask(&service, "GET", "/plan?from=2026-11-21T00:00:00Z&to=2020-11-22T00:00:00Z", "").0.contains("400"));
+        assert!(ask(&service, "POST", stretch, "").0.contains("405"));
         let (line, problem) = ask(&service, "GET", "/nonsense", "");
         assert!(line.contains("404") && problem["error"].as_str().unwrap().contains("/nonsense"), "{line} {problem}");
         assert!(ask(&service, "GET", "/stop", "").0.contains("405"));
