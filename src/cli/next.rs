@@ -96,6 +96,7 @@ pub(super) fn next(session: &Session, output: Output, which: &Which, asked: &Ask
             Place::Inside => String::new(),
             Place::Skipped => format!("  (skipped: {outside})"),
             Place::Held(begin) => format!("  (held until {}: {outside})", shown(zone, *begin)),
+            Place::Coalesced(into) => format!("  (coalesced into {}: {outside})", shown(zone, *into)),
         };
         say!("{}{}{place}", shown(zone, *at), clocks(zone, *at));
     }
@@ -119,6 +120,7 @@ fn object(found: &Found, Coming { at, place }: Coming) -> serde_json::Value {
             Place::Inside => ("inside", None),
             Place::Skipped => ("skipped", None),
             Place::Held(begin) => ("held", Some(begin.with_timezone(&found.zone).to_rfc3339())),
+            Place::Coalesced(_) => ("coalesced", None),
         };
         object["place"] = json!(word);
         object["held_until"] = json!(held_until);

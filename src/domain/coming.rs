@@ -1,15 +1,13 @@
 //! Which instants of a schedule come, as its period sees them.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{
     period::{Period, Span},
-    schedule::{Outside, Place, Schedule},
+    schedule::{Outside, Place, Schedule, TICK},
 };
 
-/// No two instants are nearer to each other.
-const TICK: TimeDelta = TimeDelta::microseconds(1);
 /// So many instants are looked at before it is given up that one is inside the period.
 const PATIENCE: usize = 20_000;
 
@@ -39,12 +37,16 @@ pub fn next(schedule: &Schedule, period: Option<&Period>, from: DateTime<Utc>, c
         let Some(at) = schedule.next_after(after) else { break };
         let place = schedule.place(at, period);
         after = at;
-        if all || place != Place::Skipped {
+        if all || matches!(place, Place::Inside | Place::Held(_)) {
             outlook.coming.push(Coming { at, place });
             in_vain = 0;
             continue;
         }
         in_vain += 1;
+        if let Place::Coalesced(into) = place {
+            after = into - TICK;
+            continue;
+        }
         // On to the next time that the period holds.
         let begin = period.and_then(|period| period.next_inside(at));
         match begin.filter(|_| in_vain < PATIENCE) {
@@ -94,6 +96,10 @@ pub fn within(
                         continue;
                     }
                     (Place::Skipped, None) => break,
+                    (Place::Coalesced(into), _) => {
+                        after = into - TICK;
+                        continue;
+                    }
                     (place, _) => place,
                 }
             }
@@ -121,6 +127,7 @@ mod tests {
     use super::*;
     use crate::domain::{
         period::{Draft, Rule, read_times, resolve},
+        policy::{Missed, Policy},
         recurrence::Recurrence,
     };
 
@@ -166,7 +173,10 @@ mod tests {
         let monday = [(half, inside), (at(NINE), inside), (at("2026-11-23T09:30:00Z"), inside)];
         assert_eq!(times(Outside::Skip, false), monday);
         assert_eq!(times(Outside::Skip, true), [(half, inside), (ten, skipped), (after, skipped)]);
-        assert_eq!(times(Outside::Hold, false), [(half, inside), (ten, held), (after, held)]);
+        let last = at("2026-11-23T08:30:00Z");
+        let coalesced = Place::Coalesced(last);
+        assert_eq!(times(Outside::Hold, false), [(half, inside), (last, held), (at(NINE), inside)]);
+        assert_eq!(times(Outside::Hold, true), [(half, inside), (ten, coalesced), (after, coalesced)]);
     }
 
     #[test]
@@ -189,10 +199,14 @@ mod tests {
         let half = at("2026-11-20T09:30:00Z");
         assert_eq!(skip.times, [half, at(NINE), to]);
         let hold = within(&every(360, Outside::Hold), Some(&office), from, to, 100);
+        assert_eq!(hold.times, [at(NINE)], "one for all of the weekend");
+        let all =
+            |schedule: Schedule| Schedule { policy: Policy { missed: Missed::All, ..Policy::default() }, ..schedule };
+        let hold = within(&all(every(360, Outside::Hold)), Some(&office), from, to, 100);
         // Twelve of the weekend, and one of the time itself is none: 09:00 is no multiple of six hours.
         assert_eq!(hold.times, [at(NINE); 12]);
         // Those before `from` that are held over it count, too.
-        let hold = within(&every(360, Outside::Hold), Some(&office), at("2026-11-22T12:00:00Z"), to, 100);
+        let hold = within(&all(every(360, Outside::Hold)), Some(&office), at("2026-11-22T12:00:00Z"), to, 100);
         assert_eq!(hold.times, [at(NINE); 12]);
         let early = within(&every(360, Outside::Hold), Some(&office), from, at("2026-11-23T08:59:00Z"), 100);
         assert!(early.times.is_empty(), "what is held beyond the end is not in it");

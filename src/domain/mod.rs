@@ -10,6 +10,7 @@ pub mod command;
 pub mod credits;
 pub mod cron;
 pub mod definition;
+mod due;
 pub mod import;
 pub mod json;
 pub mod lifecycle;

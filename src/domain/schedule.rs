@@ -1,4 +1,4 @@
-//! Which instants of a schedule are due, and what is to become of those that were missed.
+//! What recurs: the instants of a schedule, and where they are in its period.
 
 use std::time::Duration;
 
@@ -7,15 +7,13 @@ use sexton_entities::states::Fate;
 
 use super::{
     period::Period,
-    policy::{Before, Decision, Policy, runs},
+    policy::{Decision, Missed, Policy, coalesced, runs},
     recurrence::Recurrence,
     span,
 };
 
-/// So many instants that have no place in the ledger are counted; of more it is said that there are more.
-const COUNTED: usize = 10_000;
 /// No two instants are nearer to each other.
-const TICK: TimeDelta = TimeDelta::microseconds(1);
+pub(super) const TICK: TimeDelta = TimeDelta::microseconds(1);
 /// How the reason of an instant begins that is held, or outside its period.
 const HELD: &str = "held until ";
 const OUTSIDE: &str = "outside period ";
@@ -43,7 +41,7 @@ pub enum Outside {
     /// Nothing, but for a line in the ledger.
     #[default]
     Skip,
-    /// It is due when the period begins.
+    /// It is due when the period begins: of several, the last one, unless all missed ones are wanted.
     Hold,
 }
 
@@ -56,6 +54,8 @@ pub enum Place {
     Skipped,
     /// It counts, and is due when the period begins.
     Held(DateTime<Utc>),
+    /// It would be held, but a later one that is held as well runs in its place.
+    Coalesced(DateTime<Utc>),
 }
 
 /// Until when an instant was held, as the reason of its entry in the ledger says.
@@ -100,35 +100,21 @@ impl Schedule {
         format!("{}{jitter}", rules.join("; "))
     }
 
-    /// What is due at `now` if everything until `last` has been dealt with, and what is to become of it, the
-    /// oldest first.
-    pub fn due(&self, last: DateTime<Utc>, now: DateTime<Utc>) -> Vec<Decision> {
-        let most = self.policy.most();
-        let due = self.latest_between(last, now, most);
-        let before = match due.first() {
-            Some(first) if due.len() == most => self.count_between(last, *first),
-            _ => Before::default(),
-        };
-        self.policy.decide(&due, before, now)
-    }
-
-    /// What the period of the schedule makes of a decision: what is outside it is skipped, or held until the instant that is
-    /// given, when the period begins again.
-    pub fn within(&self, decision: Decision, period: Option<&Period>) -> (Decision, Option<DateTime<Utc>>) {
+    /// What the period of the schedule makes of a decision to run.
+    pub fn within(&self, decision: Decision, period: Option<&Period>) -> Decision {
         if !runs(decision.fate) {
-            return (decision, None);
+            return decision;
         }
         let name = self.period.as_deref().unwrap_or_default();
-        match self.place(decision.at, period) {
-            Place::Inside => (decision, None),
+        let (fate, reason, held_until) = match self.place(decision.at, period) {
+            Place::Inside => return decision,
             Place::Held(begin) => {
-                let reason = format!("{HELD}{}: {OUTSIDE}{name}", begin.to_rfc3339());
-                (Decision { reason: Some(reason), ..decision }, Some(begin))
+                (decision.fate, format!("{HELD}{}: {OUTSIDE}{name}", begin.to_rfc3339()), Some(begin))
             }
-            Place::Skipped => {
-                (Decision { fate: Fate::Skipped, reason: Some(format!("{OUTSIDE}{name}")), ..decision }, None)
-            }
-        }
+            Place::Coalesced(into) => (Fate::Coalesced, coalesced(into), None),
+            Place::Skipped => (Fate::Skipped, format!("{OUTSIDE}{name}"), None),
+        };
+        Decision { fate, reason: Some(reason), held_until, ..decision }
     }
 
     /// Where an instant is, as the schedule's period sees it.
@@ -145,7 +131,12 @@ impl Schedule {
     pub fn place_by(&self, at: DateTime<Utc>, holds_from: Option<DateTime<Utc>>) -> Place {
         match (holds_from, self.outside) {
             (Some(begin), _) if begin <= at => Place::Inside,
-            (Some(begin), Outside::Hold) => Place::Held(begin),
+            (Some(begin), Outside::Hold) => {
+                // Nobody wants the same thing ten times when the period begins.
+                let others = self.policy.missed != Missed::All && self.next_after(at).is_some_and(|next| next < begin);
+                let last = others.then(|| self.latest_between(at, begin - TICK, 1).pop()).flatten();
+                last.map_or(Place::Held(begin), Place::Coalesced)
+            }
             _ => Place::Skipped,
         }
     }
@@ -179,21 +170,15 @@ impl Schedule {
         }
     }
 
-    /// How many instants there are in `(last, end)`.
-    fn count_between(&self, last: DateTime<Utc>, end: DateTime<Utc>) -> Before {
-        let count = self.from(last).take_while(|at| *at < end).take(COUNTED + 1).count();
-        Before { count: count.min(COUNTED), is_more: count > COUNTED }
-    }
-
     /// The instants after `after`.
-    fn from(&self, after: DateTime<Utc>) -> impl Iterator<Item = DateTime<Utc>> {
+    pub(super) fn from(&self, after: DateTime<Utc>) -> impl Iterator<Item = DateTime<Utc>> {
         std::iter::successors(self.next_after(after), |at| self.next_after(*at))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::policy::NAMED, *};
+    use super::*;
 
     fn at(text: &str) -> DateTime<Utc> {
         text.parse().expect("an instant")
@@ -201,43 +186,6 @@ mod tests {
 
     fn every(seconds: u64) -> Schedule {
         Schedule::new("s", vec![Recurrence::Every(Duration::from_secs(seconds))])
-    }
-
-    #[test]
-    fn nothing_is_due_before_its_time() {
-        assert!(every(60).due(at("2026-11-21T10:00:00Z"), at("2026-11-21T10:00:59Z")).is_empty());
-    }
-
-    #[test]
-    fn a_clock_that_is_set_back_makes_nothing_due() {
-        assert!(every(60).due(at("2026-11-21T10:00:00Z"), at("2026-11-21T08:00:30Z")).is_empty());
-    }
-
-    #[test]
-    fn of_missed_instants_the_last_runs_and_the_others_are_named() {
-        let due = every(60).due(at("2026-11-21T10:00:00Z"), at("2026-11-21T10:04:30Z"));
-        let found: Vec<(DateTime<Utc>, Fate)> = due.iter().map(|decision| (decision.at, decision.fate)).collect();
-        let expected = [
-            (at("2026-11-21T10:01:00Z"), Fate::Coalesced),
-            (at("2026-11-21T10:02:00Z"), Fate::Coalesced),
-            (at("2026-11-21T10:03:00Z"), Fate::Coalesced),
-            (at("2026-11-21T10:04:00Z"), Fate::Late),
-        ];
-        assert_eq!(found, expected);
-        assert_eq!(due[3].reason.as_deref(), Some("late by 30s"));
-    }
-
-    #[test]
-    fn a_year_of_seconds_costs_little_and_names_the_latest() {
-        let due = every(1).due(at("2025-11-21T10:00:00Z"), at("2026-11-21T10:00:00Z"));
-        assert_eq!(due.len(), NAMED + 1);
-        assert_eq!((due[NAMED].at, due[NAMED].fate), (at("2026-11-21T10:00:00Z"), Fate::Fired));
-        assert_eq!((due[NAMED - 1].at, due[NAMED - 1].fate), (at("2026-11-21T09:59:59Z"), Fate::Coalesced));
-        let reason = due[0].reason.as_deref().expect("a reason");
-        assert!(reason.ends_with("; and more than 10000 before it"), "{reason}");
-        let less = every(1).due(at("2026-11-21T08:00:00Z"), at("2026-11-21T10:00:00Z"));
-        let reason = less[0].reason.as_deref().expect("a reason");
-        assert!(reason.ends_with("; and 7099 before it"), "{reason}");
     }
 
     #[test]

@@ -101,8 +101,12 @@ fn instants_outside_a_period_are_left_out_or_held() {
         |name: &str| found["schedules"].as_array().unwrap().iter().find(|one| one["name"] == name).unwrap().clone();
     assert_eq!(of("skips")["instants"], 16, "{found}");
     assert_eq!((&of("holds")["period"], &of("holds")["outside"]), (&json!("office"), &json!("held")));
+    // One each morning: of the evenings from Friday on, the last one.
+    assert_eq!(of("holds")["instants"], 8, "{found}");
+    let all = files.plan(&format!("{OFFICE}missed = \"all\"\n"), None, &["--json"]).json();
     // What was held before the begin of the stretch comes in it: three evenings from Friday on.
-    assert_eq!(of("holds")["instants"], 10 - 1 + 3, "{found}");
+    let holds = all["schedules"].as_array().unwrap().iter().find(|one| one["name"] == "holds").unwrap();
+    assert_eq!(holds["instants"], 10 - 1 + 3, "{all}");
     assert_eq!(found["busiest"][0]["at"], "2026-11-30T08:00:00Z");
     let text = files.plan(OFFICE, None, &[]).text();
     assert!(text.contains("office; skipped outside") && text.contains("office; held outside"), "{text}");
@@ -133,9 +137,12 @@ fn next_leaves_out_what_is_skipped_and_marks_what_is_held() {
     let text = next("skips", &["--all"]).text();
     assert!(text.lines().nth(1).unwrap().ends_with("(skipped: outside period office)"), "{text}");
     let held = next("holds", &["--json"]).json();
-    let first = json!({ "at": "2026-11-27T20:30:00+00:00", "utc": "2026-11-27T20:30:00+00:00",
+    let first = json!({ "at": "2026-11-29T20:30:00+00:00", "utc": "2026-11-29T20:30:00+00:00",
                         "place": "held", "held_until": "2026-11-30T08:00:00+00:00" });
-    assert_eq!(held[0], first);
+    assert_eq!(held[0], first, "the last one before the period begins");
+    let text = next("holds", &["--all"]).text();
+    let friday = "(coalesced into Sun 2026-11-29 20:30:00 +00:00 UTC: outside period office)";
+    assert!(text.lines().next().unwrap().ends_with(friday), "{text}");
     let text = next("holds", &[]).text();
     assert!(text.contains("(held until Mon 2026-11-30 08:00:00 +00:00 UTC: outside period office)"), "{text}");
     file.file("new.toml", &OFFICE.replace("monday - friday", "2020-01-01"));

@@ -12,8 +12,13 @@ use crate::{
     config::Config,
     daemon::module::{DaemonModule, ModuleContext, Next},
     domain::{
-        agenda::Agenda, definition::TaskDefinition, period::Periods, policy::Decision, recurrence::Recurrence,
-        schedule::Schedule, summary::SummaryTable,
+        agenda::Agenda,
+        definition::TaskDefinition,
+        period::{Period, Periods},
+        policy::Decision,
+        recurrence::Recurrence,
+        schedule::Schedule,
+        summary::SummaryTable,
     },
     store::{Firing, Sighting, Wakeup},
 };
@@ -146,8 +151,9 @@ impl Cron {
         let mut firings = Vec::new();
         for entry in self.entries.iter_mut().filter(at_start) {
             entry.last = entry.last.max(now);
-            let decision = Decision { at: now, fate: Fate::Fired, reason: None };
-            firings.push(entry.firing(decision, entry.schedule.next_after(now), now, &context.config().periods));
+            let decision = Decision { at: now, fate: Fate::Fired, reason: None, held_until: None };
+            let decision = entry.schedule.within(decision, entry.period(&context.config().periods));
+            firings.push(entry.firing(decision, entry.schedule.next_after(now), now));
         }
         self.fire(context, &firings).await?;
         shared.note_begin();
@@ -177,22 +183,19 @@ impl Cron {
 impl Entry {
     /// What is due at `now`, as it is to be entered in the ledger.
     fn take_due(&mut self, now: DateTime<Utc>, next_at: Option<DateTime<Utc>>, periods: &Periods) -> Vec<Firing> {
-        let due = self.schedule.due(self.last, now);
+        let due = self.schedule.due(self.last, now, self.period(periods));
         // The latest is the last; it runs or is skipped, and everything before it is dealt with.
         self.last = due.last().map_or(self.last, |latest| latest.at);
-        due.into_iter().map(|decision| self.firing(decision, next_at, now, periods)).collect()
+        due.into_iter().map(|decision| self.firing(decision, next_at, now)).collect()
+    }
+
+    fn period<'a>(&self, periods: &'a Periods) -> Option<&'a Period> {
+        periods.get(self.schedule.period.as_ref()?).map(|period| &**period)
     }
 
     /// One instant, as it is to be entered.
-    fn firing(
-        &self,
-        decision: Decision,
-        next_at: Option<DateTime<Utc>>,
-        now: DateTime<Utc>,
-        periods: &Periods,
-    ) -> Firing {
-        let period = self.schedule.period.as_ref().and_then(|name| periods.get(name));
-        let (decision, held) = self.schedule.within(decision, period.map(|period| &**period));
+    fn firing(&self, decision: Decision, next_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Firing {
+        let held = decision.held_until;
         let jitter = self.schedule.jitter.and_then(|most| TimeDelta::from_std(most.mul_f64(fastrand::f64())).ok());
         let jittered = jitter.map(|jitter| held.unwrap_or(now) + jitter);
         Firing {

@@ -7,7 +7,7 @@ use sexton_entities::states::Fate;
 
 use super::{Background, Became, Known, shown};
 use crate::domain::{
-    policy::GRACE,
+    policy::{GRACE, coalesced},
     schedule::{Place, Schedule},
     span,
 };
@@ -98,6 +98,9 @@ impl Background<'_> {
         match schedule.place(at, self.period) {
             Place::Inside => String::new(),
             Place::Skipped => format!(", and it is skipped: outside period {name}{}", self.gap(at)),
+            Place::Coalesced(into) => {
+                format!(", and it is {}: outside period {name}{}", coalesced(into), self.gap(at))
+            }
             Place::Held(begin) => {
                 format!(", and it is held until {}: outside period {name}{}", shown(begin), self.gap(at))
             }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::domain::{
     period::{Draft, Rule, read_times, resolve},
-    policy::{Before, Policy},
+    policy::{Due, Missed, Policy},
     recurrence::Recurrence,
     schedule::Outside,
 };
@@ -181,7 +181,8 @@ fn a_coalesced_instant_is_told_with_the_one_that_ran_in_its_place() {
     let schedule = background(&hourly, LATER);
     // As the policy writes it.
     let due = [at(AT), at("2026-11-21T11:00:00Z")];
-    let decided = Policy::default().decide(&due, Before { count: 25, is_more: false }, at(LATER));
+    let mut decided = Policy::default().decide(&due.map(|at| Due { at, since: at }), at(LATER));
+    decided[0].sum_up(25, false);
     let reason = decided[0].reason.clone().expect("a reason");
     assert_eq!(coalesced_into(&reason), Some(due[1]), "{reason}");
     let coalesced = |into| Known {
@@ -224,8 +225,8 @@ fn a_period_is_told_with_the_ranges_around_the_instant() {
                   2026-11-23T09:00:00+00:00";
     let office = office();
     let schedule = Schedule { period: Some("office".to_owned()), ..hourly() };
-    let decision = || schedule.due(at("2026-11-21T09:00:00Z"), at(AT)).remove(0);
-    let reason = |schedule: &Schedule, decision| schedule.within(decision, Some(&office)).0.reason.expect("a reason");
+    let decision = || schedule.due(at("2026-11-21T09:00:00Z"), at(AT), None).remove(0);
+    let reason = |schedule: &Schedule, decision| schedule.within(decision, Some(&office)).reason.expect("a reason");
     let (skip, decided) = (reason(&schedule, decision()), decision());
     fn of_period<'a>(office: &'a Period, schedule: &'a Schedule, now: &str) -> Background<'a> {
         Background { period: Some(office), ..background(schedule, now) }
@@ -238,6 +239,10 @@ fn a_period_is_told_with_the_ranges_around_the_instant() {
     let nobody = told(&of_office(LATER), &Known::default());
     assert!(nobody.contains("no daemon is running, and it is skipped: outside period office: `monday"), "{nobody}");
     let schedule = Schedule { outside: Outside::Hold, ..schedule };
+    let ahead = told(&of_period(&office, &schedule, "2026-11-21T09:30:00Z"), &Known::default());
+    let into = "and it is coalesced into the run of 2026-11-23T08:00:00+00:00: outside period office: `monday";
+    assert!(ahead.contains(into), "{ahead}");
+    let schedule = Schedule { policy: Policy { missed: Missed::All, ..Policy::default() }, ..schedule };
     let of_office = |now| of_period(&office, &schedule, now);
     let hold = reason(&schedule, decided);
     let known = Known { run: unfinished(4, TaskState::Scheduled), ..with(entry(AT, Fate::Fired, Some(&hold))) };
