@@ -1,15 +1,15 @@
 //! Nodes whose machines have wrong clocks, on databases that are servers: the whole binary. The time is the server's.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sexton::clock::machine_time;
+use sexton::clock::{machine_time, uptime};
 use sexton_entities::states::Fate;
 
 use super::{completed, history};
-use crate::support::{Daemon, Database, Kind, WallClock, block_on, eventually};
+use crate::support::{Daemon, Database, Inside, Kind, WallClock, block_on, blueprint, eventually};
 
 const SETTINGS: &str = "heartbeat = \"1s\"\n[task.tick]\nkind = \"noop\"\nschedule = { every = \"200ms\" }";
-/// The clocks of a node and of the server are never the same to the microsecond.
-const ACCURACY: TimeDelta = TimeDelta::seconds(1);
+/// The clocks of a node and of the server are never the same to the microsecond, and hours are what this is about.
+const ACCURACY: TimeDelta = TimeDelta::minutes(1);
 
 /// Nodes whose clocks are so many hours wrong, and then as many to the other side.
 async fn the_time_is_the_servers(kind: Kind, wrong: &[i64]) {
@@ -72,4 +72,29 @@ fn nodes_with_different_clocks_fire_each_instant_once_on_postgres() {
 #[test]
 fn nodes_with_different_clocks_fire_each_instant_once_on_mariadb() {
     block_on(the_time_is_the_servers(Kind::MariaDb, &[0, -7, 3]));
+}
+
+/// Nobody looks at a schedule by a clock that is still wrong, however late the module comes that corrects it later on.
+async fn the_time_is_known_at_once(kind: Kind) {
+    let database = Database::new(kind).await;
+    let store = database.store().await;
+    let mut blueprint = blueprint(&database);
+    blueprint.clock.correct(machine_time() + TimeDelta::hours(5), uptime());
+    blueprint.modules.retain(|module| module.name != "node");
+    let inside = Inside::start(blueprint);
+    let has_looked = async || inside.shared.board.of("cron").is_some_and(|cron| cron.rounds > 0);
+    eventually("the schedules were looked at", has_looked).await;
+    let (shown, time) = (inside.shared.clock.now(), store.now().await.unwrap());
+    assert!((shown - time).abs() < TimeDelta::hours(1), "{shown}, and it is {time}");
+    inside.stop();
+}
+
+#[test]
+fn the_time_of_postgres_is_known_before_a_schedule_is_looked_at() {
+    block_on(the_time_is_known_at_once(Kind::Postgres));
+}
+
+#[test]
+fn the_time_of_mariadb_is_known_before_a_schedule_is_looked_at() {
+    block_on(the_time_is_known_at_once(Kind::MariaDb));
 }
