@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use divan::{Bencher, black_box};
-use sexton::domain::{cron::CronExpr, recurrence::Recurrence, schedule::Schedule};
+use sexton::domain::{agenda::Agenda, cron::CronExpr, recurrence::Recurrence, schedule::Schedule};
 
 fn main() {
     divan::main();
@@ -50,6 +50,26 @@ fn first_instants_of_all(bencher: Bencher<'_, '_>, count: usize) {
     let schedules = schedules(count, Tz::Europe__Berlin);
     let at = instant();
     bencher.bench_local(|| schedules.iter().filter_map(|schedule| schedule.next_after(black_box(at))).count());
+}
+
+/// What it does at each tick, whether anything is due or not: nothing, and as many as are due in one minute.
+#[divan::bench(args = [(10_000, 0), (100_000, 0), (100_000, 1)])]
+fn tick_among(bencher: Bencher<'_, '_>, (count, minutes): (usize, i64)) {
+    let schedules = schedules(count, Tz::Europe__Berlin);
+    let at = instant();
+    let next = schedules.iter().enumerate().filter_map(|(number, schedule)| Some((number, schedule.next_after(at)?)));
+    let agenda: Agenda = next.collect();
+    let now = at + TimeDelta::minutes(minutes);
+    bencher.with_inputs(|| agenda.clone()).bench_local_refs(|agenda| {
+        let mut due = 0;
+        while let Some(number) = agenda.take_due(black_box(now)) {
+            if let Some(next) = schedules[number].next_after(now) {
+                agenda.note(number, next);
+            }
+            due += schedules[number].due(at, now).len();
+        }
+        due
+    });
 }
 
 /// What it does for each schedule that is due, after a minute and after a year of downtime.

@@ -12,3 +12,4 @@ pub mod queue;
 pub mod schedule;
 pub mod states;
 pub mod task;
+pub mod turn;

@@ -14,9 +14,6 @@ pub struct Model {
     pub paused: bool,
     /// When that was last changed.
     pub changed_at: DateTimeUtc,
-    /// Rises with each claim from a queue that has a limit in the whole cluster: those take turns at this row.
-    #[sea_orm(default_value = 0)]
-    pub turn: i64,
 }
 
 /// Tasks name their queue in plain text.

@@ -10,7 +10,7 @@ mod m20261121_000002_create_history;
 mod m20261121_000003_create_schedule;
 mod m20261121_000004_create_node;
 mod m20261121_000005_add_command_columns;
-mod m20261121_000006_add_queue_turn;
+mod m20261121_000006_create_turn;
 mod m20261121_000007_find_runs_of_schedules;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -31,7 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000003_create_schedule::Step),
             Box::new(m20261121_000004_create_node::Step),
             Box::new(m20261121_000005_add_command_columns::Step),
-            Box::new(m20261121_000006_add_queue_turn::Step),
+            Box::new(m20261121_000006_create_turn::Step),
             Box::new(m20261121_000007_find_runs_of_schedules::Step),
         ]
     }

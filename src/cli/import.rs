@@ -61,7 +61,7 @@ struct Target {
 /// What is so of everything that is imported; what differs in single entries is in the report.
 const GENERAL: [&str; 2] = [
     " Commands begin in the daemon's directory and as the daemon's user, unless `dir` and `user` say otherwise.",
-    " After a downtime, the last missed instant of a schedule runs once.",
+    " Without `missed = \"skip\"`, the last instant that was missed in a downtime runs once after it.",
 ];
 const NO_ZONE: &str = " Times without `timezone` are on the clocks of `daemon.timezone`, which is UTC unless set.";
 

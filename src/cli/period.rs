@@ -112,7 +112,7 @@ fn list(config: &Config, output: Output) -> anyhow::Result<u8> {
 fn users(config: &Config, name: &str) -> Vec<String> {
     let is_it = |period: Option<&String>| period.is_some_and(|period| period == name);
     let queues = config.queues.iter().filter(|(_, queue)| is_it(queue.period.as_ref()));
-    let schedules = config.tasks.values().filter_map(|task| task.schedule.as_ref());
+    let schedules = config.tasks.values().filter_map(|task| task.schedule.as_deref());
     let schedules = schedules.filter(|schedule| is_it(schedule.period.as_ref()));
     let names = |periods: &[std::sync::Arc<Period>]| periods.iter().any(|other| other.name == name);
     let periods = config.periods.0.values().filter(|period| names(&period.includes) || names(&period.excludes));

@@ -70,7 +70,7 @@ pub(super) fn run(session: &Session, output: Output, args: &PlanArgs) -> anyhow:
 }
 
 fn plan_of(config: &Config, from: DateTime<Utc>, to: DateTime<Utc>) -> Plan {
-    plan(config.tasks.values().filter_map(|task| task.schedule.as_ref()), from, to)
+    plan(config.tasks.values().filter_map(|task| task.schedule.as_deref()), from, to)
 }
 
 /// What becomes of the schedule itself.

@@ -174,7 +174,7 @@ async fn run_now(open: &Open, output: Output, name: &str) -> anyhow::Result<u8> 
 }
 
 pub(super) fn find<'a>(config: &'a Config, name: &str) -> anyhow::Result<&'a Schedule> {
-    let schedules = || config.tasks.values().filter_map(|task| task.schedule.as_ref());
+    let schedules = || config.tasks.values().filter_map(|task| task.schedule.as_deref());
     let found = schedules().find(|schedule| schedule.name == name);
     found.with_context(|| unknown(schedules().map(|schedule| schedule.name.as_str()), name))
 }

@@ -81,7 +81,7 @@ impl Session {
     /// The definition of that name, from the configuration or a registered handler.
     pub(super) fn definition(&self, config: &Config, name: &str) -> Option<TaskDefinition> {
         let registered = || self.parts.registry.definitions().find(|definition| definition.name == name);
-        config.tasks.get(name).or_else(registered).cloned()
+        config.tasks.get(name).map(|known| &**known).or_else(registered).cloned()
     }
 
     /// What is wrong with names of daemon modules: events of one that does not exist would be waited for in vain.
@@ -121,7 +121,7 @@ impl Surroundings for Known {
 
     fn complete(&self, task: &mut NewTask) {
         let registered = || self.parts.registry.definitions().find(|definition| definition.name == task.name);
-        if let Some(definition) = self.config.tasks.get(&task.name).or_else(registered) {
+        if let Some(definition) = self.config.tasks.get(&task.name).map(|known| &**known).or_else(registered) {
             task.queue.get_or_insert_with(|| definition.queue.clone());
             task.priority.get_or_insert(definition.priority);
         }

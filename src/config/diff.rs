@@ -1,8 +1,9 @@
 //! What a reload changes.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use super::Config;
+use crate::domain::definition::TaskDefinition;
 
 /// Names that were added, changed and removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,7 +60,7 @@ impl ConfigDiff {
     /// What `new` changes.
     pub fn between(old: &Config, new: &Config) -> Self {
         let schedules = |config: &Config| -> BTreeMap<String, _> {
-            let spec = |(name, task): (&String, &crate::domain::definition::TaskDefinition)| {
+            let spec = |(name, task): (&String, &Arc<TaskDefinition>)| {
                 let schedule = task.schedule.as_ref()?;
                 Some((name.clone(), (schedule.spec(), schedule.period.clone(), schedule.outside)))
             };

@@ -20,7 +20,7 @@ mod show;
 mod task;
 mod tree;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 pub use self::{
     daemon::{DaemonConfig, SupervisorConfig},
@@ -57,7 +57,7 @@ pub struct Config {
     /// Daemon modules, and the programs that are kept running as such.
     pub modules: BTreeMap<String, ModuleConfig>,
     /// What can be run.
-    pub tasks: BTreeMap<String, TaskDefinition>,
+    pub tasks: BTreeMap<String, Arc<TaskDefinition>>,
 }
 
 impl Config {
@@ -79,7 +79,8 @@ impl Config {
         let periods = period::join(periods, top.mistakes);
         let mut queues = top.tables("queue", |_, table| QueueConfig::read(table, &periods));
         queues.entry(DEFAULT_QUEUE.to_owned()).or_insert(QueueConfig::of(daemon.workers));
-        let tasks = top.tables("task", |name, table| task::read(name, table, daemon.timezone, &periods, &known.kinds));
+        let tasks = top
+            .tables("task", |name, table| Arc::new(task::read(name, table, daemon.timezone, &periods, &known.kinds)));
         let modules = top.tables("module", |name, table| module::read(name, table, &known.modules));
         top.finish();
         for definition in tasks.values() {

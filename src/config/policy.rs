@@ -15,7 +15,7 @@ use crate::domain::{
 
 const SETTINGS: [&str; 5] = ["missed", "missed_max", "missed_age", "window", "overlap"];
 const MISSED: [(&str, Missed); 3] = [("skip", Missed::Skip), ("last", Missed::Last), ("all", Missed::All)];
-const OVERLAP: [(&str, Overlap); 2] = [("allow", Overlap::Allow), ("skip", Overlap::Skip)];
+const OVERLAP: [(&str, Overlap); 3] = [("allow", Overlap::Allow), ("skip", Overlap::Skip), ("queue", Overlap::Queue)];
 
 /// Reads the settings into the task's schedule. `zone` is the daemon's.
 pub(super) fn read(section: &mut Section<'_>, zone: Tz, schedule: Option<Schedule>) -> Option<Schedule> {

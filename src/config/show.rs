@@ -155,9 +155,8 @@ fn definition(task: &TaskDefinition) -> Table {
         ("kill_after", length(task.kill_after)),
         ("retry", retry(&task.retry).into()),
     ]);
-    if let Some(timeout) = task.timeout {
-        shown.insert("timeout".into(), length(timeout));
-    }
+    shown.extend(task.max_parallel.map(|most| ("max_parallel".to_owned(), Value::from(most as i64))));
+    shown.extend(task.timeout.map(|timeout| ("timeout".to_owned(), length(timeout))));
     if let Some(command) = &task.command {
         shown.extend(self::command(command));
     }

@@ -1,6 +1,6 @@
 //! `[task.NAME]`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chrono_tz::Tz;
 
@@ -57,12 +57,13 @@ pub(super) fn read(
     TaskDefinition {
         queue: section.text("queue").unwrap_or_else(|| DEFAULT_QUEUE.to_owned()),
         priority: section.integer("priority", -1_000_000..=1_000_000).unwrap_or(plain.priority),
+        max_parallel: section.integer("max_parallel", 1..=1_000_000),
         max_attempts: section.integer("max_attempts", 1..=1_000_000).unwrap_or(plain.max_attempts),
         timeout: section.span("timeout", Duration::from_millis(1)),
         kill_after: section.span("kill_after", Duration::ZERO).unwrap_or(plain.kill_after),
         retry: section.table("retry", retry).unwrap_or(plain.retry),
         payload: section.json("payload"),
-        schedule: schedule.filter(|schedule| !schedule.recurrences.is_empty()),
+        schedule: schedule.filter(|schedule| !schedule.recurrences.is_empty()).map(Arc::new),
         command,
         ..plain
     }

@@ -25,7 +25,7 @@ use crate::{
     client::{Client, Surroundings},
     clock::Clock,
     config::{Config, Looks},
-    domain::{definition::TaskDefinition, task::NewTask},
+    domain::{bounds::Bounds, definition::TaskDefinition, task::NewTask},
     handler::{AppData, Registry},
     service::STARTED_ANEW,
     shepherd::Shepherds,
@@ -99,6 +99,7 @@ pub struct Own {
 struct InForce {
     config: Arc<Config>,
     definitions: HashMap<String, Arc<TaskDefinition>>,
+    bounds: Arc<Bounds>,
 }
 
 /// What is in force, where a reload can exchange it.
@@ -190,6 +191,11 @@ impl Shared {
         self.definitions.current().definitions.get(name).cloned()
     }
 
+    /// What may run beside what.
+    pub fn bounds(&self) -> Arc<Bounds> {
+        self.definitions.current().bounds.clone()
+    }
+
     /// Puts another configuration in force.
     pub fn set_config(&self, config: Config) {
         let current = Arc::new(InForce::new(config, &self.registry));
@@ -276,7 +282,9 @@ impl InForce {
     fn new(config: Config, registry: &Registry) -> Self {
         let mut definitions: HashMap<String, Arc<TaskDefinition>> =
             registry.definitions().map(|definition| (definition.name.clone(), Arc::new(definition.clone()))).collect();
-        definitions.extend(config.tasks.iter().map(|(name, definition)| (name.clone(), Arc::new(definition.clone()))));
-        Self { config: Arc::new(config), definitions }
+        definitions.extend(config.tasks.iter().map(|(name, definition)| (name.clone(), definition.clone())));
+        let limits = config.queues.iter().filter_map(|(queue, settings)| Some((queue.as_str(), settings.limit?)));
+        let bounds = Arc::new(Bounds::new(limits, definitions.values().map(|definition| &**definition)));
+        Self { config: Arc::new(config), definitions, bounds }
     }
 }

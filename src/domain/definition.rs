@@ -1,6 +1,6 @@
 //! What running a task means.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,10 @@ pub struct TaskDefinition {
     pub queue: String,
     /// The priority of its tasks; lower goes first.
     pub priority: i32,
+    /// How many of its tasks run at once in the whole cluster; none means as many as there are workers. Of no account
+    /// to an attempt.
+    #[serde(skip)]
+    pub max_parallel: Option<usize>,
     /// How many attempts a task has.
     pub max_attempts: i32,
     /// How long one attempt may take; none means as long as it likes.
@@ -36,7 +40,7 @@ pub struct TaskDefinition {
     pub payload: Option<serde_json::Value>,
     /// When it recurs by itself. Of no account to an attempt, and not written down with one.
     #[serde(skip)]
-    pub schedule: Option<Schedule>,
+    pub schedule: Option<Arc<Schedule>>,
     /// What kind `command` executes.
     pub command: Option<CommandSpec>,
 }
@@ -49,6 +53,7 @@ impl TaskDefinition {
             kind: kind.to_owned(),
             queue: DEFAULT_QUEUE.to_owned(),
             priority: 0,
+            max_parallel: None,
             max_attempts: 1,
             timeout: None,
             kill_after: Duration::from_secs(5),

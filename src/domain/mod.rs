@@ -1,7 +1,9 @@
 //! The rules: what follows from what. Pure functions of values and `now`; nothing here waits, reads or writes.
 
 pub mod address;
+pub mod agenda;
 pub mod answer;
+pub mod bounds;
 pub mod capture;
 pub mod command;
 pub mod credits;

@@ -55,6 +55,8 @@ pub enum Overlap {
     Allow,
     /// It is skipped.
     Skip,
+    /// It waits until every earlier run has ended.
+    Queue,
 }
 
 /// Hours of the day on the wall clocks of a zone; they may go over midnight. The end does not belong to them.
@@ -194,6 +196,11 @@ impl fmt::Display for Window {
 /// Why an instant is skipped while the run of another is not finished.
 pub fn overlaps(unfinished: DateTime<Utc>) -> String {
     format!("the run of {} is not finished", unfinished.to_rfc3339())
+}
+
+/// Why an instant that is due does not start on time, then.
+pub fn queues_up(unfinished: DateTime<Utc>) -> String {
+    format!("queued: {}", overlaps(unfinished))
 }
 
 /// Whether the reason of an instant in the ledger stands for instants before it, too.

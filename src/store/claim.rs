@@ -5,7 +5,7 @@
 //! into `scheduled` here, where it would otherwise be in the way for ever.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, QueryResult};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
 
 use super::{
     Store, StoreError,
@@ -21,6 +21,15 @@ pub struct Claimed {
     pub tasks: Vec<ClaimedTask>,
     /// Tasks that were sorted into `scheduled`.
     pub sorted: usize,
+}
+
+/// What could be claimed.
+#[derive(Debug, Default)]
+pub(super) struct Candidates {
+    /// As they will be once they are marked, in the order of their queue.
+    pub(super) tasks: Vec<ClaimedTask>,
+    /// Those whose time has not come.
+    pub(super) later: Vec<i64>,
 }
 
 /// What a look has seen.
@@ -80,55 +89,22 @@ impl Store {
                 return self.claim_by_update(&self.db, node, queue, count).await;
             }
             let transaction = self.begin().await?;
-            let found = self.claim_by_lock(&transaction, node, queue, count).await?;
+            let Candidates { mut tasks, later } =
+                self.lock_candidates(&transaction, node, queue, count, "", []).await?;
+            self.sort_later(&transaction, &later).await?;
+            self.mark(&transaction, node, &mut tasks).await?;
             self.commit(transaction).await?;
-            Ok(found)
+            Ok(Claimed { tasks, sorted: later.len() })
         })
         .await
     }
 
-    /// As [`Store::claim`], but never so that more than `limit` tasks of the queue run in the whole cluster.
-    ///
-    /// Such claims take turns at the queue's row. Whoever has it sees what all before it have claimed; on Galera, where
-    /// rows are not locked on other nodes, the same change of the same row lets one of two commits fail.
-    pub async fn claim_within(
-        &self,
-        limit: usize,
-        node: &str,
-        queue: &str,
-        count: usize,
-    ) -> Result<Claimed, StoreError> {
-        self.repeating(async || {
-            let transaction = self.begin().await?;
-            let sql = "UPDATE sexton_queue SET turn = turn + 1 WHERE name = ?";
-            if self.run(&transaction, sql, [queue.into()]).await? == 0 {
-                let row = self.dialect.insert_new("sexton_queue (name, turn)", "SELECT ?, 1 FROM (SELECT 1 AS x) one");
-                if self.run(&transaction, &row, [queue.into()]).await? == 0 {
-                    return Err(StoreError::Conflict("another node has just made the row of the queue".to_owned()));
-                }
-            }
-            let sql = "SELECT COUNT(*) AS running FROM sexton_task WHERE queue = ? AND state = 'running'";
-            let running: i64 = self.one(&transaction, sql, [queue.into()]).await?.try_get("", "running")?;
-            let count = (count as i64).min(limit as i64 - running);
-            if count <= 0 {
-                return Ok(Claimed::default());
-            }
-            let found = match self.dialect {
-                Dialect::MySql => self.claim_by_lock(&transaction, node, queue, count).await?,
-                Dialect::Postgres | Dialect::Sqlite => self.claim_by_update(&transaction, node, queue, count).await?,
-            };
-            self.commit(transaction).await?;
-            Ok(found)
-        })
-        .await
-    }
-
-    /// What can be claimed, as the end of a select.
-    fn candidates(&self) -> String {
+    /// What can be claimed, `but` for what another condition leaves out, as the end of a select.
+    fn candidates(&self, but: &str) -> String {
         format!(
             "FROM sexton_task WHERE queue = ? AND state = 'available' \
              AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = ? AND q.paused) \
-             AND EXISTS (SELECT 1 FROM sexton_node n WHERE n.id = ? AND n.lease_expires_at > {}) \
+             AND EXISTS (SELECT 1 FROM sexton_node n WHERE n.id = ? AND n.lease_expires_at > {}) {but} \
              ORDER BY priority, id LIMIT ?",
             self.dialect.now()
         )
@@ -156,7 +132,7 @@ impl Store {
             due("attempt + 1", "attempt"),
             due("?", "NULL"),
             due(now, "NULL"),
-            self.candidates(),
+            self.candidates(""),
         );
         let values = [node.into(), queue.into(), queue.into(), node.into(), count.into()];
         let mut found = Claimed::default();
@@ -173,49 +149,69 @@ impl Store {
         Ok(found)
     }
 
-    /// MySQL and MariaDB cannot return what they update: lock, mark, and then commit.
-    async fn claim_by_lock<C: ConnectionTrait>(
+    /// What could be claimed, locked to the end of the transaction: MySQL and MariaDB cannot return what they update, and
+    /// a bound is looked at before anything is.
+    pub(super) async fn lock_candidates(
         &self,
-        transaction: &C,
+        transaction: &DatabaseTransaction,
         node: &str,
         queue: &str,
         count: i64,
-    ) -> Result<Claimed, StoreError> {
-        let sql =
-            format!("SELECT {COLUMNS}, {} AS at {} FOR UPDATE SKIP LOCKED", self.dialect.now(), self.candidates());
-        let rows = self.all(transaction, &sql, [queue.into(), queue.into(), node.into(), count.into()]).await?;
-        let mut found = Claimed::default();
-        let mut later = Vec::new();
-        for row in &rows {
+        but: &str,
+        but_values: impl IntoIterator<Item = Value>,
+    ) -> Result<Candidates, StoreError> {
+        let lock = match self.dialect {
+            Dialect::Sqlite => "",
+            Dialect::Postgres | Dialect::MySql => "FOR UPDATE SKIP LOCKED",
+        };
+        let sql = format!("SELECT {COLUMNS}, {} AS at {} {lock}", self.dialect.now(), self.candidates(but));
+        let mut values: Vec<Value> = vec![queue.into(), queue.into(), node.into()];
+        values.extend(but_values);
+        values.push(count.into());
+        let mut found = Candidates::default();
+        for row in &self.all(transaction, &sql, values).await? {
             let at: DateTime<Utc> = row.try_get("", "at")?;
             if row.try_get::<DateTime<Utc>>("", "run_at")? > at {
-                later.push(row.try_get::<i64>("", "id")?);
+                found.later.push(row.try_get("", "id")?);
                 continue;
             }
             let task = claimed(row, queue)?;
             found.tasks.push(ClaimedTask { fence: task.fence + 1, attempt: task.attempt + 1, started_at: at, ..task });
         }
-        if !later.is_empty() {
-            let sql = format!("UPDATE sexton_task SET state = 'scheduled' WHERE id IN ({})", list(&later));
-            transaction.execute_unprepared(&sql).await?;
-            found.sorted = later.len();
-        }
-        if let Some(first) = found.tasks.first() {
-            let ids: Vec<i64> = found.tasks.iter().map(|task| task.id).collect();
-            let marked = transaction
-                .execute_unprepared(&format!(
-                    "UPDATE sexton_task SET state = 'running', fence = fence + 1, attempt = attempt + 1, node = '{}', \
-                     started_at = '{}' WHERE id IN ({}) AND state = 'available'",
-                    node.replace(['\'', '\\'], ""),
-                    self.dialect.instant(first.started_at),
-                    list(&ids)
-                ))
-                .await?;
-            if marked.rows_affected() != ids.len() as u64 {
-                return Err(StoreError::Conflict("another node was faster".to_owned()));
-            }
-        }
         Ok(found)
+    }
+
+    /// Sorts tasks into `scheduled` whose time has not come.
+    pub(super) async fn sort_later(&self, transaction: &DatabaseTransaction, later: &[i64]) -> Result<(), StoreError> {
+        if !later.is_empty() {
+            let sql = format!("UPDATE sexton_task SET state = 'scheduled' WHERE id IN ({})", list(later));
+            self.run(transaction, &sql, []).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes locked candidates this node's.
+    pub(super) async fn mark(
+        &self,
+        transaction: &DatabaseTransaction,
+        node: &str,
+        tasks: &mut [ClaimedTask],
+    ) -> Result<(), StoreError> {
+        let Some(at) = tasks.first().map(|task| task.started_at) else { return Ok(()) };
+        tasks.iter_mut().for_each(|task| task.started_at = at);
+        let ids: Vec<i64> = tasks.iter().map(|task| task.id).collect();
+        let sql = format!(
+            "UPDATE sexton_task SET state = 'running', fence = fence + 1, attempt = attempt + 1, node = '{}', \
+             started_at = '{}' WHERE id IN ({}) AND state = 'available'",
+            node.replace(['\'', '\\'], ""),
+            self.dialect.instant(at),
+            list(&ids)
+        );
+        let marked = transaction.execute_unprepared(&sql).await?;
+        if marked.rows_affected() != ids.len() as u64 {
+            return Err(StoreError::Conflict("another node was faster".to_owned()));
+        }
+        Ok(())
     }
 }
 

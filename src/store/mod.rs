@@ -4,6 +4,7 @@
 
 mod adopt;
 mod anchor;
+mod bounded;
 mod claim;
 mod connect;
 mod dialect;

@@ -1,4 +1,4 @@
-//! Schedules that run one at a time: an instant is skipped while an earlier run is not finished.
+//! Schedules whose runs do not overlap: an instant is skipped, or queued, while an earlier run is not finished.
 
 use std::{borrow::Cow, collections::HashMap};
 
@@ -6,23 +6,24 @@ use chrono::{DateTime, Utc};
 use sea_orm::DatabaseTransaction;
 use sexton_entities::states::Fate;
 
-use super::{Firing, Store, StoreError, dialect::Kind, rows::Rows};
-use crate::domain::policy;
+use super::{Firing, Store, StoreError, dialect::Kind};
+use crate::domain::policy::{self, Overlap};
 
 const NAME: [(&str, Kind); 1] = [("name", Kind::Text)];
 
 impl Store {
-    /// Skips what would run beside an unfinished run of its own schedule, one of this very call included.
+    /// Skips what would run beside an unfinished run of its own schedule, one of this very call included; notes of what is
+    /// queued behind one that it is. It does not begin before: see [`Store::claim_within`].
     ///
     /// The schedules' rows are locked first, so that another node's entry of another instant comes before or after
     /// this one, and is seen.
-    pub(super) async fn one_at_a_time<'a>(
+    pub(super) async fn mind_overlap<'a>(
         &self,
         transaction: &DatabaseTransaction,
         firings: &'a [Firing],
     ) -> Result<Cow<'a, [Firing]>, StoreError> {
-        let mut names: Vec<&str> =
-            firings.iter().filter(|firing| firing.alone).map(|firing| firing.schedule.as_str()).collect();
+        let is_concerned = |firing: &&Firing| firing.overlap != Overlap::Allow;
+        let mut names: Vec<&str> = firings.iter().filter(is_concerned).map(|firing| firing.schedule.as_str()).collect();
         names.sort_unstable();
         names.dedup();
         if names.is_empty() {
@@ -31,16 +32,19 @@ impl Store {
         let last = self.lock_schedules(transaction, &names).await?;
         let mut unfinished = self.unfinished_runs(transaction, &names).await?;
         let mut firings = firings.to_vec();
-        for firing in firings.iter_mut().filter(|firing| firing.alone && policy::runs(firing.fate)) {
+        let concerned = |firing: &&mut Firing| firing.overlap != Overlap::Allow && policy::runs(firing.fate);
+        for firing in firings.iter_mut().filter(concerned) {
             // Of no account: entered already by another node, paused, or not listed.
             if last.get(&firing.schedule).is_none_or(|last| firing.due_at <= *last) {
                 continue;
             }
-            if let Some(due_at) = unfinished.get(&firing.schedule) {
-                firing.fate = Fate::Skipped;
-                firing.reason = Some(policy::overlaps(*due_at));
-            } else {
-                unfinished.insert(firing.schedule.clone(), firing.due_at);
+            match unfinished.get(&firing.schedule) {
+                None => drop(unfinished.insert(firing.schedule.clone(), firing.due_at)),
+                Some(due_at) if firing.overlap == Overlap::Skip => {
+                    firing.fate = Fate::Skipped;
+                    firing.reason = Some(policy::overlaps(*due_at));
+                }
+                Some(due_at) => firing.reason = Some(policy::queues_up(*due_at)),
             }
         }
         Ok(Cow::Owned(firings))
@@ -59,7 +63,7 @@ impl Store {
             self.dialect.for_update(),
         );
         let mut last = HashMap::new();
-        for row in self.all(transaction, &sql, [self.name_rows(names)]).await? {
+        for row in self.all(transaction, &sql, [self.names(names.iter().copied())]).await? {
             if !row.try_get::<bool>("", "paused")? {
                 last.insert(row.try_get("", "name")?, row.try_get("", "last_at")?);
             }
@@ -78,17 +82,7 @@ impl Store {
              JOIN sexton_task t ON t.schedule = d.name GROUP BY t.schedule",
             self.dialect.rows("d", &NAME),
         );
-        let rows = self.all(transaction, &sql, [self.name_rows(names)]).await?;
+        let rows = self.all(transaction, &sql, [self.names(names.iter().copied())]).await?;
         rows.iter().map(|row| Ok((row.try_get("", "name")?, row.try_get("", "due_at")?))).collect()
-    }
-
-    fn name_rows(&self, names: &[&str]) -> sea_orm::Value {
-        let mut rows = Rows::new(self.dialect);
-        for name in names {
-            rows.push(|row| {
-                row.set("name", *name);
-            });
-        }
-        rows.into_value()
     }
 }

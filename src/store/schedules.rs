@@ -11,6 +11,7 @@ use serde_json::Value;
 use sexton_entities::{occurrence, schedule, states::Fate};
 
 use super::{Store, StoreError, dialect::Kind, rows::Rows};
+use crate::domain::policy::Overlap;
 
 /// A schedule as the configuration has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +35,8 @@ pub struct Firing {
     pub fate: Fate,
     /// Why, where it does not start on time.
     pub reason: Option<String>,
-    /// It is skipped while an earlier run of its schedule is not finished.
-    pub alone: bool,
+    /// What becomes of it while an earlier run of its schedule is not finished.
+    pub overlap: Overlap,
     /// The instant after it.
     pub next_at: Option<DateTime<Utc>>,
     /// When its task is to begin, where that is later.
@@ -119,7 +120,7 @@ impl Store {
         self.repeating(async || {
             let entry = uuid::Uuid::new_v4().simple().to_string();
             let transaction = self.begin().await?;
-            let firings = &*self.one_at_a_time(&transaction, firings).await?;
+            let firings = &*self.mind_overlap(&transaction, firings).await?;
             self.enter(&transaction, node, &entry, firings).await?;
             let fired = self.entered(&transaction, &entry, firings).await?;
             if !fired.is_empty() {

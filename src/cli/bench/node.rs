@@ -63,7 +63,7 @@ impl Node {
         let workers = workers.unwrap_or(config.daemon.workers);
         config.queues = [(QUEUE.to_owned(), QueueConfig::of(workers))].into();
         let nothing = TaskDefinition { queue: QUEUE.to_owned(), ..TaskDefinition::new(NOTHING, NOOP) };
-        config.tasks.insert(NOTHING.to_owned(), nothing);
+        config.tasks.insert(NOTHING.to_owned(), nothing.into());
         let mut registry = Registry::new();
         registry.register(Stamp(stamps.clone()));
         let (orders, receiver) = channel(ORDERS);

@@ -2,12 +2,7 @@
 //!
 //! Every node does this for all its schedules; the ledger's key lets one of them in for each instant.
 
-use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -17,12 +12,8 @@ use crate::{
     config::Config,
     daemon::module::{DaemonModule, ModuleContext, Next},
     domain::{
-        definition::TaskDefinition,
-        period::Periods,
-        policy::{Decision, Overlap},
-        recurrence::Recurrence,
-        schedule::Schedule,
-        summary::SummaryTable,
+        agenda::Agenda, definition::TaskDefinition, period::Periods, policy::Decision, recurrence::Recurrence,
+        schedule::Schedule, summary::SummaryTable,
     },
     store::{Firing, Sighting, Wakeup},
 };
@@ -36,15 +27,15 @@ const BATCH: usize = 1_000;
 pub(super) struct Cron {
     config: Option<Arc<Config>>,
     entries: Vec<Entry>,
-    /// What comes next, the earliest first: finding what is due does not look at the rest.
-    next: BinaryHeap<Reverse<(DateTime<Utc>, usize)>>,
+    /// When each comes next.
+    agenda: Agenda,
     fired: u64,
 }
 
 /// One schedule.
 struct Entry {
-    schedule: Schedule,
-    definition: TaskDefinition,
+    schedule: Arc<Schedule>,
+    definition: Arc<TaskDefinition>,
     /// Everything until this instant has been dealt with.
     last: DateTime<Utc>,
 }
@@ -61,12 +52,16 @@ impl DaemonModule for Cron {
         }
         let now = context.clock().now();
         let mut firings = Vec::new();
-        while let Some(Reverse((_, index))) = self.next.peek().copied().filter(|Reverse((at, _))| *at <= now) {
-            self.next.pop();
+        while let Some(index) = self.agenda.take_due(now) {
             let entry = &mut self.entries[index];
             let after = entry.schedule.next_after(now);
-            self.next.extend(after.map(|after| Reverse((after, index))));
+            if let Some(after) = after {
+                self.agenda.note(index, after);
+            }
             firings.extend(entry.take_due(now, after, &context.config().periods));
+            if firings.len() >= BATCH {
+                self.fire(context, &std::mem::take(&mut firings)).await?;
+            }
         }
         // After a failure everything is loaded anew: what was not entered is still due then.
         self.fire(context, &firings).await?;
@@ -74,13 +69,13 @@ impl DaemonModule for Cron {
     }
 
     async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
-        let next = self.next.peek().map(|Reverse((at, _))| (*at - context.clock().now()).to_std().unwrap_or_default());
+        let next = self.agenda.first().map(|at| (at - context.clock().now()).to_std().unwrap_or_default());
         Ok(Next::After(next.map_or(LOOK, |next| next.min(LOOK))))
     }
 
     fn summary(&self) -> Vec<SummaryTable> {
         let mut table = SummaryTable::new("Schedules", &["Schedules", "Next", "Fired"], "Nothing recurs.");
-        if let Some(Reverse((at, _))) = self.next.peek() {
+        if let Some(at) = self.agenda.first() {
             table.row([self.entries.len().to_string(), at.to_rfc3339(), self.fired.to_string()]);
         }
         vec![table]
@@ -91,7 +86,7 @@ impl Cron {
     /// Takes over the configuration's schedules, and learns from the database how far each has come.
     async fn load(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let config = context.config();
-        let scheduled: Vec<(Schedule, TaskDefinition)> = config
+        let scheduled: Vec<(Arc<Schedule>, Arc<TaskDefinition>)> = config
             .tasks
             .values()
             .filter_map(|definition| Some((definition.schedule.clone()?, definition.clone())))
@@ -124,7 +119,7 @@ impl Cron {
         let announced: Vec<(String, DateTime<Utc>)> =
             next.iter().map(|(index, at)| (self.entries[*index].schedule.name.clone(), *at)).collect();
         context.store().announce(&announced).await?;
-        self.next = next.into_iter().map(|(index, at)| Reverse((at, index))).collect();
+        self.agenda = next.into_iter().collect();
         self.config = Some(config);
         Ok(())
     }
@@ -206,7 +201,7 @@ impl Entry {
             due_at: decision.at,
             fate: decision.fate,
             reason: decision.reason,
-            alone: self.schedule.policy.overlap == Overlap::Skip,
+            overlap: self.schedule.policy.overlap,
             next_at,
             run_at: jittered.or(held),
             task: self.definition.name.clone(),

@@ -138,14 +138,15 @@ impl Dispatcher {
         if asked.count() == 0 {
             return Ok(());
         }
-        let limit = shared.config().queues.get(queue).and_then(|settings| settings.limit);
-        let claimed = match limit {
-            None => shared.store.claim(&shared.node, queue, asked.count()).await,
-            Some(limit) => shared.store.claim_within(limit, &shared.node, queue, asked.count()).await,
+        let bounds = shared.bounds();
+        let is_free = bounds.leaves_free(queue);
+        let claimed = match is_free {
+            true => shared.store.claim(&shared.node, queue, asked.count()).await,
+            false => shared.store.claim_within(&bounds, &shared.node, queue, asked.count()).await,
         };
         let claimed = claimed.inspect_err(|_| self.in_doubt = true)?;
         let found = claimed.tasks.len() + claimed.sorted;
-        if limit.is_some() && found == 0 {
+        if !is_free && found == 0 {
             // There are some, and their turn comes as soon as another one ends, here or elsewhere.
             self.found = Instant::now();
         }

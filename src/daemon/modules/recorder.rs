@@ -60,16 +60,17 @@ impl DaemonModule for Recorder {
             if batch.attempts().is_empty() {
                 return Ok(());
             }
-            let config = shared.config();
-            let frees_limit = batch
+            let bounds = shared.bounds();
+            let may_let_begin = batch
                 .attempts()
                 .iter()
-                .any(|ended| config.queues.get(&ended.queue).is_some_and(|settings| settings.limit.is_some()));
+                .any(|ended| bounds.concern(&ended.queue, &ended.name, ended.schedule.as_deref()));
             match record(shared, batch.attempts()).await {
                 Ok(recorded) => {
                     self.note(shared, recorded);
-                    if frees_limit {
-                        shared.bells.announce(crate::store::Wakeup::Now);
+                    if may_let_begin {
+                        // Here, or on another node.
+                        shared.client.wake_up(crate::store::Wakeup::Now);
                     }
                     batch.recorded();
                 }

@@ -1,8 +1,7 @@
 //! Crontabs: of users, and of the system with a column for the user.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use chrono::{Datelike as _, NaiveDate};
 use chrono_tz::Tz;
 
 use super::{
@@ -10,7 +9,10 @@ use super::{
     format::{self, Entry, Format},
     name, shell,
 };
-use crate::domain::{command::CommandSpec, cron::CronExpr};
+use crate::domain::{
+    command::CommandSpec,
+    policy::{Missed, Policy},
+};
 
 /// Variables that are for cron itself.
 const OF_CRON: &[&str] = &["CRON_TZ", "MAILTO", "MAILFROM", "RANDOM_DELAY"];
@@ -90,9 +92,8 @@ impl Reader<'_> {
                 format!("nothing is mailed to {value}: output and outcome are in the history"),
             ),
             "MAILFROM" => {}
-            "RANDOM_DELAY" if value == "0" => {}
-            "RANDOM_DELAY" => {
-                self.note(RemarkKind::LeftOut, format!("no random delay of up to {value} minutes is added"));
+            "RANDOM_DELAY" if value.parse::<u32>().is_err() => {
+                self.note(RemarkKind::LeftOut, format!("RANDOM_DELAY={value} is no number of minutes"));
             }
             "LOGNAME" => return self.note(RemarkKind::Differs, "LOGNAME is always that of the user, as in most crons"),
             _ if name.starts_with("SEXTON_") => {
@@ -132,15 +133,18 @@ impl Reader<'_> {
                 Vec::new()
             }
         };
-        for name in ["MAILTO", "RANDOM_DELAY"] {
-            if let Some(value) = self.variables.get(name).filter(|value| !matches!(value.as_str(), "" | "0")) {
-                self.pending.push(format!(" {name}={value}"));
-            }
+        if let Some(value) = self.variables.get("MAILTO").filter(|value| !value.is_empty()) {
+            self.pending.push(format!(" MAILTO={value}"));
         }
+        let delay = self.variables.get("RANDOM_DELAY").and_then(|minutes| minutes.parse::<u32>().ok());
+        let jitter = delay.filter(|minutes| *minutes > 0).map(|minutes| Duration::from_secs(60 * u64::from(minutes)));
         let name = self.names.take(&name::from_command(&command));
         let command = self.command(&command, &input, entry.user);
         let comments = std::mem::take(&mut self.pending);
-        self.import.drafts.push(Draft { name, comments, command, timings, timeout: None, kill_after: None });
+        // cron runs nothing of what was missed, and looks at no earlier run.
+        let policy = Policy { missed: Missed::Skip, ..Policy::default() };
+        let draft = Draft { name, comments, command, timings, jitter, policy, timeout: None, kill_after: None };
+        self.import.drafts.push(draft);
     }
 
     fn command(&mut self, command: &str, input: &[String], user: Option<&str>) -> CommandSpec {
@@ -175,20 +179,13 @@ impl Reader<'_> {
             }
         };
         let expression = entry.time.join(" ");
-        if expression.eq_ignore_ascii_case("@reboot") {
-            accepted(&expression).map_err(|_| "nothing is started by the start of the machine".to_owned())?;
-        }
         accepted(&expression)?;
-        if let [_, _, day, _, weekday] = entry.time[..] {
-            if both_days(day, weekday) && !means_both() {
-                let problem =
-                    "a field for days that begins with `*` makes cron wait for a day on which both fields hold";
-                return Err(format!("{problem}; here, one of them is enough"));
-            }
-            if let Some(odd) = entry.time.iter().find(|field| is_open_step(field)) {
-                let text = format!("`{odd}` is read as \"from there on, in steps\"; some crons ignore the step");
-                self.note(RemarkKind::Differs, text);
-            }
+        if expression.eq_ignore_ascii_case("@reboot") {
+            self.note(RemarkKind::Differs, "@reboot: it comes at each start of the daemon, on each node");
+        }
+        if let Some(odd) = entry.time.iter().find(|field| is_open_step(field)) {
+            let text = format!("`{odd}` is read as \"from there on, in steps\"; some crons ignore the step");
+            self.note(RemarkKind::Differs, text);
         }
         Ok(Timing::Cron { expression, zone })
     }
@@ -197,19 +194,6 @@ impl Reader<'_> {
 /// `5/15`: a step without a range.
 fn is_open_step(field: &str) -> bool {
     field.split(',').any(|item| item.split_once('/').is_some_and(|(from, _)| from != "*" && !from.contains('-')))
-}
-
-/// Whether both fields for days restrict, and one of them begins with `*`: then cron wants both to hold.
-fn both_days(day: &str, weekday: &str) -> bool {
-    let is_open = |field: &str| matches!(field, "*" | "*/1");
-    (day.starts_with('*') || weekday.starts_with('*')) && !is_open(day) && !is_open(weekday)
-}
-
-/// Whether the dialect has that rule, too. It is asked about a Thursday, after which the next odd day is not a Monday.
-fn means_both() -> bool {
-    let expr = "0 0 */2 * MON".parse::<CronExpr>().ok();
-    let start = NaiveDate::from_ymd_opt(2026, 1, 1).and_then(|day| day.and_hms_opt(12, 0, 0));
-    expr.zip(start).and_then(|(expr, start)| expr.next_after(start)).is_some_and(|next| next.day() == 5)
 }
 
 /// Some crons log nothing of an entry that begins with `-`.
@@ -337,17 +321,14 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_told_with_its_line() {
-        let import =
-            import("MAILTO=x@y\n@reboot a\n0 0 */2 * MON b\n61 * * * * c\n1 2 3\nSEXTON_X=1\nCRON_TZ=Mars\n@daily d\n");
+        let import = import(
+            "MAILTO=x@y\nRANDOM_DELAY=soon\n0 0 */2 * MON b\n61 * * * * c\n1 2 3\nSEXTON_X=1\nCRON_TZ=Mars\n@daily d\n",
+        );
         let lines: Vec<usize> =
             import.remarks.iter().filter(|remark| remark.is_missing()).map(|remark| remark.line).collect();
-        let reboot = accepted("@reboot").is_err().then_some(2);
-        let both = (!means_both()).then_some(3);
-        let expected: Vec<usize> =
-            [Some(1), reboot, both, Some(4), Some(5), Some(6), Some(8)].into_iter().flatten().collect();
-        assert_eq!(lines, expected, "{:?}", import.remarks);
-        assert_eq!(import.drafts.len(), 4, "they are written all the same");
-        assert!(import.drafts[2].comments.iter().any(|comment| comment.contains("61 * * * *")));
+        assert_eq!(lines, [1, 2, 4, 5, 6, 8], "{:?}", import.remarks);
+        assert_eq!(import.drafts.len(), 3, "they are written all the same");
+        assert!(import.drafts[1].comments.iter().any(|comment| comment.contains("61 * * * *")));
     }
 
     proptest! {

@@ -24,7 +24,7 @@ pub use self::{
     unit::{Unit, UnitText, service_of},
     write::toml,
 };
-use super::{command::CommandSpec, cron::CronExpr};
+use super::{command::CommandSpec, cron::CronExpr, policy::Policy};
 
 /// What was understood of some files.
 #[derive(Debug, Default)]
@@ -48,6 +48,10 @@ pub struct Draft {
     pub command: CommandSpec,
     /// When it recurs; nothing, if that could not be carried over.
     pub timings: Vec<Timing>,
+    /// A random delay of each run, at most so long.
+    pub jitter: Option<Duration>,
+    /// What becomes of missed and of overlapping runs.
+    pub policy: Policy,
     /// How long it may take.
     pub timeout: Option<Duration>,
     /// How long it has to end by itself when it is stopped.

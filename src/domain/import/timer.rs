@@ -8,6 +8,7 @@ use super::{
     Draft, Import, Names, RemarkKind, Timing, calendar, service,
     unit::{Setting, Unit, flag, service_of, span},
 };
+use crate::domain::policy::{Missed, Overlap, Policy};
 
 /// How exactly timers are kept unless they say otherwise.
 const ACCURACY: Duration = Duration::from_secs(60);
@@ -41,6 +42,7 @@ pub fn read(timer: &Unit, started: Option<&Unit>, zone: Option<Tz>, names: &mut 
         }
     }
     let timings = timings(timer, zone, &mut comments, &mut import);
+    let jitter = jitter(timer, &mut import);
     service::report_rest(timer, &["Unit", "Install"], &mut import);
     let service = service::read(started, &mut import);
     service::report_rest(started, &["Unit"], &mut import);
@@ -55,6 +57,8 @@ pub fn read(timer: &Unit, started: Option<&Unit>, zone: Option<Tz>, names: &mut 
         comments,
         command: service.command,
         timings,
+        jitter,
+        policy: policy(timer),
         timeout: service.timeout,
         kill_after: service.kill_after,
     });
@@ -77,17 +81,32 @@ fn timings(timer: &Unit, zone: Option<Tz>, comments: &mut Vec<String>, import: &
             },
             "OnUnitActiveSec" | "OnUnitInactiveSec" => timings.extend(interval(setting, import)),
             "OnBootSec" | "OnStartupSec" | "OnActiveSec" => once(setting, repeats, import),
-            _ => rest(setting, comments, import),
+            _ => rest(setting, import),
         }
     }
-    // Without the setting, systemd keeps no account of what was missed.
-    let is_persistent = timer.get("Timer", "Persistent").is_some_and(|setting| flag(&setting.value));
-    if let (false, Some(first)) = (is_persistent, settings.iter().find(|one| one.key == "OnCalendar")) {
-        let text =
-            "without Persistent=yes nothing is caught up; here, the last missed instant runs once after a downtime";
-        import.note(&first.file, first.line, RemarkKind::Differs, text);
-    }
     timings
+}
+
+/// A service that runs is not started again; of what was missed, systemd keeps account only if it is told to.
+fn policy(timer: &Unit) -> Policy {
+    let is_persistent = timer.get("Timer", "Persistent").is_some_and(|setting| flag(&setting.value));
+    let missed = if is_persistent { Missed::Last } else { Missed::Skip };
+    Policy { missed, overlap: Overlap::Skip, ..Policy::default() }
+}
+
+/// The random delay.
+fn jitter(timer: &Unit, import: &mut Import) -> Option<Duration> {
+    let setting = timer.get("Timer", "RandomizedDelaySec")?;
+    let Some(delay) = span(&setting.value) else {
+        service::left_out(import, setting, format!("RandomizedDelaySec={} is no length of time", setting.value));
+        return None;
+    };
+    let fixed = timer.get("Timer", "FixedRandomDelay").filter(|fixed| flag(&fixed.value));
+    if let Some(fixed) = fixed.filter(|_| !delay.is_zero()) {
+        let text = "FixedRandomDelay: each run has a delay of its own";
+        import.note(&fixed.file, fixed.line, RemarkKind::Differs, text);
+    }
+    Some(delay).filter(|delay| *delay >= Duration::from_millis(1))
 }
 
 fn interval(setting: &Setting, import: &mut Import) -> Option<Timing> {
@@ -113,24 +132,18 @@ fn once(setting: &Setting, repeats: bool, import: &mut Import) {
     }
 }
 
-fn rest(setting: &Setting, comments: &mut Vec<String>, import: &mut Import) {
+fn rest(setting: &Setting, import: &mut Import) {
     let written = format!("{}={}", setting.key, setting.value);
     match setting.key.as_str() {
-        "Unit" | "Persistent" => {}
-        "RandomizedDelaySec" | "RandomizedOffsetSec" => {
-            if span(&setting.value) != Some(Duration::ZERO) {
-                comments.push(format!(" {written}"));
-                service::left_out(import, setting, format!("{written}: no random delay is added"));
-            }
-        }
+        "Unit" | "Persistent" | "RandomizedDelaySec" | "FixedRandomDelay" => {}
+        "RandomizedOffsetSec" if span(&setting.value) == Some(Duration::ZERO) => {}
         "AccuracySec" => {
             if span(&setting.value).is_none_or(|accuracy| accuracy > ACCURACY) {
                 let text = format!("{written}: nothing is put off in order to be done together with something else");
                 import.note(&setting.file, setting.line, RemarkKind::Differs, text);
             }
         }
-        "FixedRandomDelay" | "WakeSystem" | "OnClockChange" | "OnTimezoneChange" | "DeferReactivation"
-            if !flag(&setting.value) => {}
+        "WakeSystem" | "OnClockChange" | "OnTimezoneChange" | "DeferReactivation" if !flag(&setting.value) => {}
         "RemainAfterElapse" if flag(&setting.value) => {}
         _ => service::left_out(import, setting, format!("{written} has no counterpart")),
     }
@@ -194,7 +207,7 @@ mod tests {
     #[test]
     fn what_is_left_out_is_told_with_its_place() {
         let import = import(
-            "[Timer]\nOnCalendar=Mon *-*-13\nRandomizedDelaySec=5m\nWakeSystem=true\n",
+            "[Timer]\nOnCalendar=Mon *-*-13\nRandomizedDelaySec=often\nWakeSystem=true\n",
             "[Unit]\nConditionACPower=true\n[Service]\nExecStart=/bin/a\nEnvironmentFile=-/etc/x\nPrivateTmp=yes\nTimeoutStartSec=9\nMemoryMax=10%\n",
         );
         let told = remarks(&import);
@@ -209,9 +222,19 @@ mod tests {
         ] {
             assert!(told.iter().any(|remark| remark.starts_with(place)), "{place}: {told:#?}");
         }
-        assert!(import.drafts[0].comments.iter().any(|comment| comment.contains("RandomizedDelaySec=5m")));
         // Of a service that is not oneshot, that is the time until it has started.
         assert_eq!(import.drafts[0].timeout, None);
+    }
+
+    #[test]
+    fn what_was_missed_and_what_is_delayed_is_carried_over() {
+        let plain = import("[Timer]\nOnCalendar=daily\n", PLAIN).drafts.remove(0);
+        assert_eq!((plain.policy.missed, plain.policy.overlap, plain.jitter), (Missed::Skip, Overlap::Skip, None));
+        let text = "[Timer]\nOnCalendar=daily\nRandomizedDelaySec=5m\nRandomizedDelaySec=1h\nPersistent=yes\n";
+        let kept = import(&format!("{text}FixedRandomDelay=yes\n"), PLAIN);
+        assert_eq!(remarks(&kept), ["x.timer:6: differs: FixedRandomDelay: each run has a delay of its own"]);
+        let draft = &kept.drafts[0];
+        assert_eq!((draft.policy.missed, draft.jitter), (Missed::Last, Some(Duration::from_secs(3_600))));
     }
 
     #[test]

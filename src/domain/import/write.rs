@@ -5,6 +5,7 @@ use std::{fmt::Write as _, time::Duration};
 use toml::{Table, Value};
 
 use super::{Draft, Import, Timing};
+use crate::domain::policy::{Missed, Overlap};
 
 /// The whole import as the text of a configuration file. `heading` stands above it as comments.
 pub fn toml(import: &Import, heading: &[String]) -> String {
@@ -44,7 +45,10 @@ fn task(text: &mut String, draft: &Draft) {
     let command = &draft.command;
     let confines = &command.confines;
     set("command", Some(command.argv.clone().into()));
-    set("schedule", schedule(&draft.timings));
+    set("schedule", schedule(&draft.timings, draft.jitter));
+    let skips = |skips: bool| (skips && !draft.timings.is_empty()).then(|| Value::from("skip"));
+    set("missed", skips(draft.policy.missed == Missed::Skip));
+    set("overlap", skips(draft.policy.overlap == Overlap::Skip));
     set("timeout", draft.timeout.map(length));
     set("kill_after", draft.kill_after.map(length));
     set("user", confines.user.clone().map(Value::from));
@@ -76,20 +80,26 @@ fn length(length: Duration) -> Value {
     humantime::format_duration(length).to_string().into()
 }
 
-/// A single expression in its short form, otherwise tables; several as a list.
-fn schedule(timings: &[Timing]) -> Option<Value> {
-    let one = |timing: &Timing| match timing {
-        Timing::Cron { expression, zone: None } => Value::from(expression.clone()),
-        Timing::Cron { expression, zone: Some(zone) } => Table::from_iter([
-            ("cron".to_owned(), expression.clone().into()),
-            ("timezone".to_owned(), zone.name().into()),
-        ])
-        .into(),
-        Timing::Every(interval) => Table::from_iter([("every".to_owned(), length(*interval))]).into(),
+/// A single expression in its short form, otherwise tables; several as a list. The first says the jitter of all.
+fn schedule(timings: &[Timing], jitter: Option<Duration>) -> Option<Value> {
+    let one = |(index, timing): (usize, &Timing)| {
+        let mut table = match timing {
+            Timing::Cron { expression, .. } => Table::from_iter([("cron".to_owned(), expression.clone().into())]),
+            Timing::Every(interval) => Table::from_iter([("every".to_owned(), length(*interval))]),
+        };
+        if let Timing::Cron { zone: Some(zone), .. } = timing {
+            table.insert("timezone".to_owned(), zone.name().into());
+        }
+        table.extend(jitter.filter(|_| index == 0).map(|jitter| ("jitter".to_owned(), length(jitter))));
+        match timing {
+            Timing::Cron { expression, .. } if table.len() == 1 => Value::from(expression.clone()),
+            _ => Value::Table(table),
+        }
     };
-    match timings {
-        [] => None,
-        [timing] => Some(one(timing)),
-        several => Some(Value::Array(several.iter().map(one).collect())),
+    let mut written: Vec<Value> = timings.iter().enumerate().map(one).collect();
+    match written.len() {
+        0 => None,
+        1 => written.pop(),
+        _ => Some(Value::Array(written)),
     }
 }

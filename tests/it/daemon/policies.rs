@@ -1,6 +1,6 @@
 //! What becomes of schedules when the clock is set, in a daemon whose clock the test turns.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use sexton::{
@@ -18,9 +18,10 @@ use sexton_entities::{occurrence, states::Fate};
 use super::{completed, history};
 use crate::support::{Database, Inside, blueprint, eventually, on_each_database};
 
-fn recurring(name: &str, every: Duration, policy: Policy) -> (String, TaskDefinition) {
+fn recurring(name: &str, every: Duration, policy: Policy) -> (String, Arc<TaskDefinition>) {
     let schedule = Schedule { policy, ..Schedule::new(name, vec![Recurrence::Every(every)]) };
-    (name.to_owned(), TaskDefinition { schedule: Some(schedule), ..TaskDefinition::new(name, NOOP) })
+    let definition = TaskDefinition { schedule: Some(schedule.into()), ..TaskDefinition::new(name, NOOP) };
+    (name.to_owned(), definition.into())
 }
 
 /// A daemon whose clock stays as the test sets it.

@@ -3,10 +3,10 @@
 use std::{collections::HashSet, time::Duration};
 
 use sea_orm::ConnectionTrait;
-use sexton::{NewTask, store::OnStale};
-use sexton_entities::states::{Outcome, TaskState, Verdict};
+use sexton::NewTask;
+use sexton_entities::states::TaskState;
 
-use super::{beat, ended, enqueue, register};
+use super::{beat, enqueue, register};
 use crate::support::{Kind, on_each_database};
 
 on_each_database! {
@@ -45,41 +45,6 @@ on_each_database! {
         let all: Vec<i64> = futures::future::join_all(claimers).await.concat();
         assert_eq!(all.len(), 1_000);
         assert_eq!(all.iter().collect::<HashSet<_>>().len(), 1_000);
-    }
-
-    async fn a_limit_holds_for_all_claimers_together(database: Database) {
-        const LIMIT: usize = 3;
-        let store = database.store().await;
-        enqueue(&store, "work", 60).await;
-        let claimers = (0..4).map(|number| {
-            let store = store.clone();
-            async move {
-                let node = format!("n{number}");
-                register(&store, &node).await;
-                let mut done = 0;
-                loop {
-                    let claimed = store.claim_within(LIMIT, &node, "default", 5).await.unwrap().tasks;
-                    let running = store.queues(&[]).await.unwrap().iter().map(|queue| queue.running).sum::<i64>();
-                    assert!(running <= LIMIT as i64, "{running} run at once");
-                    for task in &claimed {
-                        let end = ended(task, &node, Outcome::Succeeded, Verdict::Completed);
-                        store.finish(&[end], OnStale::Record).await.unwrap();
-                    }
-                    done += claimed.len();
-                    if claimed.is_empty() && store.peek(&["default".to_owned()]).await.unwrap().queues.is_empty() {
-                        return done;
-                    }
-                }
-            }
-        });
-        let done: usize = futures::future::join_all(claimers).await.into_iter().sum();
-        assert_eq!(done, 60);
-        // What stands in the queue's row otherwise is left alone.
-        enqueue(&store, "work", 1).await;
-        store.pause_queue("default", true).await.unwrap();
-        assert!(store.claim_within(LIMIT, "n0", "default", 1).await.unwrap().tasks.is_empty());
-        store.pause_queue("default", false).await.unwrap();
-        assert_eq!(store.claim_within(LIMIT, "n0", "default", 1).await.unwrap().tasks.len(), 1);
     }
 
     async fn a_paused_queue_gives_nothing(database: Database) {

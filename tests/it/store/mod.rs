@@ -1,5 +1,6 @@
 //! The store's contract, verb by verb: one suite, three databases.
 
+mod bounded;
 mod claim;
 mod enqueue;
 mod finish;

@@ -1,14 +1,17 @@
 //! Schedules that run one at a time.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sexton::store::{Firing, HistoryFilter, Store};
+use sexton::{
+    domain::policy::Overlap,
+    store::{Firing, HistoryFilter, Store},
+};
 use sexton_entities::states::{Fate, Outcome};
 
 use super::schedules::{ahead, firing, sighting, tasks};
 use crate::support::on_each_database;
 
 fn alone(due_at: DateTime<Utc>) -> Firing {
-    Firing { alone: true, reason: None, ..firing("s", due_at, Fate::Fired) }
+    Firing { overlap: Overlap::Skip, reason: None, ..firing("s", due_at, Fate::Fired) }
 }
 
 /// Everything unfinished is over.
@@ -26,7 +29,7 @@ on_each_database! {
         let first = hour(0);
         assert_eq!(store.fire("n", &[alone(first)]).await.unwrap(), ["s"]);
         assert!(store.fire("n", &[alone(hour(1))]).await.unwrap().is_empty());
-        let other = Firing { alone: true, ..firing("other", hour(1), Fate::Fired) };
+        let other = Firing { overlap: Overlap::Skip, ..firing("other", hour(1), Fate::Fired) };
         assert_eq!(store.fire("n", &[other]).await.unwrap(), ["other"], "it is a matter of each schedule");
         let entry = store.occurrences("s", 1).await.unwrap().remove(0);
         let reason = format!("the run of {} is not finished", first.to_rfc3339());
@@ -73,7 +76,7 @@ on_each_database! {
 }
 
 /// A whole hour, so many hours ahead.
-fn ahead_at(hours: i64) -> DateTime<Utc> {
+pub(super) fn ahead_at(hours: i64) -> DateTime<Utc> {
     use chrono::DurationRound as _;
     ahead().duration_trunc(TimeDelta::days(1)).unwrap() + TimeDelta::days(2) + TimeDelta::hours(hours)
 }

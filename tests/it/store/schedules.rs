@@ -2,7 +2,10 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
-use sexton::store::{Firing, HistoryFilter, Sighting, Store, TaskFilter};
+use sexton::{
+    domain::policy::Overlap,
+    store::{Firing, HistoryFilter, Sighting, Store, TaskFilter},
+};
 use sexton_entities::states::{Fate, Outcome};
 
 use super::about_now;
@@ -18,7 +21,7 @@ pub(super) fn firing(name: &str, due_at: DateTime<Utc>, fate: Fate) -> Firing {
         due_at,
         fate,
         reason: (fate != Fate::Fired).then(|| "because".to_owned()),
-        alone: false,
+        overlap: Overlap::Allow,
         run_at: None,
         next_at: Some(due_at + TimeDelta::hours(1)),
         task: format!("{name}-task"),

@@ -26,7 +26,7 @@ pub(crate) fn blueprint(database: &Database) -> Blueprint {
     let mut config = Config::default_for(&database.url);
     config.daemon.state_dir = database.folder.path().join("state");
     config.daemon.name = Some("inside".to_owned());
-    config.tasks.insert("nothing".to_owned(), TaskDefinition::new("nothing", NOOP));
+    config.tasks.insert("nothing".to_owned(), TaskDefinition::new("nothing", NOOP).into());
     Blueprint {
         config,
         file: None,

@@ -1,0 +1,196 @@
+//! What may run beside what, in the whole cluster: a queue's `limit`, a task's `max_parallel`, and schedules whose runs
+//! wait for one another.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use super::{definition::TaskDefinition, policy::Overlap};
+
+/// The bounds of a configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    queues: HashMap<String, usize>,
+    tasks: HashMap<String, usize>,
+    in_order: HashSet<String>,
+}
+
+/// A task that could be claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate<'a> {
+    /// The task.
+    pub id: i64,
+    /// Its definition.
+    pub name: &'a str,
+    /// The schedule that created it.
+    pub schedule: Option<&'a str>,
+}
+
+/// What is known of the cluster when a claim chooses among its candidates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// How many tasks of each bounded name run.
+    pub running: HashMap<String, usize>,
+    /// The oldest unfinished task of each schedule whose runs wait for one another.
+    pub first: HashMap<String, i64>,
+}
+
+/// Whose tasks a claim leaves where they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Tasks of which as many run as may.
+    pub tasks: BTreeSet<String>,
+    /// Schedules with an earlier run.
+    pub schedules: BTreeSet<String>,
+}
+
+impl Bounds {
+    /// Those of these queues and definitions.
+    pub fn new<'a>(
+        limits: impl IntoIterator<Item = (&'a str, usize)>,
+        definitions: impl IntoIterator<Item = &'a TaskDefinition>,
+    ) -> Self {
+        let mut bounds = Self::default();
+        bounds.queues.extend(limits.into_iter().map(|(queue, limit)| (queue.to_owned(), limit)));
+        for definition in definitions {
+            bounds.tasks.extend(definition.max_parallel.map(|most| (definition.name.clone(), most)));
+            let in_order = definition.schedule.iter().filter(|schedule| schedule.policy.overlap == Overlap::Queue);
+            bounds.in_order.extend(in_order.map(|schedule| schedule.name.clone()));
+        }
+        bounds
+    }
+
+    /// Whether nothing has to be looked at before tasks of that queue are claimed.
+    pub fn leaves_free(&self, queue: &str) -> bool {
+        self.tasks.is_empty() && self.in_order.is_empty() && !self.queues.contains_key(queue)
+    }
+
+    /// How many tasks of a queue may run at once.
+    pub fn limit(&self, queue: &str) -> Option<usize> {
+        self.queues.get(queue).copied()
+    }
+
+    /// How many tasks of a name may run at once.
+    pub fn most(&self, task: &str) -> Option<usize> {
+        self.tasks.get(task).copied()
+    }
+
+    /// Whether the runs of a schedule wait for one another.
+    pub fn is_in_order(&self, schedule: &str) -> bool {
+        self.in_order.contains(schedule)
+    }
+
+    /// Whether the end of such a task may let another begin.
+    pub fn concern(&self, queue: &str, task: &str, schedule: Option<&str>) -> bool {
+        self.queues.contains_key(queue)
+            || self.tasks.contains_key(task)
+            || schedule.is_some_and(|schedule| self.is_in_order(schedule))
+    }
+
+    /// Whose tasks need not be looked at while these run: `(task, schedule, how many)`.
+    pub fn held_by<'a>(&self, running: impl IntoIterator<Item = (&'a str, Option<&'a str>, usize)>) -> Held {
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        let mut held = Held::default();
+        for (task, schedule, count) in running {
+            *counts.entry(task).or_default() += count;
+            held.schedules.extend(schedule.filter(|schedule| self.is_in_order(schedule)).map(str::to_owned));
+        }
+        let full = counts.into_iter().filter(|(task, count)| self.most(task).is_some_and(|most| *count >= most));
+        held.tasks = full.map(|(task, _)| task.to_owned()).collect();
+        held
+    }
+
+    /// Which of the candidates may run, in their order; whoever may not is added to `held`. `standing` is brought up to
+    /// date.
+    pub fn admit(&self, candidates: &[Candidate<'_>], standing: &mut Standing, held: &mut Held) -> Vec<i64> {
+        let mut admitted = Vec::new();
+        for candidate in candidates {
+            let schedule = candidate.schedule.filter(|schedule| self.is_in_order(schedule));
+            if let Some(schedule) = schedule
+                && standing.first.get(schedule).is_some_and(|first| *first != candidate.id)
+            {
+                held.schedules.insert(schedule.to_owned());
+                continue;
+            }
+            if let Some(most) = self.most(candidate.name) {
+                let running = standing.running.entry(candidate.name.to_owned()).or_default();
+                if *running >= most {
+                    held.tasks.insert(candidate.name.to_owned());
+                    continue;
+                }
+                *running += 1;
+            }
+            admitted.push(candidate.id);
+        }
+        admitted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{definition::NOOP, policy::Policy, recurrence::Recurrence, schedule::Schedule};
+
+    fn bounds() -> Bounds {
+        let limited = TaskDefinition { max_parallel: Some(2), ..TaskDefinition::new("limited", NOOP) };
+        let every = Recurrence::Every(std::time::Duration::from_secs(60));
+        let schedule = Schedule::new("in-order", vec![every]);
+        let policy = Policy { overlap: Overlap::Queue, ..Policy::default() };
+        let in_order = TaskDefinition {
+            schedule: Some(Schedule { policy, ..schedule }.into()),
+            ..TaskDefinition::new("in-order", NOOP)
+        };
+        Bounds::new([("reports", 4)], &[limited, in_order, TaskDefinition::new("free", NOOP)])
+    }
+
+    fn candidate(id: i64, name: &str) -> Candidate<'_> {
+        Candidate { id, name, schedule: Some(name) }
+    }
+
+    #[test]
+    fn as_many_run_as_may() {
+        let candidates = [1, 2, 3].map(|id| candidate(id, "limited"));
+        let mut held = Held::default();
+        let mut standing = Standing { running: [("limited".to_owned(), 1)].into(), ..Standing::default() };
+        assert_eq!(bounds().admit(&candidates, &mut standing, &mut held), [1]);
+        assert_eq!(held.tasks.iter().collect::<Vec<_>>(), ["limited"]);
+        assert_eq!(standing.running["limited"], 2);
+    }
+
+    #[test]
+    fn runs_in_order_wait_for_the_first() {
+        let candidates = [candidate(5, "in-order"), candidate(6, "free"), candidate(7, "in-order")];
+        let mut held = Held::default();
+        let mut standing = Standing { first: [("in-order".to_owned(), 5)].into(), ..Standing::default() };
+        assert_eq!(bounds().admit(&candidates, &mut standing, &mut held), [5, 6]);
+        assert_eq!(held.schedules.iter().collect::<Vec<_>>(), ["in-order"]);
+        let by_hand = Candidate { schedule: None, ..candidate(8, "in-order") };
+        assert_eq!(
+            bounds().admit(&[by_hand], &mut standing, &mut held),
+            [8],
+            "a run by hand is none of the schedule's"
+        );
+    }
+
+    #[test]
+    fn what_runs_holds_its_like() {
+        let held = bounds().held_by([
+            ("limited", None, 1),
+            ("limited", Some("limited"), 1),
+            ("in-order", Some("in-order"), 1),
+            ("free", Some("free"), 9),
+        ]);
+        assert_eq!(held, Held { tasks: ["limited".to_owned()].into(), schedules: ["in-order".to_owned()].into() });
+        assert_eq!(bounds().held_by([("limited", None, 1)]), Held::default());
+    }
+
+    #[test]
+    fn only_what_has_a_bound_is_looked_at() {
+        assert!(Bounds::default().leaves_free("reports"));
+        let only_queue = Bounds::new([("reports", 4)], []);
+        assert!(only_queue.leaves_free("default") && !only_queue.leaves_free("reports"));
+        assert!(!bounds().leaves_free("default"));
+        assert!(bounds().concern("reports", "free", None) && bounds().concern("default", "limited", None));
+        assert!(
+            bounds().concern("default", "in-order", Some("in-order")) && !bounds().concern("default", "free", None)
+        );
+    }
+}

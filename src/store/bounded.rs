@@ -1,0 +1,166 @@
+//! Claims under a bound that holds in the whole cluster: a queue's limit, a task's, or runs that wait for one another.
+//!
+//! Such claims take turns at a row. Whoever has it sees what all before it have claimed; on Galera, where rows are not
+//! locked on other nodes, the same change of the same row lets one of two commits fail.
+
+use std::collections::{BTreeSet, HashMap};
+
+use sea_orm::{DatabaseTransaction, QueryResult, Value};
+
+use super::{
+    Store, StoreError,
+    claim::{Claimed, list},
+    dialect::Kind,
+    rows::Rows,
+};
+use crate::domain::{
+    bounds::{Bounds, Candidate, Held, Standing},
+    task::ClaimedTask,
+};
+
+const NAME: [(&str, Kind); 1] = [("name", Kind::Text)];
+/// The turn of all tasks that have a limit: one for all, so that two claims never wait for one another.
+const TASKS: &str = "tasks";
+
+impl Store {
+    /// As [`Store::claim`], but never so that more runs in the whole cluster than the bounds allow. What they do not allow
+    /// is in nobody's way: the claim goes on to what comes after it.
+    pub async fn claim_within(
+        &self,
+        bounds: &Bounds,
+        node: &str,
+        queue: &str,
+        count: usize,
+    ) -> Result<Claimed, StoreError> {
+        self.repeating(async || {
+            let transaction = self.begin().await?;
+            let mut left = count;
+            if let Some(limit) = bounds.limit(queue) {
+                self.take_turn(&transaction, &format!("queue {queue}")).await?;
+                left = left.min(limit.saturating_sub(self.running_in(&transaction, queue).await?));
+            }
+            let mut held = self.held(&transaction, bounds).await?;
+            let mut standing = Standing::default();
+            let mut is_its_turn = false;
+            let mut found = Claimed::default();
+            while left > 0 {
+                let (but, values) = self.leaving_out(&held, &found.tasks);
+                let candidates = self.lock_candidates(&transaction, node, queue, left as i64, &but, values).await?;
+                self.sort_later(&transaction, &candidates.later).await?;
+                found.sorted += candidates.later.len();
+                left -= candidates.later.len();
+                let choice: Vec<Candidate<'_>> = candidates.tasks.iter().map(candidate).collect();
+                if !is_its_turn && choice.iter().any(|candidate| bounds.most(candidate.name).is_some()) {
+                    self.take_turn(&transaction, TASKS).await?;
+                    is_its_turn = true;
+                    standing.running = self.running(&transaction).await?;
+                }
+                standing.first.extend(self.first_runs(&transaction, bounds, &choice).await?);
+                let before = held.clone();
+                let admitted = bounds.admit(&choice, &mut standing, &mut held);
+                left -= admitted.len();
+                found.tasks.extend(candidates.tasks.iter().filter(|task| admitted.contains(&task.id)).cloned());
+                // Nothing was left where it is, so there is nothing behind it either.
+                if held == before {
+                    break;
+                }
+            }
+            self.mark(&transaction, node, &mut found.tasks).await?;
+            self.commit(transaction).await?;
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Waits until no other claim is at the same row, and keeps it to the end of the transaction.
+    async fn take_turn(&self, transaction: &DatabaseTransaction, name: &str) -> Result<(), StoreError> {
+        let sql = "UPDATE sexton_turn SET turn = turn + 1 WHERE name = ?";
+        if self.run(transaction, sql, [name.into()]).await? == 0 {
+            let row = self.dialect.insert_new("sexton_turn (name, turn)", "SELECT ?, 1 FROM (SELECT 1 AS x) one");
+            if self.run(transaction, &row, [name.into()]).await? == 0 {
+                return Err(StoreError::Conflict("another node has just made the same row".to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    async fn running_in(&self, transaction: &DatabaseTransaction, queue: &str) -> Result<usize, StoreError> {
+        let sql = "SELECT COUNT(*) AS running FROM sexton_task WHERE queue = ? AND state = 'running'";
+        let running: i64 = self.one(transaction, sql, [queue.into()]).await?.try_get("", "running")?;
+        Ok(usize::try_from(running).unwrap_or_default())
+    }
+
+    /// Whose tasks are not looked at, because of what runs now. It may end meanwhile, which is heard of.
+    async fn held(&self, transaction: &DatabaseTransaction, bounds: &Bounds) -> Result<Held, StoreError> {
+        let sql = "SELECT name, schedule, COUNT(*) AS running FROM sexton_task WHERE state = 'running' \
+                   GROUP BY name, schedule";
+        let mut running = Vec::new();
+        for row in self.all(transaction, sql, []).await? {
+            let count = usize::try_from(row.try_get::<i64>("", "running")?).unwrap_or_default();
+            running.push((row.try_get::<String>("", "name")?, row.try_get::<Option<String>>("", "schedule")?, count));
+        }
+        Ok(bounds.held_by(running.iter().map(|(task, schedule, count)| (task.as_str(), schedule.as_deref(), *count))))
+    }
+
+    /// How many tasks of each name run, now that nobody else claims such as have a limit.
+    async fn running(&self, transaction: &DatabaseTransaction) -> Result<HashMap<String, usize>, StoreError> {
+        let sql = "SELECT name, COUNT(*) AS running FROM sexton_task WHERE state = 'running' GROUP BY name";
+        let rows = self.all(transaction, sql, []).await?;
+        let count = |row: &QueryResult| Ok((row.try_get("", "name")?, row.try_get::<i64>("", "running")? as usize));
+        rows.iter().map(count).collect()
+    }
+
+    /// Of schedules whose runs wait for one another, the oldest unfinished run.
+    async fn first_runs(
+        &self,
+        transaction: &DatabaseTransaction,
+        bounds: &Bounds,
+        choice: &[Candidate<'_>],
+    ) -> Result<HashMap<String, i64>, StoreError> {
+        let schedules = choice.iter().filter_map(|candidate| candidate.schedule);
+        let in_order: BTreeSet<&str> = schedules.filter(|schedule| bounds.is_in_order(schedule)).collect();
+        if in_order.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let sql = format!(
+            "SELECT t.schedule AS name, MIN(t.id) AS first FROM {} JOIN sexton_task t ON t.schedule = d.name \
+             GROUP BY t.schedule",
+            self.dialect.rows("d", &NAME),
+        );
+        let rows = self.all(transaction, &sql, [self.names(in_order)]).await?;
+        rows.iter().map(|row| Ok((row.try_get("", "name")?, row.try_get("", "first")?))).collect()
+    }
+
+    /// The condition that leaves out what is held, and what this claim has already, with its values.
+    fn leaving_out(&self, held: &Held, taken: &[ClaimedTask]) -> (String, Vec<Value>) {
+        let (mut but, mut values) = (String::new(), Vec::new());
+        let others = format!("NOT IN (SELECT d.name FROM {})", self.dialect.rows("d", &NAME));
+        if !held.tasks.is_empty() {
+            but += &format!(" AND name {others}");
+            values.push(self.names(held.tasks.iter().map(String::as_str)));
+        }
+        if !held.schedules.is_empty() {
+            but += &format!(" AND (schedule IS NULL OR schedule {others})");
+            values.push(self.names(held.schedules.iter().map(String::as_str)));
+        }
+        if !taken.is_empty() {
+            but += &format!(" AND id NOT IN ({})", list(&taken.iter().map(|task| task.id).collect::<Vec<_>>()));
+        }
+        (but, values)
+    }
+
+    /// Names as one parameter.
+    pub(super) fn names<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Value {
+        let mut rows = Rows::new(self.dialect);
+        for name in names {
+            rows.push(|row| {
+                row.set("name", name);
+            });
+        }
+        rows.into_value()
+    }
+}
+
+fn candidate(task: &ClaimedTask) -> Candidate<'_> {
+    Candidate { id: task.id, name: &task.name, schedule: task.schedule.as_deref() }
+}
