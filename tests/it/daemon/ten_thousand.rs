@@ -115,7 +115,7 @@ fn schedules(start: DateTime<Utc>, end: DateTime<Utc>) -> (Vec<TaskDefinition>, 
                     let policy = Policy { missed, missed_max: 1_000, ..Policy::default() };
                     let recurrence = Recurrence::Cron { expr, zone, dst: rule };
                     let schedule = Schedule { policy, ..Schedule::new(name.clone(), vec![recurrence]) };
-                    tasks.push(TaskDefinition { schedule: Some(schedule), ..TaskDefinition::new(&name, NOOP) });
+                    tasks.push(TaskDefinition { schedule: Some(schedule.into()), ..TaskDefinition::new(&name, NOOP) });
                     instants.insert(name, expected(case, rule, zone, start, end));
                 }
             }
@@ -156,7 +156,7 @@ impl Node {
         let mut blueprint = blueprint(database);
         blueprint.config.daemon.name = Some(name.to_owned());
         blueprint.config.daemon.state_dir = database.folder.path().join(name);
-        blueprint.config.tasks = tasks.iter().map(|task| (task.name.clone(), task.clone())).collect();
+        blueprint.config.tasks = tasks.iter().map(|task| (task.name.clone(), task.clone().into())).collect();
         blueprint.clock = Clock::by_hand(at);
         let clock = blueprint.clock.clone();
         Self { inside: Inside::start(blueprint), clock }
