@@ -127,16 +127,18 @@ impl Child {
         self.ending.get_or_insert_with(Instant::now);
     }
 
-    /// Whether it gives no sign of life, or does not end although it was told to.
-    pub(super) fn is_hanging(&self, patience: Duration, ping_interval: Duration) -> bool {
+    /// Whether it gives no sign of life, or does not end although it was told to. Of its silence counts what the supervisor,
+    /// itself awake, has heard.
+    pub(super) fn is_hanging(&self, patience: Duration, ping_interval: Duration, awake_since: Instant) -> bool {
+        let heard = awake_since.elapsed();
         let answered = self.since + Duration::from_millis(self.pongs.load(Ordering::Relaxed));
         let to_end = match &self.settings.process {
             Some(process) => patience.max(process.stop_timeout.saturating_add(AFTERMATH)),
             None => patience,
         };
-        answered.elapsed() > patience + ping_interval
-            || self.activity.busy_for() > patience
-            || self.ending.is_some_and(|since| since.elapsed() > to_end)
+        answered.elapsed().min(heard) > patience + ping_interval
+            || self.activity.busy_for().min(heard) > patience
+            || self.ending.is_some_and(|since| since.elapsed().min(heard) > to_end)
     }
 
     /// Whether it has answered since the pulse was felt last, and gets on.

@@ -164,7 +164,7 @@ impl Blueprint {
             tracing::error!("there is no control socket: {error}");
         }
         actix_rt::spawn(herald::tell(desk.clone()));
-        let connecting = startup::database(&mut self.config, &self.loader, &desk, &mut calls);
+        let connecting = startup::database(&mut self.config, &self.loader, &self.clock, &desk, &mut calls);
         let connected = match self.mode {
             Mode::For(length) => tokio::time::timeout(length, connecting).await.unwrap_or(Ok(None))?,
             Mode::Serve | Mode::Once => connecting.await?,

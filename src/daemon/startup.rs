@@ -9,6 +9,7 @@ use super::{
     signals::Order,
 };
 use crate::{
+    clock::Clock,
     config::Config,
     domain::address::redacted,
     service::notify,
@@ -26,6 +27,7 @@ const TOLD: Duration = Duration::from_secs(60);
 pub(super) async fn database(
     config: &mut Config,
     loader: &Loader,
+    clock: &Clock,
     desk: &Desk,
     calls: &mut Calls,
 ) -> anyhow::Result<Option<(Store, ConnectOptions)>> {
@@ -38,7 +40,7 @@ pub(super) async fn database(
         };
         let store = Store::connect(&options)?;
         let call = {
-            let mut looking = std::pin::pin!(look(&store, &options, config, desk, &mut told));
+            let mut looking = std::pin::pin!(look(&store, &options, config, clock, desk, &mut told));
             loop {
                 let call = tokio::select! {
                     ready = &mut looking => {
@@ -75,11 +77,12 @@ async fn look(
     store: &Store,
     options: &ConnectOptions,
     config: &Config,
+    clock: &Clock,
     desk: &Desk,
     told: &mut Option<Instant>,
 ) -> anyhow::Result<()> {
     loop {
-        match ready(store, options, config, desk).await {
+        match ready(store, options, config, clock, desk).await {
             Ok(()) => return Ok(()),
             Err(error) if !error.is_outage() => return Err(error.into()),
             Err(error) => {
@@ -99,7 +102,13 @@ async fn look(
 }
 
 /// Whether the database can be worked with. What is only away for now is an outage.
-async fn ready(store: &Store, options: &ConnectOptions, config: &Config, desk: &Desk) -> Result<(), StoreError> {
+async fn ready(
+    store: &Store,
+    options: &ConnectOptions,
+    config: &Config,
+    clock: &Clock,
+    desk: &Desk,
+) -> Result<(), StoreError> {
     Store::probe(options).await?;
     desk.enter(Phase::Starting, None);
     if config.database.migrate {
@@ -111,5 +120,7 @@ async fn ready(store: &Store, options: &ConnectOptions, config: &Config, desk: &
         let problem = "the tables are not up to date, and database.migrate is off: run `sexton db migrate` first";
         return Err(StoreError::Refused(problem.to_owned()));
     }
+    // Before the first module looks at it: a schedule must not fire by a wrong clock.
+    store.set_clock(clock).await?;
     store.notify_on_insert(config.database.notify_on_insert).await
 }

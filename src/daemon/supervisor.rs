@@ -36,6 +36,10 @@ pub(super) struct Supervisor {
     config: SupervisorConfig,
     children: HashMap<String, Child>,
     started: Instant,
+    /// When it looked after its modules last.
+    checked: Instant,
+    /// Since when it has done so without a long pause.
+    awake_since: Instant,
     /// The daemon stops: nothing new begins.
     is_stopping: bool,
 }
@@ -55,7 +59,9 @@ impl Supervisor {
         for name in children.keys() {
             shared.board.note(name, |status| status.state = ModuleState::Starting);
         }
-        Self { shared, config: config.supervisor.clone(), children, started: Instant::now(), is_stopping: false }
+        let now = Instant::now();
+        let config = config.supervisor.clone();
+        Self { shared, config, children, started: now, checked: now, awake_since: now, is_stopping: false }
     }
 
     /// Gives a module a new life, if it is to have one.
@@ -101,10 +107,11 @@ impl Supervisor {
     /// Asks every module whether it lives, and replaces those that did not answer.
     fn check(&mut self, context: &mut Context<Self>) {
         let (patience, ping_interval) = (self.config.patience, self.config.ping_interval);
+        self.notice_own_absence();
         let mut hanging = Vec::new();
         for (name, child) in &self.children {
             let Some(address) = &child.address else { continue };
-            if child.is_hanging(patience, ping_interval) {
+            if child.is_hanging(patience, ping_interval, self.awake_since) {
                 hanging.push((name.clone(), child.generation));
             } else if address.try_send(Ping).is_err() {
                 tracing::debug!(module = %name, "does not take a ping");
@@ -114,6 +121,19 @@ impl Supervisor {
             self.handle(Ended { module, generation, how: End::Hung }, context);
         }
         self.feel_pulse(patience);
+    }
+
+    /// If the whole process stood still, nobody was asked, and the silence of a module means nothing.
+    fn notice_own_absence(&mut self) {
+        let now = Instant::now();
+        if now - self.checked > self.config.ping_interval + self.config.patience / 2 {
+            tracing::warn!(
+                "the daemon stood still for {}",
+                span::text(Duration::from_secs((now - self.checked).as_secs()))
+            );
+            self.awake_since = now;
+        }
+        self.checked = now;
     }
 
     /// Raises the pulse if everything vital has answered since it was raised last. What is being started again, or waits

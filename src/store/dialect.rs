@@ -37,6 +37,11 @@ impl Dialect {
         }
     }
 
+    /// Whether the database is another process, which may be on another machine.
+    pub(super) fn has_server(self) -> bool {
+        self != Self::Sqlite
+    }
+
     /// The database's own time.
     pub(super) fn now(self) -> &'static str {
         match self {

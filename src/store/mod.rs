@@ -48,6 +48,7 @@ pub use self::{
     tasks::{CancelResult, Enqueued, TaskFilter},
     wakeup::{Wakeup, WakeupListener},
 };
+use crate::clock::{Clock, uptime};
 
 /// A connected database with Sexton's tables. Clones share one pool.
 #[derive(Clone, Debug)]
@@ -89,6 +90,17 @@ impl Store {
     pub async fn now(&self) -> Result<chrono::DateTime<chrono::Utc>, StoreError> {
         let row = self.one(&self.db, &format!("SELECT {} AS at", self.dialect.now()), []).await?;
         Ok(row.try_get("", "at")?)
+    }
+
+    /// Makes a clock show the time of a server. A database without one has no time but the machine's: there a wall clock
+    /// that is set counts at once.
+    pub async fn set_clock(&self, clock: &Clock) -> Result<(), StoreError> {
+        if self.dialect.has_server() {
+            let before = uptime();
+            let database = self.now().await?;
+            clock.correct(database, before + (uptime() - before) / 2);
+        }
+        Ok(())
     }
 
     fn statement(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {

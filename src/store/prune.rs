@@ -1,6 +1,6 @@
 //! Retention: what is old enough is deleted, in portions that nobody notices.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use sea_orm::ConnectionTrait;
 
@@ -10,8 +10,7 @@ use super::{Store, StoreError, claim::list};
 const PORTION: usize = 1_000;
 
 impl Store {
-    /// Deletes history, its output and ledger entries that are older than `keep`, and schedules that nobody has had
-    /// for so long; gives the number of history rows.
+    /// Deletes history, its output and ledger entries that are older than `keep`; gives the number of history rows.
     pub async fn prune(&self, keep: Duration, progress: impl Fn()) -> Result<u64, StoreError> {
         let before = self.dialect.now_plus_millis(&format!("-{}", keep.as_millis()));
         let mut pruned = 0;
@@ -25,10 +24,25 @@ impl Store {
         }
         let sql = format!("DELETE FROM sexton_occurrence WHERE entered_at < {before}");
         self.repeating(async || self.run(&self.db, &sql, []).await).await?;
-        // A schedule that no node has had for so long is no more.
-        let sql = format!("DELETE FROM sexton_schedule WHERE origin = 'config' AND next_at < {before}");
-        self.repeating(async || self.run(&self.db, &sql, []).await).await?;
         Ok(pruned)
+    }
+
+    /// Takes schedules off that no node has had for so long. Of `own` ones that may be a downtime: how far they have come
+    /// must not be forgotten before they have caught up.
+    pub async fn prune_schedules(&self, keep: Duration, own: &HashSet<&str>) -> Result<(), StoreError> {
+        let old = format!(
+            "origin = 'config' AND next_at < {}",
+            self.dialect.now_plus_millis(&format!("-{}", keep.as_millis()))
+        );
+        let rows = self.all(&self.db, &format!("SELECT name FROM sexton_schedule WHERE {old}"), []).await?;
+        let sql = format!("DELETE FROM sexton_schedule WHERE name = ? AND {old}");
+        for row in rows {
+            let name: String = row.try_get("", "name")?;
+            if !own.contains(name.as_str()) {
+                self.repeating(async || self.run(&self.db, &sql, [name.clone().into()]).await).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Deletes every trace of one task name; for benches.

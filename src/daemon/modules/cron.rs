@@ -150,8 +150,9 @@ impl Cron {
         let at_start = |entry: &&mut Entry| entry.schedule.recurrences.iter().any(Recurrence::is_at_start);
         let mut firings = Vec::new();
         for entry in self.entries.iter_mut().filter(at_start) {
-            entry.last = entry.last.max(now);
-            let decision = Decision { at: now, fate: Fate::Fired, reason: None, held_until: None };
+            // If the clock was set back, an earlier start has a later time; the ledger takes what comes behind it.
+            entry.last = now.max(entry.last + TimeDelta::microseconds(1));
+            let decision = Decision { at: entry.last, fate: Fate::Fired, reason: None, held_until: None };
             let decision = entry.schedule.within(decision, entry.period(&context.config().periods));
             firings.push(entry.firing(decision, entry.schedule.next_after(now), now));
         }

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 
 use crate::{
-    clock::machine_time,
     daemon::module::{DaemonModule, ModuleContext, Next},
     daemon::shared::Shared,
     handler::StopReason,
@@ -27,7 +26,7 @@ impl DaemonModule for Node {
     async fn pre_run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let shared = context.shared();
         give_up_expired_work(shared);
-        set_clock(shared).await?;
+        shared.store.set_clock(&shared.clock).await?;
         register(shared, &sign_of_life(shared)).await?;
         Ok(())
     }
@@ -52,7 +51,7 @@ impl Node {
     async fn beat(&mut self, shared: &Shared) -> Result<(), StoreError> {
         self.beats += 1;
         if self.beats.is_multiple_of(CLOCK_EVERY) {
-            set_clock(shared).await?;
+            shared.store.set_clock(&shared.clock).await?;
         }
         let beat = sign_of_life(shared);
         let asked_at = Instant::now();
@@ -82,14 +81,6 @@ impl Node {
 async fn register(shared: &Shared, sign_of_life: &Heartbeat) -> Result<(), StoreError> {
     shared.store.register(sign_of_life).await?;
     shared.bells.announce(Wakeup::Anything);
-    Ok(())
-}
-
-/// Takes over the database's time.
-async fn set_clock(shared: &Shared) -> Result<(), StoreError> {
-    let before = machine_time();
-    let database = shared.store.now().await?;
-    shared.clock.correct(database, before + (machine_time() - before) / 2);
     Ok(())
 }
 

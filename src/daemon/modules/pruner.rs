@@ -25,6 +25,9 @@ impl DaemonModule for Pruner {
         Spool::new(context.shared().spool_dir.clone()).clean(machine_time() - USELESS);
         let keep = context.config().daemon.keep_history;
         let pruned = context.store().prune(keep, || context.progress()).await?;
+        let config = context.config();
+        let own = config.tasks.values().filter_map(|task| Some(task.schedule.as_ref()?.name.as_str())).collect();
+        context.store().prune_schedules(keep, &own).await?;
         if pruned > 0 {
             tracing::info!(
                 "{pruned} rows of history were older than {} and are deleted",

@@ -1,5 +1,6 @@
 //! The daemon as a whole: real processes and real signals, or inside the test where it has to be reached into.
 
+mod clocks;
 mod exactly_once;
 mod faults;
 mod instants;
@@ -9,8 +10,10 @@ mod outage;
 mod periods;
 mod policies;
 mod schedules;
+mod ten_thousand;
 mod wakeups;
 mod why;
+mod wrong_clocks;
 
 use sea_orm::{ConnectionTrait, Statement};
 use sexton::store::{HistoryFilter, Store};

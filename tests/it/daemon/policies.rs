@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use sexton::{
-    clock::machine_time,
+    clock::{Clock, machine_time},
     domain::{
         definition::{NOOP, TaskDefinition},
         policy::{Missed, Policy},
@@ -27,8 +27,7 @@ fn recurring(name: &str, every: Duration, policy: Policy) -> (String, Arc<TaskDe
 /// A daemon whose clock stays as the test sets it.
 fn start(database: &Database) -> Inside {
     let mut blueprint = blueprint(database);
-    blueprint.config.daemon.heartbeat = Duration::from_secs(3_600);
-    blueprint.config.daemon.lease = Duration::from_secs(10_000);
+    blueprint.clock = Clock::by_hand(machine_time());
     let hour = Duration::from_secs(3_600);
     let with = |missed| Policy { missed, ..Policy::default() };
     let max = Policy { missed_max: 2, ..with(Missed::All) };
@@ -65,7 +64,7 @@ on_each_database! {
         let machine = machine_time();
         // Three whole hours lie between, none of them nearby.
         let target = machine.duration_trunc(TimeDelta::hours(1)).unwrap() + TimeDelta::minutes(210);
-        inside.shared.clock.correct(target, machine);
+        inside.shared.clock.turn(target);
         eventually("all have been dealt with", async || {
             let mut done = 0;
             for name in ["skip", "last", "all", "max", "old"] {
@@ -125,8 +124,7 @@ on_each_database! {
         let inside = start(&database);
         eventually("it ticks", async || ticks(&store).await.len() >= 5).await;
         for _ in 0..2 {
-            let machine = machine_time();
-            inside.shared.clock.correct(inside.shared.clock.now() - TimeDelta::seconds(2), machine);
+            inside.shared.clock.turn(inside.shared.clock.now() - TimeDelta::seconds(2));
             let last = store.occurrences("tick", 1).await.unwrap()[0].due_at;
             eventually("it ticks on", async || ticks(&store).await.iter().any(|at| *at > last + TimeDelta::seconds(1))).await;
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use sexton::store::{HistoryFilter, OnStale};
+use sexton::store::{HistoryFilter, OnStale, Sighting};
 use sexton_entities::states::{Outcome, Verdict};
 
 use super::{ended, enqueue, register};
@@ -36,5 +36,19 @@ on_each_database! {
             let kept = left.iter().any(|known| known.id == row.id);
             assert_eq!(store.output(row.id).await.unwrap().is_some(), kept);
         }
+    }
+
+    async fn an_own_schedule_stays_however_long_nobody_has_had_it(database: Database) {
+        let store = database.store().await;
+        let names = ["own", "lost", "recent"].map(str::to_owned);
+        let sightings = names.clone().map(|name| Sighting { task: name.clone(), name, spec: "@daily".to_owned() });
+        store.sight(&sightings).await.unwrap();
+        let now = store.now().await.unwrap();
+        let [own, lost, recent] = names;
+        let long_ago = now - TimeDelta::days(40);
+        store.announce(&[(own, long_ago), (lost, long_ago), (recent, now - TimeDelta::days(2))]).await.unwrap();
+        store.prune_schedules(Duration::from_secs(30 * 86_400), &["own"].into()).await.unwrap();
+        let left: Vec<_> = store.schedules().await.unwrap().into_iter().map(|left| left.name).collect();
+        assert_eq!(left, ["own", "recent"]);
     }
 }

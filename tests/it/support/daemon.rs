@@ -12,7 +12,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{Database, PATIENCE};
+use super::{Database, PATIENCE, WallClock};
 
 /// A running `sexton run`.
 pub(crate) struct Daemon {
@@ -58,17 +58,26 @@ impl Daemon {
         daemon
     }
 
+    /// Starts the binary on a machine with that wall clock, and waits until it is up.
+    pub(crate) fn start_on(clock: &WallClock, config: &Path) -> Self {
+        let mut command = sexton(config);
+        clock.govern(command.arg("run"));
+        let daemon = Self::of(command, config);
+        daemon.wait_for_log(" is up on ");
+        daemon
+    }
+
     /// Starts the binary.
     pub(crate) fn spawn(config: &Path, arguments: &[&str]) -> Self {
+        let mut command = sexton(config);
+        command.args(arguments);
+        Self::of(command, config)
+    }
+
+    fn of(mut command: Command, config: &Path) -> Self {
         let log = config.with_extension("log");
         let file = fs::File::create(&log).unwrap();
-        let child = sexton(config)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(file.try_clone().unwrap())
-            .stderr(file)
-            .spawn()
-            .unwrap();
+        let child = command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
         Self { child, log }
     }
 

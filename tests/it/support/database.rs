@@ -7,9 +7,12 @@ use std::{
     sync::OnceLock,
 };
 
+use chrono::{DateTime, Utc};
 use nix::fcntl::{Flock, FlockArg};
 use sea_orm::{ConnectionTrait, Database as SeaOrm, DatabaseConnection};
 use sexton::store::{ConnectOptions, Store};
+
+use super::WallClock;
 
 /// Which database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +29,8 @@ pub(crate) struct Database {
     pub(crate) folder: tempfile::TempDir,
 }
 
-/// A server, and the lock that keeps it alive for as long as this process lives.
-struct Server {
+/// A server, and the lock that keeps it alive.
+pub(crate) struct Server {
     address: String,
     _in_use: Flock<File>,
 }
@@ -42,6 +45,17 @@ impl Database {
             Kind::MariaDb => create(server("mariadb")).await,
         };
         Self { kind, url, folder }
+    }
+
+    /// A database on a server of its own, on a machine with a clock of its own that begins at `at`.
+    pub(crate) async fn with_clock(kind: Kind, at: DateTime<Utc>) -> (Self, Server, WallClock) {
+        let name = if kind == Kind::Postgres { "postgres" } else { "mariadb" };
+        let home = home(&uuid::Uuid::new_v4().simple().to_string());
+        std::fs::create_dir_all(&home).unwrap();
+        let clock = WallClock::new(&home, at);
+        let server = start(name, &home, |script| clock.govern(script.arg("once")));
+        let url = create(&server.address).await;
+        (Self { kind, url, folder: tempfile::tempdir().unwrap() }, server, clock)
     }
 
     pub(crate) fn options(&self) -> ConnectOptions {
@@ -72,21 +86,22 @@ fn server(kind: &'static str) -> &'static str {
     static POSTGRES: OnceLock<Server> = OnceLock::new();
     static MARIADB: OnceLock<Server> = OnceLock::new();
     let known = if kind == "postgres" { &POSTGRES } else { &MARIADB };
-    &known
-        .get_or_init(|| {
-            let home = home(kind);
-            std::fs::create_dir_all(&home).unwrap();
-            // Before the start, so that the server is never seen unused.
-            let users = File::options().create(true).append(true).open(home.join("users")).unwrap();
-            let in_use = Flock::lock(users, FlockArg::LockSharedNonblock).unwrap_or_else(|(file, _)| {
-                Flock::lock(file, FlockArg::LockShared).unwrap_or_else(|(_, error)| panic!("{error}"))
-            });
-            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/server");
-            let output = Command::new(script).arg(kind).arg(&home).output().unwrap();
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            Server { address: String::from_utf8(output.stdout).unwrap().trim().to_owned(), _in_use: in_use }
-        })
-        .address
+    &known.get_or_init(|| start(kind, &home(kind), |_| {})).address
+}
+
+/// Starts a server, or finds the one whose home that is.
+fn start(kind: &str, home: &Path, prepare: impl FnOnce(&mut Command)) -> Server {
+    std::fs::create_dir_all(home).unwrap();
+    // Before the start, so that the server is never seen unused.
+    let users = File::options().create(true).append(true).open(home.join("users")).unwrap();
+    let in_use = Flock::lock(users, FlockArg::LockSharedNonblock).unwrap_or_else(|(file, _)| {
+        Flock::lock(file, FlockArg::LockShared).unwrap_or_else(|(_, error)| panic!("{error}"))
+    });
+    let mut script = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/server"));
+    prepare(script.arg(kind).arg(home));
+    let output = script.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Server { address: String::from_utf8(output.stdout).unwrap().trim().to_owned(), _in_use: in_use }
 }
 
 /// A folder that the server's own user can enter, which the target folder may not be.

@@ -4,6 +4,7 @@ mod daemon;
 mod database;
 mod inside;
 mod mounted;
+mod wall;
 
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ pub(crate) use self::{
     database::{Database, Kind},
     inside::{Inside, blueprint},
     mounted::Mounted,
+    wall::WallClock,
 };
 
 /// Long enough for a loaded machine, short enough to notice a hang.

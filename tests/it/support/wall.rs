@@ -1,0 +1,59 @@
+//! A machine whose wall clock the test sets, while everything that cannot be set goes on: the binary under libfaketime.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sexton::clock::machine_time;
+
+/// The wall clock of one pretended machine.
+pub(crate) struct WallClock {
+    library: PathBuf,
+    file: PathBuf,
+}
+
+impl WallClock {
+    /// One that shows `at`, and goes on from there. Its file is kept in the folder.
+    pub(crate) fn new(folder: &Path, at: DateTime<Utc>) -> Self {
+        let clock = Self { library: library(), file: folder.join(format!("{}.clock", uuid::Uuid::new_v4().simple())) };
+        clock.set(at);
+        clock
+    }
+
+    /// Sets it to `at`, for whoever runs on it as well.
+    pub(crate) fn set(&self, at: DateTime<Utc>) {
+        let ahead = (at - machine_time()).num_microseconds().unwrap() as f64 / 1e6;
+        let fresh = self.file.with_extension("new");
+        fs::write(&fresh, format!("{ahead:+.6}\n")).unwrap();
+        // Nobody ever reads half a time.
+        fs::rename(fresh, &self.file).unwrap();
+    }
+
+    /// What it shows.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        let ahead: f64 = fs::read_to_string(&self.file).unwrap().trim().parse().unwrap();
+        machine_time() + TimeDelta::microseconds((ahead * 1e6) as i64)
+    }
+
+    /// Lets a program that is to be started go by it.
+    pub(crate) fn govern(&self, command: &mut Command) {
+        command
+            .env("LD_PRELOAD", &self.library)
+            .env("FAKETIME_TIMESTAMP_FILE", &self.file)
+            .env("FAKETIME_NO_CACHE", "1")
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            // Setting a clock does not change what files say of their own age.
+            .env("NO_FAKE_STAT", "1");
+    }
+}
+
+fn library() -> PathBuf {
+    let folders = fs::read_dir("/usr/lib").unwrap().filter_map(Result::ok).map(|entry| entry.path());
+    let mut found = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).filter(|file| file.exists());
+    found.next().unwrap_or_else(|| {
+        panic!("there is no /usr/lib/*/faketime/libfaketimeMT.so.1: install it with `apt-get install faketime`")
+    })
+}
