@@ -281,12 +281,13 @@ fn what_becomes_of_instants_is_checked_and_shown() {
     assert!(task("missed = \"all\"\nmissed_max = 1001").contains("expected 1 to 1000"));
     assert!(task("missed_age = \"5s\"").contains("at least 1m is needed"));
     assert!(task("window = \"nightly\"").contains("write two times of the day, such as 01:00-05:00"));
-    assert!(task("overlap = \"queue\"").contains("expected \"allow\" or \"skip\""));
+    assert!(task("overlap = \"never\"").contains("expected \"allow\" or \"skip\" or \"queue\""));
+    assert!(task("max_parallel = 0").contains("expected 1 to 1000000"));
     assert!(mistakes("[task.t]\nkind = \"noop\"\noverlap = \"skip\"\n")[0].contains("it belongs to a `schedule`"));
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sexton.toml");
     let settings = "[task.t]\nkind = \"noop\"\nschedule = { cron = \"0 2 * * *\", timezone = \"Europe/Berlin\" }\nmissed = \"all\"\n\
-                    missed_max = 7\nmissed_age = \"2h\"\nwindow = \"22:00-05:00\"\noverlap = \"skip\"\n";
+                    missed_max = 7\nmissed_age = \"2h\"\nwindow = \"22:00-05:00\"\noverlap = \"queue\"\nmax_parallel = 3\n";
     fs::write(&file, settings).unwrap();
     let config = sound(&file);
     for line in settings.lines().skip(3) {
