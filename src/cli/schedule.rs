@@ -1,6 +1,7 @@
 //! `sexton schedule`.
 
 use anyhow::Context as _;
+use chrono::{DateTime, Utc};
 use clap::Subcommand;
 use serde_json::json;
 
@@ -12,7 +13,11 @@ use super::{
 };
 use crate::{
     config::Config,
-    domain::{schedule::Schedule, task::NewTask, why::Known},
+    domain::{
+        schedule::{Place, Schedule},
+        task::NewTask,
+        why::Known,
+    },
     store::{Enqueued, SchedulePicture, Wakeup},
 };
 
@@ -108,13 +113,30 @@ async fn list(open: &Open, output: Output) -> anyhow::Result<u8> {
                 schedule.spec.clone(),
                 if schedule.paused { "paused" } else { "active" }.to_owned(),
                 or_dash(picture.last.as_ref().map(|run| run.outcome)),
-                or_dash(schedule.next_at.map(time::shown)),
+                or_dash(
+                    schedule
+                        .next_at
+                        .map(|at| format!("{}{}", time::shown(at), place(&open.config, &schedule.name, at))),
+                ),
             ]
         })
         .collect();
     let columns = ["Schedule", "Recurs", "State", "Last outcome", "Next"].map(str::to_owned);
     output.table(&columns, &rows, "There are no schedules.");
     Ok(0)
+}
+
+/// What the period of a schedule makes of an instant, as far as the configuration here knows it.
+fn place(config: &Config, name: &str, at: DateTime<Utc>) -> String {
+    let schedule = config.tasks.get(name).and_then(|task| task.schedule.as_ref());
+    let Some((schedule, name)) = schedule.and_then(|schedule| Some((schedule, schedule.period.as_ref()?))) else {
+        return String::new();
+    };
+    match schedule.place(at, config.periods.get(name).map(|period| &**period)) {
+        Place::Inside => String::new(),
+        Place::Skipped => format!(" (skipped: outside period {name})"),
+        Place::Held(_) | Place::Coalesced(_) => format!(" (held: outside period {name})"),
+    }
 }
 
 async fn show(open: &Open, output: Output, name: &str, limit: u64) -> anyhow::Result<u8> {

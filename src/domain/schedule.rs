@@ -13,7 +13,7 @@ use super::{
 };
 
 /// No two instants are nearer to each other.
-pub(super) const TICK: TimeDelta = TimeDelta::microseconds(1);
+pub const TICK: TimeDelta = TimeDelta::microseconds(1);
 /// How the reason of an instant begins that is held, or outside its period.
 const HELD: &str = "held until ";
 const OUTSIDE: &str = "outside period ";
@@ -93,11 +93,15 @@ impl Schedule {
         format!("{}{jitter}", rules.join("; "))
     }
 
-    /// A sentence in English for each of its recurrences.
+    /// A sentence in English for each of its recurrences, and for what becomes of their instants.
     pub fn describe(&self) -> String {
-        let rules: Vec<String> = self.recurrences.iter().map(Recurrence::describe).collect();
-        let jitter = self.jitter.map(|jitter| format!("; later by up to {}", span::text(jitter))).unwrap_or_default();
-        format!("{}{jitter}", rules.join("; "))
+        let mut parts: Vec<String> = self.recurrences.iter().map(Recurrence::describe).collect();
+        parts.extend(self.jitter.map(|jitter| format!("later by up to {}", span::text(jitter))));
+        parts.extend(self.period.as_ref().map(|period| match self.outside {
+            Outside::Skip => format!("in period {period} only"),
+            Outside::Hold => format!("outside period {period}, held until that begins"),
+        }));
+        parts.join("; ")
     }
 
     /// What the period of the schedule makes of a decision to run.

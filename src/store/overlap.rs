@@ -1,74 +1,93 @@
-//! Schedules whose runs do not overlap: an instant is skipped, or queued, while an earlier run is not finished.
+//! What is entered in view of what the schedule has done: runs that do not overlap, and starts that all count.
 
 use std::{borrow::Cow, collections::HashMap};
 
 use chrono::{DateTime, Utc};
-use sea_orm::DatabaseTransaction;
+use sea_orm::{DatabaseTransaction, QueryResult};
 use sexton_entities::states::Fate;
 
 use super::{Firing, Store, StoreError, dialect::Kind};
-use crate::domain::policy::{self, Overlap};
+use crate::domain::{
+    policy::{self, Overlap},
+    schedule::TICK,
+};
+
+/// A schedule, as it is listed.
+struct Listed {
+    /// Everything until then has been dealt with.
+    last_at: DateTime<Utc>,
+    paused: bool,
+}
 
 const NAME: [(&str, Kind); 1] = [("name", Kind::Text)];
 
 impl Store {
-    /// Skips what would run beside an unfinished run of its own schedule, one of this very call included; notes of what is
-    /// queued behind one that it is. It does not begin before: see [`Store::claim_within`].
+    /// Looks at what the schedules have done already. What would run beside an unfinished run of its own schedule, one of
+    /// this very call included, is skipped, or noted as queued behind it: it does not begin before, see
+    /// [`Store::claim_within`]. What comes with the start of a daemon takes the first instant that is free.
     ///
     /// The schedules' rows are locked first, so that another node's entry of another instant comes before or after
     /// this one, and is seen.
-    pub(super) async fn mind_overlap<'a>(
+    pub(super) async fn look_back<'a>(
         &self,
         transaction: &DatabaseTransaction,
         firings: &'a [Firing],
     ) -> Result<Cow<'a, [Firing]>, StoreError> {
-        let is_concerned = |firing: &&Firing| firing.overlap != Overlap::Allow;
+        let is_concerned = |firing: &&Firing| firing.overlap != Overlap::Allow || firing.at_start;
         let mut names: Vec<&str> = firings.iter().filter(is_concerned).map(|firing| firing.schedule.as_str()).collect();
         names.sort_unstable();
         names.dedup();
         if names.is_empty() {
             return Ok(Cow::Borrowed(firings));
         }
-        let last = self.lock_schedules(transaction, &names).await?;
+        let listed = self.lock_schedules(transaction, &names).await?;
         let mut unfinished = self.unfinished_runs(transaction, &names).await?;
         let mut firings = firings.to_vec();
-        let concerned = |firing: &&mut Firing| firing.overlap != Overlap::Allow && policy::runs(firing.fate);
-        for firing in firings.iter_mut().filter(concerned) {
-            // Of no account: entered already by another node, paused, or not listed.
-            if last.get(&firing.schedule).is_none_or(|last| firing.due_at <= *last) {
+        for firing in &mut firings {
+            let Some(listed) = listed.get(&firing.schedule) else { continue };
+            if firing.at_start {
+                firing.due_at = firing.due_at.max(listed.last_at + TICK);
+            }
+            // Of no account: entered already by another node, or paused.
+            if firing.due_at <= listed.last_at || listed.paused || !policy::runs(firing.fate) {
                 continue;
             }
-            match unfinished.get(&firing.schedule) {
-                None => drop(unfinished.insert(firing.schedule.clone(), firing.due_at)),
-                Some(due_at) if firing.overlap == Overlap::Skip => {
+            match (firing.overlap, unfinished.get(&firing.schedule)) {
+                (Overlap::Allow, _) => {}
+                (_, None) => drop(unfinished.insert(firing.schedule.clone(), firing.due_at)),
+                (Overlap::Skip, Some(due_at)) => {
                     firing.fate = Fate::Skipped;
                     firing.reason = Some(policy::overlaps(*due_at));
                 }
-                Some(due_at) => firing.reason = Some(policy::queues_up(*due_at)),
+                // When it is held, that is what keeps it.
+                (Overlap::Queue, Some(due_at)) if firing.run_at.is_none() => {
+                    let late = firing.reason.take().map(|late| format!("; {late}")).unwrap_or_default();
+                    firing.reason = Some(policy::queues_up(*due_at) + &late);
+                }
+                (Overlap::Queue, Some(_)) => {}
             }
         }
         Ok(Cow::Owned(firings))
     }
 
-    /// Locks these schedules to the end of the transaction; gives how far each has come that is not paused.
+    /// Locks these schedules to the end of the transaction.
     async fn lock_schedules(
         &self,
         transaction: &DatabaseTransaction,
         names: &[&str],
-    ) -> Result<HashMap<String, DateTime<Utc>>, StoreError> {
+    ) -> Result<HashMap<String, Listed>, StoreError> {
         let sql = format!(
             "SELECT s.name AS name, s.last_at AS last_at, s.paused AS paused FROM {} \
              JOIN sexton_schedule s ON s.name = d.name ORDER BY s.name {}",
             self.dialect.rows("d", &NAME),
             self.dialect.for_update(),
         );
-        let mut last = HashMap::new();
-        for row in self.all(transaction, &sql, [self.names(names.iter().copied())]).await? {
-            if !row.try_get::<bool>("", "paused")? {
-                last.insert(row.try_get("", "name")?, row.try_get("", "last_at")?);
-            }
-        }
-        Ok(last)
+        let rows = self.all(transaction, &sql, [self.names(names.iter().copied())]).await?;
+        let listed = |row: &QueryResult| {
+            let listed = Listed { last_at: row.try_get("", "last_at")?, paused: row.try_get("", "paused")? };
+            Ok((row.try_get("", "name")?, listed))
+        };
+        rows.iter().map(listed).collect()
     }
 
     /// Of each schedule with unfinished tasks, the instant of the oldest one.

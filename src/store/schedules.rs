@@ -37,6 +37,8 @@ pub struct Firing {
     pub reason: Option<String>,
     /// What becomes of it while an earlier run of its schedule is not finished.
     pub overlap: Overlap,
+    /// It comes with the start of a daemon: if its instant is taken, it has one behind it.
+    pub at_start: bool,
     /// The instant after it.
     pub next_at: Option<DateTime<Utc>>,
     /// When its task is to begin, where that is later.
@@ -120,7 +122,7 @@ impl Store {
         self.repeating(async || {
             let entry = uuid::Uuid::new_v4().simple().to_string();
             let transaction = self.begin().await?;
-            let firings = &*self.mind_overlap(&transaction, firings).await?;
+            let firings = &*self.look_back(&transaction, firings).await?;
             self.enter(&transaction, node, &entry, firings).await?;
             let fired = self.entered(&transaction, &entry, firings).await?;
             if !fired.is_empty() {

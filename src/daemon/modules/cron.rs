@@ -150,11 +150,11 @@ impl Cron {
         let at_start = |entry: &&mut Entry| entry.schedule.recurrences.iter().any(Recurrence::is_at_start);
         let mut firings = Vec::new();
         for entry in self.entries.iter_mut().filter(at_start) {
-            // If the clock was set back, an earlier start has a later time; the ledger takes what comes behind it.
-            entry.last = now.max(entry.last + TimeDelta::microseconds(1));
-            let decision = Decision { at: entry.last, fate: Fate::Fired, reason: None, held_until: None };
+            entry.last = entry.last.max(now);
+            let decision = Decision { at: now, fate: Fate::Fired, reason: None, held_until: None };
             let decision = entry.schedule.within(decision, entry.period(&context.config().periods));
-            firings.push(entry.firing(decision, entry.schedule.next_after(now), now));
+            // Another node may start at the same moment; or, if the clock was set back, an earlier start has a later time.
+            firings.push(Firing { at_start: true, ..entry.firing(decision, entry.schedule.next_after(now), now) });
         }
         self.fire(context, &firings).await?;
         shared.note_begin();
@@ -205,6 +205,7 @@ impl Entry {
             fate: decision.fate,
             reason: decision.reason,
             overlap: self.schedule.policy.overlap,
+            at_start: false,
             next_at,
             run_at: jittered.or(held),
             task: self.definition.name.clone(),

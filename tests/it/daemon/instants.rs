@@ -13,10 +13,12 @@ on_each_database! {
         let daemon = database.daemon("n", "[period.far]\nranges = { \"2033-01-01\" = \"06:00-24:00\" }\n\
             [task.skipped]\nkind = \"noop\"\nschedule = { every = \"200ms\" }\nperiod = \"far\"\n\
             [task.held]\nkind = \"noop\"\nschedule = { every = \"200ms\" }\nperiod = \"far\"\noutside = \"hold\"\n\
+            missed = \"all\"\n\
+            [task.once]\nkind = \"noop\"\nschedule = { every = \"200ms\" }\nperiod = \"far\"\noutside = \"hold\"\n\
             [task.jittered]\nkind = \"noop\"\nschedule = { every = \"200ms\", jitter = \"1h\" }");
         eventually("each was due", async || {
             let mut seen = Vec::new();
-            for name in ["skipped", "held", "jittered"] {
+            for name in ["skipped", "held", "once", "jittered"] {
                 seen.push(!store.occurrences(name, 1).await.unwrap().is_empty());
             }
             seen.into_iter().all(|seen| seen)
@@ -27,8 +29,11 @@ on_each_database! {
         assert_eq!((skipped.fate, skipped.reason.as_deref()), (Fate::Skipped, Some("outside period far")));
         let held = store.occurrences("held", 1).await.unwrap().remove(0);
         assert!(held.reason.unwrap().starts_with("held until 2033-01-01T06:00:00"), "and it is fired: {:?}", held.fate);
+        let once = store.occurrences("once", 1).await.unwrap().remove(0);
+        let last = "coalesced into the run of 2033-01-01T05:59:59.800+00:00";
+        assert_eq!((once.fate, once.reason.as_deref()), (Fate::Coalesced, Some(last)), "one of them is enough");
         let tasks = store.tasks(&TaskFilter { limit: 100_000, ..TaskFilter::default() }).await.unwrap();
-        assert!(tasks.iter().all(|task| task.name != "skipped" && task.state == TaskState::Scheduled), "{tasks:#?}");
+        assert!(tasks.iter().all(|task| !["skipped", "once"].contains(&task.name.as_str()) && task.state == TaskState::Scheduled), "{tasks:#?}");
         let held = tasks.iter().find(|task| task.name == "held").unwrap();
         assert_eq!(held.run_at.to_rfc3339(), "2033-01-01T06:00:00+00:00");
         let jittered: Vec<_> = tasks.iter().filter(|task| task.name == "jittered").collect();

@@ -59,6 +59,22 @@ on_each_database! {
         assert_eq!(tasks(&store).await[0].due_at, Some(ahead_at(2)), "what another has entered is of no account");
     }
 
+    async fn every_start_has_an_instant_of_its_own(database: Database) {
+        let store = database.store().await;
+        store.sight(&[sighting("s", "@reboot")]).await.unwrap();
+        // All start together, and some look at a clock that is behind.
+        let nodes = (0..4).map(|node| {
+            let start = Firing { at_start: true, ..firing("s", ahead_at(-node), Fate::Fired) };
+            let store = store.clone();
+            async move { store.fire(&format!("n{node}"), &[start]).await.unwrap() }
+        });
+        assert_eq!(futures::future::join_all(nodes).await.concat(), ["s"; 4]);
+        assert_eq!((tasks(&store).await.len(), store.occurrences("s", 9).await.unwrap().len()), (4, 4));
+        let late = Firing { at_start: true, ..alone(ahead_at(-9)) };
+        assert!(store.fire("n", &[late]).await.unwrap().is_empty(), "what is not to overlap does not");
+        assert_eq!(store.occurrences("s", 9).await.unwrap().len(), 5, "and that is in the ledger");
+    }
+
     async fn two_nodes_never_run_two_instants_at_once(database: Database) {
         let store = database.store().await;
         store.sight(&[sighting("s", "every 1h")]).await.unwrap();

@@ -22,6 +22,7 @@ pub(super) fn firing(name: &str, due_at: DateTime<Utc>, fate: Fate) -> Firing {
         fate,
         reason: (fate != Fate::Fired).then(|| "because".to_owned()),
         overlap: Overlap::Allow,
+        at_start: false,
         run_at: None,
         next_at: Some(due_at + TimeDelta::hours(1)),
         task: format!("{name}-task"),
