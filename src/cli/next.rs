@@ -88,6 +88,9 @@ pub(super) fn next(session: &Session, output: Output, which: &Which, asked: &Ask
     if output.is_json() {
         let objects: Vec<_> = outlook.coming.iter().map(|coming| object(&found, *coming)).collect();
         output.value(&objects)?;
+        if let Some(until) = outlook.in_vain_until {
+            eprintln!("sexton: all others until {} are outside the period", shown(zone, until));
+        }
         return Ok(0);
     }
     let outside = found.period.as_ref().map(|period| format!("outside period {}", period.name)).unwrap_or_default();
@@ -102,6 +105,8 @@ pub(super) fn next(session: &Session, output: Output, which: &Which, asked: &Ask
     }
     if let Some(until) = outlook.in_vain_until {
         say!("All others until {} are {outside}", shown(zone, until));
+    } else if outlook.coming.is_empty() && found.schedule.is_at_start() {
+        say!("It has no other times: {}", found.schedule.describe());
     } else if outlook.coming.is_empty() && asked.count > 0 {
         say!("It does not come any more: {}", found.schedule.describe());
     }
@@ -116,14 +121,16 @@ fn shown(zone: Tz, at: DateTime<Utc>) -> String {
 fn object(found: &Found, Coming { at, place }: Coming) -> serde_json::Value {
     let mut object = json!({ "at": at.with_timezone(&found.zone).to_rfc3339(), "utc": at.to_rfc3339() });
     if found.period.is_some() {
-        let (word, held_until) = match place {
-            Place::Inside => ("inside", None),
-            Place::Skipped => ("skipped", None),
-            Place::Held(begin) => ("held", Some(begin.with_timezone(&found.zone).to_rfc3339())),
-            Place::Coalesced(_) => ("coalesced", None),
+        let (word, held_until, into) = match place {
+            Place::Inside => ("inside", None, None),
+            Place::Skipped => ("skipped", None, None),
+            Place::Held(begin) => ("held", Some(begin), None),
+            Place::Coalesced(into) => ("coalesced", None, Some(into)),
         };
+        let local = |at: Option<DateTime<Utc>>| at.map(|at| at.with_timezone(&found.zone).to_rfc3339());
         object["place"] = json!(word);
-        object["held_until"] = json!(held_until);
+        object["held_until"] = json!(local(held_until));
+        object["coalesced_into"] = json!(local(into));
     }
     object
 }

@@ -10,7 +10,7 @@ use super::{
     session::{Open, Session, explained},
     why::shut,
 };
-use crate::{clock::machine_time, config::Config, domain::definition::check_name, store::QueueRow};
+use crate::{config::Config, domain::definition::check_name, store::QueueRow};
 
 #[derive(Subcommand)]
 pub(super) enum QueueCommand {
@@ -72,8 +72,8 @@ impl Listed {
 pub(super) async fn listed(open: &Open) -> anyhow::Result<Vec<Listed>> {
     let known: Vec<String> = open.config.queues.keys().cloned().collect();
     let queues = open.store.queues(&known).await.map_err(explained)?;
-    // Periods are told by the machine's clock, as in the daemon.
-    let now = machine_time();
+    // The daemon goes by the same clock.
+    let now = open.store.now().await.map_err(explained)?;
     Ok(queues.into_iter().map(|row| Listed::of(&open.config, row, now)).collect())
 }
 

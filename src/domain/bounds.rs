@@ -38,8 +38,18 @@ pub struct Standing {
 pub struct Held {
     /// Tasks of which as many run as may.
     pub tasks: BTreeSet<String>,
-    /// Schedules with an earlier run.
+    /// Schedules of which only the first unfinished run may be looked at.
     pub schedules: BTreeSet<String>,
+    /// Those runs.
+    pub firsts: BTreeSet<i64>,
+}
+
+impl Held {
+    /// Leaves out all runs of a schedule but this one.
+    pub fn behind(&mut self, schedule: &str, first: i64) {
+        self.schedules.insert(schedule.to_owned());
+        self.firsts.insert(first);
+    }
 }
 
 impl Bounds {
@@ -85,17 +95,20 @@ impl Bounds {
             || schedule.is_some_and(|schedule| self.is_in_order(schedule))
     }
 
-    /// Whose tasks need not be looked at while these run: `(task, schedule, how many)`.
-    pub fn held_by<'a>(&self, running: impl IntoIterator<Item = (&'a str, Option<&'a str>, usize)>) -> Held {
-        let mut counts: HashMap<&str, usize> = HashMap::new();
-        let mut held = Held::default();
-        for (task, schedule, count) in running {
-            *counts.entry(task).or_default() += count;
-            held.schedules.extend(schedule.filter(|schedule| self.is_in_order(schedule)).map(str::to_owned));
-        }
-        let full = counts.into_iter().filter(|(task, count)| self.most(task).is_some_and(|most| *count >= most));
-        held.tasks = full.map(|(task, _)| task.to_owned()).collect();
-        held
+    /// Whether there are schedules whose runs wait for one another.
+    pub fn have_order(&self) -> bool {
+        !self.in_order.is_empty()
+    }
+
+    /// Whether there are tasks of which only so many may run.
+    pub fn have_limits(&self) -> bool {
+        !self.tasks.is_empty()
+    }
+
+    /// The tasks of which as many run as may.
+    pub fn full(&self, running: &HashMap<String, usize>) -> BTreeSet<String> {
+        let is_full = |(task, count): &(&String, &usize)| self.most(task).is_some_and(|most| **count >= most);
+        running.iter().filter(is_full).map(|(task, _)| task.clone()).collect()
     }
 
     /// Which of the candidates may run, in their order; whoever may not is added to `held`. `standing` is brought up to
@@ -105,9 +118,9 @@ impl Bounds {
         for candidate in candidates {
             let schedule = candidate.schedule.filter(|schedule| self.is_in_order(schedule));
             if let Some(schedule) = schedule
-                && standing.first.get(schedule).is_some_and(|first| *first != candidate.id)
+                && let Some(first) = standing.first.get(schedule).filter(|first| **first != candidate.id)
             {
-                held.schedules.insert(schedule.to_owned());
+                held.behind(schedule, *first);
                 continue;
             }
             if let Some(most) = self.most(candidate.name) {
@@ -161,7 +174,12 @@ mod tests {
         let mut held = Held::default();
         let mut standing = Standing { first: [("in-order".to_owned(), 5)].into(), ..Standing::default() };
         assert_eq!(bounds().admit(&candidates, &mut standing, &mut held), [5, 6]);
-        assert_eq!(held.schedules.iter().collect::<Vec<_>>(), ["in-order"]);
+        assert_eq!(
+            (held.schedules, held.firsts),
+            (["in-order".to_owned()].into(), [5].into()),
+            "the first stays in sight"
+        );
+        let mut held = Held::default();
         let by_hand = Candidate { schedule: None, ..candidate(8, "in-order") };
         assert_eq!(
             bounds().admit(&[by_hand], &mut standing, &mut held),
@@ -171,15 +189,10 @@ mod tests {
     }
 
     #[test]
-    fn what_runs_holds_its_like() {
-        let held = bounds().held_by([
-            ("limited", None, 1),
-            ("limited", Some("limited"), 1),
-            ("in-order", Some("in-order"), 1),
-            ("free", Some("free"), 9),
-        ]);
-        assert_eq!(held, Held { tasks: ["limited".to_owned()].into(), schedules: ["in-order".to_owned()].into() });
-        assert_eq!(bounds().held_by([("limited", None, 1)]), Held::default());
+    fn a_task_is_full_when_as_many_run_as_may() {
+        let running = |count| [("limited".to_owned(), count), ("free".to_owned(), 9)].into();
+        assert_eq!(bounds().full(&running(2)), ["limited".to_owned()].into());
+        assert!(bounds().full(&running(1)).is_empty());
     }
 
     #[test]

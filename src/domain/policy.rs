@@ -76,17 +76,23 @@ pub struct Decision {
     pub fate: Fate,
     /// Why, where it does not start on time.
     pub reason: Option<String>,
+    /// How many instants before it have no place in the ledger, in words.
+    pub sum: Option<String>,
     /// When its task is to begin, where it is held.
     pub held_until: Option<DateTime<Utc>>,
 }
 
 impl Decision {
-    /// Lets its reason tell also of instants before it that have no place in the ledger: so many, or more.
+    /// Lets it tell also of instants before it that have no place in the ledger: so many, or more.
     pub fn sum_up(&mut self, count: usize, is_more: bool) {
-        let reason = self.reason.take().unwrap_or_else(|| "on time".to_owned());
         let more = if is_more { "more than " } else { "" };
-        self.reason = Some(format!("{reason}{}{more}{count}{}", SUM.0, SUM.1));
+        self.sum = Some(format!("{}{more}{count}{}", SUM.0, SUM.1));
     }
+}
+
+/// The reason of an instant as the ledger has it, the sum of those before it included.
+pub fn in_full(reason: Option<&str>, sum: Option<&str>) -> Option<String> {
+    sum.map(|sum| format!("{}{sum}", reason.unwrap_or("on time"))).or_else(|| reason.map(str::to_owned))
 }
 
 /// An instant that is due.
@@ -134,7 +140,7 @@ impl Policy {
                 }
                 _ => punctuality(since, now),
             };
-            decisions.push(Decision { at, fate, reason, held_until: None });
+            decisions.push(Decision { at, fate, reason, sum: None, held_until: None });
         }
         let mut unnamed = decisions.iter().filter(|decision| !runs(decision.fate)).count().saturating_sub(NAMED);
         decisions.retain(|decision| {
@@ -321,10 +327,13 @@ mod tests {
 
     #[test]
     fn a_sum_is_recognised() {
-        let mut decision = Decision { at: at("2026-11-21T03:00:00Z"), fate: Fired, reason: None, held_until: None };
+        let mut decision =
+            Decision { at: at("2026-11-21T03:00:00Z"), fate: Fired, reason: None, sum: None, held_until: None };
         decision.sum_up(7, true);
-        assert_eq!(decision.reason.as_deref(), Some("on time; and more than 7 before it"));
-        assert!(decision.reason.as_deref().is_some_and(sums_up) && !sums_up("on time"));
+        let told = |reason| in_full(reason, decision.sum.as_deref());
+        assert_eq!(told(None).as_deref(), Some("on time; and more than 7 before it"));
+        assert!(told(Some("late by 1m")).as_deref().is_some_and(sums_up) && !sums_up("on time"));
+        assert_eq!((in_full(None, None), in_full(Some("late"), None).as_deref()), (None, Some("late")));
     }
 
     fn policies() -> impl Strategy<Value = Policy> {

@@ -155,6 +155,11 @@ impl Schedule {
         (self.latest_between(since, at - TICK, 1).pop(), self.has(at), self.next_after(at))
     }
 
+    /// Whether it comes at each start of a daemon, apart from other instants.
+    pub fn is_at_start(&self) -> bool {
+        self.recurrences.iter().any(Recurrence::is_at_start)
+    }
+
     /// Whether an instant is one of the schedule's.
     pub fn has(&self, at: DateTime<Utc>) -> bool {
         self.next_after(at - TICK) == Some(at)

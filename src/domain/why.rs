@@ -41,6 +41,8 @@ pub struct Background<'a> {
     pub is_cron_off: bool,
     /// How long history and the ledger are kept.
     pub keep: Duration,
+    /// How many of its tasks may run at once.
+    pub max_parallel: Option<usize>,
     /// Queues that are shut now, and why.
     pub shut: BTreeMap<String, String>,
     /// The database's time.
@@ -243,7 +245,9 @@ impl Background<'_> {
             (Some(task), _) => {
                 let shut = task.queue.as_ref().filter(|_| task.state == TaskState::Available);
                 let shut = shut.and_then(|queue| Some(format!("; queue {queue} is {}", self.shut.get(queue)?)));
-                format!("as task {}, which is {}{}", task.id, task.state, shut.unwrap_or_default())
+                let bound = self.max_parallel.filter(|_| shut.is_none() && task.state == TaskState::Available);
+                let bound = bound.map(|most| format!("; at most {most} of {} run at once", task.name));
+                format!("as task {}, which is {}{}", task.id, task.state, shut.or(bound).unwrap_or_default())
             }
             (None, Some(run)) => {
                 let task = run.task_id.map(|id| id.to_string()).unwrap_or_default();

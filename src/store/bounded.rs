@@ -10,7 +10,7 @@ use sea_orm::{DatabaseTransaction, QueryResult, Value};
 use super::{
     Store, StoreError,
     claim::{Claimed, list},
-    dialect::Kind,
+    dialect::{Dialect, Kind},
     rows::Rows,
 };
 use crate::domain::{
@@ -36,6 +36,10 @@ impl Store {
             let transaction = self.begin().await?;
             let mut left = count;
             if let Some(limit) = bounds.limit(queue) {
+                // A look before, so that nobody waits and nothing is written where there is no room.
+                if self.running_in(&transaction, queue).await? >= limit {
+                    return Ok(Claimed::default());
+                }
                 self.take_turn(&transaction, &format!("queue {queue}")).await?;
                 left = left.min(limit.saturating_sub(self.running_in(&transaction, queue).await?));
             }
@@ -65,6 +69,10 @@ impl Store {
                     break;
                 }
             }
+            if found == Claimed::default() {
+                // The turn is given back as it was: a commit would wake whoever hears of writes, to no purpose.
+                return Ok(found);
+            }
             self.mark(&transaction, node, &mut found.tasks).await?;
             self.commit(transaction).await?;
             Ok(found)
@@ -72,8 +80,12 @@ impl Store {
         .await
     }
 
-    /// Waits until no other claim is at the same row, and keeps it to the end of the transaction.
+    /// Waits until no other claim is at the same row, and keeps it to the end of the transaction. On SQLite, the transaction
+    /// itself is the turn.
     async fn take_turn(&self, transaction: &DatabaseTransaction, name: &str) -> Result<(), StoreError> {
+        if self.dialect == Dialect::Sqlite {
+            return Ok(());
+        }
         let sql = "UPDATE sexton_turn SET turn = turn + 1 WHERE name = ?";
         if self.run(transaction, sql, [name.into()]).await? == 0 {
             let row = self.dialect.insert_new("sexton_turn (name, turn)", "SELECT ?, 1 FROM (SELECT 1 AS x) one");
@@ -90,19 +102,26 @@ impl Store {
         Ok(usize::try_from(running).unwrap_or_default())
     }
 
-    /// Whose tasks are not looked at, because of what runs now. It may end meanwhile, which is heard of.
+    /// Whose tasks are not looked at, because of what runs or waits now. It may end meanwhile, which is heard of.
     async fn held(&self, transaction: &DatabaseTransaction, bounds: &Bounds) -> Result<Held, StoreError> {
-        let sql = "SELECT name, schedule, COUNT(*) AS running FROM sexton_task WHERE state = 'running' \
-                   GROUP BY name, schedule";
-        let mut running = Vec::new();
-        for row in self.all(transaction, sql, []).await? {
-            let count = usize::try_from(row.try_get::<i64>("", "running")?).unwrap_or_default();
-            running.push((row.try_get::<String>("", "name")?, row.try_get::<Option<String>>("", "schedule")?, count));
+        let mut held = Held::default();
+        if bounds.have_limits() {
+            held.tasks = bounds.full(&self.running(transaction).await?);
         }
-        Ok(bounds.held_by(running.iter().map(|(task, schedule, count)| (task.as_str(), schedule.as_deref(), *count))))
+        if bounds.have_order() {
+            let sql = "SELECT schedule, MIN(id) AS first FROM sexton_task WHERE schedule IS NOT NULL GROUP BY schedule \
+                       HAVING SUM(CASE WHEN state = 'available' THEN 0 ELSE 1 END) > 0";
+            for row in self.all(transaction, sql, []).await? {
+                let schedule: String = row.try_get("", "schedule")?;
+                if bounds.is_in_order(&schedule) {
+                    held.behind(&schedule, row.try_get("", "first")?);
+                }
+            }
+        }
+        Ok(held)
     }
 
-    /// How many tasks of each name run, now that nobody else claims such as have a limit.
+    /// How many tasks of each name run. On its turn, a claim can rely on it.
     async fn running(&self, transaction: &DatabaseTransaction) -> Result<HashMap<String, usize>, StoreError> {
         let sql = "SELECT name, COUNT(*) AS running FROM sexton_task WHERE state = 'running' GROUP BY name";
         let rows = self.all(transaction, sql, []).await?;
@@ -140,7 +159,8 @@ impl Store {
             values.push(self.names(held.tasks.iter().map(String::as_str)));
         }
         if !held.schedules.is_empty() {
-            but += &format!(" AND (schedule IS NULL OR schedule {others})");
+            let firsts = list(&held.firsts.iter().copied().collect::<Vec<_>>());
+            but += &format!(" AND (schedule IS NULL OR schedule {others} OR id IN ({firsts}))");
             values.push(self.names(held.schedules.iter().map(String::as_str)));
         }
         if !taken.is_empty() {

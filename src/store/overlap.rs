@@ -9,7 +9,7 @@ use sexton_entities::states::Fate;
 use super::{Firing, Store, StoreError, dialect::Kind};
 use crate::domain::{
     policy::{self, Overlap},
-    schedule::TICK,
+    schedule::{TICK, held_until},
 };
 
 /// A schedule, as it is listed.
@@ -60,7 +60,7 @@ impl Store {
                     firing.reason = Some(policy::overlaps(*due_at));
                 }
                 // When it is held, that is what keeps it.
-                (Overlap::Queue, Some(due_at)) if firing.run_at.is_none() => {
+                (Overlap::Queue, Some(due_at)) if firing.reason.as_deref().and_then(held_until).is_none() => {
                     let late = firing.reason.take().map(|late| format!("; {late}")).unwrap_or_default();
                     firing.reason = Some(policy::queues_up(*due_at) + &late);
                 }

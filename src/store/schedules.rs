@@ -11,7 +11,7 @@ use serde_json::Value;
 use sexton_entities::{occurrence, schedule, states::Fate};
 
 use super::{Store, StoreError, dialect::Kind, rows::Rows};
-use crate::domain::policy::Overlap;
+use crate::domain::policy::{Overlap, in_full};
 
 /// A schedule as the configuration has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct Firing {
     pub fate: Fate,
     /// Why, where it does not start on time.
     pub reason: Option<String>,
+    /// How many instants before it have no place in the ledger, in words.
+    pub sum: Option<String>,
     /// What becomes of it while an earlier run of its schedule is not finished.
     pub overlap: Overlap,
     /// It comes with the start of a daemon: if its instant is taken, it has one behind it.
@@ -54,11 +56,12 @@ pub struct Firing {
 }
 
 const SIGHTING: [(&str, Kind); 3] = [("name", Kind::Text), ("task", Kind::Text), ("spec", Kind::Text)];
-const FIRING: [(&str, Kind); 10] = [
+const FIRING: [(&str, Kind); 11] = [
     ("schedule", Kind::Text),
     ("due_at", Kind::Instant),
     ("fate", Kind::Text),
     ("reason", Kind::Text),
+    ("if_paused", Kind::Text),
     ("next_at", Kind::Instant),
     ("run_at", Kind::Instant),
     ("task", Kind::Text),
@@ -147,7 +150,7 @@ impl Store {
         let paused = "s.paused AND d.fate <> 'coalesced'";
         let select = format!(
             "SELECT d.schedule, d.due_at, CASE WHEN {paused} THEN 'skipped' ELSE d.fate END, \
-             CASE WHEN {paused} THEN 'the schedule is paused' ELSE d.reason END, {text}, {text} \
+             CASE WHEN {paused} THEN d.if_paused ELSE d.reason END, {text}, {text} \
              FROM {} JOIN sexton_schedule s ON s.name = d.schedule AND (d.fate = 'coalesced' OR s.last_at < d.due_at)",
             self.dialect.rows("d", &FIRING),
             text = self.dialect.text_parameter(),
@@ -236,11 +239,13 @@ impl Store {
     fn firing_rows(&self, firings: &[Firing]) -> sea_orm::Value {
         let mut rows = Rows::new(self.dialect);
         for firing in firings {
+            let sum = firing.sum.as_deref();
             rows.push(|row| {
                 row.set("schedule", firing.schedule.clone())
                     .at("due_at", firing.due_at)
                     .set("fate", firing.fate.as_str())
-                    .set("reason", firing.reason.clone())
+                    .set("reason", in_full(firing.reason.as_deref(), sum))
+                    .set("if_paused", in_full(Some("the schedule is paused"), sum))
                     .at("next_at", firing.next_at)
                     .at("run_at", firing.run_at)
                     .set("task", firing.task.clone())
@@ -259,6 +264,29 @@ impl Store {
             self.dialect.rows("d", &FIRING)
         );
         Ok(!self.all(&self.db, &sql, [self.firing_rows(firings)]).await?.is_empty())
+    }
+
+    /// Moves the waiting runs of schedules to where the next ones will wait: `(schedule, queue, priority)`. Runs that wait
+    /// for one another would otherwise wait for one in a queue of which nobody thinks any more.
+    pub async fn follow(&self, schedules: &[(&str, &str, i32)]) -> Result<(), StoreError> {
+        const PLACE: [(&str, Kind); 3] = [("schedule", Kind::Text), ("queue", Kind::Text), ("priority", Kind::Integer)];
+        if schedules.is_empty() {
+            return Ok(());
+        }
+        let on =
+            "t.schedule = d.schedule AND t.state <> 'running' AND (t.queue <> d.queue OR t.priority <> d.priority)";
+        let sets = [("queue", "d.queue"), ("priority", "d.priority")];
+        let sql = self.dialect.update_joined("sexton_task", &sets, &self.dialect.rows("d", &PLACE), on);
+        self.repeating(async || {
+            let mut rows = Rows::new(self.dialect);
+            for (schedule, queue, priority) in schedules {
+                rows.push(|row| {
+                    row.set("schedule", *schedule).set("queue", *queue).set("priority", *priority);
+                });
+            }
+            self.run(&self.db, &sql, [rows.into_value()]).await.map(|_| ())
+        })
+        .await
     }
 
     /// Notes when schedules come next, where nobody has fired them yet.

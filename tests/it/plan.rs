@@ -138,7 +138,7 @@ fn next_leaves_out_what_is_skipped_and_marks_what_is_held() {
     assert!(text.lines().nth(1).unwrap().ends_with("(skipped: outside period office)"), "{text}");
     let held = next("holds", &["--json"]).json();
     let first = json!({ "at": "2026-11-29T20:30:00+00:00", "utc": "2026-11-29T20:30:00+00:00",
-                        "place": "held", "held_until": "2026-11-30T08:00:00+00:00" });
+                        "place": "held", "held_until": "2026-11-30T08:00:00+00:00", "coalesced_into": null });
     assert_eq!(held[0], first, "the last one before the period begins");
     let text = next("holds", &["--all"]).text();
     let friday = "(coalesced into Sun 2026-11-29 20:30:00 +00:00 UTC: outside period office)";

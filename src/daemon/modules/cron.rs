@@ -15,8 +15,7 @@ use crate::{
         agenda::Agenda,
         definition::TaskDefinition,
         period::{Period, Periods},
-        policy::Decision,
-        recurrence::Recurrence,
+        policy::{Decision, Overlap},
         schedule::Schedule,
         summary::SummaryTable,
     },
@@ -105,6 +104,12 @@ impl Cron {
             })
             .collect();
         let last = context.store().sight(&sightings).await?;
+        let in_order: Vec<(&str, &str, i32)> = scheduled
+            .iter()
+            .filter(|(schedule, _)| schedule.policy.overlap == Overlap::Queue)
+            .map(|(schedule, task)| (schedule.name.as_str(), task.queue.as_str(), task.priority))
+            .collect();
+        context.store().follow(&in_order).await?;
         self.forget_removed(context, &config).await?;
         let now = context.clock().now();
         self.entries = scheduled
@@ -147,11 +152,11 @@ impl Cron {
             return Ok(());
         }
         let now = context.clock().now();
-        let at_start = |entry: &&mut Entry| entry.schedule.recurrences.iter().any(Recurrence::is_at_start);
+        let at_start = |entry: &&mut Entry| entry.schedule.is_at_start();
         let mut firings = Vec::new();
         for entry in self.entries.iter_mut().filter(at_start) {
             entry.last = entry.last.max(now);
-            let decision = Decision { at: now, fate: Fate::Fired, reason: None, held_until: None };
+            let decision = Decision { at: now, fate: Fate::Fired, reason: None, sum: None, held_until: None };
             let decision = entry.schedule.within(decision, entry.period(&context.config().periods));
             // Another node may start at the same moment; or, if the clock was set back, an earlier start has a later time.
             firings.push(Firing { at_start: true, ..entry.firing(decision, entry.schedule.next_after(now), now) });
@@ -204,6 +209,7 @@ impl Entry {
             due_at: decision.at,
             fate: decision.fate,
             reason: decision.reason,
+            sum: decision.sum,
             overlap: self.schedule.policy.overlap,
             at_start: false,
             next_at,

@@ -153,10 +153,11 @@ impl Dispatcher {
         if claimed.sorted > 0 {
             shared.bells.ring("future");
         }
-        if !claimed.tasks.is_empty() {
+        if found > 0 {
             self.found = Instant::now();
         }
-        match found == asked.count() {
+        // What was only sorted stood before others.
+        match found == asked.count() || claimed.sorted > 0 {
             true => self.hot.insert(queue.to_owned()),
             false => self.hot.remove(queue),
         };

@@ -89,14 +89,16 @@ fn timings(timer: &Unit, zone: Option<Tz>, comments: &mut Vec<String>, import: &
 
 /// A service that runs is not started again; of what was missed, systemd keeps account only if it is told to.
 fn policy(timer: &Unit) -> Policy {
-    let is_persistent = timer.get("Timer", "Persistent").is_some_and(|setting| flag(&setting.value));
+    // The setting is about times of the calendar only.
+    let is_persistent = timer.get("Timer", "OnCalendar").is_some()
+        && timer.get("Timer", "Persistent").is_some_and(|setting| flag(&setting.value));
     let missed = if is_persistent { Missed::Last } else { Missed::Skip };
     Policy { missed, overlap: Overlap::Skip, ..Policy::default() }
 }
 
 /// The random delay.
 fn jitter(timer: &Unit, import: &mut Import) -> Option<Duration> {
-    let setting = timer.get("Timer", "RandomizedDelaySec")?;
+    let setting = timer.get("Timer", "RandomizedDelaySec").filter(|setting| !setting.value.is_empty())?;
     let Some(delay) = span(&setting.value) else {
         service::left_out(import, setting, format!("RandomizedDelaySec={} is no length of time", setting.value));
         return None;

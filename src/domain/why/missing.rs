@@ -34,6 +34,12 @@ impl Background<'_> {
             return (Became::NotRun, format!("it is newer, and was first seen at {}", shown(seen.created_at)));
         }
         if let Some(sum) = known.sum() {
+            let place = self.schedule.map(|schedule| schedule.place(at, self.period));
+            if place == Some(Place::Skipped) {
+                // The entry that stands for it may be that of one inside.
+                let outside = self.place(at).trim_start_matches(", and it is skipped: ").to_owned();
+                return (Became::Skipped, format!("{outside}; it is summed up in the entry of {}", shown(sum.due_at)));
+            }
             let became = match sum.fate {
                 Fate::Coalesced => Became::Coalesced,
                 Fate::Skipped => Became::Skipped,
@@ -114,7 +120,10 @@ impl Background<'_> {
             }
             (None, _, Some(after)) => format!("its first instant is {}", shown(after)),
             (Some(before), _, None) => format!("its last instant is {}", shown(before)),
-            (None, _, None) => "it has no instants at all".to_owned(),
+            (None, _, None) => match self.schedule.filter(|schedule| schedule.is_at_start()) {
+                Some(_) => "it comes at each start of a daemon".to_owned(),
+                None => "it has no instants at all".to_owned(),
+            },
         }
     }
 }

@@ -183,7 +183,8 @@ fn a_coalesced_instant_is_told_with_the_one_that_ran_in_its_place() {
     let due = [at(AT), at("2026-11-21T11:00:00Z")];
     let mut decided = Policy::default().decide(&due.map(|at| Due { at, since: at }), at(LATER));
     decided[0].sum_up(25, false);
-    let reason = decided[0].reason.clone().expect("a reason");
+    let decided = &decided[0];
+    let reason = policy::in_full(decided.reason.as_deref(), decided.sum.as_deref()).expect("a reason");
     assert_eq!(coalesced_into(&reason), Some(due[1]), "{reason}");
     let coalesced = |into| Known {
         into,

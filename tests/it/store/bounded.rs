@@ -1,5 +1,6 @@
 //! Claims under bounds that hold in the whole cluster.
 
+use sea_orm::{ConnectionTrait as _, EntityTrait as _};
 use sexton::{
     domain::{
         bounds::Bounds,
@@ -17,7 +18,7 @@ use super::{
     register,
     schedules::{firing, sighting, tasks},
 };
-use crate::support::{Database, on_each_database};
+use crate::support::{Database, Kind, on_each_database};
 
 const MOST: usize = 3;
 
@@ -69,6 +70,12 @@ async fn work_off(store: &Store, bounds: &Bounds, name: &str) -> usize {
 async fn claim(store: &Store, bounds: &Bounds, count: usize) -> Vec<String> {
     let claimed = store.claim_within(bounds, "n", "default", count).await.unwrap().tasks;
     claimed.into_iter().map(|task| task.due_at.map_or(task.name, |due_at| due_at.to_rfc3339())).collect()
+}
+
+/// How many turns were taken in all.
+async fn turns(store: &Store) -> i64 {
+    let turns = sexton_entities::turn::Entity::find().all(store.connection()).await.unwrap();
+    turns.iter().map(|row| row.turn).sum()
 }
 
 /// Ends the oldest unfinished task.
@@ -153,5 +160,38 @@ on_each_database! {
             let end = ended(&claimed[0], "n", Outcome::Succeeded, Verdict::Completed);
             store.finish(&[end], OnStale::Record).await.unwrap();
         }
+    }
+
+    async fn the_first_run_is_found_behind_newer_ones(database: Database) {
+        let store = three_queued(&database).await;
+        let bounds = in_order(&["s"]);
+        // The newer ones go first by their priority; one of them stands in another queue.
+        let sql = "UPDATE sexton_task SET priority = priority - 1 WHERE id > (SELECT least FROM (SELECT MIN(id) AS least FROM sexton_task) x)";
+        database.application().await.execute_unprepared(sql).await.unwrap();
+        let first = store.claim_within(&bounds, "n", "default", 1).await.unwrap().tasks.remove(0);
+        assert_eq!(first.due_at, Some(ahead_at(0)));
+        assert!(claim(&store, &bounds, 1).await.is_empty());
+        let end = ended(&first, "n", Outcome::Succeeded, Verdict::Completed);
+        store.finish(&[end], OnStale::Record).await.unwrap();
+        store.follow(&[("s", "other", 7)]).await.unwrap();
+        assert!(claim(&store, &bounds, 1).await.is_empty());
+        let moved = store.claim_within(&bounds, "n", "other", 5).await.unwrap().tasks;
+        assert_eq!(moved.iter().map(|task| task.due_at).collect::<Vec<_>>(), [Some(ahead_at(1))]);
+    }
+
+    async fn a_claim_that_gets_nothing_writes_nothing(database: Database) {
+        let store = database.store().await;
+        register(&store, "n").await;
+        let both = Bounds::new([("default", 2)], &[TaskDefinition { max_parallel: Some(1), ..TaskDefinition::new("narrow", NOOP) }]);
+        enqueue(&store, "narrow", 5).await;
+        assert_eq!(claim(&store, &both, 5).await, ["narrow"]);
+        let before = turns(&store).await;
+        assert!(claim(&store, &both, 5).await.is_empty());
+        enqueue(&store, "wide", 5).await;
+        assert_eq!(claim(&store, &both, 5).await, ["wide"]);
+        let between = turns(&store).await;
+        assert!(claim(&store, &both, 5).await.is_empty(), "the limit of the queue is reached");
+        assert_eq!(turns(&store).await, between);
+        assert_eq!(between - before, i64::from(database.kind != Kind::Sqlite), "one turn for one claim that got something");
     }
 }

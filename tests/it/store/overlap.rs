@@ -59,6 +59,18 @@ on_each_database! {
         assert_eq!(tasks(&store).await[0].due_at, Some(ahead_at(2)), "what another has entered is of no account");
     }
 
+    async fn whatever_keeps_an_instant_from_running_it_tells_of_those_before_it(database: Database) {
+        let store = database.store().await;
+        store.sight(&[sighting("s", "every 1h")]).await.unwrap();
+        let with_sum = |at| Firing { sum: Some("; and 7 before it".to_owned()), ..alone(at) };
+        store.fire("n", &[with_sum(ahead_at(0)), with_sum(ahead_at(1))]).await.unwrap();
+        store.pause_schedule("s", true).await.unwrap();
+        store.fire("n", &[with_sum(ahead_at(2))]).await.unwrap();
+        let reasons: Vec<_> = store.occurrences("s", 9).await.unwrap().into_iter().filter_map(|row| row.reason).collect();
+        let unfinished = format!("the run of {} is not finished; and 7 before it", ahead_at(0).to_rfc3339());
+        assert_eq!(reasons, ["the schedule is paused; and 7 before it", &unfinished, "on time; and 7 before it"]);
+    }
+
     async fn every_start_has_an_instant_of_its_own(database: Database) {
         let store = database.store().await;
         store.sight(&[sighting("s", "@reboot")]).await.unwrap();

@@ -21,6 +21,7 @@ pub(super) fn firing(name: &str, due_at: DateTime<Utc>, fate: Fate) -> Firing {
         due_at,
         fate,
         reason: (fate != Fate::Fired).then(|| "because".to_owned()),
+        sum: None,
         overlap: Overlap::Allow,
         at_start: false,
         run_at: None,
