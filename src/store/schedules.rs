@@ -220,7 +220,7 @@ impl Store {
     async fn advance(&self, transaction: &DatabaseTransaction, firings: &[Firing]) -> Result<(), StoreError> {
         // One row for each schedule: of several, a database may take any.
         let mut latest: HashMap<&str, &Firing> = HashMap::new();
-        for firing in firings.iter().filter(|firing| firing.fate != Fate::Coalesced) {
+        for firing in firings {
             let known = latest.entry(&firing.schedule).or_insert(firing);
             if known.due_at < firing.due_at {
                 *known = firing;

@@ -43,6 +43,16 @@ pub(super) async fn tasks(store: &Store) -> Vec<sexton_entities::task::Model> {
 }
 
 on_each_database! {
+    async fn what_is_coalesced_into_a_later_one_is_dealt_with(database: Database) {
+        let store = database.store().await;
+        store.sight(&[sighting("s", "every 1h")]).await.unwrap();
+        let at = ahead();
+        assert!(store.fire("n", &[firing("s", at, Fate::Coalesced)]).await.unwrap().is_empty());
+        let schedule = store.schedules().await.unwrap().remove(0);
+        assert_eq!((schedule.last_at, schedule.next_at), (at, Some(at + TimeDelta::hours(1))));
+        assert_eq!(store.fire("n", &[firing("s", at + TimeDelta::hours(1), Fate::Late)]).await.unwrap(), ["s"]);
+    }
+
     async fn each_instant_fires_once_in_a_cluster(database: Database) {
         let store = database.store().await;
         let names: Vec<String> = (0..50).map(|number| format!("s{number}")).collect();
