@@ -76,10 +76,7 @@ fn tell(queue: &str, period: &str, before: Option<&Stretch>, now: &Stretch) {
 
 #[cfg(test)]
 mod tests {
-    use crate::{
-        config::QueueConfig,
-        domain::period::{Draft, Period, Rule, read_times, resolve},
-    };
+    use crate::{config::QueueConfig, domain::period::sample};
 
     use super::*;
 
@@ -88,21 +85,8 @@ mod tests {
     }
 
     fn config() -> Arc<Config> {
-        let rule = Rule { days: "monday".parse().expect("a day"), times: read_times("09:00-17:00").expect("times") };
-        let period = Period {
-            name: "office".to_owned(),
-            zone: chrono_tz::Tz::UTC,
-            rules: vec![rule],
-            precedence: true,
-            prefer_includes: true,
-            includes: Vec::new(),
-            excludes: Vec::new(),
-            include_ics: Vec::new(),
-            exclude_ics: Vec::new(),
-        };
-        let draft = Draft { period, includes: Vec::new(), excludes: Vec::new() };
         let mut config = Config::default_for("sqlite://x");
-        config.periods = resolve(&[("office".to_owned(), draft)].into()).0;
+        config.periods = sample("office", "monday", "09:00-17:00");
         config.queues.insert("q".to_owned(), QueueConfig { period: Some("office".to_owned()), ..QueueConfig::of(1) });
         Arc::new(config)
     }

@@ -126,7 +126,7 @@ mod tests {
 
     use super::*;
     use crate::domain::{
-        period::{Draft, Rule, read_times, resolve},
+        period::sample,
         policy::{Missed, Policy},
         recurrence::Recurrence,
     };
@@ -136,20 +136,7 @@ mod tests {
     }
 
     fn period(days: &str, times: &str) -> std::sync::Arc<Period> {
-        let rule = Rule { days: days.parse().expect("days"), times: read_times(times).expect("times") };
-        let period = Period {
-            name: "p".to_owned(),
-            zone: chrono_tz::Tz::UTC,
-            rules: vec![rule],
-            precedence: true,
-            prefer_includes: true,
-            includes: Vec::new(),
-            excludes: Vec::new(),
-            include_ics: Vec::new(),
-            exclude_ics: Vec::new(),
-        };
-        let draft = Draft { period, includes: Vec::new(), excludes: Vec::new() };
-        resolve(&[("p".to_owned(), draft)].into()).0.get("p").expect("the period").clone()
+        sample("p", days, times).get("p").expect("the period").clone()
     }
 
     fn every(minutes: u64, outside: Outside) -> Schedule {

@@ -98,7 +98,7 @@ mod tests {
 
     use super::*;
     use crate::domain::{
-        period::{Draft, Rule, read_times, resolve},
+        period::sample,
         policy::{Missed, Policy, runs},
         recurrence::Recurrence,
         schedule::Outside,
@@ -148,21 +148,7 @@ mod tests {
     }
 
     fn office() -> Arc<Period> {
-        let days = "monday - friday".parse().expect("days");
-        let rule = Rule { days, times: read_times("09:00-17:00").expect("times") };
-        let period = Period {
-            name: "office".to_owned(),
-            zone: chrono_tz::Tz::UTC,
-            rules: vec![rule],
-            precedence: true,
-            prefer_includes: true,
-            includes: Vec::new(),
-            excludes: Vec::new(),
-            include_ics: Vec::new(),
-            exclude_ics: Vec::new(),
-        };
-        let draft = Draft { period, includes: Vec::new(), excludes: Vec::new() };
-        resolve(&[("office".to_owned(), draft)].into()).0.get("office").expect("the period").clone()
+        sample("office", "monday - friday", "09:00-17:00").get("office").expect("the period").clone()
     }
 
     fn in_office(seconds: u64, outside: Outside, missed: Missed) -> Schedule {

@@ -8,6 +8,8 @@ mod day;
 #[cfg(test)]
 mod oracle;
 mod resolve;
+#[cfg(test)]
+mod sample;
 mod spans;
 mod standing;
 mod times;
@@ -19,6 +21,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 
+#[cfg(test)]
+pub(crate) use self::sample::sample;
 pub use self::{
     calendar::{Calendar, days_of as read_calendar},
     day::{DayRange, DaySpec, Until},

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::{
-    period::{Draft, Rule, read_times, resolve},
+    period::sample,
     policy::{Due, Missed, Policy},
     recurrence::Recurrence,
     schedule::Outside,
@@ -203,21 +203,7 @@ fn a_coalesced_instant_is_told_with_the_one_that_ran_in_its_place() {
 }
 
 fn office() -> std::sync::Arc<Period> {
-    let rule =
-        Rule { days: "monday - friday".parse().expect("days"), times: read_times("09:00-17:00").expect("times") };
-    let period = Period {
-        name: "office".to_owned(),
-        zone: chrono_tz::Tz::UTC,
-        rules: vec![rule],
-        precedence: true,
-        prefer_includes: true,
-        includes: Vec::new(),
-        excludes: Vec::new(),
-        include_ics: Vec::new(),
-        exclude_ics: Vec::new(),
-    };
-    let draft = Draft { period, includes: Vec::new(), excludes: Vec::new() };
-    resolve(&[("office".to_owned(), draft)].into()).0.get("office").expect("the period").clone()
+    sample("office", "monday - friday", "09:00-17:00").get("office").expect("the period").clone()
 }
 
 #[test]
