@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     period::Period,
-    policy::{Decision, Due, NAMED, punctuality},
+    policy::{Decision, Due, NAMED},
     schedule::{Place, Schedule, TICK},
 };
 
@@ -23,7 +23,7 @@ impl Schedule {
         if period.is_some() {
             let latest = self.latest_between(last, now, NAMED).into_iter();
             let others = latest.filter(|at| counting.iter().all(|due| due.at != *at));
-            decisions.extend(others.map(|at| self.within(on_time(at), period)));
+            decisions.extend(others.map(|at| self.within(Decision::on_time(at), period)));
             decisions.sort_by_key(|decision| decision.at);
         }
         self.sum_up(last, &mut decisions);
@@ -82,11 +82,6 @@ impl Schedule {
             before = decision.at;
         }
     }
-}
-
-fn on_time(at: DateTime<Utc>) -> Decision {
-    let (fate, reason) = punctuality(at, at);
-    Decision { at, fate, reason, sum: None, held_until: None }
 }
 
 #[cfg(test)]

@@ -83,6 +83,11 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// An instant that runs on time.
+    pub fn on_time(at: DateTime<Utc>) -> Self {
+        Self { at, fate: Fate::Fired, reason: None, sum: None, held_until: None }
+    }
+
     /// Lets it tell also of instants before it that have no place in the ledger: so many, or more.
     pub fn sum_up(&mut self, count: usize, is_more: bool) {
         let more = if is_more { "more than " } else { "" };
@@ -231,7 +236,7 @@ fn is_missed(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     now - at > GRACE
 }
 
-pub(super) fn punctuality(at: DateTime<Utc>, now: DateTime<Utc>) -> (Fate, Option<String>) {
+fn punctuality(at: DateTime<Utc>, now: DateTime<Utc>) -> (Fate, Option<String>) {
     let by = now - at;
     if by <= PUNCTUAL {
         return (Fate::Fired, None);
@@ -327,8 +332,7 @@ mod tests {
 
     #[test]
     fn a_sum_is_recognised() {
-        let mut decision =
-            Decision { at: at("2026-11-21T03:00:00Z"), fate: Fired, reason: None, sum: None, held_until: None };
+        let mut decision = Decision::on_time(at("2026-11-21T03:00:00Z"));
         decision.sum_up(7, true);
         let told = |reason| in_full(reason, decision.sum.as_deref());
         assert_eq!(told(None).as_deref(), Some("on time; and more than 7 before it"));

@@ -6,7 +6,6 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use sexton_entities::states::Fate;
 
 use crate::{
     config::Config,
@@ -156,8 +155,7 @@ impl Cron {
         let mut firings = Vec::new();
         for entry in self.entries.iter_mut().filter(at_start) {
             entry.last = entry.last.max(now);
-            let decision = Decision { at: now, fate: Fate::Fired, reason: None, sum: None, held_until: None };
-            let decision = entry.schedule.within(decision, entry.period(&context.config().periods));
+            let decision = entry.schedule.within(Decision::on_time(now), entry.period(&context.config().periods));
             // Another node may start at the same moment; or, if the clock was set back, an earlier start has a later time.
             firings.push(Firing { at_start: true, ..entry.firing(decision, entry.schedule.next_after(now), now) });
         }

@@ -177,7 +177,7 @@ mod tests {
     use chrono_tz::Tz;
 
     use super::{
-        super::{Draft, Rule, read_times, resolve},
+        super::{Draft, resolve, tests::period},
         *,
     };
 
@@ -186,21 +186,7 @@ mod tests {
     }
 
     fn draft(name: &str, ranges: &[(&str, &str)]) -> Draft {
-        let rule = |(days, times): &(&str, &str)| Rule {
-            days: days.parse().expect("days"),
-            times: read_times(times).expect("times"),
-        };
-        let period = Period {
-            name: name.to_owned(),
-            zone: Tz::Europe__Berlin,
-            rules: ranges.iter().map(rule).collect(),
-            precedence: true,
-            prefer_includes: true,
-            includes: Vec::new(),
-            excludes: Vec::new(),
-            include_ics: Vec::new(),
-            exclude_ics: Vec::new(),
-        };
+        let period = Period { name: name.to_owned(), ..period(Tz::Europe__Berlin, ranges) };
         Draft { period, includes: Vec::new(), excludes: Vec::new() }
     }
 

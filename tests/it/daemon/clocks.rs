@@ -146,14 +146,20 @@ fn no_module_fell(daemon: &Daemon) {
     assert!(!log.contains("fell (") && !log.contains("taken this one for dead"), "{log}");
 }
 
+/// A daemon at work, on a clock that shows half past ten.
+async fn ticking(database: &Database) -> (Store, WallClock, Daemon) {
+    let store = database.store().await;
+    let clock = WallClock::new(database.folder.path(), at("10:30:00"));
+    let daemon = Daemon::start_on(&clock, &database.config("n", SETTINGS));
+    eventually("it ticks", async || !runs(&store, "tick").await.is_empty()).await;
+    (store, clock, daemon)
+}
+
 #[test]
 fn a_wall_clock_set_forward_by_hours_is_a_matter_of_the_policies() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
-        let store = database.store().await;
-        let clock = WallClock::new(database.folder.path(), at("10:30:00"));
-        let daemon = Daemon::start_on(&clock, &database.config("n", SETTINGS));
-        eventually("it ticks", async || !runs(&store, "tick").await.is_empty()).await;
+        let (store, clock, daemon) = ticking(&database).await;
         is_busy(&store).await;
         clock.set(at("13:30:00"));
         three_hours_were_dealt_with(&store).await;
@@ -167,10 +173,7 @@ fn a_wall_clock_set_forward_by_hours_is_a_matter_of_the_policies() {
 fn a_sleep_of_hours_is_a_matter_of_the_policies_and_no_module_falls() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
-        let store = database.store().await;
-        let clock = WallClock::new(database.folder.path(), at("10:30:00"));
-        let daemon = Daemon::start_on(&clock, &database.config("n", SETTINGS));
-        eventually("it ticks", async || !runs(&store, "tick").await.is_empty()).await;
+        let (store, clock, daemon) = ticking(&database).await;
         is_busy(&store).await;
         daemon.signal(Signal::SIGSTOP);
         clock.set(at("13:30:00"));
@@ -189,14 +192,10 @@ fn a_sleep_of_hours_is_a_matter_of_the_policies_and_no_module_falls() {
 fn a_downtime_of_hours_is_a_matter_of_the_policies() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
-        let store = database.store().await;
-        let clock = WallClock::new(database.folder.path(), at("10:30:00"));
-        let file = database.config("n", SETTINGS);
-        let daemon = Daemon::start_on(&clock, &file);
-        eventually("it ticks", async || !runs(&store, "tick").await.is_empty()).await;
+        let (store, clock, daemon) = ticking(&database).await;
         daemon.stop();
         clock.set(at("13:30:00"));
-        let daemon = Daemon::start_on(&clock, &file);
+        let daemon = Daemon::start_on(&clock, &database.config("n", SETTINGS));
         three_hours_were_dealt_with(&store).await;
         no_module_fell(&daemon);
         daemon.stop();
