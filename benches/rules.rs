@@ -5,7 +5,10 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use divan::{Bencher, black_box};
-use sexton::domain::{agenda::Agenda, cron::CronExpr, recurrence::Recurrence, schedule::Schedule};
+use sexton::domain::{
+    cron::CronExpr,
+    schedule::{Schedule, agenda::Agenda, recurrence::Recurrence},
+};
 
 fn main() {
     divan::main();

@@ -14,7 +14,7 @@ use std::{
 
 use sexton::{
     domain::command::CommandSpec,
-    shepherd::{Paper, Shepherds, Spec, boot_id},
+    shepherd::{AttemptManifest, LaunchSpec, Shepherds, boot_id},
 };
 
 /// One measurement.
@@ -83,9 +83,9 @@ fn shepherd_rate(parallel: usize) -> f64 {
     f64::from(count) / begun.elapsed().as_secs_f64()
 }
 
-fn paper() -> Paper<()> {
+fn paper() -> AttemptManifest<()> {
     let command = CommandSpec::new(vec!["/bin/true".to_owned()]);
-    let spec = Spec {
+    let spec = LaunchSpec {
         title: "sexton: [bench] true #1".to_owned(),
         argv: command.argv,
         env: Vec::new(),
@@ -99,5 +99,5 @@ fn paper() -> Paper<()> {
         ends_with_daemon: false,
         cgroup: None,
     };
-    Paper { boot_id: boot_id().to_owned(), spec, about: () }
+    AttemptManifest { boot_id: boot_id().to_owned(), spec, about: () }
 }

@@ -19,7 +19,7 @@ use crate::{
 const DEBOUNCE: Duration = Duration::from_millis(5);
 
 /// Where in-process wake-ups go, and what is known of the definitions.
-pub trait Surroundings: Send + Sync {
+pub trait EnqueueContext: Send + Sync {
     /// Wakes this process's own daemon.
     fn ring(&self, wakeup: Wakeup);
 
@@ -31,7 +31,7 @@ pub trait Surroundings: Send + Sync {
 #[derive(Clone)]
 pub struct Client {
     store: Store,
-    surroundings: Option<Arc<dyn Surroundings>>,
+    surroundings: Option<Arc<dyn EnqueueContext>>,
     ringing: Arc<AtomicU8>,
 }
 
@@ -54,7 +54,7 @@ impl Client {
     }
 
     /// A client inside a daemon.
-    pub(crate) fn inside(store: Store, surroundings: Arc<dyn Surroundings>) -> Self {
+    pub(crate) fn inside(store: Store, surroundings: Arc<dyn EnqueueContext>) -> Self {
         Self { surroundings: Some(surroundings), ..Self::new(store) }
     }
 

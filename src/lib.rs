@@ -29,6 +29,8 @@ pub mod domain;
 #[doc(hidden)]
 pub mod handler;
 #[doc(hidden)]
+pub mod import;
+#[doc(hidden)]
 pub mod service;
 mod sexton;
 #[doc(hidden)]
@@ -42,10 +44,12 @@ pub use crate::{
     client::Client,
     daemon::{DaemonModule, ModuleContext, ModuleState, Next},
     domain::{
-        definition::TaskDefinition,
-        retry::{Growth, RetryPolicy},
-        summary::SummaryTable,
-        task::NewTask,
+        daemon::summary::SummaryTable,
+        task::{
+            NewTask,
+            definition::TaskDefinition,
+            retry::{Growth, RetryPolicy},
+        },
     },
     handler::{TaskContext, TaskError, TaskHandler},
     sexton::Sexton,

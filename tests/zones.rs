@@ -14,7 +14,7 @@ use chrono::{DateTime, Datelike as _, NaiveDateTime, Offset as _, TimeDelta, Tim
 use chrono_tz::Tz;
 use sexton::domain::{
     cron::CronExpr,
-    zone::{self, Dst},
+    schedule::zone::{self, Dst},
 };
 
 /// An expression, and what it means in words that need no parser.

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{
     BAD_CONFIG,
-    output::{Output, print, say},
+    output::{Printer, print, say},
     session::Session,
 };
 
@@ -17,7 +17,7 @@ pub(super) enum ConfigCommand {
     Show,
 }
 
-pub(super) fn run(session: &Session, output: Output, command: &ConfigCommand) -> anyhow::Result<u8> {
+pub(super) fn run(session: &Session, output: Printer, command: &ConfigCommand) -> anyhow::Result<u8> {
     let file = session.file().map_or_else(|| "the defaults".to_owned(), |file| file.display().to_string());
     match (command, session.config()) {
         (_, Err(mistakes)) => {

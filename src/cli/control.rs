@@ -8,10 +8,10 @@ use hyper::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{output::Output, session::Session};
+use super::{output::Printer, session::Session};
 use crate::service::{
     Role, RunDir,
-    control::{self, Unanswered},
+    control::{self, ControlError},
 };
 
 /// How long an answer is waited for.
@@ -35,7 +35,7 @@ pub(super) async fn ask<T: DeserializeOwned>(
 ) -> anyhow::Result<T> {
     let run = RunDir::at(&session.daemon()?.run_dir);
     match control::ask(&run, method, path, body, PATIENCE).await {
-        Err(Unanswered::NotThere(socket)) => match run.holder(Role::Daemon)? {
+        Err(ControlError::NotThere(socket)) => match run.holder(Role::Daemon)? {
             Some(holder) => {
                 anyhow::bail!("{holder} is the daemon, and nobody answers at {socket}: try again in a moment")
             }
@@ -53,12 +53,12 @@ pub(super) async fn ask_if_there<T: DeserializeOwned>(
 ) -> anyhow::Result<Option<T>> {
     let run = RunDir::at(&session.daemon()?.run_dir);
     match control::ask(&run, method, path, None, PATIENCE).await {
-        Err(Unanswered::NotThere(_)) => Ok(None),
+        Err(ControlError::NotThere(_)) => Ok(None),
         answer => Ok(Some(answer?)),
     }
 }
 
-pub(super) async fn reload(session: &Session, output: Output) -> anyhow::Result<u8> {
+pub(super) async fn reload(session: &Session, output: Printer) -> anyhow::Result<u8> {
     // What is wrong with it is told here as well as there; and here is who wants to know.
     session.config()?;
     let answer: Value =
@@ -74,13 +74,13 @@ pub(super) async fn reload(session: &Session, output: Output) -> anyhow::Result<
 }
 
 /// Claims nothing for now, or goes on.
-pub(super) async fn be_quiet(session: &Session, output: Output, quiet: bool) -> anyhow::Result<u8> {
+pub(super) async fn be_quiet(session: &Session, output: Printer, quiet: bool) -> anyhow::Result<u8> {
     let answer: Value = ask(session, Method::POST, if quiet { "/quiet" } else { "/resume" }, None).await?;
     output.done(if quiet { "claiming nothing until `sexton resume`" } else { "claiming again" }, &answer)?;
     Ok(0)
 }
 
-pub(super) async fn debug(session: &Session, output: Output, args: &DebugArgs) -> anyhow::Result<u8> {
+pub(super) async fn debug(session: &Session, output: Printer, args: &DebugArgs) -> anyhow::Result<u8> {
     let (choice, told) = match (args.off, args.modules.as_slice()) {
         (true, _) => (json!("nothing"), "no debug events any more".to_owned()),
         (_, []) => (json!("everything"), "debug events of everything".to_owned()),

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{output::Output, session::Session};
+use super::{output::Printer, session::Session};
 
 #[derive(Subcommand)]
 pub(super) enum DbCommand {
@@ -13,7 +13,7 @@ pub(super) enum DbCommand {
     Status,
 }
 
-pub(super) async fn run(session: &Session, output: Output, command: DbCommand) -> anyhow::Result<u8> {
+pub(super) async fn run(session: &Session, output: Printer, command: DbCommand) -> anyhow::Result<u8> {
     let open = session.open().await?;
     match command {
         DbCommand::Migrate => {

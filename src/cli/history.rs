@@ -4,11 +4,11 @@ use clap::Args;
 use sexton_entities::states::Outcome;
 
 use super::{
-    output::{Output, or_dash},
+    output::{Printer, or_dash},
     session::{Session, explained},
     time, why,
 };
-use crate::{domain::span, store::HistoryFilter};
+use crate::{domain::text::duration, store::HistoryFilter};
 
 /// Of a schedule, no more instants than these are looked at.
 const MOST_INSTANTS: u64 = 100_000;
@@ -37,7 +37,7 @@ fn outcome(word: &str) -> Result<Outcome, String> {
     Outcome::from_word(word).ok_or_else(|| format!("expected one of {}", all.join(", ")))
 }
 
-pub(super) async fn run(session: &Session, output: Output, args: HistoryArgs) -> anyhow::Result<u8> {
+pub(super) async fn run(session: &Session, output: Printer, args: HistoryArgs) -> anyhow::Result<u8> {
     let open = session.open().await?;
     let now = open.store.now().await?;
     let since =
@@ -59,7 +59,7 @@ pub(super) async fn run(session: &Session, output: Output, args: HistoryArgs) ->
             row.outcome.to_string(),
             or_dash(row.verdict),
             time::shown(row.finished_at),
-            or_dash(row.duration_ms.map(span::short)),
+            or_dash(row.duration_ms.map(duration::short)),
             or_dash(row.error.clone()),
         ]
     })?;

@@ -12,9 +12,9 @@ use clap::{Args, Subcommand};
 
 use super::{
     FAILED,
-    output::{Output, print},
+    output::{Printer, print},
 };
-use crate::domain::import::{Crontab, Format, Import, Names, Unit, UnitText, crontab, service_of, timer, toml};
+use crate::import::{Crontab, Format, Import, Names, Unit, UnitText, crontab, service_of, timer, toml};
 
 #[derive(Subcommand)]
 pub(super) enum ImportCommand {
@@ -36,7 +36,7 @@ pub(super) struct CrontabArgs {
     #[arg(long)]
     user: bool,
     #[command(flatten)]
-    target: Target,
+    target: ImportTarget,
 }
 
 #[derive(Args)]
@@ -45,11 +45,11 @@ pub(super) struct TimerArgs {
     #[arg(required = true)]
     units: Vec<PathBuf>,
     #[command(flatten)]
-    target: Target,
+    target: ImportTarget,
 }
 
 #[derive(Args)]
-struct Target {
+struct ImportTarget {
     /// Write into this new file instead of standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -65,7 +65,7 @@ const GENERAL: [&str; 2] = [
 ];
 const NO_ZONE: &str = " Times without `timezone` are on the clocks of `daemon.timezone`, which is UTC unless set.";
 
-pub(super) fn run(output: Output, command: &ImportCommand) -> anyhow::Result<u8> {
+pub(super) fn run(output: Printer, command: &ImportCommand) -> anyhow::Result<u8> {
     let mut names = Names::default();
     let mut import = Import::default();
     let (sources, target) = match command {

@@ -7,13 +7,13 @@ use clap::Args;
 use sexton_entities::{history, output, states::TaskState};
 
 use super::{
-    output::{Output, print, say},
+    output::{Printer, print, say},
     session::{Open, explained},
     task::attempts,
 };
 use crate::{
-    domain::capture::{Kept, gap},
-    shepherd::{Folder, Home, LIVE_STREAMS, Live, Piece},
+    domain::command::capture::{Kept, gap},
+    shepherd::{AttemptDir, LIVE_STREAMS, NodeDir, Piece, Tail},
 };
 
 /// Between two looks at what is being written.
@@ -31,7 +31,7 @@ pub(super) struct LogArgs {
     timestamps: bool,
 }
 
-pub(super) async fn run(open: &Open, output: Output, args: LogArgs) -> anyhow::Result<u8> {
+pub(super) async fn run(open: &Open, output: Printer, args: LogArgs) -> anyhow::Result<u8> {
     if args.follow {
         return follow(open, args.id).await;
     }
@@ -108,7 +108,7 @@ async fn follow(open: &Open, id: i64) -> anyhow::Result<u8> {
     let (mut is_told, mut seen) = (false, None);
     loop {
         let task = open.store.task(id).await.map_err(explained)?;
-        if let Some(folder) = Home::newest_attempt(&root, id).filter(|folder| folder.claim() > seen) {
+        if let Some(folder) = NodeDir::newest_attempt(&root, id).filter(|folder| folder.claim() > seen) {
             follow_attempt(open, &folder).await?;
             seen = folder.claim();
             continue;
@@ -133,8 +133,8 @@ async fn follow(open: &Open, id: i64) -> anyhow::Result<u8> {
 }
 
 /// Prints what one attempt writes, until its end.
-async fn follow_attempt(open: &Open, folder: &Folder) -> anyhow::Result<()> {
-    let mut streams = LIVE_STREAMS.map(|name| (name, Live::new(folder, name)));
+async fn follow_attempt(open: &Open, folder: &AttemptDir) -> anyhow::Result<()> {
+    let mut streams = LIVE_STREAMS.map(|name| (name, Tail::new(folder, name)));
     while folder.is_held()? {
         for (name, stream) in &mut streams {
             stream.read(&mut |piece| print_piece(name, piece))?;

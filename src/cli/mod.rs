@@ -4,7 +4,6 @@ mod bench;
 mod config;
 mod control;
 mod db;
-mod halt;
 mod history;
 mod import;
 mod log;
@@ -21,6 +20,7 @@ mod schedule;
 mod session;
 mod start;
 mod status;
+mod stop;
 mod summary;
 mod task;
 mod time;
@@ -30,12 +30,12 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use self::{output::Output, session::Session};
+use self::{output::Printer, session::Session};
 use crate::{
     config::Mistakes,
     daemon::ModuleSpec,
     handler::{AppData, Registry},
-    telemetry::{self, DebugChoice, Format, LogPlan, Target},
+    telemetry::{self, DebugChoice, Format, LogPlan, LogTarget},
 };
 
 /// What the command line works with.
@@ -156,13 +156,13 @@ pub fn main(parts: Arc<Parts>) -> ExitCode {
 
 fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
     let session = Session::new(cli.config, parts);
-    let output = Output::new(cli.json);
+    let output = Printer::new(cli.json);
     // What the daemon logs is configured; it begins its log itself.
     if let Command::Run(args) = cli.command {
         return run::run(&session, &args, cli.log);
     }
     telemetry::start(LogPlan {
-        target: Target::Automatic,
+        target: LogTarget::Automatic,
         format: Format::Text,
         filter: Some(cli.log.clone().unwrap_or_else(|| "warn".to_owned())),
         debug: DebugChoice::Nothing,

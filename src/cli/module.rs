@@ -7,7 +7,7 @@ use sexton_entities::node;
 
 use super::{
     control,
-    output::{Output, or_dash},
+    output::{Printer, or_dash},
     session::{Session, explained},
     time,
 };
@@ -28,7 +28,7 @@ pub(super) enum ModuleCommand {
     },
 }
 
-pub(super) async fn run(session: &Session, output: Output, command: ModuleCommand) -> anyhow::Result<u8> {
+pub(super) async fn run(session: &Session, output: Printer, command: ModuleCommand) -> anyhow::Result<u8> {
     match command {
         ModuleCommand::List { all } => list(session, output, all).await,
         ModuleCommand::Restart { name } => restart(session, output, &name).await,
@@ -53,7 +53,7 @@ pub(super) fn of_heartbeat(node: &node::Model) -> Vec<ModuleStatus> {
     node.modules.clone().and_then(|modules| serde_json::from_value(modules).ok()).unwrap_or_default()
 }
 
-async fn list(session: &Session, output: Output, all: bool) -> anyhow::Result<u8> {
+async fn list(session: &Session, output: Printer, all: bool) -> anyhow::Result<u8> {
     let modules = known(session, all).await?;
     let columns = ["Node", "Module", "State", "Falls", "Started", "Last error"];
     output.list(&modules, columns, "No module is up.", |Module { node, status }| {
@@ -69,7 +69,7 @@ async fn list(session: &Session, output: Output, all: bool) -> anyhow::Result<u8
     Ok(0)
 }
 
-async fn restart(session: &Session, output: Output, name: &str) -> anyhow::Result<u8> {
+async fn restart(session: &Session, output: Printer, name: &str) -> anyhow::Result<u8> {
     let path =
         format!("/modules/{}/restart", url::form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>());
     let answer: Value = control::ask(session, Method::POST, &path, None).await?;

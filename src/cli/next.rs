@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    output::{Output, say},
+    output::{Printer, say},
     schedule::find,
     session::Session,
     time,
@@ -17,12 +17,14 @@ use super::{
 use crate::{
     clock::machine_time,
     domain::{
-        coming::{self, Coming},
         cron::CronExpr,
         period::Period,
-        recurrence::Recurrence,
-        schedule::{Place, Schedule},
-        zone,
+        schedule::{
+            PeriodPlace, Schedule,
+            recurrence::Recurrence,
+            upcoming::{self, Upcoming},
+            zone,
+        },
     },
 };
 
@@ -41,33 +43,37 @@ pub(super) struct Which {
 }
 
 /// A schedule that was found, and how it is told.
-struct Found {
+struct FoundSchedule {
     schedule: Schedule,
     period: Option<Arc<Period>>,
     zone: Tz,
 }
 
 impl Which {
-    fn find(&self, session: &Session) -> anyhow::Result<Found> {
+    fn find(&self, session: &Session) -> anyhow::Result<FoundSchedule> {
         let asked = self.timezone.as_deref().map(zone::named).transpose().map_err(anyhow::Error::msg)?;
         if let Some(text) = &self.cron {
             let expr: CronExpr = text.parse().map_err(|error| anyhow::anyhow!("--cron: {error}"))?;
             let rule = Recurrence::cron(expr, asked.unwrap_or(Tz::UTC));
             let own = rule.zone().unwrap_or(Tz::UTC);
-            return Ok(Found { schedule: Schedule::new("", vec![rule]), period: None, zone: asked.unwrap_or(own) });
+            return Ok(FoundSchedule {
+                schedule: Schedule::new("", vec![rule]),
+                period: None,
+                zone: asked.unwrap_or(own),
+            });
         }
         let config = session.config()?;
         let name = self.name.as_deref().context("name a schedule, or give an expression by --cron")?;
         let schedule = find(&config, name)?.clone();
         let own = schedule.recurrences.iter().find_map(Recurrence::zone);
         let period = schedule.period.as_ref().and_then(|name| config.periods.get(name)).cloned();
-        Ok(Found { schedule, period, zone: asked.or(own).unwrap_or(config.daemon.timezone) })
+        Ok(FoundSchedule { schedule, period, zone: asked.or(own).unwrap_or(config.daemon.timezone) })
     }
 }
 
 /// Which instants of it.
 #[derive(Args)]
-pub(super) struct Asked {
+pub(super) struct NextArgs {
     /// How many instants
     #[arg(short = 'n', long, default_value_t = 5)]
     count: usize,
@@ -80,30 +86,30 @@ pub(super) struct Asked {
 }
 
 /// Prints the instants that come next.
-pub(super) fn next(session: &Session, output: Output, which: &Which, asked: &Asked) -> anyhow::Result<u8> {
+pub(super) fn next(session: &Session, output: Printer, which: &Which, asked: &NextArgs) -> anyhow::Result<u8> {
     let found = which.find(session)?;
     let zone = found.zone;
     let from = asked.from.as_deref().map_or(Ok(machine_time()), |from| time::parse(from, zone))?;
-    let outlook = coming::next(&found.schedule, found.period.as_deref(), from, asked.count, asked.all);
+    let outlook = upcoming::next(&found.schedule, found.period.as_deref(), from, asked.count, asked.all);
     if output.is_json() {
         let objects: Vec<_> = outlook.coming.iter().map(|coming| object(&found, *coming)).collect();
         output.value(&objects)?;
-        if let Some(until) = outlook.in_vain_until {
+        if let Some(until) = outlook.gave_up_at {
             eprintln!("sexton: all others until {} are outside the period", shown(zone, until));
         }
         return Ok(0);
     }
     let outside = found.period.as_ref().map(|period| format!("outside period {}", period.name)).unwrap_or_default();
-    for Coming { at, place } in &outlook.coming {
+    for Upcoming { at, place } in &outlook.coming {
         let place = match place {
-            Place::Inside => String::new(),
-            Place::Skipped => format!("  (skipped: {outside})"),
-            Place::Held(begin) => format!("  (held until {}: {outside})", shown(zone, *begin)),
-            Place::Coalesced(into) => format!("  (coalesced into {}: {outside})", shown(zone, *into)),
+            PeriodPlace::Inside => String::new(),
+            PeriodPlace::Skipped => format!("  (skipped: {outside})"),
+            PeriodPlace::Held(begin) => format!("  (held until {}: {outside})", shown(zone, *begin)),
+            PeriodPlace::Coalesced(into) => format!("  (coalesced into {}: {outside})", shown(zone, *into)),
         };
         say!("{}{}{place}", shown(zone, *at), clocks(zone, *at));
     }
-    if let Some(until) = outlook.in_vain_until {
+    if let Some(until) = outlook.gave_up_at {
         say!("All others until {} are {outside}", shown(zone, until));
     } else if outlook.coming.is_empty() && found.schedule.is_at_start() {
         say!("It has no other times: {}", found.schedule.describe());
@@ -118,14 +124,14 @@ fn shown(zone: Tz, at: DateTime<Utc>) -> String {
 }
 
 /// An instant for programs; with a period, also where it is.
-fn object(found: &Found, Coming { at, place }: Coming) -> serde_json::Value {
+fn object(found: &FoundSchedule, Upcoming { at, place }: Upcoming) -> serde_json::Value {
     let mut object = json!({ "at": at.with_timezone(&found.zone).to_rfc3339(), "utc": at.to_rfc3339() });
     if found.period.is_some() {
         let (word, held_until, into) = match place {
-            Place::Inside => ("inside", None, None),
-            Place::Skipped => ("skipped", None, None),
-            Place::Held(begin) => ("held", Some(begin), None),
-            Place::Coalesced(into) => ("coalesced", None, Some(into)),
+            PeriodPlace::Inside => ("inside", None, None),
+            PeriodPlace::Skipped => ("skipped", None, None),
+            PeriodPlace::Held(begin) => ("held", Some(begin), None),
+            PeriodPlace::Coalesced(into) => ("coalesced", None, Some(into)),
         };
         let local = |at: Option<DateTime<Utc>>| at.map(|at| at.with_timezone(&found.zone).to_rfc3339());
         object["place"] = json!(word);
@@ -136,7 +142,7 @@ fn object(found: &Found, Coming { at, place }: Coming) -> serde_json::Value {
 }
 
 /// Prints the sentence.
-pub(super) fn describe(session: &Session, output: Output, which: &Which) -> anyhow::Result<u8> {
+pub(super) fn describe(session: &Session, output: Printer, which: &Which) -> anyhow::Result<u8> {
     let sentence = which.find(session)?.schedule.describe();
     output.done(&sentence, &json!({ "description": sentence }))?;
     Ok(0)

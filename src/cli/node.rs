@@ -3,11 +3,11 @@
 use clap::Subcommand;
 
 use super::{
-    output::Output,
+    output::Printer,
     session::{Session, explained},
     time,
 };
-use crate::domain::span;
+use crate::domain::text::duration;
 
 #[derive(Subcommand)]
 pub(super) enum NodeCommand {
@@ -15,7 +15,7 @@ pub(super) enum NodeCommand {
     List,
 }
 
-pub(super) async fn list(session: &Session, output: Output) -> anyhow::Result<u8> {
+pub(super) async fn list(session: &Session, output: Printer) -> anyhow::Result<u8> {
     let open = session.open().await?;
     let nodes = open.store.nodes().await.map_err(explained)?;
     let now = open.store.now().await?;
@@ -29,7 +29,7 @@ pub(super) async fn list(session: &Session, output: Output) -> anyhow::Result<u8
             node.version.clone(),
             state,
             time::shown(node.started_at),
-            format!("{} ago", span::short((now - node.heartbeat_at).num_milliseconds())),
+            format!("{} ago", duration::short((now - node.heartbeat_at).num_milliseconds())),
         ]
     })?;
     Ok(0)

@@ -28,11 +28,11 @@ pub(super) fn print(text: &str) {
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Output {
+pub(super) struct Printer {
     json: bool,
 }
 
-impl Output {
+impl Printer {
     pub(super) fn new(json: bool) -> Self {
         Self { json }
     }

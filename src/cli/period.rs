@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 use super::{
     FAILED, NOT_SAID,
-    output::{Output, say},
+    output::{Printer, say},
     session::Session,
     time,
 };
 use crate::{
     clock::machine_time,
     config::Config,
-    domain::period::{Period, Span, Standing},
+    domain::period::{Period, PeriodStatus, Span},
 };
 
 #[derive(Subcommand)]
@@ -38,7 +38,7 @@ pub(super) enum PeriodCommand {
     },
 }
 
-pub(super) fn run(session: &Session, output: Output, command: &PeriodCommand) -> anyhow::Result<u8> {
+pub(super) fn run(session: &Session, output: Printer, command: &PeriodCommand) -> anyhow::Result<u8> {
     let config = session.config()?;
     match command {
         PeriodCommand::List => list(&config, output),
@@ -64,20 +64,20 @@ fn asked(period: &Period, at: &Option<String>) -> anyhow::Result<DateTime<Utc>> 
     at.as_ref().map_or(Ok(machine_time()), |at| time::parse(at, period.zone))
 }
 
-fn word(state: Standing) -> &'static str {
+fn word(state: PeriodStatus) -> &'static str {
     if state.inside { "inside" } else { "outside" }
 }
 
-fn list(config: &Config, output: Output) -> anyhow::Result<u8> {
+fn list(config: &Config, output: Printer) -> anyhow::Result<u8> {
     let now = machine_time();
-    let states: Vec<(&Period, Standing, Vec<String>)> = config
+    let states: Vec<(&Period, PeriodStatus, Vec<String>)> = config
         .periods
         .0
         .values()
         .map(|period| (period.as_ref(), period.standing(now), users(config, &period.name)))
         .collect();
     if output.is_json() {
-        let object = |(period, state, users): &(&Period, Standing, Vec<String>)| {
+        let object = |(period, state, users): &(&Period, PeriodStatus, Vec<String>)| {
             json!({ "name": period.name, "timezone": period.zone.name(), "inside": state.inside,
                     "until": on_wall(period, state.until), "used_by": users })
         };
@@ -108,7 +108,7 @@ fn users(config: &Config, name: &str) -> Vec<String> {
     queues.chain(schedules).chain(periods.map(|period| format!("period {}", period.name))).collect()
 }
 
-fn show(period: &Period, output: Output, days: u64) -> anyhow::Result<u8> {
+fn show(period: &Period, output: Printer, days: u64) -> anyhow::Result<u8> {
     let now = machine_time();
     let state = period.standing(now);
     let spans = period.spans(coming(period, now, days));
@@ -158,7 +158,7 @@ fn coming(period: &Period, now: DateTime<Utc>, days: u64) -> Span {
     Span { start: period.begin_of(today), end: period.begin_of(today + Days::new(days)) }
 }
 
-fn check(period: &Period, output: Output, at: DateTime<Utc>) -> anyhow::Result<u8> {
+fn check(period: &Period, output: Printer, at: DateTime<Utc>) -> anyhow::Result<u8> {
     let state = period.standing(at);
     let told = sentence(period, &state, &shown(period, at));
     output.done(
@@ -169,7 +169,7 @@ fn check(period: &Period, output: Output, at: DateTime<Utc>) -> anyhow::Result<u
     Ok(if state.inside { 0 } else { FAILED })
 }
 
-fn sentence(period: &Period, state: &Standing, at: &str) -> String {
+fn sentence(period: &Period, state: &PeriodStatus, at: &str) -> String {
     match state.until {
         Some(until) => format!("{at} is {}, until {}", word(*state), shown(period, until)),
         None => format!("{at} is {}, for good", word(*state)),

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     control,
-    output::{Output, or_dash, say},
+    output::{Printer, or_dash, say},
     session::Session,
     time,
 };
@@ -21,9 +21,9 @@ use crate::{
     clock::machine_time,
     config::Config,
     daemon::PlanInForce,
-    domain::{
+    domain::schedule::{
+        Outside,
         plan::{BusyMinute, Difference, Instants, Plan, busiest, differences, plan},
-        schedule::Outside,
     },
 };
 
@@ -90,7 +90,7 @@ fn named(file: Option<&PathBuf>) -> String {
     file.map_or_else(|| "the defaults".to_owned(), |file| file.display().to_string())
 }
 
-pub(super) async fn run(session: &Session, output: Output, args: &PlanArgs) -> anyhow::Result<u8> {
+pub(super) async fn run(session: &Session, output: Printer, args: &PlanArgs) -> anyhow::Result<u8> {
     let config = session.config()?;
     let from = args.from.as_deref().map_or(Ok(machine_time()), |from| time::parse(from, config.daemon.timezone))?;
     let to = from.checked_add_signed(TimeDelta::days(i64::from(args.days))).context("`--from` is too late")?;
@@ -179,7 +179,7 @@ fn changed(name: &str, change: &Difference, old: Option<&Plan>, new: &Plan) -> V
     })
 }
 
-fn plan_table(output: Output, config: &Config, plan: &Plan) {
+fn plan_table(output: Printer, config: &Config, plan: &Plan) {
     let rows: Vec<Vec<String>> = plan
         .iter()
         .map(|(name, instants)| {
@@ -192,7 +192,7 @@ fn plan_table(output: Output, config: &Config, plan: &Plan) {
     output.table(&["Schedule", "Instants", "First", "Period"].map(str::to_owned), &rows, "There are no schedules.");
 }
 
-fn differences_table(output: Output, found: &BTreeMap<String, Difference>, old: &Plan, new: &Plan) {
+fn differences_table(output: Printer, found: &BTreeMap<String, Difference>, old: &Plan, new: &Plan) {
     let rows: Vec<Vec<String>> = found
         .iter()
         .map(|(name, change)| {
@@ -218,7 +218,7 @@ fn differences_table(output: Output, found: &BTreeMap<String, Difference>, old: 
     }
 }
 
-fn busy_table(output: Output, busy: &[BusyMinute]) {
+fn busy_table(output: Printer, busy: &[BusyMinute]) {
     let rows: Vec<Vec<String>> = busy
         .iter()
         .map(|minute| {

@@ -6,11 +6,11 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    output::Output,
+    output::Printer,
     session::{Open, Session, explained},
     why::shut,
 };
-use crate::{config::Config, domain::definition::check_name, store::QueueRow};
+use crate::{config::Config, domain::task::definition::check_name, store::QueueRow};
 
 #[derive(Subcommand)]
 pub(super) enum QueueCommand {
@@ -28,7 +28,7 @@ pub(super) enum QueueCommand {
     },
 }
 
-pub(super) async fn run(session: &Session, output: Output, command: QueueCommand) -> anyhow::Result<u8> {
+pub(super) async fn run(session: &Session, output: Printer, command: QueueCommand) -> anyhow::Result<u8> {
     let open = session.open().await?;
     match command {
         QueueCommand::List => list(&open, output).await,
@@ -39,7 +39,7 @@ pub(super) async fn run(session: &Session, output: Output, command: QueueCommand
 
 /// A queue as it stands, and whether it is shut.
 #[derive(Serialize)]
-pub(super) struct Listed {
+pub(super) struct QueueListing {
     #[serde(flatten)]
     pub(super) row: QueueRow,
     /// The period in which its tasks may begin, as the configuration here says.
@@ -52,7 +52,7 @@ pub(super) struct Listed {
     pub(super) state: String,
 }
 
-impl Listed {
+impl QueueListing {
     fn of(config: &Config, row: QueueRow, now: DateTime<Utc>) -> Self {
         let period = config.queues.get(&row.name).and_then(|queue| queue.period.clone());
         let standing = period.as_ref().and_then(|name| Some(config.periods.get(name)?.standing(now)));
@@ -69,18 +69,18 @@ impl Listed {
 }
 
 /// All queues that are known, by name.
-pub(super) async fn listed(open: &Open) -> anyhow::Result<Vec<Listed>> {
+pub(super) async fn listed(open: &Open) -> anyhow::Result<Vec<QueueListing>> {
     let known: Vec<String> = open.config.queues.keys().cloned().collect();
     let queues = open.store.queues(&known).await.map_err(explained)?;
     // The daemon goes by the same clock.
     let now = open.store.now().await.map_err(explained)?;
-    Ok(queues.into_iter().map(|row| Listed::of(&open.config, row, now)).collect())
+    Ok(queues.into_iter().map(|row| QueueListing::of(&open.config, row, now)).collect())
 }
 
-async fn list(open: &Open, output: Output) -> anyhow::Result<u8> {
+async fn list(open: &Open, output: Printer) -> anyhow::Result<u8> {
     let queues = listed(open).await?;
     let columns = ["Queue", "State", "Available", "Running", "Scheduled", "Retryable"];
-    output.list(&queues, columns, "There are no queues.", |Listed { row: queue, state, .. }| {
+    output.list(&queues, columns, "There are no queues.", |QueueListing { row: queue, state, .. }| {
         [
             if queue.name.is_empty() { "(not filed yet)".to_owned() } else { queue.name.clone() },
             state.clone(),
@@ -93,7 +93,7 @@ async fn list(open: &Open, output: Output) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-async fn pause(open: &Open, output: Output, name: &str, paused: bool) -> anyhow::Result<u8> {
+async fn pause(open: &Open, output: Printer, name: &str, paused: bool) -> anyhow::Result<u8> {
     check_name(name).map_err(anyhow::Error::msg)?;
     let known: Vec<String> = open.config.queues.keys().cloned().collect();
     if !open.store.queues(&known).await.map_err(explained)?.iter().any(|queue| queue.name == name) {

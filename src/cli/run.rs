@@ -18,10 +18,10 @@ use super::session::Session;
 use crate::{
     clock::Clock,
     config::Config,
-    daemon::{ANEW, Blueprint, Door, Mode, ORDERS, Order, QUIET, is_told_to_end, listen},
-    domain::span,
-    service::{DAEMON_TITLE, STARTED_ANEW, end_children},
-    telemetry::{self, DebugChoice, FilePlan, LogControl, LogPlan, Target},
+    daemon::{Blueprint, Mode, ORDERS, Order, QUIET, RESTART, RunLock, is_told_to_end, listen},
+    domain::text::duration,
+    service::{DAEMON_TITLE, RESTARTED, end_children},
+    telemetry::{self, DebugChoice, FilePlan, LogControl, LogPlan, LogTarget},
 };
 
 /// Starts this program once more in the same process, under the name by which `ps` is to show it. A daemon without
@@ -43,7 +43,7 @@ pub(super) struct RunArgs {
     #[arg(long, conflicts_with = "length")]
     once: bool,
     /// Work for so long, and end: for hosts that have only a cron
-    #[arg(long = "for", value_name = "DURATION", value_parser = span::parse)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
     length: Option<Duration>,
     /// Show Sexton's debug events in the log: all, or those of these daemon modules
     #[arg(long, value_name = "MODULE", num_args = 0.., value_delimiter = ',')]
@@ -65,7 +65,7 @@ pub(super) fn run(session: &Session, args: &RunArgs, filter: Option<String>) -> 
     // Whoever started it first had the names checked. When it is started again, one that is gone meanwhile is no reason
     // not to work.
     let unknown = session.unknown_module(&config, args.debug.as_deref());
-    let is_again = args.log_files || std::env::var_os(STARTED_ANEW).is_some();
+    let is_again = args.log_files || std::env::var_os(RESTARTED).is_some();
     if let Some(problem) = unknown.as_ref().filter(|_| !is_again) {
         anyhow::bail!("{problem}");
     }
@@ -91,7 +91,7 @@ fn work(
         tracing::debug!("the title cannot be set: {error}");
     }
     check_user(&config)?;
-    let door = Arc::new(Door::open(&config.daemon)?);
+    let door = Arc::new(RunLock::open(&config.daemon)?);
     match session.file() {
         Some(file) => tracing::info!("the configuration is {}", file.display()),
         None => {
@@ -119,19 +119,19 @@ fn work(
         on_start: None,
     };
     let code = blueprint.run(orders)?;
-    if code == ANEW && !is_told_to_end() {
+    if code == RESTART && !is_told_to_end() {
         start_anew(&door, is_quiet.load(Ordering::Relaxed), log);
     }
     Ok(match code {
         // Whoever has said stop in the last moment means it.
-        ANEW if is_told_to_end() => 0,
+        RESTART if is_told_to_end() => 0,
         code => u8::try_from(code).unwrap_or(1),
     })
 }
 
 /// Starts this program once more in the same process; if that is not possible, whoever is above the daemon has to, and
 /// is told so by the exit code.
-fn start_anew(door: &Door, is_quiet: bool, log: &LogControl) {
+fn start_anew(door: &RunLock, is_quiet: bool, log: &LogControl) {
     // Not what runs, but what is there now: it may have been exchanged for a newer one.
     let program = std::env::current_exe().map(|program| newest(&program));
     // Who asks for shepherds would be asked by nobody any more, and stay as a zombie.
@@ -139,7 +139,7 @@ fn start_anew(door: &Door, is_quiet: bool, log: &LogControl) {
     let error = match program {
         Ok(program) => {
             let mut command = Command::new(program);
-            command.arg0(DAEMON_TITLE).args(std::env::args_os().skip(1)).env(STARTED_ANEW, "1").env_remove(QUIET);
+            command.arg0(DAEMON_TITLE).args(std::env::args_os().skip(1)).env(RESTARTED, "1").env_remove(QUIET);
             if is_quiet {
                 command.env(QUIET, "1");
             }
@@ -180,13 +180,13 @@ fn check_user(config: &Config) -> anyhow::Result<()> {
 fn start_log(config: &Config, args: &RunArgs, filter: Option<String>) -> anyhow::Result<LogControl> {
     telemetry::start(LogPlan {
         target: match args.log_files {
-            true => Target::Files(FilePlan {
+            true => LogTarget::Files(FilePlan {
                 dir: config.daemon.log_dir.clone(),
                 rotation: config.log.rotate,
                 days_to_keep: config.log.days_to_keep,
                 keep_files: config.log.keep_files,
             }),
-            false => Target::Automatic,
+            false => LogTarget::Automatic,
         },
         format: config.log.format,
         filter: Some(filter.unwrap_or_else(|| config.log.level.clone())),

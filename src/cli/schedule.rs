@@ -6,17 +6,16 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{
-    next::{self, Asked, Which},
-    output::{Output, or_dash, say},
+    next::{self, NextArgs, Which},
+    output::{Printer, or_dash, say},
     session::{Open, Session, explained},
     time, why,
 };
 use crate::{
     config::Config,
     domain::{
-        schedule::{Place, Schedule},
+        schedule::{PeriodPlace, Schedule, why::InstantRecord},
         task::NewTask,
-        why::Known,
     },
     store::{Enqueued, SchedulePicture, Wakeup},
 };
@@ -38,7 +37,7 @@ pub(super) enum ScheduleCommand {
         #[command(flatten)]
         which: Which,
         #[command(flatten)]
-        asked: Asked,
+        asked: NextArgs,
     },
     /// Tell in a sentence when a schedule comes; needs no database
     Describe {
@@ -70,7 +69,7 @@ pub(super) enum ScheduleCommand {
     },
 }
 
-pub(super) async fn run(session: &Session, output: Output, command: ScheduleCommand) -> anyhow::Result<u8> {
+pub(super) async fn run(session: &Session, output: Printer, command: ScheduleCommand) -> anyhow::Result<u8> {
     match &command {
         ScheduleCommand::Next { which, asked } => return next::next(session, output, which, asked),
         ScheduleCommand::Describe { which } => return next::describe(session, output, which),
@@ -98,7 +97,7 @@ fn object(picture: &SchedulePicture) -> serde_json::Value {
     object
 }
 
-async fn list(open: &Open, output: Output) -> anyhow::Result<u8> {
+async fn list(open: &Open, output: Printer) -> anyhow::Result<u8> {
     let pictures = open.store.schedule_pictures().await.map_err(explained)?;
     if output.is_json() {
         output.value(&pictures.iter().map(object).collect::<Vec<_>>())?;
@@ -133,13 +132,13 @@ fn place(config: &Config, name: &str, at: DateTime<Utc>) -> String {
         return String::new();
     };
     match schedule.place(at, config.periods.get(name).map(|period| &**period)) {
-        Place::Inside => String::new(),
-        Place::Skipped => format!(" (skipped: outside period {name})"),
-        Place::Held(_) | Place::Coalesced(_) => format!(" (held: outside period {name})"),
+        PeriodPlace::Inside => String::new(),
+        PeriodPlace::Skipped => format!(" (skipped: outside period {name})"),
+        PeriodPlace::Held(_) | PeriodPlace::Coalesced(_) => format!(" (held: outside period {name})"),
     }
 }
 
-async fn show(open: &Open, output: Output, name: &str, limit: u64) -> anyhow::Result<u8> {
+async fn show(open: &Open, output: Printer, name: &str, limit: u64) -> anyhow::Result<u8> {
     let pictures = open.store.schedule_pictures().await.map_err(explained)?;
     let picture = pictures.iter().find(|picture| picture.schedule.name == name);
     let picture =
@@ -162,7 +161,7 @@ async fn show(open: &Open, output: Output, name: &str, limit: u64) -> anyhow::Re
         say!("{description}");
     }
     let next = schedule.next_at.map(|at| {
-        let account = background.account(at, Some(true), &Known::default());
+        let account = background.account(at, Some(true), &InstantRecord::default());
         let place = if at > background.now { format!(" ({})", account.words) } else { String::new() };
         format!("{}{place}", time::shown(at))
     });
@@ -171,7 +170,7 @@ async fn show(open: &Open, output: Output, name: &str, limit: u64) -> anyhow::Re
     Ok(0)
 }
 
-async fn pause(open: &Open, output: Output, name: &str, paused: bool) -> anyhow::Result<u8> {
+async fn pause(open: &Open, output: Printer, name: &str, paused: bool) -> anyhow::Result<u8> {
     if !open.store.pause_schedule(name, paused).await.map_err(explained)? {
         let known = open.store.schedules().await?;
         anyhow::bail!(unknown(known.iter().map(|schedule| schedule.name.as_str()), name));
@@ -181,7 +180,7 @@ async fn pause(open: &Open, output: Output, name: &str, paused: bool) -> anyhow:
     Ok(0)
 }
 
-async fn run_now(open: &Open, output: Output, name: &str) -> anyhow::Result<u8> {
+async fn run_now(open: &Open, output: Printer, name: &str) -> anyhow::Result<u8> {
     find(&open.config, name)?;
     let definition = open.config.tasks.get(name).context("the schedule has no task")?;
     let task = NewTask { payload: definition.payload.clone(), ..NewTask::new(name) };

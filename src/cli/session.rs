@@ -9,9 +9,9 @@ use anyhow::Context as _;
 
 use super::Parts;
 use crate::{
-    client::{Client, Surroundings},
+    client::{Client, EnqueueContext},
     config::{self, Config, DaemonConfig, Mistake, Mistakes, Source, find_file, load, load_anyway},
-    domain::{definition::TaskDefinition, task::NewTask},
+    domain::task::{NewTask, definition::TaskDefinition},
     store::{ConnectOptions, Store, StoreError, Wakeup},
 };
 
@@ -23,8 +23,8 @@ pub(super) struct Session {
 
 impl Parts {
     /// What a configuration can be about.
-    fn known(&self) -> config::Known {
-        config::Known {
+    fn known(&self) -> config::KnownNames {
+        config::KnownNames {
             kinds: self.registry.kinds(),
             modules: self.modules.iter().map(|module| module.name.clone()).collect(),
         }
@@ -103,20 +103,20 @@ impl Session {
             ..ConnectOptions::new(config.database.url.clone())
         };
         let store = Store::connect(&connect)?;
-        Store::probe(&connect).await.with_context(|| crate::domain::address::redacted(&connect.url))?;
-        let known = Known { config: config.clone(), parts: self.parts.clone() };
+        Store::probe(&connect).await.with_context(|| crate::domain::text::redact::redacted(&connect.url))?;
+        let known = KnownDefinitions { config: config.clone(), parts: self.parts.clone() };
         let client = Client::inside(store.clone(), Arc::new(known));
         Ok(Open { config, store, client, connect })
     }
 }
 
 /// What the command line knows of the definitions when it enqueues.
-struct Known {
+struct KnownDefinitions {
     config: Arc<Config>,
     parts: Arc<Parts>,
 }
 
-impl Surroundings for Known {
+impl EnqueueContext for KnownDefinitions {
     fn ring(&self, _: Wakeup) {}
 
     fn complete(&self, task: &mut NewTask) {

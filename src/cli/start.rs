@@ -11,14 +11,14 @@ use hyper::Method;
 use serde_json::json;
 
 use super::{
-    halt::{Orders, halt},
-    output::{Output, say},
+    output::{Printer, say},
     session::Session,
+    stop::{Orders, halt},
 };
 use crate::{
     config::DaemonConfig,
     daemon::{Phase, Status},
-    service::{Doing, Plan, Role, RunDir, Started, control, launch, tree},
+    service::{Role, RunDir, Started, SupervisorPlan, SupervisorState, control, launch, tree},
 };
 
 /// Between two looks at somebody else's start or stop.
@@ -32,7 +32,7 @@ pub(super) struct StartArgs {
     #[arg(long, num_args = 0.., value_name = "MODULE", value_delimiter = ',')]
     debug: Option<Vec<String>>,
     /// How long to wait for a daemon that somebody else starts or stops at the same time
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = crate::domain::span::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = crate::domain::text::duration::parse)]
     timeout: Duration,
 }
 
@@ -46,7 +46,7 @@ pub(super) struct StopArgs {
 /// Leaves a daemon running in the background; returns when it is ready, or has failed.
 pub(super) async fn start(
     session: &Session,
-    output: Output,
+    output: Printer,
     log: Option<&str>,
     args: &StartArgs,
 ) -> anyhow::Result<u8> {
@@ -87,10 +87,12 @@ pub(super) async fn start(
         }
         if Instant::now() >= end {
             let doing = match supervisor.map(|state| (state.doing, state.last_fall)) {
-                Some((Doing::Waiting, Some(fall))) => format!("falls again and again (last: {fall})"),
-                Some((Doing::Stopping, _)) => "is still stopping".to_owned(),
-                Some((Doing::Starting, _)) => "is still starting".to_owned(),
-                Some((Doing::Watching | Doing::Waiting, _)) | None => "is there, and does not answer".to_owned(),
+                Some((SupervisorState::Waiting, Some(fall))) => format!("falls again and again (last: {fall})"),
+                Some((SupervisorState::Stopping, _)) => "is still stopping".to_owned(),
+                Some((SupervisorState::Starting, _)) => "is still starting".to_owned(),
+                Some((SupervisorState::Watching | SupervisorState::Waiting, _)) | None => {
+                    "is there, and does not answer".to_owned()
+                }
             };
             anyhow::bail!("a daemon {doing}: see `sexton status`, and {}", plan.log.display());
         }
@@ -113,7 +115,7 @@ async fn is_at_work(run: &RunDir) -> bool {
     asked.is_ok_and(|status| matches!(status.phase, Phase::Running | Phase::Renewing | Phase::WaitingForDatabase))
 }
 
-pub(super) async fn stop(session: &Session, output: Output, args: &StopArgs) -> anyhow::Result<u8> {
+pub(super) async fn stop(session: &Session, output: Printer, args: &StopArgs) -> anyhow::Result<u8> {
     let config = session.daemon()?;
     let halted = halt(&RunDir::at(&config.run_dir), &orders(&config, args.force)).await?;
     output.done(&halted.told(), &json!(halted))?;
@@ -122,7 +124,7 @@ pub(super) async fn stop(session: &Session, output: Output, args: &StopArgs) -> 
 
 pub(super) async fn restart(
     session: &Session,
-    output: Output,
+    output: Printer,
     log: Option<&str>,
     args: &StartArgs,
 ) -> anyhow::Result<u8> {
@@ -156,7 +158,12 @@ fn orders(config: &DaemonConfig, force: bool) -> Orders {
 }
 
 /// What the process supervisor needs to know.
-fn plan(session: &Session, config: &DaemonConfig, log: Option<&str>, args: &StartArgs) -> anyhow::Result<Plan> {
+fn plan(
+    session: &Session,
+    config: &DaemonConfig,
+    log: Option<&str>,
+    args: &StartArgs,
+) -> anyhow::Result<SupervisorPlan> {
     let program = std::env::current_exe().context("the program's own file")?;
     let mut arguments = Vec::new();
     if let Some(file) = session.file() {
@@ -171,7 +178,7 @@ fn plan(session: &Session, config: &DaemonConfig, log: Option<&str>, args: &Star
         arguments.push("--debug".to_owned());
         arguments.extend((!modules.is_empty()).then(|| modules.join(",")));
     }
-    Ok(Plan {
+    Ok(SupervisorPlan {
         run_dir: std::path::absolute(&config.run_dir)?,
         log: std::path::absolute(config.log_dir.join("supervisor.log"))?,
         program,

@@ -7,16 +7,16 @@ use hyper::Method;
 use serde::Serialize;
 
 use super::{
-    output::{Output, say},
+    output::{Printer, say},
     session::Session,
     time,
 };
 use crate::{
     config::DaemonConfig,
     daemon::{Phase, Status},
-    domain::span,
-    service::{Doing, Process, Role, RunDir, State, control, tree},
-    shepherd::{Found, Home},
+    domain::text::duration,
+    service::{ProcessInfo, Role, RunDir, State, SupervisorState, control, tree},
+    shepherd::{AttemptDirState, NodeDir},
 };
 
 /// A daemon that does not answer within this does not do well.
@@ -35,7 +35,7 @@ struct Picture {
     run_dir: String,
     daemon: Option<Status>,
     supervisor: Option<State>,
-    processes: Vec<Process>,
+    processes: Vec<ProcessInfo>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -52,7 +52,7 @@ enum Health {
     Unknown,
 }
 
-pub(super) async fn run(session: &Session, output: Output) -> anyhow::Result<u8> {
+pub(super) async fn run(session: &Session, output: Printer) -> anyhow::Result<u8> {
     let picture = match session.daemon() {
         Ok(config) => look(&config).await,
         Err(error) => Picture::unknown("", &error.to_string()),
@@ -80,12 +80,12 @@ async fn look(config: &DaemonConfig) -> Picture {
     };
     let (state, summary) = match (&answer, holder) {
         (Ok(status), _) => of_answer(status),
-        (Err(control::Unanswered::Silent(_)), Some(holder)) => {
+        (Err(control::ControlError::Silent(_)), Some(holder)) => {
             (Health::NotAnswering, format!("Sexton does not answer: {holder} is there, and says nothing"))
         }
         (Err(error), Some(holder)) => match error {
-            control::Unanswered::NotThere(_)
-                if supervisor.as_ref().is_some_and(|state| state.doing == Doing::Starting) =>
+            control::ControlError::NotThere(_)
+                if supervisor.as_ref().is_some_and(|state| state.doing == SupervisorState::Starting) =>
             {
                 (Health::Starting, format!("Sexton is starting: {holder}"))
             }
@@ -98,8 +98,8 @@ async fn look(config: &DaemonConfig) -> Picture {
     let daemon = answer.ok();
     let tasks = daemon.iter().flat_map(|status| &status.tasks);
     let attempts = config.state_dir.join("attempts");
-    roots.extend(tasks.filter_map(|task| match Home::newest_attempt(&attempts, task.id)?.look() {
-        Ok(Found::Running(pid)) => Some(pid),
+    roots.extend(tasks.filter_map(|task| match NodeDir::newest_attempt(&attempts, task.id)?.look() {
+        Ok(AttemptDirState::Running(pid)) => Some(pid),
         _ => None,
     }));
     let mut seen = HashSet::new();
@@ -109,7 +109,7 @@ async fn look(config: &DaemonConfig) -> Picture {
 
 fn of_answer(status: &Status) -> (Health, String) {
     let pid = status.pid;
-    let age = span::text(Duration::from_secs(status.uptime_s));
+    let age = duration::text(Duration::from_secs(status.uptime_s));
     match status.phase {
         Phase::Starting => (Health::Starting, format!("Sexton is starting: process {pid}")),
         Phase::WaitingForDatabase => {
@@ -127,13 +127,13 @@ fn without_daemon(run_dir: &str, supervisor: Option<&State>) -> (Health, String)
     };
     let fall = state.last_fall.as_deref().unwrap_or("for an unknown reason");
     match state.doing {
-        Doing::Waiting => {
+        SupervisorState::Waiting => {
             (Health::Restarting, format!("Sexton is not running: it fell ({fall}), and is started again in a moment"))
         }
-        Doing::Stopping => (Health::NotRunning, "Sexton is not running any more".to_owned()),
+        SupervisorState::Stopping => (Health::NotRunning, "Sexton is not running any more".to_owned()),
         // Between its death and the moment in which the process supervisor hears of it.
-        Doing::Watching => (Health::Restarting, "Sexton is not running: it has just ended".to_owned()),
-        Doing::Starting => (Health::Restarting, "Sexton is not running yet: it is being started".to_owned()),
+        SupervisorState::Watching => (Health::Restarting, "Sexton is not running: it has just ended".to_owned()),
+        SupervisorState::Starting => (Health::Restarting, "Sexton is not running yet: it is being started".to_owned()),
     }
 }
 
@@ -199,7 +199,7 @@ impl Picture {
         for process in &self.processes {
             let indent = "  ".repeat(process.depth);
             let (memory, age) =
-                (ByteSize(process.memory_bytes).to_string(), span::text(Duration::from_secs(process.age_s)));
+                (ByteSize(process.memory_bytes).to_string(), duration::text(Duration::from_secs(process.age_s)));
             say!("{:>8} {memory:>10} {age:>9}  {indent}{}", process.pid, process.title);
         }
     }

@@ -8,14 +8,14 @@ use sexton_entities::{
 
 use super::{
     module,
-    output::{Output, or_dash, say},
-    queue::{self, Listed},
+    output::{Printer, or_dash, say},
+    queue::{self, QueueListing},
     session::{Open, Session, explained},
     time,
 };
 use crate::{
     daemon::Module,
-    domain::{span, summary::SummaryTable},
+    domain::{daemon::summary::SummaryTable, text::duration},
     store::{SchedulePicture, TaskFilter},
 };
 
@@ -28,7 +28,7 @@ pub(super) struct SummaryArgs {
     module: Option<String>,
 }
 
-pub(super) async fn run(session: &Session, output: Output, args: &SummaryArgs) -> anyhow::Result<u8> {
+pub(super) async fn run(session: &Session, output: Printer, args: &SummaryArgs) -> anyhow::Result<u8> {
     let tables = match &args.module {
         Some(name) => of_module(session, name).await?,
         None => everything(session, &session.open().await?).await?,
@@ -75,7 +75,7 @@ fn recurrent(pictures: &[SchedulePicture]) -> SummaryTable {
             schedule.name.clone(),
             or_dash(last.as_ref().and_then(|run| run.started_at).map(time::shown)),
             status,
-            or_dash(last.as_ref().and_then(|run| run.duration_ms).map(span::short)),
+            or_dash(last.as_ref().and_then(|run| run.duration_ms).map(duration::short)),
             if schedule.paused { "paused".to_owned() } else { or_dash(schedule.next_at.map(time::shown)) },
         ]);
     }
@@ -131,7 +131,7 @@ async fn running(open: &Open) -> anyhow::Result<SummaryTable> {
             or_dash(task.queue.clone()),
             or_dash(task.node.clone()),
             or_dash(node.map(|node| node.pid)),
-            or_dash(task.started_at.map(|since| span::short((now - since).num_milliseconds()))),
+            or_dash(task.started_at.map(|since| duration::short((now - since).num_milliseconds()))),
         ]);
     }
     Ok(table)
@@ -140,7 +140,7 @@ async fn running(open: &Open) -> anyhow::Result<SummaryTable> {
 async fn queues(open: &Open) -> anyhow::Result<SummaryTable> {
     let columns = ["Queue", "State", "Available", "Running", "Scheduled", "Retryable"];
     let mut table = SummaryTable::new("Queues", &columns, "There are no queues.");
-    for Listed { row: queue, state, .. } in queue::listed(open).await? {
+    for QueueListing { row: queue, state, .. } in queue::listed(open).await? {
         let counts = [queue.available, queue.running, queue.scheduled, queue.retryable].map(|count| count.to_string());
         table.row([queue.name, state].into_iter().chain(counts));
     }

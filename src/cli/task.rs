@@ -13,13 +13,13 @@ use sexton_entities::{
 use super::{
     TIMED_OUT,
     log::{self, LogArgs},
-    output::{Output, or_dash, say},
+    output::{Printer, or_dash, say},
     session::{Open, Session, explained},
     time,
 };
 use crate::{
     client::wakeup_for,
-    domain::{answer::Progress, span, task::NewTask},
+    domain::{command::answer::Progress, task::NewTask, text::duration},
     store::{CancelResult, Enqueued, HistoryFilter, TaskFilter, Wakeup},
 };
 
@@ -54,7 +54,7 @@ pub(super) enum TaskCommand {
         /// The task's number
         id: i64,
         /// Give up after so long
-        #[arg(long, value_name = "DURATION", value_parser = span::parse)]
+        #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
         timeout: Option<Duration>,
     },
     /// Show what a task's attempts wrote
@@ -78,7 +78,7 @@ pub(super) struct AddArgs {
     #[arg(long, value_name = "TIME", conflicts_with = "delay")]
     at: Option<String>,
     /// Not before so long from now
-    #[arg(long = "in", value_name = "DURATION", value_parser = span::parse)]
+    #[arg(long = "in", value_name = "DURATION", value_parser = duration::parse)]
     delay: Option<Duration>,
     /// Only if no unfinished task has this key
     #[arg(long, value_name = "KEY")]
@@ -109,7 +109,7 @@ fn state(word: &str) -> Result<TaskState, String> {
     TaskState::from_word(word).ok_or_else(|| format!("expected one of {}", all.join(", ")))
 }
 
-pub(super) async fn run(session: &Session, output: Output, command: TaskCommand) -> anyhow::Result<u8> {
+pub(super) async fn run(session: &Session, output: Printer, command: TaskCommand) -> anyhow::Result<u8> {
     let open = session.open().await?;
     match command {
         TaskCommand::Add(args) => add(session, &open, output, args).await,
@@ -122,7 +122,7 @@ pub(super) async fn run(session: &Session, output: Output, command: TaskCommand)
     }
 }
 
-async fn add(session: &Session, open: &Open, output: Output, args: AddArgs) -> anyhow::Result<u8> {
+async fn add(session: &Session, open: &Open, output: Printer, args: AddArgs) -> anyhow::Result<u8> {
     if !args.undefined && session.definition(&open.config, &args.name).is_none() {
         let near = open
             .config
@@ -157,7 +157,7 @@ async fn add(session: &Session, open: &Open, output: Output, args: AddArgs) -> a
     Ok(0)
 }
 
-async fn list(open: &Open, output: Output, args: ListArgs) -> anyhow::Result<u8> {
+async fn list(open: &Open, output: Printer, args: ListArgs) -> anyhow::Result<u8> {
     let filter = TaskFilter { name: args.name, queue: args.queue, state: args.state, limit: args.limit };
     let tasks = open.store.tasks(&filter).await.map_err(explained)?;
     let columns = ["Task", "Name", "Queue", "State", "Priority", "Attempt", "Run at", "Node"];
@@ -184,7 +184,7 @@ pub(super) async fn attempts(open: &Open, id: i64) -> anyhow::Result<Vec<history
     Ok(attempts)
 }
 
-async fn show(open: &Open, output: Output, id: i64) -> anyhow::Result<u8> {
+async fn show(open: &Open, output: Printer, id: i64) -> anyhow::Result<u8> {
     let task = open.store.task(id).await.map_err(explained)?;
     let attempts = attempts(open, id).await?;
     anyhow::ensure!(task.is_some() || !attempts.is_empty(), "there is no task {id}, and none on record");
@@ -218,7 +218,7 @@ async fn show(open: &Open, output: Output, id: i64) -> anyhow::Result<u8> {
             attempt.outcome.to_string(),
             or_dash(attempt.verdict),
             or_dash(attempt.started_at.map(time::shown)),
-            or_dash(attempt.duration_ms.map(span::short)),
+            or_dash(attempt.duration_ms.map(duration::short)),
             or_dash(attempt.node.clone()),
             or_dash(attempt.error.clone()),
         ]
@@ -232,7 +232,7 @@ fn shown_progress(progress: &Progress) -> String {
     format!("progress{percent}{text}")
 }
 
-async fn cancel(open: &Open, output: Output, ids: &[i64]) -> anyhow::Result<u8> {
+async fn cancel(open: &Open, output: Printer, ids: &[i64]) -> anyhow::Result<u8> {
     let mut failed = 0;
     for id in ids {
         let (sentence, result) = match open.store.cancel(*id).await.map_err(explained)? {
@@ -251,7 +251,7 @@ async fn cancel(open: &Open, output: Output, ids: &[i64]) -> anyhow::Result<u8> 
     Ok(failed)
 }
 
-async fn retry(open: &Open, output: Output, ids: &[i64]) -> anyhow::Result<u8> {
+async fn retry(open: &Open, output: Printer, ids: &[i64]) -> anyhow::Result<u8> {
     let mut failed = 0;
     for id in ids {
         let (sentence, object) = if let Some(task) = open.store.task(*id).await.map_err(explained)? {
@@ -276,7 +276,7 @@ async fn retry(open: &Open, output: Output, ids: &[i64]) -> anyhow::Result<u8> {
     Ok(failed)
 }
 
-async fn wait(open: &Open, output: Output, id: i64, timeout: Option<Duration>) -> anyhow::Result<u8> {
+async fn wait(open: &Open, output: Printer, id: i64, timeout: Option<Duration>) -> anyhow::Result<u8> {
     let begun = Instant::now();
     loop {
         if open.store.task(id).await.map_err(explained)?.is_none() {
@@ -288,7 +288,7 @@ async fn wait(open: &Open, output: Output, id: i64, timeout: Option<Duration>) -
             return Ok(u8::from(last.verdict != Some(Verdict::Completed)));
         }
         if timeout.is_some_and(|timeout| begun.elapsed() >= timeout) {
-            eprintln!("sexton: task {id} has not ended within {}", span::text(timeout.unwrap_or_default()));
+            eprintln!("sexton: task {id} has not ended within {}", duration::text(timeout.unwrap_or_default()));
             return Ok(TIMED_OUT);
         }
         tokio::time::sleep(LOOK).await;

@@ -4,7 +4,10 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use crate::domain::{moment::Moment, span, zone};
+use crate::domain::{
+    schedule::{moment::Moment, zone},
+    text::duration,
+};
 
 /// An instant in a table.
 pub(super) fn shown(at: DateTime<Utc>) -> String {
@@ -25,7 +28,7 @@ pub(super) fn parse(text: &str, zone: Tz) -> anyhow::Result<DateTime<Utc>> {
 
 /// Reads an instant in the past: as [`parse`], or a length of time before `now`.
 pub(super) fn parse_since(text: &str, zone: Tz, now: DateTime<Utc>) -> anyhow::Result<DateTime<Utc>> {
-    match span::parse(text) {
+    match duration::parse(text) {
         Ok(length) => Ok(now - length),
         Err(_) => parse(text, zone),
     }

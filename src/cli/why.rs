@@ -7,18 +7,18 @@ use serde_json::json;
 use sexton_entities::schedule;
 
 use super::{
-    output::{Output, or_dash, say},
+    output::{Printer, or_dash, say},
     schedule::find,
     session::{Open, explained},
     time,
 };
 use crate::{
     config::Config,
-    domain::why::{Account, Background, Known},
+    domain::schedule::why::{Account, Background, InstantRecord},
 };
 
 /// Tells why a schedule did, or did not, run at a time.
-pub(super) async fn run(open: &Open, output: Output, name: &str, at: &str) -> anyhow::Result<u8> {
+pub(super) async fn run(open: &Open, output: Printer, name: &str, at: &str) -> anyhow::Result<u8> {
     let at = time::parse(at, open.config.daemon.timezone)?;
     let background = background(open, name).await?;
     let (before, expected, after) = background.neighbours(at);
@@ -67,10 +67,10 @@ pub(super) fn shut(config: &Config, queue: &str, now: DateTime<Utc>) -> Option<S
     config.periods.get(config.queues.get(queue)?.period.as_ref()?)?.shut(now)
 }
 
-async fn known(open: &Open, name: &str, at: DateTime<Utc>) -> Result<Known, crate::store::StoreError> {
+async fn known(open: &Open, name: &str, at: DateTime<Utc>) -> Result<InstantRecord, crate::store::StoreError> {
     let store = &open.store;
     let (entry, next) = store.occurrences_from(name, at).await?;
-    let mut known = Known { entry, next, run: store.run_of(name, at).await?, into: None };
+    let mut known = InstantRecord { entry, next, run: store.run_of(name, at).await?, into: None };
     if let Some(into) = known.coalesced_into()
         && let Some(entry) = store.occurrences_from(name, into).await?.0
     {
@@ -101,7 +101,7 @@ pub(super) async fn latest(
         let place = entries.partition_point(|entry| entry.due_at > *at);
         let entry = entries.get(place).filter(|entry| entry.due_at == *at).cloned();
         let next = place.checked_sub(1).and_then(|place| entries.get(place)).cloned();
-        let mut known = Known { entry, next, run: run(at), into: None };
+        let mut known = InstantRecord { entry, next, run: run(at), into: None };
         let into = known.coalesced_into().and_then(|into| entries.iter().find(|entry| entry.due_at == into));
         known.into = into.map(|entry| (entry.clone(), run(&entry.due_at)));
         background.account(*at, background.schedule.map(|schedule| schedule.has(*at)), &known)
@@ -110,7 +110,7 @@ pub(super) async fn latest(
 }
 
 /// Prints what became of instants.
-pub(super) fn list(output: Output, accounts: &[Account]) -> anyhow::Result<()> {
+pub(super) fn list(output: Printer, accounts: &[Account]) -> anyhow::Result<()> {
     let columns = ["Due", "Fate", "Task", "Outcome", "Why"];
     output.list(accounts, columns, "No instant of it has come yet.", |account| {
         [

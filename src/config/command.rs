@@ -3,10 +3,7 @@
 use std::path::PathBuf;
 
 use super::section::Section;
-use crate::domain::{
-    capture,
-    command::{CommandSpec, Confines, OnDaemonStop},
-};
+use crate::domain::command::{CommandSpec, OnDaemonStop, ResourceLimits, capture};
 
 /// So much may be kept of each end of each stream.
 const MOST_OUTPUT: u64 = 1024 * 1024;
@@ -35,7 +32,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<CommandSpec> {
     let plain = program(section, argv.clone().unwrap_or_default());
     let read = CommandSpec {
         payload_env: section.text_table("payload_env").unwrap_or_default(),
-        output: capture::Limits {
+        output: capture::CaptureLimits {
             head: section.bytes("output_head", 0..=MOST_OUTPUT).map_or(plain.output.head, |bytes| bytes as usize),
             tail: section.bytes("output_tail", 0..=MOST_OUTPUT).map_or(plain.output.tail, |bytes| bytes as usize),
         },
@@ -105,13 +102,13 @@ pub(super) fn check_variables(section: &mut Section<'_>, command: &CommandSpec) 
     }
 }
 
-fn confines(section: &mut Section<'_>) -> Confines {
-    let mut confines = Confines {
+fn confines(section: &mut Section<'_>) -> ResourceLimits {
+    let mut confines = ResourceLimits {
         user: section.text("user"),
         group: section.text("group"),
         umask: umask(section),
         nice: section.integer("nice", -20..=19),
-        ..Confines::default()
+        ..ResourceLimits::default()
     };
     section.table("limits", |limits| {
         confines.memory = limits.bytes("memory", 1..=u64::MAX / 2);

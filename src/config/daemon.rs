@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use chrono_tz::Tz;
 
 use super::section::Section;
-use crate::domain::restart::RestartPolicy;
+use crate::domain::daemon::restart::RestartPolicy;
 
 /// How the daemon behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +103,7 @@ impl DaemonConfig {
             section.refuse("lease", "it must be at least twice the heartbeat, or one lost sign of life ends it");
         }
         if let Some(name) = &read.name {
-            if let Err(problem) = crate::domain::definition::check_name(name) {
+            if let Err(problem) = crate::domain::task::definition::check_name(name) {
                 section.refuse("name", problem);
             } else if name.len() > 80 {
                 section.refuse("name", "it is longer than 80 bytes");

@@ -3,7 +3,7 @@
 use std::{fmt, path::Path, time::Duration};
 
 use super::section::Section;
-use crate::domain::address::redacted;
+use crate::domain::text::redact::redacted;
 
 /// Where the tables are, and how to reach them.
 #[derive(Clone, PartialEq, Eq)]

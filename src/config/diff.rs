@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use super::Config;
-use crate::domain::definition::TaskDefinition;
+use crate::domain::task::definition::TaskDefinition;
 
 /// Names that were added, changed and removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,14 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::load::beside;
-use crate::config::Mistakes;
+use super::{Mistakes, load::beside};
 
 /// How files look: their names, numbers, sizes, and when they were changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Looks(Vec<(PathBuf, u64, u64, (i64, i64))>);
+pub struct FileStamp(Vec<(PathBuf, u64, u64, (i64, i64))>);
 
-impl Looks {
+impl FileStamp {
     /// How the files look now that a configuration is read from, with the calendars that it names.
     pub fn of<'a>(file: &Path, calendars: impl IntoIterator<Item = &'a Path>) -> Self {
         let mut files = vec![file.to_owned()];

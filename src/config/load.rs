@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Config, Mistakes, mistake::Place, tree::Node};
+use super::{Config, Mistakes, mistake::SourcePlace, tree::TreeNode};
 
 /// Variables that begin with this override settings: `SEXTON__DAEMON__WORKERS=4`.
 const PREFIX: &str = "SEXTON__";
@@ -23,7 +23,7 @@ pub struct Source {
 
 /// What there is to be configured, beside what the house knows by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Known {
+pub struct KnownNames {
     /// The kinds of the registered handlers.
     pub kinds: Vec<String>,
     /// The names of the registered daemon modules.
@@ -38,16 +38,16 @@ pub fn find_file() -> Option<PathBuf> {
 /// Reads everything, and tells of every mistake at once.
 ///
 /// The definitions are checked against what is `known`.
-pub fn load(source: &Source, known: &Known) -> Result<Config, Mistakes> {
+pub fn load(source: &Source, known: &KnownNames) -> Result<Config, Mistakes> {
     let (config, mistakes) = load_anyway(source, known);
     if mistakes.is_empty() { Ok(config) } else { Err(mistakes.sorted()) }
 }
 
 /// Reads everything as far as it goes: a mistake must not keep anybody from stopping a daemon. What cannot be read has its
 /// default.
-pub fn load_anyway(source: &Source, known: &Known) -> (Config, Mistakes) {
+pub fn load_anyway(source: &Source, known: &KnownNames) -> (Config, Mistakes) {
     let mut mistakes = Mistakes::default();
-    let mut root = Node::empty();
+    let mut root = TreeNode::empty();
     if let Some(file) = &source.file {
         root.overlay(read_file(file, &mut mistakes));
         for more in beside(file, &mut mistakes) {
@@ -56,22 +56,22 @@ pub fn load_anyway(source: &Source, known: &Known) -> (Config, Mistakes) {
     }
     for (name, value) in variables() {
         let path: Vec<String> = name[PREFIX.len()..].split("__").map(str::to_lowercase).collect();
-        root.overlay(Node::at_path(&path, Node::from_variable(&name, &value)));
+        root.overlay(TreeNode::at_path(&path, TreeNode::from_variable(&name, &value)));
     }
     for (path, value) in &source.overrides {
-        root.overlay(Node::at_path(path, Node::from_variable(&format!("--{}", path.join(".")), value)));
+        root.overlay(TreeNode::at_path(path, TreeNode::from_variable(&format!("--{}", path.join(".")), value)));
     }
     let config = Config::read(&root, known, &mut mistakes);
     (config, mistakes)
 }
 
-fn read_file(path: &Path, mistakes: &mut Mistakes) -> Node {
+fn read_file(path: &Path, mistakes: &mut Mistakes) -> TreeNode {
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
-        Ok(text) => Node::parse(&text, &name, mistakes),
+        Ok(text) => TreeNode::parse(&text, &name, mistakes),
         Err(error) => {
-            mistakes.add(&Place { source: name, line: None }, "", format!("cannot be read: {error}"));
-            Node::empty()
+            mistakes.add(&SourcePlace { source: name, line: None }, "", format!("cannot be read: {error}"));
+            TreeNode::empty()
         }
     }
 }
@@ -83,7 +83,7 @@ pub(super) fn beside(file: &Path, mistakes: &mut Mistakes) -> Vec<PathBuf> {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
         Err(error) => {
-            let place = Place { source: folder.display().to_string(), line: None };
+            let place = SourcePlace { source: folder.display().to_string(), line: None };
             mistakes.add(&place, "", format!("cannot be read: {error}"));
             return Vec::new();
         }

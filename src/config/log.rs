@@ -3,7 +3,7 @@
 use tracing_subscriber::EnvFilter;
 
 use super::section::Section;
-use crate::domain::log::{LogFormat, Rotation, directives};
+use crate::domain::daemon::log::{LogFormat, Rotation, directives};
 
 /// What the daemon logs, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Where a value stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct SourcePlace {
     /// The file, or the environment variable.
     pub source: String,
     /// The line in the file, from 1.
@@ -15,7 +15,7 @@ pub struct Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
     /// Where.
-    pub place: Place,
+    pub place: SourcePlace,
     /// The setting, such as `task.cleanup.timeout`.
     pub setting: String,
     /// What is wrong, and what would be right.
@@ -28,7 +28,7 @@ pub struct Mistakes(pub Vec<Mistake>);
 
 impl Mistakes {
     /// Notes one.
-    pub(super) fn add(&mut self, place: &Place, setting: impl Into<String>, problem: impl Into<String>) {
+    pub(super) fn add(&mut self, place: &SourcePlace, setting: impl Into<String>, problem: impl Into<String>) {
         self.0.push(Mistake { place: place.clone(), setting: setting.into(), problem: problem.into() });
     }
 
@@ -44,7 +44,7 @@ impl Mistakes {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SourcePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
             Some(line) => write!(f, "{}:{line}", self.source),

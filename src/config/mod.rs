@@ -26,18 +26,18 @@ pub use self::{
     daemon::{DaemonConfig, SupervisorConfig},
     database::DatabaseConfig,
     diff::{Changes, ConfigDiff},
-    files::Looks,
-    load::{Known, Source, find_file, load, load_anyway},
+    files::FileStamp,
+    load::{KnownNames, Source, find_file, load, load_anyway},
     log::LogConfig,
     mistake::{Mistake, Mistakes},
     module::ModuleConfig,
     queue::{AtPeriodEnd, QueueConfig},
 };
-use self::{section::Section, tree::Node};
+use self::{section::Section, tree::TreeNode};
 use crate::domain::{
-    definition::{DEFAULT_QUEUE, TaskDefinition},
     period::Periods,
     schedule::Schedule,
+    task::definition::{DEFAULT_QUEUE, TaskDefinition},
 };
 
 /// Everything that is configured. The defaults are the tuned settings.
@@ -65,12 +65,12 @@ impl Config {
     /// The defaults, without any task definition.
     pub fn default_for(url: &str) -> Self {
         let mut mistakes = Mistakes::default();
-        let config = Self::read(&Node::empty(), &Known::default(), &mut mistakes);
+        let config = Self::read(&TreeNode::empty(), &KnownNames::default(), &mut mistakes);
         Self { database: DatabaseConfig { url: url.to_owned(), ..config.database }, ..config }
     }
 
     /// Reads what the files say, and notes what is wrong with it.
-    fn read(root: &Node, known: &Known, mistakes: &mut Mistakes) -> Self {
+    fn read(root: &TreeNode, known: &KnownNames, mistakes: &mut Mistakes) -> Self {
         let mut top = Section::new("", root, mistakes);
         let database = top.table("database", DatabaseConfig::read).unwrap_or_default();
         let daemon = top.table("daemon", DaemonConfig::read).unwrap_or_default();

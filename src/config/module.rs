@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{command, section::Section};
 use crate::domain::{
-    process::{ProcessSpec, StopSignal},
-    span,
+    command::service::{ProcessSpec, StopSignal},
+    text::duration,
 };
 
 /// Without these nothing could be executed, or put on record.
@@ -139,7 +139,7 @@ fn process(section: &mut Section<'_>, discard: Option<Duration>) -> Option<Proce
         command::check_program(section, "check", check);
     }
     if read.stop_timeout > LONGEST_STOP {
-        section.refuse("stop_timeout", format!("it is too long, at most {} is possible", span::text(LONGEST_STOP)));
+        section.refuse("stop_timeout", format!("it is too long, at most {} is possible", duration::text(LONGEST_STOP)));
     }
     if read.max_restart_delay < read.restart_delay {
         section.refuse("max_restart_delay", "it must not be shorter than restart_delay");

@@ -8,17 +8,17 @@ use std::{
 use chrono_tz::Tz;
 
 use super::{
-    mistake::{Mistakes, Place},
+    mistake::{Mistakes, SourcePlace},
     section::Section,
-    tree::{Item, Node},
+    tree::{TreeNode, TreeValue},
 };
-use crate::domain::period::{Calendar, Draft, Period, Periods, Rule, read_calendar, read_times, resolve};
+use crate::domain::period::{Calendar, Period, PeriodDraft, Periods, Rule, read_calendar, read_times, resolve};
 
 /// A period as it was read, and where it names others.
 pub(super) struct Reading {
-    draft: Draft,
-    includes: Option<Place>,
-    excludes: Option<Place>,
+    draft: PeriodDraft,
+    includes: Option<SourcePlace>,
+    excludes: Option<SourcePlace>,
 }
 
 pub(super) fn read(name: &str, section: &mut Section<'_>, zone: Tz) -> Reading {
@@ -38,7 +38,7 @@ pub(super) fn read(name: &str, section: &mut Section<'_>, zone: Tz) -> Reading {
     };
     let places = ["includes", "excludes"].map(|key| section.node(key).map(|node| node.place.clone()));
     let [includes, excludes] = places;
-    let draft = Draft {
+    let draft = PeriodDraft {
         period,
         includes: section.texts("includes").unwrap_or_default(),
         excludes: section.texts("excludes").unwrap_or_default(),
@@ -60,7 +60,7 @@ pub(super) fn join(read: BTreeMap<String, Reading>, mistakes: &mut Mistakes) -> 
             "includes" => reading.includes.as_ref(),
             _ => reading.excludes.as_ref(),
         });
-        let nowhere = Place { source: "the configuration".to_owned(), line: None };
+        let nowhere = SourcePlace { source: "the configuration".to_owned(), line: None };
         mistakes.add(place.unwrap_or(&nowhere), format!("period.{}.{}", fault.period, fault.setting), fault.problem);
     }
     periods
@@ -75,8 +75,8 @@ pub(super) fn named(section: &mut Section<'_>, key: &'static str, periods: &Peri
     Some(name)
 }
 
-fn rules(path: &str, node: &Node, mistakes: &mut Mistakes) -> Vec<Rule> {
-    let Item::Table(entries) = &node.item else {
+fn rules(path: &str, node: &TreeNode, mistakes: &mut Mistakes) -> Vec<Rule> {
+    let TreeValue::Table(entries) = &node.item else {
         let problem = format!("expected a table such as {{ monday = \"09:00-17:00\" }}, found {}", node.item.kind());
         mistakes.add(&node.place, format!("{path}.ranges"), problem);
         return Vec::new();
@@ -86,7 +86,7 @@ fn rules(path: &str, node: &Node, mistakes: &mut Mistakes) -> Vec<Rule> {
         let setting = format!("{path}.ranges.\"{written}\"");
         let days = written.parse().map_err(|misread| mistakes.add(&times.place, &setting, format!("{misread}")));
         let read = match &times.item {
-            Item::Text(text) => read_times(text).map_err(|misread| format!("\"{text}\": {misread}")),
+            TreeValue::Text(text) => read_times(text).map_err(|misread| format!("\"{text}\": {misread}")),
             other => Err(format!("expected times such as \"09:00-17:00\", found {}", other.kind())),
         };
         let read = read.map_err(|problem| mistakes.add(&times.place, &setting, problem));
@@ -101,8 +101,8 @@ fn rules(path: &str, node: &Node, mistakes: &mut Mistakes) -> Vec<Rule> {
 fn calendars(section: &mut Section<'_>, key: &'static str, zone: Tz) -> Vec<Calendar> {
     let Some(node) = section.node(key) else { return Vec::new() };
     let files = match &node.item {
-        Item::Text(file) => vec![file.clone()],
-        Item::List(_) => section.texts(key).unwrap_or_default(),
+        TreeValue::Text(file) => vec![file.clone()],
+        TreeValue::List(_) => section.texts(key).unwrap_or_default(),
         other => {
             section.refuse(key, format!("expected the name of an ICS file, or a list of them, found {}", other.kind()));
             return Vec::new();
@@ -121,7 +121,7 @@ fn calendars(section: &mut Section<'_>, key: &'static str, zone: Tz) -> Vec<Cale
 }
 
 /// A file as it is named in the place.
-fn beside(place: &Place, file: &str) -> PathBuf {
+fn beside(place: &SourcePlace, file: &str) -> PathBuf {
     // A variable of the environment has no folder: there, names are seen from where the program was started.
     let folder = place.line.and_then(|_| Path::new(&place.source).parent());
     let path = folder.unwrap_or(Path::new("")).join(file);

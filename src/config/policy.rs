@@ -7,10 +7,12 @@ use toml::{Table, Value};
 
 use super::section::Section;
 use crate::domain::{
-    policy::{Missed, Overlap, Policy, Window},
-    recurrence::Recurrence,
-    schedule::Schedule,
-    span,
+    schedule::{
+        Schedule,
+        policy::{Missed, Overlap, Policy, Window},
+        recurrence::Recurrence,
+    },
+    text::duration,
 };
 
 const SETTINGS: [&str; 5] = ["missed", "missed_max", "missed_age", "window", "overlap"];
@@ -51,7 +53,7 @@ pub(super) fn show(policy: &Policy) -> Table {
     let settings = [
         ("missed", word(&MISSED.map(|(word, missed)| (word, missed == policy.missed)))),
         ("missed_max", (policy.missed == Missed::All).then(|| Value::from(policy.missed_max as i64))),
-        ("missed_age", policy.missed_age.map(|age| span::text(age).into())),
+        ("missed_age", policy.missed_age.map(|age| duration::text(age).into())),
         ("window", policy.window.map(|window| window.to_string().into())),
         ("overlap", word(&OVERLAP.map(|(word, overlap)| (word, overlap == policy.overlap)))),
     ];

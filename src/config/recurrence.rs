@@ -4,11 +4,13 @@ use toml::{Table, Value};
 
 use super::show::{length, table};
 use crate::domain::{
-    recurrence::Recurrence,
-    schedule::Schedule,
-    span,
-    weekly::{self, DayTimes},
-    zone::Dst,
+    schedule::{
+        Schedule,
+        recurrence::Recurrence,
+        weekly::{self, DayTimes},
+        zone::Dst,
+    },
+    text::duration,
 };
 
 /// The list of its recurrences.
@@ -23,7 +25,7 @@ pub(super) fn show(schedule: &Schedule) -> Value {
 }
 
 fn recurrence(rule: &Recurrence) -> Table {
-    let every = |interval| ("every", span::text(interval).into());
+    let every = |interval| ("every", duration::text(interval).into());
     let (mut shown, dst) = match rule {
         Recurrence::Cron { expr, dst, .. } => (table([("cron", expr.to_string().into())]), *dst),
         Recurrence::Every(interval) => (table([every(*interval)]), Dst::default()),

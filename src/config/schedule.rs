@@ -7,15 +7,17 @@ use chrono_tz::Tz;
 use super::{
     mistake::Mistakes,
     section::Section,
-    tree::{Item, Node},
+    tree::{TreeNode, TreeValue},
 };
 use crate::domain::{
     cron::CronExpr,
-    moment::Moment,
-    recurrence::Recurrence,
-    schedule::Schedule,
-    weekly::{DayTimes, WeekDays, Weekly, time_of_day},
-    zone::Dst,
+    schedule::{
+        Schedule,
+        moment::Moment,
+        recurrence::Recurrence,
+        weekly::{DayTimes, WeekDays, Weekly, time_of_day},
+        zone::Dst,
+    },
 };
 
 /// What a table may be about: the settings that say so, of which the first tells them apart.
@@ -23,25 +25,25 @@ const FORMS: [&[&str]; 5] =
     [&["cron"], &["every", "anchor"], &["at"], &["week_days", "time"], &["days", "hours", "minutes"]];
 
 /// Reads the schedule of a task; notes what is wrong with it.
-pub(super) fn read(name: &str, path: &str, node: &Node, zone: Tz, mistakes: &mut Mistakes) -> Schedule {
+pub(super) fn read(name: &str, path: &str, node: &TreeNode, zone: Tz, mistakes: &mut Mistakes) -> Schedule {
     let mut schedule = Schedule::new(name, Vec::new());
     match &node.item {
-        Item::List(items) if items.is_empty() => {
+        TreeValue::List(items) if items.is_empty() => {
             mistakes.add(&node.place, path, "the list is empty: leave it out for a task without a schedule");
         }
-        Item::List(items) => items.iter().for_each(|item| add(&mut schedule, path, item, zone, mistakes)),
+        TreeValue::List(items) => items.iter().for_each(|item| add(&mut schedule, path, item, zone, mistakes)),
         _ => add(&mut schedule, path, node, zone, mistakes),
     }
     schedule
 }
 
-fn add(schedule: &mut Schedule, path: &str, node: &Node, zone: Tz, mistakes: &mut Mistakes) {
+fn add(schedule: &mut Schedule, path: &str, node: &TreeNode, zone: Tz, mistakes: &mut Mistakes) {
     match &node.item {
-        Item::Text(text) => match CronExpr::parse(text, &schedule.name) {
+        TreeValue::Text(text) => match CronExpr::parse(text, &schedule.name) {
             Ok(expr) => schedule.recurrences.push(Recurrence::cron(expr, zone)),
             Err(error) => mistakes.add(&node.place, path, error.to_string()),
         },
-        Item::Table(_) => {
+        TreeValue::Table(_) => {
             let mut section = Section::new(path, node, mistakes);
             schedule.recurrences.extend(table(&mut section, &schedule.name, zone));
             jitter(&mut section, schedule);
@@ -146,7 +148,7 @@ fn at(section: &mut Section<'_>, zone: Tz) -> Option<Recurrence> {
 fn moment(section: &mut Section<'_>, key: &'static str, zone: Tz) -> Option<Moment> {
     let moment: Moment = section.parsed(key)?;
     if let Moment::Wall(wall) = moment
-        && !crate::domain::zone::exists(zone, wall)
+        && !crate::domain::schedule::zone::exists(zone, wall)
     {
         section.refuse(key, format!("{moment} does not exist in {zone}: the clocks are set forward over it"));
     }
@@ -171,11 +173,11 @@ fn weekly(section: &mut Section<'_>, is_single: bool, zone: Tz, dst: Option<Dst>
 /// A list of numbers and names.
 fn week_days(section: &mut Section<'_>, key: &'static str) -> Option<WeekDays> {
     let words: Option<Vec<String>> = match &section.node(key)?.item {
-        Item::List(items) => items
+        TreeValue::List(items) => items
             .iter()
             .map(|item| match &item.item {
-                Item::Text(text) => Some(text.clone()),
-                Item::Integer(number) => Some(number.to_string()),
+                TreeValue::Text(text) => Some(text.clone()),
+                TreeValue::Integer(number) => Some(number.to_string()),
                 _ => None,
             })
             .collect(),

@@ -7,20 +7,20 @@ use chrono_tz::Tz;
 
 use super::{
     mistake::Mistakes,
-    tree::{Item, Node},
+    tree::{TreeNode, TreeValue},
 };
-use crate::domain::{definition::check_name, span, zone};
+use crate::domain::{schedule::zone, task::definition::check_name, text::duration};
 
 /// A table being read.
 pub(super) struct Section<'a> {
     path: String,
-    node: &'a Node,
+    node: &'a TreeNode,
     asked: Vec<&'static str>,
     pub(super) mistakes: &'a mut Mistakes,
 }
 
 impl<'a> Section<'a> {
-    pub(super) fn new(path: &str, node: &'a Node, mistakes: &'a mut Mistakes) -> Self {
+    pub(super) fn new(path: &str, node: &'a TreeNode, mistakes: &'a mut Mistakes) -> Self {
         Self { path: path.to_owned(), node, asked: Vec::new(), mistakes }
     }
 
@@ -42,7 +42,7 @@ impl<'a> Section<'a> {
     }
 
     /// A setting as it was written.
-    pub(super) fn node(&mut self, key: &'static str) -> Option<&'a Node> {
+    pub(super) fn node(&mut self, key: &'static str) -> Option<&'a TreeNode> {
         if !self.asked.contains(&key) {
             self.asked.push(key);
         }
@@ -51,7 +51,7 @@ impl<'a> Section<'a> {
 
     pub(super) fn text(&mut self, key: &'static str) -> Option<String> {
         self.value(key, "text", |item| match item {
-            Item::Text(text) => Some(text.clone()),
+            TreeValue::Text(text) => Some(text.clone()),
             _ => None,
         })
     }
@@ -59,14 +59,14 @@ impl<'a> Section<'a> {
     /// A setting, if it is text.
     pub(super) fn word(&mut self, key: &'static str) -> Option<&'a str> {
         match &self.node(key)?.item {
-            Item::Text(text) => Some(text),
+            TreeValue::Text(text) => Some(text),
             _ => None,
         }
     }
 
     pub(super) fn flag(&mut self, key: &'static str) -> Option<bool> {
         self.value(key, "true or false", |item| match item {
-            Item::Flag(flag) => Some(*flag),
+            TreeValue::Flag(flag) => Some(*flag),
             _ => None,
         })
     }
@@ -74,7 +74,7 @@ impl<'a> Section<'a> {
     /// A whole number within limits.
     pub(super) fn integer<T: TryFrom<i64>>(&mut self, key: &'static str, limits: RangeInclusive<i64>) -> Option<T> {
         let number = self.value(key, "an integer", |item| match item {
-            Item::Integer(number) => Some(*number),
+            TreeValue::Integer(number) => Some(*number),
             _ => None,
         })?;
         if !limits.contains(&number) {
@@ -86,7 +86,7 @@ impl<'a> Section<'a> {
     /// Whole numbers within limits.
     pub(super) fn integers(&mut self, key: &'static str, limits: RangeInclusive<i64>) -> Option<Vec<i32>> {
         let numbers = self.value(key, "a list of integers", |item| match item {
-            Item::List(items) => items.iter().map(as_integer).collect::<Option<Vec<i64>>>(),
+            TreeValue::List(items) => items.iter().map(as_integer).collect::<Option<Vec<i64>>>(),
             _ => None,
         })?;
         if let Some(wrong) = numbers.iter().find(|number| !limits.contains(number)) {
@@ -98,8 +98,8 @@ impl<'a> Section<'a> {
     /// An amount of bytes: a number, or text such as `512MiB`.
     pub(super) fn bytes(&mut self, key: &'static str, limits: RangeInclusive<u64>) -> Option<u64> {
         let bytes = self.value(key, "a number of bytes, or text such as \"512MiB\"", |item| match item {
-            Item::Integer(number) => Some(u64::try_from(*number).map_err(|_| number.to_string())),
-            Item::Text(text) => Some(text.parse::<ByteSize>().map(|size| size.0).map_err(|_| text.clone())),
+            TreeValue::Integer(number) => Some(u64::try_from(*number).map_err(|_| number.to_string())),
+            TreeValue::Text(text) => Some(text.parse::<ByteSize>().map(|size| size.0).map_err(|_| text.clone())),
             _ => None,
         })?;
         match bytes {
@@ -120,8 +120,8 @@ impl<'a> Section<'a> {
     /// A part, from 0 to 1.
     pub(super) fn fraction(&mut self, key: &'static str) -> Option<f64> {
         let number = self.value(key, "a number", |item| match item {
-            Item::Float(number) => Some(*number),
-            Item::Integer(number) => Some(*number as f64),
+            TreeValue::Float(number) => Some(*number),
+            TreeValue::Integer(number) => Some(*number as f64),
             _ => None,
         })?;
         if !(0.0..=1.0).contains(&number) {
@@ -133,10 +133,10 @@ impl<'a> Section<'a> {
     /// A length of time, not shorter than `least`.
     pub(super) fn span(&mut self, key: &'static str, least: Duration) -> Option<Duration> {
         let text = self.text(key)?;
-        match span::parse(&text) {
+        match duration::parse(&text) {
             Ok(length) if length >= least => Some(length),
             Ok(_) => {
-                self.refuse(key, format!("{text} is too short, at least {} is needed", span::text(least)));
+                self.refuse(key, format!("{text} is too short, at least {} is needed", duration::text(least)));
                 None
             }
             Err(problem) => {
@@ -171,14 +171,14 @@ impl<'a> Section<'a> {
 
     pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<String>> {
         self.value(key, "a list of text", |item| match item {
-            Item::List(items) => items.iter().map(as_text).collect(),
+            TreeValue::List(items) => items.iter().map(as_text).collect(),
             _ => None,
         })
     }
 
     pub(super) fn text_table(&mut self, key: &'static str) -> Option<BTreeMap<String, String>> {
         self.value(key, "a table of text", |item| match item {
-            Item::Table(table) => table.iter().map(|(key, node)| Some((key.clone(), as_text(node)?))).collect(),
+            TreeValue::Table(table) => table.iter().map(|(key, node)| Some((key.clone(), as_text(node)?))).collect(),
             _ => None,
         })
     }
@@ -191,7 +191,7 @@ impl<'a> Section<'a> {
     /// A sub-table.
     pub(super) fn table<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'_>) -> T) -> Option<T> {
         let node = self.node(key)?;
-        if !matches!(node.item, Item::Table(_)) {
+        if !matches!(node.item, TreeValue::Table(_)) {
             self.refuse(key, format!("expected a table, found {}", node.item.kind()));
             return None;
         }
@@ -209,14 +209,14 @@ impl<'a> Section<'a> {
         mut read: impl FnMut(&str, &mut Section<'_>) -> T,
     ) -> BTreeMap<String, T> {
         let Some(node) = self.node(key) else { return BTreeMap::new() };
-        let Item::Table(entries) = &node.item else {
+        let TreeValue::Table(entries) = &node.item else {
             self.refuse(key, format!("expected tables [{key}.NAME], found {}", node.item.kind()));
             return BTreeMap::new();
         };
         let mut tables = BTreeMap::new();
         for (name, entry) in entries {
             let path = self.setting(&format!("{key}.{name}"));
-            if !matches!(entry.item, Item::Table(_)) {
+            if !matches!(entry.item, TreeValue::Table(_)) {
                 self.mistakes.add(
                     &entry.place,
                     path,
@@ -252,13 +252,13 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn value<T>(&mut self, key: &'static str, wanted: &str, get: impl FnOnce(&Item) -> Option<T>) -> Option<T> {
+    fn value<T>(&mut self, key: &'static str, wanted: &str, get: impl FnOnce(&TreeValue) -> Option<T>) -> Option<T> {
         let node = self.node(key)?;
         let value = get(&node.item);
         if value.is_none() {
             let found = match &node.item {
-                Item::List(_) => "a list of something else",
-                Item::Table(_) => "a table of something else",
+                TreeValue::List(_) => "a list of something else",
+                TreeValue::Table(_) => "a table of something else",
                 other => other.kind(),
             };
             self.refuse(key, format!("expected {wanted}, found {found}"));
@@ -266,9 +266,9 @@ impl<'a> Section<'a> {
         value
     }
 
-    fn entries(&self) -> Option<&'a BTreeMap<String, Node>> {
+    fn entries(&self) -> Option<&'a BTreeMap<String, TreeNode>> {
         match &self.node.item {
-            Item::Table(entries) => Some(entries),
+            TreeValue::Table(entries) => Some(entries),
             _ => None,
         }
     }
@@ -282,27 +282,27 @@ impl<'a> Section<'a> {
     }
 }
 
-fn as_text(node: &Node) -> Option<String> {
+fn as_text(node: &TreeNode) -> Option<String> {
     match &node.item {
-        Item::Text(text) => Some(text.clone()),
+        TreeValue::Text(text) => Some(text.clone()),
         _ => None,
     }
 }
 
-fn as_integer(node: &Node) -> Option<i64> {
+fn as_integer(node: &TreeNode) -> Option<i64> {
     match &node.item {
-        Item::Integer(number) => Some(*number),
+        TreeValue::Integer(number) => Some(*number),
         _ => None,
     }
 }
 
-fn as_json(node: &Node) -> serde_json::Value {
+fn as_json(node: &TreeNode) -> serde_json::Value {
     match &node.item {
-        Item::Text(text) => text.clone().into(),
-        Item::Integer(number) => (*number).into(),
-        Item::Float(number) => (*number).into(),
-        Item::Flag(flag) => (*flag).into(),
-        Item::List(items) => items.iter().map(as_json).collect(),
-        Item::Table(table) => table.iter().map(|(key, node)| (key.clone(), as_json(node))).collect(),
+        TreeValue::Text(text) => text.clone().into(),
+        TreeValue::Integer(number) => (*number).into(),
+        TreeValue::Float(number) => (*number).into(),
+        TreeValue::Flag(flag) => (*flag).into(),
+        TreeValue::List(items) => items.iter().map(as_json).collect(),
+        TreeValue::Table(table) => table.iter().map(|(key, node)| (key.clone(), as_json(node))).collect(),
     }
 }

@@ -6,13 +6,15 @@ use toml::{Table, Value};
 
 use super::{AtPeriodEnd, Config, ModuleConfig, QueueConfig, policy, recurrence};
 use crate::domain::{
-    address,
     command::{CommandSpec, OnDaemonStop},
-    definition::TaskDefinition,
-    log::{LogFormat, Rotation},
+    daemon::log::{LogFormat, Rotation},
     period::{Calendar, Period},
-    retry::{Growth, RetryPolicy},
     schedule::Outside,
+    task::{
+        definition::TaskDefinition,
+        retry::{Growth, RetryPolicy},
+    },
+    text::redact,
 };
 
 pub(super) fn show(config: &Config) -> String {
@@ -80,7 +82,7 @@ fn bytes(bytes: u64) -> Value {
 fn database(config: &Config) -> Table {
     let database = &config.database;
     table([
-        ("url", address::redacted(&database.url).into()),
+        ("url", redact::redacted(&database.url).into()),
         ("max_connections", i64::from(database.max_connections).into()),
         ("acquire_timeout", length(database.acquire_timeout)),
         ("migrate", database.migrate.into()),

@@ -6,10 +6,12 @@ use chrono_tz::Tz;
 
 use super::{command, policy, schedule, schedule_period, section::Section};
 use crate::domain::{
-    definition::{COMMAND, DEFAULT_QUEUE, TaskDefinition},
     period::Periods,
-    retry::{Growth, RetryPolicy},
     schedule::Schedule,
+    task::{
+        definition::{COMMAND, DEFAULT_QUEUE, TaskDefinition},
+        retry::{Growth, RetryPolicy},
+    },
 };
 
 /// Reads a task definition; `kinds` are those of the registered handlers. A kind that nobody executes is a

@@ -7,29 +7,32 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::mistake::{Mistakes, Place};
+use super::mistake::{Mistakes, SourcePlace};
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) item: Item,
-    pub(super) place: Place,
+pub(super) struct TreeNode {
+    pub(super) item: TreeValue,
+    pub(super) place: SourcePlace,
 }
 
 /// What TOML can say.
 #[derive(Clone, Debug)]
-pub(super) enum Item {
+pub(super) enum TreeValue {
     Text(String),
     Integer(i64),
     Float(f64),
     Flag(bool),
-    List(Vec<Node>),
-    Table(BTreeMap<String, Node>),
+    List(Vec<TreeNode>),
+    Table(BTreeMap<String, TreeNode>),
 }
 
-impl Node {
+impl TreeNode {
     pub(super) fn empty() -> Self {
-        Self { item: Item::Table(BTreeMap::new()), place: Place { source: "the defaults".to_owned(), line: None } }
+        Self {
+            item: TreeValue::Table(BTreeMap::new()),
+            place: SourcePlace { source: "the defaults".to_owned(), line: None },
+        }
     }
 
     /// Reads a file's text. What is not TOML is noted, and the rest is read as far as it goes.
@@ -48,15 +51,15 @@ impl Node {
         let file = File::new(value, name);
         let item = match DeValue::parse(value) {
             Ok(parsed) => file.item(&parsed),
-            Err(_) => Item::Text(value.to_owned()),
+            Err(_) => TreeValue::Text(value.to_owned()),
         };
-        Self { item, place: Place { source: format!("${name}"), line: None } }
+        Self { item, place: SourcePlace { source: format!("${name}"), line: None } }
     }
 
     /// Lays `other` over this: tables are joined, everything else is replaced.
     pub(super) fn overlay(&mut self, other: Self) {
         match (&mut self.item, other.item) {
-            (Item::Table(mine), Item::Table(theirs)) => {
+            (TreeValue::Table(mine), TreeValue::Table(theirs)) => {
                 for (key, node) in theirs {
                     match mine.get_mut(&key) {
                         Some(known) => known.overlay(node),
@@ -74,12 +77,12 @@ impl Node {
     pub(super) fn at_path(path: &[String], leaf: Self) -> Self {
         path.iter().rev().fold(leaf, |node, key| Self {
             place: node.place.clone(),
-            item: Item::Table(BTreeMap::from([(key.clone(), node)])),
+            item: TreeValue::Table(BTreeMap::from([(key.clone(), node)])),
         })
     }
 }
 
-impl Item {
+impl TreeValue {
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Text(_) => "text",
@@ -104,37 +107,37 @@ impl<'a> File<'a> {
         Self { source, ends: text.match_indices('\n').map(|(offset, _)| offset).collect() }
     }
 
-    fn place(&self, offset: usize) -> Place {
+    fn place(&self, offset: usize) -> SourcePlace {
         let line = self.ends.partition_point(|end| *end < offset) + 1;
-        Place { source: self.source.to_owned(), line: Some(line) }
+        SourcePlace { source: self.source.to_owned(), line: Some(line) }
     }
 
-    fn node(&self, value: &Spanned<DeValue<'_>>) -> Node {
-        Node { item: self.item(value), place: self.place(value.span().start) }
+    fn node(&self, value: &Spanned<DeValue<'_>>) -> TreeNode {
+        TreeNode { item: self.item(value), place: self.place(value.span().start) }
     }
 
-    fn table(&self, table: &DeTable<'_>) -> Item {
+    fn table(&self, table: &DeTable<'_>) -> TreeValue {
         let entry = |(key, value): (&Spanned<std::borrow::Cow<'_, str>>, &Spanned<DeValue<'_>>)| {
-            let node = Node { item: self.item(value), place: self.place(key.span().start) };
+            let node = TreeNode { item: self.item(value), place: self.place(key.span().start) };
             (key.get_ref().to_string(), node)
         };
-        Item::Table(table.iter().map(entry).collect())
+        TreeValue::Table(table.iter().map(entry).collect())
     }
 
-    fn item(&self, value: &Spanned<DeValue<'_>>) -> Item {
+    fn item(&self, value: &Spanned<DeValue<'_>>) -> TreeValue {
         match value.get_ref() {
-            DeValue::String(text) => Item::Text(text.to_string()),
+            DeValue::String(text) => TreeValue::Text(text.to_string()),
             DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
-                Ok(number) => Item::Integer(number),
-                Err(_) => Item::Text(number.to_string()),
+                Ok(number) => TreeValue::Integer(number),
+                Err(_) => TreeValue::Text(number.to_string()),
             },
             DeValue::Float(number) => match number.as_str().parse() {
-                Ok(number) => Item::Float(number),
-                Err(_) => Item::Text(number.to_string()),
+                Ok(number) => TreeValue::Float(number),
+                Err(_) => TreeValue::Text(number.to_string()),
             },
-            DeValue::Boolean(flag) => Item::Flag(*flag),
-            DeValue::Datetime(at) => Item::Text(at.to_string()),
-            DeValue::Array(items) => Item::List(items.iter().map(|item| self.node(item)).collect()),
+            DeValue::Boolean(flag) => TreeValue::Flag(*flag),
+            DeValue::Datetime(at) => TreeValue::Text(at.to_string()),
+            DeValue::Array(items) => TreeValue::List(items.iter().map(|item| self.node(item)).collect()),
             DeValue::Table(table) => self.table(table),
         }
     }

@@ -24,11 +24,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc::Sender, oneshot};
 
-use super::{
-    calls::{Call, Reply},
-    desk::Desk,
-    door::Door,
+use super::lifecycle::{
+    requests::{Call, Reply},
+    run_lock::RunLock,
     signals::Order,
+    status::DaemonStatus,
 };
 use crate::{
     service::{LockError, RunDir, control::Problem},
@@ -51,7 +51,7 @@ const REST: Duration = Duration::from_millis(100);
 /// What an answer is made of.
 #[derive(Clone)]
 struct Control {
-    desk: Desk,
+    desk: DaemonStatus,
     calls: Sender<Call>,
     log: LogControl,
 }
@@ -63,7 +63,7 @@ struct Refusal(StatusCode, String);
 ///
 /// # Errors
 /// If there can be no socket.
-pub(super) fn listen(door: Arc<Door>, desk: Desk, calls: Sender<Call>, log: LogControl) -> io::Result<()> {
+pub(super) fn listen(door: Arc<RunLock>, desk: DaemonStatus, calls: Sender<Call>, log: LogControl) -> io::Result<()> {
     let listener = bind(&door.run)?;
     let control = Control { desk, calls, log };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -93,7 +93,7 @@ fn bind(run: &RunDir) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-async fn serve(door: &Door, listener: UnixListener, control: Control) {
+async fn serve(door: &RunLock, listener: UnixListener, control: Control) {
     let mut listener = match tokio::net::UnixListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!("the control socket cannot be served: {error}"),
@@ -134,7 +134,7 @@ async fn serve(door: &Door, listener: UnixListener, control: Control) {
 }
 
 /// Another listener, if somebody has cleared the run directory or the socket away.
-fn mended(door: &Door, control: &Control) -> Option<tokio::net::UnixListener> {
+fn mended(door: &RunLock, control: &Control) -> Option<tokio::net::UnixListener> {
     match door.mend() {
         Ok(false) if door.run.control_socket().exists() => return None,
         Ok(_) => {}

@@ -1,37 +1,13 @@
 //! The daemon: a supervisor, its modules, and how they begin and end.
 
-mod batch;
-mod bells;
-mod board;
-mod calls;
-mod child;
 mod control;
-mod desk;
-mod door;
-mod execute;
-mod hand;
-mod herald;
-mod hours;
-mod incarnation;
-mod lane;
-mod lease;
-mod messages;
+mod inflight;
+mod lifecycle;
 mod module;
 mod modules;
-mod once;
-mod panics;
-mod pool;
-mod processes;
-mod pulse;
-mod recycle;
-mod reload;
-mod shared;
-mod shutdown;
-mod signals;
-mod spool;
-mod startup;
-mod supervisor;
-mod worker;
+mod state;
+mod supervision;
+mod workers;
 
 use std::{
     panic::AssertUnwindSafe,
@@ -48,32 +24,37 @@ use futures::FutureExt as _;
 use tokio::sync::mpsc::Receiver;
 
 pub use self::{
-    board::{ModuleState, ModuleStatus},
     control::{Module, PlanInForce, RunningTask, Status},
-    desk::{ConfigNews, Phase, QUIET},
-    door::Door,
-    hand::{HandCounts, Running},
+    inflight::{InFlightCounts, Running},
+    lifecycle::{
+        recycle::RESTART,
+        reload::Loader,
+        run_lock::RunLock,
+        signals::{ORDERS, Order, is_told_to_end, listen},
+        status::{ConfigStatus, Phase, QUIET},
+    },
     module::{DaemonModule, ModuleContext, ModuleSpec, Next, Stage},
     modules::standard,
-    panics::install_hook,
-    recycle::ANEW,
-    reload::Loader,
-    shared::{Own, Shared},
-    signals::{ORDERS, Order, is_told_to_end, listen},
-    supervisor::GAVE_UP,
+    state::{
+        module_status::{ModuleState, ModuleStatus},
+        shared::{DaemonParts, Shared},
+    },
+    supervision::{panics::install_hook, supervisor::GAVE_UP},
 };
 use self::{
-    calls::{Call, Calls},
-    desk::Desk,
+    lifecycle::{
+        reload::{Reloader, set_log_levels},
+        requests::{Call, Requests},
+        shutdown::ShutdownMode,
+        status::DaemonStatus,
+    },
     modules::spool_finished,
-    reload::{Reloader, set_log_levels},
-    shutdown::Manner,
-    supervisor::Supervisor,
+    supervision::supervisor::Supervisor,
 };
 use crate::{
     clock::Clock,
     config::Config,
-    domain::address::redacted,
+    domain::text::redact::redacted,
     handler::{AppData, Registry},
     service::notify,
     telemetry::LogControl,
@@ -97,7 +78,7 @@ pub struct Blueprint {
     /// The file that it comes from.
     pub file: Option<PathBuf>,
     /// Where the daemon is reached; none for one inside of something else.
-    pub door: Option<Arc<Door>>,
+    pub door: Option<Arc<RunLock>>,
     /// Who executes what.
     pub registry: Registry,
     /// What the application shares.
@@ -121,7 +102,7 @@ pub struct Blueprint {
 }
 
 impl Blueprint {
-    /// Runs the daemon to its end; gives the exit code, which is [`ANEW`] if it is to be started anew.
+    /// Runs the daemon to its end; gives the exit code, which is [`RESTART`] if it is to be started anew.
     ///
     /// # Errors
     /// If it cannot begin: the address of the database is none, or its tables are not such as this program knows.
@@ -156,21 +137,21 @@ impl Blueprint {
 
     /// From the first look at the database to the last word.
     async fn live(mut self, orders: Receiver<Order>, known: &OnceLock<Arc<Shared>>) -> anyhow::Result<i32> {
-        let (mut calls, requests) = Calls::new(orders);
-        let desk = Desk::new(self.file.clone(), Arc::new(self.config.clone()));
+        let (mut calls, requests) = Requests::new(orders);
+        let desk = DaemonStatus::new(self.file.clone(), Arc::new(self.config.clone()));
         if let Some(door) = self.door.as_ref().filter(|door| door.is_there())
             && let Err(error) = control::listen(door.clone(), desk.clone(), requests.clone(), self.log.clone())
         {
             tracing::error!("there is no control socket: {error}");
         }
-        actix_rt::spawn(herald::tell(desk.clone()));
-        let connecting = startup::database(&mut self.config, &self.loader, &self.clock, &desk, &mut calls);
+        actix_rt::spawn(lifecycle::service_notifier::tell(desk.clone()));
+        let connecting = lifecycle::startup::database(&mut self.config, &self.loader, &self.clock, &desk, &mut calls);
         let connected = match self.mode {
             Mode::For(length) => tokio::time::timeout(length, connecting).await.unwrap_or(Ok(None))?,
             Mode::Serve | Mode::Once => connecting.await?,
         };
         let Some((store, connect)) = connected else { return Ok(0) };
-        let own = Own {
+        let own = DaemonParts {
             registry: self.registry,
             app_data: self.app_data,
             clock: self.clock,
@@ -193,39 +174,39 @@ impl Blueprint {
         }
         let first = shared.config();
         let reloader = Reloader { shared: &shared, loader: &self.loader, desk: &desk, log: &self.log, first: &first };
-        let files_changed = shared.bells.of(reload::BELL);
+        let files_changed = shared.bells.of(lifecycle::reload::BELL);
         let manner = loop {
             tokio::select! {
                 () = lost(&supervisor) => anyhow::bail!("the supervisor is gone, and nobody looks after the modules"),
-                () = once::over(&shared, self.mode) => break Manner::Drain,
-                why = recycle::due(&shared), if self.mode == Mode::Serve => {
+                () = lifecycle::once::over(&shared, self.mode) => break ShutdownMode::Drain,
+                why = lifecycle::recycle::due(&shared), if self.mode == Mode::Serve => {
                     tracing::info!("the daemon starts itself anew: {why}");
-                    break Manner::Anew;
+                    break ShutdownMode::Anew;
                 }
                 () = files_changed.notified() => reloader.files_changed(),
                 call = calls.next() => match call {
-                    Some(Call::Order(Order::Drain)) | None => break Manner::Drain,
-                    Some(Call::Order(Order::Hurry)) => break Manner::Hurry,
-                    Some(Call::Order(Order::AtOnce)) => break Manner::AtOnce,
+                    Some(Call::Order(Order::Drain)) | None => break ShutdownMode::Drain,
+                    Some(Call::Order(Order::Hurry)) => break ShutdownMode::Hurry,
+                    Some(Call::Order(Order::AtOnce)) => break ShutdownMode::AtOnce,
                     Some(Call::Order(Order::Reload)) => drop(reloader.reload()),
                     Some(Call::Order(Order::Quiet(quiet))) => desk.set_quiet(quiet),
-                    Some(Call::Order(Order::Tell)) => reload::tell(&shared),
+                    Some(Call::Order(Order::Tell)) => lifecycle::reload::tell(&shared),
                     Some(Call::Reload(reply)) => drop(reply.send(reloader.reload())),
                 },
             }
         };
-        desk.enter(if manner == Manner::Anew { Phase::Renewing } else { Phase::Stopping }, None);
-        let (ending, manner) = shutdown::drain(&shared, &supervisor, &stages, &mut calls, manner).await;
+        desk.enter(if manner == ShutdownMode::Anew { Phase::Renewing } else { Phase::Stopping }, None);
+        let (ending, manner) = lifecycle::shutdown::drain(&shared, &supervisor, &stages, &mut calls, manner).await;
         self.stays_quiet.store(desk.is_quiet(), Ordering::Relaxed);
         if let Some(door) = &self.door {
             door.leave_word(&ending);
         }
-        Ok(if manner == Manner::Anew { ANEW } else { 0 })
+        Ok(if manner == ShutdownMode::Anew { RESTART } else { 0 })
     }
 }
 
 /// Tells everybody that the daemon is at work.
-fn tell_up(shared: &Shared, desk: &Desk) {
+fn tell_up(shared: &Shared, desk: &DaemonStatus) {
     let config = shared.config();
     tracing::info!(
         "node {} is up on {}: {} tasks, {} queues",

@@ -1,15 +1,16 @@
 //! The extension point for the daemon: what a module is. The built-in modules use this trait and no other door.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::{board::ModuleState, shared::Shared};
-use crate::{client::Client, clock::Clock, config::Config, domain::summary::SummaryTable, store::Store};
+use super::state::{module_status::ModuleState, shared::Shared};
+use crate::{client::Client, clock::Clock, config::Config, domain::daemon::summary::SummaryTable, store::Store};
 
 /// A long-lived part of the daemon.
 ///
@@ -116,12 +117,12 @@ pub(super) struct Activity(Arc<Mutex<Option<Instant>>>);
 
 impl Activity {
     pub(super) fn set(&self, since: Option<Instant>) {
-        *self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = since;
+        *self.0.lock() = since;
     }
 
     /// For how long it has been busy.
     pub(super) fn busy_for(&self) -> Duration {
-        let since = *self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let since = *self.0.lock();
         since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 }

@@ -1,34 +1,10 @@
 //! The rules: what follows from what. Pure functions of values and `now`; nothing here waits, reads or writes.
 
-pub mod address;
-pub mod agenda;
-pub mod answer;
-pub mod bounds;
-pub mod capture;
-pub mod coming;
 pub mod command;
-pub mod credits;
 pub mod cron;
-pub mod definition;
-mod due;
-pub mod import;
-pub mod json;
-pub mod lifecycle;
-pub mod lines;
-pub mod log;
-pub mod moment;
+pub mod daemon;
+pub mod identity;
 pub mod period;
-pub mod plan;
-pub mod policy;
-pub mod process;
-pub mod recurrence;
-pub mod recycle;
-pub mod restart;
-pub mod retry;
 pub mod schedule;
-pub mod span;
-pub mod summary;
 pub mod task;
-pub mod weekly;
-pub mod why;
-pub mod zone;
+pub mod text;

@@ -10,7 +10,7 @@ use super::{
     error::TaskError,
     task_handler::DynHandler,
 };
-use crate::domain::lifecycle::Wish;
+use crate::domain::task::lifecycle::Wish;
 
 /// A stopped handler gets its grace, and this much more to tell what became of it.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -25,7 +25,7 @@ pub struct Attempt<'a> {
 
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended {
+pub struct AttemptEnd {
     /// What happened.
     pub outcome: Outcome,
     /// What the handler wishes to follow.
@@ -35,11 +35,11 @@ pub struct Ended {
 }
 
 /// What came out of the handler itself: its answer, or a panic.
-type Answer = Result<Result<(), TaskError>, Box<dyn Any + Send>>;
+type HandlerResult = Result<Result<(), TaskError>, Box<dyn Any + Send>>;
 
 impl Attempt<'_> {
     /// Executes the handler within its limits. This is the one place where a handler's panic is caught.
-    pub async fn call(&self) -> Ended {
+    pub async fn call(&self) -> AttemptEnd {
         let payload = self.context.task().payload.clone();
         let mut work = Box::pin(AssertUnwindSafe(self.handler.call(payload, self.context)).catch_unwind());
         if self.handler.ends_by_itself() {
@@ -70,11 +70,11 @@ impl Attempt<'_> {
     }
 
     /// What the answer means. Work that was finished in spite of a stop is finished.
-    fn judge_answer(&self, answer: Option<Answer>) -> Ended {
+    fn judge_answer(&self, answer: Option<HandlerResult>) -> AttemptEnd {
         let stopped = self.context.stop_reason();
         match answer {
-            Some(Ok(Ok(()))) => Ended { outcome: Outcome::Succeeded, wish: Wish::Policy, error: None },
-            Some(Err(panic)) => Ended {
+            Some(Ok(Ok(()))) => AttemptEnd { outcome: Outcome::Succeeded, wish: Wish::Policy, error: None },
+            Some(Err(panic)) => AttemptEnd {
                 outcome: Outcome::Crashed,
                 wish: Wish::Policy,
                 error: Some(format!("panic: {}", panic_text(&*panic))),
@@ -85,12 +85,12 @@ impl Attempt<'_> {
                     None if error.is_crash() => Outcome::Crashed,
                     None => Outcome::Failed,
                 };
-                Ended { outcome, wish: error.wish(), error: Some(error.to_string()) }
+                AttemptEnd { outcome, wish: error.wish(), error: Some(error.to_string()) }
             }
             None => {
                 let reason = stopped.unwrap_or(StopReason::Interrupted);
                 let error = format!("{}, and it did not end when told to", told(reason, self.context));
-                Ended { outcome: outcome_of(reason), wish: Wish::Policy, error: Some(error) }
+                AttemptEnd { outcome: outcome_of(reason), wish: Wish::Policy, error: Some(error) }
             }
         }
     }
@@ -109,7 +109,7 @@ pub(super) fn told(reason: StopReason, context: &TaskContext) -> String {
     match reason {
         StopReason::TimedOut => {
             let limit = context.definition().timeout.unwrap_or_default();
-            format!("the time limit of {} was reached", crate::domain::span::text(limit))
+            format!("the time limit of {} was reached", crate::domain::text::duration::text(limit))
         }
         StopReason::Cancelled => "it was cancelled".to_owned(),
         StopReason::PeriodOver => "the period of its queue was over".to_owned(),

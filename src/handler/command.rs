@@ -13,12 +13,16 @@ use super::{
 };
 use crate::{
     domain::{
-        command::{CommandSpec, OnDaemonStop, Stopped},
-        definition::{COMMAND, TaskDefinition},
-        process::StopSignal,
-        task::ClaimedTask,
+        command::{CommandSpec, OnDaemonStop, Stopped, service::StopSignal},
+        task::{
+            ClaimedTask,
+            definition::{COMMAND, TaskDefinition},
+        },
     },
-    shepherd::{Folder, Found, Paper, Shepherd, Shepherds, Spec, StopOrder, boot_id, patiently, without_result},
+    shepherd::{
+        AttemptDir, AttemptDirState, AttemptManifest, LaunchSpec, Shepherd, Shepherds, StopOrder, boot_id, patiently,
+        without_result,
+    },
 };
 
 /// How often a running command is asked how far it has got.
@@ -32,7 +36,7 @@ pub struct CommandHandler;
 #[derive(Clone, Debug)]
 pub struct AdoptedCommand {
     /// Its attempt.
-    pub folder: Folder,
+    pub folder: AttemptDir,
     /// The boot of the machine in which it began.
     pub boot_id: String,
     /// Whether the task is still this attempt's; if it has gone elsewhere, what runs is to end.
@@ -41,7 +45,7 @@ pub struct AdoptedCommand {
 
 /// What is written down of an attempt for whoever takes it over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct About {
+pub struct CommandInfo {
     /// The task as it was claimed.
     pub task: ClaimedTask,
     /// What running it meant.
@@ -61,8 +65,8 @@ impl TaskHandler for CommandHandler {
             return Err(TaskError::new("nobody is here who could run commands"));
         };
         let input = (!payload.is_null()).then(|| payload.to_string());
-        let about = About { task: context.task().clone(), definition: context.definition().clone() };
-        let paper = Paper { boot_id: boot_id().to_owned(), spec: spec(command, context, shepherds), about };
+        let about = CommandInfo { task: context.task().clone(), definition: context.definition().clone() };
+        let paper = AttemptManifest { boot_id: boot_id().to_owned(), spec: spec(command, context, shepherds), about };
         let claim = (context.task_id(), context.fence());
         // From here on it may run, whatever becomes of this worker.
         context.outlive_worker();
@@ -91,18 +95,18 @@ impl DynHandler for AdoptedCommand {
                 Err(TaskError::new(why))
             };
             match self.look().await? {
-                Found::Running(pid) => {
+                AttemptDirState::Running(pid) => {
                     if !self.is_ours {
                         context.stop(StopReason::Interrupted, context.definition().kill_after);
                     }
                     follow(&patiently(|| Shepherd::watch(self.folder.clone(), pid)).await?, context).await?;
                 }
-                Found::Ended => {}
-                Found::Lost { .. } if self.boot_id != boot_id() => {
+                AttemptDirState::Ended => {}
+                AttemptDirState::Lost { .. } if self.boot_id != boot_id() => {
                     return interrupted("the machine was started anew under it");
                 }
-                Found::Lost { begun: false } => return interrupted("the daemon died before it had begun"),
-                Found::Lost { begun: true } => {}
+                AttemptDirState::Lost { begun: false } => return interrupted("the daemon died before it had begun"),
+                AttemptDirState::Lost { begun: true } => {}
             }
             settle(&self.folder, context, command).await
         })
@@ -135,7 +139,7 @@ impl From<Stopped> for StopReason {
 
 impl AdoptedCommand {
     /// What became of it; one that is just being started is waited for.
-    async fn look(&self) -> io::Result<Found> {
+    async fn look(&self) -> io::Result<AttemptDirState> {
         loop {
             match patiently(|| self.folder.look()).await {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(LOOK / 50).await,
@@ -146,11 +150,11 @@ impl AdoptedCommand {
 }
 
 /// Everything that the shepherd needs to know.
-fn spec(command: &CommandSpec, context: &TaskContext, shepherds: &Shepherds) -> Spec {
+fn spec(command: &CommandSpec, context: &TaskContext, shepherds: &Shepherds) -> LaunchSpec {
     let (task, definition) = (context.task(), context.definition());
     let schedule = task.schedule.as_ref().and(definition.schedule.as_ref());
     let when = schedule.map(|schedule| format!(" - {}", schedule.spec())).unwrap_or_default();
-    Spec {
+    LaunchSpec {
         title: format!("sexton: [{}] {}{when} #{}", task.queue, task.name, task.id),
         argv: command.argv.clone(),
         env: environment(command, context, shepherds.node()),
@@ -218,7 +222,7 @@ async fn follow(shepherd: &Shepherd, context: &TaskContext) -> Result<(), TaskEr
 }
 
 /// Draws from its folder how a command has ended.
-async fn settle(folder: &Folder, context: &TaskContext, command: &CommandSpec) -> Result<(), TaskError> {
+async fn settle(folder: &AttemptDir, context: &TaskContext, command: &CommandSpec) -> Result<(), TaskError> {
     let result = patiently(|| folder.result()).await?;
     let is_lost = result.is_none();
     let end = result.unwrap_or_else(|| without_result(folder));

@@ -4,24 +4,26 @@ use std::{
     any::{Any, TypeId},
     collections::HashMap,
     sync::{
-        Arc, Mutex, OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::{
-    answer::Progress,
-    capture::{Capture, Limits, without_nul},
-    definition::TaskDefinition,
-    json::json_without_nul,
-    task::{ClaimedTask, Report},
+    command::{
+        answer::Progress,
+        capture::{Capture, CaptureLimits, without_nul},
+    },
+    task::{ClaimedTask, Report, definition::TaskDefinition},
+    text::json::json_without_nul,
 };
 
 /// How much of a handler's log is kept.
-const LOG: Limits = Limits { head: 32 * 1024, tail: 32 * 1024 };
+const LOG: CaptureLimits = CaptureLimits { head: 32 * 1024, tail: 32 * 1024 };
 
 /// Values that the application shares with its handlers, one of each type.
 #[derive(Clone, Default)]
@@ -132,7 +134,7 @@ impl TaskContext {
     pub fn log(&self, line: impl AsRef<str>) {
         let line = line.as_ref();
         tracing::info!(task.id = self.task.id, task.name = %self.task.name, "{line}");
-        let mut log = self.log.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut log = self.log.lock();
         let at = self.begun.elapsed().as_millis() as u64;
         log.write(format!("{line}\n").as_bytes(), at);
     }
@@ -140,16 +142,16 @@ impl TaskContext {
     /// Says how far it has got: for `sexton task show`, and the column of that name while the task runs.
     pub fn progress(&self, progress: Progress) {
         let progress = Progress { text: progress.text.map(without_nul), ..progress };
-        let mut told = self.told_progress.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut told = self.told_progress.lock();
         if told.as_ref() != Some(&progress) {
-            *self.progress.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(progress.clone());
+            *self.progress.lock() = Some(progress.clone());
             *told = Some(progress);
         }
     }
 
     /// What has been said since this was asked last.
     pub fn take_progress(&self) -> Option<Progress> {
-        self.progress.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take()
+        self.progress.lock().take()
     }
 
     /// Keeps something in history, beside the outcome.
@@ -176,7 +178,7 @@ impl TaskContext {
 
     /// Changes what history will say of this attempt.
     pub fn report(&self, change: impl FnOnce(&mut Report)) {
-        change(&mut self.report.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
+        change(&mut self.report.lock());
     }
 
     /// Tells the attempt to end, and how long it may take over it. The first reason counts.
@@ -197,11 +199,8 @@ impl TaskContext {
 
     /// What the attempt leaves behind, log included.
     pub fn take_report(&self) -> Report {
-        let mut report = std::mem::take(&mut *self.report.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
-        let log = std::mem::replace(
-            &mut *self.log.lock().unwrap_or_else(|poisoned| poisoned.into_inner()),
-            Capture::new(LOG),
-        );
+        let mut report = std::mem::take(&mut *self.report.lock());
+        let log = std::mem::replace(&mut *self.log.lock(), Capture::new(LOG));
         report.stdout.join(log.into_kept());
         for kept in [&mut report.stdout, &mut report.stderr] {
             kept.text = without_nul(std::mem::take(&mut kept.text));

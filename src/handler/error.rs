@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::domain::lifecycle::Wish;
+use crate::domain::task::lifecycle::Wish;
 
 /// A failed attempt, with what the handler wishes to follow. Every other error turns into one by `?`.
 #[derive(Debug)]

@@ -9,8 +9,8 @@ mod registry;
 mod task_handler;
 
 pub use self::{
-    attempt::{Attempt, Ended},
-    command::{About, AdoptedCommand, CommandHandler},
+    attempt::{Attempt, AttemptEnd},
+    command::{AdoptedCommand, CommandHandler, CommandInfo},
     context::{AppData, StopReason, TaskContext},
     error::TaskError,
     noop::NoopHandler,

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{context::TaskContext, error::TaskError, task_handler::TaskHandler};
-use crate::domain::definition::NOOP;
+use crate::domain::task::definition::NOOP;
 
 /// Executes kind `noop`.
 #[derive(Clone, Copy, Debug)]

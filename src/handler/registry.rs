@@ -7,7 +7,7 @@ use super::{
     noop::NoopHandler,
     task_handler::{DynHandler, TaskHandler},
 };
-use crate::domain::definition::TaskDefinition;
+use crate::domain::task::definition::TaskDefinition;
 
 /// The handlers of one daemon, by kind.
 #[derive(Clone)]

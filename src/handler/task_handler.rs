@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{context::TaskContext, error::TaskError};
-use crate::domain::definition::TaskDefinition;
+use crate::domain::task::definition::TaskDefinition;
 
 /// Code that executes the tasks of one kind.
 ///

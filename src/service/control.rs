@@ -12,7 +12,7 @@ use super::rundir::RunDir;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum Unanswered {
+pub enum ControlError {
     /// Nobody listens.
     #[error("no daemon answers at {0}")]
     NotThere(String),
@@ -44,16 +44,16 @@ pub async fn ask<T: DeserializeOwned>(
     path: &str,
     body: Option<&serde_json::Value>,
     patience: Duration,
-) -> Result<T, Unanswered> {
+) -> Result<T, ControlError> {
     let asked = tokio::time::timeout(patience, exchange(run, method, path, body));
-    let (status, answer) = asked.await.map_err(|_| Unanswered::Silent(patience))??;
-    let broken = |error: serde_json::Error| Unanswered::Broken(format!("{path} was answered with no JSON: {error}"));
+    let (status, answer) = asked.await.map_err(|_| ControlError::Silent(patience))??;
+    let broken = |error: serde_json::Error| ControlError::Broken(format!("{path} was answered with no JSON: {error}"));
     if status.is_success() {
         return serde_json::from_slice(&answer).map_err(broken);
     }
     Err(match serde_json::from_slice::<Problem>(&answer) {
-        Ok(problem) => Unanswered::Refused(problem.error),
-        Err(_) => Unanswered::Refused(format!("{path}: {status}")),
+        Ok(problem) => ControlError::Refused(problem.error),
+        Err(_) => ControlError::Refused(format!("{path}: {status}")),
     })
 }
 
@@ -62,8 +62,8 @@ async fn exchange(
     method: Method,
     path: &str,
     body: Option<&serde_json::Value>,
-) -> Result<(StatusCode, Bytes), Unanswered> {
-    let broken = |error: hyper::Error| Unanswered::Broken(error.to_string());
+) -> Result<(StatusCode, Bytes), ControlError> {
+    let broken = |error: hyper::Error| ControlError::Broken(error.to_string());
     let stream = connect(run)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let talking = tokio::spawn(connection);
@@ -74,7 +74,7 @@ async fn exchange(
         .header(header::HOST, "sexton")
         .header(header::CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(body)))
-        .map_err(|error| Unanswered::Broken(error.to_string()))?;
+        .map_err(|error| ControlError::Broken(error.to_string()))?;
     let answer = sender.send_request(request).await.map_err(broken)?;
     let status = answer.status();
     let body = answer.into_body().collect().await.map_err(broken)?.to_bytes();
@@ -82,7 +82,7 @@ async fn exchange(
     Ok((status, body))
 }
 
-fn connect(run: &RunDir) -> Result<UnixStream, Unanswered> {
+fn connect(run: &RunDir) -> Result<UnixStream, ControlError> {
     let socket = run.control_socket();
     let connected = run.with_address(&socket, |address| {
         let stream = std::os::unix::net::UnixStream::connect(address)?;
@@ -91,8 +91,8 @@ fn connect(run: &RunDir) -> Result<UnixStream, Unanswered> {
     });
     connected.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory => {
-            Unanswered::NotThere(socket.display().to_string())
+            ControlError::NotThere(socket.display().to_string())
         }
-        _ => Unanswered::Broken(format!("{}: {error}", socket.display())),
+        _ => ControlError::Broken(format!("{}: {error}", socket.display())),
     })
 }

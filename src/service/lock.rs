@@ -21,11 +21,11 @@ use nix::{
 };
 
 /// Is set for a daemon that has started itself anew: it may have its lock from before.
-pub const STARTED_ANEW: &str = "SEXTON_STARTED_ANEW";
+pub const RESTARTED: &str = "SEXTON_STARTED_ANEW";
 
 /// A held lock.
 #[derive(Debug)]
-pub struct Lock {
+pub struct FileLock {
     file: File,
 }
 
@@ -52,7 +52,7 @@ pub enum LockError {
     },
 }
 
-impl Lock {
+impl FileLock {
     /// Takes the lock, and notes this process in it.
     ///
     /// # Errors
@@ -103,7 +103,7 @@ impl Lock {
     }
 
     /// Puts the lock where it survives a new start of this process: in the place of standard input, which a daemon does not
-    /// need. [`Lock::kept`] finds it there.
+    /// need. [`FileLock::kept`] finds it there.
     ///
     /// # Errors
     /// What the operating system says.
@@ -163,17 +163,17 @@ mod tests {
     fn one_holder_at_a_time_and_asking_disturbs_nobody() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("lock");
-        assert_eq!(Lock::holder(&path).expect("an answer"), None);
-        let held = Lock::take(&path).expect("free");
+        assert_eq!(FileLock::holder(&path).expect("an answer"), None);
+        let held = FileLock::take(&path).expect("free");
         let own = Holder { pid: std::process::id() as i32 };
-        assert_eq!(Lock::holder(&path).expect("an answer"), Some(own));
-        assert!(matches!(Lock::take(&path), Err(LockError::Held(holder)) if holder == own));
-        assert!(Lock::kept(&path).is_none(), "it is not this process's standard input");
+        assert_eq!(FileLock::holder(&path).expect("an answer"), Some(own));
+        assert!(matches!(FileLock::take(&path), Err(LockError::Held(holder)) if holder == own));
+        assert!(FileLock::kept(&path).is_none(), "it is not this process's standard input");
         std::fs::write(&path, "1\n").expect("ours");
-        let stranger = Lock::holder(&path).expect("an answer").expect("somebody");
+        let stranger = FileLock::holder(&path).expect("an answer").expect("somebody");
         assert_eq!(stranger.pid, 0, "process 1 has not opened it");
         drop(held);
-        assert_eq!(Lock::holder(&path).expect("an answer"), None, "the file alone means nothing");
-        Lock::take(&path).expect("free again");
+        assert_eq!(FileLock::holder(&path).expect("an answer"), None, "the file alone means nothing");
+        FileLock::take(&path).expect("free again");
     }
 }

@@ -12,7 +12,7 @@
 //! A lock tells who lives; what stands in files is for people, and believed only with the lock.
 
 pub mod control;
-mod ending;
+mod exit_report;
 mod lock;
 pub mod notify;
 mod ownership;
@@ -22,11 +22,11 @@ mod state;
 mod supervisor;
 
 pub use self::{
-    ending::{Ending, Interrupted},
-    lock::{Holder, Lock, LockError, STARTED_ANEW},
+    exit_report::{ExitReport, Interrupted},
+    lock::{FileLock, Holder, LockError, RESTARTED},
     ownership::check_owner,
-    processes::{Process, end_children, own_memory, tree},
+    processes::{ProcessInfo, end_children, own_memory, tree},
     rundir::{Role, RunDir},
-    state::{Doing, State},
-    supervisor::{DAEMON_TITLE, Plan, Started, enter, launch},
+    state::{State, SupervisorState},
+    supervisor::{DAEMON_TITLE, Started, SupervisorPlan, enter, launch},
 };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// One process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Process {
+pub struct ProcessInfo {
     /// Its number.
     pub pid: i32,
     /// Its parent's number.
@@ -23,10 +23,10 @@ pub struct Process {
 }
 
 /// These processes and everything below them, parents first.
-pub fn tree(roots: &[i32]) -> Vec<Process> {
+pub fn tree(roots: &[i32]) -> Vec<ProcessInfo> {
     let Ok(all) = process::all_processes() else { return Vec::new() };
     let uptime = procfs::Uptime::current().map_or(0.0, |uptime| uptime.uptime);
-    let mut known: HashMap<i32, Process> = HashMap::new();
+    let mut known: HashMap<i32, ProcessInfo> = HashMap::new();
     let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
     for process in all.flatten() {
         // Whatever ends while it is looked at is left out.
@@ -37,14 +37,14 @@ pub fn tree(roots: &[i32]) -> Vec<Process> {
         children.entry(stat.ppid).or_default().push(stat.pid);
         let memory_bytes = stat.rss_bytes().get();
         let entry =
-            Process { pid: stat.pid, parent: stat.ppid, depth: 0, title, memory_bytes, age_s: age.max(0.0) as u64 };
+            ProcessInfo { pid: stat.pid, parent: stat.ppid, depth: 0, title, memory_bytes, age_s: age.max(0.0) as u64 };
         known.insert(stat.pid, entry);
     }
     let mut found = Vec::new();
     let mut stack: Vec<(i32, usize)> = roots.iter().rev().map(|pid| (*pid, 0)).collect();
     while let Some((pid, depth)) = stack.pop() {
         let Some(process) = known.remove(&pid) else { continue };
-        found.push(Process { depth, ..process });
+        found.push(ProcessInfo { depth, ..process });
         let mut below = children.remove(&pid).unwrap_or_default();
         below.sort_unstable();
         stack.extend(below.into_iter().rev().map(|pid| (pid, depth + 1)));

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    lock::{Holder, Lock, LockError},
+    lock::{FileLock, Holder, LockError},
     ownership::{check_owner, owner_of},
 };
 
@@ -55,8 +55,8 @@ impl RunDir {
     ///
     /// # Errors
     /// If somebody has it, or there is no way to have one.
-    pub fn lock(&self, role: Role) -> Result<Lock, LockError> {
-        Lock::take(&self.lock_file(role))
+    pub fn lock(&self, role: Role) -> Result<FileLock, LockError> {
+        FileLock::take(&self.lock_file(role))
     }
 
     /// Who has that role at present.
@@ -65,7 +65,7 @@ impl RunDir {
     /// If it cannot be found out.
     pub fn holder(&self, role: Role) -> io::Result<Option<Holder>> {
         let file = self.lock_file(role);
-        Lock::holder(&file).map_err(|error| {
+        FileLock::holder(&file).map_err(|error| {
             let whose = match error.kind() {
                 io::ErrorKind::PermissionDenied => owner_of(&self.path).map(|owner| format!("; run this as {owner}")),
                 _ => None,

@@ -13,7 +13,7 @@ pub struct State {
     /// Its process.
     pub pid: i32,
     /// What it is doing.
-    pub doing: Doing,
+    pub doing: SupervisorState,
     /// How often the daemon fell since the supervisor's start.
     pub falls: u64,
     /// How it fell the last time.
@@ -25,7 +25,7 @@ pub struct State {
 /// What a process supervisor is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Doing {
+pub enum SupervisorState {
     /// The daemon was started, and is not ready yet.
     Starting,
     /// The daemon is ready.
@@ -51,7 +51,8 @@ impl RunDir {
     /// If it cannot be found out whether there is one.
     pub fn state(&self) -> std::io::Result<Option<State>> {
         let Some(holder) = self.holder(Role::Supervisor)? else { return Ok(None) };
-        let unknown = State { pid: holder.pid, doing: Doing::Starting, falls: 0, last_fall: None, last_fall_at: None };
+        let unknown =
+            State { pid: holder.pid, doing: SupervisorState::Starting, falls: 0, last_fall: None, last_fall_at: None };
         Ok(Some(self.read::<State>(FILE).filter(|state| state.pid == holder.pid).unwrap_or(unknown)))
     }
 }

@@ -2,9 +2,9 @@
 //! It keeps a daemon running that would otherwise stay down, and lets one be that has ended in good order.
 
 mod child;
+mod endpoint;
 mod journal;
-mod place;
-mod watch;
+mod run_loop;
 
 use std::{
     io::{self, BufRead as _, BufReader, Write as _},
@@ -28,7 +28,7 @@ pub const DAEMON_TITLE: &str = "sexton: daemon";
 
 /// What a process supervisor needs to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Plan {
+pub struct SupervisorPlan {
     /// The run directory.
     pub run_dir: PathBuf,
     /// Where it writes what it did.
@@ -74,7 +74,7 @@ pub enum Started {
 ///
 /// # Errors
 /// What the operating system says.
-pub fn launch(plan: &Plan) -> io::Result<Started> {
+pub fn launch(plan: &SupervisorPlan) -> io::Result<Started> {
     let mut child = Command::new(&plan.program)
         .arg0(TITLE)
         .stdin(Stdio::piped())
@@ -109,7 +109,7 @@ pub fn enter() {
 }
 
 fn supervise() -> io::Result<i32> {
-    let plan: Plan = serde_json::from_reader(io::stdin())?;
+    let plan: SupervisorPlan = serde_json::from_reader(io::stdin())?;
     // It belongs to no terminal: a closed one is not to end it.
     nix::unistd::setsid()?;
     let run = RunDir::at(&plan.run_dir);
@@ -122,7 +122,7 @@ fn supervise() -> io::Result<i32> {
         }
         Err(error) => return Err(io::Error::other(error.to_string())),
     };
-    let code = watch::watch(plan, &run, lock);
+    let code = run_loop::watch(plan, &run, lock);
     run.clear_state();
     let _ = std::fs::remove_file(run.notify_socket());
     code

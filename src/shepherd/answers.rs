@@ -6,7 +6,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use crate::domain::answer::{Answer, LONGEST, Progress};
+use crate::domain::command::answer::{Answer, LONGEST, Progress};
 
 /// Answers are read no more than so often before somebody else gets a turn.
 const TURNS: usize = 4;

@@ -4,9 +4,9 @@ use nix::unistd::{ForkResult, Pid, fork};
 
 /// The knowledge that this process has one thread. It makes none as long as it keeps to this room.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Alone(());
+pub(super) struct SingleThreaded(());
 
-impl Alone {
+impl SingleThreaded {
     /// Makes sure of it.
     ///
     /// # Errors

@@ -26,8 +26,8 @@ use nix::{
     },
 };
 
-use super::{cgroup, server::Standing, spec::Spec};
-use crate::domain::command::Confines;
+use super::{cgroup, launch_spec::LaunchSpec, server::ForkContext};
+use crate::domain::command::ResourceLimits;
 
 /// What a command is connected to.
 pub(super) struct Ends {
@@ -43,10 +43,10 @@ pub(super) struct Ends {
 /// Starts the command: gives its process, and where that says why it could not become the command. That takes as long
 /// as the file system and the user database let it; the time limit counts already.
 pub(super) fn launch(
-    spec: &Spec,
+    spec: &LaunchSpec,
     ends: Ends,
     group: Option<&cgroup::Group>,
-    standing: &Standing,
+    standing: &ForkContext,
 ) -> Result<(Pid, File), String> {
     let shepherd = Pid::this();
     let begin = || -> io::Result<(Option<Pid>, OwnedFd, OwnedFd)> {
@@ -68,10 +68,10 @@ pub(super) fn launch(
 
 /// Turns this process into the command.
 fn become_it(
-    spec: &Spec,
+    spec: &LaunchSpec,
     mut ends: Ends,
     group: Option<&cgroup::Group>,
-    standing: &Standing,
+    standing: &ForkContext,
     shepherd: Pid,
 ) -> Result<Infallible, String> {
     let program = &spec.argv[0];
@@ -145,7 +145,7 @@ fn execute(argv: &[String], variables: &BTreeMap<String, String>) -> Result<Infa
 }
 
 /// Sets limits. A lower one that is in force already stays.
-fn limit(confines: &Confines, memory: Option<u64>) -> Result<(), String> {
+fn limit(confines: &ResourceLimits, memory: Option<u64>) -> Result<(), String> {
     let limits = [
         (Resource::RLIMIT_AS, "memory", memory),
         (Resource::RLIMIT_CPU, "cpu", confines.cpu),
@@ -166,7 +166,7 @@ fn limit(confines: &Confines, memory: Option<u64>) -> Result<(), String> {
 }
 
 /// Becomes the wanted user and group, for good; gives who that is, if it is not the daemon's own.
-fn change_user(confines: &Confines) -> Result<Option<User>, String> {
+fn change_user(confines: &ResourceLimits) -> Result<Option<User>, String> {
     let (Some(name), group) = (&confines.user, &confines.group) else {
         if let Some(group) = &confines.group {
             change_group(&find_group(group)?)?;

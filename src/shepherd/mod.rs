@@ -13,29 +13,29 @@
 //! ended (folder.rs), whether or not its daemon still lives. Whoever finds an attempt's folder can take it over.
 
 mod answers;
-mod blackbox;
-mod census;
+mod attempt_dir;
 mod cgroup;
-mod folder;
 mod fork;
-mod home;
 mod launch;
-mod live;
-mod seat;
+mod launch_spec;
+mod module_lock;
+mod node_dir;
+mod output_capture;
 mod server;
 mod shepherds;
-mod spec;
-mod stand;
+mod supervise;
+mod tail;
 mod title;
 mod tree;
+mod tree_stats;
 
 pub use self::{
-    census::Census,
-    folder::{Folder, Found, LIVE_STREAMS, boot_id},
-    home::Home,
-    live::{Live, Piece, Sink},
-    seat::Seat,
+    attempt_dir::{AttemptDir, AttemptDirState, LIVE_STREAMS, boot_id},
+    launch_spec::{AttemptManifest, LaunchSpec, StopOrder},
+    module_lock::ModuleLock,
+    node_dir::NodeDir,
     server::enter,
     shepherds::{Shepherd, Shepherds, patiently, without_result},
-    spec::{Paper, Spec, StopOrder},
+    tail::{Piece, Sink, Tail},
+    tree_stats::TreeStats,
 };

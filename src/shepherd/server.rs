@@ -31,15 +31,15 @@ use signal_hook::consts::{
     SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2,
 };
 
-use super::{folder::Folder, fork::Alone, stand::stand_over, title::Title, tree};
+use super::{attempt_dir::AttemptDir, fork::SingleThreaded, supervise::supervise_command, title::Title, tree};
 
 /// What the fork server is called, and by which it knows itself.
 pub(super) const NAME: &str = "sexton: shepherds";
 
 /// What the fork server has found out once, for all its shepherds.
-pub(super) struct Standing {
+pub(super) struct ForkContext {
     pub(super) title: Title,
-    pub(super) alone: Alone,
+    pub(super) alone: SingleThreaded,
     /// Whose process this is.
     pub(super) user: Option<User>,
     /// The fork server.
@@ -69,8 +69,8 @@ fn serve(open_files: Option<u64>) -> io::Result<()> {
     let user = User::from_uid(Uid::effective()).ok().flatten();
     let interrupted = Arc::default();
     let mask = block_signals(&interrupted)?;
-    let (title, alone) = (Title::find()?, Alone::make_sure()?);
-    let standing = Standing { title, alone, user, server: Pid::this(), interrupted };
+    let (title, alone) = (Title::find()?, SingleThreaded::make_sure()?);
+    let standing = ForkContext { title, alone, user, server: Pid::this(), interrupted };
     standing.title.set(NAME);
     prctl::set_name(c"sexton")?;
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
@@ -93,7 +93,7 @@ fn serve(open_files: Option<u64>) -> io::Result<()> {
                 return Ok(());
             }
             request.pop();
-            let folder = Folder::at(PathBuf::from(OsStr::from_bytes(&request)));
+            let folder = AttemptDir::at(PathBuf::from(OsStr::from_bytes(&request)));
             let (told, tell) = pipe2(OFlag::O_CLOEXEC)?;
             let answer = match standing.alone.fork() {
                 Ok(Some(shepherd)) => {
@@ -103,7 +103,7 @@ fn serve(open_files: Option<u64>) -> io::Result<()> {
                 Ok(None) => {
                     // The way to the daemon is the fork server's alone: its end must be seen when that ends.
                     drop((told, requests, daemon, ended));
-                    stand_over(&folder, &mask, tell.into(), slot, &standing)
+                    supervise_command(&folder, &mask, tell.into(), slot, &standing)
                 }
                 Err(error) => -(error as i32),
             };

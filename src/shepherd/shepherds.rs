@@ -8,7 +8,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex, OnceLock, mpsc},
+    sync::{Arc, OnceLock, mpsc},
     time::Duration,
 };
 
@@ -16,18 +16,19 @@ use nix::{
     errno::Errno,
     sys::resource::{Resource, getrlimit, setrlimit},
 };
+use parking_lot::Mutex;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::Serialize;
 use tokio::{net::unix::pipe::Receiver, sync::oneshot};
 
 use super::{
-    census::Census,
+    attempt_dir::{AttemptDir, AttemptDirState},
     cgroup::{self, Group},
-    folder::{Folder, Found},
-    home::Home,
+    launch_spec::{AttemptManifest, StopOrder},
+    node_dir::NodeDir,
     server::NAME,
-    spec::{Paper, StopOrder},
     title, tree,
+    tree_stats::TreeStats,
 };
 use crate::domain::command::CommandEnd;
 
@@ -44,28 +45,28 @@ const MARKS: [[&str; 3]; 2] = [
 /// The shepherds of one daemon. Clones are the same ones.
 #[derive(Clone)]
 pub struct Shepherds {
-    inner: Arc<Inner>,
+    inner: Arc<ShepherdsInner>,
 }
 
-struct Inner {
+struct ShepherdsInner {
     /// Where the attempts of all daemons of this machine are.
     root: PathBuf,
     node: String,
     program: PathBuf,
-    home: Mutex<Option<Arc<Home>>>,
-    requests: OnceLock<mpsc::Sender<Request>>,
+    home: Mutex<Option<Arc<NodeDir>>>,
+    requests: OnceLock<mpsc::Sender<ForkRequest>>,
     cgroup: OnceLock<Option<PathBuf>>,
 }
 
 /// Somebody wants a shepherd.
-struct Request {
+struct ForkRequest {
     folder: PathBuf,
     answer: oneshot::Sender<io::Result<i32>>,
 }
 
 /// A living shepherd, as its daemon sees it. Whether it is its own or an adopted one makes no difference.
 pub struct Shepherd {
-    folder: Folder,
+    folder: AttemptDir,
     /// Its process number, for looking at what is below it.
     pid: i32,
     /// Not a pipe, but waited for in the same way: it becomes readable when the process ends. None if that has ended
@@ -77,7 +78,7 @@ impl Shepherds {
     /// Shepherds made by `program`, which is this one or another that calls [`super::enter`] first of all. Nothing is
     /// started before the first one is needed.
     pub fn new(root: &Path, node: &str, program: PathBuf) -> Self {
-        let inner = Inner {
+        let inner = ShepherdsInner {
             root: root.to_owned(),
             node: node.to_owned(),
             program,
@@ -105,7 +106,7 @@ impl Shepherds {
 
     /// Puts a running command's limit of memory in force again. When a daemon ends under systemd, the controller is taken
     /// back from the commands, because its successor could not be started otherwise (`config/systemd/sexton.service`).
-    pub fn limit_again<A>(&self, folder: &Folder, paper: &Paper<A>) {
+    pub fn limit_again<A>(&self, folder: &AttemptDir, paper: &AttemptManifest<A>) {
         let Some(bytes) = paper.spec.confines.memory else { return };
         let Some(parent) = self.cgroup().filter(|own| paper.spec.cgroup.as_ref() == Some(own)) else { return };
         let name = folder.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -118,27 +119,27 @@ impl Shepherds {
     ///
     /// # Errors
     /// If the folder cannot be made.
-    pub fn home(&self) -> io::Result<Arc<Home>> {
-        let mut home = self.inner.home.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    pub fn home(&self) -> io::Result<Arc<NodeDir>> {
+        let mut home = self.inner.home.lock();
         if let Some(home) = home.as_ref().filter(|home| home.is_there()) {
             return Ok(home.clone());
         }
         // It was not there yet, or somebody has removed it: its lock is let go of before another one is made.
         *home = None;
-        let opened = Arc::new(Home::open(&self.inner.root, &self.inner.node)?);
+        let opened = Arc::new(NodeDir::open(&self.inner.root, &self.inner.node)?);
         *home = Some(opened.clone());
         Ok(opened)
     }
 
     /// As [`Shepherds::home`], but only if anything was ever started, and is not gone.
-    pub fn open_home(&self) -> Option<Arc<Home>> {
-        let home = self.inner.home.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    pub fn open_home(&self) -> Option<Arc<NodeDir>> {
+        let home = self.inner.home.lock();
         home.as_ref().filter(|home| home.is_there()).cloned()
     }
 
     /// Lets go of an empty home, at the end of the daemon.
     pub fn leave(&self) {
-        if let Some(home) = self.inner.home.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take() {
+        if let Some(home) = self.inner.home.lock().take() {
             home.remove_if_empty();
         }
     }
@@ -150,20 +151,20 @@ impl Shepherds {
     pub async fn start<A: Serialize>(
         &self,
         claim: (i64, i64),
-        paper: &Paper<A>,
+        paper: &AttemptManifest<A>,
         input: Option<&[u8]>,
     ) -> io::Result<Shepherd> {
         let home = self.home()?;
-        let (folder, held) = Folder::create(home.path(), claim, paper, input)?;
+        let (folder, held) = AttemptDir::create(home.path(), claim, paper, input)?;
         let started = self.ask(&folder).await;
         drop(held);
         let pid = match started {
             Ok(pid) => pid,
             // The word may have been lost, and not the shepherd.
             Err(error) => match patiently(|| folder.look()).await {
-                Ok(Found::Running(pid)) => pid,
-                Ok(Found::Ended) => return Ok(Shepherd { folder, pid: 0, process: None }),
-                Ok(Found::Lost { .. }) | Err(_) => {
+                Ok(AttemptDirState::Running(pid)) => pid,
+                Ok(AttemptDirState::Ended) => return Ok(Shepherd { folder, pid: 0, process: None }),
+                Ok(AttemptDirState::Lost { .. }) | Err(_) => {
                     folder.remove();
                     return Err(error);
                 }
@@ -172,10 +173,10 @@ impl Shepherds {
         patiently(|| Shepherd::watch(folder.clone(), pid)).await
     }
 
-    async fn ask(&self, folder: &Folder) -> io::Result<i32> {
+    async fn ask(&self, folder: &AttemptDir) -> io::Result<i32> {
         let (answer, answered) = oneshot::channel();
         let gone = || io::Error::other("the thread that starts shepherds is gone");
-        let request = Request { folder: folder.path().to_owned(), answer };
+        let request = ForkRequest { folder: folder.path().to_owned(), answer };
         self.requests()?.send(request).map_err(|_| gone())?;
         match answered.await.map_err(|_| gone())?? {
             pid @ 1.. => Ok(pid),
@@ -185,7 +186,7 @@ impl Shepherds {
 
     /// The way to the fork server. Its thread lives as long as the process: signals that are bound to the death of a
     /// parent are bound to the thread that started it.
-    fn requests(&self) -> io::Result<mpsc::Sender<Request>> {
+    fn requests(&self) -> io::Result<mpsc::Sender<ForkRequest>> {
         if let Some(requests) = self.inner.requests.get() {
             return Ok(requests.clone());
         }
@@ -230,7 +231,7 @@ fn is_shortage(error: &io::Error) -> bool {
 }
 
 /// Passes requests on, one after the other.
-fn serve(program: &Path, open_files: u64, requests: &mpsc::Receiver<Request>) {
+fn serve(program: &Path, open_files: u64, requests: &mpsc::Receiver<ForkRequest>) {
     let mut server: Option<Server> = None;
     while let Ok(request) = requests.recv() {
         let mut asked =
@@ -290,7 +291,7 @@ impl Shepherd {
     ///
     /// # Errors
     /// What the operating system says.
-    pub fn watch(folder: Folder, number: i32) -> io::Result<Self> {
+    pub fn watch(folder: AttemptDir, number: i32) -> io::Result<Self> {
         let pid = Pid::from_raw(number).ok_or(io::ErrorKind::InvalidInput)?;
         let process = match pidfd_open(pid, PidfdFlags::NONBLOCK) {
             // It held its attempt after it was looked up by its number: so it is the one.
@@ -303,16 +304,16 @@ impl Shepherd {
     }
 
     /// Its attempt.
-    pub fn folder(&self) -> &Folder {
+    pub fn folder(&self) -> &AttemptDir {
         &self.folder
     }
 
     /// What is below it at the moment; nothing if it has ended already.
-    pub fn census(&self) -> Census {
+    pub fn census(&self) -> TreeStats {
         // The number is its own for as long as it holds its attempt.
         match self.process.is_some() && self.folder.is_held().unwrap_or(false) {
-            true => Census::of(self.pid),
-            false => Census::default(),
+            true => TreeStats::of(self.pid),
+            false => TreeStats::default(),
         }
     }
 
@@ -356,7 +357,7 @@ impl Shepherd {
 }
 
 /// How a command ended whose shepherd was killed: nobody stands over what is left of it, and that is ended here.
-pub fn without_result(folder: &Folder) -> CommandEnd {
+pub fn without_result(folder: &AttemptDir) -> CommandEnd {
     CommandEnd::failed(match end_left(folder) {
         0 => "its shepherd was killed".to_owned(),
         count => format!("its shepherd was killed; {count} processes that were left were ended"),
@@ -364,7 +365,7 @@ pub fn without_result(folder: &Folder) -> CommandEnd {
 }
 
 /// Ends what is left of an attempt whose shepherd was killed; gives the number of processes.
-fn end_left(folder: &Folder) -> usize {
+fn end_left(folder: &AttemptDir) -> usize {
     let paper = folder.paper::<serde::de::IgnoredAny>().ok();
     let name = folder.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     if let Some(group) = paper.as_ref().and_then(|paper| Group::create(paper.spec.cgroup.as_ref()?, &name).ok()) {

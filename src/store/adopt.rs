@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{Store, StoreError, dialect::Kind, rows::Rows};
-use crate::domain::answer::Progress;
+use crate::domain::command::answer::Progress;
 
 const CLAIM: [(&str, Kind); 3] = [("id", Kind::Integer), ("fence", Kind::Integer), ("node", Kind::Text)];
 const PROGRESS: [(&str, Kind); 3] = [("id", Kind::Integer), ("fence", Kind::Integer), ("progress", Kind::Text)];

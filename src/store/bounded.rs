@@ -9,13 +9,13 @@ use sea_orm::{DatabaseTransaction, QueryResult, Value};
 
 use super::{
     Store, StoreError,
-    claim::{Claimed, list},
+    claim::{ClaimResult, list},
     dialect::{Dialect, Kind},
     rows::Rows,
 };
-use crate::domain::{
-    bounds::{Bounds, Candidate, Held, Standing},
-    task::ClaimedTask,
+use crate::domain::task::{
+    ClaimedTask,
+    limits::{Candidate, ClusterState, ConcurrencyLimits, RunningShare},
 };
 
 const NAME: [(&str, Kind); 1] = [("name", Kind::Text)];
@@ -27,26 +27,26 @@ impl Store {
     /// is in nobody's way: the claim goes on to what comes after it.
     pub async fn claim_within(
         &self,
-        bounds: &Bounds,
+        bounds: &ConcurrencyLimits,
         node: &str,
         queue: &str,
         count: usize,
-    ) -> Result<Claimed, StoreError> {
+    ) -> Result<ClaimResult, StoreError> {
         self.repeating(async || {
             let transaction = self.begin().await?;
             let mut left = count;
             if let Some(limit) = bounds.limit(queue) {
                 // A look before, so that nobody waits and nothing is written where there is no room.
                 if self.running_in(&transaction, queue).await? >= limit {
-                    return Ok(Claimed::default());
+                    return Ok(ClaimResult::default());
                 }
                 self.take_turn(&transaction, &format!("queue {queue}")).await?;
                 left = left.min(limit.saturating_sub(self.running_in(&transaction, queue).await?));
             }
             let mut held = self.held(&transaction, bounds).await?;
-            let mut standing = Standing::default();
+            let mut standing = ClusterState::default();
             let mut is_its_turn = false;
-            let mut found = Claimed::default();
+            let mut found = ClaimResult::default();
             while left > 0 {
                 let (but, values) = self.leaving_out(&held, &found.tasks);
                 let candidates = self.lock_candidates(&transaction, node, queue, left as i64, &but, values).await?;
@@ -69,7 +69,7 @@ impl Store {
                     break;
                 }
             }
-            if found == Claimed::default() {
+            if found == ClaimResult::default() {
                 // The turn is given back as it was: a commit would wake whoever hears of writes, to no purpose.
                 return Ok(found);
             }
@@ -103,8 +103,12 @@ impl Store {
     }
 
     /// Whose tasks are not looked at, because of what runs or waits now. It may end meanwhile, which is heard of.
-    async fn held(&self, transaction: &DatabaseTransaction, bounds: &Bounds) -> Result<Held, StoreError> {
-        let mut held = Held::default();
+    async fn held(
+        &self,
+        transaction: &DatabaseTransaction,
+        bounds: &ConcurrencyLimits,
+    ) -> Result<RunningShare, StoreError> {
+        let mut held = RunningShare::default();
         if bounds.have_limits() {
             held.tasks = bounds.full(&self.running(transaction).await?);
         }
@@ -133,7 +137,7 @@ impl Store {
     async fn first_runs(
         &self,
         transaction: &DatabaseTransaction,
-        bounds: &Bounds,
+        bounds: &ConcurrencyLimits,
         choice: &[Candidate<'_>],
     ) -> Result<HashMap<String, i64>, StoreError> {
         let schedules = choice.iter().filter_map(|candidate| candidate.schedule);
@@ -151,7 +155,7 @@ impl Store {
     }
 
     /// The condition that leaves out what is held, and what this claim has already, with its values.
-    fn leaving_out(&self, held: &Held, taken: &[ClaimedTask]) -> (String, Vec<Value>) {
+    fn leaving_out(&self, held: &RunningShare, taken: &[ClaimedTask]) -> (String, Vec<Value>) {
         let (mut but, mut values) = (String::new(), Vec::new());
         let others = format!("NOT IN (SELECT d.name FROM {})", self.dialect.rows("d", &NAME));
         if !held.tasks.is_empty() {

@@ -16,7 +16,7 @@ use crate::domain::task::ClaimedTask;
 
 /// What a claim brought.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Claimed {
+pub struct ClaimResult {
     /// The tasks that are this node's now, in the order of their queue.
     pub tasks: Vec<ClaimedTask>,
     /// Tasks that were sorted into `scheduled`.
@@ -82,7 +82,7 @@ impl Store {
     }
 
     /// Takes up to `count` tasks of `queue` for `node`: the lowest priority first, then the oldest.
-    pub async fn claim(&self, node: &str, queue: &str, count: usize) -> Result<Claimed, StoreError> {
+    pub async fn claim(&self, node: &str, queue: &str, count: usize) -> Result<ClaimResult, StoreError> {
         let count = count as i64;
         self.repeating(async || {
             if self.dialect != Dialect::MySql {
@@ -94,7 +94,7 @@ impl Store {
             self.sort_later(&transaction, &later).await?;
             self.mark(&transaction, node, &mut tasks).await?;
             self.commit(transaction).await?;
-            Ok(Claimed { tasks, sorted: later.len() })
+            Ok(ClaimResult { tasks, sorted: later.len() })
         })
         .await
     }
@@ -117,7 +117,7 @@ impl Store {
         node: &str,
         queue: &str,
         count: i64,
-    ) -> Result<Claimed, StoreError> {
+    ) -> Result<ClaimResult, StoreError> {
         let (open, close, among) = match self.dialect {
             Dialect::Postgres => ("ANY(ARRAY(", "FOR UPDATE SKIP LOCKED))", "="),
             _ => ("(", ")", "IN"),
@@ -135,7 +135,7 @@ impl Store {
             self.candidates(""),
         );
         let values = [node.into(), queue.into(), queue.into(), node.into(), count.into()];
-        let mut found = Claimed::default();
+        let mut found = ClaimResult::default();
         let mut ordered = Vec::new();
         for row in self.all(connection, &sql, values).await? {
             if row.try_get::<String>("", "state")? == "running" {

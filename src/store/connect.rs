@@ -7,10 +7,10 @@ use std::{
 
 use super::{
     Counters, Store, StoreError,
-    anchor::{Connection, made_anchored},
+    connection::{Connection, made_anchored},
     dialect::Dialect,
 };
-use crate::domain::address::{redacted, scheme};
+use crate::domain::text::redact::{redacted, scheme};
 use sea_orm::{
     DatabaseConnection, SqlxMySqlConnector, SqlxPostgresConnector, SqlxSqliteConnector,
     sqlx::{

@@ -9,8 +9,8 @@ use sexton_migration::{Migrator, MigratorTrait};
 
 use super::{
     ConnectOptions, Store, StoreError,
-    anchor::anchored,
     connect::{SQLITE_IMPATIENT, SQLITE_PATIENT},
+    connection::anchored,
     dialect::Dialect,
 };
 
@@ -27,7 +27,7 @@ pub struct MigrationStatus {
 }
 
 /// Held while migrating; let go by dropping it.
-enum Lock {
+enum MigrationLock {
     Session(DatabaseTransaction),
     File(#[expect(dead_code, reason = "held for its lock")] Flock<File>),
     Memory,
@@ -38,7 +38,7 @@ impl Store {
     pub async fn migrate(&self, options: &ConnectOptions) -> Result<Vec<String>, StoreError> {
         let lock = self.lock_schema(options).await?;
         let applied = self.apply_missing().await;
-        if let Lock::Session(transaction) = lock {
+        if let MigrationLock::Session(transaction) = lock {
             if self.dialect == Dialect::MySql {
                 // It would stay with the pooled connection otherwise.
                 self.one(&transaction, "SELECT RELEASE_LOCK('sexton_migrate') AS released", []).await?;
@@ -84,7 +84,7 @@ impl Store {
 
     /// Excludes every other migrating process. On the servers a transaction of its own holds the lock, while the
     /// steps run on another connection; for a file it is a file.
-    async fn lock_schema(&self, options: &ConnectOptions) -> Result<Lock, StoreError> {
+    async fn lock_schema(&self, options: &ConnectOptions) -> Result<MigrationLock, StoreError> {
         let sql = match self.dialect {
             Dialect::Postgres => format!("SELECT pg_advisory_xact_lock({LOCK})::text AS locked"),
             Dialect::MySql => "SELECT GET_LOCK('sexton_migrate', 60) AS locked".to_owned(),
@@ -95,12 +95,12 @@ impl Store {
         if self.dialect == Dialect::MySql && row.try_get::<Option<i64>>("", "locked")? != Some(1) {
             return Err(StoreError::Unavailable("another node has been migrating for a minute".to_owned()));
         }
-        Ok(Lock::Session(transaction))
+        Ok(MigrationLock::Session(transaction))
     }
 }
 
-async fn lock_file(options: &ConnectOptions) -> Result<Lock, StoreError> {
-    let Some(database) = options.sqlite_file() else { return Ok(Lock::Memory) };
+async fn lock_file(options: &ConnectOptions) -> Result<MigrationLock, StoreError> {
+    let Some(database) = options.sqlite_file() else { return Ok(MigrationLock::Memory) };
     let mut path = database.into_os_string();
     path.push(".migrate-lock");
     let locked = tokio::task::spawn_blocking(move || {
@@ -108,7 +108,7 @@ async fn lock_file(options: &ConnectOptions) -> Result<Lock, StoreError> {
         Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| std::io::Error::from(errno))
     });
     match locked.await {
-        Ok(Ok(file)) => Ok(Lock::File(file)),
+        Ok(Ok(file)) => Ok(MigrationLock::File(file)),
         Ok(Err(error)) => Err(StoreError::Unavailable(format!("cannot lock the database for migrating: {error}"))),
         Err(error) => Err(StoreError::Unavailable(error.to_string())),
     }

@@ -3,10 +3,10 @@
 //! Transactions begin and end inside. What differs between the databases is in `dialect.rs` and `claim.rs`.
 
 mod adopt;
-mod anchor;
 mod bounded;
 mod claim;
 mod connect;
+mod connection;
 mod dialect;
 mod error;
 mod finish;
@@ -34,16 +34,16 @@ use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 
 use self::dialect::Dialect;
 pub use self::{
-    anchor::{Connection, DroppedAnchored},
-    claim::{Claimed, Peek},
+    claim::{ClaimResult, Peek},
     connect::ConnectOptions,
+    connection::{Connection, DropInRuntime},
     error::StoreError,
     finish::{OnStale, Recorded},
     history::HistoryFilter,
     migrate::MigrationStatus,
     nodes::Heartbeat,
     queues::QueueRow,
-    schedules::{Firing, Sighting},
+    schedules::{Firing, ScheduleRow},
     summary::{LastRun, SchedulePicture},
     tasks::{CancelResult, Enqueued, TaskFilter},
     wakeup::{Wakeup, WakeupListener},

@@ -7,13 +7,13 @@ use sea_orm::{DatabaseTransaction, QueryResult};
 use sexton_entities::states::Fate;
 
 use super::{Firing, Store, StoreError, dialect::Kind};
-use crate::domain::{
+use crate::domain::schedule::{
+    TICK, held_until,
     policy::{self, Overlap},
-    schedule::{TICK, held_until},
 };
 
 /// A schedule, as it is listed.
-struct Listed {
+struct ScheduleState {
     /// Everything until then has been dealt with.
     last_at: DateTime<Utc>,
     paused: bool,
@@ -75,7 +75,7 @@ impl Store {
         &self,
         transaction: &DatabaseTransaction,
         names: &[&str],
-    ) -> Result<HashMap<String, Listed>, StoreError> {
+    ) -> Result<HashMap<String, ScheduleState>, StoreError> {
         let sql = format!(
             "SELECT s.name AS name, s.last_at AS last_at, s.paused AS paused FROM {} \
              JOIN sexton_schedule s ON s.name = d.name ORDER BY s.name {}",
@@ -84,7 +84,7 @@ impl Store {
         );
         let rows = self.all(transaction, &sql, [self.names(names.iter().copied())]).await?;
         let listed = |row: &QueryResult| {
-            let listed = Listed { last_at: row.try_get("", "last_at")?, paused: row.try_get("", "paused")? };
+            let listed = ScheduleState { last_at: row.try_get("", "last_at")?, paused: row.try_get("", "paused")? };
             Ok((row.try_get("", "name")?, listed))
         };
         rows.iter().map(listed).collect()

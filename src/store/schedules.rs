@@ -11,11 +11,11 @@ use serde_json::Value;
 use sexton_entities::{occurrence, schedule, states::Fate};
 
 use super::{Store, StoreError, dialect::Kind, rows::Rows};
-use crate::domain::policy::{Overlap, in_full};
+use crate::domain::schedule::policy::{Overlap, in_full};
 
 /// A schedule as the configuration has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sighting {
+pub struct ScheduleRow {
     /// Its name.
     pub name: String,
     /// The task definition that it starts.
@@ -73,11 +73,11 @@ const FIRING: [(&str, Kind); 11] = [
 impl Store {
     /// Enters schedules that are new, begins those anew that were edited, and gives for each the instant until
     /// which everything has been dealt with. A new or edited one starts now: nothing fires in retrospect.
-    pub async fn sight(&self, sightings: &[Sighting]) -> Result<HashMap<String, DateTime<Utc>>, StoreError> {
+    pub async fn sight(&self, sightings: &[ScheduleRow]) -> Result<HashMap<String, DateTime<Utc>>, StoreError> {
         self.repeating(async || {
             let known: HashMap<String, (String, String)> =
                 self.schedules().await?.into_iter().map(|known| (known.name, (known.task, known.spec))).collect();
-            let is_same = |seen: &&Sighting| {
+            let is_same = |seen: &&ScheduleRow| {
                 known.get(&seen.name).is_some_and(|(task, spec)| *task == seen.task && *spec == seen.spec)
             };
             let (fresh, edited): (Vec<_>, Vec<_>) =
@@ -101,7 +101,7 @@ impl Store {
         .await
     }
 
-    fn sighting_rows(&self, sightings: &[&Sighting]) -> sea_orm::Value {
+    fn sighting_rows(&self, sightings: &[&ScheduleRow]) -> sea_orm::Value {
         let mut rows = Rows::new(self.dialect);
         for seen in sightings {
             rows.push(|row| {

@@ -10,7 +10,7 @@ use std::{
 
 use sea_orm::{ConnectionTrait, sqlx::postgres::PgListener};
 
-use super::{ConnectOptions, Store, StoreError, anchor::anchored, dialect::Dialect};
+use super::{ConnectOptions, Store, StoreError, connection::anchored, dialect::Dialect};
 
 /// PostgreSQL's channel.
 const CHANNEL: &str = "sexton_wakeup";

@@ -7,7 +7,7 @@ use sea_orm::{EntityTrait, Statement};
 use sexton_entities::{history, occurrence, schedule, task};
 
 use super::{Store, StoreError, dialect::Kind, rows::Rows};
-use crate::domain::why::Run;
+use crate::domain::schedule::why::Run;
 
 const INSTANT: [(&str, Kind); 3] =
     [("schedule", Kind::Text), ("due_at", Kind::Instant), ("finished_from", Kind::Instant)];

@@ -12,7 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tracing::{Level, level_filters::LevelFilter};
 
-use super::scribe::Scribe;
+use super::writer::LogWriter;
 
 /// Whose debug events are seen, whatever the levels say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ struct Inside {
     rules: RwLock<Rules>,
     lost: AtomicU64,
     last_problem: Mutex<Option<String>>,
-    scribe: OnceLock<Scribe>,
+    scribe: OnceLock<LogWriter>,
 }
 
 /// What is in force besides the filter.
@@ -103,7 +103,7 @@ impl LogControl {
     }
 
     /// From now on, lines are written by that thread.
-    pub(super) fn is_written_by(&self, scribe: Scribe) {
+    pub(super) fn is_written_by(&self, scribe: LogWriter) {
         // There is one log in a process, and it begins once.
         let _ = self.0.scribe.set(scribe);
     }

@@ -13,7 +13,7 @@ use tracing_subscriber::{layer::Context, registry::LookupSpan};
 
 /// One event, with everything that any format says of it.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct LogEntry {
     pub(super) at: DateTime<Utc>,
     pub(super) level: Level,
     pub(super) target: String,
@@ -22,7 +22,7 @@ pub(super) struct Entry {
     pub(super) fields: Vec<(&'static str, Value)>,
 }
 
-impl Entry {
+impl LogEntry {
     /// Takes an event down.
     pub(super) fn new<S>(event: &Event<'_>, context: &Context<'_, S>, at: DateTime<Utc>) -> Self
     where
@@ -57,7 +57,7 @@ impl Entry {
     }
 }
 
-impl Visit for Entry {
+impl Visit for LogEntry {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.take(field, value.into());
     }

@@ -8,7 +8,7 @@ use tracing::Level;
 
 use super::{
     FilePlan, Format, LogControl,
-    entry::Entry,
+    entry::LogEntry,
     line::{Style, line},
     output::say_if_it_flows,
     rotation::LogFile,
@@ -32,13 +32,13 @@ pub(super) struct Files {
     plan: FilePlan,
     format: Format,
     control: LogControl,
-    files: BTreeMap<String, Kept>,
+    files: BTreeMap<String, ModuleFile>,
     pruned: NaiveDate,
     told: Option<DateTime<Utc>>,
 }
 
 /// A file, and what could not be written to it.
-struct Kept {
+struct ModuleFile {
     file: LogFile,
     lost: u64,
     why: String,
@@ -47,12 +47,12 @@ struct Kept {
 impl Files {
     pub(super) fn new(plan: FilePlan, format: Format, control: LogControl) -> Self {
         // These two have their places, however many modules come before the first thing that goes wrong.
-        let files = [ALL, ERRORS].map(|stem| (stem.to_owned(), Kept::new(&plan, stem))).into();
+        let files = [ALL, ERRORS].map(|stem| (stem.to_owned(), ModuleFile::new(&plan, stem))).into();
         Self { plan, format, control, files, pruned: NaiveDate::MIN, told: None }
     }
 
     /// Writes an event wherever it belongs.
-    pub(super) fn write(&mut self, entry: &Entry) {
+    pub(super) fn write(&mut self, entry: &LogEntry) {
         let line = line(entry, self.format, Style::Plain);
         self.prune(entry.at.date_naive());
         for stem in stems(entry) {
@@ -60,7 +60,7 @@ impl Files {
                 if self.files.len() >= MOST_MODULES + 2 {
                     continue;
                 }
-                let kept = Kept::new(&self.plan, &stem);
+                let kept = ModuleFile::new(&self.plan, &stem);
                 kept.file.prune(entry.at.date_naive());
                 self.files.insert(stem.clone(), kept);
             }
@@ -101,7 +101,7 @@ impl Files {
     }
 }
 
-impl Kept {
+impl ModuleFile {
     fn new(plan: &FilePlan, stem: &str) -> Self {
         Self { file: LogFile::new(plan, stem), lost: 0, why: String::new() }
     }
@@ -112,7 +112,7 @@ impl Kept {
             0 => self.file.append(line, at.date_naive()),
             lost => {
                 let message = format!("{lost} lines were lost: {}", self.why);
-                let told = self::line(&Entry::own(Level::WARN, message, at), format, Style::Plain);
+                let told = self::line(&LogEntry::own(Level::WARN, message, at), format, Style::Plain);
                 self.file.append(&(told + line), at.date_naive())
             }
         };
@@ -128,7 +128,7 @@ impl Kept {
 }
 
 /// The files that an event belongs into.
-fn stems(entry: &Entry) -> Vec<String> {
+fn stems(entry: &LogEntry) -> Vec<String> {
     let mut stems = vec![ALL.to_owned()];
     if entry.level <= Level::WARN {
         stems.push(ERRORS.to_owned());
@@ -162,9 +162,9 @@ mod tests {
     use super::*;
     use crate::telemetry::Rotation;
 
-    fn entry(level: Level, module: Option<&str>, message: &str) -> Entry {
+    fn entry(level: Level, module: Option<&str>, message: &str) -> LogEntry {
         let at = Utc.with_ymd_and_hms(2026, 11, 21, 10, 0, 0).unwrap();
-        Entry { module: module.map(str::to_owned), ..Entry::own(level, message.to_owned(), at) }
+        LogEntry { module: module.map(str::to_owned), ..LogEntry::own(level, message.to_owned(), at) }
     }
 
     fn files(dir: &Path) -> Files {

@@ -49,9 +49,9 @@ fn is_connected() -> bool {
 
 /// Sends events to the journal. The message begins with the module's name there as well, because most people read the
 /// message alone.
-pub(super) struct Journal(tracing_journald::Layer);
+pub(super) struct JournaldLayer(tracing_journald::Layer);
 
-impl Journal {
+impl JournaldLayer {
     pub(super) fn new(layer: tracing_journald::Layer) -> Self {
         let mappings =
             PriorityMappings { info: Priority::Informational, debug: Priority::Debug, ..PriorityMappings::new() };
@@ -60,7 +60,7 @@ impl Journal {
     }
 }
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Journal {
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JournaldLayer {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         self.0.on_new_span(attributes, id, context);
     }

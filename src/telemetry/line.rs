@@ -7,7 +7,7 @@ use serde::{Serializer as _, ser::SerializeMap as _};
 use serde_json::Value;
 use tracing::Level;
 
-use super::{Format, entry::Entry};
+use super::{Format, entry::LogEntry};
 
 /// What stands around the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(super) enum Style {
 }
 
 /// The whole line, with its end.
-pub(super) fn line(entry: &Entry, format: Format, style: Style) -> String {
+pub(super) fn line(entry: &LogEntry, format: Format, style: Style) -> String {
     let line = match format {
         Format::Text => text(entry, style),
         Format::Json => json(entry),
@@ -46,7 +46,7 @@ fn priority(level: Level) -> u8 {
 }
 
 /// `2026-11-21 10:00:00.123Z  INFO cron: backup is due  task.id=7 attempt=1`
-fn text(entry: &Entry, style: Style) -> String {
+fn text(entry: &LogEntry, style: Style) -> String {
     let (on, dim, off) = match (style, entry.level) {
         (Style::Plain | Style::Priorities, _) => ("", "", ""),
         (Style::Colours, Level::ERROR) => ("\x1b[31m", "\x1b[2m", "\x1b[0m"),
@@ -100,14 +100,14 @@ fn shown(text: &str) -> String {
 /// The names that every line has; a field of the same name stands behind `field.`.
 const ALWAYS: [&str; 5] = ["timestamp", "level", "module", "message", "target"];
 
-fn json(entry: &Entry) -> String {
+fn json(entry: &LogEntry) -> String {
     let mut line = Vec::new();
     // Into memory, and with text for keys: this does not fail.
     let _ = json_into(entry, &mut line);
     String::from_utf8(line).unwrap_or_default()
 }
 
-fn json_into(entry: &Entry, line: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+fn json_into(entry: &LogEntry, line: &mut Vec<u8>) -> Result<(), serde_json::Error> {
     let mut serializer = serde_json::Serializer::new(line);
     let mut map = serializer.serialize_map(None)?;
     map.serialize_entry("timestamp", &entry.at.to_rfc3339_opts(SecondsFormat::Micros, true))?;
@@ -130,8 +130,8 @@ mod tests {
 
     use super::*;
 
-    fn entry() -> Entry {
-        Entry {
+    fn entry() -> LogEntry {
+        LogEntry {
             at: chrono::Utc.with_ymd_and_hms(2026, 11, 21, 10, 0, 0).unwrap(),
             level: Level::WARN,
             target: "sexton::daemon".to_owned(),

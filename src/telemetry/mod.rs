@@ -3,12 +3,12 @@
 mod control;
 mod entry;
 mod files;
+mod filter;
 mod journal;
 mod line;
 mod output;
 mod rotation;
-mod scribe;
-mod sieve;
+mod writer;
 
 use std::{io::IsTerminal as _, path::PathBuf};
 
@@ -21,12 +21,12 @@ pub use self::{
 };
 use self::{
     files::Files,
-    journal::{Journal, Link},
+    filter::LogFilter,
+    journal::{JournaldLayer, Link},
     line::Style,
-    output::{Output, Pen},
-    sieve::Sieve,
+    output::{LogLayer, LogSink},
 };
-pub use crate::domain::log::{LogFormat as Format, Rotation};
+pub use crate::domain::daemon::log::{LogFormat as Format, Rotation};
 
 /// What is shown where nobody says otherwise.
 const USUAL: &str = "info";
@@ -35,7 +35,7 @@ const USUAL: &str = "info";
 #[derive(Clone, Debug)]
 pub struct LogPlan {
     /// Where to.
-    pub target: Target,
+    pub target: LogTarget,
     /// How a line looks; the journal has fields instead.
     pub format: Format,
     /// A level, or directives as crate `tracing` knows them; `info` unless given.
@@ -49,7 +49,7 @@ pub struct LogPlan {
 
 /// Where the log goes.
 #[derive(Clone, Debug)]
-pub enum Target {
+pub enum LogTarget {
     /// The journal if standard error is connected to it, otherwise standard error.
     Automatic,
     /// Files.
@@ -76,8 +76,8 @@ pub struct FilePlan {
 /// never stops the work.
 pub fn start(plan: LogPlan) -> anyhow::Result<LogControl> {
     let (place, journal, style) = match &plan.target {
-        Target::Files(files) => (files.dir.display().to_string(), None, Style::Plain),
-        Target::Automatic => match journal::link() {
+        LogTarget::Files(files) => (files.dir.display().to_string(), None, Style::Plain),
+        LogTarget::Automatic => match journal::link() {
             Link::Connected(journal) => ("journal".to_owned(), Some(journal), Style::Plain),
             Link::Broken => ("stderr".to_owned(), None, Style::Priorities),
             Link::None if std::io::stderr().is_terminal() => ("stderr".to_owned(), None, Style::Colours),
@@ -86,26 +86,26 @@ pub fn start(plan: LogPlan) -> anyhow::Result<LogControl> {
     };
     let filter = plan.filter.as_deref().unwrap_or(USUAL);
     let control = LogControl::new(place, filter, plan.debug);
-    let sieve = Sieve::new(env_filter(filter)?, control.clone());
+    let sieve = LogFilter::new(env_filter(filter)?, control.clone());
     let log = tracing_subscriber::registry();
     let pen = match (journal, plan.target) {
         (Some(journal), _) => {
-            log.with(Journal::new(journal).with_filter(sieve)).try_init()?;
+            log.with(JournaldLayer::new(journal).with_filter(sieve)).try_init()?;
             return Ok(control);
         }
-        (None, Target::Automatic) => Pen::Stderr(plan.format, style, control.clone()),
-        (None, Target::Files(files)) => Pen::Files(Files::new(files, plan.format, control.clone())),
+        (None, LogTarget::Automatic) => LogSink::Stderr(plan.format, style, control.clone()),
+        (None, LogTarget::Files(files)) => LogSink::Files(Files::new(files, plan.format, control.clone())),
     };
     let output = match plan.waits {
-        true => Output::at_once(pen, control.clone()),
-        false => Output::later(pen, control.clone())?,
+        true => LogLayer::at_once(pen, control.clone()),
+        false => LogLayer::later(pen, control.clone())?,
     };
     log.with(output.with_filter(sieve)).try_init()?;
     Ok(control)
 }
 
 fn env_filter(filter: &str) -> anyhow::Result<EnvFilter> {
-    let directives =
-        crate::domain::log::directives(filter).map_err(|problem| anyhow::anyhow!("the log filter {problem}"))?;
+    let directives = crate::domain::daemon::log::directives(filter)
+        .map_err(|problem| anyhow::anyhow!("the log filter {problem}"))?;
     EnvFilter::try_new(&directives).map_err(|error| anyhow::anyhow!("the log filter `{filter}`: {error}"))
 }

@@ -15,49 +15,49 @@ use tracing_subscriber::{
 
 use super::{
     Format, LogControl,
-    entry::Entry,
+    entry::LogEntry,
     files::Files,
     line::{Style, line},
-    scribe::{MOST_WAITING, Scribe},
+    writer::{LogWriter, MOST_WAITING},
 };
 use crate::clock::machine_time;
 
 /// Takes events, and sees to it that they are written down.
-pub(super) struct Output {
+pub(super) struct LogLayer {
     way: Way,
     control: LogControl,
 }
 
 enum Way {
     /// Whoever logs writes, and waits for it.
-    AtOnce(Mutex<Pen>),
+    AtOnce(Mutex<LogSink>),
     /// Somebody else writes.
-    Later(Scribe),
+    Later(LogWriter),
 }
 
 /// What writes.
-pub(super) enum Pen {
+pub(super) enum LogSink {
     Stderr(Format, Style, LogControl),
     Files(Files),
 }
 
-impl Output {
+impl LogLayer {
     /// For a command that ends soon: it loses nothing, and its lines stand in order with what else it says.
-    pub(super) fn at_once(pen: Pen, control: LogControl) -> Self {
+    pub(super) fn at_once(pen: LogSink, control: LogControl) -> Self {
         Self { way: Way::AtOnce(Mutex::new(pen)), control }
     }
 
     /// For a daemon: its work does not wait for whoever reads.
-    pub(super) fn later(mut pen: Pen, control: LogControl) -> io::Result<Self> {
-        let scribe = Scribe::start(MOST_WAITING, move |entry| pen.write(entry))?;
+    pub(super) fn later(mut pen: LogSink, control: LogControl) -> io::Result<Self> {
+        let scribe = LogWriter::start(MOST_WAITING, move |entry| pen.write(entry))?;
         control.is_written_by(scribe.clone());
         Ok(Self { way: Way::Later(scribe), control })
     }
 }
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Output {
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let entry = Entry::new(event, &context, machine_time());
+        let entry = LogEntry::new(event, &context, machine_time());
         match &self.way {
             Way::AtOnce(pen) => pen.lock().unwrap_or_else(PoisonError::into_inner).write(&entry),
             Way::Later(scribe) => scribe.take(entry, &self.control),
@@ -65,8 +65,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Output {
     }
 }
 
-impl Pen {
-    fn write(&mut self, entry: &Entry) {
+impl LogSink {
+    fn write(&mut self, entry: &LogEntry) {
         match self {
             Self::Stderr(format, style, control) => {
                 if let Err(error) = say(&line(entry, *format, *style)) {

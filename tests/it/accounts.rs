@@ -10,7 +10,7 @@ use sexton::{clock::machine_time, store::Store};
 use crate::support::{Database, Kind, Printed, on_each_database, sexton};
 
 /// Hourly schedules whose latest instant was half an hour ago, so that no instant comes while the test runs.
-struct Hours {
+struct QueueHours {
     latest: DateTime<Utc>,
     file: PathBuf,
     settings: String,
@@ -28,7 +28,7 @@ const TASKS: [(&str, &str); 8] = [
     ("edited", ""),
 ];
 
-impl Hours {
+impl QueueHours {
     fn new(database: &Database) -> Self {
         let latest = DateTime::from_timestamp(machine_time().timestamp() - 1_800, 0).unwrap();
         let anchor = (latest - TimeDelta::days(30)).to_rfc3339_opts(SecondsFormat::Secs, true);
@@ -92,7 +92,7 @@ fn said(account: &Value, text: &str) {
 on_each_database! {
     async fn every_instant_of_a_schedule_is_accounted_for(database: Database) {
         let store = database.store().await;
-        let hours = Hours::new(&database);
+        let hours = QueueHours::new(&database);
         hours.call(&["run", "--once"]);
         assert_eq!(hours.accounts("last"), Vec::<Value>::new(), "nothing is expected before it is first seen");
         let all = TASKS.map(|(name, _)| format!("'{name}'")).join(", ");
@@ -168,7 +168,7 @@ on_each_database! {
 
     async fn what_is_not_on_record_is_not_made_up(database: Database) {
         let store = database.store().await;
-        let hours = Hours::new(&database);
+        let hours = QueueHours::new(&database);
         hours.call(&["run", "--once"]);
         hours.set_back(&database, &store, 4, "'last', 'none'").await;
         hours.call(&["run", "--once"]);

@@ -2,13 +2,13 @@
 
 use std::{fs, path::Path};
 
-use sexton::config::{Known, Source, load};
+use sexton::config::{KnownNames, Source, load};
 
 use crate::support::{Printed, sexton};
 
-fn known() -> Known {
+fn known() -> KnownNames {
     let modules = sexton::daemon::standard().into_iter().map(|module| module.name).collect();
-    Known { kinds: vec!["command".to_owned(), "noop".to_owned()], modules }
+    KnownNames { kinds: vec!["command".to_owned(), "noop".to_owned()], modules }
 }
 
 fn mistakes(text: &str) -> Vec<String> {

@@ -2,12 +2,12 @@
 
 use std::{fs, path::PathBuf, process::Output};
 
-use sexton::config::{Config, ConfigDiff, Known, Source, load};
+use sexton::config::{Config, ConfigDiff, KnownNames, Source, load};
 
 use crate::support::{Printed, sexton};
 
 /// A folder with a configuration and a calendar.
-struct Home {
+struct NodeDir {
     folder: tempfile::TempDir,
 }
 
@@ -44,7 +44,7 @@ outside = "hold"
 const CALENDAR: &str = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:1\r\nSUMMARY:Party\r\n\
                         DTSTART;VALUE=DATE:20250504\r\nRRULE:FREQ=YEARLY\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
 
-impl Home {
+impl NodeDir {
     fn of(text: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("sexton.toml"), text).unwrap();
@@ -57,7 +57,7 @@ impl Home {
     }
 
     fn load(&self) -> Result<Config, String> {
-        let known = Known { kinds: vec!["command".to_owned(), "noop".to_owned()], modules: Vec::new() };
+        let known = KnownNames { kinds: vec!["command".to_owned(), "noop".to_owned()], modules: Vec::new() };
         load(&Source { file: Some(self.file()), overrides: Vec::new() }, &known)
             .map_err(|mistakes| mistakes.to_string())
     }
@@ -81,7 +81,7 @@ impl Home {
 
 #[test]
 fn check_says_it_with_its_exit_code_and_in_a_sentence() {
-    let home = Home::of(PERIODS);
+    let home = NodeDir::of(PERIODS);
     let (code, said) = home.check("office", "2026-11-23 12:00");
     assert_eq!(
         (code, said.as_str()),
@@ -112,7 +112,7 @@ fn check_says_it_with_its_exit_code_and_in_a_sentence() {
 
 #[test]
 fn list_and_show_tell_when() {
-    let home = Home::of(PERIODS);
+    let home = NodeDir::of(PERIODS);
     let list = home.period(&["list", "--json"]).json();
     let office = list.as_array().unwrap().iter().find(|period| period["name"] == "office").unwrap();
     assert_eq!(office["used_by"], serde_json::json!(["queue q", "schedule t"]));
@@ -124,15 +124,15 @@ fn list_and_show_tell_when() {
     assert_eq!(shown["ranges"]["thursday"], "09:00-12:00,13:00-17:00");
     let text = home.period(&["show", "night"]).text();
     assert!(text.contains("on the clocks of America/New_York") && text.contains("saturday: 22:00-06:00"), "{text}");
-    assert_eq!(Home::of("").period(&["list"]).text(), "There are no periods.\n");
+    assert_eq!(NodeDir::of("").period(&["list"]).text(), "There are no periods.\n");
 }
 
 #[test]
 fn periods_are_shown_so_that_they_can_be_read_back_and_their_changes_are_told() {
-    let home = Home::of(PERIODS);
+    let home = NodeDir::of(PERIODS);
     let config = home.load().unwrap();
     // It may be read back anywhere.
-    let other = Home::of(&config.show());
+    let other = NodeDir::of(&config.show());
     assert_eq!(other.load().unwrap(), config);
     fs::write(home.file(), PERIODS.replace("december 25", "december 26")).unwrap();
     let diff = ConfigDiff::between(&config, &home.load().unwrap());
@@ -146,7 +146,7 @@ fn periods_are_shown_so_that_they_can_be_read_back_and_their_changes_are_told() 
 
 #[test]
 fn mistakes_have_their_place() {
-    let told = Home::mistakes(
+    let told = NodeDir::mistakes(
         "[period.a]\nranges = { mondya = \"09:00-17:00\", tuesday = \"9-17\", friday = 7 }\n\
          [period.b]\nincludes = [\"c\"]\n[period.c]\nincludes = [\"b\"]\n[period.d]\nprefer_include = true\n\
          [period.e]\ninclude_ics = [\"none.ics\", \"free.ics\"]\nexcludes = [\"x\"]\n",
@@ -164,7 +164,7 @@ fn mistakes_have_their_place() {
         assert!(told.contains(expected), "missing: {expected}\nfound: {told}");
     }
     let task = |lines: &str| {
-        Home::mistakes(&format!("[period.p]\nranges = {{ monday = \"\" }}\n[task.t]\nkind = \"noop\"\n{lines}"))
+        NodeDir::mistakes(&format!("[period.p]\nranges = {{ monday = \"\" }}\n[task.t]\nkind = \"noop\"\n{lines}"))
     };
     assert!(
         task("schedule = \"@daily\"\nperiod = \"q\"")
@@ -175,6 +175,6 @@ fn mistakes_have_their_place() {
     assert!(
         task("schedule = \"@daily\"\nperiod = \"p\"\noutside = \"wait\"").contains("expected \"skip\" or \"hold\"")
     );
-    let queue = Home::mistakes("[queue.q]\nworkers = 1\nat_period_end = \"stop\"\n");
+    let queue = NodeDir::mistakes("[queue.q]\nworkers = 1\nat_period_end = \"stop\"\n");
     assert!(queue.contains("queue.q.at_period_end: it belongs to a `period`"), "{queue}");
 }

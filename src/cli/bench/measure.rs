@@ -7,7 +7,7 @@ use futures::future::try_join_all;
 use super::{
     BenchArgs, NOTHING, QUEUE, STAMP,
     figures::{Figures, per_second, percentile},
-    node::{Node, Stamps},
+    node::{BenchNode, Stamps},
 };
 use crate::{
     client::Client,
@@ -90,10 +90,10 @@ impl<'a> Measure<'a> {
     }
 
     /// Drain: from the daemon's start to an empty queue.
-    async fn drain(&mut self) -> anyhow::Result<Node> {
+    async fn drain(&mut self) -> anyhow::Result<BenchNode> {
         let count =
             self.store.queues(&[]).await?.iter().find(|queue| queue.name == QUEUE).map_or(0, |queue| queue.available);
-        let node = Node::start(self.url, self.args.workers, &self.stamps).await?;
+        let node = BenchNode::start(self.url, self.args.workers, &self.stamps).await?;
         self.figures.workers = node.shared.hand.workers().first().map_or(0, |(_, _, workers)| *workers);
         let begun = Instant::now();
         while !self.store.peek(&[QUEUE.to_owned()]).await?.queues.is_empty() || !node.shared.hand.is_empty() {
@@ -104,7 +104,7 @@ impl<'a> Measure<'a> {
     }
 
     /// Pick-up: from a connection that knows nothing of the daemon, and from inside it.
-    async fn pick_up(&mut self, node: &Node) -> anyhow::Result<()> {
+    async fn pick_up(&mut self, node: &BenchNode) -> anyhow::Result<()> {
         let outside = Client::new(Store::connect(&ConnectOptions::new(self.url))?);
         let mut lengths = self.pick_up_by(&outside, 0).await?;
         self.figures.pickup_p50_ms = percentile(&mut lengths, 50);
@@ -138,7 +138,7 @@ impl<'a> Measure<'a> {
     }
 
     /// Idle: what the daemon asks of the database while there is nothing to do.
-    async fn idle(&mut self, node: &Node) {
+    async fn idle(&mut self, node: &BenchNode) {
         // It is lively for a while after its last task.
         tokio::time::sleep(Duration::from_secs(12).min(self.args.idle * 2)).await;
         let (before, begun) = (node.shared.store.statements(), Instant::now());

@@ -9,8 +9,8 @@ use std::time::Duration;
 use clap::Args;
 
 use self::{figures::Figures, measure::Measure};
-use super::{output::Output, session::Session};
-use crate::domain::span;
+use super::{output::Printer, session::Session};
+use crate::domain::text::duration;
 
 /// The queue of all tasks of a bench, so that nobody else's are touched.
 const QUEUE: &str = "sexton-bench";
@@ -34,14 +34,14 @@ pub(super) struct BenchArgs {
     #[arg(long, default_value_t = 300)]
     pickups: usize,
     /// How long to look at an idle daemon
-    #[arg(long, default_value = "30s", value_parser = span::parse)]
+    #[arg(long, default_value = "30s", value_parser = duration::parse)]
     idle: Duration,
     /// Workers of the daemon [default: the configuration's default]
     #[arg(long)]
     workers: Option<usize>,
 }
 
-pub(super) fn run(session: &Session, output: Output, args: &BenchArgs) -> anyhow::Result<u8> {
+pub(super) fn run(session: &Session, output: Printer, args: &BenchArgs) -> anyhow::Result<u8> {
     let url = match &args.database {
         Some(url) => url.clone(),
         None => session.config()?.database.url,
@@ -51,7 +51,7 @@ pub(super) fn run(session: &Session, output: Output, args: &BenchArgs) -> anyhow
     Ok(0)
 }
 
-fn print(output: Output, figures: &Figures) -> anyhow::Result<()> {
+fn print(output: Printer, figures: &Figures) -> anyhow::Result<()> {
     if output.is_json() {
         return output.value(figures);
     }

@@ -1,12 +1,8 @@
 //! The daemon under measurement, inside the measuring process, so that both read one clock.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-    thread::JoinHandle,
-    time::Instant,
-};
+use std::{collections::HashMap, sync::Arc, thread::JoinHandle, time::Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc::{Sender, channel};
 
 use super::{NOTHING, QUEUE, STAMP};
@@ -14,7 +10,7 @@ use crate::{
     clock::Clock,
     config::{Config, QueueConfig},
     daemon::{Blueprint, Mode, ORDERS, Order, Shared, standard},
-    domain::definition::{NOOP, TaskDefinition},
+    domain::task::definition::{NOOP, TaskDefinition},
     handler::{AppData, Registry, TaskContext, TaskError, TaskHandler},
     telemetry::LogControl,
 };
@@ -25,7 +21,7 @@ pub(super) struct Stamps(Arc<Mutex<HashMap<i64, Instant>>>);
 
 impl Stamps {
     pub(super) fn take(&self, number: i64) -> Option<Instant> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(&number)
+        self.0.lock().remove(&number)
     }
 }
 
@@ -37,7 +33,7 @@ impl TaskHandler for Stamp {
     type Payload = i64;
 
     async fn run(&self, number: i64, _: &TaskContext) -> Result<(), TaskError> {
-        self.0.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(number, Instant::now());
+        self.0.0.lock().insert(number, Instant::now());
         Ok(())
     }
 
@@ -47,13 +43,13 @@ impl TaskHandler for Stamp {
 }
 
 /// A running daemon.
-pub(super) struct Node {
+pub(super) struct BenchNode {
     pub(super) shared: Arc<Shared>,
     orders: Sender<Order>,
     thread: JoinHandle<anyhow::Result<i32>>,
 }
 
-impl Node {
+impl BenchNode {
     /// Starts it, and waits until it is up.
     pub(super) async fn start(url: &str, workers: Option<usize>, stamps: &Stamps) -> anyhow::Result<Self> {
         let mut config = Config::default_for(url);

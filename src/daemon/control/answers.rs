@@ -10,10 +10,10 @@ use crate::{
     clock::machine_time,
     config::{Config, QueueConfig},
     daemon::{
-        board::ModuleStatus,
-        desk::{ConfigNews, Desk, Phase},
+        lifecycle::status::{ConfigStatus, DaemonStatus, Phase},
+        state::module_status::ModuleStatus,
     },
-    domain::plan::{Plan, plan},
+    domain::schedule::plan::{Plan, plan},
     telemetry::LogControl,
 };
 
@@ -41,7 +41,7 @@ pub struct Status {
     /// The database's address, without its password.
     pub database: String,
     /// The configuration.
-    pub config: ConfigNews,
+    pub config: ConfigStatus,
     /// Attempts that run.
     pub running: usize,
     /// Tasks that are claimed and have not begun.
@@ -65,7 +65,7 @@ pub struct PlanInForce {
     /// The daemon's process.
     pub pid: i32,
     /// The configuration in force.
-    pub config: ConfigNews,
+    pub config: ConfigStatus,
     /// After this.
     pub from: DateTime<Utc>,
     /// Until then.
@@ -82,7 +82,7 @@ impl PlanInForce {
     ///
     /// # Errors
     /// If it is something else, in words for people.
-    pub(super) fn of(desk: &Desk, query: &str) -> Result<Self, String> {
+    pub(super) fn of(desk: &DaemonStatus, query: &str) -> Result<Self, String> {
         let time = |name: &str| {
             let text = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
             let text = text.ok_or_else(|| format!("`{name}` is missing: a time such as 2026-11-21T10:00:00Z"))?;
@@ -128,7 +128,7 @@ pub struct RunningTask {
 
 impl Status {
     /// Reads it off the desk.
-    pub(super) fn of(desk: &Desk, log: &LogControl) -> Self {
+    pub(super) fn of(desk: &DaemonStatus, log: &LogControl) -> Self {
         let shared = desk.shared();
         let counts = shared.map(|shared| shared.hand.counts());
         Self {
@@ -155,7 +155,7 @@ impl Status {
 }
 
 /// The modules; none while the daemon is not up.
-pub(super) fn modules(desk: &Desk) -> Vec<Module> {
+pub(super) fn modules(desk: &DaemonStatus) -> Vec<Module> {
     let Some(shared) = desk.shared() else { return Vec::new() };
     shared.board.read().into_iter().map(|status| Module { node: shared.node.clone(), status }).collect()
 }
@@ -171,7 +171,7 @@ pub struct Module {
 }
 
 /// The attempts that run, the longest first.
-pub(super) fn tasks(desk: &Desk) -> Vec<RunningTask> {
+pub(super) fn tasks(desk: &DaemonStatus) -> Vec<RunningTask> {
     let mut running = desk.shared().map(|shared| shared.hand.running()).unwrap_or_default();
     running.sort_by_key(|running| std::cmp::Reverse(running.since));
     let told = |since: Duration| u64::try_from(since.as_millis()).unwrap_or(u64::MAX);

@@ -8,14 +8,14 @@ use async_trait::async_trait;
 use crate::{
     clock::machine_time,
     daemon::{
-        execute,
         module::{DaemonModule, ModuleContext, Next},
-        shared::Shared,
+        state::shared::Shared,
+        workers::execute,
     },
-    domain::summary::SummaryTable,
-    handler::{About, AdoptedCommand},
-    shepherd::{Folder, Home, Paper, boot_id},
-    store::DroppedAnchored,
+    domain::daemon::summary::SummaryTable,
+    handler::{AdoptedCommand, CommandInfo},
+    shepherd::{AttemptDir, AttemptManifest, NodeDir, boot_id},
+    store::DropInRuntime,
 };
 
 /// Without a bell, the folders are looked through this often.
@@ -28,7 +28,7 @@ const KEPT: Duration = Duration::from_secs(7 * 86_400);
 #[derive(Default)]
 pub(super) struct Adopter {
     /// Homes of daemons that are gone.
-    homes: Vec<Home>,
+    homes: Vec<NodeDir>,
     adopted: u64,
     is_waiting: bool,
 }
@@ -46,20 +46,20 @@ impl DaemonModule for Adopter {
         if self.is_waiting {
             return Ok(());
         }
-        self.homes.extend(Home::abandoned(shared.shepherds.root()));
+        self.homes.extend(NodeDir::abandoned(shared.shepherds.root()));
         let own = shared.shepherds.open_home();
         let left = shared.hand.left_claims();
-        let mut found: Vec<Folder> = Vec::new();
+        let mut found: Vec<AttemptDir> = Vec::new();
         for home in self.homes.iter().chain(own.as_deref()) {
             found.extend(home.folders()?);
         }
-        let claims: HashSet<(i64, i64)> = found.iter().filter_map(Folder::claim).collect();
+        let claims: HashSet<(i64, i64)> = found.iter().filter_map(AttemptDir::claim).collect();
         let mut adopting = Vec::new();
         for folder in found {
             if folder.claim().is_some_and(|claim| shared.hand.is_followed(claim)) {
                 continue;
             }
-            match folder.paper::<About>() {
+            match folder.paper::<CommandInfo>() {
                 // Another container that shares this folder: its processes cannot be seen from here.
                 Ok(paper) if paper.boot_id != boot_id() && folder.is_held().unwrap_or(true) => {}
                 Ok(paper) if shared.hand.adopt(&paper.about.task) => adopting.push((folder, paper)),
@@ -114,8 +114,12 @@ fn is_damaged(error: &std::io::Error) -> bool {
 }
 
 impl Adopter {
-    async fn take_up(&mut self, shared: &Arc<Shared>, found: Vec<(Folder, Paper<About>)>) -> anyhow::Result<()> {
-        let claim = |paper: &Paper<About>| (paper.about.task.id, paper.about.task.fence);
+    async fn take_up(
+        &mut self,
+        shared: &Arc<Shared>,
+        found: Vec<(AttemptDir, AttemptManifest<CommandInfo>)>,
+    ) -> anyhow::Result<()> {
+        let claim = |paper: &AttemptManifest<CommandInfo>| (paper.about.task.id, paper.about.task.fence);
         let claims: Vec<(i64, i64)> = found.iter().map(|(_, paper)| claim(paper)).collect();
         let ours = match shared.store.adopt(&shared.node, &claims).await {
             Ok(ours) => ours,
@@ -129,14 +133,14 @@ impl Adopter {
         for (folder, paper) in found {
             let is_ours = ours.contains(&claim(&paper));
             shared.shepherds.limit_again(&folder, &paper);
-            let About { task, definition } = paper.about;
+            let CommandInfo { task, definition } = paper.about;
             let whose = if is_ours { "and taken up" } else { "but its task has gone to another node" };
             tracing::info!(task.id = task.id, task.attempt, "{} was found without a daemon, {whose}", task.name);
             self.adopted += 1;
             let handler = AdoptedCommand { folder, boot_id: paper.boot_id, is_ours };
             let shared = shared.clone();
             let following = async move { execute::adopt(&shared, task, definition, &handler).await };
-            actix_rt::spawn(DroppedAnchored::new(following));
+            actix_rt::spawn(DropInRuntime::new(following));
         }
         Ok(())
     }

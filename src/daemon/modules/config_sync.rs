@@ -12,10 +12,10 @@ use async_trait::async_trait;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use crate::{
-    config::Looks,
+    config::FileStamp,
     daemon::{
+        lifecycle::reload,
         module::{DaemonModule, ModuleContext, Next},
-        reload,
     },
 };
 
@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_secs(60);
 pub(super) struct ConfigSync {
     watcher: Option<RecommendedWatcher>,
     /// How the files have looked, and since when, if that is different from how they look to the daemon.
-    changing: Option<(Looks, Instant)>,
+    changing: Option<(FileStamp, Instant)>,
 }
 
 #[async_trait(?Send)]
@@ -57,9 +57,9 @@ impl DaemonModule for ConfigSync {
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let shared = context.shared();
         let Some(file) = shared.config_file.as_deref() else { return Ok(()) };
-        let now = Looks::of(file, shared.config().calendars());
+        let now = FileStamp::of(file, shared.config().calendars());
         // It outlives this module: a fresh one is to know what has changed in between.
-        let mut known = shared.config_seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut known = shared.config_seen.lock();
         if known.as_ref().is_none_or(|known| *known == now) || !shared.config().daemon.watch_config {
             *known = Some(now);
             self.changing = None;

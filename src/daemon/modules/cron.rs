@@ -11,14 +11,16 @@ use crate::{
     config::Config,
     daemon::module::{DaemonModule, ModuleContext, Next},
     domain::{
-        agenda::Agenda,
-        definition::TaskDefinition,
+        daemon::summary::SummaryTable,
         period::{Period, Periods},
-        policy::{Decision, Overlap},
-        schedule::Schedule,
-        summary::SummaryTable,
+        schedule::{
+            Schedule,
+            agenda::Agenda,
+            policy::{Decision, Overlap},
+        },
+        task::definition::TaskDefinition,
     },
-    store::{Firing, Sighting, Wakeup},
+    store::{Firing, ScheduleRow, Wakeup},
 };
 
 /// The wall clock is looked at this often at least: it may be set, or the machine may have slept.
@@ -29,14 +31,14 @@ const BATCH: usize = 1_000;
 #[derive(Default)]
 pub(super) struct Cron {
     config: Option<Arc<Config>>,
-    entries: Vec<Entry>,
+    entries: Vec<CronEntry>,
     /// When each comes next.
     agenda: Agenda,
     fired: u64,
 }
 
 /// One schedule.
-struct Entry {
+struct CronEntry {
     schedule: Arc<Schedule>,
     definition: Arc<TaskDefinition>,
     /// Everything until this instant has been dealt with.
@@ -94,9 +96,9 @@ impl Cron {
             .values()
             .filter_map(|definition| Some((definition.schedule.clone()?, definition.clone())))
             .collect();
-        let sightings: Vec<Sighting> = scheduled
+        let sightings: Vec<ScheduleRow> = scheduled
             .iter()
-            .map(|(schedule, definition)| Sighting {
+            .map(|(schedule, definition)| ScheduleRow {
                 name: schedule.name.clone(),
                 task: definition.name.clone(),
                 spec: schedule.spec(),
@@ -113,7 +115,7 @@ impl Cron {
         let now = context.clock().now();
         self.entries = scheduled
             .into_iter()
-            .map(|(schedule, definition)| Entry {
+            .map(|(schedule, definition)| CronEntry {
                 last: last.get(&schedule.name).copied().unwrap_or(now),
                 schedule,
                 definition,
@@ -151,7 +153,7 @@ impl Cron {
             return Ok(());
         }
         let now = context.clock().now();
-        let at_start = |entry: &&mut Entry| entry.schedule.is_at_start();
+        let at_start = |entry: &&mut CronEntry| entry.schedule.is_at_start();
         let mut firings = Vec::new();
         for entry in self.entries.iter_mut().filter(at_start) {
             entry.last = entry.last.max(now);
@@ -184,7 +186,7 @@ impl Cron {
     }
 }
 
-impl Entry {
+impl CronEntry {
     /// What is due at `now`, as it is to be entered in the ledger.
     fn take_due(&mut self, now: DateTime<Utc>, next_at: Option<DateTime<Utc>>, periods: &Periods) -> Vec<Firing> {
         let due = self.schedule.due(self.last, now, self.period(periods));

@@ -1,5 +1,7 @@
 //! `dispatcher`: claims as many tasks as the node has credits for, and wakes the workers.
 
+mod queue_hours;
+
 use std::{
     collections::HashSet,
     time::{Duration, Instant},
@@ -7,13 +9,15 @@ use std::{
 
 use async_trait::async_trait;
 
+use self::queue_hours::{QueueHours, Shut};
 use super::rescuer::give_back_lost;
 use crate::{
     config::AtPeriodEnd,
-    daemon::hours::{Hours, Shut},
-    daemon::module::{DaemonModule, ModuleContext, Next},
-    daemon::shared::Shared,
-    domain::definition::DEFAULT_QUEUE,
+    daemon::{
+        module::{DaemonModule, ModuleContext, Next},
+        state::shared::Shared,
+    },
+    domain::task::definition::DEFAULT_QUEUE,
     store::StoreError,
 };
 
@@ -27,14 +31,14 @@ pub(super) struct Dispatcher {
     hot: HashSet<String>,
     looked: Option<Instant>,
     found: Instant,
-    hours: Hours,
+    hours: QueueHours,
     /// The outcome of a claim is unknown: rows may be ours that are not in hand.
     in_doubt: bool,
 }
 
 impl Default for Dispatcher {
     fn default() -> Self {
-        Self { hot: HashSet::new(), looked: None, found: Instant::now(), hours: Hours::default(), in_doubt: true }
+        Self { hot: HashSet::new(), looked: None, found: Instant::now(), hours: QueueHours::default(), in_doubt: true }
     }
 }
 

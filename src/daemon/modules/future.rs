@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     daemon::module::{DaemonModule, ModuleContext, Next},
-    domain::summary::SummaryTable,
+    domain::daemon::summary::SummaryTable,
     store::Wakeup,
 };
 

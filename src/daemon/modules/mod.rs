@@ -19,7 +19,7 @@ use super::module::{ModuleSpec, Stage};
 /// All of them.
 pub fn standard() -> Vec<ModuleSpec> {
     vec![
-        ModuleSpec::new("node", Stage::Life, node::Node::default),
+        ModuleSpec::new("node", Stage::Life, node::NodeModule::default),
         ModuleSpec::new("recorder", Stage::Record, recorder::Recorder::default),
         ModuleSpec::new("adopter", Stage::Work, adopter::Adopter::default),
         ModuleSpec::new("workers", Stage::Work, workers::Workers::default),

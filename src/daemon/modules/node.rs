@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 
 use crate::{
-    daemon::module::{DaemonModule, ModuleContext, Next},
-    daemon::shared::Shared,
+    daemon::{
+        module::{DaemonModule, ModuleContext, Next},
+        state::shared::Shared,
+    },
     handler::StopReason,
     store::{Heartbeat, StoreError, Wakeup},
 };
@@ -17,12 +19,12 @@ const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 const CLOCK_EVERY: u64 = 6;
 
 #[derive(Default)]
-pub(super) struct Node {
+pub(super) struct NodeModule {
     beats: u64,
 }
 
 #[async_trait(?Send)]
-impl DaemonModule for Node {
+impl DaemonModule for NodeModule {
     async fn pre_run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let shared = context.shared();
         give_up_expired_work(shared);
@@ -47,7 +49,7 @@ impl DaemonModule for Node {
     }
 }
 
-impl Node {
+impl NodeModule {
     async fn beat(&mut self, shared: &Shared) -> Result<(), StoreError> {
         self.beats += 1;
         if self.beats.is_multiple_of(CLOCK_EVERY) {

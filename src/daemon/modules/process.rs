@@ -4,9 +4,9 @@
 //! of an earlier one is ended (`process/left.rs`), so that there is never more than one. What is decided about it
 //! stands in `src/domain/process.rs`.
 
-mod left;
-mod life;
-mod order;
+mod leftovers;
+mod program;
+mod stop;
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -17,17 +17,16 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 use bytesize::ByteSize;
 
-use self::life::{Life, Part};
+use self::program::{Program, ProgramRole};
 use crate::{
     daemon::{
-        board::ModuleState,
         module::{DaemonModule, ModuleContext, Next},
-        processes::Record,
+        state::{module_status::ModuleState, processes::Record},
     },
     domain::{
-        process::{Backoff, Ending, ProcessSpec, Recycle},
-        span,
-        summary::SummaryTable,
+        command::service::{Backoff, ProcessSpec, Recycle, ServiceEnd},
+        daemon::summary::SummaryTable,
+        text::duration,
     },
     store::StoreError,
 };
@@ -46,9 +45,9 @@ const INTERRUPTED: &str = "its shepherd was told to end it, and not by this daem
 const DATABASE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Keeps one program running.
-pub(in crate::daemon) struct Process {
+pub(in crate::daemon) struct ProcessModule {
     spec: ProcessSpec,
-    phase: Phase,
+    phase: ProgramPhase,
     record: Arc<Record>,
     /// Which of the keepers of that record this one is.
     keeper: u64,
@@ -63,21 +62,21 @@ pub(in crate::daemon) struct Process {
 }
 
 /// What there is of the program.
-enum Phase {
+enum ProgramPhase {
     /// Nothing, until then.
     Waiting { until: Instant, after_fall: bool },
     /// The check that goes before it.
-    Checking(Life),
+    Checking(Program),
     /// It runs.
-    Running(Life),
+    Running(Program),
 }
 
-impl Process {
+impl ProcessModule {
     /// A keeper of that program.
     pub(in crate::daemon) fn new(spec: ProcessSpec) -> Self {
         Self {
             spec,
-            phase: Phase::Waiting { until: Instant::now(), after_fall: false },
+            phase: ProgramPhase::Waiting { until: Instant::now(), after_fall: false },
             record: Arc::default(),
             keeper: 0,
             falls: Backoff::default(),
@@ -91,7 +90,7 @@ impl Process {
     fn wait(&mut self, delay: Duration, after_fall: bool) {
         let now = Instant::now();
         let until = now.checked_add(delay).unwrap_or(now + Duration::from_secs(86_400));
-        self.phase = Phase::Waiting { until, after_fall };
+        self.phase = ProgramPhase::Waiting { until, after_fall };
     }
 
     /// Says once why the program is not started now.
@@ -120,7 +119,7 @@ impl Process {
         tracing::error!(
             module = context.name(),
             "its program fell ({why}); starting it again in {}",
-            span::text(delay)
+            duration::text(delay)
         );
         self.wait(delay, true);
     }
@@ -144,7 +143,9 @@ impl Process {
             self.not_now(ELSEWHERE.to_owned(), context, SEAT_LOOK);
             return Ok(());
         }
-        left::clear(context, &self.spec).await.context("what is left of an earlier start cannot be cleared away")?;
+        leftovers::clear(context, &self.spec)
+            .await
+            .context("what is left of an earlier start cannot be cleared away")?;
         if context.stopping().is_cancelled() {
             return Ok(());
         }
@@ -154,19 +155,19 @@ impl Process {
             asked.map_err(|_| StoreError::Unavailable("the database does not answer".to_owned()))??;
         }
         self.phase = match self.spec.check.clone() {
-            Some(check) => Phase::Checking(self.start(context, &check, Part::Check).await?),
-            None => Phase::Running(self.start(context, &self.spec.command.argv, Part::Program).await?),
+            Some(check) => ProgramPhase::Checking(self.start(context, &check, ProgramRole::Check).await?),
+            None => ProgramPhase::Running(self.start(context, &self.spec.command.argv, ProgramRole::Program).await?),
         };
         Ok(())
     }
 
-    async fn start(&self, context: &ModuleContext, argv: &[String], part: Part) -> anyhow::Result<Life> {
+    async fn start(&self, context: &ModuleContext, argv: &[String], part: ProgramRole) -> anyhow::Result<Program> {
         // One that hung and has come to itself again is not to disturb whoever has taken its place.
         let is_keeper = self.record.keeper.load(Ordering::Acquire) == self.keeper;
         anyhow::ensure!(is_keeper, "another incarnation of the module looks after it by now");
-        let life = Life::start(context, &self.spec, argv, part).await;
+        let life = Program::start(context, &self.spec, argv, part).await;
         let life = life.with_context(|| format!("cannot start {}", argv[0]))?;
-        if part == Part::Program {
+        if part == ProgramRole::Program {
             self.record.starts.fetch_add(1, Ordering::Relaxed);
             context.shared().board.note(context.name(), |status| status.waits_for = None);
             tracing::info!(module = context.name(), "its program is started: {}", argv[0]);
@@ -175,42 +176,43 @@ impl Process {
     }
 
     /// The check has ended: the program is started, or not now.
-    async fn checked(&mut self, life: Life, context: &ModuleContext) -> anyhow::Result<()> {
+    async fn checked(&mut self, life: Program, context: &ModuleContext) -> anyhow::Result<()> {
         let lived = life.lived();
         match self.spec.judge(&life.settle(context).await?) {
-            Ending::Fell(why) => {
+            ServiceEnd::Fell(why) => {
                 let delay = self.refusals.fell(&self.spec, lived);
                 self.not_now(format!("its check failed: {why}"), context, delay);
             }
-            Ending::Interrupted => self.not_now(INTERRUPTED.to_owned(), context, self.spec.restart_delay),
-            Ending::InOrder => {
+            ServiceEnd::Interrupted => self.not_now(INTERRUPTED.to_owned(), context, self.spec.restart_delay),
+            ServiceEnd::InOrder => {
                 self.refusals = Backoff::default();
                 self.told = None;
-                self.phase = Phase::Running(self.start(context, &self.spec.command.argv, Part::Program).await?);
+                self.phase =
+                    ProgramPhase::Running(self.start(context, &self.spec.command.argv, ProgramRole::Program).await?);
             }
         }
         Ok(())
     }
 
     /// The program has ended by itself.
-    async fn ended(&mut self, life: Life, context: &ModuleContext) -> anyhow::Result<()> {
+    async fn ended(&mut self, life: Program, context: &ModuleContext) -> anyhow::Result<()> {
         let lived = life.lived();
         match self.spec.judge(&life.settle(context).await?) {
-            Ending::Fell(why) => self.fell(&why, context, lived),
-            Ending::Interrupted => {
+            ServiceEnd::Fell(why) => self.fell(&why, context, lived),
+            ServiceEnd::Interrupted => {
                 let (delay, module) = (self.spec.restart_delay, context.name());
                 tracing::warn!(
                     module,
                     "its program was ended: {INTERRUPTED}; starting it again in {}",
-                    span::text(delay)
+                    duration::text(delay)
                 );
                 self.record.set_last_end(INTERRUPTED);
                 self.wait(delay, false);
             }
-            Ending::InOrder => {
+            ServiceEnd::InOrder => {
                 let delay = self.spec.restart_delay;
                 let module = context.name();
-                tracing::info!(module, "its program has ended; starting it again in {}", span::text(delay));
+                tracing::info!(module, "its program has ended; starting it again in {}", duration::text(delay));
                 self.record.set_last_end("exit code 0");
                 self.wait(delay, false);
             }
@@ -220,7 +222,7 @@ impl Process {
 
     /// The program is replaced by a fresh one; after a wait if it has needed too much soon after its start, so that this
     /// does not go on without a pause.
-    async fn recycle(&mut self, life: Life, why: Recycle, context: &ModuleContext) -> anyhow::Result<()> {
+    async fn recycle(&mut self, life: Program, why: Recycle, context: &ModuleContext) -> anyhow::Result<()> {
         let module = context.name();
         let delay = match why {
             Recycle::Age(_) => Duration::ZERO,
@@ -239,8 +241,8 @@ impl Process {
     /// A program that has run for long enough is in order, whatever was before.
     fn forget_trouble(&mut self, context: &ModuleContext) {
         match &self.phase {
-            Phase::Running(life) if life.lived() < self.spec.max_restart_delay => self.is_well = false,
-            Phase::Running(_) if !self.is_well => {
+            ProgramPhase::Running(life) if life.lived() < self.spec.max_restart_delay => self.is_well = false,
+            ProgramPhase::Running(_) if !self.is_well => {
                 self.is_well = true;
                 context.shared().board.note(context.name(), |status| status.last_error = None);
             }
@@ -251,7 +253,7 @@ impl Process {
     /// One look at what there is, and what follows from it.
     async fn round(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let life = match &mut self.phase {
-            Phase::Waiting { until, .. } => {
+            ProgramPhase::Waiting { until, .. } => {
                 let rest = until.saturating_duration_since(Instant::now());
                 if rest.is_zero() {
                     return self.begin(context).await;
@@ -262,7 +264,7 @@ impl Process {
                 }
                 return Ok(());
             }
-            Phase::Checking(life) | Phase::Running(life) => life,
+            ProgramPhase::Checking(life) | ProgramPhase::Running(life) => life,
         };
         let until_discard = self.spec.discard.map_or(Duration::MAX, |age| age.saturating_sub(life.lived()));
         let rest = life.pace().min(until_discard);
@@ -278,18 +280,20 @@ impl Process {
             if context.shared().processes.take_seat(context.name()).unwrap_or(true) {
                 return Ok(());
             }
-            let waiting = Phase::Waiting { until: Instant::now(), after_fall: false };
-            if let Phase::Checking(life) | Phase::Running(life) = std::mem::replace(&mut self.phase, waiting) {
+            let waiting = ProgramPhase::Waiting { until: Instant::now(), after_fall: false };
+            if let ProgramPhase::Checking(life) | ProgramPhase::Running(life) =
+                std::mem::replace(&mut self.phase, waiting)
+            {
                 life.stop(context, &self.spec).await?;
             }
             self.not_now(ELSEWHERE.to_owned(), context, SEAT_LOOK);
             return Ok(());
         }
-        let waiting = Phase::Waiting { until: Instant::now(), after_fall: false };
+        let waiting = ProgramPhase::Waiting { until: Instant::now(), after_fall: false };
         match (std::mem::replace(&mut self.phase, waiting), recycle) {
-            (Phase::Checking(life), _) if has_ended => self.checked(life, context).await,
-            (Phase::Running(life), _) if has_ended => self.ended(life, context).await,
-            (Phase::Running(life), Some(why)) => self.recycle(life, why, context).await,
+            (ProgramPhase::Checking(life), _) if has_ended => self.checked(life, context).await,
+            (ProgramPhase::Running(life), _) if has_ended => self.ended(life, context).await,
+            (ProgramPhase::Running(life), Some(why)) => self.recycle(life, why, context).await,
             (phase, _) => {
                 self.phase = phase;
                 Ok(())
@@ -299,7 +303,7 @@ impl Process {
 }
 
 #[async_trait(?Send)]
-impl DaemonModule for Process {
+impl DaemonModule for ProcessModule {
     async fn pre_run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         if self.keeper == 0 {
             self.record = context.shared().processes.record(context.name());
@@ -313,7 +317,7 @@ impl DaemonModule for Process {
         self.forget_trouble(context);
         match round {
             // The module waits for the database, and begins again.
-            Err(error) if crate::daemon::incarnation::is_outage(&error) => Err(error),
+            Err(error) if crate::daemon::supervision::module_actor::is_outage(&error) => Err(error),
             // Whatever else is wrong is no reason to give anything up: it is tried again.
             Err(error) => {
                 self.fell(&format!("{error:#}"), context, Duration::ZERO);
@@ -328,8 +332,9 @@ impl DaemonModule for Process {
     }
 
     async fn end(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        let waiting = Phase::Waiting { until: Instant::now(), after_fall: false };
-        if let Phase::Checking(life) | Phase::Running(life) = std::mem::replace(&mut self.phase, waiting) {
+        let waiting = ProgramPhase::Waiting { until: Instant::now(), after_fall: false };
+        if let ProgramPhase::Checking(life) | ProgramPhase::Running(life) = std::mem::replace(&mut self.phase, waiting)
+        {
             life.stop(context, &self.spec).await?;
         }
         context.shared().processes.leave_seat(context.name());
@@ -338,9 +343,9 @@ impl DaemonModule for Process {
 
     fn state(&self) -> ModuleState {
         match &self.phase {
-            Phase::Waiting { after_fall: true, .. } => ModuleState::Fallen,
-            Phase::Waiting { .. } | Phase::Checking(_) => ModuleState::Starting,
-            Phase::Running(_) => ModuleState::Running,
+            ProgramPhase::Waiting { after_fall: true, .. } => ModuleState::Fallen,
+            ProgramPhase::Waiting { .. } | ProgramPhase::Checking(_) => ModuleState::Starting,
+            ProgramPhase::Running(_) => ModuleState::Running,
         }
     }
 
@@ -353,17 +358,17 @@ impl DaemonModule for Process {
         let columns = ["State", "Pid", "Since", "Memory", "Starts", "Falls", "Recycled", "Last end"];
         let mut table = SummaryTable::new("Process", &columns, "");
         let (state, life) = match &self.phase {
-            Phase::Waiting { after_fall: true, .. } => ("fallen", None),
-            Phase::Waiting { .. } => ("waiting", None),
-            Phase::Checking(life) => ("checking", Some(life)),
-            Phase::Running(life) => ("running", Some(life)),
+            ProgramPhase::Waiting { after_fall: true, .. } => ("fallen", None),
+            ProgramPhase::Waiting { .. } => ("waiting", None),
+            ProgramPhase::Checking(life) => ("checking", Some(life)),
+            ProgramPhase::Running(life) => ("running", Some(life)),
         };
         let count = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed).to_string();
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-        let last_end = self.record.last_end.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        let last_end = self.record.last_end.lock().clone();
         table.row([
             state.to_owned(),
-            or_dash(life.and_then(Life::pid).map(|pid| pid.to_string())),
+            or_dash(life.and_then(Program::pid).map(|pid| pid.to_string())),
             or_dash(life.map(|life| life.since().format("%F %TZ").to_string())),
             or_dash(life.map(|life| ByteSize(life.memory()).to_string())),
             count(&self.record.starts),

@@ -8,7 +8,7 @@ use crate::{
     clock::machine_time,
     daemon::{
         module::{DaemonModule, ModuleContext, Next},
-        spool::Spool,
+        state::spool::Spool,
     },
 };
 
@@ -31,7 +31,7 @@ impl DaemonModule for Pruner {
         if pruned > 0 {
             tracing::info!(
                 "{pruned} rows of history were older than {} and are deleted",
-                crate::domain::span::text(keep)
+                crate::domain::text::duration::text(keep)
             );
         }
         Ok(())

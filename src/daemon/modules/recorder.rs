@@ -8,12 +8,11 @@ use serde_json::Value;
 use crate::{
     daemon::{
         module::{DaemonModule, ModuleContext, Next},
-        shared::Shared,
-        spool::Spool,
+        state::{shared::Shared, spool::Spool},
     },
     domain::{
-        capture::Kept,
-        summary::SummaryTable,
+        command::capture::Kept,
+        daemon::summary::SummaryTable,
         task::{FinishedAttempt, Report},
     },
     store::{OnStale, Recorded, StoreError},

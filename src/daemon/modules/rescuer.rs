@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 
 use crate::{
-    daemon::module::{DaemonModule, ModuleContext, Next},
-    daemon::shared::Shared,
-    domain::{summary::SummaryTable, task::FinishedAttempt},
+    daemon::{
+        module::{DaemonModule, ModuleContext, Next},
+        state::shared::Shared,
+    },
+    domain::{daemon::summary::SummaryTable, task::FinishedAttempt},
     store::{OnStale, StoreError, Wakeup},
 };
 

@@ -5,10 +5,12 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 
 use crate::{
-    daemon::module::{DaemonModule, ModuleContext, Next},
-    daemon::pool::Pool,
-    daemon::shared::Shared,
-    domain::summary::SummaryTable,
+    daemon::{
+        module::{DaemonModule, ModuleContext, Next},
+        state::shared::Shared,
+        workers::pool::Pool,
+    },
+    domain::daemon::summary::SummaryTable,
 };
 
 /// A claimed task that has waited for a worker so long is given back, so that another node may have it.

@@ -4,7 +4,7 @@ use chrono::{Datelike as _, NaiveDate};
 
 use super::{
     error::CronError,
-    field::{DAY_OF_MONTH, DAY_OF_WEEK, FieldRule, Part, digits},
+    field::{DAY_OF_MONTH, DAY_OF_WEEK, FieldPart, FieldRule, digits},
     values::Values,
 };
 
@@ -30,7 +30,7 @@ pub(super) enum WeekDay {
 
 /// What the day fields say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Days {
+pub(super) struct CronDays {
     /// Days of the month, from 1.
     pub(super) of_month: Values,
     pub(super) in_month: Vec<MonthDay>,
@@ -41,9 +41,9 @@ pub(super) struct Days {
     pub(super) both: bool,
 }
 
-impl Days {
+impl CronDays {
     /// Reads both fields.
-    pub(super) fn read(month: Part<'_>, week: Part<'_>, name: &str) -> Result<Self, CronError> {
+    pub(super) fn read(month: FieldPart<'_>, week: FieldPart<'_>, name: &str) -> Result<Self, CronError> {
         let (mut of_month, mut in_month) = (Values::default(), Vec::new());
         for item in month.items().filter(|_| month.text != "?") {
             match month_day(item)? {
@@ -58,7 +58,7 @@ impl Days {
                 None => DAY_OF_WEEK.mark(item, name, &mut of_week)?,
             }
         }
-        let or_all = |values, part: Part<'_>, rule: &FieldRule| if part.text == "?" { rule.all() } else { values };
+        let or_all = |values, part: FieldPart<'_>, rule: &FieldRule| if part.text == "?" { rule.all() } else { values };
         Ok(Self {
             of_month: or_all(of_month, month, &DAY_OF_MONTH),
             in_month,
@@ -178,7 +178,7 @@ impl Month {
 }
 
 /// `L`, `L-3`, `LW`, `L-3W`, `15W`.
-fn month_day(item: Part<'_>) -> Result<Option<MonthDay>, CronError> {
+fn month_day(item: FieldPart<'_>) -> Result<Option<MonthDay>, CronError> {
     let text = item.text.to_ascii_uppercase();
     let (text, is_weekday) = match text.strip_suffix('W') {
         Some(text) => (text, true),
@@ -207,7 +207,7 @@ fn month_day(item: Part<'_>) -> Result<Option<MonthDay>, CronError> {
 }
 
 /// `5L`, `FRIL`, `FRI#2`.
-fn week_day(item: Part<'_>) -> Result<Option<WeekDay>, CronError> {
+fn week_day(item: FieldPart<'_>) -> Result<Option<WeekDay>, CronError> {
     let refuse = |problem| DAY_OF_WEEK.refuse(item, problem);
     let weekday = |text: &str| Ok(DAY_OF_WEEK.value(text).map_err(refuse)? % 7);
     if let Some((day, count)) = item.text.split_once('#') {

@@ -1,9 +1,9 @@
 //! An expression as an English sentence.
 
 use super::{
-    days::{Days, MonthDay, WeekDay},
+    days::{CronDays, MonthDay, WeekDay},
     field::{DAY_OF_MONTH, DAY_OF_WEEK, FIRST_YEAR, HOUR, MINUTE, MONTH, SECOND},
-    plan::Plan,
+    plan::CronPlan,
     values::Values,
 };
 
@@ -27,7 +27,7 @@ const MONTHS: [&str; 12] = [
 const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 /// When a plan's times are.
-pub(super) fn sentence(plan: &Plan) -> String {
+pub(super) fn sentence(plan: &CronPlan) -> String {
     let (times, is_named) = times(plan);
     let days = days(&plan.days, &plan.months);
     let mut text = match (days.is_empty(), is_named) {
@@ -45,7 +45,7 @@ pub(super) fn sentence(plan: &Plan) -> String {
 }
 
 /// The times of a day, and whether they are named one by one.
-fn times(plan: &Plan) -> (String, bool) {
+fn times(plan: &CronPlan) -> (String, bool) {
     let of = |values: &Values| values.iter().collect::<Vec<_>>();
     let (seconds, minutes, hours) = (of(&plan.seconds), of(&plan.minutes), of(&plan.hours));
     let every_hour = plan.hours == HOUR.all();
@@ -110,7 +110,7 @@ fn within(hours: &[u16]) -> String {
 }
 
 /// Which days; nothing for all of them.
-fn days(days: &Days, in_months: &Values) -> String {
+fn days(days: &CronDays, in_months: &Values) -> String {
     let every_month = *in_months == MONTH.all();
     let of_months = if every_month { "the month".to_owned() } else { months(in_months) };
     let any_of_month = days.of_month == DAY_OF_MONTH.all();
@@ -133,7 +133,7 @@ fn months(values: &Values) -> String {
     runs(&values.iter().collect::<Vec<_>>(), |month| name(&MONTHS, month - 1))
 }
 
-fn month_days(days: &Days) -> String {
+fn month_days(days: &CronDays) -> String {
     let mut named = Vec::new();
     let plain: Vec<u16> = days.of_month.iter().collect();
     if !plain.is_empty() {
@@ -153,7 +153,7 @@ fn month_days(days: &Days) -> String {
     joined(&named)
 }
 
-fn week_days(days: &Days) -> String {
+fn week_days(days: &CronDays) -> String {
     // A week is read from Monday on.
     let mut plain: Vec<u16> = days.of_week.iter().map(|day| if day == 0 { 7 } else { day }).collect();
     plain.sort_unstable();

@@ -53,18 +53,18 @@ pub(super) const YEAR: FieldRule = numbers("year", FIRST_YEAR, FIRST_YEAR + 229)
 
 /// A part of an expression and where it begins.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Part<'a> {
+pub(super) struct FieldPart<'a> {
     pub(super) text: &'a str,
     /// Counted in characters from 1.
     pub(super) column: usize,
 }
 
-impl<'a> Part<'a> {
+impl<'a> FieldPart<'a> {
     /// The items of a list.
     pub(super) fn items(self) -> impl Iterator<Item = Self> {
         let mut column = self.column;
         self.text.split(',').map(move |text| {
-            let part = Part { text, column };
+            let part = FieldPart { text, column };
             column += text.chars().count() + 1;
             part
         })
@@ -93,12 +93,12 @@ impl FieldRule {
     }
 
     /// The mistake at a place in this field.
-    pub(super) fn refuse(&self, part: Part<'_>, problem: String) -> CronError {
+    pub(super) fn refuse(&self, part: FieldPart<'_>, problem: String) -> CronError {
         CronError::Field { field: self.name, column: part.column, problem }
     }
 
     /// The values of a field that knows nothing of special days.
-    pub(super) fn read(&self, part: Part<'_>, name: &str) -> Result<Values, CronError> {
+    pub(super) fn read(&self, part: FieldPart<'_>, name: &str) -> Result<Values, CronError> {
         let mut chosen = Values::default();
         for item in part.items() {
             self.mark(item, name, &mut chosen)?;
@@ -107,7 +107,7 @@ impl FieldRule {
     }
 
     /// Marks the values of one item: `5`, `MON`, `1-5`, `FRI-MON`, `*/15`, `10-50/10`, `5/15`, `H`, `H(1-5)`, `H/15`.
-    pub(super) fn mark(&self, item: Part<'_>, name: &str, chosen: &mut Values) -> Result<(), CronError> {
+    pub(super) fn mark(&self, item: FieldPart<'_>, name: &str, chosen: &mut Values) -> Result<(), CronError> {
         let refuse = |problem| self.refuse(item, problem);
         let (range, step) = match item.text.split_once('/') {
             None => (item.text, None),

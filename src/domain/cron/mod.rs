@@ -17,7 +17,7 @@ use chrono::NaiveDateTime;
 use chrono_tz::Tz;
 
 pub use self::error::CronError;
-use self::{error::hint, field::Part, plan::Plan};
+use self::{error::hint, field::FieldPart, plan::CronPlan};
 
 /// A compiled crontab expression: five fields, six with seconds, seven with a year, or an `@` name.
 #[derive(Clone)]
@@ -26,7 +26,7 @@ pub struct CronExpr {
     source: String,
     zone: Option<Tz>,
     /// None for `@reboot`, which has no time.
-    plan: Option<Box<Plan>>,
+    plan: Option<Box<CronPlan>>,
 }
 
 const ALIASES: [(&str, &str); 7] = [
@@ -57,7 +57,7 @@ impl CronExpr {
             let hint = if fields.len() == 1 { hint(&source, names) } else { String::new() };
             return Err(CronError::FieldCount { source_text: source, found: fields.len(), hint });
         }
-        let plan = Plan::compile(&fields, name, &source)?;
+        let plan = CronPlan::compile(&fields, name, &source)?;
         Ok(Self { source, zone, plan: Some(Box::new(plan)) })
     }
 
@@ -135,8 +135,10 @@ fn columns_before(text: &str, part: &str) -> usize {
 }
 
 /// The blank-separated parts of a text, each with the column at which it begins.
-fn parts(text: &str, before: usize) -> Vec<Part<'_>> {
-    text.split_whitespace().map(|part| Part { text: part, column: before + columns_before(text, part) + 1 }).collect()
+fn parts(text: &str, before: usize) -> Vec<FieldPart<'_>> {
+    text.split_whitespace()
+        .map(|part| FieldPart { text: part, column: before + columns_before(text, part) + 1 })
+        .collect()
 }
 
 impl fmt::Display for CronExpr {

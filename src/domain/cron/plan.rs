@@ -6,9 +6,9 @@
 use chrono::{DateTime, Datelike as _, NaiveDate, NaiveDateTime, TimeDelta, Timelike as _, Utc};
 
 use super::{
-    days::{Days, list},
+    days::{CronDays, list},
     error::CronError,
-    field::{FIRST_YEAR, FieldRule, HOUR, MINUTE, MONTH, Part, SECOND, YEAR},
+    field::{FIRST_YEAR, FieldPart, FieldRule, HOUR, MINUTE, MONTH, SECOND, YEAR},
     values::Values,
 };
 
@@ -19,11 +19,11 @@ const JUDGED: (i32, i32) = (2025, 2032);
 
 /// A compiled expression.
 #[derive(Clone)]
-pub(super) struct Plan {
+pub(super) struct CronPlan {
     pub(super) seconds: Values,
     pub(super) minutes: Values,
     pub(super) hours: Values,
-    pub(super) days: Days,
+    pub(super) days: CronDays,
     pub(super) months: Values,
     /// Years since the first one, if they are restricted.
     pub(super) years: Option<Values>,
@@ -34,9 +34,9 @@ pub(super) struct Plan {
     own_days: bool,
 }
 
-impl Plan {
+impl CronPlan {
     /// Compiles the fields; `source` is what they were read from.
-    pub(super) fn compile(fields: &[Part<'_>], name: &str, source: &str) -> Result<Self, CronError> {
+    pub(super) fn compile(fields: &[FieldPart<'_>], name: &str, source: &str) -> Result<Self, CronError> {
         let (seconds, fields) = match fields.len() {
             5 => (None, fields),
             _ => (fields.first(), fields.get(1..).unwrap_or_default()),
@@ -48,10 +48,10 @@ impl Plan {
                 hint: String::new(),
             });
         };
-        let read = |rule: &FieldRule, part: Part<'_>| rule.read(part, name);
+        let read = |rule: &FieldRule, part: FieldPart<'_>| rule.read(part, name);
         let seconds = seconds.map_or(Ok(Values::range(0, 0)), |part| read(&SECOND, *part))?;
         let (minutes, hours) = (read(&MINUTE, minute)?, read(&HOUR, hour)?);
-        let days = Days::read(day_of_month, day_of_week, name)?;
+        let days = CronDays::read(day_of_month, day_of_week, name)?;
         let months = read(&MONTH, month)?;
         let years = match rest.first() {
             Some(year) if !matches!(year.text, "*" | "?") => Some(read(&YEAR, *year)?),

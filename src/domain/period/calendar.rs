@@ -10,7 +10,7 @@ use chrono_tz::Tz;
 use icalendar::parser::{Component, Property, read_calendar, unfold};
 use rrule::{RRule, Unvalidated};
 
-use self::moment::{Length, Moment};
+use self::moment::{EventTime, Length};
 use super::spans::{Span, Spans};
 
 /// Recurring events are worked out up to this year.
@@ -99,18 +99,18 @@ impl Event<'_> {
     }
 
     /// All values of a property that is a list of moments.
-    fn moments(&self, name: &str) -> Result<Vec<Moment>, String> {
+    fn moments(&self, name: &str) -> Result<Vec<EventTime>, String> {
         let properties = self.properties(name);
         let values =
             properties.flat_map(|property| property.val.as_str().split(',').map(move |value| (property, value)));
-        values.map(|(property, value)| Moment::read(property, value, self.zone)).collect()
+        values.map(|(property, value)| EventTime::read(property, value, self.zone)).collect()
     }
 
-    fn start(&self) -> Result<Moment, String> {
+    fn start(&self) -> Result<EventTime, String> {
         self.moments("DTSTART")?.first().copied().ok_or_else(|| "DTSTART is missing".to_owned())
     }
 
-    fn length(&self, start: Moment) -> Result<Length, String> {
+    fn length(&self, start: EventTime) -> Result<Length, String> {
         if let Some(end) = self.moments("DTEND")?.first() {
             return Length::between(start, *end, self.zone);
         }
@@ -145,11 +145,11 @@ impl Event<'_> {
     }
 
     /// Every time at which a recurring event begins.
-    fn recurring(&self, start: Moment, rule: &str) -> Result<Vec<Moment>, String> {
+    fn recurring(&self, start: EventTime, rule: &str) -> Result<Vec<EventTime>, String> {
         let (mut parts, mut until) = (Vec::new(), None);
         for part in rule.split(';') {
             match part.split_once('=') {
-                Some(("UNTIL", value)) => until = Some(Moment::parse(value, None, self.zone)?),
+                Some(("UNTIL", value)) => until = Some(EventTime::parse(value, None, self.zone)?),
                 Some(("FREQ", often @ ("HOURLY" | "MINUTELY" | "SECONDLY"))) => {
                     return Err(format!("RRULE: FREQ={often} is too often, expected DAILY, WEEKLY, MONTHLY or YEARLY"));
                 }

@@ -47,7 +47,7 @@ pub struct DayRange {
 }
 
 /// Where a named day lies, seen from its month.
-enum Found {
+enum DayLookup {
     /// The month begins after it: a fifth-last Monday of four.
     Before(NaiveDate),
     On(NaiveDate),
@@ -64,19 +64,21 @@ impl DayRange {
                 let since = day.weekday().days_since(first);
                 since <= last.days_since(first) && since.is_multiple_of(self.step)
             }
-            (first, Until::Same) => matches!(first.seen_from(day), Some(Found::On(found)) if found == day),
+            (first, Until::Same) => matches!(first.seen_from(day), Some(DayLookup::On(found)) if found == day),
             (first, until) => {
-                let Some(Found::Before(start) | Found::On(start) | Found::After(start)) = first.seen_from(day) else {
+                let Some(DayLookup::Before(start) | DayLookup::On(start) | DayLookup::After(start)) =
+                    first.seen_from(day)
+                else {
                     return false;
                 };
                 let is_over = match until {
                     Until::Same | Until::Open => false,
                     Until::Day(last) => match last.seen_from(day) {
-                        Some(Found::On(last)) => day > last,
+                        Some(DayLookup::On(last)) => day > last,
                         // The month's last day is the last one then.
-                        Some(Found::After(next)) => day >= next,
+                        Some(DayLookup::After(next)) => day >= next,
                         // It was over before the month began.
-                        Some(Found::Before(_)) | None => true,
+                        Some(DayLookup::Before(_)) | None => true,
                     },
                 };
                 let since = (day - start).num_days();
@@ -125,14 +127,14 @@ impl DayRange {
 
 impl DaySpec {
     /// The day that this is, where the month and year that it does not name are those of `day`.
-    fn seen_from(self, day: NaiveDate) -> Option<Found> {
+    fn seen_from(self, day: NaiveDate) -> Option<DayLookup> {
         let month = match self {
             Self::MonthDay(month, _) | Self::NthOfMonth(_, _, month) => month,
             _ => day.month(),
         };
         let month = NaiveDate::from_ymd_opt(day.year(), month, 1)?;
         match self {
-            Self::Date(date) => Some(Found::On(date)),
+            Self::Date(date) => Some(DayLookup::On(date)),
             Self::MonthDay(_, number) | Self::Day(number) => day_of(month, number),
             Self::NthOfMonth(weekday, nth, _) | Self::Nth(weekday, nth) => nth_of(month, weekday, nth),
             // Alone it names no single day.
@@ -142,14 +144,14 @@ impl DaySpec {
 }
 
 /// The day of that number in the month that begins with `first`; negative ones are counted from its end.
-fn day_of(first: NaiveDate, number: i32) -> Option<Found> {
+fn day_of(first: NaiveDate, number: i32) -> Option<DayLookup> {
     let length = i32::from(first.num_days_in_month());
     let number = if number < 0 { length + 1 + number } else { number };
     placed(first, number, length)
 }
 
 /// The nth weekday of the month that begins with `first`; negative ones are counted from its end.
-fn nth_of(first: NaiveDate, weekday: Weekday, nth: i32) -> Option<Found> {
+fn nth_of(first: NaiveDate, weekday: Weekday, nth: i32) -> Option<DayLookup> {
     let length = i32::from(first.num_days_in_month());
     let earliest = 1 + weekday.days_since(first.weekday()) as i32;
     let number = match nth {
@@ -159,13 +161,13 @@ fn nth_of(first: NaiveDate, weekday: Weekday, nth: i32) -> Option<Found> {
     placed(first, number, length)
 }
 
-fn placed(first: NaiveDate, number: i32, length: i32) -> Option<Found> {
+fn placed(first: NaiveDate, number: i32, length: i32) -> Option<DayLookup> {
     if number < 1 {
-        return Some(Found::Before(first));
+        return Some(DayLookup::Before(first));
     }
     match number > length {
-        true => first.checked_add_days(Days::new(length as u64)).map(Found::After),
-        false => first.with_day(number as u32).map(Found::On),
+        true => first.checked_add_days(Days::new(length as u64)).map(DayLookup::After),
+        false => first.with_day(number as u32).map(DayLookup::On),
     }
 }
 

@@ -11,7 +11,7 @@ mod resolve;
 #[cfg(test)]
 mod sample;
 mod spans;
-mod standing;
+mod status;
 mod times;
 mod walls;
 mod words;
@@ -26,11 +26,11 @@ pub(crate) use self::sample::sample;
 pub use self::{
     calendar::{Calendar, days_of as read_calendar},
     day::{DayRange, DaySpec, Until},
-    resolve::{Draft, Fault, resolve},
+    resolve::{Fault, PeriodDraft, resolve},
     spans::{Span, Spans},
-    standing::{By, Edge, Gap, Standing},
+    status::{By, Edge, Gap, PeriodStatus},
     times::{TimeRange, parse as read_times},
-    words::Misread,
+    words::RangeError,
 };
 
 /// How far ahead a change is looked for: a 29th of February is at most eight years away.

@@ -6,7 +6,7 @@ use super::{Period, Periods, unknown};
 
 /// A period whose includes and excludes are still names.
 #[derive(Clone, Debug)]
-pub struct Draft {
+pub struct PeriodDraft {
     /// The period, without them.
     pub period: Period,
     /// Names of periods whose times count as well.
@@ -27,7 +27,7 @@ pub struct Fault {
 }
 
 /// Joins the periods. One that cannot be joined stands alone, and is told.
-pub fn resolve(drafts: &BTreeMap<String, Draft>) -> (Periods, Vec<Fault>) {
+pub fn resolve(drafts: &BTreeMap<String, PeriodDraft>) -> (Periods, Vec<Fault>) {
     let mut joining = Joining { drafts, done: BTreeMap::new(), chain: Vec::new(), faults: Vec::new() };
     for name in drafts.keys() {
         joining.join(name);
@@ -36,7 +36,7 @@ pub fn resolve(drafts: &BTreeMap<String, Draft>) -> (Periods, Vec<Fault>) {
 }
 
 struct Joining<'a> {
-    drafts: &'a BTreeMap<String, Draft>,
+    drafts: &'a BTreeMap<String, PeriodDraft>,
     done: BTreeMap<String, Arc<Period>>,
     /// The periods that wait for one another now.
     chain: Vec<&'a str>,

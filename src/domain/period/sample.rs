@@ -2,11 +2,11 @@
 
 use chrono_tz::Tz;
 
-use super::{Draft, Period, Periods, resolve, tests::period};
+use super::{Period, PeriodDraft, Periods, resolve, tests::period};
 
 /// One period in UTC, with these times on these days.
 pub(crate) fn sample(name: &str, days: &str, times: &str) -> Periods {
     let period = Period { name: name.to_owned(), ..period(Tz::UTC, &[(days, times)]) };
-    let draft = Draft { period, includes: Vec::new(), excludes: Vec::new() };
+    let draft = PeriodDraft { period, includes: Vec::new(), excludes: Vec::new() };
     resolve(&[(name.to_owned(), draft)].into()).0
 }

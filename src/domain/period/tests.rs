@@ -108,11 +108,11 @@ fn rare_and_late_changes_are_found() {
     assert_eq!(long.next_change(at("2026-03-01T00:00:00Z")), Some(at("2100-01-01T00:00:00Z")));
 }
 
-fn drafts(links: &[(&str, &[&str], &[&str])]) -> BTreeMap<String, Draft> {
+fn drafts(links: &[(&str, &[&str], &[&str])]) -> BTreeMap<String, PeriodDraft> {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let one = |(name, includes, excludes): &(&str, &[&str], &[&str])| {
         let period = Period { name: (*name).to_owned(), ..period(Tz::UTC, &[("monday", "09:00-17:00")]) };
-        ((*name).to_owned(), Draft { period, includes: names(includes), excludes: names(excludes) })
+        ((*name).to_owned(), PeriodDraft { period, includes: names(includes), excludes: names(excludes) })
     };
     links.iter().map(one).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::words::Misread;
+use super::words::RangeError;
 
 /// Seconds in a day.
 pub(super) const DAY: u32 = 86_400;
@@ -17,7 +17,7 @@ pub struct TimeRange {
 }
 
 /// Reads a list of ranges; an empty one leaves a day without times.
-pub fn parse(text: &str) -> Result<Vec<TimeRange>, Misread> {
+pub fn parse(text: &str) -> Result<Vec<TimeRange>, RangeError> {
     if text.trim().is_empty() {
         return Ok(Vec::new());
     }
@@ -30,26 +30,26 @@ pub fn parse(text: &str) -> Result<Vec<TimeRange>, Misread> {
     Ok(ranges)
 }
 
-fn range(part: &str, column: usize) -> Result<TimeRange, Misread> {
+fn range(part: &str, column: usize) -> Result<TimeRange, RangeError> {
     let here = column + part.chars().take_while(|letter| letter.is_whitespace()).count();
     let Some((begin, end)) = part.split_once('-') else {
         let found = if part.trim().is_empty() { "nothing".to_owned() } else { format!("`{}`", part.trim()) };
-        return Err(Misread::new(here, format!("{found} is no range of times, expected one such as `09:00-17:00`")));
+        return Err(RangeError::new(here, format!("{found} is no range of times, expected one such as `09:00-17:00`")));
     };
     let behind = column + begin.chars().count() + 1;
     let (begin, end) = (time(begin, column)?, time(end, behind)?);
     if begin >= DAY {
-        return Err(Misread::new(here, "a range begins before 24:00: name the next day instead"));
+        return Err(RangeError::new(here, "a range begins before 24:00: name the next day instead"));
     }
     if end > 2 * DAY {
-        return Err(Misread::new(behind, "a range ends by 48:00, the end of the next day"));
+        return Err(RangeError::new(behind, "a range ends by 48:00, the end of the next day"));
     }
     // Over midnight.
     let end = if end <= begin { end + DAY } else { end };
     Ok(TimeRange { begin, end })
 }
 
-fn time(text: &str, column: usize) -> Result<u32, Misread> {
+fn time(text: &str, column: usize) -> Result<u32, RangeError> {
     let column = column + text.chars().take_while(|letter| letter.is_whitespace()).count();
     let text = text.trim();
     let parts: Vec<&str> = text.split(':').collect();
@@ -61,7 +61,7 @@ fn time(text: &str, column: usize) -> Result<u32, Misread> {
     };
     let found = if text.is_empty() { "nothing".to_owned() } else { format!("`{text}`") };
     seconds.ok_or_else(|| {
-        Misread::new(column, format!("{found} is no time, expected HH:MM or HH:MM:SS, from 00:00 to 24:00"))
+        RangeError::new(column, format!("{found} is no time, expected HH:MM or HH:MM:SS, from 00:00 to 24:00"))
     })
 }
 

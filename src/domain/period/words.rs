@@ -35,20 +35,20 @@ const LONGEST_STEP: u32 = 3_660;
 
 /// What cannot be read, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Misread {
+pub struct RangeError {
     /// The column, from 1.
     pub column: usize,
     /// What is wrong, and what would be right.
     pub problem: String,
 }
 
-impl Misread {
+impl RangeError {
     pub(super) fn new(column: usize, problem: impl Into<String>) -> Self {
         Self { column, problem: problem.into() }
     }
 }
 
-impl fmt::Display for Misread {
+impl fmt::Display for RangeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "column {}: {}", self.column, self.problem)
     }
@@ -62,9 +62,9 @@ struct Word {
 }
 
 impl FromStr for DayRange {
-    type Err = Misread;
+    type Err = RangeError;
 
-    fn from_str(text: &str) -> Result<Self, Misread> {
+    fn from_str(text: &str) -> Result<Self, RangeError> {
         let (days, step) = split_step(text)?;
         let words = words(days);
         let dashes: Vec<usize> = (0..words.len()).filter(|at| words[*at].text == "-").collect();
@@ -76,7 +76,10 @@ impl FromStr for DayRange {
                 (first, Until::Day(read_day(&words[dash + 1..], Some(first), end)?))
             }
             [_, second, ..] => {
-                return Err(Misread::new(words[second].column, "a second `-`: a range has one first and one last day"));
+                return Err(RangeError::new(
+                    words[second].column,
+                    "a second `-`: a range has one first and one last day",
+                ));
             }
         };
         let (step, until) = check(first, until, step, &words)?;
@@ -87,12 +90,12 @@ impl FromStr for DayRange {
         let column = dashes.first().map_or(1, |dash| words[*dash].column);
         let problem = "no such day ever comes: the range ends before it begins; write two definitions, \
                        such as `december 20 - december 31` and `january 1 - january 6`";
-        Err(Misread::new(column, problem))
+        Err(RangeError::new(column, problem))
     }
 }
 
 /// What a definition means as a whole: which days can be the ends of a range, and what can have a step.
-fn check(first: DaySpec, until: Until, step: Option<Step>, words: &[Word]) -> Result<(u32, Until), Misread> {
+fn check(first: DaySpec, until: Until, step: Option<DayStep>, words: &[Word]) -> Result<(u32, Until), RangeError> {
     if let Until::Day(last) = until {
         let kinds = (kind(first), kind(last));
         let column = words.iter().position(|word| word.text == "-").map_or(1, |dash| words[dash].column + 2);
@@ -101,13 +104,13 @@ fn check(first: DaySpec, until: Until, step: Option<Step>, words: &[Word]) -> Re
                 ("a date", _) | (_, "a date") => "a range from or to a date has dates at both ends",
                 _ => "a range from or to a plain weekday has plain weekdays at both ends",
             };
-            return Err(Misread::new(column, format!("{problem}, here are {} and {}", kinds.0, kinds.1)));
+            return Err(RangeError::new(column, format!("{problem}, here are {} and {}", kinds.0, kinds.1)));
         }
     }
     match (first, until, step) {
         (_, _, None) => Ok((1, until)),
         (DaySpec::Date(_), Until::Same, Some((step, _))) => Ok((step, Until::Open)),
-        (_, Until::Same, Some((2.., column))) => Err(Misread::new(
+        (_, Until::Same, Some((2.., column))) => Err(RangeError::new(
             column,
             "a step needs something to count from: a range such as `day 1 - 31 / 2`, or a date such as \
              `2026-01-05 / 14`, which is every other Monday",
@@ -126,16 +129,16 @@ fn kind(spec: DaySpec) -> &'static str {
 }
 
 /// Every how many days, and where that is said.
-type Step = (u32, usize);
+type DayStep = (u32, usize);
 
 /// Cuts off `/ 2`.
-fn split_step(text: &str) -> Result<(&str, Option<Step>), Misread> {
+fn split_step(text: &str) -> Result<(&str, Option<DayStep>), RangeError> {
     let Some((days, step)) = text.split_once('/') else { return Ok((text, None)) };
     let column = days.chars().count() + 1;
     let parsed = step.trim().parse().ok().filter(|step| (1..=LONGEST_STEP).contains(step));
     let step: u32 = parsed.ok_or_else(|| {
         let found = if step.trim().is_empty() { "nothing".to_owned() } else { format!("`{}`", step.trim()) };
-        Misread::new(column + 1, format!("{found} is no step, expected a number from 1 to {LONGEST_STEP}"))
+        RangeError::new(column + 1, format!("{found} is no step, expected a number from 1 to {LONGEST_STEP}"))
     })?;
     Ok((days, Some((step, column))))
 }
@@ -159,10 +162,10 @@ fn words(text: &str) -> Vec<Word> {
 }
 
 /// Reads one day; a number alone stands for a day like the `first` one of its range.
-fn read_day(words: &[Word], first: Option<DaySpec>, end: usize) -> Result<DaySpec, Misread> {
+fn read_day(words: &[Word], first: Option<DaySpec>, end: usize) -> Result<DaySpec, RangeError> {
     let Some((word, rest)) = words.split_first() else {
         let column = end;
-        return Err(Misread::new(column, "a day is missing, such as `monday`, `day -1`, `may 1` or `2026-12-24`"));
+        return Err(RangeError::new(column, "a day is missing, such as `monday`, `day -1`, `may 1` or `2026-12-24`"));
     };
     let (spec, used) = if word.text.chars().next().is_some_and(|letter| letter.is_ascii_digit() || letter == '-') {
         match (word.text.contains(|letter: char| letter != '-' && !letter.is_ascii_digit()), first) {
@@ -189,7 +192,7 @@ fn read_day(words: &[Word], first: Option<DaySpec>, end: usize) -> Result<DaySpe
         return Err(unknown(word));
     };
     match rest.get(used) {
-        Some(more) => Err(Misread::new(
+        Some(more) => Err(RangeError::new(
             more.column,
             format!("`{}` is one word too many; a range is written with spaces around its dash", more.text),
         )),
@@ -197,15 +200,15 @@ fn read_day(words: &[Word], first: Option<DaySpec>, end: usize) -> Result<DaySpe
     }
 }
 
-fn read_date(word: &Word) -> Result<DaySpec, Misread> {
+fn read_date(word: &Word) -> Result<DaySpec, RangeError> {
     let is_date = word.text.len() == 10 && word.text.match_indices('-').map(|(at, _)| at).eq([4, 7]);
     let date = is_date.then(|| NaiveDate::parse_from_str(&word.text, "%Y-%m-%d").ok()).flatten();
     let problem = || format!("`{}` is no date of the calendar, expected one such as `2026-12-24`", word.text);
-    date.map(DaySpec::Date).ok_or_else(|| Misread::new(word.column, problem()))
+    date.map(DaySpec::Date).ok_or_else(|| RangeError::new(word.column, problem()))
 }
 
 /// `15` in `day 1 - 15`.
-fn like(first: DaySpec, word: &Word) -> Result<DaySpec, Misread> {
+fn like(first: DaySpec, word: &Word) -> Result<DaySpec, RangeError> {
     let number = |name: &str, most| number(Some(word), word.column, name, most);
     match first {
         DaySpec::Day(_) => Ok(DaySpec::Day(number("day", 31)?)),
@@ -216,22 +219,22 @@ fn like(first: DaySpec, word: &Word) -> Result<DaySpec, Misread> {
         DaySpec::Nth(weekday, _) => Ok(DaySpec::Nth(weekday, number("the weekday", 5)?)),
         DaySpec::NthOfMonth(weekday, _, month) => Ok(DaySpec::NthOfMonth(weekday, number("the weekday", 5)?, month)),
         DaySpec::Date(_) | DaySpec::Weekday(_) => {
-            Err(Misread::new(word.column, format!("`{}` alone is no day: write the last day in full", word.text)))
+            Err(RangeError::new(word.column, format!("`{}` alone is no day: write the last day in full", word.text)))
         }
     }
 }
 
 /// A number from 1, or from -1 counted from the end of the month.
-fn number(word: Option<&Word>, end: usize, of: &str, most: i32) -> Result<i32, Misread> {
+fn number(word: Option<&Word>, end: usize, of: &str, most: i32) -> Result<i32, RangeError> {
     let allowed = format!("expected 1 to {most}, or -1 to -{most} from the end of the month");
     let Some(word) = word else {
-        return Err(Misread::new(end, format!("which number of {of}? {allowed}")));
+        return Err(RangeError::new(end, format!("which number of {of}? {allowed}")));
     };
     let number: Option<i32> = word.text.parse().ok().filter(|_| !word.text.starts_with('+'));
     match number {
         Some(number) if number != 0 && (-most..=most).contains(&number) => Ok(number),
-        Some(number) => Err(Misread::new(word.column, format!("{number} is out of range for {of}, {allowed}"))),
-        None => Err(Misread::new(word.column, format!("`{}` is no number for {of}, {allowed}", word.text))),
+        Some(number) => Err(RangeError::new(word.column, format!("{number} is out of range for {of}, {allowed}"))),
+        None => Err(RangeError::new(word.column, format!("`{}` is no number for {of}, {allowed}", word.text))),
     }
 }
 
@@ -240,15 +243,15 @@ fn month(name: &str) -> Option<u32> {
     u32::try_from(at + 1).ok()
 }
 
-fn unknown_month(word: &Word) -> Misread {
+fn unknown_month(word: &Word) -> RangeError {
     let hint = nearest(&word.text, MONTHS.iter().map(|(name, _)| *name));
-    Misread::new(word.column, format!("`{}` is no month{hint}", word.text))
+    RangeError::new(word.column, format!("`{}` is no month{hint}", word.text))
 }
 
-fn unknown(word: &Word) -> Misread {
+fn unknown(word: &Word) -> RangeError {
     let text = &word.text;
     if text.trim_start_matches('-').contains('-') {
-        return Misread::new(
+        return RangeError::new(
             word.column,
             format!("`{text}`: the dash of a range has spaces around it: `monday - friday`"),
         );
@@ -258,7 +261,7 @@ fn unknown(word: &Word) -> Misread {
         hint if hint.is_empty() => "; expected a weekday, a month, `day` or a date such as `2026-12-24`".to_owned(),
         hint => hint,
     };
-    Misread::new(word.column, format!("`{text}` is no day{hint}"))
+    RangeError::new(word.column, format!("`{text}` is no day{hint}"))
 }
 
 /// `; did you mean …?`, also of shortened names.

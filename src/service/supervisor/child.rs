@@ -14,7 +14,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{DAEMON_TITLE, Plan};
+use super::{DAEMON_TITLE, SupervisorPlan};
 
 /// So much is kept of what a daemon writes outside its log.
 const WORDS: usize = 4_096;
@@ -27,7 +27,7 @@ pub(super) struct Daemon {
 }
 
 impl Daemon {
-    pub(super) fn start(plan: &Plan, notify: &Path) -> io::Result<Self> {
+    pub(super) fn start(plan: &SupervisorPlan, notify: &Path) -> io::Result<Self> {
         let mut child = Command::new(&plan.program)
             .arg0(DAEMON_TITLE)
             .args(&plan.arguments)

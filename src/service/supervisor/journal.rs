@@ -14,11 +14,11 @@ const LIMIT: u64 = 1 << 20;
 
 /// The log of a process supervisor.
 #[derive(Debug)]
-pub(super) struct Journal {
+pub(super) struct SupervisorLog {
     path: PathBuf,
 }
 
-impl Journal {
+impl SupervisorLog {
     pub(super) fn new(path: PathBuf) -> Self {
         Self { path }
     }

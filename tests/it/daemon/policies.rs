@@ -6,10 +6,12 @@ use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use sexton::{
     clock::{Clock, machine_time},
     domain::{
-        definition::{NOOP, TaskDefinition},
-        policy::{Missed, Policy},
-        recurrence::Recurrence,
-        schedule::Schedule,
+        schedule::{
+            Schedule,
+            policy::{Missed, Policy},
+            recurrence::Recurrence,
+        },
+        task::definition::{NOOP, TaskDefinition},
     },
     store::Store,
 };

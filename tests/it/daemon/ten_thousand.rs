@@ -14,13 +14,15 @@ use sea_orm::{ConnectionTrait as _, EntityTrait as _};
 use sexton::{
     clock::Clock,
     domain::{
-        definition::{NOOP, TaskDefinition},
-        policy::{Missed, Policy, runs},
-        recurrence::Recurrence,
-        schedule::Schedule,
-        zone::Dst,
+        schedule::{
+            Schedule,
+            policy::{Missed, Policy, runs},
+            recurrence::Recurrence,
+            zone::Dst,
+        },
+        task::definition::{NOOP, TaskDefinition},
     },
-    store::{Sighting, Store},
+    store::{ScheduleRow, Store},
 };
 use sexton_entities::{occurrence, states::Verdict};
 
@@ -132,9 +134,9 @@ fn text(store: &Store, at: DateTime<Utc>) -> String {
 
 /// Lists the schedules as if that had happened at `start`: everything after it is due.
 async fn list_since(store: &Store, tasks: &[TaskDefinition], start: DateTime<Utc>) {
-    let sightings: Vec<Sighting> = tasks
+    let sightings: Vec<ScheduleRow> = tasks
         .iter()
-        .map(|task| Sighting {
+        .map(|task| ScheduleRow {
             name: task.name.clone(),
             task: task.name.clone(),
             spec: task.schedule.as_ref().unwrap().spec(),

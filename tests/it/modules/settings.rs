@@ -13,7 +13,7 @@ use sexton::{
     DaemonModule, ModuleContext, Next,
     config::ModuleConfig,
     daemon::{Blueprint, ModuleSpec, ModuleState, ModuleStatus, Order, Shared, Stage},
-    domain::{command::CommandSpec, process::ProcessSpec},
+    domain::command::{CommandSpec, service::ProcessSpec},
 };
 
 use super::{pid_of, runs};

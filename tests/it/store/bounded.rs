@@ -3,10 +3,14 @@
 use sea_orm::{ConnectionTrait as _, EntityTrait as _};
 use sexton::{
     domain::{
-        bounds::Bounds,
-        definition::{NOOP, TaskDefinition},
-        policy::{Overlap, Policy},
-        schedule::Schedule,
+        schedule::{
+            Schedule,
+            policy::{Overlap, Policy},
+        },
+        task::{
+            definition::{NOOP, TaskDefinition},
+            limits::ConcurrencyLimits,
+        },
     },
     store::{Firing, OnStale, Store},
 };
@@ -23,12 +27,12 @@ use crate::support::{Database, Kind, on_each_database};
 const MOST: usize = 3;
 
 /// At most [`MOST`] tasks `narrow` at once.
-fn narrow() -> Bounds {
-    Bounds::new([], &[TaskDefinition { max_parallel: Some(MOST), ..TaskDefinition::new("narrow", NOOP) }])
+fn narrow() -> ConcurrencyLimits {
+    ConcurrencyLimits::new([], &[TaskDefinition { max_parallel: Some(MOST), ..TaskDefinition::new("narrow", NOOP) }])
 }
 
 /// Schedules whose runs wait for one another.
-fn in_order(names: &[&str]) -> Bounds {
+fn in_order(names: &[&str]) -> ConcurrencyLimits {
     let policy = Policy { overlap: Overlap::Queue, ..Policy::default() };
     let definitions: Vec<TaskDefinition> = names
         .iter()
@@ -37,7 +41,7 @@ fn in_order(names: &[&str]) -> Bounds {
             TaskDefinition { schedule: Some(schedule.into()), ..TaskDefinition::new(&format!("{name}-task"), NOOP) }
         })
         .collect();
-    Bounds::new([], &definitions)
+    ConcurrencyLimits::new([], &definitions)
 }
 
 async fn running(store: &Store, name: &str) -> usize {
@@ -45,7 +49,7 @@ async fn running(store: &Store, name: &str) -> usize {
 }
 
 /// Claims until nothing is left, from four nodes at once, and ends what it has claimed; gives how much each has done.
-async fn work_off(store: &Store, bounds: &Bounds, name: &str) -> usize {
+async fn work_off(store: &Store, bounds: &ConcurrencyLimits, name: &str) -> usize {
     let claimers = (0..4).map(|number| async move {
         let node = format!("n{number}");
         register(store, &node).await;
@@ -67,7 +71,7 @@ async fn work_off(store: &Store, bounds: &Bounds, name: &str) -> usize {
     futures::future::join_all(claimers).await.into_iter().sum()
 }
 
-async fn claim(store: &Store, bounds: &Bounds, count: usize) -> Vec<String> {
+async fn claim(store: &Store, bounds: &ConcurrencyLimits, count: usize) -> Vec<String> {
     let claimed = store.claim_within(bounds, "n", "default", count).await.unwrap().tasks;
     claimed.into_iter().map(|task| task.due_at.map_or(task.name, |due_at| due_at.to_rfc3339())).collect()
 }
@@ -97,7 +101,7 @@ async fn three_queued(database: &Database) -> Store {
 on_each_database! {
     async fn a_limit_holds_for_all_claimers_together(database: Database) {
         let store = database.store().await;
-        let limit = Bounds::new([("default", MOST)], []);
+        let limit = ConcurrencyLimits::new([("default", MOST)], []);
         enqueue(&store, "work", 60).await;
         assert_eq!(work_off(&store, &limit, "work").await, 60);
         // A pause counts here as well.
@@ -182,7 +186,7 @@ on_each_database! {
     async fn a_claim_that_gets_nothing_writes_nothing(database: Database) {
         let store = database.store().await;
         register(&store, "n").await;
-        let both = Bounds::new([("default", 2)], &[TaskDefinition { max_parallel: Some(1), ..TaskDefinition::new("narrow", NOOP) }]);
+        let both = ConcurrencyLimits::new([("default", 2)], &[TaskDefinition { max_parallel: Some(1), ..TaskDefinition::new("narrow", NOOP) }]);
         enqueue(&store, "narrow", 5).await;
         assert_eq!(claim(&store, &both, 5).await, ["narrow"]);
         let before = turns(&store).await;

@@ -2,7 +2,10 @@
 
 use serde_json::json;
 use sexton::{
-    domain::{answer::Progress, capture::Kept, command::Usage, task::Report},
+    domain::{
+        command::{Usage, answer::Progress, capture::Kept},
+        task::Report,
+    },
     store::{HistoryFilter, OnStale, Recorded, Store, StoreError},
 };
 use sexton_entities::{

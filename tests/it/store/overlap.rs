@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sexton::{
-    domain::policy::Overlap,
+    domain::schedule::policy::Overlap,
     store::{Firing, HistoryFilter, Store},
 };
 use sexton_entities::states::{Fate, Outcome};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use sexton::store::{HistoryFilter, OnStale, Sighting};
+use sexton::store::{HistoryFilter, OnStale, ScheduleRow};
 use sexton_entities::states::{Outcome, Verdict};
 
 use super::{ended, enqueue, register};
@@ -41,7 +41,7 @@ on_each_database! {
     async fn an_own_schedule_stays_however_long_nobody_has_had_it(database: Database) {
         let store = database.store().await;
         let names = ["own", "lost", "recent"].map(str::to_owned);
-        let sightings = names.clone().map(|name| Sighting { task: name.clone(), name, spec: "@daily".to_owned() });
+        let sightings = names.clone().map(|name| ScheduleRow { task: name.clone(), name, spec: "@daily".to_owned() });
         store.sight(&sightings).await.unwrap();
         let now = store.now().await.unwrap();
         let [own, lost, recent] = names;

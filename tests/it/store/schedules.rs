@@ -3,16 +3,16 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use sexton::{
-    domain::policy::Overlap,
-    store::{Firing, HistoryFilter, Sighting, Store, TaskFilter},
+    domain::schedule::policy::Overlap,
+    store::{Firing, HistoryFilter, ScheduleRow, Store, TaskFilter},
 };
 use sexton_entities::states::{Fate, Outcome};
 
 use super::about_now;
 use crate::support::on_each_database;
 
-pub(super) fn sighting(name: &str, spec: &str) -> Sighting {
-    Sighting { name: name.to_owned(), task: format!("{name}-task"), spec: spec.to_owned() }
+pub(super) fn sighting(name: &str, spec: &str) -> ScheduleRow {
+    ScheduleRow { name: name.to_owned(), task: format!("{name}-task"), spec: spec.to_owned() }
 }
 
 pub(super) fn firing(name: &str, due_at: DateTime<Utc>, fate: Fate) -> Firing {
@@ -56,7 +56,7 @@ on_each_database! {
     async fn each_instant_fires_once_in_a_cluster(database: Database) {
         let store = database.store().await;
         let names: Vec<String> = (0..50).map(|number| format!("s{number}")).collect();
-        let sightings: Vec<Sighting> = names.iter().map(|name| sighting(name, "every 1h")).collect();
+        let sightings: Vec<ScheduleRow> = names.iter().map(|name| sighting(name, "every 1h")).collect();
         store.sight(&sightings).await.unwrap();
         let at = ahead();
         let firings: Vec<Firing> = names.iter().map(|name| firing(name, at, Fate::Fired)).collect();

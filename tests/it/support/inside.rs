@@ -6,7 +6,7 @@ use sexton::{
     clock::Clock,
     config::Config,
     daemon::{Blueprint, Mode, ORDERS, Order, Shared, standard},
-    domain::definition::{NOOP, TaskDefinition},
+    domain::task::definition::{NOOP, TaskDefinition},
     handler::{AppData, Registry},
     telemetry::LogControl,
 };

@@ -9,7 +9,7 @@ use crate::domain::period::walls;
 
 /// A day, or a time on the clocks of a zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Moment {
+pub(super) enum EventTime {
     Day(NaiveDate),
     Time(NaiveDateTime, Tz),
 }
@@ -21,7 +21,7 @@ pub(super) struct Length {
     time: TimeDelta,
 }
 
-impl Moment {
+impl EventTime {
     /// Reads one value of a property.
     pub(super) fn read(property: &Property<'_>, value: &str, zone: Tz) -> Result<Self, String> {
         let parameter = |key: &str| {
@@ -91,9 +91,9 @@ impl Moment {
 }
 
 impl Length {
-    pub(super) fn between(start: Moment, end: Moment, zone: Tz) -> Result<Self, String> {
+    pub(super) fn between(start: EventTime, end: EventTime, zone: Tz) -> Result<Self, String> {
         let length = match (start, end) {
-            (Moment::Day(first), Moment::Day(next)) => {
+            (EventTime::Day(first), EventTime::Day(next)) => {
                 Self { days: (next - first).num_days(), time: TimeDelta::zero() }
             }
             _ => Self { days: 0, time: end.instant(zone) - start.instant(zone) },
@@ -109,10 +109,10 @@ impl Length {
     const NOTHING: Self = Self { days: 0, time: TimeDelta::zero() };
 
     /// An event of which only the begin is known is a whole day, or an instant, which is no time at all.
-    pub(super) fn of_nothing_said(start: Moment) -> Self {
+    pub(super) fn of_nothing_said(start: EventTime) -> Self {
         match start {
-            Moment::Day(_) => Self { days: 1, ..Self::NOTHING },
-            Moment::Time(..) => Self::NOTHING,
+            EventTime::Day(_) => Self { days: 1, ..Self::NOTHING },
+            EventTime::Time(..) => Self::NOTHING,
         }
     }
 
@@ -141,7 +141,7 @@ impl Length {
     }
 
     /// When something of this length ends.
-    pub(super) fn end_of(self, start: Moment, zone: Tz) -> DateTime<Utc> {
+    pub(super) fn end_of(self, start: EventTime, zone: Tz) -> DateTime<Utc> {
         let days = start.wall().checked_add_signed(TimeDelta::days(self.days)).unwrap_or(start.wall());
         start.at_wall(days).instant(zone) + self.time
     }

@@ -1,0 +1,89 @@
+//! Ended attempts on their way out of the hand.
+
+use std::{path::PathBuf, time::Duration};
+
+use sexton_entities::states::{Outcome, Verdict};
+
+use super::InFlight;
+use crate::{
+    domain::task::{ClaimedTask, FinishedAttempt, Report},
+    shepherd::AttemptDir,
+};
+
+/// Ended attempts on their way to the database. Dropped before they are there, they go back into the hand.
+pub struct Batch {
+    hand: InFlight,
+    attempts: Vec<FinishedAttempt>,
+}
+
+impl Batch {
+    pub(in crate::daemon) fn new(hand: InFlight, attempts: Vec<FinishedAttempt>) -> Self {
+        Self { hand, attempts }
+    }
+
+    /// The attempts.
+    pub fn attempts(&self) -> &[FinishedAttempt] {
+        &self.attempts
+    }
+
+    /// They are in the database: the hand lets go of them.
+    pub fn recorded(mut self) {
+        let attempts = std::mem::take(&mut self.attempts);
+        remove_folders(&attempts);
+        self.hand.let_go(attempts.iter().map(|finished| (finished.task_id, finished.fence)));
+    }
+
+    /// They are on disk: the hand knows their claims until the recorder has read them back.
+    pub fn spooled(mut self, path: PathBuf) {
+        remove_folders(&self.attempts);
+        self.hand.note_spooled(path, &self.attempts);
+        self.attempts.clear();
+    }
+}
+
+/// What is recorded, or on disk in another way, need not be found again.
+fn remove_folders(attempts: &[FinishedAttempt]) {
+    for folder in attempts.iter().filter_map(|finished| finished.report.folder.as_ref()) {
+        AttemptDir::at(folder.clone()).remove();
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        if !self.attempts.is_empty() {
+            self.hand.put_back(std::mem::take(&mut self.attempts));
+        }
+    }
+}
+
+/// An attempt that ended because the daemon could not go on with it.
+pub(in crate::daemon) fn interrupted(
+    node: &str,
+    task: &ClaimedTask,
+    kind: Option<String>,
+    why: &str,
+    now: chrono::DateTime<chrono::Utc>,
+    took: Duration,
+) -> FinishedAttempt {
+    FinishedAttempt {
+        task_id: task.id,
+        fence: task.fence,
+        name: task.name.clone(),
+        kind,
+        queue: task.queue.clone(),
+        schedule: task.schedule.clone(),
+        due_at: task.due_at,
+        enqueued_at: task.enqueued_at,
+        started_at: now - chrono::TimeDelta::from_std(took).unwrap_or_default(),
+        finished_at: now,
+        duration_ms: took.as_millis() as i64,
+        node: node.to_owned(),
+        attempt: task.attempt,
+        outcome: Outcome::Interrupted,
+        verdict: Some(Verdict::Released),
+        retry_ms: 0,
+        error: Some(why.to_owned()),
+        payload: task.payload.clone(),
+        report: Report::default(),
+    }
+}

@@ -1,0 +1,7 @@
+//! Supervision: every module runs in an actor of its own, on a thread of its own, and is restarted when it ends.
+
+pub(super) mod child;
+pub(super) mod messages;
+pub(super) mod module_actor;
+pub(super) mod panics;
+pub(super) mod supervisor;

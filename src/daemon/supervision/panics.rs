@@ -1,0 +1,43 @@
+//! What a panic said: kept for each thread, because the unwinding itself does not tell.
+
+use std::{
+    cell::{Cell, RefCell},
+    panic,
+    sync::Once,
+};
+
+thread_local! {
+    static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
+    static SUPERVISED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on, panics on threads under supervision are kept for the supervisor, who tells of them. All others are
+/// told as ever.
+pub fn install_hook() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !SUPERVISED.get() {
+                return usual(info);
+            }
+            let text = match (info.payload().downcast_ref::<&str>(), info.payload().downcast_ref::<String>()) {
+                (Some(text), _) => (*text).to_owned(),
+                (_, Some(text)) => text.clone(),
+                _ => "a panic without a message".to_owned(),
+            };
+            let place = info.location().map(ToString::to_string).unwrap_or_default();
+            LAST.set(Some(format!("{text} ({place})")));
+        }));
+    });
+}
+
+/// Puts this thread under supervision.
+pub(in crate::daemon) fn supervise_this_thread() {
+    SUPERVISED.set(true);
+}
+
+/// The text of this thread's latest panic.
+pub(in crate::daemon) fn last_on_this_thread() -> String {
+    LAST.take().unwrap_or_else(|| "a panic without a message".to_owned())
+}

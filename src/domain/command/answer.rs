@@ -1,0 +1,169 @@
+//! What a command may answer while it runs: lines of JSON on a descriptor of their own.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::domain::text::{
+    duration,
+    json::{DEEPEST, is_too_deep, json_without_nul},
+};
+
+/// A line, and the whole result, may be so long.
+pub const LONGEST: usize = 64 * 1024;
+
+/// How far a running attempt has got, as it says itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// From 0 to 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<f64>,
+    /// In words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+/// What a command has answered so far. Later lines replace earlier ones, setting by setting.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Kept in history.
+    pub result: Option<Value>,
+    /// How far it has got.
+    pub progress: Option<Progress>,
+    /// It is not done: try again after so long.
+    pub retry_after: Option<Duration>,
+    /// What the next attempt is to work on instead.
+    pub payload: Option<Value>,
+    /// It will never be done, and why.
+    pub discard: Option<String>,
+    /// What of it could not be understood.
+    pub problem: Option<String>,
+}
+
+impl Answer {
+    /// Takes in one line. What is wrong with it is noted, and the rest of it counts.
+    pub fn read(&mut self, line: &[u8]) {
+        if line.trim_ascii().is_empty() {
+            return;
+        }
+        if line.len() > LONGEST {
+            return self.note(format!("a line of {} bytes is longer than {LONGEST}", line.len()));
+        }
+        match serde_json::from_slice(line) {
+            Ok(Value::Object(settings)) => {
+                for (key, value) in settings {
+                    self.set(&key, json_without_nul(value));
+                }
+            }
+            Ok(other) => self.note(format!("expected a JSON object, found {other}")),
+            Err(error) => self.note(format!("not JSON: {error}: {}", String::from_utf8_lossy(line).trim_end())),
+        }
+    }
+
+    fn set(&mut self, key: &str, value: Value) {
+        match (key, value) {
+            (key, value) if is_too_deep(&value) => {
+                self.note(format!("{key}: it is nested more than {DEEPEST} levels deep"));
+            }
+            ("result", value) => self.result = Some(value),
+            ("payload", value) => self.payload = Some(value),
+            ("progress", value) => match progress(&value) {
+                Some(progress) => self.progress = Some(progress),
+                None => self.note(format!("progress {value}: expected a percentage, or percent and text")),
+            },
+            ("retry_after", value) => match delay(&value) {
+                Some(delay) => self.retry_after = Some(delay),
+                None => {
+                    self.note(format!("retry_after {value}: expected seconds, or a length of time such as \"10m\""));
+                }
+            },
+            ("discard", Value::Bool(wanted)) => self.discard = wanted.then(|| "the command gave it up".to_owned()),
+            ("discard", Value::String(why)) => self.discard = Some(why),
+            ("discard", value) => self.note(format!("discard {value}: expected true, or the reason")),
+            (key, _) => {
+                self.note(format!("`{key}` is not known: expected result, progress, retry_after, payload or discard"));
+            }
+        }
+    }
+
+    /// The first problem is the one that is told.
+    fn note(&mut self, problem: String) {
+        self.problem.get_or_insert(problem);
+    }
+}
+
+fn progress(value: &Value) -> Option<Progress> {
+    let progress = match value {
+        Value::Number(percent) => Progress { percent: percent.as_f64(), text: None },
+        Value::String(text) => Progress { percent: None, text: Some(text.clone()) },
+        other => serde_json::from_value(other.clone()).ok()?,
+    };
+    let is_percentage = progress.percent.is_none_or(|percent| (0.0..=100.0).contains(&percent));
+    is_percentage.then_some(progress)
+}
+
+fn delay(value: &Value) -> Option<Duration> {
+    match value {
+        Value::Number(seconds) => Duration::try_from_secs_f64(seconds.as_f64()?).ok(),
+        Value::String(text) => duration::parse(text).ok(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, prop, proptest};
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(lines: &[&str]) -> Answer {
+        let mut answer = Answer::default();
+        for line in lines {
+            answer.read(line.as_bytes());
+        }
+        answer
+    }
+
+    #[test]
+    fn settings_are_taken_from_every_line() {
+        let answer = read(&[
+            r#"{"progress": 10}"#,
+            "",
+            r#"{"progress": {"percent": 50, "text": "half"}, "result": {"rows": 3}}"#,
+            r#"{"retry_after": "10m", "payload": {"page": 2}}"#,
+        ]);
+        assert_eq!(answer.progress, Some(Progress { percent: Some(50.0), text: Some("half".to_owned()) }));
+        assert_eq!(answer.result, Some(json!({"rows": 3})));
+        assert_eq!((answer.retry_after, answer.payload), (Some(Duration::from_secs(600)), Some(json!({"page": 2}))));
+        assert_eq!(answer.problem, None);
+        assert_eq!(read(&[r#"{"discard": "no such order"}"#]).discard.as_deref(), Some("no such order"));
+        let answer = read(&[r#"{"progress": "a\u0000b", "result": {"k\u0000": ["\u0000"]}}"#]);
+        assert_eq!(answer.progress.and_then(|progress| progress.text).as_deref(), Some("a\u{fffd}b"));
+        assert_eq!(answer.result, Some(json!({"k\u{fffd}": ["\u{fffd}"]})), "no database refuses it");
+        assert_eq!(read(&[r#"{"retry_after": 1.5}"#]).retry_after, Some(Duration::from_millis(1500)));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_told() {
+        for (line, told) in [
+            ("done", "not JSON"),
+            ("[1]", "expected a JSON object, found [1]"),
+            (r#"{"progess": 1}"#, "`progess` is not known"),
+            (r#"{"progress": 101}"#, "expected a percentage"),
+            (r#"{"retry_after": "soon"}"#, "expected seconds"),
+            (r#"{"discard": 1}"#, "expected true"),
+        ] {
+            let problem = read(&[line]).problem.unwrap_or_default();
+            assert!(problem.contains(told), "{line}: {problem}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_too_strange(line in prop::collection::vec(any::<u8>(), 0..200)) {
+            Answer::default().read(&line);
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! What kind `command` executes, and what the end of a command means.
+
+pub mod answer;
+pub mod capture;
+pub mod lines;
+pub mod service;
+
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use self::{
+    answer::Answer,
+    capture::{CaptureLimits, Kept},
+};
+use super::task::lifecycle::Wish;
+
+/// A program and its surroundings. Nothing of it ever comes from the database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandSpec {
+    /// The program and its arguments; no shell is involved.
+    pub argv: Vec<String>,
+    /// Variables with their values.
+    pub env: BTreeMap<String, String>,
+    /// Names of variables that are passed on from the daemon's own environment; `*` at the end stands for anything.
+    pub pass_env: Vec<String>,
+    /// Variables that are taken from the payload, by JSON pointer.
+    pub payload_env: BTreeMap<String, String>,
+    /// The working directory; the daemon's own unless set.
+    pub dir: Option<PathBuf>,
+    /// Who it runs as: credentials, priority, limits.
+    pub confines: ResourceLimits,
+    /// How many bytes of each output stream are kept.
+    pub output: CaptureLimits,
+    /// The exit codes that count as success.
+    pub success_codes: Vec<i32>,
+    /// Whether anything on standard error makes it a failure.
+    pub fail_on_stderr: bool,
+    /// Whether processes that the command leaves behind may live on.
+    pub keep_background: bool,
+    /// What becomes of it when the daemon goes.
+    pub on_daemon_stop: Option<OnDaemonStop>,
+}
+
+/// As whom, how nicely and within which limits a program runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceLimits {
+    /// The user; the daemon's own unless set.
+    pub user: Option<String>,
+    /// The group; the user's own unless set.
+    pub group: Option<String>,
+    /// The file mode creation mask.
+    pub umask: Option<u32>,
+    /// From -20 (first) to 19 (last).
+    pub nice: Option<i32>,
+    /// Bytes of memory: of the whole tree in a cgroup of its own, otherwise of address space of each process.
+    pub memory: Option<u64>,
+    /// CPU time of each process, in seconds.
+    pub cpu: Option<u64>,
+    /// Open files of each process.
+    pub open_files: Option<u64>,
+    /// Processes of its user.
+    pub processes: Option<u64>,
+    /// Bytes of each written file.
+    pub file_size: Option<u64>,
+}
+
+/// What becomes of a running command when its daemon goes. Unless set it lives through a crash, and a stop waits for
+/// it as for any other task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDaemonStop {
+    /// It goes on, also through a stop in good order; the next daemon takes it over.
+    Keep,
+    /// It is stopped, also when the daemon crashes.
+    Stop,
+}
+
+/// Why a command was stopped before its own end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stopped {
+    /// Its time limit was reached.
+    TimedOut,
+    /// Somebody cancelled the task.
+    Cancelled,
+    /// The daemon was stopping, or had lost the task.
+    Interrupted,
+}
+
+/// How a command ended, as its shepherd saw it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CommandEnd {
+    /// Why it could not be started, or not be seen to its end.
+    pub failure: Option<String>,
+    /// Its exit code.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it, and that signal's name.
+    pub signal: Option<(i32, String)>,
+    /// Whether it left a core dump.
+    pub core_dumped: bool,
+    /// Why it was stopped, if it was.
+    pub stopped: Option<Stopped>,
+    /// How long it took.
+    pub took: Duration,
+    /// What it cost.
+    pub usage: Usage,
+    /// What it wrote to standard output.
+    pub stdout: Kept,
+    /// What it wrote to standard error.
+    pub stderr: Kept,
+    /// What it answered.
+    pub answer: Answer,
+}
+
+/// What an attempt cost. Processes that outlived it are not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// CPU time in user mode, in milliseconds.
+    pub user_ms: i64,
+    /// CPU time in the kernel, in milliseconds.
+    pub system_ms: i64,
+    /// The most memory that one process of it had resident, in bytes.
+    pub peak_memory: i64,
+    /// What it wrote to both streams, kept or not, in bytes.
+    pub output_bytes: i64,
+}
+
+/// Why a command did not do its work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandFailure {
+    /// In words.
+    pub error: String,
+    /// What it wishes to follow.
+    pub wish: Wish,
+    /// Whether it died of a signal that nobody of us sent.
+    pub is_crash: bool,
+}
+
+impl CommandEnd {
+    /// An end that nobody saw.
+    pub fn failed(why: impl Into<String>) -> Self {
+        Self { failure: Some(why.into()), ..Self::default() }
+    }
+
+    /// Whether the work is done, and if not, why.
+    pub fn judge(&self, spec: &CommandSpec) -> Result<(), CommandFailure> {
+        let failed = |error: String| Err(CommandFailure { error, wish: Wish::Policy, is_crash: false });
+        if let Some(why) = &self.failure {
+            return failed(why.clone());
+        }
+        if let Some(why) = &self.answer.discard {
+            return Err(CommandFailure { error: why.clone(), wish: Wish::Discard, is_crash: false });
+        }
+        if let Some(delay) = self.answer.retry_after {
+            let error = format!("it asked to be tried again in {}", super::text::duration::text(delay));
+            return Err(CommandFailure { error, wish: Wish::RetryAfter(delay), is_crash: false });
+        }
+        if let Some((_, name)) = &self.signal {
+            let core = if self.core_dumped { ", core dumped" } else { "" };
+            let is_crash = self.stopped.is_none();
+            return Err(CommandFailure { error: format!("killed by {name}{core}"), wish: Wish::Policy, is_crash });
+        }
+        match self.exit_code {
+            Some(code) if !spec.success_codes.contains(&code) => failed(format!("exit code {code}")),
+            None => failed("it ended in an unknown way".to_owned()),
+            Some(_) if spec.fail_on_stderr && !self.stderr.text.trim().is_empty() => {
+                let first = self.stderr.text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+                failed(format!("it wrote to standard error: {first}"))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+impl CommandSpec {
+    /// A program with the defaults of the configuration.
+    pub fn new(argv: Vec<String>) -> Self {
+        Self {
+            argv,
+            env: BTreeMap::new(),
+            pass_env: Vec::new(),
+            payload_env: BTreeMap::new(),
+            dir: None,
+            confines: ResourceLimits::default(),
+            output: CaptureLimits { head: 32 * 1024, tail: 32 * 1024 },
+            success_codes: vec![0],
+            fail_on_stderr: false,
+            keep_background: false,
+            on_daemon_stop: None,
+        }
+    }
+
+    /// Whether a variable of the daemon's own environment is passed on. Its own settings never are.
+    pub fn passes_on(&self, name: &str) -> bool {
+        let matches = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(start) => name.starts_with(start),
+            None => name == pattern,
+        };
+        let is_locale = matches!(name, "LANG" | "LANGUAGE" | "TZ") || name.starts_with("LC_");
+        !name.starts_with("SEXTON_") && (is_locale || self.pass_env.iter().any(matches))
+    }
+
+    /// Those of the daemon's variables that are passed on. What is no text is not.
+    pub fn passed_on(&self, all: impl Iterator<Item = (OsString, OsString)>) -> Vec<(String, String)> {
+        let texts = all.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        texts.filter(|(name, _)| self.passes_on(name)).collect()
+    }
+
+    /// The declared variables that come from a payload. What the payload does not have is left out.
+    pub fn from_payload(&self, payload: Option<&Value>) -> Vec<(String, String)> {
+        let value = |pointer: &String| match payload?.pointer(pointer)? {
+            Value::Null => None,
+            Value::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
+        };
+        let set = |(name, pointer): (&String, &String)| Some((name.clone(), value(pointer)?.replace('\0', "\u{fffd}")));
+        self.payload_env.iter().filter_map(set).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn spec() -> CommandSpec {
+        CommandSpec::new(vec!["true".to_owned()])
+    }
+
+    fn end(exit_code: i32) -> CommandEnd {
+        CommandEnd { exit_code: Some(exit_code), ..CommandEnd::default() }
+    }
+
+    #[test]
+    fn success_is_what_is_declared() {
+        assert_eq!(end(0).judge(&spec()), Ok(()));
+        assert_eq!(end(3).judge(&spec()).map_err(|failure| failure.error), Err("exit code 3".to_owned()));
+        let generous = CommandSpec { success_codes: vec![0, 3], ..spec() };
+        assert_eq!(end(3).judge(&generous), Ok(()));
+        let mut noisy = end(0);
+        noisy.stderr.text = "\nwarning: x\n".to_owned();
+        assert_eq!(noisy.judge(&spec()), Ok(()), "standard error alone is no failure");
+        let strict = CommandSpec { fail_on_stderr: true, ..spec() };
+        assert!(noisy.judge(&strict).expect_err("strict").error.ends_with("warning: x"));
+    }
+
+    #[test]
+    fn a_signal_is_a_crash_unless_it_was_ours() {
+        let died = CommandEnd { signal: Some((11, "SIGSEGV".to_owned())), core_dumped: true, ..CommandEnd::default() };
+        let failure = died.judge(&spec()).expect_err("it died");
+        assert_eq!((failure.error.as_str(), failure.is_crash), ("killed by SIGSEGV, core dumped", true));
+        let stopped = CommandEnd { stopped: Some(Stopped::TimedOut), ..died };
+        assert!(!stopped.judge(&spec()).expect_err("it died").is_crash);
+    }
+
+    #[test]
+    fn what_it_answered_goes_before_its_exit_code() {
+        let mut again = end(0);
+        again.answer.retry_after = Some(Duration::from_secs(60));
+        assert_eq!(again.judge(&spec()).expect_err("not done").wish, Wish::RetryAfter(Duration::from_secs(60)));
+        again.answer.discard = Some("no such order".to_owned());
+        assert_eq!(again.judge(&spec()).expect_err("not done").wish, Wish::Discard);
+    }
+
+    #[test]
+    fn the_environment_is_clean_but_for_what_is_declared() {
+        let spec = CommandSpec { pass_env: vec!["PHP_*".to_owned(), "EDITOR".to_owned()], ..spec() };
+        for (name, is_passed) in
+            [("LC_ALL", true), ("TZ", true), ("PHP_INI", true), ("EDITOR", true), ("EDITORS", false), ("SECRET", false)]
+        {
+            assert_eq!(spec.passes_on(name), is_passed, "{name}");
+        }
+        let greedy = CommandSpec { pass_env: vec!["*".to_owned()], ..spec };
+        assert!(greedy.passes_on("SECRET") && !greedy.passes_on("SEXTON__DATABASE__URL"));
+    }
+
+    #[test]
+    fn variables_are_taken_from_the_payload() {
+        let wanted = [("ORDER", "/order/id"), ("NAME", "/name"), ("GONE", "/gone")];
+        let payload_env = wanted.map(|(name, pointer)| (name.to_owned(), pointer.to_owned())).into();
+        let spec = CommandSpec { payload_env, ..spec() };
+        let set = spec.from_payload(Some(&json!({"order": {"id": 7}, "name": "a b"})));
+        assert_eq!(set, [("NAME".to_owned(), "a b".to_owned()), ("ORDER".to_owned(), "7".to_owned())]);
+    }
+}

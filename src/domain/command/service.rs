@@ -1,0 +1,244 @@
+//! What a process module runs: an external program that is kept running, and what is decided about it.
+
+use std::{fmt, time::Duration};
+
+use bytesize::ByteSize;
+use serde::{Deserialize, Serialize};
+
+use super::{CommandEnd, CommandSpec, Stopped};
+use crate::domain::{daemon::restart::RestartPolicy, text::duration};
+
+/// No more of a program's last line is repeated.
+const LAST_LINE: usize = 300;
+
+/// A program that is kept running as a daemon module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessSpec {
+    /// The program and its surroundings. What concerns tasks alone (payload, success codes) is of no account here.
+    pub command: CommandSpec,
+    /// A command that is run to its end before each start: unless it succeeds, the program is not started now.
+    pub check: Option<Vec<String>>,
+    /// Whether it is started only while the database answers.
+    pub needs_database: bool,
+    /// It is replaced by a fresh one after so long.
+    pub discard: Option<Duration>,
+    /// It is replaced by a fresh one when its whole tree has more resident memory, in bytes.
+    pub memory_limit: Option<u64>,
+    /// What tells it to end.
+    pub stop_signal: StopSignal,
+    /// How long it has to end by itself once it was told to.
+    pub stop_timeout: Duration,
+    /// The wait before it is started again; doubled with each fall that follows soon.
+    pub restart_delay: Duration,
+    /// The wait never grows beyond this; a program that has run for longer starts with the short wait again.
+    pub max_restart_delay: Duration,
+}
+
+/// The signals by which programs can be told to end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StopSignal {
+    /// The usual one.
+    #[default]
+    #[serde(rename = "TERM")]
+    Term,
+    /// As by Ctrl-C.
+    #[serde(rename = "INT")]
+    Int,
+    /// In many servers: finish what runs, then end.
+    #[serde(rename = "QUIT")]
+    Quit,
+    /// The terminal is gone.
+    #[serde(rename = "HUP")]
+    Hup,
+    /// The program's own.
+    #[serde(rename = "USR1")]
+    Usr1,
+    /// The program's own.
+    #[serde(rename = "USR2")]
+    Usr2,
+    /// In Apache: finish what runs, then end.
+    #[serde(rename = "WINCH")]
+    Winch,
+    /// At once.
+    #[serde(rename = "KILL")]
+    Kill,
+}
+
+impl StopSignal {
+    /// All of them, by their names.
+    pub const ALL: [(&str, Self); 8] = [
+        ("TERM", Self::Term),
+        ("INT", Self::Int),
+        ("QUIT", Self::Quit),
+        ("HUP", Self::Hup),
+        ("USR1", Self::Usr1),
+        ("USR2", Self::Usr2),
+        ("WINCH", Self::Winch),
+        ("KILL", Self::Kill),
+    ];
+}
+
+impl fmt::Display for StopSignal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::ALL.iter().find(|(_, signal)| signal == self).map_or("TERM", |(name, _)| name))
+    }
+}
+
+/// How a program ended that nobody had told to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServiceEnd {
+    /// With exit code 0: it wished to be started anew.
+    InOrder,
+    /// Because its shepherd was told to end it, by nobody who looks after it: the fork server was killed, for one.
+    Interrupted,
+    /// In any other way, and how.
+    Fell(String),
+}
+
+/// Why a program is replaced by a fresh one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recycle {
+    /// It has run for so long.
+    Age(Duration),
+    /// It has more memory than it may have, in bytes.
+    Memory {
+        /// What its whole tree has.
+        resident: u64,
+        /// What it may have.
+        limit: u64,
+    },
+}
+
+impl fmt::Display for Recycle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Age(age) => write!(f, "it has run for {}", duration::text(*age)),
+            Self::Memory { resident, limit } => {
+                write!(f, "it has {} resident, more than {}", ByteSize(*resident), ByteSize(*limit))
+            }
+        }
+    }
+}
+
+/// The falls of one program that follow one another soon.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backoff {
+    falls: usize,
+}
+
+impl Backoff {
+    /// It fell after having lived for so long: the wait until it is started again. There is always a next time.
+    pub fn fell(&mut self, spec: &ProcessSpec, lived: Duration) -> Duration {
+        if lived > spec.max_restart_delay {
+            self.falls = 0;
+        }
+        self.falls += 1;
+        spec.restart_policy().delay(self.falls)
+    }
+}
+
+impl ProcessSpec {
+    /// A program with the defaults of the configuration.
+    pub fn new(command: CommandSpec) -> Self {
+        Self {
+            command,
+            check: None,
+            needs_database: false,
+            discard: None,
+            memory_limit: None,
+            stop_signal: StopSignal::Term,
+            stop_timeout: Duration::from_secs(10),
+            restart_delay: Duration::from_secs(1),
+            max_restart_delay: Duration::from_secs(60),
+        }
+    }
+
+    /// The delays of starting it again.
+    fn restart_policy(&self) -> RestartPolicy {
+        let (first_delay, max_delay) = (self.restart_delay, self.max_restart_delay);
+        RestartPolicy { first_delay, max_delay, ..RestartPolicy::default() }
+    }
+
+    /// What an end means that nobody had asked for.
+    pub fn judge(&self, end: &CommandEnd) -> ServiceEnd {
+        match end.judge(&self.command) {
+            _ if matches!(end.stopped, Some(Stopped::Interrupted | Stopped::Cancelled)) => ServiceEnd::Interrupted,
+            Ok(()) => ServiceEnd::InOrder,
+            Err(failure) => {
+                let why = match end.stopped {
+                    Some(Stopped::TimedOut) => format!("it took too long, {}", failure.error),
+                    _ => failure.error,
+                };
+                ServiceEnd::Fell(match last_line(&end.stderr.text) {
+                    Some(line) => format!("{why}: {line}"),
+                    None => why,
+                })
+            }
+        }
+    }
+
+    /// Why a program that has lived for so long, with so much memory, is to be replaced by a fresh one.
+    pub fn recycle(&self, lived: Duration, memory: u64) -> Option<Recycle> {
+        if let Some(limit) = self.memory_limit.filter(|limit| memory > *limit) {
+            return Some(Recycle::Memory { resident: memory, limit });
+        }
+        let discard = self.discard.filter(|discard| lived >= *discard)?;
+        Some(Recycle::Age(discard))
+    }
+}
+
+/// The last line that says anything.
+fn last_line(text: &str) -> Option<String> {
+    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
+    Some(line.chars().take(LAST_LINE).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec() -> ProcessSpec {
+        ProcessSpec::new(CommandSpec::new(vec!["server".to_owned()]))
+    }
+
+    #[test]
+    fn falls_are_told_with_the_last_words() {
+        let mut end = CommandEnd { exit_code: Some(3), ..CommandEnd::default() };
+        end.stderr.text = "starting\nno such port\n\n".to_owned();
+        assert_eq!(spec().judge(&end), ServiceEnd::Fell("exit code 3: no such port".to_owned()));
+        let killed = CommandEnd { signal: Some((9, "SIGKILL".to_owned())), ..CommandEnd::default() };
+        assert_eq!(spec().judge(&killed), ServiceEnd::Fell("killed by SIGKILL".to_owned()));
+        let slow = CommandEnd { stopped: Some(Stopped::TimedOut), ..killed };
+        assert_eq!(spec().judge(&slow), ServiceEnd::Fell("it took too long, killed by SIGKILL".to_owned()));
+        let told = CommandEnd { stopped: Some(Stopped::Interrupted), ..slow };
+        assert_eq!(spec().judge(&told), ServiceEnd::Interrupted);
+        let ended = CommandEnd { exit_code: Some(0), ..CommandEnd::default() };
+        assert_eq!(spec().judge(&ended), ServiceEnd::InOrder);
+    }
+
+    #[test]
+    fn waits_grow_up_to_their_limit_for_ever_and_a_long_life_forgets() {
+        let (spec, mut backoff) = (spec(), Backoff::default());
+        let short = Duration::from_millis(5);
+        let waits: Vec<u64> = (0..8).map(|_| backoff.fell(&spec, short).as_secs()).collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert!((0..1_000).all(|_| backoff.fell(&spec, short) == spec.max_restart_delay));
+        assert_eq!(backoff.fell(&spec, Duration::from_secs(61)), spec.restart_delay);
+    }
+
+    #[test]
+    fn age_and_memory_call_for_a_fresh_one() {
+        let spec = ProcessSpec { discard: Some(Duration::from_secs(3_600)), memory_limit: Some(1 << 20), ..spec() };
+        assert_eq!(spec.recycle(Duration::from_secs(3_599), 1 << 20), None);
+        assert!(spec.recycle(Duration::from_secs(3_600), 0).is_some_and(|why| why.to_string() == "it has run for 1h"));
+        assert!(spec.recycle(Duration::ZERO, 2 << 20).is_some_and(|why| why.to_string().contains("more than 1.0 MiB")));
+    }
+
+    #[test]
+    fn signals_have_their_names() {
+        for (name, signal) in StopSignal::ALL {
+            assert_eq!(signal.to_string(), name);
+            assert_eq!(serde_json::to_value(signal).ok(), Some(name.into()));
+        }
+    }
+}

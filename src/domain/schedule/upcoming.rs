@@ -1,0 +1,203 @@
+//! Which instants of a schedule come, as its period sees them.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::{Outside, PeriodPlace, Schedule, TICK};
+use crate::domain::period::{Period, Span};
+
+/// So many instants are looked at before it is given up that one is inside the period.
+const PATIENCE: usize = 20_000;
+
+/// An instant that comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upcoming {
+    /// The instant.
+    pub at: DateTime<Utc>,
+    /// Where it is.
+    pub place: PeriodPlace,
+}
+
+/// What comes next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outlook {
+    /// In its order.
+    pub coming: Vec<Upcoming>,
+    /// It was given up here: until then, everything was outside the period.
+    pub gave_up_at: Option<DateTime<Utc>>,
+}
+
+/// The next `count` instants after `from`; those that are skipped only if `all` are wanted.
+pub fn next(schedule: &Schedule, period: Option<&Period>, from: DateTime<Utc>, count: usize, all: bool) -> Outlook {
+    let mut outlook = Outlook { coming: Vec::new(), gave_up_at: None };
+    let (mut after, mut in_vain) = (from, 0);
+    while outlook.coming.len() < count {
+        let Some(at) = schedule.next_after(after) else { break };
+        let place = schedule.place(at, period);
+        after = at;
+        if all || matches!(place, PeriodPlace::Inside | PeriodPlace::Held(_)) {
+            outlook.coming.push(Upcoming { at, place });
+            in_vain = 0;
+            continue;
+        }
+        in_vain += 1;
+        if let PeriodPlace::Coalesced(into) = place {
+            after = into - TICK;
+            continue;
+        }
+        // On to the next time that the period holds.
+        let begin = period.and_then(|period| period.next_inside(at));
+        match begin.filter(|_| in_vain < PATIENCE) {
+            Some(begin) => after = begin - TICK,
+            None => {
+                outlook.gave_up_at = Some(at);
+                break;
+            }
+        }
+    }
+    outlook
+}
+
+/// The instants of one schedule within `(from, to]` that count.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct Instants {
+    /// In their order. What is held counts when the period begins.
+    pub times: Vec<DateTime<Utc>>,
+    /// The last one that was worked out, if there are more.
+    pub cut_at: Option<DateTime<Utc>>,
+}
+
+/// Works out what comes within `(from, to]`, `most` instants at most.
+pub fn within(
+    schedule: &Schedule,
+    period: Option<&Period>,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+    most: usize,
+) -> Instants {
+    // What was held before may begin in this time.
+    let held_since = period.filter(|_| schedule.outside == Outside::Hold).and_then(|period| period.gap(from));
+    let start = held_since.and_then(|gap| gap.ended).map_or(from, |edge| edge.at - TICK);
+    let spans = period.map(|period| period.spans(Span { start, end: to + TICK }));
+    let mut found = Instants::default();
+    let mut after = start;
+    while let Some(at) = schedule.next_after(after).filter(|at| *at <= to) {
+        after = at;
+        let place = match &spans {
+            None => PeriodPlace::Inside,
+            Some(spans) => {
+                let holds_from = spans.from(at).first().map(|span| span.start.max(at));
+                match (schedule.place_by(at, holds_from), holds_from) {
+                    // What comes before the period holds again is skipped as well.
+                    (PeriodPlace::Skipped, Some(begin)) => {
+                        after = begin - TICK;
+                        continue;
+                    }
+                    (PeriodPlace::Skipped, None) => break,
+                    (PeriodPlace::Coalesced(into), _) => {
+                        after = into - TICK;
+                        continue;
+                    }
+                    (place, _) => place,
+                }
+            }
+        };
+        let counts_at = match place {
+            PeriodPlace::Held(begin) => begin,
+            _ => at,
+        };
+        if counts_at <= from {
+            continue;
+        }
+        if found.times.len() == most {
+            found.cut_at = found.times.last().copied();
+            break;
+        }
+        found.times.push(counts_at);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::{
+        period::sample,
+        schedule::{
+            policy::{Missed, Policy},
+            recurrence::Recurrence,
+        },
+    };
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().expect("an instant")
+    }
+
+    fn period(days: &str, times: &str) -> std::sync::Arc<Period> {
+        sample("p", days, times).get("p").expect("the period").clone()
+    }
+
+    fn every(minutes: u64, outside: Outside) -> Schedule {
+        let rule = Recurrence::Every(Duration::from_secs(minutes * 60));
+        Schedule { period: Some("p".to_owned()), outside, ..Schedule::new("s", vec![rule]) }
+    }
+
+    const NINE: &str = "2026-11-23T09:00:00Z";
+
+    #[test]
+    fn what_is_skipped_is_left_out_and_what_is_held_is_marked() {
+        let office = period("monday - friday", "09:00-10:00");
+        let from = at("2026-11-20T09:15:00Z");
+        let times = |outside, all| -> Vec<(DateTime<Utc>, PeriodPlace)> {
+            let outlook = next(&every(30, outside), Some(&office), from, 3, all);
+            assert_eq!(outlook.gave_up_at, None);
+            outlook.coming.into_iter().map(|coming| (coming.at, coming.place)).collect()
+        };
+        let (half, ten, after) = (at("2026-11-20T09:30:00Z"), at("2026-11-20T10:00:00Z"), at("2026-11-20T10:30:00Z"));
+        let (inside, skipped, held) = (PeriodPlace::Inside, PeriodPlace::Skipped, PeriodPlace::Held(at(NINE)));
+        let monday = [(half, inside), (at(NINE), inside), (at("2026-11-23T09:30:00Z"), inside)];
+        assert_eq!(times(Outside::Skip, false), monday);
+        assert_eq!(times(Outside::Skip, true), [(half, inside), (ten, skipped), (after, skipped)]);
+        let last = at("2026-11-23T08:30:00Z");
+        let coalesced = PeriodPlace::Coalesced(last);
+        assert_eq!(times(Outside::Hold, false), [(half, inside), (last, held), (at(NINE), inside)]);
+        assert_eq!(times(Outside::Hold, true), [(half, inside), (ten, coalesced), (after, coalesced)]);
+    }
+
+    #[test]
+    fn a_schedule_that_never_meets_its_period_is_given_up() {
+        let (once, from) = (period("2026-11-20", "09:00-10:00"), at("2026-11-21T00:00:00Z"));
+        let over = next(&every(30, Outside::Skip), Some(&once), from, 3, false);
+        assert_eq!((over.coming.len(), over.gave_up_at), (0, Some(at("2026-11-21T00:30:00Z"))));
+        let never = period("monday - sunday", "09:01-09:02");
+        let in_vain = next(&every(30, Outside::Skip), Some(&never), from, 3, false);
+        assert!(
+            in_vain.coming.is_empty() && in_vain.gave_up_at.is_some_and(|until| until > at("2070-01-01T00:00:00Z"))
+        );
+    }
+
+    #[test]
+    fn within_a_stretch_the_same_instants_count() {
+        let office = period("monday - friday", "09:00-10:00");
+        let (from, to) = (at("2026-11-20T09:15:00Z"), at("2026-11-23T09:30:00Z"));
+        let skip = within(&every(30, Outside::Skip), Some(&office), from, to, 10);
+        let half = at("2026-11-20T09:30:00Z");
+        assert_eq!(skip.times, [half, at(NINE), to]);
+        let hold = within(&every(360, Outside::Hold), Some(&office), from, to, 100);
+        assert_eq!(hold.times, [at(NINE)], "one for all of the weekend");
+        let all =
+            |schedule: Schedule| Schedule { policy: Policy { missed: Missed::All, ..Policy::default() }, ..schedule };
+        let hold = within(&all(every(360, Outside::Hold)), Some(&office), from, to, 100);
+        // Twelve of the weekend, and one of the time itself is none: 09:00 is no multiple of six hours.
+        assert_eq!(hold.times, [at(NINE); 12]);
+        // Those before `from` that are held over it count, too.
+        let hold = within(&all(every(360, Outside::Hold)), Some(&office), at("2026-11-22T12:00:00Z"), to, 100);
+        assert_eq!(hold.times, [at(NINE); 12]);
+        let early = within(&every(360, Outside::Hold), Some(&office), from, at("2026-11-23T08:59:00Z"), 100);
+        assert!(early.times.is_empty(), "what is held beyond the end is not in it");
+        let cut = within(&every(1, Outside::Skip), Some(&office), from, to, 5);
+        assert_eq!((cut.times.len(), cut.cut_at), (5, cut.times.last().copied()));
+    }
+}

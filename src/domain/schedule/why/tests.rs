@@ -1,0 +1,329 @@
+//! What is told of instants, and what is not made up.
+
+use super::*;
+use crate::domain::{
+    period::sample,
+    schedule::{
+        Outside,
+        policy::{Due, Missed, Policy},
+        recurrence::Recurrence,
+    },
+};
+
+fn at(text: &str) -> DateTime<Utc> {
+    text.parse().expect("an instant")
+}
+
+/// A Saturday.
+const AT: &str = "2026-11-21T10:00:00Z";
+const LATER: &str = "2026-11-21T12:00:00Z";
+
+fn entry(due_at: &str, fate: Fate, reason: Option<&str>) -> occurrence::Model {
+    occurrence::Model {
+        schedule: "s".into(),
+        due_at: at(due_at),
+        fate,
+        reason: reason.map(str::to_owned),
+        node: "n".into(),
+        entry: "e".into(),
+        entered_at: at(due_at),
+    }
+}
+
+fn hourly() -> Schedule {
+    Schedule::new("s", vec![Recurrence::Every(Duration::from_secs(3_600))])
+}
+
+fn seen() -> schedule::Model {
+    schedule::Model {
+        name: "s".into(),
+        task: "s".into(),
+        origin: sexton_entities::states::Origin::Config,
+        spec: hourly().spec(),
+        paused: false,
+        last_at: at("2026-11-21T09:00:00Z"),
+        next_at: None,
+        created_at: at("2026-11-20T00:00:00Z"),
+    }
+}
+
+fn node(id: &str, started_at: &str, lease_expires_at: &str) -> node::Model {
+    node::Model {
+        id: id.into(),
+        name: id.into(),
+        host: "h".into(),
+        pid: 1,
+        version: "1".into(),
+        state: sexton_entities::states::NodeState::Running,
+        started_at: at(started_at),
+        heartbeat_at: at(started_at),
+        lease_expires_at: at(lease_expires_at),
+        modules: None,
+    }
+}
+
+/// An hourly schedule that has come as far as 09:00, asked about at `now`.
+fn background<'a>(schedule: &'a Schedule, now: &str) -> Background<'a> {
+    Background {
+        name: "s",
+        seen: Some(seen()),
+        schedule: Some(schedule),
+        keep: Duration::from_secs(90 * 86_400),
+        now: at(now),
+        ..Background::default()
+    }
+}
+
+fn of(background: &Background<'_>, known: &InstantRecord) -> Account {
+    let (_, expected, _) = background.neighbours(at(AT));
+    background.account(at(AT), expected, known)
+}
+
+fn with(entry: occurrence::Model) -> InstantRecord {
+    InstantRecord { entry: Some(entry), ..InstantRecord::default() }
+}
+
+fn told(background: &Background<'_>, known: &InstantRecord) -> String {
+    of(background, known).why
+}
+
+fn attempt(id: i64, verdict: Verdict, error: Option<&str>) -> Run {
+    let attempt = history::Model {
+        id: 1,
+        task_id: Some(id),
+        name: "s".into(),
+        kind: None,
+        queue: None,
+        schedule: Some("s".into()),
+        due_at: Some(at(AT)),
+        enqueued_at: None,
+        started_at: None,
+        finished_at: at(AT),
+        duration_ms: Some(2_000),
+        node: None,
+        attempt: 1,
+        outcome: Outcome::Succeeded,
+        verdict: Some(verdict),
+        exit_code: None,
+        signal: None,
+        error: error.map(str::to_owned),
+        payload: None,
+        fence: 1,
+        core_dumped: None,
+        cpu_user_ms: None,
+        cpu_system_ms: None,
+        peak_memory: None,
+        output_bytes: None,
+        result: None,
+    };
+    Run { task: None, attempt: Some(attempt) }
+}
+
+fn unfinished(id: i64, state: TaskState) -> Run {
+    let task = task::Model {
+        id,
+        name: "s".into(),
+        queue: Some("q".into()),
+        state,
+        priority: 0,
+        payload: None,
+        run_at: at(AT),
+        unique_key: None,
+        attempt: 1,
+        max_attempts: None,
+        fence: 1,
+        schedule: Some("s".into()),
+        due_at: Some(at(AT)),
+        enqueued_at: at(AT),
+        started_at: None,
+        node: None,
+        cancel_requested_at: None,
+        progress: None,
+    };
+    Run { task: Some(task), attempt: None }
+}
+
+#[test]
+fn what_is_in_the_ledger_is_told_from_it() {
+    let hourly = hourly();
+    let hourly = background(&hourly, LATER);
+    let fired = with(entry(AT, Fate::Fired, None));
+    let gone = "s ran at 2026-11-21T10:00:00Z, on time, as a task that is not on record any more";
+    assert_eq!(told(&hourly, &fired), gone);
+    let late = with(entry(AT, Fate::Late, Some("late by 3m: no node entered it in time")));
+    let ran = "s ran for 2026-11-21T10:00:00Z, late by 3m: no node entered it in time, as a";
+    assert!(told(&hourly, &late).starts_with(ran));
+    let skipped = with(entry(AT, Fate::Skipped, Some("the schedule is paused")));
+    assert_eq!(told(&hourly, &skipped), "s was skipped at 2026-11-21T10:00:00Z: the schedule is paused");
+    // Whoever entered it had not been there: that is on record.
+    let nodes = vec![node("n", "2026-11-21T10:02:00Z", LATER)];
+    let since = told(&Background { nodes, ..hourly }, &late);
+    assert!(since.contains("in time; n, which entered it, is up since 2026-11-21T10:02:00Z, as a task"), "{since}");
+}
+
+#[test]
+fn the_task_is_told_with_what_became_of_it() {
+    let hourly = hourly();
+    let mut hourly = background(&hourly, LATER);
+    let fired = |run| InstantRecord { run, ..with(entry(AT, Fate::Fired, None)) };
+    let done = of(&hourly, &fired(attempt(7, Verdict::Completed, None)));
+    assert_eq!(done.words, "on time, as task 7, which was completed after 2.0 s");
+    assert_eq!((done.became, done.task_id, done.verdict), (Became::Fired, Some(7), Some(Verdict::Completed)));
+    let failed = told(&hourly, &fired(attempt(7, Verdict::Discarded, Some("exit code 1"))));
+    assert!(failed.ends_with("as task 7, which was discarded after 2.0 s: exit code 1"));
+    assert!(told(&hourly, &fired(unfinished(8, TaskState::Running))).ends_with("as task 8, which is running"));
+    hourly.shut.insert("q".to_owned(), "outside period p for good".to_owned());
+    let waits = told(&hourly, &fired(unfinished(8, TaskState::Available)));
+    assert!(waits.ends_with("which is available; queue q is outside period p for good"), "{waits}");
+}
+
+#[test]
+fn a_coalesced_instant_is_told_with_the_one_that_ran_in_its_place() {
+    let hourly = hourly();
+    let schedule = background(&hourly, LATER);
+    // As the policy writes it.
+    let due = [at(AT), at("2026-11-21T11:00:00Z")];
+    let mut decided = Policy::default().decide(&due.map(|at| Due { at, since: at }), at(LATER));
+    decided[0].sum_up(25, false);
+    let decided = &decided[0];
+    let reason = policy::in_full(decided.reason.as_deref(), decided.sum.as_deref()).expect("a reason");
+    assert_eq!(coalesced_into(&reason), Some(due[1]), "{reason}");
+    let coalesced = |into| InstantRecord {
+        into,
+        ..with(entry(AT, Fate::Coalesced, Some("coalesced into the run of 2026-11-21T11:00:00+00:00")))
+    };
+    let account = of(&schedule, &coalesced(None));
+    assert_eq!((account.became, account.into, account.task_id), (Became::Coalesced, Some(due[1]), None));
+    assert!(account.why.ends_with("itself: coalesced into the run of 2026-11-21T11:00:00+00:00"));
+    let late = entry("2026-11-21T11:00:00Z", Fate::Late, Some("late by 1h"));
+    let ran = of(&schedule, &coalesced(Some((late, attempt(9, Verdict::Completed, None)))));
+    assert!(ran.words.ends_with("11:00:00+00:00, as task 9, which was completed after 2.0 s"), "{}", ran.words);
+    assert_eq!(ran.task_id, Some(9));
+    let paused = entry("2026-11-21T11:00:00Z", Fate::Skipped, Some("the schedule is paused"));
+    let paused = told(&schedule, &coalesced(Some((paused, Run::default()))));
+    assert!(paused.ends_with("which was skipped itself: the schedule is paused"), "{paused}");
+}
+
+fn office() -> std::sync::Arc<Period> {
+    sample("office", "monday - friday", "09:00-17:00").get("office").expect("the period").clone()
+}
+
+#[test]
+fn a_period_is_told_with_the_ranges_around_the_instant() {
+    let ranges = "`monday - friday 09:00-17:00` ended at 2026-11-20T17:00:00+00:00, and `monday - friday 09:00-17:00` begins at \
+                  2026-11-23T09:00:00+00:00";
+    let office = office();
+    let schedule = Schedule { period: Some("office".to_owned()), ..hourly() };
+    let decision = || schedule.due(at("2026-11-21T09:00:00Z"), at(AT), None).remove(0);
+    let reason = |schedule: &Schedule, decision| schedule.within(decision, Some(&office)).reason.expect("a reason");
+    let (skip, decided) = (reason(&schedule, decision()), decision());
+    fn of_period<'a>(office: &'a Period, schedule: &'a Schedule, now: &str) -> Background<'a> {
+        Background { period: Some(office), ..background(schedule, now) }
+    }
+    let of_office = |now| of_period(&office, &schedule, now);
+    let skipped = of(&of_office(LATER), &with(entry(AT, Fate::Skipped, Some(&skip))));
+    assert_eq!(skipped.why, format!("s was skipped at 2026-11-21T10:00:00Z: outside period office: {ranges}"));
+    let ahead = told(&of_office("2026-11-21T09:30:00Z"), &InstantRecord::default());
+    assert!(ahead.contains(" is 30m ahead, and it is skipped: outside period office: `monday"), "{ahead}");
+    let nobody = told(&of_office(LATER), &InstantRecord::default());
+    assert!(nobody.contains("no daemon is running, and it is skipped: outside period office: `monday"), "{nobody}");
+    let schedule = Schedule { outside: Outside::Hold, ..schedule };
+    let ahead = told(&of_period(&office, &schedule, "2026-11-21T09:30:00Z"), &InstantRecord::default());
+    let into = "and it is coalesced into the run of 2026-11-23T08:00:00+00:00: outside period office: `monday";
+    assert!(ahead.contains(into), "{ahead}");
+    let schedule = Schedule { policy: Policy { missed: Missed::All, ..Policy::default() }, ..schedule };
+    let of_office = |now| of_period(&office, &schedule, now);
+    let hold = reason(&schedule, decided);
+    let known = InstantRecord { run: unfinished(4, TaskState::Scheduled), ..with(entry(AT, Fate::Fired, Some(&hold))) };
+    let held = of(&of_office(LATER), &known);
+    assert_eq!((held.became, held.held_until), (Became::Held, Some(at("2026-11-23T09:00:00Z"))));
+    let until = "held until 2026-11-23T09:00:00+00:00: outside period office";
+    assert_eq!(held.words, format!("{until}: {ranges}, as task 4, which is scheduled"));
+    let ahead = told(&of_office("2026-11-21T09:30:00Z"), &InstantRecord::default());
+    assert!(ahead.contains("and it is held until 2026-11-23T09:00:00Z: outside period office: `monday"), "{ahead}");
+    // It holds on Mondays by now.
+    let monday = of_office("2026-11-24T00:00:00Z");
+    let entry = entry("2026-11-23T10:00:00Z", Fate::Skipped, Some("outside period office"));
+    let edited = monday.account(at("2026-11-23T10:00:00Z"), Some(true), &with(entry));
+    assert_eq!(edited.words, "outside period office, which is written otherwise by now");
+}
+
+#[test]
+fn what_is_not_in_the_ledger_is_told_from_what_the_tables_know() {
+    let hourly = hourly();
+    let schedule = background(&hourly, LATER);
+    let nothing = InstantRecord::default();
+    let down = of(&schedule, &nothing);
+    assert_eq!(down.became, Became::NotRun);
+    assert!(down.why.ends_with("so no node was there that has this schedule; no daemon is running"), "{}", down.why);
+    let now = |now: &str| Background { now: at(now), ..schedule.clone() };
+    let due = of(&now("2026-11-21T10:00:20Z"), &nothing);
+    assert_eq!(due.why, "s is due since 2026-11-21T10:00:00Z, and no node has entered it yet");
+    assert_eq!(told(&now("2026-11-21T09:30:00Z"), &nothing), "s is not due yet: 2026-11-21T10:00:00Z is 30m ahead");
+    let other = |change: fn(&mut schedule::Model)| {
+        let mut seen = seen();
+        change(&mut seen);
+        Background { seen: Some(seen), ..schedule.clone() }
+    };
+    let paused = other(|seen| seen.paused = true);
+    assert!(told(&paused, &nothing).ends_with(", and the schedule is paused"));
+    let newer = other(|seen| seen.created_at = at("2026-11-21T11:30:00Z"));
+    assert!(told(&newer, &nothing).contains("it is newer, and was first seen at 2026-11-21T11:30:00Z"));
+    // It is further than any entry: it was edited.
+    let further = other(|seen| seen.last_at = at("2026-11-21T11:10:00Z"));
+    let edited = of(&further, &nothing);
+    assert_eq!(edited.became, Became::NotRun);
+    assert!(edited.words.starts_with("the schedule was edited, and began anew at 2026-11-21T11:10:00Z"));
+    let next = |reason| InstantRecord {
+        next: Some(entry("2026-11-21T10:30:00Z", Fate::Coalesced, Some(reason))),
+        ..InstantRecord::default()
+    };
+    let summed = of(&further, &next("coalesced into the run of 2026-11-21T11:00:00+00:00; and 25 before it"));
+    assert_eq!((summed.became, summed.into), (Became::Coalesced, Some(at("2026-11-21T11:00:00Z"))));
+    assert!(summed.words.starts_with("it is one of those that are summed up in the entry of 2026-11-21T10:30:00Z: "));
+    let gap = of(&further, &next("coalesced into X"));
+    assert_eq!(gap.became, Became::NotKnown);
+    assert!(gap.why.starts_with("it is not known what became of s at 2026-11-21T10:00:00Z: nothing is on record"));
+    let short = Background { keep: Duration::from_secs(3_600), ..further };
+    assert!(told(&short, &nothing).ends_with("its entry would be older than history is kept (1h)"));
+    let unseen = Background { seen: None, ..schedule };
+    assert!(told(&unseen, &nothing).ends_with("no node has seen this schedule yet"));
+}
+
+#[test]
+fn with_daemons_up_no_other_cause_is_made_up() {
+    let hourly = hourly();
+    let up = |started_at| Background {
+        nodes: vec![node("n", started_at, "2026-11-21T13:00:00Z")],
+        ..background(&hourly, LATER)
+    };
+    let early = up("2026-11-21T08:00:00Z");
+    let unknown = of(&early, &InstantRecord::default());
+    assert_eq!(unknown.became, Became::NotKnown);
+    assert!(unknown.words.ends_with("though n is up since 2026-11-21T08:00:00Z: it may not have this schedule"));
+    let off = of(&Background { is_cron_off: true, ..early.clone() }, &InstantRecord::default());
+    assert!(off.words.ends_with("the daemon module cron is disabled in the configuration here"), "{}", off.words);
+    let mut edited = seen();
+    edited.spec = "every 2h".to_owned();
+    let edited = of(&Background { seen: Some(edited), ..early }, &InstantRecord::default());
+    assert!(edited.words.ends_with("have the schedule as `every 2h`, and the configuration here as `every 1h`"));
+    let late = of(&up("2026-11-21T11:30:00Z"), &InstantRecord::default());
+    assert!(late.words.ends_with("and n is the first daemon that is up, since 2026-11-21T11:30:00Z"), "{}", late.words);
+}
+
+#[test]
+fn what_is_not_expected_is_told_with_its_neighbours() {
+    let schedule = hourly();
+    let schedule = background(&schedule, LATER);
+    let (before, expected, after) = schedule.neighbours(at("2026-11-21T10:30:00Z"));
+    assert_eq!((before, expected, after), (Some(at(AT)), Some(false), Some(at("2026-11-21T11:00:00Z"))));
+    let account = schedule.account(at("2026-11-21T10:30:00Z"), expected, &InstantRecord::default());
+    let expected = "s is not expected at 2026-11-21T10:30:00Z: its instants around it are 2026-11-21T10:00:00Z and \
+                    2026-11-21T11:00:00Z";
+    assert_eq!((account.became, account.why.as_str()), (Became::NotExpected, expected));
+    let due = schedule.expected(None, 3);
+    assert_eq!(due, [at(AT), at("2026-11-21T11:00:00Z"), at(LATER)]);
+    assert_eq!(schedule.expected(Some(at("2026-11-21T11:30:00Z")), 3), [at(LATER)]);
+    assert_eq!(schedule.expected(Some(at(LATER)), 3), [at(LATER)]);
+    assert_eq!(schedule.expected(None, 1_000).len(), 36, "nothing was expected before it was first seen");
+}

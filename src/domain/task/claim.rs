@@ -1,0 +1,27 @@
+//! The identity of a claim.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// One claim of a task: the task, and the fence that this claim raised. Only the latest claim of a task may finish it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Claim {
+    /// The task's number: `sexton_task.id`.
+    pub task_id: i64,
+    /// The fence that this claim raised.
+    pub fence: i64,
+}
+
+impl Claim {
+    /// The claim of that task with that fence.
+    pub const fn new(task_id: i64, fence: i64) -> Self {
+        Self { task_id, fence }
+    }
+}
+
+impl fmt::Display for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.task_id, self.fence)
+    }
+}

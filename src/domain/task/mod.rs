@@ -1,0 +1,244 @@
+//! Tasks on their way: enqueued, claimed, finished.
+
+pub mod claim;
+pub mod definition;
+pub mod lifecycle;
+pub mod limits;
+pub mod prefetch;
+pub mod retry;
+
+use std::{path::PathBuf, time::Duration};
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sexton_entities::states::{Outcome, Verdict};
+
+use self::definition::check_name;
+use super::{
+    command::{Usage, capture::Kept},
+    text::json::{DEEPEST, holds_nul, is_too_deep},
+};
+
+/// A task to be enqueued.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NewTask {
+    /// The task definition.
+    pub name: String,
+    /// What it is to work on.
+    pub payload: Option<Value>,
+    /// The queue; the definition's unless set.
+    pub queue: Option<String>,
+    /// Lower goes first; the definition's unless set.
+    pub priority: Option<i32>,
+    /// Not before this instant.
+    pub run_at: Option<DateTime<Utc>>,
+    /// Not before this long after the enqueue, by the database's clock; instead of `run_at`.
+    pub delay: Option<Duration>,
+    /// At most one unfinished task has a given key.
+    pub unique_key: Option<String>,
+    /// The limit of attempts; the definition's unless set.
+    pub max_attempts: Option<i32>,
+}
+
+/// Why a task cannot be enqueued.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTask {
+    /// The name is none.
+    #[error("task name: {0}")]
+    Name(String),
+    /// The queue's name is none.
+    #[error("queue name: {0}")]
+    Queue(String),
+    /// The unique key is too long for the index.
+    #[error("the unique key has {0} bytes, at most 190 are allowed")]
+    UniqueKey(usize),
+    /// The payload holds a character that PostgreSQL's JSON cannot.
+    #[error("the payload contains the character NUL (\\u0000), which databases do not keep: encode it first")]
+    NulInPayload,
+    /// The payload is nested more deeply than MariaDB keeps.
+    #[error("the payload is nested more than {DEEPEST} levels deep, which databases do not keep")]
+    TooDeep,
+    /// A limit that allows no attempt.
+    #[error("max_attempts is {0}, at least 1 is needed")]
+    MaxAttempts(i32),
+}
+
+impl NewTask {
+    /// A task of that name, to be done as soon as possible.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+
+    /// With that payload.
+    pub fn payload(mut self, payload: impl Into<Value>) -> Self {
+        self.payload = Some(payload.into());
+        self
+    }
+
+    /// In that queue.
+    pub fn queue(mut self, queue: impl Into<String>) -> Self {
+        self.queue = Some(queue.into());
+        self
+    }
+
+    /// With that priority; lower goes first.
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.priority = Some(priority);
+        self
+    }
+
+    /// Not before that instant.
+    pub fn run_at(mut self, at: DateTime<Utc>) -> Self {
+        self.run_at = Some(at);
+        self
+    }
+
+    /// Not before that long after the enqueue.
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.delay = Some(delay);
+        self
+    }
+
+    /// Only if no unfinished task has that key.
+    pub fn unique_key(mut self, key: impl Into<String>) -> Self {
+        self.unique_key = Some(key.into());
+        self
+    }
+
+    /// Refuses what the database would refuse on one server and keep on another.
+    pub fn check(&self) -> Result<(), InvalidTask> {
+        check_name(&self.name).map_err(InvalidTask::Name)?;
+        if let Some(queue) = &self.queue {
+            check_name(queue).map_err(InvalidTask::Queue)?;
+        }
+        if let Some(key) = self.unique_key.as_ref().filter(|key| key.len() > 190) {
+            return Err(InvalidTask::UniqueKey(key.len()));
+        }
+        if let Some(limit) = self.max_attempts.filter(|limit| *limit < 1) {
+            return Err(InvalidTask::MaxAttempts(limit));
+        }
+        if self.payload.as_ref().is_some_and(holds_nul) {
+            return Err(InvalidTask::NulInPayload);
+        }
+        if self.payload.as_ref().is_some_and(is_too_deep) {
+            return Err(InvalidTask::TooDeep);
+        }
+        Ok(())
+    }
+}
+
+/// A task that this node has claimed.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct ClaimedTask {
+    /// Its number.
+    pub id: i64,
+    /// The task definition.
+    pub name: String,
+    /// The queue it was claimed from.
+    pub queue: String,
+    /// What it is to work on.
+    pub payload: Option<Value>,
+    /// The number of this attempt, from 1.
+    pub attempt: i32,
+    /// The limit of attempts, where the task has one of its own.
+    pub max_attempts: Option<i32>,
+    /// The number of this claim.
+    pub fence: i64,
+    /// The schedule that created it.
+    pub schedule: Option<String>,
+    /// The instant of that schedule.
+    pub due_at: Option<DateTime<Utc>>,
+    /// When it was accepted.
+    pub enqueued_at: DateTime<Utc>,
+    /// When it was claimed, by the database's clock.
+    pub started_at: DateTime<Utc>,
+    /// Why the payload cannot be read, if it cannot: databases take JSON that others do not.
+    pub unreadable: Option<String>,
+}
+
+/// What an attempt left behind, beside its outcome.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Report {
+    /// A command's exit code.
+    pub exit_code: Option<i32>,
+    /// The signal that ended a command.
+    pub signal: Option<i32>,
+    /// Whether a command left a core dump; unknown for other kinds.
+    pub core_dumped: Option<bool>,
+    /// What a command cost; unknown for other kinds.
+    pub usage: Option<Usage>,
+    /// How long it took, where somebody has measured it better than its worker.
+    #[serde(skip)]
+    pub took: Option<Duration>,
+    /// What the attempt wants kept in history.
+    pub result: Option<Value>,
+    /// Captured standard output.
+    pub stdout: Kept,
+    /// Captured standard error.
+    pub stderr: Kept,
+    /// What the next attempt is to work on instead.
+    pub next_payload: Option<Value>,
+    /// The attempt's files: of no more use once it is recorded.
+    #[serde(skip)]
+    pub folder: Option<PathBuf>,
+}
+
+/// An attempt that has ended and is to be recorded. It holds all that its history row says, because the
+/// task's own row may have gone to another node by then.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct FinishedAttempt {
+    /// The task.
+    pub task_id: i64,
+    /// The claim that ends.
+    pub fence: i64,
+    /// The task definition.
+    pub name: String,
+    /// How it was executed.
+    pub kind: Option<String>,
+    /// The queue it was claimed from.
+    pub queue: String,
+    /// The schedule that created it.
+    pub schedule: Option<String>,
+    /// The instant of that schedule.
+    pub due_at: Option<DateTime<Utc>>,
+    /// When it was accepted.
+    pub enqueued_at: DateTime<Utc>,
+    /// When the attempt began.
+    pub started_at: DateTime<Utc>,
+    /// When it ended.
+    pub finished_at: DateTime<Utc>,
+    /// How long it took, in milliseconds.
+    pub duration_ms: i64,
+    /// The node that ran it.
+    pub node: String,
+    /// The attempt's number.
+    pub attempt: i32,
+    /// What happened.
+    pub outcome: Outcome,
+    /// What becomes of the task.
+    pub verdict: Option<Verdict>,
+    /// For a retry: the delay before the next attempt, in milliseconds.
+    pub retry_ms: u64,
+    /// Why it did not succeed.
+    pub error: Option<String>,
+    /// What the task was given.
+    pub payload: Option<Value>,
+    /// What it left behind.
+    pub report: Report,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_one_database_would_refuse_is_refused_before_all() {
+        assert_eq!(NewTask::new("a").payload(json!({"x": ["a\0b"]})).check(), Err(InvalidTask::NulInPayload));
+        assert!(matches!(NewTask::new("").check(), Err(InvalidTask::Name(_))));
+        assert!(matches!(NewTask::new("rm -rf").check(), Err(InvalidTask::Name(_))));
+        assert_eq!(NewTask::new("a").unique_key("k".repeat(191)).check(), Err(InvalidTask::UniqueKey(191)));
+        assert_eq!(NewTask::new("aufräumen-2").payload(json!({"a": 1})).check(), Ok(()));
+    }
+}

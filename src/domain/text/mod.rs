@@ -1,0 +1,5 @@
+//! Text: durations as people write them, JSON within bounds, and addresses without their passwords.
+
+pub mod duration;
+pub mod json;
+pub mod redact;

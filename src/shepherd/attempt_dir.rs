@@ -1,0 +1,436 @@
+//! Attempts on disk: what a shepherd is told, what it has seen, and how a daemon finds both again.
+//!
+//! ```text
+//! state_dir/attempts/NODE/lock             held by the daemon that looks after what is beside it
+//!                        /4711-3/          task and fence
+//!                                attempt   what is to be done; held by the shepherd for life
+//!                                input     the payload, the command's standard input
+//!                                stdout, stderr, progress    while it runs: the beginning of its output, how far it is
+//!                                stdout.tail, stdout.tail.old, …    what follows: where it begins, and its bytes
+//!                                stop      why it is to end
+//!                                result    how it ended: whole and durable, or not there
+//! ```
+//!
+//! Locks (flock) are what tells the living from the dead. The operating system lets go of them with the process,
+//! so no process number is ever taken for another's.
+
+use std::{
+    fs::{self, DirBuilder, File},
+    io::{self, BufRead as _, BufReader, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{FallocateFlags, Flock, FlockArg, fallocate},
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::launch_spec::{AttemptManifest, StopOrder};
+use crate::domain::command::{
+    CommandEnd,
+    answer::{Answer, Progress},
+    capture::Kept,
+};
+
+/// The files of a running command's output, as they are called.
+pub const LIVE_STREAMS: [&str; 2] = ["stdout", "stderr"];
+const ATTEMPT: &str = "attempt";
+const INPUT: &str = "input";
+const PROGRESS: &str = "progress";
+const RESULT: &str = "result";
+const STOP: &str = "stop";
+/// The ending of an attempt that nobody may take on any more.
+const LOST: &str = "lost";
+/// A result without its output fits into so much, which is set aside from the start.
+const SET_ASIDE: i64 = 4_096;
+
+/// One attempt on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptDir {
+    path: PathBuf,
+}
+
+/// An attempt of which nobody knows what became.
+pub enum AttemptDirState {
+    /// Its shepherd lives, and has this process number.
+    Running(i32),
+    /// It has ended, and has its result.
+    Ended,
+    /// Nobody stands over it, and there is no result.
+    Lost {
+        /// Whether a shepherd had taken it on.
+        begun: bool,
+    },
+}
+
+/// A lock under which a shepherd is started: nobody takes the attempt for a dead one meanwhile.
+pub(super) struct StartLock {
+    _lock: Flock<File>,
+}
+
+/// What names this boot of the machine, or of the container: the kernel's own name for it, and when the first process
+/// was started.
+pub fn boot_id() -> &'static str {
+    static ID: OnceLock<String> = OnceLock::new();
+    ID.get_or_init(|| {
+        let kernel = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let first = fs::read_to_string("/proc/1/stat").unwrap_or_default();
+        // `starttime` is field 22 (proc(5)).
+        let started =
+            first.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(22 - 3)).unwrap_or_default();
+        format!("{}:{started}", kernel.trim())
+    })
+}
+
+pub(super) fn lock(file: File, how: FlockArg) -> io::Result<Option<Flock<File>>> {
+    match Flock::lock(file, how) {
+        Ok(lock) => Ok(Some(lock)),
+        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+        Err((_, error)) => Err(error.into()),
+    }
+}
+
+/// Names the file of an error.
+pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+    let path = path.display().to_string();
+    move |error| io::Error::new(error.kind(), format!("{path}: {error}"))
+}
+
+impl AttemptDir {
+    /// Writes down what is to be done, and holds it until a shepherd does.
+    pub(super) fn create<A: Serialize>(
+        home: &Path,
+        (id, fence): (i64, i64),
+        paper: &AttemptManifest<A>,
+        input: Option<&[u8]>,
+    ) -> io::Result<(Self, StartLock)> {
+        let folder = Self { path: home.join(format!("{id}-{fence}")) };
+        DirBuilder::new().mode(0o700).create(&folder.path).map_err(at(&folder.path))?;
+        match folder.write_down(paper, input) {
+            Ok(claimed) => Ok((folder, claimed)),
+            Err(error) => {
+                folder.remove();
+                Err(error)
+            }
+        }
+    }
+
+    fn write_down<A: Serialize>(&self, paper: &AttemptManifest<A>, input: Option<&[u8]>) -> io::Result<StartLock> {
+        if let Some(input) = input {
+            self.put(INPUT, input)?;
+        }
+        let path = self.path.join(ATTEMPT);
+        let file = File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(at(&path))?;
+        let held = lock(file, FlockArg::LockSharedNonblock)?.ok_or_else(|| io::Error::other("it is held already"))?;
+        let mut text = serde_json::to_vec(paper)?;
+        text.push(b'\n');
+        (&*held).write_all(&text).map_err(at(&path))?;
+        Ok(StartLock { _lock: held })
+    }
+
+    /// A folder that is known to be one.
+    pub fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The task and the fence.
+    pub fn claim(&self) -> Option<(i64, i64)> {
+        let (id, fence) = self.path.file_name()?.to_str()?.split_once('-')?;
+        Some((id.parse().ok()?, fence.parse().ok()?))
+    }
+
+    /// What was written down.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is damaged.
+    pub fn paper<A: DeserializeOwned>(&self) -> io::Result<AttemptManifest<A>> {
+        let mut line = String::new();
+        let path = self.path.join(ATTEMPT);
+        let file = File::open(&path).or_else(|_| File::open(path.with_extension(LOST)))?;
+        BufReader::new(file).read_line(&mut line)?;
+        Ok(serde_json::from_str(&line)?)
+    }
+
+    /// Takes the attempt on, as its shepherd: holds it for as long as the file is open, and enters the process.
+    /// None if somebody has found it first, and has given it up for dead.
+    pub(super) fn take_on(&self) -> io::Result<Option<Flock<File>>> {
+        let path = self.path.join(ATTEMPT);
+        let mut file = match File::options().read(true).append(true).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let Some(held) = lock(file.try_clone()?, FlockArg::LockSharedNonblock)? else { return Ok(None) };
+        // Given up for dead between the opening and the locking?
+        if !path.exists() {
+            return Ok(None);
+        }
+        let own = std::process::id() as i32;
+        file.write_all(format!("{own}\n").as_bytes())?;
+        // A daemon that has lost its fork server may have asked another one: the first entry counts.
+        Ok((self.shepherd(&File::open(&path)?)? == Some(own)).then_some(held))
+    }
+
+    /// Gives an attempt up before it begins: nobody can take it on after this.
+    pub(super) fn give_up(&self) -> io::Result<()> {
+        let path = self.path.join(ATTEMPT);
+        fs::rename(&path, path.with_extension(LOST))
+    }
+
+    /// What became of it. An attempt that is lost can never be taken on after this.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn look(&self) -> io::Result<AttemptDirState> {
+        let path = self.path.join(ATTEMPT);
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(AttemptDirState::Lost {
+                    begun: self.shepherd(&File::open(path.with_extension(LOST))?)?.is_some(),
+                });
+            }
+            file => file?,
+        };
+        // A lock belongs to the open file: this one is opened for it alone.
+        if let Some(held) = lock(File::open(&path)?, FlockArg::LockExclusiveNonblock)? {
+            if self.result()?.is_some() {
+                return Ok(AttemptDirState::Ended);
+            }
+            self.give_up()?;
+            drop(held);
+            return Ok(AttemptDirState::Lost { begun: self.shepherd(&file)?.is_some() });
+        }
+        match self.shepherd(&file)? {
+            Some(pid) => Ok(AttemptDirState::Running(pid)),
+            // Held, but by nobody who has said so yet.
+            None => Err(io::Error::new(io::ErrorKind::WouldBlock, "it is just being started")),
+        }
+    }
+
+    /// Who has taken it on, as it says itself in the second line.
+    fn shepherd(&self, file: &File) -> io::Result<Option<i32>> {
+        let second = BufReader::new(file).lines().nth(1).transpose()?;
+        Ok(second.and_then(|line| line.parse().ok()))
+    }
+
+    /// Whether its shepherd lives.
+    ///
+    /// # Errors
+    /// If that cannot be found out for now.
+    pub fn is_held(&self) -> io::Result<bool> {
+        match File::open(self.path.join(ATTEMPT)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            file => Ok(lock(file?, FlockArg::LockExclusiveNonblock)?.is_none()),
+        }
+    }
+
+    /// The command's standard input.
+    pub(super) fn input(&self) -> io::Result<File> {
+        match File::open(self.path.join(INPUT)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => File::open("/dev/null"),
+            file => file,
+        }
+    }
+
+    /// How it ended, once its shepherd has ended. A result that is whole counts, whether or not a power cut has undone
+    /// its renaming.
+    ///
+    /// # Errors
+    /// If it is there and cannot be read for now.
+    pub fn result(&self) -> io::Result<Option<CommandEnd>> {
+        for name in [RESULT.to_owned(), format!("{RESULT}.new")] {
+            match fs::read(self.path.join(name)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                text => return Ok(serde_json::from_slice(&text?).ok()),
+            }
+        }
+        Ok(None)
+    }
+
+    /// How far it has got, as it says itself.
+    pub fn progress(&self) -> Option<Progress> {
+        serde_json::from_slice(&fs::read(self.path.join(PROGRESS)).ok()?).ok()
+    }
+
+    /// Notes how far it has got.
+    pub(super) fn set_progress(&self, progress: &Progress) -> io::Result<()> {
+        self.replace(PROGRESS, &serde_json::to_vec(progress)?)
+    }
+
+    /// Notes why it is to end.
+    pub(super) fn set_stop(&self, order: &StopOrder) -> io::Result<()> {
+        self.replace(STOP, &serde_json::to_vec(order)?)
+    }
+
+    /// Why it is to end, if anybody has said so.
+    pub(super) fn stop(&self) -> Option<StopOrder> {
+        serde_json::from_slice(&fs::read(self.path.join(STOP)).ok()?).ok()
+    }
+
+    /// Sets a little room aside (its errors are passed on by their number), so that a result can be written down on a full disk as well.
+    pub(super) fn set_aside(&self) -> io::Result<File> {
+        let path = self.path.join(format!("{RESULT}.new"));
+        let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        match fallocate(&file, FallocateFlags::empty(), 0, SET_ASIDE) {
+            // Not every file system can.
+            Ok(()) | Err(Errno::EOPNOTSUPP) => Ok(file),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes down how it ended, durably; without its output if there is no room for that.
+    pub(super) fn set_result(&self, mut file: File, end: &CommandEnd) -> io::Result<()> {
+        let mut text = serde_json::to_vec(end)?;
+        if let Err(error) = file.write_all(&text) {
+            let lost = |kept: &Kept| match kept.text.is_empty() {
+                true => Kept::default(),
+                false => Kept { text: format!("[the output is lost: {error}]\n"), truncated: true, ..Kept::default() },
+            };
+            let answer = Answer {
+                retry_after: end.answer.retry_after,
+                discard: end.answer.discard.as_ref().map(|why| why.chars().take(200).collect()),
+                ..Answer::default()
+            };
+            let bare = CommandEnd { stdout: lost(&end.stdout), stderr: lost(&end.stderr), answer, ..end.clone() };
+            text = serde_json::to_vec(&bare)?;
+            io::Seek::rewind(&mut file)?;
+            file.write_all(&text)?;
+        }
+        file.set_len(text.len() as u64)?;
+        file.sync_all()?;
+        fs::rename(self.path.join(format!("{RESULT}.new")), self.path.join(RESULT))
+    }
+
+    /// Writes a file that did not exist.
+    fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let path = self.path.join(name);
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(at(&path))?;
+        file.write_all(bytes).map_err(at(&path))
+    }
+
+    /// Replaces a file, so that whoever reads it sees the old or the new one, whole.
+    pub(super) fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let new = format!("{name}.new");
+        let _ = fs::remove_file(self.path.join(&new));
+        self.put(&new, bytes)?;
+        fs::rename(self.path.join(new), self.path.join(name))
+    }
+
+    /// Removes it with everything in it.
+    pub fn remove(&self) {
+        if let Err(error) = fs::remove_dir_all(&self.path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!("{} cannot be removed: {error}", self.path.display());
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        domain::command::CommandSpec,
+        shepherd::{launch_spec::LaunchSpec, node_dir::NodeDir},
+    };
+
+    fn paper() -> AttemptManifest<u8> {
+        let command = CommandSpec::new(vec!["true".to_owned()]);
+        let spec = LaunchSpec {
+            title: "sexton: [q] t #1".to_owned(),
+            argv: command.argv,
+            env: Vec::new(),
+            dir: "/".into(),
+            confines: command.confines,
+            output: command.output,
+            timeout: None,
+            kill_after: Duration::ZERO,
+            stop_signal: crate::domain::command::service::StopSignal::Term,
+            keep_background: false,
+            ends_with_daemon: false,
+            cgroup: None,
+        };
+        AttemptManifest { boot_id: boot_id().to_owned(), spec, about: 7 }
+    }
+
+    pub(crate) fn created(root: &Path) -> (NodeDir, AttemptDir, StartLock) {
+        let home = NodeDir::open(root, "n-1").unwrap();
+        let (folder, held) = AttemptDir::create(home.path(), (4711, 3), &paper(), Some(b"{}")).unwrap();
+        (home, folder, held)
+    }
+
+    #[test]
+    fn an_attempt_that_was_given_up_cannot_begin() {
+        let root = tempfile::tempdir().unwrap();
+        let (_home, folder, held) = created(root.path());
+        let busy = folder.look().map(|_| ()).unwrap_err();
+        assert_eq!(busy.kind(), io::ErrorKind::WouldBlock, "it may begin at any moment");
+        drop(held);
+        assert!(matches!(folder.look().unwrap(), AttemptDirState::Lost { begun: false }));
+        assert!(folder.take_on().unwrap().is_none(), "the shepherd comes too late");
+        assert!(matches!(folder.look().unwrap(), AttemptDirState::Lost { begun: false }), "and that stays so");
+        assert_eq!(folder.paper::<u8>().unwrap(), paper());
+    }
+
+    #[test]
+    fn a_lock_tells_whether_its_shepherd_lives() {
+        let root = tempfile::tempdir().unwrap();
+        let (_home, folder, held) = created(root.path());
+        let taken = folder.take_on().unwrap().unwrap();
+        drop(held);
+        let own = std::process::id() as i32;
+        assert!(matches!(folder.look().unwrap(), AttemptDirState::Running(pid) if pid == own));
+        let end = CommandEnd { exit_code: Some(3), ..CommandEnd::default() };
+        folder.set_result(folder.set_aside().unwrap(), &end).unwrap();
+        assert!(
+            matches!(folder.look().unwrap(), AttemptDirState::Running(_)),
+            "it is not over before the shepherd has gone"
+        );
+        drop(taken);
+        assert!(matches!(folder.look().unwrap(), AttemptDirState::Ended));
+        assert_eq!(folder.result().unwrap(), Some(end));
+    }
+
+    #[test]
+    fn of_two_shepherds_the_first_one_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let (_home, folder, _held) = created(root.path());
+        // As another process has done it.
+        let mut file = File::options().append(true).open(folder.path().join(ATTEMPT)).unwrap();
+        file.write_all(b"1\n").unwrap();
+        assert!(folder.take_on().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_shepherd_without_a_word_is_a_loss() {
+        let root = tempfile::tempdir().unwrap();
+        let (_home, folder, held) = created(root.path());
+        let taken = folder.take_on().unwrap().unwrap();
+        folder.set_aside().unwrap();
+        drop((held, taken));
+        assert!(matches!(folder.look().unwrap(), AttemptDirState::Lost { begun: true }));
+    }
+
+    #[test]
+    fn a_result_whose_name_was_lost_counts_if_it_is_whole() {
+        let root = tempfile::tempdir().unwrap();
+        let (_home, folder, held) = created(root.path());
+        let end = CommandEnd { exit_code: Some(0), ..CommandEnd::default() };
+        folder.set_result(folder.set_aside().unwrap(), &end).unwrap();
+        let (named, unnamed) = (folder.path().join("result"), folder.path().join("result.new"));
+        fs::rename(&named, &unnamed).unwrap();
+        drop(held);
+        assert_eq!(folder.result().unwrap(), Some(end));
+        fs::write(&unnamed, "{\"exit_code\":0").unwrap();
+        assert_eq!(folder.result().unwrap(), None, "half a result is none");
+    }
+}

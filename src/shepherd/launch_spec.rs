@@ -1,0 +1,58 @@
+//! What a shepherd is told.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::command::{ResourceLimits, Stopped, capture::CaptureLimits, service::StopSignal};
+
+/// One command, ready to be started.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LaunchSpec {
+    /// What `ps` shows of the shepherd.
+    pub title: String,
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// The whole environment; what describes the user is added where it is missing.
+    pub env: Vec<(String, String)>,
+    /// The working directory.
+    pub dir: PathBuf,
+    /// As whom, and within which limits.
+    pub confines: ResourceLimits,
+    /// How much of each output stream is kept.
+    pub output: CaptureLimits,
+    /// How long it may take.
+    pub timeout: Option<Duration>,
+    /// How long it has to end by itself once it is told to.
+    pub kill_after: Duration,
+    /// What tells it to end by itself.
+    #[serde(default)]
+    pub stop_signal: StopSignal,
+    /// Whether what it leaves behind may live on.
+    pub keep_background: bool,
+    /// Whether it is stopped when the daemon dies.
+    pub ends_with_daemon: bool,
+    /// The control group of its daemon, where that was delegated: the command gets one of its own below it.
+    pub cgroup: Option<PathBuf>,
+}
+
+/// What is written down of an attempt before it begins. `about` is for whoever takes the attempt over; the
+/// shepherd does not look at it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptManifest<A> {
+    /// The boot of the machine in which it began.
+    pub boot_id: String,
+    /// For the shepherd.
+    pub spec: LaunchSpec,
+    /// For the daemons.
+    pub about: A,
+}
+
+/// What a shepherd finds when it is told to stop its command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopOrder {
+    /// Why.
+    pub why: Stopped,
+    /// How long the command has to end by itself.
+    pub grace: Duration,
+}

@@ -1,0 +1,83 @@
+//! The right to be the only one on this machine who does something: a lock on a file, which ends with its process.
+
+use std::{
+    fs::{self, DirBuilder, File},
+    io,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use nix::fcntl::{Flock, FlockArg};
+
+use super::attempt_dir::{at, lock};
+
+/// Where the files are; no home of anybody's attempts has such a name.
+const SEATS: &str = ".seats";
+
+/// A seat that is taken, for as long as this lives.
+#[derive(Debug)]
+pub struct ModuleLock {
+    lock: Flock<File>,
+    path: PathBuf,
+}
+
+impl ModuleLock {
+    /// Takes the seat of that name; none if another process has it.
+    ///
+    /// # Errors
+    /// If the file cannot be made.
+    pub fn take(root: &Path, name: &str) -> io::Result<Option<Self>> {
+        let path = Self::path(root, name)?;
+        let folder = path.parent().unwrap_or(root);
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(at(folder))?;
+        let file = File::options().create(true).append(true).mode(0o600).open(&path).map_err(at(&path))?;
+        let seat = lock(file, FlockArg::LockExclusiveNonblock)?.map(|lock| Self { lock, path });
+        // Somebody may have removed it before it was locked: others would lock another one.
+        Ok(seat.filter(Self::is_there))
+    }
+
+    fn path(root: &Path, name: &str) -> io::Result<PathBuf> {
+        // A name may contain slashes, and no percent sign; it may also be `..`.
+        Ok(std::path::absolute(root)?.join(SEATS).join(format!("{}.seat", name.replace('/', "%"))))
+    }
+
+    /// Whether anybody has ever taken that seat, and nobody has removed it.
+    pub fn is_known(root: &Path, name: &str) -> bool {
+        Self::path(root, name).is_ok_and(|path| path.exists())
+    }
+
+    /// Whether others find it where they look for it. Somebody may have cleared the folder away.
+    pub fn is_there(&self) -> bool {
+        let same = |there: fs::Metadata| {
+            self.lock.metadata().is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()))
+        };
+        fs::metadata(&self.path).is_ok_and(same)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seat_has_room_for_one() {
+        let root = tempfile::tempdir().expect("a folder");
+        let seat = ModuleLock::take(root.path(), "a/b").expect("it works");
+        assert!(seat.is_some());
+        assert!(ModuleLock::take(root.path(), "a/b").expect("it works").is_none());
+        assert!(ModuleLock::take(root.path(), "..").expect("another one").is_some());
+        drop(seat);
+        assert!(ModuleLock::take(root.path(), "a/b").expect("it works").is_some());
+    }
+
+    #[test]
+    fn a_seat_that_was_removed_is_known_to_be_gone() {
+        let root = tempfile::tempdir().expect("a folder");
+        let seat = ModuleLock::take(root.path(), "a").expect("it works").expect("it is free");
+        assert!(seat.is_there());
+        fs::remove_dir_all(root.path().join(SEATS)).expect("removed");
+        assert!(!seat.is_there());
+        let other = ModuleLock::take(root.path(), "a").expect("it works").expect("it is free");
+        assert!(other.is_there() && !seat.is_there(), "another one has its place");
+    }
+}

@@ -1,0 +1,137 @@
+//! The attempts of one daemon, and who looks after them.
+
+use std::{
+    fs::{self, DirBuilder, File},
+    io,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use chrono::{DateTime, Utc};
+use nix::fcntl::{Flock, FlockArg};
+
+use super::attempt_dir::{AttemptDir, at, lock};
+
+const LOCK: &str = "lock";
+
+/// The attempts of one daemon. Whoever holds it looks after them.
+#[derive(Debug)]
+pub struct NodeDir {
+    path: PathBuf,
+    lock: Flock<File>,
+}
+
+impl NodeDir {
+    /// The home of that node's attempts, made if it is not there.
+    ///
+    /// # Errors
+    /// If the folder cannot be made, or another process looks after it.
+    pub fn open(root: &Path, node: &str) -> io::Result<Self> {
+        let path = std::path::absolute(root)?.join(node);
+        if !path.exists() {
+            // Locked before it has its name: nobody is to take it for an abandoned one.
+            let new = path.with_file_name(format!(".{node}"));
+            DirBuilder::new().recursive(true).mode(0o700).create(&new).map_err(at(&new))?;
+            if let Some(Self { lock, .. }) = Self::hold(new.clone())? {
+                fs::rename(&new, &path).map_err(at(&path))?;
+                return Ok(Self { path, lock });
+            }
+        }
+        let held = Self::hold(path.clone())?;
+        held.ok_or_else(|| io::Error::other(format!("{}: another daemon looks after this folder", path.display())))
+    }
+
+    fn hold(path: PathBuf) -> io::Result<Option<Self>> {
+        let file = File::options().create(true).append(true).mode(0o600).open(path.join(LOCK)).map_err(at(&path))?;
+        let Some(held) = lock(file, FlockArg::LockExclusiveNonblock)? else { return Ok(None) };
+        // Its last keeper may have removed it in the meantime.
+        let is_there = held.metadata()?.nlink() > 0;
+        Ok(is_there.then_some(Self { path, lock: held }))
+    }
+
+    /// The homes that nobody looks after any more.
+    pub fn abandoned(root: &Path) -> Vec<Self> {
+        let Ok(root) = std::path::absolute(root) else { return Vec::new() };
+        let Ok(entries) = fs::read_dir(root) else { return Vec::new() };
+        let is_named = |path: &PathBuf| path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b"."));
+        let paths =
+            entries.flatten().map(|entry| entry.path()).filter(|path| is_named(path) && path.join(LOCK).is_file());
+        paths.filter_map(|path| Self::hold(path).ok().flatten()).collect()
+    }
+
+    /// Whether others find it where they look for it. Somebody may have cleared it away.
+    pub fn is_there(&self) -> bool {
+        let same = |there: fs::Metadata| {
+            self.lock.metadata().is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()))
+        };
+        fs::metadata(self.path.join(LOCK)).is_ok_and(same)
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its attempts.
+    ///
+    /// # Errors
+    /// If it cannot be looked through for now.
+    pub fn folders(&self) -> io::Result<Vec<AttemptDir>> {
+        let entries =
+            fs::read_dir(&self.path).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(at(&self.path))?;
+        let folders = entries.into_iter().map(|entry| AttemptDir::at(entry.path()));
+        Ok(folders.filter(|folder| folder.claim().is_some()).collect())
+    }
+
+    /// The newest attempt of a task on this machine, running or not yet recorded.
+    pub fn newest_attempt(root: &Path, task: i64) -> Option<AttemptDir> {
+        let homes = fs::read_dir(root).ok()?.flatten().filter_map(|home| fs::read_dir(home.path()).ok());
+        let folders = homes.flat_map(|entries| entries.flatten().map(|entry| AttemptDir::at(entry.path())));
+        let of_task = folders.filter(|folder| folder.claim().is_some_and(|(id, _)| id == task));
+        of_task.max_by_key(|folder| folder.claim().map(|(_, fence)| fence))
+    }
+
+    /// Removes what is no attempt (it was damaged, and put aside) and was not touched since.
+    pub fn clean(&self, since: DateTime<Utc>) {
+        let Ok(entries) = fs::read_dir(&self.path) else { return };
+        for folder in entries.flatten().map(|entry| AttemptDir::at(entry.path())) {
+            let changed = fs::metadata(folder.path()).and_then(|metadata| metadata.modified());
+            let is_old = changed.is_ok_and(|changed| DateTime::<Utc>::from(changed) < since);
+            if folder.path().is_dir() && folder.claim().is_none() && is_old {
+                folder.remove();
+            }
+        }
+    }
+
+    /// Removes it if it holds no attempt any more. True if it is gone.
+    pub fn remove_if_empty(&self) -> bool {
+        let Ok(entries) = fs::read_dir(&self.path) else { return true };
+        if entries.flatten().any(|entry| entry.file_name() != LOCK) {
+            return false;
+        }
+        let _ = fs::remove_file(self.path.join(LOCK));
+        fs::remove_dir(&self.path).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shepherd::attempt_dir::tests::created;
+
+    #[test]
+    fn a_home_is_found_when_its_keeper_is_gone() {
+        let root = tempfile::tempdir().unwrap();
+        let (home, folder, held) = created(root.path());
+        assert!(NodeDir::abandoned(root.path()).is_empty(), "its keeper lives");
+        assert!(!home.remove_if_empty());
+        drop((home, held));
+        let found = NodeDir::abandoned(root.path());
+        assert_eq!(found[0].folders().unwrap(), std::slice::from_ref(&folder));
+        assert_eq!(NodeDir::newest_attempt(root.path(), 4711).as_ref(), Some(&folder));
+        assert_eq!(NodeDir::newest_attempt(root.path(), 4712), None);
+        folder.remove();
+        assert!(found[0].remove_if_empty());
+        assert!(NodeDir::abandoned(root.path()).is_empty());
+    }
+}

@@ -1,0 +1,178 @@
+//! The output of a running command as it grows on disk, for whoever looks on.
+
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::{FileExt as _, MetadataExt as _},
+    path::PathBuf,
+};
+
+use super::attempt_dir::AttemptDir;
+use crate::domain::command::capture::end_of;
+
+/// So much is read at once.
+const CHUNK: usize = 64 * 1024;
+
+/// The first line of a tail is no longer.
+const LONGEST_NUMBER: usize = 24;
+
+/// A stream that is being written.
+pub struct Tail {
+    path: PathBuf,
+    head: Option<File>,
+    head_length: u64,
+    /// How much of the stream has been shown, or left out.
+    shown: u64,
+    /// Which tail was read last, and how long it was.
+    tail: Option<(u64, i64, i64, u64)>,
+}
+
+/// The next piece of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// What was written.
+    Bytes(&'a [u8]),
+    /// So many bytes came faster than they could be kept.
+    LeftOut(u64),
+}
+
+/// Where the pieces go.
+pub type Sink<'a> = dyn FnMut(Piece<'_>) -> io::Result<()> + 'a;
+
+impl Tail {
+    /// One of [`super::LIVE_STREAMS`] of that attempt.
+    pub fn new(folder: &AttemptDir, name: &str) -> Self {
+        Self { path: folder.path().join(name), head: None, head_length: 0, shown: 0, tail: None }
+    }
+
+    /// Shows what is new on disk. The head can be read to its end even after it was removed.
+    ///
+    /// # Errors
+    /// If the files cannot be read, or what the sink says.
+    pub fn read(&mut self, sink: &mut Sink<'_>) -> io::Result<()> {
+        // Looked for first: once there is a tail, the head is whole.
+        let path = self.path.with_extension("tail");
+        let tail = File::open(&path).ok();
+        if self.head.is_none() {
+            self.head = File::open(&self.path).ok();
+        }
+        if let Some(head) = &self.head {
+            let mut bytes = vec![0; CHUNK];
+            loop {
+                let count = head.read_at(&mut bytes, self.head_length)?;
+                if count == 0 {
+                    break;
+                }
+                sink(Piece::Bytes(&bytes[..count]))?;
+                self.head_length += count as u64;
+                self.shown = self.shown.max(self.head_length);
+            }
+        }
+        let Some(tail) = tail else { return Ok(()) };
+        let metadata = tail.metadata()?;
+        let which = (metadata.ino(), metadata.mtime(), metadata.mtime_nsec(), metadata.len());
+        if self.tail == Some(which) {
+            return Ok(());
+        }
+        let Some((line, begin)) = begin_of(&tail)? else { return Ok(()) };
+        if begin > self.shown
+            && let Ok(old) = File::open(path.with_extension("tail.old"))
+            && let Some((line, begin)) = begin_of(&old)?
+        {
+            self.show(&old, line, begin, sink)?;
+        }
+        self.show(&tail, line, begin, sink)?;
+        self.tail = Some(which);
+        Ok(())
+    }
+
+    /// Shows the part of a file that was not yet shown; its bytes stand behind its first line.
+    fn show(&mut self, file: &File, line: u64, begin: u64, sink: &mut Sink<'_>) -> io::Result<()> {
+        let mut bytes = vec![0; CHUNK];
+        loop {
+            let from = self.shown.max(begin);
+            let count = file.read_at(&mut bytes, line + from - begin)?;
+            if count == 0 {
+                return Ok(());
+            }
+            self.show_from(from, &bytes[..count], sink)?;
+        }
+    }
+
+    /// Shows the part of a stretch of the stream that was not yet shown.
+    fn show_from(&mut self, begin: u64, bytes: &[u8], sink: &mut Sink<'_>) -> io::Result<()> {
+        let end = begin + bytes.len() as u64;
+        if end <= self.shown {
+            return Ok(());
+        }
+        if begin > self.shown {
+            sink(Piece::LeftOut(begin - self.shown))?;
+        }
+        let skipped = self.shown.saturating_sub(begin) as usize;
+        sink(Piece::Bytes(&bytes[skipped..]))?;
+        self.shown = end;
+        Ok(())
+    }
+
+    /// Shows the rest, once the stream has ended: what is on disk, and from what was kept whatever never came there. Of
+    /// the stream it is known how many bytes it had, unless an earlier version has kept it.
+    ///
+    /// # Errors
+    /// If the files cannot be read, or what the sink says.
+    pub fn finish(&mut self, text: &str, written: Option<u64>, sink: &mut Sink<'_>) -> io::Result<()> {
+        self.read(sink)?;
+        let (left_out, rest) = end_of(text, written, |written| written.saturating_sub(self.shown));
+        if left_out > 0 {
+            sink(Piece::LeftOut(left_out))?;
+        }
+        if !rest.is_empty() {
+            sink(Piece::Bytes(rest.as_bytes()))?;
+        }
+        self.shown = self.shown.max(written.unwrap_or_default());
+        Ok(())
+    }
+}
+
+/// How long the first line of a tail is, and where in the stream that says it begins.
+fn begin_of(file: &File) -> io::Result<Option<(u64, u64)>> {
+    let mut bytes = [0; LONGEST_NUMBER];
+    let count = file.read_at(&mut bytes, 0)?;
+    let Some(end) = bytes[..count].iter().position(|byte| *byte == b'\n') else { return Ok(None) };
+    let begin = String::from_utf8_lossy(&bytes[..end]).parse().ok();
+    Ok(begin.map(|begin| (end as u64 + 1, begin)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_was_overwritten_between_two_looks_is_counted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut live = Tail::new(&AttemptDir::at(folder.path().to_owned()), "stdout");
+        let mut seen = Vec::new();
+        let mut look = |live: &mut Tail| {
+            let mut text = String::new();
+            let sink: &mut Sink<'_> = &mut |piece| {
+                match piece {
+                    Piece::Bytes(bytes) => text.push_str(&String::from_utf8_lossy(bytes)),
+                    Piece::LeftOut(count) => text.push_str(&format!("<{count}>")),
+                }
+                Ok(())
+            };
+            live.read(sink).expect("it is read");
+            seen.push(text);
+        };
+        look(&mut live);
+        fs::write(folder.path().join("stdout"), "head").expect("written");
+        look(&mut live);
+        for tail in ["4\nabc", "5\nbcde", "5\nbcde", "20\nxyz"] {
+            fs::write(folder.path().join("new"), tail).expect("written");
+            fs::rename(folder.path().join("new"), folder.path().join("stdout.tail")).expect("renamed");
+            look(&mut live);
+        }
+        assert_eq!(seen, ["", "head", "abc", "de", "", "<11>xyz"]);
+    }
+}
