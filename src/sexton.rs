@@ -4,7 +4,7 @@ use std::{process::ExitCode, sync::Arc};
 
 use crate::{
     cli,
-    daemon::{DaemonModule, ModuleSpec, Stage, standard},
+    daemon::{DaemonModule, ModuleSpec, Stage},
     handler::{AppData, Registry, TaskHandler},
     service, shepherd,
 };
@@ -50,7 +50,7 @@ impl Sexton {
     pub fn new() -> Self {
         service::enter();
         shepherd::enter();
-        Self { registry: Registry::new(), app_data: AppData::default(), modules: standard() }
+        Self { registry: Registry::new(), app_data: AppData::default(), modules: Vec::new() }
     }
 
     /// Adds a handler. Without a `[task.KIND]` in the configuration, its kind is also the name of its tasks.
@@ -67,7 +67,7 @@ impl Sexton {
         name: &str,
         factory: impl Fn() -> M + Send + Sync + 'static,
     ) -> Self {
-        self.modules.retain(|known| known.name != name);
+        self.modules.retain(|known| known.name != *name);
         self.modules.push(ModuleSpec::new(name, Stage::Intake, factory));
         self
     }

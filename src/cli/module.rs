@@ -61,7 +61,7 @@ async fn list(session: &Session, output: Printer, all: bool) -> anyhow::Result<u
             node.clone(),
             status.name.clone(),
             status.state.to_string(),
-            status.falls.to_string(),
+            status.failures.to_string(),
             or_dash(status.started_at.map(time::shown)),
             or_dash(status.last_error.clone()),
         ]

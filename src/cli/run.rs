@@ -18,7 +18,7 @@ use super::session::Session;
 use crate::{
     clock::Clock,
     config::Config,
-    daemon::{Blueprint, Mode, ORDERS, Order, QUIET, RESTART, RunLock, is_told_to_end, listen},
+    daemon::{Blueprint, MAX_WAITING, Mode, QUIET, RESTART, Request, RunLock, is_asked_to_end, listen, with_built_in},
     domain::text::duration,
     service::{DAEMON_TITLE, RESTARTED, end_children},
     telemetry::{self, DebugChoice, FilePlan, LogControl, LogPlan, LogTarget},
@@ -59,7 +59,7 @@ pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
 pub(super) fn run(session: &Session, args: &RunArgs, filter: Option<String>) -> anyhow::Result<u8> {
     let titled = take_title();
     // First of all: a signal that comes before this would end the process in its own way.
-    let (sender, orders) = channel(ORDERS);
+    let (sender, orders) = channel(MAX_WAITING);
     listen(sender)?;
     let config = session.config()?;
     // Whoever started it first had the names checked. When it is started again, one that is gone meanwhile is no reason
@@ -84,7 +84,7 @@ fn work(
     args: &RunArgs,
     config: Config,
     log: &LogControl,
-    orders: Receiver<Order>,
+    orders: Receiver<Request>,
     titled: std::io::Result<()>,
 ) -> anyhow::Result<u8> {
     if let Err(error) = titled {
@@ -103,10 +103,10 @@ fn work(
         program: "/proc/self/exe".into(),
         config,
         file: session.file().cloned(),
-        door: Some(door.clone()),
+        run_lock: Some(door.clone()),
         registry: session.parts.registry.clone(),
         app_data: session.parts.app_data.clone(),
-        modules: session.parts.modules.clone(),
+        modules: with_built_in(session.parts.modules.clone()),
         loader: session.loader(),
         clock: Clock::system(),
         mode: match (args.once, args.length) {
@@ -119,12 +119,12 @@ fn work(
         on_start: None,
     };
     let code = blueprint.run(orders)?;
-    if code == RESTART && !is_told_to_end() {
+    if code == RESTART && !is_asked_to_end() {
         start_anew(&door, is_quiet.load(Ordering::Relaxed), log);
     }
     Ok(match code {
         // Whoever has said stop in the last moment means it.
-        RESTART if is_told_to_end() => 0,
+        RESTART if is_asked_to_end() => 0,
         code => u8::try_from(code).unwrap_or(1),
     })
 }
@@ -145,7 +145,7 @@ fn start_anew(door: &RunLock, is_quiet: bool, log: &LogControl) {
             }
             door.keep_over_exec();
             log.finish(LAST_WORDS);
-            if is_told_to_end() {
+            if is_asked_to_end() {
                 return;
             }
             command.exec()

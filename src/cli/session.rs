@@ -11,7 +11,10 @@ use super::Parts;
 use crate::{
     client::{Client, EnqueueContext},
     config::{self, Config, DaemonConfig, Mistake, Mistakes, Source, find_file, load, load_anyway},
-    domain::task::{NewTask, definition::TaskDefinition},
+    domain::{
+        identity::ModuleName,
+        task::{NewTask, definition::TaskDefinition},
+    },
     store::{ConnectOptions, Store, StoreError, Wakeup},
 };
 
@@ -22,11 +25,16 @@ pub(super) struct Session {
 }
 
 impl Parts {
+    /// The names of the built-in modules, and of the application's own.
+    fn module_names(&self) -> impl Iterator<Item = &ModuleName> {
+        ModuleName::BUILT_IN.iter().chain(self.modules.iter().map(|module| &module.name))
+    }
+
     /// What a configuration can be about.
     fn known(&self) -> config::KnownNames {
         config::KnownNames {
             kinds: self.registry.kinds(),
-            modules: self.modules.iter().map(|module| module.name.clone()).collect(),
+            modules: self.module_names().map(|name| name.to_string()).collect(),
         }
     }
 }

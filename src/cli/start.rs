@@ -112,7 +112,7 @@ fn checked(session: &Session, args: &StartArgs) -> anyhow::Result<DaemonConfig> 
 /// Whether a daemon answers, and is not on its way down.
 async fn is_at_work(run: &RunDir) -> bool {
     let asked = control::ask::<Status>(run, Method::GET, "/status", None, PATIENCE).await;
-    asked.is_ok_and(|status| matches!(status.phase, Phase::Running | Phase::Renewing | Phase::WaitingForDatabase))
+    asked.is_ok_and(|status| matches!(status.phase, Phase::Running | Phase::Restarting | Phase::WaitingForDatabase))
 }
 
 pub(super) async fn stop(session: &Session, output: Printer, args: &StopArgs) -> anyhow::Result<u8> {

@@ -116,7 +116,7 @@ fn of_answer(status: &Status) -> (Health, String) {
             (Health::Running, format!("Sexton is running, without its database: process {pid}, for {age}"))
         }
         Phase::Running => (Health::Running, format!("Sexton is running: process {pid}, for {age}")),
-        Phase::Renewing => (Health::Running, format!("Sexton is about to start itself anew: process {pid}")),
+        Phase::Restarting => (Health::Running, format!("Sexton is about to start itself anew: process {pid}")),
         Phase::Stopping => (Health::Stopping, format!("Sexton is stopping: process {pid}")),
     }
 }
@@ -179,10 +179,10 @@ impl Picture {
             if let (Some(lost @ 1..), problem) = (daemon.log["lost_lines"].as_u64(), &daemon.log["last_problem"]) {
                 line("log", &format!("{lost} lines lost: {}", problem.as_str().unwrap_or("for an unknown reason")));
             }
-            for (queue, shut) in &daemon.shut {
+            for (queue, shut) in &daemon.closed_queues {
                 line("queue", &format!("{queue} waits: {shut}"));
             }
-            for ailment in &daemon.ailing {
+            for ailment in &daemon.unhealthy {
                 line("module", ailment);
             }
         }

@@ -78,7 +78,7 @@ pub(super) async fn halt(run: &RunDir, orders: &Orders) -> anyhow::Result<StopRe
         if asked.elapsed() >= ASKED {
             asked = Instant::now();
             match ask::<Status>(run, Method::GET, "/status", None, ASKED).await {
-                Ok(status) if matches!(status.phase, Phase::Stopping | Phase::Renewing) => {
+                Ok(status) if matches!(status.phase, Phase::Stopping | Phase::Restarting) => {
                     end = end.max(asked + MORE).min(begun + orders.limit + MOST);
                 }
                 // It has not heard: it was just starting itself anew.

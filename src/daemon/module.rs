@@ -1,4 +1,5 @@
-//! The extension point for the daemon: what a module is. The built-in modules use this trait and no other door.
+//! The extension point of the daemon: what a module is. Built-in modules pass through the same trait, the same
+//! [`ModuleSpec`] and the same [`ModuleContext`] as an application's own.
 
 use std::{
     sync::Arc,
@@ -9,50 +10,77 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::state::{module_status::ModuleState, shared::Shared};
-use crate::{client::Client, clock::Clock, config::Config, domain::daemon::summary::SummaryTable, store::Store};
+use super::{
+    stage::Stage,
+    state::{
+        config_in_force::ConfigInForce,
+        module_status::ModuleState,
+        wakers::{WakeReasons, Waker},
+    },
+};
+use crate::{
+    client::Client,
+    clock::Clock,
+    config::Config,
+    domain::{daemon::summary::SummaryTable, identity::ModuleName},
+    handler::AppData,
+    store::{Store, StoreError},
+};
 
-/// A long-lived part of the daemon.
+/// A long-lived part of the daemon, under supervision.
 ///
-/// It lives in rounds: `pre_run` once, then `run` and `post_run` again and again. An error or a panic anywhere
-/// ends it, and a fresh one is made by its factory after a while; so does a round that makes no progress for
-/// the supervisor's patience. A database that does not answer is no fall: the module waits and begins again.
+/// It lives in rounds: `pre_run` once, then `run` and `post_run` again and again. An error or a panic in any of them
+/// ends this incarnation, and after a delay the factory makes a fresh one. So does a round that makes no progress for
+/// `supervisor.hang_timeout`. A database that does not answer is not a failure: the module waits and begins again with
+/// `pre_run`.
 #[async_trait(?Send)]
 pub trait DaemonModule {
-    /// Is all well? Called before the first round of a module's life, and after each outage of the database.
+    /// Checks that the module can work. Called before the first round, and after each outage of the database.
+    ///
+    /// # Errors
+    /// An error ends this incarnation.
     async fn pre_run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let _ = context;
         Ok(())
     }
 
-    /// One round of work.
+    /// Does one round of work.
+    ///
+    /// # Errors
+    /// An error ends this incarnation.
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()>;
 
-    /// What follows a round: a rest, or the wish to be replaced.
+    /// Decides what follows the round: a rest, one second by default, or a fresh incarnation.
+    ///
+    /// # Errors
+    /// An error ends this incarnation.
     async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
         let _ = context;
         Ok(Next::After(Duration::from_secs(1)))
     }
 
-    /// It ends in good order, because it was told to stop or is replaced: puts away what it holds. Not called after an
-    /// error or a panic.
+    /// Puts away what the module holds, because it stops or is recycled. Not called after an error or a panic.
+    ///
+    /// # Errors
+    /// An error is logged as a failure of the module.
     async fn end(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let _ = context;
         Ok(())
     }
 
-    /// What the board is to say of it between its rounds; a module that keeps something else running says how that is.
+    /// The state that `sexton module list` shows between rounds. A module that keeps something else running reports the
+    /// state of that.
     fn state(&self) -> ModuleState {
         ModuleState::Running
     }
 
-    /// Whether this is a good moment to be replaced by a fresh one, when the time for it has come.
-    fn can_be_discarded(&self, context: &ModuleContext) -> bool {
+    /// Whether the module may be recycled now that its time is over. If not, it is asked again after the next round.
+    fn can_be_recycled(&self, context: &ModuleContext) -> bool {
         let _ = context;
         true
     }
 
-    /// What the module tells of itself.
+    /// The tables that `sexton summary` shows for the module.
     fn summary(&self) -> Vec<SummaryTable> {
         Vec::new()
     }
@@ -61,54 +89,53 @@ pub trait DaemonModule {
 /// What follows a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// The next round, after this time or as soon as somebody rings.
+    /// The next round, after this time or at the next wake-up.
     After(Duration),
-    /// Replace me by a fresh one.
-    Discard,
-}
-
-/// When a module is stopped, in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Stage {
-    /// It brings work in, or has nothing to do with it: stopped first.
-    Intake,
-    /// It carries work out.
-    Work,
-    /// It records what was done.
-    Record,
-    /// It keeps the node's place among the others: stopped last.
-    Life,
+    /// A fresh incarnation of the module.
+    Recycle,
 }
 
 /// How to make a module.
 #[derive(Clone)]
 pub struct ModuleSpec {
-    /// Its name.
-    pub name: String,
+    /// Unique name, as in `[module.NAME]`.
+    pub name: ModuleName,
     /// When it is stopped.
     pub stage: Stage,
-    /// Makes a fresh one; called on the module's own thread.
+    /// Makes a fresh module and gives it what it needs. Called on the module's own thread.
     pub factory: Arc<dyn Fn() -> Box<dyn DaemonModule> + Send + Sync>,
 }
 
 impl ModuleSpec {
     /// A module of that name, made by that factory.
     pub fn new<M: DaemonModule + 'static>(
-        name: &str,
+        name: impl Into<ModuleName>,
         stage: Stage,
         factory: impl Fn() -> M + Send + Sync + 'static,
     ) -> Self {
-        Self { name: name.to_owned(), stage, factory: Arc::new(move || Box::new(factory())) }
+        Self { name: name.into(), stage, factory: Arc::new(move || Box::new(factory())) }
     }
 }
 
-/// What a module knows of the daemon around it.
+/// What every module may use.
+#[derive(Clone)]
+pub(super) struct Surroundings {
+    pub(super) store: Store,
+    pub(super) client: Client,
+    pub(super) clock: Clock,
+    pub(super) in_force: ConfigInForce,
+    pub(super) app_data: Arc<AppData>,
+}
+
+/// What a module can use of the daemon around it.
 #[derive(Clone)]
 pub struct ModuleContext {
-    name: Arc<str>,
-    shared: Arc<Shared>,
+    name: ModuleName,
+    surroundings: Surroundings,
+    waker: Waker,
     stopping: CancellationToken,
     activity: Activity,
+    reasons: WakeReasons,
 }
 
 /// Since when a module has been busy without a sign of progress.
@@ -120,60 +147,86 @@ impl Activity {
         *self.0.lock() = since;
     }
 
-    /// For how long it has been busy.
+    /// For how long the module has been busy.
     pub(super) fn busy_for(&self) -> Duration {
-        let since = *self.0.lock();
-        since.map_or(Duration::ZERO, |since| since.elapsed())
+        self.0.lock().map_or(Duration::ZERO, |since| since.elapsed())
     }
 }
 
 impl ModuleContext {
-    pub(super) fn new(name: &str, shared: Arc<Shared>, stopping: CancellationToken, activity: Activity) -> Self {
-        Self { name: name.into(), shared, stopping, activity }
+    pub(super) fn new(
+        name: ModuleName,
+        surroundings: Surroundings,
+        waker: Waker,
+        stopping: CancellationToken,
+        activity: Activity,
+    ) -> Self {
+        Self { name, surroundings, waker, stopping, activity, reasons: WakeReasons::default() }
     }
 
     /// The module's own name.
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> &ModuleName {
         &self.name
     }
 
     /// The database.
     pub fn store(&self) -> &Store {
-        &self.shared.store
+        &self.surroundings.store
     }
 
-    /// For enqueuing tasks.
+    /// Enqueues tasks.
     pub fn client(&self) -> &Client {
-        &self.shared.client
+        &self.surroundings.client
     }
 
     /// The time.
     pub fn clock(&self) -> &Clock {
-        &self.shared.clock
+        &self.surroundings.clock
     }
 
     /// The configuration in force.
     pub fn config(&self) -> Arc<Config> {
-        self.shared.config()
+        self.surroundings.in_force.config()
     }
 
     /// A value that the application shares with its handlers and modules.
     pub fn app_data<T: Send + Sync + 'static>(&self) -> Option<&T> {
-        self.shared.app_data.get()
+        self.surroundings.app_data.get()
     }
 
-    /// Is cancelled when the module is to stop: watch it in rounds that take long.
+    /// Cancelled when the module is to stop: watch it in rounds that take long.
     pub fn stopping(&self) -> &CancellationToken {
         &self.stopping
     }
 
-    /// Says that a long round gets on, so that it is not taken for a hang.
+    /// Reports progress within a long round, so that the supervisor does not take the module for hung.
     pub fn progress(&self) {
         self.activity.set(Some(Instant::now()));
     }
 
-    /// The inside of the daemon, for its own modules.
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    /// Wakes this module, from any thread.
+    pub fn waker(&self) -> &Waker {
+        &self.waker
     }
+
+    /// Why this round began before its time. Empty if it did not.
+    pub fn wake_reasons(&self) -> WakeReasons {
+        self.reasons
+    }
+
+    /// A round begins: everything that happened before counts as seen.
+    pub(super) fn begin_round(&mut self) {
+        self.reasons = self.waker.take();
+        self.progress();
+    }
+
+    /// A round is over.
+    pub(super) fn end_round(&self) {
+        self.activity.set(None);
+    }
+}
+
+/// Whether an error comes from a database that does not answer.
+pub(super) fn is_outage(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref::<StoreError>().is_some_and(StoreError::is_outage))
 }

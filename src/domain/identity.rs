@@ -121,4 +121,19 @@ impl ModuleName {
     pub const WAKEUP: Self = Self(Cow::Borrowed("wakeup"));
     /// Runs the pools.
     pub const WORKERS: Self = Self(Cow::Borrowed("workers"));
+
+    /// All built-in modules, by name.
+    pub const BUILT_IN: [Self; 11] = [
+        Self::ADOPTER,
+        Self::CONFIG_SYNC,
+        Self::CRON,
+        Self::DISPATCHER,
+        Self::FUTURE,
+        Self::NODE,
+        Self::PRUNER,
+        Self::RECORDER,
+        Self::RESCUER,
+        Self::WAKEUP,
+        Self::WORKERS,
+    ];
 }

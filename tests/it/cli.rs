@@ -98,7 +98,7 @@ on_each_database! {
         crate::support::eventually("the schedule is entered, and the heartbeat tells of the modules", async || {
             let modules = store.nodes().await.unwrap().pop().and_then(|node| node.modules).unwrap_or_default();
             let has_worked = |module: &Value| module["name"] == "workers" && module["rounds"].as_u64() > Some(0);
-            modules.as_array().is_some_and(|modules| modules.len() == sexton::daemon::standard().len() && modules.iter().any(has_worked))
+            modules.as_array().is_some_and(|modules| modules.len() == sexton::domain::identity::ModuleName::BUILT_IN.len() && modules.iter().any(has_worked))
                 && store.schedules().await.unwrap().len() == 1
         }).await;
         let tables = json(&file, &["summary"]);

@@ -7,7 +7,7 @@ use sexton::config::{KnownNames, Source, load};
 use crate::support::{Printed, sexton};
 
 fn known() -> KnownNames {
-    let modules = sexton::daemon::standard().into_iter().map(|module| module.name).collect();
+    let modules = sexton::domain::identity::ModuleName::BUILT_IN.iter().map(String::from).collect();
     KnownNames { kinds: vec!["command".to_owned(), "noop".to_owned()], modules }
 }
 

@@ -94,9 +94,9 @@ impl<'a> Measure<'a> {
         let count =
             self.store.queues(&[]).await?.iter().find(|queue| queue.name == QUEUE).map_or(0, |queue| queue.available);
         let node = BenchNode::start(self.url, self.args.workers, &self.stamps).await?;
-        self.figures.workers = node.shared.hand.workers().first().map_or(0, |(_, _, workers)| *workers);
+        self.figures.workers = node.daemon.in_flight.workers().first().map_or(0, |queue| queue.workers);
         let begun = Instant::now();
-        while !self.store.peek(&[QUEUE.to_owned()]).await?.queues.is_empty() || !node.shared.hand.is_empty() {
+        while !self.store.peek(&[QUEUE.to_owned()]).await?.queues.is_empty() || !node.daemon.in_flight.is_empty() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         self.figures.drain_per_second = per_second(count as usize, begun.elapsed());
@@ -109,7 +109,7 @@ impl<'a> Measure<'a> {
         let mut lengths = self.pick_up_by(&outside, 0).await?;
         self.figures.pickup_p50_ms = percentile(&mut lengths, 50);
         self.figures.pickup_p99_ms = percentile(&mut lengths, 99);
-        let mut lengths = self.pick_up_by(&node.shared.client, 1_000_000).await?;
+        let mut lengths = self.pick_up_by(&node.daemon.client, 1_000_000).await?;
         self.figures.pickup_inside_p50_ms = percentile(&mut lengths, 50);
         self.figures.pickup_inside_p99_ms = percentile(&mut lengths, 99);
         Ok(())
@@ -141,9 +141,9 @@ impl<'a> Measure<'a> {
     async fn idle(&mut self, node: &BenchNode) {
         // It is lively for a while after its last task.
         tokio::time::sleep(Duration::from_secs(12).min(self.args.idle * 2)).await;
-        let (before, begun) = (node.shared.store.statements(), Instant::now());
+        let (before, begun) = (node.daemon.store.statements(), Instant::now());
         tokio::time::sleep(self.args.idle).await;
-        let sent = node.shared.store.statements() - before;
+        let sent = node.daemon.store.statements() - before;
         self.figures.idle_statements_per_minute = per_second(sent as usize * 60, begun.elapsed());
     }
 }

@@ -9,7 +9,7 @@ use super::{NOTHING, QUEUE, STAMP};
 use crate::{
     clock::Clock,
     config::{Config, QueueConfig},
-    daemon::{Blueprint, Mode, ORDERS, Order, Shared, standard},
+    daemon::{Blueprint, Components, MAX_WAITING, Mode, Request, ShutdownMode, with_built_in},
     domain::task::definition::{NOOP, TaskDefinition},
     handler::{AppData, Registry, TaskContext, TaskError, TaskHandler},
     telemetry::LogControl,
@@ -44,8 +44,8 @@ impl TaskHandler for Stamp {
 
 /// A running daemon.
 pub(super) struct BenchNode {
-    pub(super) shared: Arc<Shared>,
-    orders: Sender<Order>,
+    pub(super) daemon: Arc<Components>,
+    requests: Sender<Request>,
     thread: JoinHandle<anyhow::Result<i32>>,
 }
 
@@ -62,32 +62,32 @@ impl BenchNode {
         config.tasks.insert(NOTHING.to_owned(), nothing.into());
         let mut registry = Registry::new();
         registry.register(Stamp(stamps.clone()));
-        let (orders, receiver) = channel(ORDERS);
+        let (requests, receiver) = channel(MAX_WAITING);
         let (up, is_up) = tokio::sync::oneshot::channel();
         let blueprint = Blueprint {
             file: None,
-            door: None,
+            run_lock: None,
             program: "/proc/self/exe".into(),
             config,
             registry,
             app_data: AppData::default(),
-            modules: standard(),
+            modules: with_built_in(Vec::new()),
             loader: Box::new(|| Err(crate::config::Mistakes::default())),
             clock: Clock::system(),
             mode: Mode::Serve,
             log: LogControl::default(),
             stays_quiet: Arc::default(),
-            on_start: Some(Box::new(move |shared| {
-                let _ = up.send(shared);
+            on_start: Some(Box::new(move |daemon| {
+                let _ = up.send(daemon);
             })),
         };
         let thread = std::thread::spawn(move || blueprint.run(receiver));
-        Ok(Self { shared: is_up.await?, orders, thread })
+        Ok(Self { daemon: is_up.await?, requests, thread })
     }
 
     /// Stops it.
     pub(super) fn stop(self) -> anyhow::Result<()> {
-        self.orders.try_send(Order::Drain)?;
+        self.requests.try_send(Request::Stop(ShutdownMode::Drain))?;
         self.thread.join().map_err(|_| anyhow::anyhow!("the daemon under measurement panicked"))??;
         Ok(())
     }

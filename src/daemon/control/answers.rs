@@ -1,4 +1,4 @@
-//! What the control socket tells: the same objects as `--json` prints.
+//! The answers of the control socket: the same objects as `--json` prints.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -17,85 +17,85 @@ use crate::{
     telemetry::LogControl,
 };
 
-/// How a daemon does.
+/// The status of a daemon.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
-    /// Its process.
+    /// Its process id.
     pub pid: i32,
     /// Its version.
     pub version: String,
-    /// Its boot id, once it is up.
+    /// Its boot id, once its modules run.
     pub node: Option<String>,
-    /// What it is about.
+    /// What it does now.
     pub phase: Phase,
-    /// The same and more, in one line.
+    /// Its status in one line.
     pub status: String,
-    /// What it waits for.
+    /// The outage for which it waits.
     pub waiting_for: Option<String>,
-    /// Whether it claims nothing for now.
+    /// Whether it claims nothing for now (`sexton quiet`).
     pub quiet: bool,
     /// When it was started.
     pub started_at: DateTime<Utc>,
-    /// How long ago that was, in seconds.
+    /// The time since its start, in seconds.
     pub uptime_s: u64,
-    /// The database's address, without its password.
+    /// The database's URL, without its password.
     pub database: String,
-    /// The configuration.
+    /// Where the configuration comes from, and its mistakes.
     pub config: ConfigStatus,
-    /// Attempts that run.
+    /// Number of running attempts.
     pub running: usize,
-    /// Tasks that are claimed and have not begun.
+    /// Number of claimed tasks that have not begun.
     pub claimed: usize,
-    /// Attempts that have ended and are not yet recorded.
+    /// Number of finished attempts that are not recorded yet.
     pub unrecorded: usize,
-    /// The modules that are not at work, and why.
-    pub ailing: Vec<String>,
-    /// What is logged.
+    /// A sentence for each module that does not work, with the cause.
+    pub unhealthy: Vec<String>,
+    /// What is logged, and where.
     pub log: Value,
-    /// The attempts that run.
+    /// The running attempts, the longest first.
     pub tasks: Vec<RunningTask>,
-    /// The queues that wait because they are outside their period, by name, and until when.
+    /// The queues that are closed because they are outside their period, by name, and until when.
     #[serde(default)]
-    pub shut: BTreeMap<String, String>,
+    pub closed_queues: BTreeMap<String, String>,
 }
 
-/// What the schedules in force will do within a stretch of time.
+/// What the schedules in force will do within a time span.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PlanInForce {
-    /// The daemon's process.
+    /// The daemon's process id.
     pub pid: i32,
     /// The configuration in force.
     pub config: ConfigStatus,
-    /// After this.
+    /// Start of the time span; an instant exactly then is not in it.
     pub from: DateTime<Utc>,
-    /// Until then.
+    /// End of the time span; an instant exactly then is in it.
     pub to: DateTime<Utc>,
     /// The instants of each schedule.
     pub schedules: Plan,
 }
 
-/// Longer stretches are not worked out.
-const LONGEST: TimeDelta = TimeDelta::days(3_661);
+/// Maximum length of the time span.
+const MAX_SPAN: TimeDelta = TimeDelta::days(3_661);
 
 impl PlanInForce {
-    /// Works it out; `query` is `from=TIME&to=TIME`.
+    /// Computes the plan; `query` is `from=TIME&to=TIME`.
     ///
     /// # Errors
-    /// If it is something else, in words for people.
-    pub(super) fn of(desk: &DaemonStatus, query: &str) -> Result<Self, String> {
+    /// A sentence for people if the query is invalid, or the time span longer than ten years.
+    pub(super) fn of(status: &DaemonStatus, query: &str) -> Result<Self, String> {
         let time = |name: &str| {
             let text = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
             let text = text.ok_or_else(|| format!("`{name}` is missing: a time such as 2026-11-21T10:00:00Z"))?;
             text.parse::<DateTime<Utc>>()
-                .map_err(|_| format!("{name}: `{text}` is no time such as 2026-11-21T10:00:00Z"))
+                .map_err(|_| format!("{name}: `{text}` is not a time such as 2026-11-21T10:00:00Z"))
         };
         let (from, to) = (time("from")?, time("to")?);
-        if to < from || to - from > LONGEST {
-            return Err(format!("from {from} to {to} is no stretch of time of at most ten years"));
+        if to < from || to - from > MAX_SPAN {
+            return Err(format!("from {from} to {to}: the end must follow the start by at most ten years"));
         }
-        let config = desk.in_force();
+        let config = status.in_force();
         let schedules = plan(config.schedules(), &config.periods, from, to);
-        Ok(Self { pid: pid(), config: desk.config(), from, to, schedules })
+        Ok(Self { pid: pid(), config: status.config(), from, to, schedules })
     }
 }
 
@@ -104,77 +104,80 @@ fn pid() -> i32 {
 }
 
 /// The queues of a configuration that are outside their period.
-fn shut(config: &Config, now: DateTime<Utc>) -> BTreeMap<String, String> {
-    let shut = |(name, queue): (&String, &QueueConfig)| {
+fn closed_queues(config: &Config, now: DateTime<Utc>) -> BTreeMap<String, String> {
+    let closed = |(name, queue): (&String, &QueueConfig)| {
         Some((name.clone(), config.periods.get(queue.period.as_ref()?)?.shut(now)?))
     };
-    config.queues.iter().filter_map(shut).collect()
+    config.queues.iter().filter_map(closed).collect()
 }
 
-/// An attempt that runs.
+/// A running attempt.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunningTask {
-    /// The task.
+    /// The task's number.
     pub id: i64,
-    /// Its name.
+    /// The name of its task definition.
     pub name: String,
-    /// Its queue.
+    /// The queue it was claimed from.
     pub queue: String,
-    /// Which attempt it is.
+    /// The number of the attempt, from 1.
     pub attempt: i32,
-    /// For how long it has run, in milliseconds.
+    /// The time since its start, in milliseconds.
     pub running_ms: u64,
 }
 
 impl Status {
-    /// Reads it off the desk.
-    pub(super) fn of(desk: &DaemonStatus, log: &LogControl) -> Self {
-        let shared = desk.shared();
-        let counts = shared.map(|shared| shared.hand.counts());
+    /// The status now.
+    pub(super) fn of(status: &DaemonStatus, log: &LogControl) -> Self {
+        let components = status.components();
+        let counts = components.map(|components| components.in_flight.counts());
         Self {
             pid: pid(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            node: shared.map(|shared| shared.node.clone()),
-            phase: desk.phase(),
-            status: desk.status_line(),
-            waiting_for: desk.waiting_for(),
-            quiet: shared.is_some_and(|shared| shared.hand.is_quiet()),
-            started_at: desk.started_at(),
-            uptime_s: desk.age().as_secs(),
-            database: desk.database(),
-            config: desk.config(),
+            node: components.map(|components| components.identity.id.to_string()),
+            phase: status.phase(),
+            status: status.line(),
+            waiting_for: status.waiting_for(),
+            quiet: status.is_quiet(),
+            started_at: status.started_at(),
+            uptime_s: status.age().as_secs(),
+            database: status.database(),
+            config: status.config(),
             running: counts.as_ref().map_or(0, |counts| counts.running),
             claimed: counts.as_ref().map_or(0, |counts| counts.waiting),
             unrecorded: counts.as_ref().map_or(0, |counts| counts.finished),
-            ailing: shared.map(|shared| shared.board.ailing()).unwrap_or_default(),
+            unhealthy: components.map(|components| components.modules.unhealthy()).unwrap_or_default(),
             log: serde_json::to_value(log.describe()).unwrap_or_default(),
-            tasks: tasks(desk),
-            shut: shut(&desk.in_force(), shared.map_or_else(machine_time, |shared| shared.clock.now())),
+            tasks: tasks(status),
+            closed_queues: closed_queues(
+                &status.in_force(),
+                components.map_or_else(machine_time, |components| components.clock.now()),
+            ),
         }
     }
 }
 
-/// The modules; none while the daemon is not up.
-pub(super) fn modules(desk: &DaemonStatus) -> Vec<Module> {
-    let Some(shared) = desk.shared() else { return Vec::new() };
-    shared.board.read().into_iter().map(|status| Module { node: shared.node.clone(), status }).collect()
+/// The modules; none before they run.
+pub(super) fn modules(status: &DaemonStatus) -> Vec<Module> {
+    let Some(components) = status.components() else { return Vec::new() };
+    let node = &components.identity.id;
+    components.modules.all().into_iter().map(|status| Module { node: node.to_string(), status }).collect()
 }
 
-/// A module, and whose it is.
+/// A module and its node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Module {
-    /// The node.
+    /// The boot id of the node.
     pub node: String,
-    /// The module.
+    /// The status of the module.
     #[serde(flatten)]
     pub status: ModuleStatus,
 }
 
-/// The attempts that run, the longest first.
-pub(super) fn tasks(desk: &DaemonStatus) -> Vec<RunningTask> {
-    let mut running = desk.shared().map(|shared| shared.hand.running()).unwrap_or_default();
-    running.sort_by_key(|running| std::cmp::Reverse(running.since));
-    let told = |since: Duration| u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+/// The running attempts, the longest first.
+pub(super) fn tasks(status: &DaemonStatus) -> Vec<RunningTask> {
+    let running = status.components().map(|components| components.in_flight.running()).unwrap_or_default();
+    let millis = |since: Duration| u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
     running
         .into_iter()
         .map(|running| RunningTask {
@@ -182,7 +185,7 @@ pub(super) fn tasks(desk: &DaemonStatus) -> Vec<RunningTask> {
             name: running.task.name,
             queue: running.task.queue,
             attempt: running.task.attempt,
-            running_ms: told(running.since),
+            running_ms: millis(running.since),
         })
         .collect()
 }

@@ -1,24 +1,19 @@
-//! Ended attempts on their way out of the hand.
+//! Finished attempts on their way from memory to the database or to disk.
 
-use std::{path::PathBuf, time::Duration};
-
-use sexton_entities::states::{Outcome, Verdict};
+use std::path::PathBuf;
 
 use super::InFlight;
-use crate::{
-    domain::task::{ClaimedTask, FinishedAttempt, Report},
-    shepherd::AttemptDir,
-};
+use crate::{domain::task::FinishedAttempt, shepherd::AttemptDir};
 
-/// Ended attempts on their way to the database. Dropped before they are there, they go back into the hand.
+/// Finished attempts on their way to the database. If it is dropped before they are recorded, they are in flight again.
 pub struct Batch {
-    hand: InFlight,
+    in_flight: InFlight,
     attempts: Vec<FinishedAttempt>,
 }
 
 impl Batch {
-    pub(in crate::daemon) fn new(hand: InFlight, attempts: Vec<FinishedAttempt>) -> Self {
-        Self { hand, attempts }
+    pub(super) fn new(in_flight: InFlight, attempts: Vec<FinishedAttempt>) -> Self {
+        Self { in_flight, attempts }
     }
 
     /// The attempts.
@@ -26,64 +21,32 @@ impl Batch {
         &self.attempts
     }
 
-    /// They are in the database: the hand lets go of them.
+    /// The attempts are in the database, and no longer in flight.
     pub fn recorded(mut self) {
         let attempts = std::mem::take(&mut self.attempts);
-        remove_folders(&attempts);
-        self.hand.let_go(attempts.iter().map(|finished| (finished.task_id, finished.fence)));
+        remove_attempt_dirs(&attempts);
+        self.in_flight.remove(attempts.iter().map(FinishedAttempt::claim));
     }
 
-    /// They are on disk: the hand knows their claims until the recorder has read them back.
+    /// The attempts are on disk in that file, and in flight until the recorder has read it back.
     pub fn spooled(mut self, path: PathBuf) {
-        remove_folders(&self.attempts);
-        self.hand.note_spooled(path, &self.attempts);
+        remove_attempt_dirs(&self.attempts);
+        self.in_flight.note_spooled(path, &self.attempts);
         self.attempts.clear();
     }
 }
 
-/// What is recorded, or on disk in another way, need not be found again.
-fn remove_folders(attempts: &[FinishedAttempt]) {
-    for folder in attempts.iter().filter_map(|finished| finished.report.folder.as_ref()) {
-        AttemptDir::at(folder.clone()).remove();
+/// The attempts are kept elsewhere now: the adopter need not find them.
+fn remove_attempt_dirs(attempts: &[FinishedAttempt]) {
+    for dir in attempts.iter().filter_map(|finished| finished.report.folder.as_ref()) {
+        AttemptDir::at(dir.clone()).remove();
     }
 }
 
 impl Drop for Batch {
     fn drop(&mut self) {
         if !self.attempts.is_empty() {
-            self.hand.put_back(std::mem::take(&mut self.attempts));
+            self.in_flight.put_back(std::mem::take(&mut self.attempts));
         }
-    }
-}
-
-/// An attempt that ended because the daemon could not go on with it.
-pub(in crate::daemon) fn interrupted(
-    node: &str,
-    task: &ClaimedTask,
-    kind: Option<String>,
-    why: &str,
-    now: chrono::DateTime<chrono::Utc>,
-    took: Duration,
-) -> FinishedAttempt {
-    FinishedAttempt {
-        task_id: task.id,
-        fence: task.fence,
-        name: task.name.clone(),
-        kind,
-        queue: task.queue.clone(),
-        schedule: task.schedule.clone(),
-        due_at: task.due_at,
-        enqueued_at: task.enqueued_at,
-        started_at: now - chrono::TimeDelta::from_std(took).unwrap_or_default(),
-        finished_at: now,
-        duration_ms: took.as_millis() as i64,
-        node: node.to_owned(),
-        attempt: task.attempt,
-        outcome: Outcome::Interrupted,
-        verdict: Some(Verdict::Released),
-        retry_ms: 0,
-        error: Some(why.to_owned()),
-        payload: task.payload.clone(),
-        report: Report::default(),
     }
 }

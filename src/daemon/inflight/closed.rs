@@ -1,28 +1,30 @@
-//! Queues that are outside their period: nothing of them begins, and what runs may be told to end.
+//! Queues that are closed because they are outside their period: none of their tasks starts, and running ones may be
+//! asked to stop.
 
 use super::{ClaimState, InFlight};
-use crate::handler::StopReason;
+use crate::{domain::identity::QueueName, handler::StopReason};
 
 impl InFlight {
-    /// Begins nothing of these queues from now on, and of all others again.
-    pub fn shut(&self, queues: &[String]) {
-        for (queue, lane) in &mut self.lock().lanes {
-            lane.shut = queues.contains(queue);
+    /// Closes these queues, and opens all others.
+    pub fn close_queues(&self, closed: &[QueueName]) {
+        for (queue, slots) in &mut self.lock().slots {
+            slots.is_closed = closed.contains(queue);
         }
     }
 
-    /// The queues of which nothing begins now.
-    pub fn shut_queues(&self) -> Vec<String> {
-        let inner = self.lock();
-        inner.lanes.iter().filter(|(_, lane)| lane.shut).map(|(queue, _)| queue.clone()).collect()
+    /// The queues that are closed now.
+    pub fn closed_queues(&self) -> Vec<QueueName> {
+        let table = self.lock();
+        table.slots.iter().filter(|(_, slots)| slots.is_closed).map(|(queue, _)| queue.clone()).collect()
     }
 
-    /// Tells the running tasks of a queue that its period is over. Gives how many had not been told to end before.
-    pub fn stop_queue(&self, queue: &str) -> usize {
+    /// Asks the running attempts of a queue to stop because its period is over. Returns how many had not been asked to
+    /// stop before.
+    pub fn stop_queue(&self, queue: &QueueName) -> usize {
         let mut stopped = 0;
-        for held in self.lock().held.values() {
-            if let ClaimState::Running { context, .. } = held
-                && context.task().queue == queue
+        for state in self.lock().claims.values() {
+            if let ClaimState::Running { context, .. } = state
+                && *context.task().queue == **queue
                 && context.stop_reason().is_none()
             {
                 context.stop(StopReason::PeriodOver, context.definition().kill_after);

@@ -1,11 +1,14 @@
-//! What this node has in hand: tasks that it has claimed and not yet recorded.
+//! What is in flight on this node: tasks that it has claimed and not yet recorded.
 //!
-//! It lives as long as the daemon, outside every module: whichever module falls, what it was working on is
-//! still here. It is bounded: nothing is claimed for which there is no free worker (or, for very short tasks,
-//! no worker that will be free in a moment) and no room for the result.
+//! It lives as long as the daemon, outside every module: when a module fails, what it was working on is still here. It
+//! is bounded: the dispatcher reserves a credit for each task before it claims one, and there is a credit for each free
+//! worker (for very short tasks also for workers that are free in a moment, ADR 0005) and for each free place among
+//! [`CAPACITY`].
 
 pub(in crate::daemon) mod batch;
 mod closed;
+mod release;
+mod reservation;
 mod running;
 mod slots;
 
@@ -18,369 +21,346 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard};
 
+pub(in crate::daemon) use self::reservation::Reservation;
 pub use self::running::Running;
 use self::{batch::Batch, slots::Slots};
-use super::state::wakers::Wakers;
+use super::state::wakers::{WakeReason, Waker, Wakers};
 use crate::{
-    domain::task::{ClaimedTask, FinishedAttempt},
+    domain::{
+        identity::{ModuleName, NodeId, QueueName},
+        task::{ClaimedTask, FinishedAttempt, claim::Claim},
+    },
     handler::TaskContext,
 };
 
-/// At most so many tasks are in hand: claimed, running, or not yet recorded.
-const ROOM: usize = 5_000;
-/// At most so many are asked for by one claim.
-const MOST_ASKED: usize = 1_000;
+/// Maximum number of tasks in flight: claimed, running, or not yet recorded.
+const CAPACITY: usize = 5_000;
+/// Maximum number of tasks of one claim.
+const MAX_CLAIM: usize = 1_000;
 
-/// The task and the claim.
-pub(in crate::daemon) type Claim = (i64, i64);
-
-/// Everything that this node has in hand.
+/// Everything in flight on this node. Clones share it.
 #[derive(Clone)]
 pub struct InFlight {
-    inner: Arc<Mutex<ClaimTable>>,
-    bells: Wakers,
-    node: Arc<str>,
+    table: Arc<Mutex<ClaimTable>>,
+    node: NodeId,
+    dispatcher: Waker,
+    recorder: Waker,
+    adopter: Waker,
 }
 
 #[derive(Default)]
 struct ClaimTable {
-    lanes: BTreeMap<String, Slots>,
-    held: HashMap<Claim, ClaimState>,
+    slots: BTreeMap<QueueName, Slots>,
+    claims: HashMap<Claim, ClaimState>,
     finished: VecDeque<FinishedAttempt>,
-    /// The claims of ended attempts on disk, by file.
+    /// The claims of finished attempts on disk, by file.
     spooled: HashMap<PathBuf, Vec<Claim>>,
-    closed: bool,
-    quiet: bool,
-    /// Rises whenever all reservations are given up: older ones do not count any more.
+    is_closed: bool,
+    is_quiet: bool,
+    /// Rises when all reservations are cancelled: older ones do not count any more.
     epoch: u64,
-    /// Rises whenever workers are given up: those of an earlier shift get nothing more to do.
-    shift: u64,
-}
-
-/// Credits that are reserved for a claim. Whatever becomes of that, they are free again afterwards: a dispatcher may fall
-/// under it, or be replaced and wake up later.
-pub struct Reservation {
-    hand: InFlight,
-    queue: String,
-    count: usize,
-    epoch: u64,
+    /// Rises when the workers are given up: those of an earlier generation get no more tasks.
+    worker_generation: u64,
 }
 
 enum ClaimState {
+    /// Waits for a worker.
     Waiting,
-    /// Given to a worker who has not begun.
-    Taken(Box<ClaimedTask>),
+    /// Given to a worker that has not begun.
+    Assigned(Box<ClaimedTask>),
     Running {
         context: Arc<TaskContext>,
         since: Instant,
         /// Begun by another daemon or worker, and followed by the adopter.
         is_adopted: bool,
     },
-    /// It runs, or has ended, and nobody follows it: the adopter, or the next daemon, takes it up. It has its queue.
-    Left(String),
-    /// Is being taken up. It has its queue.
-    Adopting(String),
+    /// Runs, or has ended, and no worker follows it: the adopter, or the next daemon, adopts it.
+    Detached(QueueName),
+    /// Is being adopted.
+    Adopting(QueueName),
     Finished,
     Spooled,
 }
 
-impl Reservation {
-    /// How many tasks may be claimed.
-    pub fn count(&self) -> usize {
-        self.count
-    }
-
-    /// Takes in what the claim brought; `found` counts also what it has found and not brought.
-    pub fn take_in(self, found: usize, tasks: Vec<ClaimedTask>) {
-        let mut guard = self.hand.lock();
-        let inner = &mut *guard;
-        let any = !tasks.is_empty();
-        // Of a dispatcher that was replaced, everything that it had claimed was given back.
-        if inner.epoch == self.epoch
-            && let Some(lane) = inner.lanes.get_mut(&self.queue)
-        {
-            lane.hungry = self.count > 0 && found >= self.count;
-            for task in tasks {
-                inner.held.insert((task.id, task.fence), ClaimState::Waiting);
-                lane.waiting.push_back((task, Instant::now()));
-            }
-        }
-        drop(guard);
-        if any {
-            self.hand.bells.ring("workers");
-        }
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        let mut inner = self.hand.lock();
-        if inner.epoch == self.epoch
-            && let Some(lane) = inner.lanes.get_mut(&self.queue)
-        {
-            lane.claiming = lane.claiming.saturating_sub(self.count);
-        }
-    }
-}
-
-/// How much is in hand.
+/// How much is in flight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct InFlightCounts {
     /// Claimed, not started.
     pub waiting: usize,
     /// Running.
     pub running: usize,
-    /// Ended, not recorded.
+    /// Finished, not recorded.
     pub finished: usize,
 }
 
+/// The workers of one queue on this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueWorkers {
+    /// The queue.
+    pub queue: QueueName,
+    /// How many attempts run.
+    pub busy: usize,
+    /// How many workers there are to be.
+    pub workers: usize,
+}
+
 impl InFlight {
-    /// An empty hand.
-    pub fn new(node: &str, bells: Wakers) -> Self {
-        Self { inner: Arc::default(), bells, node: node.into() }
+    /// Nothing in flight yet.
+    pub fn new(node: NodeId, wakers: &Wakers) -> Self {
+        let [dispatcher, recorder, adopter] =
+            [ModuleName::DISPATCHER, ModuleName::RECORDER, ModuleName::ADOPTER].map(|module| wakers.of(&module));
+        Self { table: Arc::default(), node, dispatcher, recorder, adopter }
     }
 
     fn lock(&self) -> MutexGuard<'_, ClaimTable> {
-        self.inner.lock()
+        self.table.lock()
     }
 
-    /// Sets the number of workers of each queue. A queue that is gone keeps its lane until it is empty.
-    pub fn configure(&self, workers: &BTreeMap<String, usize>) {
-        let mut inner = self.lock();
-        for (queue, lane) in &mut inner.lanes {
-            lane.workers = workers.get(queue).copied().unwrap_or(0);
+    /// Sets the number of workers of each queue. The slots of a removed queue stay until its last task is done.
+    pub fn configure(&self, workers: &BTreeMap<QueueName, usize>) {
+        let mut table = self.lock();
+        for (queue, slots) in &mut table.slots {
+            slots.workers = workers.get(queue).copied().unwrap_or(0);
         }
         for (queue, count) in workers {
-            inner.lanes.entry(queue.clone()).or_default().workers = *count;
+            table.slots.entry(queue.clone()).or_default().workers = *count;
         }
-        inner.lanes.retain(|_, lane| lane.workers + lane.running + lane.claiming + lane.waiting.len() > 0);
+        table.slots.retain(|_, slots| !slots.is_unused());
     }
 
     /// Claims nothing any more.
     pub fn close(&self) {
-        self.lock().closed = true;
-    }
-
-    /// Claims nothing for now, or goes on.
-    pub fn be_quiet(&self, quiet: bool) {
-        self.lock().quiet = quiet;
-        self.bells.ring("dispatcher");
-    }
-
-    /// Whether it claims nothing for now.
-    pub fn is_quiet(&self) -> bool {
-        self.lock().quiet
+        self.lock().is_closed = true;
     }
 
     /// Whether it claims nothing any more.
     pub fn is_closed(&self) -> bool {
-        self.lock().closed
+        self.lock().is_closed
     }
 
-    /// The queues that have a credit, and whether each probably has more tasks. One without is remembered as hungry.
-    pub fn open_queues(&self) -> Vec<(String, bool)> {
-        let mut inner = self.lock();
-        if inner.closed || inner.quiet || inner.held.len() >= ROOM {
+    /// Stops claiming for now, or resumes.
+    pub fn set_quiet(&self, quiet: bool) {
+        self.lock().is_quiet = quiet;
+        self.dispatcher.wake(WakeReason::SlotFree);
+    }
+
+    /// Whether it claims nothing for now.
+    pub fn is_quiet(&self) -> bool {
+        self.lock().is_quiet
+    }
+
+    /// The queues with a free credit. Those without one are assumed to have a backlog.
+    pub fn claimable_queues(&self) -> Vec<QueueName> {
+        let mut table = self.lock();
+        if table.is_closed || table.is_quiet || table.claims.len() >= CAPACITY {
             return Vec::new();
         }
-        let mut open = Vec::new();
-        for (queue, lane) in inner.lanes.iter_mut().filter(|(_, lane)| lane.workers > 0) {
-            if lane.free() > 0 {
-                open.push((queue.clone(), lane.hungry));
+        let mut claimable = Vec::new();
+        for (queue, slots) in table.slots.iter_mut().filter(|(_, slots)| slots.workers > 0) {
+            if slots.free() > 0 {
+                claimable.push(queue.clone());
             } else {
-                lane.hungry = true;
+                slots.has_backlog = true;
             }
         }
-        open
+        claimable
     }
 
-    /// Reserves credits of a queue for a claim.
-    pub fn ask(&self, queue: &str) -> Reservation {
-        let mut inner = self.lock();
-        let epoch = inner.epoch;
-        let room =
-            ROOM.saturating_sub(inner.held.len() + inner.lanes.values().map(|lane| lane.claiming).sum::<usize>());
-        let count = inner.lanes.get_mut(queue).map_or(0, |lane| {
-            let count = lane.free().min(room).min(MOST_ASKED);
-            lane.claiming += count;
+    /// Reserves credits of a queue for one claim: as many as it has, at most [`MAX_CLAIM`].
+    pub fn reserve(&self, queue: &QueueName) -> Reservation {
+        let mut table = self.lock();
+        let epoch = table.epoch;
+        let reserved: usize = table.slots.values().map(|slots| slots.reserved).sum();
+        let room = CAPACITY.saturating_sub(table.claims.len() + reserved);
+        let count = table.slots.get_mut(queue).map_or(0, |slots| {
+            let count = slots.free().min(room).min(MAX_CLAIM);
+            slots.reserved += count;
             count
         });
-        Reservation { hand: self.clone(), queue: queue.to_owned(), count, epoch }
+        Reservation { in_flight: self.clone(), queue: queue.clone(), count, epoch }
     }
 
-    /// Whether a claim is on its way.
+    /// Whether a claim is under way.
     pub fn is_claiming(&self) -> bool {
-        self.lock().lanes.values().any(|lane| lane.claiming > 0)
+        self.lock().slots.values().any(|slots| slots.reserved > 0)
     }
 
-    /// Gives up the reservations of a dispatcher that does not come back.
-    pub fn forget_asking(&self) {
-        let mut inner = self.lock();
-        inner.epoch += 1;
-        for lane in inner.lanes.values_mut() {
-            lane.claiming = 0;
+    /// Cancels the reservations of a dispatcher that does not come back.
+    pub fn cancel_reservations(&self) {
+        let mut table = self.lock();
+        table.epoch += 1;
+        for slots in table.slots.values_mut() {
+            slots.reserved = 0;
         }
     }
 
-    /// The present shift of workers.
-    pub fn shift(&self) -> u64 {
-        self.lock().shift
+    /// The present generation of workers.
+    pub fn worker_generation(&self) -> u64 {
+        self.lock().worker_generation
     }
 
-    /// The next task of a queue for a free worker of that shift.
-    pub fn next(&self, queue: &str, shift: u64) -> Option<ClaimedTask> {
-        let mut inner = self.lock();
-        if inner.closed || inner.shift != shift {
+    /// The waker of a queue's pool.
+    pub(in crate::daemon) fn pool_waker(&self, queue: &QueueName) -> Waker {
+        self.lock().slots.entry(queue.clone()).or_default().pool.clone()
+    }
+
+    /// The next task of a queue for a free worker of that generation.
+    pub fn next(&self, queue: &QueueName, worker_generation: u64) -> Option<ClaimedTask> {
+        let mut table = self.lock();
+        if table.is_closed || table.worker_generation != worker_generation {
             return None;
         }
-        let lane = inner.lanes.get_mut(queue)?;
-        if lane.shut || lane.running >= lane.workers {
+        let slots = table.slots.get_mut(queue)?;
+        if slots.is_closed || slots.running >= slots.workers {
             return None;
         }
-        let (task, _) = lane.waiting.pop_front()?;
-        lane.running += 1;
-        inner.held.insert((task.id, task.fence), ClaimState::Taken(Box::new(task.clone())));
+        let (task, _) = slots.waiting.pop_front()?;
+        slots.running += 1;
+        table.claims.insert(task.claim(), ClaimState::Assigned(Box::new(task.clone())));
         Some(task)
     }
 
-    /// Notes that a task taken by [`InFlight::next`] or [`InFlight::adopt`] runs now.
+    /// A task from [`InFlight::next`] or [`InFlight::adopt`] runs now.
     pub fn begin(&self, claim: Claim, context: Arc<TaskContext>, is_adopted: bool) {
-        self.lock().held.insert(claim, ClaimState::Running { context, since: Instant::now(), is_adopted });
+        self.lock().claims.insert(claim, ClaimState::Running { context, since: Instant::now(), is_adopted });
     }
 
-    /// Notes that it has ended. False where it was taken away from its worker before.
+    /// An attempt has finished. False if it had been taken from its worker before.
     pub fn end(&self, finished: FinishedAttempt, took: Duration) -> bool {
         let mut guard = self.lock();
-        let inner = &mut *guard;
-        let is_running = matches!(
-            inner.held.get(&(finished.task_id, finished.fence)),
-            Some(ClaimState::Running { .. } | ClaimState::Taken(_))
-        );
-        if !is_running {
+        let table = &mut *guard;
+        let Some(state @ (ClaimState::Running { .. } | ClaimState::Assigned(_))) =
+            table.claims.get_mut(&finished.claim())
+        else {
             return false;
+        };
+        *state = ClaimState::Finished;
+        let mut wants_tasks = false;
+        if let Some(slots) = table.slots.get_mut(&*finished.queue) {
+            slots.end_one();
+            slots.pace.note(took);
+            wants_tasks = slots.has_backlog && slots.free() > 0;
         }
-        inner.held.insert((finished.task_id, finished.fence), ClaimState::Finished);
-        let mut ring = false;
-        if let Some(lane) = inner.lanes.get_mut(&finished.queue) {
-            lane.running = lane.running.saturating_sub(1);
-            lane.pace.note(took);
-            ring = lane.hungry && lane.free() > 0;
-        }
-        inner.finished.push_back(finished);
+        table.finished.push_back(finished);
         drop(guard);
-        self.bells.ring("recorder");
-        if ring {
-            self.bells.ring("dispatcher");
+        self.recorder.wake(WakeReason::Finished);
+        if wants_tasks {
+            self.dispatcher.wake(WakeReason::SlotFree);
         }
         true
     }
 
-    /// Up to `most` ended attempts, to be recorded.
-    pub fn take_finished(&self, most: usize) -> Batch {
-        let mut inner = self.lock();
-        let count = inner.finished.len().min(most);
-        Batch::new(self.clone(), inner.finished.drain(..count).collect())
+    /// Up to `limit` finished attempts, to be recorded.
+    pub fn take_finished(&self, limit: usize) -> Batch {
+        let mut table = self.lock();
+        let count = table.finished.len().min(limit);
+        Batch::new(self.clone(), table.finished.drain(..count).collect())
     }
 
-    /// Puts back what could not be recorded.
-    pub(in crate::daemon) fn put_back(&self, batch: Vec<FinishedAttempt>) {
-        let mut inner = self.lock();
-        for finished in batch.into_iter().rev() {
-            inner.finished.push_front(finished);
+    /// Puts attempts back that could not be recorded.
+    pub(super) fn put_back(&self, attempts: Vec<FinishedAttempt>) {
+        let mut table = self.lock();
+        for finished in attempts.into_iter().rev() {
+            table.finished.push_front(finished);
         }
     }
 
-    /// Notes that ended attempts are on disk.
-    pub(in crate::daemon) fn note_spooled(&self, path: PathBuf, batch: &[FinishedAttempt]) {
-        let mut inner = self.lock();
-        let claims: Vec<Claim> = batch.iter().map(|finished| (finished.task_id, finished.fence)).collect();
-        inner.held.extend(claims.iter().map(|claim| (*claim, ClaimState::Spooled)));
-        inner.spooled.insert(path, claims);
+    /// Notes that finished attempts are on disk in that file.
+    pub(super) fn note_spooled(&self, path: PathBuf, attempts: &[FinishedAttempt]) {
+        let mut table = self.lock();
+        let claims: Vec<Claim> = attempts.iter().map(FinishedAttempt::claim).collect();
+        table.claims.extend(claims.iter().map(|claim| (*claim, ClaimState::Spooled)));
+        table.spooled.insert(path, claims);
     }
 
-    /// Lets go of ended attempts that were on disk in files of which `is_gone` holds.
-    pub fn let_go_of_spooled(&self, is_gone: impl Fn(&Path) -> bool) {
-        let mut inner = self.lock();
-        let gone: Vec<PathBuf> = inner.spooled.keys().filter(|path| is_gone(path)).cloned().collect();
-        for path in gone {
-            for claim in inner.spooled.remove(&path).unwrap_or_default() {
-                inner.held.remove(&claim);
+    /// Removes the claims of those spool files of which `is_recorded` is true.
+    pub fn remove_spooled(&self, is_recorded: impl Fn(&Path) -> bool) {
+        let mut table = self.lock();
+        let recorded: Vec<PathBuf> = table.spooled.keys().filter(|path| is_recorded(path)).cloned().collect();
+        for path in recorded {
+            for claim in table.spooled.remove(&path).unwrap_or_default() {
+                table.claims.remove(&claim);
             }
         }
     }
 
-    /// Gives a task back that [`InFlight::next`] has given to a worker who is not there.
-    pub fn give_back(&self, task: ClaimedTask) {
-        let mut inner = self.lock();
-        // Somebody else may have given it back already, together with its worker.
-        if !matches!(inner.held.get(&(task.id, task.fence)), Some(ClaimState::Taken(_))) {
+    /// Makes a task wait again that [`InFlight::next`] gave to a worker that did not take it.
+    pub fn requeue(&self, task: ClaimedTask) {
+        let mut table = self.lock();
+        // It may have been requeued already, together with its worker.
+        if !matches!(table.claims.get(&task.claim()), Some(ClaimState::Assigned(_))) {
             return;
         }
-        inner.held.insert((task.id, task.fence), ClaimState::Waiting);
-        if let Some(lane) = inner.lanes.get_mut(&task.queue) {
-            lane.running = lane.running.saturating_sub(1);
-            lane.waiting.push_front((task, Instant::now()));
+        table.claims.insert(task.claim(), ClaimState::Waiting);
+        if let Some(slots) = table.slots.get_mut(&*task.queue) {
+            slots.end_one();
+            slots.waiting.push_front((task, Instant::now()));
         }
     }
 
-    /// Lets go of claims that are recorded, or given back.
-    pub fn let_go(&self, claims: impl IntoIterator<Item = Claim>) {
-        let mut inner = self.lock();
-        let was_full = inner.held.len() >= ROOM;
+    /// Removes claims that are recorded, or released.
+    pub fn remove(&self, claims: impl IntoIterator<Item = Claim>) {
+        let mut table = self.lock();
+        let was_full = table.claims.len() >= CAPACITY;
         for claim in claims {
-            inner.held.remove(&claim);
+            table.claims.remove(&claim);
         }
-        drop(inner);
+        drop(table);
         if was_full {
-            self.bells.ring("dispatcher");
+            self.dispatcher.wake(WakeReason::SlotFree);
         }
     }
 
-    /// Whether a claim is in hand.
-    pub fn holds(&self, claim: Claim) -> bool {
-        self.lock().held.contains_key(&claim)
+    /// Whether a claim is in flight.
+    pub fn contains(&self, claim: Claim) -> bool {
+        self.lock().claims.contains_key(&claim)
     }
 
-    /// Takes back claimed tasks that have waited for a worker at least so long. They stay in hand until
-    /// [`InFlight::let_go`], which follows their release.
+    /// Takes back tasks that have waited for a worker at least this long. They stay in flight until
+    /// [`InFlight::remove`], which follows their release.
     pub fn take_waiting(&self, at_least: Duration) -> Vec<Claim> {
-        let mut inner = self.lock();
+        let mut table = self.lock();
         let mut taken = Vec::new();
-        for lane in inner.lanes.values_mut() {
-            let waiting = std::mem::take(&mut lane.waiting);
+        for slots in table.slots.values_mut() {
+            let waiting = std::mem::take(&mut slots.waiting);
             let (old, young): (VecDeque<_>, _) =
                 waiting.into_iter().partition(|(_, since)| since.elapsed() >= at_least);
-            lane.waiting = young;
-            lane.hungry |= !old.is_empty();
-            taken.extend(old.into_iter().map(|(task, _)| (task.id, task.fence)));
+            slots.waiting = young;
+            slots.has_backlog |= !old.is_empty();
+            taken.extend(old.into_iter().map(|(task, _)| task.claim()));
         }
         taken
     }
 
-    /// Whether nothing is in hand, nor about to be.
+    /// Whether nothing is in flight, and no claim is under way.
     pub fn is_empty(&self) -> bool {
-        let inner = self.lock();
-        inner.held.is_empty() && inner.lanes.values().all(|lane| lane.claiming == 0)
+        let table = self.lock();
+        table.claims.is_empty() && table.slots.values().all(|slots| slots.reserved == 0)
     }
 
     /// Whether no worker has anything to do.
-    pub fn is_at_rest(&self) -> bool {
-        self.lock().lanes.values().all(|lane| lane.running == 0 && lane.waiting.is_empty())
+    pub fn is_idle(&self) -> bool {
+        self.lock().slots.values().all(|slots| slots.running == 0 && slots.waiting.is_empty())
     }
 
-    /// How much is in hand.
+    /// How much is in flight.
     pub fn counts(&self) -> InFlightCounts {
-        let inner = self.lock();
-        let of = |test: fn(&ClaimState) -> bool| inner.held.values().filter(|held| test(held)).count();
+        let table = self.lock();
+        let count = |test: fn(&ClaimState) -> bool| table.claims.values().filter(|state| test(state)).count();
         InFlightCounts {
-            waiting: of(|held| matches!(held, ClaimState::Waiting | ClaimState::Taken(_))),
-            running: of(|held| matches!(held, ClaimState::Running { .. })),
-            finished: of(|held| matches!(held, ClaimState::Finished)),
+            waiting: count(|state| matches!(state, ClaimState::Waiting | ClaimState::Assigned(_))),
+            running: count(|state| matches!(state, ClaimState::Running { .. })),
+            finished: count(|state| matches!(state, ClaimState::Finished)),
         }
     }
 
-    /// Free and all workers of each queue.
-    pub fn workers(&self) -> Vec<(String, usize, usize)> {
-        self.lock().lanes.iter().map(|(queue, lane)| (queue.clone(), lane.running, lane.workers)).collect()
+    /// The workers of each queue.
+    pub fn workers(&self) -> Vec<QueueWorkers> {
+        let workers = |(queue, slots): (&QueueName, &Slots)| QueueWorkers {
+            queue: queue.clone(),
+            busy: slots.running,
+            workers: slots.workers,
+        };
+        self.lock().slots.iter().map(workers).collect()
     }
 }

@@ -1,12 +1,15 @@
-//! What of the hand is running: told to end, left to itself, taken up again.
+//! Running attempts: asked to stop, detached from their worker, and adopted.
 
 use std::time::Duration;
 
-use super::{Claim, ClaimState, InFlight, batch::interrupted};
+use chrono::{DateTime, Utc};
+
+use super::{ClaimState, InFlight};
 use crate::{
+    daemon::state::wakers::WakeReason,
     domain::{
         command::{OnDaemonStop, answer::Progress},
-        task::ClaimedTask,
+        task::{ClaimedTask, claim::Claim},
     },
     handler::{StopReason, TaskContext},
 };
@@ -16,120 +19,120 @@ use crate::{
 pub struct Running {
     /// The task.
     pub task: ClaimedTask,
-    /// For how long it has been running.
+    /// For how long the attempt has been running.
     pub since: Duration,
 }
 
 impl InFlight {
-    /// Takes up a running task that nobody follows; it counts as one of its queue's. False if somebody does.
+    /// Adopts a running task that no worker follows; it counts as one of its queue's. False if another part of the
+    /// daemon has it, or the daemon stops: then it is for the next one.
     pub fn adopt(&self, task: &ClaimedTask) -> bool {
-        let mut inner = self.lock();
-        let claim = (task.id, task.fence);
-        match inner.held.get(&claim) {
-            // What was left by a daemon that stops is for the next one.
-            _ if inner.closed => return false,
-            Some(ClaimState::Left(_)) => {}
+        let mut table = self.lock();
+        match table.claims.get(&task.claim()) {
+            _ if table.is_closed => return false,
+            Some(ClaimState::Detached(_)) => {}
             Some(_) => return false,
-            None => inner.lanes.entry(task.queue.clone()).or_default().running += 1,
+            None => table.slots.entry((*task.queue).into()).or_default().running += 1,
         }
-        inner.held.insert(claim, ClaimState::Adopting(task.queue.clone()));
+        table.claims.insert(task.claim(), ClaimState::Adopting((*task.queue).into()));
         true
     }
 
-    /// Gives up the adoptions that an interrupted adopter has not carried out.
-    pub fn forget_adopting(&self) {
-        for held in self.lock().held.values_mut() {
-            if let ClaimState::Adopting(queue) = held {
-                *held = ClaimState::Left(std::mem::take(queue));
+    /// Cancels the adoptions that an interrupted adopter did not complete.
+    pub fn cancel_adoptions(&self) {
+        for state in self.lock().claims.values_mut() {
+            if let ClaimState::Adopting(queue) = state {
+                *state = ClaimState::Detached(queue.clone());
             }
         }
     }
 
-    /// Lets a running task go on without anybody who follows it.
-    pub fn leave(&self, claim: Claim) {
-        let mut inner = self.lock();
-        let queue = match inner.held.get(&claim) {
-            Some(ClaimState::Running { context, .. }) => context.task().queue.clone(),
+    /// Lets a running task continue without a worker that follows it, and wakes the adopter.
+    pub fn detach(&self, claim: Claim) {
+        let mut table = self.lock();
+        let queue = match table.claims.get(&claim) {
+            Some(ClaimState::Running { context, .. }) => (*context.task().queue).into(),
             Some(ClaimState::Adopting(queue)) => queue.clone(),
             _ => return,
         };
-        inner.held.insert(claim, ClaimState::Left(queue));
-        drop(inner);
-        self.bells.ring("adopter");
+        table.claims.insert(claim, ClaimState::Detached(queue));
+        drop(table);
+        self.adopter.wake(WakeReason::Detached);
     }
 
-    /// The tasks that nobody follows.
-    pub fn left_claims(&self) -> Vec<Claim> {
-        let inner = self.lock();
-        inner.held.iter().filter(|(_, held)| matches!(held, ClaimState::Left(_))).map(|(claim, _)| *claim).collect()
+    /// The claims of the tasks that no worker follows.
+    pub fn detached_claims(&self) -> Vec<Claim> {
+        let table = self.lock();
+        let detached = table.claims.iter().filter(|(_, state)| matches!(state, ClaimState::Detached(_)));
+        detached.map(|(claim, _)| *claim).collect()
     }
 
-    /// Lets go of a task that nobody follows, and of which nothing runs.
-    pub fn forget(&self, claim: Claim) {
-        let mut inner = self.lock();
-        if let Some(ClaimState::Left(queue)) = inner.held.get(&claim) {
+    /// How many tasks continue that no worker follows.
+    pub fn detached_count(&self) -> usize {
+        self.detached_claims().len()
+    }
+
+    /// Removes a detached task of which nothing runs.
+    pub fn remove_detached(&self, claim: Claim) {
+        let mut table = self.lock();
+        if let Some(ClaimState::Detached(queue)) = table.claims.get(&claim) {
             let queue = queue.clone();
-            inner.held.remove(&claim);
-            if let Some(lane) = inner.lanes.get_mut(&queue) {
-                lane.running = lane.running.saturating_sub(1);
+            table.claims.remove(&claim);
+            if let Some(slots) = table.slots.get_mut(&queue) {
+                slots.end_one();
             }
         }
     }
 
-    /// Leaves those running tasks that are to live through a stop of the daemon.
-    pub fn leave_keepers(&self) {
-        self.leave_where(|context| {
+    /// Detaches those commands that live through a stop of the daemon (`on_daemon_stop = "keep"`).
+    pub fn detach_kept(&self) {
+        self.detach_where(|context| {
             let command = context.definition().command.as_ref();
             command.is_some_and(|command| command.on_daemon_stop == Some(OnDaemonStop::Keep))
         });
     }
 
-    /// Lets every command go on by itself that need not end with the daemon: one that starts itself anew takes them up.
-    pub fn leave_commands(&self) {
-        self.leave_where(|context| {
+    /// Detaches every command that need not stop with the daemon: a daemon that restarts itself adopts them.
+    pub fn detach_commands(&self) {
+        self.detach_where(|context| {
             let command = context.definition().command.as_ref();
             command.is_some_and(|command| command.on_daemon_stop != Some(OnDaemonStop::Stop))
         });
     }
 
-    /// Leaves everything that goes on by itself, at the very end of a stop.
-    pub fn leave_all(&self) {
-        self.leave_where(|_| true);
+    /// Detaches everything that runs without the daemon, at the very end of a stop.
+    pub fn detach_all(&self) {
+        self.detach_where(|_| true);
     }
 
-    fn leave_where(&self, test: impl Fn(&TaskContext) -> bool) {
-        for held in self.lock().held.values_mut() {
-            if let ClaimState::Running { context, .. } = held
+    fn detach_where(&self, test: impl Fn(&TaskContext) -> bool) {
+        for state in self.lock().claims.values_mut() {
+            if let ClaimState::Running { context, .. } = state
                 && context.outlives_worker()
                 && test(context)
             {
-                *held = ClaimState::Left(context.task().queue.clone());
+                *state = ClaimState::Detached((*context.task().queue).into());
             }
         }
     }
 
-    /// How many tasks go on that nobody follows.
-    pub fn left(&self) -> usize {
-        self.left_claims().len()
-    }
-
-    /// What running tasks have said since this was asked last.
+    /// The progress that running attempts have reported since the last call.
     pub fn take_progress(&self) -> Vec<(Claim, Progress)> {
-        let inner = self.lock();
-        let said = |(claim, held): (&Claim, &ClaimState)| match held {
+        let table = self.lock();
+        let reported = |(claim, state): (&Claim, &ClaimState)| match state {
             ClaimState::Running { context, .. } => Some((*claim, context.take_progress()?)),
             _ => None,
         };
-        inner.held.iter().filter_map(said).collect()
+        table.claims.iter().filter_map(reported).collect()
     }
 
-    /// Tells running attempts to end; `only` these tasks, or all.
+    /// Asks running attempts to stop: those of `only` these tasks, or all. Returns how many had not been asked before.
     pub fn stop(&self, only: Option<&[i64]>, reason: StopReason, grace: Option<Duration>) -> usize {
-        let inner = self.lock();
+        let table = self.lock();
         let mut stopped = 0;
-        for ((id, _), held) in &inner.held {
-            if let ClaimState::Running { context, .. } = held
-                && only.is_none_or(|only| only.contains(id))
+        for (claim, state) in &table.claims {
+            if let ClaimState::Running { context, .. } = state
+                && only.is_none_or(|only| only.contains(&claim.task_id))
                 && context.stop_reason().is_none()
             {
                 context.stop(reason, grace.unwrap_or(context.definition().kill_after));
@@ -139,62 +142,59 @@ impl InFlight {
         stopped
     }
 
-    /// Ends every running attempt on record, because nobody is working on it any more, or leaves it if it goes on by
-    /// itself; what had not begun waits for other workers. Adopted ones have no worker to lose.
-    pub fn interrupt_abandoned(&self, why: &str, now: chrono::DateTime<chrono::Utc>) -> usize {
-        let (mut running, mut taken, mut left) = (Vec::new(), Vec::new(), Vec::new());
-        let mut inner = self.lock();
+    /// Finishes every running attempt whose worker is gone as interrupted, or detaches it if it continues without a
+    /// worker. Tasks that had not begun wait for other workers. Adopted attempts have no worker to lose. Returns the
+    /// number of interrupted attempts.
+    pub fn interrupt_abandoned(&self, why: &str, now: DateTime<Utc>) -> usize {
+        let (mut running, mut assigned, mut detached) = (Vec::new(), Vec::new(), Vec::new());
+        let mut table = self.lock();
         // A thread that hung may wake up, and its workers with it: what they took now would be lost with them.
-        inner.shift += 1;
-        for (claim, held) in &inner.held {
-            match held {
+        table.worker_generation += 1;
+        for (claim, state) in &table.claims {
+            match state {
                 ClaimState::Running { is_adopted: true, .. } => {}
-                ClaimState::Running { context, .. } if context.outlives_worker() => left.push(*claim),
+                ClaimState::Running { context, .. } if context.outlives_worker() => detached.push(*claim),
                 ClaimState::Running { context, since, .. } => {
                     running.push((context.task().clone(), since.elapsed(), context.definition().kind.clone()));
                 }
-                ClaimState::Taken(task) => taken.push((**task).clone()),
+                ClaimState::Assigned(task) => assigned.push((**task).clone()),
                 ClaimState::Waiting
-                | ClaimState::Left(_)
+                | ClaimState::Detached(_)
                 | ClaimState::Adopting(_)
                 | ClaimState::Finished
                 | ClaimState::Spooled => {}
             }
         }
-        drop(inner);
-        for claim in left {
-            self.leave(claim);
+        drop(table);
+        for claim in detached {
+            self.detach(claim);
         }
-        for task in taken {
-            self.give_back(task);
+        for task in assigned {
+            self.requeue(task);
         }
         let count = running.len();
         for (task, took, kind) in running {
-            self.end(interrupted(&self.node, &task, Some(kind), why, now, took), Duration::from_secs(1));
+            self.end(task.interrupted(&self.node, Some(kind), why, now, took), Duration::from_secs(1));
         }
         count
     }
 
-    /// What runs, the longest first.
+    /// The running attempts, the longest first.
     pub fn running(&self) -> Vec<Running> {
-        let mut running: Vec<Running> = self
-            .lock()
-            .held
-            .values()
-            .filter_map(|held| match held {
-                ClaimState::Running { context, since, .. } => {
-                    Some(Running { task: context.task().clone(), since: since.elapsed() })
-                }
-                _ => None,
-            })
-            .collect();
+        let running = |state: &ClaimState| match state {
+            ClaimState::Running { context, since, .. } => {
+                Some(Running { task: context.task().clone(), since: since.elapsed() })
+            }
+            _ => None,
+        };
+        let mut running: Vec<Running> = self.lock().claims.values().filter_map(running).collect();
         running.sort_by_key(|running| std::cmp::Reverse(running.since));
         running
     }
 
-    /// Whether somebody deals with a claim, or has recorded it a moment ago.
-    pub fn is_followed(&self, claim: Claim) -> bool {
-        self.lock().held.get(&claim).is_some_and(|held| !matches!(held, ClaimState::Left(_)))
+    /// Whether a claim is in flight and not detached.
+    pub fn is_attended(&self, claim: Claim) -> bool {
+        self.lock().claims.get(&claim).is_some_and(|state| !matches!(state, ClaimState::Detached(_)))
     }
 }
 
@@ -203,13 +203,13 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::{clock::machine_time, daemon::state::wakers::Wakers};
+    use crate::{clock::machine_time, daemon::state::wakers::Wakers, domain::identity::QueueName};
 
     fn task(id: i64) -> ClaimedTask {
         ClaimedTask {
             id,
             name: "it".to_owned(),
-            queue: "q".to_owned(),
+            queue: "q".into(),
             payload: None,
             attempt: 1,
             max_attempts: None,
@@ -222,39 +222,44 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_was_taken_up_counts_as_running_until_it_is_forgotten() {
-        let hand = InFlight::new("n", Wakers::default());
-        hand.configure(&BTreeMap::from([("q".to_owned(), 1)]));
-        assert!(hand.adopt(&task(1)) && !hand.adopt(&task(1)), "once");
-        assert_eq!(hand.ask("q").count(), 0, "its queue has no free worker");
-        hand.forget_adopting();
-        assert_eq!((hand.left_claims(), hand.is_followed((1, 1))), (vec![(1, 1)], false));
-        assert!(hand.adopt(&task(1)), "again, without counting twice");
-        hand.leave((1, 1));
-        hand.forget((1, 1));
-        assert_eq!(hand.ask("q").count(), 1);
-        assert!(!hand.holds((1, 1)));
+    fn in_flight() -> (InFlight, QueueName) {
+        let in_flight = InFlight::new("n".into(), &Wakers::default());
+        in_flight.configure(&BTreeMap::from([("q".into(), 1)]));
+        (in_flight, "q".into())
     }
 
     #[test]
-    fn credits_come_back_from_a_claim_that_came_to_nothing() {
-        let hand = InFlight::new("n", Wakers::default());
-        hand.configure(&BTreeMap::from([("q".to_owned(), 1)]));
-        let lost = hand.ask("q");
-        assert_eq!((lost.count(), hand.ask("q").count()), (1, 0));
+    fn an_adopted_task_counts_as_running_until_it_is_removed() {
+        let (in_flight, queue) = in_flight();
+        let claim = task(1).claim();
+        assert!(in_flight.adopt(&task(1)) && !in_flight.adopt(&task(1)), "once");
+        assert_eq!(in_flight.reserve(&queue).count(), 0, "its queue has no free worker");
+        in_flight.cancel_adoptions();
+        assert_eq!((in_flight.detached_claims(), in_flight.is_attended(claim)), (vec![claim], false));
+        assert!(in_flight.adopt(&task(1)), "again, without counting twice");
+        in_flight.detach(claim);
+        in_flight.remove_detached(claim);
+        assert_eq!(in_flight.reserve(&queue).count(), 1);
+        assert!(!in_flight.contains(claim));
+    }
+
+    #[test]
+    fn a_reservation_that_is_not_filled_frees_its_credits() {
+        let (in_flight, queue) = in_flight();
+        let lost = in_flight.reserve(&queue);
+        assert_eq!((lost.count(), in_flight.reserve(&queue).count()), (1, 0));
         drop(lost);
-        let old = hand.ask("q");
-        hand.forget_asking();
-        let new = hand.ask("q");
+        let old = in_flight.reserve(&queue);
+        in_flight.cancel_reservations();
+        let new = in_flight.reserve(&queue);
         drop(old);
-        assert_eq!((new.count(), hand.ask("q").count()), (1, 0), "the old one's credits are not given back twice");
+        assert_eq!((new.count(), in_flight.reserve(&queue).count()), (1, 0), "the old credits are not freed twice");
     }
 
     #[test]
-    fn a_daemon_that_stops_takes_nothing_up() {
-        let hand = InFlight::new("n", Wakers::default());
-        hand.close();
-        assert!(!hand.adopt(&task(1)));
+    fn a_daemon_that_stops_adopts_nothing() {
+        let (in_flight, _) = in_flight();
+        in_flight.close();
+        assert!(!in_flight.adopt(&task(1)));
     }
 }

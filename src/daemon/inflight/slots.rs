@@ -1,37 +1,52 @@
-//! A lane: one queue's workers on this node, and what waits for them.
+//! The slots of one queue: its workers on this node, and the claimed tasks that wait for them.
 
 use std::{collections::VecDeque, time::Instant};
 
-use crate::domain::task::{ClaimedTask, prefetch::Pace};
+use crate::{
+    daemon::state::wakers::Waker,
+    domain::task::{ClaimedTask, prefetch::Pace},
+};
 
 /// One queue's workers and what waits for them.
 #[derive(Default)]
-pub(in crate::daemon) struct Slots {
-    pub(in crate::daemon) workers: usize,
-    pub(in crate::daemon) running: usize,
-    pub(in crate::daemon) claiming: usize,
-    pub(in crate::daemon) waiting: VecDeque<(ClaimedTask, Instant)>,
-    pub(in crate::daemon) pace: Pace,
-    /// Whether there are probably more tasks than were asked for.
-    pub(in crate::daemon) hungry: bool,
-    /// Outside its period: nothing of it begins.
-    pub(in crate::daemon) shut: bool,
+pub(super) struct Slots {
+    /// How many workers the queue has on this node.
+    pub(super) workers: usize,
+    /// How many attempts run, adopted ones included.
+    pub(super) running: usize,
+    /// For how many tasks a claim is under way.
+    pub(super) reserved: usize,
+    /// Claimed tasks and since when they wait for a worker.
+    pub(super) waiting: VecDeque<(ClaimedTask, Instant)>,
+    pub(super) pace: Pace,
+    /// The last claim found at least as many tasks as it asked for, or could not ask at all: there are probably more.
+    pub(super) has_backlog: bool,
+    /// The queue is outside its period: none of its tasks starts.
+    pub(super) is_closed: bool,
+    /// Wakes the queue's pool.
+    pub(super) pool: Waker,
 }
 
 impl Slots {
-    fn ahead(&self) -> usize {
-        self.pace.ahead(self.workers)
+    /// How many more tasks may be claimed. While tasks are claimed ahead, none before half of them are used up.
+    pub(super) fn free(&self) -> usize {
+        if self.is_closed {
+            return 0;
+        }
+        let ahead = self.pace.ahead(self.workers);
+        if ahead > 0 && self.waiting.len() + self.reserved > ahead / 2 {
+            return 0;
+        }
+        (self.workers + ahead).saturating_sub(self.running + self.waiting.len() + self.reserved)
     }
 
-    /// How many more tasks it can take. With work claimed ahead, not before half of that is used up.
-    pub(in crate::daemon) fn free(&self) -> usize {
-        let ahead = self.ahead();
-        if self.shut {
-            return 0;
-        }
-        if ahead > 0 && self.waiting.len() + self.claiming > ahead / 2 {
-            return 0;
-        }
-        (self.workers + ahead).saturating_sub(self.running + self.waiting.len() + self.claiming)
+    /// Whether the queue has neither workers nor tasks.
+    pub(super) fn is_unused(&self) -> bool {
+        self.workers + self.running + self.reserved + self.waiting.len() == 0
+    }
+
+    /// One attempt less runs.
+    pub(super) fn end_one(&mut self) {
+        self.running = self.running.saturating_sub(1);
     }
 }

@@ -1,50 +1,65 @@
-//! When a daemon that was not to serve for ever has done its work.
+//! When a daemon that was started with `--once` or `--for` has done its work.
 
 use std::time::Duration;
 
-use crate::daemon::{
-    Mode,
-    state::{module_status::ModuleState, shared::Shared},
+use crate::{
+    daemon::{components::Components, state::module_status::ModuleState},
+    domain::identity::ModuleName,
 };
 
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(100);
+/// How often it checks.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// Modules that must have completed a round before the daemon can be done.
+const NEEDED: [ModuleName; 4] = [ModuleName::CRON, ModuleName::FUTURE, ModuleName::DISPATCHER, ModuleName::RECORDER];
 
-/// Ends when the daemon is to stop by itself.
-pub(in crate::daemon) async fn over(shared: &Shared, mode: Mode) {
+/// How long the daemon works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Until it is asked to stop.
+    Serve,
+    /// Until nothing is due. (`run --once`)
+    Once,
+    /// For this time. (`run --for`)
+    For(Duration),
+}
+
+/// Ends when the daemon is to stop by itself: `run --once` and `run --for`.
+pub(in crate::daemon) async fn over(daemon: &Components, mode: Mode) {
     match mode {
         Mode::Serve => std::future::pending().await,
-        Mode::For(length) => tokio::time::sleep(length.saturating_sub(shared.started.elapsed())).await,
+        Mode::For(length) => tokio::time::sleep(length.saturating_sub(daemon.started.elapsed())).await,
         Mode::Once => {
-            let mut quiet_looks = 0;
-            while quiet_looks < 2 {
-                tokio::time::sleep(LOOK).await;
-                quiet_looks = if nothing_due(shared).await { quiet_looks + 1 } else { 0 };
+            let mut idle_checks = 0;
+            while idle_checks < 2 {
+                tokio::time::sleep(POLL_INTERVAL).await;
+                idle_checks = if nothing_due(daemon).await { idle_checks + 1 } else { 0 };
             }
         }
     }
 }
 
-/// Whether the modules that bring work in have looked, and nothing is waiting, running or unrecorded.
-async fn nothing_due(shared: &Shared) -> bool {
-    let is_off = |module| shared.board.of(module).is_some_and(|status| status.state == ModuleState::Disabled);
-    let has_looked = |module| is_off(module) || shared.board.of(module).is_some_and(|status| status.rounds > 0);
-    if !shared.has_adopted() || !["cron", "future", "dispatcher", "recorder"].into_iter().all(has_looked) {
+/// Whether the modules that bring work in have completed a round, and nothing is waiting, running or unrecorded.
+async fn nothing_due(daemon: &Components) -> bool {
+    let is_off =
+        |module: &ModuleName| daemon.modules.get(module).is_some_and(|status| status.state == ModuleState::Disabled);
+    let has_looked =
+        |module: &ModuleName| is_off(module) || daemon.modules.get(module).is_some_and(|status| status.rounds > 0);
+    if !daemon.milestones.has_adopted() || !NEEDED.iter().all(has_looked) {
         return false;
     }
-    if !shared.hand.is_empty() {
+    if !daemon.in_flight.is_empty() {
         return false;
     }
-    // What is due is left to other nodes where nobody claims or promotes it.
-    if is_off("dispatcher") {
+    // Where the dispatcher is disabled, what is due is left to other nodes.
+    if is_off(&ModuleName::DISPATCHER) {
         return true;
     }
-    // Nor is what waits for the period of its queue.
-    let shut = shared.hand.shut_queues();
-    let queues = shared.hand.workers().into_iter().map(|(queue, _, _)| queue);
-    let queues: Vec<String> = queues.filter(|queue| !shut.contains(queue)).collect();
-    match shared.store.peek(&queues).await {
-        Ok(seen) => seen.queues.is_empty() && !seen.unfiled && (!seen.due || is_off("future")),
+    // Tasks of a closed queue wait for its period.
+    let closed = daemon.in_flight.closed_queues();
+    let queues = daemon.in_flight.workers().into_iter().map(|workers| workers.queue);
+    let queues: Vec<String> = queues.filter(|queue| !closed.contains(queue)).map(String::from).collect();
+    match daemon.store.peek(&queues).await {
+        Ok(seen) => seen.queues.is_empty() && !seen.unfiled && (!seen.due || is_off(&ModuleName::FUTURE)),
         Err(_) => false,
     }
 }

@@ -1,26 +1,26 @@
-//! Whether this daemon is to start itself anew.
+//! Whether this daemon is to restart itself.
 
 use std::time::Duration;
 
 use crate::{
-    daemon::state::shared::Shared,
+    daemon::components::Components,
     domain::daemon::recycle::{Allowance, why},
     service::own_memory,
 };
 
-/// The exit code of a daemon that is to be started anew: `EX_TEMPFAIL` of sysexits.h.
+/// The exit code with which a daemon asks to be restarted: `EX_TEMPFAIL` of sysexits.h.
 pub const RESTART: i32 = 75;
-/// Between two looks.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often age and memory are checked.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Ends when it is time to start anew; says why.
-pub(in crate::daemon) async fn due(shared: &Shared) -> String {
+/// Ends when the daemon is to restart itself (`daemon.max_age`, `daemon.max_memory`). Returns the reason.
+pub(in crate::daemon) async fn due(daemon: &Components) -> String {
     loop {
-        tokio::time::sleep(LOOK).await;
-        let config = shared.config();
+        tokio::time::sleep(CHECK_INTERVAL).await;
+        let config = daemon.config();
         let allowance = Allowance { age: config.daemon.max_age, memory: config.daemon.max_memory };
         let memory = allowance.memory.and_then(|_| own_memory());
-        if let Some(why) = why(allowance, shared.started.elapsed(), memory) {
+        if let Some(why) = why(allowance, daemon.started.elapsed(), memory) {
             return why;
         }
     }

@@ -1,101 +1,101 @@
-//! Orders that a daemon carries out while it goes on: reload, be quiet, tell.
+//! Reload: reads the configuration again and puts it in force, or keeps the old one if the new one has a mistake.
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::status::DaemonStatus;
+use super::{requests::Reply, status::DaemonStatus};
 use crate::{
     config::{Config, ConfigDiff, DaemonConfig, Mistakes},
-    daemon::state::shared::Shared,
+    daemon::{components::Components, inflight::InFlight},
     domain::text::{duration, redact::redacted},
     service::{check_owner, notify},
     store::{ConnectOptions, Store},
     telemetry::LogControl,
 };
 
-/// Reads the configuration anew.
+/// Reads the configuration.
 pub type Loader = Box<dyn Fn() -> Result<Config, Mistakes> + Send + Sync>;
 
-/// Is rung when the files of the configuration have changed.
-pub(in crate::daemon) const BELL: &str = "reload";
-
-/// What a reload works with.
+/// What a reload needs.
 pub(in crate::daemon) struct Reloader<'a> {
-    pub(in crate::daemon) shared: &'a Shared,
+    pub(in crate::daemon) daemon: &'a Components,
     pub(in crate::daemon) loader: &'a Loader,
-    pub(in crate::daemon) desk: &'a DaemonStatus,
+    pub(in crate::daemon) status: &'a DaemonStatus,
     pub(in crate::daemon) log: &'a LogControl,
-    /// With what the daemon began.
+    /// The configuration with which the daemon started.
     pub(in crate::daemon) first: &'a Config,
 }
 
 impl Reloader<'_> {
-    /// Puts a changed configuration in force, and says what it changes. With a mistake in it, the old one stays, whole.
+    /// Puts the configuration in force as it is now, and returns what it changes. If it has a mistake, the whole old one
+    /// stays in force.
     pub(in crate::daemon) fn reload(&self) -> Result<Value, String> {
         self.read(true)
     }
 
-    /// The same, unasked: what is no news is not told again.
+    /// The same without a request: only changes are logged.
     pub(in crate::daemon) fn files_changed(&self) {
         let _ = self.read(false);
     }
 
-    fn read(&self, is_asked: bool) -> Result<Value, String> {
+    fn read(&self, is_requested: bool) -> Result<Value, String> {
         notify::reloading();
         let result = match (self.loader)() {
-            Err(mistakes) => Err(refused(self.desk, &mistakes.to_string(), is_asked)),
-            Ok(new) => Ok(self.put_in_force(new, is_asked)),
+            Err(mistakes) => Err(refused(self.status, &mistakes.to_string(), is_requested)),
+            Ok(new) => Ok(self.put_in_force(new, is_requested)),
         };
-        notify::ready(&self.desk.status_line());
+        notify::ready(&self.status.line());
         result
     }
 
-    fn put_in_force(&self, new: Config, is_asked: bool) -> Value {
-        let diff = ConfigDiff::between(&self.shared.config(), &new);
-        let told = diff.to_string();
-        let is_news = is_asked || !diff.is_empty();
-        if is_news {
-            tracing::info!("the configuration is reloaded: {told}");
+    fn put_in_force(&self, new: Config, is_requested: bool) -> Value {
+        let diff = ConfigDiff::between(&self.daemon.config(), &new);
+        let changed = diff.to_string();
+        let is_logged = is_requested || !diff.is_empty();
+        if is_logged {
+            tracing::info!("the configuration is reloaded: {changed}");
         }
-        // Compared with what is in force, and not with what was read last: it stays true until the next start.
+        // Compared with the configuration of the start: it stays true until the next start.
         let needs_restart = ConfigDiff::between(self.first, &new).needs_restart;
-        if !needs_restart.is_empty() && is_news {
-            tracing::warn!("changed, but not before the next start: {}", needs_restart.join(", "));
+        if !needs_restart.is_empty() && is_logged {
+            tracing::warn!("changed, in effect from the next start on: {}", needs_restart.join(", "));
         }
-        let answer = json!({ "changed": told, "needs_restart": needs_restart });
-        self.desk.note_needs_restart(&needs_restart);
+        let answer = json!({ "changed": changed, "needs_restart": needs_restart });
+        self.status.note_needs_restart(&needs_restart);
         set_log_levels(self.log, &new);
-        self.shared.set_config(new);
-        self.shared.reconfigure();
-        self.desk.note_config(redacted(&self.shared.connect.url));
+        self.daemon.set_config(new);
+        self.status.note_config(redacted(&self.daemon.connect.url));
         answer
     }
 }
 
-/// Gives the modules the levels in the log that the configuration says.
+/// Applies the log levels of `[module.NAME]`.
 pub(in crate::daemon) fn set_log_levels(log: &LogControl, config: &Config) {
     let levels = config.modules.iter().filter_map(|(name, module)| {
-        // A word that is no level was refused with the configuration.
+        // Other words were refused with the configuration.
         Some((name.clone(), module.log.as_ref()?.parse().ok()?))
     });
     log.set_module_levels(levels.collect());
 }
 
-/// Reads the configuration anew while the daemon is not up yet: all of it counts, but for what has begun by then, which is
-/// the door and the log.
-pub(in crate::daemon) fn before_up(config: &mut Config, loader: &Loader, desk: &DaemonStatus) -> Result<Value, String> {
-    let new = loader().map_err(|mistakes| refused(desk, &mistakes.to_string(), true))?;
-    // What would end the daemon is not let in.
-    let refuse = |problem: String| Err(refused(desk, &problem, true));
+/// Reloads before the modules run. All settings count but those in use by then: the run directory and the log.
+pub(in crate::daemon) fn before_running(
+    config: &mut Config,
+    loader: &Loader,
+    status: &DaemonStatus,
+) -> Result<Value, String> {
+    let new = loader().map_err(|mistakes| refused(status, &mistakes.to_string(), true))?;
+    // Settings that would end the daemon are refused.
+    let refuse = |problem: String| Err(refused(status, &problem, true));
     if let Err(error) = Store::connect(&ConnectOptions::new(new.database.url.clone())) {
         return refuse(error.to_string());
     }
     if let Err(error) = check_owner(&new.daemon.state_dir) {
         return refuse(format!("daemon.state_dir: {error}"));
     }
-    let told = ConfigDiff::between(config, &new).to_string();
-    tracing::info!("the configuration is reloaded: {told}");
+    let changed = ConfigDiff::between(config, &new).to_string();
+    tracing::info!("the configuration is reloaded: {changed}");
     let (run_dir, log_dir) = (config.daemon.run_dir.clone(), config.daemon.log_dir.clone());
     let in_force = Config {
         daemon: DaemonConfig { run_dir, log_dir, ..new.daemon.clone() },
@@ -103,26 +103,33 @@ pub(in crate::daemon) fn before_up(config: &mut Config, loader: &Loader, desk: &
         ..new.clone()
     };
     let needs_restart = ConfigDiff::between(&in_force, &new).needs_restart;
-    desk.note_config(redacted(&new.database.url));
-    desk.note_needs_restart(&needs_restart);
-    desk.note_first(Arc::new(in_force.clone()));
+    status.note_config(redacted(&new.database.url));
+    status.note_needs_restart(&needs_restart);
+    status.note_first(Arc::new(in_force.clone()));
     *config = in_force;
-    Ok(json!({ "changed": told, "needs_restart": needs_restart }))
+    Ok(json!({ "changed": changed, "needs_restart": needs_restart }))
 }
 
-/// A configuration with mistakes: tells of them, once.
-fn refused(desk: &DaemonStatus, text: &str, is_asked: bool) -> String {
-    if desk.note_mistakes(text) || is_asked {
+/// A configuration with mistakes: logs them once.
+fn refused(status: &DaemonStatus, text: &str, is_requested: bool) -> String {
+    if status.note_mistakes(text) || is_requested {
         tracing::error!("the configuration is not reloaded, and the old one stays in force:\n{text}");
     }
     text.to_owned()
 }
 
-/// Tells what runs.
-pub(in crate::daemon) fn tell(shared: &Shared) {
-    let counts = shared.hand.counts();
+/// Answers a request to reload, if its sender waits for an answer.
+pub(in crate::daemon) fn answer(reply: Option<Reply>, result: Result<Value, String>) {
+    if let Some(reply) = reply {
+        let _ = reply.send(result);
+    }
+}
+
+/// Logs what runs.
+pub(in crate::daemon) fn log_running(in_flight: &InFlight) {
+    let counts = in_flight.counts();
     tracing::info!("{} running, {} claimed, {} to be recorded", counts.running, counts.waiting, counts.finished);
-    for running in shared.hand.running() {
+    for running in in_flight.running() {
         let task = running.task;
         tracing::info!(
             task.id = task.id,

@@ -1,4 +1,4 @@
-//! What comes to a daemon from outside: orders by signal, and requests at the control socket.
+//! Requests to the daemon from outside: by signal, at the control socket, and from module `config_sync`.
 
 use serde_json::Value;
 use tokio::sync::{
@@ -6,46 +6,65 @@ use tokio::sync::{
     oneshot,
 };
 
-use super::signals::{ORDERS, Order};
+/// How many requests of one kind may wait.
+pub const MAX_WAITING: usize = 16;
 
-/// One of them.
-pub(in crate::daemon) enum Call {
-    /// An order that nobody waits for.
-    Order(Order),
-    /// Read the configuration anew, and say what came of it.
-    Reload(Reply),
+/// How a daemon shuts down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShutdownMode {
+    /// Running attempts have `daemon.stop_timeout`. (TERM, INT)
+    Drain,
+    /// Running attempts have `daemon.force_timeout`. (a second TERM or INT, USR2)
+    Force,
+    /// Running attempts have no time. (QUIT)
+    Immediate,
+    /// As `Drain`, but commands continue: the daemon restarts itself.
+    Restart,
 }
 
-/// Where an answer is waited for: what came of it, or why nothing did.
+/// What the daemon can be asked to do.
+#[derive(Debug)]
+pub enum Request {
+    /// Shut down.
+    Stop(ShutdownMode),
+    /// Read the configuration again (HUP), and report the result.
+    Reload(Option<Reply>),
+    /// Stop claiming (TSTP), or claim again (CONT).
+    Quiet(bool),
+    /// Log what runs. (USR1)
+    LogRunning,
+    /// The configuration files have changed.
+    FilesChanged,
+}
+
+/// Receives the result of a request, or the reason why it was refused.
 pub(in crate::daemon) type Reply = oneshot::Sender<Result<Value, String>>;
 
-/// All of them, in the order of their coming.
+/// All requests, signals first.
 pub(in crate::daemon) struct Requests {
-    orders: Receiver<Order>,
-    requests: Receiver<Call>,
+    signals: Receiver<Request>,
+    others: Receiver<Request>,
 }
 
 impl Requests {
-    /// Calls from both sides; requests come through the sender.
-    pub(in crate::daemon) fn new(orders: Receiver<Order>) -> (Self, Sender<Call>) {
-        let (sender, requests) = channel(ORDERS);
-        (Self { orders, requests }, sender)
+    /// Requests from both sources. All but signals come through the sender.
+    pub(in crate::daemon) fn new(signals: Receiver<Request>) -> (Self, Sender<Request>) {
+        let (sender, others) = channel(MAX_WAITING);
+        (Self { signals, others }, sender)
     }
 
-    /// Whether somebody says stop that nobody has listened to yet.
+    /// Whether a request to stop waits.
     pub(in crate::daemon) fn is_stop_waiting(&mut self) -> bool {
-        let is_stop = |order| matches!(order, Order::Drain | Order::Hurry | Order::AtOnce);
-        std::iter::from_fn(|| self.orders.try_recv().ok()).any(is_stop)
-            || std::iter::from_fn(|| self.requests.try_recv().ok())
-                .any(|call| matches!(call, Call::Order(order) if is_stop(order)))
+        let waiting = std::iter::from_fn(|| self.signals.try_recv().ok().or_else(|| self.others.try_recv().ok()));
+        waiting.fold(false, |found, request| found || matches!(request, Request::Stop(_)))
     }
 
-    /// The next one; none if nobody can give orders any more.
-    pub(in crate::daemon) async fn next(&mut self) -> Option<Call> {
+    /// The next request; none if no signal can arrive any more.
+    pub(in crate::daemon) async fn next(&mut self) -> Option<Request> {
         tokio::select! {
             biased;
-            order = self.orders.recv() => order.map(Call::Order),
-            Some(call) = self.requests.recv() => Some(call),
+            request = self.signals.recv() => request,
+            Some(request) = self.others.recv() => Some(request),
         }
     }
 }

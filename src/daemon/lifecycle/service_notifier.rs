@@ -1,41 +1,40 @@
-//! The herald: tells whoever is above the daemon that it lives and how it does.
+//! The service notifier: reports readiness, status and liveness to systemd, or to the process supervisor of
+//! `sexton start`.
 //!
-//! It lives on the thread of the supervisor, so that a hanging supervisor gives no sign of life.
+//! It runs on the supervisor's thread, so that a hanging supervisor gives no sign of life.
 
 use std::time::Duration;
 
 use super::status::{DaemonStatus, Phase};
 use crate::service::notify;
 
-/// How often it looks.
-const LOOK: Duration = Duration::from_secs(1);
-/// A daemon that is coming up or to its end asks for so much time, again and again.
-const MORE_TIME: Duration = Duration::from_secs(10);
+/// How often the status is compared with the last report, unless the watchdog needs it more often.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// The extension that a starting or stopping daemon asks for, again and again.
+const EXTENSION: Duration = Duration::from_secs(10);
 
-/// Tells, for ever.
-pub(in crate::daemon) async fn tell(desk: DaemonStatus) {
+/// Reports until the daemon ends.
+pub(in crate::daemon) async fn run(status: DaemonStatus) {
     let watchdog = notify::watchdog();
-    let look = watchdog.map_or(LOOK, |watchdog| (watchdog / 4).min(LOOK));
-    let (mut said, mut beats) = (String::new(), 0);
+    let interval = watchdog.map_or(INTERVAL, |watchdog| (watchdog / 4).min(INTERVAL));
+    let (mut reported, mut beats) = (String::new(), 0);
     loop {
-        let line = desk.status_line();
-        let phase = desk.phase();
-        let is_stopping = phase == Phase::Stopping;
-        if line != said {
-            if is_stopping {
-                notify::stopping(&line);
-            } else {
-                notify::status(&line);
+        let line = status.line();
+        let phase = status.phase();
+        if line != reported {
+            match phase {
+                Phase::Stopping => notify::stopping(&line),
+                _ => notify::status(&line),
             }
-            said = line;
+            reported = line;
         }
-        // The tables may have to be brought up to date, however long that takes.
+        // Updating the tables may take any time.
         if matches!(phase, Phase::Starting | Phase::Stopping) {
-            notify::needs_time(MORE_TIME);
+            notify::needs_time(EXTENSION);
         }
-        // Its modules have limits of their own while it comes up and goes down.
-        let beats_now = match desk.shared() {
-            Some(shared) if phase == Phase::Running => shared.pulse.beats(),
+        // In the other phases the modules have limits of their own.
+        let beats_now = match status.components() {
+            Some(components) if phase == Phase::Running => components.liveness.beats(),
             _ => beats + 1,
         };
         if beats_now != beats {
@@ -44,6 +43,6 @@ pub(in crate::daemon) async fn tell(desk: DaemonStatus) {
                 notify::alive();
             }
         }
-        tokio::time::sleep(look).await;
+        tokio::time::sleep(interval).await;
     }
 }

@@ -1,187 +1,198 @@
-//! The way down: claim nothing more, let what runs finish, give back the rest, record everything, leave.
+//! Shutdown: claim nothing more, let running attempts finish, release the rest, record everything, sign off.
 
 use std::time::{Duration, Instant};
 
-use actix::Addr;
-
-use super::{
-    requests::{Call, Requests},
-    signals::Order,
-};
+use super::requests::{Request, Requests, ShutdownMode};
 use crate::{
     daemon::{
-        module::Stage,
-        modules::give_back,
-        state::shared::Shared,
-        supervision::{
-            messages::StopStage,
-            supervisor::{Supervisor, has_stopped},
-        },
+        components::Components,
+        stage::Stage,
+        state::{module_status::ModuleStatuses, wakers::WakeReason},
+        supervision::handle::SupervisorHandle,
     },
-    domain::text::duration,
+    domain::{
+        identity::ModuleName,
+        text::{count::counted, duration},
+    },
     handler::StopReason,
     service::{ExitReport, Interrupted},
 };
 
-/// Between two looks at what is left.
-const LOOK: Duration = Duration::from_millis(20);
-/// What was told to end has at most so long, whatever its definition says.
-const LAST_GRACE: Duration = Duration::from_secs(5);
-/// However long a program may take to end, no stop takes longer.
-const LONGEST_STOP: Duration = Duration::from_secs(86_400);
-/// The modules have so long to finish their round.
-const ROUND: Duration = Duration::from_secs(5);
+/// How often the remaining work is checked.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// Maximum grace of an attempt that is asked to stop at the end, whatever its definition says.
+const MAX_GRACE: Duration = Duration::from_secs(5);
+/// Maximum time that process modules have to stop, whatever their `stop_timeout`.
+const MAX_STOP_TIMEOUT: Duration = Duration::from_secs(86_400);
+/// How long the modules of a stage have to finish their round.
+const ROUND_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// In what manner a daemon ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::daemon) enum ShutdownMode {
-    /// What runs has its time.
-    Drain,
-    /// What runs has little time.
-    Hurry,
-    /// What runs has no time.
-    AtOnce,
-    /// As a drain, but commands go on: the daemon will be back in a moment.
-    Anew,
-}
+/// The modules of a daemon and when they are stopped.
+pub(in crate::daemon) type Stages = Vec<(ModuleName, Stage)>;
 
-/// Ends the daemon in good order; gives its last words.
+/// Shuts the daemon down. Returns its report, and the mode in which it shut down in the end.
 pub(in crate::daemon) async fn drain(
-    shared: &Shared,
-    supervisor: &Addr<Supervisor>,
-    stages: &[(String, Stage)],
-    calls: &mut Requests,
-    manner: ShutdownMode,
+    daemon: &Components,
+    supervisor: &SupervisorHandle,
+    stages: &Stages,
+    requests: &mut Requests,
+    mode: ShutdownMode,
 ) -> (ExitReport, ShutdownMode) {
-    shared.hand.close();
-    let stop = |stage| {
-        if supervisor.try_send(StopStage(stage)).is_err() {
-            tracing::error!("the supervisor does not take the order to stop");
-        }
-    };
-    let mut patience = Patience { manner, hurried: shared.config().daemon.force_timeout };
-    stop(Stage::Intake);
-    let stopped = || has_stopped(shared, stages, Stage::Intake);
-    patience.wait(longest_stop(shared), Duration::ZERO, calls, stopped).await;
-    if matches!(patience.manner, ShutdownMode::Hurry | ShutdownMode::AtOnce) {
-        shared.processes.hurry();
+    daemon.in_flight.close();
+    let mut limit = Limit { mode, force_timeout: daemon.config().daemon.force_timeout };
+    stop_intake(daemon, supervisor, stages, &mut limit, requests).await;
+    let release = daemon.in_flight.release_waiting(&daemon.store, Duration::ZERO);
+    if !matches!(tokio::time::timeout(ROUND_TIMEOUT, release).await, Ok(Ok(()))) {
+        tracing::warn!("claimed tasks that had not started could not be released; another node will release them");
     }
-    until(ROUND, stopped).await;
-    if !matches!(tokio::time::timeout(ROUND, give_back(shared, Duration::ZERO)).await, Ok(Ok(()))) {
-        tracing::warn!("claimed tasks that had not started will be given back by another node");
+    match mode {
+        ShutdownMode::Restart => daemon.in_flight.detach_commands(),
+        _ => daemon.in_flight.detach_kept(),
     }
-    match manner {
-        ShutdownMode::Anew => shared.hand.leave_commands(),
-        _ => shared.hand.leave_keepers(),
-    }
-    finish_running(shared, &mut patience, calls).await;
-    let interrupted = interrupt_running(shared, patience.manner == ShutdownMode::AtOnce).await;
-    stop(Stage::Work);
-    until(ROUND, || has_stopped(shared, stages, Stage::Work)).await;
-    shared.hand.leave_all();
-    shared.hand.interrupt_abandoned("the daemon stopped", shared.clock.now());
-    shared.bells.ring("recorder");
-    until(ROUND, || shared.hand.counts().finished == 0).await;
-    stop(Stage::Record);
-    until(ROUND, || has_stopped(shared, stages, Stage::Record)).await;
-    stop(Stage::Life);
-    until(ROUND, || has_stopped(shared, stages, Stage::Life)).await;
-    go(shared).await;
-    tracing::info!("node {} has stopped", shared.node);
+    finish_running(daemon, &mut limit, requests).await;
+    let interrupted = interrupt_running(daemon, limit.mode == ShutdownMode::Immediate).await;
+    stop_stage(daemon, supervisor, stages, Stage::Work).await;
+    record_rest(daemon).await;
+    stop_stage(daemon, supervisor, stages, Stage::Record).await;
+    stop_stage(daemon, supervisor, stages, Stage::Life).await;
+    sign_off(daemon).await;
+    tracing::info!("node {} has stopped", daemon.identity.id);
     let pid = i32::try_from(std::process::id()).unwrap_or_default();
-    let manner = if patience.manner == ShutdownMode::Anew && calls.is_stop_waiting() {
-        ShutdownMode::Drain
-    } else {
-        patience.manner
-    };
-    (ExitReport { pid, interrupted, left: shared.hand.left(), killed: Vec::new() }, manner)
+    let is_overruled = limit.mode == ShutdownMode::Restart && requests.is_stop_waiting();
+    let mode = if is_overruled { ShutdownMode::Drain } else { limit.mode };
+    (ExitReport { pid, interrupted, left: daemon.in_flight.detached_count(), killed: Vec::new() }, mode)
 }
 
-/// Takes the node off the list, unless commands of it go on: the next daemon takes them over, as long as the lease has
-/// not run out and another node has not taken their tasks.
-async fn go(shared: &Shared) {
-    shared.processes.leave();
-    let left = shared.hand.left();
-    if left > 0 {
-        tracing::info!("{left} commands go on without a daemon; the next one on this machine takes them over");
+/// Stops the modules that bring work in, process modules among them.
+async fn stop_intake(
+    daemon: &Components,
+    supervisor: &SupervisorHandle,
+    stages: &Stages,
+    limit: &mut Limit,
+    requests: &mut Requests,
+) {
+    supervisor.stop(Stage::Intake);
+    let stopped = || has_stopped(&daemon.modules, stages, Stage::Intake);
+    limit.wait(longest_stop_timeout(daemon), Duration::ZERO, requests, stopped).await;
+    if matches!(limit.mode, ShutdownMode::Force | ShutdownMode::Immediate) {
+        daemon.processes.force();
+    }
+    until(ROUND_TIMEOUT, stopped).await;
+}
+
+/// Stops the modules of a stage, and waits for them.
+async fn stop_stage(daemon: &Components, supervisor: &SupervisorHandle, stages: &Stages, stage: Stage) {
+    supervisor.stop(stage);
+    until(ROUND_TIMEOUT, || has_stopped(&daemon.modules, stages, stage)).await;
+}
+
+/// Records what still has no end, once the workers have stopped.
+async fn record_rest(daemon: &Components) {
+    daemon.in_flight.detach_all();
+    daemon.in_flight.interrupt_abandoned("the daemon stopped", daemon.clock.now());
+    daemon.wakers.wake(&ModuleName::RECORDER, WakeReason::Finished);
+    until(ROUND_TIMEOUT, || daemon.in_flight.counts().finished == 0).await;
+}
+
+/// Whether every module of a stage has stopped. Process modules are not among the registered `stages`; they belong to
+/// the first stage.
+fn has_stopped(modules: &ModuleStatuses, stages: &Stages, stage: Stage) -> bool {
+    let stage_of =
+        |name: &str| stages.iter().find(|(known, _)| *known == name).map_or(Stage::Intake, |(_, stage)| *stage);
+    let of_stage = modules.all().into_iter().filter(|status| stage_of(&status.name) == stage);
+    of_stage.into_iter().all(|status| status.state.has_stopped())
+}
+
+/// Removes the node, unless some of its commands continue: the next daemon on this machine adopts them while the lease
+/// lasts.
+async fn sign_off(daemon: &Components) {
+    daemon.processes.leave();
+    let detached = daemon.in_flight.detached_count();
+    if detached > 0 {
+        let commands = counted(detached, "command");
+        tracing::info!("continuing without a daemon: {commands}; the next daemon on this machine adopts them");
         return;
     }
-    shared.shepherds.leave();
-    let left = tokio::time::timeout(ROUND, shared.store.leave(&shared.node)).await;
+    daemon.shepherds.leave();
+    let left = tokio::time::timeout(ROUND_TIMEOUT, daemon.store.leave(&daemon.identity.id)).await;
     if !matches!(left, Ok(Ok(()))) {
-        tracing::warn!("the node could not be taken off the list; its lease will run out");
+        tracing::warn!("the node could not be removed; its lease will run out");
     }
 }
 
-/// How long what is asked to end is waited for; it can become less on the way.
-struct Patience {
-    manner: ShutdownMode,
-    /// How long, if it is to hurry.
-    hurried: Duration,
+/// How long the shutdown waits. Further requests to stop can shorten it.
+struct Limit {
+    mode: ShutdownMode,
+    /// The limit in mode `Force`.
+    force_timeout: Duration,
 }
 
-impl Patience {
-    /// Waits for a condition up to `limit`, or `least` if there is no time.
-    async fn wait(&mut self, limit: Duration, least: Duration, calls: &mut Requests, condition: impl Fn() -> bool) {
+impl Limit {
+    /// Waits for a condition: up to `limit`, in mode `Force` up to `force_timeout`, in mode `Immediate` up to `least`.
+    async fn wait(&mut self, limit: Duration, least: Duration, requests: &mut Requests, condition: impl Fn() -> bool) {
         let begun = Instant::now();
-        let limit = match self.manner {
-            ShutdownMode::Drain | ShutdownMode::Anew => limit,
-            ShutdownMode::Hurry => limit.min(self.hurried),
-            ShutdownMode::AtOnce => least,
+        let limit = match self.mode {
+            ShutdownMode::Drain | ShutdownMode::Restart => limit,
+            ShutdownMode::Force => limit.min(self.force_timeout),
+            ShutdownMode::Immediate => least,
         };
         let mut end = begun + limit;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            let call = tokio::select! {
+            let request = tokio::select! {
                 () = until(left, &condition) => return,
-                call = calls.next() => call,
+                request = requests.next() => request,
             };
-            match call {
-                // Whoever says stop while the daemon starts itself anew means it.
-                Some(Call::Order(Order::Drain)) if self.manner == ShutdownMode::Anew => {
-                    self.manner = ShutdownMode::Drain
+            match request {
+                // A request to stop overrules the restart.
+                Some(Request::Stop(ShutdownMode::Drain)) if self.mode == ShutdownMode::Restart => {
+                    self.mode = ShutdownMode::Drain
                 }
-                Some(Call::Order(Order::AtOnce)) | None => {
-                    self.manner = ShutdownMode::AtOnce;
+                Some(Request::Stop(ShutdownMode::Immediate)) | None => {
+                    self.mode = ShutdownMode::Immediate;
                     end = end.min(begun + least);
                 }
-                Some(Call::Order(Order::Hurry)) if self.manner != ShutdownMode::AtOnce => {
-                    tracing::info!("stopping: to hurry, {} at most from now on", duration::text(self.hurried));
-                    self.manner = ShutdownMode::Hurry;
-                    end = end.min(Instant::now() + self.hurried);
+                Some(Request::Stop(ShutdownMode::Force)) if self.mode != ShutdownMode::Immediate => {
+                    tracing::info!(
+                        "stopping by force: waiting at most {} from now on",
+                        duration::text(self.force_timeout)
+                    );
+                    self.mode = ShutdownMode::Force;
+                    end = end.min(Instant::now() + self.force_timeout);
                 }
-                // Whoever waits for an answer is told that there will be none.
+                // Dropping the reply answers that the daemon stops.
                 Some(_) => {}
             }
         }
     }
 }
 
-/// Waits for running attempts.
-async fn finish_running(shared: &Shared, patience: &mut Patience, calls: &mut Requests) {
-    let limit = shared.config().daemon.stop_timeout;
-    let running = shared.hand.counts().running;
+/// Waits for running attempts to finish.
+async fn finish_running(daemon: &Components, limit: &mut Limit, requests: &mut Requests) {
+    let stop_timeout = daemon.config().daemon.stop_timeout;
+    let running = daemon.in_flight.counts().running;
     if running > 0 {
-        tracing::info!("stopping: waiting up to {} for {running} running tasks", duration::text(limit));
+        let tasks = counted(running, "running task");
+        tracing::info!("stopping: waiting up to {} for {tasks}", duration::text(stop_timeout));
     }
-    patience.wait(limit, Duration::ZERO, calls, || shared.hand.counts().running == 0).await;
+    limit.wait(stop_timeout, Duration::ZERO, requests, || daemon.in_flight.counts().running == 0).await;
 }
 
-/// How long the programs that are kept running may take to end by themselves, all of them at the same time.
-fn longest_stop(shared: &Shared) -> Duration {
-    let config = shared.config();
+/// The longest `stop_timeout` of the process modules, which stop at the same time.
+fn longest_stop_timeout(daemon: &Components) -> Duration {
+    let config = daemon.config();
     let timeouts = config.modules.values().filter_map(|module| Some(module.process.as_ref()?.stop_timeout));
-    timeouts.max().map_or(Duration::ZERO, |timeout| timeout.min(LONGEST_STOP))
+    timeouts.max().map_or(Duration::ZERO, |timeout| timeout.min(MAX_STOP_TIMEOUT))
 }
 
-/// Ends what still runs, and puts it on record as interrupted: another node, or the next start, takes it up. Gives it.
-async fn interrupt_running(shared: &Shared, at_once: bool) -> Vec<Interrupted> {
-    let grace = if at_once { Duration::ZERO } else { LAST_GRACE };
-    let running = shared.hand.running();
-    let interrupted = shared.hand.stop(None, StopReason::Interrupted, Some(grace));
+/// Stops what still runs and releases it. Returns the interrupted tasks.
+async fn interrupt_running(daemon: &Components, is_immediate: bool) -> Vec<Interrupted> {
+    let grace = if is_immediate { Duration::ZERO } else { MAX_GRACE };
+    let running = daemon.in_flight.running();
+    let interrupted = daemon.in_flight.stop(None, StopReason::Interrupted, Some(grace));
     if interrupted > 0 {
-        tracing::warn!("{interrupted} tasks still run: they are ended and given back");
-        until(grace + Duration::from_secs(2), || shared.hand.counts().running == 0).await;
+        tracing::warn!("stopping and releasing {} that still ran", counted(interrupted, "task"));
+        until(grace + Duration::from_secs(2), || daemon.in_flight.counts().running == 0).await;
     }
     running.into_iter().map(|running| Interrupted { id: running.task.id, name: running.task.name }).collect()
 }
@@ -190,6 +201,6 @@ async fn interrupt_running(shared: &Shared, at_once: bool) -> Vec<Interrupted> {
 async fn until(limit: Duration, condition: impl Fn() -> bool) {
     let end = Instant::now() + limit;
     while !condition() && Instant::now() < end {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }

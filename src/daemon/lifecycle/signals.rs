@@ -1,7 +1,6 @@
-//! Unix signals, as orders to the daemon.
+//! Unix signals, as requests to the daemon.
 //!
-//! They are read on a plain thread that nothing else can hold up: a daemon whose actors hang still ends on the
-//! third TERM.
+//! A plain thread reads them, which nothing else can delay: a daemon whose actors hang still ends on the third TERM.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -11,39 +10,21 @@ use signal_hook::{
 };
 use tokio::sync::mpsc::Sender;
 
-/// How often the process was told to end.
+use super::requests::{MAX_WAITING, Request, ShutdownMode};
+
+/// How often the process was asked to end.
 static STOPS: AtomicU32 = AtomicU32::new(0);
 
-/// Whether the process was told to end, also if nobody has carried that out yet.
-pub fn is_told_to_end() -> bool {
+/// Whether a signal has asked the process to end, even if the daemon has not handled it yet.
+pub fn is_asked_to_end() -> bool {
     STOPS.load(Ordering::Relaxed) > 0
 }
 
-/// So many orders may wait to be carried out.
-pub const ORDERS: usize = 16;
-
-/// What the daemon can be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// Finish what runs, within the stop time-out, and end. (TERM, INT)
-    Drain,
-    /// The same, within the shorter time-out of a forced stop. (A second TERM or INT, or USR2)
-    Hurry,
-    /// Give back what runs, and end. (QUIT)
-    AtOnce,
-    /// Read the configuration anew. (HUP)
-    Reload,
-    /// Claim nothing for now, or go on. (TSTP, CONT)
-    Quiet(bool),
-    /// Tell what runs. (USR1)
-    Tell,
-}
-
-/// Starts listening; from now on these signals do not end the process by themselves.
+/// Starts to listen. From now on these signals do not end the process by themselves.
 ///
 /// # Errors
-/// If the operating system does not let it.
-pub fn listen(orders: Sender<Order>) -> std::io::Result<()> {
+/// If the operating system refuses a signal handler or the thread.
+pub fn listen(requests: Sender<Request>) -> std::io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGTSTP, SIGCONT, SIGUSR1, SIGUSR2])?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         let mut stops = 0;
@@ -51,29 +32,29 @@ pub fn listen(orders: Sender<Order>) -> std::io::Result<()> {
             if matches!(signal, SIGTERM | SIGINT | SIGQUIT | SIGUSR2) {
                 STOPS.fetch_add(1, Ordering::Relaxed);
             }
-            let order = match signal {
+            let request = match signal {
                 SIGTERM | SIGINT => {
                     stops += 1;
                     if stops > 2 {
                         std::process::exit(128 + signal);
                     }
-                    if stops == 1 { Order::Drain } else { Order::Hurry }
+                    Request::Stop(if stops == 1 { ShutdownMode::Drain } else { ShutdownMode::Force })
                 }
                 SIGQUIT => {
                     stops = stops.max(1);
-                    Order::AtOnce
+                    Request::Stop(ShutdownMode::Immediate)
                 }
                 SIGUSR2 => {
                     stops = stops.max(1);
-                    Order::Hurry
+                    Request::Stop(ShutdownMode::Force)
                 }
-                SIGHUP => Order::Reload,
-                SIGTSTP => Order::Quiet(true),
-                SIGCONT => Order::Quiet(false),
-                _ => Order::Tell,
+                SIGHUP => Request::Reload(None),
+                SIGTSTP => Request::Quiet(true),
+                SIGCONT => Request::Quiet(false),
+                _ => Request::LogRunning,
             };
-            if orders.try_send(order).is_err() {
-                tracing::warn!("{order:?} is left out: too many orders are waiting");
+            if requests.try_send(request).is_err() {
+                tracing::warn!("signal {signal} is dropped: {MAX_WAITING} requests are waiting already");
             }
         }
     })?;

@@ -1,37 +1,36 @@
-//! The way up: wait for the database, bring its tables up to date.
+//! Startup: wait for the database, and update its tables.
 
 use std::time::{Duration, Instant};
 
 use super::{
     reload::{self, Loader},
-    requests::{Call, Requests},
-    signals::Order,
+    requests::{Reply, Request, Requests},
     status::{DaemonStatus, Phase},
 };
 use crate::{
     clock::Clock,
     config::Config,
-    domain::text::redact::redacted,
+    domain::text::{count::counted, redact::redacted},
     service::notify,
     store::{ConnectOptions, Store, StoreError},
 };
 
-/// Between two tries to reach the database.
-const REST: Duration = Duration::from_secs(1);
-/// A database that stays away is told of this often.
-const TOLD: Duration = Duration::from_secs(60);
+/// Delay between two tries to reach the database.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// A lasting outage is logged this often.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The store, once it answers and has its tables; none if the daemon was told to stop before that.
+/// Returns the store once the database answers and has its tables; none if the daemon was asked to stop before that.
 ///
-/// A configuration that is read anew in the meantime may name another database.
+/// A configuration that is reloaded meanwhile may name another database.
 pub(in crate::daemon) async fn database(
     config: &mut Config,
     loader: &Loader,
     clock: &Clock,
-    desk: &DaemonStatus,
-    calls: &mut Requests,
+    status: &DaemonStatus,
+    requests: &mut Requests,
 ) -> anyhow::Result<Option<(Store, ConnectOptions)>> {
-    let mut told: Option<Instant> = None;
+    let mut logged: Option<Instant> = None;
     loop {
         let options = ConnectOptions {
             max_connections: config.database.max_connections,
@@ -39,88 +38,92 @@ pub(in crate::daemon) async fn database(
             ..ConnectOptions::new(config.database.url.clone())
         };
         let store = Store::connect(&options)?;
-        let call = {
-            let mut looking = std::pin::pin!(look(&store, &options, config, clock, desk, &mut told));
+        let request = {
+            let mut connecting = std::pin::pin!(connect(&store, &options, config, clock, status, &mut logged));
             loop {
-                let call = tokio::select! {
-                    ready = &mut looking => {
+                let request = tokio::select! {
+                    ready = &mut connecting => {
                         ready?;
                         break None;
                     }
-                    call = calls.next() => call,
+                    request = requests.next() => request,
                 };
-                match call {
-                    Some(Call::Order(Order::Quiet(quiet))) => desk.set_quiet(quiet),
-                    Some(Call::Order(Order::Tell)) => tracing::info!("{}", desk.status_line()),
-                    // Its tables may just be brought up to date: that is not to be cut short.
-                    Some(Call::Reload(reply)) if desk.phase() == Phase::Starting => {
-                        let _ = reply.send(Err("the daemon is still starting: try again in a moment".to_owned()));
-                    }
-                    Some(Call::Order(Order::Reload)) if desk.phase() == Phase::Starting => {
-                        tracing::warn!("the daemon is still starting, and does not reload");
-                    }
-                    call => break Some(call),
+                match request {
+                    Some(Request::Quiet(quiet)) => status.set_quiet(quiet),
+                    Some(Request::LogRunning) => tracing::info!("{}", status.line()),
+                    // The tables may be being updated: that must not be interrupted.
+                    Some(Request::Reload(reply)) if status.phase() == Phase::Starting => refuse_reload(reply),
+                    Some(Request::FilesChanged) => {}
+                    request => break Some(request),
                 }
             }
         };
-        match call {
+        match request {
             None => return Ok(Some((store, options))),
-            Some(Some(Call::Order(Order::Reload))) => drop(reload::before_up(config, loader, desk)),
-            Some(Some(Call::Reload(reply))) => drop(reply.send(reload::before_up(config, loader, desk))),
+            Some(Some(Request::Reload(reply))) => reload::answer(reply, reload::before_running(config, loader, status)),
             Some(_) => return Ok(None),
         }
     }
 }
 
-/// Looks at the database until it can be worked with.
-async fn look(
+/// A reload that comes while the tables may be being updated.
+fn refuse_reload(reply: Option<Reply>) {
+    let refused = "the daemon is still starting: try again in a few seconds";
+    if reply.is_none() {
+        tracing::warn!("no reload: {refused}");
+    }
+    reload::answer(reply, Err(refused.to_owned()));
+}
+
+/// Tries until the database can be used.
+async fn connect(
     store: &Store,
     options: &ConnectOptions,
     config: &Config,
     clock: &Clock,
-    desk: &DaemonStatus,
-    told: &mut Option<Instant>,
+    status: &DaemonStatus,
+    logged: &mut Option<Instant>,
 ) -> anyhow::Result<()> {
     loop {
-        match ready(store, options, config, clock, desk).await {
+        match ready(store, options, config, clock, status).await {
             Ok(()) => return Ok(()),
             Err(error) if !error.is_outage() => return Err(error.into()),
             Err(error) => {
-                desk.enter(Phase::WaitingForDatabase, Some(error.to_string()));
-                if told.is_none() {
-                    // Up, as far as it depends on the daemon.
-                    notify::ready(&desk.status_line());
+                status.enter(Phase::WaitingForDatabase, Some(error.to_string()));
+                if logged.is_none() {
+                    // As ready as the daemon can be by itself.
+                    notify::ready(&status.line());
                 }
-                if told.is_none_or(|at| at.elapsed() >= TOLD) {
-                    *told = Some(Instant::now());
+                if logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+                    *logged = Some(Instant::now());
                     tracing::warn!("{}: {error}; trying again every second", redacted(&options.url));
                 }
             }
         }
-        tokio::time::sleep(REST).await;
+        tokio::time::sleep(RETRY_DELAY).await;
     }
 }
 
-/// Whether the database can be worked with. What is only away for now is an outage.
+/// Checks that the database can be used, and updates its tables.
 async fn ready(
     store: &Store,
     options: &ConnectOptions,
     config: &Config,
     clock: &Clock,
-    desk: &DaemonStatus,
+    status: &DaemonStatus,
 ) -> Result<(), StoreError> {
     Store::probe(options).await?;
-    desk.enter(Phase::Starting, None);
+    status.enter(Phase::Starting, None);
     if config.database.migrate {
         let applied = store.migrate(options).await?;
         if !applied.is_empty() {
-            tracing::info!("the tables were brought up to date by {} steps", applied.len());
+            tracing::info!("the tables are up to date: applied {}", counted(applied.len(), "migration step"));
         }
     } else if store.migration_status().await?.iter().any(|step| !step.applied) {
-        let problem = "the tables are not up to date, and database.migrate is off: run `sexton db migrate` first";
+        let problem = "the tables are not up to date, and database.migrate is false: run `sexton db migrate` first";
         return Err(StoreError::Refused(problem.to_owned()));
     }
-    // Before the first module looks at it: a schedule must not fire by a wrong clock.
+    // Before the first module runs: a schedule must not fire by a wrong clock.
     store.set_clock(clock).await?;
     store.notify_on_insert(config.database.notify_on_insert).await
 }

@@ -1,4 +1,4 @@
-//! The front desk: what is known of a daemon from its first moment to its last, also while its modules are not up.
+//! The daemon's status: what is known about it from its first moment to its last, also while its modules do not run.
 
 use std::{
     path::PathBuf,
@@ -10,41 +10,46 @@ use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::{clock::machine_time, config::Config, daemon::state::shared::Shared, domain::text::redact::redacted};
+use crate::{
+    clock::machine_time,
+    config::Config,
+    daemon::components::Components,
+    domain::text::{count::counted, redact::redacted},
+};
 
-/// Is set for a daemon that claims nothing, when it starts itself anew.
+/// Environment variable that makes a daemon start without claiming. A quiet daemon sets it when it restarts itself.
 pub const QUIET: &str = "SEXTON_QUIET";
 
-/// What a daemon is about.
+/// What the daemon does now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// It is coming up.
+    /// It connects to the database and updates the tables.
     Starting,
-    /// It is up, but for its database, which has not answered yet.
+    /// It waits for the first answer of its database.
     WaitingForDatabase,
-    /// It is at work.
+    /// Its modules run.
     Running,
-    /// It is about to start itself anew.
-    Renewing,
-    /// It is coming to its end.
+    /// It stops to restart itself.
+    Restarting,
+    /// It stops.
     Stopping,
 }
 
 /// The configuration as it was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigStatus {
-    /// The file; none for the defaults alone.
+    /// The main file; none if only defaults and the environment count.
     pub file: Option<PathBuf>,
-    /// When the one in force was read.
+    /// When the configuration in force was read.
     pub loaded_at: DateTime<Utc>,
-    /// What is wrong with a newer one, which therefore is not in force.
+    /// The mistakes of a newer configuration, which therefore is not in force.
     pub mistakes: Option<String>,
-    /// Sections that have changed, and count only from the next start on.
+    /// Changed sections that take effect at the next start.
     pub needs_restart: Vec<String>,
 }
 
-/// Clones are the same desk.
+/// The daemon's status. Clones share it.
 #[derive(Clone)]
 pub(in crate::daemon) struct DaemonStatus {
     inner: Arc<StatusInner>,
@@ -53,81 +58,82 @@ pub(in crate::daemon) struct DaemonStatus {
 struct StatusInner {
     started: Instant,
     started_at: DateTime<Utc>,
-    shared: OnceLock<Arc<Shared>>,
-    news: Mutex<News>,
+    components: OnceLock<Arc<Components>>,
+    facts: Mutex<StatusFacts>,
 }
 
-struct News {
+struct StatusFacts {
     phase: Phase,
-    /// What it waits for, in words.
+    /// The outage for which it waits, as text.
     waiting_for: Option<String>,
     config: ConfigStatus,
-    /// The configuration that counts while the daemon is not up yet.
+    /// The configuration that counts until the modules run.
     first: Arc<Config>,
-    /// The database's address, without its password.
+    /// The database's URL, without its password.
     database: String,
-    /// Whether nothing is to be claimed; also before there is anybody who could claim.
+    /// It claims nothing. Known here before there is anything that could claim.
     is_quiet: bool,
 }
 
 impl DaemonStatus {
-    /// The desk of a daemon that begins.
+    /// The status of a daemon that starts.
     pub(in crate::daemon) fn new(file: Option<PathBuf>, first: Arc<Config>) -> Self {
         let database = redacted(&first.database.url);
         let config = ConfigStatus { file, loaded_at: machine_time(), mistakes: None, needs_restart: Vec::new() };
-        // Handed over by the daemon that started itself anew.
         let is_quiet = std::env::var_os(QUIET).is_some();
-        let news = News { phase: Phase::Starting, waiting_for: None, config, first, database, is_quiet };
+        let facts = StatusFacts { phase: Phase::Starting, waiting_for: None, config, first, database, is_quiet };
         let inner = StatusInner {
             started: Instant::now(),
             started_at: machine_time(),
-            shared: OnceLock::new(),
-            news: Mutex::new(news),
+            components: OnceLock::new(),
+            facts: Mutex::new(facts),
         };
         Self { inner: Arc::new(inner) }
     }
 
-    fn news<T>(&self, look: impl FnOnce(&mut News) -> T) -> T {
-        look(&mut self.inner.news.lock())
+    fn facts<T>(&self, with: impl FnOnce(&mut StatusFacts) -> T) -> T {
+        with(&mut self.inner.facts.lock())
     }
 
-    /// The daemon is up.
-    pub(in crate::daemon) fn open(&self, shared: Arc<Shared>) {
-        shared.hand.be_quiet(self.is_quiet());
-        let _ = self.inner.shared.set(shared);
+    /// The modules run.
+    pub(in crate::daemon) fn set_running(&self, components: Arc<Components>) {
+        components.in_flight.set_quiet(self.is_quiet());
+        let _ = self.inner.components.set(components);
         self.enter(Phase::Running, None);
     }
 
-    /// The daemon's inside, once it is up.
-    pub(in crate::daemon) fn shared(&self) -> Option<&Arc<Shared>> {
-        self.inner.shared.get()
+    /// The daemon's parts, once its modules run.
+    pub(in crate::daemon) fn components(&self) -> Option<&Arc<Components>> {
+        self.inner.components.get()
     }
 
+    /// The daemon enters a phase.
     pub(in crate::daemon) fn enter(&self, phase: Phase, waiting_for: Option<String>) {
-        self.news(|news| {
-            news.phase = phase;
-            news.waiting_for = waiting_for;
+        self.facts(|facts| {
+            facts.phase = phase;
+            facts.waiting_for = waiting_for;
         });
     }
 
+    /// Stops claiming, or claims again.
     pub(in crate::daemon) fn set_quiet(&self, quiet: bool) {
-        self.news(|news| news.is_quiet = quiet);
-        if let Some(shared) = self.shared() {
-            shared.hand.be_quiet(quiet);
+        self.facts(|facts| facts.is_quiet = quiet);
+        if let Some(components) = self.components() {
+            components.in_flight.set_quiet(quiet);
         }
         tracing::info!("{}", if quiet { "claiming nothing until CONT or `sexton resume`" } else { "claiming again" });
     }
 
     pub(in crate::daemon) fn is_quiet(&self) -> bool {
-        self.news(|news| news.is_quiet)
+        self.facts(|facts| facts.is_quiet)
     }
 
     pub(in crate::daemon) fn phase(&self) -> Phase {
-        self.news(|news| news.phase)
+        self.facts(|facts| facts.phase)
     }
 
     pub(in crate::daemon) fn waiting_for(&self) -> Option<String> {
-        self.news(|news| news.waiting_for.clone())
+        self.facts(|facts| facts.waiting_for.clone())
     }
 
     pub(in crate::daemon) fn age(&self) -> Duration {
@@ -139,56 +145,59 @@ impl DaemonStatus {
     }
 
     pub(in crate::daemon) fn config(&self) -> ConfigStatus {
-        self.news(|news| news.config.clone())
+        self.facts(|facts| facts.config.clone())
     }
 
     pub(in crate::daemon) fn database(&self) -> String {
-        self.news(|news| news.database.clone())
+        self.facts(|facts| facts.database.clone())
     }
 
     /// The configuration in force.
     pub(in crate::daemon) fn in_force(&self) -> Arc<Config> {
-        self.shared().map_or_else(|| self.news(|news| news.first.clone()), |shared| shared.config())
+        self.components().map_or_else(|| self.facts(|facts| facts.first.clone()), |components| components.config())
     }
 
-    /// Another configuration counts before the daemon is up.
+    /// Another configuration counts before the modules run.
     pub(in crate::daemon) fn note_first(&self, first: Arc<Config>) {
-        self.news(|news| news.first = first);
+        self.facts(|facts| facts.first = first);
     }
 
     /// Another configuration is in force.
     pub(in crate::daemon) fn note_config(&self, database: String) {
-        self.news(|news| {
-            news.database = database;
-            news.config.loaded_at = machine_time();
-            news.config.mistakes = None;
+        self.facts(|facts| {
+            facts.database = database;
+            facts.config.loaded_at = machine_time();
+            facts.config.mistakes = None;
         });
     }
 
-    /// What of the configuration counts only from the next start on.
+    /// Sections that have changed and take effect at the next start.
     pub(in crate::daemon) fn note_needs_restart(&self, sections: &[&str]) {
-        self.news(|news| news.config.needs_restart = sections.iter().map(|&section| section.to_owned()).collect());
+        self.facts(|facts| {
+            facts.config.needs_restart = sections.iter().map(|&section| section.to_owned()).collect();
+        });
     }
 
-    /// A newer configuration has mistakes; whether that is news.
+    /// A newer configuration has mistakes. Returns whether they were not known yet.
     pub(in crate::daemon) fn note_mistakes(&self, mistakes: &str) -> bool {
-        self.news(|news| news.config.mistakes.replace(mistakes.to_owned()).as_deref() != Some(mistakes))
+        self.facts(|facts| facts.config.mistakes.replace(mistakes.to_owned()).as_deref() != Some(mistakes))
     }
 
-    /// How the daemon does, in one line.
-    pub(in crate::daemon) fn status_line(&self) -> String {
-        let (phase, waiting_for) = self.news(|news| (news.phase, news.waiting_for.clone()));
-        let Some(shared) = self.shared() else {
+    /// The status in one line, for systemd and `sexton status`.
+    pub(in crate::daemon) fn line(&self) -> String {
+        let (phase, waiting_for) = self.facts(|facts| (facts.phase, facts.waiting_for.clone()));
+        let Some(components) = self.components() else {
             return match waiting_for {
-                Some(what) => format!("waiting for the database: {what}"),
+                Some(outage) => format!("waiting for the database: {outage}"),
                 None => "starting".to_owned(),
             };
         };
-        let counts = shared.hand.counts();
+        let counts = components.in_flight.counts();
+        let running = counted(counts.running, "task");
         let mut line = match phase {
-            Phase::Stopping => format!("stopping: {} tasks still running", counts.running),
-            Phase::Renewing => format!("starting anew: {} tasks still running", counts.running),
-            _ => format!("running {} tasks, {} claimed", counts.running, counts.waiting),
+            Phase::Stopping => format!("stopping: {running} still running"),
+            Phase::Restarting => format!("restarting: {running} still running"),
+            _ => format!("running {running}, {} claimed", counts.waiting),
         };
         if counts.finished > 0 {
             line += &format!(", {} to be recorded", counts.finished);
@@ -196,11 +205,11 @@ impl DaemonStatus {
         if self.is_quiet() {
             line += "; quiet: claiming nothing";
         }
-        if let Some(module) = shared.board.ailing().first() {
+        if let Some(module) = components.modules.unhealthy().first() {
             line += &format!("; module {module}");
         }
-        if self.news(|news| news.config.mistakes.is_some()) {
-            line += "; the configuration has mistakes, the old one stays in force";
+        if self.facts(|facts| facts.config.mistakes.is_some()) {
+            line += "; the new configuration has mistakes, the old one stays in force";
         }
         line
     }

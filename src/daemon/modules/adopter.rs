@@ -1,5 +1,8 @@
-//! `adopter`: takes up commands that go on without anybody who follows them, and records those that have ended so:
-//! those of daemons of this machine that died, and those of this daemon whose worker was lost.
+//! `adopter`: adopts commands that run, or have ended, without a worker that follows them: those of daemons on this
+//! machine that died, and those of this daemon whose worker was lost.
+//!
+//! Settings: none of its own. It cannot be disabled. Logs each adopted command, and attempt directories that it cannot
+//! read.
 
 use std::{collections::HashSet, io::ErrorKind, sync::Arc, time::Duration};
 
@@ -8,99 +11,111 @@ use async_trait::async_trait;
 use crate::{
     clock::machine_time,
     daemon::{
+        inflight::InFlight,
         module::{DaemonModule, ModuleContext, Next},
-        state::shared::Shared,
-        workers::execute,
+        state::{lease::Lease, milestones::Milestones},
+        workers::execute::Executor,
     },
-    domain::daemon::summary::SummaryTable,
+    domain::{daemon::summary::SummaryTable, identity::NodeId, task::claim::Claim},
     handler::{AdoptedCommand, CommandInfo},
-    shepherd::{AttemptDir, AttemptManifest, NodeDir, boot_id},
-    store::DropInRuntime,
+    shepherd::{AttemptDir, AttemptManifest, NodeDir, Shepherds, boot_id},
+    store::{DropInRuntime, Store},
 };
 
-/// Without a bell, the folders are looked through this often.
-const LOOK: Duration = Duration::from_secs(10);
-/// Until this node has a lease, what it took up would look like a dead node's.
-const SOON: Duration = Duration::from_millis(50);
-/// What nobody can make use of is kept for so long.
-const KEPT: Duration = Duration::from_secs(7 * 86_400);
+/// How often it examines the attempt directories without a wake-up.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// Delay while this node has no lease: adopted tasks would look like those of a dead node.
+const WAIT_FOR_LEASE: Duration = Duration::from_millis(50);
+/// Damaged attempt directories are kept for this long.
+const KEEP_DAMAGED: Duration = Duration::from_secs(7 * 86_400);
 
-#[derive(Default)]
+/// What the module needs of the daemon.
+#[derive(Clone)]
+pub(super) struct AdopterParts {
+    pub(super) node: NodeId,
+    pub(super) in_flight: InFlight,
+    pub(super) lease: Arc<Lease>,
+    pub(super) shepherds: Shepherds,
+    pub(super) milestones: Arc<Milestones>,
+    pub(super) executor: Arc<Executor>,
+}
+
 pub(super) struct Adopter {
-    /// Homes of daemons that are gone.
-    homes: Vec<NodeDir>,
+    parts: AdopterParts,
+    /// Directories of daemons that are gone.
+    abandoned: Vec<NodeDir>,
     adopted: u64,
     is_waiting: bool,
 }
 
 #[async_trait(?Send)]
 impl DaemonModule for Adopter {
-    async fn pre_run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        context.shared().hand.forget_adopting();
+    async fn pre_run(&mut self, _: &ModuleContext) -> anyhow::Result<()> {
+        self.parts.in_flight.cancel_adoptions();
         Ok(())
     }
 
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        let shared = context.shared();
-        self.is_waiting = shared.lease.left().is_none();
+        let parts = self.parts.clone();
+        self.is_waiting = parts.lease.left().is_none();
         if self.is_waiting {
             return Ok(());
         }
-        self.homes.extend(NodeDir::abandoned(shared.shepherds.root()));
-        let own = shared.shepherds.open_home();
-        let left = shared.hand.left_claims();
+        self.abandoned.extend(NodeDir::abandoned(parts.shepherds.root()));
+        let own = parts.shepherds.open_home();
+        let detached = parts.in_flight.detached_claims();
         let mut found: Vec<AttemptDir> = Vec::new();
-        for home in self.homes.iter().chain(own.as_deref()) {
-            found.extend(home.folders()?);
+        for node_dir in self.abandoned.iter().chain(own.as_deref()) {
+            found.extend(node_dir.folders()?);
         }
-        let claims: HashSet<(i64, i64)> = found.iter().filter_map(AttemptDir::claim).collect();
+        let claims: HashSet<Claim> = found.iter().filter_map(claim_of).collect();
         let mut adopting = Vec::new();
-        for folder in found {
-            if folder.claim().is_some_and(|claim| shared.hand.is_followed(claim)) {
+        for dir in found {
+            if claim_of(&dir).is_some_and(|claim| parts.in_flight.is_attended(claim)) {
                 continue;
             }
-            match folder.paper::<CommandInfo>() {
-                // Another container that shares this folder: its processes cannot be seen from here.
-                Ok(paper) if paper.boot_id != boot_id() && folder.is_held().unwrap_or(true) => {}
-                Ok(paper) if shared.hand.adopt(&paper.about.task) => adopting.push((folder, paper)),
+            match dir.paper::<CommandInfo>() {
+                // Another container shares this directory: its processes cannot be seen from here.
+                Ok(manifest) if manifest.boot_id != boot_id() && dir.is_held().unwrap_or(true) => {}
+                Ok(manifest) if parts.in_flight.adopt(&manifest.about.task) => adopting.push((dir, manifest)),
                 Ok(_) => {}
                 // It has just been recorded.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                // Descriptors are short: another time.
-                Err(error) if !is_damaged(&error) || folder.is_held().unwrap_or(true) => {
-                    tracing::warn!("{} cannot be read for now: {error}", folder.path().display());
+                // Such as a lack of descriptors: the next round tries again.
+                Err(error) if !is_damaged(&error) || dir.is_held().unwrap_or(true) => {
+                    tracing::warn!("cannot read {} now: {error}", dir.path().display());
                 }
                 Err(error) => {
-                    tracing::error!("{} cannot be read and is put aside: {error}", folder.path().display());
-                    let _ = std::fs::rename(folder.path(), folder.path().with_extension("damaged"));
+                    tracing::error!("{} is damaged and renamed to .damaged: {error}", dir.path().display());
+                    let _ = std::fs::rename(dir.path(), dir.path().with_extension("damaged"));
                 }
             }
             context.progress();
         }
-        // One of which nothing is left on disk was never begun: the rescuer gives its task back.
-        for claim in left.into_iter().filter(|claim| !claims.contains(claim)) {
-            shared.hand.forget(claim);
+        // Attempts without a directory never began: the rescuer releases their tasks.
+        for claim in detached.into_iter().filter(|claim| !claims.contains(claim)) {
+            parts.in_flight.remove_detached(claim);
         }
-        self.take_up(shared, adopting).await?;
-        self.homes.retain(|home| {
-            home.clean(machine_time() - KEPT);
-            !home.remove_if_empty()
+        self.adopt(context.store(), adopting).await?;
+        self.abandoned.retain(|node_dir| {
+            node_dir.clean(machine_time() - KEEP_DAMAGED);
+            !node_dir.remove_if_empty()
         });
-        shared.note_adoption();
+        parts.milestones.note_adopted();
         Ok(())
     }
 
     async fn post_run(&mut self, _: &ModuleContext) -> anyhow::Result<Next> {
-        Ok(Next::After(if self.is_waiting { SOON } else { LOOK }))
+        Ok(Next::After(if self.is_waiting { WAIT_FOR_LEASE } else { INTERVAL }))
     }
 
-    /// What it follows would have to be taken up again.
-    fn can_be_discarded(&self, context: &ModuleContext) -> bool {
-        context.shared().hand.is_at_rest()
+    /// The attempts that it follows would have to be adopted again.
+    fn can_be_recycled(&self, _: &ModuleContext) -> bool {
+        self.parts.in_flight.is_idle()
     }
 
     fn summary(&self) -> Vec<SummaryTable> {
-        let mut table = SummaryTable::new("Adopter", &["Taken up"], "No command had to be taken up.");
+        let mut table = SummaryTable::new("Adopter", &["Adopted"], "No command had to be adopted.");
         if self.adopted > 0 {
             table.row([self.adopted.to_string()]);
         }
@@ -108,38 +123,61 @@ impl DaemonModule for Adopter {
     }
 }
 
-/// Whether what was read is no attempt.
+/// Whether the file is no attempt at all.
 fn is_damaged(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
 }
 
+/// The claim of an attempt directory.
+fn claim_of(dir: &AttemptDir) -> Option<Claim> {
+    dir.claim().map(|(task_id, fence)| Claim::new(task_id, fence))
+}
+
 impl Adopter {
-    async fn take_up(
+    pub(super) fn new(parts: AdopterParts) -> Self {
+        Self { parts, abandoned: Vec::new(), adopted: 0, is_waiting: false }
+    }
+
+    /// Moves the tasks to this node in the database, and follows their commands.
+    async fn adopt(
         &mut self,
-        shared: &Arc<Shared>,
+        store: &Store,
         found: Vec<(AttemptDir, AttemptManifest<CommandInfo>)>,
     ) -> anyhow::Result<()> {
-        let claim = |paper: &AttemptManifest<CommandInfo>| (paper.about.task.id, paper.about.task.fence);
-        let claims: Vec<(i64, i64)> = found.iter().map(|(_, paper)| claim(paper)).collect();
-        let ours = match shared.store.adopt(&shared.node, &claims).await {
+        let claims: Vec<Claim> = found.iter().map(|(_, manifest)| manifest.about.task.claim()).collect();
+        let pairs: Vec<(i64, i64)> = claims.iter().map(|claim| (claim.task_id, claim.fence)).collect();
+        let ours = match store.adopt(&self.parts.node, &pairs).await {
             Ok(ours) => ours,
             Err(error) => {
                 for claim in claims {
-                    shared.hand.leave(claim);
+                    self.parts.in_flight.detach(claim);
                 }
                 return Err(error.into());
             }
         };
-        for (folder, paper) in found {
-            let is_ours = ours.contains(&claim(&paper));
-            shared.shepherds.limit_again(&folder, &paper);
-            let CommandInfo { task, definition } = paper.about;
-            let whose = if is_ours { "and taken up" } else { "but its task has gone to another node" };
-            tracing::info!(task.id = task.id, task.attempt, "{} was found without a daemon, {whose}", task.name);
+        for (dir, manifest) in found {
+            let claim = manifest.about.task.claim();
+            let is_ours = ours.contains(&(claim.task_id, claim.fence));
+            self.parts.shepherds.limit_again(&dir, &manifest);
+            let CommandInfo { task, definition } = manifest.about;
+            match is_ours {
+                true => tracing::info!(
+                    task.id = task.id,
+                    task.attempt,
+                    "adopting {}, which ran without a daemon",
+                    task.name
+                ),
+                false => tracing::info!(
+                    task.id = task.id,
+                    task.attempt,
+                    "stopping {}, which ran without a daemon: its task has gone to another node",
+                    task.name
+                ),
+            }
             self.adopted += 1;
-            let handler = AdoptedCommand { folder, boot_id: paper.boot_id, is_ours };
-            let shared = shared.clone();
-            let following = async move { execute::adopt(&shared, task, definition, &handler).await };
+            let handler = AdoptedCommand { folder: dir, boot_id: manifest.boot_id, is_ours };
+            let executor = self.parts.executor.clone();
+            let following = async move { executor.adopt(task, definition, &handler).await };
             actix_rt::spawn(DropInRuntime::new(following));
         }
         Ok(())

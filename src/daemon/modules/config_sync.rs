@@ -1,53 +1,59 @@
-//! `config_sync`: sees that the files of the configuration have changed, and has them read anew.
+//! `config_sync`: notices that configuration files have changed, and asks the daemon to reload.
 //!
-//! The operating system only wakes it: what counts is how the files look, so that nothing is missed on file systems that
-//! wake nobody.
+//! Notifications of the operating system only wake it. It decides by the files' sizes and times, so that it works on
+//! file systems without notifications, too.
+//!
+//! Settings: `daemon.watch_config` (true), `daemon.debounce` (1s): how long the files must stay unchanged before the
+//! reload. Logs a warning if a directory cannot be watched.
 
 use std::{
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::sync::mpsc::Sender;
 
 use crate::{
     config::FileStamp,
     daemon::{
-        lifecycle::reload,
+        components::ConfigFiles,
+        lifecycle::requests::Request,
         module::{DaemonModule, ModuleContext, Next},
+        state::wakers::WakeReason,
     },
 };
 
-/// Without being woken, it looks this often.
-const LOOK: Duration = Duration::from_secs(60);
+/// How often it compares the files without a notification.
+const INTERVAL: Duration = Duration::from_secs(60);
 
-#[derive(Default)]
 pub(super) struct ConfigSync {
+    files: Arc<ConfigFiles>,
+    requests: Sender<Request>,
     watcher: Option<RecommendedWatcher>,
-    /// How the files have looked, and since when, if that is different from how they look to the daemon.
+    /// The present stamp of changed files, and since when they have it.
     changing: Option<(FileStamp, Instant)>,
 }
 
 #[async_trait(?Send)]
 impl DaemonModule for ConfigSync {
     async fn pre_run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        let shared = context.shared();
-        let Some(file) = shared.config_file.as_deref().filter(|_| self.watcher.is_none()) else { return Ok(()) };
-        let bell = shared.bells.of(context.name());
+        let Some(file) = self.files.file.as_deref().filter(|_| self.watcher.is_none()) else { return Ok(()) };
+        let waker = context.waker().clone();
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            let is_change = event.is_ok_and(|event| !event.kind.is_access());
-            if is_change {
-                bell.notify_one();
+            if event.is_ok_and(|event| !event.kind.is_access()) {
+                waker.wake(WakeReason::Configured);
             }
         })?;
-        // The folders, not the files: whoever writes a file anew and renames it makes another one of it.
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        for folder in [folder.to_owned(), folder.join("conf.d")] {
-            if folder.is_dir()
-                && let Err(error) = watcher.watch(&folder, RecursiveMode::NonRecursive)
+        // The directories, not the files: editors write a new file and rename it over the old one.
+        let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        for directory in [directory.to_owned(), directory.join("conf.d")] {
+            if directory.is_dir()
+                && let Err(error) = watcher.watch(&directory, RecursiveMode::NonRecursive)
             {
-                tracing::warn!("{} cannot be watched, and is looked at every minute: {error}", folder.display());
+                tracing::warn!("cannot watch {}, checking it every minute: {error}", directory.display());
             }
         }
         self.watcher = Some(watcher);
@@ -55,23 +61,25 @@ impl DaemonModule for ConfigSync {
     }
 
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        let shared = context.shared();
-        let Some(file) = shared.config_file.as_deref() else { return Ok(()) };
-        let now = FileStamp::of(file, shared.config().calendars());
-        // It outlives this module: a fresh one is to know what has changed in between.
-        let mut known = shared.config_seen.lock();
-        if known.as_ref().is_none_or(|known| *known == now) || !shared.config().daemon.watch_config {
-            *known = Some(now);
+        let Some(file) = self.files.file.as_deref() else { return Ok(()) };
+        let config = context.config();
+        let now = FileStamp::of(file, config.calendars());
+        // It outlives this incarnation: the next one has to know what changed in between.
+        let mut seen = self.files.seen.lock();
+        if seen.as_ref().is_none_or(|seen| *seen == now) || !config.daemon.watch_config {
+            *seen = Some(now);
             self.changing = None;
             return Ok(());
         }
         match self.changing.take() {
-            // They have been left alone for as long as it takes to write several of them.
-            Some((looks, since)) if looks == now && since.elapsed() >= shared.config().daemon.config_settle => {
-                *known = Some(looks);
-                shared.bells.ring(reload::BELL);
+            Some((stamp, since)) if stamp == now && since.elapsed() >= config.daemon.config_settle => {
+                // If the daemon takes no request now, the next round asks again.
+                match self.requests.try_send(Request::FilesChanged) {
+                    Ok(()) => *seen = Some(stamp),
+                    Err(_) => self.changing = Some((stamp, Instant::now())),
+                }
             }
-            Some((looks, since)) if looks == now => self.changing = Some((looks, since)),
+            Some((stamp, since)) if stamp == now => self.changing = Some((stamp, since)),
             _ => self.changing = Some((now, Instant::now())),
         }
         Ok(())
@@ -80,7 +88,13 @@ impl DaemonModule for ConfigSync {
     async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
         Ok(Next::After(match &self.changing {
             Some((_, since)) => context.config().daemon.config_settle.saturating_sub(since.elapsed()),
-            None => LOOK,
+            None => INTERVAL,
         }))
+    }
+}
+
+impl ConfigSync {
+    pub(super) fn new(files: Arc<ConfigFiles>, requests: Sender<Request>) -> Self {
+        Self { files, requests, watcher: None, changing: None }
     }
 }

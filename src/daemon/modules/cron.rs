@@ -1,6 +1,9 @@
-//! `cron`: turns the due occurrences of schedules into tasks.
+//! `cron`: the cron manager. Turns the due occurrences of schedules into tasks.
 //!
-//! Every node does this for all its schedules; the ledger's key lets one of them in for each instant.
+//! Every node does this for all its schedules. The ledger's unique key lets one node in for each instant.
+//!
+//! Settings: `[task.NAME] schedule`, `period`, `missed` and their relatives. It sleeps until the next instant, at most
+//! 30 s. Logs each fired schedule at level debug.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -9,9 +12,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     config::Config,
-    daemon::module::{DaemonModule, ModuleContext, Next},
+    daemon::{
+        module::{DaemonModule, ModuleContext, Next},
+        state::milestones::Milestones,
+    },
     domain::{
         daemon::summary::SummaryTable,
+        identity::NodeId,
         period::{Period, Periods},
         schedule::{
             Schedule,
@@ -23,16 +30,17 @@ use crate::{
     store::{Firing, ScheduleRow, Wakeup},
 };
 
-/// The wall clock is looked at this often at least: it may be set, or the machine may have slept.
-const LOOK: Duration = Duration::from_secs(30);
-/// At most so many instants are entered by one transaction.
+/// Maximum time between two looks at the clock: it may be set, or the machine suspended.
+const MAX_REST: Duration = Duration::from_secs(30);
+/// Maximum number of instants in one transaction.
 const BATCH: usize = 1_000;
 
-#[derive(Default)]
-pub(super) struct Cron {
+pub(super) struct CronManager {
+    node: NodeId,
+    milestones: Arc<Milestones>,
     config: Option<Arc<Config>>,
     entries: Vec<CronEntry>,
-    /// When each comes next.
+    /// When each entry is due next.
     agenda: Agenda,
     fired: u64,
 }
@@ -41,12 +49,12 @@ pub(super) struct Cron {
 struct CronEntry {
     schedule: Arc<Schedule>,
     definition: Arc<TaskDefinition>,
-    /// Everything until this instant has been dealt with.
+    /// All instants up to this one are processed.
     last: DateTime<Utc>,
 }
 
 #[async_trait(?Send)]
-impl DaemonModule for Cron {
+impl DaemonModule for CronManager {
     async fn pre_run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         self.load(context).await
     }
@@ -68,18 +76,18 @@ impl DaemonModule for Cron {
                 self.fire(context, &std::mem::take(&mut firings)).await?;
             }
         }
-        // After a failure everything is loaded anew: what was not entered is still due then.
+        // After a failure all schedules are loaded again: an instant that is not in the ledger is still due then.
         self.fire(context, &firings).await?;
         self.fire_at_start(context).await
     }
 
     async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
         let next = self.agenda.first().map(|at| (at - context.clock().now()).to_std().unwrap_or_default());
-        Ok(Next::After(next.map_or(LOOK, |next| next.min(LOOK))))
+        Ok(Next::After(next.map_or(MAX_REST, |next| next.min(MAX_REST))))
     }
 
     fn summary(&self) -> Vec<SummaryTable> {
-        let mut table = SummaryTable::new("Schedules", &["Schedules", "Next", "Fired"], "Nothing recurs.");
+        let mut table = SummaryTable::new("Schedules", &["Schedules", "Next", "Fired"], "No schedule is configured.");
         if let Some(at) = self.agenda.first() {
             table.row([self.entries.len().to_string(), at.to_rfc3339(), self.fired.to_string()]);
         }
@@ -87,8 +95,13 @@ impl DaemonModule for Cron {
     }
 }
 
-impl Cron {
-    /// Takes over the configuration's schedules, and learns from the database how far each has come.
+impl CronManager {
+    pub(super) fn new(node: NodeId, milestones: Arc<Milestones>) -> Self {
+        let (entries, agenda) = (Vec::new(), Agenda::default());
+        Self { node, milestones, config: None, entries, agenda, fired: 0 }
+    }
+
+    /// Loads the configured schedules, and from the database how far each has been processed.
     async fn load(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let config = context.config();
         let scheduled: Vec<(Arc<Schedule>, Arc<TaskDefinition>)> = config
@@ -111,7 +124,7 @@ impl Cron {
             .map(|(schedule, task)| (schedule.name.as_str(), task.queue.as_str(), task.priority))
             .collect();
         context.store().follow(&in_order).await?;
-        self.forget_removed(context, &config).await?;
+        self.remove_missing(context, &config).await?;
         let now = context.clock().now();
         self.entries = scheduled
             .into_iter()
@@ -135,9 +148,8 @@ impl Cron {
         Ok(())
     }
 
-    /// A schedule that a reload has removed is taken off the list. One that another node's configuration has
-    /// is left alone: this node has never had it.
-    async fn forget_removed(&self, context: &ModuleContext, config: &Config) -> anyhow::Result<()> {
+    /// Removes schedules that a reload has removed here. Those that only another node's configuration has are left alone.
+    async fn remove_missing(&self, context: &ModuleContext, config: &Config) -> anyhow::Result<()> {
         let kept: HashSet<&String> =
             config.tasks.values().filter(|task| task.schedule.is_some()).map(|task| &task.name).collect();
         let removed: Vec<String> =
@@ -146,10 +158,9 @@ impl Cron {
         Ok(())
     }
 
-    /// What comes once at each start of a daemon. One that has started itself anew has not been away.
+    /// Fires `@reboot` schedules once after each start. A daemon that restarts itself has not been away.
     async fn fire_at_start(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        let shared = context.shared();
-        if shared.has_begun() {
+        if self.milestones.has_fired_at_start() {
             return Ok(());
         }
         let now = context.clock().now();
@@ -158,17 +169,17 @@ impl Cron {
         for entry in self.entries.iter_mut().filter(at_start) {
             entry.last = entry.last.max(now);
             let decision = entry.schedule.within(Decision::on_time(now), entry.period(&context.config().periods));
-            // Another node may start at the same moment; or, if the clock was set back, an earlier start has a later time.
+            // Another node may start at the same instant; after the clock was set back, an earlier start has a later time.
             firings.push(Firing { at_start: true, ..entry.firing(decision, entry.schedule.next_after(now), now) });
         }
         self.fire(context, &firings).await?;
-        shared.note_begin();
+        self.milestones.note_fired_at_start();
         Ok(())
     }
 
     async fn fire(&mut self, context: &ModuleContext, firings: &[Firing]) -> anyhow::Result<()> {
         for batch in firings.chunks(BATCH) {
-            let fired = context.store().fire(&context.shared().node, batch).await?;
+            let fired = context.store().fire(&self.node, batch).await?;
             self.fired += fired.len() as u64;
             context.progress();
             if !fired.is_empty() {
@@ -178,7 +189,7 @@ impl Cron {
                 tracing::debug!("{name} is due");
             }
             if fired.is_empty() && context.store().is_any_unlisted(batch).await? {
-                // Another node's reload has taken a schedule off that this one still has.
+                // Another node's reload has removed a schedule that this one still has.
                 self.config = None;
             }
         }
@@ -187,10 +198,10 @@ impl Cron {
 }
 
 impl CronEntry {
-    /// What is due at `now`, as it is to be entered in the ledger.
+    /// The instants that are due at `now`, as ledger entries.
     fn take_due(&mut self, now: DateTime<Utc>, next_at: Option<DateTime<Utc>>, periods: &Periods) -> Vec<Firing> {
         let due = self.schedule.due(self.last, now, self.period(periods));
-        // The latest is the last; it runs or is skipped, and everything before it is dealt with.
+        // The latest comes last. It runs or is skipped; all before it are processed.
         self.last = due.last().map_or(self.last, |latest| latest.at);
         due.into_iter().map(|decision| self.firing(decision, next_at, now)).collect()
     }
@@ -199,7 +210,7 @@ impl CronEntry {
         periods.get(self.schedule.period.as_ref()?).map(|period| &**period)
     }
 
-    /// One instant, as it is to be entered.
+    /// One instant as a ledger entry.
     fn firing(&self, decision: Decision, next_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Firing {
         let held = decision.held_until;
         let jitter = self.schedule.jitter.and_then(|most| TimeDelta::from_std(most.mul_f64(fastrand::f64())).ok());

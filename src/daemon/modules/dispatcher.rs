@@ -1,4 +1,11 @@
-//! `dispatcher`: claims as many tasks as the node has credits for, and wakes the workers.
+//! `dispatcher`: claims as many tasks as this node has credits for.
+//!
+//! It polls the queues with free credits for available tasks, cheaply, and claims from those that have some. While a
+//! queue has a backlog it claims without polling. Enqueues and free slots wake it.
+//!
+//! Settings: `daemon.poll_interval` (250ms), when idle one eighth as often, and one fortieth as often where enqueues by
+//! other processes wake the node; `queue.NAME.workers`, `limit`, `period` and `at_period_end`. Logs when a queue opens
+//! and closes by its period.
 
 mod queue_hours;
 
@@ -9,163 +16,177 @@ use std::{
 
 use async_trait::async_trait;
 
-use self::queue_hours::{QueueHours, Shut};
-use super::rescuer::give_back_lost;
+use self::queue_hours::{ClosedQueue, QueueHours};
 use crate::{
     config::AtPeriodEnd,
     daemon::{
+        inflight::InFlight,
         module::{DaemonModule, ModuleContext, Next},
-        state::shared::Shared,
+        state::{
+            config_in_force::ConfigInForce,
+            wakers::{WakeReason, Wakers},
+        },
     },
-    domain::task::definition::DEFAULT_QUEUE,
-    store::StoreError,
+    domain::{
+        identity::{ModuleName, NodeId, QueueName},
+        task::definition::DEFAULT_QUEUE,
+        text::count::counted,
+    },
+    store::{Store, StoreError},
 };
 
-/// For so long after the last task the database is asked at the poll interval; then less often.
+/// For this long after the last task it polls at the poll interval, then less often.
 const LIVELY: Duration = Duration::from_secs(10);
-/// How much less often.
+/// The factor of the poll interval when idle.
 const IDLE_FACTOR: u32 = 8;
+/// The factor when idle where enqueues by other processes wake the node.
+const IDLE_FACTOR_IF_WOKEN: u32 = 40;
 
 pub(super) struct Dispatcher {
-    /// Queues that probably have more: claimed from without a look.
-    hot: HashSet<String>,
-    looked: Option<Instant>,
+    node: NodeId,
+    in_flight: InFlight,
+    in_force: ConfigInForce,
+    wakers: Wakers,
+    /// Queues with a backlog: claimed from without polling.
+    hot: HashSet<QueueName>,
+    polled: Option<Instant>,
+    /// When it last found a task.
     found: Instant,
     hours: QueueHours,
-    /// The outcome of a claim is unknown: rows may be ours that are not in hand.
-    in_doubt: bool,
-}
-
-impl Default for Dispatcher {
-    fn default() -> Self {
-        Self { hot: HashSet::new(), looked: None, found: Instant::now(), hours: QueueHours::default(), in_doubt: true }
-    }
+    /// A claim ended without an answer: tasks may be this node's that are not in flight.
+    is_in_doubt: bool,
 }
 
 #[async_trait(?Send)]
 impl DaemonModule for Dispatcher {
     async fn pre_run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        let shared = context.shared();
-        shared.hand.forget_asking();
-        if std::mem::take(&mut self.in_doubt)
-            && let Err(error) = give_back_lost(shared, Duration::ZERO).await
-        {
-            self.in_doubt = true;
-            return Err(error.into());
+        self.in_flight.cancel_reservations();
+        if self.is_in_doubt {
+            self.in_flight.release_lost(context.store(), Duration::ZERO).await?;
+            self.is_in_doubt = false;
         }
         Ok(())
     }
 
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        let shared = context.shared();
-        self.keep_hours(shared);
-        let open = shared.hand.open_queues();
-        if open.is_empty() {
+        self.close_queues(context);
+        let claimable = self.in_flight.claimable_queues();
+        if claimable.is_empty() {
             return Ok(());
         }
+        let mut queues: Vec<QueueName> = claimable.iter().filter(|queue| self.hot.contains(*queue)).cloned().collect();
         let interval = context.config().daemon.poll_interval;
-        let news = shared.bells.take_news();
-        let is_hot = open.iter().any(|(queue, _)| self.hot.contains(queue));
-        let look = news || !is_hot || self.looked.is_none_or(|at| at.elapsed() >= interval);
-        let mut queues: Vec<String> =
-            open.iter().filter(|(queue, _)| self.hot.contains(queue)).map(|(queue, _)| queue.clone()).collect();
-        if look {
-            let names: Vec<String> = open.into_iter().map(|(queue, _)| queue).collect();
-            for queue in self.look(shared, &names).await? {
+        let is_enqueued = context.wake_reasons().contains(WakeReason::Enqueued);
+        if is_enqueued || queues.is_empty() || self.polled.is_none_or(|at| at.elapsed() >= interval) {
+            for queue in self.poll(context.store(), &claimable).await? {
                 if !queues.contains(&queue) {
                     queues.push(queue);
                 }
             }
         }
         for queue in queues {
-            self.claim(shared, &queue).await?;
+            self.claim(context.store(), &queue).await?;
             context.progress();
         }
         Ok(())
     }
 
     async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
-        let open = context.shared().hand.open_queues();
-        if open.iter().any(|(queue, _)| self.hot.contains(queue)) {
+        if self.in_flight.claimable_queues().iter().any(|queue| self.hot.contains(queue)) {
             return Ok(Next::After(Duration::ZERO));
         }
         let interval = context.config().daemon.poll_interval;
-        let is_lively = self.found.elapsed() < LIVELY;
-        let rest = if is_lively { interval } else { interval * context.shared().idle_factor(IDLE_FACTOR) };
-        let change = self.hours.rest(context.clock().now());
+        let rest = match (self.found.elapsed() < LIVELY, self.wakers.hears_other_processes()) {
+            (true, _) => interval,
+            (false, false) => interval * IDLE_FACTOR,
+            (false, true) => interval * IDLE_FACTOR_IF_WOKEN,
+        };
+        let change = self.hours.until_change(context.clock().now());
         Ok(Next::After(change.map_or(rest, |change| rest.min(change))))
     }
 }
 
 impl Dispatcher {
-    /// Shuts the queues that are outside their period, and opens the others.
-    fn keep_hours(&mut self, shared: &Shared) {
-        let shut = self.hours.look(&shared.config(), shared.clock.now());
-        shared.hand.shut(&shut.iter().map(|shut| shut.queue.clone()).collect::<Vec<_>>());
-        for Shut { queue, .. } in shut.iter().filter(|shut| shut.at_period_end == AtPeriodEnd::Stop) {
-            let stopped = shared.hand.stop_queue(queue);
+    pub(super) fn new(node: NodeId, in_flight: InFlight, in_force: ConfigInForce, wakers: Wakers) -> Self {
+        Self {
+            node,
+            in_flight,
+            in_force,
+            wakers,
+            hot: HashSet::new(),
+            polled: None,
+            found: Instant::now(),
+            hours: QueueHours::default(),
+            is_in_doubt: true,
+        }
+    }
+
+    /// Closes the queues that are outside their period, and opens the others.
+    fn close_queues(&mut self, context: &ModuleContext) {
+        let closed = self.hours.closed(&context.config(), context.clock().now());
+        self.in_flight.close_queues(&closed.iter().map(|closed| closed.queue.clone()).collect::<Vec<_>>());
+        for ClosedQueue { queue, .. } in closed.iter().filter(|closed| closed.at_period_end == AtPeriodEnd::Stop) {
+            let stopped = self.in_flight.stop_queue(queue);
             if stopped > 0 {
-                tracing::warn!(
-                    "{stopped} tasks of queue {queue} still run: its period is over, they are ended and given back"
-                );
+                let tasks = counted(stopped, "running task");
+                tracing::warn!(%queue, "its period is over: stopping and releasing {tasks}");
             }
         }
     }
 
-    /// Asks the database what there is; files tasks that came without a queue.
-    async fn look(&mut self, shared: &Shared, queues: &[String]) -> Result<Vec<String>, StoreError> {
-        self.looked = Some(Instant::now());
-        let seen = shared.store.peek(queues).await?;
+    /// Returns those of the `claimable` queues that have available tasks. Assigns a queue to tasks without one.
+    async fn poll(&mut self, store: &Store, claimable: &[QueueName]) -> Result<Vec<QueueName>, StoreError> {
+        self.polled = Some(Instant::now());
+        let names: Vec<String> = claimable.iter().map(String::from).collect();
+        let seen = store.peek(&names).await?;
         if seen.due {
-            shared.bells.ring("future");
+            self.wakers.wake(&ModuleName::FUTURE, WakeReason::Scheduled);
         }
-        if !seen.unfiled {
-            return Ok(seen.queues);
-        }
-        let mut found = seen.queues;
-        for name in shared.store.unfiled().await? {
-            let definition = shared.definition(&name);
-            let (queue, priority) = definition
-                .as_ref()
-                .map_or((DEFAULT_QUEUE, 0), |definition| (definition.queue.as_str(), definition.priority));
-            shared.store.file(&name, queue, priority).await?;
-            if queues.iter().any(|open| open == queue) && !found.iter().any(|known| known == queue) {
-                found.push(queue.to_owned());
+        let mut found: Vec<QueueName> = seen.queues.into_iter().map(QueueName::from).collect();
+        if seen.unfiled {
+            for name in store.unfiled().await? {
+                let definition = self.in_force.definition(&name);
+                let (queue, priority) = definition
+                    .as_ref()
+                    .map_or((DEFAULT_QUEUE, 0), |definition| (&*definition.queue, definition.priority));
+                store.file(&name, queue, priority).await?;
+                if claimable.iter().any(|claimable| *claimable == *queue) && !found.iter().any(|known| *known == *queue)
+                {
+                    found.push(queue.into());
+                }
             }
         }
         Ok(found)
     }
 
-    /// Claims for one queue.
-    async fn claim(&mut self, shared: &Shared, queue: &str) -> Result<(), StoreError> {
-        let asked = shared.hand.ask(queue);
-        if asked.count() == 0 {
+    /// Claims tasks of one queue.
+    async fn claim(&mut self, store: &Store, queue: &QueueName) -> Result<(), StoreError> {
+        let reservation = self.in_flight.reserve(queue);
+        let wanted = reservation.count();
+        if wanted == 0 {
             return Ok(());
         }
-        let bounds = shared.bounds();
-        let is_free = bounds.leaves_free(queue);
-        let claimed = match is_free {
-            true => shared.store.claim(&shared.node, queue, asked.count()).await,
-            false => shared.store.claim_within(&bounds, &shared.node, queue, asked.count()).await,
+        let limits = self.in_force.limits();
+        let is_unlimited = limits.leaves_free(queue);
+        let claimed = match is_unlimited {
+            true => store.claim(&self.node, queue, wanted).await,
+            false => store.claim_within(&limits, &self.node, queue, wanted).await,
         };
-        let claimed = claimed.inspect_err(|_| self.in_doubt = true)?;
+        let claimed = claimed.inspect_err(|_| self.is_in_doubt = true)?;
         let found = claimed.tasks.len() + claimed.sorted;
-        if !is_free && found == 0 {
-            // There are some, and their turn comes as soon as another one ends, here or elsewhere.
+        // Tasks that a limit keeps back can be claimed as soon as another one ends, here or elsewhere.
+        if found > 0 || !is_unlimited {
             self.found = Instant::now();
         }
         if claimed.sorted > 0 {
-            shared.bells.ring("future");
+            self.wakers.wake(&ModuleName::FUTURE, WakeReason::Scheduled);
         }
-        if found > 0 {
-            self.found = Instant::now();
-        }
-        // What was only sorted stood before others.
-        match found == asked.count() || claimed.sorted > 0 {
-            true => self.hot.insert(queue.to_owned()),
+        // Tasks that were only sorted into `scheduled` stood before others.
+        match found == wanted || claimed.sorted > 0 {
+            true => self.hot.insert(queue.clone()),
             false => self.hot.remove(queue),
         };
-        asked.take_in(found, claimed.tasks);
+        reservation.fill(found, claimed.tasks);
         Ok(())
     }
 }

@@ -1,4 +1,7 @@
-//! `future`: promotes tasks whose time has come.
+//! `future`: the future manager. Promotes scheduled and retryable tasks whose time has come to `available`.
+//!
+//! Settings: none of its own. It sleeps until the next task is due, at most 30 s, and is woken by enqueues for later.
+//! Logs nothing.
 
 use std::time::Duration;
 
@@ -6,29 +9,34 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use crate::{
-    daemon::module::{DaemonModule, ModuleContext, Next},
+    daemon::{
+        module::{DaemonModule, ModuleContext, Next},
+        state::wakers::Wakers,
+    },
     domain::daemon::summary::SummaryTable,
     store::Wakeup,
 };
 
-/// Without a bell or a known instant, the tasks are looked at this often.
-const LOOK: Duration = Duration::from_secs(30);
+/// Maximum time between two looks: the wall clock may be set, or a wake-up lost.
+const MAX_REST: Duration = Duration::from_secs(30);
+/// Minimum time between two looks.
+const MIN_REST: Duration = Duration::from_millis(1);
 
-#[derive(Default)]
-pub(super) struct Future {
+pub(super) struct FutureManager {
+    wakers: Wakers,
     next: Option<DateTime<Utc>>,
     promoted: u64,
 }
 
 #[async_trait(?Send)]
-impl DaemonModule for Future {
+impl DaemonModule for FutureManager {
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         self.next = context.store().next_future().await?;
         if self.next.is_some_and(|next| next <= context.clock().now()) {
             let promoted = context.store().promote().await?;
             self.promoted += promoted;
             if promoted > 0 {
-                context.shared().bells.announce(Wakeup::Now);
+                self.wakers.announce(Wakeup::Now);
             }
             self.next = context.store().next_future().await?;
         }
@@ -36,15 +44,21 @@ impl DaemonModule for Future {
     }
 
     async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
-        let until = self.next.map(|next| (next - context.clock().now()).to_std().unwrap_or(Duration::from_millis(1)));
-        Ok(Next::After(until.map_or(LOOK, |until| until.min(LOOK).max(Duration::from_millis(1)))))
+        let until = self.next.map(|next| (next - context.clock().now()).to_std().unwrap_or(MIN_REST));
+        Ok(Next::After(until.map_or(MAX_REST, |until| until.clamp(MIN_REST, MAX_REST))))
     }
 
     fn summary(&self) -> Vec<SummaryTable> {
-        let mut table = SummaryTable::new("Future tasks", &["Next", "Promoted"], "No task waits for its time.");
+        let mut table = SummaryTable::new("Future tasks", &["Next", "Promoted"], "No task is scheduled for later.");
         if let Some(next) = self.next {
             table.row([next.to_rfc3339(), self.promoted.to_string()]);
         }
         vec![table]
+    }
+}
+
+impl FutureManager {
+    pub(super) fn new(wakers: Wakers) -> Self {
+        Self { wakers, next: None, promoted: 0 }
     }
 }

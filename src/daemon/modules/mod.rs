@@ -1,4 +1,6 @@
-//! The built-in modules: one file is one moving part. They are modules like any stranger's.
+//! The built-in modules: one file is one moving part.
+//!
+//! They are modules like an application's own. Each factory gives its module the parts that it needs, and nothing else.
 
 mod adopter;
 mod config_sync;
@@ -6,29 +8,134 @@ mod cron;
 mod dispatcher;
 mod future;
 mod node;
-pub(super) mod process;
+mod process;
 mod pruner;
 mod recorder;
 mod rescuer;
 mod wakeup;
 mod workers;
 
-pub(super) use self::{recorder::spool_finished, workers::give_back};
-use super::module::{ModuleSpec, Stage};
+use std::sync::Arc;
 
-/// All of them.
-pub fn standard() -> Vec<ModuleSpec> {
+use super::{
+    components::Components, module::ModuleSpec, stage::Stage, supervision::supervisor_parts::ProcessModuleFactory,
+};
+use crate::domain::identity::ModuleName;
+
+/// Specs of all built-in modules of a daemon.
+pub fn built_in(daemon: &Components) -> Vec<ModuleSpec> {
     vec![
-        ModuleSpec::new("node", Stage::Life, node::NodeModule::default),
-        ModuleSpec::new("recorder", Stage::Record, recorder::Recorder::default),
-        ModuleSpec::new("adopter", Stage::Work, adopter::Adopter::default),
-        ModuleSpec::new("workers", Stage::Work, workers::Workers::default),
-        ModuleSpec::new("dispatcher", Stage::Intake, dispatcher::Dispatcher::default),
-        ModuleSpec::new("future", Stage::Intake, future::Future::default),
-        ModuleSpec::new("cron", Stage::Intake, cron::Cron::default),
-        ModuleSpec::new("wakeup", Stage::Intake, wakeup::WakeupModule::default),
-        ModuleSpec::new("rescuer", Stage::Life, rescuer::Rescuer::default),
-        ModuleSpec::new("config_sync", Stage::Intake, config_sync::ConfigSync::default),
-        ModuleSpec::new("pruner", Stage::Intake, || pruner::Pruner),
+        node(daemon),
+        recorder(daemon),
+        adopter(daemon),
+        workers(daemon),
+        dispatcher(daemon),
+        future(daemon),
+        cron(daemon),
+        wakeup(daemon),
+        rescuer(daemon),
+        config_sync(daemon),
+        pruner(daemon),
     ]
+}
+
+fn node(daemon: &Components) -> ModuleSpec {
+    let parts = node::NodeParts {
+        identity: daemon.identity.clone(),
+        in_flight: daemon.in_flight.clone(),
+        lease: daemon.lease.clone(),
+        statuses: daemon.modules.clone(),
+        wakers: daemon.wakers.clone(),
+    };
+    ModuleSpec::new(ModuleName::NODE, Stage::Life, move || node::NodeModule::new(parts.clone()))
+}
+
+fn recorder(daemon: &Components) -> ModuleSpec {
+    let (in_flight, spool) = (daemon.in_flight.clone(), daemon.spool.clone());
+    let (in_force, wakers) = (daemon.in_force.clone(), daemon.wakers.clone());
+    ModuleSpec::new(ModuleName::RECORDER, Stage::Record, move || {
+        recorder::Recorder::new(in_flight.clone(), spool.clone(), in_force.clone(), wakers.clone())
+    })
+}
+
+fn adopter(daemon: &Components) -> ModuleSpec {
+    let parts = adopter::AdopterParts {
+        node: daemon.identity.id.clone(),
+        in_flight: daemon.in_flight.clone(),
+        lease: daemon.lease.clone(),
+        shepherds: daemon.shepherds.clone(),
+        milestones: daemon.milestones.clone(),
+        executor: Arc::new(daemon.executor()),
+    };
+    ModuleSpec::new(ModuleName::ADOPTER, Stage::Work, move || adopter::Adopter::new(parts.clone()))
+}
+
+fn workers(daemon: &Components) -> ModuleSpec {
+    let (in_flight, executor) = (daemon.in_flight.clone(), Arc::new(daemon.executor()));
+    ModuleSpec::new(ModuleName::WORKERS, Stage::Work, move || {
+        workers::Workers::new(in_flight.clone(), executor.clone())
+    })
+}
+
+fn dispatcher(daemon: &Components) -> ModuleSpec {
+    let (node, in_flight) = (daemon.identity.id.clone(), daemon.in_flight.clone());
+    let (in_force, wakers) = (daemon.in_force.clone(), daemon.wakers.clone());
+    ModuleSpec::new(ModuleName::DISPATCHER, Stage::Intake, move || {
+        dispatcher::Dispatcher::new(node.clone(), in_flight.clone(), in_force.clone(), wakers.clone())
+    })
+}
+
+fn future(daemon: &Components) -> ModuleSpec {
+    let wakers = daemon.wakers.clone();
+    ModuleSpec::new(ModuleName::FUTURE, Stage::Intake, move || future::FutureManager::new(wakers.clone()))
+}
+
+fn cron(daemon: &Components) -> ModuleSpec {
+    let (node, milestones) = (daemon.identity.id.clone(), daemon.milestones.clone());
+    ModuleSpec::new(ModuleName::CRON, Stage::Intake, move || cron::CronManager::new(node.clone(), milestones.clone()))
+}
+
+fn wakeup(daemon: &Components) -> ModuleSpec {
+    let (connect, wakers) = (daemon.connect.clone(), daemon.wakers.clone());
+    ModuleSpec::new(ModuleName::WAKEUP, Stage::Intake, move || {
+        wakeup::WakeupModule::new(connect.clone(), wakers.clone())
+    })
+}
+
+fn rescuer(daemon: &Components) -> ModuleSpec {
+    let parts = rescuer::RescuerParts {
+        node: daemon.identity.id.clone(),
+        in_flight: daemon.in_flight.clone(),
+        statuses: daemon.modules.clone(),
+        milestones: daemon.milestones.clone(),
+        wakers: daemon.wakers.clone(),
+    };
+    ModuleSpec::new(ModuleName::RESCUER, Stage::Life, move || rescuer::Rescuer::new(parts.clone()))
+}
+
+fn config_sync(daemon: &Components) -> ModuleSpec {
+    let (files, requests) = (daemon.config_files.clone(), daemon.requests.clone());
+    ModuleSpec::new(ModuleName::CONFIG_SYNC, Stage::Intake, move || {
+        config_sync::ConfigSync::new(files.clone(), requests.clone())
+    })
+}
+
+fn pruner(daemon: &Components) -> ModuleSpec {
+    let spool = daemon.spool.clone();
+    ModuleSpec::new(ModuleName::PRUNER, Stage::Intake, move || pruner::Pruner::new(spool.clone()))
+}
+
+/// Makes the process modules of a daemon.
+pub(super) fn process_module(daemon: &Components) -> ProcessModuleFactory {
+    let parts = process::ProcessParts {
+        node: daemon.identity.id.clone(),
+        processes: daemon.processes.clone(),
+        statuses: daemon.modules.clone(),
+    };
+    Arc::new(move |name, settings| {
+        let (spec, parts) = (settings.process.clone()?, parts.clone());
+        Some(ModuleSpec::new(name.clone(), Stage::Intake, move || {
+            process::ProcessModule::new(spec.clone(), parts.clone())
+        }))
+    })
 }

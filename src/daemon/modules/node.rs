@@ -1,44 +1,62 @@
-//! `node`: the heartbeat and the lease; ends the node's own work when the lease cannot be kept.
+//! `node`: registers the node, and keeps its lease by heartbeats. When the lease cannot be kept, it interrupts the node's
+//! own work, because other nodes take it over then.
+//!
+//! Settings: `daemon.heartbeat` (10s) is the interval, `daemon.lease` (30s) the length of the lease, `daemon.name`.
+//! Logs a warning when the lease is lost, with the number of interrupted attempts.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 
 use crate::{
     daemon::{
+        components::node_state,
+        inflight::InFlight,
         module::{DaemonModule, ModuleContext, Next},
-        state::shared::Shared,
+        state::{identity::NodeIdentity, lease::Lease, module_status::ModuleStatuses, wakers::Wakers},
     },
+    domain::text::count::counted,
     handler::StopReason,
     store::{Heartbeat, StoreError, Wakeup},
 };
 
-/// Even at the end of a lease, an answer is waited for so long.
-const SHORTEST_WAIT: Duration = Duration::from_secs(1);
-/// The database's time is asked for once in so many heartbeats.
+/// Minimum time that a heartbeat waits for its answer, even at the end of a lease.
+const MIN_TIMEOUT: Duration = Duration::from_secs(1);
+/// Every sixth heartbeat also asks for the database's time.
 const CLOCK_EVERY: u64 = 6;
 
-#[derive(Default)]
+/// What the module needs of the daemon.
+#[derive(Clone)]
+pub(super) struct NodeParts {
+    pub(super) identity: NodeIdentity,
+    pub(super) in_flight: InFlight,
+    pub(super) lease: Arc<Lease>,
+    pub(super) statuses: ModuleStatuses,
+    pub(super) wakers: Wakers,
+}
+
 pub(super) struct NodeModule {
+    parts: NodeParts,
     beats: u64,
 }
 
 #[async_trait(?Send)]
 impl DaemonModule for NodeModule {
     async fn pre_run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        let shared = context.shared();
-        give_up_expired_work(shared);
-        shared.store.set_clock(&shared.clock).await?;
-        register(shared, &sign_of_life(shared)).await?;
+        self.give_up_expired_work();
+        context.store().set_clock(context.clock()).await?;
+        self.register(context).await?;
         Ok(())
     }
 
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        let shared = context.shared();
-        give_up_expired_work(shared);
-        // A server that does not answer at all must not keep this node from seeing that its time is over.
-        let limit = shared.lease.left().unwrap_or(shared.config().daemon.lease).max(SHORTEST_WAIT);
-        match tokio::time::timeout(limit, self.beat(shared)).await {
+        self.give_up_expired_work();
+        // A server that does not answer must not keep this node from noticing that its lease is over.
+        let limit = self.parts.lease.left().unwrap_or(context.config().daemon.lease).max(MIN_TIMEOUT);
+        match tokio::time::timeout(limit, self.beat(context)).await {
             Ok(result) => Ok(result?),
             Err(_) => Err(StoreError::Unavailable(format!("no answer within {} ms", limit.as_millis())).into()),
         }
@@ -50,66 +68,71 @@ impl DaemonModule for NodeModule {
 }
 
 impl NodeModule {
-    async fn beat(&mut self, shared: &Shared) -> Result<(), StoreError> {
+    pub(super) fn new(parts: NodeParts) -> Self {
+        Self { parts, beats: 0 }
+    }
+
+    async fn beat(&mut self, context: &ModuleContext) -> Result<(), StoreError> {
+        let (store, parts) = (context.store(), &self.parts);
         self.beats += 1;
         if self.beats.is_multiple_of(CLOCK_EVERY) {
-            shared.store.set_clock(&shared.clock).await?;
+            store.set_clock(context.clock()).await?;
         }
-        let beat = sign_of_life(shared);
+        let beat = self.heartbeat(context);
         let asked_at = Instant::now();
-        if !shared.store.heartbeat(&beat).await? {
-            tracing::warn!(
-                "the other nodes have taken this one for dead; what it runs is interrupted, and it begins anew"
-            );
-            give_up_work(shared);
-            register(shared, &beat).await?;
+        if !store.heartbeat(&beat).await? {
+            tracing::warn!("other nodes removed this one as dead: it interrupts what runs, and registers again");
+            self.give_up_work();
+            self.register(context).await?;
         }
-        let was_over = shared.lease.is_over();
-        shared.lease.renew(asked_at, beat.lease);
+        let was_over = parts.lease.is_over();
+        parts.lease.renew(asked_at, beat.lease);
         if was_over {
-            shared.bells.announce(Wakeup::Anything);
+            parts.wakers.announce(Wakeup::Anything);
         }
-        if shared.hand.counts().running > 0 {
-            let wanted = shared.store.cancel_requests(&shared.node).await?;
-            if !wanted.is_empty() {
-                shared.hand.stop(Some(&wanted), StopReason::Cancelled, None);
+        if parts.in_flight.counts().running > 0 {
+            let cancelled = store.cancel_requests(&parts.identity.id).await?;
+            if !cancelled.is_empty() {
+                parts.in_flight.stop(Some(&cancelled), StopReason::Cancelled, None);
             }
         }
         Ok(())
     }
-}
 
-/// Makes this node known. Until then it was given no task, so what was to be claimed meanwhile is looked for again.
-async fn register(shared: &Shared, sign_of_life: &Heartbeat) -> Result<(), StoreError> {
-    shared.store.register(sign_of_life).await?;
-    shared.bells.announce(Wakeup::Anything);
-    Ok(())
-}
+    /// Registers the node. No task could be claimed before that, so the modules look for work again.
+    async fn register(&self, context: &ModuleContext) -> Result<(), StoreError> {
+        context.store().register(&self.heartbeat(context)).await?;
+        self.parts.wakers.announce(Wakeup::Anything);
+        Ok(())
+    }
 
-/// Once the lease is over, other nodes take this one's tasks: going on with them would do the work twice.
-fn give_up_expired_work(shared: &Shared) {
-    if shared.lease.is_over() {
-        let stopped = give_up_work(shared);
-        if stopped > 0 {
-            tracing::warn!("the lease could not be kept: {stopped} running attempts are interrupted");
+    /// Once the lease is over, other nodes take this one's tasks: to continue would do the work twice.
+    fn give_up_expired_work(&self) {
+        if self.parts.lease.is_over() {
+            let stopped = self.give_up_work();
+            if stopped > 0 {
+                tracing::warn!("the lease ran out: interrupting {}", counted(stopped, "running attempt"));
+            }
         }
     }
-}
 
-/// Interrupts what runs, and lets go of what has not begun.
-fn give_up_work(shared: &Shared) -> usize {
-    shared.hand.let_go(shared.hand.take_waiting(Duration::ZERO));
-    shared.hand.stop(None, StopReason::Interrupted, None)
-}
+    /// Interrupts what runs, and drops what has not begun. Returns how many attempts were interrupted.
+    fn give_up_work(&self) -> usize {
+        let in_flight = &self.parts.in_flight;
+        in_flight.remove(in_flight.take_waiting(Duration::ZERO));
+        in_flight.stop(None, StopReason::Interrupted, None)
+    }
 
-fn sign_of_life(shared: &Shared) -> Heartbeat {
-    Heartbeat {
-        id: shared.node.clone(),
-        name: shared.name.clone(),
-        host: shared.host.clone(),
-        pid: i32::try_from(std::process::id()).unwrap_or_default(),
-        state: shared.state(),
-        lease: shared.config().daemon.lease,
-        modules: serde_json::to_value(shared.board.read()).unwrap_or_default(),
+    fn heartbeat(&self, context: &ModuleContext) -> Heartbeat {
+        let NodeIdentity { id, name, host } = &self.parts.identity;
+        Heartbeat {
+            id: id.to_string(),
+            name: name.clone(),
+            host: host.clone(),
+            pid: i32::try_from(std::process::id()).unwrap_or_default(),
+            state: node_state(&self.parts.in_flight),
+            lease: context.config().daemon.lease,
+            modules: serde_json::to_value(self.parts.statuses.all()).unwrap_or_default(),
+        }
     }
 }

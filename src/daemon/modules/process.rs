@@ -1,10 +1,14 @@
 //! A process module: keeps an external program running, by the same trait as any other module.
 //!
-//! The program runs under a shepherd that ends with the daemon (`process/life.rs`). Before each start, what may be left
-//! of an earlier one is ended (`process/left.rs`), so that there is never more than one. What is decided about it
-//! stands in `src/domain/process.rs`.
+//! The program runs under a shepherd that ends with the daemon (`process/program.rs`). Before each start, leftovers of an
+//! earlier one are stopped (`process/leftovers.rs`), so that there is never more than one. The rules are in
+//! `src/domain/command/service.rs`.
+//!
+//! Settings: `[module.NAME]` with a `command`. Logs starts, ends and restarts of the program with their reasons, and what
+//! the program writes.
 
 mod leftovers;
+mod parts;
 mod program;
 mod stop;
 
@@ -17,10 +21,14 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 use bytesize::ByteSize;
 
-use self::program::{Program, ProgramRole};
+pub(in crate::daemon) use self::parts::ProcessParts;
+use self::{
+    parts::POLL_INTERVAL,
+    program::{Program, ProgramRole},
+};
 use crate::{
     daemon::{
-        module::{DaemonModule, ModuleContext, Next},
+        module::{DaemonModule, ModuleContext, Next, is_outage},
         state::{module_status::ModuleState, processes::Record},
     },
     domain::{
@@ -31,127 +39,125 @@ use crate::{
     store::StoreError,
 };
 
-/// How long a round takes at most, if nothing happens.
-const LOOK: Duration = Duration::from_millis(100);
-/// Between two tries to get the seat that another daemon has.
-const SEAT_LOOK: Duration = Duration::from_secs(1);
-/// So many looks long a seat is missing before somebody takes it who has waited for it.
-const SEAT_PATIENCE: u32 = 4;
-/// Why a module is not started that is run by another daemon.
-const ELSEWHERE: &str = "another daemon with the same state_dir keeps it running";
-/// What a shepherd does when somebody sends it TERM, or its fork server is killed.
-const INTERRUPTED: &str = "its shepherd was told to end it, and not by this daemon";
-/// A database that says nothing at all for so long is away.
-const DATABASE_PATIENCE: Duration = Duration::from_secs(10);
+/// Delay between two tries to take the lock that another daemon holds.
+const LOCK_RETRY_DELAY: Duration = Duration::from_secs(1);
+/// Tries for which a deleted lock file is left to the daemon that held it.
+const LOCK_GRACE_TRIES: u32 = 4;
+/// Why a module is not started that another daemon runs.
+const ELSEWHERE: &str = "another daemon with the same state_dir runs it";
+/// The end of a shepherd that received TERM, or whose fork server was killed.
+const INTERRUPTED: &str = "its shepherd was asked to stop, and not by this daemon";
+/// Time after which a silent database counts as unavailable.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Keeps one program running.
 pub(in crate::daemon) struct ProcessModule {
     spec: ProcessSpec,
+    parts: ProcessParts,
     phase: ProgramPhase,
     record: Arc<Record>,
-    /// Which of the keepers of that record this one is.
+    /// Number of this incarnation among the keepers of that record; 0 before the first round.
     keeper: u64,
-    falls: Backoff,
+    failures: Backoff,
     refusals: Backoff,
-    /// What was told last of why it is not started.
-    told: Option<String>,
-    /// How often the seat was not there since another daemon had it.
-    seat_missed: u32,
-    /// It has run for so long that its last trouble is forgotten.
+    /// The last logged reason why the program is not started.
+    logged_reason: Option<String>,
+    /// How often the lock file was missing since another daemon held it.
+    lock_missing: u32,
+    /// The program has run long enough to forget its last failure.
     is_well: bool,
 }
 
-/// What there is of the program.
+/// What runs of the program.
 enum ProgramPhase {
     /// Nothing, until then.
-    Waiting { until: Instant, after_fall: bool },
-    /// The check that goes before it.
+    Waiting { until: Instant, after_failure: bool },
+    /// The check before the program.
     Checking(Program),
-    /// It runs.
+    /// The program.
     Running(Program),
 }
 
 impl ProcessModule {
-    /// A keeper of that program.
-    pub(in crate::daemon) fn new(spec: ProcessSpec) -> Self {
+    pub(in crate::daemon) fn new(spec: ProcessSpec, parts: ProcessParts) -> Self {
         Self {
             spec,
-            phase: ProgramPhase::Waiting { until: Instant::now(), after_fall: false },
+            parts,
+            phase: ProgramPhase::Waiting { until: Instant::now(), after_failure: false },
             record: Arc::default(),
             keeper: 0,
-            falls: Backoff::default(),
+            failures: Backoff::default(),
             refusals: Backoff::default(),
-            told: None,
-            seat_missed: 0,
+            logged_reason: None,
+            lock_missing: 0,
             is_well: false,
         }
     }
 
-    fn wait(&mut self, delay: Duration, after_fall: bool) {
+    fn wait(&mut self, delay: Duration, after_failure: bool) {
         let now = Instant::now();
         let until = now.checked_add(delay).unwrap_or(now + Duration::from_secs(86_400));
-        self.phase = ProgramPhase::Waiting { until, after_fall };
+        self.phase = ProgramPhase::Waiting { until, after_failure };
     }
 
-    /// Says once why the program is not started now.
-    fn not_now(&mut self, why: String, context: &ModuleContext, delay: Duration) {
+    /// Puts the start off, and logs the reason once.
+    fn postpone(&mut self, why: String, context: &ModuleContext, delay: Duration) {
         let module = context.name();
-        context.shared().board.note(module, |status| status.waits_for = Some(why.clone()));
-        if self.told.as_ref() != Some(&why) {
-            tracing::warn!(module, "is not started now: {why}; it is tried again");
-            context.shared().board.note(module, |status| status.last_error = Some(why.clone()));
-            self.told = Some(why);
+        self.parts.statuses.update(module, |status| status.waits_for = Some(why.clone()));
+        if self.logged_reason.as_ref() != Some(&why) {
+            tracing::warn!(%module, "its program is not started now: {why}; trying again");
+            self.parts.statuses.update(module, |status| status.last_error = Some(why.clone()));
+            self.logged_reason = Some(why);
         }
         self.wait(delay, false);
     }
 
-    /// The program fell, or could not be started.
-    fn fell(&mut self, why: &str, context: &ModuleContext, lived: Duration) {
-        let delay = self.falls.fell(&self.spec, lived);
-        self.record.falls.fetch_add(1, Ordering::Relaxed);
+    /// The program failed, or could not be started.
+    fn fail(&mut self, why: &str, context: &ModuleContext, lived: Duration) {
+        let delay = self.failures.fell(&self.spec, lived);
+        self.record.failures.fetch_add(1, Ordering::Relaxed);
         self.record.set_last_end(why);
-        context.shared().board.note(context.name(), |status| {
-            status.falls += 1;
+        self.parts.statuses.update(context.name(), |status| {
+            status.failures += 1;
             status.last_error = Some(why.to_owned());
             status.waits_for = None;
         });
         self.is_well = false;
         tracing::error!(
-            module = context.name(),
-            "its program fell ({why}); starting it again in {}",
+            module = %context.name(),
+            "its program failed ({why}); restarting it in {}",
             duration::text(delay)
         );
         self.wait(delay, true);
     }
 
-    /// Whether this daemon is the one that may start it. Where somebody has removed the seat of the one who has it, that
-    /// one has time to take it again.
-    fn take_seat(&mut self, context: &ModuleContext) -> anyhow::Result<bool> {
-        let (processes, module) = (&context.shared().processes, context.name());
-        if self.told.as_deref() == Some(ELSEWHERE) && !processes.knows_seat(module) && self.seat_missed < SEAT_PATIENCE
-        {
-            self.seat_missed += 1;
+    /// Whether this daemon is the one that may start the program. If the lock file of another daemon is deleted, that
+    /// daemon has time to lock a new one.
+    fn take_lock(&mut self, context: &ModuleContext) -> anyhow::Result<bool> {
+        let (processes, module) = (&self.parts.processes, context.name());
+        let was_elsewhere = self.logged_reason.as_deref() == Some(ELSEWHERE);
+        if was_elsewhere && !processes.lock_exists(module) && self.lock_missing < LOCK_GRACE_TRIES {
+            self.lock_missing += 1;
             return Ok(false);
         }
-        self.seat_missed = 0;
-        Ok(processes.take_seat(module)?)
+        self.lock_missing = 0;
+        Ok(processes.take_lock(module)?)
     }
 
-    /// Starts the program, or what goes before it.
+    /// Starts the check, or the program if it has none.
     async fn begin(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        if !self.take_seat(context)? {
-            self.not_now(ELSEWHERE.to_owned(), context, SEAT_LOOK);
+        if !self.take_lock(context)? {
+            self.postpone(ELSEWHERE.to_owned(), context, LOCK_RETRY_DELAY);
             return Ok(());
         }
-        leftovers::clear(context, &self.spec)
-            .await
-            .context("what is left of an earlier start cannot be cleared away")?;
+        let cleared = leftovers::clear(context, &self.parts, &self.spec).await;
+        cleared.context("cannot stop the leftovers of an earlier start")?;
         if context.stopping().is_cancelled() {
             return Ok(());
         }
         if self.spec.needs_database {
-            let patience = DATABASE_PATIENCE.min(context.config().supervisor.patience / 2);
-            let asked = tokio::time::timeout(patience, context.store().now()).await;
+            let timeout = DATABASE_TIMEOUT.min(context.config().supervisor.patience / 2);
+            let asked = tokio::time::timeout(timeout, context.store().now()).await;
             asked.map_err(|_| StoreError::Unavailable("the database does not answer".to_owned()))??;
         }
         self.phase = match self.spec.check.clone() {
@@ -162,31 +168,31 @@ impl ProcessModule {
     }
 
     async fn start(&self, context: &ModuleContext, argv: &[String], part: ProgramRole) -> anyhow::Result<Program> {
-        // One that hung and has come to itself again is not to disturb whoever has taken its place.
+        // An incarnation that hung and continues must not disturb the one that replaced it.
         let is_keeper = self.record.keeper.load(Ordering::Acquire) == self.keeper;
-        anyhow::ensure!(is_keeper, "another incarnation of the module looks after it by now");
-        let life = Program::start(context, &self.spec, argv, part).await;
-        let life = life.with_context(|| format!("cannot start {}", argv[0]))?;
+        anyhow::ensure!(is_keeper, "another incarnation of the module keeps the program now");
+        let program = Program::start(context, &self.parts, &self.spec, argv, part).await;
+        let program = program.with_context(|| format!("cannot start {}", argv[0]))?;
         if part == ProgramRole::Program {
             self.record.starts.fetch_add(1, Ordering::Relaxed);
-            context.shared().board.note(context.name(), |status| status.waits_for = None);
-            tracing::info!(module = context.name(), "its program is started: {}", argv[0]);
+            self.parts.statuses.update(context.name(), |status| status.waits_for = None);
+            tracing::info!(module = %context.name(), "started its program: {}", argv[0]);
         }
-        Ok(life)
+        Ok(program)
     }
 
-    /// The check has ended: the program is started, or not now.
-    async fn checked(&mut self, life: Program, context: &ModuleContext) -> anyhow::Result<()> {
-        let lived = life.lived();
-        match self.spec.judge(&life.settle(context).await?) {
+    /// The check has ended: starts the program, or puts the start off.
+    async fn checked(&mut self, program: Program, context: &ModuleContext) -> anyhow::Result<()> {
+        let lived = program.lived();
+        match self.spec.judge(&program.settle(context).await?) {
             ServiceEnd::Fell(why) => {
                 let delay = self.refusals.fell(&self.spec, lived);
-                self.not_now(format!("its check failed: {why}"), context, delay);
+                self.postpone(format!("its check failed: {why}"), context, delay);
             }
-            ServiceEnd::Interrupted => self.not_now(INTERRUPTED.to_owned(), context, self.spec.restart_delay),
+            ServiceEnd::Interrupted => self.postpone(INTERRUPTED.to_owned(), context, self.spec.restart_delay),
             ServiceEnd::InOrder => {
                 self.refusals = Backoff::default();
-                self.told = None;
+                self.logged_reason = None;
                 self.phase =
                     ProgramPhase::Running(self.start(context, &self.spec.command.argv, ProgramRole::Program).await?);
             }
@@ -195,15 +201,14 @@ impl ProcessModule {
     }
 
     /// The program has ended by itself.
-    async fn ended(&mut self, life: Program, context: &ModuleContext) -> anyhow::Result<()> {
-        let lived = life.lived();
-        match self.spec.judge(&life.settle(context).await?) {
-            ServiceEnd::Fell(why) => self.fell(&why, context, lived),
+    async fn ended(&mut self, program: Program, context: &ModuleContext) -> anyhow::Result<()> {
+        let lived = program.lived();
+        match self.spec.judge(&program.settle(context).await?) {
+            ServiceEnd::Fell(why) => self.fail(&why, context, lived),
             ServiceEnd::Interrupted => {
                 let (delay, module) = (self.spec.restart_delay, context.name());
-                tracing::warn!(
-                    module,
-                    "its program was ended: {INTERRUPTED}; starting it again in {}",
+                tracing::warn!(%module,
+                    "its program was stopped: {INTERRUPTED}; restarting it in {}",
                     duration::text(delay)
                 );
                 self.record.set_last_end(INTERRUPTED);
@@ -212,7 +217,7 @@ impl ProcessModule {
             ServiceEnd::InOrder => {
                 let delay = self.spec.restart_delay;
                 let module = context.name();
-                tracing::info!(module, "its program has ended; starting it again in {}", duration::text(delay));
+                tracing::info!(%module, "its program ended with exit code 0, which requests a restart; restarting it in {}", duration::text(delay));
                 self.record.set_last_end("exit code 0");
                 self.wait(delay, false);
             }
@@ -220,80 +225,80 @@ impl ProcessModule {
         Ok(())
     }
 
-    /// The program is replaced by a fresh one; after a wait if it has needed too much soon after its start, so that this
-    /// does not go on without a pause.
-    async fn recycle(&mut self, life: Program, why: Recycle, context: &ModuleContext) -> anyhow::Result<()> {
+    /// Recycles the program. If it used too much memory soon after its start, a delay keeps that from happening
+    /// continuously.
+    async fn recycle(&mut self, program: Program, why: Recycle, context: &ModuleContext) -> anyhow::Result<()> {
         let module = context.name();
         let delay = match why {
             Recycle::Age(_) => Duration::ZERO,
-            Recycle::Memory { .. } if life.lived() > self.spec.max_restart_delay => Duration::ZERO,
-            Recycle::Memory { .. } => self.falls.fell(&self.spec, life.lived()),
+            Recycle::Memory { .. } if program.lived() > self.spec.max_restart_delay => Duration::ZERO,
+            Recycle::Memory { .. } => self.failures.fell(&self.spec, program.lived()),
         };
-        tracing::info!(module, "its program is replaced by a fresh one: {why}");
-        life.stop(context, &self.spec).await?;
+        tracing::info!(%module, "recycling its program: {why}");
+        program.stop(context, &self.parts, &self.spec).await?;
         self.record.recycled.fetch_add(1, Ordering::Relaxed);
         self.record.set_last_end(format!("recycled: {why}"));
-        context.shared().board.note(module, |status| status.discards += 1);
+        self.parts.statuses.update(module, |status| status.recycled += 1);
         self.wait(delay, false);
         Ok(())
     }
 
-    /// A program that has run for long enough is in order, whatever was before.
-    fn forget_trouble(&mut self, context: &ModuleContext) {
+    /// Forgets the last failure of a program that has run long enough.
+    fn forget_failure(&mut self, context: &ModuleContext) {
         match &self.phase {
-            ProgramPhase::Running(life) if life.lived() < self.spec.max_restart_delay => self.is_well = false,
+            ProgramPhase::Running(program) if program.lived() < self.spec.max_restart_delay => self.is_well = false,
             ProgramPhase::Running(_) if !self.is_well => {
                 self.is_well = true;
-                context.shared().board.note(context.name(), |status| status.last_error = None);
+                self.parts.statuses.update(context.name(), |status| status.last_error = None);
             }
             _ => {}
         }
     }
 
-    /// One look at what there is, and what follows from it.
+    /// Checks what runs, and acts on it.
     async fn round(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        let life = match &mut self.phase {
+        let program = match &mut self.phase {
             ProgramPhase::Waiting { until, .. } => {
                 let rest = until.saturating_duration_since(Instant::now());
                 if rest.is_zero() {
                     return self.begin(context).await;
                 }
                 tokio::select! {
-                    () = tokio::time::sleep(rest.min(LOOK)) => {}
+                    () = tokio::time::sleep(rest.min(POLL_INTERVAL)) => {}
                     () = context.stopping().cancelled() => {}
                 }
                 return Ok(());
             }
-            ProgramPhase::Checking(life) | ProgramPhase::Running(life) => life,
+            ProgramPhase::Checking(program) | ProgramPhase::Running(program) => program,
         };
-        let until_discard = self.spec.discard.map_or(Duration::MAX, |age| age.saturating_sub(life.lived()));
-        let rest = life.pace().min(until_discard);
+        let until_recycle = self.spec.discard.map_or(Duration::MAX, |age| age.saturating_sub(program.lived()));
+        let rest = program.pace().min(until_recycle);
         let has_ended = tokio::select! {
-            ended = life.ended() => ended.map(|()| true)?,
+            ended = program.ended() => ended.map(|()| true)?,
             () = tokio::time::sleep(rest) => false,
             () = context.stopping().cancelled() => false,
         };
-        life.look(context.name())?;
-        let recycle = self.spec.recycle(life.lived(), life.memory());
+        program.look(context.name())?;
+        let recycle = self.spec.recycle(program.lived(), program.memory());
         if !has_ended && recycle.is_none() {
-            // Somebody may have removed the seat, and another daemon may have it now.
-            if context.shared().processes.take_seat(context.name()).unwrap_or(true) {
+            // If the lock file was deleted, another daemon may hold a new one now.
+            if self.parts.processes.take_lock(context.name()).unwrap_or(true) {
                 return Ok(());
             }
-            let waiting = ProgramPhase::Waiting { until: Instant::now(), after_fall: false };
-            if let ProgramPhase::Checking(life) | ProgramPhase::Running(life) =
+            let waiting = ProgramPhase::Waiting { until: Instant::now(), after_failure: false };
+            if let ProgramPhase::Checking(program) | ProgramPhase::Running(program) =
                 std::mem::replace(&mut self.phase, waiting)
             {
-                life.stop(context, &self.spec).await?;
+                program.stop(context, &self.parts, &self.spec).await?;
             }
-            self.not_now(ELSEWHERE.to_owned(), context, SEAT_LOOK);
+            self.postpone(ELSEWHERE.to_owned(), context, LOCK_RETRY_DELAY);
             return Ok(());
         }
-        let waiting = ProgramPhase::Waiting { until: Instant::now(), after_fall: false };
+        let waiting = ProgramPhase::Waiting { until: Instant::now(), after_failure: false };
         match (std::mem::replace(&mut self.phase, waiting), recycle) {
-            (ProgramPhase::Checking(life), _) if has_ended => self.checked(life, context).await,
-            (ProgramPhase::Running(life), _) if has_ended => self.ended(life, context).await,
-            (ProgramPhase::Running(life), Some(why)) => self.recycle(life, why, context).await,
+            (ProgramPhase::Checking(program), _) if has_ended => self.checked(program, context).await,
+            (ProgramPhase::Running(program), _) if has_ended => self.ended(program, context).await,
+            (ProgramPhase::Running(program), Some(why)) => self.recycle(program, why, context).await,
             (phase, _) => {
                 self.phase = phase;
                 Ok(())
@@ -306,7 +311,7 @@ impl ProcessModule {
 impl DaemonModule for ProcessModule {
     async fn pre_run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         if self.keeper == 0 {
-            self.record = context.shared().processes.record(context.name());
+            self.record = self.parts.processes.record(context.name());
             self.keeper = self.record.keeper.fetch_add(1, Ordering::AcqRel) + 1;
         }
         Ok(())
@@ -314,13 +319,13 @@ impl DaemonModule for ProcessModule {
 
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let round = self.round(context).await;
-        self.forget_trouble(context);
+        self.forget_failure(context);
         match round {
             // The module waits for the database, and begins again.
-            Err(error) if crate::daemon::supervision::module_actor::is_outage(&error) => Err(error),
-            // Whatever else is wrong is no reason to give anything up: it is tried again.
+            Err(error) if is_outage(&error) => Err(error),
+            // No other error ends the module: the program is started again.
             Err(error) => {
-                self.fell(&format!("{error:#}"), context, Duration::ZERO);
+                self.fail(&format!("{error:#}"), context, Duration::ZERO);
                 Ok(())
             }
             Ok(()) => Ok(()),
@@ -332,47 +337,48 @@ impl DaemonModule for ProcessModule {
     }
 
     async fn end(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        let waiting = ProgramPhase::Waiting { until: Instant::now(), after_fall: false };
-        if let ProgramPhase::Checking(life) | ProgramPhase::Running(life) = std::mem::replace(&mut self.phase, waiting)
+        let waiting = ProgramPhase::Waiting { until: Instant::now(), after_failure: false };
+        if let ProgramPhase::Checking(program) | ProgramPhase::Running(program) =
+            std::mem::replace(&mut self.phase, waiting)
         {
-            life.stop(context, &self.spec).await?;
+            program.stop(context, &self.parts, &self.spec).await?;
         }
-        context.shared().processes.leave_seat(context.name());
+        self.parts.processes.release_lock(context.name());
         Ok(())
     }
 
     fn state(&self) -> ModuleState {
         match &self.phase {
-            ProgramPhase::Waiting { after_fall: true, .. } => ModuleState::Fallen,
+            ProgramPhase::Waiting { after_failure: true, .. } => ModuleState::Failed,
             ProgramPhase::Waiting { .. } | ProgramPhase::Checking(_) => ModuleState::Starting,
             ProgramPhase::Running(_) => ModuleState::Running,
         }
     }
 
-    /// The program has a time of its own.
-    fn can_be_discarded(&self, _: &ModuleContext) -> bool {
+    /// `recycle_after` of a process module counts for its program.
+    fn can_be_recycled(&self, _: &ModuleContext) -> bool {
         false
     }
 
     fn summary(&self) -> Vec<SummaryTable> {
-        let columns = ["State", "Pid", "Since", "Memory", "Starts", "Falls", "Recycled", "Last end"];
+        let columns = ["State", "Pid", "Since", "Memory", "Starts", "Failures", "Recycled", "Last end"];
         let mut table = SummaryTable::new("Process", &columns, "");
-        let (state, life) = match &self.phase {
-            ProgramPhase::Waiting { after_fall: true, .. } => ("fallen", None),
+        let (state, program) = match &self.phase {
+            ProgramPhase::Waiting { after_failure: true, .. } => ("failed", None),
             ProgramPhase::Waiting { .. } => ("waiting", None),
-            ProgramPhase::Checking(life) => ("checking", Some(life)),
-            ProgramPhase::Running(life) => ("running", Some(life)),
+            ProgramPhase::Checking(program) => ("checking", Some(program)),
+            ProgramPhase::Running(program) => ("running", Some(program)),
         };
         let count = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed).to_string();
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
         let last_end = self.record.last_end.lock().clone();
         table.row([
             state.to_owned(),
-            or_dash(life.and_then(Program::pid).map(|pid| pid.to_string())),
-            or_dash(life.map(|life| life.since().format("%F %TZ").to_string())),
-            or_dash(life.map(|life| ByteSize(life.memory()).to_string())),
+            or_dash(program.and_then(Program::pid).map(|pid| pid.to_string())),
+            or_dash(program.map(|program| program.since().format("%F %TZ").to_string())),
+            or_dash(program.map(|program| ByteSize(program.memory()).to_string())),
             count(&self.record.starts),
-            count(&self.record.falls),
+            count(&self.record.failures),
             count(&self.record.recycled),
             or_dash(last_end),
         ]);

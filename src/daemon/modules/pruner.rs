@@ -1,4 +1,7 @@
-//! `pruner`: deletes history that is older than it is kept, and files that nobody can make use of.
+//! `pruner`: deletes history and ledger entries that are older than `daemon.keep_history` (30d), and files in the spool
+//! that are of no use any more. Logs how many rows it deleted.
+//!
+//! Settings: `module.pruner.interval` (1h).
 
 use std::time::Duration;
 
@@ -10,34 +13,41 @@ use crate::{
         module::{DaemonModule, ModuleContext, Next},
         state::spool::Spool,
     },
+    domain::text::{count::counted, duration},
 };
 
-/// What nobody can make use of is kept on disk for so long.
-const USELESS: Duration = Duration::from_secs(7 * 86_400);
-/// Between two rounds.
-const REST: Duration = Duration::from_secs(3_600);
+/// Damaged and incomplete spool files are kept for this long.
+const KEEP_USELESS_FILES: Duration = Duration::from_secs(7 * 86_400);
+/// Default interval between two rounds.
+const INTERVAL: Duration = Duration::from_secs(3_600);
 
-pub(super) struct Pruner;
+pub(super) struct Pruner {
+    spool: Spool,
+}
 
 #[async_trait(?Send)]
 impl DaemonModule for Pruner {
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        Spool::new(context.shared().spool_dir.clone()).clean(machine_time() - USELESS);
-        let keep = context.config().daemon.keep_history;
-        let pruned = context.store().prune(keep, || context.progress()).await?;
+        self.spool.clean(machine_time() - KEEP_USELESS_FILES);
         let config = context.config();
+        let keep = config.daemon.keep_history;
+        let pruned = context.store().prune(keep, || context.progress()).await?;
         let own = config.tasks.values().filter_map(|task| Some(task.schedule.as_ref()?.name.as_str())).collect();
         context.store().prune_schedules(keep, &own).await?;
         if pruned > 0 {
-            tracing::info!(
-                "{pruned} rows of history were older than {} and are deleted",
-                crate::domain::text::duration::text(keep)
-            );
+            let rows = counted(usize::try_from(pruned).unwrap_or(usize::MAX), "row");
+            tracing::info!("deleted {rows} of history older than {}", duration::text(keep));
         }
         Ok(())
     }
 
     async fn post_run(&mut self, _: &ModuleContext) -> anyhow::Result<Next> {
-        Ok(Next::After(REST))
+        Ok(Next::After(INTERVAL))
+    }
+}
+
+impl Pruner {
+    pub(super) fn new(spool: Spool) -> Self {
+        Self { spool }
     }
 }

@@ -1,4 +1,8 @@
-//! `recorder`: writes finished attempts into history, in batches; on disk while the database is away.
+//! `recorder`: writes finished attempts into history, in batches; to the spool on disk while the database does not
+//! answer.
+//!
+//! Settings: none of its own. It cannot be disabled. A finished attempt wakes it. Logs how many attempts it recorded from
+//! the spool, and attempts whose output or payload the database refused.
 
 use std::time::Duration;
 
@@ -7,26 +11,36 @@ use serde_json::Value;
 
 use crate::{
     daemon::{
+        inflight::InFlight,
         module::{DaemonModule, ModuleContext, Next},
-        state::{shared::Shared, spool::Spool},
+        state::{
+            config_in_force::ConfigInForce,
+            spool::Spool,
+            wakers::{WakeReason, Wakers},
+        },
     },
     domain::{
         command::capture::Kept,
         daemon::summary::SummaryTable,
+        identity::ModuleName,
         task::{FinishedAttempt, Report},
+        text::count::counted,
     },
-    store::{OnStale, Recorded, StoreError},
+    store::{OnStale, Recorded, Store, StoreError, Wakeup},
 };
 
-/// At most so many attempts are written by one transaction.
+/// Maximum number of attempts in one transaction.
 const BATCH: usize = 500;
-/// At most so many bytes of output and payload go with it.
+/// Maximum size of the output and payloads in one transaction, in bytes.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
-/// Without a bell, the hand is looked at this often.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often it checks for progress and finished attempts without a wake-up.
+const INTERVAL: Duration = Duration::from_secs(1);
 
-#[derive(Default)]
 pub(super) struct Recorder {
+    in_flight: InFlight,
+    spool: Spool,
+    in_force: ConfigInForce,
+    wakers: Wakers,
     recorded: u64,
     batches: u64,
     stale: u64,
@@ -37,45 +51,36 @@ impl DaemonModule for Recorder {
     async fn pre_run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let replayed = self.replay(context).await;
         if replayed.is_err() {
-            // What ends while the database stays away is to be on disk as well.
-            spool_finished(context.shared());
+            // Attempts that finish during the outage go to disk as well.
+            self.spool.keep_finished(&self.in_flight);
         }
         replayed
     }
 
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        let shared = context.shared();
-        let progress = shared.hand.take_progress();
-        if !progress.is_empty() {
-            // What is lost of it is said anew by the next progress; the attempts themselves matter more.
-            if let Err(error) = shared.store.set_progress(&progress).await
-                && !error.is_outage()
-            {
-                tracing::warn!("the progress of {} tasks cannot be shown: {error}", progress.len());
-            }
-        }
+        self.record_progress(context).await;
         loop {
-            let batch = shared.hand.take_finished(BATCH);
+            let batch = self.in_flight.take_finished(BATCH);
             if batch.attempts().is_empty() {
                 return Ok(());
             }
-            let bounds = shared.bounds();
-            let may_let_begin = batch
+            let limits = self.in_force.limits();
+            let may_free_others = batch
                 .attempts()
                 .iter()
-                .any(|ended| bounds.concern(&ended.queue, &ended.name, ended.schedule.as_deref()));
-            match record(shared, batch.attempts()).await {
+                .any(|ended| limits.concern(&ended.queue, &ended.name, ended.schedule.as_deref()));
+            match record(context.store(), batch.attempts()).await {
                 Ok(recorded) => {
-                    self.note(shared, recorded);
-                    if may_let_begin {
-                        // Here, or on another node.
-                        shared.client.wake_up(crate::store::Wakeup::Now);
+                    self.note(recorded);
+                    if may_free_others {
+                        // A task that a limit kept back can run now, here or on another node.
+                        context.client().wake_up(Wakeup::Now);
                     }
                     batch.recorded();
                 }
                 Err(error) if error.is_outage() => {
                     drop(batch);
-                    spool_finished(shared);
+                    self.spool.keep_finished(&self.in_flight);
                     return Err(error.into());
                 }
                 Err(error) => return Err(error.into()),
@@ -85,7 +90,7 @@ impl DaemonModule for Recorder {
     }
 
     async fn post_run(&mut self, _: &ModuleContext) -> anyhow::Result<Next> {
-        Ok(Next::After(LOOK))
+        Ok(Next::After(INTERVAL))
     }
 
     fn summary(&self) -> Vec<SummaryTable> {
@@ -96,64 +101,58 @@ impl DaemonModule for Recorder {
 }
 
 impl Recorder {
-    /// Records what waits on disk.
+    pub(super) fn new(in_flight: InFlight, spool: Spool, in_force: ConfigInForce, wakers: Wakers) -> Self {
+        Self { in_flight, spool, in_force, wakers, recorded: 0, batches: 0, stale: 0 }
+    }
+
+    /// Writes the progress that running attempts report. Progress that is lost is replaced by the next one.
+    async fn record_progress(&self, context: &ModuleContext) {
+        let progress = self.in_flight.take_progress();
+        let progress: Vec<_> =
+            progress.into_iter().map(|(claim, progress)| ((claim.task_id, claim.fence), progress)).collect();
+        if !progress.is_empty()
+            && let Err(error) = context.store().set_progress(&progress).await
+            && !error.is_outage()
+        {
+            tracing::warn!("cannot record the progress of {}: {error}", counted(progress.len(), "task"));
+        }
+    }
+
+    /// Records the attempts in the spool.
     async fn replay(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        let shared = context.shared();
-        let spool = Spool::new(shared.spool_dir.clone());
-        for path in spool.waiting() {
-            if let Some(batch) = spool.read(&path) {
-                let recorded = record(shared, &batch).await?;
-                tracing::info!("{} finished attempts were recorded that had waited on disk", batch.len());
-                self.note(shared, recorded);
-                spool.remove(&path);
+        for path in self.spool.waiting() {
+            if let Some(batch) = self.spool.read(&path) {
+                let recorded = record(context.store(), &batch).await?;
+                tracing::info!("recorded {} from the spool", counted(batch.len(), "finished attempt"));
+                self.note(recorded);
+                self.spool.remove(&path);
             }
             context.progress();
         }
-        // Whoever has recorded them: this daemon, or another one that shares the folder.
-        shared.hand.let_go_of_spooled(|path| !path.exists());
+        // Recorded by this daemon, or by another one that shares the directory.
+        self.in_flight.remove_spooled(|path| !path.exists());
         Ok(())
     }
 
-    fn note(&mut self, shared: &Shared, recorded: Recorded) {
+    fn note(&mut self, recorded: Recorded) {
         self.batches += 1;
         self.recorded += recorded.counted as u64;
         self.stale += recorded.stale as u64;
         if recorded.retrying > 0 {
-            shared.bells.ring("future");
+            self.wakers.wake(&ModuleName::FUTURE, WakeReason::Scheduled);
         }
-        if recorded.released > 0 && !shared.hand.is_closed() {
-            shared.bells.announce(crate::store::Wakeup::Now);
-        }
-    }
-}
-
-/// Puts everything that has ended and is not recorded on disk.
-pub(in crate::daemon) fn spool_finished(shared: &Shared) {
-    let spool = Spool::new(shared.spool_dir.clone());
-    loop {
-        let batch = shared.hand.take_finished(BATCH);
-        if batch.attempts().is_empty() {
-            return;
-        }
-        match spool.write(batch.attempts()) {
-            Ok(path) => batch.spooled(path),
-            Err(error) => {
-                tracing::error!(
-                    "finished attempts can be kept in memory only: {}: {error}",
-                    shared.spool_dir.display()
-                );
-                return;
-            }
+        if recorded.released > 0 && !self.in_flight.is_closed() {
+            self.wakers.announce(Wakeup::Now);
         }
     }
 }
 
-/// Writes a batch, in portions that a server's packet limits can take.
-async fn record(shared: &Shared, batch: &[FinishedAttempt]) -> Result<Recorded, StoreError> {
+/// Records a batch, in portions that fit into a server's packet limit.
+async fn record(store: &Store, batch: &[FinishedAttempt]) -> Result<Recorded, StoreError> {
     let mut total = Recorded::default();
     for portion in portions(batch) {
-        let recorded = match shared.store.finish(portion, OnStale::Record).await {
-            Err(StoreError::Refused(_)) => one_by_one(shared, portion).await?,
+        let recorded = match store.finish(portion, OnStale::Record).await {
+            Err(StoreError::Refused(_)) => one_by_one(store, portion).await?,
             result => result?,
         };
         total += recorded;
@@ -161,18 +160,19 @@ async fn record(shared: &Shared, batch: &[FinishedAttempt]) -> Result<Recorded, 
     Ok(total)
 }
 
-/// One attempt that the database refuses must not hold up the others: it is recorded without what it brought along.
-async fn one_by_one(shared: &Shared, batch: &[FinishedAttempt]) -> Result<Recorded, StoreError> {
+/// Records attempts one by one. One that the database refuses is recorded without its output and payload, so that it does
+/// not keep the others back.
+async fn one_by_one(store: &Store, batch: &[FinishedAttempt]) -> Result<Recorded, StoreError> {
     let mut total = Recorded::default();
     for finished in batch {
-        let recorded = match shared.store.finish(std::slice::from_ref(finished), OnStale::Record).await {
+        let recorded = match store.finish(std::slice::from_ref(finished), OnStale::Record).await {
             Err(StoreError::Refused(why)) => {
                 tracing::error!(
                     task.id = finished.task_id,
-                    "its output and payload were refused, and are left out: {why}"
+                    "recorded without output and payload: the database refused them: {why}"
                 );
                 let bare = FinishedAttempt {
-                    error: Some(format!("output and payload were refused by the database: {why}")),
+                    error: Some(format!("the database refused the output and the payload: {why}")),
                     payload: None,
                     report: Report {
                         stdout: Kept::default(),
@@ -183,7 +183,7 @@ async fn one_by_one(shared: &Shared, batch: &[FinishedAttempt]) -> Result<Record
                     },
                     ..finished.clone()
                 };
-                shared.store.finish(&[bare], OnStale::Record).await?
+                store.finish(&[bare], OnStale::Record).await?
             }
             result => result?,
         };
@@ -192,7 +192,7 @@ async fn one_by_one(shared: &Shared, batch: &[FinishedAttempt]) -> Result<Record
     Ok(total)
 }
 
-/// Cuts a batch where its output and payloads get too heavy.
+/// Cuts a batch into portions of at most [`BATCH_BYTES`] of output and payloads.
 fn portions(batch: &[FinishedAttempt]) -> Vec<&[FinishedAttempt]> {
     let json = |value: Option<&Value>| {
         value.map_or(0, |value| match value {

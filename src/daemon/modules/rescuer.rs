@@ -1,34 +1,54 @@
-//! `rescuer`: gives back the tasks of nodes that died or lost their lease.
+//! `rescuer`: releases the tasks of nodes that died or lost their lease, and removes those nodes.
+//!
+//! Settings: none of its own; `daemon.lease` (30s) of the dead node decides when. Logs how many tasks it rescued.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 
 use crate::{
     daemon::{
+        inflight::InFlight,
         module::{DaemonModule, ModuleContext, Next},
-        state::shared::Shared,
+        state::{milestones::Milestones, module_status::ModuleStatuses, wakers::Wakers},
     },
-    domain::{daemon::summary::SummaryTable, task::FinishedAttempt},
-    store::{OnStale, StoreError, Wakeup},
+    domain::{
+        daemon::summary::SummaryTable,
+        identity::{ModuleName, NodeId},
+        text::count::counted,
+    },
+    store::{OnStale, Wakeup},
 };
 
-/// New nodes are noticed this late at the latest.
-const LOOK: Duration = Duration::from_secs(15);
-/// Tasks of nodes that are not even listed are looked for this often.
-const SEARCH: Duration = Duration::from_secs(60);
-/// The recorder goes first.
-const SOON: Duration = Duration::from_millis(100);
-/// A lease is over a moment after its last instant.
-const AFTER: Duration = Duration::from_millis(20);
+/// Maximum time between two looks at the leases.
+const MAX_REST: Duration = Duration::from_secs(15);
+/// How often it searches for tasks of nodes that have no row at all.
+const SEARCH_INTERVAL: Duration = Duration::from_secs(60);
+/// Delay while adopter and recorder have not completed a round: they go first.
+const WAIT_FOR_OTHERS: Duration = Duration::from_millis(100);
+/// Time after the end of a lease, so that it is over for the database, too.
+const MARGIN: Duration = Duration::from_millis(20);
 
-/// A claimed task that is not in hand after so long will not come.
-const LOST: Duration = Duration::from_secs(10);
+/// After this time a claimed task that is not in flight is lost.
+const LOST_AFTER: Duration = Duration::from_secs(10);
 
-#[derive(Default)]
+/// What the module needs of the daemon.
+#[derive(Clone)]
+pub(super) struct RescuerParts {
+    pub(super) node: NodeId,
+    pub(super) in_flight: InFlight,
+    pub(super) statuses: ModuleStatuses,
+    pub(super) milestones: Arc<Milestones>,
+    pub(super) wakers: Wakers,
+}
+
 pub(super) struct Rescuer {
+    parts: RescuerParts,
     searched: Option<Instant>,
-    missed: Option<Instant>,
+    released_lost: Option<Instant>,
     rest: Duration,
     rescued: u64,
 }
@@ -36,21 +56,21 @@ pub(super) struct Rescuer {
 #[async_trait(?Send)]
 impl DaemonModule for Rescuer {
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        let shared = context.shared();
-        // What an earlier daemon has finished and could not record counts, if it is recorded before the rescue; and
-        // what it has left running goes on.
-        if !shared.has_adopted() || shared.board.of("recorder").is_none_or(|recorder| recorder.rounds == 0) {
-            self.rest = SOON;
+        // Attempts that an earlier daemon finished and could not record count if they are recorded before the rescue. Its
+        // commands that still run are adopted before it.
+        let recorder = self.parts.statuses.get(&ModuleName::RECORDER);
+        if !self.parts.milestones.has_adopted() || recorder.is_none_or(|recorder| recorder.rounds == 0) {
+            self.rest = WAIT_FOR_OTHERS;
             return Ok(());
         }
-        if self.missed.is_none_or(|at| at.elapsed() >= LOST) {
-            self.missed = Some(Instant::now());
-            give_back_lost(shared, LOST).await?;
+        if self.released_lost.is_none_or(|at| at.elapsed() >= LOST_AFTER) {
+            self.released_lost = Some(Instant::now());
+            self.parts.in_flight.release_lost(context.store(), LOST_AFTER).await?;
         }
-        let (expiry, now) = shared.store.next_expiry(&shared.node).await?;
+        let (expiry, now) = context.store().next_expiry(&self.parts.node).await?;
         let until = expiry.map(|expiry| (expiry - now).to_std().unwrap_or_default());
-        self.rest = until.map_or(LOOK, |until| (until + AFTER).min(LOOK));
-        if until == Some(Duration::ZERO) || self.searched.is_none_or(|at| at.elapsed() >= SEARCH) {
+        self.rest = until.map_or(MAX_REST, |until| (until + MARGIN).min(MAX_REST));
+        if until == Some(Duration::ZERO) || self.searched.is_none_or(|at| at.elapsed() >= SEARCH_INTERVAL) {
             self.searched = Some(Instant::now());
             self.rescue(context).await?;
         }
@@ -62,7 +82,7 @@ impl DaemonModule for Rescuer {
     }
 
     fn summary(&self) -> Vec<SummaryTable> {
-        let mut table = SummaryTable::new("Rescuer", &["Rescued"], "Nothing had to be rescued.");
+        let mut table = SummaryTable::new("Rescuer", &["Rescued"], "No task had to be rescued.");
         if self.rescued > 0 {
             table.row([self.rescued.to_string()]);
         }
@@ -71,41 +91,26 @@ impl DaemonModule for Rescuer {
 }
 
 impl Rescuer {
+    pub(super) fn new(parts: RescuerParts) -> Self {
+        Self { parts, searched: None, released_lost: None, rest: Duration::ZERO, rescued: 0 }
+    }
+
     async fn rescue(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        let shared = context.shared();
+        let (store, node) = (context.store(), &self.parts.node);
         loop {
-            let orphans = shared.store.orphans(&shared.node).await?;
+            let orphans = store.orphans(node).await?;
             if orphans.is_empty() {
                 break;
             }
-            let rescued = shared.store.finish(&orphans, OnStale::Ignore).await?.counted;
+            let rescued = store.finish(&orphans, OnStale::Ignore).await?.counted;
             context.progress();
             if rescued > 0 {
-                tracing::warn!("{rescued} tasks of dead nodes were given back");
+                tracing::warn!("released {} of dead nodes", counted(rescued, "task"));
                 self.rescued += rescued as u64;
-                shared.bells.announce(Wakeup::Anything);
+                self.parts.wakers.announce(Wakeup::Anything);
             }
         }
-        shared.store.bury(&shared.node).await?;
+        store.bury(node).await?;
         Ok(())
     }
-}
-
-/// Gives tasks back that have been this node's for at least so long according to the database, but that it does not
-/// have in hand: the answer to their claim was lost, or the dispatcher fell between the two.
-pub(super) async fn give_back_lost(shared: &Shared, at_least: Duration) -> Result<(), StoreError> {
-    // The answer to a claim may still be on its way; the dispatcher itself waits for none.
-    if !at_least.is_zero() && shared.hand.is_claiming() {
-        return Ok(());
-    }
-    let claimed = shared.store.running_of(&shared.node).await?;
-    let is_lost = |finished: &FinishedAttempt| {
-        finished.duration_ms >= at_least.as_millis() as i64 && !shared.hand.holds((finished.task_id, finished.fence))
-    };
-    let lost: Vec<FinishedAttempt> = claimed.into_iter().filter(is_lost).collect();
-    if !lost.is_empty() {
-        tracing::warn!("{} claimed tasks were lost sight of, and are given back", lost.len());
-        shared.store.finish(&lost, OnStale::Ignore).await?;
-    }
-    Ok(())
 }

@@ -1,90 +1,86 @@
-//! `workers`: the pools, one for each queue, and who sits in them.
+//! `workers`: the pools, one for each queue, each with a thread of its own.
+//!
+//! Settings: `daemon.workers` (10, queue `default`), `queue.NAME.workers`. It cannot be disabled. It is recycled only
+//! while no attempt runs. Logs a warning if attempts were interrupted because their workers were lost.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
 use crate::{
     daemon::{
+        inflight::{InFlight, QueueWorkers},
         module::{DaemonModule, ModuleContext, Next},
-        state::shared::Shared,
-        workers::pool::Pool,
+        workers::{execute::Executor, pool::PoolHandle},
     },
-    domain::daemon::summary::SummaryTable,
+    domain::{daemon::summary::SummaryTable, identity::QueueName, text::count::counted},
 };
 
-/// A claimed task that has waited for a worker so long is given back, so that another node may have it.
-const STALE: Duration = Duration::from_secs(1);
-/// Without a bell, the pools are looked at this often.
-const LOOK: Duration = Duration::from_millis(500);
+/// A claimed task that has waited for a worker this long is released, so that another node can claim it.
+const MAX_WAIT: Duration = Duration::from_secs(1);
+/// How often pools are checked. Tasks wake their pool directly.
+const INTERVAL: Duration = Duration::from_millis(500);
 
-#[derive(Default)]
 pub(super) struct Workers {
-    pools: BTreeMap<String, Pool>,
-    seen: Vec<(String, usize, usize)>,
+    in_flight: InFlight,
+    executor: Arc<Executor>,
+    pools: BTreeMap<QueueName, PoolHandle>,
+    seen: Vec<QueueWorkers>,
 }
 
 #[async_trait(?Send)]
 impl DaemonModule for Workers {
     async fn pre_run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        let shared = context.shared();
         if self.pools.is_empty() {
-            // The threads of an incarnation before this one are gone, and their attempts with them.
-            let lost = shared.hand.interrupt_abandoned("its worker was lost", shared.clock.now());
+            // The threads of the incarnation before this one are gone, and their attempts with them.
+            let lost = self.in_flight.interrupt_abandoned("its worker was lost", context.clock().now());
             if lost > 0 {
-                tracing::warn!("{lost} attempts were interrupted together with their workers");
+                tracing::warn!("interrupted {}: the workers were lost", counted(lost, "attempt"));
             }
         }
         Ok(())
     }
 
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        let shared = context.shared();
-        self.seen = shared.hand.workers();
-        for (queue, _, workers) in &self.seen {
-            if *workers == 0 && !self.pools.contains_key(queue) {
-                continue;
+        self.seen = self.in_flight.workers();
+        for QueueWorkers { queue, workers, .. } in &self.seen {
+            let is_lost = self.pools.get(queue).is_some_and(|pool| !pool.is_connected());
+            if is_lost {
+                // Its thread is stopped; the attempts that it drops are recorded as interrupted, or detached.
+                tracing::error!(%queue, "the pool ended and is replaced");
+                self.pools.remove(queue);
             }
-            let pool = self.pools.entry(queue.clone()).or_insert_with(|| Pool::new(queue, shared.clone()));
-            pool.resize(*workers);
-            pool.assign();
+            if *workers > 0 || self.pools.contains_key(queue) {
+                let pool = self.pools.entry(queue.clone());
+                pool.or_insert_with(|| PoolHandle::start(queue, &self.executor, &self.in_flight)).resize(*workers);
+            }
         }
-        self.pools.retain(|queue, pool| {
-            if !self.seen.iter().any(|(known, _, _)| known == queue) {
-                pool.resize(0);
-            }
-            !pool.is_empty()
-        });
-        give_back(shared, STALE).await
+        // A removed queue keeps its slots until its last attempt has ended.
+        self.pools.retain(|queue, _| self.seen.iter().any(|seen| seen.queue == *queue));
+        self.in_flight.release_waiting(context.store(), MAX_WAIT).await?;
+        Ok(())
     }
 
     async fn post_run(&mut self, _: &ModuleContext) -> anyhow::Result<Next> {
-        Ok(Next::After(LOOK))
+        Ok(Next::After(INTERVAL))
     }
 
     /// Attempts would end with their workers.
-    fn can_be_discarded(&self, context: &ModuleContext) -> bool {
-        context.shared().hand.is_at_rest()
+    fn can_be_recycled(&self, _: &ModuleContext) -> bool {
+        self.in_flight.is_idle()
     }
 
     fn summary(&self) -> Vec<SummaryTable> {
-        let mut table = SummaryTable::new("Workers", &["Queue", "Busy", "Workers"], "This node works on no queue.");
-        for (queue, busy, workers) in &self.seen {
-            table.row([queue.clone(), busy.to_string(), workers.to_string()]);
+        let mut table = SummaryTable::new("Workers", &["Queue", "Busy", "Workers"], "This node serves no queue.");
+        for QueueWorkers { queue, busy, workers } in &self.seen {
+            table.row([queue.to_string(), busy.to_string(), workers.to_string()]);
         }
         vec![table]
     }
 }
 
-/// Gives tasks back that have waited for at least so long.
-pub(in crate::daemon) async fn give_back(shared: &Shared, at_least: Duration) -> anyhow::Result<()> {
-    let waiting = shared.hand.take_waiting(at_least);
-    if waiting.is_empty() {
-        return Ok(());
+impl Workers {
+    pub(super) fn new(in_flight: InFlight, executor: Arc<Executor>) -> Self {
+        Self { in_flight, executor, pools: BTreeMap::new(), seen: Vec::new() }
     }
-    // Whatever becomes of the release, these are not in hand any more; the dispatcher gives back what is lost.
-    shared.hand.let_go(waiting.iter().copied());
-    shared.store.release(&shared.node, &waiting).await?;
-    shared.bells.ring("dispatcher");
-    Ok(())
 }

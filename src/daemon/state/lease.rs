@@ -1,4 +1,4 @@
-//! Until when this node's running tasks are its own, as far as it knows itself.
+//! The node's lease: until when its running tasks are its own, as far as it knows itself.
 
 use std::time::{Duration, Instant};
 
@@ -16,18 +16,18 @@ struct Granted {
 }
 
 impl Lease {
-    /// It was prolonged by a statement that was sent at `asked_at`: the database counts from some moment after that.
+    /// The lease was renewed by a statement sent at `asked_at`. The database counts from some moment after that.
     pub fn renew(&self, asked_at: Instant, length: Duration) {
         *self.0.lock() = Some(Granted { asked_at, length });
     }
 
-    /// How much of it is left; none before it was granted first.
+    /// The time that is left; none before the first grant.
     pub fn left(&self) -> Option<Duration> {
         let granted = *self.0.lock();
         granted.map(|granted| granted.length.saturating_sub(granted.asked_at.elapsed()))
     }
 
-    /// Whether it has run out.
+    /// Whether the lease has run out.
     pub fn is_over(&self) -> bool {
         self.left() == Some(Duration::ZERO)
     }

@@ -1,4 +1,4 @@
-//! The pulse: proof that the modules live on which everything else depends, for a watchdog outside the process.
+//! Liveness: signs of life of the vital modules, for a watchdog outside the process.
 
 use std::{
     sync::{
@@ -8,35 +8,36 @@ use std::{
     time::Duration,
 };
 
-/// A counter that the supervisor raises as long as `node` and `dispatcher` answer and get on.
+/// A counter that the supervisor raises while `node` and `dispatcher` answer and make progress.
 #[derive(Debug)]
 pub struct Liveness {
     beats: AtomicU64,
     wanted: OnceLock<Duration>,
-    usual: Duration,
+    default_interval: Duration,
 }
 
 impl Liveness {
-    /// One that is felt this often, unless somebody wants it more often.
-    pub(in crate::daemon) fn new(usual: Duration) -> Self {
-        Self { beats: AtomicU64::new(0), wanted: OnceLock::new(), usual }
+    /// Counts at this interval, unless a watchdog asks for a shorter one.
+    pub(in crate::daemon) fn new(default_interval: Duration) -> Self {
+        Self { beats: AtomicU64::new(0), wanted: OnceLock::new(), default_interval }
     }
 
-    /// How often it has beaten since the daemon's start.
+    /// The number of signs of life since the daemon's start.
     pub fn beats(&self) -> u64 {
         self.beats.load(Ordering::Acquire)
     }
 
-    /// Asks for a beat this often. It counts once, and before the supervisor is started.
+    /// Asks for a sign of life at this interval. Only the first call counts, and only before the supervisor starts.
     pub fn want(&self, every: Duration) {
         let _ = self.wanted.set(every);
     }
 
-    /// How often it is to beat.
+    /// The interval between two signs of life.
     pub fn wanted(&self) -> Duration {
-        self.wanted.get().copied().unwrap_or(self.usual)
+        self.wanted.get().copied().unwrap_or(self.default_interval)
     }
 
+    /// Counts one sign of life.
     pub(in crate::daemon) fn beat(&self) {
         self.beats.fetch_add(1, Ordering::AcqRel);
     }

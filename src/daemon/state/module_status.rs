@@ -1,4 +1,4 @@
-//! The notice board: what each module does, for `module list`, the summary and the heartbeat.
+//! The status of each daemon module, for `module list`, the summary and the heartbeat.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -6,30 +6,30 @@ use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::daemon::summary::SummaryTable;
+use crate::domain::{daemon::summary::SummaryTable, identity::ModuleName};
 
 /// What a module does at present.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ModuleState {
-    /// Not up yet.
+    /// It is being started, and has not completed a round.
     #[default]
     Starting,
     /// At work, or resting between rounds.
     Running,
     /// The database does not answer.
     WaitingForDatabase,
-    /// It fell, and will be started again in a moment.
-    Fallen,
-    /// It was told to stop, and has.
+    /// It failed, and is restarted after a delay.
+    Failed,
+    /// It was asked to stop, and has stopped.
     Stopped,
-    /// The configuration says that it is not to run.
+    /// The configuration disables it.
     Disabled,
 }
 
 impl ModuleState {
-    /// Whether nothing of the module is at work, and nothing will be by itself.
-    pub fn is_at_rest(self) -> bool {
+    /// Whether the module neither runs nor is restarted by itself.
+    pub fn has_stopped(self) -> bool {
         matches!(self, Self::Stopped | Self::Disabled)
     }
 }
@@ -40,81 +40,81 @@ impl fmt::Display for ModuleState {
             Self::Starting => "starting",
             Self::Running => "running",
             Self::WaitingForDatabase => "waiting for database",
-            Self::Fallen => "fallen",
+            Self::Failed => "failed",
             Self::Stopped => "stopped",
             Self::Disabled => "disabled",
         })
     }
 }
 
-/// One module on the board.
+/// The status of one module.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModuleStatus {
-    /// Its name.
+    /// Unique name, as in `[module.NAME]`.
     pub name: String,
-    /// What it does.
+    /// What it does now.
     pub state: ModuleState,
-    /// How often it fell since the daemon's start.
-    pub falls: u64,
-    /// How often it was replaced in good order.
-    pub discards: u64,
-    /// Its rounds since it was last started.
+    /// How often it failed since the daemon's start.
+    pub failures: u64,
+    /// How often it was recycled since the daemon's start.
+    pub recycled: u64,
+    /// Rounds that it completed since it was last started.
     pub rounds: u64,
     /// When it was last started.
     pub started_at: Option<DateTime<Utc>>,
-    /// Why it fell last, or what it waits for.
+    /// The cause of its last failure, or of the outage that it waits for.
     pub last_error: Option<String>,
-    /// What its start waits for.
+    /// For a process module: why its program is not started now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<String>,
-    /// What it tells of itself.
+    /// Its tables for `sexton summary`.
     pub summary: Vec<SummaryTable>,
 }
 
-/// All modules, by name. Clones share one board.
+/// The statuses of all modules, by name. Clones share them.
 #[derive(Clone, Default)]
 pub struct ModuleStatuses {
-    modules: Arc<Mutex<BTreeMap<String, ModuleStatus>>>,
+    modules: Arc<Mutex<BTreeMap<ModuleName, ModuleStatus>>>,
 }
 
 impl ModuleStatuses {
-    /// Changes what the board says of a module.
-    pub fn note(&self, name: &str, change: impl FnOnce(&mut ModuleStatus)) {
+    /// Changes the status of a module, which need not have one yet.
+    pub fn update(&self, name: &ModuleName, change: impl FnOnce(&mut ModuleStatus)) {
         let mut modules = self.modules.lock();
-        let status = modules.entry(name.to_owned()).or_default();
+        let status = modules.entry(name.clone()).or_default();
         if status.name.is_empty() {
-            status.name = name.to_owned();
+            status.name = name.to_string();
         }
         change(status);
     }
 
-    /// Takes a module off the board.
-    pub(in crate::daemon) fn remove(&self, name: &str) {
+    /// Removes the status of a module that does not exist any more.
+    pub(in crate::daemon) fn remove(&self, name: &ModuleName) {
         self.modules.lock().remove(name);
     }
 
-    /// What the board says.
-    pub fn read(&self) -> Vec<ModuleStatus> {
+    /// All statuses, by name.
+    pub fn all(&self) -> Vec<ModuleStatus> {
         self.modules.lock().values().cloned().collect()
     }
 
-    /// The modules that are not at work, and why.
-    pub fn ailing(&self) -> Vec<String> {
-        self.read().iter().filter_map(ailment).collect()
+    /// A sentence for each module that does not work, with the cause.
+    pub fn unhealthy(&self) -> Vec<String> {
+        self.all().iter().filter_map(trouble).collect()
     }
 
-    /// What the board says of one module.
-    pub fn of(&self, name: &str) -> Option<ModuleStatus> {
+    /// The status of one module.
+    pub fn get(&self, name: &str) -> Option<ModuleStatus> {
         self.modules.lock().get(name).cloned()
     }
 }
 
-/// Why a module is not at work, in words; none if it is.
-fn ailment(module: &ModuleStatus) -> Option<String> {
+/// Why a module does not work; none if it does.
+fn trouble(module: &ModuleStatus) -> Option<String> {
     let name = &module.name;
     let why = module.last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
     match module.state {
-        ModuleState::Fallen => Some(format!("{name} fell{why}")),
+        ModuleState::Failed => Some(format!("{name} failed{why}")),
         ModuleState::WaitingForDatabase => Some(format!("{name} waits for the database{why}")),
         ModuleState::Starting => module.waits_for.as_ref().map(|why| format!("{name} is not started: {why}")),
         ModuleState::Running | ModuleState::Stopped | ModuleState::Disabled => None,
@@ -126,12 +126,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_waits_to_be_started_is_named_with_its_reason() {
-        let board = ModuleStatuses::default();
-        board.note("new", |_| {});
-        board.note("it", |status| status.waits_for = Some("its check failed".to_owned()));
-        assert_eq!(board.ailing(), ["it is not started: its check failed"]);
-        board.note("it", |status| status.state = ModuleState::Running);
-        assert!(board.ailing().is_empty());
+    fn a_module_that_is_not_started_is_named_with_the_reason() {
+        let (statuses, it) = (ModuleStatuses::default(), ModuleName::from("it"));
+        statuses.update(&"new".into(), |_| {});
+        statuses.update(&it, |status| status.waits_for = Some("its check failed".to_owned()));
+        assert_eq!(statuses.unhealthy(), ["it is not started: its check failed"]);
+        statuses.update(&it, |status| status.state = ModuleState::Running);
+        assert!(statuses.unhealthy().is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! The programs that are kept running: what outlives the modules that look after them.
+//! The programs of process modules: what outlives the modules that keep them running.
 
 use std::{
     collections::HashMap,
@@ -13,34 +13,35 @@ use parking_lot::Mutex;
 
 use crate::{
     clock::machine_time,
+    domain::identity::ModuleName,
     shepherd::{AttemptDir, ModuleLock, NodeDir, Shepherds},
 };
 
-/// The programs of one daemon. Their folders are beside those of the attempts, so that nobody takes one for the other.
-pub struct Processes {
-    /// Who stands over them.
+/// The programs of one daemon. Their directories are apart from those of attempts, so that neither is taken for the other.
+pub(in crate::daemon) struct Processes {
+    /// Starts their shepherds.
     pub(in crate::daemon) shepherds: Shepherds,
     starts: AtomicI64,
-    records: Mutex<HashMap<String, Arc<Record>>>,
-    seats: Mutex<HashMap<String, ModuleLock>>,
-    /// What daemons have left that are gone.
-    homes: Mutex<Vec<NodeDir>>,
-    is_hurried: AtomicBool,
+    records: Mutex<HashMap<ModuleName, Arc<Record>>>,
+    locks: Mutex<HashMap<ModuleName, ModuleLock>>,
+    /// Directories of daemons that are gone.
+    abandoned: Mutex<Vec<NodeDir>>,
+    is_forced: AtomicBool,
 }
 
-/// What became of one module's program since the daemon's start.
+/// The history of one module's program since the daemon's start.
 #[derive(Debug, Default)]
 pub(in crate::daemon) struct Record {
-    /// Which incarnation of the module looks after it: the last one that has said so.
+    /// Number of the incarnation of the module that keeps the program: the latest one that asked.
     pub(in crate::daemon) keeper: AtomicU64,
     pub(in crate::daemon) starts: AtomicU64,
-    pub(in crate::daemon) falls: AtomicU64,
+    pub(in crate::daemon) failures: AtomicU64,
     pub(in crate::daemon) recycled: AtomicU64,
     pub(in crate::daemon) last_end: Mutex<Option<String>>,
 }
 
 impl Record {
-    /// Notes how it ended.
+    /// Notes how the program ended.
     pub(in crate::daemon) fn set_last_end(&self, how: impl Into<String>) {
         *self.last_end.lock() = Some(how.into());
     }
@@ -50,71 +51,78 @@ impl Processes {
     pub(in crate::daemon) fn new(shepherds: Shepherds) -> Self {
         Self {
             shepherds,
-            // No earlier daemon has used these numbers: control groups are named after them.
+            // Control groups are named after these numbers: no earlier daemon has used them.
             starts: AtomicI64::new(machine_time().timestamp_micros()),
             records: Mutex::default(),
-            seats: Mutex::default(),
-            homes: Mutex::default(),
-            is_hurried: AtomicBool::new(false),
+            locks: Mutex::default(),
+            abandoned: Mutex::default(),
+            is_forced: AtomicBool::new(false),
         }
     }
 
-    /// A number for a start, of its own in this daemon.
+    /// A number for a start, unique in this daemon.
     pub(in crate::daemon) fn next_start(&self) -> i64 {
         self.starts.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// What is known of that module's program.
-    pub(in crate::daemon) fn record(&self, module: &str) -> Arc<Record> {
+    /// The history of that module's program.
+    pub(in crate::daemon) fn record(&self, module: &ModuleName) -> Arc<Record> {
         let mut records = self.records.lock();
-        records.entry(module.to_owned()).or_default().clone()
+        records.entry(module.clone()).or_default().clone()
     }
 
-    /// Whether this daemon is the one that keeps this module, of all that share the folder. It stays so until it leaves,
-    /// unless somebody has removed the seat and another daemon was faster with a new one.
-    pub(in crate::daemon) fn take_seat(&self, module: &str) -> io::Result<bool> {
-        let mut seats = self.seats.lock();
-        if !seats.get(module).is_some_and(ModuleLock::is_there) {
-            seats.remove(module);
-            let Some(seat) = ModuleLock::take(self.shepherds.root(), module)? else { return Ok(false) };
-            seats.insert(module.to_owned(), seat);
+    /// Takes the module lock, unless this daemon holds it already. True if this daemon, of all that share the directory,
+    /// runs the module. It keeps the lock until it releases it, unless the file is deleted and another daemon locks a new
+    /// one first.
+    ///
+    /// # Errors
+    /// If the lock file cannot be opened or locked.
+    pub(in crate::daemon) fn take_lock(&self, module: &ModuleName) -> io::Result<bool> {
+        let mut locks = self.locks.lock();
+        if !locks.get(module).is_some_and(ModuleLock::is_there) {
+            locks.remove(module);
+            let Some(lock) = ModuleLock::take(self.shepherds.root(), module)? else { return Ok(false) };
+            locks.insert(module.clone(), lock);
         }
         Ok(true)
     }
 
-    /// Whether the seat of that module is where it belongs, whoever has it.
-    pub(in crate::daemon) fn knows_seat(&self, module: &str) -> bool {
+    /// Whether the lock file of that module exists, whichever daemon holds it.
+    pub(in crate::daemon) fn lock_exists(&self, module: &ModuleName) -> bool {
         ModuleLock::is_known(self.shepherds.root(), module)
     }
 
-    /// Lets another daemon keep this module.
-    pub(in crate::daemon) fn leave_seat(&self, module: &str) {
-        self.seats.lock().remove(module);
+    /// Releases the lock of that module, so that another daemon may run it.
+    pub(in crate::daemon) fn release_lock(&self, module: &ModuleName) {
+        self.locks.lock().remove(module);
     }
 
-    /// What was started by this daemon and has its folder still, and what daemons have left that are gone.
-    pub(in crate::daemon) fn left(&self) -> io::Result<[Vec<AttemptDir>; 2]> {
-        let mut homes = self.homes.lock();
-        homes.extend(NodeDir::abandoned(self.shepherds.root()));
-        homes.retain(|home| !home.remove_if_empty());
-        let own = self.shepherds.open_home().map(|home| home.folders()).transpose()?;
-        let of_others = homes.iter().map(NodeDir::folders).collect::<io::Result<Vec<_>>>()?;
+    /// The directories of programs that this daemon started, and of those that daemons which are gone left behind.
+    ///
+    /// # Errors
+    /// If a directory cannot be read.
+    pub(in crate::daemon) fn leftovers(&self) -> io::Result<[Vec<AttemptDir>; 2]> {
+        let mut abandoned = self.abandoned.lock();
+        abandoned.extend(NodeDir::abandoned(self.shepherds.root()));
+        abandoned.retain(|dir| !dir.remove_if_empty());
+        let own = self.shepherds.open_home().map(|dir| dir.folders()).transpose()?;
+        let of_others = abandoned.iter().map(NodeDir::folders).collect::<io::Result<Vec<_>>>()?;
         Ok([own.unwrap_or_default(), of_others.concat()])
     }
 
-    /// The daemon is to end at once: nobody has its own time to end any more.
-    pub(in crate::daemon) fn hurry(&self) {
-        self.is_hurried.store(true, Ordering::Release);
+    /// The daemon stops by force: programs have no `stop_timeout` of their own any more.
+    pub(in crate::daemon) fn force(&self) {
+        self.is_forced.store(true, Ordering::Release);
     }
 
-    /// Whether the daemon is to end at once.
-    pub(in crate::daemon) fn is_hurried(&self) -> bool {
-        self.is_hurried.load(Ordering::Acquire)
+    /// Whether the daemon stops by force.
+    pub(in crate::daemon) fn is_forced(&self) -> bool {
+        self.is_forced.load(Ordering::Acquire)
     }
 
-    /// Removes what is empty, at the end of the daemon.
+    /// Removes empty directories, at the end of the daemon.
     pub(in crate::daemon) fn leave(&self) {
-        self.homes.lock().retain(|home| !home.remove_if_empty());
+        self.abandoned.lock().retain(|dir| !dir.remove_if_empty());
         self.shepherds.leave();
     }
 }

@@ -1,55 +1,135 @@
-//! How the modules wake one another: a bell for each, which is rung and forgotten.
+//! Wake-ups: how one part of the daemon makes a module or a pool start its next round now.
 //!
-//! A bell carries no message. Whoever hears it looks for itself, so a lost or doubled ring does no harm.
+//! A wake-up is the actix message [`WakeUp`], sent by `try_send`. The reasons are bits beside the mailbox, so that a
+//! message that is not sent loses nothing: while a reason is pending, further wake-ups are not sent at all, and a full
+//! mailbox means that the actor has messages to handle, after each of which it checks its reasons.
 
 use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU16, Ordering},
     },
 };
 
+use actix::Recipient;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
-use crate::store::Wakeup;
+use crate::{daemon::messages::WakeUp, domain::identity::ModuleName, store::Wakeup};
 
-/// The bells of one daemon, by module name.
+/// Why a module is woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum WakeReason {
+    /// Tasks became available.
+    Enqueued = 1,
+    /// Tasks were scheduled for later, or wait for their next attempt.
+    Scheduled = 1 << 1,
+    /// A running task is to be cancelled.
+    CancelRequested = 1 << 2,
+    /// There is room for another task on this node.
+    SlotFree = 1 << 3,
+    /// Claimed tasks wait for a worker.
+    Claimed = 1 << 4,
+    /// An attempt has finished and is to be recorded.
+    Finished = 1 << 5,
+    /// A running attempt lost its worker.
+    Detached = 1 << 6,
+    /// Another configuration is in force, or the configuration files have changed.
+    Configured = 1 << 7,
+    /// Any other reason, such as one of the application's own.
+    Requested = 1 << 8,
+}
+
+/// The reasons for which one module was woken since its last round began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WakeReasons(u16);
+
+impl WakeReasons {
+    /// Whether this reason is among them.
+    pub fn contains(self, reason: WakeReason) -> bool {
+        self.0 & reason as u16 != 0
+    }
+}
+
+/// Wakes one module or pool, whichever its present incarnation. Clones wake the same one.
+#[derive(Clone, Default)]
+pub struct Waker(Arc<WakerState>);
+
+#[derive(Default)]
+struct WakerState {
+    pending: AtomicU16,
+    /// One long-lived address: a mailbox has room for one more message for each clone of its address.
+    actor: Mutex<Option<Recipient<WakeUp>>>,
+}
+
+impl Waker {
+    /// Makes the module start its next round now, or directly after the present one.
+    pub fn wake(&self, reason: WakeReason) {
+        let before = self.0.pending.fetch_or(reason as u16, Ordering::AcqRel);
+        if before == 0
+            && let Some(actor) = &*self.0.actor.lock()
+            && let Err(error) = actor.try_send(WakeUp)
+        {
+            // Full: the actor checks its reasons after each message. Closed: a fresh one begins with a round.
+            tracing::trace!("a wake-up is left to the pending reasons: {error}");
+        }
+    }
+
+    /// From now on wake-ups go to this actor.
+    pub(in crate::daemon) fn attach(&self, actor: Recipient<WakeUp>) {
+        *self.0.actor.lock() = Some(actor);
+    }
+
+    /// Whether there is a reason for another round.
+    pub(in crate::daemon) fn is_pending(&self) -> bool {
+        self.0.pending.load(Ordering::Acquire) != 0
+    }
+
+    /// Takes the reasons. A round calls it before it looks for work, so that no wake-up is missed.
+    pub(in crate::daemon) fn take(&self) -> WakeReasons {
+        WakeReasons(self.0.pending.swap(0, Ordering::AcqRel))
+    }
+}
+
+/// The wakers of all modules of one daemon. Clones share them.
 #[derive(Clone, Default)]
 pub struct Wakers {
-    bells: Arc<Mutex<HashMap<String, Arc<Notify>>>>,
-    news: Arc<AtomicBool>,
+    modules: Arc<Mutex<HashMap<ModuleName, Waker>>>,
+    hears_other_processes: Arc<AtomicBool>,
 }
 
 impl Wakers {
-    /// The bell of that module.
-    pub fn of(&self, module: &str) -> Arc<Notify> {
-        let mut bells = self.bells.lock();
-        bells.entry(module.to_owned()).or_default().clone()
+    /// The waker of that module, which need not run.
+    pub fn of(&self, module: &ModuleName) -> Waker {
+        self.modules.lock().entry(module.clone()).or_default().clone()
     }
 
-    /// Rings for that module.
-    pub fn ring(&self, module: &str) {
-        self.of(module).notify_one();
+    /// Wakes that module.
+    pub fn wake(&self, module: &ModuleName, reason: WakeReason) {
+        self.of(module).wake(reason);
     }
 
-    /// Something was enqueued: rings for whoever it concerns.
+    /// Something changed in the tasks: wakes the modules that it concerns.
     pub fn announce(&self, wakeup: Wakeup) {
         if wakeup == Wakeup::Cancel {
-            return self.ring("node");
+            return self.wake(&ModuleName::NODE, WakeReason::CancelRequested);
         }
         if wakeup != Wakeup::Later {
-            self.news.store(true, Ordering::Release);
-            self.ring("dispatcher");
+            self.wake(&ModuleName::DISPATCHER, WakeReason::Enqueued);
         }
         if wakeup != Wakeup::Now {
-            self.ring("future");
+            self.wake(&ModuleName::FUTURE, WakeReason::Scheduled);
         }
     }
 
-    /// Whether something was enqueued since this was asked last.
-    pub fn take_news(&self) -> bool {
-        self.news.swap(false, Ordering::AcqRel)
+    /// Notes whether module `wakeup` hears of every enqueue by other processes.
+    pub(in crate::daemon) fn set_hears_other_processes(&self, hears: bool) {
+        self.hears_other_processes.store(hears, Ordering::Relaxed);
+    }
+
+    /// Whether every enqueue by other processes wakes this node, so that it may poll less often.
+    pub(in crate::daemon) fn hears_other_processes(&self) -> bool {
+        self.hears_other_processes.load(Ordering::Relaxed)
     }
 }

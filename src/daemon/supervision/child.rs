@@ -1,4 +1,4 @@
-//! One module as its supervisor sees it, whichever its present incarnation.
+//! One module as the supervisor sees it, whichever its present incarnation.
 
 use std::{
     sync::{
@@ -8,179 +8,169 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::{Actor as _, Addr, Arbiter, SpawnHandle};
+use actix::{Actor as _, Addr, Arbiter, Recipient, SpawnHandle};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    messages::{Exit, ModuleStarted, SupervisorAddr},
-    module_actor::{ExitGuard, ModuleActor, ModuleLoop},
+    module_actor::{ExitGuard, ModuleActor, Rounds},
     panics,
+    supervisor_parts::SupervisorParts,
 };
 use crate::{
     config::ModuleConfig,
     daemon::{
-        module::{Activity, ModuleContext, ModuleSpec, Stage},
-        modules::process,
-        state::shared::Shared,
+        messages::{Exit, ModuleExited, ModuleStarted, Ping},
+        module::{Activity, ModuleContext, ModuleSpec},
     },
     domain::daemon::restart::{RestartPolicy, Restarts},
 };
 
-/// A program that was ended is given so long beyond its own time: the kernel may be slow to let go of it.
-const AFTERMATH: Duration = Duration::from_secs(20);
+/// Grace beyond a stopped program's own `stop_timeout`: the kernel may be slow to release it.
+const STOP_MARGIN: Duration = Duration::from_secs(20);
 
 /// A module under supervision.
-pub(in crate::daemon) struct Child {
-    pub(in crate::daemon) spec: ModuleSpec,
-    pub(in crate::daemon) wanted: Wanted,
-    /// What the configuration says of it.
-    pub(in crate::daemon) settings: ModuleConfig,
-    /// The daemon stops.
-    pub(in crate::daemon) stopping: CancellationToken,
-    /// The present incarnation is to end.
-    life: CancellationToken,
-    /// Since when it is to end, while the daemon goes on.
-    ending: Option<Instant>,
-    pub(in crate::daemon) generation: u64,
-    pub(in crate::daemon) falls: Restarts,
-    pub(in crate::daemon) arbiter: Option<Arbiter>,
-    pub(in crate::daemon) address: Option<Addr<ModuleActor>>,
-    /// It fell, and will be started then.
-    pub(in crate::daemon) pending: Option<SpawnHandle>,
+pub(super) struct Child {
+    pub(super) spec: ModuleSpec,
+    pub(super) settings: ModuleConfig,
+    pub(super) wanted: Wanted,
+    /// Cancelled when the daemon stops modules of its stage.
+    pub(super) stopping: CancellationToken,
+    /// Cancelled when the present incarnation is to end.
+    incarnation: CancellationToken,
+    /// Since when the present incarnation is to end while the daemon continues.
+    ending_since: Option<Instant>,
+    pub(super) generation: u64,
+    pub(super) restarts: Restarts,
+    pub(super) arbiter: Option<Arbiter>,
+    pub(super) address: Option<Recipient<Ping>>,
+    /// It failed, and this starts it again.
+    pub(super) pending: Option<SpawnHandle>,
     activity: Activity,
-    pongs: Arc<AtomicU64>,
-    /// Its last answer of which the pulse has made use.
-    pongs_felt: u64,
-    /// When the present incarnation was started, and asked first.
-    since: Instant,
+    /// When it last answered a ping, in milliseconds since `started`.
+    answered: Arc<AtomicU64>,
+    /// The answer that was last counted as a sign of life.
+    counted_answer: u64,
+    /// When the present incarnation was started.
+    started: Instant,
 }
 
-/// What is to become of a module when its present incarnation ends.
+/// What follows when the present incarnation ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::daemon) enum Wanted {
-    /// A fresh one follows.
-    ModuleStarted,
-    /// The configuration says that it is not to run.
+pub(super) enum Wanted {
+    /// A fresh one.
+    Up,
+    /// None: the configuration disables the module.
     Disabled,
-    /// The configuration does not know it any more.
-    Gone,
+    /// None: the configuration has no such module any more.
+    Removed,
 }
 
 impl Child {
-    /// A module that was registered.
-    pub(in crate::daemon) fn new(spec: ModuleSpec, settings: ModuleConfig) -> Self {
+    pub(super) fn new(spec: ModuleSpec, settings: ModuleConfig) -> Self {
+        let stopping = CancellationToken::new();
         Self {
             spec,
-            wanted: if settings.enabled { Wanted::ModuleStarted } else { Wanted::Disabled },
+            wanted: if settings.enabled { Wanted::Up } else { Wanted::Disabled },
             settings,
-            stopping: CancellationToken::new(),
-            life: CancellationToken::new(),
-            ending: None,
+            incarnation: stopping.child_token(),
+            stopping,
+            ending_since: None,
             generation: 0,
-            falls: Restarts::default(),
+            restarts: Restarts::default(),
             arbiter: None,
             address: None,
             pending: None,
             activity: Activity::default(),
-            pongs: Arc::default(),
-            pongs_felt: 0,
-            since: Instant::now(),
+            answered: Arc::default(),
+            counted_answer: 0,
+            started: Instant::now(),
         }
     }
 
-    /// A program that is kept running; none if the settings name none.
-    pub(in crate::daemon) fn of_process(name: &str, settings: &ModuleConfig) -> Option<Self> {
-        let process = settings.process.clone()?;
-        let spec = ModuleSpec::new(name, Stage::Intake, move || process::ProcessModule::new(process.clone()));
-        Some(Self::new(spec, settings.clone()))
-    }
-
-    /// Makes room for another incarnation.
-    pub(in crate::daemon) fn begin_anew(&mut self) {
+    /// Prepares for another incarnation.
+    pub(super) fn prepare_incarnation(&mut self) {
         self.generation += 1;
         self.address = None;
         self.activity = Activity::default();
-        self.pongs = Arc::default();
-        self.pongs_felt = 0;
-        self.since = Instant::now();
-        self.life = self.stopping.child_token();
-        self.ending = None;
+        self.answered = Arc::default();
+        self.counted_answer = 0;
+        self.started = Instant::now();
+        self.incarnation = self.stopping.child_token();
+        self.ending_since = None;
     }
 
     /// Whether it has an incarnation.
-    pub(in crate::daemon) fn is_alive(&self) -> bool {
+    pub(super) fn is_running(&self) -> bool {
         self.arbiter.is_some()
     }
 
-    /// Whether it is a program that is kept running.
-    pub(in crate::daemon) fn is_process(&self) -> bool {
+    /// Whether it is a process module.
+    pub(super) fn is_process(&self) -> bool {
         self.settings.process.is_some()
     }
 
-    /// The rule of its restarts. What keeps a program running is not what the daemon depends on, and is never given up.
-    pub(in crate::daemon) fn restart_policy(&self, usual: &RestartPolicy) -> RestartPolicy {
-        let max_falls = if self.is_process() { usize::MAX } else { usual.max_falls };
-        RestartPolicy { max_falls, ..*usual }
+    /// When it is restarted. The daemon does not depend on process modules, so it never gives them up.
+    pub(super) fn restart_policy(&self, policy: &RestartPolicy) -> RestartPolicy {
+        let max_falls = if self.is_process() { usize::MAX } else { policy.max_falls };
+        RestartPolicy { max_falls, ..*policy }
     }
 
-    /// Lets the present incarnation end in good order.
-    pub(in crate::daemon) fn tell_to_end(&mut self) {
-        self.life.cancel();
-        self.ending.get_or_insert_with(Instant::now);
+    /// Asks the present incarnation to end.
+    pub(super) fn end_incarnation(&mut self) {
+        self.incarnation.cancel();
+        self.ending_since.get_or_insert_with(Instant::now);
     }
 
-    /// Whether it gives no sign of life, or does not end although it was told to. Of its silence counts what the supervisor,
-    /// itself awake, has heard.
-    pub(in crate::daemon) fn is_hanging(
-        &self,
-        patience: Duration,
-        ping_interval: Duration,
-        awake_since: Instant,
-    ) -> bool {
-        let heard = awake_since.elapsed();
-        let answered = self.since + Duration::from_millis(self.pongs.load(Ordering::Relaxed));
-        let to_end = match &self.settings.process {
-            Some(process) => patience.max(process.stop_timeout.saturating_add(AFTERMATH)),
-            None => patience,
+    /// Whether it gives no sign of life, or does not end although it was asked to. Silence counts from `awake_since` on,
+    /// when the supervisor itself was awake.
+    pub(super) fn is_hanging(&self, hang_timeout: Duration, ping_interval: Duration, awake_since: Instant) -> bool {
+        let awake = awake_since.elapsed();
+        let answered = self.started + Duration::from_millis(self.answered.load(Ordering::Relaxed));
+        let stop_limit = match &self.settings.process {
+            Some(process) => hang_timeout.max(process.stop_timeout.saturating_add(STOP_MARGIN)),
+            None => hang_timeout,
         };
-        answered.elapsed().min(heard) > patience + ping_interval
-            || self.activity.busy_for().min(heard) > patience
-            || self.ending.is_some_and(|since| since.elapsed().min(heard) > to_end)
+        answered.elapsed().min(awake) > hang_timeout + ping_interval
+            || self.activity.busy_for().min(awake) > hang_timeout
+            || self.ending_since.is_some_and(|since| since.elapsed().min(awake) > stop_limit)
     }
 
-    /// Whether it has answered since the pulse was felt last, and gets on.
-    pub(in crate::daemon) fn is_well(&self, patience: Duration) -> bool {
-        self.pongs.load(Ordering::Relaxed) != self.pongs_felt && self.activity.busy_for() <= patience
+    /// Whether it has answered a ping since [`Child::count_sign_of_life`], and makes progress.
+    pub(super) fn is_well(&self, hang_timeout: Duration) -> bool {
+        self.answered.load(Ordering::Relaxed) != self.counted_answer && self.activity.busy_for() <= hang_timeout
     }
 
-    /// The pulse is felt.
-    pub(in crate::daemon) fn feel(&mut self) {
-        self.pongs_felt = self.pongs.load(Ordering::Relaxed);
+    /// Counts its latest answer as a sign of life.
+    pub(super) fn count_sign_of_life(&mut self) {
+        self.counted_answer = self.answered.load(Ordering::Relaxed);
     }
 
     /// What the new thread does first: make the module and the actor around it.
-    pub(in crate::daemon) fn birth(
+    pub(super) fn starter<S>(
         &self,
-        shared: Arc<Shared>,
-        discard_after: Duration,
-        supervisor: SupervisorAddr,
-    ) -> impl FnOnce() + Send + 'static {
+        parts: &SupervisorParts,
+        recycle_after: Duration,
+        supervisor: Addr<S>,
+    ) -> impl FnOnce() + Send + 'static
+    where
+        S: actix::Handler<ModuleExited> + actix::Handler<ModuleStarted>,
+        S::Context: actix::dev::ToEnvelope<S, ModuleExited> + actix::dev::ToEnvelope<S, ModuleStarted>,
+    {
         let (name, generation, factory) = (self.spec.name.clone(), self.generation, self.spec.factory.clone());
-        let (stopping, activity, pongs) = (self.life.clone(), self.activity.clone(), self.pongs.clone());
+        let (answered, statuses) = (self.answered.clone(), parts.statuses.clone());
+        let waker = parts.wakers.of(&name);
+        let surroundings = parts.surroundings.clone();
+        let context =
+            ModuleContext::new(name.clone(), surroundings, waker, self.incarnation.clone(), self.activity.clone());
         move || {
             panics::supervise_this_thread();
-            // The tomb stands before the factory is called: a factory may panic as well.
-            let tomb =
-                ExitGuard { module: name.clone(), generation, how: Exit::Stopped, supervisor: supervisor.clone() };
-            let life = ModuleLoop {
-                module: factory(),
-                bell: shared.bells.of(&name),
-                board: shared.board.clone(),
-                busy: activity.clone(),
-                discard_after,
-                context: ModuleContext::new(&name, shared, stopping, activity),
-            };
-            let address = ModuleActor::new(life, pongs, tomb).start();
+            // The guard exists before the factory is called: a factory may panic as well.
+            let exits = supervisor.clone().recipient();
+            let guard = ExitGuard { module: name.clone(), generation, exit: Exit::Stopped, supervisor: exits };
+            let woken = Arc::new(Notify::new());
+            let rounds = Rounds { module: factory(), context, statuses, recycle_after, woken };
+            let address = ModuleActor::new(rounds, answered, guard).start().recipient();
             let _ = supervisor.try_send(ModuleStarted { module: name, generation, address });
         }
     }

@@ -1,4 +1,8 @@
-//! One life of a module: the thin actor around it, which is the same for all.
+//! The actor around one incarnation of a module. It is the same for all modules.
+//!
+//! The rounds run as a future inside the actor, beside its mailbox: while a module waits for the database, its actor
+//! answers pings and takes wake-ups. A panic unwinds through the actor and drops its [`ExitGuard`], which notifies the
+//! supervisor.
 
 use std::{
     sync::{
@@ -8,57 +12,71 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Handler, WrapFuture as _};
+use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Handler, Recipient, WrapFuture as _};
 use tokio::sync::Notify;
 use tracing::Instrument as _;
 
-use super::{
-    messages::{Exit, ModuleExited, Ping, SupervisorAddr},
-    panics,
-};
+use super::panics;
 use crate::{
     daemon::{
-        module::{DaemonModule, ModuleContext, Next},
-        state::module_status::{ModuleState, ModuleStatuses},
+        messages::{Exit, ModuleExited, Ping, WakeUp},
+        module::{DaemonModule, ModuleContext, Next, is_outage},
+        state::{
+            module_status::{ModuleState, ModuleStatuses},
+            wakers::Waker,
+        },
     },
-    store::{DropInRuntime, StoreError},
+    domain::identity::ModuleName,
+    store::DropInRuntime,
 };
 
-/// Between two looks at a database that does not answer.
-const OUTAGE_REST: Duration = Duration::from_secs(1);
-/// An outage is told this often.
-const OUTAGE_TOLD: Duration = Duration::from_secs(60);
+/// Delay between two tries while the database does not answer.
+const OUTAGE_DELAY: Duration = Duration::from_secs(1);
+/// A lasting outage is logged this often.
+const OUTAGE_LOG_INTERVAL: Duration = Duration::from_secs(60);
+/// Room for one wake-up and for the pings of a module whose thread is blocked; more would say nothing new.
+pub(super) const MAILBOX: usize = 4;
 
-/// A module while it lives.
-pub(in crate::daemon) struct ModuleActor {
-    life: Option<ModuleLoop>,
-    pongs: Arc<AtomicU64>,
+/// One incarnation of a module.
+pub(super) struct ModuleActor {
+    rounds: Option<Rounds>,
+    woken: Arc<Notify>,
+    waker: Waker,
+    /// When it last answered a ping, in milliseconds since `started`.
+    answered: Arc<AtomicU64>,
     started: Instant,
-    tomb: ExitGuard,
+    guard: ExitGuard,
 }
 
-/// What a life needs.
-pub(in crate::daemon) struct ModuleLoop {
-    pub(in crate::daemon) module: Box<dyn DaemonModule>,
-    pub(in crate::daemon) context: ModuleContext,
-    pub(in crate::daemon) bell: Arc<Notify>,
-    pub(in crate::daemon) board: ModuleStatuses,
-    pub(in crate::daemon) busy: crate::daemon::module::Activity,
-    /// When it is replaced, unless the configuration has another opinion of this module.
-    pub(in crate::daemon) discard_after: Duration,
+/// The rounds of one incarnation.
+pub(super) struct Rounds {
+    pub(super) module: Box<dyn DaemonModule>,
+    pub(super) context: ModuleContext,
+    pub(super) statuses: ModuleStatuses,
+    /// The incarnation is recycled after this, unless `[module.NAME]` says otherwise.
+    pub(super) recycle_after: Duration,
+    pub(super) woken: Arc<Notify>,
 }
 
-/// Tells the supervisor of the end, whatever kind of end it is: it is dropped by an unwinding panic as well.
-pub(in crate::daemon) struct ExitGuard {
-    pub(in crate::daemon) module: String,
-    pub(in crate::daemon) generation: u64,
-    pub(in crate::daemon) how: Exit,
-    pub(in crate::daemon) supervisor: SupervisorAddr,
+/// Notifies the supervisor when the actor ends, however it ends: an unwinding panic drops it as well.
+pub(super) struct ExitGuard {
+    pub(super) module: ModuleName,
+    pub(super) generation: u64,
+    pub(super) exit: Exit,
+    pub(super) supervisor: Recipient<ModuleExited>,
 }
 
 impl ModuleActor {
-    pub(in crate::daemon) fn new(life: ModuleLoop, pongs: Arc<AtomicU64>, tomb: ExitGuard) -> Self {
-        Self { life: Some(life), pongs, started: Instant::now(), tomb }
+    pub(super) fn new(rounds: Rounds, answered: Arc<AtomicU64>, guard: ExitGuard) -> Self {
+        let (woken, waker) = (rounds.woken.clone(), rounds.context.waker().clone());
+        Self { rounds: Some(rounds), woken, waker, answered, started: Instant::now(), guard }
+    }
+
+    /// Called after each message. A wake-up for which the mailbox had no room is found here.
+    fn check_reasons(&self) {
+        if self.waker.is_pending() {
+            self.woken.notify_one();
+        }
     }
 }
 
@@ -66,14 +84,16 @@ impl Actor for ModuleActor {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        let Some(life) = self.life.take() else { return };
-        // Whatever happens in this life is the module's in the log. Of an error's level, so that no filter hides whose
-        // it is; the journal knows the module by the second field.
-        let name = life.context.name();
-        let span = tracing::error_span!("module", name, module = name);
-        let living = DropInRuntime::new(life.live().instrument(span)).into_actor(self);
-        context.spawn(actix::fut::ActorFutureExt::map(living, |how, actor: &mut Self, context| {
-            actor.tomb.how = how;
+        context.set_mailbox_capacity(MAILBOX);
+        self.waker.attach(context.address().recipient());
+        let Some(rounds) = self.rounds.take() else { return };
+        // Every event in the rounds belongs to the module. The span has the level of an error, so that no filter hides
+        // whose event it is; the journal knows the module by the second field.
+        let name = rounds.context.name().clone();
+        let span = tracing::error_span!("module", name = name.as_str(), module = name.as_str());
+        let living = DropInRuntime::new(rounds.live().instrument(span)).into_actor(self);
+        context.spawn(actix::fut::ActorFutureExt::map(living, |exit, actor: &mut Self, context| {
+            actor.guard.exit = exit;
             context.stop();
         }));
     }
@@ -83,40 +103,51 @@ impl Handler<Ping> for ModuleActor {
     type Result = ();
 
     fn handle(&mut self, _: Ping, _: &mut Context<Self>) {
-        self.pongs.store(self.started.elapsed().as_millis() as u64, Ordering::Relaxed);
+        self.answered.store(self.started.elapsed().as_millis() as u64, Ordering::Relaxed);
+        self.check_reasons();
+    }
+}
+
+impl Handler<WakeUp> for ModuleActor {
+    type Result = ();
+
+    fn handle(&mut self, _: WakeUp, _: &mut Context<Self>) {
+        self.check_reasons();
     }
 }
 
 impl Drop for ExitGuard {
     fn drop(&mut self) {
-        let how = match std::thread::panicking() {
+        let exit = match std::thread::panicking() {
             true => Exit::Panicked(panics::last_on_this_thread()),
-            false => self.how.clone(),
+            false => self.exit.clone(),
         };
-        let ended = ModuleExited { module: self.module.clone(), generation: self.generation, how };
-        if self.supervisor.try_send(ended).is_err() {
-            tracing::error!(module = %self.module, "the supervisor does not take the news of a module's end");
+        let exited = ModuleExited { module: self.module.clone(), generation: self.generation, exit };
+        if let Err(error) = self.supervisor.try_send(exited) {
+            tracing::error!(module = %self.module, "cannot notify the supervisor that the module ended: {error}");
         }
     }
 }
 
-impl ModuleLoop {
-    /// The rounds of a module, up to its end.
+impl Rounds {
+    /// Runs rounds until the incarnation ends.
     async fn live(mut self) -> Exit {
-        let born = Instant::now();
+        let started = Instant::now();
         let mut outage = Outage::default();
         loop {
-            let result = self.rounds(born, &mut outage).await;
-            self.busy.set(None);
+            let result = self.run(started, &mut outage).await;
+            self.context.end_round();
             match result {
-                Ok(end) => return self.end(end).await,
+                Ok(exit) => return self.end(exit).await,
                 Err(error) if is_outage(&error) => {
-                    outage.tell(self.context.name(), &error);
-                    self.board.note(self.context.name(), |status| {
+                    outage.log(self.context.name(), &error);
+                    self.statuses.update(self.context.name(), |status| {
                         status.state = ModuleState::WaitingForDatabase;
                         status.last_error = Some(format!("{error:#}"));
                     });
-                    if self.rest(OUTAGE_REST).await {
+                    let stopping = self.context.stopping().clone();
+                    // Wake-ups wait, too: a try for each of them would only load the server.
+                    if tokio::time::timeout(OUTAGE_DELAY, stopping.cancelled()).await.is_ok() {
                         return self.end(Exit::Stopped).await;
                     }
                 }
@@ -125,47 +156,42 @@ impl ModuleLoop {
         }
     }
 
-    /// The end in good order.
-    async fn end(&mut self, end: Exit) -> Exit {
+    /// Ends the incarnation cleanly.
+    async fn end(&mut self, exit: Exit) -> Exit {
         self.context.progress();
         let ended = self.module.end(&self.context).await;
-        self.busy.set(None);
+        self.context.end_round();
         match ended {
-            Ok(()) => end,
+            Ok(()) => exit,
             Err(error) => Exit::Failed(format!("{error:#}")),
         }
     }
 
-    /// Rounds without an outage.
-    async fn rounds(&mut self, born: Instant, outage: &mut Outage) -> anyhow::Result<Exit> {
-        self.context.progress();
+    /// Runs rounds until the incarnation ends or the database does not answer.
+    async fn run(&mut self, started: Instant, outage: &mut Outage) -> anyhow::Result<Exit> {
+        self.context.begin_round();
         self.module.pre_run(&self.context).await?;
         let state = self.module.state();
-        self.board.note(self.context.name(), |status| {
-            // Whoever has waited for the database has to show first that it answers.
+        self.statuses.update(self.context.name(), |status| {
+            // After an outage the first whole round shows that the database answers.
             if status.state == ModuleState::Starting {
                 status.state = state;
             }
         });
         loop {
-            self.context.progress();
+            self.context.begin_round();
             self.module.run(&self.context).await?;
             let next = self.module.post_run(&self.context).await?;
-            self.busy.set(None);
+            self.context.end_round();
             outage.over(self.context.name());
-            let (state, summary) = (self.module.state(), self.module.summary());
-            self.board.note(self.context.name(), |status| {
-                status.state = state;
-                status.rounds += 1;
-                status.summary = summary;
-            });
+            self.show_round();
             let settings = self.context.config().module(self.context.name());
-            let discard_after = settings.discard.unwrap_or(self.discard_after);
+            let recycle_after = settings.discard.unwrap_or(self.recycle_after);
             match next {
                 _ if self.context.stopping().is_cancelled() => return Ok(Exit::Stopped),
-                Next::Discard => return Ok(Exit::Discarded),
-                Next::After(_) if born.elapsed() >= discard_after && self.module.can_be_discarded(&self.context) => {
-                    return Ok(Exit::Discarded);
+                Next::Recycle => return Ok(Exit::Recycled),
+                Next::After(_) if started.elapsed() >= recycle_after && self.module.can_be_recycled(&self.context) => {
+                    return Ok(Exit::Recycled);
                 }
                 Next::After(rest) => {
                     if self.rest(settings.interval.unwrap_or(rest)).await {
@@ -176,39 +202,48 @@ impl ModuleLoop {
         }
     }
 
-    /// Rests until the time is over or the bell rings; true if the module is to stop.
+    fn show_round(&self) {
+        let (state, summary) = (self.module.state(), self.module.summary());
+        self.statuses.update(self.context.name(), |status| {
+            status.state = state;
+            status.rounds += 1;
+            status.summary = summary;
+        });
+    }
+
+    /// Rests until the time is over or the module is woken. True if the module is to stop.
     async fn rest(&self, length: Duration) -> bool {
-        tokio::select! {
-            biased;
-            () = self.context.stopping().cancelled() => true,
-            () = self.bell.notified() => false,
-            () = tokio::time::sleep(length) => false,
+        let over = tokio::time::sleep(length);
+        tokio::pin!(over);
+        while !self.context.waker().is_pending() {
+            tokio::select! {
+                biased;
+                () = self.context.stopping().cancelled() => return true,
+                () = self.woken.notified() => {}
+                () = &mut over => return false,
+            }
         }
+        self.context.stopping().is_cancelled()
     }
 }
 
-/// Whether an error comes from a database that does not answer.
-pub(in crate::daemon) fn is_outage(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.downcast_ref::<StoreError>().is_some_and(StoreError::is_outage))
-}
-
-/// An outage as one module lives through it: told once a minute.
+/// An outage of the database as one module sees it, logged once a minute.
 #[derive(Default)]
 struct Outage {
-    told: Option<Instant>,
+    logged: Option<Instant>,
 }
 
 impl Outage {
-    fn tell(&mut self, module: &str, error: &anyhow::Error) {
-        if self.told.is_none_or(|told| told.elapsed() >= OUTAGE_TOLD) {
-            self.told = Some(Instant::now());
-            tracing::warn!(module, "{error:#}; trying again every second");
+    fn log(&mut self, module: &ModuleName, error: &anyhow::Error) {
+        if self.logged.is_none_or(|logged| logged.elapsed() >= OUTAGE_LOG_INTERVAL) {
+            self.logged = Some(Instant::now());
+            tracing::warn!(%module, "{error:#}; trying again every second");
         }
     }
 
-    fn over(&mut self, module: &str) {
-        if self.told.take().is_some() {
-            tracing::info!(module, "the database answers again");
+    fn over(&mut self, module: &ModuleName) {
+        if self.logged.take().is_some() {
+            tracing::info!(%module, "the database answers again");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One attempt from its begin to its end, on record in the hand whatever happens to whoever makes it.
+//! One attempt from its start to its end. Its end is in flight whatever happens to the worker that makes it.
 
 use std::{
     sync::Arc,
@@ -8,7 +8,11 @@ use std::{
 use sexton_entities::states::{Outcome, Verdict};
 
 use crate::{
-    daemon::{inflight::batch::interrupted, state::shared::Shared},
+    clock::Clock,
+    daemon::{
+        inflight::InFlight,
+        state::{config_in_force::ConfigInForce, identity::NodeIdentity, lease::Lease},
+    },
     domain::{
         command::capture::without_nul,
         task::{
@@ -18,84 +22,94 @@ use crate::{
         },
         text::duration,
     },
-    handler::{Attempt, AttemptEnd, DynHandler, TaskContext},
+    handler::{AppData, Attempt, AttemptEnd, DynHandler, TaskContext},
 };
 
-/// No next attempt is later than this, whatever a handler wishes: ten years.
-const LONGEST_DELAY: Duration = Duration::from_secs(10 * 365 * 86_400);
+/// Maximum delay before the next attempt, whatever a handler asks for: ten years.
+const MAX_DELAY: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// Makes one attempt, and puts its end into the hand.
-pub(in crate::daemon) async fn execute(shared: &Shared, task: ClaimedTask) {
-    let mut guard = AttemptGuard::new(shared, &task);
-    let definition = shared.definition(&task.name);
-    let handler = definition.as_ref().and_then(|definition| shared.registry.get(&definition.kind));
-    let unknown = || Arc::new(TaskDefinition::new(&task.name, ""));
-    let (ended, report) = match (&definition, handler) {
-        _ if shared.lease.is_over() => {
-            (AttemptEnd { error: Some("the lease was over".to_owned()), ..INTERRUPTED }, Report::default())
-        }
-        (Some(_), _) if task.unreadable.is_some() => (unreadable(&task), Report::default()),
-        (Some(definition), Some(handler)) => {
-            tracing::debug!(task.id = task.id, task.attempt, "{} starts", task.name);
-            let context = guard.begin(definition.clone(), false);
-            let ended = Attempt { handler: &*handler, context: &context }.call().await;
-            (ended, context.take_report())
-        }
-        _ => (undefined(shared, &task), Report::default()),
-    };
-    let kind = definition.as_ref().map(|definition| definition.kind.clone());
-    guard.end(kind, &definition.unwrap_or_else(unknown), ended, report);
+/// Makes attempts: what a worker needs of the daemon.
+pub(in crate::daemon) struct Executor {
+    pub(in crate::daemon) node: NodeIdentity,
+    pub(in crate::daemon) in_force: ConfigInForce,
+    pub(in crate::daemon) in_flight: InFlight,
+    pub(in crate::daemon) lease: Arc<Lease>,
+    pub(in crate::daemon) clock: Clock,
+    pub(in crate::daemon) app_data: AppData,
 }
 
-/// Goes on with an attempt that somebody else has begun.
-pub(in crate::daemon) async fn adopt(
-    shared: &Shared,
-    task: ClaimedTask,
-    definition: TaskDefinition,
-    handler: &dyn DynHandler,
-) {
-    let mut guard = AttemptGuard::new(shared, &task);
-    guard.started_at = task.started_at;
-    let definition = Arc::new(definition);
-    let context = guard.begin(definition.clone(), true);
-    let ended = Attempt { handler, context: &context }.call().await;
-    let report = context.take_report();
-    guard.end(Some(definition.kind.clone()), &definition, ended, report);
-}
+impl Executor {
+    /// Makes one attempt, and puts its end in flight for the recorder.
+    pub(super) async fn execute(&self, task: ClaimedTask) {
+        let mut guard = AttemptGuard::new(self, &task);
+        let definition = self.in_force.definition(&task.name);
+        let handler = definition.as_ref().and_then(|definition| self.in_force.registry().get(&definition.kind));
+        let unknown = || Arc::new(TaskDefinition::new(&task.name, ""));
+        let (end, report) = match (&definition, handler) {
+            _ if self.lease.is_over() => (
+                AttemptEnd { error: Some("the node's lease had run out".to_owned()), ..INTERRUPTED },
+                Report::default(),
+            ),
+            (Some(_), _) if task.unreadable.is_some() => (unreadable(&task), Report::default()),
+            (Some(definition), Some(handler)) => {
+                tracing::debug!(task.id = task.id, task.attempt, "{} starts", task.name);
+                let context = guard.begin(definition.clone(), false);
+                let end = Attempt { handler: &*handler, context: &context }.call().await;
+                (end, context.take_report())
+            }
+            _ => (self.undefined(&task), Report::default()),
+        };
+        let kind = definition.as_ref().map(|definition| definition.kind.clone());
+        guard.end(kind, &definition.unwrap_or_else(unknown), end, report);
+    }
 
-/// An attempt that was not made.
-const INTERRUPTED: AttemptEnd = AttemptEnd { outcome: Outcome::Interrupted, wish: Wish::Policy, error: None };
+    /// Follows an attempt that another daemon or worker began.
+    pub(in crate::daemon) async fn adopt(
+        &self,
+        task: ClaimedTask,
+        definition: TaskDefinition,
+        handler: &dyn DynHandler,
+    ) {
+        let mut guard = AttemptGuard::new(self, &task);
+        guard.started_at = task.started_at;
+        let definition = Arc::new(definition);
+        let context = guard.begin(definition.clone(), true);
+        let end = Attempt { handler, context: &context }.call().await;
+        let report = context.take_report();
+        guard.end(Some(definition.kind.clone()), &definition, end, report);
+    }
 
-/// A payload that the database takes and nobody else does: it would fail for ever.
-fn unreadable(task: &ClaimedTask) -> AttemptEnd {
-    let why = task.unreadable.as_deref().unwrap_or_default();
-    AttemptEnd {
-        outcome: Outcome::Failed,
-        wish: Wish::Discard,
-        error: Some(format!("the payload cannot be read: {why}")),
+    /// A task whose name is not defined on this node: it would fail every time.
+    fn undefined(&self, task: &ClaimedTask) -> AttemptEnd {
+        let config = self.in_force.config();
+        let near = config
+            .tasks
+            .keys()
+            .map(|known| (strsim::jaro_winkler(known, &task.name), known))
+            .filter(|(like, _)| *like > 0.8);
+        let hint = match near.max_by(|a, b| a.0.total_cmp(&b.0)) {
+            Some((_, known)) => format!("; did you mean `{known}`?"),
+            None => String::new(),
+        };
+        let error = format!("no task `{}` is defined on node {}{hint}", task.name, self.node.name);
+        AttemptEnd { outcome: Outcome::Failed, wish: Wish::Discard, error: Some(error) }
     }
 }
 
-/// A task of a name that nobody knows: it would fail for ever.
-fn undefined(shared: &Shared, task: &ClaimedTask) -> AttemptEnd {
-    let config = shared.config();
-    let near = config
-        .tasks
-        .keys()
-        .map(|known| (strsim::jaro_winkler(known, &task.name), known))
-        .filter(|(like, _)| *like > 0.8);
-    let hint = match near.max_by(|a, b| a.0.total_cmp(&b.0)) {
-        Some((_, known)) => format!("; did you mean `{known}`?"),
-        None => String::new(),
-    };
-    let error = format!("no task `{}` is defined on node {}{hint}", task.name, shared.name);
+/// The end of an attempt that was not made.
+const INTERRUPTED: AttemptEnd = AttemptEnd { outcome: Outcome::Interrupted, wish: Wish::Policy, error: None };
+
+/// A payload that the database accepts and Sexton cannot read: it would fail every time.
+fn unreadable(task: &ClaimedTask) -> AttemptEnd {
+    let why = task.unreadable.as_deref().unwrap_or_default();
+    let error = format!("the payload cannot be read: {why}");
     AttemptEnd { outcome: Outcome::Failed, wish: Wish::Discard, error: Some(error) }
 }
 
-/// An attempt that is being made. If whoever makes it is gone before its end, it is put on record as interrupted, or
-/// left for somebody to take up again.
+/// An attempt that is being made. If its worker is gone before its end, it is recorded as interrupted, or detached for
+/// the adopter.
 struct AttemptGuard<'a> {
-    shared: &'a Shared,
+    executor: &'a Executor,
     task: Option<ClaimedTask>,
     context: Option<Arc<TaskContext>>,
     started_at: chrono::DateTime<chrono::Utc>,
@@ -103,30 +117,31 @@ struct AttemptGuard<'a> {
 }
 
 impl<'a> AttemptGuard<'a> {
-    fn new(shared: &'a Shared, task: &ClaimedTask) -> Self {
-        Self { shared, task: Some(task.clone()), context: None, started_at: shared.clock.now(), since: Instant::now() }
+    fn new(executor: &'a Executor, task: &ClaimedTask) -> Self {
+        let started_at = executor.clock.now();
+        Self { executor, task: Some(task.clone()), context: None, started_at, since: Instant::now() }
     }
 
-    /// It runs from now on.
+    /// The attempt runs from now on.
     fn begin(&mut self, definition: Arc<TaskDefinition>, is_adopted: bool) -> Arc<TaskContext> {
         let Some(task) = self.task.clone() else { unreachable!("an attempt begins once") };
-        let claim = (task.id, task.fence);
-        let context = Arc::new(TaskContext::new(task, definition, self.shared.app_data.clone()));
-        self.shared.hand.begin(claim, context.clone(), is_adopted);
+        let claim = task.claim();
+        let context = Arc::new(TaskContext::new(task, definition, self.executor.app_data.clone()));
+        self.executor.in_flight.begin(claim, context.clone(), is_adopted);
         self.context = Some(context.clone());
         context
     }
 
-    /// It has ended.
-    fn end(mut self, kind: Option<String>, definition: &TaskDefinition, ended: AttemptEnd, report: Report) {
+    /// The attempt has ended.
+    fn end(mut self, kind: Option<String>, definition: &TaskDefinition, end: AttemptEnd, report: Report) {
         let Some(task) = self.task.take() else { return };
         let took = report.took.unwrap_or_else(|| self.since.elapsed());
         let max_attempts = task.max_attempts.unwrap_or(definition.max_attempts);
         let judgement =
-            lifecycle::judge(ended.outcome, ended.wish, task.attempt, max_attempts, &definition.retry, fastrand::f64());
+            lifecycle::judge(end.outcome, end.wish, task.attempt, max_attempts, &definition.retry, fastrand::f64());
         let finished_at = match report.took {
             Some(took) => self.started_at + chrono::TimeDelta::from_std(took).unwrap_or_default(),
-            None => self.shared.clock.now(),
+            None => self.executor.clock.now(),
         };
         let finished = FinishedAttempt {
             task_id: task.id,
@@ -140,17 +155,17 @@ impl<'a> AttemptGuard<'a> {
             started_at: self.started_at,
             finished_at,
             duration_ms: took.as_millis() as i64,
-            node: self.shared.node.clone(),
+            node: self.executor.node.id.to_string(),
             attempt: task.attempt,
-            outcome: ended.outcome,
+            outcome: end.outcome,
             verdict: judgement.verdict,
-            retry_ms: judgement.delay.min(LONGEST_DELAY).as_millis() as u64,
-            error: ended.error.map(without_nul),
+            retry_ms: judgement.delay.min(MAX_DELAY).as_millis() as u64,
+            error: end.error.map(without_nul),
             payload: task.payload,
             report,
         };
-        tell(&finished);
-        self.shared.hand.end(finished, took);
+        log_end(&finished);
+        self.executor.in_flight.end(finished, took);
     }
 }
 
@@ -158,23 +173,24 @@ impl Drop for AttemptGuard<'_> {
     fn drop(&mut self) {
         let Some(task) = self.task.take() else { return };
         if self.context.as_ref().is_some_and(|context| context.outlives_worker()) {
-            self.shared.hand.leave((task.id, task.fence));
+            self.executor.in_flight.detach(task.claim());
             return;
         }
         let kind = self.context.as_ref().map(|context| context.definition().kind.clone());
         let took = self.since.elapsed();
-        let now = self.shared.clock.now();
-        self.shared.hand.end(interrupted(&self.shared.node, &task, kind, "the worker was lost", now, took), took);
+        let now = self.executor.clock.now();
+        let interrupted = task.interrupted(&self.executor.node.id, kind, "the worker was lost", now, took);
+        self.executor.in_flight.end(interrupted, took);
     }
 }
 
-/// One line for each attempt.
-fn tell(finished: &FinishedAttempt) {
+/// Logs one line for each attempt.
+fn log_end(finished: &FinishedAttempt) {
     let took = duration::short(finished.duration_ms);
     let (id, attempt) = (finished.task_id, finished.attempt);
     let error = finished.error.as_deref().unwrap_or_default();
     match (finished.outcome, finished.verdict) {
-        // Tasks that do nothing are made to be many.
+        // Tasks that do nothing are used for measuring, in large numbers.
         (Outcome::Succeeded, _) if finished.kind.as_deref() == Some(NOOP) => {
             tracing::debug!(task.id = id, "{} succeeded", finished.name);
         }
@@ -192,7 +208,7 @@ fn tell(finished: &FinishedAttempt) {
             tracing::warn!(task.id = id, attempt, "{} {} after {took}: {error}", finished.name, finished.outcome);
         }
         (outcome, _) => {
-            tracing::error!(task.id = id, attempt, "{} {outcome} after {took}: {error}; given up", finished.name);
+            tracing::error!(task.id = id, attempt, "{} {outcome} after {took}: {error}; discarded", finished.name);
         }
     }
 }

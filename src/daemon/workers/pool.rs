@@ -1,99 +1,174 @@
-//! A pool: the workers of one queue on this node, on a thread of their own.
+//! A pool: the actor above the workers of one queue on this node.
+//!
+//! Back-pressure is by credits: the dispatcher claims no more tasks than the queue has free slots, and a worker that is
+//! free tells its pool. The mailboxes are a second belt: a task that a worker's mailbox refuses (`Full`, `Closed`) waits
+//! again, and the worker is replaced.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{collections::HashMap, sync::Arc};
+
+use actix::{Actor, Addr, Arbiter, AsyncContext as _, Context, Handler, Recipient, prelude::SendError};
+use parking_lot::Mutex;
+
+use super::{
+    execute::Executor,
+    worker::{PoolPlace, Worker},
+};
+use crate::{
+    daemon::{
+        inflight::InFlight,
+        messages::{Execute, Resize, WakeUp},
+        state::wakers::Waker,
+        supervision::panics,
+    },
+    domain::identity::QueueName,
 };
 
-use actix::{Actor as _, Addr, Arbiter, prelude::SendError};
+/// Room for a wake-up and a new size; further wake-ups are reasons in the [`Waker`].
+const MAILBOX: usize = 4;
 
-use super::worker::{Worker, WorkerContext};
-use crate::daemon::{
-    state::shared::Shared,
-    supervision::{messages::Assign, panics},
-};
-
-/// The workers of one queue. A handler that blocks its thread keeps no other queue waiting.
-pub(in crate::daemon) struct Pool {
-    queue: Arc<str>,
-    shift: u64,
-    shared: Arc<Shared>,
-    arbiter: Arbiter,
-    seats: Vec<WorkerSlot>,
+/// The workers of one queue. All of them share one thread, so a handler that blocks it delays no other queue.
+pub(super) struct Pool {
+    queue: QueueName,
+    /// The generation of workers; tasks are given to the present one only.
+    generation: u64,
+    in_flight: InFlight,
+    workers: HashMap<u64, Recipient<Execute>>,
+    free: Arc<Mutex<Vec<u64>>>,
+    waker: Waker,
+    wanted: usize,
+    /// Number of the next worker.
+    next_number: u64,
+    /// Starts a worker at that place.
+    start_worker: Box<dyn Fn(PoolPlace) -> Recipient<Execute> + Send>,
 }
 
-/// One worker as its pool sees it. The address is never cloned: only so does the mailbox's bound hold.
-struct WorkerSlot {
-    address: Addr<Worker>,
-    busy: Arc<AtomicBool>,
+/// A pool and its thread, as module `workers` holds it. Dropping it ends the thread.
+pub(in crate::daemon) struct PoolHandle {
+    arbiter: Arbiter,
+    address: Addr<Pool>,
+    workers: usize,
+}
+
+impl PoolHandle {
+    /// Starts a pool without workers on a thread of its own.
+    pub(in crate::daemon) fn start(queue: &QueueName, executor: &Arc<Executor>, in_flight: &InFlight) -> Self {
+        let arbiter = Arbiter::new();
+        arbiter.spawn_fn(panics::supervise_this_thread);
+        let (executor, in_flight, queue) = (executor.clone(), in_flight.clone(), queue.clone());
+        let address = Pool::start_in_arbiter(&arbiter.handle(), move |_| {
+            let flying = in_flight.clone();
+            let start_worker = move |place| Worker::new(executor.clone(), flying.clone(), place).start().recipient();
+            Pool::new(queue, in_flight, Box::new(start_worker))
+        });
+        Self { arbiter, address, workers: 0 }
+    }
+
+    /// Whether the pool lives.
+    pub(in crate::daemon) fn is_connected(&self) -> bool {
+        self.address.connected()
+    }
+
+    /// Makes the pool have that number of workers. A busy worker that is too many ends after its attempt.
+    pub(in crate::daemon) fn resize(&mut self, workers: usize) {
+        // A full mailbox is emptied in a moment; the next round of module `workers` tries again.
+        if self.workers != workers && self.address.try_send(Resize(workers)).is_ok() {
+            self.workers = workers;
+        }
+    }
+}
+
+impl Drop for PoolHandle {
+    fn drop(&mut self) {
+        self.arbiter.stop();
+    }
 }
 
 impl Pool {
-    pub(in crate::daemon) fn new(queue: &str, shared: Arc<Shared>) -> Self {
-        let arbiter = Arbiter::new();
-        arbiter.spawn_fn(panics::supervise_this_thread);
-        Self { queue: queue.into(), shift: shared.hand.shift(), shared, arbiter, seats: Vec::new() }
-    }
-
-    /// Makes it so many workers. Fewer than before: idle ones go at once, busy ones when they are idle.
-    pub(in crate::daemon) fn resize(&mut self, workers: usize) {
-        let mut index = 0;
-        let surplus = self.seats.len().saturating_sub(workers);
-        let mut gone = 0;
-        self.seats.retain(|seat| {
-            index += 1;
-            let goes = gone < surplus && !seat.busy.load(Ordering::Acquire);
-            gone += usize::from(goes);
-            !goes
-        });
-        while self.seats.len() < workers {
-            let seat = self.seat();
-            self.seats.push(seat);
+    fn new(
+        queue: QueueName,
+        in_flight: InFlight,
+        start_worker: Box<dyn Fn(PoolPlace) -> Recipient<Execute> + Send>,
+    ) -> Self {
+        Self {
+            generation: in_flight.worker_generation(),
+            waker: in_flight.pool_waker(&queue),
+            queue,
+            in_flight,
+            workers: HashMap::new(),
+            free: Arc::default(),
+            wanted: 0,
+            next_number: 0,
+            start_worker,
         }
     }
 
-    /// Gives waiting tasks to idle workers.
-    pub(in crate::daemon) fn assign(&mut self) {
-        for index in 0..self.seats.len() {
-            if !self.seats[index].address.connected() {
-                self.seats[index] = self.seat();
-            }
-            let seat = &self.seats[index];
-            if seat.busy.load(Ordering::Acquire) {
-                continue;
-            }
-            let Some(task) = self.shared.hand.next(&self.queue, self.shift) else { return };
-            seat.busy.store(true, Ordering::Release);
-            if let Err(SendError::Full(Assign(task)) | SendError::Closed(Assign(task))) =
-                seat.address.try_send(Assign(task))
-            {
-                tracing::error!(queue = %self.queue, "a worker did not take its task; another one will");
-                self.shared.hand.give_back(task);
-                self.seats[index] = self.seat();
-            }
-        }
-    }
-
-    /// Whether nobody sits here any more.
-    pub(in crate::daemon) fn is_empty(&self) -> bool {
-        self.seats.is_empty()
-    }
-
-    fn seat(&self) -> WorkerSlot {
-        let busy = Arc::new(AtomicBool::new(false));
-        let place = WorkerContext {
-            shared: self.shared.clone(),
-            queue: self.queue.clone(),
-            shift: self.shift,
-            busy: busy.clone(),
+    fn add_worker(&mut self) {
+        let place = PoolPlace {
+            number: self.next_number,
+            free: self.free.clone(),
+            pool: self.waker.clone(),
+            generation: self.generation,
         };
-        let address = Worker::start_in_arbiter(&self.arbiter.handle(), move |_| Worker::new(place));
-        WorkerSlot { address, busy }
+        self.next_number += 1;
+        self.free.lock().push(place.number);
+        self.workers.insert(place.number, (self.start_worker)(place));
+    }
+
+    /// Adds missing workers, and removes free ones that are too many.
+    fn fit(&mut self) {
+        while self.workers.len() < self.wanted {
+            self.add_worker();
+        }
+        while self.workers.len() > self.wanted {
+            let Some(number) = self.free.lock().pop() else { return };
+            self.workers.remove(&number);
+        }
+    }
+
+    /// Gives waiting tasks to free workers, until there are no more of either.
+    fn assign(&mut self) {
+        let _ = self.waker.take();
+        self.fit();
+        loop {
+            let Some(number) = self.free.lock().pop() else { return };
+            let Some(worker) = self.workers.get(&number) else { continue };
+            let Some(task) = self.in_flight.next(&self.queue, self.generation) else {
+                return self.free.lock().push(number);
+            };
+            if let Err(SendError::Full(Execute(task)) | SendError::Closed(Execute(task))) =
+                worker.try_send(Execute(task))
+            {
+                tracing::error!(queue = %self.queue, task.id = task.id, "a worker refused its task and is replaced");
+                self.in_flight.requeue(task);
+                self.workers.remove(&number);
+                self.fit();
+            }
+        }
     }
 }
 
-impl Drop for Pool {
-    fn drop(&mut self) {
-        self.arbiter.stop();
+impl Actor for Pool {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        context.set_mailbox_capacity(MAILBOX);
+        self.waker.attach(context.address().recipient());
+    }
+}
+
+impl Handler<WakeUp> for Pool {
+    type Result = ();
+
+    fn handle(&mut self, _: WakeUp, _: &mut Context<Self>) {
+        self.assign();
+    }
+}
+
+impl Handler<Resize> for Pool {
+    type Result = ();
+
+    fn handle(&mut self, Resize(workers): Resize, _: &mut Context<Self>) {
+        self.wanted = workers;
+        self.assign();
     }
 }

@@ -1,37 +1,56 @@
-//! A worker: a seat in which one task at a time is executed.
+//! A worker: an actor that makes one attempt at a time.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 
 use actix::{Actor, AsyncContext as _, Context, Handler, WrapFuture as _};
+use parking_lot::Mutex;
 
-use super::execute::execute;
+use super::execute::Executor;
 use crate::{
-    daemon::{state::shared::Shared, supervision::messages::Assign},
+    daemon::{
+        inflight::InFlight,
+        messages::Execute,
+        state::wakers::{WakeReason, Waker},
+    },
     store::DropInRuntime,
 };
 
-/// One seat of a pool.
-pub(in crate::daemon) struct Worker {
-    place: WorkerContext,
+/// Room for one message. A worker is sent one task at a time, so it is never full.
+const MAILBOX: usize = 1;
+
+/// A worker of a pool.
+pub(super) struct Worker {
+    executor: Arc<Executor>,
+    in_flight: InFlight,
+    place: PoolPlace,
 }
 
-/// Where a worker sits.
+/// A worker's place in its pool.
 #[derive(Clone)]
-pub(in crate::daemon) struct WorkerContext {
-    pub(in crate::daemon) shared: Arc<Shared>,
-    pub(in crate::daemon) queue: Arc<str>,
-    /// The shift of workers to which it belongs.
-    pub(in crate::daemon) shift: u64,
-    /// Whether it has something to do.
-    pub(in crate::daemon) busy: Arc<AtomicBool>,
+pub(super) struct PoolPlace {
+    /// Number of the worker, unique in its pool.
+    pub(super) number: u64,
+    /// The numbers of the free workers.
+    pub(super) free: Arc<Mutex<Vec<u64>>>,
+    pub(super) pool: Waker,
+    /// The generation of workers to which it belongs.
+    pub(super) generation: u64,
+}
+
+/// A task is with the worker. Dropping it makes the worker free, also if it panics: then the pool finds its mailbox
+/// closed, and replaces it.
+struct Busy(PoolPlace);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.free.lock().push(self.0.number);
+        self.0.pool.wake(WakeReason::SlotFree);
+    }
 }
 
 impl Worker {
-    pub(in crate::daemon) fn new(place: WorkerContext) -> Self {
-        Self { place }
+    pub(super) fn new(executor: Arc<Executor>, in_flight: InFlight, place: PoolPlace) -> Self {
+        Self { executor, in_flight, place }
     }
 }
 
@@ -39,26 +58,23 @@ impl Actor for Worker {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        context.set_mailbox_capacity(1);
+        context.set_mailbox_capacity(MAILBOX);
     }
 }
 
-impl Handler<Assign> for Worker {
+impl Handler<Execute> for Worker {
     type Result = ();
 
-    fn handle(&mut self, Assign(first): Assign, context: &mut Context<Self>) {
-        let WorkerContext { shared, queue, shift, busy } = self.place.clone();
+    fn handle(&mut self, Execute(task): Execute, context: &mut Context<Self>) {
+        let busy = Busy(self.place.clone());
+        // The task waited in the mailbox for longer than this generation of workers lived: another worker gets it.
+        if self.in_flight.worker_generation() != self.place.generation {
+            return;
+        }
+        let executor = self.executor.clone();
         let work = async move {
-            // It may have waited in the mailbox for longer than its shift.
-            let mut task = (shared.hand.shift() == shift).then_some(first);
-            while let Some(this) = task {
-                execute(&shared, this).await;
-                // Short tasks must not keep the other workers of this thread waiting.
-                tokio::task::yield_now().await;
-                task = shared.hand.next(&queue, shift);
-            }
-            busy.store(false, Ordering::Release);
-            shared.bells.ring("workers");
+            executor.execute(task).await;
+            drop(busy);
         };
         context.spawn(DropInRuntime::new(work).into_actor(self));
     }

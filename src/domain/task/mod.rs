@@ -13,9 +13,10 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sexton_entities::states::{Outcome, Verdict};
 
-use self::definition::check_name;
+use self::{claim::Claim, definition::check_name};
 use super::{
     command::{Usage, capture::Kept},
+    identity::NodeId,
     text::json::{DEEPEST, holds_nul, is_too_deep},
 };
 
@@ -156,6 +157,46 @@ pub struct ClaimedTask {
     pub unreadable: Option<String>,
 }
 
+impl ClaimedTask {
+    /// The identity of this claim.
+    pub fn claim(&self) -> Claim {
+        Claim::new(self.id, self.fence)
+    }
+
+    /// The end of an attempt at this task that the daemon could not continue, after `took`. It does not count as an
+    /// attempt: the task is released.
+    pub fn interrupted(
+        &self,
+        node: &NodeId,
+        kind: Option<String>,
+        why: &str,
+        now: DateTime<Utc>,
+        took: Duration,
+    ) -> FinishedAttempt {
+        FinishedAttempt {
+            task_id: self.id,
+            fence: self.fence,
+            name: self.name.clone(),
+            kind,
+            queue: self.queue.clone(),
+            schedule: self.schedule.clone(),
+            due_at: self.due_at,
+            enqueued_at: self.enqueued_at,
+            started_at: now - chrono::TimeDelta::from_std(took).unwrap_or_default(),
+            finished_at: now,
+            duration_ms: took.as_millis() as i64,
+            node: node.to_string(),
+            attempt: self.attempt,
+            outcome: Outcome::Interrupted,
+            verdict: Some(Verdict::Released),
+            retry_ms: 0,
+            error: Some(why.to_owned()),
+            payload: self.payload.clone(),
+            report: Report::default(),
+        }
+    }
+}
+
 /// What an attempt left behind, beside its outcome.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Report {
@@ -225,6 +266,13 @@ pub struct FinishedAttempt {
     pub payload: Option<Value>,
     /// What it left behind.
     pub report: Report,
+}
+
+impl FinishedAttempt {
+    /// The identity of the claim that ends.
+    pub fn claim(&self) -> Claim {
+        Claim::new(self.task_id, self.fence)
+    }
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ fn the_sample_configuration_visibly_works() {
         let daemon = Daemon::start(&file, &["run"]);
         daemon.wait_for_log("tick succeeded");
         daemon.wait_for_log("flaky failed");
-        daemon.wait_for_log("given up");
+        daemon.wait_for_log("discarded");
         daemon.wait_for_log("report succeeded");
         let log = daemon.stop();
         assert!(!log.contains('\u{1b}'), "colours are for terminals");

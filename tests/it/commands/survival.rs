@@ -94,7 +94,7 @@ fn what_was_told_to_keep_goes_on_through_a_stop() {
         assert!(!processes(&sleep).is_empty());
         assert_eq!(stand.store.task(id).await.unwrap().unwrap().state, TaskState::Running);
         stand.start();
-        eventually("it is taken over", async || stand.log().contains("and taken up")).await;
+        eventually("it is taken over", async || stand.log().contains("adopting")).await;
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(sleeping(&sleep)), nix::sys::signal::Signal::SIGKILL)
             .unwrap();
         let row = stand.finished(id).await;
@@ -184,15 +184,15 @@ fn a_lost_worker_does_not_end_its_command() {
         blueprint.config.tasks.insert("it".to_owned(), definition.into());
         blueprint.config.supervisor.discard = Duration::from_secs(3_600);
         let inside = crate::support::Inside::start(blueprint);
-        let sexton::store::Enqueued::New(id) = inside.shared.client.enqueue(NewTask::new("it")).await.unwrap() else {
+        let sexton::store::Enqueued::New(id) = inside.daemon.client.enqueue(NewTask::new("it")).await.unwrap() else {
             panic!()
         };
-        eventually("it runs", async || inside.shared.hand.counts().running == 1 && shepherd_of(&unique).is_some())
+        eventually("it runs", async || inside.daemon.in_flight.counts().running == 1 && shepherd_of(&unique).is_some())
             .await;
         // What a new incarnation of the workers does when the threads of the one before it are gone.
-        inside.shared.hand.interrupt_abandoned("its worker was lost", inside.shared.clock.now());
+        inside.daemon.in_flight.interrupt_abandoned("its worker was lost", inside.daemon.clock.now());
         eventually("it is taken up again", async || {
-            inside.shared.hand.left() == 0 && inside.shared.hand.counts().running == 1
+            inside.daemon.in_flight.detached_count() == 0 && inside.daemon.in_flight.counts().running == 1
         })
         .await;
         std::fs::write(&go, "").unwrap();

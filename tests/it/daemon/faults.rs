@@ -8,11 +8,12 @@ use std::{
 use async_trait::async_trait;
 use sexton::{
     DaemonModule, ModuleContext, NewTask, Next, SummaryTable,
-    daemon::{GAVE_UP, ModuleSpec},
+    daemon::{Components, GAVE_UP, ModuleSpec, WakeReason},
+    domain::identity::ModuleName,
 };
 
 use super::{completed, count};
-use crate::support::{Inside, blueprint, eventually, on_each_database};
+use crate::support::{Inside, add_module, blueprint, change_modules, eventually, on_each_database};
 
 /// What is to happen in a module's next round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +69,7 @@ fn block() {
 }
 
 fn faulty(spec: ModuleSpec, plan: &Plan) -> ModuleSpec {
-    let (name, plan, factory) = (spec.name.clone(), plan.clone(), spec.factory.clone());
+    let (name, plan, factory) = (spec.name.to_string(), plan.clone(), spec.factory.clone());
     ModuleSpec {
         factory: Arc::new(move || Box::new(Faulty { name: name.clone(), inner: factory(), plan: plan.clone() })),
         ..spec
@@ -80,8 +81,9 @@ on_each_database! {
         let store = database.store().await;
         let plan = Plan::default();
         let mut blueprint = blueprint(&database);
-        let modules: Vec<String> = blueprint.modules.iter().map(|spec| spec.name.clone()).collect();
-        blueprint.modules = blueprint.modules.into_iter().map(|spec| faulty(spec, &plan)).collect();
+        let modules = ModuleName::BUILT_IN;
+        let faults = plan.clone();
+        change_modules(&mut blueprint, move |modules| modules.into_iter().map(|spec| faulty(spec, &faults)).collect());
         blueprint.config.supervisor.ping_interval = Duration::from_millis(50);
         blueprint.config.supervisor.patience = Duration::from_millis(1_500);
         blueprint.config.supervisor.restart.first_delay = Duration::from_millis(10);
@@ -92,20 +94,20 @@ on_each_database! {
         let mut enqueued = 0;
         for fault in [Fault::Panic, Fault::Error, Fault::Block, Fault::Wait] {
             for module in &modules {
-                let falls = |shared: &sexton::daemon::Shared| shared.board.of(module).map_or(0, |status| status.falls);
-                let before = falls(&inside.shared);
-                *plan.lock().unwrap() = Some((module.clone(), fault));
+                let failures = |daemon: &Components| daemon.modules.get(module).map_or(0, |status| status.failures);
+                let before = failures(&inside.daemon);
+                *plan.lock().unwrap() = Some((module.to_string(), fault));
                 // Under load, and rung for: some modules rest for long otherwise.
                 eventually(&format!("{module} falls by {fault:?}"), async || {
                     let tasks = (0..50).map(|_| NewTask::new("nothing")).collect();
-                    enqueued += inside.shared.client.enqueue_all(tasks).await.unwrap() as i64;
-                    inside.shared.bells.ring(module);
-                    falls(&inside.shared) > before
+                    enqueued += inside.daemon.client.enqueue_all(tasks).await.unwrap() as i64;
+                    inside.daemon.wakers.wake(module, WakeReason::Requested);
+                    failures(&inside.daemon) > before
                 })
                 .await;
                 eventually(&format!("{module} works again"), async || {
-                    inside.shared.bells.ring(module);
-                    inside.shared.board.of(module).is_some_and(|status| status.rounds > 0)
+                    inside.daemon.wakers.wake(module, WakeReason::Requested);
+                    inside.daemon.modules.get(module).is_some_and(|status| status.rounds > 0)
                 })
                 .await;
             }
@@ -114,14 +116,14 @@ on_each_database! {
         while count(&store, "COUNT(*) FROM sexton_task").await > 0 {
             if std::time::Instant::now() > end {
                 let left = store.tasks(&sexton::store::TaskFilter { limit: 3, ..Default::default() }).await.unwrap();
-                let (hand, board) = (&inside.shared.hand, inside.shared.board.read());
+                let (hand, board) = (&inside.daemon.in_flight, inside.daemon.modules.all());
                 panic!("not all tasks are done: {left:#?}, {:?}, {:?}, {board:#?}", hand.counts(), hand.workers());
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         for module in &modules {
-            let status = inside.shared.board.of(module).unwrap();
-            assert_eq!(status.falls, 4, "{module}");
+            let status = inside.daemon.modules.get(module).unwrap();
+            assert_eq!(status.failures, 4, "{module}");
             assert!(status.last_error.is_some(), "{module}");
         }
         assert_eq!(inside.stop(), 0);
@@ -147,7 +149,7 @@ fn too_many_falls_end_the_process_with_its_exit_code() {
         let mut blueprint = blueprint(&database);
         blueprint.config.supervisor.restart.first_delay = Duration::from_millis(1);
         blueprint.config.supervisor.restart.max_delay = Duration::from_millis(1);
-        blueprint.modules.push(ModuleSpec::new("doomed", sexton::daemon::Stage::Intake, || Doomed));
+        add_module(&mut blueprint, ModuleSpec::new("doomed", sexton::daemon::Stage::Intake, || Doomed));
         assert_eq!(Inside::start(blueprint).wait(), GAVE_UP);
     });
 }
@@ -162,7 +164,7 @@ impl DaemonModule for Fleeting {
     }
 
     async fn post_run(&mut self, _: &ModuleContext) -> anyhow::Result<Next> {
-        Ok(Next::Discard)
+        Ok(Next::Recycle)
     }
 }
 
@@ -172,11 +174,11 @@ fn a_discarded_module_is_replaced_without_a_fall() {
         let database = crate::support::Database::new(crate::support::Kind::Sqlite).await;
         let mut blueprint = blueprint(&database);
         blueprint.config.supervisor.restart.max_falls = 0;
-        blueprint.modules.push(ModuleSpec::new("fleeting", sexton::daemon::Stage::Intake, || Fleeting));
+        add_module(&mut blueprint, ModuleSpec::new("fleeting", sexton::daemon::Stage::Intake, || Fleeting));
         let inside = Inside::start(blueprint);
-        let status = || inside.shared.board.of("fleeting").unwrap_or_default();
-        eventually("it was replaced a hundred times", async || status().discards >= 100).await;
-        assert_eq!(status().falls, 0);
+        let status = || inside.daemon.modules.get("fleeting").unwrap_or_default();
+        eventually("it was replaced a hundred times", async || status().recycled >= 100).await;
+        assert_eq!(status().failures, 0);
         assert_eq!(inside.stop(), 0);
     });
 }
@@ -190,17 +192,17 @@ fn modules_are_replaced_when_their_time_is_over() {
         let inside = Inside::start(blueprint);
         let mut enqueued = 0;
         eventually("every module was replaced several times, under load", async || {
-            enqueued += inside.shared.client.enqueue_all(vec![NewTask::new("nothing"); 20]).await.unwrap() as i64;
-            let board = inside.shared.board.read();
+            enqueued += inside.daemon.client.enqueue_all(vec![NewTask::new("nothing"); 20]).await.unwrap() as i64;
+            let board = inside.daemon.modules.all();
             for status in &board {
-                inside.shared.bells.ring(&status.name);
+                inside.daemon.wakers.wake(&status.name.as_str().into(), WakeReason::Requested);
             }
-            board.len() > 8 && board.iter().all(|status| status.discards >= 3)
+            board.len() > 8 && board.iter().all(|status| status.recycled >= 3)
         })
         .await;
         let store = database.bare_store();
         eventually("all tasks are done", async || count(&store, "COUNT(*) FROM sexton_task").await == 0).await;
-        assert!(inside.shared.board.read().iter().all(|status| status.falls == 0));
+        assert!(inside.daemon.modules.all().iter().all(|status| status.failures == 0));
         assert_eq!(inside.stop(), 0);
         assert_eq!(completed(&store).await, enqueued);
     });

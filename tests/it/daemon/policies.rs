@@ -66,7 +66,7 @@ on_each_database! {
         let machine = machine_time();
         // Three whole hours lie between, none of them nearby.
         let target = machine.duration_trunc(TimeDelta::hours(1)).unwrap() + TimeDelta::minutes(210);
-        inside.shared.clock.turn(target);
+        inside.daemon.clock.turn(target);
         eventually("all have been dealt with", async || {
             let mut done = 0;
             for name in ["skip", "last", "all", "max", "old"] {
@@ -126,7 +126,7 @@ on_each_database! {
         let inside = start(&database);
         eventually("it ticks", async || ticks(&store).await.len() >= 5).await;
         for _ in 0..2 {
-            inside.shared.clock.turn(inside.shared.clock.now() - TimeDelta::seconds(2));
+            inside.daemon.clock.turn(inside.daemon.clock.now() - TimeDelta::seconds(2));
             let last = store.occurrences("tick", 1).await.unwrap()[0].due_at;
             eventually("it ticks on", async || ticks(&store).await.iter().any(|at| *at > last + TimeDelta::seconds(1))).await;
         }

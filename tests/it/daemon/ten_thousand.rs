@@ -168,12 +168,15 @@ impl Node {
     fn turn(&self, at: DateTime<Utc>) -> u64 {
         self.clock.turn(at);
         let before = self.rounds();
-        self.inside.shared.bells.ring("cron");
+        self.inside
+            .daemon
+            .wakers
+            .wake(&sexton::domain::identity::ModuleName::CRON, sexton::daemon::WakeReason::Requested);
         before
     }
 
     fn rounds(&self) -> u64 {
-        self.inside.shared.board.of("cron").map_or(0, |cron| cron.rounds)
+        self.inside.daemon.modules.get("cron").map_or(0, |cron| cron.rounds)
     }
 
     async fn has_looked(&self, before: u64) {

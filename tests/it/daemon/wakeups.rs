@@ -80,10 +80,10 @@ on_each_database! {
         let inside = crate::support::Inside::start(blueprint);
         let store = database.bare_store();
         for number in 1..4 {
-            inside.shared.client.enqueue(NewTask::new("nothing")).await.unwrap();
+            inside.daemon.client.enqueue(NewTask::new("nothing")).await.unwrap();
             eventually("it is done", async || completed(&store).await == number).await;
         }
-        inside.shared.client.enqueue(NewTask::new("nothing").delay(Duration::from_millis(200))).await.unwrap();
+        inside.daemon.client.enqueue(NewTask::new("nothing").delay(Duration::from_millis(200))).await.unwrap();
         eventually("a future one is done", async || completed(&store).await == 4).await;
         assert_eq!(inside.stop(), 0);
     }
@@ -91,18 +91,21 @@ on_each_database! {
     async fn a_node_that_is_known_late_has_missed_nothing(database: Database) {
         let mut blueprint = crate::support::blueprint(&database);
         blueprint.config.daemon.poll_interval = Duration::from_secs(600);
-        let node = blueprint.modules.iter_mut().find(|module| module.name == "node").unwrap();
-        let make = node.factory.clone();
         let (go, may_go) = std::sync::mpsc::channel();
-        let may_go = std::sync::Mutex::new(may_go);
-        node.factory = std::sync::Arc::new(move || {
-            may_go.lock().unwrap().recv().unwrap();
-            make()
+        crate::support::change_modules(&mut blueprint, move |mut modules| {
+            let node = modules.iter_mut().find(|module| module.name == "node").unwrap();
+            let make = node.factory.clone();
+            let may_go = std::sync::Mutex::new(may_go);
+            node.factory = std::sync::Arc::new(move || {
+                may_go.lock().unwrap().recv().unwrap();
+                make()
+            });
+            modules
         });
         let inside = crate::support::Inside::start(blueprint);
         let store = database.bare_store();
-        inside.shared.client.enqueue(NewTask::new("nothing")).await.unwrap();
-        let rounds = || inside.shared.board.of("dispatcher").map_or(0, |dispatcher| dispatcher.rounds);
+        inside.daemon.client.enqueue(NewTask::new("nothing")).await.unwrap();
+        let rounds = || inside.daemon.modules.get("dispatcher").map_or(0, |dispatcher| dispatcher.rounds);
         eventually("the dispatcher has looked", async || rounds() > 0).await;
         assert_eq!(completed(&store).await, 0, "a node that is not known is given nothing");
         go.send(()).unwrap();

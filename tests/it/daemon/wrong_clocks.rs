@@ -5,7 +5,7 @@ use sexton::clock::{machine_time, uptime};
 use sexton_entities::states::Fate;
 
 use super::{completed, history};
-use crate::support::{Daemon, Database, Inside, Kind, WallClock, block_on, blueprint, eventually};
+use crate::support::{Daemon, Database, Inside, Kind, WallClock, block_on, blueprint, change_modules, eventually};
 
 const SETTINGS: &str = "heartbeat = \"1s\"\n[task.tick]\nkind = \"noop\"\nschedule = { every = \"200ms\" }";
 /// The clocks of a node and of the server are never the same to the microsecond, and hours are what this is about.
@@ -80,11 +80,14 @@ async fn the_time_is_known_at_once(kind: Kind) {
     let store = database.store().await;
     let mut blueprint = blueprint(&database);
     blueprint.clock.correct(machine_time() + TimeDelta::hours(5), uptime());
-    blueprint.modules.retain(|module| module.name != "node");
+    change_modules(&mut blueprint, |mut modules| {
+        modules.retain(|module| module.name != "node");
+        modules
+    });
     let inside = Inside::start(blueprint);
-    let has_looked = async || inside.shared.board.of("cron").is_some_and(|cron| cron.rounds > 0);
+    let has_looked = async || inside.daemon.modules.get("cron").is_some_and(|cron| cron.rounds > 0);
     eventually("the schedules were looked at", has_looked).await;
-    let (shown, time) = (inside.shared.clock.now(), store.now().await.unwrap());
+    let (shown, time) = (inside.daemon.clock.now(), store.now().await.unwrap());
     assert!((shown - time).abs() < TimeDelta::hours(1), "{shown}, and it is {time}");
     inside.stop();
 }

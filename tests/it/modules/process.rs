@@ -23,7 +23,8 @@ fn a_program_is_kept_running_and_its_falls_are_on_the_board() {
             end(pid);
             let seen = falls.to_string();
             eventually("the fall is on the board", async || {
-                house.module("it").is_some_and(|module| module["falls"] == falls) && house.cell("it", "Falls") == seen
+                house.module("it").is_some_and(|module| module["failures"] == falls)
+                    && house.cell("it", "Failures") == seen
             })
             .await;
         }
@@ -54,7 +55,7 @@ fn a_fall_is_told_with_its_code_and_its_last_words_and_ends_nothing_else() {
         )
         .await;
         eventually("it has fallen often", async || {
-            house.cell("it", "Falls").parse().is_ok_and(|falls: u32| falls > 15)
+            house.cell("it", "Failures").parse().is_ok_and(|falls: u32| falls > 15)
         })
         .await;
         let module = house.module("it").unwrap();
@@ -112,8 +113,8 @@ fn it_is_replaced_when_its_time_is_over() {
         eventually("it was replaced", async || house.cell("it", "Recycled").parse().is_ok_and(|count: u32| count >= 3))
             .await;
         assert_eq!(house.cell("it", "Last end"), "recycled: it has run for 1s");
-        assert_eq!(house.cell("it", "Falls"), "0");
-        assert!(house.module("it").unwrap()["discards"].as_u64().unwrap() >= 3);
+        assert_eq!(house.cell("it", "Failures"), "0");
+        assert!(house.module("it").unwrap()["recycled"].as_u64().unwrap() >= 3);
         let log = house.stop();
         assert!(log.contains("told to end"), "{log}");
         is_gone(&sleep).await;
@@ -131,7 +132,7 @@ fn it_is_replaced_when_its_whole_tree_has_too_much_memory() {
         eventually("it was replaced", async || house.cell("it", "Recycled") == "1").await;
         let how = house.cell("it", "Last end");
         assert!(how.starts_with("recycled: it has ") && how.ends_with(" resident, more than 20.0 MiB"), "{how}");
-        assert_eq!(house.cell("it", "Falls"), "0");
+        assert_eq!(house.cell("it", "Failures"), "0");
         house.stop();
     });
 }
@@ -155,7 +156,7 @@ fn it_waits_for_its_check_which_is_told_once() {
         std::fs::write(&ready, "").unwrap();
         runs(&sleep).await;
         eventually("no fall is on the board", async || house.cell("it", "State") == "running").await;
-        assert_eq!((house.cell("it", "Falls"), house.cell("it", "Starts")), ("0".into(), "1".into()));
+        assert_eq!((house.cell("it", "Failures"), house.cell("it", "Starts")), ("0".into(), "1".into()));
         let log = house.stop();
         assert_eq!(log.matches("is not started now: its check failed: exit code 1: not ready").count(), 1, "{log}");
     });
@@ -297,7 +298,7 @@ fn its_last_words_are_heard_whatever_their_bytes() {
         let path = crate::commands::script(folder.path(), "last", &format!("#!/bin/sh\n{body}\n"));
         let delays = "restart_delay = \"1h\"\nmax_restart_delay = \"1h\"\n";
         let mut house = House::new(&format!("[module.it]\ncommand = [\"{}\"]\n{delays}", path.display())).await;
-        eventually("it has fallen", async || house.cell("it", "Falls") == "1").await;
+        eventually("it has fallen", async || house.cell("it", "Failures") == "1").await;
         let log = house.stop();
         for text in ["INFO it: and the end: LASTWORDS", "\u{fffd} once", "WARN it: caf\u{fffd} twice"] {
             let count = log.lines().filter(|line| line.contains(text)).count();
@@ -365,7 +366,7 @@ fn a_shepherd_that_somebody_told_to_end_is_no_fall() {
         end(parent(parent(first)));
         eventually("it runs again", async || pid_of(&sleep).is_some_and(|pid| pid != first)).await;
         eventually("it is told", async || house.cell("it", "Last end").contains("was told to end it")).await;
-        assert_eq!(house.cell("it", "Falls"), "0");
+        assert_eq!(house.cell("it", "Failures"), "0");
         house.stop();
     });
 }

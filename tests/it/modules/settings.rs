@@ -12,14 +12,14 @@ use async_trait::async_trait;
 use sexton::{
     DaemonModule, ModuleContext, Next,
     config::ModuleConfig,
-    daemon::{Blueprint, ModuleSpec, ModuleState, ModuleStatus, Order, Shared, Stage},
+    daemon::{Blueprint, Components, ModuleSpec, ModuleState, ModuleStatus, Request, Stage},
     domain::command::{CommandSpec, service::ProcessSpec},
 };
 
 use super::{pid_of, runs};
 use crate::{
     commands::unusual,
-    support::{Database, Inside, Kind, block_on, blueprint, eventually},
+    support::{Database, Inside, Kind, add_module, block_on, blueprint, eventually},
 };
 
 /// A module that would rest for long.
@@ -42,7 +42,7 @@ fn with(blueprint: &mut Blueprint, name: &str, settings: ModuleConfig) {
 }
 
 fn of(inside: &Inside, name: &str) -> ModuleStatus {
-    inside.shared.board.of(name).unwrap_or_default()
+    inside.daemon.modules.get(name).unwrap_or_default()
 }
 
 #[test]
@@ -50,15 +50,15 @@ fn an_interval_and_a_discard_of_its_own() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let mut blueprint = blueprint(&database);
-        blueprint.modules.push(ModuleSpec::new("often", Stage::Intake, Sleepy::default));
-        blueprint.modules.push(ModuleSpec::new("fresh", Stage::Intake, Sleepy::default));
+        add_module(&mut blueprint, ModuleSpec::new("often", Stage::Intake, Sleepy::default));
+        add_module(&mut blueprint, ModuleSpec::new("fresh", Stage::Intake, Sleepy::default));
         let tick = Some(Duration::from_millis(20));
         with(&mut blueprint, "often", ModuleConfig { interval: tick, ..ModuleConfig::default() });
         with(&mut blueprint, "fresh", ModuleConfig { interval: tick, discard: tick, ..ModuleConfig::default() });
         let inside = Inside::start(blueprint);
         eventually("it has had many rounds", async || of(&inside, "often").rounds > 20).await;
-        eventually("it was replaced often", async || of(&inside, "fresh").discards > 5).await;
-        assert_eq!((of(&inside, "often").discards, of(&inside, "fresh").falls), (0, 0));
+        eventually("it was replaced often", async || of(&inside, "fresh").recycled > 5).await;
+        assert_eq!((of(&inside, "often").recycled, of(&inside, "fresh").failures), (0, 0));
         assert_eq!(inside.stop(), 0);
     });
 }
@@ -69,7 +69,7 @@ fn a_disabled_module_is_never_made_and_holds_nobody_up() {
         let database = Database::new(Kind::Sqlite).await;
         let mut blueprint = blueprint(&database);
         let off = ModuleConfig { enabled: false, ..ModuleConfig::default() };
-        blueprint.modules.push(ModuleSpec::new("off", Stage::Work, || -> Sleepy { panic!("it is disabled") }));
+        add_module(&mut blueprint, ModuleSpec::new("off", Stage::Work, || -> Sleepy { panic!("it is disabled") }));
         with(&mut blueprint, "off", off.clone());
         with(&mut blueprint, "pruner", off.clone());
         let reloaded = Arc::new(AtomicBool::new(false));
@@ -84,7 +84,7 @@ fn a_disabled_module_is_never_made_and_holds_nobody_up() {
         let inside = Inside::start(blueprint);
         eventually("they are off", async || of(&inside, "off").state == ModuleState::Disabled).await;
         eventually("it is off", async || of(&inside, "pruner").state == ModuleState::Disabled).await;
-        inside.order(Order::Reload);
+        inside.request(Request::Reload(None));
         eventually("it is on", async || of(&inside, "pruner").rounds > 0).await;
         eventually("it is off by now", async || of(&inside, "cron").state == ModuleState::Disabled).await;
         assert!(reloaded.load(Ordering::Acquire));
@@ -126,41 +126,41 @@ fn a_module_is_restarted_on_request() {
         let (finished, is_deaf, by_now) = (Arc::new(AtomicU64::new(0)), Arc::<AtomicBool>::default(), Arc::default());
         let (its, deaf, told) = (finished.clone(), is_deaf.clone(), Arc::<AtomicBool>::clone(&by_now));
         let slow = move || Slow { finished: its.clone(), is_deaf: deaf.clone(), is_deaf_by_now: told.clone() };
-        blueprint.modules.push(ModuleSpec::new("slow", Stage::Intake, slow));
+        add_module(&mut blueprint, ModuleSpec::new("slow", Stage::Intake, slow));
         blueprint.config.supervisor.ping_interval = Duration::from_millis(50);
         blueprint.config.supervisor.patience = Duration::from_millis(1_000);
         with(&mut blueprint, "pruner", ModuleConfig { enabled: false, ..ModuleConfig::default() });
         let inside = Inside::start(blueprint);
         eventually("it is up", async || of(&inside, "slow").started_at.is_some()).await;
-        let unknown = inside.shared.restart_module("slwo").await.unwrap_err();
+        let unknown = inside.daemon.supervisor().unwrap().restart_module("slwo").await.unwrap_err();
         assert!(
             unknown.starts_with("there is no daemon module `slwo`; known: adopter, config_sync, cron, "),
             "{unknown}"
         );
-        let disabled = inside.shared.restart_module("pruner").await.unwrap_err();
+        let disabled = inside.daemon.supervisor().unwrap().restart_module("pruner").await.unwrap_err();
         assert!(disabled.contains("is disabled in the configuration"), "{disabled}");
         for restarts in 1..=3 {
-            inside.shared.restart_module("slow").await.unwrap();
+            inside.daemon.supervisor().unwrap().restart_module("slow").await.unwrap();
             eventually("the round was brought to its end, and another one has begun", async || {
-                finished.load(Ordering::Acquire) == restarts && of(&inside, "slow").discards == restarts
+                finished.load(Ordering::Acquire) == restarts && of(&inside, "slow").recycled == restarts
             })
             .await;
         }
-        assert_eq!(of(&inside, "slow").falls, 0);
+        assert_eq!(of(&inside, "slow").failures, 0);
         // One that does not end is replaced all the same.
         is_deaf.store(true, Ordering::Release);
         eventually("it does not hear any more", async || by_now.load(Ordering::Acquire)).await;
-        inside.shared.restart_module("slow").await.unwrap();
-        eventually("it is replaced as a hung one", async || of(&inside, "slow").falls == 1).await;
+        inside.daemon.supervisor().unwrap().restart_module("slow").await.unwrap();
+        eventually("it is replaced as a hung one", async || of(&inside, "slow").failures == 1).await;
         is_deaf.store(false, Ordering::Release);
         eventually("it runs again", async || of(&inside, "slow").state == ModuleState::Running).await;
         assert_eq!(inside.stop(), 0);
     });
 }
 
-/// A dispatcher whose thread does not come back for a while; it looks at the pulse meanwhile.
+/// A dispatcher whose thread does not come back for a while; it looks at the liveness meanwhile.
 struct Blocked {
-    shared: Arc<OnceLock<Arc<Shared>>>,
+    shared: Arc<OnceLock<Arc<Components>>>,
     seen: Arc<Mutex<Vec<u64>>>,
 }
 
@@ -168,14 +168,14 @@ struct Blocked {
 impl DaemonModule for Blocked {
     #[expect(clippy::disallowed_methods, reason = "the fault is a thread that does not come back")]
     async fn run(&mut self, _: &ModuleContext) -> anyhow::Result<()> {
-        let Some(shared) = self.shared.get().filter(|shared| shared.pulse.beats() > 3) else { return Ok(()) };
+        let Some(shared) = self.shared.get().filter(|shared| shared.liveness.beats() > 3) else { return Ok(()) };
         let mut seen = self.seen.lock().unwrap();
         if seen.is_empty() {
             // What was answered before counts once more.
             std::thread::sleep(Duration::from_millis(300));
-            seen.push(shared.pulse.beats());
+            seen.push(shared.liveness.beats());
             std::thread::sleep(Duration::from_millis(500));
-            seen.push(shared.pulse.beats());
+            seen.push(shared.liveness.beats());
         }
         Ok(())
     }
@@ -186,24 +186,23 @@ impl DaemonModule for Blocked {
 }
 
 #[test]
-fn the_pulse_beats_while_what_is_vital_answers() {
+fn liveness_rises_while_the_vital_modules_answer() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let mut blueprint = blueprint(&database);
         let (shared, seen) = (Arc::new(OnceLock::new()), Arc::new(Mutex::new(Vec::new())));
         let (its, saw) = (shared.clone(), seen.clone());
-        blueprint.modules.retain(|spec| spec.name != "dispatcher");
         let blocked = move || Blocked { shared: its.clone(), seen: saw.clone() };
-        blueprint.modules.push(ModuleSpec::new("dispatcher", Stage::Intake, blocked));
+        add_module(&mut blueprint, ModuleSpec::new("dispatcher", Stage::Intake, blocked));
         blueprint.config.supervisor.ping_interval = Duration::from_millis(20);
         let inside = Inside::start(blueprint);
-        assert!(shared.set(inside.shared.clone()).is_ok());
-        assert_eq!(inside.shared.pulse.wanted(), Duration::from_millis(20));
+        assert!(shared.set(inside.daemon.clone()).is_ok());
+        assert_eq!(inside.daemon.liveness.wanted(), Duration::from_millis(20));
         eventually("it has stood still", async || seen.try_lock().is_ok_and(|seen| seen.len() == 2)).await;
         let seen = seen.lock().unwrap().clone();
         let (before, after) = (seen[0], seen[1]);
         assert_eq!(before, after, "it stands still with the dispatcher");
-        eventually("it beats again", async || inside.shared.pulse.beats() > after + 3).await;
+        eventually("it beats again", async || inside.daemon.liveness.beats() > after + 3).await;
         assert_eq!(inside.stop(), 0);
     });
 }
@@ -218,11 +217,11 @@ fn a_program_is_restarted_on_request() {
         with(&mut blueprint, "it", ModuleConfig { process: Some(process), ..ModuleConfig::default() });
         let inside = Inside::start(blueprint);
         let first = runs(&sleep).await;
-        inside.shared.restart_module("it").await.unwrap();
+        inside.daemon.supervisor().unwrap().restart_module("it").await.unwrap();
         eventually("another one runs", async || pid_of(&sleep).is_some_and(|pid| pid != first)).await;
         eventually("it is on the board", async || of(&inside, "it").state == ModuleState::Running).await;
         let status = of(&inside, "it");
-        assert_eq!((status.falls, status.discards), (0, 1));
+        assert_eq!((status.failures, status.recycled), (0, 1));
         assert_eq!(inside.stop(), 0);
         assert_eq!(pid_of(&sleep), None);
     });
@@ -250,7 +249,7 @@ fn a_failed_end_is_an_end_when_the_daemon_stops() {
         blueprint.config.supervisor.restart.max_falls = 0;
         blueprint.config.supervisor.restart.first_delay = Duration::from_secs(3_600);
         blueprint.config.supervisor.restart.max_delay = Duration::from_secs(3_600);
-        blueprint.modules.push(ModuleSpec::new("clumsy", Stage::Intake, || Clumsy));
+        add_module(&mut blueprint, ModuleSpec::new("clumsy", Stage::Intake, || Clumsy));
         let inside = Inside::start(blueprint);
         eventually("it is at work", async || of(&inside, "clumsy").rounds > 0).await;
         assert_eq!(of(&inside, "clumsy").state, ModuleState::Running);

@@ -27,7 +27,7 @@ fn a_daemon_that_is_too_old_starts_itself_anew_and_its_commands_go_on() {
         service.wait("it is up", || (service.status().0 == 0).then_some(()));
         assert_eq!((service.daemon(), service.pid("supervisor").unwrap()), (pid, supervisor), "the same processes");
         let status = service.status().1;
-        assert_eq!(status["supervisor"]["falls"], 0);
+        assert_eq!(status["supervisor"]["failures"], 0);
         assert!(service.log().matches(" is up on ").count() > 1);
         service.done(&["stop"]);
         assert_eq!(history(&store).await.len(), 1, "it ran once");

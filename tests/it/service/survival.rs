@@ -38,7 +38,7 @@ fn comes_back_after(signal: Signal) {
         });
         assert!(super::is_ours(back, &service.run_dir), "it says that one runs which is not there");
         let supervisor = service.status().1["supervisor"].clone();
-        assert_eq!((&supervisor["falls"], &supervisor["doing"]), (&json!(1), &json!("watching")));
+        assert_eq!((&supervisor["failures"], &supervisor["doing"]), (&json!(1), &json!("watching")));
         let fall = supervisor["last_fall"].as_str().unwrap().to_owned();
         let expected = if signal == Signal::SIGSTOP { Signal::SIGKILL } else { signal };
         assert!(fall.contains(expected.as_str()), "{fall}");

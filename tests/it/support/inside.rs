@@ -5,7 +5,7 @@ use std::{sync::Arc, thread::JoinHandle};
 use sexton::{
     clock::Clock,
     config::Config,
-    daemon::{Blueprint, Mode, ORDERS, Order, Shared, standard},
+    daemon::{Blueprint, Components, MAX_WAITING, Mode, ModuleSpec, Request, ShutdownMode, with_built_in},
     domain::task::definition::{NOOP, TaskDefinition},
     handler::{AppData, Registry},
     telemetry::LogControl,
@@ -16,8 +16,8 @@ use super::Database;
 
 /// A daemon on a thread of its own.
 pub(crate) struct Inside {
-    pub(crate) shared: Arc<Shared>,
-    orders: Sender<Order>,
+    pub(crate) daemon: Arc<Components>,
+    requests: Sender<Request>,
     thread: Option<JoinHandle<anyhow::Result<i32>>>,
 }
 
@@ -30,10 +30,10 @@ pub(crate) fn blueprint(database: &Database) -> Blueprint {
     Blueprint {
         config,
         file: None,
-        door: None,
+        run_lock: None,
         registry: Registry::new(),
         app_data: AppData::default(),
-        modules: standard(),
+        modules: with_built_in(Vec::new()),
         loader: Box::new(|| unreachable!("nothing is reloaded")),
         clock: Clock::system(),
         program: env!("CARGO_BIN_EXE_sexton").into(),
@@ -44,27 +44,45 @@ pub(crate) fn blueprint(database: &Database) -> Blueprint {
     }
 }
 
+/// Adds a module of the application's own; it replaces a built-in one of the same name.
+pub(crate) fn add_module(blueprint: &mut Blueprint, module: ModuleSpec) {
+    change_modules(blueprint, move |mut modules| {
+        modules.retain(|known| known.name != module.name);
+        modules.push(module);
+        modules
+    });
+}
+
+/// Changes the modules of a daemon before it starts.
+pub(crate) fn change_modules(
+    blueprint: &mut Blueprint,
+    change: impl FnOnce(Vec<ModuleSpec>) -> Vec<ModuleSpec> + Send + 'static,
+) {
+    let modules = std::mem::replace(&mut blueprint.modules, with_built_in(Vec::new()));
+    blueprint.modules = Box::new(move |daemon| change(modules(daemon)));
+}
+
 impl Inside {
     /// Starts it, and waits until it is up.
     pub(crate) fn start(mut blueprint: Blueprint) -> Self {
-        let (orders, receiver): (Sender<Order>, Receiver<Order>) = tokio::sync::mpsc::channel(ORDERS);
+        let (requests, receiver): (Sender<Request>, Receiver<Request>) = tokio::sync::mpsc::channel(MAX_WAITING);
         let (up, is_up) = std::sync::mpsc::sync_channel(1);
-        blueprint.on_start = Some(Box::new(move |shared| up.send(shared).unwrap()));
+        blueprint.on_start = Some(Box::new(move |daemon| up.send(daemon).unwrap()));
         let thread = std::thread::spawn(move || blueprint.run(receiver));
-        Self { shared: is_up.recv().unwrap(), orders, thread: Some(thread) }
+        Self { daemon: is_up.recv().unwrap(), requests, thread: Some(thread) }
     }
 
-    pub(crate) fn order(&self, order: Order) {
-        self.orders.try_send(order).unwrap();
+    pub(crate) fn request(&self, request: Request) {
+        self.requests.try_send(request).unwrap();
     }
 
-    /// Stops it in good order; gives its exit code.
+    /// Stops it cleanly. Returns its exit code.
     pub(crate) fn stop(mut self) -> i32 {
-        self.order(Order::Drain);
+        self.request(Request::Stop(ShutdownMode::Drain));
         self.wait()
     }
 
-    /// Waits for its end; gives its exit code.
+    /// Waits for its end. Returns its exit code.
     pub(crate) fn wait(&mut self) -> i32 {
         self.thread.take().unwrap().join().unwrap().unwrap()
     }

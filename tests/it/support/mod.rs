@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 pub(crate) use self::{
     daemon::{Daemon, Printed, sexton},
     database::{Database, Kind},
-    inside::{Inside, blueprint},
+    inside::{Inside, add_module, blueprint, change_modules},
     mounted::Mounted,
     wall::WallClock,
 };

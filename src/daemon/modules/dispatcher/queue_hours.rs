@@ -1,75 +1,78 @@
-//! The opening hours of the queues: which of them are outside their period, and when that changes.
+//! Queue hours: which queues are closed because they are outside their period, and when that changes.
 //!
-//! A period is asked only when its next change has come, or when the clock or the configuration have been changed.
+//! A period is evaluated only when its next change has come, or when the clock or the configuration has changed.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 
-use crate::config::{AtPeriodEnd, Config};
+use crate::{
+    config::{AtPeriodEnd, Config},
+    domain::identity::QueueName,
+};
 
-/// With opening hours, the clock is looked at this often: it may have been set.
-const LOOK: Duration = Duration::from_secs(60);
+/// Maximum time between two checks if any queue has a period: the clock may be set.
+const MAX_REST: Duration = Duration::from_secs(60);
 
-/// What is known of the opening hours.
+/// The queues with a period, and whether they are open.
 #[derive(Default)]
-pub(super) struct QueueHours {
+pub(in crate::daemon) struct QueueHours {
     config: Option<Arc<Config>>,
-    queues: BTreeMap<String, Stretch>,
+    queues: BTreeMap<String, OpenState>,
 }
 
-/// A stretch of time in which a queue is open, or shut.
-struct Stretch {
+/// A time in which a queue is open, or closed.
+struct OpenState {
     is_open: bool,
     since: DateTime<Utc>,
     until: Option<DateTime<Utc>>,
 }
 
-/// A queue that is shut.
+/// A queue that is closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Shut {
-    pub(super) queue: String,
-    pub(super) at_period_end: AtPeriodEnd,
+pub(in crate::daemon) struct ClosedQueue {
+    pub(in crate::daemon) queue: QueueName,
+    pub(in crate::daemon) at_period_end: AtPeriodEnd,
 }
 
 impl QueueHours {
-    /// The queues that are shut now.
-    pub(super) fn look(&mut self, config: &Arc<Config>, now: DateTime<Utc>) -> Vec<Shut> {
+    /// The queues that are closed now. Logs each change.
+    pub(in crate::daemon) fn closed(&mut self, config: &Arc<Config>, now: DateTime<Utc>) -> Vec<ClosedQueue> {
         if self.config.as_ref().is_none_or(|known| !Arc::ptr_eq(known, config)) {
             self.config = Some(config.clone());
             self.queues.clear();
         }
-        let mut shut = Vec::new();
+        let mut closed = Vec::new();
         for (queue, settings) in &config.queues {
             let Some(period) = settings.period.as_ref().and_then(|name| config.periods.get(name)) else { continue };
             let known = self.queues.get(queue);
             let is_over = known.is_none_or(|known| now < known.since || known.until.is_some_and(|until| until <= now));
             if is_over {
-                let stretch = Stretch { is_open: period.is_inside(now), since: now, until: period.next_change(now) };
-                tell(queue, &period.name, known, &stretch);
-                self.queues.insert(queue.clone(), stretch);
+                let state = OpenState { is_open: period.is_inside(now), since: now, until: period.next_change(now) };
+                log_change(queue, &period.name, known, &state);
+                self.queues.insert(queue.clone(), state);
             }
-            if self.queues.get(queue).is_some_and(|stretch| !stretch.is_open) {
-                shut.push(Shut { queue: queue.clone(), at_period_end: settings.at_period_end });
+            if self.queues.get(queue).is_some_and(|state| !state.is_open) {
+                closed.push(ClosedQueue { queue: queue.as_str().into(), at_period_end: settings.at_period_end });
             }
         }
-        shut
+        closed
     }
 
-    /// How long nothing changes at most.
-    pub(super) fn rest(&self, now: DateTime<Utc>) -> Option<Duration> {
-        let changes = self.queues.values().filter_map(|stretch| stretch.until);
+    /// How long at most nothing changes; none if no queue has a period.
+    pub(in crate::daemon) fn until_change(&self, now: DateTime<Utc>) -> Option<Duration> {
+        let changes = self.queues.values().filter_map(|state| state.until);
         let next = changes.map(|until| (until - now).to_std().unwrap_or_default()).min();
-        (!self.queues.is_empty()).then(|| next.map_or(LOOK, |next| next.min(LOOK)))
+        (!self.queues.is_empty()).then(|| next.map_or(MAX_REST, |next| next.min(MAX_REST)))
     }
 }
 
-fn tell(queue: &str, period: &str, before: Option<&Stretch>, now: &Stretch) {
+fn log_change(queue: &str, period: &str, before: Option<&OpenState>, now: &OpenState) {
     let until =
-        now.until.map_or("for good".to_owned(), |until| format!("until {}", until.format("%Y-%m-%d %H:%M:%SZ")));
+        now.until.map_or("for ever".to_owned(), |until| format!("until {}", until.format("%Y-%m-%d %H:%M:%SZ")));
     match (before.map(|before| before.is_open), now.is_open) {
-        (Some(false), true) => tracing::info!("queue {queue} begins: inside period {period} {until}"),
-        (None | Some(true), false) => tracing::info!("queue {queue} waits: outside period {period} {until}"),
+        (Some(false), true) => tracing::info!("queue {queue} opens: inside period {period} {until}"),
+        (None | Some(true), false) => tracing::info!("queue {queue} closes: outside period {period} {until}"),
         _ => {}
     }
 }
@@ -92,21 +95,22 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_is_shut_outside_its_period_and_the_rest_ends_with_it() {
+    fn a_queue_is_closed_outside_its_period_until_the_next_change() {
         let (mut hours, config) = (QueueHours::default(), config());
-        let mut is_shut = |now: &str| (hours.look(&config, at(now)).len(), hours.rest(at(now)).expect("a rest"));
-        assert_eq!(is_shut("2026-11-23T08:59:50Z"), (1, Duration::from_secs(10)));
-        assert_eq!(is_shut("2026-11-23T08:59:59.5Z"), (1, Duration::from_millis(500)));
-        assert_eq!(is_shut("2026-11-23T09:00:00Z"), (0, LOOK));
-        assert_eq!(is_shut("2026-11-23T17:00:00Z"), (1, LOOK));
+        let mut closed_at =
+            |now: &str| (hours.closed(&config, at(now)).len(), hours.until_change(at(now)).expect("a rest"));
+        assert_eq!(closed_at("2026-11-23T08:59:50Z"), (1, Duration::from_secs(10)));
+        assert_eq!(closed_at("2026-11-23T08:59:59.5Z"), (1, Duration::from_millis(500)));
+        assert_eq!(closed_at("2026-11-23T09:00:00Z"), (0, MAX_REST));
+        assert_eq!(closed_at("2026-11-23T17:00:00Z"), (1, MAX_REST));
         // The clock is set back.
-        assert_eq!(is_shut("2026-11-23T12:00:00Z").0, 0);
+        assert_eq!(closed_at("2026-11-23T12:00:00Z").0, 0);
     }
 
     #[test]
     fn without_periods_there_is_nothing_to_wait_for() {
         let mut hours = QueueHours::default();
-        assert!(hours.look(&Arc::new(Config::default_for("sqlite://x")), at("2026-11-23T12:00:00Z")).is_empty());
-        assert_eq!(hours.rest(at("2026-11-23T12:00:00Z")), None);
+        assert!(hours.closed(&Arc::new(Config::default_for("sqlite://x")), at("2026-11-23T12:00:00Z")).is_empty());
+        assert_eq!(hours.until_change(at("2026-11-23T12:00:00Z")), None);
     }
 }

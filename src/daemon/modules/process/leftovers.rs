@@ -1,30 +1,37 @@
-//! What is left of earlier starts: of a daemon that was killed, or of an incarnation of the module that fell.
+//! Leftovers of earlier starts: of a daemon that was killed, or of an incarnation of the module that failed.
 
 use std::io;
 
 use serde::de::IgnoredAny;
 
-use super::{LOOK, program::ProgramInfo, stop::StopSequence};
+use super::{
+    parts::{POLL_INTERVAL, ProcessParts},
+    program::ProgramInfo,
+    stop::StopSequence,
+};
 use crate::{
     daemon::{module::ModuleContext, state::module_status::ModuleState},
     domain::command::service::ProcessSpec,
     shepherd::{AttemptDir, AttemptDirState, Shepherd, boot_id, patiently, without_result},
 };
 
-/// Ends what is left of this module's program, and waits for that: there is to be one. Returns early if the module is to
-/// stop.
-pub(super) async fn clear(context: &ModuleContext, process: &ProcessSpec) -> io::Result<()> {
-    let [own, of_others] = context.shared().processes.left()?;
-    for (folder, is_own) in own.into_iter().map(|f| (f, true)).chain(of_others.into_iter().map(|f| (f, false))) {
-        match folder.paper::<ProgramInfo>() {
-            Ok(paper) if paper.about.module == context.name() => {
-                tracing::warn!(module = context.name(), "an earlier start of its program is ended first");
-                let is_from_here = paper.boot_id == boot_id();
-                end(context, process, &folder, is_from_here).await?;
+/// Stops leftovers of this module's program and waits for their end, so that there is only one. Returns early if the
+/// module is to stop.
+///
+/// # Errors
+/// If a directory cannot be read, or a process cannot be watched.
+pub(super) async fn clear(context: &ModuleContext, parts: &ProcessParts, process: &ProcessSpec) -> io::Result<()> {
+    let [own, of_others] = parts.processes.leftovers()?;
+    for (dir, is_own) in own.into_iter().map(|f| (f, true)).chain(of_others.into_iter().map(|f| (f, false))) {
+        match dir.paper::<ProgramInfo>() {
+            Ok(manifest) if *manifest.about.module == **context.name() => {
+                tracing::warn!(module = %context.name(), "stopping an earlier start of its program first");
+                let is_from_here = manifest.boot_id == boot_id();
+                end(context, parts, process, &dir, is_from_here).await?;
             }
             Ok(_) if is_own => {}
-            // Of a module that is not configured any more, or a start that was never written down completely.
-            Ok(_) | Err(_) if !is_own && !folder.is_held()? => end_quietly(&folder),
+            // Of a module that is not configured any more, or a start that was never written completely.
+            Ok(_) | Err(_) if !is_own && !dir.is_held()? => end_quietly(&dir),
             _ => {}
         }
     }
@@ -33,38 +40,39 @@ pub(super) async fn clear(context: &ModuleContext, process: &ProcessSpec) -> io:
 
 async fn end(
     context: &ModuleContext,
+    parts: &ProcessParts,
     process: &ProcessSpec,
-    folder: &AttemptDir,
+    dir: &AttemptDir,
     is_from_here: bool,
 ) -> io::Result<()> {
     let why = "an earlier start of its program has not ended yet".to_owned();
-    context.shared().board.note(context.name(), |status| {
+    parts.statuses.update(context.name(), |status| {
         status.state = ModuleState::Starting;
         status.waits_for = Some(why);
     });
-    let mut order: Option<StopSequence> = None;
+    let mut stop: Option<StopSequence> = None;
     while !context.stopping().is_cancelled() {
         context.progress();
-        match patiently(|| folder.look()).await {
+        match patiently(|| dir.look()).await {
             Ok(AttemptDirState::Ended) => {
-                folder.remove();
+                dir.remove();
                 return Ok(());
             }
             Ok(AttemptDirState::Lost { .. }) => {
-                end_quietly(folder);
+                end_quietly(dir);
                 return Ok(());
             }
-            // Its process number means nothing here: it is another container's, and ends with its own daemon.
-            Ok(AttemptDirState::Running(_)) if !is_from_here => tokio::time::sleep(LOOK).await,
+            // Its process number means nothing here: it is another container's, and stops with its own daemon.
+            Ok(AttemptDirState::Running(_)) if !is_from_here => tokio::time::sleep(POLL_INTERVAL).await,
             Ok(AttemptDirState::Running(pid)) => {
-                let shepherd = patiently(|| Shepherd::watch(folder.clone(), pid)).await?;
-                let order =
-                    order.get_or_insert_with(|| StopSequence::give(context.name(), &shepherd, process.stop_timeout));
-                order.press(context.name(), &shepherd);
-                let _ = tokio::time::timeout(LOOK, shepherd.ended()).await;
+                let shepherd = patiently(|| Shepherd::watch(dir.clone(), pid)).await?;
+                let stop =
+                    stop.get_or_insert_with(|| StopSequence::begin(context.name(), &shepherd, process.stop_timeout));
+                stop.press(context.name(), &shepherd);
+                let _ = tokio::time::timeout(POLL_INTERVAL, shepherd.ended()).await;
             }
-            // It is just being started: it will be seen what becomes of it.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(LOOK).await,
+            // It is just being started.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(POLL_INTERVAL).await,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         }
@@ -72,10 +80,10 @@ async fn end(
     Ok(())
 }
 
-/// Removes what nobody stands over, with the processes that may be left of it.
-fn end_quietly(folder: &AttemptDir) {
-    if folder.paper::<IgnoredAny>().is_ok() {
-        without_result(folder);
+/// Removes a start without a shepherd, with the processes that may be left of it.
+fn end_quietly(dir: &AttemptDir) {
+    if dir.paper::<IgnoredAny>().is_ok() {
+        without_result(dir);
     }
-    folder.remove();
+    dir.remove();
 }

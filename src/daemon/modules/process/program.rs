@@ -1,4 +1,4 @@
-//! One life of a program: from its start under a shepherd to its end, with what it writes.
+//! One run of a program: from its start under a shepherd to its end, with its output.
 
 use std::{
     io,
@@ -8,38 +8,45 @@ use std::{
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{LOOK, stop::StopSequence};
+use super::{
+    parts::{POLL_INTERVAL, ProcessParts},
+    stop::StopSequence,
+};
 use crate::{
     daemon::module::ModuleContext,
-    domain::command::{
-        CommandEnd,
-        capture::{CaptureLimits, Kept},
-        lines::Lines,
-        service::ProcessSpec,
+    domain::{
+        command::{
+            CommandEnd,
+            capture::{CaptureLimits, Kept},
+            lines::Lines,
+            service::ProcessSpec,
+        },
+        identity::ModuleName,
     },
     shepherd::{
         AttemptManifest, LIVE_STREAMS, LaunchSpec, Piece, Shepherd, Tail, TreeStats, boot_id, patiently, without_result,
     },
 };
 
-/// What is followed as it comes need not be kept for long; a burst of so much is heard completely.
+/// Output is read as it comes and need not be kept for long; a burst of this size is read completely.
 const OUTPUT: CaptureLimits = CaptureLimits { head: 16 * 1024, tail: 128 * 1024 };
-/// A longer line is cut.
-const LONGEST_LINE: usize = 4 * 1024;
-/// How often its memory is looked at.
-const CENSUS: Duration = Duration::from_secs(1);
-/// What has written nothing for so long is listened to no more often than that.
-const QUIET: Duration = Duration::from_secs(3);
-/// A check that takes longer has failed.
-const CHECK_LIMIT: Duration = Duration::from_secs(60);
-/// What is written down of a start, for whoever finds it left behind.
+/// Longer lines are cut.
+const MAX_LINE: usize = 4 * 1024;
+/// How often its memory is measured.
+const STATS_INTERVAL: Duration = Duration::from_secs(1);
+/// After this time without output, it is read only as often as memory is measured.
+const SILENCE: Duration = Duration::from_secs(3);
+/// Maximum duration of a check.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What the attempt directory says about a start, for the daemon that finds it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ProgramInfo {
-    /// Of which module.
+    /// Name of the module.
     pub(super) module: String,
 }
 
-/// What is run for a module.
+/// What a program is for its module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ProgramRole {
     /// The program itself.
@@ -48,21 +55,22 @@ pub(super) enum ProgramRole {
     Check,
 }
 
-/// A program that runs, or has ended and was not yet looked at.
+/// A program that runs, or has ended without being settled.
 pub(super) struct Program {
     shepherd: Shepherd,
     started: Instant,
     since: DateTime<Utc>,
-    voices: [OutputStream; 2],
-    census: TreeStats,
-    counted: Option<Instant>,
-    /// When it was last heard.
-    heard: Instant,
+    streams: [OutputStream; 2],
+    stats: TreeStats,
+    /// When `stats` were taken.
+    measured: Option<Instant>,
+    /// When it last wrote something.
+    last_output: Instant,
 }
 
 /// One of its output streams, on its way to the log.
 struct OutputStream {
-    live: Tail,
+    tail: Tail,
     lines: Lines,
     is_error: bool,
 }
@@ -70,22 +78,23 @@ struct OutputStream {
 impl Program {
     pub(super) async fn start(
         context: &ModuleContext,
+        parts: &ProcessParts,
         process: &ProcessSpec,
         argv: &[String],
         part: ProgramRole,
     ) -> io::Result<Self> {
-        let processes = &context.shared().processes;
+        let processes = &parts.processes;
         let start = processes.next_start();
-        let spec = spec(context, process, argv, part, start);
+        let spec = spec(context, parts, process, argv, part, start);
         let paper = AttemptManifest {
             boot_id: boot_id().to_owned(),
             spec,
-            about: ProgramInfo { module: context.name().to_owned() },
+            about: ProgramInfo { module: context.name().to_string() },
         };
         let shepherd = processes.shepherds.start((start, 0), &paper, None).await?;
-        let voices = LIVE_STREAMS.map(|name| OutputStream {
-            live: Tail::new(shepherd.folder(), name),
-            lines: Lines::new(LONGEST_LINE),
+        let streams = LIVE_STREAMS.map(|name| OutputStream {
+            tail: Tail::new(shepherd.folder(), name),
+            lines: Lines::new(MAX_LINE),
             is_error: name == "stderr",
         });
         let since = context.clock().now();
@@ -93,19 +102,22 @@ impl Program {
             shepherd,
             started: Instant::now(),
             since,
-            voices,
-            census: TreeStats::default(),
-            counted: None,
-            heard: Instant::now(),
+            streams,
+            stats: TreeStats::default(),
+            measured: None,
+            last_output: Instant::now(),
         })
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the program.
+    ///
+    /// # Errors
+    /// If its shepherd cannot be watched.
     pub(super) async fn ended(&self) -> io::Result<()> {
         self.shepherd.ended().await
     }
 
-    /// For how long it has lived.
+    /// For how long it has run.
     pub(super) fn lived(&self) -> Duration {
         self.started.elapsed()
     }
@@ -115,66 +127,80 @@ impl Program {
         self.since
     }
 
-    /// The program's process.
+    /// The program's process id, once known.
     pub(super) fn pid(&self) -> Option<i32> {
-        self.census.command
+        self.stats.command
     }
 
-    /// The resident memory of its whole tree.
+    /// The resident memory of its whole process tree, in bytes.
     pub(super) fn memory(&self) -> u64 {
-        self.census.resident
+        self.stats.resident
     }
 
-    /// How long it need not be looked at; its end is noticed at once.
+    /// How long until the next [`Program::look`]; its end is noticed at once.
     pub(super) fn pace(&self) -> Duration {
-        let is_quiet = self.heard.elapsed() >= QUIET && self.census.command.is_some();
-        if is_quiet { CENSUS } else { LOOK }
+        let is_silent = self.last_output.elapsed() >= SILENCE && self.stats.command.is_some();
+        if is_silent { STATS_INTERVAL } else { POLL_INTERVAL }
     }
 
-    /// Hears what is new, and counts its memory if it is time.
-    pub(super) fn look(&mut self, module: &str) -> io::Result<()> {
-        for voice in &mut self.voices {
-            if voice.hear(module, None)? {
-                self.heard = Instant::now();
+    /// Logs new output, and measures memory if it is time.
+    ///
+    /// # Errors
+    /// If its output cannot be read.
+    pub(super) fn look(&mut self, module: &ModuleName) -> io::Result<()> {
+        for stream in &mut self.streams {
+            if stream.log_new(module, None)? {
+                self.last_output = Instant::now();
             }
         }
-        // Until its process can be seen, it is looked for.
-        if self.census.command.is_none() || self.counted.is_none_or(|at| at.elapsed() >= CENSUS) {
-            self.census = self.shepherd.census();
-            self.counted = Some(Instant::now());
+        // Until its process is visible, it is searched for each time.
+        if self.stats.command.is_none() || self.measured.is_none_or(|at| at.elapsed() >= STATS_INTERVAL) {
+            self.stats = self.shepherd.census();
+            self.measured = Some(Instant::now());
         }
         Ok(())
     }
 
-    /// Tells it to end, and sees to it that it does; hears its last words.
-    pub(super) async fn stop(mut self, context: &ModuleContext, process: &ProcessSpec) -> anyhow::Result<()> {
+    /// Stops the program, by force if needed, and logs its last output.
+    ///
+    /// # Errors
+    /// If it does not end even when it is killed.
+    pub(super) async fn stop(
+        mut self,
+        context: &ModuleContext,
+        parts: &ProcessParts,
+        process: &ProcessSpec,
+    ) -> anyhow::Result<()> {
         let module = context.name();
-        let mut order = StopSequence::give(module, &self.shepherd, process.stop_timeout);
-        while tokio::time::timeout(LOOK, self.shepherd.ended()).await.is_err() {
+        let mut stop = StopSequence::begin(module, &self.shepherd, process.stop_timeout);
+        while tokio::time::timeout(POLL_INTERVAL, self.shepherd.ended()).await.is_err() {
             context.progress();
             self.look(module)?;
-            if context.shared().processes.is_hurried() {
-                order.hurry(module, &self.shepherd);
+            if parts.processes.is_forced() {
+                stop.force(module, &self.shepherd);
             }
-            anyhow::ensure!(order.press(module, &self.shepherd), "its program does not end, even when it is killed");
+            anyhow::ensure!(stop.press(module, &self.shepherd), "its program does not end even though it was killed");
         }
         let end = self.settle(context).await?;
         let how = match (&end.signal, end.exit_code) {
-            (Some((_, name)), _) => format!(", and has ended by {name}"),
-            (None, Some(code)) => format!(", and has ended with exit code {code}"),
+            (Some((_, name)), _) => format!(": ended by signal {name}"),
+            (None, Some(code)) => format!(": exit code {code}"),
             (None, None) => end.failure.map(|failure| format!(": {failure}")).unwrap_or_default(),
         };
-        tracing::info!(module, "its program was stopped{how}");
+        tracing::info!(%module, "stopped its program{how}");
         Ok(())
     }
 
-    /// It has ended: how, once its last words are in the log. Nothing is left of it on disk.
+    /// Logs the last output of a program that has ended, and removes its directory. Returns how it ended.
+    ///
+    /// # Errors
+    /// If its result or output cannot be read.
     pub(super) async fn settle(mut self, context: &ModuleContext) -> io::Result<CommandEnd> {
         let folder = self.shepherd.folder().clone();
         let result = patiently(|| folder.result()).await?;
         let end = result.unwrap_or_else(|| without_result(&folder));
-        for (voice, kept) in self.voices.iter_mut().zip([&end.stdout, &end.stderr]) {
-            voice.hear(context.name(), Some(kept))?;
+        for (stream, kept) in self.streams.iter_mut().zip([&end.stdout, &end.stderr]) {
+            stream.log_new(context.name(), Some(kept))?;
         }
         folder.remove();
         Ok(end)
@@ -182,44 +208,49 @@ impl Program {
 }
 
 impl OutputStream {
-    /// Passes on what is new, line by line; with what was kept in the end, the rest as well. True if there was
-    /// anything.
-    fn hear(&mut self, module: &str, rest: Option<&Kept>) -> io::Result<bool> {
+    /// Logs new output line by line; with the captured output of the end, also the rest. True if there was any.
+    fn log_new(&mut self, module: &ModuleName, rest: Option<&Kept>) -> io::Result<bool> {
         let (lines, is_error) = (&mut self.lines, self.is_error);
-        let tell = |line: String| match is_error {
-            true => tracing::warn!(module, "{line}"),
-            false => tracing::info!(module, "{line}"),
+        let log = |line: String| match is_error {
+            true => tracing::warn!(%module, "{line}"),
+            false => tracing::info!(%module, "{line}"),
         };
-        let mut is_heard = false;
+        let mut is_new = false;
         let mut sink = |piece: Piece<'_>| {
-            is_heard = true;
+            is_new = true;
             match piece {
-                Piece::Bytes(bytes) => lines.push(bytes).into_iter().for_each(tell),
+                Piece::Bytes(bytes) => lines.push(bytes).into_iter().for_each(log),
                 Piece::LeftOut(count) => {
-                    lines.end().into_iter().for_each(tell);
-                    tracing::warn!(module, "it wrote faster than it could be followed: {count} bytes are left out");
+                    lines.end().into_iter().for_each(log);
+                    tracing::warn!(%module, "its program wrote faster than it could be read: {count} bytes are left out");
                 }
             }
             Ok(())
         };
         match rest {
-            None => self.live.read(&mut sink)?,
+            None => self.tail.read(&mut sink)?,
             Some(kept) => {
-                self.live.finish(&kept.text, kept.written, &mut sink)?;
-                self.lines.end().into_iter().for_each(tell);
+                self.tail.finish(&kept.text, kept.written, &mut sink)?;
+                self.lines.end().into_iter().for_each(log);
             }
         }
-        Ok(is_heard)
+        Ok(is_new)
     }
 }
 
-/// Everything that the shepherd needs to know.
-fn spec(context: &ModuleContext, process: &ProcessSpec, argv: &[String], part: ProgramRole, start: i64) -> LaunchSpec {
-    let shared = context.shared();
+/// What the shepherd starts.
+fn spec(
+    context: &ModuleContext,
+    parts: &ProcessParts,
+    process: &ProcessSpec,
+    argv: &[String],
+    part: ProgramRole,
+    start: i64,
+) -> LaunchSpec {
     let (command, module) = (&process.command, context.name());
     let mut env = command.passed_on(std::env::vars_os());
     env.extend(command.env.clone());
-    let own = [("", module.to_owned()), ("_START", start.to_string()), ("_NODE", shared.node.clone())];
+    let own = [("", module.to_string()), ("_START", start.to_string()), ("_NODE", parts.node.to_string())];
     env.extend(own.map(|(name, value)| (format!("SEXTON_MODULE{name}"), value)));
     LaunchSpec {
         title: match part {
@@ -234,11 +265,11 @@ fn spec(context: &ModuleContext, process: &ProcessSpec, argv: &[String], part: P
         },
         confines: command.confines.clone(),
         output: OUTPUT,
-        timeout: (part == ProgramRole::Check).then_some(CHECK_LIMIT),
+        timeout: (part == ProgramRole::Check).then_some(CHECK_TIMEOUT),
         kill_after: process.stop_timeout,
         stop_signal: process.stop_signal,
         keep_background: false,
         ends_with_daemon: true,
-        cgroup: shared.processes.shepherds.cgroup(),
+        cgroup: parts.processes.shepherds.cgroup(),
     }
 }

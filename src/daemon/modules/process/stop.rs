@@ -1,81 +1,86 @@
-//! An order to end, and what follows if it is not obeyed: a shepherd that was stopped itself (SIGSTOP) hears nothing.
+//! The stop of a program, step by step: a shepherd that is stopped itself (SIGSTOP) does not react.
 
 use std::time::{Duration, Instant};
 
 use crate::{
-    domain::command::Stopped,
+    domain::{command::Stopped, identity::ModuleName},
     shepherd::{Shepherd, StopOrder},
 };
 
-/// Beyond a program's own time to end, its shepherd is waited for no longer than this: it has killed it long ago.
-const HOPELESS: Duration = Duration::from_secs(15);
-/// A shepherd that was continued has so long to do what it was told.
-const LAST_CHANCE: Duration = Duration::from_secs(2);
-/// When the daemon is to end at once, this is all that is left.
-const HURRY: Duration = Duration::from_secs(2);
-/// The longest time that is reckoned with.
-const DAY: Duration = Duration::from_secs(86_400);
+/// Time beyond a program's own `stop_timeout` that its shepherd has: it has killed the program by then.
+const SHEPHERD_TIMEOUT: Duration = Duration::from_secs(15);
+/// Time that a continued shepherd has.
+const CONTINUED_TIMEOUT: Duration = Duration::from_secs(2);
+/// Grace of a program when the daemon stops by force.
+const FORCED_GRACE: Duration = Duration::from_secs(2);
+/// Maximum grace.
+const MAX_GRACE: Duration = Duration::from_secs(86_400);
 
-/// An order to end that was given to a shepherd.
+/// The stop of one program.
 pub(super) struct StopSequence {
     /// When the next step is due.
     due: Instant,
     step: StopStep,
     grace: Duration,
-    is_hurried: bool,
+    is_forced: bool,
 }
 
-/// How far it has come to.
+/// What was done last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum StopStep {
-    Told,
+    Asked,
     Continued,
     Killed,
-    Hopeless,
+    Failed,
 }
 
 impl StopSequence {
-    /// Tells a shepherd to end its program within that time.
-    pub(super) fn give(module: &str, shepherd: &Shepherd, grace: Duration) -> Self {
-        tell(module, shepherd, grace);
-        Self { due: Instant::now() + grace.min(DAY) + HOPELESS, step: StopStep::Told, grace, is_hurried: false }
-    }
-
-    /// The daemon is to end at once.
-    pub(super) fn hurry(&mut self, module: &str, shepherd: &Shepherd) {
-        if !std::mem::replace(&mut self.is_hurried, true) {
-            let grace = HURRY.min(self.grace);
-            tell(module, shepherd, grace);
-            self.due = self.due.min(Instant::now() + grace + HOPELESS);
+    /// Asks a shepherd to stop its program within that time.
+    pub(super) fn begin(module: &ModuleName, shepherd: &Shepherd, grace: Duration) -> Self {
+        ask(module, shepherd, grace);
+        Self {
+            due: Instant::now() + grace.min(MAX_GRACE) + SHEPHERD_TIMEOUT,
+            step: StopStep::Asked,
+            grace,
+            is_forced: false,
         }
     }
 
-    /// Takes the next step, if it is due: a shepherd that does not stir is continued, and killed if that is of no use.
-    /// False if nothing has helped.
-    pub(super) fn press(&mut self, module: &str, shepherd: &Shepherd) -> bool {
+    /// The daemon stops by force.
+    pub(super) fn force(&mut self, module: &ModuleName, shepherd: &Shepherd) {
+        if !std::mem::replace(&mut self.is_forced, true) {
+            let grace = FORCED_GRACE.min(self.grace);
+            ask(module, shepherd, grace);
+            self.due = self.due.min(Instant::now() + grace + SHEPHERD_TIMEOUT);
+        }
+    }
+
+    /// Takes the next step if it is due: continues a shepherd that does not react, then kills it. False if it does not end
+    /// even then.
+    pub(super) fn press(&mut self, module: &ModuleName, shepherd: &Shepherd) -> bool {
         if Instant::now() < self.due {
             return true;
         }
-        self.due = Instant::now() + LAST_CHANCE;
+        self.due = Instant::now() + CONTINUED_TIMEOUT;
         self.step = match self.step {
-            StopStep::Told => {
-                tracing::warn!(module, "the shepherd of its program does not stir: it is told to continue");
+            StopStep::Asked => {
+                tracing::warn!(%module, "the shepherd of its program does not react: sending CONT");
                 shepherd.wake();
                 StopStep::Continued
             }
             StopStep::Continued => {
-                tracing::warn!(module, "the shepherd of its program does not stir: it is killed");
+                tracing::warn!(%module, "the shepherd of its program does not react: killing it");
                 shepherd.kill();
                 StopStep::Killed
             }
-            StopStep::Killed | StopStep::Hopeless => StopStep::Hopeless,
+            StopStep::Killed | StopStep::Failed => StopStep::Failed,
         };
-        self.step != StopStep::Hopeless
+        self.step != StopStep::Failed
     }
 }
 
-fn tell(module: &str, shepherd: &Shepherd, grace: Duration) {
+fn ask(module: &ModuleName, shepherd: &Shepherd, grace: Duration) {
     if let Err(error) = shepherd.stop(&StopOrder { why: Stopped::Interrupted, grace }) {
-        tracing::warn!(module, "the order to stop cannot be written down: {error}");
+        tracing::warn!(%module, "cannot write the request to stop: {error}");
     }
 }

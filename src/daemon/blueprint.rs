@@ -1,0 +1,255 @@
+//! What a daemon is made from, and its life: connect to the database, run the modules, serve requests, shut down.
+
+use std::{
+    panic::AssertUnwindSafe,
+    path::PathBuf,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use actix::{Actor as _, System};
+use futures::FutureExt as _;
+use tokio::sync::mpsc::{Receiver, Sender};
+
+use super::{
+    components::{Components, Equipment},
+    control,
+    lifecycle::{
+        once::{self, Mode},
+        recycle::{self, RESTART},
+        reload::{self, Loader, Reloader, set_log_levels},
+        requests::{Request, Requests, ShutdownMode},
+        run_lock::RunLock,
+        service_notifier, shutdown, startup,
+        status::{DaemonStatus, Phase},
+    },
+    module::ModuleSpec,
+    modules::{built_in, process_module},
+    supervision::{
+        handle::SupervisorHandle,
+        panics::install_hook,
+        supervisor::{GAVE_UP, Supervisor},
+        supervisor_parts::SupervisorParts,
+    },
+};
+use crate::{
+    clock::Clock,
+    config::Config,
+    domain::text::{count::counted, redact::redacted},
+    handler::{AppData, Registry},
+    service::notify,
+    store::{ConnectOptions, Store},
+    telemetry::LogControl,
+};
+
+/// Makes the modules of a daemon from its parts.
+pub type ModuleFactory = Box<dyn FnOnce(&Components) -> Vec<ModuleSpec> + Send>;
+
+/// Everything that a daemon is made from.
+pub struct Blueprint {
+    /// The configuration.
+    pub config: Config,
+    /// The main configuration file; none for the defaults alone.
+    pub file: Option<PathBuf>,
+    /// The run directory; none for a daemon inside another program.
+    pub run_lock: Option<Arc<RunLock>>,
+    /// The handlers.
+    pub registry: Registry,
+    /// What the application shares with its handlers and modules.
+    pub app_data: AppData,
+    /// Makes the modules, built-in ones included.
+    pub modules: ModuleFactory,
+    /// Reads the configuration, for a reload.
+    pub loader: Loader,
+    /// The time.
+    pub clock: Clock,
+    /// The program of the shepherds: this one, or another that begins with [`crate::shepherd::enter`].
+    pub program: PathBuf,
+    /// How long to work.
+    pub mode: Mode,
+    /// Set at the end if the daemon claims nothing: the daemon as which it restarts itself is to stay quiet.
+    pub stays_quiet: Arc<AtomicBool>,
+    /// Changes log levels at run time.
+    pub log: LogControl,
+    /// Called with the daemon's parts once the modules run; for tests, and for applications around the daemon.
+    pub on_start: Option<Box<dyn FnOnce(Arc<Components>) + Send>>,
+}
+
+/// All modules of a daemon: the built-in ones, and an application's `own`. An own module replaces the built-in one of the
+/// same name.
+pub fn with_built_in(own: Vec<ModuleSpec>) -> ModuleFactory {
+    Box::new(move |daemon| {
+        let mut modules = built_in(daemon);
+        modules.retain(|module| own.iter().all(|own| own.name != module.name));
+        modules.extend(own);
+        modules
+    })
+}
+
+impl Blueprint {
+    /// Runs the daemon to its end. Returns the exit code, which is [`RESTART`] if the daemon is to be restarted.
+    ///
+    /// # Errors
+    /// If the daemon cannot start: the database URL is invalid, or the tables belong to a newer version.
+    pub fn run(self, signals: Receiver<Request>) -> anyhow::Result<i32> {
+        install_hook();
+        let system = System::new();
+        let (failed, failure) = std::sync::mpsc::sync_channel(1);
+        let components = Arc::new(OnceLock::new());
+        let known = components.clone();
+        system.runtime().spawn(async move {
+            let code = match AssertUnwindSafe(self.live(signals, &known)).catch_unwind().await {
+                Ok(Ok(code)) => code,
+                Ok(Err(error)) => {
+                    let _ = failed.send(error);
+                    1
+                }
+                // The panic hook has printed the panic.
+                Err(_) => GAVE_UP,
+            };
+            System::current().stop_with_code(code);
+        });
+        let code = system.run_with_code()?;
+        // However the daemon ended: finished attempts that are not recorded are kept for the next one.
+        if let Some(components) = components.get() {
+            components.spool.keep_finished(&components.in_flight);
+        }
+        match failure.try_recv() {
+            Ok(error) => Err(error),
+            Err(_) => Ok(code),
+        }
+    }
+
+    /// Lives from the first try to connect to the shutdown.
+    async fn live(mut self, signals: Receiver<Request>, known: &OnceLock<Arc<Components>>) -> anyhow::Result<i32> {
+        let (mut requests, sender) = Requests::new(signals);
+        let status = DaemonStatus::new(self.file.clone(), Arc::new(self.config.clone()));
+        self.open_control_socket(&status, &sender);
+        actix_rt::spawn(service_notifier::run(status.clone()));
+        let Some((store, connect)) = self.connect(&status, &mut requests).await? else { return Ok(0) };
+        let daemon = Arc::new(self.assemble(store, connect, sender));
+        let _ = known.set(daemon.clone());
+        set_log_levels(&self.log, &daemon.config());
+        let stages = start_modules(&daemon, std::mem::replace(&mut self.modules, Box::new(built_in)));
+        status.set_running(daemon.clone());
+        report_start(&daemon, &status);
+        if let Some(on_start) = self.on_start.take() {
+            on_start(daemon.clone());
+        }
+        let mode = self.serve(&daemon, &status, &mut requests).await?;
+        let Some(supervisor) = daemon.supervisor() else { anyhow::bail!("the supervisor was never started") };
+        status.enter(if mode == ShutdownMode::Restart { Phase::Restarting } else { Phase::Stopping }, None);
+        let (report, mode) = shutdown::drain(&daemon, supervisor, &stages, &mut requests, mode).await;
+        self.stays_quiet.store(status.is_quiet(), Ordering::Relaxed);
+        if let Some(run_lock) = &self.run_lock {
+            run_lock.write_exit_report(&report);
+        }
+        Ok(if mode == ShutdownMode::Restart { RESTART } else { 0 })
+    }
+
+    fn open_control_socket(&self, status: &DaemonStatus, requests: &Sender<Request>) {
+        let Some(run_lock) = self.run_lock.as_ref().filter(|run_lock| run_lock.is_held()) else { return };
+        let listening = control::listen(run_lock.clone(), status.clone(), requests.clone(), self.log.clone());
+        if let Err(error) = listening {
+            tracing::error!("there is no control socket: {error}");
+        }
+    }
+
+    /// Connects to the database. None if the daemon was asked to stop before that, or its time was over.
+    async fn connect(
+        &mut self,
+        status: &DaemonStatus,
+        requests: &mut Requests,
+    ) -> anyhow::Result<Option<(Store, ConnectOptions)>> {
+        let connecting = startup::database(&mut self.config, &self.loader, &self.clock, status, requests);
+        match self.mode {
+            Mode::For(length) => tokio::time::timeout(length, connecting).await.unwrap_or(Ok(None)),
+            Mode::Serve | Mode::Once => connecting.await,
+        }
+    }
+
+    fn assemble(&self, store: Store, connect: ConnectOptions, requests: Sender<Request>) -> Components {
+        let equipment = Equipment {
+            registry: self.registry.clone(),
+            app_data: self.app_data.clone(),
+            clock: self.clock.clone(),
+            program: self.program.clone(),
+            file: self.file.clone(),
+            requests,
+        };
+        let daemon = Components::new(self.config.clone(), store, connect, equipment);
+        if let Some(watchdog) = notify::watchdog() {
+            daemon.liveness.want(watchdog / 4);
+        }
+        daemon
+    }
+
+    /// Serves requests until the daemon is to stop. Returns how.
+    async fn serve(
+        &self,
+        daemon: &Components,
+        status: &DaemonStatus,
+        requests: &mut Requests,
+    ) -> anyhow::Result<ShutdownMode> {
+        let first = daemon.config();
+        let reloader = Reloader { daemon, loader: &self.loader, status, log: &self.log, first: &first };
+        loop {
+            let request = tokio::select! {
+                () = supervisor_lost(daemon) => anyhow::bail!("the supervisor has ended: no module is supervised"),
+                () = once::over(daemon, self.mode) => return Ok(ShutdownMode::Drain),
+                why = recycle::due(daemon), if self.mode == Mode::Serve => {
+                    tracing::info!("the daemon restarts itself: {why}");
+                    return Ok(ShutdownMode::Restart);
+                }
+                request = requests.next() => request,
+            };
+            match request {
+                None => return Ok(ShutdownMode::Drain),
+                Some(Request::Stop(mode)) => return Ok(mode),
+                Some(Request::Reload(reply)) => reload::answer(reply, reloader.reload()),
+                Some(Request::FilesChanged) => reloader.files_changed(),
+                Some(Request::Quiet(quiet)) => status.set_quiet(quiet),
+                Some(Request::LogRunning) => reload::log_running(&daemon.in_flight),
+            }
+        }
+    }
+}
+
+/// Starts the supervisor with all modules.
+fn start_modules(daemon: &Components, modules: ModuleFactory) -> shutdown::Stages {
+    let modules = modules(daemon);
+    let stages = modules.iter().map(|module| (module.name.clone(), module.stage)).collect();
+    let parts = SupervisorParts {
+        surroundings: daemon.surroundings(),
+        statuses: daemon.modules.clone(),
+        wakers: daemon.wakers.clone(),
+        liveness: daemon.liveness.clone(),
+        process_module: process_module(daemon),
+    };
+    let supervisor = Supervisor::new(parts, modules).start();
+    daemon.set_supervisor(SupervisorHandle::new(&supervisor));
+    stages
+}
+
+/// Reports that the daemon works.
+fn report_start(daemon: &Components, status: &DaemonStatus) {
+    let config = daemon.config();
+    tracing::info!(
+        "node {} runs on {}: {}, {}",
+        daemon.identity.id,
+        redacted(&daemon.connect.url),
+        counted(config.tasks.len(), "task"),
+        counted(config.queues.len(), "queue")
+    );
+    notify::ready(&status.line());
+}
+
+/// Ends if the supervisor does: nothing inside this process is above it.
+async fn supervisor_lost(daemon: &Components) {
+    while daemon.supervisor().is_some_and(SupervisorHandle::is_connected) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}

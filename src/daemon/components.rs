@@ -1,0 +1,225 @@
+//! The parts of one daemon, put together once. They outlive every module.
+//!
+//! Only the composition and the daemon's life (startup, reload, shutdown, status, control socket) hold all of them. A
+//! module gets the few that it needs from its factory (`modules::built_in`), and what every module may use from its
+//! [`ModuleContext`](super::ModuleContext).
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
+
+use parking_lot::Mutex;
+use sexton_entities::states::NodeState;
+use tokio::sync::mpsc::Sender;
+
+use super::{
+    inflight::InFlight,
+    lifecycle::requests::Request,
+    module::Surroundings,
+    state::{
+        config_in_force::{ConfigInForce, LocalEnqueueContext},
+        identity::NodeIdentity,
+        lease::Lease,
+        liveness::Liveness,
+        milestones::Milestones,
+        module_status::ModuleStatuses,
+        processes::Processes,
+        spool::Spool,
+        wakers::{WakeReason, Wakers},
+    },
+    supervision::handle::SupervisorHandle,
+    workers::execute::Executor,
+};
+use crate::{
+    client::Client,
+    clock::Clock,
+    config::{Config, FileStamp},
+    domain::identity::{ModuleName, QueueName},
+    handler::{AppData, Registry},
+    service::RESTARTED,
+    shepherd::Shepherds,
+    store::{ConnectOptions, Store},
+};
+
+/// Everything that one daemon consists of beside its modules.
+pub struct Components {
+    /// Which node it is.
+    pub identity: NodeIdentity,
+    /// The database.
+    pub store: Store,
+    /// How the database was connected.
+    pub connect: ConnectOptions,
+    /// The time.
+    pub clock: Clock,
+    /// Enqueues tasks.
+    pub client: Client,
+    /// The configuration in force.
+    pub in_force: ConfigInForce,
+    /// What is claimed and not yet recorded.
+    pub in_flight: InFlight,
+    /// Wakes modules.
+    pub wakers: Wakers,
+    /// The status of each module.
+    pub modules: ModuleStatuses,
+    /// The node's lease.
+    pub lease: Arc<Lease>,
+    /// Signs of life of the vital modules.
+    pub liveness: Arc<Liveness>,
+    /// The daemon's start.
+    pub started: Instant,
+    pub(super) milestones: Arc<Milestones>,
+    pub(super) spool: Spool,
+    pub(super) shepherds: Shepherds,
+    pub(super) processes: Arc<Processes>,
+    pub(super) config_files: Arc<ConfigFiles>,
+    pub(super) requests: Sender<Request>,
+    app_data: AppData,
+    supervisor: OnceLock<SupervisorHandle>,
+}
+
+/// The files of the configuration, as the daemon last read them.
+pub(super) struct ConfigFiles {
+    /// The main file; none for the defaults alone.
+    pub(super) file: Option<PathBuf>,
+    pub(super) seen: Mutex<Option<FileStamp>>,
+}
+
+/// What a daemon has beside its configuration and its database.
+pub(super) struct Equipment {
+    pub(super) registry: Registry,
+    pub(super) app_data: AppData,
+    pub(super) clock: Clock,
+    /// The program of the shepherds.
+    pub(super) program: PathBuf,
+    /// The main configuration file.
+    pub(super) file: Option<PathBuf>,
+    /// Where requests to the daemon go.
+    pub(super) requests: Sender<Request>,
+}
+
+impl Components {
+    /// Puts a daemon together.
+    pub(super) fn new(config: Config, store: Store, connect: ConnectOptions, equipment: Equipment) -> Self {
+        let Equipment { registry, mut app_data, clock, program, file, requests } = equipment;
+        let identity = NodeIdentity::new(&config);
+        let state_dir = config.daemon.state_dir.clone();
+        let seen = Mutex::new(file.as_deref().map(|file| FileStamp::of(file, config.calendars())));
+        let wakers = Wakers::default();
+        let liveness = Arc::new(Liveness::new(config.supervisor.ping_interval));
+        let in_force = ConfigInForce::new(config, registry);
+        let enqueue = LocalEnqueueContext { in_force: in_force.clone(), wakers: wakers.clone() };
+        let client = Client::inside(store.clone(), Arc::new(enqueue));
+        app_data.insert(client.clone());
+        let shepherds = Shepherds::new(&state_dir.join("attempts"), &identity.id, program.clone());
+        app_data.insert(shepherds.clone());
+        let processes = Processes::new(Shepherds::new(&state_dir.join("modules"), &identity.id, program));
+        let components = Self {
+            store,
+            connect,
+            clock,
+            client,
+            in_flight: InFlight::new(identity.id.clone(), &wakers),
+            identity,
+            in_force,
+            wakers,
+            modules: ModuleStatuses::default(),
+            lease: Arc::default(),
+            liveness,
+            started: Instant::now(),
+            milestones: Arc::new(Milestones::new(std::env::var_os(RESTARTED).is_some())),
+            spool: Spool::new(state_dir.join("spool")),
+            shepherds,
+            processes: Arc::new(processes),
+            config_files: Arc::new(ConfigFiles { file, seen }),
+            requests,
+            app_data,
+            supervisor: OnceLock::new(),
+        };
+        components.set_workers();
+        components
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<Config> {
+        self.in_force.config()
+    }
+
+    /// Puts another configuration in force, and makes modules act on it.
+    pub(super) fn set_config(&self, config: Config) {
+        self.in_force.replace(config);
+        self.set_workers();
+        for module in [
+            ModuleName::CRON,
+            ModuleName::WORKERS,
+            ModuleName::DISPATCHER,
+            ModuleName::RECORDER,
+            ModuleName::NODE,
+            ModuleName::CONFIG_SYNC,
+        ] {
+            self.wakers.wake(&module, WakeReason::Configured);
+        }
+        if let Some(supervisor) = self.supervisor() {
+            supervisor.reconfigure();
+        }
+    }
+
+    fn set_workers(&self) {
+        let config = self.config();
+        let mut workers: BTreeMap<QueueName, usize> =
+            config.queues.iter().map(|(queue, settings)| (queue.as_str().into(), settings.workers)).collect();
+        for definition in self.in_force.registry().definitions() {
+            workers.entry((*definition.queue).into()).or_insert(config.daemon.workers);
+        }
+        self.in_flight.configure(&workers);
+    }
+
+    /// What every module may use.
+    pub(super) fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            store: self.store.clone(),
+            client: self.client.clone(),
+            clock: self.clock.clone(),
+            in_force: self.in_force.clone(),
+            app_data: Arc::new(self.app_data.clone()),
+        }
+    }
+
+    /// What makes attempts.
+    pub(super) fn executor(&self) -> Executor {
+        Executor {
+            node: self.identity.clone(),
+            in_force: self.in_force.clone(),
+            in_flight: self.in_flight.clone(),
+            lease: self.lease.clone(),
+            clock: self.clock.clone(),
+            app_data: self.app_data.clone(),
+        }
+    }
+
+    /// The supervisor, once it is started.
+    pub fn supervisor(&self) -> Option<&SupervisorHandle> {
+        self.supervisor.get()
+    }
+
+    /// Notes where the supervisor is reached.
+    pub(super) fn set_supervisor(&self, supervisor: SupervisorHandle) {
+        let _ = self.supervisor.set(supervisor);
+    }
+
+    /// What this node does now.
+    pub fn node_state(&self) -> NodeState {
+        node_state(&self.in_flight)
+    }
+}
+
+/// What a node does with that in flight.
+pub(super) fn node_state(in_flight: &InFlight) -> NodeState {
+    match (in_flight.is_closed(), in_flight.is_quiet()) {
+        (true, _) => NodeState::Draining,
+        (false, true) => NodeState::Quiet,
+        (false, false) => NodeState::Running,
+    }
+}

@@ -1,0 +1,53 @@
+//! Tasks that this node releases: they are available again, for any node, and the attempt does not count.
+
+use std::time::Duration;
+
+use super::InFlight;
+use crate::{
+    daemon::state::wakers::WakeReason,
+    domain::{task::FinishedAttempt, text::count::counted},
+    store::{OnStale, Store, StoreError},
+};
+
+impl InFlight {
+    /// Releases tasks that have waited for a worker at least this long.
+    ///
+    /// # Errors
+    /// If the database refuses or does not answer. The tasks are not in flight any more all the same: the dispatcher
+    /// finds them by [`InFlight::release_lost`].
+    pub async fn release_waiting(&self, store: &Store, at_least: Duration) -> Result<(), StoreError> {
+        let waiting = self.take_waiting(at_least);
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        self.remove(waiting.iter().copied());
+        store
+            .release(&self.node, &waiting.iter().map(|claim| (claim.task_id, claim.fence)).collect::<Vec<_>>())
+            .await?;
+        self.dispatcher.wake(WakeReason::SlotFree);
+        Ok(())
+    }
+
+    /// Releases tasks that have been this node's for at least this long according to the database, and that are not in
+    /// flight: the answer to their claim was lost, or the dispatcher failed before it took them in flight.
+    ///
+    /// # Errors
+    /// If the database refuses or does not answer.
+    pub async fn release_lost(&self, store: &Store, at_least: Duration) -> Result<(), StoreError> {
+        // The answer to a claim may still be on its way. The dispatcher itself calls this with zero, before it claims.
+        if !at_least.is_zero() && self.is_claiming() {
+            return Ok(());
+        }
+        let claimed = store.running_of(&self.node).await?;
+        let is_lost = |finished: &FinishedAttempt| {
+            finished.duration_ms >= at_least.as_millis() as i64 && !self.contains(finished.claim())
+        };
+        let lost: Vec<FinishedAttempt> = claimed.into_iter().filter(is_lost).collect();
+        if !lost.is_empty() {
+            let tasks = counted(lost.len(), "task");
+            tracing::warn!("releasing {tasks} that this node claimed without getting the answer");
+            store.finish(&lost, OnStale::Ignore).await?;
+        }
+        Ok(())
+    }
+}

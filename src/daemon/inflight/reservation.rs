@@ -1,0 +1,59 @@
+//! Credits that are reserved for a claim.
+
+use std::time::Instant;
+
+use super::{ClaimState, InFlight};
+use crate::{
+    daemon::state::wakers::WakeReason,
+    domain::{identity::QueueName, task::ClaimedTask},
+};
+
+/// Credits of a queue, reserved for one claim. Dropping it frees them, whatever became of the claim: a dispatcher may
+/// fail in the middle, or be replaced and wake up later.
+pub struct Reservation {
+    pub(super) in_flight: InFlight,
+    pub(super) queue: QueueName,
+    pub(super) count: usize,
+    /// The dispatcher's epoch; an older one's credits are free already.
+    pub(super) epoch: u64,
+}
+
+impl Reservation {
+    /// How many tasks may be claimed.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Takes the claimed tasks in flight, and wakes the pool. `found` also counts tasks that the claim met and did not
+    /// take.
+    pub fn fill(self, found: usize, tasks: Vec<ClaimedTask>) {
+        let mut guard = self.in_flight.lock();
+        let table = &mut *guard;
+        // The tasks of a dispatcher that was replaced have been released already.
+        if table.epoch != self.epoch {
+            return;
+        }
+        let Some(slots) = table.slots.get_mut(&self.queue) else { return };
+        slots.has_backlog = self.count > 0 && found >= self.count;
+        let pool = (!tasks.is_empty()).then(|| slots.pool.clone());
+        for task in tasks {
+            table.claims.insert(task.claim(), ClaimState::Waiting);
+            slots.waiting.push_back((task, Instant::now()));
+        }
+        drop(guard);
+        if let Some(pool) = pool {
+            pool.wake(WakeReason::Claimed);
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let mut table = self.in_flight.lock();
+        if table.epoch == self.epoch
+            && let Some(slots) = table.slots.get_mut(&self.queue)
+        {
+            slots.reserved = slots.reserved.saturating_sub(self.count);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The configuration in force, which a reload replaces as a whole.
+
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::RwLock;
+
+use super::wakers::Wakers;
+use crate::{
+    client::EnqueueContext,
+    config::Config,
+    domain::task::{NewTask, definition::TaskDefinition, limits::ConcurrencyLimits},
+    handler::Registry,
+    store::Wakeup,
+};
+
+/// The configuration in force, with everything derived from it. Clones share it.
+#[derive(Clone)]
+pub struct ConfigInForce {
+    current: Arc<RwLock<Arc<Derived>>>,
+    registry: Registry,
+}
+
+/// A configuration, every definition that follows from it and from the registered handlers, and its limits.
+struct Derived {
+    config: Arc<Config>,
+    definitions: HashMap<String, Arc<TaskDefinition>>,
+    limits: Arc<ConcurrencyLimits>,
+}
+
+impl ConfigInForce {
+    /// Puts the first configuration in force.
+    pub(in crate::daemon) fn new(config: Config, registry: Registry) -> Self {
+        let current = Arc::new(RwLock::new(Arc::new(Derived::new(config, &registry))));
+        Self { current, registry }
+    }
+
+    /// Puts another configuration in force.
+    pub(in crate::daemon) fn replace(&self, config: Config) {
+        *self.current.write() = Arc::new(Derived::new(config, &self.registry));
+    }
+
+    fn current(&self) -> Arc<Derived> {
+        self.current.read().clone()
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> Arc<Config> {
+        self.current().config.clone()
+    }
+
+    /// The handlers of this daemon.
+    pub(in crate::daemon) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The definition of that name: the configuration's, or else the one that a handler brings along.
+    pub fn definition(&self, name: &str) -> Option<Arc<TaskDefinition>> {
+        self.current().definitions.get(name).cloned()
+    }
+
+    /// The limits that hold in the whole cluster.
+    pub(in crate::daemon) fn limits(&self) -> Arc<ConcurrencyLimits> {
+        self.current().limits.clone()
+    }
+}
+
+impl Derived {
+    fn new(config: Config, registry: &Registry) -> Self {
+        let mut definitions: HashMap<String, Arc<TaskDefinition>> =
+            registry.definitions().map(|definition| (definition.name.clone(), Arc::new(definition.clone()))).collect();
+        definitions.extend(config.tasks.iter().map(|(name, definition)| (name.clone(), definition.clone())));
+        let limits = config.queues.iter().filter_map(|(queue, settings)| Some((queue.as_str(), settings.limit?)));
+        let limits = ConcurrencyLimits::new(limits, definitions.values().map(|definition| &**definition));
+        Self { config: Arc::new(config), definitions, limits: Arc::new(limits) }
+    }
+}
+
+/// What the client of a daemon uses: its wake-ups and its definitions.
+pub(in crate::daemon) struct LocalEnqueueContext {
+    pub(in crate::daemon) in_force: ConfigInForce,
+    pub(in crate::daemon) wakers: Wakers,
+}
+
+impl EnqueueContext for LocalEnqueueContext {
+    fn ring(&self, wakeup: Wakeup) {
+        self.wakers.announce(wakeup);
+    }
+
+    fn complete(&self, task: &mut NewTask) {
+        let Some(definition) = self.in_force.definition(&task.name) else { return };
+        task.queue.get_or_insert_with(|| definition.queue.clone());
+        task.priority.get_or_insert(definition.priority);
+    }
+}

@@ -1,0 +1,70 @@
+//! How the rest of the daemon reaches its supervisor.
+
+use std::time::Duration;
+
+use actix::{Actor, Addr, Handler, Recipient, dev::ToEnvelope};
+use tokio::sync::oneshot;
+
+use crate::daemon::{
+    messages::{Reconfigure, RestartModule, StopStage},
+    stage::Stage,
+};
+
+/// How long the supervisor has for an answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The supervisor's address.
+pub struct SupervisorHandle {
+    reconfigure: Recipient<Reconfigure>,
+    restart: Recipient<RestartModule>,
+    stop_stage: Recipient<StopStage>,
+}
+
+impl SupervisorHandle {
+    /// The handle of the supervisor with that address.
+    pub(in crate::daemon) fn new<S>(address: &Addr<S>) -> Self
+    where
+        S: Actor + Handler<Reconfigure> + Handler<RestartModule> + Handler<StopStage>,
+        S::Context: ToEnvelope<S, Reconfigure> + ToEnvelope<S, RestartModule> + ToEnvelope<S, StopStage>,
+    {
+        Self {
+            reconfigure: address.clone().recipient(),
+            restart: address.clone().recipient(),
+            stop_stage: address.clone().recipient(),
+        }
+    }
+
+    /// Whether the supervisor lives.
+    pub(in crate::daemon) fn is_connected(&self) -> bool {
+        self.reconfigure.connected()
+    }
+
+    /// Makes the supervisor act on the configuration in force: modules may have been added, changed or removed.
+    pub(in crate::daemon) fn reconfigure(&self) {
+        if let Err(error) = self.reconfigure.try_send(Reconfigure) {
+            tracing::error!("cannot notify the supervisor of the new configuration ({error}): reload again");
+        }
+    }
+
+    /// Stops the modules of a stage.
+    pub(in crate::daemon) fn stop(&self, stage: Stage) {
+        if let Err(error) = self.stop_stage.try_send(StopStage(stage)) {
+            tracing::error!("cannot ask the supervisor to stop modules: {error}");
+        }
+    }
+
+    /// Replaces a daemon module by a fresh one. Returns when the present one has been asked to end.
+    ///
+    /// # Errors
+    /// A sentence for people if there is no such module, if it does not run, or if the supervisor does not answer.
+    pub async fn restart_module(&self, name: &str) -> Result<(), String> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.restart.try_send(RestartModule { name: name.to_owned(), reply });
+        sent.map_err(|error| format!("the supervisor takes no request: {error}"))?;
+        match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err("the supervisor has ended".to_owned()),
+            Err(_) => Err(format!("the supervisor does not answer within {} s", ANSWER_TIMEOUT.as_secs())),
+        }
+    }
+}
