@@ -104,7 +104,7 @@ fn the_command_line_wins_over_the_configuration() {
             output.errors()
         };
         assert_eq!(run(&[]), "");
-        assert!(run(&["--log", "info"]).contains(" is up on "));
+        assert!(run(&["--log", "info"]).contains(" runs on "));
         let output = sexton(&file).args(["run", "--once", "--log", "inof"]).output().unwrap();
         assert_eq!(output.status.code(), Some(1));
         assert!(
@@ -163,7 +163,7 @@ fn a_full_log_disk_stops_nothing() {
         let file = database.config("n", &format!("log_dir = \"{}\"\n{SETTINGS}", dir.display()));
         let daemon = Daemon::spawn(&file, &["run", "--log-files"]);
         let log = || fs::read_to_string(dir.join("sexton.log")).unwrap_or_default();
-        eventually("the daemon is up", async || log().contains(" is up on ")).await;
+        eventually("the daemon is up", async || log().contains(" runs on ")).await;
         let filler = File::options().append(true).create(true).open(dir.join("filler")).unwrap();
         while std::io::Write::write(&mut &filler, &[0; 4096]).is_ok_and(|count| count > 0) {}
         // More than the rest of the page that the log has already.
@@ -212,7 +212,7 @@ fn a_vanished_folder_comes_back() {
         let file = database.config("n", SETTINGS);
         let daemon = Daemon::spawn(&file, &["run", "--log-files"]);
         let log = || fs::read_to_string(log_dir(&database).join("sexton.log")).unwrap_or_default();
-        eventually("the daemon is up", async || log().contains(" is up on ")).await;
+        eventually("the daemon is up", async || log().contains(" runs on ")).await;
         fs::remove_dir_all(log_dir(&database)).unwrap();
         greet(&file);
         eventually("the log goes on", async || log().contains("greet succeeded")).await;
@@ -293,7 +293,7 @@ fn the_journal_is_found_by_itself() {
             }
         });
         let daemon = UnderSystemd::start(&file, sockets.path(), &["run", "--debug"]);
-        eventually("the daemon is up", async || entry(&entries, " is up on ").is_some()).await;
+        eventually("the daemon is up", async || entry(&entries, " runs on ").is_some()).await;
         greet(&file);
         eventually("a task is in the journal", async || entry(&entries, "greet succeeded in").is_some()).await;
         eventually("a module is in the journal", async || entry(&entries, "tick is due").is_some()).await;

@@ -135,7 +135,7 @@ fn what_waited_is_written_once_somebody_reads() {
         });
         daemon.stop().await;
         let text = reading.join().unwrap();
-        let places = [" is up on ", "cron: tick is due", " has stopped"].map(|told| text.find(told));
+        let places = [" runs on ", "cron: tick is due", " has stopped"].map(|told| text.find(told));
         assert!(
             places.iter().all(Option::is_some) && places.is_sorted(),
             "{places:?}: {}",

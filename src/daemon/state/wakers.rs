@@ -133,3 +133,94 @@ impl Wakers {
         self.hears_other_processes.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use actix::{Actor, ActorContext as _, Context, Handler, prelude::SendError};
+    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+    use super::*;
+
+    /// Reports the reasons after each message, and stops at the request to.
+    struct Probe {
+        waker: Waker,
+        seen: UnboundedSender<WakeReasons>,
+    }
+
+    impl Actor for Probe {
+        type Context = Context<Self>;
+
+        fn started(&mut self, context: &mut Context<Self>) {
+            context.set_mailbox_capacity(1);
+        }
+    }
+
+    impl Handler<WakeUp> for Probe {
+        type Result = ();
+
+        fn handle(&mut self, _: WakeUp, context: &mut Context<Self>) {
+            let reasons = self.waker.take();
+            if reasons.contains(WakeReason::Requested) {
+                context.stop();
+            }
+            self.seen.send(reasons).unwrap();
+        }
+    }
+
+    async fn probe(waker: &Waker) -> (Recipient<WakeUp>, UnboundedReceiver<WakeReasons>) {
+        let (seen, reasons) = unbounded_channel();
+        let recipient = Probe { waker: waker.clone(), seen }.start().recipient();
+        // The actor sets its mailbox's capacity when it first runs.
+        tokio::task::yield_now().await;
+        (recipient, reasons)
+    }
+
+    #[test]
+    fn a_full_mailbox_loses_no_reason() {
+        actix::System::new().block_on(async {
+            let waker = Waker::default();
+            let (recipient, mut seen) = probe(&waker).await;
+            // Nothing is handled before the next await: the mailbox fills up.
+            while recipient.try_send(WakeUp).is_ok() {}
+            assert!(matches!(recipient.try_send(WakeUp), Err(SendError::Full(_))));
+            waker.attach(recipient);
+            waker.wake(WakeReason::Finished);
+            waker.wake(WakeReason::Configured);
+            let reasons = seen.recv().await.unwrap();
+            assert!(reasons.contains(WakeReason::Finished) && reasons.contains(WakeReason::Configured));
+            assert!(!waker.is_pending());
+        });
+    }
+
+    #[test]
+    fn many_wake_ups_are_one_message() {
+        actix::System::new().block_on(async {
+            let waker = Waker::default();
+            let (recipient, mut seen) = probe(&waker).await;
+            waker.attach(recipient);
+            for _ in 0..1_000 {
+                waker.wake(WakeReason::Enqueued);
+            }
+            assert!(seen.recv().await.unwrap().contains(WakeReason::Enqueued));
+            tokio::task::yield_now().await;
+            assert!(seen.try_recv().is_err(), "one message for all of them");
+        });
+    }
+
+    #[test]
+    fn an_actor_that_has_ended_leaves_the_reasons_to_the_next_one() {
+        actix::System::new().block_on(async {
+            let waker = Waker::default();
+            let (recipient, mut seen) = probe(&waker).await;
+            waker.attach(recipient);
+            waker.wake(WakeReason::Requested);
+            seen.recv().await.unwrap();
+            tokio::task::yield_now().await;
+            waker.wake(WakeReason::Scheduled);
+            assert!(waker.is_pending() && seen.try_recv().is_err(), "its mailbox is closed");
+            let (recipient, _seen) = probe(&waker).await;
+            waker.attach(recipient);
+            assert!(waker.take().contains(WakeReason::Scheduled), "a round begins with the reasons that are pending");
+        });
+    }
+}

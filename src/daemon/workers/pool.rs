@@ -39,7 +39,7 @@ pub(super) struct Pool {
     /// Number of the next worker.
     next_number: u64,
     /// Starts a worker at that place.
-    start_worker: Box<dyn Fn(PoolPlace) -> Recipient<Execute> + Send>,
+    start_worker: Box<dyn Fn(PoolPlace) -> Recipient<Execute>>,
 }
 
 /// A pool and its thread, as module `workers` holds it. Dropping it ends the thread.
@@ -84,11 +84,7 @@ impl Drop for PoolHandle {
 }
 
 impl Pool {
-    fn new(
-        queue: QueueName,
-        in_flight: InFlight,
-        start_worker: Box<dyn Fn(PoolPlace) -> Recipient<Execute> + Send>,
-    ) -> Self {
+    fn new(queue: QueueName, in_flight: InFlight, start_worker: Box<dyn Fn(PoolPlace) -> Recipient<Execute>>) -> Self {
         Self {
             generation: in_flight.worker_generation(),
             waker: in_flight.pool_waker(&queue),
@@ -170,5 +166,114 @@ impl Handler<Resize> for Pool {
     fn handle(&mut self, Resize(workers): Resize, _: &mut Context<Self>) {
         self.wanted = workers;
         self.assign();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+
+    use actix::ActorContext as _;
+
+    use super::*;
+    use crate::{
+        clock::machine_time,
+        daemon::state::wakers::Wakers,
+        domain::task::{ClaimedTask, claim::Claim},
+    };
+
+    /// A worker that notes its tasks, and never finishes them.
+    struct Idle {
+        seen: Rc<RefCell<Vec<i64>>>,
+        stops: bool,
+    }
+
+    impl Actor for Idle {
+        type Context = Context<Self>;
+
+        fn started(&mut self, context: &mut Context<Self>) {
+            context.set_mailbox_capacity(1);
+            if self.stops {
+                context.stop();
+            }
+        }
+    }
+
+    impl Handler<Execute> for Idle {
+        type Result = ();
+
+        fn handle(&mut self, Execute(task): Execute, _: &mut Context<Self>) {
+            self.seen.borrow_mut().push(task.id);
+        }
+    }
+
+    fn task(id: i64) -> ClaimedTask {
+        ClaimedTask {
+            id,
+            name: "it".to_owned(),
+            queue: "q".into(),
+            payload: None,
+            attempt: 1,
+            max_attempts: None,
+            fence: 1,
+            schedule: None,
+            due_at: None,
+            enqueued_at: machine_time(),
+            started_at: machine_time(),
+            unreadable: None,
+        }
+    }
+
+    /// A pool of one worker with one claimed task. Its first worker is `first`, all others accept their task.
+    fn pool(first: Recipient<Execute>, seen: &Rc<RefCell<Vec<i64>>>) -> (Pool, InFlight) {
+        let in_flight = InFlight::new("n".into(), &Wakers::default());
+        let queue = QueueName::from("q");
+        in_flight.configure(&BTreeMap::from([(queue.clone(), 1)]));
+        in_flight.reserve(&queue).fill(1, vec![task(7)]);
+        let (first, seen) = (RefCell::new(Some(first)), seen.clone());
+        let start_worker = move |_| match first.borrow_mut().take() {
+            Some(first) => first,
+            None => Idle { seen: seen.clone(), stops: false }.start().recipient(),
+        };
+        let mut pool = Pool::new(queue, in_flight.clone(), Box::new(start_worker));
+        pool.wanted = 1;
+        (pool, in_flight)
+    }
+
+    /// Refused by the first worker, the task goes to another one, once.
+    async fn goes_to_another_worker(first: Recipient<Execute>, seen: Rc<RefCell<Vec<i64>>>) {
+        let (mut pool, in_flight) = pool(first, &seen);
+        pool.assign();
+        assert_eq!(pool.workers.len(), 1, "the worker that refused is replaced");
+        assert_eq!(in_flight.counts().waiting, 1, "assigned, and not begun");
+        tokio::task::yield_now().await;
+        tokio::task::yield_now().await;
+        assert_eq!(*seen.borrow(), [7]);
+        assert!(in_flight.contains(Claim::new(7, 1)));
+        assert_eq!(in_flight.next(&"q".into(), 0), None, "it is with one worker only");
+    }
+
+    #[test]
+    fn a_task_that_finds_a_full_mailbox_goes_to_another_worker() {
+        actix::System::new().block_on(async {
+            let ignored = Rc::new(RefCell::new(Vec::new()));
+            let full = Idle { seen: ignored, stops: false }.start().recipient::<Execute>();
+            tokio::task::yield_now().await;
+            // Nothing is handled before the next await: the mailbox fills up.
+            while full.try_send(Execute(task(0))).is_ok() {}
+            assert!(matches!(full.try_send(Execute(task(0))), Err(SendError::Full(_))));
+            goes_to_another_worker(full, Rc::default()).await;
+        });
+    }
+
+    #[test]
+    fn a_task_that_finds_a_closed_mailbox_goes_to_another_worker() {
+        actix::System::new().block_on(async {
+            let closed = Idle { seen: Rc::default(), stops: true }.start().recipient::<Execute>();
+            while closed.connected() {
+                tokio::task::yield_now().await;
+            }
+            goes_to_another_worker(closed, Rc::default()).await;
+        });
     }
 }

@@ -168,7 +168,7 @@ fn a_database_that_is_down_at_the_start_is_waited_for() {
         let daemon = Daemon::spawn(&database.config("n", "[task.nothing]\nkind = \"noop\""), &["run"]);
         daemon.wait_for_log("trying again every second");
         wire.mend();
-        daemon.wait_for_log(" is up on ");
+        daemon.wait_for_log(" runs on ");
         let told = daemon.log().matches("trying again every second").count();
         assert_eq!(told, 1, "once a minute");
         Client::new(store.clone()).enqueue(NewTask::new("nothing")).await.unwrap();

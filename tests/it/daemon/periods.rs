@@ -47,8 +47,8 @@ fn tasks_wait_for_the_period_of_their_queue_and_begin_with_it() {
         let late = done.started_at.unwrap() - begin;
         assert!((TimeDelta::zero()..TimeDelta::seconds(3)).contains(&late), "{late} late\n{}", daemon.log());
         let log = daemon.stop();
-        assert!(log.contains("queue q waits: outside period p until "), "{log}");
-        assert!(log.contains("queue q begins: inside period p until "), "{log}");
+        assert!(log.contains("queue q closes: outside period p until "), "{log}");
+        assert!(log.contains("queue q opens: inside period p until "), "{log}");
     });
 }
 

@@ -38,7 +38,7 @@ fn a_program_is_kept_running_and_its_falls_are_on_the_board() {
         );
         let log = house.log();
         for delay in ["20ms", "40ms", "80ms", "160ms", "320ms"] {
-            let text = format!("its program fell (killed by SIGKILL); starting it again in {delay}");
+            let text = format!("its program failed (killed by SIGKILL); restarting it in {delay}");
             assert!(log.contains(&text), "{text}\n{log}");
         }
         house.stop();
@@ -76,7 +76,7 @@ fn what_cannot_be_started_is_tried_again() {
             program.display()
         ))
         .await;
-        eventually("it has fallen", async || house.state("it").is_some_and(|state| state == "fallen")).await;
+        eventually("it has fallen", async || house.state("it").is_some_and(|state| state == "failed")).await;
         let error = house.module("it").unwrap()["last_error"].as_str().unwrap().to_owned();
         assert!(error.contains("cannot start") && error.contains("No such file"), "{error}");
         crate::commands::script(folder.path(), "server", &format!("#!/bin/sh\nexec sleep {sleep}\n"));
@@ -176,7 +176,7 @@ fn it_ends_with_a_killed_daemon_and_the_next_one_runs_exactly_one() {
         house.start();
         // At no time are there two: `pid_of` sees to it.
         eventually("another one runs", async || pid_of(&sleep).is_some_and(|pid| pid != first)).await;
-        assert!(house.log().contains("an earlier start of its program is ended first"), "{}", house.log());
+        assert!(house.log().contains("stopping an earlier start of its program first"), "{}", house.log());
         let second = pid_of(&sleep).unwrap();
         house.kill();
         is_gone(&sleep).await;
@@ -226,7 +226,7 @@ fn two_daemons_that_share_a_folder_run_one() {
         let own = format!("name = \"other\"\nrun_dir = \"{}\"", house.config.with_file_name("run").display());
         std::fs::write(&other, text.replace("name = \"n\"", &own)).unwrap();
         let other = Daemon::start(&other, &["run"]);
-        other.wait_for_log("is not started now: another daemon with the same state_dir keeps it running");
+        other.wait_for_log("is not started now: another daemon with the same state_dir runs it");
         assert_eq!(pid_of(&sleep), Some(first));
         // Whoever removes the seat, or everything, does not make it two.
         let modules = house.config.with_file_name("state").join("modules");
@@ -258,7 +258,7 @@ fn an_order_to_stop_at_once_does_not_wait_for_it() {
         daemon.wait_for_log("deaf");
         daemon.signal(nix::sys::signal::Signal::SIGQUIT);
         assert!(daemon.wait().success());
-        assert!(daemon.log().contains("its program was stopped, and has ended by SIGKILL"), "{}", daemon.log());
+        assert!(daemon.log().contains("stopped its program: ended by signal SIGKILL"), "{}", daemon.log());
         assert_eq!(pid_of(&sleep), None);
     });
 }
@@ -281,7 +281,7 @@ fn it_is_told_to_end_by_its_own_signal_and_is_killed_in_the_end() {
         let begun = std::time::Instant::now();
         let log = house.stop();
         assert!(begun.elapsed() > Duration::from_secs(5) && begun.elapsed() < PATIENCE, "it is waited for");
-        for text in ["bye", "gone", "has ended with exit code 7", "has ended by SIGKILL"] {
+        for text in ["bye", "gone", "stopped its program: exit code 7", "ended by signal SIGKILL"] {
             assert!(log.contains(text), "{text}\n{log}");
         }
         assert_eq!((pid_of(&kind), pid_of(&stubborn)), (None, None));
@@ -335,7 +335,7 @@ fn a_shepherd_that_was_stopped_blocks_nothing() {
         eventually("what was left is replaced", async || pid_of(&left).is_some_and(|pid| pid != first)).await;
         eventually("it is started anew", async || pid_of(&restarted).is_some_and(|pid| pid != second)).await;
         let log = house.stop();
-        assert_eq!(log.matches("does not stir: it is told to continue").count(), 2, "{log}");
+        assert_eq!(log.matches("does not react: sending CONT").count(), 2, "{log}");
     });
 }
 
@@ -365,7 +365,7 @@ fn a_shepherd_that_somebody_told_to_end_is_no_fall() {
         // The fork server is the parent of the shepherd.
         end(parent(parent(first)));
         eventually("it runs again", async || pid_of(&sleep).is_some_and(|pid| pid != first)).await;
-        eventually("it is told", async || house.cell("it", "Last end").contains("was told to end it")).await;
+        eventually("it is told", async || house.cell("it", "Last end").contains("was asked to stop")).await;
         assert_eq!(house.cell("it", "Failures"), "0");
         house.stop();
     });

@@ -46,7 +46,7 @@ fn it_answers_what_it_is_for_and_nothing_harms_it() {
         assert_eq!((&plan["schedules"], &plan["config"]["file"]), (&json!({}), &json!(service.file)));
         let (line, problem) = ask(&service, "GET", "/plan?from=now", "");
         assert!(
-            line.contains("400") && problem["error"].as_str().unwrap().starts_with("from: `now` is no time"),
+            line.contains("400") && problem["error"].as_str().unwrap().starts_with("from: `now` is not a time"),
             "{problem}"
         );
         assert!(ask(&service, "GET", "/plan?from=2026-11-21T00:00:00Z&to=2020-11-22T00:00:00Z", "").0.contains("400"));

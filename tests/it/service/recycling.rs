@@ -19,7 +19,7 @@ fn a_daemon_that_is_too_old_starts_itself_anew_and_its_commands_go_on() {
         let (pid, supervisor) = (service.daemon(), service.pid("supervisor").unwrap());
         let store = database.bare_store();
         Client::new(store.clone()).enqueue(NewTask::new("slow")).await.unwrap();
-        service.wait_for_log("the daemon starts itself anew: it has run for");
+        service.wait_for_log("the daemon restarts itself: it has run for");
         eventually("the command has ended, and is on record", async || !history(&store).await.is_empty()).await;
         let row = history(&store).await.remove(0);
         assert_eq!((row.outcome, row.attempt), (Outcome::Succeeded, 1));
@@ -28,7 +28,7 @@ fn a_daemon_that_is_too_old_starts_itself_anew_and_its_commands_go_on() {
         assert_eq!((service.daemon(), service.pid("supervisor").unwrap()), (pid, supervisor), "the same processes");
         let status = service.status().1;
         assert_eq!(status["supervisor"]["failures"], 0);
-        assert!(service.log().matches(" is up on ").count() > 1);
+        assert!(service.log().matches(" runs on ").count() > 1);
         service.done(&["stop"]);
         assert_eq!(history(&store).await.len(), 1, "it ran once");
     });
@@ -47,7 +47,7 @@ fn a_stop_while_it_is_about_to_start_anew_is_a_stop() {
         Client::new(database.bare_store()).enqueue(NewTask::new("clinging")).await.unwrap();
         service.wait("it is about to start anew", || {
             let daemon = service.status().1["daemon"].clone();
-            (daemon["phase"] == "renewing" && daemon["running"] == 1).then_some(())
+            (daemon["phase"] == "restarting" && daemon["running"] == 1).then_some(())
         });
         service.done(&["stop"]);
         assert_eq!(service.status().0, 3);
@@ -66,7 +66,7 @@ fn one_that_has_started_anew_is_watched_over_and_as_quiet_as_before() {
         Client::new(database.bare_store()).enqueue(NewTask::new("clinging")).await.unwrap();
         service.wait("it runs", || (service.status().1["daemon"]["running"] == 1).then_some(()));
         service.done(&["quiet"]);
-        service.wait("it has started anew", || (service.log().matches(" is up on ").count() == 2).then_some(()));
+        service.wait("it has started anew", || (service.log().matches(" runs on ").count() == 2).then_some(()));
         assert_eq!(service.status().1["daemon"]["quiet"], true);
         service.kill(Signal::SIGSTOP);
         service.wait_for_log("gave no sign of life for 2s");

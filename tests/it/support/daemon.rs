@@ -54,7 +54,7 @@ impl Daemon {
     /// Starts the binary and waits until it is up.
     pub(crate) fn start(config: &Path, arguments: &[&str]) -> Self {
         let daemon = Self::spawn(config, arguments);
-        daemon.wait_for_log(" is up on ");
+        daemon.wait_for_log(" runs on ");
         daemon
     }
 
@@ -63,7 +63,7 @@ impl Daemon {
         let mut command = sexton(config);
         clock.govern(command.arg("run"));
         let daemon = Self::of(command, config);
-        daemon.wait_for_log(" is up on ");
+        daemon.wait_for_log(" runs on ");
         daemon
     }
 
