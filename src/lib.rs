@@ -45,6 +45,7 @@ pub use crate::{
     daemon::{DaemonModule, ModuleContext, ModuleState, Next},
     domain::{
         daemon::summary::SummaryTable,
+        identity::QueueName,
         task::{
             NewTask,
             definition::TaskDefinition,

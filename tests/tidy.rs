@@ -145,6 +145,24 @@ fn queries_stand_in_the_store_alone() {
 }
 
 #[test]
+fn values_reach_sql_as_parameters_only() {
+    for source in sources(&["src/store"]) {
+        let text = source.production();
+        for banned in ["'{", "IN ({"] {
+            assert!(!text.contains(banned), "{}: `{banned}…}}` puts a value into SQL text: bind it", source.path);
+        }
+        // Statements without parameters, which are constant: pragmas and the trigger. `connection` passes on what it gets.
+        let is_allowed =
+            ["connection", "migrate", "wakeup"].iter().any(|name| source.path.ends_with(&format!("/{name}.rs")));
+        assert!(
+            is_allowed || !text.contains("execute_unprepared"),
+            "{}: execute_unprepared binds nothing",
+            source.path
+        );
+    }
+}
+
+#[test]
 fn the_fork_is_the_only_unsafe_call() {
     let unsafe_block = ["unsafe", " {"].concat();
     let with: Vec<(String, usize)> = everything()

@@ -29,10 +29,13 @@ use nix::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::launch_spec::{AttemptManifest, StopOrder};
-use crate::domain::command::{
-    CommandEnd,
-    answer::{Answer, Progress},
-    capture::Kept,
+use crate::domain::{
+    command::{
+        CommandEnd,
+        answer::{Answer, Progress},
+        capture::Kept,
+    },
+    task::claim::Claim,
 };
 
 /// The files of a running command's output, as they are called.
@@ -103,11 +106,11 @@ impl AttemptDir {
     /// Writes down what is to be done, and holds it until a shepherd does.
     pub(super) fn create<A: Serialize>(
         home: &Path,
-        (id, fence): (i64, i64),
+        claim: Claim,
         paper: &AttemptManifest<A>,
         input: Option<&[u8]>,
     ) -> io::Result<(Self, StartLock)> {
-        let folder = Self { path: home.join(format!("{id}-{fence}")) };
+        let folder = Self { path: home.join(claim.to_string()) };
         DirBuilder::new().mode(0o700).create(&folder.path).map_err(at(&folder.path))?;
         match folder.write_down(paper, input) {
             Ok(claimed) => Ok((folder, claimed)),
@@ -142,9 +145,8 @@ impl AttemptDir {
     }
 
     /// The task and the fence.
-    pub fn claim(&self) -> Option<(i64, i64)> {
-        let (id, fence) = self.path.file_name()?.to_str()?.split_once('-')?;
-        Some((id.parse().ok()?, fence.parse().ok()?))
+    pub fn claim(&self) -> Option<Claim> {
+        Claim::parse(self.path.file_name()?.to_str()?)
     }
 
     /// What was written down.
@@ -363,8 +365,8 @@ pub(super) mod tests {
     }
 
     pub(crate) fn created(root: &Path) -> (NodeDir, AttemptDir, StartLock) {
-        let home = NodeDir::open(root, "n-1").unwrap();
-        let (folder, held) = AttemptDir::create(home.path(), (4711, 3), &paper(), Some(b"{}")).unwrap();
+        let home = NodeDir::open(root, &"n-1".into()).unwrap();
+        let (folder, held) = AttemptDir::create(home.path(), Claim::new(4711, 3), &paper(), Some(b"{}")).unwrap();
         (home, folder, held)
     }
 

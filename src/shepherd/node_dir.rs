@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::attempt_dir::{AttemptDir, at, lock};
+use crate::domain::identity::NodeId;
 
 const LOCK: &str = "lock";
 
@@ -26,8 +27,8 @@ impl NodeDir {
     ///
     /// # Errors
     /// If the folder cannot be made, or another process looks after it.
-    pub fn open(root: &Path, node: &str) -> io::Result<Self> {
-        let path = std::path::absolute(root)?.join(node);
+    pub fn open(root: &Path, node: &NodeId) -> io::Result<Self> {
+        let path = std::path::absolute(root)?.join(node.as_str());
         if !path.exists() {
             // Locked before it has its name: nobody is to take it for an abandoned one.
             let new = path.with_file_name(format!(".{node}"));
@@ -87,8 +88,8 @@ impl NodeDir {
     pub fn newest_attempt(root: &Path, task: i64) -> Option<AttemptDir> {
         let homes = fs::read_dir(root).ok()?.flatten().filter_map(|home| fs::read_dir(home.path()).ok());
         let folders = homes.flat_map(|entries| entries.flatten().map(|entry| AttemptDir::at(entry.path())));
-        let of_task = folders.filter(|folder| folder.claim().is_some_and(|(id, _)| id == task));
-        of_task.max_by_key(|folder| folder.claim().map(|(_, fence)| fence))
+        let of_task = folders.filter(|folder| folder.claim().is_some_and(|claim| claim.task_id == task));
+        of_task.max_by_key(|folder| folder.claim().map(|claim| claim.fence))
     }
 
     /// Removes what is no attempt (it was damaged, and put aside) and was not touched since.

@@ -123,13 +123,15 @@ impl Dialect {
         }
     }
 
-    /// Deletes the rows of a table (as `t`) that `on` joins with `rows`. A plain `id = ANY(…)` would be searched
+    /// Deletes the rows of a table (as `t`, with the primary key `key`) that `on` joins with `rows`. A plain `id = ANY(…)` would be searched
     /// one by one for each row of a table that PostgreSQL has no statistics of yet.
-    pub(super) fn delete_joined(self, table: &str, rows: &str, on: &str) -> String {
+    pub(super) fn delete_joined(self, table: &str, key: &str, rows: &str, on: &str) -> String {
         match self {
             Self::Postgres => format!("DELETE FROM {table} t USING {rows} WHERE {on}"),
             Self::MySql => format!("DELETE t FROM {table} t JOIN {rows} ON {on}"),
-            Self::Sqlite => format!("DELETE FROM {table} WHERE id IN (SELECT t.id FROM {rows} JOIN {table} t ON {on})"),
+            Self::Sqlite => {
+                format!("DELETE FROM {table} WHERE {key} IN (SELECT t.{key} FROM {rows} JOIN {table} t ON {on})")
+            }
         }
     }
 

@@ -13,7 +13,10 @@ use crate::{
         lifecycle::status::{ConfigStatus, DaemonStatus, Phase},
         state::module_status::ModuleStatus,
     },
-    domain::schedule::plan::{Plan, plan},
+    domain::{
+        identity::QueueName,
+        schedule::plan::{Plan, plan},
+    },
     telemetry::LogControl,
 };
 
@@ -105,8 +108,8 @@ fn pid() -> i32 {
 
 /// The queues of a configuration that are outside their period.
 fn shut(config: &Config, now: DateTime<Utc>) -> BTreeMap<String, String> {
-    let shut = |(name, queue): (&String, &QueueConfig)| {
-        Some((name.clone(), config.periods.get(queue.period.as_ref()?)?.shut(now)?))
+    let shut = |(name, queue): (&QueueName, &QueueConfig)| {
+        Some((name.to_string(), config.periods.get(queue.period.as_ref()?)?.shut(now)?))
     };
     config.queues.iter().filter_map(shut).collect()
 }
@@ -134,7 +137,7 @@ impl Status {
         Self {
             pid: pid(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            node: shared.map(|shared| shared.node.clone()),
+            node: shared.map(|shared| shared.node.to_string()),
             phase: desk.phase(),
             status: desk.status_line(),
             waiting_for: desk.waiting_for(),
@@ -157,7 +160,7 @@ impl Status {
 /// The modules; none while the daemon is not up.
 pub(super) fn modules(desk: &DaemonStatus) -> Vec<Module> {
     let Some(shared) = desk.shared() else { return Vec::new() };
-    shared.board.read().into_iter().map(|status| Module { node: shared.node.clone(), status }).collect()
+    shared.board.read().into_iter().map(|status| Module { node: shared.node.to_string(), status }).collect()
 }
 
 /// A module, and whose it is.
@@ -178,9 +181,9 @@ pub(super) fn tasks(desk: &DaemonStatus) -> Vec<RunningTask> {
     running
         .into_iter()
         .map(|running| RunningTask {
-            id: running.task.id,
+            id: running.task.claim.task_id,
             name: running.task.name,
-            queue: running.task.queue,
+            queue: running.task.queue.to_string(),
             attempt: running.task.attempt,
             running_ms: told(running.since),
         })

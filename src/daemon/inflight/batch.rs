@@ -1,14 +1,9 @@
 //! Ended attempts on their way out of the hand.
 
-use std::{path::PathBuf, time::Duration};
-
-use sexton_entities::states::{Outcome, Verdict};
+use std::path::PathBuf;
 
 use super::InFlight;
-use crate::{
-    domain::task::{ClaimedTask, FinishedAttempt, Report},
-    shepherd::AttemptDir,
-};
+use crate::{domain::task::FinishedAttempt, shepherd::AttemptDir};
 
 /// Ended attempts on their way to the database. Dropped before they are there, they go back into the hand.
 pub struct Batch {
@@ -30,7 +25,7 @@ impl Batch {
     pub fn recorded(mut self) {
         let attempts = std::mem::take(&mut self.attempts);
         remove_folders(&attempts);
-        self.hand.let_go(attempts.iter().map(|finished| (finished.task_id, finished.fence)));
+        self.hand.let_go(attempts.iter().map(|finished| finished.claim));
     }
 
     /// They are on disk: the hand knows their claims until the recorder has read them back.
@@ -53,37 +48,5 @@ impl Drop for Batch {
         if !self.attempts.is_empty() {
             self.hand.put_back(std::mem::take(&mut self.attempts));
         }
-    }
-}
-
-/// An attempt that ended because the daemon could not go on with it.
-pub(in crate::daemon) fn interrupted(
-    node: &str,
-    task: &ClaimedTask,
-    kind: Option<String>,
-    why: &str,
-    now: chrono::DateTime<chrono::Utc>,
-    took: Duration,
-) -> FinishedAttempt {
-    FinishedAttempt {
-        task_id: task.id,
-        fence: task.fence,
-        name: task.name.clone(),
-        kind,
-        queue: task.queue.clone(),
-        schedule: task.schedule.clone(),
-        due_at: task.due_at,
-        enqueued_at: task.enqueued_at,
-        started_at: now - chrono::TimeDelta::from_std(took).unwrap_or_default(),
-        finished_at: now,
-        duration_ms: took.as_millis() as i64,
-        node: node.to_owned(),
-        attempt: task.attempt,
-        outcome: Outcome::Interrupted,
-        verdict: Some(Verdict::Released),
-        retry_ms: 0,
-        error: Some(why.to_owned()),
-        payload: task.payload.clone(),
-        report: Report::default(),
     }
 }

@@ -22,7 +22,10 @@ pub use self::running::Running;
 use self::{batch::Batch, slots::Slots};
 use super::state::wakers::Wakers;
 use crate::{
-    domain::task::{ClaimedTask, FinishedAttempt},
+    domain::{
+        identity::{NodeId, QueueName},
+        task::{ClaimedTask, FinishedAttempt, claim::Claim},
+    },
     handler::TaskContext,
 };
 
@@ -31,20 +34,17 @@ const ROOM: usize = 5_000;
 /// At most so many are asked for by one claim.
 const MOST_ASKED: usize = 1_000;
 
-/// The task and the claim.
-pub(in crate::daemon) type Claim = (i64, i64);
-
 /// Everything that this node has in hand.
 #[derive(Clone)]
 pub struct InFlight {
     inner: Arc<Mutex<ClaimTable>>,
     bells: Wakers,
-    node: Arc<str>,
+    node: NodeId,
 }
 
 #[derive(Default)]
 struct ClaimTable {
-    lanes: BTreeMap<String, Slots>,
+    lanes: BTreeMap<QueueName, Slots>,
     held: HashMap<Claim, ClaimState>,
     finished: VecDeque<FinishedAttempt>,
     /// The claims of ended attempts on disk, by file.
@@ -61,7 +61,7 @@ struct ClaimTable {
 /// under it, or be replaced and wake up later.
 pub struct Reservation {
     hand: InFlight,
-    queue: String,
+    queue: QueueName,
     count: usize,
     epoch: u64,
 }
@@ -77,9 +77,9 @@ enum ClaimState {
         is_adopted: bool,
     },
     /// It runs, or has ended, and nobody follows it: the adopter, or the next daemon, takes it up. It has its queue.
-    Left(String),
+    Left(QueueName),
     /// Is being taken up. It has its queue.
-    Adopting(String),
+    Adopting(QueueName),
     Finished,
     Spooled,
 }
@@ -101,7 +101,7 @@ impl Reservation {
         {
             lane.hungry = self.count > 0 && found >= self.count;
             for task in tasks {
-                inner.held.insert((task.id, task.fence), ClaimState::Waiting);
+                inner.held.insert(task.claim, ClaimState::Waiting);
                 lane.waiting.push_back((task, Instant::now()));
             }
         }
@@ -136,8 +136,8 @@ pub struct InFlightCounts {
 
 impl InFlight {
     /// An empty hand.
-    pub fn new(node: &str, bells: Wakers) -> Self {
-        Self { inner: Arc::default(), bells, node: node.into() }
+    pub fn new(node: NodeId, bells: Wakers) -> Self {
+        Self { inner: Arc::default(), bells, node }
     }
 
     fn lock(&self) -> MutexGuard<'_, ClaimTable> {
@@ -145,7 +145,7 @@ impl InFlight {
     }
 
     /// Sets the number of workers of each queue. A queue that is gone keeps its lane until it is empty.
-    pub fn configure(&self, workers: &BTreeMap<String, usize>) {
+    pub fn configure(&self, workers: &BTreeMap<QueueName, usize>) {
         let mut inner = self.lock();
         for (queue, lane) in &mut inner.lanes {
             lane.workers = workers.get(queue).copied().unwrap_or(0);
@@ -178,7 +178,7 @@ impl InFlight {
     }
 
     /// The queues that have a credit, and whether each probably has more tasks. One without is remembered as hungry.
-    pub fn open_queues(&self) -> Vec<(String, bool)> {
+    pub fn open_queues(&self) -> Vec<(QueueName, bool)> {
         let mut inner = self.lock();
         if inner.closed || inner.quiet || inner.held.len() >= ROOM {
             return Vec::new();
@@ -195,7 +195,7 @@ impl InFlight {
     }
 
     /// Reserves credits of a queue for a claim.
-    pub fn ask(&self, queue: &str) -> Reservation {
+    pub fn ask(&self, queue: &QueueName) -> Reservation {
         let mut inner = self.lock();
         let epoch = inner.epoch;
         let room =
@@ -205,7 +205,7 @@ impl InFlight {
             lane.claiming += count;
             count
         });
-        Reservation { hand: self.clone(), queue: queue.to_owned(), count, epoch }
+        Reservation { hand: self.clone(), queue: queue.clone(), count, epoch }
     }
 
     /// Whether a claim is on its way.
@@ -228,7 +228,7 @@ impl InFlight {
     }
 
     /// The next task of a queue for a free worker of that shift.
-    pub fn next(&self, queue: &str, shift: u64) -> Option<ClaimedTask> {
+    pub fn next(&self, queue: &QueueName, shift: u64) -> Option<ClaimedTask> {
         let mut inner = self.lock();
         if inner.closed || inner.shift != shift {
             return None;
@@ -239,7 +239,7 @@ impl InFlight {
         }
         let (task, _) = lane.waiting.pop_front()?;
         lane.running += 1;
-        inner.held.insert((task.id, task.fence), ClaimState::Taken(Box::new(task.clone())));
+        inner.held.insert(task.claim, ClaimState::Taken(Box::new(task.clone())));
         Some(task)
     }
 
@@ -252,14 +252,12 @@ impl InFlight {
     pub fn end(&self, finished: FinishedAttempt, took: Duration) -> bool {
         let mut guard = self.lock();
         let inner = &mut *guard;
-        let is_running = matches!(
-            inner.held.get(&(finished.task_id, finished.fence)),
-            Some(ClaimState::Running { .. } | ClaimState::Taken(_))
-        );
+        let is_running =
+            matches!(inner.held.get(&finished.claim), Some(ClaimState::Running { .. } | ClaimState::Taken(_)));
         if !is_running {
             return false;
         }
-        inner.held.insert((finished.task_id, finished.fence), ClaimState::Finished);
+        inner.held.insert(finished.claim, ClaimState::Finished);
         let mut ring = false;
         if let Some(lane) = inner.lanes.get_mut(&finished.queue) {
             lane.running = lane.running.saturating_sub(1);
@@ -293,7 +291,7 @@ impl InFlight {
     /// Notes that ended attempts are on disk.
     pub(in crate::daemon) fn note_spooled(&self, path: PathBuf, batch: &[FinishedAttempt]) {
         let mut inner = self.lock();
-        let claims: Vec<Claim> = batch.iter().map(|finished| (finished.task_id, finished.fence)).collect();
+        let claims: Vec<Claim> = batch.iter().map(|finished| finished.claim).collect();
         inner.held.extend(claims.iter().map(|claim| (*claim, ClaimState::Spooled)));
         inner.spooled.insert(path, claims);
     }
@@ -313,10 +311,10 @@ impl InFlight {
     pub fn give_back(&self, task: ClaimedTask) {
         let mut inner = self.lock();
         // Somebody else may have given it back already, together with its worker.
-        if !matches!(inner.held.get(&(task.id, task.fence)), Some(ClaimState::Taken(_))) {
+        if !matches!(inner.held.get(&task.claim), Some(ClaimState::Taken(_))) {
             return;
         }
-        inner.held.insert((task.id, task.fence), ClaimState::Waiting);
+        inner.held.insert(task.claim, ClaimState::Waiting);
         if let Some(lane) = inner.lanes.get_mut(&task.queue) {
             lane.running = lane.running.saturating_sub(1);
             lane.waiting.push_front((task, Instant::now()));
@@ -352,7 +350,7 @@ impl InFlight {
                 waiting.into_iter().partition(|(_, since)| since.elapsed() >= at_least);
             lane.waiting = young;
             lane.hungry |= !old.is_empty();
-            taken.extend(old.into_iter().map(|(task, _)| (task.id, task.fence)));
+            taken.extend(old.into_iter().map(|(task, _)| task.claim));
         }
         taken
     }
@@ -380,7 +378,7 @@ impl InFlight {
     }
 
     /// Free and all workers of each queue.
-    pub fn workers(&self) -> Vec<(String, usize, usize)> {
+    pub fn workers(&self) -> Vec<(QueueName, usize, usize)> {
         self.lock().lanes.iter().map(|(queue, lane)| (queue.clone(), lane.running, lane.workers)).collect()
     }
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Claim, ClaimState, InFlight, batch::interrupted};
+use super::{Claim, ClaimState, InFlight};
 use crate::{
     domain::{
         command::{OnDaemonStop, answer::Progress},
-        task::ClaimedTask,
+        task::{ClaimedTask, FinishedAttempt},
     },
     handler::{StopReason, TaskContext},
 };
@@ -24,7 +24,7 @@ impl InFlight {
     /// Takes up a running task that nobody follows; it counts as one of its queue's. False if somebody does.
     pub fn adopt(&self, task: &ClaimedTask) -> bool {
         let mut inner = self.lock();
-        let claim = (task.id, task.fence);
+        let claim = task.claim;
         match inner.held.get(&claim) {
             // What was left by a daemon that stops is for the next one.
             _ if inner.closed => return false,
@@ -40,7 +40,7 @@ impl InFlight {
     pub fn forget_adopting(&self) {
         for held in self.lock().held.values_mut() {
             if let ClaimState::Adopting(queue) = held {
-                *held = ClaimState::Left(std::mem::take(queue));
+                *held = ClaimState::Left(queue.clone());
             }
         }
     }
@@ -127,9 +127,9 @@ impl InFlight {
     pub fn stop(&self, only: Option<&[i64]>, reason: StopReason, grace: Option<Duration>) -> usize {
         let inner = self.lock();
         let mut stopped = 0;
-        for ((id, _), held) in &inner.held {
+        for (claim, held) in &inner.held {
             if let ClaimState::Running { context, .. } = held
-                && only.is_none_or(|only| only.contains(id))
+                && only.is_none_or(|only| only.contains(&claim.task_id))
                 && context.stop_reason().is_none()
             {
                 context.stop(reason, grace.unwrap_or(context.definition().kill_after));
@@ -170,7 +170,8 @@ impl InFlight {
         }
         let count = running.len();
         for (task, took, kind) in running {
-            self.end(interrupted(&self.node, &task, Some(kind), why, now, took), Duration::from_secs(1));
+            let end = FinishedAttempt::interrupted(task, self.node.clone(), Some(kind), why, now, took);
+            self.end(end, Duration::from_secs(1));
         }
         count
     }
@@ -207,13 +208,12 @@ mod tests {
 
     fn task(id: i64) -> ClaimedTask {
         ClaimedTask {
-            id,
+            claim: Claim::new(id, 1),
             name: "it".to_owned(),
-            queue: "q".to_owned(),
+            queue: "q".into(),
             payload: None,
             attempt: 1,
             max_attempts: None,
-            fence: 1,
             schedule: None,
             due_at: None,
             enqueued_at: machine_time(),
@@ -224,36 +224,40 @@ mod tests {
 
     #[test]
     fn what_was_taken_up_counts_as_running_until_it_is_forgotten() {
-        let hand = InFlight::new("n", Wakers::default());
-        hand.configure(&BTreeMap::from([("q".to_owned(), 1)]));
+        let hand = InFlight::new("n".into(), Wakers::default());
+        hand.configure(&BTreeMap::from([("q".into(), 1)]));
         assert!(hand.adopt(&task(1)) && !hand.adopt(&task(1)), "once");
-        assert_eq!(hand.ask("q").count(), 0, "its queue has no free worker");
+        assert_eq!(hand.ask(&"q".into()).count(), 0, "its queue has no free worker");
         hand.forget_adopting();
-        assert_eq!((hand.left_claims(), hand.is_followed((1, 1))), (vec![(1, 1)], false));
+        assert_eq!((hand.left_claims(), hand.is_followed(Claim::new(1, 1))), (vec![Claim::new(1, 1)], false));
         assert!(hand.adopt(&task(1)), "again, without counting twice");
-        hand.leave((1, 1));
-        hand.forget((1, 1));
-        assert_eq!(hand.ask("q").count(), 1);
-        assert!(!hand.holds((1, 1)));
+        hand.leave(Claim::new(1, 1));
+        hand.forget(Claim::new(1, 1));
+        assert_eq!(hand.ask(&"q".into()).count(), 1);
+        assert!(!hand.holds(Claim::new(1, 1)));
     }
 
     #[test]
     fn credits_come_back_from_a_claim_that_came_to_nothing() {
-        let hand = InFlight::new("n", Wakers::default());
-        hand.configure(&BTreeMap::from([("q".to_owned(), 1)]));
-        let lost = hand.ask("q");
-        assert_eq!((lost.count(), hand.ask("q").count()), (1, 0));
+        let hand = InFlight::new("n".into(), Wakers::default());
+        hand.configure(&BTreeMap::from([("q".into(), 1)]));
+        let lost = hand.ask(&"q".into());
+        assert_eq!((lost.count(), hand.ask(&"q".into()).count()), (1, 0));
         drop(lost);
-        let old = hand.ask("q");
+        let old = hand.ask(&"q".into());
         hand.forget_asking();
-        let new = hand.ask("q");
+        let new = hand.ask(&"q".into());
         drop(old);
-        assert_eq!((new.count(), hand.ask("q").count()), (1, 0), "the old one's credits are not given back twice");
+        assert_eq!(
+            (new.count(), hand.ask(&"q".into()).count()),
+            (1, 0),
+            "the old one's credits are not given back twice"
+        );
     }
 
     #[test]
     fn a_daemon_that_stops_takes_nothing_up() {
-        let hand = InFlight::new("n", Wakers::default());
+        let hand = InFlight::new("n".into(), Wakers::default());
         hand.close();
         assert!(!hand.adopt(&task(1)));
     }

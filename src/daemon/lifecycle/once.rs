@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use crate::daemon::{
-    Mode,
-    state::{module_status::ModuleState, shared::Shared},
+use crate::{
+    daemon::{
+        Mode,
+        state::{module_status::ModuleState, shared::Shared},
+    },
+    domain::identity::QueueName,
 };
 
 /// Between two looks.
@@ -42,7 +45,7 @@ async fn nothing_due(shared: &Shared) -> bool {
     // Nor is what waits for the period of its queue.
     let shut = shared.hand.shut_queues();
     let queues = shared.hand.workers().into_iter().map(|(queue, _, _)| queue);
-    let queues: Vec<String> = queues.filter(|queue| !shut.contains(queue)).collect();
+    let queues: Vec<QueueName> = queues.filter(|queue| !shut.contains(queue)).collect();
     match shared.store.peek(&queues).await {
         Ok(seen) => seen.queues.is_empty() && !seen.unfiled && (!seen.due || is_off("future")),
         Err(_) => false,

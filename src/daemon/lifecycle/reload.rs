@@ -125,7 +125,7 @@ pub(in crate::daemon) fn tell(shared: &Shared) {
     for running in shared.hand.running() {
         let task = running.task;
         tracing::info!(
-            task.id = task.id,
+            task.id = task.claim.task_id,
             task.attempt,
             "{} in queue {} for {}",
             task.name,

@@ -183,7 +183,7 @@ async fn interrupt_running(shared: &Shared, at_once: bool) -> Vec<Interrupted> {
         tracing::warn!("{interrupted} tasks still run: they are ended and given back");
         until(grace + Duration::from_secs(2), || shared.hand.counts().running == 0).await;
     }
-    running.into_iter().map(|running| Interrupted { id: running.task.id, name: running.task.name }).collect()
+    running.into_iter().map(|running| Interrupted { id: running.task.claim.task_id, name: running.task.name }).collect()
 }
 
 /// Waits for a condition, up to a limit.

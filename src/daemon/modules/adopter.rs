@@ -12,7 +12,7 @@ use crate::{
         state::shared::Shared,
         workers::execute,
     },
-    domain::daemon::summary::SummaryTable,
+    domain::{daemon::summary::SummaryTable, task::claim::Claim},
     handler::{AdoptedCommand, CommandInfo},
     shepherd::{AttemptDir, AttemptManifest, NodeDir, boot_id},
     store::DropInRuntime,
@@ -53,7 +53,7 @@ impl DaemonModule for Adopter {
         for home in self.homes.iter().chain(own.as_deref()) {
             found.extend(home.folders()?);
         }
-        let claims: HashSet<(i64, i64)> = found.iter().filter_map(AttemptDir::claim).collect();
+        let claims: HashSet<Claim> = found.iter().filter_map(AttemptDir::claim).collect();
         let mut adopting = Vec::new();
         for folder in found {
             if folder.claim().is_some_and(|claim| shared.hand.is_followed(claim)) {
@@ -119,8 +119,8 @@ impl Adopter {
         shared: &Arc<Shared>,
         found: Vec<(AttemptDir, AttemptManifest<CommandInfo>)>,
     ) -> anyhow::Result<()> {
-        let claim = |paper: &AttemptManifest<CommandInfo>| (paper.about.task.id, paper.about.task.fence);
-        let claims: Vec<(i64, i64)> = found.iter().map(|(_, paper)| claim(paper)).collect();
+        let claim = |paper: &AttemptManifest<CommandInfo>| paper.about.task.claim;
+        let claims: Vec<Claim> = found.iter().map(|(_, paper)| claim(paper)).collect();
         let ours = match shared.store.adopt(&shared.node, &claims).await {
             Ok(ours) => ours,
             Err(error) => {
@@ -135,7 +135,12 @@ impl Adopter {
             shared.shepherds.limit_again(&folder, &paper);
             let CommandInfo { task, definition } = paper.about;
             let whose = if is_ours { "and taken up" } else { "but its task has gone to another node" };
-            tracing::info!(task.id = task.id, task.attempt, "{} was found without a daemon, {whose}", task.name);
+            tracing::info!(
+                task.id = task.claim.task_id,
+                task.attempt,
+                "{} was found without a daemon, {whose}",
+                task.name
+            );
             self.adopted += 1;
             let handler = AdoptedCommand { folder, boot_id: paper.boot_id, is_ours };
             let shared = shared.clone();

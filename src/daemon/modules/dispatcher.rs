@@ -17,7 +17,7 @@ use crate::{
         module::{DaemonModule, ModuleContext, Next},
         state::shared::Shared,
     },
-    domain::task::definition::DEFAULT_QUEUE,
+    domain::{identity::QueueName, task::definition::DEFAULT_QUEUE},
     store::StoreError,
 };
 
@@ -28,7 +28,7 @@ const IDLE_FACTOR: u32 = 8;
 
 pub(super) struct Dispatcher {
     /// Queues that probably have more: claimed from without a look.
-    hot: HashSet<String>,
+    hot: HashSet<QueueName>,
     looked: Option<Instant>,
     found: Instant,
     hours: QueueHours,
@@ -67,10 +67,10 @@ impl DaemonModule for Dispatcher {
         let news = shared.bells.take_news();
         let is_hot = open.iter().any(|(queue, _)| self.hot.contains(queue));
         let look = news || !is_hot || self.looked.is_none_or(|at| at.elapsed() >= interval);
-        let mut queues: Vec<String> =
+        let mut queues: Vec<QueueName> =
             open.iter().filter(|(queue, _)| self.hot.contains(queue)).map(|(queue, _)| queue.clone()).collect();
         if look {
-            let names: Vec<String> = open.into_iter().map(|(queue, _)| queue).collect();
+            let names: Vec<QueueName> = open.into_iter().map(|(queue, _)| queue).collect();
             for queue in self.look(shared, &names).await? {
                 if !queues.contains(&queue) {
                     queues.push(queue);
@@ -113,7 +113,7 @@ impl Dispatcher {
     }
 
     /// Asks the database what there is; files tasks that came without a queue.
-    async fn look(&mut self, shared: &Shared, queues: &[String]) -> Result<Vec<String>, StoreError> {
+    async fn look(&mut self, shared: &Shared, queues: &[QueueName]) -> Result<Vec<QueueName>, StoreError> {
         self.looked = Some(Instant::now());
         let seen = shared.store.peek(queues).await?;
         if seen.due {
@@ -127,17 +127,17 @@ impl Dispatcher {
             let definition = shared.definition(&name);
             let (queue, priority) = definition
                 .as_ref()
-                .map_or((DEFAULT_QUEUE, 0), |definition| (definition.queue.as_str(), definition.priority));
-            shared.store.file(&name, queue, priority).await?;
-            if queues.iter().any(|open| open == queue) && !found.iter().any(|known| known == queue) {
-                found.push(queue.to_owned());
+                .map_or((DEFAULT_QUEUE.into(), 0), |definition| (definition.queue.clone(), definition.priority));
+            shared.store.file(&name, &queue, priority).await?;
+            if queues.contains(&queue) && !found.contains(&queue) {
+                found.push(queue);
             }
         }
         Ok(found)
     }
 
     /// Claims for one queue.
-    async fn claim(&mut self, shared: &Shared, queue: &str) -> Result<(), StoreError> {
+    async fn claim(&mut self, shared: &Shared, queue: &QueueName) -> Result<(), StoreError> {
         let asked = shared.hand.ask(queue);
         if asked.count() == 0 {
             return Ok(());
@@ -162,7 +162,7 @@ impl Dispatcher {
         }
         // What was only sorted stood before others.
         match found == asked.count() || claimed.sorted > 0 {
-            true => self.hot.insert(queue.to_owned()),
+            true => self.hot.insert(queue.clone()),
             false => self.hot.remove(queue),
         };
         asked.take_in(found, claimed.tasks);

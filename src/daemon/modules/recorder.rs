@@ -168,7 +168,7 @@ async fn one_by_one(shared: &Shared, batch: &[FinishedAttempt]) -> Result<Record
         let recorded = match shared.store.finish(std::slice::from_ref(finished), OnStale::Record).await {
             Err(StoreError::Refused(why)) => {
                 tracing::error!(
-                    task.id = finished.task_id,
+                    task.id = finished.claim.task_id,
                     "its output and payload were refused, and are left out: {why}"
                 );
                 let bare = FinishedAttempt {

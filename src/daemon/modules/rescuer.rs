@@ -100,7 +100,7 @@ pub(super) async fn give_back_lost(shared: &Shared, at_least: Duration) -> Resul
     }
     let claimed = shared.store.running_of(&shared.node).await?;
     let is_lost = |finished: &FinishedAttempt| {
-        finished.duration_ms >= at_least.as_millis() as i64 && !shared.hand.holds((finished.task_id, finished.fence))
+        finished.duration_ms >= at_least.as_millis() as i64 && !shared.hand.holds(finished.claim)
     };
     let lost: Vec<FinishedAttempt> = claimed.into_iter().filter(is_lost).collect();
     if !lost.is_empty() {

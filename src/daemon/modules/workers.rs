@@ -10,7 +10,7 @@ use crate::{
         state::shared::Shared,
         workers::pool::Pool,
     },
-    domain::daemon::summary::SummaryTable,
+    domain::{daemon::summary::SummaryTable, identity::QueueName},
 };
 
 /// A claimed task that has waited for a worker so long is given back, so that another node may have it.
@@ -20,8 +20,8 @@ const LOOK: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 pub(super) struct Workers {
-    pools: BTreeMap<String, Pool>,
-    seen: Vec<(String, usize, usize)>,
+    pools: BTreeMap<QueueName, Pool>,
+    seen: Vec<(QueueName, usize, usize)>,
 }
 
 #[async_trait(?Send)]
@@ -45,7 +45,7 @@ impl DaemonModule for Workers {
             if *workers == 0 && !self.pools.contains_key(queue) {
                 continue;
             }
-            let pool = self.pools.entry(queue.clone()).or_insert_with(|| Pool::new(queue, shared.clone()));
+            let pool = self.pools.entry(queue.clone()).or_insert_with(|| Pool::new(queue.clone(), shared.clone()));
             pool.resize(*workers);
             pool.assign();
         }
@@ -70,7 +70,7 @@ impl DaemonModule for Workers {
     fn summary(&self) -> Vec<SummaryTable> {
         let mut table = SummaryTable::new("Workers", &["Queue", "Busy", "Workers"], "This node works on no queue.");
         for (queue, busy, workers) in &self.seen {
-            table.row([queue.clone(), busy.to_string(), workers.to_string()]);
+            table.row([queue.to_string(), busy.to_string(), workers.to_string()]);
         }
         vec![table]
     }

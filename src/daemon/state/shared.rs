@@ -22,7 +22,10 @@ use crate::{
         inflight::InFlight,
         supervision::messages::{Reconfigure, RestartModule, SupervisorAddr},
     },
-    domain::task::{NewTask, definition::TaskDefinition, limits::ConcurrencyLimits},
+    domain::{
+        identity::{NodeId, QueueName},
+        task::{NewTask, definition::TaskDefinition, limits::ConcurrencyLimits},
+    },
     handler::{AppData, Registry},
     service::RESTARTED,
     shepherd::Shepherds,
@@ -32,7 +35,7 @@ use crate::{
 /// One daemon's common ground. It is made once and outlives every module.
 pub struct Shared {
     /// The boot id.
-    pub node: String,
+    pub node: NodeId,
     /// What the configuration calls this node.
     pub name: String,
     /// The machine.
@@ -132,19 +135,19 @@ impl Shared {
             .map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().into_owned());
         let name = config.daemon.name.clone().unwrap_or_else(|| host.clone());
         let random = uuid::Uuid::new_v4().simple().to_string();
-        let node = format!("{name}-{}", &random[..12]);
+        let node = NodeId::from(format!("{name}-{}", &random[..12]));
         let state_dir = config.daemon.state_dir.clone();
         let spool_dir = state_dir.join("spool");
         let config_seen = Mutex::new(file.as_deref().map(|file| FileStamp::of(file, config.calendars())));
         let bells = Wakers::default();
-        let hand = InFlight::new(&node, bells.clone());
+        let hand = InFlight::new(node.clone(), bells.clone());
         let pulse = Liveness::new(config.supervisor.ping_interval);
         let current = InForce::new(config, &registry);
         let definitions = Arc::new(Definitions { current: RwLock::new(Arc::new(current)), bells: bells.clone() });
         let client = Client::inside(store.clone(), definitions.clone());
         app_data.insert(client.clone());
-        let processes = Processes::new(Shepherds::new(&state_dir.join("modules"), &node, program.clone()));
-        let shepherds = Shepherds::new(&state_dir.join("attempts"), &node, program);
+        let processes = Processes::new(Shepherds::new(&state_dir.join("modules"), node.clone(), program.clone()));
+        let shepherds = Shepherds::new(&state_dir.join("attempts"), node.clone(), program);
         app_data.insert(shepherds.clone());
         let shared = Self {
             node,
@@ -227,7 +230,7 @@ impl Shared {
 
     fn configure_hand(&self) {
         let config = self.config();
-        let mut workers: BTreeMap<String, usize> =
+        let mut workers: BTreeMap<QueueName, usize> =
             config.queues.iter().map(|(queue, settings)| (queue.clone(), settings.workers)).collect();
         for definition in self.registry.definitions() {
             workers.entry(definition.queue.clone()).or_insert(config.daemon.workers);
@@ -280,7 +283,7 @@ impl InForce {
         let mut definitions: HashMap<String, Arc<TaskDefinition>> =
             registry.definitions().map(|definition| (definition.name.clone(), Arc::new(definition.clone()))).collect();
         definitions.extend(config.tasks.iter().map(|(name, definition)| (name.clone(), definition.clone())));
-        let limits = config.queues.iter().filter_map(|(queue, settings)| Some((queue.as_str(), settings.limit?)));
+        let limits = config.queues.iter().filter_map(|(queue, settings)| Some((queue, settings.limit?)));
         let bounds = Arc::new(ConcurrencyLimits::new(limits, definitions.values().map(|definition| &**definition)));
         Self { config: Arc::new(config), definitions, bounds }
     }

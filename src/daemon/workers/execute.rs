@@ -8,7 +8,7 @@ use std::{
 use sexton_entities::states::{Outcome, Verdict};
 
 use crate::{
-    daemon::{inflight::batch::interrupted, state::shared::Shared},
+    daemon::state::shared::Shared,
     domain::{
         command::capture::without_nul,
         task::{
@@ -36,7 +36,7 @@ pub(in crate::daemon) async fn execute(shared: &Shared, task: ClaimedTask) {
         }
         (Some(_), _) if task.unreadable.is_some() => (unreadable(&task), Report::default()),
         (Some(definition), Some(handler)) => {
-            tracing::debug!(task.id = task.id, task.attempt, "{} starts", task.name);
+            tracing::debug!(task.id = task.claim.task_id, task.attempt, "{} starts", task.name);
             let context = guard.begin(definition.clone(), false);
             let ended = Attempt { handler: &*handler, context: &context }.call().await;
             (ended, context.take_report())
@@ -110,7 +110,7 @@ impl<'a> AttemptGuard<'a> {
     /// It runs from now on.
     fn begin(&mut self, definition: Arc<TaskDefinition>, is_adopted: bool) -> Arc<TaskContext> {
         let Some(task) = self.task.clone() else { unreachable!("an attempt begins once") };
-        let claim = (task.id, task.fence);
+        let claim = task.claim;
         let context = Arc::new(TaskContext::new(task, definition, self.shared.app_data.clone()));
         self.shared.hand.begin(claim, context.clone(), is_adopted);
         self.context = Some(context.clone());
@@ -129,8 +129,7 @@ impl<'a> AttemptGuard<'a> {
             None => self.shared.clock.now(),
         };
         let finished = FinishedAttempt {
-            task_id: task.id,
-            fence: task.fence,
+            claim: task.claim,
             name: task.name,
             kind,
             queue: task.queue,
@@ -158,20 +157,22 @@ impl Drop for AttemptGuard<'_> {
     fn drop(&mut self) {
         let Some(task) = self.task.take() else { return };
         if self.context.as_ref().is_some_and(|context| context.outlives_worker()) {
-            self.shared.hand.leave((task.id, task.fence));
+            self.shared.hand.leave(task.claim);
             return;
         }
         let kind = self.context.as_ref().map(|context| context.definition().kind.clone());
         let took = self.since.elapsed();
         let now = self.shared.clock.now();
-        self.shared.hand.end(interrupted(&self.shared.node, &task, kind, "the worker was lost", now, took), took);
+        let node = self.shared.node.clone();
+        let end = FinishedAttempt::interrupted(task, node, kind, "the worker was lost", now, took);
+        self.shared.hand.end(end, took);
     }
 }
 
 /// One line for each attempt.
 fn tell(finished: &FinishedAttempt) {
     let took = duration::short(finished.duration_ms);
-    let (id, attempt) = (finished.task_id, finished.attempt);
+    let (id, attempt) = (finished.claim.task_id, finished.attempt);
     let error = finished.error.as_deref().unwrap_or_default();
     match (finished.outcome, finished.verdict) {
         // Tasks that do nothing are made to be many.

@@ -8,14 +8,17 @@ use std::sync::{
 use actix::{Actor as _, Addr, Arbiter, prelude::SendError};
 
 use super::worker::{Worker, WorkerContext};
-use crate::daemon::{
-    state::shared::Shared,
-    supervision::{messages::Assign, panics},
+use crate::{
+    daemon::{
+        state::shared::Shared,
+        supervision::{messages::Assign, panics},
+    },
+    domain::identity::QueueName,
 };
 
 /// The workers of one queue. A handler that blocks its thread keeps no other queue waiting.
 pub(in crate::daemon) struct Pool {
-    queue: Arc<str>,
+    queue: QueueName,
     shift: u64,
     shared: Arc<Shared>,
     arbiter: Arbiter,
@@ -29,10 +32,10 @@ struct WorkerSlot {
 }
 
 impl Pool {
-    pub(in crate::daemon) fn new(queue: &str, shared: Arc<Shared>) -> Self {
+    pub(in crate::daemon) fn new(queue: QueueName, shared: Arc<Shared>) -> Self {
         let arbiter = Arbiter::new();
         arbiter.spawn_fn(panics::supervise_this_thread);
-        Self { queue: queue.into(), shift: shared.hand.shift(), shared, arbiter, seats: Vec::new() }
+        Self { queue, shift: shared.hand.shift(), shared, arbiter, seats: Vec::new() }
     }
 
     /// Makes it so many workers. Fewer than before: idle ones go at once, busy ones when they are idle.

@@ -10,6 +10,7 @@ use actix::{Actor, AsyncContext as _, Context, Handler, WrapFuture as _};
 use super::execute::execute;
 use crate::{
     daemon::{state::shared::Shared, supervision::messages::Assign},
+    domain::identity::QueueName,
     store::DropInRuntime,
 };
 
@@ -22,7 +23,7 @@ pub(in crate::daemon) struct Worker {
 #[derive(Clone)]
 pub(in crate::daemon) struct WorkerContext {
     pub(in crate::daemon) shared: Arc<Shared>,
-    pub(in crate::daemon) queue: Arc<str>,
+    pub(in crate::daemon) queue: QueueName,
     /// The shift of workers to which it belongs.
     pub(in crate::daemon) shift: u64,
     /// Whether it has something to do.

@@ -6,7 +6,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 
-use crate::config::{AtPeriodEnd, Config};
+use crate::{
+    config::{AtPeriodEnd, Config},
+    domain::identity::QueueName,
+};
 
 /// With opening hours, the clock is looked at this often: it may have been set.
 const LOOK: Duration = Duration::from_secs(60);
@@ -15,7 +18,7 @@ const LOOK: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(super) struct QueueHours {
     config: Option<Arc<Config>>,
-    queues: BTreeMap<String, Stretch>,
+    queues: BTreeMap<QueueName, Stretch>,
 }
 
 /// A stretch of time in which a queue is open, or shut.
@@ -28,7 +31,7 @@ struct Stretch {
 /// A queue that is shut.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Shut {
-    pub(super) queue: String,
+    pub(super) queue: QueueName,
     pub(super) at_period_end: AtPeriodEnd,
 }
 
@@ -87,7 +90,7 @@ mod tests {
     fn config() -> Arc<Config> {
         let mut config = Config::default_for("sqlite://x");
         config.periods = sample("office", "monday", "09:00-17:00");
-        config.queues.insert("q".to_owned(), QueueConfig { period: Some("office".to_owned()), ..QueueConfig::of(1) });
+        config.queues.insert("q".into(), QueueConfig { period: Some("office".to_owned()), ..QueueConfig::of(1) });
         Arc::new(config)
     }
 

@@ -11,11 +11,14 @@ use serde::{Deserialize, Serialize};
 use super::{LOOK, stop::StopSequence};
 use crate::{
     daemon::module::ModuleContext,
-    domain::command::{
-        CommandEnd,
-        capture::{CaptureLimits, Kept},
-        lines::Lines,
-        service::ProcessSpec,
+    domain::{
+        command::{
+            CommandEnd,
+            capture::{CaptureLimits, Kept},
+            lines::Lines,
+            service::ProcessSpec,
+        },
+        task::claim::Claim,
     },
     shepherd::{
         AttemptManifest, LIVE_STREAMS, LaunchSpec, Piece, Shepherd, Tail, TreeStats, boot_id, patiently, without_result,
@@ -82,7 +85,7 @@ impl Program {
             spec,
             about: ProgramInfo { module: context.name().to_owned() },
         };
-        let shepherd = processes.shepherds.start((start, 0), &paper, None).await?;
+        let shepherd = processes.shepherds.start(Claim::new(start, 0), &paper, None).await?;
         let voices = LIVE_STREAMS.map(|name| OutputStream {
             live: Tail::new(shepherd.folder(), name),
             lines: Lines::new(LONGEST_LINE),
@@ -219,7 +222,7 @@ fn spec(context: &ModuleContext, process: &ProcessSpec, argv: &[String], part: P
     let (command, module) = (&process.command, context.name());
     let mut env = command.passed_on(std::env::vars_os());
     env.extend(command.env.clone());
-    let own = [("", module.to_owned()), ("_START", start.to_string()), ("_NODE", shared.node.clone())];
+    let own = [("", module.to_owned()), ("_START", start.to_string()), ("_NODE", shared.node.to_string())];
     env.extend(own.map(|(name, value)| (format!("SEXTON_MODULE{name}"), value)));
     LaunchSpec {
         title: match part {
