@@ -9,7 +9,7 @@ use sea_orm::{DatabaseTransaction, QueryResult, Value};
 
 use super::{
     Store, StoreError,
-    claim::ClaimResult,
+    claim::{ClaimResult, ID},
     dialect::{Dialect, Kind},
     rows::Rows,
 };
@@ -21,7 +21,6 @@ use crate::domain::{
     },
 };
 
-const ID: [(&str, Kind); 1] = [("id", Kind::Integer)];
 const NAME: [(&str, Kind); 1] = [("name", Kind::Text)];
 /// The turn of all tasks that have a limit: one for all, so that two claims never wait for one another.
 const TASKS: &str = "tasks";

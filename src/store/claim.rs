@@ -49,8 +49,7 @@ pub struct Peek {
 /// The columns of a claimed task.
 pub(super) const CLAIMED: &str =
     "id, fence, name, payload, attempt, max_attempts, schedule, due_at, enqueued_at, started_at";
-const ID: [(&str, Kind); 1] = [("id", Kind::Integer)];
-const MARK: [(&str, Kind); 3] = [("id", Kind::Integer), ("node", Kind::Text), ("started_at", Kind::Instant)];
+pub(super) const ID: [(&str, Kind); 1] = [("id", Kind::Integer)];
 
 impl Store {
     /// Whether there is anything to do in these queues. A cheap look, for when there is probably nothing.
@@ -207,23 +206,19 @@ impl Store {
         tasks: &mut [ClaimedTask],
     ) -> Result<(), StoreError> {
         let Some(at) = tasks.first().map(|task| task.started_at) else { return Ok(()) };
-        let mut rows = Rows::new(self.dialect);
-        for task in tasks.iter_mut() {
-            task.started_at = at;
-            rows.push(|row| {
-                row.set("id", task.claim.task_id).set("node", node.as_str()).at("started_at", at);
-            });
-        }
+        tasks.iter_mut().for_each(|task| task.started_at = at);
         let sets = [
             ("state", "'running'"),
             ("fence", "t.fence + 1"),
             ("attempt", "t.attempt + 1"),
-            ("node", "d.node"),
-            ("started_at", "d.started_at"),
+            ("node", "?"),
+            ("started_at", self.dialect.instant_parameter()),
         ];
         let on = "t.id = d.id AND t.state = 'available'";
-        let sql = self.dialect.update_joined("sexton_task", &sets, &self.dialect.rows("d", &MARK), on);
-        if self.run(transaction, &sql, [rows.into_value()]).await? != tasks.len() as u64 {
+        let sql = self.dialect.update_joined("sexton_task", &sets, &self.dialect.rows("d", &ID), on);
+        let ids = self.ids(tasks.iter().map(|task| task.claim.task_id));
+        let values = self.dialect.joined_values([node.as_str().into(), self.dialect.instant(at).into()], ids);
+        if self.run(transaction, &sql, values).await? != tasks.len() as u64 {
             return Err(StoreError::Conflict("another node was faster".to_owned()));
         }
         Ok(())

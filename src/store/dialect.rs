@@ -1,7 +1,7 @@
 //! What three databases call the same thing.
 
 use chrono::{DateTime, Utc};
-use sea_orm::DbBackend;
+use sea_orm::{DbBackend, Value};
 
 /// The database's way of speaking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Dialect {
         }
     }
 
-    /// An instant as text inside the JSON of [`Dialect::rows`], in one fixed shape.
+    /// An instant as text in one fixed form: inside the JSON of [`Dialect::rows`], or as a parameter.
     pub(super) fn instant(self, at: DateTime<Utc>) -> String {
         match self {
             Self::MySql => at.format("%Y-%m-%d %H:%M:%S%.6f").to_string(),
@@ -123,6 +123,13 @@ impl Dialect {
         }
     }
 
+    /// The parameters of [`Dialect::update_joined`] in the order of its text: those of the new values, and the rows.
+    pub(super) fn joined_values<const N: usize>(self, sets: [Value; N], rows: Value) -> Vec<Value> {
+        let mut values = Vec::from(sets);
+        values.insert(if self == Self::MySql { 0 } else { N }, rows);
+        values
+    }
+
     /// Deletes the rows of a table (as `t`, with the primary key `key`) that `on` joins with `rows`. A plain `id = ANY(…)` would be searched
     /// one by one for each row of a table that PostgreSQL has no statistics of yet.
     pub(super) fn delete_joined(self, table: &str, key: &str, rows: &str, on: &str) -> String {
@@ -157,6 +164,14 @@ impl Dialect {
         match self {
             Self::Postgres => "CAST(? AS text)",
             _ => "?",
+        }
+    }
+
+    /// A parameter that [`Dialect::instant`] has written, as an instant.
+    pub(super) fn instant_parameter(self) -> &'static str {
+        match self {
+            Self::Postgres => "CAST(CAST(? AS text) AS timestamptz)",
+            Self::MySql | Self::Sqlite => "?",
         }
     }
 

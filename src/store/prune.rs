@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use super::{Store, StoreError, dialect::Kind};
+use super::{Store, StoreError, claim::ID};
 
 /// Rows that are deleted by one transaction.
 const PORTION: usize = 1_000;
@@ -58,7 +58,7 @@ impl Store {
         let ids = rows.iter().map(|row| Ok(row.try_get::<i64>("", "id")?)).collect::<Result<Vec<_>, StoreError>>()?;
         if !ids.is_empty() {
             let transaction = self.begin().await?;
-            let rows = self.dialect.rows("d", &[("id", Kind::Integer)]);
+            let rows = self.dialect.rows("d", &ID);
             for (table, key) in [("sexton_output", "history_id"), ("sexton_history", "id")] {
                 let sql = self.dialect.delete_joined(table, key, &rows, &format!("t.{key} = d.id"));
                 self.run(&transaction, &sql, [self.ids(ids.iter().copied())]).await?;
