@@ -111,6 +111,15 @@ impl Dialect {
         }
     }
 
+    /// As [`Dialect::rows`], for a SELECT that locks what it joins with them. MySQL (9.7) refuses to lock a table
+    /// function, and locks none inside a subquery.
+    pub(super) fn rows_beside_locks(self, alias: &str, columns: &[(&str, Kind)]) -> String {
+        match self {
+            Self::MySql => format!("(SELECT * FROM {}) AS {alias}", self.rows("x", columns)),
+            Self::Postgres | Self::Sqlite => self.rows(alias, columns),
+        }
+    }
+
     /// `UPDATE table SET sets` for the rows that `on` joins with `rows`. Columns are written `t.x`.
     pub(super) fn update_joined(self, table: &str, sets: &[(&str, &str)], rows: &str, on: &str) -> String {
         let plain = sets.iter().map(|(column, value)| format!("{column} = {value}")).collect::<Vec<_>>().join(", ");

@@ -198,7 +198,7 @@ impl Store {
             Dialect::MySql => {
                 let look = format!(
                     "SELECT t.id, t.fence FROM {} JOIN sexton_task t ON {on} FOR UPDATE",
-                    self.dialect.rows("d", &CLAIM)
+                    self.dialect.rows_beside_locks("d", &CLAIM)
                 );
                 let seen = self.all(transaction, &look, [parameter.clone()]).await?;
                 self.run(transaction, sql, [parameter]).await?;
