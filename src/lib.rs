@@ -27,6 +27,8 @@ pub mod daemon;
 #[doc(hidden)]
 pub mod domain;
 #[doc(hidden)]
+pub mod files;
+#[doc(hidden)]
 pub mod handler;
 #[doc(hidden)]
 pub mod import;

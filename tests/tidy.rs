@@ -56,9 +56,10 @@ fn everything() -> Vec<Source> {
 
 /// The rooms of `src`, by level: a room may use those below it. Rooms of one level do not know each other, but
 /// for the client, which stands in the store's door.
-const LEVELS: [(&str, u8); 12] = [
+const LEVELS: [(&str, u8); 13] = [
     ("clock", 1),
     ("domain", 1),
+    ("files", 1),
     ("config", 2),
     ("store", 2),
     ("shepherd", 2),

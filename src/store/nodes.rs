@@ -153,7 +153,7 @@ impl Store {
             let task = claimed(row, &queue.unwrap_or_default().into())?;
             let started_at: Option<DateTime<Utc>> = row.try_get("", "started_at")?;
             let took = (at - started_at.unwrap_or(at)).to_std().unwrap_or_default();
-            Ok(FinishedAttempt::interrupted(task, node.unwrap_or_default().into(), None, why, at, took))
+            Ok(task.interrupted(&node.unwrap_or_default().into(), None, why, at, took))
         };
         rows.iter().map(interrupted).collect()
     }

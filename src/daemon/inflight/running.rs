@@ -6,7 +6,7 @@ use super::{Claim, ClaimState, InFlight};
 use crate::{
     domain::{
         command::{OnDaemonStop, answer::Progress},
-        task::{ClaimedTask, FinishedAttempt},
+        task::ClaimedTask,
     },
     handler::{StopReason, TaskContext},
 };
@@ -170,8 +170,7 @@ impl InFlight {
         }
         let count = running.len();
         for (task, took, kind) in running {
-            let end = FinishedAttempt::interrupted(task, self.node.clone(), Some(kind), why, now, took);
-            self.end(end, Duration::from_secs(1));
+            self.end(task.interrupted(&self.node, Some(kind), why, now, took), Duration::from_secs(1));
         }
         count
     }

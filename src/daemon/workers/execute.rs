@@ -163,9 +163,7 @@ impl Drop for AttemptGuard<'_> {
         let kind = self.context.as_ref().map(|context| context.definition().kind.clone());
         let took = self.since.elapsed();
         let now = self.shared.clock.now();
-        let node = self.shared.node.clone();
-        let end = FinishedAttempt::interrupted(task, node, kind, "the worker was lost", now, took);
-        self.shared.hand.end(end, took);
+        self.shared.hand.end(task.interrupted(&self.shared.node, kind, "the worker was lost", now, took), took);
     }
 }
 

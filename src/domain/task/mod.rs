@@ -156,6 +156,40 @@ pub struct ClaimedTask {
     pub unreadable: Option<String>,
 }
 
+impl ClaimedTask {
+    /// The end of an attempt that the daemon could not complete, after `took`. The attempt is not counted, and the task
+    /// is released: it is available again at once. `kind` is absent where the definition is not known.
+    pub fn interrupted(
+        &self,
+        node: &NodeId,
+        kind: Option<String>,
+        why: &str,
+        now: DateTime<Utc>,
+        took: Duration,
+    ) -> FinishedAttempt {
+        FinishedAttempt {
+            claim: self.claim,
+            name: self.name.clone(),
+            kind,
+            queue: self.queue.clone(),
+            schedule: self.schedule.clone(),
+            due_at: self.due_at,
+            enqueued_at: self.enqueued_at,
+            started_at: now - TimeDelta::from_std(took).unwrap_or_default(),
+            finished_at: now,
+            duration_ms: took.as_millis() as i64,
+            node: node.clone(),
+            attempt: self.attempt,
+            outcome: Outcome::Interrupted,
+            verdict: Some(Verdict::Released),
+            retry_ms: 0,
+            error: Some(why.to_owned()),
+            payload: self.payload.clone(),
+            report: Report::default(),
+        }
+    }
+}
+
 /// What an attempt left behind, beside its outcome.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Report {
@@ -226,42 +260,6 @@ pub struct FinishedAttempt {
     pub report: Report,
 }
 
-impl FinishedAttempt {
-    /// An attempt that the daemon could not complete. It is released: its task is available again at once, and the
-    /// attempt is not counted.
-    ///
-    /// `took` is how long it ran until `finished_at`; `kind` is absent where the definition is not known.
-    pub fn interrupted(
-        task: ClaimedTask,
-        node: NodeId,
-        kind: Option<String>,
-        why: &str,
-        finished_at: DateTime<Utc>,
-        took: Duration,
-    ) -> Self {
-        Self {
-            claim: task.claim,
-            name: task.name,
-            kind,
-            queue: task.queue,
-            schedule: task.schedule,
-            due_at: task.due_at,
-            enqueued_at: task.enqueued_at,
-            started_at: finished_at - TimeDelta::from_std(took).unwrap_or_default(),
-            finished_at,
-            duration_ms: took.as_millis() as i64,
-            node,
-            attempt: task.attempt,
-            outcome: Outcome::Interrupted,
-            verdict: Some(Verdict::Released),
-            retry_ms: 0,
-            error: Some(why.to_owned()),
-            payload: task.payload,
-            report: Report::default(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -317,14 +315,9 @@ mod tests {
             "payload":{"page":18446744073709551615},"report":{"exit_code":null,"signal":null,"core_dumped":null,
             "usage":null,"result":null,"stdout":{"text":"","truncated":false,"stamps":[]},
             "stderr":{"text":"","truncated":false,"stamps":[]},"next_payload":null}}"#;
-        let finished = FinishedAttempt::interrupted(
-            claimed(),
-            "o'brien-0123456789ab".into(),
-            Some("command".to_owned()),
-            "the worker was lost",
-            at("2026-11-21T10:00:02.5Z"),
-            Duration::from_secs(1),
-        );
+        let (node, kind) = ("o'brien-0123456789ab".into(), Some("command".to_owned()));
+        let (end, took) = (at("2026-11-21T10:00:02.5Z"), Duration::from_secs(1));
+        let finished = claimed().interrupted(&node, kind, "the worker was lost", end, took);
         assert_eq!(serde_json::from_str::<FinishedAttempt>(text).expect("the old form"), finished);
         let written = serde_json::to_value(&finished).expect("written");
         assert_eq!(written, serde_json::from_str::<Value>(text).expect("JSON"), "an older daemon can read it as well");
