@@ -13,7 +13,7 @@ use std::{
 };
 
 use sexton::{
-    domain::command::CommandSpec,
+    domain::{command::CommandSpec, task::claim::Claim},
     shepherd::{AttemptManifest, LaunchSpec, Shepherds, boot_id},
 };
 
@@ -64,14 +64,14 @@ fn bare_rate(parallel: usize) -> f64 {
 /// Through everything that kind `command` does, but for the database: written down, started, watched, result read.
 fn shepherd_rate(parallel: usize) -> f64 {
     let folder = tempfile::tempdir().unwrap();
-    let shepherds = Shepherds::new(folder.path(), "bench", env!("CARGO_BIN_EXE_sexton").into());
+    let shepherds = Shepherds::new(folder.path(), "bench".into(), env!("CARGO_BIN_EXE_sexton").into());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let begun = Instant::now();
     let one = async |lane: i64| {
         let mut count = 0_u32;
         while begun.elapsed() < LENGTH {
             count += 1;
-            let shepherd = shepherds.start((lane, i64::from(count)), &paper(), None).await.unwrap();
+            let shepherd = shepherds.start(Claim::new(lane, i64::from(count)), &paper(), None).await.unwrap();
             shepherd.ended().await.unwrap();
             assert_eq!(shepherd.folder().result().unwrap().unwrap().exit_code, Some(0));
             shepherd.folder().remove();

@@ -27,6 +27,8 @@ pub mod daemon;
 #[doc(hidden)]
 pub mod domain;
 #[doc(hidden)]
+pub mod files;
+#[doc(hidden)]
 pub mod handler;
 #[doc(hidden)]
 pub mod import;
@@ -45,6 +47,7 @@ pub use crate::{
     daemon::{DaemonModule, ModuleContext, ModuleState, Next},
     domain::{
         daemon::summary::SummaryTable,
+        identity::QueueName,
         task::{
             NewTask,
             definition::TaskDefinition,

@@ -151,8 +151,8 @@ async fn follow_attempt(open: &Open, folder: &AttemptDir) -> anyhow::Result<()> 
     if let Some(end) = folder.result()? {
         return Ok(finish([&end.stdout, &end.stderr].map(|kept| (kept.text.as_str(), kept.written)))?);
     }
-    let (id, fence) = folder.claim().unwrap_or_default();
-    let row = attempts(open, id).await?.into_iter().rfind(|row| row.fence == fence);
+    let Some(claim) = folder.claim() else { return Ok(()) };
+    let row = attempts(open, claim.task_id).await?.into_iter().rfind(|row| row.fence == claim.fence);
     let Some(row) = row else { return Ok(()) };
     if let Some(text) = open.store.output(row.id).await? {
         finish([(&text.stdout, None), (&text.stderr, None)])?;

@@ -10,7 +10,11 @@ use super::{
     session::{Open, Session, explained},
     why::shut,
 };
-use crate::{config::Config, domain::task::definition::check_name, store::QueueRow};
+use crate::{
+    config::Config,
+    domain::{identity::QueueName, task::definition::check_name},
+    store::QueueRow,
+};
 
 #[derive(Subcommand)]
 pub(super) enum QueueCommand {
@@ -19,12 +23,12 @@ pub(super) enum QueueCommand {
     /// Pause a queue in the whole cluster: what runs goes on, nothing more is claimed
     Pause {
         /// The queue's name
-        name: String,
+        name: QueueName,
     },
     /// Let a paused queue go on
     Resume {
         /// The queue's name
-        name: String,
+        name: QueueName,
     },
 }
 
@@ -70,7 +74,7 @@ impl QueueListing {
 
 /// All queues that are known, by name.
 pub(super) async fn listed(open: &Open) -> anyhow::Result<Vec<QueueListing>> {
-    let known: Vec<String> = open.config.queues.keys().cloned().collect();
+    let known: Vec<QueueName> = open.config.queues.keys().cloned().collect();
     let queues = open.store.queues(&known).await.map_err(explained)?;
     // The daemon goes by the same clock.
     let now = open.store.now().await.map_err(explained)?;
@@ -82,7 +86,7 @@ async fn list(open: &Open, output: Printer) -> anyhow::Result<u8> {
     let columns = ["Queue", "State", "Available", "Running", "Scheduled", "Retryable"];
     output.list(&queues, columns, "There are no queues.", |QueueListing { row: queue, state, .. }| {
         [
-            if queue.name.is_empty() { "(not filed yet)".to_owned() } else { queue.name.clone() },
+            if queue.name.is_empty() { "(not filed yet)".to_owned() } else { queue.name.to_string() },
             state.clone(),
             queue.available.to_string(),
             queue.running.to_string(),
@@ -93,10 +97,10 @@ async fn list(open: &Open, output: Printer) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-async fn pause(open: &Open, output: Printer, name: &str, paused: bool) -> anyhow::Result<u8> {
+async fn pause(open: &Open, output: Printer, name: &QueueName, paused: bool) -> anyhow::Result<u8> {
     check_name(name).map_err(anyhow::Error::msg)?;
-    let known: Vec<String> = open.config.queues.keys().cloned().collect();
-    if !open.store.queues(&known).await.map_err(explained)?.iter().any(|queue| queue.name == name) {
+    let known: Vec<QueueName> = open.config.queues.keys().cloned().collect();
+    if !open.store.queues(&known).await.map_err(explained)?.iter().any(|queue| queue.name == *name) {
         anyhow::bail!("there is no queue `{name}`: none of that name is configured here, and no task waits in one");
     }
     open.store.pause_queue(name, paused).await?;

@@ -142,7 +142,7 @@ async fn queues(open: &Open) -> anyhow::Result<SummaryTable> {
     let mut table = SummaryTable::new("Queues", &columns, "There are no queues.");
     for QueueListing { row: queue, state, .. } in queue::listed(open).await? {
         let counts = [queue.available, queue.running, queue.scheduled, queue.retryable].map(|count| count.to_string());
-        table.row([queue.name, state].into_iter().chain(counts));
+        table.row([queue.name.to_string(), state].into_iter().chain(counts));
     }
     Ok(table)
 }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     client::wakeup_for,
-    domain::{command::answer::Progress, task::NewTask, text::duration},
+    domain::{command::answer::Progress, identity::QueueName, task::NewTask, text::duration},
     store::{CancelResult, Enqueued, HistoryFilter, TaskFilter, Wakeup},
 };
 
@@ -70,7 +70,7 @@ pub(super) struct AddArgs {
     payload: Option<String>,
     /// The queue [default: the definition's]
     #[arg(long)]
-    queue: Option<String>,
+    queue: Option<QueueName>,
     /// The priority, lower goes first [default: the definition's]
     #[arg(long, allow_negative_numbers = true)]
     priority: Option<i32>,
@@ -95,7 +95,7 @@ pub(super) struct ListArgs {
     name: Option<String>,
     /// In this queue only
     #[arg(long)]
-    queue: Option<String>,
+    queue: Option<QueueName>,
     /// In this state only
     #[arg(long, value_parser = state)]
     state: Option<TaskState>,
@@ -262,7 +262,8 @@ async fn retry(open: &Open, output: Printer, ids: &[i64]) -> anyhow::Result<u8> 
             };
             (sentence, json!({ "id": id, "new": false }))
         } else if let Some(last) = attempts(open, *id).await?.pop() {
-            let task = NewTask { payload: last.payload, queue: last.queue, ..NewTask::new(last.name) };
+            let task =
+                NewTask { payload: last.payload, queue: last.queue.map(QueueName::from), ..NewTask::new(last.name) };
             let enqueued = open.client.enqueue_in(open.store.connection(), task).await?;
             let (Enqueued::New(new) | Enqueued::AlreadyThere(new)) = enqueued;
             (format!("task {id} had ended; it is enqueued again as task {new}"), json!({ "id": new, "new": true }))

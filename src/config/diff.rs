@@ -1,6 +1,6 @@
 //! What a reload changes.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{borrow::Borrow, collections::BTreeMap, fmt, sync::Arc};
 
 use super::Config;
 use crate::domain::task::definition::TaskDefinition;
@@ -34,9 +34,14 @@ pub struct ConfigDiff {
 }
 
 impl Changes {
-    fn between<T: PartialEq>(old: &BTreeMap<String, T>, new: &BTreeMap<String, T>) -> Self {
-        let names = |map: &BTreeMap<String, T>, keep: &dyn Fn(&str, &T) -> bool| {
-            map.iter().filter(|(name, value)| keep(name, value)).map(|(name, _)| name.clone()).collect()
+    fn between<K, T>(old: &BTreeMap<K, T>, new: &BTreeMap<K, T>) -> Self
+    where
+        K: Borrow<str> + Ord,
+        T: PartialEq,
+    {
+        let names = |map: &BTreeMap<K, T>, keep: &dyn Fn(&str, &T) -> bool| {
+            let names = map.iter().map(|(name, value)| (name.borrow(), value));
+            names.filter(|(name, value)| keep(name, value)).map(|(name, _)| name.to_owned()).collect()
         };
         Self {
             added: names(new, &|name, _| !old.contains_key(name)),

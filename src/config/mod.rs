@@ -35,6 +35,7 @@ pub use self::{
 };
 use self::{section::Section, tree::TreeNode};
 use crate::domain::{
+    identity::QueueName,
     period::Periods,
     schedule::Schedule,
     task::definition::{DEFAULT_QUEUE, TaskDefinition},
@@ -54,7 +55,7 @@ pub struct Config {
     /// When things may happen, by name.
     pub periods: Periods,
     /// The queues that this node works on. `default` is always among them.
-    pub queues: BTreeMap<String, QueueConfig>,
+    pub queues: BTreeMap<QueueName, QueueConfig>,
     /// Daemon modules, and the programs that are kept running as such.
     pub modules: BTreeMap<String, ModuleConfig>,
     /// What can be run.
@@ -78,8 +79,10 @@ impl Config {
         let supervisor = top.table("supervisor", SupervisorConfig::read).unwrap_or_default();
         let periods = top.tables("period", |name, table| period::read(name, table, daemon.timezone));
         let periods = period::join(periods, top.mistakes);
-        let mut queues = top.tables("queue", |_, table| QueueConfig::read(table, &periods));
-        queues.entry(DEFAULT_QUEUE.to_owned()).or_insert(QueueConfig::of(daemon.workers));
+        let queues = top.tables("queue", |_, table| QueueConfig::read(table, &periods));
+        let mut queues: BTreeMap<QueueName, QueueConfig> =
+            queues.into_iter().map(|(name, queue)| (name.into(), queue)).collect();
+        queues.entry(DEFAULT_QUEUE.into()).or_insert(QueueConfig::of(daemon.workers));
         let tasks = top
             .tables("task", |name, table| Arc::new(task::read(name, table, daemon.timezone, &periods, &known.kinds)));
         let modules = top.tables("module", |name, table| module::read(name, table, &known.modules));

@@ -25,7 +25,7 @@ pub(super) fn show(config: &Config) -> String {
     top.insert("supervisor".into(), supervisor(config).into());
     let periods = config.periods.0.values().map(|shown| (shown.name.clone(), Value::from(period(shown))));
     top.insert("period".into(), Table::from_iter(periods).into());
-    let queues = config.queues.iter().map(|(name, settings)| (name.clone(), Value::from(queue(settings))));
+    let queues = config.queues.iter().map(|(name, settings)| (name.to_string(), Value::from(queue(settings))));
     top.insert("queue".into(), Table::from_iter(queues).into());
     let modules = config.modules.iter().map(|(name, shown)| (name.clone(), Value::from(module(shown))));
     top.insert("module".into(), Table::from_iter(modules).into());
@@ -151,7 +151,7 @@ fn supervisor(config: &Config) -> Table {
 fn definition(task: &TaskDefinition) -> Table {
     let mut shown = table([
         ("kind", task.kind.clone().into()),
-        ("queue", task.queue.clone().into()),
+        ("queue", task.queue.as_str().into()),
         ("priority", i64::from(task.priority).into()),
         ("max_attempts", i64::from(task.max_attempts).into()),
         ("kill_after", length(task.kill_after)),

@@ -6,6 +6,7 @@ use chrono_tz::Tz;
 
 use super::{command, policy, schedule, schedule_period, section::Section};
 use crate::domain::{
+    identity::QueueName,
     period::Periods,
     schedule::Schedule,
     task::{
@@ -57,7 +58,7 @@ pub(super) fn read(
     });
     let schedule = policy::read(section, zone, schedule);
     TaskDefinition {
-        queue: section.text("queue").unwrap_or_else(|| DEFAULT_QUEUE.to_owned()),
+        queue: section.text("queue").map_or_else(|| DEFAULT_QUEUE.into(), QueueName::from),
         priority: section.integer("priority", -1_000_000..=1_000_000).unwrap_or(plain.priority),
         max_parallel: section.integer("max_parallel", 1..=1_000_000),
         max_attempts: section.integer("max_attempts", 1..=1_000_000).unwrap_or(plain.max_attempts),

@@ -113,9 +113,9 @@ impl Components {
         let enqueue = LocalEnqueueContext { in_force: in_force.clone(), wakers: wakers.clone() };
         let client = Client::inside(store.clone(), Arc::new(enqueue));
         app_data.insert(client.clone());
-        let shepherds = Shepherds::new(&state_dir.join("attempts"), &identity.id, program.clone());
+        let shepherds = Shepherds::new(&state_dir.join("attempts"), identity.id.clone(), program.clone());
         app_data.insert(shepherds.clone());
-        let processes = Processes::new(Shepherds::new(&state_dir.join("modules"), &identity.id, program));
+        let processes = Processes::new(Shepherds::new(&state_dir.join("modules"), identity.id.clone(), program));
         let components = Self {
             store,
             connect,
@@ -169,9 +169,9 @@ impl Components {
     fn set_workers(&self) {
         let config = self.config();
         let mut workers: BTreeMap<QueueName, usize> =
-            config.queues.iter().map(|(queue, settings)| (queue.as_str().into(), settings.workers)).collect();
+            config.queues.iter().map(|(queue, settings)| (queue.clone(), settings.workers)).collect();
         for definition in self.in_force.registry().definitions() {
-            workers.entry((*definition.queue).into()).or_insert(config.daemon.workers);
+            workers.entry(definition.queue.clone()).or_insert(config.daemon.workers);
         }
         self.in_flight.configure(&workers);
     }

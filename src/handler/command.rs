@@ -14,6 +14,7 @@ use super::{
 use crate::{
     domain::{
         command::{CommandSpec, OnDaemonStop, Stopped, service::StopSignal},
+        identity::NodeId,
         task::{
             ClaimedTask,
             definition::{COMMAND, TaskDefinition},
@@ -67,7 +68,7 @@ impl TaskHandler for CommandHandler {
         let input = (!payload.is_null()).then(|| payload.to_string());
         let about = CommandInfo { task: context.task().clone(), definition: context.definition().clone() };
         let paper = AttemptManifest { boot_id: boot_id().to_owned(), spec: spec(command, context, shepherds), about };
-        let claim = (context.task_id(), context.fence());
+        let claim = context.task().claim;
         // From here on it may run, whatever becomes of this worker.
         context.outlive_worker();
         let started = shepherds.start(claim, &paper, input.as_deref().map(str::as_bytes)).await;
@@ -155,7 +156,7 @@ fn spec(command: &CommandSpec, context: &TaskContext, shepherds: &Shepherds) -> 
     let schedule = task.schedule.as_ref().and(definition.schedule.as_ref());
     let when = schedule.map(|schedule| format!(" - {}", schedule.spec())).unwrap_or_default();
     LaunchSpec {
-        title: format!("sexton: [{}] {}{when} #{}", task.queue, task.name, task.id),
+        title: format!("sexton: [{}] {}{when} #{}", task.queue, task.name, task.claim.task_id),
         argv: command.argv.clone(),
         env: environment(command, context, shepherds.node()),
         dir: match &command.dir {
@@ -175,7 +176,7 @@ fn spec(command: &CommandSpec, context: &TaskContext, shepherds: &Shepherds) -> 
 
 /// The variables of a command: what is passed on, what the payload gives, what is declared, and what it is told of
 /// its attempt. Later ones replace earlier ones.
-fn environment(command: &CommandSpec, context: &TaskContext, node: &str) -> Vec<(String, String)> {
+fn environment(command: &CommandSpec, context: &TaskContext, node: &NodeId) -> Vec<(String, String)> {
     let (task, definition) = (context.task(), context.definition());
     let mut variables = command.passed_on(std::env::vars_os());
     variables.extend(command.from_payload(task.payload.as_ref()));
@@ -183,13 +184,13 @@ fn environment(command: &CommandSpec, context: &TaskContext, node: &str) -> Vec<
     let mut tell = |name: &str, value: Option<String>| {
         variables.extend(value.map(|value| (format!("SEXTON_TASK_{name}"), value)));
     };
-    tell("ID", Some(task.id.to_string()));
+    tell("ID", Some(task.claim.task_id.to_string()));
     tell("NAME", Some(task.name.clone()));
     tell("ATTEMPT", Some(task.attempt.to_string()));
     tell("MAX_ATTEMPTS", Some(task.max_attempts.unwrap_or(definition.max_attempts).to_string()));
-    tell("FENCE", Some(task.fence.to_string()));
-    tell("QUEUE", Some(task.queue.clone()));
-    tell("NODE", Some(node.to_owned()));
+    tell("FENCE", Some(task.claim.fence.to_string()));
+    tell("QUEUE", Some(task.queue.to_string()));
+    tell("NODE", Some(node.to_string()));
     tell("SCHEDULE", task.schedule.clone());
     tell("DUE_AT", task.due_at.map(|due| due.to_rfc3339()));
     let limit = definition.timeout.and_then(|limit| chrono::TimeDelta::from_std(limit).ok());

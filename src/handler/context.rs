@@ -92,7 +92,7 @@ impl TaskContext {
 
     /// The task's number.
     pub fn task_id(&self) -> i64 {
-        self.task.id
+        self.task.claim.task_id
     }
 
     /// The number of this attempt, from 1.
@@ -102,7 +102,7 @@ impl TaskContext {
 
     /// The number of this claim, which rises with each one: hand it to systems that can refuse an older one.
     pub fn fence(&self) -> i64 {
-        self.task.fence
+        self.task.claim.fence
     }
 
     /// The task as it was claimed.
@@ -133,7 +133,7 @@ impl TaskContext {
     /// Writes a line to the daemon's log, and to the output that is kept with the attempt.
     pub fn log(&self, line: impl AsRef<str>) {
         let line = line.as_ref();
-        tracing::info!(task.id = self.task.id, task.name = %self.task.name, "{line}");
+        tracing::info!(task.id = self.task.claim.task_id, task.name = %self.task.name, "{line}");
         let mut log = self.log.lock();
         let at = self.begun.elapsed().as_millis() as u64;
         log.write(format!("{line}\n").as_bytes(), at);

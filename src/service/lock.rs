@@ -7,10 +7,7 @@ use std::{
     fmt,
     fs::{File, Metadata},
     io::{self, Read as _, Write as _},
-    os::{
-        fd::AsFd as _,
-        unix::fs::{MetadataExt as _, OpenOptionsExt as _},
-    },
+    os::{fd::AsFd as _, unix::fs::OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -19,6 +16,8 @@ use nix::{
     fcntl::{FcntlArg, fcntl},
     libc,
 };
+
+use crate::files;
 
 /// Is set for a daemon that has started itself anew: it may have its lock from before.
 pub const RESTARTED: &str = "SEXTON_STARTED_ANEW";
@@ -98,8 +97,7 @@ impl FileLock {
 
     /// Whether the file is still the one that is locked: somebody may have removed it.
     pub fn is_at(&self, path: &Path) -> bool {
-        let same = |a: &Metadata, b: &Metadata| a.dev() == b.dev() && a.ino() == b.ino();
-        matches!((self.file.metadata(), std::fs::metadata(path)), (Ok(held), Ok(there)) if same(&held, &there))
+        files::is_at(&self.file, path)
     }
 
     /// Puts the lock where it survives a new start of this process: in the place of standard input, which a daemon does not
@@ -132,7 +130,7 @@ fn has_open(pid: i32, file: &Metadata) -> bool {
         Err(error) => return error.kind() == io::ErrorKind::PermissionDenied,
     };
     let opened = entries.flatten().filter_map(|entry| std::fs::metadata(entry.path()).ok());
-    opened.into_iter().any(|opened| opened.dev() == file.dev() && opened.ino() == file.ino())
+    opened.into_iter().any(|opened| files::is_same(&opened, file))
 }
 
 impl fmt::Display for Holder {

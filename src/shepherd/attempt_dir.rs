@@ -19,7 +19,6 @@ use std::{
     io::{self, BufRead as _, BufReader, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::OnceLock,
 };
 
 use nix::{
@@ -29,10 +28,16 @@ use nix::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::launch_spec::{AttemptManifest, StopOrder};
-use crate::domain::command::{
-    CommandEnd,
-    answer::{Answer, Progress},
-    capture::Kept,
+use crate::{
+    domain::{
+        command::{
+            CommandEnd,
+            answer::{Answer, Progress},
+            capture::Kept,
+        },
+        task::claim::Claim,
+    },
+    files::{error_at, try_lock},
 };
 
 /// The files of a running command's output, as they are called.
@@ -71,44 +76,16 @@ pub(super) struct StartLock {
     _lock: Flock<File>,
 }
 
-/// What names this boot of the machine, or of the container: the kernel's own name for it, and when the first process
-/// was started.
-pub fn boot_id() -> &'static str {
-    static ID: OnceLock<String> = OnceLock::new();
-    ID.get_or_init(|| {
-        let kernel = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        let first = fs::read_to_string("/proc/1/stat").unwrap_or_default();
-        // `starttime` is field 22 (proc(5)).
-        let started =
-            first.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(22 - 3)).unwrap_or_default();
-        format!("{}:{started}", kernel.trim())
-    })
-}
-
-pub(super) fn lock(file: File, how: FlockArg) -> io::Result<Option<Flock<File>>> {
-    match Flock::lock(file, how) {
-        Ok(lock) => Ok(Some(lock)),
-        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
-        Err((_, error)) => Err(error.into()),
-    }
-}
-
-/// Names the file of an error.
-pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
-    let path = path.display().to_string();
-    move |error| io::Error::new(error.kind(), format!("{path}: {error}"))
-}
-
 impl AttemptDir {
     /// Writes down what is to be done, and holds it until a shepherd does.
     pub(super) fn create<A: Serialize>(
         home: &Path,
-        (id, fence): (i64, i64),
+        claim: Claim,
         paper: &AttemptManifest<A>,
         input: Option<&[u8]>,
     ) -> io::Result<(Self, StartLock)> {
-        let folder = Self { path: home.join(format!("{id}-{fence}")) };
-        DirBuilder::new().mode(0o700).create(&folder.path).map_err(at(&folder.path))?;
+        let folder = Self { path: home.join(claim.to_string()) };
+        DirBuilder::new().mode(0o700).create(&folder.path).map_err(error_at(&folder.path))?;
         match folder.write_down(paper, input) {
             Ok(claimed) => Ok((folder, claimed)),
             Err(error) => {
@@ -123,11 +100,12 @@ impl AttemptDir {
             self.put(INPUT, input)?;
         }
         let path = self.path.join(ATTEMPT);
-        let file = File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(at(&path))?;
-        let held = lock(file, FlockArg::LockSharedNonblock)?.ok_or_else(|| io::Error::other("it is held already"))?;
+        let file = File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(error_at(&path))?;
+        let held =
+            try_lock(file, FlockArg::LockSharedNonblock)?.ok_or_else(|| io::Error::other("it is held already"))?;
         let mut text = serde_json::to_vec(paper)?;
         text.push(b'\n');
-        (&*held).write_all(&text).map_err(at(&path))?;
+        (&*held).write_all(&text).map_err(error_at(&path))?;
         Ok(StartLock { _lock: held })
     }
 
@@ -142,9 +120,8 @@ impl AttemptDir {
     }
 
     /// The task and the fence.
-    pub fn claim(&self) -> Option<(i64, i64)> {
-        let (id, fence) = self.path.file_name()?.to_str()?.split_once('-')?;
-        Some((id.parse().ok()?, fence.parse().ok()?))
+    pub fn claim(&self) -> Option<Claim> {
+        Claim::parse(self.path.file_name()?.to_str()?)
     }
 
     /// What was written down.
@@ -167,7 +144,7 @@ impl AttemptDir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file?,
         };
-        let Some(held) = lock(file.try_clone()?, FlockArg::LockSharedNonblock)? else { return Ok(None) };
+        let Some(held) = try_lock(file.try_clone()?, FlockArg::LockSharedNonblock)? else { return Ok(None) };
         // Given up for dead between the opening and the locking?
         if !path.exists() {
             return Ok(None);
@@ -199,7 +176,7 @@ impl AttemptDir {
             file => file?,
         };
         // A lock belongs to the open file: this one is opened for it alone.
-        if let Some(held) = lock(File::open(&path)?, FlockArg::LockExclusiveNonblock)? {
+        if let Some(held) = try_lock(File::open(&path)?, FlockArg::LockExclusiveNonblock)? {
             if self.result()?.is_some() {
                 return Ok(AttemptDirState::Ended);
             }
@@ -227,7 +204,7 @@ impl AttemptDir {
     pub fn is_held(&self) -> io::Result<bool> {
         match File::open(self.path.join(ATTEMPT)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            file => Ok(lock(file?, FlockArg::LockExclusiveNonblock)?.is_none()),
+            file => Ok(try_lock(file?, FlockArg::LockExclusiveNonblock)?.is_none()),
         }
     }
 
@@ -311,8 +288,8 @@ impl AttemptDir {
     /// Writes a file that did not exist.
     fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let path = self.path.join(name);
-        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(at(&path))?;
-        file.write_all(bytes).map_err(at(&path))
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(error_at(&path))?;
+        file.write_all(bytes).map_err(error_at(&path))
     }
 
     /// Replaces a file, so that whoever reads it sees the old or the new one, whole.
@@ -334,57 +311,30 @@ impl AttemptDir {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use std::time::Duration;
-
+mod tests {
     use super::*;
-    use crate::{
-        domain::command::CommandSpec,
-        shepherd::{launch_spec::LaunchSpec, node_dir::NodeDir},
-    };
 
-    fn paper() -> AttemptManifest<u8> {
-        let command = CommandSpec::new(vec!["true".to_owned()]);
-        let spec = LaunchSpec {
-            title: "sexton: [q] t #1".to_owned(),
-            argv: command.argv,
-            env: Vec::new(),
-            dir: "/".into(),
-            confines: command.confines,
-            output: command.output,
-            timeout: None,
-            kill_after: Duration::ZERO,
-            stop_signal: crate::domain::command::service::StopSignal::Term,
-            keep_background: false,
-            ends_with_daemon: false,
-            cgroup: None,
-        };
-        AttemptManifest { boot_id: boot_id().to_owned(), spec, about: 7 }
-    }
-
-    pub(crate) fn created(root: &Path) -> (NodeDir, AttemptDir, StartLock) {
-        let home = NodeDir::open(root, "n-1").unwrap();
-        let (folder, held) = AttemptDir::create(home.path(), (4711, 3), &paper(), Some(b"{}")).unwrap();
-        (home, folder, held)
+    fn created(root: &Path) -> (AttemptDir, StartLock) {
+        AttemptDir::create(root, Claim::new(4711, 3), &AttemptManifest::sample(), Some(b"{}")).unwrap()
     }
 
     #[test]
     fn an_attempt_that_was_given_up_cannot_begin() {
         let root = tempfile::tempdir().unwrap();
-        let (_home, folder, held) = created(root.path());
+        let (folder, held) = created(root.path());
         let busy = folder.look().map(|_| ()).unwrap_err();
         assert_eq!(busy.kind(), io::ErrorKind::WouldBlock, "it may begin at any moment");
         drop(held);
         assert!(matches!(folder.look().unwrap(), AttemptDirState::Lost { begun: false }));
         assert!(folder.take_on().unwrap().is_none(), "the shepherd comes too late");
         assert!(matches!(folder.look().unwrap(), AttemptDirState::Lost { begun: false }), "and that stays so");
-        assert_eq!(folder.paper::<u8>().unwrap(), paper());
+        assert_eq!(folder.paper::<u8>().unwrap(), AttemptManifest::sample());
     }
 
     #[test]
     fn a_lock_tells_whether_its_shepherd_lives() {
         let root = tempfile::tempdir().unwrap();
-        let (_home, folder, held) = created(root.path());
+        let (folder, held) = created(root.path());
         let taken = folder.take_on().unwrap().unwrap();
         drop(held);
         let own = std::process::id() as i32;
@@ -403,7 +353,7 @@ pub(super) mod tests {
     #[test]
     fn of_two_shepherds_the_first_one_counts() {
         let root = tempfile::tempdir().unwrap();
-        let (_home, folder, _held) = created(root.path());
+        let (folder, _held) = created(root.path());
         // As another process has done it.
         let mut file = File::options().append(true).open(folder.path().join(ATTEMPT)).unwrap();
         file.write_all(b"1\n").unwrap();
@@ -413,7 +363,7 @@ pub(super) mod tests {
     #[test]
     fn a_shepherd_without_a_word_is_a_loss() {
         let root = tempfile::tempdir().unwrap();
-        let (_home, folder, held) = created(root.path());
+        let (folder, held) = created(root.path());
         let taken = folder.take_on().unwrap().unwrap();
         folder.set_aside().unwrap();
         drop((held, taken));
@@ -423,7 +373,7 @@ pub(super) mod tests {
     #[test]
     fn a_result_whose_name_was_lost_counts_if_it_is_whole() {
         let root = tempfile::tempdir().unwrap();
-        let (_home, folder, held) = created(root.path());
+        let (folder, held) = created(root.path());
         let end = CommandEnd { exit_code: Some(0), ..CommandEnd::default() };
         folder.set_result(folder.set_aside().unwrap(), &end).unwrap();
         let (named, unnamed) = (folder.path().join("result"), folder.path().join("result.new"));

@@ -1,6 +1,22 @@
 //! The fork, and with it the only unsafe call of the house.
 
-use nix::unistd::{ForkResult, Pid, fork};
+use std::sync::{Arc, atomic::AtomicBool};
+
+use nix::unistd::{ForkResult, Pid, User, fork};
+
+use super::title::Title;
+
+/// What the fork server has found out once, for all its shepherds.
+pub(super) struct ForkContext {
+    pub(super) title: Title,
+    pub(super) alone: SingleThreaded,
+    /// Whose process this is.
+    pub(super) user: Option<User>,
+    /// The fork server.
+    pub(super) server: Pid,
+    /// Whether a signal has come that nobody waited for: in a process that is about to become its command.
+    pub(super) interrupted: Arc<AtomicBool>,
+}
 
 /// The knowledge that this process has one thread. It makes none as long as it keeps to this room.
 #[derive(Clone, Copy, Debug)]

@@ -26,7 +26,7 @@ use nix::{
     },
 };
 
-use super::{cgroup, launch_spec::LaunchSpec, server::ForkContext};
+use super::{cgroup, fork::ForkContext, launch_spec::LaunchSpec};
 use crate::domain::command::ResourceLimits;
 
 /// What a command is connected to.

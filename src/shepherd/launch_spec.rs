@@ -4,6 +4,9 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+use {super::boot_id::boot_id, crate::domain::command::CommandSpec};
+
 use crate::domain::command::{ResourceLimits, Stopped, capture::CaptureLimits, service::StopSignal};
 
 /// One command, ready to be started.
@@ -55,4 +58,27 @@ pub struct StopOrder {
     pub why: Stopped,
     /// How long the command has to end by itself.
     pub grace: Duration,
+}
+
+#[cfg(test)]
+impl AttemptManifest<u8> {
+    /// A manifest for tests.
+    pub(super) fn sample() -> Self {
+        let command = CommandSpec::new(vec!["true".to_owned()]);
+        let spec = LaunchSpec {
+            title: "sexton: [q] t #1".to_owned(),
+            argv: command.argv,
+            env: Vec::new(),
+            dir: "/".into(),
+            confines: command.confines,
+            output: command.output,
+            timeout: None,
+            kill_after: Duration::ZERO,
+            stop_signal: StopSignal::Term,
+            keep_background: false,
+            ends_with_daemon: false,
+            cgroup: None,
+        };
+        Self { boot_id: boot_id().to_owned(), spec, about: 7 }
+    }
 }

@@ -14,6 +14,7 @@
 
 mod answers;
 mod attempt_dir;
+mod boot_id;
 mod cgroup;
 mod fork;
 mod launch;
@@ -30,7 +31,8 @@ mod tree;
 mod tree_stats;
 
 pub use self::{
-    attempt_dir::{AttemptDir, AttemptDirState, LIVE_STREAMS, boot_id},
+    attempt_dir::{AttemptDir, AttemptDirState, LIVE_STREAMS},
+    boot_id::boot_id,
     launch_spec::{AttemptManifest, LaunchSpec, StopOrder},
     module_lock::ModuleLock,
     node_dir::NodeDir,

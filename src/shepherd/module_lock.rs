@@ -1,15 +1,15 @@
 //! The right to be the only one on this machine who does something: a lock on a file, which ends with its process.
 
 use std::{
-    fs::{self, DirBuilder, File},
+    fs::{DirBuilder, File},
     io,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
 use nix::fcntl::{Flock, FlockArg};
 
-use super::attempt_dir::{at, lock};
+use crate::files::{error_at, is_at, try_lock};
 
 /// Where the files are; no home of anybody's attempts has such a name.
 const SEATS: &str = ".seats";
@@ -29,9 +29,9 @@ impl ModuleLock {
     pub fn take(root: &Path, name: &str) -> io::Result<Option<Self>> {
         let path = Self::path(root, name)?;
         let folder = path.parent().unwrap_or(root);
-        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(at(folder))?;
-        let file = File::options().create(true).append(true).mode(0o600).open(&path).map_err(at(&path))?;
-        let seat = lock(file, FlockArg::LockExclusiveNonblock)?.map(|lock| Self { lock, path });
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(error_at(folder))?;
+        let file = File::options().create(true).append(true).mode(0o600).open(&path).map_err(error_at(&path))?;
+        let seat = try_lock(file, FlockArg::LockExclusiveNonblock)?.map(|lock| Self { lock, path });
         // Somebody may have removed it before it was locked: others would lock another one.
         Ok(seat.filter(Self::is_there))
     }
@@ -48,10 +48,7 @@ impl ModuleLock {
 
     /// Whether others find it where they look for it. Somebody may have cleared the folder away.
     pub fn is_there(&self) -> bool {
-        let same = |there: fs::Metadata| {
-            self.lock.metadata().is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()))
-        };
-        fs::metadata(&self.path).is_ok_and(same)
+        is_at(&self.lock, &self.path)
     }
 }
 
@@ -75,7 +72,7 @@ mod tests {
         let root = tempfile::tempdir().expect("a folder");
         let seat = ModuleLock::take(root.path(), "a").expect("it works").expect("it is free");
         assert!(seat.is_there());
-        fs::remove_dir_all(root.path().join(SEATS)).expect("removed");
+        std::fs::remove_dir_all(root.path().join(SEATS)).expect("removed");
         assert!(!seat.is_there());
         let other = ModuleLock::take(root.path(), "a").expect("it works").expect("it is free");
         assert!(other.is_there() && !seat.is_there(), "another one has its place");

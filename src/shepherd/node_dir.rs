@@ -10,7 +10,11 @@ use std::{
 use chrono::{DateTime, Utc};
 use nix::fcntl::{Flock, FlockArg};
 
-use super::attempt_dir::{AttemptDir, at, lock};
+use super::attempt_dir::AttemptDir;
+use crate::{
+    domain::identity::NodeId,
+    files::{error_at, is_at, try_lock},
+};
 
 const LOCK: &str = "lock";
 
@@ -26,14 +30,14 @@ impl NodeDir {
     ///
     /// # Errors
     /// If the folder cannot be made, or another process looks after it.
-    pub fn open(root: &Path, node: &str) -> io::Result<Self> {
-        let path = std::path::absolute(root)?.join(node);
+    pub fn open(root: &Path, node: &NodeId) -> io::Result<Self> {
+        let path = std::path::absolute(root)?.join(node.as_str());
         if !path.exists() {
             // Locked before it has its name: nobody is to take it for an abandoned one.
             let new = path.with_file_name(format!(".{node}"));
-            DirBuilder::new().recursive(true).mode(0o700).create(&new).map_err(at(&new))?;
+            DirBuilder::new().recursive(true).mode(0o700).create(&new).map_err(error_at(&new))?;
             if let Some(Self { lock, .. }) = Self::hold(new.clone())? {
-                fs::rename(&new, &path).map_err(at(&path))?;
+                fs::rename(&new, &path).map_err(error_at(&path))?;
                 return Ok(Self { path, lock });
             }
         }
@@ -42,8 +46,9 @@ impl NodeDir {
     }
 
     fn hold(path: PathBuf) -> io::Result<Option<Self>> {
-        let file = File::options().create(true).append(true).mode(0o600).open(path.join(LOCK)).map_err(at(&path))?;
-        let Some(held) = lock(file, FlockArg::LockExclusiveNonblock)? else { return Ok(None) };
+        let file =
+            File::options().create(true).append(true).mode(0o600).open(path.join(LOCK)).map_err(error_at(&path))?;
+        let Some(held) = try_lock(file, FlockArg::LockExclusiveNonblock)? else { return Ok(None) };
         // Its last keeper may have removed it in the meantime.
         let is_there = held.metadata()?.nlink() > 0;
         Ok(is_there.then_some(Self { path, lock: held }))
@@ -61,10 +66,7 @@ impl NodeDir {
 
     /// Whether others find it where they look for it. Somebody may have cleared it away.
     pub fn is_there(&self) -> bool {
-        let same = |there: fs::Metadata| {
-            self.lock.metadata().is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()))
-        };
-        fs::metadata(self.path.join(LOCK)).is_ok_and(same)
+        is_at(&self.lock, &self.path.join(LOCK))
     }
 
     /// The folder.
@@ -78,7 +80,7 @@ impl NodeDir {
     /// If it cannot be looked through for now.
     pub fn folders(&self) -> io::Result<Vec<AttemptDir>> {
         let entries =
-            fs::read_dir(&self.path).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(at(&self.path))?;
+            fs::read_dir(&self.path).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(error_at(&self.path))?;
         let folders = entries.into_iter().map(|entry| AttemptDir::at(entry.path()));
         Ok(folders.filter(|folder| folder.claim().is_some()).collect())
     }
@@ -87,8 +89,8 @@ impl NodeDir {
     pub fn newest_attempt(root: &Path, task: i64) -> Option<AttemptDir> {
         let homes = fs::read_dir(root).ok()?.flatten().filter_map(|home| fs::read_dir(home.path()).ok());
         let folders = homes.flat_map(|entries| entries.flatten().map(|entry| AttemptDir::at(entry.path())));
-        let of_task = folders.filter(|folder| folder.claim().is_some_and(|(id, _)| id == task));
-        of_task.max_by_key(|folder| folder.claim().map(|(_, fence)| fence))
+        let of_task = folders.filter(|folder| folder.claim().is_some_and(|claim| claim.task_id == task));
+        of_task.max_by_key(|folder| folder.claim().map(|claim| claim.fence))
     }
 
     /// Removes what is no attempt (it was damaged, and put aside) and was not touched since.
@@ -117,12 +119,14 @@ impl NodeDir {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shepherd::attempt_dir::tests::created;
+    use crate::{domain::task::claim::Claim, shepherd::launch_spec::AttemptManifest};
 
     #[test]
     fn a_home_is_found_when_its_keeper_is_gone() {
         let root = tempfile::tempdir().unwrap();
-        let (home, folder, held) = created(root.path());
+        let home = NodeDir::open(root.path(), &"n-1".into()).unwrap();
+        let (folder, held) =
+            AttemptDir::create(home.path(), Claim::new(4711, 3), &AttemptManifest::sample(), None).unwrap();
         assert!(NodeDir::abandoned(root.path()).is_empty(), "its keeper lives");
         assert!(!home.remove_if_empty());
         drop((home, held));

@@ -31,22 +31,16 @@ use signal_hook::consts::{
     SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2,
 };
 
-use super::{attempt_dir::AttemptDir, fork::SingleThreaded, supervise::supervise_command, title::Title, tree};
+use super::{
+    attempt_dir::AttemptDir,
+    fork::{ForkContext, SingleThreaded},
+    supervise::supervise_command,
+    title::Title,
+    tree,
+};
 
 /// What the fork server is called, and by which it knows itself.
 pub(super) const NAME: &str = "sexton: shepherds";
-
-/// What the fork server has found out once, for all its shepherds.
-pub(super) struct ForkContext {
-    pub(super) title: Title,
-    pub(super) alone: SingleThreaded,
-    /// Whose process this is.
-    pub(super) user: Option<User>,
-    /// The fork server.
-    pub(super) server: Pid,
-    /// Whether a signal has come that nobody waited for: in a process that is about to become its command.
-    pub(super) interrupted: Arc<AtomicBool>,
-}
 
 /// Turns this process into the fork server, if it was started as one, and then does not return.
 ///

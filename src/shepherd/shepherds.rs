@@ -30,7 +30,7 @@ use super::{
     title, tree,
     tree_stats::TreeStats,
 };
-use crate::domain::command::CommandEnd;
+use crate::domain::{command::CommandEnd, identity::NodeId, task::claim::Claim};
 
 /// A fork server that does not answer for so long hangs, and is replaced.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -51,7 +51,7 @@ pub struct Shepherds {
 struct ShepherdsInner {
     /// Where the attempts of all daemons of this machine are.
     root: PathBuf,
-    node: String,
+    node: NodeId,
     program: PathBuf,
     home: Mutex<Option<Arc<NodeDir>>>,
     requests: OnceLock<mpsc::Sender<ForkRequest>>,
@@ -77,10 +77,10 @@ pub struct Shepherd {
 impl Shepherds {
     /// Shepherds made by `program`, which is this one or another that calls [`super::enter`] first of all. Nothing is
     /// started before the first one is needed.
-    pub fn new(root: &Path, node: &str, program: PathBuf) -> Self {
+    pub fn new(root: &Path, node: NodeId, program: PathBuf) -> Self {
         let inner = ShepherdsInner {
             root: root.to_owned(),
-            node: node.to_owned(),
+            node,
             program,
             home: Mutex::default(),
             requests: OnceLock::new(),
@@ -95,7 +95,7 @@ impl Shepherds {
     }
 
     /// The node that they work for.
-    pub fn node(&self) -> &str {
+    pub fn node(&self) -> &NodeId {
         &self.inner.node
     }
 
@@ -150,7 +150,7 @@ impl Shepherds {
     /// If the attempt cannot be written down, or the fork server cannot be had. Nothing was started then.
     pub async fn start<A: Serialize>(
         &self,
-        claim: (i64, i64),
+        claim: Claim,
         paper: &AttemptManifest<A>,
         input: Option<&[u8]>,
     ) -> io::Result<Shepherd> {

@@ -26,10 +26,10 @@ use super::{
     answers::Answers,
     attempt_dir::AttemptDir,
     cgroup::Group,
+    fork::ForkContext,
     launch::{Ends, launch},
     launch_spec::{AttemptManifest, LaunchSpec, StopOrder},
     output_capture::{self, Stream},
-    server::ForkContext,
     tree,
 };
 use crate::domain::command::{CommandEnd, Stopped, Usage};

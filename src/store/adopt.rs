@@ -2,8 +2,12 @@
 
 use std::collections::HashSet;
 
-use super::{Store, StoreError, dialect::Kind, rows::Rows};
-use crate::domain::command::answer::Progress;
+use super::{
+    Store, StoreError,
+    dialect::Kind,
+    rows::{Rows, claim_of},
+};
+use crate::domain::{command::answer::Progress, identity::NodeId, task::claim::Claim};
 
 const CLAIM: [(&str, Kind); 3] = [("id", Kind::Integer), ("fence", Kind::Integer), ("node", Kind::Text)];
 const PROGRESS: [(&str, Kind); 3] = [("id", Kind::Integer), ("fence", Kind::Integer), ("progress", Kind::Text)];
@@ -13,14 +17,14 @@ const HELD: &str = "t.id = d.id AND t.fence = d.fence AND t.state = 'running'";
 impl Store {
     /// Puts running tasks under another node's lease. Gives the claims that hold still; the others' tasks have ended,
     /// or have gone to another claim.
-    pub async fn adopt(&self, node: &str, claims: &[(i64, i64)]) -> Result<HashSet<(i64, i64)>, StoreError> {
+    pub async fn adopt(&self, node: &NodeId, claims: &[Claim]) -> Result<HashSet<Claim>, StoreError> {
         if claims.is_empty() {
             return Ok(HashSet::new());
         }
         let mut rows = Rows::new(self.dialect);
-        for (id, fence) in claims {
+        for claim in claims {
             rows.push(|row| {
-                row.set("id", *id).set("fence", *fence).set("node", node);
+                row.claim(*claim).set("node", node.as_str());
             });
         }
         let rows = rows.into_value();
@@ -30,18 +34,18 @@ impl Store {
         self.repeating(async || {
             self.run(&self.db, &update, [rows.clone()]).await?;
             let found = self.all(&self.db, &held, [rows.clone()]).await?;
-            found.iter().map(|row| Ok((row.try_get("", "id")?, row.try_get("", "fence")?))).collect()
+            found.iter().map(claim_of).collect()
         })
         .await
     }
 
     /// Notes how far running tasks have got.
-    pub async fn set_progress(&self, said: &[((i64, i64), Progress)]) -> Result<(), StoreError> {
+    pub async fn set_progress(&self, said: &[(Claim, Progress)]) -> Result<(), StoreError> {
         let mut rows = Rows::new(self.dialect);
-        for ((id, fence), progress) in said {
+        for (claim, progress) in said {
             let progress = serde_json::to_value(progress).unwrap_or_default();
             rows.push(|row| {
-                row.set("id", *id).set("fence", *fence).json("progress", Some(&progress));
+                row.claim(*claim).json("progress", Some(&progress));
             });
         }
         let rows = rows.into_value();

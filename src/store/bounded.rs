@@ -9,13 +9,16 @@ use sea_orm::{DatabaseTransaction, QueryResult, Value};
 
 use super::{
     Store, StoreError,
-    claim::{ClaimResult, list},
+    claim::{ClaimResult, ID},
     dialect::{Dialect, Kind},
     rows::Rows,
 };
-use crate::domain::task::{
-    ClaimedTask,
-    limits::{Candidate, ClusterState, ConcurrencyLimits, RunningShare},
+use crate::domain::{
+    identity::{NodeId, QueueName},
+    task::{
+        ClaimedTask,
+        limits::{Candidate, ClusterState, ConcurrencyLimits, RunningShare},
+    },
 };
 
 const NAME: [(&str, Kind); 1] = [("name", Kind::Text)];
@@ -28,8 +31,8 @@ impl Store {
     pub async fn claim_within(
         &self,
         bounds: &ConcurrencyLimits,
-        node: &str,
-        queue: &str,
+        node: &NodeId,
+        queue: &QueueName,
         count: usize,
     ) -> Result<ClaimResult, StoreError> {
         self.repeating(async || {
@@ -63,7 +66,9 @@ impl Store {
                 let before = held.clone();
                 let admitted = bounds.admit(&choice, &mut standing, &mut held);
                 left -= admitted.len();
-                found.tasks.extend(candidates.tasks.iter().filter(|task| admitted.contains(&task.id)).cloned());
+                found
+                    .tasks
+                    .extend(candidates.tasks.iter().filter(|task| admitted.contains(&task.claim.task_id)).cloned());
                 // Nothing was left where it is, so there is nothing behind it either.
                 if held == before {
                     break;
@@ -96,9 +101,9 @@ impl Store {
         Ok(())
     }
 
-    async fn running_in(&self, transaction: &DatabaseTransaction, queue: &str) -> Result<usize, StoreError> {
+    async fn running_in(&self, transaction: &DatabaseTransaction, queue: &QueueName) -> Result<usize, StoreError> {
         let sql = "SELECT COUNT(*) AS running FROM sexton_task WHERE queue = ? AND state = 'running'";
-        let running: i64 = self.one(transaction, sql, [queue.into()]).await?.try_get("", "running")?;
+        let running: i64 = self.one(transaction, sql, [queue.as_str().into()]).await?.try_get("", "running")?;
         Ok(usize::try_from(running).unwrap_or_default())
     }
 
@@ -158,17 +163,19 @@ impl Store {
     fn leaving_out(&self, held: &RunningShare, taken: &[ClaimedTask]) -> (String, Vec<Value>) {
         let (mut but, mut values) = (String::new(), Vec::new());
         let others = format!("NOT IN (SELECT d.name FROM {})", self.dialect.rows("d", &NAME));
+        let these = format!("IN (SELECT d.id FROM {})", self.dialect.rows("d", &ID));
         if !held.tasks.is_empty() {
             but += &format!(" AND name {others}");
             values.push(self.names(held.tasks.iter().map(String::as_str)));
         }
         if !held.schedules.is_empty() {
-            let firsts = list(&held.firsts.iter().copied().collect::<Vec<_>>());
-            but += &format!(" AND (schedule IS NULL OR schedule {others} OR id IN ({firsts}))");
+            but += &format!(" AND (schedule IS NULL OR schedule {others} OR id {these})");
             values.push(self.names(held.schedules.iter().map(String::as_str)));
+            values.push(self.ids(held.firsts.iter().copied()));
         }
         if !taken.is_empty() {
-            but += &format!(" AND id NOT IN ({})", list(&taken.iter().map(|task| task.id).collect::<Vec<_>>()));
+            but += &format!(" AND id NOT {these}");
+            values.push(self.ids(taken.iter().map(|task| task.claim.task_id)));
         }
         (but, values)
     }
@@ -186,5 +193,5 @@ impl Store {
 }
 
 fn candidate(task: &ClaimedTask) -> Candidate<'_> {
-    Candidate { id: task.id, name: &task.name, schedule: task.schedule.as_deref() }
+    Candidate { id: task.claim.task_id, name: &task.name, schedule: task.schedule.as_deref() }
 }

@@ -10,9 +10,12 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
 use super::{
     Store, StoreError,
     dialect::{Dialect, Kind},
-    rows::Rows,
+    rows::{Rows, claim_of},
 };
-use crate::domain::task::ClaimedTask;
+use crate::domain::{
+    identity::{NodeId, QueueName},
+    task::{ClaimedTask, claim::Claim},
+};
 
 /// What a claim brought.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,23 +39,25 @@ pub(super) struct Candidates {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Peek {
     /// Queues with available tasks that are not paused.
-    pub queues: Vec<String>,
+    pub queues: Vec<QueueName>,
     /// Whether tasks wait to be filed into a queue.
     pub unfiled: bool,
     /// Whether tasks wait to be promoted.
     pub due: bool,
 }
 
-const COLUMNS: &str = "id, name, priority, payload, attempt, max_attempts, fence, schedule, due_at, enqueued_at, \
-                       run_at, started_at, state";
+/// The columns of a claimed task.
+pub(super) const CLAIMED: &str =
+    "id, fence, name, payload, attempt, max_attempts, schedule, due_at, enqueued_at, started_at";
+pub(super) const ID: [(&str, Kind); 1] = [("id", Kind::Integer)];
 
 impl Store {
     /// Whether there is anything to do in these queues. A cheap look, for when there is probably nothing.
-    pub async fn peek(&self, queues: &[String]) -> Result<Peek, StoreError> {
+    pub async fn peek(&self, queues: &[QueueName]) -> Result<Peek, StoreError> {
         let mut rows = Rows::new(self.dialect);
         for queue in queues {
             rows.push(|row| {
-                row.set("name", queue.clone());
+                row.set("name", queue.as_str());
             });
         }
         // The order makes the planner follow the index. By its estimates it would rather read the table from the
@@ -73,7 +78,7 @@ impl Store {
         let mut seen = Peek::default();
         for row in self.all(&self.db, &sql, [rows.into_value()]).await? {
             match row.try_get::<String>("", "what")?.as_str() {
-                "queue" => seen.queues.push(row.try_get("", "name")?),
+                "queue" => seen.queues.push(row.try_get::<String>("", "name")?.into()),
                 "unfiled" => seen.unfiled = true,
                 _ => seen.due = true,
             }
@@ -82,7 +87,7 @@ impl Store {
     }
 
     /// Takes up to `count` tasks of `queue` for `node`: the lowest priority first, then the oldest.
-    pub async fn claim(&self, node: &str, queue: &str, count: usize) -> Result<ClaimResult, StoreError> {
+    pub async fn claim(&self, node: &NodeId, queue: &QueueName, count: usize) -> Result<ClaimResult, StoreError> {
         let count = count as i64;
         self.repeating(async || {
             if self.dialect != Dialect::MySql {
@@ -114,8 +119,8 @@ impl Store {
     async fn claim_by_update<C: ConnectionTrait>(
         &self,
         connection: &C,
-        node: &str,
-        queue: &str,
+        node: &NodeId,
+        queue: &QueueName,
         count: i64,
     ) -> Result<ClaimResult, StoreError> {
         let (open, close, among) = match self.dialect {
@@ -126,7 +131,7 @@ impl Store {
         let due = |due: &str, not_due: &str| format!("CASE WHEN run_at <= {now} THEN {due} ELSE {not_due} END");
         let sql = format!(
             "UPDATE sexton_task SET state = {}, fence = {}, attempt = {}, node = {}, started_at = {} \
-             WHERE id {among} {open}SELECT id {} {close} RETURNING {COLUMNS}",
+             WHERE id {among} {open}SELECT id {} {close} RETURNING {CLAIMED}, priority, state",
             due("'running'", "'scheduled'"),
             due("fence + 1", "fence"),
             due("attempt + 1", "attempt"),
@@ -134,7 +139,8 @@ impl Store {
             due(now, "NULL"),
             self.candidates(""),
         );
-        let values = [node.into(), queue.into(), queue.into(), node.into(), count.into()];
+        let (node, name) = (node.as_str(), queue.as_str());
+        let values = [node.into(), name.into(), name.into(), node.into(), count.into()];
         let mut found = ClaimResult::default();
         let mut ordered = Vec::new();
         for row in self.all(connection, &sql, values).await? {
@@ -144,7 +150,7 @@ impl Store {
                 found.sorted += 1;
             }
         }
-        ordered.sort_by_key(|(priority, task)| (*priority, task.id));
+        ordered.sort_by_key(|(priority, task)| (*priority, task.claim.task_id));
         found.tasks = ordered.into_iter().map(|(_, task)| task).collect();
         Ok(found)
     }
@@ -154,8 +160,8 @@ impl Store {
     pub(super) async fn lock_candidates(
         &self,
         transaction: &DatabaseTransaction,
-        node: &str,
-        queue: &str,
+        node: &NodeId,
+        queue: &QueueName,
         count: i64,
         but: &str,
         but_values: impl IntoIterator<Item = Value>,
@@ -164,8 +170,8 @@ impl Store {
             Dialect::Sqlite => "",
             Dialect::Postgres | Dialect::MySql => "FOR UPDATE SKIP LOCKED",
         };
-        let sql = format!("SELECT {COLUMNS}, {} AS at {} {lock}", self.dialect.now(), self.candidates(but));
-        let mut values: Vec<Value> = vec![queue.into(), queue.into(), node.into()];
+        let sql = format!("SELECT {CLAIMED}, run_at, {} AS at {} {lock}", self.dialect.now(), self.candidates(but));
+        let mut values: Vec<Value> = vec![queue.as_str().into(), queue.as_str().into(), node.as_str().into()];
         values.extend(but_values);
         values.push(count.into());
         let mut found = Candidates::default();
@@ -176,7 +182,8 @@ impl Store {
                 continue;
             }
             let task = claimed(row, queue)?;
-            found.tasks.push(ClaimedTask { fence: task.fence + 1, attempt: task.attempt + 1, started_at: at, ..task });
+            let claim = Claim { fence: task.claim.fence + 1, ..task.claim };
+            found.tasks.push(ClaimedTask { claim, attempt: task.attempt + 1, started_at: at, ..task });
         }
         Ok(found)
     }
@@ -184,8 +191,9 @@ impl Store {
     /// Sorts tasks into `scheduled` whose time has not come.
     pub(super) async fn sort_later(&self, transaction: &DatabaseTransaction, later: &[i64]) -> Result<(), StoreError> {
         if !later.is_empty() {
-            let sql = format!("UPDATE sexton_task SET state = 'scheduled' WHERE id IN ({})", list(later));
-            self.run(transaction, &sql, []).await?;
+            let rows = self.dialect.rows("d", &ID);
+            let sql = self.dialect.update_joined("sexton_task", &[("state", "'scheduled'")], &rows, "t.id = d.id");
+            self.run(transaction, &sql, [self.ids(later.iter().copied())]).await?;
         }
         Ok(())
     }
@@ -194,45 +202,52 @@ impl Store {
     pub(super) async fn mark(
         &self,
         transaction: &DatabaseTransaction,
-        node: &str,
+        node: &NodeId,
         tasks: &mut [ClaimedTask],
     ) -> Result<(), StoreError> {
         let Some(at) = tasks.first().map(|task| task.started_at) else { return Ok(()) };
         tasks.iter_mut().for_each(|task| task.started_at = at);
-        let ids: Vec<i64> = tasks.iter().map(|task| task.id).collect();
-        let sql = format!(
-            "UPDATE sexton_task SET state = 'running', fence = fence + 1, attempt = attempt + 1, node = '{}', \
-             started_at = '{}' WHERE id IN ({}) AND state = 'available'",
-            node.replace(['\'', '\\'], ""),
-            self.dialect.instant(at),
-            list(&ids)
-        );
-        let marked = transaction.execute_unprepared(&sql).await?;
-        if marked.rows_affected() != ids.len() as u64 {
+        let sets = [
+            ("state", "'running'"),
+            ("fence", "t.fence + 1"),
+            ("attempt", "t.attempt + 1"),
+            ("node", "?"),
+            ("started_at", self.dialect.instant_parameter()),
+        ];
+        let on = "t.id = d.id AND t.state = 'available'";
+        let sql = self.dialect.update_joined("sexton_task", &sets, &self.dialect.rows("d", &ID), on);
+        let ids = self.ids(tasks.iter().map(|task| task.claim.task_id));
+        let values = self.dialect.joined_values([node.as_str().into(), self.dialect.instant(at).into()], ids);
+        if self.run(transaction, &sql, values).await? != tasks.len() as u64 {
             return Err(StoreError::Conflict("another node was faster".to_owned()));
         }
         Ok(())
     }
+
+    /// Task numbers as one parameter.
+    pub(super) fn ids(&self, ids: impl IntoIterator<Item = i64>) -> Value {
+        let mut rows = Rows::new(self.dialect);
+        for id in ids {
+            rows.push(|row| {
+                row.set("id", id);
+            });
+        }
+        rows.into_value()
+    }
 }
 
-/// Numbers as text for `IN (…)`.
-pub(super) fn list(ids: &[i64]) -> String {
-    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
-}
-
-fn claimed(row: &QueryResult, queue: &str) -> Result<ClaimedTask, StoreError> {
+pub(super) fn claimed(row: &QueryResult, queue: &QueueName) -> Result<ClaimedTask, StoreError> {
     let (payload, unreadable) = match row.try_get("", "payload") {
         Ok(payload) => (payload, None),
         Err(error) => (None, Some(error.to_string())),
     };
     Ok(ClaimedTask {
-        id: row.try_get("", "id")?,
+        claim: claim_of(row)?,
         name: row.try_get("", "name")?,
-        queue: queue.to_owned(),
+        queue: queue.clone(),
         payload,
         attempt: row.try_get("", "attempt")?,
         max_attempts: row.try_get("", "max_attempts")?,
-        fence: row.try_get("", "fence")?,
         schedule: row.try_get("", "schedule")?,
         due_at: row.try_get("", "due_at")?,
         enqueued_at: row.try_get("", "enqueued_at")?,

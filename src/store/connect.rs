@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Counters, Store, StoreError,
-    connection::{Connection, made_anchored},
+    connection::{Connection, SQLITE_PATIENCE, made_anchored},
     dialect::Dialect,
 };
 use crate::domain::text::redact::{redacted, scheme};
@@ -22,8 +22,6 @@ use sea_orm::{
     },
 };
 
-/// How long another process that writes to the SQLite file is waited for.
-pub(super) const SQLITE_PATIENCE: Duration = Duration::from_secs(10);
 /// SQLite itself waits no longer than this; the rest of the patience is the connection's (`anchor.rs`).
 pub(super) const SQLITE_IMPATIENT: &str = "PRAGMA busy_timeout = 10";
 /// Where statements do not go through that.

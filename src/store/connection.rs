@@ -19,7 +19,10 @@ use sea_orm::{
 };
 use tokio::runtime::{Builder, Handle};
 
-use super::{connect::SQLITE_PATIENCE, error::is_busy};
+use super::error::is_busy;
+
+/// How long another process that writes to the SQLite file is waited for.
+pub(super) const SQLITE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The runtime of all database sockets of this process.
 static DRIVER: LazyLock<Handle> = LazyLock::new(|| {

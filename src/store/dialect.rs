@@ -1,7 +1,7 @@
 //! What three databases call the same thing.
 
 use chrono::{DateTime, Utc};
-use sea_orm::DbBackend;
+use sea_orm::{DbBackend, Value};
 
 /// The database's way of speaking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Dialect {
         }
     }
 
-    /// An instant as text inside the JSON of [`Dialect::rows`], in one fixed shape.
+    /// An instant as text in one fixed form: inside the JSON of [`Dialect::rows`], or as a parameter.
     pub(super) fn instant(self, at: DateTime<Utc>) -> String {
         match self {
             Self::MySql => at.format("%Y-%m-%d %H:%M:%S%.6f").to_string(),
@@ -111,6 +111,15 @@ impl Dialect {
         }
     }
 
+    /// As [`Dialect::rows`], for a SELECT that locks what it joins with them. MySQL (9.7) refuses to lock a table
+    /// function, and locks none inside a subquery.
+    pub(super) fn rows_beside_locks(self, alias: &str, columns: &[(&str, Kind)]) -> String {
+        match self {
+            Self::MySql => format!("(SELECT * FROM {}) AS {alias}", self.rows("x", columns)),
+            Self::Postgres | Self::Sqlite => self.rows(alias, columns),
+        }
+    }
+
     /// `UPDATE table SET sets` for the rows that `on` joins with `rows`. Columns are written `t.x`.
     pub(super) fn update_joined(self, table: &str, sets: &[(&str, &str)], rows: &str, on: &str) -> String {
         let plain = sets.iter().map(|(column, value)| format!("{column} = {value}")).collect::<Vec<_>>().join(", ");
@@ -123,13 +132,22 @@ impl Dialect {
         }
     }
 
-    /// Deletes the rows of a table (as `t`) that `on` joins with `rows`. A plain `id = ANY(…)` would be searched
+    /// The parameters of [`Dialect::update_joined`] in the order of its text: those of the new values, and the rows.
+    pub(super) fn joined_values<const N: usize>(self, sets: [Value; N], rows: Value) -> Vec<Value> {
+        let mut values = Vec::from(sets);
+        values.insert(if self == Self::MySql { 0 } else { N }, rows);
+        values
+    }
+
+    /// Deletes the rows of a table (as `t`, with the primary key `key`) that `on` joins with `rows`. A plain `id = ANY(…)` would be searched
     /// one by one for each row of a table that PostgreSQL has no statistics of yet.
-    pub(super) fn delete_joined(self, table: &str, rows: &str, on: &str) -> String {
+    pub(super) fn delete_joined(self, table: &str, key: &str, rows: &str, on: &str) -> String {
         match self {
             Self::Postgres => format!("DELETE FROM {table} t USING {rows} WHERE {on}"),
             Self::MySql => format!("DELETE t FROM {table} t JOIN {rows} ON {on}"),
-            Self::Sqlite => format!("DELETE FROM {table} WHERE id IN (SELECT t.id FROM {rows} JOIN {table} t ON {on})"),
+            Self::Sqlite => {
+                format!("DELETE FROM {table} WHERE {key} IN (SELECT t.{key} FROM {rows} JOIN {table} t ON {on})")
+            }
         }
     }
 
@@ -155,6 +173,14 @@ impl Dialect {
         match self {
             Self::Postgres => "CAST(? AS text)",
             _ => "?",
+        }
+    }
+
+    /// A parameter that [`Dialect::instant`] has written, as an instant.
+    pub(super) fn instant_parameter(self) -> &'static str {
+        match self {
+            Self::Postgres => "CAST(CAST(? AS text) AS timestamptz)",
+            Self::MySql | Self::Sqlite => "?",
         }
     }
 

@@ -12,9 +12,9 @@ use sexton_entities::states::{Outcome, Verdict};
 use super::{
     Store, StoreError,
     dialect::{Dialect, Kind},
-    rows::Rows,
+    rows::{Rows, claim_of},
 };
-use crate::domain::task::{FinishedAttempt, Report};
+use crate::domain::task::{FinishedAttempt, Report, claim::Claim};
 
 /// What to do about a finish that comes too late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl Store {
         self.repeating(async || {
             let transaction = self.begin().await?;
             let held = self.settle(&transaction, batch, on_stale).await?;
-            let is_held = |finished: &&FinishedAttempt| held.contains(&(finished.task_id, finished.fence));
+            let is_held = |finished: &&FinishedAttempt| held.contains(&finished.claim);
             let (current, stale): (Vec<_>, Vec<_>) = batch.iter().partition(is_held);
             let superseded = match on_stale {
                 OnStale::Record => self.superseded(&transaction, &stale).await?,
@@ -138,7 +138,7 @@ impl Store {
         transaction: &DatabaseTransaction,
         batch: &[FinishedAttempt],
         on_stale: OnStale,
-    ) -> Result<HashSet<(i64, i64)>, StoreError> {
+    ) -> Result<HashSet<Claim>, StoreError> {
         let of = |verdicts: &[Verdict]| -> Vec<&FinishedAttempt> {
             batch
                 .iter()
@@ -160,7 +160,7 @@ impl Store {
         let steps = [
             (
                 of(&[Verdict::Completed, Verdict::Discarded, Verdict::Cancelled]),
-                self.dialect.delete_joined("sexton_task", &rows, on),
+                self.dialect.delete_joined("sexton_task", "id", &rows, on),
             ),
             (of(&[Verdict::Released]), self.dialect.update_joined("sexton_task", &release, &rows, on)),
             (of(&[Verdict::Retry]), self.dialect.update_joined("sexton_task", &retry, &rows, on)),
@@ -183,14 +183,13 @@ impl Store {
         sql: &str,
         on: &str,
         finished: &[&FinishedAttempt],
-    ) -> Result<Vec<(i64, i64)>, StoreError> {
+    ) -> Result<Vec<Claim>, StoreError> {
         let mut rows = Rows::new(self.dialect);
         for finished in finished {
             rows.push(|row| {
-                row.set("id", finished.task_id)
-                    .set("fence", finished.fence)
+                row.claim(finished.claim)
                     .set("retry_ms", finished.retry_ms)
-                    .set("node", finished.node.clone())
+                    .set("node", finished.node.as_str())
                     .json("next_payload", finished.report.next_payload.as_ref());
             });
         }
@@ -199,7 +198,7 @@ impl Store {
             Dialect::MySql => {
                 let look = format!(
                     "SELECT t.id, t.fence FROM {} JOIN sexton_task t ON {on} FOR UPDATE",
-                    self.dialect.rows("d", &CLAIM)
+                    self.dialect.rows_beside_locks("d", &CLAIM)
                 );
                 let seen = self.all(transaction, &look, [parameter.clone()]).await?;
                 self.run(transaction, sql, [parameter]).await?;
@@ -208,7 +207,7 @@ impl Store {
             Dialect::Postgres => self.all(transaction, &format!("{sql} RETURNING t.id, t.fence"), [parameter]).await?,
             Dialect::Sqlite => self.all(transaction, &format!("{sql} RETURNING id, fence"), [parameter]).await?,
         };
-        changed.iter().map(|row| Ok((row.try_get("", "id")?, row.try_get("", "fence")?))).collect()
+        changed.iter().map(claim_of).collect()
     }
 
     /// The stale finishes as they are to be recorded. One that is on record already, because the answer to its
@@ -224,7 +223,7 @@ impl Store {
                 .all(
                     transaction,
                     "SELECT id FROM sexton_history WHERE task_id = ? AND fence = ? AND outcome IN (?, 'superseded')",
-                    [finished.task_id.into(), finished.fence.into(), finished.outcome.as_str().into()],
+                    [finished.claim.task_id.into(), finished.claim.fence.into(), finished.outcome.as_str().into()],
                 )
                 .await?;
             if known.is_empty() {
@@ -264,17 +263,17 @@ impl Store {
         let mut rows = Rows::new(self.dialect);
         for finished in finished {
             rows.push(|row| {
-                row.set("task_id", finished.task_id)
+                row.set("task_id", finished.claim.task_id)
                     .set("name", finished.name.clone())
                     .set("kind", finished.kind.clone())
-                    .set("queue", finished.queue.clone())
+                    .set("queue", finished.queue.as_str())
                     .set("schedule", finished.schedule.clone())
                     .at("due_at", finished.due_at)
                     .at("enqueued_at", finished.enqueued_at)
                     .at("started_at", finished.started_at)
                     .at("finished_at", finished.finished_at)
                     .set("duration_ms", finished.duration_ms)
-                    .set("node", finished.node.clone())
+                    .set("node", finished.node.as_str())
                     .set("attempt", finished.attempt)
                     .set("outcome", finished.outcome.as_str())
                     .set("verdict", finished.verdict.map(Verdict::as_str))
@@ -282,7 +281,7 @@ impl Store {
                     .set("its_signal", finished.report.signal)
                     .set("error", finished.error.clone())
                     .json("payload", finished.payload.as_ref())
-                    .set("fence", finished.fence)
+                    .set("fence", finished.claim.fence)
                     .set("core_dumped", finished.report.core_dumped)
                     .set("cpu_user_ms", finished.report.usage.map(|usage| usage.user_ms))
                     .set("cpu_system_ms", finished.report.usage.map(|usage| usage.system_ms))
@@ -307,8 +306,8 @@ impl Store {
             let Report { stdout, stderr, .. } = &finished.report;
             let times = serde_json::json!({ "stdout": stdout.stamps, "stderr": stderr.stamps });
             rows.push(|row| {
-                row.set("task_id", finished.task_id)
-                    .set("fence", finished.fence)
+                row.set("task_id", finished.claim.task_id)
+                    .set("fence", finished.claim.fence)
                     .set("outcome", finished.outcome.as_str())
                     .set("stdout", stdout.text.clone())
                     .set("stderr", stderr.text.clone())

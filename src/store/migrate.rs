@@ -85,13 +85,13 @@ impl Store {
     /// Excludes every other migrating process. On the servers a transaction of its own holds the lock, while the
     /// steps run on another connection; for a file it is a file.
     async fn lock_schema(&self, options: &ConnectOptions) -> Result<MigrationLock, StoreError> {
-        let sql = match self.dialect {
-            Dialect::Postgres => format!("SELECT pg_advisory_xact_lock({LOCK})::text AS locked"),
-            Dialect::MySql => "SELECT GET_LOCK('sexton_migrate', 60) AS locked".to_owned(),
+        let (sql, values) = match self.dialect {
+            Dialect::Postgres => ("SELECT pg_advisory_xact_lock(?)::text AS locked", vec![LOCK.into()]),
+            Dialect::MySql => ("SELECT GET_LOCK('sexton_migrate', 60) AS locked", Vec::new()),
             Dialect::Sqlite => return lock_file(options).await,
         };
         let transaction = self.begin().await?;
-        let row = self.one(&transaction, &sql, []).await?;
+        let row = self.one(&transaction, sql, values).await?;
         if self.dialect == Dialect::MySql && row.try_get::<Option<i64>>("", "locked")? != Some(1) {
             return Err(StoreError::Unavailable("another node has been migrating for a minute".to_owned()));
         }

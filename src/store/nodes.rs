@@ -3,20 +3,32 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{EntityTrait, QueryOrder};
-use sexton_entities::{
-    node,
-    states::{NodeState, Outcome, Verdict},
-};
+use sea_orm::{EntityTrait, QueryOrder, QueryResult};
+use sexton_entities::{node, states::NodeState};
 
-use super::{Store, StoreError};
-use crate::domain::task::{FinishedAttempt, Report};
+use super::{
+    Store, StoreError,
+    claim::{CLAIMED, claimed},
+    dialect::Kind,
+    rows::Rows,
+};
+use crate::domain::{identity::NodeId, task::FinishedAttempt};
+
+const NODE: [(&str, Kind); 7] = [
+    ("id", Kind::Text),
+    ("name", Kind::Text),
+    ("host", Kind::Text),
+    ("version", Kind::Text),
+    ("state", Kind::Text),
+    ("pid", Kind::Integer),
+    ("lease_ms", Kind::Integer),
+];
 
 /// A node's sign of life.
 #[derive(Clone, Debug)]
 pub struct Heartbeat {
     /// The boot id.
-    pub id: String,
+    pub id: NodeId,
     /// The name in the configuration.
     pub name: String,
     /// The host.
@@ -37,20 +49,23 @@ impl Store {
         let sql = self.dialect.insert_new(
             "sexton_node (id, name, host, version, state, pid, lease_expires_at)",
             &format!(
-                "SELECT {text}, {text}, {text}, {text}, {text}, {}, {} FROM (SELECT 1 AS x) one",
-                beat.pid,
-                self.dialect.now_plus_millis(&beat.lease.as_millis().to_string()),
-                text = self.dialect.text_parameter(),
+                "SELECT d.id, d.name, d.host, d.version, d.state, d.pid, {} FROM {}",
+                self.dialect.now_plus_millis("d.lease_ms"),
+                self.dialect.rows("d", &NODE),
             ),
         );
-        let values = [
-            beat.id.clone().into(),
-            beat.name.clone().into(),
-            beat.host.clone().into(),
-            env!("CARGO_PKG_VERSION").into(),
-            beat.state.as_str().into(),
-        ];
-        self.repeating(async || self.run(&self.db, &sql, values.clone()).await.map(|_| ())).await
+        let mut rows = Rows::new(self.dialect);
+        rows.push(|row| {
+            row.set("id", beat.id.as_str())
+                .set("name", beat.name.clone())
+                .set("host", beat.host.clone())
+                .set("version", env!("CARGO_PKG_VERSION"))
+                .set("state", beat.state.as_str())
+                .set("pid", beat.pid)
+                .set("lease_ms", millis(beat.lease));
+        });
+        let rows = rows.into_value();
+        self.repeating(async || self.run(&self.db, &sql, [rows.clone()]).await.map(|_| ())).await
     }
 
     /// Prolongs the lease. False where it has been lost: another node has taken this one for dead.
@@ -59,15 +74,16 @@ impl Store {
             "UPDATE sexton_node SET state = ?, modules = {}, heartbeat_at = {}, lease_expires_at = {} WHERE id = ?",
             self.dialect.json(self.dialect.text_parameter()),
             self.dialect.now(),
-            self.dialect.now_plus_millis(&beat.lease.as_millis().to_string()),
+            self.dialect.now_plus_millis("?"),
         );
-        let values = [beat.state.as_str().into(), beat.modules.to_string().into(), beat.id.clone().into()];
+        let (state, modules) = (beat.state.as_str().into(), beat.modules.to_string().into());
+        let values = [state, modules, millis(beat.lease).into(), beat.id.as_str().into()];
         Ok(self.repeating(async || self.run(&self.db, &sql, values.clone()).await).await? > 0)
     }
 
     /// Takes a node off the list that has stopped in good order.
-    pub async fn leave(&self, id: &str) -> Result<(), StoreError> {
-        node::Entity::delete_by_id(id.to_owned()).exec(&self.db).await?;
+    pub async fn leave(&self, id: &NodeId) -> Result<(), StoreError> {
+        node::Entity::delete_by_id(id.as_str()).exec(&self.db).await?;
         Ok(())
     }
 
@@ -77,28 +93,28 @@ impl Store {
     }
 
     /// When the next lease of another node runs out, and the database's time.
-    pub async fn next_expiry(&self, own: &str) -> Result<(Option<DateTime<Utc>>, DateTime<Utc>), StoreError> {
+    pub async fn next_expiry(&self, own: &NodeId) -> Result<(Option<DateTime<Utc>>, DateTime<Utc>), StoreError> {
         let sql = format!(
             "SELECT MIN(lease_expires_at) AS expiry, {} AS at FROM sexton_node WHERE id <> ?",
             self.dialect.now()
         );
-        let row = self.one(&self.db, &sql, [own.into()]).await?;
+        let row = self.one(&self.db, &sql, [own.as_str().into()]).await?;
         Ok((row.try_get("", "expiry")?, row.try_get("", "at")?))
     }
 
     /// Takes nodes off the list whose lease ran out and that have no running task left.
-    pub async fn bury(&self, own: &str) -> Result<u64, StoreError> {
+    pub async fn bury(&self, own: &NodeId) -> Result<u64, StoreError> {
         let sql = format!(
             "DELETE FROM sexton_node WHERE id <> ? AND lease_expires_at <= {} \
              AND NOT EXISTS (SELECT 1 FROM sexton_task t WHERE t.node = sexton_node.id AND t.state = 'running')",
             self.dialect.now()
         );
-        self.repeating(async || self.run(&self.db, &sql, [own.into()]).await).await
+        self.repeating(async || self.run(&self.db, &sql, [own.as_str().into()]).await).await
     }
 
     /// The running attempts of other nodes that are dead or unknown, as interrupted ones to be recorded. A node's own
     /// are its own concern, also after a lapse: what it has finished meanwhile is to be recorded first.
-    pub async fn orphans(&self, own: &str) -> Result<Vec<FinishedAttempt>, StoreError> {
+    pub async fn orphans(&self, own: &NodeId) -> Result<Vec<FinishedAttempt>, StoreError> {
         let of = format!(
             "t.node <> ? AND NOT EXISTS (SELECT 1 FROM sexton_node n WHERE n.id = t.node AND n.lease_expires_at > {})",
             self.dialect.now()
@@ -107,50 +123,42 @@ impl Store {
     }
 
     /// The attempts that this node runs according to the database, as interrupted ones to be recorded.
-    pub async fn running_of(&self, node: &str) -> Result<Vec<FinishedAttempt>, StoreError> {
+    pub async fn running_of(&self, node: &NodeId) -> Result<Vec<FinishedAttempt>, StoreError> {
         self.running_where("t.node = ?", node, "the node lost sight of it").await
     }
 
     /// Which of a node's running tasks somebody wants cancelled.
-    pub async fn cancel_requests(&self, node: &str) -> Result<Vec<i64>, StoreError> {
+    pub async fn cancel_requests(&self, node: &NodeId) -> Result<Vec<i64>, StoreError> {
         let sql = "SELECT id FROM sexton_task WHERE state = 'running' AND node = ? AND cancel_requested_at IS NOT NULL";
-        let rows = self.all(&self.db, sql, [node.into()]).await?;
+        let rows = self.all(&self.db, sql, [node.as_str().into()]).await?;
         rows.iter().map(|row| Ok(row.try_get("", "id")?)).collect()
     }
 
-    async fn running_where(&self, condition: &str, node: &str, why: &str) -> Result<Vec<FinishedAttempt>, StoreError> {
+    async fn running_where(
+        &self,
+        condition: &str,
+        node: &NodeId,
+        why: &str,
+    ) -> Result<Vec<FinishedAttempt>, StoreError> {
         let sql = format!(
-            "SELECT t.id, t.fence, t.name, t.queue, t.schedule, t.due_at, t.enqueued_at, t.started_at, t.node, t.attempt, \
-             t.payload, {} AS at FROM sexton_task t WHERE t.state = 'running' AND {condition} ORDER BY t.id LIMIT 10000",
+            "SELECT {CLAIMED}, t.node, t.queue, {} AS at FROM sexton_task t \
+             WHERE t.state = 'running' AND {condition} ORDER BY t.id LIMIT 10000",
             self.dialect.now()
         );
-        let rows = self.all(&self.db, &sql, [node.into()]).await?;
-        rows.iter()
-            .map(|row| {
-                let finished_at: DateTime<Utc> = row.try_get("", "at")?;
-                let started_at = row.try_get::<Option<DateTime<Utc>>>("", "started_at")?.unwrap_or(finished_at);
-                Ok(FinishedAttempt {
-                    task_id: row.try_get("", "id")?,
-                    fence: row.try_get("", "fence")?,
-                    name: row.try_get("", "name")?,
-                    kind: None,
-                    queue: row.try_get::<Option<String>>("", "queue")?.unwrap_or_default(),
-                    schedule: row.try_get("", "schedule")?,
-                    due_at: row.try_get("", "due_at")?,
-                    enqueued_at: row.try_get("", "enqueued_at")?,
-                    started_at,
-                    finished_at,
-                    duration_ms: (finished_at - started_at).num_milliseconds().max(0),
-                    node: row.try_get::<Option<String>>("", "node")?.unwrap_or_default(),
-                    attempt: row.try_get("", "attempt")?,
-                    outcome: Outcome::Interrupted,
-                    verdict: Some(Verdict::Released),
-                    retry_ms: 0,
-                    error: Some(why.to_owned()),
-                    payload: row.try_get("", "payload").unwrap_or_default(),
-                    report: Report::default(),
-                })
-            })
-            .collect()
+        let rows = self.all(&self.db, &sql, [node.as_str().into()]).await?;
+        let interrupted = |row: &QueryResult| {
+            let queue: Option<String> = row.try_get("", "queue")?;
+            let node: Option<String> = row.try_get("", "node")?;
+            let at: DateTime<Utc> = row.try_get("", "at")?;
+            let task = claimed(row, &queue.unwrap_or_default().into())?;
+            let started_at: Option<DateTime<Utc>> = row.try_get("", "started_at")?;
+            let took = (at - started_at.unwrap_or(at)).to_std().unwrap_or_default();
+            Ok(task.interrupted(&node.unwrap_or_default().into(), None, why, at, took))
+        };
+        rows.iter().map(interrupted).collect()
     }
+}
+
+fn millis(length: Duration) -> i64 {
+    i64::try_from(length.as_millis()).unwrap_or(i64::MAX)
 }

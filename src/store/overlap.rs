@@ -79,7 +79,7 @@ impl Store {
         let sql = format!(
             "SELECT s.name AS name, s.last_at AS last_at, s.paused AS paused FROM {} \
              JOIN sexton_schedule s ON s.name = d.name ORDER BY s.name {}",
-            self.dialect.rows("d", &NAME),
+            self.dialect.rows_beside_locks("d", &NAME),
             self.dialect.for_update(),
         );
         let rows = self.all(transaction, &sql, [self.names(names.iter().copied())]).await?;

@@ -2,9 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use sea_orm::ConnectionTrait;
-
-use super::{Store, StoreError, claim::list};
+use super::{Store, StoreError, claim::ID};
 
 /// Rows that are deleted by one transaction.
 const PORTION: usize = 1_000;
@@ -12,10 +10,11 @@ const PORTION: usize = 1_000;
 impl Store {
     /// Deletes history, its output and ledger entries that are older than `keep`; gives the number of history rows.
     pub async fn prune(&self, keep: Duration, progress: impl Fn()) -> Result<u64, StoreError> {
-        let before = self.dialect.now_plus_millis(&format!("-{}", keep.as_millis()));
+        let before = self.dialect.now_plus_millis("?");
+        let age = age(keep);
         let mut pruned = 0;
         loop {
-            let portion = self.repeating(async || self.prune_portion(&before).await).await?;
+            let portion = self.repeating(async || self.prune_portion(&before, age).await).await?;
             pruned += portion as u64;
             if portion < PORTION {
                 break;
@@ -23,23 +22,21 @@ impl Store {
             progress();
         }
         let sql = format!("DELETE FROM sexton_occurrence WHERE entered_at < {before}");
-        self.repeating(async || self.run(&self.db, &sql, []).await).await?;
+        self.repeating(async || self.run(&self.db, &sql, [age.into()]).await).await?;
         Ok(pruned)
     }
 
     /// Takes schedules off that no node has had for so long. Of `own` ones that may be a downtime: how far they have come
     /// must not be forgotten before they have caught up.
     pub async fn prune_schedules(&self, keep: Duration, own: &HashSet<&str>) -> Result<(), StoreError> {
-        let old = format!(
-            "origin = 'config' AND next_at < {}",
-            self.dialect.now_plus_millis(&format!("-{}", keep.as_millis()))
-        );
-        let rows = self.all(&self.db, &format!("SELECT name FROM sexton_schedule WHERE {old}"), []).await?;
+        let old = format!("origin = 'config' AND next_at < {}", self.dialect.now_plus_millis("?"));
+        let age = age(keep);
+        let rows = self.all(&self.db, &format!("SELECT name FROM sexton_schedule WHERE {old}"), [age.into()]).await?;
         let sql = format!("DELETE FROM sexton_schedule WHERE name = ? AND {old}");
         for row in rows {
             let name: String = row.try_get("", "name")?;
             if !own.contains(name.as_str()) {
-                self.repeating(async || self.run(&self.db, &sql, [name.clone().into()]).await).await?;
+                self.repeating(async || self.run(&self.db, &sql, [name.clone().into(), age.into()]).await).await?;
             }
         }
         Ok(())
@@ -54,18 +51,25 @@ impl Store {
         .await
     }
 
-    async fn prune_portion(&self, before: &str) -> Result<usize, StoreError> {
+    async fn prune_portion(&self, before: &str, age: i64) -> Result<usize, StoreError> {
         let sql =
             format!("SELECT id FROM sexton_history WHERE finished_at < {before} ORDER BY finished_at LIMIT {PORTION}");
-        let rows = self.all(&self.db, &sql, []).await?;
+        let rows = self.all(&self.db, &sql, [age.into()]).await?;
         let ids = rows.iter().map(|row| Ok(row.try_get::<i64>("", "id")?)).collect::<Result<Vec<_>, StoreError>>()?;
         if !ids.is_empty() {
             let transaction = self.begin().await?;
-            let ids = list(&ids);
-            transaction.execute_unprepared(&format!("DELETE FROM sexton_output WHERE history_id IN ({ids})")).await?;
-            transaction.execute_unprepared(&format!("DELETE FROM sexton_history WHERE id IN ({ids})")).await?;
+            let rows = self.dialect.rows("d", &ID);
+            for (table, key) in [("sexton_output", "history_id"), ("sexton_history", "id")] {
+                let sql = self.dialect.delete_joined(table, key, &rows, &format!("t.{key} = d.id"));
+                self.run(&transaction, &sql, [self.ids(ids.iter().copied())]).await?;
+            }
             self.commit(transaction).await?;
         }
         Ok(ids.len())
     }
+}
+
+/// How many milliseconds to move the present instant: back by that length.
+fn age(keep: Duration) -> i64 {
+    i64::try_from(keep.as_millis()).map_or(i64::MIN, |millis| -millis)
 }

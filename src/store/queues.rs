@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Store, StoreError};
+use crate::domain::identity::QueueName;
 
 /// One queue as it stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct QueueRow {
     /// Its name.
-    pub name: String,
+    pub name: QueueName,
     /// Whether nobody claims from it.
     pub paused: bool,
     /// Tasks that wait for a worker.
@@ -23,16 +24,23 @@ pub struct QueueRow {
     pub retryable: i64,
 }
 
+impl QueueRow {
+    /// A queue without tasks, which is not paused.
+    pub fn empty(name: QueueName) -> Self {
+        Self { name, paused: false, available: 0, running: 0, scheduled: 0, retryable: 0 }
+    }
+}
+
 impl Store {
     /// Pauses a queue, or lets it go on, in the whole cluster and at once.
-    pub async fn pause_queue(&self, name: &str, paused: bool) -> Result<(), StoreError> {
+    pub async fn pause_queue(&self, name: &QueueName, paused: bool) -> Result<(), StoreError> {
         let now = self.dialect.now();
         self.repeating(async || {
             let transaction = self.begin().await?;
             let sql = format!("UPDATE sexton_queue SET paused = ?, changed_at = {now} WHERE name = ?");
-            if self.run(&transaction, &sql, [paused.into(), name.into()]).await? == 0 {
+            if self.run(&transaction, &sql, [paused.into(), name.as_str().into()]).await? == 0 {
                 let sql = "INSERT INTO sexton_queue (name, paused) VALUES (?, ?)";
-                self.run(&transaction, sql, [name.into(), paused.into()]).await?;
+                self.run(&transaction, sql, [name.as_str().into(), paused.into()]).await?;
             }
             self.commit(transaction).await
         })
@@ -40,18 +48,19 @@ impl Store {
     }
 
     /// Every queue that has tasks or standing orders, and those of `known`, by name.
-    pub async fn queues(&self, known: &[String]) -> Result<Vec<QueueRow>, StoreError> {
-        let empty = |name: &str| QueueRow { name: name.to_owned(), ..QueueRow::default() };
-        let mut queues: BTreeMap<String, QueueRow> = known.iter().map(|name| (name.clone(), empty(name))).collect();
+    pub async fn queues(&self, known: &[QueueName]) -> Result<Vec<QueueRow>, StoreError> {
+        let mut queues: BTreeMap<QueueName, QueueRow> =
+            known.iter().map(|name| (name.clone(), QueueRow::empty(name.clone()))).collect();
         for row in self.all(&self.db, "SELECT name, paused FROM sexton_queue", []).await? {
-            let name: String = row.try_get("", "name")?;
-            queues.entry(name.clone()).or_insert_with(|| empty(&name)).paused = row.try_get("", "paused")?;
+            let name = QueueName::from(row.try_get::<String>("", "name")?);
+            let queue = queues.entry(name.clone()).or_insert_with(|| QueueRow::empty(name));
+            queue.paused = row.try_get("", "paused")?;
         }
         let sql =
             "SELECT COALESCE(queue, '') AS queue, state, COUNT(*) AS tasks FROM sexton_task GROUP BY queue, state";
         for row in self.all(&self.db, sql, []).await? {
-            let name: String = row.try_get("", "queue")?;
-            let queue = queues.entry(name.clone()).or_insert_with(|| empty(&name));
+            let name = QueueName::from(row.try_get::<String>("", "queue")?);
+            let queue = queues.entry(name.clone()).or_insert_with(|| QueueRow::empty(name));
             let tasks: i64 = row.try_get("", "tasks")?;
             match row.try_get::<String>("", "state")?.as_str() {
                 "available" => queue.available = tasks,

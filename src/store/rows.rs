@@ -1,9 +1,11 @@
 //! Many rows as one parameter: a JSON array, read by the database itself (see `Dialect::rows`).
 
 use chrono::{DateTime, Utc};
+use sea_orm::QueryResult;
 use serde_json::{Map, Value as Json};
 
-use super::dialect::Dialect;
+use super::{StoreError, dialect::Dialect};
+use crate::domain::task::claim::Claim;
 
 /// Builds the array. What is absent is left out, and read as NULL.
 pub(super) struct Rows {
@@ -43,6 +45,11 @@ impl Row {
         self
     }
 
+    /// A claim, as the columns `id` and `fence`.
+    pub(super) fn claim(&mut self, claim: Claim) -> &mut Self {
+        self.set("id", claim.task_id).set("fence", claim.fence)
+    }
+
     pub(super) fn at(&mut self, column: &str, at: impl Into<Option<DateTime<Utc>>>) -> &mut Self {
         let text = at.into().map(|at| self.dialect.instant(at));
         self.set(column, text)
@@ -53,4 +60,9 @@ impl Row {
         let text = value.map(ToString::to_string);
         self.set(column, text)
     }
+}
+
+/// The claim that a row has in its columns `id` and `fence`.
+pub(super) fn claim_of(row: &QueryResult) -> Result<Claim, StoreError> {
+    Ok(Claim::new(row.try_get("", "id")?, row.try_get("", "fence")?))
 }

@@ -11,7 +11,10 @@ use serde_json::Value;
 use sexton_entities::{occurrence, schedule, states::Fate};
 
 use super::{Store, StoreError, dialect::Kind, rows::Rows};
-use crate::domain::schedule::policy::{Overlap, in_full};
+use crate::domain::{
+    identity::QueueName,
+    schedule::policy::{Overlap, in_full},
+};
 
 /// A schedule as the configuration has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +51,7 @@ pub struct Firing {
     /// The task to enqueue.
     pub task: String,
     /// Its queue.
-    pub queue: String,
+    pub queue: QueueName,
     /// Its priority.
     pub priority: i32,
     /// Its payload.
@@ -249,7 +252,7 @@ impl Store {
                     .at("next_at", firing.next_at)
                     .at("run_at", firing.run_at)
                     .set("task", firing.task.clone())
-                    .set("queue", firing.queue.clone())
+                    .set("queue", firing.queue.as_str())
                     .set("priority", firing.priority)
                     .json("payload", firing.payload.as_ref());
             });

@@ -9,7 +9,10 @@ use super::{
     finish::VACATED,
     rows::Rows,
 };
-use crate::domain::task::NewTask;
+use crate::domain::{
+    identity::{NodeId, QueueName},
+    task::{NewTask, claim::Claim},
+};
 
 /// What became of an enqueue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +40,7 @@ pub struct TaskFilter {
     /// Of this name only.
     pub name: Option<String>,
     /// In this queue only.
-    pub queue: Option<String>,
+    pub queue: Option<QueueName>,
     /// In this state only.
     pub state: Option<TaskState>,
     /// At most so many.
@@ -115,7 +118,7 @@ impl Store {
         for new in tasks {
             rows.push(|row| {
                 row.set("name", new.name.clone())
-                    .set("queue", new.queue.clone())
+                    .set("queue", new.queue.as_deref())
                     .set("priority", new.priority)
                     .json("payload", new.payload.as_ref())
                     .at("run_at", new.run_at)
@@ -139,7 +142,7 @@ impl Store {
             query = query.filter(task::Column::Name.eq(name.clone()));
         }
         if let Some(queue) = &filter.queue {
-            query = query.filter(task::Column::Queue.eq(queue.clone()));
+            query = query.filter(task::Column::Queue.eq(queue.as_str()));
         }
         if let Some(state) = filter.state {
             query = query.filter(task::Column::State.eq(state));
@@ -200,14 +203,15 @@ impl Store {
     }
 
     /// Files the tasks of that name into their queue, with the definition's priority where they have none.
-    pub async fn file(&self, name: &str, queue: &str, priority: i32) -> Result<u64, StoreError> {
+    pub async fn file(&self, name: &str, queue: &QueueName, priority: i32) -> Result<u64, StoreError> {
         let sql = "UPDATE sexton_task SET queue = ?, priority = CASE WHEN priority = 0 THEN ? ELSE priority END \
                    WHERE queue IS NULL AND name = ?";
-        self.repeating(async || self.run(&self.db, sql, [queue.into(), priority.into(), name.into()]).await).await
+        self.repeating(async || self.run(&self.db, sql, [queue.as_str().into(), priority.into(), name.into()]).await)
+            .await
     }
 
     /// Gives claimed tasks back that were never started; no attempt is counted, and nothing recorded.
-    pub async fn release(&self, node: &str, claims: &[(i64, i64)]) -> Result<u64, StoreError> {
+    pub async fn release(&self, node: &NodeId, claims: &[Claim]) -> Result<u64, StoreError> {
         const CLAIM: [(&str, Kind); 2] = [("id", Kind::Integer), ("fence", Kind::Integer)];
         if claims.is_empty() {
             return Ok(0);
@@ -219,12 +223,12 @@ impl Store {
         let sql = self.dialect.update_joined("sexton_task", &sets, &rows, on);
         self.repeating(async || {
             let mut given = Rows::new(self.dialect);
-            for (id, fence) in claims {
+            for claim in claims {
                 given.push(|row| {
-                    row.set("id", *id).set("fence", *fence);
+                    row.claim(*claim);
                 });
             }
-            self.run(&self.db, &sql, [given.into_value(), node.into()]).await
+            self.run(&self.db, &sql, [given.into_value(), node.as_str().into()]).await
         })
         .await
     }

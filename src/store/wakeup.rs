@@ -61,8 +61,8 @@ impl Store {
     /// Wakes the other processes. Cheap, and lost without harm: they poll as well.
     pub async fn wake(&self, wakeup: Wakeup) -> Result<(), StoreError> {
         if self.dialect == Dialect::Postgres {
-            let sql = format!("SELECT CAST(pg_notify('{CHANNEL}', ?) AS text) AS done");
-            self.one(&self.db, &sql, [wakeup.word().into()]).await?;
+            let sql = "SELECT CAST(pg_notify(?, ?) AS text) AS done";
+            self.one(&self.db, sql, [CHANNEL.into(), wakeup.word().into()]).await?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, DirBuilder, File},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -14,6 +14,7 @@ use rustix::{
 };
 
 use super::{FilePlan, Rotation};
+use crate::files;
 
 /// So many names that others have taken meanwhile are passed over; after that, the file grows on.
 const MOST_TAKEN: u32 = 1_000;
@@ -84,10 +85,8 @@ impl LogFile {
     pub(super) fn open(&mut self, today: NaiveDate) -> io::Result<u64> {
         let path = self.path();
         if let Some(file) = &self.open {
-            let named = fs::metadata(&path);
-            let mine = file.metadata()?;
-            if named.is_ok_and(|named| (named.dev(), named.ino()) == (mine.dev(), mine.ino())) {
-                return Ok(mine.len());
+            if files::is_at(file, &path) {
+                return Ok(file.metadata()?.len());
             }
             self.open = None;
         }

@@ -201,7 +201,7 @@ on_each_database! {
         assert_eq!(status["daemon"]["shut"], serde_json::json!({ "q": words }));
         let text = sexton(&file).arg("status").output().unwrap().text();
         assert!(text.contains(&format!("q waits: {words}")), "{text}");
-        store.pause_queue("q", true).await.unwrap();
+        store.pause_queue(&"q".into(), true).await.unwrap();
         let queues = json(&file, &["queue", "list"]);
         let of = |name: &str| queues.as_array().unwrap().iter().find(|queue| queue["name"] == name).unwrap().clone();
         let (open, shut) = (of("open"), of("q"));

@@ -59,7 +59,7 @@ impl TaskHandler for Water {
     fn definition() -> TaskDefinition {
         TaskDefinition {
             max_attempts: 50,
-            queue: "garden".to_owned(),
+            queue: "garden".into(),
             retry: RetryPolicy { delay: Duration::from_secs(1), ..RetryPolicy::default() },
             ..TaskDefinition::new(Self::KIND, Self::KIND)
         }

@@ -38,7 +38,7 @@ impl<'a> Measure<'a> {
         let store = Store::connect(&options)?;
         Store::probe(&options).await?;
         store.migrate(&options).await?;
-        let filter = TaskFilter { queue: Some(QUEUE.to_owned()), limit: 1, ..TaskFilter::default() };
+        let filter = TaskFilter { queue: Some(QUEUE.into()), limit: 1, ..TaskFilter::default() };
         anyhow::ensure!(
             store.tasks(&filter).await?.is_empty(),
             "queue {QUEUE} has tasks already: is another bench running, or was one cut short? \
@@ -96,7 +96,7 @@ impl<'a> Measure<'a> {
         let node = BenchNode::start(self.url, self.args.workers, &self.stamps).await?;
         self.figures.workers = node.daemon.in_flight.workers().first().map_or(0, |queue| queue.workers);
         let begun = Instant::now();
-        while !self.store.peek(&[QUEUE.to_owned()]).await?.queues.is_empty() || !node.daemon.in_flight.is_empty() {
+        while !self.store.peek(&[QUEUE.into()]).await?.queues.is_empty() || !node.daemon.in_flight.is_empty() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         self.figures.drain_per_second = per_second(count as usize, begun.elapsed());

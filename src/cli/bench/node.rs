@@ -38,7 +38,7 @@ impl TaskHandler for Stamp {
     }
 
     fn definition() -> TaskDefinition {
-        TaskDefinition { queue: QUEUE.to_owned(), ..TaskDefinition::new(STAMP, STAMP) }
+        TaskDefinition { queue: QUEUE.into(), ..TaskDefinition::new(STAMP, STAMP) }
     }
 }
 
@@ -57,8 +57,8 @@ impl BenchNode {
         config.daemon.state_dir = folder;
         config.daemon.name = Some("bench".to_owned());
         let workers = workers.unwrap_or(config.daemon.workers);
-        config.queues = [(QUEUE.to_owned(), QueueConfig::of(workers))].into();
-        let nothing = TaskDefinition { queue: QUEUE.to_owned(), ..TaskDefinition::new(NOTHING, NOOP) };
+        config.queues = [(QUEUE.into(), QueueConfig::of(workers))].into();
+        let nothing = TaskDefinition { queue: QUEUE.into(), ..TaskDefinition::new(NOTHING, NOOP) };
         config.tasks.insert(NOTHING.to_owned(), nothing.into());
         let mut registry = Registry::new();
         registry.register(Stamp(stamps.clone()));

@@ -13,7 +13,10 @@ use crate::{
         lifecycle::status::{ConfigStatus, DaemonStatus, Phase},
         state::module_status::ModuleStatus,
     },
-    domain::schedule::plan::{Plan, plan},
+    domain::{
+        identity::QueueName,
+        schedule::plan::{Plan, plan},
+    },
     telemetry::LogControl,
 };
 
@@ -105,8 +108,8 @@ fn pid() -> i32 {
 
 /// The queues of a configuration that are outside their period.
 fn closed_queues(config: &Config, now: DateTime<Utc>) -> BTreeMap<String, String> {
-    let closed = |(name, queue): (&String, &QueueConfig)| {
-        Some((name.clone(), config.periods.get(queue.period.as_ref()?)?.shut(now)?))
+    let closed = |(name, queue): (&QueueName, &QueueConfig)| {
+        Some((name.to_string(), config.periods.get(queue.period.as_ref()?)?.shut(now)?))
     };
     config.queues.iter().filter_map(closed).collect()
 }
@@ -181,9 +184,9 @@ pub(super) fn tasks(status: &DaemonStatus) -> Vec<RunningTask> {
     running
         .into_iter()
         .map(|running| RunningTask {
-            id: running.task.id,
+            id: running.task.claim.task_id,
             name: running.task.name,
-            queue: running.task.queue,
+            queue: running.task.queue.to_string(),
             attempt: running.task.attempt,
             running_ms: millis(running.since),
         })

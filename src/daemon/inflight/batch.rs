@@ -25,7 +25,7 @@ impl Batch {
     pub fn recorded(mut self) {
         let attempts = std::mem::take(&mut self.attempts);
         remove_attempt_dirs(&attempts);
-        self.in_flight.remove(attempts.iter().map(FinishedAttempt::claim));
+        self.in_flight.remove(attempts.iter().map(|finished| finished.claim));
     }
 
     /// The attempts are on disk in that file, and in flight until the recorder has read it back.

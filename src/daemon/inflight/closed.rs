@@ -24,7 +24,7 @@ impl InFlight {
         let mut stopped = 0;
         for state in self.lock().claims.values() {
             if let ClaimState::Running { context, .. } = state
-                && *context.task().queue == **queue
+                && context.task().queue == *queue
                 && context.stop_reason().is_none()
             {
                 context.stop(StopReason::PeriodOver, context.definition().kill_after);

@@ -216,7 +216,7 @@ impl InFlight {
         }
         let (task, _) = slots.waiting.pop_front()?;
         slots.running += 1;
-        table.claims.insert(task.claim(), ClaimState::Assigned(Box::new(task.clone())));
+        table.claims.insert(task.claim, ClaimState::Assigned(Box::new(task.clone())));
         Some(task)
     }
 
@@ -230,13 +230,13 @@ impl InFlight {
         let mut guard = self.lock();
         let table = &mut *guard;
         let Some(state @ (ClaimState::Running { .. } | ClaimState::Assigned(_))) =
-            table.claims.get_mut(&finished.claim())
+            table.claims.get_mut(&finished.claim)
         else {
             return false;
         };
         *state = ClaimState::Finished;
         let mut wants_tasks = false;
-        if let Some(slots) = table.slots.get_mut(&*finished.queue) {
+        if let Some(slots) = table.slots.get_mut(&finished.queue) {
             slots.end_one();
             slots.pace.note(took);
             wants_tasks = slots.has_backlog && slots.free() > 0;
@@ -268,7 +268,7 @@ impl InFlight {
     /// Notes that finished attempts are on disk in that file.
     pub(super) fn note_spooled(&self, path: PathBuf, attempts: &[FinishedAttempt]) {
         let mut table = self.lock();
-        let claims: Vec<Claim> = attempts.iter().map(FinishedAttempt::claim).collect();
+        let claims: Vec<Claim> = attempts.iter().map(|finished| finished.claim).collect();
         table.claims.extend(claims.iter().map(|claim| (*claim, ClaimState::Spooled)));
         table.spooled.insert(path, claims);
     }
@@ -288,11 +288,11 @@ impl InFlight {
     pub fn requeue(&self, task: ClaimedTask) {
         let mut table = self.lock();
         // It may have been requeued already, together with its worker.
-        if !matches!(table.claims.get(&task.claim()), Some(ClaimState::Assigned(_))) {
+        if !matches!(table.claims.get(&task.claim), Some(ClaimState::Assigned(_))) {
             return;
         }
-        table.claims.insert(task.claim(), ClaimState::Waiting);
-        if let Some(slots) = table.slots.get_mut(&*task.queue) {
+        table.claims.insert(task.claim, ClaimState::Waiting);
+        if let Some(slots) = table.slots.get_mut(&task.queue) {
             slots.end_one();
             slots.waiting.push_front((task, Instant::now()));
         }
@@ -327,7 +327,7 @@ impl InFlight {
                 waiting.into_iter().partition(|(_, since)| since.elapsed() >= at_least);
             slots.waiting = young;
             slots.has_backlog |= !old.is_empty();
-            taken.extend(old.into_iter().map(|(task, _)| task.claim()));
+            taken.extend(old.into_iter().map(|(task, _)| task.claim));
         }
         taken
     }

@@ -21,9 +21,7 @@ impl InFlight {
             return Ok(());
         }
         self.remove(waiting.iter().copied());
-        store
-            .release(&self.node, &waiting.iter().map(|claim| (claim.task_id, claim.fence)).collect::<Vec<_>>())
-            .await?;
+        store.release(&self.node, &waiting).await?;
         self.dispatcher.wake(WakeReason::SlotFree);
         Ok(())
     }
@@ -40,7 +38,7 @@ impl InFlight {
         }
         let claimed = store.running_of(&self.node).await?;
         let is_lost = |finished: &FinishedAttempt| {
-            finished.duration_ms >= at_least.as_millis() as i64 && !self.contains(finished.claim())
+            finished.duration_ms >= at_least.as_millis() as i64 && !self.contains(finished.claim)
         };
         let lost: Vec<FinishedAttempt> = claimed.into_iter().filter(is_lost).collect();
         if !lost.is_empty() {

@@ -37,7 +37,7 @@ impl Reservation {
         slots.has_backlog = self.count > 0 && found >= self.count;
         let pool = (!tasks.is_empty()).then(|| slots.pool.clone());
         for task in tasks {
-            table.claims.insert(task.claim(), ClaimState::Waiting);
+            table.claims.insert(task.claim, ClaimState::Waiting);
             slots.waiting.push_back((task, Instant::now()));
         }
         drop(guard);

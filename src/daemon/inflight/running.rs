@@ -28,13 +28,13 @@ impl InFlight {
     /// daemon has it, or the daemon stops: then it is for the next one.
     pub fn adopt(&self, task: &ClaimedTask) -> bool {
         let mut table = self.lock();
-        match table.claims.get(&task.claim()) {
+        match table.claims.get(&task.claim) {
             _ if table.is_closed => return false,
             Some(ClaimState::Detached(_)) => {}
             Some(_) => return false,
-            None => table.slots.entry((*task.queue).into()).or_default().running += 1,
+            None => table.slots.entry(task.queue.clone()).or_default().running += 1,
         }
-        table.claims.insert(task.claim(), ClaimState::Adopting((*task.queue).into()));
+        table.claims.insert(task.claim, ClaimState::Adopting(task.queue.clone()));
         true
     }
 
@@ -51,7 +51,7 @@ impl InFlight {
     pub fn detach(&self, claim: Claim) {
         let mut table = self.lock();
         let queue = match table.claims.get(&claim) {
-            Some(ClaimState::Running { context, .. }) => (*context.task().queue).into(),
+            Some(ClaimState::Running { context, .. }) => context.task().queue.clone(),
             Some(ClaimState::Adopting(queue)) => queue.clone(),
             _ => return,
         };
@@ -111,7 +111,7 @@ impl InFlight {
                 && context.outlives_worker()
                 && test(context)
             {
-                *state = ClaimState::Detached((*context.task().queue).into());
+                *state = ClaimState::Detached(context.task().queue.clone());
             }
         }
     }
@@ -207,13 +207,12 @@ mod tests {
 
     fn task(id: i64) -> ClaimedTask {
         ClaimedTask {
-            id,
+            claim: Claim::new(id, 1),
             name: "it".to_owned(),
             queue: "q".into(),
             payload: None,
             attempt: 1,
             max_attempts: None,
-            fence: 1,
             schedule: None,
             due_at: None,
             enqueued_at: machine_time(),
@@ -231,7 +230,7 @@ mod tests {
     #[test]
     fn an_adopted_task_counts_as_running_until_it_is_removed() {
         let (in_flight, queue) = in_flight();
-        let claim = task(1).claim();
+        let claim = task(1).claim;
         assert!(in_flight.adopt(&task(1)) && !in_flight.adopt(&task(1)), "once");
         assert_eq!(in_flight.reserve(&queue).count(), 0, "its queue has no free worker");
         in_flight.cancel_adoptions();

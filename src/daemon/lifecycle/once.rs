@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     daemon::{components::Components, state::module_status::ModuleState},
-    domain::identity::ModuleName,
+    domain::identity::{ModuleName, QueueName},
 };
 
 /// How often it checks.
@@ -57,7 +57,7 @@ async fn nothing_due(daemon: &Components) -> bool {
     // Tasks of a closed queue wait for its period.
     let closed = daemon.in_flight.closed_queues();
     let queues = daemon.in_flight.workers().into_iter().map(|workers| workers.queue);
-    let queues: Vec<String> = queues.filter(|queue| !closed.contains(queue)).map(String::from).collect();
+    let queues: Vec<QueueName> = queues.filter(|queue| !closed.contains(queue)).collect();
     match daemon.store.peek(&queues).await {
         Ok(seen) => seen.queues.is_empty() && !seen.unfiled && (!seen.due || is_off(&ModuleName::FUTURE)),
         Err(_) => false,

@@ -132,7 +132,7 @@ pub(in crate::daemon) fn log_running(in_flight: &InFlight) {
     for running in in_flight.running() {
         let task = running.task;
         tracing::info!(
-            task.id = task.id,
+            task.id = task.claim.task_id,
             task.attempt,
             "{} in queue {} for {}",
             task.name,

@@ -194,7 +194,7 @@ async fn interrupt_running(daemon: &Components, is_immediate: bool) -> Vec<Inter
         tracing::warn!("stopping and releasing {} that still ran", counted(interrupted, "task"));
         until(grace + Duration::from_secs(2), || daemon.in_flight.counts().running == 0).await;
     }
-    running.into_iter().map(|running| Interrupted { id: running.task.id, name: running.task.name }).collect()
+    running.into_iter().map(|running| Interrupted { id: running.task.claim.task_id, name: running.task.name }).collect()
 }
 
 /// Waits for a condition, up to a limit.

@@ -68,10 +68,10 @@ impl DaemonModule for Adopter {
         for node_dir in self.abandoned.iter().chain(own.as_deref()) {
             found.extend(node_dir.folders()?);
         }
-        let claims: HashSet<Claim> = found.iter().filter_map(claim_of).collect();
+        let claims: HashSet<Claim> = found.iter().filter_map(AttemptDir::claim).collect();
         let mut adopting = Vec::new();
         for dir in found {
-            if claim_of(&dir).is_some_and(|claim| parts.in_flight.is_attended(claim)) {
+            if dir.claim().is_some_and(|claim| parts.in_flight.is_attended(claim)) {
                 continue;
             }
             match dir.paper::<CommandInfo>() {
@@ -128,11 +128,6 @@ fn is_damaged(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
 }
 
-/// The claim of an attempt directory.
-fn claim_of(dir: &AttemptDir) -> Option<Claim> {
-    dir.claim().map(|(task_id, fence)| Claim::new(task_id, fence))
-}
-
 impl Adopter {
     pub(super) fn new(parts: AdopterParts) -> Self {
         Self { parts, abandoned: Vec::new(), adopted: 0, is_waiting: false }
@@ -144,9 +139,8 @@ impl Adopter {
         store: &Store,
         found: Vec<(AttemptDir, AttemptManifest<CommandInfo>)>,
     ) -> anyhow::Result<()> {
-        let claims: Vec<Claim> = found.iter().map(|(_, manifest)| manifest.about.task.claim()).collect();
-        let pairs: Vec<(i64, i64)> = claims.iter().map(|claim| (claim.task_id, claim.fence)).collect();
-        let ours = match store.adopt(&self.parts.node, &pairs).await {
+        let claims: Vec<Claim> = found.iter().map(|(_, manifest)| manifest.about.task.claim).collect();
+        let ours = match store.adopt(&self.parts.node, &claims).await {
             Ok(ours) => ours,
             Err(error) => {
                 for claim in claims {
@@ -156,19 +150,18 @@ impl Adopter {
             }
         };
         for (dir, manifest) in found {
-            let claim = manifest.about.task.claim();
-            let is_ours = ours.contains(&(claim.task_id, claim.fence));
+            let is_ours = ours.contains(&manifest.about.task.claim);
             self.parts.shepherds.limit_again(&dir, &manifest);
             let CommandInfo { task, definition } = manifest.about;
             match is_ours {
                 true => tracing::info!(
-                    task.id = task.id,
+                    task.id = task.claim.task_id,
                     task.attempt,
                     "adopting {}, which ran without a daemon",
                     task.name
                 ),
                 false => tracing::info!(
-                    task.id = task.id,
+                    task.id = task.claim.task_id,
                     task.attempt,
                     "stopping {}, which ran without a daemon: its task has gone to another node",
                     task.name

@@ -137,22 +137,19 @@ impl Dispatcher {
     /// Returns those of the `claimable` queues that have available tasks. Assigns a queue to tasks without one.
     async fn poll(&mut self, store: &Store, claimable: &[QueueName]) -> Result<Vec<QueueName>, StoreError> {
         self.polled = Some(Instant::now());
-        let names: Vec<String> = claimable.iter().map(String::from).collect();
-        let seen = store.peek(&names).await?;
+        let seen = store.peek(claimable).await?;
         if seen.due {
             self.wakers.wake(&ModuleName::FUTURE, WakeReason::Scheduled);
         }
-        let mut found: Vec<QueueName> = seen.queues.into_iter().map(QueueName::from).collect();
+        let mut found = seen.queues;
         if seen.unfiled {
             for name in store.unfiled().await? {
                 let definition = self.in_force.definition(&name);
                 let (queue, priority) = definition
-                    .as_ref()
-                    .map_or((DEFAULT_QUEUE, 0), |definition| (&*definition.queue, definition.priority));
-                store.file(&name, queue, priority).await?;
-                if claimable.iter().any(|claimable| *claimable == *queue) && !found.iter().any(|known| *known == *queue)
-                {
-                    found.push(queue.into());
+                    .map_or((DEFAULT_QUEUE.into(), 0), |definition| (definition.queue.clone(), definition.priority));
+                store.file(&name, &queue, priority).await?;
+                if claimable.contains(&queue) && !found.contains(&queue) {
+                    found.push(queue);
                 }
             }
         }

@@ -126,7 +126,7 @@ impl NodeModule {
     fn heartbeat(&self, context: &ModuleContext) -> Heartbeat {
         let NodeIdentity { id, name, host } = &self.parts.identity;
         Heartbeat {
-            id: id.to_string(),
+            id: id.clone(),
             name: name.clone(),
             host: host.clone(),
             pid: i32::try_from(std::process::id()).unwrap_or_default(),

@@ -108,8 +108,6 @@ impl Recorder {
     /// Writes the progress that running attempts report. Progress that is lost is replaced by the next one.
     async fn record_progress(&self, context: &ModuleContext) {
         let progress = self.in_flight.take_progress();
-        let progress: Vec<_> =
-            progress.into_iter().map(|(claim, progress)| ((claim.task_id, claim.fence), progress)).collect();
         if !progress.is_empty()
             && let Err(error) = context.store().set_progress(&progress).await
             && !error.is_outage()
@@ -168,7 +166,7 @@ async fn one_by_one(store: &Store, batch: &[FinishedAttempt]) -> Result<Recorded
         let recorded = match store.finish(std::slice::from_ref(finished), OnStale::Record).await {
             Err(StoreError::Refused(why)) => {
                 tracing::error!(
-                    task.id = finished.task_id,
+                    task.id = finished.claim.task_id,
                     "recorded without output and payload: the database refused them: {why}"
                 );
                 let bare = FinishedAttempt {

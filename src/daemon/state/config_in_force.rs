@@ -69,7 +69,7 @@ impl Derived {
         let mut definitions: HashMap<String, Arc<TaskDefinition>> =
             registry.definitions().map(|definition| (definition.name.clone(), Arc::new(definition.clone()))).collect();
         definitions.extend(config.tasks.iter().map(|(name, definition)| (name.clone(), definition.clone())));
-        let limits = config.queues.iter().filter_map(|(queue, settings)| Some((queue.as_str(), settings.limit?)));
+        let limits = config.queues.iter().filter_map(|(queue, settings)| Some((queue, settings.limit?)));
         let limits = ConcurrencyLimits::new(limits, definitions.values().map(|definition| &**definition));
         Self { config: Arc::new(config), definitions, limits: Arc::new(limits) }
     }

@@ -52,7 +52,7 @@ impl Executor {
             ),
             (Some(_), _) if task.unreadable.is_some() => (unreadable(&task), Report::default()),
             (Some(definition), Some(handler)) => {
-                tracing::debug!(task.id = task.id, task.attempt, "{} starts", task.name);
+                tracing::debug!(task.id = task.claim.task_id, task.attempt, "{} starts", task.name);
                 let context = guard.begin(definition.clone(), false);
                 let end = Attempt { handler: &*handler, context: &context }.call().await;
                 (end, context.take_report())
@@ -125,7 +125,7 @@ impl<'a> AttemptGuard<'a> {
     /// The attempt runs from now on.
     fn begin(&mut self, definition: Arc<TaskDefinition>, is_adopted: bool) -> Arc<TaskContext> {
         let Some(task) = self.task.clone() else { unreachable!("an attempt begins once") };
-        let claim = task.claim();
+        let claim = task.claim;
         let context = Arc::new(TaskContext::new(task, definition, self.executor.app_data.clone()));
         self.executor.in_flight.begin(claim, context.clone(), is_adopted);
         self.context = Some(context.clone());
@@ -144,8 +144,7 @@ impl<'a> AttemptGuard<'a> {
             None => self.executor.clock.now(),
         };
         let finished = FinishedAttempt {
-            task_id: task.id,
-            fence: task.fence,
+            claim: task.claim,
             name: task.name,
             kind,
             queue: task.queue,
@@ -155,7 +154,7 @@ impl<'a> AttemptGuard<'a> {
             started_at: self.started_at,
             finished_at,
             duration_ms: took.as_millis() as i64,
-            node: self.executor.node.id.to_string(),
+            node: self.executor.node.id.clone(),
             attempt: task.attempt,
             outcome: end.outcome,
             verdict: judgement.verdict,
@@ -173,7 +172,7 @@ impl Drop for AttemptGuard<'_> {
     fn drop(&mut self) {
         let Some(task) = self.task.take() else { return };
         if self.context.as_ref().is_some_and(|context| context.outlives_worker()) {
-            self.executor.in_flight.detach(task.claim());
+            self.executor.in_flight.detach(task.claim);
             return;
         }
         let kind = self.context.as_ref().map(|context| context.definition().kind.clone());
@@ -187,7 +186,7 @@ impl Drop for AttemptGuard<'_> {
 /// Logs one line for each attempt.
 fn log_end(finished: &FinishedAttempt) {
     let took = duration::short(finished.duration_ms);
-    let (id, attempt) = (finished.task_id, finished.attempt);
+    let (id, attempt) = (finished.claim.task_id, finished.attempt);
     let error = finished.error.as_deref().unwrap_or_default();
     match (finished.outcome, finished.verdict) {
         // Tasks that do nothing are used for measuring, in large numbers.

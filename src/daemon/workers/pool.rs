@@ -134,7 +134,7 @@ impl Pool {
             if let Err(SendError::Full(Execute(task)) | SendError::Closed(Execute(task))) =
                 worker.try_send(Execute(task))
             {
-                tracing::error!(queue = %self.queue, task.id = task.id, "a worker refused its task and is replaced");
+                tracing::error!(queue = %self.queue, task.id = task.claim.task_id, "a worker refused its task and is replaced");
                 self.in_flight.requeue(task);
                 self.workers.remove(&number);
                 self.fit();
@@ -203,19 +203,18 @@ mod tests {
         type Result = ();
 
         fn handle(&mut self, Execute(task): Execute, _: &mut Context<Self>) {
-            self.seen.borrow_mut().push(task.id);
+            self.seen.borrow_mut().push(task.claim.task_id);
         }
     }
 
     fn task(id: i64) -> ClaimedTask {
         ClaimedTask {
-            id,
+            claim: Claim::new(id, 1),
             name: "it".to_owned(),
             queue: "q".into(),
             payload: None,
             attempt: 1,
             max_attempts: None,
-            fence: 1,
             schedule: None,
             due_at: None,
             enqueued_at: machine_time(),

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 /// One claim of a task: the task, and the fence that this claim raised. Only the latest claim of a task may finish it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Claim {
-    /// The task's number: `sexton_task.id`.
+    /// The task's number: `sexton_task.id`. Attempts on disk call it `id` where they describe the task as claimed.
+    #[serde(alias = "id")]
     pub task_id: i64,
     /// The fence that this claim raised.
     pub fence: i64,
@@ -17,6 +18,12 @@ impl Claim {
     /// The claim of that task with that fence.
     pub const fn new(task_id: i64, fence: i64) -> Self {
         Self { task_id, fence }
+    }
+
+    /// Reads what [`Display`](fmt::Display) writes: `4711-3`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (task_id, fence) = text.split_once('-')?;
+        Some(Self { task_id: task_id.parse().ok()?, fence: fence.parse().ok()? })
     }
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::retry::RetryPolicy;
-use crate::domain::{command::CommandSpec, schedule::Schedule};
+use crate::domain::{command::CommandSpec, identity::QueueName, schedule::Schedule};
 
 /// The kind that executes a program.
 pub const COMMAND: &str = "command";
@@ -22,7 +22,7 @@ pub struct TaskDefinition {
     /// How it is executed: the kind of a registered handler.
     pub kind: String,
     /// The queue of its tasks.
-    pub queue: String,
+    pub queue: QueueName,
     /// The priority of its tasks; lower goes first.
     pub priority: i32,
     /// How many of its tasks run at once in the whole cluster; none means as many as there are workers. Of no account
@@ -52,7 +52,7 @@ impl TaskDefinition {
         Self {
             name: name.to_owned(),
             kind: kind.to_owned(),
-            queue: DEFAULT_QUEUE.to_owned(),
+            queue: DEFAULT_QUEUE.into(),
             priority: 0,
             max_parallel: None,
             max_attempts: 1,

@@ -4,12 +4,12 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::definition::TaskDefinition;
-use crate::domain::schedule::policy::Overlap;
+use crate::domain::{identity::QueueName, schedule::policy::Overlap};
 
 /// The bounds of a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConcurrencyLimits {
-    queues: HashMap<String, usize>,
+    queues: HashMap<QueueName, usize>,
     tasks: HashMap<String, usize>,
     in_order: HashSet<String>,
 }
@@ -56,11 +56,11 @@ impl RunningShare {
 impl ConcurrencyLimits {
     /// Those of these queues and definitions.
     pub fn new<'a>(
-        limits: impl IntoIterator<Item = (&'a str, usize)>,
+        limits: impl IntoIterator<Item = (&'a QueueName, usize)>,
         definitions: impl IntoIterator<Item = &'a TaskDefinition>,
     ) -> Self {
         let mut bounds = Self::default();
-        bounds.queues.extend(limits.into_iter().map(|(queue, limit)| (queue.to_owned(), limit)));
+        bounds.queues.extend(limits.into_iter().map(|(queue, limit)| (queue.clone(), limit)));
         for definition in definitions {
             bounds.tasks.extend(definition.max_parallel.map(|most| (definition.name.clone(), most)));
             let in_order = definition.schedule.iter().filter(|schedule| schedule.policy.overlap == Overlap::Queue);
@@ -70,12 +70,12 @@ impl ConcurrencyLimits {
     }
 
     /// Whether nothing has to be looked at before tasks of that queue are claimed.
-    pub fn leaves_free(&self, queue: &str) -> bool {
+    pub fn leaves_free(&self, queue: &QueueName) -> bool {
         self.tasks.is_empty() && self.in_order.is_empty() && !self.queues.contains_key(queue)
     }
 
     /// How many tasks of a queue may run at once.
-    pub fn limit(&self, queue: &str) -> Option<usize> {
+    pub fn limit(&self, queue: &QueueName) -> Option<usize> {
         self.queues.get(queue).copied()
     }
 
@@ -90,7 +90,7 @@ impl ConcurrencyLimits {
     }
 
     /// Whether the end of such a task may let another begin.
-    pub fn concern(&self, queue: &str, task: &str, schedule: Option<&str>) -> bool {
+    pub fn concern(&self, queue: &QueueName, task: &str, schedule: Option<&str>) -> bool {
         self.queues.contains_key(queue)
             || self.tasks.contains_key(task)
             || schedule.is_some_and(|schedule| self.is_in_order(schedule))
@@ -160,7 +160,7 @@ mod tests {
             schedule: Some(Schedule { policy, ..schedule }.into()),
             ..TaskDefinition::new("in-order", NOOP)
         };
-        ConcurrencyLimits::new([("reports", 4)], &[limited, in_order, TaskDefinition::new("free", NOOP)])
+        ConcurrencyLimits::new([(&"reports".into(), 4)], &[limited, in_order, TaskDefinition::new("free", NOOP)])
     }
 
     fn candidate(id: i64, name: &str) -> Candidate<'_> {
@@ -206,13 +206,12 @@ mod tests {
 
     #[test]
     fn only_what_has_a_bound_is_looked_at() {
-        assert!(ConcurrencyLimits::default().leaves_free("reports"));
-        let only_queue = ConcurrencyLimits::new([("reports", 4)], []);
-        assert!(only_queue.leaves_free("default") && !only_queue.leaves_free("reports"));
-        assert!(!bounds().leaves_free("default"));
-        assert!(bounds().concern("reports", "free", None) && bounds().concern("default", "limited", None));
-        assert!(
-            bounds().concern("default", "in-order", Some("in-order")) && !bounds().concern("default", "free", None)
-        );
+        assert!(ConcurrencyLimits::default().leaves_free(&"reports".into()));
+        let only_queue = ConcurrencyLimits::new([(&"reports".into(), 4)], []);
+        assert!(only_queue.leaves_free(&"default".into()) && !only_queue.leaves_free(&"reports".into()));
+        assert!(!bounds().leaves_free(&"default".into()));
+        let concern = |queue: &str, task, schedule| bounds().concern(&queue.into(), task, schedule);
+        assert!(concern("reports", "free", None) && concern("default", "limited", None));
+        assert!(concern("default", "in-order", Some("in-order")) && !concern("default", "free", None));
     }
 }

@@ -9,14 +9,14 @@ pub mod retry;
 
 use std::{path::PathBuf, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use sexton_entities::states::{Outcome, Verdict};
 
 use self::{claim::Claim, definition::check_name};
 use super::{
     command::{Usage, capture::Kept},
-    identity::NodeId,
+    identity::{NodeId, QueueName},
     text::json::{DEEPEST, holds_nul, is_too_deep},
 };
 
@@ -28,7 +28,7 @@ pub struct NewTask {
     /// What it is to work on.
     pub payload: Option<Value>,
     /// The queue; the definition's unless set.
-    pub queue: Option<String>,
+    pub queue: Option<QueueName>,
     /// Lower goes first; the definition's unless set.
     pub priority: Option<i32>,
     /// Not before this instant.
@@ -77,7 +77,7 @@ impl NewTask {
     }
 
     /// In that queue.
-    pub fn queue(mut self, queue: impl Into<String>) -> Self {
+    pub fn queue(mut self, queue: impl Into<QueueName>) -> Self {
         self.queue = Some(queue.into());
         self
     }
@@ -131,20 +131,19 @@ impl NewTask {
 /// A task that this node has claimed.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ClaimedTask {
-    /// Its number.
-    pub id: i64,
+    /// The claim: the task, and the fence that only this claim has.
+    #[serde(flatten)]
+    pub claim: Claim,
     /// The task definition.
     pub name: String,
     /// The queue it was claimed from.
-    pub queue: String,
+    pub queue: QueueName,
     /// What it is to work on.
     pub payload: Option<Value>,
     /// The number of this attempt, from 1.
     pub attempt: i32,
     /// The limit of attempts, where the task has one of its own.
     pub max_attempts: Option<i32>,
-    /// The number of this claim.
-    pub fence: i64,
     /// The schedule that created it.
     pub schedule: Option<String>,
     /// The instant of that schedule.
@@ -158,13 +157,8 @@ pub struct ClaimedTask {
 }
 
 impl ClaimedTask {
-    /// The identity of this claim.
-    pub fn claim(&self) -> Claim {
-        Claim::new(self.id, self.fence)
-    }
-
-    /// The end of an attempt at this task that the daemon could not continue, after `took`. It does not count as an
-    /// attempt: the task is released.
+    /// The end of an attempt that the daemon could not complete, after `took`. The attempt is not counted, and the task
+    /// is released: it is available again at once. `kind` is absent where the definition is not known.
     pub fn interrupted(
         &self,
         node: &NodeId,
@@ -174,18 +168,17 @@ impl ClaimedTask {
         took: Duration,
     ) -> FinishedAttempt {
         FinishedAttempt {
-            task_id: self.id,
-            fence: self.fence,
+            claim: self.claim,
             name: self.name.clone(),
             kind,
             queue: self.queue.clone(),
             schedule: self.schedule.clone(),
             due_at: self.due_at,
             enqueued_at: self.enqueued_at,
-            started_at: now - chrono::TimeDelta::from_std(took).unwrap_or_default(),
+            started_at: now - TimeDelta::from_std(took).unwrap_or_default(),
             finished_at: now,
             duration_ms: took.as_millis() as i64,
-            node: node.to_string(),
+            node: node.clone(),
             attempt: self.attempt,
             outcome: Outcome::Interrupted,
             verdict: Some(Verdict::Released),
@@ -228,16 +221,15 @@ pub struct Report {
 /// task's own row may have gone to another node by then.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct FinishedAttempt {
-    /// The task.
-    pub task_id: i64,
     /// The claim that ends.
-    pub fence: i64,
+    #[serde(flatten)]
+    pub claim: Claim,
     /// The task definition.
     pub name: String,
     /// How it was executed.
     pub kind: Option<String>,
     /// The queue it was claimed from.
-    pub queue: String,
+    pub queue: QueueName,
     /// The schedule that created it.
     pub schedule: Option<String>,
     /// The instant of that schedule.
@@ -251,7 +243,7 @@ pub struct FinishedAttempt {
     /// How long it took, in milliseconds.
     pub duration_ms: i64,
     /// The node that ran it.
-    pub node: String,
+    pub node: NodeId,
     /// The attempt's number.
     pub attempt: i32,
     /// What happened.
@@ -268,13 +260,6 @@ pub struct FinishedAttempt {
     pub report: Report,
 }
 
-impl FinishedAttempt {
-    /// The identity of the claim that ends.
-    pub fn claim(&self) -> Claim {
-        Claim::new(self.task_id, self.fence)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -288,5 +273,53 @@ mod tests {
         assert!(matches!(NewTask::new("rm -rf").check(), Err(InvalidTask::Name(_))));
         assert_eq!(NewTask::new("a").unique_key("k".repeat(191)).check(), Err(InvalidTask::UniqueKey(191)));
         assert_eq!(NewTask::new("aufräumen-2").payload(json!({"a": 1})).check(), Ok(()));
+    }
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().expect("an instant")
+    }
+
+    fn claimed() -> ClaimedTask {
+        ClaimedTask {
+            claim: Claim::new(4711, 3),
+            name: "report".to_owned(),
+            queue: "default".into(),
+            payload: Some(json!({"page": 18_446_744_073_709_551_615_u64})),
+            attempt: 1,
+            max_attempts: None,
+            schedule: None,
+            due_at: None,
+            enqueued_at: at("2026-11-21T10:00:00Z"),
+            started_at: at("2026-11-21T10:00:01.5Z"),
+            unreadable: None,
+        }
+    }
+
+    #[test]
+    fn a_claimed_task_is_read_as_earlier_versions_wrote_it() {
+        // The attempt directory of a command that runs through an upgrade of the daemon.
+        let text = r#"{"id":4711,"name":"report","queue":"default","payload":{"page":18446744073709551615},
+            "attempt":1,"max_attempts":null,"fence":3,"schedule":null,"due_at":null,
+            "enqueued_at":"2026-11-21T10:00:00Z","started_at":"2026-11-21T10:00:01.500Z","unreadable":null}"#;
+        assert_eq!(serde_json::from_str::<ClaimedTask>(text).expect("the old form"), claimed());
+        let written = serde_json::to_string(&claimed()).expect("written");
+        assert_eq!(serde_json::from_str::<ClaimedTask>(&written).expect("the new form"), claimed());
+    }
+
+    #[test]
+    fn a_spooled_attempt_is_read_as_earlier_versions_wrote_it() {
+        let text = r#"{"task_id":4711,"fence":3,"name":"report","kind":"command","queue":"default","schedule":null,
+            "due_at":null,"enqueued_at":"2026-11-21T10:00:00Z","started_at":"2026-11-21T10:00:01.500Z",
+            "finished_at":"2026-11-21T10:00:02.500Z","duration_ms":1000,"node":"o'brien-0123456789ab","attempt":1,
+            "outcome":"interrupted","verdict":"released","retry_ms":0,"error":"the worker was lost",
+            "payload":{"page":18446744073709551615},"report":{"exit_code":null,"signal":null,"core_dumped":null,
+            "usage":null,"result":null,"stdout":{"text":"","truncated":false,"stamps":[]},
+            "stderr":{"text":"","truncated":false,"stamps":[]},"next_payload":null}}"#;
+        let (node, kind) = ("o'brien-0123456789ab".into(), Some("command".to_owned()));
+        let (end, took) = (at("2026-11-21T10:00:02.5Z"), Duration::from_secs(1));
+        let finished = claimed().interrupted(&node, kind, "the worker was lost", end, took);
+        assert_eq!(serde_json::from_str::<FinishedAttempt>(text).expect("the old form"), finished);
+        let written = serde_json::to_value(&finished).expect("written");
+        assert_eq!(written, serde_json::from_str::<Value>(text).expect("JSON"), "an older daemon can read it as well");
     }
 }

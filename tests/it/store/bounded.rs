@@ -8,6 +8,7 @@ use sexton::{
             policy::{Overlap, Policy},
         },
         task::{
+            claim::Claim,
             definition::{NOOP, TaskDefinition},
             limits::ConcurrencyLimits,
         },
@@ -55,7 +56,7 @@ async fn work_off(store: &Store, bounds: &ConcurrencyLimits, name: &str) -> usiz
         register(store, &node).await;
         let mut done = 0;
         loop {
-            let claimed = store.claim_within(bounds, &node, "default", 5).await.unwrap().tasks;
+            let claimed = store.claim_within(bounds, &node.as_str().into(), &"default".into(), 5).await.unwrap().tasks;
             let running = running(store, name).await;
             assert!(running <= MOST, "{running} run at once");
             for task in &claimed {
@@ -63,7 +64,7 @@ async fn work_off(store: &Store, bounds: &ConcurrencyLimits, name: &str) -> usiz
                 store.finish(&[end], OnStale::Record).await.unwrap();
             }
             done += claimed.len();
-            if claimed.is_empty() && store.peek(&["default".to_owned()]).await.unwrap().queues.is_empty() {
+            if claimed.is_empty() && store.peek(&["default".into()]).await.unwrap().queues.is_empty() {
                 return done;
             }
         }
@@ -72,7 +73,7 @@ async fn work_off(store: &Store, bounds: &ConcurrencyLimits, name: &str) -> usiz
 }
 
 async fn claim(store: &Store, bounds: &ConcurrencyLimits, count: usize) -> Vec<String> {
-    let claimed = store.claim_within(bounds, "n", "default", count).await.unwrap().tasks;
+    let claimed = store.claim_within(bounds, &"n".into(), &"default".into(), count).await.unwrap().tasks;
     claimed.into_iter().map(|task| task.due_at.map_or(task.name, |due_at| due_at.to_rfc3339())).collect()
 }
 
@@ -101,15 +102,15 @@ async fn three_queued(database: &Database) -> Store {
 on_each_database! {
     async fn a_limit_holds_for_all_claimers_together(database: Database) {
         let store = database.store().await;
-        let limit = ConcurrencyLimits::new([("default", MOST)], []);
+        let limit = ConcurrencyLimits::new([(&"default".into(), MOST)], []);
         enqueue(&store, "work", 60).await;
         assert_eq!(work_off(&store, &limit, "work").await, 60);
         // A pause counts here as well.
         enqueue(&store, "work", 1).await;
-        store.pause_queue("default", true).await.unwrap();
-        assert!(store.claim_within(&limit, "n0", "default", 1).await.unwrap().tasks.is_empty());
-        store.pause_queue("default", false).await.unwrap();
-        assert_eq!(store.claim_within(&limit, "n0", "default", 1).await.unwrap().tasks.len(), 1);
+        store.pause_queue(&"default".into(), true).await.unwrap();
+        assert!(store.claim_within(&limit, &"n0".into(), &"default".into(), 1).await.unwrap().tasks.is_empty());
+        store.pause_queue(&"default".into(), false).await.unwrap();
+        assert_eq!(store.claim_within(&limit, &"n0".into(), &"default".into(), 1).await.unwrap().tasks.len(), 1);
     }
 
     async fn a_bound_of_a_task_holds_for_all_claimers_together(database: Database) {
@@ -130,7 +131,7 @@ on_each_database! {
         assert_eq!(claim(&store, &narrow(), 5).await, ["wide", "wide"]);
         assert!(claim(&store, &narrow(), 5).await.is_empty());
         let [first, ..] = &tasks(&store).await[..] else { panic!("some are left") };
-        store.release("n", &[(first.id, first.fence)]).await.unwrap();
+        store.release(&"n".into(), &[Claim::new(first.id, first.fence)]).await.unwrap();
         assert_eq!(claim(&store, &narrow(), 5).await, ["narrow"], "one was given back, so there is room for one");
     }
 
@@ -142,7 +143,7 @@ on_each_database! {
         let told: Vec<_> = ledger.iter().map(|entry| (entry.fate, entry.reason.clone())).collect();
         assert_eq!(told, [(Fate::Fired, Some(reason.clone())), (Fate::Fired, Some(reason)), (Fate::Fired, None)]);
         enqueue(&store, "s-task", 1).await;
-        let first = store.claim_within(&bounds, "n", "default", 5).await.unwrap().tasks;
+        let first = store.claim_within(&bounds, &"n".into(), &"default".into(), 5).await.unwrap().tasks;
         assert_eq!(first.iter().map(|task| task.due_at).collect::<Vec<_>>(), [None, Some(ahead_at(0))]);
         assert!(claim(&store, &bounds, 5).await.is_empty());
         // One that waits for another attempt is not over.
@@ -158,7 +159,8 @@ on_each_database! {
         let store = three_queued(&database).await;
         let bounds = in_order(&["s"]);
         for hours in 0..3 {
-            let claims = (0..4).map(|_| store.claim_within(&bounds, "n", "default", 5));
+            let (node, queue) = ("n".into(), "default".into());
+            let claims = (0..4).map(|_| store.claim_within(&bounds, &node, &queue, 5));
             let claimed: Vec<_> = futures::future::join_all(claims).await.into_iter().flat_map(|c| c.unwrap().tasks).collect();
             assert_eq!(claimed.iter().map(|task| task.due_at).collect::<Vec<_>>(), [Some(ahead_at(hours))]);
             let end = ended(&claimed[0], "n", Outcome::Succeeded, Verdict::Completed);
@@ -172,21 +174,21 @@ on_each_database! {
         // The newer ones go first by their priority; one of them stands in another queue.
         let sql = "UPDATE sexton_task SET priority = priority - 1 WHERE id > (SELECT least FROM (SELECT MIN(id) AS least FROM sexton_task) x)";
         database.application().await.execute_unprepared(sql).await.unwrap();
-        let first = store.claim_within(&bounds, "n", "default", 1).await.unwrap().tasks.remove(0);
+        let first = store.claim_within(&bounds, &"n".into(), &"default".into(), 1).await.unwrap().tasks.remove(0);
         assert_eq!(first.due_at, Some(ahead_at(0)));
         assert!(claim(&store, &bounds, 1).await.is_empty());
         let end = ended(&first, "n", Outcome::Succeeded, Verdict::Completed);
         store.finish(&[end], OnStale::Record).await.unwrap();
         store.follow(&[("s", "other", 7)]).await.unwrap();
         assert!(claim(&store, &bounds, 1).await.is_empty());
-        let moved = store.claim_within(&bounds, "n", "other", 5).await.unwrap().tasks;
+        let moved = store.claim_within(&bounds, &"n".into(), &"other".into(), 5).await.unwrap().tasks;
         assert_eq!(moved.iter().map(|task| task.due_at).collect::<Vec<_>>(), [Some(ahead_at(1))]);
     }
 
     async fn a_claim_that_gets_nothing_writes_nothing(database: Database) {
         let store = database.store().await;
         register(&store, "n").await;
-        let both = ConcurrencyLimits::new([("default", 2)], &[TaskDefinition { max_parallel: Some(1), ..TaskDefinition::new("narrow", NOOP) }]);
+        let both = ConcurrencyLimits::new([(&"default".into(), 2)], &[TaskDefinition { max_parallel: Some(1), ..TaskDefinition::new("narrow", NOOP) }]);
         enqueue(&store, "narrow", 5).await;
         assert_eq!(claim(&store, &both, 5).await, ["narrow"]);
         let before = turns(&store).await;

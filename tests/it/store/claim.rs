@@ -3,7 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use sea_orm::ConnectionTrait;
-use sexton::NewTask;
+use sexton::{NewTask, domain::task::claim::Claim};
 use sexton_entities::states::TaskState;
 
 use super::{beat, enqueue, register};
@@ -15,7 +15,7 @@ on_each_database! {
         register(&store, "n").await;
         let tasks = [0, 5, -5, 0, -5].map(|priority| NewTask::new("work").queue("default").priority(priority));
         store.enqueue_all(store.connection(), &tasks).await.unwrap();
-        let ids: Vec<i64> = store.claim("n", "default", 4).await.unwrap().tasks.iter().map(|task| task.id).collect();
+        let ids: Vec<i64> = store.claim(&"n".into(), &"default".into(), 4).await.unwrap().tasks.iter().map(|task| task.claim.task_id).collect();
         assert_eq!(ids, [3, 5, 1, 4]);
         let row = store.task(3).await.unwrap().unwrap();
         assert_eq!((row.state, row.fence, row.attempt, row.node.as_deref()), (TaskState::Running, 1, 1, Some("n")));
@@ -31,14 +31,14 @@ on_each_database! {
                 register(&store, &node).await;
                 let mut mine = Vec::new();
                 loop {
-                    let claimed = store.claim(&node, "default", 7).await.unwrap().tasks;
+                    let claimed = store.claim(&node.as_str().into(), &"default".into(), 7).await.unwrap().tasks;
                     if claimed.is_empty() {
                         // Others may hold locks on what is left: only an empty queue is the end.
-                        if store.peek(&["default".to_owned()]).await.unwrap().queues.is_empty() {
+                        if store.peek(&["default".into()]).await.unwrap().queues.is_empty() {
                             return mine;
                         }
                     }
-                    mine.extend(claimed.into_iter().map(|task| task.id));
+                    mine.extend(claimed.into_iter().map(|task| task.claim.task_id));
                 }
             }
         });
@@ -51,20 +51,20 @@ on_each_database! {
         let store = database.store().await;
         register(&store, "n").await;
         enqueue(&store, "work", 1).await;
-        store.pause_queue("default", true).await.unwrap();
-        assert!(store.peek(&["default".to_owned()]).await.unwrap().queues.is_empty());
-        assert!(store.claim("n", "default", 1).await.unwrap().tasks.is_empty());
-        store.pause_queue("default", false).await.unwrap();
-        assert_eq!(store.peek(&["default".to_owned()]).await.unwrap().queues, ["default"]);
-        assert_eq!(store.claim("n", "default", 1).await.unwrap().tasks.len(), 1);
+        store.pause_queue(&"default".into(), true).await.unwrap();
+        assert!(store.peek(&["default".into()]).await.unwrap().queues.is_empty());
+        assert!(store.claim(&"n".into(), &"default".into(), 1).await.unwrap().tasks.is_empty());
+        store.pause_queue(&"default".into(), false).await.unwrap();
+        assert_eq!(store.peek(&["default".into()]).await.unwrap().queues, ["default"]);
+        assert_eq!(store.claim(&"n".into(), &"default".into(), 1).await.unwrap().tasks.len(), 1);
     }
 
     async fn a_node_without_a_lease_gets_nothing(database: Database) {
         let store = database.store().await;
         enqueue(&store, "work", 1).await;
-        assert!(store.claim("stranger", "default", 1).await.unwrap().tasks.is_empty());
+        assert!(store.claim(&"stranger".into(), &"default".into(), 1).await.unwrap().tasks.is_empty());
         store.register(&beat("late", Duration::ZERO)).await.unwrap();
-        assert!(store.claim("late", "default", 1).await.unwrap().tasks.is_empty());
+        assert!(store.claim(&"late".into(), &"default".into(), 1).await.unwrap().tasks.is_empty());
     }
 
     async fn an_insert_for_later_is_sorted_out_of_the_way(database: Database) {
@@ -78,7 +78,7 @@ on_each_database! {
         let sql = format!("INSERT INTO sexton_task (name, queue, run_at) VALUES ('later', 'default', {in_an_hour})");
         database.application().await.execute_unprepared(&sql).await.unwrap();
         enqueue(&store, "work", 1).await;
-        let claimed = store.claim("n", "default", 10).await.unwrap();
+        let claimed = store.claim(&"n".into(), &"default".into(), 10).await.unwrap();
         assert_eq!((claimed.tasks.len(), claimed.sorted), (1, 1));
         assert_eq!(claimed.tasks[0].name, "work");
         let later = store.task(1).await.unwrap().unwrap();
@@ -89,13 +89,13 @@ on_each_database! {
         let store = database.store().await;
         register(&store, "n").await;
         enqueue(&store, "work", 2).await;
-        let claimed = store.claim("n", "default", 2).await.unwrap().tasks;
-        let claims: Vec<(i64, i64)> = claimed.iter().map(|task| (task.id, task.fence)).collect();
-        assert_eq!(store.release("n", &claims[..1]).await.unwrap(), 1);
-        assert_eq!(store.release("other", &claims[1..]).await.unwrap(), 0, "it is not the other's");
-        let row = store.task(claims[0].0).await.unwrap().unwrap();
+        let claimed = store.claim(&"n".into(), &"default".into(), 2).await.unwrap().tasks;
+        let claims: Vec<Claim> = claimed.iter().map(|task| task.claim).collect();
+        assert_eq!(store.release(&"n".into(), &claims[..1]).await.unwrap(), 1);
+        assert_eq!(store.release(&"other".into(), &claims[1..]).await.unwrap(), 0, "it is not the other's");
+        let row = store.task(claims[0].task_id).await.unwrap().unwrap();
         assert_eq!((row.state, row.attempt, row.node, row.started_at), (TaskState::Available, 0, None, None));
-        let again = store.claim("n", "default", 2).await.unwrap().tasks;
-        assert_eq!((again.len(), again[0].fence, again[0].attempt), (1, 2, 1));
+        let again = store.claim(&"n".into(), &"default".into(), 2).await.unwrap().tasks;
+        assert_eq!((again.len(), again[0].claim.fence, again[0].attempt), (1, 2, 1));
     }
 }

@@ -23,9 +23,9 @@ on_each_database! {
         assert_eq!((task.name.as_str(), task.state, task.priority, task.attempt), ("cleanup", TaskState::Available, 0, 0));
         assert!(about_now(task.run_at) && about_now(task.enqueued_at), "{task:?}");
         assert_eq!(store.unfiled().await.unwrap(), ["cleanup"]);
-        assert!(store.peek(&["default".to_owned()]).await.unwrap().unfiled);
-        store.file("cleanup", "default", 3).await.unwrap();
-        let claimed = store.claim("n", "default", 10).await.unwrap().tasks;
+        assert!(store.peek(&["default".into()]).await.unwrap().unfiled);
+        store.file("cleanup", &"default".into(), 3).await.unwrap();
+        let claimed = store.claim(&"n".into(), &"default".into(), 10).await.unwrap().tasks;
         assert_eq!(claimed.len(), 1);
         assert!(about_now(claimed[0].started_at));
     }

@@ -4,7 +4,7 @@ use serde_json::json;
 use sexton::{
     domain::{
         command::{Usage, answer::Progress, capture::Kept},
-        task::Report,
+        task::{Report, claim::Claim},
     },
     store::{HistoryFilter, OnStale, Recorded, Store, StoreError},
 };
@@ -48,7 +48,7 @@ on_each_database! {
         assert_eq!(row.result, Some(json!({"rows": [1, 2]})));
         let output = store.output(row.id).await.unwrap().unwrap();
         assert_eq!(output.times, Some(json!({"stdout": [], "stderr": [[0, 5], [1, 700]]})));
-        let waiting = store.task(task.id).await.unwrap().unwrap();
+        let waiting = store.task(task.claim.task_id).await.unwrap().unwrap();
         assert_eq!((waiting.state, waiting.payload), (TaskState::Retryable, Some(json!("page 2"))));
     }
 
@@ -63,7 +63,7 @@ on_each_database! {
             Ok(recorded) => assert_eq!((recorded.counted, history(&store).await.len()), (1, 1)),
             Err(error) => {
                 assert!(matches!(error, StoreError::Refused(_)), "{error:?}");
-                assert_eq!(store.task(task.id).await.unwrap().unwrap().state, TaskState::Running, "nothing was changed");
+                assert_eq!(store.task(task.claim.task_id).await.unwrap().unwrap().state, TaskState::Running, "nothing was changed");
             }
         }
     }
@@ -73,23 +73,24 @@ on_each_database! {
         register(&store, "old").await;
         register(&store, "new").await;
         let task = one_claimed(&store, "old").await;
-        let claim = (task.id, task.fence);
+        let claim = task.claim;
+        let later = Claim { fence: claim.fence + 1, ..claim };
         let progress = Progress { percent: Some(12.5), text: Some("half of a quarter".to_owned()) };
-        store.set_progress(&[(claim, progress.clone()), ((task.id, task.fence + 1), Progress::default())]).await.unwrap();
-        let held = store.adopt("new", &[claim, (task.id, task.fence + 1), (task.id + 1, 1)]).await.unwrap();
+        store.set_progress(&[(claim, progress.clone()), (later, Progress::default())]).await.unwrap();
+        let held = store.adopt(&"new".into(), &[claim, later, Claim::new(claim.task_id + 1, 1)]).await.unwrap();
         assert_eq!(held, [claim].into());
-        let row = store.task(task.id).await.unwrap().unwrap();
+        let row = store.task(task.claim.task_id).await.unwrap().unwrap();
         assert_eq!((row.node.as_deref(), row.progress), (Some("new"), Some(json!(progress))));
-        assert_eq!(store.running_of("old").await.unwrap(), []);
-        assert_eq!(store.adopt("new", &[claim]).await.unwrap().len(), 1, "twice does no harm");
+        assert_eq!(store.running_of(&"old".into()).await.unwrap(), []);
+        assert_eq!(store.adopt(&"new".into(), &[claim]).await.unwrap().len(), 1, "twice does no harm");
         // A rescuer that looked before the adoption comes too late.
         let rescue = ended(&task, "old", Outcome::Interrupted, Verdict::Released);
         assert_eq!(store.finish(&[rescue], OnStale::Ignore).await.unwrap().counted, 0);
-        assert_eq!(store.task(task.id).await.unwrap().unwrap().node.as_deref(), Some("new"));
+        assert_eq!(store.task(task.claim.task_id).await.unwrap().unwrap().node.as_deref(), Some("new"));
         let finished = ended(&task, "new", Outcome::Interrupted, Verdict::Released);
         store.finish(std::slice::from_ref(&finished), OnStale::Record).await.unwrap();
-        assert!(store.adopt("new", &[claim]).await.unwrap().is_empty(), "it is nobody's now");
-        assert_eq!(store.task(task.id).await.unwrap().unwrap().progress, None);
+        assert!(store.adopt(&"new".into(), &[claim]).await.unwrap().is_empty(), "it is nobody's now");
+        assert_eq!(store.task(task.claim.task_id).await.unwrap().unwrap().progress, None);
     }
 }
 
@@ -100,9 +101,9 @@ on_each_database! {
         let task = one_claimed(&store, "n").await;
         let finished = ended(&task, "n", Outcome::Succeeded, Verdict::Completed);
         assert_eq!(store.finish(std::slice::from_ref(&finished), OnStale::Record).await.unwrap().counted, 1);
-        assert_eq!(store.task(task.id).await.unwrap(), None);
+        assert_eq!(store.task(task.claim.task_id).await.unwrap(), None);
         let row = history(&store).await.remove(0);
-        assert_eq!((row.task_id, row.name.as_str(), row.kind.as_deref()), (Some(task.id), "work", Some("noop")));
+        assert_eq!((row.task_id, row.name.as_str(), row.kind.as_deref()), (Some(task.claim.task_id), "work", Some("noop")));
         assert_eq!((row.outcome, row.verdict, row.attempt), (Outcome::Succeeded, Some(Verdict::Completed), 1));
         assert_eq!((row.duration_ms, row.started_at, row.enqueued_at), (Some(7), Some(finished.started_at), Some(task.enqueued_at)));
         assert_eq!((row.finished_at, row.payload), (finished.finished_at, Some(json!(0))));
@@ -118,14 +119,14 @@ on_each_database! {
         finished.error = Some("it's \"broken\" \\ 🦀".to_owned());
         let recorded = store.finish(&[finished], OnStale::Record).await.unwrap();
         assert_eq!(recorded, Recorded { counted: 1, retrying: 1, ..Recorded::default() });
-        let row = store.task(task.id).await.unwrap().unwrap();
+        let row = store.task(task.claim.task_id).await.unwrap().unwrap();
         assert_eq!((row.state, row.attempt, row.node), (TaskState::Retryable, 1, None));
         let wait = (row.run_at - sexton::clock::machine_time()).num_seconds();
         assert!((3_500..3_700).contains(&wait), "{wait}");
         assert_eq!(history(&store).await[0].error.as_deref(), Some("it's \"broken\" \\ 🦀"));
-        assert!(store.hurry(task.id).await.unwrap());
-        let again = store.claim("n", "default", 1).await.unwrap().tasks.remove(0);
-        assert_eq!((again.attempt, again.fence), (2, 2));
+        assert!(store.hurry(task.claim.task_id).await.unwrap());
+        let again = store.claim(&"n".into(), &"default".into(), 1).await.unwrap().tasks.remove(0);
+        assert_eq!((again.attempt, again.claim.fence), (2, 2));
     }
 
     async fn an_interrupted_attempt_is_on_record_and_does_not_count(database: Database) {
@@ -133,10 +134,10 @@ on_each_database! {
         register(&store, "n").await;
         let task = one_claimed(&store, "n").await;
         store.finish(&[ended(&task, "n", Outcome::Interrupted, Verdict::Released)], OnStale::Record).await.unwrap();
-        let row = store.task(task.id).await.unwrap().unwrap();
+        let row = store.task(task.claim.task_id).await.unwrap().unwrap();
         assert_eq!((row.state, row.attempt, row.node), (TaskState::Available, 0, None));
-        let again = store.claim("n", "default", 1).await.unwrap().tasks.remove(0);
-        assert_eq!((again.attempt, again.fence), (1, 2));
+        let again = store.claim(&"n".into(), &"default".into(), 1).await.unwrap().tasks.remove(0);
+        assert_eq!((again.attempt, again.claim.fence), (1, 2));
     }
 
     async fn a_finish_that_comes_too_late_changes_nothing_but_history(database: Database) {
@@ -144,13 +145,13 @@ on_each_database! {
         register(&store, "n").await;
         let task = one_claimed(&store, "n").await;
         store.finish(&[ended(&task, "n", Outcome::Interrupted, Verdict::Released)], OnStale::Record).await.unwrap();
-        let other = store.claim("n", "default", 1).await.unwrap().tasks.remove(0);
+        let other = store.claim(&"n".into(), &"default".into(), 1).await.unwrap().tasks.remove(0);
         let late = ended(&task, "n", Outcome::Succeeded, Verdict::Completed);
         for _ in 0..2 {
             store.finish(std::slice::from_ref(&late), OnStale::Record).await.unwrap();
         }
-        let row = store.task(task.id).await.unwrap().unwrap();
-        assert_eq!((row.state, row.fence), (TaskState::Running, other.fence), "the new claim still holds");
+        let row = store.task(task.claim.task_id).await.unwrap().unwrap();
+        assert_eq!((row.state, row.fence), (TaskState::Running, other.claim.fence), "the new claim still holds");
         store.finish(&[ended(&other, "n", Outcome::Succeeded, Verdict::Completed)], OnStale::Record).await.unwrap();
         let outcomes: Vec<Outcome> = history(&store).await.iter().map(|row| row.outcome).collect();
         assert_eq!(outcomes, [Outcome::Interrupted, Outcome::Superseded, Outcome::Succeeded]);
@@ -170,7 +171,7 @@ on_each_database! {
         let store = database.store().await;
         register(&store, "n").await;
         enqueue(&store, "work", 500).await;
-        let claimed = store.claim("n", "default", 500).await.unwrap().tasks;
+        let claimed = store.claim(&"n".into(), &"default".into(), 500).await.unwrap().tasks;
         let kinds = [
             (Outcome::Succeeded, Verdict::Completed),
             (Outcome::Failed, Verdict::Retry),
@@ -183,7 +184,7 @@ on_each_database! {
             .zip(kinds.iter().cycle())
             .map(|(task, (outcome, verdict))| {
                 let mut finished = ended(task, "n", *outcome, *verdict);
-                finished.report = Report { exit_code: Some(3), signal: Some(9), stdout: kept(format!("out {}", task.id)), ..Report::default() };
+                finished.report = Report { exit_code: Some(3), signal: Some(9), stdout: kept(format!("out {}", task.claim.task_id)), ..Report::default() };
                 finished
             })
             .collect();

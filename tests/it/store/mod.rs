@@ -7,6 +7,7 @@ mod finish;
 mod future;
 mod migrate;
 mod nodes;
+mod odd_names;
 mod overlap;
 mod prune;
 mod queues;
@@ -24,7 +25,7 @@ use sexton_entities::states::{NodeState, Outcome, Verdict};
 /// A node's sign of life.
 fn beat(id: &str, lease: Duration) -> Heartbeat {
     Heartbeat {
-        id: id.to_owned(),
+        id: id.into(),
         name: id.to_owned(),
         host: "here".to_owned(),
         pid: 1,
@@ -49,14 +50,13 @@ async fn enqueue(store: &Store, name: &str, count: usize) {
 /// Enqueues one task and claims it for `node`.
 async fn one_claimed(store: &Store, node: &str) -> ClaimedTask {
     enqueue(store, "work", 1).await;
-    store.claim(node, "default", 1).await.unwrap().tasks.remove(0)
+    store.claim(&node.into(), &"default".into(), 1).await.unwrap().tasks.remove(0)
 }
 
 /// An end of a claimed task.
 fn ended(task: &ClaimedTask, node: &str, outcome: Outcome, verdict: Verdict) -> FinishedAttempt {
     FinishedAttempt {
-        task_id: task.id,
-        fence: task.fence,
+        claim: task.claim,
         name: task.name.clone(),
         kind: Some("noop".to_owned()),
         queue: task.queue.clone(),
@@ -66,7 +66,7 @@ fn ended(task: &ClaimedTask, node: &str, outcome: Outcome, verdict: Verdict) -> 
         started_at: task.started_at,
         finished_at: task.started_at + chrono::TimeDelta::milliseconds(7),
         duration_ms: 7,
-        node: node.to_owned(),
+        node: node.into(),
         attempt: task.attempt,
         outcome,
         verdict: Some(verdict),

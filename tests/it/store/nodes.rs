@@ -14,18 +14,18 @@ on_each_database! {
         register(&store, "dead").await;
         register(&store, "alive").await;
         let task = one_claimed(&store, "dead").await;
-        assert!(store.orphans("alive").await.unwrap().is_empty(), "the lease holds");
+        assert!(store.orphans(&"alive".into()).await.unwrap().is_empty(), "the lease holds");
         store.heartbeat(&beat("dead", Duration::ZERO)).await.unwrap();
-        let orphans = store.orphans("alive").await.unwrap();
-        assert_eq!((orphans.len(), orphans[0].task_id, orphans[0].node.as_str()), (1, task.id, "dead"));
+        let orphans = store.orphans(&"alive".into()).await.unwrap();
+        assert_eq!((orphans.len(), orphans[0].claim.task_id, orphans[0].node.as_str()), (1, task.claim.task_id, "dead"));
         let (first, second) = tokio::join!(store.finish(&orphans, OnStale::Ignore), store.finish(&orphans, OnStale::Ignore));
         assert_eq!(first.unwrap().counted + second.unwrap().counted, 1, "two rescuers, one rescue");
-        let row = store.task(task.id).await.unwrap().unwrap();
+        let row = store.task(task.claim.task_id).await.unwrap().unwrap();
         assert_eq!((row.state, row.attempt, row.node), (TaskState::Available, 0, None));
         let history = store.history(&HistoryFilter { limit: 10, ..HistoryFilter::default() }).await.unwrap();
         assert_eq!(history.len(), 1);
         assert_eq!((history[0].outcome, history[0].verdict), (Outcome::Interrupted, Some(Verdict::Released)));
-        assert_eq!(store.bury("alive").await.unwrap(), 1);
+        assert_eq!(store.bury(&"alive".into()).await.unwrap(), 1);
         assert!(!store.heartbeat(&beat("dead", Duration::from_secs(60))).await.unwrap(), "it is not listed any more");
         assert!(store.heartbeat(&beat("alive", Duration::from_secs(60))).await.unwrap());
     }
@@ -35,19 +35,19 @@ on_each_database! {
         register(&store, "dead").await;
         let task = one_claimed(&store, "dead").await;
         store.heartbeat(&beat("dead", Duration::ZERO)).await.unwrap();
-        assert_eq!(store.bury("alive").await.unwrap(), 0);
+        assert_eq!(store.bury(&"alive".into()).await.unwrap(), 0);
         store.finish(&[ended(&task, "dead", Outcome::Succeeded, Verdict::Completed)], OnStale::Record).await.unwrap();
-        assert_eq!(store.bury("alive").await.unwrap(), 1);
+        assert_eq!(store.bury(&"alive".into()).await.unwrap(), 1);
     }
 
     async fn a_node_learns_which_of_its_tasks_are_to_be_cancelled(database: Database) {
         let store = database.store().await;
         register(&store, "n").await;
         let task = one_claimed(&store, "n").await;
-        assert!(store.cancel_requests("n").await.unwrap().is_empty());
-        assert_eq!(store.cancel(task.id).await.unwrap(), CancelResult::Requested);
-        assert_eq!(store.cancel_requests("n").await.unwrap(), [task.id]);
-        assert!(store.cancel_requests("other").await.unwrap().is_empty());
+        assert!(store.cancel_requests(&"n".into()).await.unwrap().is_empty());
+        assert_eq!(store.cancel(task.claim.task_id).await.unwrap(), CancelResult::Requested);
+        assert_eq!(store.cancel_requests(&"n".into()).await.unwrap(), [task.claim.task_id]);
+        assert!(store.cancel_requests(&"other".into()).await.unwrap().is_empty());
         assert_eq!(store.cancel(4_711).await.unwrap(), CancelResult::NotThere);
     }
 
@@ -63,15 +63,15 @@ on_each_database! {
 
     async fn the_next_lease_to_run_out_is_known(database: Database) {
         let store = database.store().await;
-        assert_eq!(store.next_expiry("me").await.unwrap().0, None);
+        assert_eq!(store.next_expiry(&"me".into()).await.unwrap().0, None);
         store.register(&beat("me", Duration::from_secs(1))).await.unwrap();
         store.register(&beat("other", Duration::from_secs(100))).await.unwrap();
-        let (expiry, now) = store.next_expiry("me").await.unwrap();
+        let (expiry, now) = store.next_expiry(&"me".into()).await.unwrap();
         assert!((90..=100).contains(&(expiry.unwrap() - now).num_seconds()));
         let node = store.nodes().await.unwrap().remove(0);
         assert_eq!((node.host.as_str(), node.pid), ("here", 1));
-        store.leave("me").await.unwrap();
-        store.leave("other").await.unwrap();
+        store.leave(&"me".into()).await.unwrap();
+        store.leave(&"other".into()).await.unwrap();
         assert!(store.nodes().await.unwrap().is_empty());
     }
 }

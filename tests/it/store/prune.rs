@@ -14,7 +14,7 @@ on_each_database! {
         let store = database.store().await;
         register(&store, "n").await;
         enqueue(&store, "work", 1_200).await;
-        let claimed = store.claim("n", "default", 1_200).await.unwrap().tasks;
+        let claimed = store.claim(&"n".into(), &"default".into(), 1_200).await.unwrap().tasks;
         let batch: Vec<_> = claimed
             .iter()
             .enumerate()

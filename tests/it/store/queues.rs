@@ -12,12 +12,12 @@ on_each_database! {
         let store = database.store().await;
         register(&store, "n").await;
         enqueue(&store, "work", 3).await;
-        store.claim("n", "default", 1).await.unwrap();
+        store.claim(&"n".into(), &"default".into(), 1).await.unwrap();
         let later = NewTask::new("later").queue("reports").delay(Duration::from_secs(60));
         store.enqueue_all(store.connection(), &[later]).await.unwrap();
-        store.pause_queue("mail", true).await.unwrap();
-        let queues = store.queues(&["empty".to_owned()]).await.unwrap();
-        let row = |name: &str| QueueRow { name: name.to_owned(), ..QueueRow::default() };
+        store.pause_queue(&"mail".into(), true).await.unwrap();
+        let queues = store.queues(&["empty".into()]).await.unwrap();
+        let row = |name: &str| QueueRow::empty(name.into());
         let expected = [
             QueueRow { available: 2, running: 1, ..row("default") },
             row("empty"),

@@ -27,7 +27,7 @@ pub(super) fn firing(name: &str, due_at: DateTime<Utc>, fate: Fate) -> Firing {
         run_at: None,
         next_at: Some(due_at + TimeDelta::hours(1)),
         task: format!("{name}-task"),
-        queue: "default".to_owned(),
+        queue: "default".into(),
         priority: 2,
         payload: Some(json!({"of": name})),
     }

@@ -18,7 +18,7 @@ const MAX_REST: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(in crate::daemon) struct QueueHours {
     config: Option<Arc<Config>>,
-    queues: BTreeMap<String, OpenState>,
+    queues: BTreeMap<QueueName, OpenState>,
 }
 
 /// A time in which a queue is open, or closed.
@@ -53,7 +53,7 @@ impl QueueHours {
                 self.queues.insert(queue.clone(), state);
             }
             if self.queues.get(queue).is_some_and(|state| !state.is_open) {
-                closed.push(ClosedQueue { queue: queue.as_str().into(), at_period_end: settings.at_period_end });
+                closed.push(ClosedQueue { queue: queue.clone(), at_period_end: settings.at_period_end });
             }
         }
         closed
@@ -90,7 +90,7 @@ mod tests {
     fn config() -> Arc<Config> {
         let mut config = Config::default_for("sqlite://x");
         config.periods = sample("office", "monday", "09:00-17:00");
-        config.queues.insert("q".to_owned(), QueueConfig { period: Some("office".to_owned()), ..QueueConfig::of(1) });
+        config.queues.insert("q".into(), QueueConfig { period: Some("office".to_owned()), ..QueueConfig::of(1) });
         Arc::new(config)
     }
 

@@ -22,6 +22,7 @@ use crate::{
             service::ProcessSpec,
         },
         identity::ModuleName,
+        task::claim::Claim,
     },
     shepherd::{
         AttemptManifest, LIVE_STREAMS, LaunchSpec, Piece, Shepherd, Tail, TreeStats, boot_id, patiently, without_result,
@@ -91,7 +92,7 @@ impl Program {
             spec,
             about: ProgramInfo { module: context.name().to_string() },
         };
-        let shepherd = processes.shepherds.start((start, 0), &paper, None).await?;
+        let shepherd = processes.shepherds.start(Claim::new(start, 0), &paper, None).await?;
         let streams = LIVE_STREAMS.map(|name| OutputStream {
             tail: Tail::new(shepherd.folder(), name),
             lines: Lines::new(MAX_LINE),
