@@ -146,7 +146,7 @@ fn plan_of(config: &Config, from: DateTime<Utc>, to: DateTime<Utc>) -> Plan {
 /// The period of a schedule, and what becomes of instants outside it.
 fn period<'a>(config: &'a Config, name: &str) -> Option<(&'a str, &'static str)> {
     let schedule = config.tasks.get(name)?.schedule.as_ref()?;
-    let outside = if schedule.outside == Outside::Hold { "held" } else { "skipped" };
+    let outside = if schedule.outside_period == Outside::Hold { "held" } else { "skipped" };
     Some((schedule.period.as_ref()?, outside))
 }
 

@@ -14,7 +14,7 @@ use std::{
 use clap::Args;
 use tokio::sync::mpsc::{Receiver, channel};
 
-use super::session::Session;
+use super::session::{Session, log_warnings};
 use crate::{
     clock::Clock,
     config::Config,
@@ -61,7 +61,7 @@ pub(super) fn run(session: &Session, args: &RunArgs, filter: Option<String>) -> 
     // First of all: a signal that comes before this would end the process in its own way.
     let (sender, orders) = channel(ORDERS);
     listen(sender)?;
-    let config = session.config()?;
+    let config = session.config_unprinted()?;
     // Whoever started it first had the names checked. When it is started again, one that is gone meanwhile is no reason
     // not to work.
     let unknown = session.unknown_module(&config, args.debug.as_deref());
@@ -98,6 +98,7 @@ fn work(
             tracing::warn!("there is no configuration file: nothing is defined, only tasks of registered handlers run");
         }
     }
+    log_warnings(&config);
     let is_quiet = Arc::new(AtomicBool::new(false));
     let blueprint = Blueprint {
         program: "/proc/self/exe".into(),

@@ -1,6 +1,7 @@
 //! What one call of the command line works on: the configuration, and the database if it is needed.
 
 use std::{
+    cell::Cell,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -19,6 +20,8 @@ use crate::{
 pub(super) struct Session {
     source: Source,
     pub(super) parts: Arc<Parts>,
+    /// Whether the warnings about the configuration have been printed.
+    has_warned: Cell<bool>,
 }
 
 impl Parts {
@@ -41,7 +44,11 @@ pub(super) struct Open {
 
 impl Session {
     pub(super) fn new(file: Option<PathBuf>, parts: Arc<Parts>) -> Self {
-        Self { source: Source { file: file.or_else(find_file), overrides: Vec::new() }, parts }
+        Self {
+            source: Source { file: file.or_else(find_file), overrides: Vec::new() },
+            parts,
+            has_warned: Cell::new(false),
+        }
     }
 
     /// The configuration file in use.
@@ -49,8 +56,35 @@ impl Session {
         self.source.file.as_ref()
     }
 
+    /// The configuration. Warnings about it are printed on standard error, once.
+    ///
+    /// # Errors
+    /// Every mistake in the configuration.
     pub(super) fn config(&self) -> Result<Config, Mistakes> {
+        let config = self.config_unprinted()?;
+        self.print_warnings(&config);
+        Ok(config)
+    }
+
+    /// The configuration, for the daemon, which logs the warnings.
+    ///
+    /// # Errors
+    /// Every mistake in the configuration.
+    pub(super) fn config_unprinted(&self) -> Result<Config, Mistakes> {
         load(&self.source, &self.parts.known())
+    }
+
+    /// The configuration as far as it can be read, and every mistake in it.
+    pub(super) fn config_anyway(&self) -> (Config, Mistakes) {
+        load_anyway(&self.source, &self.parts.known())
+    }
+
+    fn print_warnings(&self, config: &Config) {
+        if !self.has_warned.replace(true) {
+            for warning in &config.warnings {
+                eprintln!("sexton: {warning}");
+            }
+        }
     }
 
     /// The configuration of another file.
@@ -63,7 +97,8 @@ impl Session {
     /// # Errors
     /// If the mistakes are such that another daemon could be meant, or none.
     pub(super) fn daemon(&self) -> Result<DaemonConfig, Mistakes> {
-        let (config, mistakes) = load_anyway(&self.source, &self.parts.known());
+        let (config, mistakes) = self.config_anyway();
+        self.print_warnings(&config);
         let places = ["daemon", "daemon.state_dir", "daemon.run_dir"];
         let misleads = |mistake: &Mistake| {
             places.contains(&mistake.setting.as_str()) || (mistake.setting.is_empty() && mistake.place.line.is_none())
@@ -75,7 +110,7 @@ impl Session {
     /// Reads the configuration anew whenever it is called.
     pub(super) fn loader(&self) -> crate::daemon::Loader {
         let (source, parts) = (self.source.clone(), self.parts.clone());
-        Box::new(move || load(&source, &parts.known()))
+        Box::new(move || load(&source, &parts.known()).inspect(log_warnings))
     }
 
     /// The definition of that name, from the configuration or a registered handler.
@@ -107,6 +142,13 @@ impl Session {
         let known = KnownDefinitions { config: config.clone(), parts: self.parts.clone() };
         let client = Client::inside(store.clone(), Arc::new(known));
         Ok(Open { config, store, client, connect })
+    }
+}
+
+/// Logs the warnings about a configuration: the daemon does so at its start and at each reload.
+pub(super) fn log_warnings(config: &Config) {
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
     }
 }
 

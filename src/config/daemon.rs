@@ -40,7 +40,7 @@ pub struct DaemonConfig {
     /// Whether the configuration is read anew as soon as its files have changed.
     pub watch_config: bool,
     /// For so long the files must have been left alone.
-    pub config_settle: Duration,
+    pub debounce: Duration,
     /// Whether the daemon refuses to run as root.
     pub refuse_root: bool,
     /// For how long history is kept.
@@ -66,7 +66,7 @@ impl Default for DaemonConfig {
             max_age: None,
             max_memory: None,
             watch_config: true,
-            config_settle: Duration::from_secs(1),
+            debounce: Duration::from_secs(1),
             refuse_root: false,
             keep_history: Duration::from_secs(30 * 86_400),
             timezone: Tz::UTC,
@@ -78,6 +78,7 @@ impl DaemonConfig {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let default = Self::default();
         let tick = Duration::from_millis(10);
+        section.renamed("config_settle", "debounce");
         let state_dir = section.text("state_dir").map_or(default.state_dir, PathBuf::from);
         let read = Self {
             name: section.text("name"),
@@ -94,7 +95,7 @@ impl DaemonConfig {
             max_age: section.span("max_age", Duration::from_secs(1)),
             max_memory: section.bytes("max_memory", 1 << 20..=u64::MAX / 2),
             watch_config: section.flag("watch_config").unwrap_or(default.watch_config),
-            config_settle: section.span("config_settle", tick).unwrap_or(default.config_settle),
+            debounce: section.span("debounce", tick).unwrap_or(default.debounce),
             refuse_root: section.flag("refuse_root").unwrap_or(default.refuse_root),
             keep_history: section.span("keep_history", Duration::ZERO).unwrap_or(default.keep_history),
             timezone: section.zone("timezone").unwrap_or(default.timezone),
@@ -113,6 +114,16 @@ impl DaemonConfig {
     }
 }
 
+/// The settings of `[supervisor]` that had another name before.
+const RENAMED: [(&str, &str); 6] = [
+    ("first_delay", "restart_delay"),
+    ("max_delay", "max_restart_delay"),
+    ("max_falls", "max_restarts"),
+    ("window", "restart_window"),
+    ("patience", "hang_timeout"),
+    ("discard", "recycle_after"),
+];
+
 /// When fallen modules are started again, and how a hanging one is noticed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SupervisorConfig {
@@ -121,9 +132,9 @@ pub struct SupervisorConfig {
     /// How often each module is asked whether it lives.
     pub ping_interval: Duration,
     /// A module that makes no progress for so long hangs, and is replaced.
-    pub patience: Duration,
+    pub hang_timeout: Duration,
     /// A module is replaced by a fresh one after so long.
-    pub discard: Duration,
+    pub recycle_after: Duration,
 }
 
 impl Default for SupervisorConfig {
@@ -131,8 +142,8 @@ impl Default for SupervisorConfig {
         Self {
             restart: RestartPolicy::default(),
             ping_interval: Duration::from_secs(5),
-            patience: Duration::from_secs(60),
-            discard: Duration::from_secs(3_600),
+            hang_timeout: Duration::from_secs(60),
+            recycle_after: Duration::from_secs(3_600),
         }
     }
 }
@@ -142,16 +153,19 @@ impl SupervisorConfig {
         let default = Self::default();
         let tick = Duration::from_millis(10);
         let restart = default.restart;
+        for (old, new) in RENAMED {
+            section.renamed(old, new);
+        }
         Self {
             restart: RestartPolicy {
-                first_delay: section.span("first_delay", Duration::from_millis(1)).unwrap_or(restart.first_delay),
-                max_delay: section.span("max_delay", tick).unwrap_or(restart.max_delay),
-                max_falls: section.integer("max_falls", 0..=1_000_000).unwrap_or(restart.max_falls),
-                window: section.span("window", tick).unwrap_or(restart.window),
+                restart_delay: section.span("restart_delay", Duration::from_millis(1)).unwrap_or(restart.restart_delay),
+                max_restart_delay: section.span("max_restart_delay", tick).unwrap_or(restart.max_restart_delay),
+                max_restarts: section.integer("max_restarts", 0..=1_000_000).unwrap_or(restart.max_restarts),
+                restart_window: section.span("restart_window", tick).unwrap_or(restart.restart_window),
             },
             ping_interval: section.span("ping_interval", tick).unwrap_or(default.ping_interval),
-            patience: section.span("patience", tick).unwrap_or(default.patience),
-            discard: section.span("discard", tick).unwrap_or(default.discard),
+            hang_timeout: section.span("hang_timeout", tick).unwrap_or(default.hang_timeout),
+            recycle_after: section.span("recycle_after", tick).unwrap_or(default.recycle_after),
         }
     }
 }

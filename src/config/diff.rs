@@ -62,7 +62,7 @@ impl ConfigDiff {
         let schedules = |config: &Config| -> BTreeMap<String, _> {
             let spec = |(name, task): (&String, &Arc<TaskDefinition>)| {
                 let schedule = task.schedule.as_ref()?;
-                Some((name.clone(), (schedule.spec(), schedule.period.clone(), schedule.outside)))
+                Some((name.clone(), (schedule.spec(), schedule.period.clone(), schedule.outside_period)))
             };
             config.tasks.iter().filter_map(spec).collect()
         };

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Mistakes, load::beside};
+use super::{load::beside, mistake::Findings};
 
 /// How files look: their names, numbers, sizes, and when they were changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,7 +15,7 @@ impl FileStamp {
     /// How the files look now that a configuration is read from, with the calendars that it names.
     pub fn of<'a>(file: &Path, calendars: impl IntoIterator<Item = &'a Path>) -> Self {
         let mut files = vec![file.to_owned()];
-        files.extend(beside(file, &mut Mistakes::default()));
+        files.extend(beside(file, &mut Findings::default()));
         files.extend(calendars.into_iter().map(Path::to_owned));
         let look = |path: PathBuf| {
             let metadata = std::fs::metadata(&path).ok()?;

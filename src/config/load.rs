@@ -5,7 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Config, Mistakes, mistake::SourcePlace, tree::TreeNode};
+use super::{
+    Config, Mistakes,
+    mistake::{Findings, SourcePlace},
+    tree::TreeNode,
+};
 
 /// Variables that begin with this override settings: `SEXTON__DAEMON__WORKERS=4`.
 const PREFIX: &str = "SEXTON__";
@@ -40,18 +44,18 @@ pub fn find_file() -> Option<PathBuf> {
 /// The definitions are checked against what is `known`.
 pub fn load(source: &Source, known: &KnownNames) -> Result<Config, Mistakes> {
     let (config, mistakes) = load_anyway(source, known);
-    if mistakes.is_empty() { Ok(config) } else { Err(mistakes.sorted()) }
+    if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
 }
 
 /// Reads everything as far as it goes: a mistake must not keep anybody from stopping a daemon. What cannot be read has its
 /// default.
 pub fn load_anyway(source: &Source, known: &KnownNames) -> (Config, Mistakes) {
-    let mut mistakes = Mistakes::default();
+    let mut findings = Findings::default();
     let mut root = TreeNode::empty();
     if let Some(file) = &source.file {
-        root.overlay(read_file(file, &mut mistakes));
-        for more in beside(file, &mut mistakes) {
-            root.overlay(read_file(&more, &mut mistakes));
+        root.overlay(read_file(file, &mut findings));
+        for more in beside(file, &mut findings) {
+            root.overlay(read_file(&more, &mut findings));
         }
     }
     for (name, value) in variables() {
@@ -61,30 +65,30 @@ pub fn load_anyway(source: &Source, known: &KnownNames) -> (Config, Mistakes) {
     for (path, value) in &source.overrides {
         root.overlay(TreeNode::at_path(path, TreeNode::from_variable(&format!("--{}", path.join(".")), value)));
     }
-    let config = Config::read(&root, known, &mut mistakes);
-    (config, mistakes)
+    let config = Config::read(&root, known, &mut findings);
+    (config, findings.mistakes.sorted())
 }
 
-fn read_file(path: &Path, mistakes: &mut Mistakes) -> TreeNode {
+fn read_file(path: &Path, findings: &mut Findings) -> TreeNode {
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
-        Ok(text) => TreeNode::parse(&text, &name, mistakes),
+        Ok(text) => TreeNode::parse(&text, &name, findings),
         Err(error) => {
-            mistakes.add(&SourcePlace { source: name, line: None }, "", format!("cannot be read: {error}"));
+            findings.add(&SourcePlace { source: name, line: None }, "", format!("cannot be read: {error}"));
             TreeNode::empty()
         }
     }
 }
 
 /// The files of `conf.d`, in the order of their names.
-pub(super) fn beside(file: &Path, mistakes: &mut Mistakes) -> Vec<PathBuf> {
+pub(super) fn beside(file: &Path, findings: &mut Findings) -> Vec<PathBuf> {
     let folder = file.with_file_name("conf.d");
     let entries = match std::fs::read_dir(&folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
         Err(error) => {
             let place = SourcePlace { source: folder.display().to_string(), line: None };
-            mistakes.add(&place, "", format!("cannot be read: {error}"));
+            findings.add(&place, "", format!("cannot be read: {error}"));
             return Vec::new();
         }
     };

@@ -29,11 +29,11 @@ pub use self::{
     files::FileStamp,
     load::{KnownNames, Source, find_file, load, load_anyway},
     log::LogConfig,
-    mistake::{Mistake, Mistakes},
+    mistake::{ConfigWarning, Mistake, Mistakes},
     module::ModuleConfig,
     queue::{AtPeriodEnd, QueueConfig},
 };
-use self::{section::Section, tree::TreeNode};
+use self::{mistake::Findings, section::Section, tree::TreeNode};
 use crate::domain::{
     period::Periods,
     schedule::Schedule,
@@ -59,25 +59,27 @@ pub struct Config {
     pub modules: BTreeMap<String, ModuleConfig>,
     /// What can be run.
     pub tasks: BTreeMap<String, Arc<TaskDefinition>>,
+    /// Settings that work, but should be written differently.
+    pub warnings: Vec<ConfigWarning>,
 }
 
 impl Config {
     /// The defaults, without any task definition.
     pub fn default_for(url: &str) -> Self {
-        let mut mistakes = Mistakes::default();
-        let config = Self::read(&TreeNode::empty(), &KnownNames::default(), &mut mistakes);
+        let mut findings = Findings::default();
+        let config = Self::read(&TreeNode::empty(), &KnownNames::default(), &mut findings);
         Self { database: DatabaseConfig { url: url.to_owned(), ..config.database }, ..config }
     }
 
     /// Reads what the files say, and notes what is wrong with it.
-    fn read(root: &TreeNode, known: &KnownNames, mistakes: &mut Mistakes) -> Self {
-        let mut top = Section::new("", root, mistakes);
+    fn read(root: &TreeNode, known: &KnownNames, findings: &mut Findings) -> Self {
+        let mut top = Section::new("", root, findings);
         let database = top.table("database", DatabaseConfig::read).unwrap_or_default();
         let daemon = top.table("daemon", DaemonConfig::read).unwrap_or_default();
         let log = top.table("log", LogConfig::read).unwrap_or_default();
         let supervisor = top.table("supervisor", SupervisorConfig::read).unwrap_or_default();
         let periods = top.tables("period", |name, table| period::read(name, table, daemon.timezone));
-        let periods = period::join(periods, top.mistakes);
+        let periods = period::join(periods, top.findings);
         let mut queues = top.tables("queue", |_, table| QueueConfig::read(table, &periods));
         queues.entry(DEFAULT_QUEUE.to_owned()).or_insert(QueueConfig::of(daemon.workers));
         let tasks = top
@@ -87,7 +89,7 @@ impl Config {
         for definition in tasks.values() {
             queues.entry(definition.queue.clone()).or_insert(QueueConfig::of(daemon.workers));
         }
-        Self { database, daemon, log, supervisor, periods, queues, modules, tasks }
+        Self { database, daemon, log, supervisor, periods, queues, modules, tasks, warnings: findings.take_warnings() }
     }
 
     /// What recurs by itself.

@@ -39,7 +39,7 @@ const OF_PROCESSES: [&str; 15] = [
 ];
 
 /// Whoever is replaced more often does nothing else.
-const LEAST_DISCARD: Duration = Duration::from_secs(1);
+const MIN_RECYCLE_AFTER: Duration = Duration::from_secs(1);
 /// No program has less memory.
 const LEAST_MEMORY: u64 = 1 << 20;
 /// A stop does not wait any longer.
@@ -52,8 +52,8 @@ pub struct ModuleConfig {
     pub enabled: bool,
     /// The rest between its rounds, instead of its own.
     pub interval: Option<Duration>,
-    /// It is replaced by a fresh one after so long, instead of after `[supervisor] discard`.
-    pub discard: Option<Duration>,
+    /// It is replaced by a fresh one after so long, instead of after `[supervisor] recycle_after`.
+    pub recycle_after: Option<Duration>,
     /// How much it logs.
     pub log: Option<String>,
     /// The program that it keeps running, if it is a process module.
@@ -62,20 +62,21 @@ pub struct ModuleConfig {
 
 impl Default for ModuleConfig {
     fn default() -> Self {
-        Self { enabled: true, interval: None, discard: None, log: None, process: None }
+        Self { enabled: true, interval: None, recycle_after: None, log: None, process: None }
     }
 }
 
 /// Reads one; `modules` are those that there are without a program.
 pub(super) fn read(name: &str, section: &mut Section<'_>, modules: &[String]) -> ModuleConfig {
     let tick = Duration::from_millis(10);
-    let discard = section.span("discard", LEAST_DISCARD);
+    section.renamed("discard", "recycle_after");
+    let recycle_after = section.span("recycle_after", MIN_RECYCLE_AFTER);
     let read = ModuleConfig {
         enabled: section.flag("enabled").unwrap_or(true),
         interval: section.span("interval", tick),
-        discard,
+        recycle_after,
         log: section.choice("log", &LEVELS).map(str::to_owned),
-        process: process(section, discard),
+        process: process(section, recycle_after),
     };
     let has_command = section.node("command").is_some();
     match (modules.iter().any(|known| known == name), has_command) {
@@ -110,14 +111,14 @@ fn unknown(name: &str, modules: &[String]) -> String {
 }
 
 /// Reads what is kept running, if there is anything.
-fn process(section: &mut Section<'_>, discard: Option<Duration>) -> Option<ProcessSpec> {
+fn process(section: &mut Section<'_>, recycle_after: Option<Duration>) -> Option<ProcessSpec> {
     let argv = section.texts("command");
     let plain = ProcessSpec::new(command::program(section, argv.clone().unwrap_or_default()));
     let signals = StopSignal::ALL;
     let read = ProcessSpec {
         check: section.texts("check"),
         needs_database: section.flag("needs_database").unwrap_or(plain.needs_database),
-        discard,
+        recycle_after,
         memory_limit: section.bytes("memory_limit", LEAST_MEMORY..=u64::MAX / 2),
         stop_signal: section.choice("stop_signal", &signals).unwrap_or(plain.stop_signal),
         stop_timeout: section.span("stop_timeout", Duration::ZERO).unwrap_or(plain.stop_timeout),

@@ -8,7 +8,7 @@ use std::{
 use chrono_tz::Tz;
 
 use super::{
-    mistake::{Mistakes, SourcePlace},
+    mistake::{Findings, SourcePlace},
     section::Section,
     tree::{TreeNode, TreeValue},
 };
@@ -28,7 +28,7 @@ pub(super) fn read(name: &str, section: &mut Section<'_>, zone: Tz) -> Reading {
     let period = Period {
         name: name.to_owned(),
         zone,
-        rules: ranges.map(|node| rules(&path, node, section.mistakes)).unwrap_or_default(),
+        rules: ranges.map(|node| rules(&path, node, section.findings)).unwrap_or_default(),
         precedence: section.flag("precedence").unwrap_or(true),
         prefer_includes: section.flag("prefer_includes").unwrap_or(true),
         includes: Vec::new(),
@@ -51,7 +51,7 @@ pub(super) fn read(name: &str, section: &mut Section<'_>, zone: Tz) -> Reading {
 }
 
 /// Joins the periods; names that lead nowhere or in a circle are mistakes.
-pub(super) fn join(read: BTreeMap<String, Reading>, mistakes: &mut Mistakes) -> Periods {
+pub(super) fn join(read: BTreeMap<String, Reading>, findings: &mut Findings) -> Periods {
     let drafts = read.iter().map(|(name, reading)| (name.clone(), reading.draft.clone())).collect();
     let (periods, faults) = resolve(&drafts);
     for fault in faults {
@@ -61,7 +61,7 @@ pub(super) fn join(read: BTreeMap<String, Reading>, mistakes: &mut Mistakes) -> 
             _ => reading.excludes.as_ref(),
         });
         let nowhere = SourcePlace { source: "the configuration".to_owned(), line: None };
-        mistakes.add(place.unwrap_or(&nowhere), format!("period.{}.{}", fault.period, fault.setting), fault.problem);
+        findings.add(place.unwrap_or(&nowhere), format!("period.{}.{}", fault.period, fault.setting), fault.problem);
     }
     periods
 }
@@ -75,21 +75,21 @@ pub(super) fn named(section: &mut Section<'_>, key: &'static str, periods: &Peri
     Some(name)
 }
 
-fn rules(path: &str, node: &TreeNode, mistakes: &mut Mistakes) -> Vec<Rule> {
+fn rules(path: &str, node: &TreeNode, findings: &mut Findings) -> Vec<Rule> {
     let TreeValue::Table(entries) = &node.item else {
         let problem = format!("expected a table such as {{ monday = \"09:00-17:00\" }}, found {}", node.item.kind());
-        mistakes.add(&node.place, format!("{path}.ranges"), problem);
+        findings.add(&node.place, format!("{path}.ranges"), problem);
         return Vec::new();
     };
     let mut rules = Vec::new();
     for (written, times) in entries {
         let setting = format!("{path}.ranges.\"{written}\"");
-        let days = written.parse().map_err(|misread| mistakes.add(&times.place, &setting, format!("{misread}")));
+        let days = written.parse().map_err(|misread| findings.add(&times.place, &setting, format!("{misread}")));
         let read = match &times.item {
             TreeValue::Text(text) => read_times(text).map_err(|misread| format!("\"{text}\": {misread}")),
             other => Err(format!("expected times such as \"09:00-17:00\", found {}", other.kind())),
         };
-        let read = read.map_err(|problem| mistakes.add(&times.place, &setting, problem));
+        let read = read.map_err(|problem| findings.add(&times.place, &setting, problem));
         if let (Ok(days), Ok(times)) = (days, read) {
             rules.push(Rule { days, times });
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 
 use super::{
-    mistake::Mistakes,
+    mistake::Findings,
     section::Section,
     tree::{TreeNode, TreeValue},
 };
@@ -25,26 +25,26 @@ const FORMS: [&[&str]; 5] =
     [&["cron"], &["every", "anchor"], &["at"], &["week_days", "time"], &["days", "hours", "minutes"]];
 
 /// Reads the schedule of a task; notes what is wrong with it.
-pub(super) fn read(name: &str, path: &str, node: &TreeNode, zone: Tz, mistakes: &mut Mistakes) -> Schedule {
+pub(super) fn read(name: &str, path: &str, node: &TreeNode, zone: Tz, findings: &mut Findings) -> Schedule {
     let mut schedule = Schedule::new(name, Vec::new());
     match &node.item {
         TreeValue::List(items) if items.is_empty() => {
-            mistakes.add(&node.place, path, "the list is empty: leave it out for a task without a schedule");
+            findings.add(&node.place, path, "the list is empty: leave it out for a task without a schedule");
         }
-        TreeValue::List(items) => items.iter().for_each(|item| add(&mut schedule, path, item, zone, mistakes)),
-        _ => add(&mut schedule, path, node, zone, mistakes),
+        TreeValue::List(items) => items.iter().for_each(|item| add(&mut schedule, path, item, zone, findings)),
+        _ => add(&mut schedule, path, node, zone, findings),
     }
     schedule
 }
 
-fn add(schedule: &mut Schedule, path: &str, node: &TreeNode, zone: Tz, mistakes: &mut Mistakes) {
+fn add(schedule: &mut Schedule, path: &str, node: &TreeNode, zone: Tz, findings: &mut Findings) {
     match &node.item {
         TreeValue::Text(text) => match CronExpr::parse(text, &schedule.name) {
             Ok(expr) => schedule.recurrences.push(Recurrence::cron(expr, zone)),
-            Err(error) => mistakes.add(&node.place, path, error.to_string()),
+            Err(error) => findings.add(&node.place, path, error.to_string()),
         },
         TreeValue::Table(_) => {
-            let mut section = Section::new(path, node, mistakes);
+            let mut section = Section::new(path, node, findings);
             schedule.recurrences.extend(table(&mut section, &schedule.name, zone));
             jitter(&mut section, schedule);
             section.finish();
@@ -54,7 +54,7 @@ fn add(schedule: &mut Schedule, path: &str, node: &TreeNode, zone: Tz, mistakes:
                 "expected a crontab expression, {{ cron = … }}, {{ every = … }} or another table, or a list of them, found {}",
                 other.kind()
             );
-            mistakes.add(&node.place, path, problem);
+            findings.add(&node.place, path, problem);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Reading one table: settings are asked for by name and type, and what nobody asked for is unknown.
+//! Reading one table: settings are requested by name and type; a setting that was never requested is unknown.
 
 use std::{collections::BTreeMap, ops::RangeInclusive, str::FromStr, time::Duration};
 
@@ -6,33 +6,56 @@ use bytesize::ByteSize;
 use chrono_tz::Tz;
 
 use super::{
-    mistake::Mistakes,
+    mistake::{Findings, SourcePlace},
     tree::{TreeNode, TreeValue},
 };
 use crate::domain::{schedule::zone, task::definition::check_name, text::duration};
 
-/// A table being read.
+/// A table while it is read.
 pub(super) struct Section<'a> {
     path: String,
     node: &'a TreeNode,
-    asked: Vec<&'static str>,
-    pub(super) mistakes: &'a mut Mistakes,
+    requested: Vec<&'static str>,
+    renamed: Vec<RenamedSetting>,
+    pub(super) findings: &'a mut Findings,
+}
+
+/// A setting that had another name in earlier versions.
+struct RenamedSetting {
+    old: &'static str,
+    new: &'static str,
+    /// The table has the old name only: the setting is read from there.
+    reads_old: bool,
 }
 
 impl<'a> Section<'a> {
-    pub(super) fn new(path: &str, node: &'a TreeNode, mistakes: &'a mut Mistakes) -> Self {
-        Self { path: path.to_owned(), node, asked: Vec::new(), mistakes }
+    pub(super) fn new(path: &str, node: &'a TreeNode, findings: &'a mut Findings) -> Self {
+        Self { path: path.to_owned(), node, requested: Vec::new(), renamed: Vec::new(), findings }
     }
 
-    /// Notes a mistake in one setting of this table.
+    /// Declares the old name of a setting, before the setting is read by its new name. The old name still works, with a
+    /// warning that names the new one; both names together are a mistake.
+    pub(super) fn renamed(&mut self, old: &'static str, new: &'static str) {
+        let has = |key: &str| self.entries().is_some_and(|table| table.contains_key(key));
+        let (has_old, has_new) = (has(old), has(new));
+        self.renamed.push(RenamedSetting { old, new, reads_old: has_old && !has_new });
+        if has_old && has_new {
+            self.refuse(old, format!("this is the old name of `{new}`, which is set as well: keep `{new}` only"));
+        } else if has_old {
+            let place = self.place(old).clone();
+            let text = format!("[{}] {old} is now called {new}; the old name still works", self.path);
+            self.findings.warn(&place, text);
+        }
+    }
+
+    /// Adds a mistake in one setting of this table; with an empty key, in the table as a whole.
     pub(super) fn refuse(&mut self, key: &str, problem: impl Into<String>) {
-        let place =
-            self.entries().and_then(|table| table.get(key)).map_or(&self.node.place, |node| &node.place).clone();
-        let setting = self.setting(key);
-        self.mistakes.add(&place, setting, problem);
+        let place = self.place(key).clone();
+        let setting = self.setting(self.written(key));
+        self.findings.add(&place, setting, problem);
     }
 
-    /// Notes a mistake in each of these settings that is there: what they belong to is not.
+    /// Adds a mistake in each of these settings that is present: the settings they depend on are missing.
     pub(super) fn refuse_each(&mut self, keys: &[&'static str], problem: &str) {
         for key in keys {
             if self.node(key).is_some() {
@@ -43,10 +66,22 @@ impl<'a> Section<'a> {
 
     /// A setting as it was written.
     pub(super) fn node(&mut self, key: &'static str) -> Option<&'a TreeNode> {
-        if !self.asked.contains(&key) {
-            self.asked.push(key);
+        if !self.requested.contains(&key) {
+            self.requested.push(key);
         }
-        self.entries()?.get(key)
+        self.entries()?.get(self.written(key))
+    }
+
+    /// The name under which the table has a setting: the old name where only that is present.
+    fn written<'k>(&self, key: &'k str) -> &'k str {
+        let renamed = self.renamed.iter().find(|renamed| renamed.new == key && renamed.reads_old);
+        renamed.map_or(key, |renamed| renamed.old)
+    }
+
+    /// The place of a setting, or of the table if the setting is missing.
+    fn place(&self, key: &str) -> &'a SourcePlace {
+        let node = self.entries().and_then(|table| table.get(self.written(key)));
+        node.map_or(&self.node.place, |node| &node.place)
     }
 
     pub(super) fn text(&mut self, key: &'static str) -> Option<String> {
@@ -196,7 +231,7 @@ impl<'a> Section<'a> {
             return None;
         }
         let path = self.setting(key);
-        let mut section = Section::new(&path, node, self.mistakes);
+        let mut section = Section::new(&path, node, self.findings);
         let value = read(&mut section);
         section.finish();
         Some(value)
@@ -217,7 +252,7 @@ impl<'a> Section<'a> {
         for (name, entry) in entries {
             let path = self.setting(&format!("{key}.{name}"));
             if !matches!(entry.item, TreeValue::Table(_)) {
-                self.mistakes.add(
+                self.findings.add(
                     &entry.place,
                     path,
                     format!("expected a table [{key}.NAME], found {}", entry.item.kind()),
@@ -225,9 +260,9 @@ impl<'a> Section<'a> {
                 continue;
             }
             if let Err(problem) = check_name(name) {
-                self.mistakes.add(&entry.place, &path, problem);
+                self.findings.add(&entry.place, &path, problem);
             }
-            let mut section = Section::new(&path, entry, self.mistakes);
+            let mut section = Section::new(&path, entry, self.findings);
             tables.insert(name.clone(), read(name, &mut section));
             section.finish();
         }
@@ -237,18 +272,21 @@ impl<'a> Section<'a> {
     /// Notes every setting that nobody has asked for.
     pub(super) fn finish(&mut self) {
         let Some(entries) = self.entries() else { return };
-        for (key, node) in entries.iter().filter(|(key, _)| !self.asked.contains(&key.as_str())) {
+        let is_known =
+            |key: &str| self.requested.contains(&key) || self.renamed.iter().any(|renamed| renamed.old == key);
+        let unknown: Vec<_> = entries.iter().filter(|(key, _)| !is_known(key)).collect();
+        for (key, node) in unknown {
             let near = self
-                .asked
+                .requested
                 .iter()
                 .map(|known| (strsim::jaro_winkler(key, known), known))
                 .filter(|(like, _)| *like > 0.8);
             let hint = match near.max_by(|a, b| a.0.total_cmp(&b.0)) {
                 Some((_, known)) => format!("did you mean `{known}`?"),
-                None => format!("known here: {}", self.asked.join(", ")),
+                None => format!("known here: {}", self.requested.join(", ")),
             };
             let setting = self.setting(key);
-            self.mistakes.add(&node.place, setting, format!("there is no such setting; {hint}"));
+            self.findings.add(&node.place, setting, format!("there is no such setting; {hint}"));
         }
     }
 

@@ -104,7 +104,7 @@ fn daemon(config: &Config) -> Table {
         ("force_timeout", length(daemon.force_timeout)),
         ("watchdog", length(daemon.watchdog)),
         ("watch_config", daemon.watch_config.into()),
-        ("config_settle", length(daemon.config_settle)),
+        ("debounce", length(daemon.debounce)),
         ("refuse_root", daemon.refuse_root.into()),
         ("keep_history", length(daemon.keep_history)),
         ("timezone", daemon.timezone.name().into()),
@@ -138,13 +138,13 @@ fn log(config: &Config) -> Table {
 fn supervisor(config: &Config) -> Table {
     let supervisor = &config.supervisor;
     table([
-        ("first_delay", length(supervisor.restart.first_delay)),
-        ("max_delay", length(supervisor.restart.max_delay)),
-        ("max_falls", (supervisor.restart.max_falls as i64).into()),
-        ("window", length(supervisor.restart.window)),
+        ("restart_delay", length(supervisor.restart.restart_delay)),
+        ("max_restart_delay", length(supervisor.restart.max_restart_delay)),
+        ("max_restarts", (supervisor.restart.max_restarts as i64).into()),
+        ("restart_window", length(supervisor.restart.restart_window)),
         ("ping_interval", length(supervisor.ping_interval)),
-        ("patience", length(supervisor.patience)),
-        ("discard", length(supervisor.discard)),
+        ("hang_timeout", length(supervisor.hang_timeout)),
+        ("recycle_after", length(supervisor.recycle_after)),
     ])
 }
 
@@ -169,7 +169,10 @@ fn definition(task: &TaskDefinition) -> Table {
         shown.insert("schedule".into(), recurrence::show(schedule));
         if let Some(period) = &schedule.period {
             shown.insert("period".into(), period.clone().into());
-            shown.insert("outside".into(), if schedule.outside == Outside::Hold { "hold" } else { "skip" }.into());
+            shown.insert(
+                "outside_period".into(),
+                if schedule.outside_period == Outside::Hold { "hold" } else { "skip" }.into(),
+            );
         }
         shown.extend(policy::show(&schedule.policy));
     }
@@ -191,7 +194,7 @@ fn module(module: &ModuleConfig) -> Table {
     let process = module.process.as_ref();
     let rare = [
         ("interval", module.interval.map(length)),
-        ("discard", module.discard.map(length)),
+        ("recycle_after", module.recycle_after.map(length)),
         ("log", module.log.clone().map(Value::from)),
         ("check", process.and_then(|process| process.check.clone()).map(Value::from)),
         ("memory_limit", process.and_then(|process| process.memory_limit).map(bytes)),

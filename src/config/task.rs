@@ -49,11 +49,11 @@ pub(super) fn read(
         section.refuse("kind", problem);
     }
     let plain = TaskDefinition::new(name, kind);
-    let (period, outside) = schedule_period::read(section, periods);
+    let (period, outside_period) = schedule_period::read(section, periods);
     let schedule = section.node("schedule").map(|node| {
         let path = format!("task.{name}.schedule");
-        let read = schedule::read(name, &path, node, zone, section.mistakes);
-        Schedule { period: period.clone(), outside, ..read }
+        let read = schedule::read(name, &path, node, zone, section.findings);
+        Schedule { period: period.clone(), outside_period, ..read }
     });
     let schedule = policy::read(section, zone, schedule);
     TaskDefinition {

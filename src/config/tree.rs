@@ -7,7 +7,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::mistake::{Mistakes, SourcePlace};
+use super::mistake::{Findings, SourcePlace};
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
@@ -36,12 +36,12 @@ impl TreeNode {
     }
 
     /// Reads a file's text. What is not TOML is noted, and the rest is read as far as it goes.
-    pub(super) fn parse(text: &str, source: &str, mistakes: &mut Mistakes) -> Self {
+    pub(super) fn parse(text: &str, source: &str, findings: &mut Findings) -> Self {
         let file = File::new(text, source);
         let (table, errors) = DeTable::parse_recoverable(text);
         for error in errors {
             let place = file.place(error.span().map_or(0, |span| span.start));
-            mistakes.add(&place, "", format!("this is not TOML: {}", error.message()));
+            findings.add(&place, "", format!("this is not TOML: {}", error.message()));
         }
         Self { place: file.place(0), item: file.table(table.get_ref()) }
     }

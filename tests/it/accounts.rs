@@ -24,7 +24,7 @@ const TASKS: [(&str, &str); 8] = [
     ("paused", "missed = \"all\"\n"),
     ("alone", "missed = \"all\"\noverlap = \"skip\"\n"),
     ("outside", "missed = \"all\"\nperiod = \"past\"\n"),
-    ("held", "missed = \"all\"\nperiod = \"coming\"\noutside = \"hold\"\n"),
+    ("held", "missed = \"all\"\nperiod = \"coming\"\noutside_period = \"hold\"\n"),
     ("edited", ""),
 ];
 

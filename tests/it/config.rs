@@ -143,7 +143,7 @@ fn modules_must_exist_and_be_such_as_can_be_told_that() {
     );
     assert!(module("it", "command = [\"true\"]\nmemory_limt = 7").contains("did you mean `memory_limit`?"));
     assert!(module("it", "command = [\"true\"]\nmemory_limit = 7").contains("expected 1.0 MiB to"));
-    assert!(module("it", "command = [\"true\"]\ndiscard = \"900ms\"").contains("at least 1s is needed"));
+    assert!(module("it", "command = [\"true\"]\nrecycle_after = \"900ms\"").contains("at least 1s is needed"));
     assert!(module("it", "command = [\"true\"]\nstop_timeout = \"25h\"").contains("at most 1day is possible"));
 }
 
@@ -152,7 +152,7 @@ fn modules_are_shown_and_their_changes_told() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sexton.toml");
     let text = "[module.cron]\ninterval = \"1m\"\nlog = \"debug\"\n[module.it]\ncommand = [\"sleep\", \"1\"]\ncheck = [\"true\"]\n\
-                memory_limit = \"3MiB\"\nstop_signal = \"QUIT\"\ndiscard = \"2h\"\nlimits = { cpu = \"5m\" }\nneeds_database = true\n";
+                memory_limit = \"3MiB\"\nstop_signal = \"QUIT\"\nrecycle_after = \"2h\"\nlimits = { cpu = \"5m\" }\nneeds_database = true\n";
     fs::write(&file, text).unwrap();
     let config = sound(&file);
     assert_eq!(config.module("cron").log.as_deref(), Some("debug"));
@@ -280,14 +280,14 @@ fn what_becomes_of_instants_is_checked_and_shown() {
     assert!(task("missed_max = 5").contains("it counts with `missed = \"all\"` only"));
     assert!(task("missed = \"all\"\nmissed_max = 1001").contains("expected 1 to 1000"));
     assert!(task("missed_age = \"5s\"").contains("at least 1m is needed"));
-    assert!(task("window = \"nightly\"").contains("write two times of the day, such as 01:00-05:00"));
+    assert!(task("missed_window = \"nightly\"").contains("write two times of the day, such as 01:00-05:00"));
     assert!(task("overlap = \"never\"").contains("expected \"allow\" or \"skip\" or \"queue\""));
     assert!(task("max_parallel = 0").contains("expected 1 to 1000000"));
     assert!(mistakes("[task.t]\nkind = \"noop\"\noverlap = \"skip\"\n")[0].contains("it belongs to a `schedule`"));
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sexton.toml");
     let settings = "[task.t]\nkind = \"noop\"\nschedule = { cron = \"0 2 * * *\", timezone = \"Europe/Berlin\" }\nmissed = \"all\"\n\
-                    missed_max = 7\nmissed_age = \"2h\"\nwindow = \"22:00-05:00\"\noverlap = \"queue\"\nmax_parallel = 3\n";
+                    missed_max = 7\nmissed_age = \"2h\"\nmissed_window = \"22:00-05:00\"\noverlap = \"queue\"\nmax_parallel = 3\n";
     fs::write(&file, settings).unwrap();
     let config = sound(&file);
     for line in settings.lines().skip(3) {

@@ -80,7 +80,10 @@ fn the_test_daemon_in_shell_prints_the_time_and_is_replaced() {
     block_on(async {
         let page = blocks("docs/EXTENDING.md", "toml");
         let block = page.iter().find(|block| block.contains("[module.test-daemon]")).unwrap();
-        let faster = block.replace("EVERY = \"2\"", "EVERY = \"0.05\"").replace("discard = \"1h\"", "discard = \"1s\"");
+        let faster = block
+            .replace("EVERY = \"2\"", "EVERY = \"0.05\"")
+            .replace("discard = \"1h\"", "recycle_after = \"1s\"")
+            .replace("recycle_after = \"1h\"", "recycle_after = \"1s\"");
         assert!(faster.contains("0.05") && faster.contains("\"1s\""), "{block}");
         let database = Database::new(Kind::Sqlite).await;
         let daemon = database.daemon("n", &faster);

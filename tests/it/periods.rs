@@ -38,7 +38,7 @@ at_period_end = "stop"
 kind = "noop"
 schedule = "@hourly"
 period = "office"
-outside = "hold"
+outside_period = "hold"
 "#;
 
 const CALENDAR: &str = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:1\r\nSUMMARY:Party\r\n\
@@ -140,7 +140,7 @@ fn periods_are_shown_so_that_they_can_be_read_back_and_their_changes_are_told() 
     fs::write(home.file(), PERIODS).unwrap();
     fs::write(home.folder.path().join("free.ics"), CALENDAR.replace("20250504", "20250505")).unwrap();
     assert_eq!(ConfigDiff::between(&config, &home.load().unwrap()).periods.changed, ["office"]);
-    fs::write(home.file(), PERIODS.replace("outside = \"hold\"", "")).unwrap();
+    fs::write(home.file(), PERIODS.replace("outside_period = \"hold\"", "")).unwrap();
     assert_eq!(ConfigDiff::between(&config, &home.load().unwrap()).schedules.changed, ["t"]);
 }
 
@@ -171,9 +171,10 @@ fn mistakes_have_their_place() {
             .contains("task.t.period: there is no period `q`; did you mean `p`?")
     );
     assert!(task("period = \"p\"").contains("it belongs to a `schedule`"));
-    assert!(task("schedule = \"@daily\"\noutside = \"hold\"").contains("it belongs to a `period`"));
+    assert!(task("schedule = \"@daily\"\noutside_period = \"hold\"").contains("it belongs to a `period`"));
     assert!(
-        task("schedule = \"@daily\"\nperiod = \"p\"\noutside = \"wait\"").contains("expected \"skip\" or \"hold\"")
+        task("schedule = \"@daily\"\nperiod = \"p\"\noutside_period = \"wait\"")
+            .contains("expected \"skip\" or \"hold\"")
     );
     let queue = NodeDir::mistakes("[queue.q]\nworkers = 1\nat_period_end = \"stop\"\n");
     assert!(queue.contains("queue.q.at_period_end: it belongs to a `period`"), "{queue}");

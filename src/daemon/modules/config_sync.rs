@@ -67,7 +67,7 @@ impl DaemonModule for ConfigSync {
         }
         match self.changing.take() {
             // They have been left alone for as long as it takes to write several of them.
-            Some((looks, since)) if looks == now && since.elapsed() >= shared.config().daemon.config_settle => {
+            Some((looks, since)) if looks == now && since.elapsed() >= shared.config().daemon.debounce => {
                 *known = Some(looks);
                 shared.bells.ring(reload::BELL);
             }
@@ -79,7 +79,7 @@ impl DaemonModule for ConfigSync {
 
     async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
         Ok(Next::After(match &self.changing {
-            Some((_, since)) => context.config().daemon.config_settle.saturating_sub(since.elapsed()),
+            Some((_, since)) => context.config().daemon.debounce.saturating_sub(since.elapsed()),
             None => LOOK,
         }))
     }

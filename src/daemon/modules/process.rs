@@ -150,7 +150,7 @@ impl ProcessModule {
             return Ok(());
         }
         if self.spec.needs_database {
-            let patience = DATABASE_PATIENCE.min(context.config().supervisor.patience / 2);
+            let patience = DATABASE_PATIENCE.min(context.config().supervisor.hang_timeout / 2);
             let asked = tokio::time::timeout(patience, context.store().now()).await;
             asked.map_err(|_| StoreError::Unavailable("the database does not answer".to_owned()))??;
         }
@@ -266,7 +266,7 @@ impl ProcessModule {
             }
             ProgramPhase::Checking(life) | ProgramPhase::Running(life) => life,
         };
-        let until_discard = self.spec.discard.map_or(Duration::MAX, |age| age.saturating_sub(life.lived()));
+        let until_discard = self.spec.recycle_after.map_or(Duration::MAX, |age| age.saturating_sub(life.lived()));
         let rest = life.pace().min(until_discard);
         let has_ended = tokio::select! {
             ended = life.ended() => ended.map(|()| true)?,

@@ -29,7 +29,7 @@ impl DaemonModule for WakeupModule {
 
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let Some(listener) = &mut self.listener else { return Ok(()) };
-        let round = ROUND.min(context.config().supervisor.patience / 2);
+        let round = ROUND.min(context.config().supervisor.hang_timeout / 2);
         tokio::select! {
             wakeup = listener.wait() => context.shared().bells.announce(wakeup?),
             () = context.stopping().cancelled() => {}

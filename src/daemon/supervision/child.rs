@@ -119,8 +119,8 @@ impl Child {
 
     /// The rule of its restarts. What keeps a program running is not what the daemon depends on, and is never given up.
     pub(in crate::daemon) fn restart_policy(&self, usual: &RestartPolicy) -> RestartPolicy {
-        let max_falls = if self.is_process() { usize::MAX } else { usual.max_falls };
-        RestartPolicy { max_falls, ..*usual }
+        let max_restarts = if self.is_process() { usize::MAX } else { usual.max_restarts };
+        RestartPolicy { max_restarts, ..*usual }
     }
 
     /// Lets the present incarnation end in good order.

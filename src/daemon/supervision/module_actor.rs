@@ -160,7 +160,7 @@ impl ModuleLoop {
                 status.summary = summary;
             });
             let settings = self.context.config().module(self.context.name());
-            let discard_after = settings.discard.unwrap_or(self.discard_after);
+            let discard_after = settings.recycle_after.unwrap_or(self.discard_after);
             match next {
                 _ if self.context.stopping().is_cancelled() => return Ok(Exit::Stopped),
                 Next::Discard => return Ok(Exit::Discarded),

@@ -100,14 +100,14 @@ impl Supervisor {
             status.started_at = Some(now);
         });
         let arbiter = actix::Arbiter::new();
-        let birth = child.birth(self.shared.clone(), self.config.discard, context.address());
+        let birth = child.birth(self.shared.clone(), self.config.recycle_after, context.address());
         arbiter.spawn_fn(birth);
         child.arbiter = Some(arbiter);
     }
 
     /// Asks every module whether it lives, and replaces those that did not answer.
     fn check(&mut self, context: &mut Context<Self>) {
-        let (patience, ping_interval) = (self.config.patience, self.config.ping_interval);
+        let (patience, ping_interval) = (self.config.hang_timeout, self.config.ping_interval);
         self.notice_own_absence();
         let mut hanging = Vec::new();
         for (name, child) in &self.children {
@@ -127,7 +127,7 @@ impl Supervisor {
     /// If the whole process stood still, nobody was asked, and the silence of a module means nothing.
     fn notice_own_absence(&mut self) {
         let now = Instant::now();
-        if now - self.checked > self.config.ping_interval + self.config.patience / 2 {
+        if now - self.checked > self.config.ping_interval + self.config.hang_timeout / 2 {
             tracing::warn!(
                 "the daemon stood still for {}",
                 duration::text(Duration::from_secs((now - self.checked).as_secs()))
@@ -190,7 +190,7 @@ impl Supervisor {
                 child.pending = Some(pending);
             }
             Response::GiveUp => {
-                let window = duration::text(self.config.restart.window);
+                let window = duration::text(self.config.restart.restart_window);
                 tracing::error!(module = %name, "fell ({why}), too often within {window}: giving up, exit code {GAVE_UP}");
                 System::current().stop_with_code(GAVE_UP);
             }

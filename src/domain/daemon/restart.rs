@@ -6,22 +6,22 @@ use std::{collections::VecDeque, time::Duration};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RestartPolicy {
     /// The wait after the first fall; doubled with each further one.
-    pub first_delay: Duration,
+    pub restart_delay: Duration,
     /// The wait never grows beyond this.
-    pub max_delay: Duration,
-    /// More falls than this within `window` end the process.
-    pub max_falls: usize,
+    pub max_restart_delay: Duration,
+    /// More falls than this within `restart_window` end the process.
+    pub max_restarts: usize,
     /// The stretch of time in which falls are counted; also the quiet time after which the wait is short again.
-    pub window: Duration,
+    pub restart_window: Duration,
 }
 
 impl Default for RestartPolicy {
     fn default() -> Self {
         Self {
-            first_delay: Duration::from_millis(100),
-            max_delay: Duration::from_secs(30),
-            max_falls: 10,
-            window: Duration::from_secs(300),
+            restart_delay: Duration::from_millis(100),
+            max_restart_delay: Duration::from_secs(30),
+            max_restarts: 10,
+            restart_window: Duration::from_secs(300),
         }
     }
 }
@@ -30,7 +30,7 @@ impl RestartPolicy {
     /// The wait after the first, second, … of some falls that belong together.
     pub fn delay(&self, nth: usize) -> Duration {
         let doublings = u32::try_from(nth.saturating_sub(1)).unwrap_or(u32::MAX).min(20);
-        self.first_delay.saturating_mul(2u32.pow(doublings)).min(self.max_delay)
+        self.restart_delay.saturating_mul(2u32.pow(doublings)).min(self.max_restart_delay)
     }
 }
 
@@ -54,9 +54,9 @@ impl Restarts {
     /// Counts a fall at `now` (the time since the daemon's start) and says what to do about it.
     pub fn fall(&mut self, policy: &RestartPolicy, now: Duration) -> Response {
         self.total += 1;
-        self.recent.retain(|at| now.saturating_sub(*at) < policy.window);
+        self.recent.retain(|at| now.saturating_sub(*at) < policy.restart_window);
         self.recent.push_back(now);
-        if self.recent.len() > policy.max_falls {
+        if self.recent.len() > policy.max_restarts {
             return Response::GiveUp;
         }
         Response::RestartAfter(policy.delay(self.recent.len()))
@@ -91,7 +91,7 @@ mod tests {
         for _ in 0..100 {
             match falls.fall(&policy, now) {
                 Response::RestartAfter(delay) => now += delay,
-                Response::GiveUp => return assert!(now < policy.window),
+                Response::GiveUp => return assert!(now < policy.restart_window),
             }
         }
         panic!("it is started again for ever");
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn too_many_falls_in_the_window_end_it() {
-        let policy = RestartPolicy { max_falls: 2, ..RestartPolicy::default() };
+        let policy = RestartPolicy { max_restarts: 2, ..RestartPolicy::default() };
         let mut falls = Restarts::default();
         falls.fall(&policy, Duration::ZERO);
         falls.fall(&policy, Duration::ZERO);

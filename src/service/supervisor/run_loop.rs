@@ -49,10 +49,10 @@ const FIRST_SIGN: Duration = Duration::from_secs(30);
 const GAVE_UP: i32 = 70;
 /// When a daemon that fell is started again: quickly at first, then ever more slowly, and not for ever.
 const POLICY: RestartPolicy = RestartPolicy {
-    first_delay: Duration::from_millis(500),
-    max_delay: Duration::from_secs(60),
-    max_falls: 10,
-    window: Duration::from_secs(600),
+    restart_delay: Duration::from_millis(500),
+    max_restart_delay: Duration::from_secs(60),
+    max_restarts: 10,
+    restart_window: Duration::from_secs(600),
 };
 
 /// Signals that have come.
@@ -336,7 +336,7 @@ impl RunLoop<'_> {
                 None
             }
             Response::GiveUp => {
-                let window = duration::text(POLICY.window);
+                let window = duration::text(POLICY.restart_window);
                 self.journal.note("ERROR", &format!("the daemon fell ({how}), too often within {window}: giving up"));
                 Some(GAVE_UP)
             }
