@@ -16,6 +16,7 @@ use crate::{
     domain::{
         schedule::{PeriodPlace, Schedule, why::InstantRecord},
         task::NewTask,
+        text::suggest,
     },
     store::{Enqueued, SchedulePicture, Wakeup},
 };
@@ -197,7 +198,6 @@ pub(super) fn find<'a>(config: &'a Config, name: &str) -> anyhow::Result<&'a Sch
 }
 
 pub(super) fn unknown<'a>(known: impl Iterator<Item = &'a str>, name: &str) -> String {
-    let near = known.max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
-    let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    let hint = suggest::hint(name, known);
     format!("there is no schedule `{name}`{hint}")
 }

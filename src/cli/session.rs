@@ -12,7 +12,10 @@ use super::Parts;
 use crate::{
     client::{Client, EnqueueContext},
     config::{self, Config, DaemonConfig, Mistake, Mistakes, Source, find_file, load, load_anyway},
-    domain::task::{NewTask, definition::TaskDefinition},
+    domain::{
+        task::{NewTask, definition::TaskDefinition},
+        text::{redact, suggest},
+    },
     store::{ConnectOptions, Store, StoreError, Wakeup},
 };
 
@@ -126,7 +129,8 @@ impl Session {
         known.sort_unstable();
         known.dedup();
         let unknown = names?.iter().find(|name| !known.contains(name))?;
-        Some(format!("there is no daemon module `{unknown}`; known: {}", known.join(", ")))
+        let hint = suggest::hint_or_list(unknown, known.iter().map(String::as_str));
+        Some(format!("there is no daemon module `{unknown}`{hint}"))
     }
 
     /// Opens the database.
@@ -138,7 +142,7 @@ impl Session {
             ..ConnectOptions::new(config.database.url.clone())
         };
         let store = Store::connect(&connect)?;
-        Store::probe(&connect).await.with_context(|| crate::domain::text::redact::redacted(&connect.url))?;
+        Store::probe(&connect).await.with_context(|| redact::redacted(&connect.url))?;
         let known = KnownDefinitions { config: config.clone(), parts: self.parts.clone() };
         let client = Client::inside(store.clone(), Arc::new(known));
         Ok(Open { config, store, client, connect })

@@ -19,7 +19,11 @@ use super::{
 };
 use crate::{
     client::wakeup_for,
-    domain::{command::answer::Progress, task::NewTask, text::duration},
+    domain::{
+        command::answer::Progress,
+        task::NewTask,
+        text::{duration, suggest},
+    },
     store::{CancelResult, Enqueued, HistoryFilter, TaskFilter, Wakeup},
 };
 
@@ -124,12 +128,7 @@ pub(super) async fn run(session: &Session, output: Printer, command: TaskCommand
 
 async fn add(session: &Session, open: &Open, output: Printer, args: AddArgs) -> anyhow::Result<u8> {
     if !args.undefined && session.definition(&open.config, &args.name).is_none() {
-        let near = open
-            .config
-            .tasks
-            .keys()
-            .max_by(|a, b| strsim::jaro_winkler(a, &args.name).total_cmp(&strsim::jaro_winkler(b, &args.name)));
-        let hint = near.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+        let hint = suggest::hint(&args.name, open.config.tasks.keys().map(String::as_str));
         anyhow::bail!("no task `{}` is defined here{hint} (--undefined enqueues it all the same)", args.name);
     }
     let payload = match &args.payload {

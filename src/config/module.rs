@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{command, section::Section};
 use crate::domain::{
     command::service::{ProcessSpec, StopSignal},
-    text::duration,
+    text::{duration, suggest},
 };
 
 /// Without these nothing could be executed, or put on record.
@@ -101,13 +101,8 @@ pub(super) fn read(name: &str, section: &mut Section<'_>, modules: &[String]) ->
 }
 
 fn unknown(name: &str, modules: &[String]) -> String {
-    let like = |known: &&String| strsim::jaro_winkler(known, name);
-    let near = modules.iter().filter(|known| like(known) > 0.8).max_by(|a, b| like(a).total_cmp(&like(b)));
-    let hint = match near {
-        Some(known) => format!("did you mean `{known}`?"),
-        None => format!("known: {}", modules.join(", ")),
-    };
-    format!("there is no daemon module `{name}`; {hint} A program of one's own needs `command = [\"program\"]`")
+    let hint = suggest::hint_or_list(name, modules.iter().map(String::as_str));
+    format!("there is no daemon module `{name}`{hint} (an external program needs `command = [\"program\"]`)")
 }
 
 /// Reads what is kept running, if there is anything.

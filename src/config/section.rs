@@ -9,7 +9,11 @@ use super::{
     mistake::{Findings, SourcePlace},
     tree::{TreeNode, TreeValue},
 };
-use crate::domain::{schedule::zone, task::definition::check_name, text::duration};
+use crate::domain::{
+    schedule::zone,
+    task::definition::check_name,
+    text::{duration, suggest},
+};
 
 /// A table while it is read.
 pub(super) struct Section<'a> {
@@ -276,17 +280,9 @@ impl<'a> Section<'a> {
             |key: &str| self.requested.contains(&key) || self.renamed.iter().any(|renamed| renamed.old == key);
         let unknown: Vec<_> = entries.iter().filter(|(key, _)| !is_known(key)).collect();
         for (key, node) in unknown {
-            let near = self
-                .requested
-                .iter()
-                .map(|known| (strsim::jaro_winkler(key, known), known))
-                .filter(|(like, _)| *like > 0.8);
-            let hint = match near.max_by(|a, b| a.0.total_cmp(&b.0)) {
-                Some((_, known)) => format!("did you mean `{known}`?"),
-                None => format!("known here: {}", self.requested.join(", ")),
-            };
+            let hint = suggest::hint_or_list(key, self.requested.iter().copied());
             let setting = self.setting(key);
-            self.findings.add(&node.place, setting, format!("there is no such setting; {hint}"));
+            self.findings.add(&node.place, setting, format!("there is no such setting{hint}"));
         }
     }
 

@@ -12,6 +12,7 @@ use crate::domain::{
         definition::{COMMAND, DEFAULT_QUEUE, TaskDefinition},
         retry::{Growth, RetryPolicy},
     },
+    text::suggest,
 };
 
 /// Reads a task definition; `kinds` are those of the registered handlers. A kind that nobody executes is a
@@ -44,7 +45,10 @@ pub(super) fn read(
     if !kinds.iter().any(|known| known == kind) {
         let problem = match kind == name {
             true => "it says neither `command` nor `kind`, and no handler of its name is registered".to_owned(),
-            false => format!("there is no handler of kind `{kind}`; known: {}", kinds.join(", ")),
+            false => {
+                let hint = suggest::hint_or_list(kind, kinds.iter().map(String::as_str));
+                format!("there is no handler of kind `{kind}`{hint}")
+            }
         };
         section.refuse("kind", problem);
     }

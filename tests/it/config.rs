@@ -116,7 +116,7 @@ fn kinds_and_commands_must_agree() {
 fn modules_must_exist_and_be_such_as_can_be_told_that() {
     let module = |name: &str, lines: &str| mistakes(&format!("[module.{name}]\n{lines}\n")).join("\n");
     assert!(module("dispatchr", "interval = \"1s\"").contains(
-        "FILE:1: module.dispatchr: there is no daemon module `dispatchr`; did you mean `dispatcher`? A program of one's own needs `command"
+        "FILE:1: module.dispatchr: there is no daemon module `dispatchr`; did you mean `dispatcher`? (an external program needs `command"
     ));
     assert!(module("mail", "").contains("known: node, recorder, adopter, workers, "));
     for needed in ["node", "recorder", "workers", "adopter"] {

@@ -63,7 +63,7 @@ fn the_configuration_page_names_every_setting() {
     .unwrap();
     let output = sexton(&file).args(["config", "check"]).output().unwrap();
     let mut named = 0;
-    for line in output.errors().lines().filter_map(|line| line.split("known here: ").nth(1)) {
+    for line in output.errors().lines().filter_map(|line| line.split("there is no such setting; known: ").nth(1)) {
         for setting in line.split(", ") {
             assert!(
                 page.contains(&format!("`{setting}`")) || page.contains(&format!("[{setting}")),

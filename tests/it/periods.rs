@@ -159,7 +159,7 @@ fn mistakes_have_their_place() {
         "sexton.toml:8: period.d.prefer_include: there is no such setting; did you mean `prefer_includes`?",
         "period.d: it never holds: say when in `ranges`, `includes` or `include_ics`",
         "sexton.toml:10: period.e.include_ics: FOLDER/none.ics: cannot be read: No such file",
-        "sexton.toml:11: period.e.excludes: there is no period `x`; did you mean",
+        "sexton.toml:11: period.e.excludes: there is no period `x`; known: a, b, c, d",
     ] {
         assert!(told.contains(expected), "missing: {expected}\nfound: {told}");
     }
@@ -168,7 +168,7 @@ fn mistakes_have_their_place() {
     };
     assert!(
         task("schedule = \"@daily\"\nperiod = \"q\"")
-            .contains("task.t.period: there is no period `q`; did you mean `p`?")
+            .contains("task.t.period: there is no period `q`; known: p")
     );
     assert!(task("period = \"p\"").contains("it belongs to a `schedule`"));
     assert!(task("schedule = \"@daily\"\noutside_period = \"hold\"").contains("it belongs to a `period`"));

@@ -16,7 +16,7 @@ use crate::{
             definition::{NOOP, TaskDefinition},
             lifecycle::{self, Wish},
         },
-        text::duration,
+        text::{duration, suggest},
     },
     handler::{Attempt, AttemptEnd, DynHandler, TaskContext},
 };
@@ -79,15 +79,7 @@ fn unreadable(task: &ClaimedTask) -> AttemptEnd {
 /// A task of a name that nobody knows: it would fail for ever.
 fn undefined(shared: &Shared, task: &ClaimedTask) -> AttemptEnd {
     let config = shared.config();
-    let near = config
-        .tasks
-        .keys()
-        .map(|known| (strsim::jaro_winkler(known, &task.name), known))
-        .filter(|(like, _)| *like > 0.8);
-    let hint = match near.max_by(|a, b| a.0.total_cmp(&b.0)) {
-        Some((_, known)) => format!("; did you mean `{known}`?"),
-        None => String::new(),
-    };
+    let hint = suggest::hint(&task.name, config.tasks.keys().map(String::as_str));
     let error = format!("no task `{}` is defined on node {}{hint}", task.name, shared.name);
     AttemptEnd { outcome: Outcome::Failed, wish: Wish::Discard, error: Some(error) }
 }
