@@ -166,10 +166,7 @@ fn mistakes_have_their_place() {
     let task = |lines: &str| {
         NodeDir::mistakes(&format!("[period.p]\nranges = {{ monday = \"\" }}\n[task.t]\nkind = \"noop\"\n{lines}"))
     };
-    assert!(
-        task("schedule = \"@daily\"\nperiod = \"q\"")
-            .contains("task.t.period: there is no period `q`; known: p")
-    );
+    assert!(task("schedule = \"@daily\"\nperiod = \"q\"").contains("task.t.period: there is no period `q`; known: p"));
     assert!(task("period = \"p\"").contains("it belongs to a `schedule`"));
     assert!(task("schedule = \"@daily\"\noutside_period = \"hold\"").contains("it belongs to a `period`"));
     assert!(
