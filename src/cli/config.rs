@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{
-    BAD_CONFIG,
+    exit_code::BAD_CONFIG,
     output::{Printer, print, say},
     session::Session,
 };

@@ -7,17 +7,26 @@ use std::{
 };
 
 use anyhow::Context as _;
+use sexton_entities::history;
 
-use super::Parts;
 use crate::{
     client::{Client, EnqueueContext},
     config::{self, Config, DaemonConfig, Mistake, Mistakes, Source, find_file, load, load_anyway},
+    daemon::ModuleSpec,
     domain::{
         task::{NewTask, definition::TaskDefinition},
         text::{redact, suggest},
     },
-    store::{ConnectOptions, Store, StoreError, Wakeup},
+    handler::{AppData, Registry},
+    store::{ConnectOptions, HistoryFilter, Store, StoreError, Wakeup},
 };
+
+/// What the command line works with.
+pub struct Parts {
+    pub(crate) registry: Registry,
+    pub(crate) app_data: AppData,
+    pub(crate) modules: Vec<ModuleSpec>,
+}
 
 /// One call of the command line.
 pub(super) struct Session {
@@ -171,6 +180,16 @@ impl EnqueueContext for KnownDefinitions {
             task.queue.get_or_insert_with(|| definition.queue.clone());
             task.priority.get_or_insert(definition.priority);
         }
+    }
+}
+
+impl Open {
+    /// The attempts of a task, the oldest first.
+    pub(super) async fn attempts(&self, id: i64) -> anyhow::Result<Vec<history::Model>> {
+        let filter = HistoryFilter { task_id: Some(id), limit: 1_000, ..HistoryFilter::default() };
+        let mut attempts = self.store.history(&filter).await.map_err(explained)?;
+        attempts.reverse();
+        Ok(attempts)
     }
 }
 

@@ -11,6 +11,7 @@ use hyper::Method;
 use serde_json::json;
 
 use super::{
+    exit_code::FAILED,
     output::{Printer, say},
     session::Session,
     stop::{Orders, halt},
@@ -80,7 +81,7 @@ pub(super) async fn start(
                     return Ok(code
                         .and_then(|code| u8::try_from(code).ok())
                         .filter(|code| *code != 0)
-                        .unwrap_or(super::FAILED));
+                        .unwrap_or(FAILED));
                 }
                 Started::AlreadyThere { .. } => {}
             },

@@ -7,6 +7,7 @@ use hyper::Method;
 use serde::Serialize;
 
 use super::{
+    exit_code::{NOT_RUNNING, STATUS_UNKNOWN},
     output::{Printer, say},
     session::Session,
     time,
@@ -21,10 +22,6 @@ use crate::{
 
 /// A daemon that does not answer within this does not do well.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// It does not run.
-const NOT_RUNNING: u8 = 3;
-/// Whether it runs cannot be said.
-const UNKNOWN: u8 = 4;
 
 /// What there is to say.
 #[derive(Debug, Serialize)]
@@ -65,7 +62,7 @@ pub(super) async fn run(session: &Session, output: Printer) -> anyhow::Result<u8
     Ok(match picture.state {
         Health::Running | Health::Starting | Health::Stopping => 0,
         Health::Restarting | Health::NotRunning => NOT_RUNNING,
-        Health::NotAnswering | Health::Unknown => UNKNOWN,
+        Health::NotAnswering | Health::Unknown => STATUS_UNKNOWN,
     })
 }
 

@@ -5,13 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::json;
-use sexton_entities::{
-    history,
-    states::{TaskState, Verdict},
-};
+use sexton_entities::states::{TaskState, Verdict};
 
 use super::{
-    TIMED_OUT,
+    exit_code::TIMED_OUT,
     log::{self, LogArgs},
     output::{Printer, or_dash, say},
     session::{Open, Session, explained},
@@ -24,7 +21,7 @@ use crate::{
         task::NewTask,
         text::{duration, suggest},
     },
-    store::{CancelResult, Enqueued, HistoryFilter, TaskFilter, Wakeup},
+    store::{CancelResult, Enqueued, TaskFilter, Wakeup},
 };
 
 /// Between two looks at a task that is waited for.
@@ -175,17 +172,9 @@ async fn list(open: &Open, output: Printer, args: ListArgs) -> anyhow::Result<u8
     Ok(0)
 }
 
-/// The attempts of a task, the oldest first.
-pub(super) async fn attempts(open: &Open, id: i64) -> anyhow::Result<Vec<history::Model>> {
-    let filter = HistoryFilter { task_id: Some(id), limit: 1_000, ..HistoryFilter::default() };
-    let mut attempts = open.store.history(&filter).await.map_err(explained)?;
-    attempts.reverse();
-    Ok(attempts)
-}
-
 async fn show(open: &Open, output: Printer, id: i64) -> anyhow::Result<u8> {
     let task = open.store.task(id).await.map_err(explained)?;
-    let attempts = attempts(open, id).await?;
+    let attempts = open.attempts(id).await?;
     anyhow::ensure!(task.is_some() || !attempts.is_empty(), "there is no task {id}, and none on record");
     if output.is_json() {
         output.value(&json!({ "task": task, "history": attempts }))?;
@@ -260,7 +249,7 @@ async fn retry(open: &Open, output: Printer, ids: &[i64]) -> anyhow::Result<u8> 
                 false => format!("task {id} is {} already", task.state),
             };
             (sentence, json!({ "id": id, "new": false }))
-        } else if let Some(last) = attempts(open, *id).await?.pop() {
+        } else if let Some(last) = open.attempts(*id).await?.pop() {
             let task = NewTask { payload: last.payload, queue: last.queue, ..NewTask::new(last.name) };
             let enqueued = open.client.enqueue_in(open.store.connection(), task).await?;
             let (Enqueued::New(new) | Enqueued::AlreadyThere(new)) = enqueued;
@@ -279,7 +268,7 @@ async fn wait(open: &Open, output: Printer, id: i64, timeout: Option<Duration>) 
     let begun = Instant::now();
     loop {
         if open.store.task(id).await.map_err(explained)?.is_none() {
-            let last = attempts(open, id).await?.into_iter().rfind(|attempt| attempt.verdict.is_some());
+            let last = open.attempts(id).await?.into_iter().rfind(|attempt| attempt.verdict.is_some());
             let last = last.with_context(|| format!("there is no task {id}, and none on record"))?;
             let verdict = or_dash(last.verdict);
             let error = last.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();

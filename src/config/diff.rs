@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use super::Config;
+use super::tables::Config;
 use crate::domain::task::definition::TaskDefinition;
 
 /// Names that were added, changed and removed.

@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    Config, Mistakes,
-    mistake::{Findings, SourcePlace},
+    mistake::{Findings, Mistakes, SourcePlace},
+    tables::{Config, KnownNames},
     tree::TreeNode,
 };
 
@@ -23,15 +23,6 @@ pub struct Source {
     pub file: Option<PathBuf>,
     /// Settings from the command line, by path, which win over everything.
     pub overrides: Vec<(Vec<String>, String)>,
-}
-
-/// What there is to be configured, beside what the house knows by itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KnownNames {
-    /// The kinds of the registered handlers.
-    pub kinds: Vec<String>,
-    /// The names of the registered daemon modules.
-    pub modules: Vec<String>,
 }
 
 /// The file to use where none was named: the first of the usual ones that exists.

@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-use super::show::{length, table};
+use super::toml_values::{length, table};
 use crate::domain::{
     schedule::{
         Schedule,

@@ -4,7 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use toml::{Table, Value};
 
-use super::{AtPeriodEnd, Config, ModuleConfig, QueueConfig, policy, recurrence};
+use super::{
+    module::ModuleConfig,
+    policy,
+    queue::{AtPeriodEnd, QueueConfig},
+    recurrence,
+    tables::Config,
+    toml_values::{bytes, length, table},
+};
 use crate::domain::{
     command::{CommandSpec, OnDaemonStop},
     daemon::log::{LogFormat, Rotation},
@@ -17,7 +24,14 @@ use crate::domain::{
     text::redact,
 };
 
-pub(super) fn show(config: &Config) -> String {
+impl Config {
+    /// The configuration as TOML, with every default filled in and secrets left out.
+    pub fn show(&self) -> String {
+        show(self)
+    }
+}
+
+fn show(config: &Config) -> String {
     let mut top = Table::new();
     top.insert("database".into(), database(config).into());
     top.insert("daemon".into(), daemon(config).into());
@@ -64,19 +78,6 @@ fn period(period: &Period) -> Table {
     let said = lists.into_iter().filter(|(_, list)| !list.is_empty());
     shown.extend(said.map(|(key, list)| (key.to_owned(), list.into())));
     shown
-}
-
-pub(super) fn length(length: Duration) -> Value {
-    humantime::format_duration(length).to_string().into()
-}
-
-/// Exactly: what is shown can be read back.
-fn bytes(bytes: u64) -> Value {
-    match bytes {
-        bytes if bytes > 0 && bytes.is_multiple_of(1 << 20) => Value::from(format!("{}MiB", bytes >> 20)),
-        bytes if bytes > 0 && bytes.is_multiple_of(1 << 10) => Value::from(format!("{}KiB", bytes >> 10)),
-        bytes => Value::from(bytes as i64),
-    }
 }
 
 fn database(config: &Config) -> Table {
@@ -263,8 +264,4 @@ fn retry(policy: &RetryPolicy) -> Table {
         ("max_delay", length(policy.max_delay)),
         ("jitter", policy.jitter.into()),
     ])
-}
-
-pub(super) fn table<const N: usize>(entries: [(&str, Value); N]) -> Table {
-    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }

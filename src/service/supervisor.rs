@@ -4,18 +4,17 @@
 mod child;
 mod endpoint;
 mod journal;
+mod plan;
 mod run_loop;
 
 use std::{
     io::{self, BufRead as _, BufReader, Write as _},
     os::unix::{ffi::OsStrExt as _, process::CommandExt as _},
-    path::PathBuf,
     process::{Command, Stdio},
-    time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
-
+use self::plan::report;
+pub use self::plan::{DAEMON_TITLE, Started, SupervisorPlan};
 use super::{
     lock::LockError,
     rundir::{Role, RunDir},
@@ -23,53 +22,6 @@ use super::{
 
 /// What the process supervisor is called, and by which it knows itself.
 const TITLE: &str = "sexton: supervisor";
-/// What `ps` shows of a daemon, before its arguments.
-pub const DAEMON_TITLE: &str = "sexton: daemon";
-
-/// What a process supervisor needs to know.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SupervisorPlan {
-    /// The run directory.
-    pub run_dir: PathBuf,
-    /// Where it writes what it did.
-    pub log: PathBuf,
-    /// The program that is the daemon.
-    pub program: PathBuf,
-    /// Its arguments.
-    pub arguments: Vec<String>,
-    /// A daemon without a sign of life for so long is killed.
-    pub watchdog: Duration,
-    /// How long a daemon that was told to stop may take.
-    pub stop_timeout: Duration,
-    /// The same, if it is to hurry.
-    pub force_timeout: Duration,
-}
-
-/// What came of a start.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Started {
-    /// The daemon is ready.
-    Ready {
-        /// Its process.
-        pid: i32,
-        /// How it does, in its own words.
-        status: String,
-    },
-    /// There is a process supervisor already.
-    AlreadyThere {
-        /// Its process.
-        pid: i32,
-    },
-    /// The daemon did not come up, and nothing is left of it.
-    Failed {
-        /// Why.
-        why: String,
-        /// Its exit code, if it ended by itself.
-        code: Option<i32>,
-    },
-}
-
 /// Starts a process supervisor, and waits for what comes of it.
 ///
 /// # Errors
@@ -102,7 +54,7 @@ pub fn enter() {
     let is_supervisor = std::env::args_os().next().is_some_and(|name| name.as_bytes() == TITLE.as_bytes());
     if is_supervisor {
         std::process::exit(supervise().unwrap_or_else(|error| {
-            tell(&Started::Failed { why: error.to_string(), code: None });
+            report(&Started::Failed { why: error.to_string(), code: None });
             1
         }));
     }
@@ -117,7 +69,7 @@ fn supervise() -> io::Result<i32> {
     let lock = match run.lock(Role::Supervisor) {
         Ok(lock) => lock,
         Err(LockError::Held(holder)) => {
-            tell(&Started::AlreadyThere { pid: holder.pid });
+            report(&Started::AlreadyThere { pid: holder.pid });
             return Ok(0);
         }
         Err(error) => return Err(io::Error::other(error.to_string())),
@@ -126,10 +78,4 @@ fn supervise() -> io::Result<i32> {
     run.clear_state();
     let _ = std::fs::remove_file(run.notify_socket());
     code
-}
-
-/// Says to `start` what came of it. Nobody is there to hear anything after that.
-fn tell(started: &Started) {
-    let mut stdout = io::stdout();
-    let _ = serde_json::to_writer(&mut stdout, started).map(|()| writeln!(stdout)).map(|_| stdout.flush());
 }

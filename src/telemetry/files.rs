@@ -7,12 +7,14 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use tracing::Level;
 
 use super::{
-    FilePlan, Format, LogControl,
+    control::LogControl,
     entry::LogEntry,
     line::{Style, line},
-    output::say_if_it_flows,
+    plan::FilePlan,
     rotation::LogFile,
+    stderr,
 };
+use crate::domain::daemon::log::LogFormat;
 
 /// Everything.
 const ALL: &str = "sexton";
@@ -30,7 +32,7 @@ const TOLD_HOURS: i64 = 1;
 /// A folder of log files.
 pub(super) struct Files {
     plan: FilePlan,
-    format: Format,
+    format: LogFormat,
     control: LogControl,
     files: BTreeMap<String, ModuleFile>,
     pruned: NaiveDate,
@@ -45,7 +47,7 @@ struct ModuleFile {
 }
 
 impl Files {
-    pub(super) fn new(plan: FilePlan, format: Format, control: LogControl) -> Self {
+    pub(super) fn new(plan: FilePlan, format: LogFormat, control: LogControl) -> Self {
         // These two have their places, however many modules come before the first thing that goes wrong.
         let files = [ALL, ERRORS].map(|stem| (stem.to_owned(), ModuleFile::new(&plan, stem))).into();
         Self { plan, format, control, files, pruned: NaiveDate::MIN, told: None }
@@ -74,7 +76,7 @@ impl Files {
                         "sexton: the log {path} cannot be written: {error}; the work goes on, and lines are dropped and \
                          counted until it can\n"
                     );
-                    if say_if_it_flows(&told) {
+                    if stderr::print_if_ready(&told) {
                         self.told = Some(entry.at);
                     }
                 }
@@ -107,7 +109,7 @@ impl ModuleFile {
     }
 
     /// Adds a line, and before it what became of those that could not be written.
-    fn append(&mut self, line: &str, at: DateTime<Utc>, format: Format) -> io::Result<()> {
+    fn append(&mut self, line: &str, at: DateTime<Utc>, format: LogFormat) -> io::Result<()> {
         let appended = match self.lost {
             0 => self.file.append(line, at.date_naive()),
             lost => {
@@ -169,7 +171,7 @@ mod tests {
 
     fn files(dir: &Path) -> Files {
         let plan = FilePlan { dir: dir.to_owned(), rotation: Rotation::Daily, days_to_keep: 7, keep_files: 10 };
-        Files::new(plan, Format::Text, LogControl::default())
+        Files::new(plan, LogFormat::Text, LogControl::default())
     }
 
     fn messages(path: &Path) -> Vec<String> {

@@ -7,7 +7,8 @@ use serde::{Serializer as _, ser::SerializeMap as _};
 use serde_json::Value;
 use tracing::Level;
 
-use super::{Format, entry::LogEntry};
+use super::entry::LogEntry;
+use crate::domain::daemon::log::LogFormat;
 
 /// What stands around the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,10 +22,10 @@ pub(super) enum Style {
 }
 
 /// The whole line, with its end.
-pub(super) fn line(entry: &LogEntry, format: Format, style: Style) -> String {
+pub(super) fn line(entry: &LogEntry, format: LogFormat, style: Style) -> String {
     let line = match format {
-        Format::Text => text(entry, style),
-        Format::Json => json(entry),
+        LogFormat::Text => text(entry, style),
+        LogFormat::Json => json(entry),
     };
     match style {
         // systemd takes each line for an entry of its own.
@@ -144,18 +145,18 @@ mod tests {
     #[test]
     fn text_cannot_pretend() {
         assert_eq!(
-            line(&entry(), Format::Text, Style::Plain),
+            line(&entry(), LogFormat::Text, Style::Plain),
             "2026-11-21 10:00:00.000Z  WARN cron: two\n    lines \\u{1b}[2J  task.id=7 level=x\"y\n"
         );
         assert_eq!(
-            line(&entry(), Format::Text, Style::Priorities),
+            line(&entry(), LogFormat::Text, Style::Priorities),
             "<4>cron: two\n<4>    lines \\u{1b}[2J  task.id=7 level=x\"y\n"
         );
     }
 
     #[test]
     fn json_has_stable_names_and_one_line() {
-        let written = line(&entry(), Format::Json, Style::Plain);
+        let written = line(&entry(), LogFormat::Json, Style::Plain);
         assert_eq!(written.lines().count(), 1);
         assert!(
             written

@@ -13,7 +13,8 @@ use rustix::{
     io::Errno,
 };
 
-use super::{FilePlan, Rotation};
+use super::plan::FilePlan;
+use crate::domain::daemon::log::Rotation;
 
 /// So many names that others have taken meanwhile are passed over; after that, the file grows on.
 const MOST_TAKEN: u32 = 1_000;

@@ -9,14 +9,14 @@ use std::{
 
 use tracing::Level;
 
-use super::{LogControl, entry::LogEntry};
+use super::entry::LogEntry;
 use crate::clock::machine_time;
 
 /// So many lines wait to be written. What comes while it is so many is dropped and counted.
 pub(super) const MOST_WAITING: usize = 4_096;
 
 /// Why lines are dropped here.
-const TOO_FAST: &str = "they came faster than they could be written";
+pub(super) const TOO_FAST: &str = "they came faster than they could be written";
 
 /// A handle on the thread. Clones are handles on the same one.
 #[derive(Clone, Debug)]
@@ -68,22 +68,21 @@ impl LogWriter {
         Ok(scribe)
     }
 
-    /// Leaves a line to be written. It never waits.
-    pub(super) fn take(&self, entry: LogEntry, control: &LogControl) {
+    /// Queues a line, without ever waiting. Returns whether there was room; a line without room is dropped.
+    pub(super) fn take(&self, entry: LogEntry) -> bool {
         let mut pile = self.0.pile();
         if pile.items.len() < self.0.most {
             pile.items.push_back(WriterItem::LogEntry(Box::new(entry)));
             drop(pile);
             self.0.news.notify_one();
-            return;
+            return true;
         }
         // The place is kept where they are missing.
         match pile.items.back_mut() {
             Some(WriterItem::Gap(count)) => *count += 1,
             _ => pile.items.push_back(WriterItem::Gap(1)),
         }
-        drop(pile);
-        control.count_lost(TOO_FAST);
+        false
     }
 
     /// Waits until everything is written, but no longer than this; tells whether it is.
@@ -137,20 +136,16 @@ mod tests {
     #[test]
     fn nobody_waits_and_what_is_missing_is_told_where_it_is_missing() {
         let (scribe, said, go) = slow(2);
-        let control = LogControl::default();
-        scribe.take(entry("0"), &control);
+        assert!(scribe.take(entry("0")));
         assert_eq!(said.recv().unwrap(), "0");
-        for number in 1..=5 {
-            scribe.take(entry(&number.to_string()), &control);
-        }
+        let taken = [1, 2, 3, 4, 5].map(|number| scribe.take(entry(&number.to_string())));
+        assert_eq!(taken, [true, true, false, false, false]);
         assert!(!scribe.finish(Duration::from_millis(10)), "it hangs");
-        let state = control.describe();
-        assert_eq!((state.lost_lines, state.last_problem.unwrap()), (3, format!("{TOO_FAST} ()")));
         go.send(()).unwrap();
         assert_eq!(said.recv().unwrap(), "1");
         go.send(()).unwrap();
         assert_eq!(said.recv().unwrap(), "2");
-        scribe.take(entry("6"), &control);
+        assert!(scribe.take(entry("6")));
         for _ in 0..3 {
             go.send(()).unwrap();
         }
@@ -167,7 +162,7 @@ mod tests {
         let scribe = scribe.unwrap();
         let expected: Vec<String> = (0..1_000).map(|number| number.to_string()).collect();
         for line in &expected {
-            scribe.take(entry(line), &LogControl::default());
+            assert!(scribe.take(entry(line)));
         }
         assert!(scribe.finish(Duration::from_secs(60)));
         assert_eq!(*lines.lock().unwrap(), expected);

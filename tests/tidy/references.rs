@@ -134,12 +134,14 @@ fn imports(code: &str) -> Vec<Import> {
     found
 }
 
+/// The code without its `use` statements and without `mod NAME;`.
 fn without_imports(code: &str) -> String {
     let mut body = code.to_owned();
     for range in statements(code).into_iter().rev() {
         body.replace_range(range, "");
     }
-    body
+    let is_declaration = |line: &&str| line.ends_with(';') && line.split(' ').rev().nth(1) == Some("mod");
+    body.lines().filter(|line| !is_declaration(line)).collect::<Vec<_>>().join("\n")
 }
 
 /// `a::{b, c::d as e}` as `a::b` by the name `b`, and `a::c::d` by the name `e`.

@@ -14,7 +14,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{DAEMON_TITLE, SupervisorPlan};
+use super::plan::{DAEMON_TITLE, SupervisorPlan};
 
 /// So much is kept of what a daemon writes outside its log.
 const WORDS: usize = 4_096;

@@ -19,7 +19,12 @@ use signal_hook::{
     iterator::{backend::SignalDelivery, exfiltrator::SignalOnly},
 };
 
-use super::{Started, SupervisorPlan, child::Daemon, endpoint::SupervisorEndpoint, journal::SupervisorLog, tell};
+use super::{
+    child::Daemon,
+    endpoint::SupervisorEndpoint,
+    journal::SupervisorLog,
+    plan::{Started, SupervisorPlan, report},
+};
 use crate::{
     clock::machine_time,
     domain::{
@@ -221,7 +226,7 @@ impl RunLoop<'_> {
             && let Some(daemon) = &self.daemon
         {
             self.journal.note("INFO", &format!("the daemon is ready: process {}", daemon.pid()));
-            tell(&Started::Ready { pid: daemon.pid(), status: self.status.clone() });
+            report(&Started::Ready { pid: daemon.pid(), status: self.status.clone() });
             self.be_alone();
         }
     }
@@ -285,7 +290,7 @@ impl RunLoop<'_> {
                 None
             }
             Err(error) if self.is_awaited => {
-                tell(&Started::Failed { why: error.to_string(), code: None });
+                report(&Started::Failed { why: error.to_string(), code: None });
                 Some(1)
             }
             // As one that falls at once.
@@ -310,7 +315,7 @@ impl RunLoop<'_> {
                 (false, words) => words.to_owned(),
             };
             self.journal.note("ERROR", &format!("the daemon did not come up: {why}"));
-            tell(&Started::Failed { why, code: status.code() });
+            report(&Started::Failed { why, code: status.code() });
             return Some(status.code().filter(|code| *code != 0).unwrap_or(1));
         }
         if status.success() || self.state.doing == SupervisorState::Stopping {
