@@ -46,8 +46,8 @@ fn refuse(output: Printer, file: &str, mistakes: &Mistakes) -> anyhow::Result<u8
 }
 
 fn object(mistake: &Mistake) -> Value {
-    let place = &mistake.place;
-    json!({ "file": place.source, "line": place.line, "setting": mistake.setting, "problem": mistake.problem })
+    let location = &mistake.location;
+    json!({ "file": location.source, "line": location.line, "setting": mistake.setting, "problem": mistake.problem })
 }
 
 fn check(output: Printer, file: &str, config: &Config) -> anyhow::Result<()> {

@@ -113,7 +113,8 @@ impl Session {
         self.print_warnings(&config);
         let places = ["daemon", "daemon.state_dir", "daemon.run_dir"];
         let misleads = |mistake: &Mistake| {
-            places.contains(&mistake.setting.as_str()) || (mistake.setting.is_empty() && mistake.place.line.is_none())
+            places.contains(&mistake.setting.as_str())
+                || (mistake.setting.is_empty() && mistake.location.line.is_none())
         };
         let misleading: Vec<Mistake> = mistakes.0.into_iter().filter(misleads).collect();
         if misleading.is_empty() { Ok(config.daemon) } else { Err(Mistakes(misleading)) }

@@ -7,45 +7,45 @@ use chrono_tz::Tz;
 use super::section::Section;
 use crate::domain::daemon::restart::RestartPolicy;
 
-/// How the daemon behaves.
+/// `[daemon]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DaemonConfig {
-    /// The node's name; the host's unless set.
+    /// Name of the node; the host name by default.
     pub name: Option<String>,
-    /// Where the daemon keeps files: running commands, and what it could not yet write to the database.
+    /// Directory of running attempts, and of results that could not be written to the database yet.
     pub state_dir: PathBuf,
-    /// Where the daemon is reached: its lock and its control socket.
+    /// Directory of the run lock and the control socket; `run` below `state_dir` by default.
     pub run_dir: PathBuf,
-    /// Where log files are, if the log goes into files; below `state_dir` unless set.
+    /// Directory of log files, if the daemon logs to files; `log` below `state_dir` by default.
     pub log_dir: PathBuf,
-    /// Workers of queue `default`, and of every queue without a table of its own.
+    /// Workers of queue `default`, and of every queue that has no table.
     pub workers: usize,
-    /// How often the database is asked for tasks while there are some; eight times as seldom when idle, and where
-    /// every enqueue is heard of, forty times.
+    /// Interval between two polls for available tasks. An idle daemon polls at one eighth of this rate, and at one
+    /// fortieth where the database reports every enqueue.
     pub poll_interval: Duration,
-    /// How often the node shows that it lives.
+    /// Interval between two heartbeats of the node.
     pub heartbeat: Duration,
-    /// For how long its running tasks are its own after a sign of life.
+    /// How long after a heartbeat the node's claim to its running tasks is valid.
     pub lease: Duration,
-    /// How long a stop waits for what runs.
+    /// How long a stop waits for running tasks.
     pub stop_timeout: Duration,
-    /// The same, for a stop that is to hurry.
+    /// How long a forced stop waits for running tasks.
     pub force_timeout: Duration,
-    /// Without a sign of life for so long, the process supervisor of `start` kills the daemon and starts it again.
+    /// The process supervisor of `start` kills and restarts a daemon that is silent for this long.
     pub watchdog: Duration,
-    /// The daemon starts itself anew after so long.
+    /// The daemon restarts itself after this time.
     pub max_age: Option<Duration>,
-    /// The daemon starts itself anew when it has more memory resident than this, in bytes.
+    /// The daemon restarts itself if its resident memory exceeds this number of bytes.
     pub max_memory: Option<u64>,
-    /// Whether the configuration is read anew as soon as its files have changed.
+    /// Whether changed configuration files are reloaded without a request.
     pub watch_config: bool,
-    /// For so long the files must have been left alone.
+    /// How long the files must be unchanged before they are reloaded.
     pub debounce: Duration,
     /// Whether the daemon refuses to run as root.
     pub refuse_root: bool,
-    /// For how long history is kept.
+    /// How long history is kept.
     pub keep_history: Duration,
-    /// The zone of schedules that name none.
+    /// Time zone of schedules and periods that name none.
     pub timezone: Tz,
 }
 
@@ -86,22 +86,22 @@ impl DaemonConfig {
             log_dir: section.text("log_dir").map_or_else(|| state_dir.join("log"), PathBuf::from),
             state_dir,
             workers: section.integer("workers", 1..=10_000).unwrap_or(default.workers),
-            poll_interval: section.span("poll_interval", tick).unwrap_or(default.poll_interval),
-            heartbeat: section.span("heartbeat", tick).unwrap_or(default.heartbeat),
-            lease: section.span("lease", tick * 3).unwrap_or(default.lease),
-            stop_timeout: section.span("stop_timeout", Duration::ZERO).unwrap_or(default.stop_timeout),
-            force_timeout: section.span("force_timeout", Duration::ZERO).unwrap_or(default.force_timeout),
-            watchdog: section.span("watchdog", Duration::from_secs(1)).unwrap_or(default.watchdog),
-            max_age: section.span("max_age", Duration::from_secs(1)),
+            poll_interval: section.duration("poll_interval", tick).unwrap_or(default.poll_interval),
+            heartbeat: section.duration("heartbeat", tick).unwrap_or(default.heartbeat),
+            lease: section.duration("lease", tick * 3).unwrap_or(default.lease),
+            stop_timeout: section.duration("stop_timeout", Duration::ZERO).unwrap_or(default.stop_timeout),
+            force_timeout: section.duration("force_timeout", Duration::ZERO).unwrap_or(default.force_timeout),
+            watchdog: section.duration("watchdog", Duration::from_secs(1)).unwrap_or(default.watchdog),
+            max_age: section.duration("max_age", Duration::from_secs(1)),
             max_memory: section.bytes("max_memory", 1 << 20..=u64::MAX / 2),
             watch_config: section.flag("watch_config").unwrap_or(default.watch_config),
-            debounce: section.span("debounce", tick).unwrap_or(default.debounce),
+            debounce: section.duration("debounce", tick).unwrap_or(default.debounce),
             refuse_root: section.flag("refuse_root").unwrap_or(default.refuse_root),
-            keep_history: section.span("keep_history", Duration::ZERO).unwrap_or(default.keep_history),
+            keep_history: section.duration("keep_history", Duration::ZERO).unwrap_or(default.keep_history),
             timezone: section.zone("timezone").unwrap_or(default.timezone),
         };
         if read.lease < read.heartbeat * 2 {
-            section.refuse("lease", "it must be at least twice the heartbeat, or one lost sign of life ends it");
+            section.refuse("lease", "it must be at least twice the heartbeat: otherwise one late heartbeat ends it");
         }
         if let Some(name) = &read.name {
             if let Err(problem) = crate::domain::task::definition::check_name(name) {
@@ -114,7 +114,7 @@ impl DaemonConfig {
     }
 }
 
-/// The settings of `[supervisor]` that had another name before.
+/// Settings of `[supervisor]` that had another name before.
 const RENAMED: [(&str, &str); 6] = [
     ("first_delay", "restart_delay"),
     ("max_delay", "max_restart_delay"),
@@ -124,16 +124,16 @@ const RENAMED: [(&str, &str); 6] = [
     ("discard", "recycle_after"),
 ];
 
-/// When fallen modules are started again, and how a hanging one is noticed.
+/// `[supervisor]`: when failed modules are restarted, and how a hanging module is detected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SupervisorConfig {
-    /// Delays and limits of restarting.
+    /// Delays and limits of restarts.
     pub restart: RestartPolicy,
-    /// How often each module is asked whether it lives.
+    /// Interval between two pings of each module.
     pub ping_interval: Duration,
-    /// A module that makes no progress for so long hangs, and is replaced.
+    /// A module that makes no progress for this long is replaced.
     pub hang_timeout: Duration,
-    /// A module is replaced by a fresh one after so long.
+    /// A module is recycled (replaced by a new instance) after this time.
     pub recycle_after: Duration,
 }
 
@@ -158,14 +158,16 @@ impl SupervisorConfig {
         }
         Self {
             restart: RestartPolicy {
-                restart_delay: section.span("restart_delay", Duration::from_millis(1)).unwrap_or(restart.restart_delay),
-                max_restart_delay: section.span("max_restart_delay", tick).unwrap_or(restart.max_restart_delay),
+                restart_delay: section
+                    .duration("restart_delay", Duration::from_millis(1))
+                    .unwrap_or(restart.restart_delay),
+                max_restart_delay: section.duration("max_restart_delay", tick).unwrap_or(restart.max_restart_delay),
                 max_restarts: section.integer("max_restarts", 0..=1_000_000).unwrap_or(restart.max_restarts),
-                restart_window: section.span("restart_window", tick).unwrap_or(restart.restart_window),
+                restart_window: section.duration("restart_window", tick).unwrap_or(restart.restart_window),
             },
-            ping_interval: section.span("ping_interval", tick).unwrap_or(default.ping_interval),
-            hang_timeout: section.span("hang_timeout", tick).unwrap_or(default.hang_timeout),
-            recycle_after: section.span("recycle_after", tick).unwrap_or(default.recycle_after),
+            ping_interval: section.duration("ping_interval", tick).unwrap_or(default.ping_interval),
+            hang_timeout: section.duration("hang_timeout", tick).unwrap_or(default.hang_timeout),
+            recycle_after: section.duration("recycle_after", tick).unwrap_or(default.recycle_after),
         }
     }
 }

@@ -1,10 +1,10 @@
-//! What is wrong with a configuration: the place, the problem, and the way out.
+//! What is wrong with a configuration: the location, the problem, and the way out.
 
 use std::fmt;
 
-/// The place of a value in the configuration.
+/// The location of a value in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourcePlace {
+pub struct SourceLocation {
     /// The file, the environment variable (`$NAME`) or the option (`--NAME`).
     pub source: String,
     /// The line in the file, from 1.
@@ -14,8 +14,8 @@ pub struct SourcePlace {
 /// One mistake. A configuration with a mistake is not used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// The place of the value.
-    pub place: SourcePlace,
+    /// The location of the value.
+    pub location: SourceLocation,
     /// The setting, such as `task.cleanup.timeout`; empty if the mistake concerns a whole file.
     pub setting: String,
     /// The problem, and what would be valid.
@@ -29,8 +29,8 @@ pub struct Mistakes(pub Vec<Mistake>);
 /// A warning about a setting that works, but should be written differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigWarning {
-    /// The place of the value.
-    pub place: SourcePlace,
+    /// The location of the value.
+    pub location: SourceLocation,
     /// The warning, as a sentence without a full stop.
     pub text: String,
 }
@@ -44,19 +44,19 @@ pub(super) struct Findings {
 
 impl Findings {
     /// Adds a mistake.
-    pub(super) fn add(&mut self, place: &SourcePlace, setting: impl Into<String>, problem: impl Into<String>) {
-        let mistake = Mistake { place: place.clone(), setting: setting.into(), problem: problem.into() };
+    pub(super) fn add(&mut self, location: &SourceLocation, setting: impl Into<String>, problem: impl Into<String>) {
+        let mistake = Mistake { location: location.clone(), setting: setting.into(), problem: problem.into() };
         self.mistakes.0.push(mistake);
     }
 
     /// Adds a warning.
-    pub(super) fn warn(&mut self, place: &SourcePlace, text: String) {
-        self.warnings.push(ConfigWarning { place: place.clone(), text });
+    pub(super) fn warn(&mut self, location: &SourceLocation, text: String) {
+        self.warnings.push(ConfigWarning { location: location.clone(), text });
     }
 
     /// Takes the warnings, sorted by file and line.
     pub(super) fn take_warnings(&mut self) -> Vec<ConfigWarning> {
-        self.warnings.sort_by(|a, b| a.place.order().cmp(&b.place.order()));
+        self.warnings.sort_by(|a, b| a.location.order().cmp(&b.location.order()));
         std::mem::take(&mut self.warnings)
     }
 }
@@ -64,7 +64,7 @@ impl Findings {
 impl Mistakes {
     /// Sorts the mistakes by file and line.
     pub(super) fn sorted(mut self) -> Self {
-        self.0.sort_by(|a, b| a.place.order().cmp(&b.place.order()));
+        self.0.sort_by(|a, b| a.location.order().cmp(&b.location.order()));
         self
     }
 
@@ -74,14 +74,14 @@ impl Mistakes {
     }
 }
 
-impl SourcePlace {
-    /// By what places are sorted.
+impl SourceLocation {
+    /// By what locations are sorted.
     fn order(&self) -> (&str, Option<usize>) {
         (&self.source, self.line)
     }
 }
 
-impl fmt::Display for SourcePlace {
+impl fmt::Display for SourceLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
             Some(line) => write!(f, "{}:{line}", self.source),
@@ -93,8 +93,8 @@ impl fmt::Display for SourcePlace {
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.setting.as_str() {
-            "" => write!(f, "{}: {}", self.place, self.problem),
-            setting => write!(f, "{}: {setting}: {}", self.place, self.problem),
+            "" => write!(f, "{}: {}", self.location, self.problem),
+            setting => write!(f, "{}: {setting}: {}", self.location, self.problem),
         }
     }
 }
@@ -108,6 +108,6 @@ impl fmt::Display for Mistakes {
 
 impl fmt::Display for ConfigWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.text)
+        write!(f, "{}: {}", self.location, self.text)
     }
 }

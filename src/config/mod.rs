@@ -1,4 +1,4 @@
-//! The door to the configuration: files, environment variables, and every mistake in them at once.
+//! The configuration: files and environment variables, checked as a whole.
 
 mod command;
 mod daemon;
@@ -29,7 +29,7 @@ pub use self::{
     files::FileStamp,
     load::{Source, find_file, load, load_anyway},
     log::LogConfig,
-    mistake::{ConfigWarning, Mistake, Mistakes, SourcePlace},
+    mistake::{ConfigWarning, Mistake, Mistakes, SourceLocation},
     module::ModuleConfig,
     queue::{AtPeriodEnd, QueueConfig},
     tables::{Config, KnownNames},

@@ -1,4 +1,4 @@
-//! `missed`, `missed_window`, `overlap` … of a task: what becomes of the instants of its schedule.
+//! `missed`, `missed_window`, `overlap` … of a task: what happens with each instant of its schedule.
 
 use std::time::Duration;
 
@@ -19,35 +19,35 @@ const SETTINGS: [&str; 5] = ["missed", "missed_max", "missed_age", "missed_windo
 const MISSED: [(&str, Missed); 3] = [("skip", Missed::Skip), ("last", Missed::Last), ("all", Missed::All)];
 const OVERLAP: [(&str, Overlap); 3] = [("allow", Overlap::Allow), ("skip", Overlap::Skip), ("queue", Overlap::Queue)];
 
-/// Reads the settings into the task's schedule. `zone` is the daemon's.
+/// Reads the policy into the task's schedule. `zone` is the daemon's.
 pub(super) fn read(section: &mut Section<'_>, zone: Tz, schedule: Option<Schedule>) -> Option<Schedule> {
     let zone = schedule.as_ref().and_then(own_zone).unwrap_or(zone);
     let default = Policy::default();
     let missed = section.choice("missed", &MISSED).unwrap_or(default.missed);
     let missed_max = section.integer("missed_max", 1..=1_000);
     if missed_max.is_some() && missed != Missed::All {
-        section.refuse("missed_max", "it counts with `missed = \"all\"` only");
+        section.refuse("missed_max", "this setting needs `missed = \"all\"`");
     }
-    let missed_age = section.span("missed_age", Duration::from_secs(60));
+    let missed_age = section.duration("missed_age", Duration::from_secs(60));
     section.renamed("window", "missed_window");
     let missed_window = section
         .text("missed_window")
         .and_then(|text| Window::parse(&text, zone).map_err(|problem| section.refuse("missed_window", problem)).ok());
     let overlap = section.choice("overlap", &OVERLAP).unwrap_or(default.overlap);
     if section.node("schedule").is_none() {
-        section.refuse_each(&SETTINGS, "it belongs to a `schedule`, and this task has none");
+        section.refuse_each(&SETTINGS, "this setting needs a `schedule`");
     }
     let missed_max = missed_max.unwrap_or(default.missed_max);
     let policy = Policy { missed, missed_max, missed_age, missed_window, overlap };
     schedule.map(|schedule| Schedule { policy, ..schedule })
 }
 
-/// The zone of the schedule's wall clocks, where it names one.
+/// The zone of the schedule, if it names one.
 fn own_zone(schedule: &Schedule) -> Option<Tz> {
     schedule.recurrences.iter().find_map(Recurrence::zone)
 }
 
-/// The settings as they are written.
+/// The policy as TOML.
 pub(super) fn show(policy: &Policy) -> Table {
     let word =
         |words: &[(&'static str, bool)]| words.iter().find(|(_, is_it)| *is_it).map(|(word, _)| Value::from(*word));

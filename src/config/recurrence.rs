@@ -1,4 +1,4 @@
-//! A schedule as TOML, so that it can be read back.
+//! A schedule as TOML that can be read back.
 
 use toml::{Table, Value};
 

@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 use chrono_tz::Tz;
 
 use super::{
-    mistake::{Findings, SourcePlace},
+    mistake::{Findings, SourceLocation},
     tree::{TreeNode, TreeValue},
 };
 use crate::domain::{
@@ -46,17 +46,17 @@ impl<'a> Section<'a> {
         if has_old && has_new {
             self.refuse(old, format!("this is the old name of `{new}`, which is set as well: keep `{new}` only"));
         } else if has_old {
-            let place = self.place(old).clone();
+            let location = self.location(old).clone();
             let text = format!("[{}] {old} is now called {new}; the old name still works", self.path);
-            self.findings.warn(&place, text);
+            self.findings.warn(&location, text);
         }
     }
 
     /// Adds a mistake in one setting of this table; with an empty key, in the table as a whole.
     pub(super) fn refuse(&mut self, key: &str, problem: impl Into<String>) {
-        let place = self.place(key).clone();
+        let location = self.location(key).clone();
         let setting = self.setting(self.written(key));
-        self.findings.add(&place, setting, problem);
+        self.findings.add(&location, setting, problem);
     }
 
     /// Adds a mistake in each of these settings that is present: the settings they depend on are missing.
@@ -82,10 +82,10 @@ impl<'a> Section<'a> {
         renamed.map_or(key, |renamed| renamed.old)
     }
 
-    /// The place of a setting, or of the table if the setting is missing.
-    fn place(&self, key: &str) -> &'a SourcePlace {
+    /// The location of a setting, or of the table if the setting is missing.
+    fn location(&self, key: &str) -> &'a SourceLocation {
         let node = self.entries().and_then(|table| table.get(self.written(key)));
-        node.map_or(&self.node.place, |node| &node.place)
+        node.map_or(&self.node.location, |node| &node.location)
     }
 
     pub(super) fn text(&mut self, key: &'static str) -> Option<String> {
@@ -95,7 +95,7 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// A setting, if it is text.
+    /// The text of a setting; none, without a mistake, if it is something else.
     pub(super) fn word(&mut self, key: &'static str) -> Option<&'a str> {
         match &self.node(key)?.item {
             TreeValue::Text(text) => Some(text),
@@ -110,7 +110,7 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// A whole number within limits.
+    /// An integer within limits.
     pub(super) fn integer<T: TryFrom<i64>>(&mut self, key: &'static str, limits: RangeInclusive<i64>) -> Option<T> {
         let number = self.value(key, "an integer", |item| match item {
             TreeValue::Integer(number) => Some(*number),
@@ -122,7 +122,7 @@ impl<'a> Section<'a> {
         T::try_from(number).ok()
     }
 
-    /// Whole numbers within limits.
+    /// Integers within limits.
     pub(super) fn integers(&mut self, key: &'static str, limits: RangeInclusive<i64>) -> Option<Vec<i32>> {
         let numbers = self.value(key, "a list of integers", |item| match item {
             TreeValue::List(items) => items.iter().map(as_integer).collect::<Option<Vec<i64>>>(),
@@ -134,7 +134,7 @@ impl<'a> Section<'a> {
         Some(numbers.into_iter().filter_map(|number| number.try_into().ok()).collect())
     }
 
-    /// An amount of bytes: a number, or text such as `512MiB`.
+    /// A number of bytes: an integer, or text such as `512MiB`.
     pub(super) fn bytes(&mut self, key: &'static str, limits: RangeInclusive<u64>) -> Option<u64> {
         let bytes = self.value(key, "a number of bytes, or text such as \"512MiB\"", |item| match item {
             TreeValue::Integer(number) => Some(u64::try_from(*number).map_err(|_| number.to_string())),
@@ -148,15 +148,14 @@ impl<'a> Section<'a> {
                 self.refuse(key, format!("{} is out of range, expected {least} to {most}", ByteSize(bytes)));
             }
             Err(text) => {
-                let problem =
-                    format!("`{text}` is no amount of bytes: write a number and a unit, such as 64KiB or 512MiB");
+                let problem = format!("`{text}` is not a size: write a number and a unit, such as 64KiB or 512MiB");
                 self.refuse(key, problem);
             }
         }
         None
     }
 
-    /// A part, from 0 to 1.
+    /// A fraction, from 0 to 1.
     pub(super) fn fraction(&mut self, key: &'static str) -> Option<f64> {
         let number = self.value(key, "a number", |item| match item {
             TreeValue::Float(number) => Some(*number),
@@ -169,13 +168,13 @@ impl<'a> Section<'a> {
         Some(number)
     }
 
-    /// A length of time, not shorter than `least`.
-    pub(super) fn span(&mut self, key: &'static str, least: Duration) -> Option<Duration> {
+    /// A duration of at least `least`.
+    pub(super) fn duration(&mut self, key: &'static str, least: Duration) -> Option<Duration> {
         let text = self.text(key)?;
         match duration::parse(&text) {
             Ok(length) if length >= least => Some(length),
             Ok(_) => {
-                self.refuse(key, format!("{text} is too short, at least {} is needed", duration::text(least)));
+                self.refuse(key, format!("{text} is too short: the minimum is {}", duration::text(least)));
                 None
             }
             Err(problem) => {
@@ -185,13 +184,13 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A word that stands for something else.
+    /// A text with a syntax of its own.
     pub(super) fn parsed<T: FromStr<Err: std::fmt::Display>>(&mut self, key: &'static str) -> Option<T> {
         let text = self.text(key)?;
         text.parse().map_err(|error: T::Err| self.refuse(key, error.to_string())).ok()
     }
 
-    /// A time zone of the IANA database.
+    /// A time zone by its name in the IANA database.
     pub(super) fn zone(&mut self, key: &'static str) -> Option<Tz> {
         let text = self.text(key)?;
         zone::named(&text).map_err(|problem| self.refuse(key, problem)).ok()
@@ -227,7 +226,7 @@ impl<'a> Section<'a> {
         self.node(key).map(as_json)
     }
 
-    /// A sub-table.
+    /// A table within this one.
     pub(super) fn table<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'_>) -> T) -> Option<T> {
         let node = self.node(key)?;
         if !matches!(node.item, TreeValue::Table(_)) {
@@ -241,7 +240,7 @@ impl<'a> Section<'a> {
         Some(value)
     }
 
-    /// A table of tables, each of which names something: `[task.NAME]`.
+    /// A table of named tables: `[task.NAME]`.
     pub(super) fn tables<T>(
         &mut self,
         key: &'static str,
@@ -257,14 +256,14 @@ impl<'a> Section<'a> {
             let path = self.setting(&format!("{key}.{name}"));
             if !matches!(entry.item, TreeValue::Table(_)) {
                 self.findings.add(
-                    &entry.place,
+                    &entry.location,
                     path,
                     format!("expected a table [{key}.NAME], found {}", entry.item.kind()),
                 );
                 continue;
             }
             if let Err(problem) = check_name(name) {
-                self.findings.add(&entry.place, &path, problem);
+                self.findings.add(&entry.location, &path, problem);
             }
             let mut section = Section::new(&path, entry, self.findings);
             tables.insert(name.clone(), read(name, &mut section));
@@ -273,7 +272,7 @@ impl<'a> Section<'a> {
         tables
     }
 
-    /// Notes every setting that nobody has asked for.
+    /// Adds a mistake for every setting that was not requested.
     pub(super) fn finish(&mut self) {
         let Some(entries) = self.entries() else { return };
         let is_known =
@@ -282,7 +281,7 @@ impl<'a> Section<'a> {
         for (key, node) in unknown {
             let hint = suggest::hint_or_list(key, self.requested.iter().copied());
             let setting = self.setting(key);
-            self.findings.add(&node.place, setting, format!("there is no such setting{hint}"));
+            self.findings.add(&node.location, setting, format!("there is no such setting{hint}"));
         }
     }
 
@@ -291,8 +290,8 @@ impl<'a> Section<'a> {
         let value = get(&node.item);
         if value.is_none() {
             let found = match &node.item {
-                TreeValue::List(_) => "a list of something else",
-                TreeValue::Table(_) => "a table of something else",
+                TreeValue::List(_) => "a list with other items",
+                TreeValue::Table(_) => "a table with other values",
                 other => other.kind(),
             };
             self.refuse(key, format!("expected {wanted}, found {found}"));

@@ -225,7 +225,7 @@ fn command(command: &CommandSpec) -> Table {
     shown
 }
 
-/// The surroundings that any program has, a task's or a module's.
+/// The settings that a task's program and a module's program have in common.
 fn program(command: &CommandSpec) -> Table {
     let mut shown = table([("command", command.argv.clone().into())]);
     let mut add = |key: &str, value: Option<Value>| {
@@ -233,7 +233,7 @@ fn program(command: &CommandSpec) -> Table {
     };
     let confines = &command.confines;
     let some = |list: Table| (!list.is_empty()).then(|| Value::from(list));
-    // Values of variables may be secrets: only their names are shown.
+    // Values of variables may be secrets: only the names are shown.
     add("env", some(command.env.keys().map(|name| (name.clone(), "***".into())).collect()));
     add("pass_env", (!command.pass_env.is_empty()).then(|| command.pass_env.clone().into()));
     add("dir", command.dir.as_ref().map(|dir| dir.display().to_string().into()));

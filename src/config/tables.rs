@@ -20,47 +20,47 @@ use crate::domain::{
     task::definition::{DEFAULT_QUEUE, TaskDefinition},
 };
 
-/// What there is to be configured, beside what the house knows by itself.
+/// The names that a configuration may refer to, besides those that it defines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KnownNames {
-    /// The kinds of the registered handlers.
+    /// Kinds of the registered handlers.
     pub kinds: Vec<String>,
-    /// The names of the registered daemon modules.
+    /// Names of the registered daemon modules.
     pub modules: Vec<String>,
 }
 
-/// Everything that is configured. The defaults are the tuned settings.
+/// The whole configuration. The defaults suit a production server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Where the tables are.
+    /// `[database]`.
     pub database: DatabaseConfig,
-    /// How the daemon behaves.
+    /// `[daemon]`.
     pub daemon: DaemonConfig,
-    /// What is logged, and how.
+    /// `[log]`.
     pub log: LogConfig,
-    /// When fallen modules are started again.
+    /// `[supervisor]`.
     pub supervisor: SupervisorConfig,
-    /// When things may happen, by name.
+    /// `[period.NAME]`.
     pub periods: Periods,
-    /// The queues that this node works on. `default` is always among them.
+    /// `[queue.NAME]`: the queues that this node works on. `default` is always present.
     pub queues: BTreeMap<String, QueueConfig>,
-    /// Daemon modules, and the programs that are kept running as such.
+    /// `[module.NAME]`: settings of built-in modules, and process modules.
     pub modules: BTreeMap<String, ModuleConfig>,
-    /// What can be run.
+    /// `[task.NAME]`.
     pub tasks: BTreeMap<String, Arc<TaskDefinition>>,
     /// Settings that work, but should be written differently.
     pub warnings: Vec<ConfigWarning>,
 }
 
 impl Config {
-    /// The defaults, without any task definition.
+    /// The defaults for a database, without any task definition.
     pub fn default_for(url: &str) -> Self {
         let mut findings = Findings::default();
         let config = Self::read(&TreeNode::empty(), &KnownNames::default(), &mut findings);
         Self { database: DatabaseConfig { url: url.to_owned(), ..config.database }, ..config }
     }
 
-    /// Reads what the files say, and notes what is wrong with it.
+    /// Reads the merged settings.
     pub(super) fn read(root: &TreeNode, known: &KnownNames, findings: &mut Findings) -> Self {
         let mut top = Section::new("", root, findings);
         let database = top.table("database", DatabaseConfig::read).unwrap_or_default();
@@ -81,17 +81,17 @@ impl Config {
         Self { database, daemon, log, supervisor, periods, queues, modules, tasks, warnings: findings.take_warnings() }
     }
 
-    /// What recurs by itself.
+    /// The schedules of all task definitions.
     pub fn schedules(&self) -> impl Iterator<Item = &Schedule> {
         self.tasks.values().filter_map(|task| task.schedule.as_deref())
     }
 
-    /// What is configured of a daemon module.
+    /// The settings of a daemon module; the defaults if the configuration does not mention it.
     pub fn module(&self, name: &str) -> ModuleConfig {
         self.modules.get(name).cloned().unwrap_or_default()
     }
 
-    /// The files of calendars that it was read from.
+    /// The calendar files that were read.
     pub fn calendars(&self) -> impl Iterator<Item = &Path> {
         let calendars = self.periods.0.values().flat_map(|period| period.calendars());
         calendars.map(|calendar| Path::new(&calendar.file))

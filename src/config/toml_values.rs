@@ -8,7 +8,7 @@ pub(super) fn length(length: Duration) -> Value {
     humantime::format_duration(length).to_string().into()
 }
 
-/// Exactly: what is shown can be read back.
+/// The largest unit that divides the number, so that the value reads back exactly.
 pub(super) fn bytes(bytes: u64) -> Value {
     match bytes {
         bytes if bytes > 0 && bytes.is_multiple_of(1 << 20) => Value::from(format!("{}MiB", bytes >> 20)),

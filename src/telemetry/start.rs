@@ -2,7 +2,8 @@
 
 use std::io::IsTerminal as _;
 
-use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _};
 
 use super::{
     control::LogControl,
@@ -54,6 +55,6 @@ pub fn start(plan: LogPlan) -> anyhow::Result<LogControl> {
 
 fn env_filter(filter: &str) -> anyhow::Result<EnvFilter> {
     let directives = crate::domain::daemon::log::directives(filter)
-        .map_err(|problem| anyhow::anyhow!("the log filter {problem}"))?;
-    EnvFilter::try_new(&directives).map_err(|error| anyhow::anyhow!("the log filter `{filter}`: {error}"))
+        .map_err(|problem| anyhow::anyhow!("invalid log filter: {problem}"))?;
+    EnvFilter::try_new(&directives).map_err(|error| anyhow::anyhow!("invalid log filter `{filter}`: {error}"))
 }

@@ -108,13 +108,13 @@ fn the_command_line_wins_over_the_configuration() {
         let output = sexton(&file).args(["run", "--once", "--log", "inof"]).output().unwrap();
         assert_eq!(output.status.code(), Some(1));
         assert!(
-            output.errors().contains("the log filter `inof` is no level: write error, warn"),
+            output.errors().contains("invalid log filter: `inof` is not a log level: write error, warn"),
             "{}",
             output.errors()
         );
         for (line, problem) in [
-            ("level = \"inof\"", "log.level: `inof` is no level"),
-            ("level = \"sexton=[\"", "log.level: `sexton=[` is no log filter"),
+            ("level = \"inof\"", "log.level: `inof` is not a log level"),
+            ("level = \"sexton=[\"", "log.level: `sexton=[` is not a log filter"),
             ("rotate = \"dayly\"", "log.rotate: `dayly` is not known, expected \"daily\" or a size such as \"10MiB\""),
             ("rotate = \"1B\"", "log.rotate: 1 B is out of range"),
             ("format = \"xml\"", "log.format: `xml` is not known"),
@@ -138,7 +138,10 @@ fn only_modules_that_exist_are_debugged() {
             let output = sexton(&file).args([command, "--debug", "cron,corn"]).output().unwrap();
             assert_eq!(output.status.code(), Some(1), "{command}");
             let said = output.errors();
-            assert!(said.contains("there is no daemon module `corn`; known: ") && said.contains(" cron, "), "{said}");
+            assert!(
+                said.contains("there is no daemon module `corn`; did you mean `cron`? ") && said.contains(" cron, "),
+                "{said}"
+            );
         }
         let daemon = Daemon::start(&file, &["run", "--debug", "cron,ours"]);
         daemon.stop();

@@ -157,8 +157,8 @@ fn mistakes_have_their_place() {
         "sexton.toml:2: period.a.ranges.\"friday\": expected times such as \"09:00-17:00\", found an integer",
         "sexton.toml:6: period.c.includes: `b` leads back to itself: b → c → b",
         "sexton.toml:8: period.d.prefer_include: there is no such setting; did you mean `prefer_includes`?",
-        "period.d: it never holds: say when in `ranges`, `includes` or `include_ics`",
-        "sexton.toml:10: period.e.include_ics: FOLDER/none.ics: cannot be read: No such file",
+        "period.d: the period is always empty: set `ranges`, `includes` or `include_ics`",
+        "sexton.toml:10: period.e.include_ics: FOLDER/none.ics: cannot read the file: No such file",
         "sexton.toml:11: period.e.excludes: there is no period `x`; known: a, b, c, d",
     ] {
         assert!(told.contains(expected), "missing: {expected}\nfound: {told}");
@@ -167,12 +167,12 @@ fn mistakes_have_their_place() {
         NodeDir::mistakes(&format!("[period.p]\nranges = {{ monday = \"\" }}\n[task.t]\nkind = \"noop\"\n{lines}"))
     };
     assert!(task("schedule = \"@daily\"\nperiod = \"q\"").contains("task.t.period: there is no period `q`; known: p"));
-    assert!(task("period = \"p\"").contains("it belongs to a `schedule`"));
-    assert!(task("schedule = \"@daily\"\noutside_period = \"hold\"").contains("it belongs to a `period`"));
+    assert!(task("period = \"p\"").contains("this setting needs a `schedule`"));
+    assert!(task("schedule = \"@daily\"\noutside_period = \"hold\"").contains("this setting needs a `period`"));
     assert!(
         task("schedule = \"@daily\"\nperiod = \"p\"\noutside_period = \"wait\"")
             .contains("expected \"skip\" or \"hold\"")
     );
     let queue = NodeDir::mistakes("[queue.q]\nworkers = 1\nat_period_end = \"stop\"\n");
-    assert!(queue.contains("queue.q.at_period_end: it belongs to a `period`"), "{queue}");
+    assert!(queue.contains("queue.q.at_period_end: this setting needs a `period`"), "{queue}");
 }

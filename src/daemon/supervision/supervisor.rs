@@ -161,7 +161,7 @@ impl Supervisor {
         let since_start = self.started.elapsed();
         let Some(child) = self.children.get_mut(name) else { return };
         let policy = child.restart_policy(&self.config.restart);
-        let response = child.falls.fall(&policy, since_start);
+        let response = child.falls.record_failure(&policy, since_start);
         // A thread that hangs in a system call cannot be ended: it is left behind, its late news ignored.
         child.generation += 1;
         child.address = None;

@@ -328,7 +328,7 @@ impl RunLoop<'_> {
 
     /// A daemon fell: it is started again after a while, unless it falls all the time.
     fn fallen(&mut self, how: &str) -> Option<i32> {
-        let response = self.falls.fall(&POLICY, self.begun.elapsed());
+        let response = self.falls.record_failure(&POLICY, self.begun.elapsed());
         self.state.falls = self.falls.total();
         self.state.last_fall = Some(how.to_owned());
         self.state.last_fall_at = Some(machine_time());
