@@ -155,7 +155,7 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
         format: LogFormat::Text,
         filter: Some(cli.log.clone().unwrap_or_else(|| "warn".to_owned())),
         debug: DebugChoice::Nothing,
-        waits: true,
+        is_synchronous: true,
     })?;
     match cli.command {
         Command::Bench(args) => return bench::run(&session, output, &args),

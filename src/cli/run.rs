@@ -196,6 +196,6 @@ fn start_log(config: &Config, args: &RunArgs, filter: Option<String>) -> anyhow:
             Some([]) => DebugChoice::Everything,
             Some(modules) => DebugChoice::Modules(modules.to_vec()),
         },
-        waits: false,
+        is_synchronous: false,
     })
 }

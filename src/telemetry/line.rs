@@ -1,4 +1,4 @@
-//! How a line looks: readable text, or JSON.
+//! The format of a log line: readable text, or JSON.
 
 use std::fmt::Write as _;
 
@@ -10,25 +10,25 @@ use tracing::Level;
 use super::entry::LogEntry;
 use crate::domain::daemon::log::LogFormat;
 
-/// What stands around the text.
+/// The style of a readable line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Style {
-    /// A time stamp and the level.
+    /// With time stamp and level.
     Plain,
-    /// The same, in colours.
+    /// As `Plain`, with colours.
     Colours,
-    /// `<6>` in front of each line, as systemd reads it, and no time stamp: it has its own.
+    /// With a priority such as `<6>` (sd-daemon(3)) and without a time stamp, which the journal adds.
     Priorities,
 }
 
-/// The whole line, with its end.
+/// The line, with its line break.
 pub(super) fn line(entry: &LogEntry, format: LogFormat, style: Style) -> String {
     let line = match format {
         LogFormat::Text => text(entry, style),
         LogFormat::Json => json(entry),
     };
     match style {
-        // systemd takes each line for an entry of its own.
+        // systemd reads each line as an entry.
         Style::Priorities => {
             line.lines().fold(String::new(), |all, line| format!("{all}<{}>{line}\n", priority(entry.level)))
         }
@@ -36,7 +36,7 @@ pub(super) fn line(entry: &LogEntry, format: LogFormat, style: Style) -> String 
     }
 }
 
-/// As syslog and systemd count them.
+/// The syslog priority of a level.
 fn priority(level: Level) -> u8 {
     match level {
         Level::ERROR => 3,
@@ -46,7 +46,7 @@ fn priority(level: Level) -> u8 {
     }
 }
 
-/// `2026-11-21 10:00:00.123Z  INFO cron: backup is due  task.id=7 attempt=1`
+/// For example `2026-11-21 10:00:00.123Z  INFO cron: backup is due  task.id=7 attempt=1`.
 fn text(entry: &LogEntry, style: Style) -> String {
     let (on, dim, off) = match (style, entry.level) {
         (Style::Plain | Style::Priorities, _) => ("", "", ""),
@@ -83,8 +83,8 @@ pub(super) fn headline(module: Option<&str>, message: &str) -> String {
     }
 }
 
-/// Text as it can be shown: what follows a line break is set in, and no line can pretend to be another entry or
-/// command the terminal.
+/// The text without control characters, and with further lines indented: it cannot imitate another entry, or control
+/// the terminal.
 fn shown(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -98,12 +98,12 @@ fn shown(text: &str) -> String {
     shown
 }
 
-/// The names that every line has; a field of the same name stands behind `field.`.
+/// The names that every JSON line has. An event's field of the same name gets the prefix `field.`.
 const ALWAYS: [&str; 5] = ["timestamp", "level", "module", "message", "target"];
 
 fn json(entry: &LogEntry) -> String {
     let mut line = Vec::new();
-    // Into memory, and with text for keys: this does not fail.
+    // Writing to memory with text keys does not fail.
     let _ = json_into(entry, &mut line);
     String::from_utf8(line).unwrap_or_default()
 }

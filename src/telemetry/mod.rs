@@ -1,4 +1,4 @@
-//! The log: where events go, how they look, and which of them are seen at all.
+//! The log: where events go, how a line looks, and which events are logged.
 
 mod control;
 mod entry;

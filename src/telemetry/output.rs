@@ -1,10 +1,8 @@
-//! Events on their way to standard error or into files.
+//! Delivers events to standard error or to files.
 
-use std::{
-    io,
-    sync::{Mutex, PoisonError},
-};
+use std::io;
 
+use parking_lot::Mutex;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::{
     layer::{Context, Layer},
@@ -17,51 +15,54 @@ use super::{
     files::Files,
     line::{Style, line},
     stderr,
-    writer::{LogWriter, MOST_WAITING, TOO_FAST},
+    writer::{CAPACITY, LogWriter, OVERFLOW},
 };
 use crate::{clock::machine_time, domain::daemon::log::LogFormat};
 
-/// Takes events, and sees to it that they are written down.
+/// Takes events and delivers them.
 pub(super) struct LogLayer {
-    way: Way,
+    delivery: Delivery,
     control: LogControl,
 }
 
-enum Way {
-    /// Whoever logs writes, and waits for it.
-    AtOnce(Mutex<LogSink>),
-    /// Somebody else writes.
-    Later(LogWriter),
+enum Delivery {
+    /// The thread that logs writes, and waits for it.
+    Direct(Mutex<LogSink>),
+    /// Another thread writes.
+    Queued(LogWriter),
 }
 
-/// What writes.
+/// Where lines are written.
 pub(super) enum LogSink {
     Stderr(LogFormat, Style, LogControl),
     Files(Files),
 }
 
 impl LogLayer {
-    /// For a command that ends soon: it loses nothing, and its lines stand in order with what else it says.
-    pub(super) fn at_once(pen: LogSink, control: LogControl) -> Self {
-        Self { way: Way::AtOnce(Mutex::new(pen)), control }
+    /// For a short command: no line is lost, and lines are in order with its other output.
+    pub(super) fn direct(sink: LogSink, control: LogControl) -> Self {
+        Self { delivery: Delivery::Direct(Mutex::new(sink)), control }
     }
 
-    /// For a daemon: its work does not wait for whoever reads.
-    pub(super) fn later(mut pen: LogSink, control: LogControl) -> io::Result<Self> {
-        let scribe = LogWriter::start(MOST_WAITING, move |entry| pen.write(entry))?;
-        control.is_written_by(scribe.clone());
-        Ok(Self { way: Way::Later(scribe), control })
+    /// For the daemon: it does not wait for a slow reader.
+    ///
+    /// # Errors
+    /// If the thread cannot be started.
+    pub(super) fn queued(mut sink: LogSink, control: LogControl) -> io::Result<Self> {
+        let writer = LogWriter::start(CAPACITY, move |entry| sink.write(entry))?;
+        control.set_writer(writer.clone());
+        Ok(Self { delivery: Delivery::Queued(writer), control })
     }
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let entry = LogEntry::new(event, &context, machine_time());
-        match &self.way {
-            Way::AtOnce(pen) => pen.lock().unwrap_or_else(PoisonError::into_inner).write(&entry),
-            Way::Later(scribe) => {
-                if !scribe.take(entry) {
-                    self.control.count_lost(TOO_FAST);
+        match &self.delivery {
+            Delivery::Direct(sink) => sink.lock().write(&entry),
+            Delivery::Queued(writer) => {
+                if !writer.push(entry) {
+                    self.control.count_lost(OVERFLOW);
                 }
             }
         }

@@ -1,24 +1,24 @@
-//! Where the log of a process goes, how it looks, and how much of it there is.
+//! Where the log of a process goes, the format of its lines, and which events it has.
 
 use std::path::PathBuf;
 
 use super::control::DebugChoice;
 use crate::domain::daemon::log::{LogFormat, Rotation};
 
-/// Where the log goes, how it looks, and how much of it there is.
+/// The log of a process.
 #[derive(Clone, Debug)]
 pub struct LogPlan {
-    /// Where to.
+    /// Where the log goes.
     pub target: LogTarget,
-    /// How a line looks; the journal has fields instead.
+    /// Format of a line. The journal has fields instead.
     pub format: LogFormat,
-    /// A level, or directives as crate `tracing` knows them; `info` unless given.
+    /// A level, or directives of crate `tracing-subscriber`; `info` by default.
     pub filter: Option<String>,
-    /// Whose debug events are seen from the beginning.
+    /// Which debug events are logged from the start.
     pub debug: DebugChoice,
-    /// Whether whoever logs waits until it is written. Right for a command that ends soon; a daemon must not depend on
-    /// those who read its log, and calls [`LogControl::finish`] at its end.
-    pub waits: bool,
+    /// Whether the thread that logs waits until the line is written. Right for a short command. A daemon must not wait
+    /// for readers of its log; it calls [`LogControl::finish`](super::LogControl::finish) at its end.
+    pub is_synchronous: bool,
 }
 
 /// Where the log goes.
@@ -30,15 +30,15 @@ pub enum LogTarget {
     Files(FilePlan),
 }
 
-/// The log in files: `sexton.log` with everything, one for each daemon module, and `error.log`.
+/// The log in files: `sexton.log` with all events, one file for each daemon module, and `error.log`.
 #[derive(Clone, Debug)]
 pub struct FilePlan {
-    /// The folder; it is made when it is missing, at any time.
+    /// The directory. It is created whenever it is missing.
     pub dir: PathBuf,
-    /// When a file is put aside.
+    /// When a file is rotated.
     pub rotation: Rotation,
-    /// Files that were put aside are deleted when they are older.
+    /// Rotated files are deleted after this number of days.
     pub days_to_keep: u32,
-    /// Of those that were put aside for their size, so many are kept of each.
+    /// Number of files that are kept of each log that is rotated by size.
     pub keep_files: u32,
 }

@@ -15,16 +15,16 @@ use super::{
     plan::{LogPlan, LogTarget},
 };
 
-/// What is shown where nobody says otherwise.
-const USUAL: &str = "info";
+/// The filter if none is given.
+const DEFAULT_FILTER: &str = "info";
 
-/// Begins the log of this process.
+/// Starts the log of this process.
 ///
 /// # Errors
-/// If the filter cannot be read, or the log has begun already. A target that cannot be written to is no error: the log
-/// never stops the work.
+/// If the filter is invalid, or the log was started before. A target that cannot be written to is not an error: the log
+/// never stops the daemon.
 pub fn start(plan: LogPlan) -> anyhow::Result<LogControl> {
-    let (place, journal, style) = match &plan.target {
+    let (destination, journal, style) = match &plan.target {
         LogTarget::Files(files) => (files.dir.display().to_string(), None, Style::Plain),
         LogTarget::Automatic => match journal::link() {
             Link::Connected(journal) => ("journal".to_owned(), Some(journal), Style::Plain),
@@ -33,23 +33,23 @@ pub fn start(plan: LogPlan) -> anyhow::Result<LogControl> {
             Link::None => ("stderr".to_owned(), None, Style::Plain),
         },
     };
-    let filter = plan.filter.as_deref().unwrap_or(USUAL);
-    let control = LogControl::new(place, filter, plan.debug);
-    let sieve = LogFilter::new(env_filter(filter)?, control.clone());
+    let filter = plan.filter.as_deref().unwrap_or(DEFAULT_FILTER);
+    let control = LogControl::new(destination, filter, plan.debug);
+    let filter = LogFilter::new(env_filter(filter)?, control.clone());
     let log = tracing_subscriber::registry();
-    let pen = match (journal, plan.target) {
+    let sink = match (journal, plan.target) {
         (Some(journal), _) => {
-            log.with(JournaldLayer::new(journal).with_filter(sieve)).try_init()?;
+            log.with(JournaldLayer::new(journal).with_filter(filter)).try_init()?;
             return Ok(control);
         }
         (None, LogTarget::Automatic) => LogSink::Stderr(plan.format, style, control.clone()),
         (None, LogTarget::Files(files)) => LogSink::Files(Files::new(files, plan.format, control.clone())),
     };
-    let output = match plan.waits {
-        true => LogLayer::at_once(pen, control.clone()),
-        false => LogLayer::later(pen, control.clone())?,
+    let output = match plan.is_synchronous {
+        true => LogLayer::direct(sink, control.clone()),
+        false => LogLayer::queued(sink, control.clone())?,
     };
-    log.with(output.with_filter(sieve)).try_init()?;
+    log.with(output.with_filter(filter)).try_init()?;
     Ok(control)
 }
 

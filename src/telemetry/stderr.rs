@@ -8,12 +8,12 @@ use std::{
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// Writes to standard error. That it is closed is no reason to panic, as `eprintln!` would.
+/// Writes to standard error. A closed stream is an error, not a panic as with `eprintln!`.
 pub(super) fn print(text: &str) -> io::Result<()> {
     io::stderr().lock().write_all(text.as_bytes())
 }
 
-/// Writes a short text to standard error if nobody has to wait for that; tells whether it did.
+/// Writes a short text to standard error if that does not block. Returns whether it was written.
 pub(super) fn print_if_ready(text: &str) -> bool {
     let stderr = io::stderr();
     let mut ready = [PollFd::new(std::os::fd::AsFd::as_fd(&stderr), PollFlags::POLLOUT)];
@@ -21,10 +21,10 @@ pub(super) fn print_if_ready(text: &str) -> bool {
     flows && print(text).is_ok()
 }
 
-/// Writes to standard error, and waits no longer than this for whoever reads it: for the last word of a daemon.
+/// Writes to standard error, and waits for a slow reader for `limit` at most. For the last message of a daemon.
 pub fn print_within(text: String, limit: Duration) {
     let (sender, written) = mpsc::sync_channel(1);
-    let writing = std::thread::Builder::new().name("last word".to_owned()).spawn(move || {
+    let writing = std::thread::Builder::new().name("last message".to_owned()).spawn(move || {
         let _ = sender.send(print(&text));
     });
     if writing.is_ok() {
