@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     daemon::{Blueprint, Mode, ORDERS, Order, QUIET, RESTART, RunLock, is_told_to_end, listen},
     domain::text::duration,
-    service::{DAEMON_TITLE, RESTARTED, end_children},
+    service::{DAEMON_TITLE, RESTARTED, kill_children},
     telemetry::{self, DebugChoice, FilePlan, LogControl, LogPlan, LogTarget},
 };
 
@@ -136,7 +136,7 @@ fn start_anew(door: &RunLock, is_quiet: bool, log: &LogControl) {
     // Not what runs, but what is there now: it may have been exchanged for a newer one.
     let program = std::env::current_exe().map(|program| newest(&program));
     // Who asks for shepherds would be asked by nobody any more, and stay as a zombie.
-    end_children();
+    kill_children();
     let error = match program {
         Ok(program) => {
             let mut command = Command::new(program);

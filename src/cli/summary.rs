@@ -152,7 +152,7 @@ async fn queues(open: &Open) -> anyhow::Result<SummaryTable> {
 
 async fn modules(session: &Session) -> anyhow::Result<SummaryTable> {
     let mut table =
-        SummaryTable::new("Daemon modules", &["Node", "Module", "State", "Falls", "Last error"], "No node is running.");
+        SummaryTable::new("Daemon modules", &["Node", "Module", "State", "Failures", "Last error"], "No node is running.");
     for Module { node, status } in module::known(session, false).await? {
         table.row([node, status.name, status.state.to_string(), status.falls.to_string(), or_dash(status.last_error)]);
     }

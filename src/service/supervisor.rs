@@ -1,9 +1,10 @@
-//! The process supervisor of `sexton start`: this binary in a hidden mode, small, without database and configuration.
-//! It keeps a daemon running that would otherwise stay down, and lets one be that has ended in good order.
+//! The process supervisor of `sexton start`: this binary in a hidden mode, without database and configuration. It
+//! restarts a daemon that fails, and ends with a daemon that stops cleanly.
 
 mod child;
 mod endpoint;
-mod journal;
+mod log;
+
 mod plan;
 mod run_loop;
 
@@ -20,12 +21,13 @@ use super::{
     rundir::{Role, RunDir},
 };
 
-/// What the process supervisor is called, and by which it knows itself.
+/// The title of a process supervisor, by which `enter` recognises it.
 const TITLE: &str = "sexton: supervisor";
-/// Starts a process supervisor, and waits for what comes of it.
+
+/// Starts a process supervisor, and waits until the daemon is ready or has failed.
 ///
 /// # Errors
-/// What the operating system says.
+/// If the program cannot be started, or the process supervisor ends without an answer.
 pub fn launch(plan: &SupervisorPlan) -> io::Result<Started> {
     let mut child = Command::new(&plan.program)
         .arg0(TITLE)
@@ -42,14 +44,14 @@ pub fn launch(plan: &SupervisorPlan) -> io::Result<Started> {
         BufReader::new(stdout).read_line(&mut answer)?;
     }
     serde_json::from_str(&answer).map_err(|_| match child.wait() {
-        Ok(status) => io::Error::other(format!("the process supervisor ended before it could say anything ({status})")),
+        Ok(status) => io::Error::other(format!("the process supervisor ended without an answer ({status})")),
         Err(error) => error,
     })
 }
 
-/// Turns this process into a process supervisor, if it was started as one, and then does not return.
+/// Runs the process supervisor if this process was started as one; then the call does not return.
 ///
-/// It belongs at the very beginning of `main`.
+/// Call it first in `main`.
 pub fn enter() {
     let is_supervisor = std::env::args_os().next().is_some_and(|name| name.as_bytes() == TITLE.as_bytes());
     if is_supervisor {
@@ -62,7 +64,7 @@ pub fn enter() {
 
 fn supervise() -> io::Result<i32> {
     let plan: SupervisorPlan = serde_json::from_reader(io::stdin())?;
-    // It belongs to no terminal: a closed one is not to end it.
+    // A session of its own: the end of the terminal must not end it.
     nix::unistd::setsid()?;
     let run = RunDir::at(&plan.run_dir);
     run.create().map_err(|error| io::Error::new(error.kind(), format!("daemon.run_dir: {error}")))?;
@@ -74,8 +76,8 @@ fn supervise() -> io::Result<i32> {
         }
         Err(error) => return Err(io::Error::other(error.to_string())),
     };
-    let code = run_loop::watch(plan, &run, lock);
-    run.clear_state();
+    let code = run_loop::run(plan, &run, lock);
+    run.clear_status();
     let _ = std::fs::remove_file(run.notify_socket());
     code
 }

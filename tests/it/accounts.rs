@@ -198,7 +198,7 @@ on_each_database! {
         let file = database.folder.path().join("n/sexton.toml");
         let words = format!("outside period p until {coming} 09:00:00Z");
         let status = json(&file, &["status"]);
-        assert_eq!(status["daemon"]["shut"], serde_json::json!({ "q": words }));
+        assert_eq!(status["daemon"]["closed_queues"], serde_json::json!({ "q": words }));
         let text = sexton(&file).arg("status").output().unwrap().text();
         assert!(text.contains(&format!("q waits: {words}")), "{text}");
         store.pause_queue("q", true).await.unwrap();

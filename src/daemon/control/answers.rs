@@ -49,13 +49,14 @@ pub struct Status {
     /// Attempts that have ended and are not yet recorded.
     pub unrecorded: usize,
     /// The modules that are not at work, and why.
+    #[serde(rename = "unhealthy", alias = "ailing")]
     pub ailing: Vec<String>,
     /// What is logged.
     pub log: Value,
     /// The attempts that run.
     pub tasks: Vec<RunningTask>,
     /// The queues that wait because they are outside their period, by name, and until when.
-    #[serde(default)]
+    #[serde(default, rename = "closed_queues", alias = "shut")]
     pub shut: BTreeMap<String, String>,
 }
 

@@ -26,6 +26,7 @@ pub enum Phase {
     /// It is at work.
     Running,
     /// It is about to start itself anew.
+    #[serde(rename = "restarting", alias = "renewing")]
     Renewing,
     /// It is coming to its end.
     Stopping,

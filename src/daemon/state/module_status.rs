@@ -20,6 +20,7 @@ pub enum ModuleState {
     /// The database does not answer.
     WaitingForDatabase,
     /// It fell, and will be started again in a moment.
+    #[serde(rename = "failed", alias = "fallen")]
     Fallen,
     /// It was told to stop, and has.
     Stopped,
@@ -40,7 +41,7 @@ impl fmt::Display for ModuleState {
             Self::Starting => "starting",
             Self::Running => "running",
             Self::WaitingForDatabase => "waiting for database",
-            Self::Fallen => "fallen",
+            Self::Fallen => "failed",
             Self::Stopped => "stopped",
             Self::Disabled => "disabled",
         })
@@ -55,8 +56,10 @@ pub struct ModuleStatus {
     /// What it does.
     pub state: ModuleState,
     /// How often it fell since the daemon's start.
+    #[serde(rename = "failures", alias = "falls")]
     pub falls: u64,
     /// How often it was replaced in good order.
+    #[serde(rename = "recycled", alias = "discards")]
     pub discards: u64,
     /// Its rounds since it was last started.
     pub rounds: u64,

@@ -1,4 +1,4 @@
-//! What a process supervisor is given, and what it reports to `sexton start`.
+//! The input of a process supervisor, and its report to `sexton start`.
 
 use std::{
     io::{self, Write as _},
@@ -8,54 +8,54 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// What `ps` shows of a daemon, before its arguments.
+/// The title of a daemon in `ps`, before its arguments.
 pub const DAEMON_TITLE: &str = "sexton: daemon";
 
-/// What a process supervisor needs to know.
+/// The input of a process supervisor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SupervisorPlan {
     /// The run directory.
     pub run_dir: PathBuf,
-    /// Where it writes what it did.
+    /// The log file of the process supervisor.
     pub log: PathBuf,
-    /// The program that is the daemon.
+    /// The program of the daemon.
     pub program: PathBuf,
-    /// Its arguments.
+    /// The arguments of the daemon.
     pub arguments: Vec<String>,
-    /// A daemon without a sign of life for so long is killed.
+    /// A daemon that is silent for this long is killed.
     pub watchdog: Duration,
-    /// How long a daemon that was told to stop may take.
+    /// How long running tasks may take after a stop.
     pub stop_timeout: Duration,
-    /// The same, if it is to hurry.
+    /// How long running tasks may take after a forced stop.
     pub force_timeout: Duration,
 }
 
-/// What came of a start.
+/// The result of a start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Started {
     /// The daemon is ready.
     Ready {
-        /// Its process.
+        /// Process id of the daemon.
         pid: i32,
-        /// How it does, in its own words.
+        /// Status line of the daemon.
         status: String,
     },
-    /// There is a process supervisor already.
+    /// Another process supervisor is running.
     AlreadyThere {
-        /// Its process.
+        /// Process id of the other supervisor.
         pid: i32,
     },
-    /// The daemon did not come up, and nothing is left of it.
+    /// The daemon did not start, and no process is left.
     Failed {
-        /// Why.
+        /// The reason.
         why: String,
-        /// Its exit code, if it ended by itself.
+        /// Exit code of the daemon, if it ended by itself.
         code: Option<i32>,
     },
 }
 
-/// Says to `start` what came of it. Nobody is there to hear anything after that.
+/// Reports the result to `start`, which reads one line.
 pub(super) fn report(started: &Started) {
     let mut stdout = io::stdout();
     let _ = serde_json::to_writer(&mut stdout, started).map(|()| writeln!(stdout)).map(|_| stdout.flush());

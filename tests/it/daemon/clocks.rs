@@ -284,7 +284,7 @@ async fn look_again(file: &std::path::Path, restarts: u64) {
     eventually("a fresh module has looked", async || {
         let modules = call(&["module", "list", "--json"]).json();
         let cron = modules.as_array().into_iter().flatten().find(|module| module["name"] == "cron").cloned();
-        cron.is_some_and(|cron| cron["discards"] == restarts && cron["rounds"].as_u64() > Some(0))
+        cron.is_some_and(|cron| cron["recycled"] == restarts && cron["rounds"].as_u64() > Some(0))
     })
     .await;
 }

@@ -61,7 +61,7 @@ fn at_reboot_means_once_at_each_start() {
                 let listed = call(&["module", "list", "--json"]).stdout;
                 let modules: serde_json::Value = serde_json::from_slice(&listed).unwrap_or_default();
                 let cron = modules.as_array().into_iter().flatten().find(|module| module["name"] == "cron").cloned();
-                cron.is_some_and(|cron| cron["discards"] == 1 && cron["rounds"].as_u64() > Some(0))
+                cron.is_some_and(|cron| cron["recycled"] == 1 && cron["rounds"].as_u64() > Some(0))
             })
             .await;
             daemon.stop();

@@ -23,7 +23,7 @@ fn a_program_is_kept_running_and_its_falls_are_on_the_board() {
             end(pid);
             let seen = falls.to_string();
             eventually("the fall is on the board", async || {
-                house.module("it").is_some_and(|module| module["falls"] == falls) && house.cell("it", "Falls") == seen
+                house.module("it").is_some_and(|module| module["failures"] == falls) && house.cell("it", "Falls") == seen
             })
             .await;
         }
@@ -113,7 +113,7 @@ fn it_is_replaced_when_its_time_is_over() {
             .await;
         assert_eq!(house.cell("it", "Last end"), "recycled: it has run for 1s");
         assert_eq!(house.cell("it", "Falls"), "0");
-        assert!(house.module("it").unwrap()["discards"].as_u64().unwrap() >= 3);
+        assert!(house.module("it").unwrap()["recycled"].as_u64().unwrap() >= 3);
         let log = house.stop();
         assert!(log.contains("told to end"), "{log}");
         is_gone(&sleep).await;

@@ -36,7 +36,7 @@ fn a_reload_adds_changes_disables_and_removes_programs() {
         house.reload(&sleeping("one", &other, ""));
         is_gone(&two).await;
         eventually("it is off the board", async || house.module("two").is_none()).await;
-        assert!(house.module("one").is_some_and(|module| module["falls"] == 0));
+        assert!(house.module("one").is_some_and(|module| module["failures"] == 0));
 
         // With a mistake, everything stays.
         let kept = runs(&other).await;
