@@ -7,12 +7,12 @@
 //! * Keep something of your own running inside the daemon: implement [`DaemonModule`], and add it with
 //!   [`Sexton::module`].
 //!
-//! `docs/ARCHITECTURE.md` is the map of the house. The modules that are hidden here are reachable for the
-//! tests and benches of this repository; they are not promised.
+//! `docs/ARCHITECTURE.md` is the map of the source. The modules that are hidden here are public for the tests and
+//! benches of this repository only; they are no stable interface.
 
 #[cfg(not(panic = "unwind"))]
 compile_error!(
-    "Sexton supervises by unwinding: build it with panic = \"unwind\" (the default), not with panic = \"abort\""
+    "Sexton restarts modules by unwinding: build it with panic = \"unwind\" (the default), not with panic = \"abort\""
 );
 
 #[doc(hidden)]

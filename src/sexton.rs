@@ -9,7 +9,7 @@ use crate::{
     service, shepherd,
 };
 
-/// A daemon of one's own: the stock one, and what one adds to it.
+/// The daemon with your own handlers and modules.
 ///
 /// ```no_run
 /// # use sexton::{Sexton, TaskHandler, TaskContext, TaskError};
@@ -45,22 +45,22 @@ impl Default for Sexton {
 impl Sexton {
     /// The stock daemon.
     ///
-    /// Make it the first thing in `main`: the processes that stand over commands are this program as well, and in
-    /// those it does not return.
+    /// Call it first in `main`: the shepherds of commands run this program as well, and in those processes the call does
+    /// not return.
     pub fn new() -> Self {
         service::enter();
         shepherd::enter();
         Self { registry: Registry::new(), app_data: AppData::default(), modules: Vec::new() }
     }
 
-    /// Adds a handler. Without a `[task.KIND]` in the configuration, its kind is also the name of its tasks.
+    /// Adds a handler. Without a `[task.KIND]` table in the configuration, tasks of that kind are named like it.
     #[must_use]
     pub fn handler<H: TaskHandler>(mut self, handler: H) -> Self {
         self.registry.register(handler);
         self
     }
 
-    /// Adds a daemon module, made by `factory` whenever it is started; one of the same name is replaced.
+    /// Adds a daemon module. `factory` makes a new one for each start; a module of the same name is replaced.
     #[must_use]
     pub fn module<M: DaemonModule + 'static>(
         mut self,
@@ -72,14 +72,14 @@ impl Sexton {
         self
     }
 
-    /// Shares a value with handlers and modules, which ask for it by its type.
+    /// Shares a value with handlers and modules, which get it by its type.
     #[must_use]
     pub fn app_data<T: Send + Sync + 'static>(mut self, value: T) -> Self {
         self.app_data.insert(value);
         self
     }
 
-    /// Does what the command line says; gives the exit code.
+    /// Runs the command line and returns its exit code.
     pub fn run_cli(self) -> ExitCode {
         cli::main(Arc::new(self.into()))
     }

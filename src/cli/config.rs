@@ -1,17 +1,18 @@
 //! `sexton config`.
 
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
-    BAD_CONFIG,
+    exit_code::BAD_CONFIG,
     output::{Printer, print, say},
     session::Session,
 };
+use crate::config::{Config, Mistake, Mistakes};
 
 #[derive(Subcommand)]
 pub(super) enum ConfigCommand {
-    /// Tell every mistake in the configuration
+    /// Report every mistake in the configuration, and every setting that should be written differently
     Check,
     /// Show the configuration in force, with every default filled in
     Show,
@@ -19,35 +20,40 @@ pub(super) enum ConfigCommand {
 
 pub(super) fn run(session: &Session, output: Printer, command: &ConfigCommand) -> anyhow::Result<u8> {
     let file = session.file().map_or_else(|| "the defaults".to_owned(), |file| file.display().to_string());
-    match (command, session.config()) {
-        (_, Err(mistakes)) => {
-            if output.is_json() {
-                let list: Vec<_> = mistakes
-                    .0
-                    .iter()
-                    .map(|mistake| {
-                        let place = &mistake.place;
-                        json!({ "file": place.source, "line": place.line, "setting": mistake.setting, "problem": mistake.problem })
-                    })
-                    .collect();
-                output.value(&list)?;
-            } else {
-                eprintln!("{mistakes}");
-                eprintln!("sexton: {} mistakes in {file}", mistakes.0.len());
-            }
-            return Ok(BAD_CONFIG);
-        }
-        (ConfigCommand::Check, Ok(config)) if output.is_json() => {
-            let _ = config;
-            output.value(&json!([]))?;
-        }
-        (ConfigCommand::Check, Ok(config)) => {
-            say!("{file} is sound: {} tasks, {} queues", config.tasks.len(), config.queues.len());
-        }
-        (ConfigCommand::Show, Ok(config)) if output.is_json() => {
-            output.value(&toml::from_str::<serde_json::Value>(&config.show())?)?;
-        }
-        (ConfigCommand::Show, Ok(config)) => print(&config.show()),
+    let (config, mistakes) = session.config_anyway();
+    for warning in &config.warnings {
+        eprintln!("{warning}");
+    }
+    if !mistakes.is_empty() {
+        return refuse(output, &file, &mistakes);
+    }
+    match command {
+        ConfigCommand::Check => check(output, &file, &config)?,
+        ConfigCommand::Show if output.is_json() => output.value(&toml::from_str::<Value>(&config.show())?)?,
+        ConfigCommand::Show => print(&config.show()),
     }
     Ok(0)
+}
+
+fn refuse(output: Printer, file: &str, mistakes: &Mistakes) -> anyhow::Result<u8> {
+    if output.is_json() {
+        output.value(&mistakes.0.iter().map(object).collect::<Vec<_>>())?;
+    } else {
+        eprintln!("{mistakes}");
+        eprintln!("sexton: {} mistakes in {file}", mistakes.0.len());
+    }
+    Ok(BAD_CONFIG)
+}
+
+fn object(mistake: &Mistake) -> Value {
+    let location = &mistake.location;
+    json!({ "file": location.source, "line": location.line, "setting": mistake.setting, "problem": mistake.problem })
+}
+
+fn check(output: Printer, file: &str, config: &Config) -> anyhow::Result<()> {
+    if output.is_json() {
+        return output.value(&json!([]));
+    }
+    say!("{file} is sound: {} tasks, {} queues", config.tasks.len(), config.queues.len());
+    Ok(())
 }

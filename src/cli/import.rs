@@ -11,10 +11,10 @@ use chrono_tz::Tz;
 use clap::{Args, Subcommand};
 
 use super::{
-    FAILED,
+    exit_code::FAILED,
     output::{Printer, print},
 };
-use crate::import::{Crontab, Format, Import, Names, Unit, UnitText, crontab, service_of, timer, toml};
+use crate::import::{Crontab, CrontabFormat, Import, Names, Unit, UnitText, crontab, service_of, timer, toml};
 
 #[derive(Subcommand)]
 pub(super) enum ImportCommand {
@@ -102,8 +102,8 @@ pub(super) fn run(output: Printer, command: &ImportCommand) -> anyhow::Result<u8
 
 fn read_crontab(file: &Path, args: &CrontabArgs, names: &mut Names) -> anyhow::Result<Import> {
     let format = match (args.system, args.user) {
-        (true, _) => Some(Format::System),
-        (_, true) => Some(Format::User),
+        (true, _) => Some(CrontabFormat::System),
+        (_, true) => Some(CrontabFormat::User),
         _ => None,
     };
     let is_account = |name: &str| nix::unistd::User::from_name(name).is_ok_and(|found| found.is_some());

@@ -9,7 +9,6 @@ use sexton_entities::{history, output, states::TaskState};
 use super::{
     output::{Printer, print, say},
     session::{Open, explained},
-    task::attempts,
 };
 use crate::{
     domain::command::capture::{Kept, gap},
@@ -37,7 +36,7 @@ pub(super) async fn run(open: &Open, output: Printer, args: LogArgs) -> anyhow::
     }
     let id = args.id;
     let mut written = Vec::new();
-    let attempts = attempts(open, id).await?;
+    let attempts = open.attempts(id).await?;
     for attempt in &attempts {
         if let Some(text) = open.store.output(attempt.id).await? {
             written.push((attempt, text));
@@ -114,7 +113,7 @@ async fn follow(open: &Open, id: i64) -> anyhow::Result<u8> {
             continue;
         }
         let Some(task) = task else {
-            anyhow::ensure!(!attempts(open, id).await?.is_empty(), "there is no task {id}, and none on record");
+            anyhow::ensure!(!open.attempts(id).await?.is_empty(), "there is no task {id}, and none on record");
             return Ok(0);
         };
         if task.state == TaskState::Running && !is_told {
@@ -152,7 +151,7 @@ async fn follow_attempt(open: &Open, folder: &AttemptDir) -> anyhow::Result<()> 
         return Ok(finish([&end.stdout, &end.stderr].map(|kept| (kept.text.as_str(), kept.written)))?);
     }
     let Some(claim) = folder.claim() else { return Ok(()) };
-    let row = attempts(open, claim.task_id).await?.into_iter().rfind(|row| row.fence == claim.fence);
+    let row = open.attempts(claim.task_id).await?.into_iter().rfind(|row| row.fence == claim.fence);
     let Some(row) = row else { return Ok(()) };
     if let Some(text) = open.store.output(row.id).await? {
         finish([(&text.stdout, None), (&text.stderr, None)])?;

@@ -4,9 +4,11 @@ mod bench;
 mod config;
 mod control;
 mod db;
+mod exit_code;
 mod history;
 mod import;
 mod log;
+mod lookup;
 mod manual;
 mod module;
 mod next;
@@ -30,29 +32,16 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use self::{output::Printer, session::Session};
+pub use self::session::Parts;
+use self::{
+    exit_code::{BAD_CONFIG, FAILED},
+    output::Printer,
+    session::Session,
+};
 use crate::{
     config::Mistakes,
-    daemon::ModuleSpec,
-    handler::{AppData, Registry},
-    telemetry::{self, DebugChoice, Format, LogPlan, LogTarget},
+    telemetry::{self, DebugChoice, LogFormat, LogPlan, LogTarget},
 };
-
-/// What the command line works with.
-pub struct Parts {
-    pub(crate) registry: Registry,
-    pub(crate) app_data: AppData,
-    pub(crate) modules: Vec<ModuleSpec>,
-}
-
-/// Something went wrong; the message is on standard error.
-const FAILED: u8 = 1;
-/// `period check` cannot say: there is no such period, or no such time.
-const NOT_SAID: u8 = 2;
-/// `task wait` gave up waiting.
-const TIMED_OUT: u8 = 3;
-/// The configuration has mistakes: `EX_CONFIG` of sysexits.h.
-const BAD_CONFIG: u8 = 78;
 
 /// A supervised background-task daemon for applications that have a SQL database.
 #[derive(Parser)]
@@ -146,7 +135,7 @@ pub fn main(parts: Arc<Parts>) -> ExitCode {
             let told = format!("sexton: {error:#}");
             match is_daemon {
                 // Its end does not depend on those who read its log.
-                true => telemetry::say_within(told + "\n", run::LAST_WORDS),
+                true => telemetry::print_within(told + "\n", run::LAST_WORDS),
                 false => eprintln!("{told}"),
             }
             ExitCode::from(if error.is::<Mistakes>() { BAD_CONFIG } else { FAILED })
@@ -163,10 +152,10 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
     }
     telemetry::start(LogPlan {
         target: LogTarget::Automatic,
-        format: Format::Text,
+        format: LogFormat::Text,
         filter: Some(cli.log.clone().unwrap_or_else(|| "warn".to_owned())),
         debug: DebugChoice::Nothing,
-        waits: true,
+        is_synchronous: true,
     })?;
     match cli.command {
         Command::Bench(args) => return bench::run(&session, output, &args),

@@ -55,7 +55,7 @@ pub(super) fn of_heartbeat(node: &node::Model) -> Vec<ModuleStatus> {
 
 async fn list(session: &Session, output: Printer, all: bool) -> anyhow::Result<u8> {
     let modules = known(session, all).await?;
-    let columns = ["Node", "Module", "State", "Falls", "Started", "Last error"];
+    let columns = ["Node", "Module", "State", "Failures", "Started", "Last error"];
     output.list(&modules, columns, "No module is up.", |Module { node, status }| {
         [
             node.clone(),

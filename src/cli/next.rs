@@ -9,8 +9,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
+    lookup,
     output::{Printer, say},
-    schedule::find,
     session::Session,
     time,
 };
@@ -64,7 +64,7 @@ impl Which {
         }
         let config = session.config()?;
         let name = self.name.as_deref().context("name a schedule, or give an expression by --cron")?;
-        let schedule = find(&config, name)?.clone();
+        let schedule = lookup::schedule(&config, name)?.clone();
         let own = schedule.recurrences.iter().find_map(Recurrence::zone);
         let period = schedule.period.as_ref().and_then(|name| config.periods.get(name)).cloned();
         Ok(FoundSchedule { schedule, period, zone: asked.or(own).unwrap_or(config.daemon.timezone) })

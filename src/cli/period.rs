@@ -5,7 +5,8 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{
-    FAILED, NOT_SAID,
+    exit_code::{FAILED, PERIOD_UNKNOWN},
+    lookup,
     output::{Printer, say},
     session::Session,
     time,
@@ -42,22 +43,18 @@ pub(super) fn run(session: &Session, output: Printer, command: &PeriodCommand) -
     let config = session.config()?;
     match command {
         PeriodCommand::List => list(&config, output),
-        PeriodCommand::Show { name, days } => show(find(&config, name)?, output, *days),
+        PeriodCommand::Show { name, days } => show(lookup::period(&config, name)?, output, *days),
         PeriodCommand::Check { name, at } => {
-            match find(&config, name).and_then(|period| Ok((period, asked(period, at)?))) {
+            match lookup::period(&config, name).and_then(|period| Ok((period, asked(period, at)?))) {
                 Ok((period, at)) => check(period, output, at),
                 // Scripts must not take it for «outside».
                 Err(error) => {
                     eprintln!("sexton: {error:#}");
-                    Ok(NOT_SAID)
+                    Ok(PERIOD_UNKNOWN)
                 }
             }
         }
     }
-}
-
-fn find<'a>(config: &'a Config, name: &str) -> anyhow::Result<&'a Period> {
-    config.periods.get(name).map(AsRef::as_ref).ok_or_else(|| anyhow::anyhow!(config.periods.unknown(name)))
 }
 
 fn asked(period: &Period, at: &Option<String>) -> anyhow::Result<DateTime<Utc>> {

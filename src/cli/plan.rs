@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     control,
+    exit_code::PLANS_DIFFER,
     output::{Printer, or_dash, say},
     session::Session,
     time,
@@ -27,8 +28,6 @@ use crate::{
     },
 };
 
-/// There are differences.
-const DIFFERENT: u8 = 2;
 /// Compare with the daemon.
 const RUNNING: &str = "running";
 /// So many of the busiest minutes are shown.
@@ -125,7 +124,7 @@ pub(super) async fn run(session: &Session, output: Printer, args: &PlanArgs) -> 
         busy_table(output, &busy);
         tell_of_cuts(&new_plan);
     }
-    Ok(if found.is_some_and(|found| !found.is_empty()) { DIFFERENT } else { 0 })
+    Ok(if found.is_some_and(|found| !found.is_empty()) { PLANS_DIFFER } else { 0 })
 }
 
 async fn old_plan(session: &Session, file: &Path, from: DateTime<Utc>, to: DateTime<Utc>) -> anyhow::Result<Old> {
@@ -146,7 +145,7 @@ fn plan_of(config: &Config, from: DateTime<Utc>, to: DateTime<Utc>) -> Plan {
 /// The period of a schedule, and what becomes of instants outside it.
 fn period<'a>(config: &'a Config, name: &str) -> Option<(&'a str, &'static str)> {
     let schedule = config.tasks.get(name)?.schedule.as_ref()?;
-    let outside = if schedule.outside == Outside::Hold { "held" } else { "skipped" };
+    let outside = if schedule.outside_period == Outside::Hold { "held" } else { "skipped" };
     Some((schedule.period.as_ref()?, outside))
 }
 

@@ -14,13 +14,13 @@ use std::{
 use clap::Args;
 use tokio::sync::mpsc::{Receiver, channel};
 
-use super::session::Session;
+use super::session::{Session, log_warnings};
 use crate::{
     clock::Clock,
     config::Config,
     daemon::{Blueprint, MAX_WAITING, Mode, QUIET, RESTART, Request, RunLock, is_asked_to_end, listen, with_built_in},
     domain::text::duration,
-    service::{DAEMON_TITLE, RESTARTED, end_children},
+    service::{DAEMON_TITLE, RESTARTED, kill_children},
     telemetry::{self, DebugChoice, FilePlan, LogControl, LogPlan, LogTarget},
 };
 
@@ -61,7 +61,7 @@ pub(super) fn run(session: &Session, args: &RunArgs, filter: Option<String>) -> 
     // First of all: a signal that comes before this would end the process in its own way.
     let (sender, orders) = channel(MAX_WAITING);
     listen(sender)?;
-    let config = session.config()?;
+    let config = session.config_unprinted()?;
     // Whoever started it first had the names checked. When it is started again, one that is gone meanwhile is no reason
     // not to work.
     let unknown = session.unknown_module(&config, args.debug.as_deref());
@@ -98,6 +98,7 @@ fn work(
             tracing::warn!("there is no configuration file: nothing is defined, only tasks of registered handlers run");
         }
     }
+    log_warnings(&config);
     let is_quiet = Arc::new(AtomicBool::new(false));
     let blueprint = Blueprint {
         program: "/proc/self/exe".into(),
@@ -135,7 +136,7 @@ fn start_anew(door: &RunLock, is_quiet: bool, log: &LogControl) {
     // Not what runs, but what is there now: it may have been exchanged for a newer one.
     let program = std::env::current_exe().map(|program| newest(&program));
     // Who asks for shepherds would be asked by nobody any more, and stay as a zombie.
-    end_children();
+    kill_children();
     let error = match program {
         Ok(program) => {
             let mut command = Command::new(program);
@@ -195,6 +196,6 @@ fn start_log(config: &Config, args: &RunArgs, filter: Option<String>) -> anyhow:
             Some([]) => DebugChoice::Everything,
             Some(modules) => DebugChoice::Modules(modules.to_vec()),
         },
-        waits: false,
+        is_synchronous: false,
     })
 }

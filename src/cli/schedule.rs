@@ -6,6 +6,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{
+    lookup,
     next::{self, NextArgs, Which},
     output::{Printer, or_dash, say},
     session::{Open, Session, explained},
@@ -141,8 +142,9 @@ fn place(config: &Config, name: &str, at: DateTime<Utc>) -> String {
 async fn show(open: &Open, output: Printer, name: &str, limit: u64) -> anyhow::Result<u8> {
     let pictures = open.store.schedule_pictures().await.map_err(explained)?;
     let picture = pictures.iter().find(|picture| picture.schedule.name == name);
-    let picture =
-        picture.with_context(|| unknown(pictures.iter().map(|picture| picture.schedule.name.as_str()), name))?;
+    let picture = picture.with_context(|| {
+        lookup::unknown_schedule(name, pictures.iter().map(|picture| picture.schedule.name.as_str()))
+    })?;
     let background = why::background(open, name).await?;
     let accounts = why::latest(open, &background, None, limit).await?;
     // Another node's configuration may have it.
@@ -173,7 +175,7 @@ async fn show(open: &Open, output: Printer, name: &str, limit: u64) -> anyhow::R
 async fn pause(open: &Open, output: Printer, name: &str, paused: bool) -> anyhow::Result<u8> {
     if !open.store.pause_schedule(name, paused).await.map_err(explained)? {
         let known = open.store.schedules().await?;
-        anyhow::bail!(unknown(known.iter().map(|schedule| schedule.name.as_str()), name));
+        anyhow::bail!(lookup::unknown_schedule(name, known.iter().map(|schedule| schedule.name.as_str())));
     }
     let state = if paused { "paused" } else { "active" };
     output.done(&format!("schedule {name} is {state}"), &json!({ "name": name, "paused": paused }))?;
@@ -181,7 +183,7 @@ async fn pause(open: &Open, output: Printer, name: &str, paused: bool) -> anyhow
 }
 
 async fn run_now(open: &Open, output: Printer, name: &str) -> anyhow::Result<u8> {
-    find(&open.config, name)?;
+    lookup::schedule(&open.config, name)?;
     let definition = open.config.tasks.get(name).context("the schedule has no task")?;
     let task = NewTask { payload: definition.payload.clone(), ..NewTask::new(name) };
     let enqueued = open.client.enqueue_in(open.store.connection(), task).await.map_err(explained)?;
@@ -189,15 +191,4 @@ async fn run_now(open: &Open, output: Printer, name: &str) -> anyhow::Result<u8>
     let (Enqueued::New(id) | Enqueued::AlreadyThere(id)) = enqueued;
     output.done(&format!("task {id} is enqueued"), &json!({ "id": id, "new": true }))?;
     Ok(0)
-}
-
-pub(super) fn find<'a>(config: &'a Config, name: &str) -> anyhow::Result<&'a Schedule> {
-    let found = config.schedules().find(|schedule| schedule.name == name);
-    found.with_context(|| unknown(config.schedules().map(|schedule| schedule.name.as_str()), name))
-}
-
-pub(super) fn unknown<'a>(known: impl Iterator<Item = &'a str>, name: &str) -> String {
-    let near = known.max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
-    let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-    format!("there is no schedule `{name}`{hint}")
 }

@@ -1,27 +1,40 @@
 //! What one call of the command line works on: the configuration, and the database if it is needed.
 
 use std::{
+    cell::Cell,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use anyhow::Context as _;
+use sexton_entities::history;
 
-use super::Parts;
 use crate::{
     client::{Client, EnqueueContext},
     config::{self, Config, DaemonConfig, Mistake, Mistakes, Source, find_file, load, load_anyway},
+    daemon::ModuleSpec,
     domain::{
         identity::ModuleName,
         task::{NewTask, definition::TaskDefinition},
+        text::{redact, suggest},
     },
-    store::{ConnectOptions, Store, StoreError, Wakeup},
+    handler::{AppData, Registry},
+    store::{ConnectOptions, HistoryFilter, Store, StoreError, Wakeup},
 };
+
+/// What the command line works with.
+pub struct Parts {
+    pub(crate) registry: Registry,
+    pub(crate) app_data: AppData,
+    pub(crate) modules: Vec<ModuleSpec>,
+}
 
 /// One call of the command line.
 pub(super) struct Session {
     source: Source,
     pub(super) parts: Arc<Parts>,
+    /// Whether the warnings about the configuration have been printed.
+    has_warned: Cell<bool>,
 }
 
 impl Parts {
@@ -49,7 +62,11 @@ pub(super) struct Open {
 
 impl Session {
     pub(super) fn new(file: Option<PathBuf>, parts: Arc<Parts>) -> Self {
-        Self { source: Source { file: file.or_else(find_file), overrides: Vec::new() }, parts }
+        Self {
+            source: Source { file: file.or_else(find_file), overrides: Vec::new() },
+            parts,
+            has_warned: Cell::new(false),
+        }
     }
 
     /// The configuration file in use.
@@ -57,8 +74,35 @@ impl Session {
         self.source.file.as_ref()
     }
 
+    /// The configuration. Warnings about it are printed on standard error, once.
+    ///
+    /// # Errors
+    /// Every mistake in the configuration.
     pub(super) fn config(&self) -> Result<Config, Mistakes> {
+        let config = self.config_unprinted()?;
+        self.print_warnings(&config);
+        Ok(config)
+    }
+
+    /// The configuration, for the daemon, which logs the warnings.
+    ///
+    /// # Errors
+    /// Every mistake in the configuration.
+    pub(super) fn config_unprinted(&self) -> Result<Config, Mistakes> {
         load(&self.source, &self.parts.known())
+    }
+
+    /// The configuration as far as it can be read, and every mistake in it.
+    pub(super) fn config_anyway(&self) -> (Config, Mistakes) {
+        load_anyway(&self.source, &self.parts.known())
+    }
+
+    fn print_warnings(&self, config: &Config) {
+        if !self.has_warned.replace(true) {
+            for warning in &config.warnings {
+                eprintln!("sexton: {warning}");
+            }
+        }
     }
 
     /// The configuration of another file.
@@ -71,10 +115,12 @@ impl Session {
     /// # Errors
     /// If the mistakes are such that another daemon could be meant, or none.
     pub(super) fn daemon(&self) -> Result<DaemonConfig, Mistakes> {
-        let (config, mistakes) = load_anyway(&self.source, &self.parts.known());
+        let (config, mistakes) = self.config_anyway();
+        self.print_warnings(&config);
         let places = ["daemon", "daemon.state_dir", "daemon.run_dir"];
         let misleads = |mistake: &Mistake| {
-            places.contains(&mistake.setting.as_str()) || (mistake.setting.is_empty() && mistake.place.line.is_none())
+            places.contains(&mistake.setting.as_str())
+                || (mistake.setting.is_empty() && mistake.location.line.is_none())
         };
         let misleading: Vec<Mistake> = mistakes.0.into_iter().filter(misleads).collect();
         if misleading.is_empty() { Ok(config.daemon) } else { Err(Mistakes(misleading)) }
@@ -83,7 +129,7 @@ impl Session {
     /// Reads the configuration anew whenever it is called.
     pub(super) fn loader(&self) -> crate::daemon::Loader {
         let (source, parts) = (self.source.clone(), self.parts.clone());
-        Box::new(move || load(&source, &parts.known()))
+        Box::new(move || load(&source, &parts.known()).inspect(log_warnings))
     }
 
     /// The definition of that name, from the configuration or a registered handler.
@@ -99,7 +145,8 @@ impl Session {
         known.sort_unstable();
         known.dedup();
         let unknown = names?.iter().find(|name| !known.contains(name))?;
-        Some(format!("there is no daemon module `{unknown}`; known: {}", known.join(", ")))
+        let hint = suggest::hint_or_list(unknown, known.iter().map(String::as_str));
+        Some(format!("there is no daemon module `{unknown}`{hint}"))
     }
 
     /// Opens the database.
@@ -111,10 +158,17 @@ impl Session {
             ..ConnectOptions::new(config.database.url.clone())
         };
         let store = Store::connect(&connect)?;
-        Store::probe(&connect).await.with_context(|| crate::domain::text::redact::redacted(&connect.url))?;
+        Store::probe(&connect).await.with_context(|| redact::redacted(&connect.url))?;
         let known = KnownDefinitions { config: config.clone(), parts: self.parts.clone() };
         let client = Client::inside(store.clone(), Arc::new(known));
         Ok(Open { config, store, client, connect })
+    }
+}
+
+/// Logs the warnings about a configuration: the daemon does so at its start and at each reload.
+pub(super) fn log_warnings(config: &Config) {
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
     }
 }
 
@@ -133,6 +187,16 @@ impl EnqueueContext for KnownDefinitions {
             task.queue.get_or_insert_with(|| definition.queue.clone());
             task.priority.get_or_insert(definition.priority);
         }
+    }
+}
+
+impl Open {
+    /// The attempts of a task, the oldest first.
+    pub(super) async fn attempts(&self, id: i64) -> anyhow::Result<Vec<history::Model>> {
+        let filter = HistoryFilter { task_id: Some(id), limit: 1_000, ..HistoryFilter::default() };
+        let mut attempts = self.store.history(&filter).await.map_err(explained)?;
+        attempts.reverse();
+        Ok(attempts)
     }
 }
 

@@ -11,6 +11,7 @@ use hyper::Method;
 use serde_json::json;
 
 use super::{
+    exit_code::FAILED,
     output::{Printer, say},
     session::Session,
     stop::{Orders, halt},
@@ -55,7 +56,7 @@ pub(super) async fn start(
     let plan = plan(session, &config, log, args)?;
     let end = Instant::now() + args.timeout;
     loop {
-        let supervisor = run.state()?;
+        let supervisor = run.supervisor_status()?;
         match (&supervisor, run.holder(Role::Daemon)?) {
             (_, Some(daemon)) if is_at_work(&run).await => {
                 let alone = match supervisor {
@@ -80,13 +81,13 @@ pub(super) async fn start(
                     return Ok(code
                         .and_then(|code| u8::try_from(code).ok())
                         .filter(|code| *code != 0)
-                        .unwrap_or(super::FAILED));
+                        .unwrap_or(FAILED));
                 }
                 Started::AlreadyThere { .. } => {}
             },
         }
         if Instant::now() >= end {
-            let doing = match supervisor.map(|state| (state.doing, state.last_fall)) {
+            let doing = match supervisor.map(|status| (status.state, status.last_failure)) {
                 Some((SupervisorState::Waiting, Some(fall))) => format!("falls again and again (last: {fall})"),
                 Some((SupervisorState::Stopping, _)) => "is still stopping".to_owned(),
                 Some((SupervisorState::Starting, _)) => "is still starting".to_owned(),

@@ -7,6 +7,7 @@ use hyper::Method;
 use serde::Serialize;
 
 use super::{
+    exit_code::{NOT_RUNNING, STATUS_UNKNOWN},
     output::{Printer, say},
     session::Session,
     time,
@@ -14,17 +15,13 @@ use super::{
 use crate::{
     config::DaemonConfig,
     daemon::{Phase, Status},
-    domain::text::duration,
-    service::{ProcessInfo, Role, RunDir, State, SupervisorState, control, tree},
+    domain::text::{duration, plural::times},
+    service::{ProcessInfo, Role, RunDir, SupervisorState, SupervisorStatus, control, tree},
     shepherd::{AttemptDirState, NodeDir},
 };
 
 /// A daemon that does not answer within this does not do well.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// It does not run.
-const NOT_RUNNING: u8 = 3;
-/// Whether it runs cannot be said.
-const UNKNOWN: u8 = 4;
 
 /// What there is to say.
 #[derive(Debug, Serialize)]
@@ -34,7 +31,7 @@ struct Picture {
     summary: String,
     run_dir: String,
     daemon: Option<Status>,
-    supervisor: Option<State>,
+    supervisor: Option<SupervisorStatus>,
     processes: Vec<ProcessInfo>,
 }
 
@@ -65,14 +62,14 @@ pub(super) async fn run(session: &Session, output: Printer) -> anyhow::Result<u8
     Ok(match picture.state {
         Health::Running | Health::Starting | Health::Stopping => 0,
         Health::Restarting | Health::NotRunning => NOT_RUNNING,
-        Health::NotAnswering | Health::Unknown => UNKNOWN,
+        Health::NotAnswering | Health::Unknown => STATUS_UNKNOWN,
     })
 }
 
 async fn look(config: &DaemonConfig) -> Picture {
     let run = RunDir::at(&config.run_dir);
     let answer = control::ask::<Status>(&run, Method::GET, "/status", None, PATIENCE).await;
-    let (supervisor, holder) = match (run.state(), run.holder(Role::Daemon)) {
+    let (supervisor, holder) = match (run.supervisor_status(), run.holder(Role::Daemon)) {
         (Ok(supervisor), Ok(holder)) => (supervisor, holder),
         (Err(error), _) | (_, Err(error)) => {
             return Picture::unknown(&run.path().display().to_string(), &error.to_string());
@@ -85,7 +82,7 @@ async fn look(config: &DaemonConfig) -> Picture {
         }
         (Err(error), Some(holder)) => match error {
             control::ControlError::NotThere(_)
-                if supervisor.as_ref().is_some_and(|state| state.doing == SupervisorState::Starting) =>
+                if supervisor.as_ref().is_some_and(|status| status.state == SupervisorState::Starting) =>
             {
                 (Health::Starting, format!("Sexton is starting: {holder}"))
             }
@@ -121,12 +118,12 @@ fn of_answer(status: &Status) -> (Health, String) {
     }
 }
 
-fn without_daemon(run_dir: &str, supervisor: Option<&State>) -> (Health, String) {
+fn without_daemon(run_dir: &str, supervisor: Option<&SupervisorStatus>) -> (Health, String) {
     let Some(state) = supervisor else {
         return (Health::NotRunning, format!("Sexton is not running (nobody holds {run_dir}/daemon.lock)"));
     };
-    let fall = state.last_fall.as_deref().unwrap_or("for an unknown reason");
-    match state.doing {
+    let fall = state.last_failure.as_deref().unwrap_or("for an unknown reason");
+    match state.state {
         SupervisorState::Waiting => {
             (Health::Restarting, format!("Sexton is not running: it fell ({fall}), and is started again in a moment"))
         }
@@ -186,12 +183,14 @@ impl Picture {
                 line("module", ailment);
             }
         }
-        if let Some(State { pid, falls, last_fall, last_fall_at, .. }) = &self.supervisor {
-            let fall = match (last_fall, last_fall_at) {
-                (Some(fall), Some(at)) => format!("; the daemon fell {falls} times, last {}: {fall}", time::shown(*at)),
+        if let Some(SupervisorStatus { pid, failures, last_failure, last_failure_at, .. }) = &self.supervisor {
+            let failure = match (last_failure, last_failure_at) {
+                (Some(failure), Some(at)) => {
+                    format!("; the daemon failed {}, last at {}: {failure}", times(*failures), time::shown(*at))
+                }
                 _ => String::new(),
             };
-            line("supervisor", &format!("process {pid}{fall}"));
+            line("supervisor", &format!("process {pid}{failure}"));
         }
         if !self.processes.is_empty() {
             say!("\n{:>8} {:>10} {:>9}  PROCESS", "PID", "MEMORY", "AGE");

@@ -15,7 +15,10 @@ use super::{
 };
 use crate::{
     daemon::Module,
-    domain::{daemon::summary::SummaryTable, text::duration},
+    domain::{
+        daemon::summary::SummaryTable,
+        text::{duration, suggest},
+    },
     store::{SchedulePicture, TaskFilter},
 };
 
@@ -173,7 +176,8 @@ async fn of_module(session: &Session, name: &str) -> anyhow::Result<Vec<SummaryT
         let mut known: Vec<String> = modules.into_iter().map(|module| module.status.name).collect();
         known.sort();
         known.dedup();
-        anyhow::bail!("there is no module `{name}`; known: {}", known.join(", "));
+        let hint = suggest::hint_or_list(name, known.iter().map(String::as_str));
+        anyhow::bail!("there is no module `{name}`{hint}");
     }
     let of_name = modules.into_iter().filter(|module| module.status.name == name);
     let tables = of_name.flat_map(|module| {

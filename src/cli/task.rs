@@ -5,13 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::json;
-use sexton_entities::{
-    history,
-    states::{TaskState, Verdict},
-};
+use sexton_entities::states::{TaskState, Verdict};
 
 use super::{
-    TIMED_OUT,
+    exit_code::TIMED_OUT,
     log::{self, LogArgs},
     output::{Printer, or_dash, say},
     session::{Open, Session, explained},
@@ -19,8 +16,13 @@ use super::{
 };
 use crate::{
     client::wakeup_for,
-    domain::{command::answer::Progress, identity::QueueName, task::NewTask, text::duration},
-    store::{CancelResult, Enqueued, HistoryFilter, TaskFilter, Wakeup},
+    domain::{
+        command::answer::Progress,
+        identity::QueueName,
+        task::NewTask,
+        text::{duration, suggest},
+    },
+    store::{CancelResult, Enqueued, TaskFilter, Wakeup},
 };
 
 /// Between two looks at a task that is waited for.
@@ -124,12 +126,7 @@ pub(super) async fn run(session: &Session, output: Printer, command: TaskCommand
 
 async fn add(session: &Session, open: &Open, output: Printer, args: AddArgs) -> anyhow::Result<u8> {
     if !args.undefined && session.definition(&open.config, &args.name).is_none() {
-        let near = open
-            .config
-            .tasks
-            .keys()
-            .max_by(|a, b| strsim::jaro_winkler(a, &args.name).total_cmp(&strsim::jaro_winkler(b, &args.name)));
-        let hint = near.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+        let hint = suggest::hint(&args.name, open.config.tasks.keys().map(String::as_str));
         anyhow::bail!("no task `{}` is defined here{hint} (--undefined enqueues it all the same)", args.name);
     }
     let payload = match &args.payload {
@@ -176,17 +173,9 @@ async fn list(open: &Open, output: Printer, args: ListArgs) -> anyhow::Result<u8
     Ok(0)
 }
 
-/// The attempts of a task, the oldest first.
-pub(super) async fn attempts(open: &Open, id: i64) -> anyhow::Result<Vec<history::Model>> {
-    let filter = HistoryFilter { task_id: Some(id), limit: 1_000, ..HistoryFilter::default() };
-    let mut attempts = open.store.history(&filter).await.map_err(explained)?;
-    attempts.reverse();
-    Ok(attempts)
-}
-
 async fn show(open: &Open, output: Printer, id: i64) -> anyhow::Result<u8> {
     let task = open.store.task(id).await.map_err(explained)?;
-    let attempts = attempts(open, id).await?;
+    let attempts = open.attempts(id).await?;
     anyhow::ensure!(task.is_some() || !attempts.is_empty(), "there is no task {id}, and none on record");
     if output.is_json() {
         output.value(&json!({ "task": task, "history": attempts }))?;
@@ -261,7 +250,7 @@ async fn retry(open: &Open, output: Printer, ids: &[i64]) -> anyhow::Result<u8> 
                 false => format!("task {id} is {} already", task.state),
             };
             (sentence, json!({ "id": id, "new": false }))
-        } else if let Some(last) = attempts(open, *id).await?.pop() {
+        } else if let Some(last) = open.attempts(*id).await?.pop() {
             let task =
                 NewTask { payload: last.payload, queue: last.queue.map(QueueName::from), ..NewTask::new(last.name) };
             let enqueued = open.client.enqueue_in(open.store.connection(), task).await?;
@@ -281,7 +270,7 @@ async fn wait(open: &Open, output: Printer, id: i64, timeout: Option<Duration>) 
     let begun = Instant::now();
     loop {
         if open.store.task(id).await.map_err(explained)?.is_none() {
-            let last = attempts(open, id).await?.into_iter().rfind(|attempt| attempt.verdict.is_some());
+            let last = open.attempts(id).await?.into_iter().rfind(|attempt| attempt.verdict.is_some());
             let last = last.with_context(|| format!("there is no task {id}, and none on record"))?;
             let verdict = or_dash(last.verdict);
             let error = last.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();

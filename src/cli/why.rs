@@ -7,8 +7,8 @@ use serde_json::json;
 use sexton_entities::schedule;
 
 use super::{
+    lookup,
     output::{Printer, or_dash, say},
-    schedule::find,
     session::{Open, explained},
     time,
 };
@@ -41,10 +41,10 @@ pub(super) async fn run(open: &Open, output: Printer, name: &str, at: &str) -> a
 /// If neither the database nor the configuration has it.
 pub(super) async fn background<'a>(open: &'a Open, name: &'a str) -> anyhow::Result<Background<'a>> {
     let config = &open.config;
-    let (seen, schedule) = (open.store.schedule(name).await.map_err(explained)?, find(config, name).ok());
+    let (seen, schedule) = (open.store.schedule(name).await.map_err(explained)?, lookup::schedule(config, name).ok());
     if seen.is_none() && schedule.is_none() {
         let known: Vec<schedule::Model> = open.store.schedules().await?;
-        anyhow::bail!(super::schedule::unknown(known.iter().map(|known| known.name.as_str()), name));
+        anyhow::bail!(lookup::unknown_schedule(name, known.iter().map(|known| known.name.as_str())));
     }
     let now = open.store.now().await?;
     let period = schedule.and_then(|schedule| config.periods.get(schedule.period.as_ref()?));

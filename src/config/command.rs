@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use super::section::Section;
 use crate::domain::command::{CommandSpec, OnDaemonStop, ResourceLimits, capture};
 
-/// So much may be kept of each end of each stream.
-const MOST_OUTPUT: u64 = 1024 * 1024;
-/// Settings that are of no use without a command.
-const OF_COMMANDS: [&str; 15] = [
+/// Upper limit of `output_head` and `output_tail`, in bytes.
+const MAX_OUTPUT: u64 = 1024 * 1024;
+/// Settings that need a command.
+const COMMAND_SETTINGS: [&str; 15] = [
     "env",
     "pass_env",
     "payload_env",
@@ -26,15 +26,15 @@ const OF_COMMANDS: [&str; 15] = [
     "on_daemon_stop",
 ];
 
-/// Reads a command, if there is one.
+/// Reads the command of a task; none if it has none.
 pub(super) fn read(section: &mut Section<'_>) -> Option<CommandSpec> {
     let argv = section.texts("command");
     let plain = program(section, argv.clone().unwrap_or_default());
     let read = CommandSpec {
         payload_env: section.text_table("payload_env").unwrap_or_default(),
         output: capture::CaptureLimits {
-            head: section.bytes("output_head", 0..=MOST_OUTPUT).map_or(plain.output.head, |bytes| bytes as usize),
-            tail: section.bytes("output_tail", 0..=MOST_OUTPUT).map_or(plain.output.tail, |bytes| bytes as usize),
+            head: section.bytes("output_head", 0..=MAX_OUTPUT).map_or(plain.output.head, |bytes| bytes as usize),
+            tail: section.bytes("output_tail", 0..=MAX_OUTPUT).map_or(plain.output.tail, |bytes| bytes as usize),
         },
         success_codes: section.integers("success_codes", 0..=255).unwrap_or_else(|| plain.success_codes.clone()),
         fail_on_stderr: section.flag("fail_on_stderr").unwrap_or(plain.fail_on_stderr),
@@ -44,7 +44,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<CommandSpec> {
     };
     if argv.is_none() {
         if section.node("command").is_none() {
-            section.refuse_each(&OF_COMMANDS, "it belongs to a `command`, and there is none");
+            section.refuse_each(&COMMAND_SETTINGS, "this setting needs a `command`");
         }
         return None;
     }
@@ -57,12 +57,12 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<CommandSpec> {
         }
     }
     if read.success_codes.is_empty() {
-        section.refuse("success_codes", "without any, the command could never succeed");
+        section.refuse("success_codes", "the list is empty: the command could never succeed");
     }
     Some(read)
 }
 
-/// Reads the surroundings that any program has, a task's or a module's.
+/// Reads the settings that a task's program and a module's program have in common.
 pub(super) fn program(section: &mut Section<'_>, argv: Vec<String>) -> CommandSpec {
     CommandSpec {
         env: section.text_table("env").unwrap_or_default(),
@@ -73,24 +73,24 @@ pub(super) fn program(section: &mut Section<'_>, argv: Vec<String>) -> CommandSp
     }
 }
 
-/// Notes a program that no operating system would start.
+/// Checks a command line: it needs a program, and cannot contain NUL.
 pub(super) fn check_program(section: &mut Section<'_>, key: &str, argv: &[String]) {
     if argv.first().is_none_or(String::is_empty) {
         section.refuse(key, "the program is missing: write [\"program\", \"argument\", …]");
     }
     if argv.iter().any(|text| text.contains('\0')) {
-        section.refuse(key, "a program's arguments cannot contain NUL");
+        section.refuse(key, "an argument cannot contain NUL");
     }
 }
 
-/// Notes variables that cannot be set, or are not for anybody to set.
+/// Checks the names and values of environment variables.
 pub(super) fn check_variables(section: &mut Section<'_>, command: &CommandSpec) {
     let names = |key, names: Vec<&String>, section: &mut Section<'_>| {
         for name in names {
             if name.is_empty() || name.contains(['=', '\0']) {
-                section.refuse(key, format!("{name:?} cannot be the name of a variable"));
+                section.refuse(key, format!("{name:?} is not a valid name of a variable"));
             } else if name.starts_with("SEXTON_") {
-                section.refuse(key, format!("`{name}`: variables that begin with SEXTON_ are Sexton's own"));
+                section.refuse(key, format!("`{name}`: names that begin with SEXTON_ are reserved"));
             }
         }
     };
@@ -98,7 +98,7 @@ pub(super) fn check_variables(section: &mut Section<'_>, command: &CommandSpec) 
     names("payload_env", command.payload_env.keys().collect(), section);
     names("pass_env", command.pass_env.iter().collect(), section);
     if command.env.values().any(|value| value.contains('\0')) {
-        section.refuse("env", "a variable cannot contain NUL");
+        section.refuse("env", "a value cannot contain NUL");
     }
 }
 
@@ -112,7 +112,7 @@ fn confines(section: &mut Section<'_>) -> ResourceLimits {
     };
     section.table("limits", |limits| {
         confines.memory = limits.bytes("memory", 1..=u64::MAX / 2);
-        confines.cpu = limits.span("cpu", std::time::Duration::from_secs(1)).map(|span| span.as_secs());
+        confines.cpu = limits.duration("cpu", std::time::Duration::from_secs(1)).map(|span| span.as_secs());
         confines.open_files = limits.integer::<i64>("open_files", 4..=i64::MAX).map(|count| count as u64);
         confines.processes = limits.integer::<i64>("processes", 1..=i64::MAX).map(|count| count as u64);
         confines.file_size = limits.bytes("file_size", 0..=u64::MAX / 2);
@@ -120,12 +120,12 @@ fn confines(section: &mut Section<'_>) -> ResourceLimits {
     confines
 }
 
-/// A mask is written in octal, as text: TOML's numbers are not.
+/// A file mode mask in octal; text, because TOML's octal integers look different (`0o027`).
 fn umask(section: &mut Section<'_>) -> Option<u32> {
     let text = section.text("umask")?;
     let mask = u32::from_str_radix(&text, 8).ok().filter(|mask| *mask <= 0o777);
     if mask.is_none() {
-        section.refuse("umask", format!("`{text}` is no mask: write three octal digits, such as \"027\""));
+        section.refuse("umask", format!("`{text}` is not a mask: write three octal digits, such as \"027\""));
     }
     mask
 }

@@ -7,45 +7,45 @@ use chrono_tz::Tz;
 use super::section::Section;
 use crate::domain::daemon::restart::RestartPolicy;
 
-/// How the daemon behaves.
+/// `[daemon]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DaemonConfig {
-    /// The node's name; the host's unless set.
+    /// Name of the node; the host name by default.
     pub name: Option<String>,
-    /// Where the daemon keeps files: running commands, and what it could not yet write to the database.
+    /// Directory of running attempts, and of results that could not be written to the database yet.
     pub state_dir: PathBuf,
-    /// Where the daemon is reached: its lock and its control socket.
+    /// Directory of the run lock and the control socket; `run` below `state_dir` by default.
     pub run_dir: PathBuf,
-    /// Where log files are, if the log goes into files; below `state_dir` unless set.
+    /// Directory of log files, if the daemon logs to files; `log` below `state_dir` by default.
     pub log_dir: PathBuf,
-    /// Workers of queue `default`, and of every queue without a table of its own.
+    /// Workers of queue `default`, and of every queue that has no table.
     pub workers: usize,
-    /// How often the database is asked for tasks while there are some; eight times as seldom when idle, and where
-    /// every enqueue is heard of, forty times.
+    /// Interval between two polls for available tasks. An idle daemon polls at one eighth of this rate, and at one
+    /// fortieth where the database reports every enqueue.
     pub poll_interval: Duration,
-    /// How often the node shows that it lives.
+    /// Interval between two heartbeats of the node.
     pub heartbeat: Duration,
-    /// For how long its running tasks are its own after a sign of life.
+    /// How long after a heartbeat the node's claim to its running tasks is valid.
     pub lease: Duration,
-    /// How long a stop waits for what runs.
+    /// How long a stop waits for running tasks.
     pub stop_timeout: Duration,
-    /// The same, for a stop that is to hurry.
+    /// How long a forced stop waits for running tasks.
     pub force_timeout: Duration,
-    /// Without a sign of life for so long, the process supervisor of `start` kills the daemon and starts it again.
+    /// The process supervisor of `start` kills and restarts a daemon that is silent for this long.
     pub watchdog: Duration,
-    /// The daemon starts itself anew after so long.
+    /// The daemon restarts itself after this time.
     pub max_age: Option<Duration>,
-    /// The daemon starts itself anew when it has more memory resident than this, in bytes.
+    /// The daemon restarts itself if its resident memory exceeds this number of bytes.
     pub max_memory: Option<u64>,
-    /// Whether the configuration is read anew as soon as its files have changed.
+    /// Whether changed configuration files are reloaded without a request.
     pub watch_config: bool,
-    /// For so long the files must have been left alone.
-    pub config_settle: Duration,
+    /// How long the files must be unchanged before they are reloaded.
+    pub debounce: Duration,
     /// Whether the daemon refuses to run as root.
     pub refuse_root: bool,
-    /// For how long history is kept.
+    /// How long history is kept.
     pub keep_history: Duration,
-    /// The zone of schedules that name none.
+    /// Time zone of schedules and periods that name none.
     pub timezone: Tz,
 }
 
@@ -66,7 +66,7 @@ impl Default for DaemonConfig {
             max_age: None,
             max_memory: None,
             watch_config: true,
-            config_settle: Duration::from_secs(1),
+            debounce: Duration::from_secs(1),
             refuse_root: false,
             keep_history: Duration::from_secs(30 * 86_400),
             timezone: Tz::UTC,
@@ -78,6 +78,7 @@ impl DaemonConfig {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let default = Self::default();
         let tick = Duration::from_millis(10);
+        section.renamed("config_settle", "debounce");
         let state_dir = section.text("state_dir").map_or(default.state_dir, PathBuf::from);
         let read = Self {
             name: section.text("name"),
@@ -85,22 +86,22 @@ impl DaemonConfig {
             log_dir: section.text("log_dir").map_or_else(|| state_dir.join("log"), PathBuf::from),
             state_dir,
             workers: section.integer("workers", 1..=10_000).unwrap_or(default.workers),
-            poll_interval: section.span("poll_interval", tick).unwrap_or(default.poll_interval),
-            heartbeat: section.span("heartbeat", tick).unwrap_or(default.heartbeat),
-            lease: section.span("lease", tick * 3).unwrap_or(default.lease),
-            stop_timeout: section.span("stop_timeout", Duration::ZERO).unwrap_or(default.stop_timeout),
-            force_timeout: section.span("force_timeout", Duration::ZERO).unwrap_or(default.force_timeout),
-            watchdog: section.span("watchdog", Duration::from_secs(1)).unwrap_or(default.watchdog),
-            max_age: section.span("max_age", Duration::from_secs(1)),
+            poll_interval: section.duration("poll_interval", tick).unwrap_or(default.poll_interval),
+            heartbeat: section.duration("heartbeat", tick).unwrap_or(default.heartbeat),
+            lease: section.duration("lease", tick * 3).unwrap_or(default.lease),
+            stop_timeout: section.duration("stop_timeout", Duration::ZERO).unwrap_or(default.stop_timeout),
+            force_timeout: section.duration("force_timeout", Duration::ZERO).unwrap_or(default.force_timeout),
+            watchdog: section.duration("watchdog", Duration::from_secs(1)).unwrap_or(default.watchdog),
+            max_age: section.duration("max_age", Duration::from_secs(1)),
             max_memory: section.bytes("max_memory", 1 << 20..=u64::MAX / 2),
             watch_config: section.flag("watch_config").unwrap_or(default.watch_config),
-            config_settle: section.span("config_settle", tick).unwrap_or(default.config_settle),
+            debounce: section.duration("debounce", tick).unwrap_or(default.debounce),
             refuse_root: section.flag("refuse_root").unwrap_or(default.refuse_root),
-            keep_history: section.span("keep_history", Duration::ZERO).unwrap_or(default.keep_history),
+            keep_history: section.duration("keep_history", Duration::ZERO).unwrap_or(default.keep_history),
             timezone: section.zone("timezone").unwrap_or(default.timezone),
         };
         if read.lease < read.heartbeat * 2 {
-            section.refuse("lease", "it must be at least twice the heartbeat, or one lost sign of life ends it");
+            section.refuse("lease", "it must be at least twice the heartbeat: otherwise one late heartbeat ends it");
         }
         if let Some(name) = &read.name {
             if let Err(problem) = crate::domain::task::definition::check_name(name) {
@@ -113,17 +114,27 @@ impl DaemonConfig {
     }
 }
 
-/// When fallen modules are started again, and how a hanging one is noticed.
+/// Settings of `[supervisor]` that had another name before.
+const RENAMED: [(&str, &str); 6] = [
+    ("first_delay", "restart_delay"),
+    ("max_delay", "max_restart_delay"),
+    ("max_falls", "max_restarts"),
+    ("window", "restart_window"),
+    ("patience", "hang_timeout"),
+    ("discard", "recycle_after"),
+];
+
+/// `[supervisor]`: when failed modules are restarted, and how a hanging module is detected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SupervisorConfig {
-    /// Delays and limits of restarting.
+    /// Delays and limits of restarts.
     pub restart: RestartPolicy,
-    /// How often each module is asked whether it lives.
+    /// Interval between two pings of each module.
     pub ping_interval: Duration,
-    /// A module that makes no progress for so long hangs, and is replaced.
-    pub patience: Duration,
-    /// A module is replaced by a fresh one after so long.
-    pub discard: Duration,
+    /// A module that makes no progress for this long is replaced.
+    pub hang_timeout: Duration,
+    /// A module is recycled (replaced by a new instance) after this time.
+    pub recycle_after: Duration,
 }
 
 impl Default for SupervisorConfig {
@@ -131,8 +142,8 @@ impl Default for SupervisorConfig {
         Self {
             restart: RestartPolicy::default(),
             ping_interval: Duration::from_secs(5),
-            patience: Duration::from_secs(60),
-            discard: Duration::from_secs(3_600),
+            hang_timeout: Duration::from_secs(60),
+            recycle_after: Duration::from_secs(3_600),
         }
     }
 }
@@ -142,16 +153,21 @@ impl SupervisorConfig {
         let default = Self::default();
         let tick = Duration::from_millis(10);
         let restart = default.restart;
+        for (old, new) in RENAMED {
+            section.renamed(old, new);
+        }
         Self {
             restart: RestartPolicy {
-                first_delay: section.span("first_delay", Duration::from_millis(1)).unwrap_or(restart.first_delay),
-                max_delay: section.span("max_delay", tick).unwrap_or(restart.max_delay),
-                max_falls: section.integer("max_falls", 0..=1_000_000).unwrap_or(restart.max_falls),
-                window: section.span("window", tick).unwrap_or(restart.window),
+                restart_delay: section
+                    .duration("restart_delay", Duration::from_millis(1))
+                    .unwrap_or(restart.restart_delay),
+                max_restart_delay: section.duration("max_restart_delay", tick).unwrap_or(restart.max_restart_delay),
+                max_restarts: section.integer("max_restarts", 0..=1_000_000).unwrap_or(restart.max_restarts),
+                restart_window: section.duration("restart_window", tick).unwrap_or(restart.restart_window),
             },
-            ping_interval: section.span("ping_interval", tick).unwrap_or(default.ping_interval),
-            patience: section.span("patience", tick).unwrap_or(default.patience),
-            discard: section.span("discard", tick).unwrap_or(default.discard),
+            ping_interval: section.duration("ping_interval", tick).unwrap_or(default.ping_interval),
+            hang_timeout: section.duration("hang_timeout", tick).unwrap_or(default.hang_timeout),
+            recycle_after: section.duration("recycle_after", tick).unwrap_or(default.recycle_after),
         }
     }
 }

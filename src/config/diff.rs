@@ -2,17 +2,17 @@
 
 use std::{borrow::Borrow, collections::BTreeMap, fmt, sync::Arc};
 
-use super::Config;
+use super::tables::Config;
 use crate::domain::task::definition::TaskDefinition;
 
 /// Names that were added, changed and removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// New ones.
+    /// Names that only the new configuration has.
     pub added: Vec<String>,
-    /// Ones that mean something else now.
+    /// Names with other settings.
     pub changed: Vec<String>,
-    /// Ones that are gone.
+    /// Names that only the old configuration has.
     pub removed: Vec<String>,
 }
 
@@ -21,15 +21,15 @@ pub struct Changes {
 pub struct ConfigDiff {
     /// Task definitions.
     pub tasks: Changes,
-    /// Schedules, which are named like their task.
+    /// Schedules, which have the names of their tasks.
     pub schedules: Changes,
-    /// Periods; one that includes or excludes a changed one is changed as well.
+    /// Periods. A period that includes or excludes a changed one has changed as well.
     pub periods: Changes,
     /// Queues.
     pub queues: Changes,
-    /// Daemon modules and process modules.
+    /// Daemon modules, built-in ones and process modules.
     pub modules: Changes,
-    /// Sections that count only from the next start on.
+    /// Settings that take effect at the next start only.
     pub needs_restart: Vec<&'static str>,
 }
 
@@ -62,12 +62,12 @@ impl ConfigDiff {
         *self == Self::default()
     }
 
-    /// What `new` changes.
+    /// The changes from `old` to `new`.
     pub fn between(old: &Config, new: &Config) -> Self {
         let schedules = |config: &Config| -> BTreeMap<String, _> {
             let spec = |(name, task): (&String, &Arc<TaskDefinition>)| {
                 let schedule = task.schedule.as_ref()?;
-                Some((name.clone(), (schedule.spec(), schedule.period.clone(), schedule.outside)))
+                Some((name.clone(), (schedule.spec(), schedule.period.clone(), schedule.outside_period)))
             };
             config.tasks.iter().filter_map(spec).collect()
         };

@@ -5,53 +5,49 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Config, Mistakes, mistake::SourcePlace, tree::TreeNode};
+use super::{
+    mistake::{Findings, Mistakes, SourceLocation},
+    tables::{Config, KnownNames},
+    tree::TreeNode,
+};
 
-/// Variables that begin with this override settings: `SEXTON__DAEMON__WORKERS=4`.
+/// Environment variables with this prefix override settings: `SEXTON__DAEMON__WORKERS=4`.
 const PREFIX: &str = "SEXTON__";
-/// Where a configuration is looked for that nobody named.
-const USUAL: [&str; 3] = ["sexton.toml", "config/sexton.toml", "/etc/sexton/sexton.toml"];
+/// The files that are tried if none was named.
+const DEFAULT_FILES: [&str; 3] = ["sexton.toml", "config/sexton.toml", "/etc/sexton/sexton.toml"];
 
-/// A configuration file, and what is laid over it.
+/// A configuration file, and what overrides it.
 #[derive(Clone, Debug, Default)]
 pub struct Source {
     /// The main file; none for the defaults alone.
     pub file: Option<PathBuf>,
-    /// Settings from the command line, by path, which win over everything.
+    /// Settings from the command line, each with its path. They override files and environment variables.
     pub overrides: Vec<(Vec<String>, String)>,
 }
 
-/// What there is to be configured, beside what the house knows by itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KnownNames {
-    /// The kinds of the registered handlers.
-    pub kinds: Vec<String>,
-    /// The names of the registered daemon modules.
-    pub modules: Vec<String>,
-}
-
-/// The file to use where none was named: the first of the usual ones that exists.
+/// The first of the default files that exists.
 pub fn find_file() -> Option<PathBuf> {
-    USUAL.iter().map(PathBuf::from).find(|path| path.exists())
+    DEFAULT_FILES.iter().map(PathBuf::from).find(|path| path.exists())
 }
 
-/// Reads everything, and tells of every mistake at once.
+/// Reads the configuration. Task definitions and modules are checked against the `known` names.
 ///
-/// The definitions are checked against what is `known`.
+/// # Errors
+/// Every mistake in the files and the environment variables, sorted by file and line.
 pub fn load(source: &Source, known: &KnownNames) -> Result<Config, Mistakes> {
     let (config, mistakes) = load_anyway(source, known);
-    if mistakes.is_empty() { Ok(config) } else { Err(mistakes.sorted()) }
+    if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
 }
 
-/// Reads everything as far as it goes: a mistake must not keep anybody from stopping a daemon. What cannot be read has its
-/// default.
+/// Reads the configuration as far as possible: a mistake must not prevent a stop of the daemon. A setting that cannot
+/// be read has its default.
 pub fn load_anyway(source: &Source, known: &KnownNames) -> (Config, Mistakes) {
-    let mut mistakes = Mistakes::default();
+    let mut findings = Findings::default();
     let mut root = TreeNode::empty();
     if let Some(file) = &source.file {
-        root.overlay(read_file(file, &mut mistakes));
-        for more in beside(file, &mut mistakes) {
-            root.overlay(read_file(&more, &mut mistakes));
+        root.overlay(read_file(file, &mut findings));
+        for more in conf_d(file, &mut findings) {
+            root.overlay(read_file(&more, &mut findings));
         }
     }
     for (name, value) in variables() {
@@ -61,30 +57,30 @@ pub fn load_anyway(source: &Source, known: &KnownNames) -> (Config, Mistakes) {
     for (path, value) in &source.overrides {
         root.overlay(TreeNode::at_path(path, TreeNode::from_variable(&format!("--{}", path.join(".")), value)));
     }
-    let config = Config::read(&root, known, &mut mistakes);
-    (config, mistakes)
+    let config = Config::read(&root, known, &mut findings);
+    (config, findings.mistakes.sorted())
 }
 
-fn read_file(path: &Path, mistakes: &mut Mistakes) -> TreeNode {
+fn read_file(path: &Path, findings: &mut Findings) -> TreeNode {
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
-        Ok(text) => TreeNode::parse(&text, &name, mistakes),
+        Ok(text) => TreeNode::parse(&text, &name, findings),
         Err(error) => {
-            mistakes.add(&SourcePlace { source: name, line: None }, "", format!("cannot be read: {error}"));
+            findings.add(&SourceLocation { source: name, line: None }, "", format!("cannot read the file: {error}"));
             TreeNode::empty()
         }
     }
 }
 
-/// The files of `conf.d`, in the order of their names.
-pub(super) fn beside(file: &Path, mistakes: &mut Mistakes) -> Vec<PathBuf> {
+/// The files of `conf.d`, sorted by name.
+pub(super) fn conf_d(file: &Path, findings: &mut Findings) -> Vec<PathBuf> {
     let folder = file.with_file_name("conf.d");
     let entries = match std::fs::read_dir(&folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
         Err(error) => {
-            let place = SourcePlace { source: folder.display().to_string(), line: None };
-            mistakes.add(&place, "", format!("cannot be read: {error}"));
+            let location = SourceLocation { source: folder.display().to_string(), line: None };
+            findings.add(&location, "", format!("cannot read the directory: {error}"));
             return Vec::new();
         }
     };

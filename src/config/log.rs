@@ -5,18 +5,18 @@ use tracing_subscriber::EnvFilter;
 use super::section::Section;
 use crate::domain::daemon::log::{LogFormat, Rotation, directives};
 
-/// What the daemon logs, and how.
+/// What the daemon logs, and where its log files end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
     /// A level, or directives such as `sexton=debug,sqlx=info`.
     pub level: String,
-    /// How a line looks.
+    /// Format of a line.
     pub format: LogFormat,
-    /// When a log file is put aside.
+    /// When a log file is rotated.
     pub rotate: Rotation,
-    /// Log files that were put aside are deleted after so many days.
+    /// Rotated log files are deleted after this number of days.
     pub days_to_keep: u32,
-    /// Of log files that were put aside for their size, so many are kept of each.
+    /// Number of files that are kept of each log that is rotated by size.
     pub keep_files: u32,
 }
 
@@ -37,7 +37,7 @@ impl LogConfig {
         let default = Self::default();
         let level = section.text("level").unwrap_or(default.level);
         let checked = directives(&level).and_then(|directives| {
-            EnvFilter::try_new(directives).map_err(|error| format!("`{level}` is no log filter: {error}"))
+            EnvFilter::try_new(directives).map_err(|error| format!("`{level}` is not a log filter: {error}"))
         });
         if let Err(problem) = checked {
             section.refuse("level", problem);

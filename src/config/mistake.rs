@@ -1,24 +1,24 @@
-//! Mistakes in the configuration: where, what, and the way out.
+//! What is wrong with a configuration: the location, the problem, and the way out.
 
 use std::fmt;
 
-/// Where a value stands.
+/// The location of a value in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourcePlace {
-    /// The file, or the environment variable.
+pub struct SourceLocation {
+    /// The file, the environment variable (`$NAME`) or the option (`--NAME`).
     pub source: String,
     /// The line in the file, from 1.
     pub line: Option<usize>,
 }
 
-/// One mistake.
+/// One mistake. A configuration with a mistake is not used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// Where.
-    pub place: SourcePlace,
-    /// The setting, such as `task.cleanup.timeout`.
+    /// The location of the value.
+    pub location: SourceLocation,
+    /// The setting, such as `task.cleanup.timeout`; empty if the mistake concerns a whole file.
     pub setting: String,
-    /// What is wrong, and what would be right.
+    /// The problem, and what would be valid.
     pub problem: String,
 }
 
@@ -26,25 +26,62 @@ pub struct Mistake {
 #[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
 pub struct Mistakes(pub Vec<Mistake>);
 
-impl Mistakes {
-    /// Notes one.
-    pub(super) fn add(&mut self, place: &SourcePlace, setting: impl Into<String>, problem: impl Into<String>) {
-        self.0.push(Mistake { place: place.clone(), setting: setting.into(), problem: problem.into() });
+/// A warning about a setting that works, but should be written differently.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigWarning {
+    /// The location of the value.
+    pub location: SourceLocation,
+    /// The warning, as a sentence without a full stop.
+    pub text: String,
+}
+
+/// Everything that the reader of a configuration reports.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    pub(super) mistakes: Mistakes,
+    pub(super) warnings: Vec<ConfigWarning>,
+}
+
+impl Findings {
+    /// Adds a mistake.
+    pub(super) fn add(&mut self, location: &SourceLocation, setting: impl Into<String>, problem: impl Into<String>) {
+        let mistake = Mistake { location: location.clone(), setting: setting.into(), problem: problem.into() };
+        self.mistakes.0.push(mistake);
     }
 
-    /// In the order of reading.
+    /// Adds a warning.
+    pub(super) fn warn(&mut self, location: &SourceLocation, text: String) {
+        self.warnings.push(ConfigWarning { location: location.clone(), text });
+    }
+
+    /// Takes the warnings, sorted by file and line.
+    pub(super) fn take_warnings(&mut self) -> Vec<ConfigWarning> {
+        self.warnings.sort_by(|a, b| a.location.order().cmp(&b.location.order()));
+        std::mem::take(&mut self.warnings)
+    }
+}
+
+impl Mistakes {
+    /// Sorts the mistakes by file and line.
     pub(super) fn sorted(mut self) -> Self {
-        self.0.sort_by(|a, b| (&a.place.source, a.place.line).cmp(&(&b.place.source, b.place.line)));
+        self.0.sort_by(|a, b| a.location.order().cmp(&b.location.order()));
         self
     }
 
-    /// Whether there are none.
+    /// Whether the configuration is valid.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-impl fmt::Display for SourcePlace {
+impl SourceLocation {
+    /// By what locations are sorted.
+    fn order(&self) -> (&str, Option<usize>) {
+        (&self.source, self.line)
+    }
+}
+
+impl fmt::Display for SourceLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
             Some(line) => write!(f, "{}:{line}", self.source),
@@ -56,8 +93,8 @@ impl fmt::Display for SourcePlace {
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.setting.as_str() {
-            "" => write!(f, "{}: {}", self.place, self.problem),
-            setting => write!(f, "{}: {setting}: {}", self.place, self.problem),
+            "" => write!(f, "{}: {}", self.location, self.problem),
+            setting => write!(f, "{}: {setting}: {}", self.location, self.problem),
         }
     }
 }
@@ -66,5 +103,11 @@ impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines: Vec<String> = self.0.iter().map(ToString::to_string).collect();
         f.write_str(&lines.join("\n"))
+    }
+}
+
+impl fmt::Display for ConfigWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.location, self.text)
     }
 }

@@ -1,4 +1,4 @@
-//! The door to the configuration: files, environment variables, and every mistake in them at once.
+//! The configuration: files and environment variables, checked as a whole.
 
 mod command;
 mod daemon;
@@ -17,100 +17,20 @@ mod schedule;
 mod schedule_period;
 mod section;
 mod show;
+mod tables;
 mod task;
+mod toml_values;
 mod tree;
-
-use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 pub use self::{
     daemon::{DaemonConfig, SupervisorConfig},
     database::DatabaseConfig,
     diff::{Changes, ConfigDiff},
     files::FileStamp,
-    load::{KnownNames, Source, find_file, load, load_anyway},
+    load::{Source, find_file, load, load_anyway},
     log::LogConfig,
-    mistake::{Mistake, Mistakes},
+    mistake::{ConfigWarning, Mistake, Mistakes, SourceLocation},
     module::ModuleConfig,
     queue::{AtPeriodEnd, QueueConfig},
+    tables::{Config, KnownNames},
 };
-use self::{section::Section, tree::TreeNode};
-use crate::domain::{
-    identity::QueueName,
-    period::Periods,
-    schedule::Schedule,
-    task::definition::{DEFAULT_QUEUE, TaskDefinition},
-};
-
-/// Everything that is configured. The defaults are the tuned settings.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Config {
-    /// Where the tables are.
-    pub database: DatabaseConfig,
-    /// How the daemon behaves.
-    pub daemon: DaemonConfig,
-    /// What is logged, and how.
-    pub log: LogConfig,
-    /// When fallen modules are started again.
-    pub supervisor: SupervisorConfig,
-    /// When things may happen, by name.
-    pub periods: Periods,
-    /// The queues that this node works on. `default` is always among them.
-    pub queues: BTreeMap<QueueName, QueueConfig>,
-    /// Daemon modules, and the programs that are kept running as such.
-    pub modules: BTreeMap<String, ModuleConfig>,
-    /// What can be run.
-    pub tasks: BTreeMap<String, Arc<TaskDefinition>>,
-}
-
-impl Config {
-    /// The defaults, without any task definition.
-    pub fn default_for(url: &str) -> Self {
-        let mut mistakes = Mistakes::default();
-        let config = Self::read(&TreeNode::empty(), &KnownNames::default(), &mut mistakes);
-        Self { database: DatabaseConfig { url: url.to_owned(), ..config.database }, ..config }
-    }
-
-    /// Reads what the files say, and notes what is wrong with it.
-    fn read(root: &TreeNode, known: &KnownNames, mistakes: &mut Mistakes) -> Self {
-        let mut top = Section::new("", root, mistakes);
-        let database = top.table("database", DatabaseConfig::read).unwrap_or_default();
-        let daemon = top.table("daemon", DaemonConfig::read).unwrap_or_default();
-        let log = top.table("log", LogConfig::read).unwrap_or_default();
-        let supervisor = top.table("supervisor", SupervisorConfig::read).unwrap_or_default();
-        let periods = top.tables("period", |name, table| period::read(name, table, daemon.timezone));
-        let periods = period::join(periods, top.mistakes);
-        let queues = top.tables("queue", |_, table| QueueConfig::read(table, &periods));
-        let mut queues: BTreeMap<QueueName, QueueConfig> =
-            queues.into_iter().map(|(name, queue)| (name.into(), queue)).collect();
-        queues.entry(DEFAULT_QUEUE.into()).or_insert(QueueConfig::of(daemon.workers));
-        let tasks = top
-            .tables("task", |name, table| Arc::new(task::read(name, table, daemon.timezone, &periods, &known.kinds)));
-        let modules = top.tables("module", |name, table| module::read(name, table, &known.modules));
-        top.finish();
-        for definition in tasks.values() {
-            queues.entry(definition.queue.clone()).or_insert(QueueConfig::of(daemon.workers));
-        }
-        Self { database, daemon, log, supervisor, periods, queues, modules, tasks }
-    }
-
-    /// What recurs by itself.
-    pub fn schedules(&self) -> impl Iterator<Item = &Schedule> {
-        self.tasks.values().filter_map(|task| task.schedule.as_deref())
-    }
-
-    /// What is configured of a daemon module.
-    pub fn module(&self, name: &str) -> ModuleConfig {
-        self.modules.get(name).cloned().unwrap_or_default()
-    }
-
-    /// The files of calendars that it was read from.
-    pub fn calendars(&self) -> impl Iterator<Item = &Path> {
-        let calendars = self.periods.0.values().flat_map(|period| period.calendars());
-        calendars.map(|calendar| Path::new(&calendar.file))
-    }
-
-    /// The whole configuration as TOML, with every default filled in and secrets left out.
-    pub fn show(&self) -> String {
-        show::show(self)
-    }
-}

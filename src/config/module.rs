@@ -1,26 +1,26 @@
-//! `[module.NAME]`: a daemon module, or an external program that is kept running as one.
+//! `[module.NAME]`: settings of a daemon module, or an external program that runs as one.
 
 use std::time::Duration;
 
 use super::{command, section::Section};
 use crate::domain::{
     command::service::{ProcessSpec, StopSignal},
-    text::duration,
+    text::{duration, suggest},
 };
 
-/// Without these nothing could be executed, or put on record.
-const NEEDED: [&str; 4] = ["node", "recorder", "workers", "adopter"];
-/// Modules whose pace is set elsewhere, and where.
-const PACED: [(&str, &str); 3] = [
-    ("dispatcher", "its pace is daemon.poll_interval"),
-    ("node", "its pace is daemon.heartbeat"),
-    ("wakeup", "it does not rest: it hears of each enqueue as it happens"),
+/// Modules without which no task could be executed and recorded.
+const REQUIRED: [&str; 4] = ["node", "recorder", "workers", "adopter"];
+/// Modules whose interval cannot be set, each with the reason.
+const WITHOUT_INTERVAL: [(&str, &str); 3] = [
+    ("dispatcher", "set daemon.poll_interval instead"),
+    ("node", "set daemon.heartbeat instead"),
+    ("wakeup", "this module has no rounds: it waits for each enqueue"),
 ];
-/// The words for how much a module logs.
+/// Log levels of a module.
 const LEVELS: [(&str, &str); 5] =
     [("error", "error"), ("warn", "warn"), ("info", "info"), ("debug", "debug"), ("trace", "trace")];
-/// Settings that are of no use without a program.
-const OF_PROCESSES: [&str; 15] = [
+/// Settings that need a program.
+const PROCESS_SETTINGS: [&str; 15] = [
     "env",
     "pass_env",
     "dir",
@@ -38,98 +38,93 @@ const OF_PROCESSES: [&str; 15] = [
     "max_restart_delay",
 ];
 
-/// Whoever is replaced more often does nothing else.
-const LEAST_DISCARD: Duration = Duration::from_secs(1);
-/// No program has less memory.
-const LEAST_MEMORY: u64 = 1 << 20;
-/// A stop does not wait any longer.
-const LONGEST_STOP: Duration = Duration::from_secs(86_400);
+/// A module that is recycled more often would do nothing else.
+const MIN_RECYCLE_AFTER: Duration = Duration::from_secs(1);
+/// No program runs with less memory, in bytes.
+const MIN_MEMORY: u64 = 1 << 20;
+/// Upper limit of `stop_timeout`.
+const MAX_STOP_TIMEOUT: Duration = Duration::from_secs(86_400);
 
-/// One daemon module as this node runs it.
+/// `[module.NAME]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModuleConfig {
-    /// Whether it runs.
+    /// Whether the module runs.
     pub enabled: bool,
-    /// The rest between its rounds, instead of its own.
+    /// Pause between two rounds; the module's own default if not set.
     pub interval: Option<Duration>,
-    /// It is replaced by a fresh one after so long, instead of after `[supervisor] discard`.
-    pub discard: Option<Duration>,
-    /// How much it logs.
+    /// The module is recycled after this time; after `[supervisor] recycle_after` if not set.
+    pub recycle_after: Option<Duration>,
+    /// Log level of the module: `error`, `warn`, `info`, `debug` or `trace`.
     pub log: Option<String>,
-    /// The program that it keeps running, if it is a process module.
+    /// The program, if this is a process module.
     pub process: Option<ProcessSpec>,
 }
 
 impl Default for ModuleConfig {
     fn default() -> Self {
-        Self { enabled: true, interval: None, discard: None, log: None, process: None }
+        Self { enabled: true, interval: None, recycle_after: None, log: None, process: None }
     }
 }
 
-/// Reads one; `modules` are those that there are without a program.
+/// Reads one table. `modules` are the names of the modules that are no programs.
 pub(super) fn read(name: &str, section: &mut Section<'_>, modules: &[String]) -> ModuleConfig {
     let tick = Duration::from_millis(10);
-    let discard = section.span("discard", LEAST_DISCARD);
+    section.renamed("discard", "recycle_after");
+    let recycle_after = section.duration("recycle_after", MIN_RECYCLE_AFTER);
     let read = ModuleConfig {
         enabled: section.flag("enabled").unwrap_or(true),
-        interval: section.span("interval", tick),
-        discard,
+        interval: section.duration("interval", tick),
+        recycle_after,
         log: section.choice("log", &LEVELS).map(str::to_owned),
-        process: process(section, discard),
+        process: process(section, recycle_after),
     };
     let has_command = section.node("command").is_some();
     match (modules.iter().any(|known| known == name), has_command) {
-        (true, true) => section.refuse(
-            "command",
-            format!("`{name}` is a module of the daemon itself: give the program a name of its own"),
-        ),
+        (true, true) => {
+            section.refuse("command", format!("`{name}` is a built-in module: give the program another name"))
+        }
         (false, false) => section.refuse("", unknown(name, modules)),
         _ => {}
     }
-    if !read.enabled && NEEDED.contains(&name) {
-        section.refuse("enabled", format!("without `{name}` nothing could be executed and recorded: leave it enabled"));
+    if !read.enabled && REQUIRED.contains(&name) {
+        section.refuse("enabled", format!("without `{name}` no task could be executed and recorded"));
     }
     if read.interval.is_some() {
-        if let Some((_, why)) = PACED.iter().find(|(paced, _)| *paced == name) {
+        if let Some((_, why)) = WITHOUT_INTERVAL.iter().find(|(module, _)| *module == name) {
             section.refuse("interval", *why);
         } else if has_command {
-            section.refuse("interval", "a program has no rounds, and goes at a pace of its own");
+            section.refuse("interval", "a program has no rounds");
         }
     }
     read
 }
 
 fn unknown(name: &str, modules: &[String]) -> String {
-    let like = |known: &&String| strsim::jaro_winkler(known, name);
-    let near = modules.iter().filter(|known| like(known) > 0.8).max_by(|a, b| like(a).total_cmp(&like(b)));
-    let hint = match near {
-        Some(known) => format!("did you mean `{known}`?"),
-        None => format!("known: {}", modules.join(", ")),
-    };
-    format!("there is no daemon module `{name}`; {hint} A program of one's own needs `command = [\"program\"]`")
+    let hint = suggest::hint_or_list(name, modules.iter().map(String::as_str));
+    format!("there is no daemon module `{name}`{hint} (an external program needs `command = [\"program\"]`)")
 }
 
-/// Reads what is kept running, if there is anything.
-fn process(section: &mut Section<'_>, discard: Option<Duration>) -> Option<ProcessSpec> {
+/// Reads the settings of a process module; none if there is no program.
+fn process(section: &mut Section<'_>, recycle_after: Option<Duration>) -> Option<ProcessSpec> {
     let argv = section.texts("command");
     let plain = ProcessSpec::new(command::program(section, argv.clone().unwrap_or_default()));
     let signals = StopSignal::ALL;
     let read = ProcessSpec {
         check: section.texts("check"),
         needs_database: section.flag("needs_database").unwrap_or(plain.needs_database),
-        discard,
-        memory_limit: section.bytes("memory_limit", LEAST_MEMORY..=u64::MAX / 2),
+        recycle_after,
+        memory_limit: section.bytes("memory_limit", MIN_MEMORY..=u64::MAX / 2),
         stop_signal: section.choice("stop_signal", &signals).unwrap_or(plain.stop_signal),
-        stop_timeout: section.span("stop_timeout", Duration::ZERO).unwrap_or(plain.stop_timeout),
-        restart_delay: section.span("restart_delay", Duration::from_millis(1)).unwrap_or(plain.restart_delay),
+        stop_timeout: section.duration("stop_timeout", Duration::ZERO).unwrap_or(plain.stop_timeout),
+        restart_delay: section.duration("restart_delay", Duration::from_millis(1)).unwrap_or(plain.restart_delay),
         max_restart_delay: section
-            .span("max_restart_delay", Duration::from_millis(1))
+            .duration("max_restart_delay", Duration::from_millis(1))
             .unwrap_or(plain.max_restart_delay),
         ..plain
     };
     if argv.is_none() {
         if section.node("command").is_none() {
-            section.refuse_each(&OF_PROCESSES, "it belongs to a program, and there is no `command`");
+            section.refuse_each(&PROCESS_SETTINGS, "this setting needs a program (`command`)");
         }
         return None;
     }
@@ -138,8 +133,8 @@ fn process(section: &mut Section<'_>, discard: Option<Duration>) -> Option<Proce
     if let Some(check) = &read.check {
         command::check_program(section, "check", check);
     }
-    if read.stop_timeout > LONGEST_STOP {
-        section.refuse("stop_timeout", format!("it is too long, at most {} is possible", duration::text(LONGEST_STOP)));
+    if read.stop_timeout > MAX_STOP_TIMEOUT {
+        section.refuse("stop_timeout", format!("it is too long: the maximum is {}", duration::text(MAX_STOP_TIMEOUT)));
     }
     if read.max_restart_delay < read.restart_delay {
         section.refuse("max_restart_delay", "it must not be shorter than restart_delay");

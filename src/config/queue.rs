@@ -3,31 +3,31 @@
 use super::{period, section::Section};
 use crate::domain::period::Periods;
 
-/// One queue as this node works on it.
+/// `[queue.NAME]`: a queue on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueConfig {
-    /// Its workers on this node.
+    /// Number of workers on this node.
     pub workers: usize,
-    /// How many of its tasks may run at once in the whole cluster, as far as this node is concerned.
+    /// Maximum number of the queue's tasks that run at once in the whole cluster, as seen by this node.
     pub limit: Option<usize>,
-    /// When its tasks may begin.
+    /// Period outside which none of its tasks begins.
     pub period: Option<String>,
-    /// What becomes of its running tasks when that is over.
+    /// What happens to running tasks at the end of the period.
     pub at_period_end: AtPeriodEnd,
 }
 
-/// What becomes of the running tasks of a queue when its period is over.
+/// What happens to the running tasks of a queue at the end of its period.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AtPeriodEnd {
-    /// They go on.
+    /// They continue.
     #[default]
     Finish,
-    /// They are told to end, and given back; the attempt does not count.
+    /// They are stopped and released; the attempt does not count.
     Stop,
 }
 
 impl QueueConfig {
-    /// So many workers, and no limit in the cluster.
+    /// A queue with that number of workers, no limit and no period.
     pub fn of(workers: usize) -> Self {
         Self { workers, limit: None, period: None, at_period_end: AtPeriodEnd::Finish }
     }
@@ -35,13 +35,16 @@ impl QueueConfig {
     pub(super) fn read(section: &mut Section<'_>, periods: &Periods) -> Self {
         let workers = section.integer("workers", 0..=10_000);
         if workers.is_none() && section.node("workers").is_none() {
-            section.refuse("workers", "it is missing: how many tasks of this queue may run on this node at once?");
+            section.refuse(
+                "workers",
+                "the setting is missing: how many tasks of this queue may run on this node at once?",
+            );
         }
         let period = period::named(section, "period", periods);
         let ends = [("finish", AtPeriodEnd::Finish), ("stop", AtPeriodEnd::Stop)];
         let at_period_end = section.choice("at_period_end", &ends).unwrap_or_default();
         if period.is_none() && section.node("at_period_end").is_some() {
-            section.refuse("at_period_end", "it belongs to a `period`");
+            section.refuse("at_period_end", "this setting needs a `period`");
         }
         let limit = section.integer("limit", 1..=1_000_000);
         Self { workers: workers.unwrap_or(1), limit, period, at_period_end }

@@ -1,8 +1,8 @@
-//! A schedule as TOML, so that it can be read back.
+//! A schedule as TOML that can be read back.
 
 use toml::{Table, Value};
 
-use super::show::{length, table};
+use super::toml_values::{length, table};
 use crate::domain::{
     schedule::{
         Schedule,

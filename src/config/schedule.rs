@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 
 use super::{
-    mistake::Mistakes,
+    mistake::Findings,
     section::Section,
     tree::{TreeNode, TreeValue},
 };
@@ -20,31 +20,31 @@ use crate::domain::{
     },
 };
 
-/// What a table may be about: the settings that say so, of which the first tells them apart.
+/// The forms of a table: the settings of each, of which the first identifies the form.
 const FORMS: [&[&str]; 5] =
     [&["cron"], &["every", "anchor"], &["at"], &["week_days", "time"], &["days", "hours", "minutes"]];
 
-/// Reads the schedule of a task; notes what is wrong with it.
-pub(super) fn read(name: &str, path: &str, node: &TreeNode, zone: Tz, mistakes: &mut Mistakes) -> Schedule {
+/// Reads the schedule of a task.
+pub(super) fn read(name: &str, path: &str, node: &TreeNode, zone: Tz, findings: &mut Findings) -> Schedule {
     let mut schedule = Schedule::new(name, Vec::new());
     match &node.item {
         TreeValue::List(items) if items.is_empty() => {
-            mistakes.add(&node.place, path, "the list is empty: leave it out for a task without a schedule");
+            findings.add(&node.location, path, "the list is empty: omit the setting for a task without a schedule");
         }
-        TreeValue::List(items) => items.iter().for_each(|item| add(&mut schedule, path, item, zone, mistakes)),
-        _ => add(&mut schedule, path, node, zone, mistakes),
+        TreeValue::List(items) => items.iter().for_each(|item| add(&mut schedule, path, item, zone, findings)),
+        _ => add(&mut schedule, path, node, zone, findings),
     }
     schedule
 }
 
-fn add(schedule: &mut Schedule, path: &str, node: &TreeNode, zone: Tz, mistakes: &mut Mistakes) {
+fn add(schedule: &mut Schedule, path: &str, node: &TreeNode, zone: Tz, findings: &mut Findings) {
     match &node.item {
         TreeValue::Text(text) => match CronExpr::parse(text, &schedule.name) {
             Ok(expr) => schedule.recurrences.push(Recurrence::cron(expr, zone)),
-            Err(error) => mistakes.add(&node.place, path, error.to_string()),
+            Err(error) => findings.add(&node.location, path, error.to_string()),
         },
         TreeValue::Table(_) => {
-            let mut section = Section::new(path, node, mistakes);
+            let mut section = Section::new(path, node, findings);
             schedule.recurrences.extend(table(&mut section, &schedule.name, zone));
             jitter(&mut section, schedule);
             section.finish();
@@ -54,16 +54,16 @@ fn add(schedule: &mut Schedule, path: &str, node: &TreeNode, zone: Tz, mistakes:
                 "expected a crontab expression, {{ cron = … }}, {{ every = … }} or another table, or a list of them, found {}",
                 other.kind()
             );
-            mistakes.add(&node.place, path, problem);
+            findings.add(&node.location, path, problem);
         }
     }
 }
 
-/// A task has one jitter, whichever of its recurrences it is that comes.
+/// Reads the jitter, which is the same for all recurrences of a task.
 fn jitter(section: &mut Section<'_>, schedule: &mut Schedule) {
-    let Some(jitter) = section.span("jitter", Duration::from_millis(1)) else { return };
+    let Some(jitter) = section.duration("jitter", Duration::from_millis(1)) else { return };
     if schedule.jitter.is_some_and(|other| other != jitter) {
-        section.refuse("jitter", "a schedule has one jitter, and another entry of the list has said a different one");
+        section.refuse("jitter", "another entry of the list has another jitter, but a schedule has only one");
     }
     schedule.jitter = Some(jitter);
 }
@@ -77,7 +77,7 @@ fn table(section: &mut Section<'_>, name: &str, default_zone: Tz) -> Option<Recu
     let dst = section.choice("dst", &Dst::WORDS);
     let form = form(section)?;
     if !matches!(form, "cron" | "week_days" | "days") && section.node("dst").is_some() {
-        section.refuse("dst", "only times that come again on wall clocks are skipped or repeated by them");
+        section.refuse("dst", "this setting needs a recurrence on wall clocks: `cron`, `week_days` or `days`");
     }
     let recurrence = match form {
         "cron" => cron(section, name, own_zone, zone, dst),
@@ -89,15 +89,15 @@ fn table(section: &mut Section<'_>, name: &str, default_zone: Tz) -> Option<Recu
         section.refuse(
             "timezone",
             match recurrence {
-                Recurrence::Every(_) => "an interval has no zone: it follows real time",
-                _ => "the time has an offset of its own",
+                Recurrence::Every(_) => "an interval has no time zone: it follows real time",
+                _ => "the time has its own offset",
             },
         );
     }
     Some(recurrence)
 }
 
-/// Which of the forms the table has; notes if it is none or more than one, or not complete.
+/// The form of the table. No form, more than one form or an incomplete form is a mistake.
 fn form(section: &mut Section<'_>) -> Option<&'static str> {
     let mut named: Vec<&[&'static str]> = Vec::new();
     for form in FORMS {
@@ -116,7 +116,8 @@ fn form(section: &mut Section<'_>) -> Option<&'static str> {
     for key in form.iter().filter(|key| !optional(key)) {
         if section.node(key).is_none() {
             let others: Vec<String> = form.iter().filter(|other| *other != key).map(|key| format!("`{key}`")).collect();
-            section.refuse("", format!("`{key}` is missing: it belongs to {}", others.join(" and ")));
+            let verb = if others.len() == 1 { "needs" } else { "need" };
+            section.refuse("", format!("`{key}` is missing, which {} {verb}", others.join(" and ")));
             return None;
         }
     }
@@ -127,13 +128,13 @@ fn cron(section: &mut Section<'_>, name: &str, own: Option<Tz>, zone: Tz, dst: O
     let text = section.text("cron")?;
     let expr = CronExpr::parse(&text, name).map_err(|error| section.refuse("cron", error.to_string())).ok()?;
     if expr.zone().is_some() && own.is_some() {
-        section.refuse("timezone", "the expression names its zone itself: leave one of them out");
+        section.refuse("timezone", "the expression has its own time zone: keep one of them");
     }
     Some(Recurrence::Cron { zone: expr.zone().unwrap_or(zone), expr, dst: dst.unwrap_or_default() })
 }
 
 fn every(section: &mut Section<'_>, zone: Tz) -> Option<Recurrence> {
-    let interval = section.span("every", Duration::from_millis(100))?;
+    let interval = section.duration("every", Duration::from_millis(100))?;
     match section.node("anchor") {
         None => Some(Recurrence::Every(interval)),
         Some(_) => Some(Recurrence::EveryFrom { interval, anchor: moment(section, "anchor", zone)?, zone }),
@@ -144,13 +145,13 @@ fn at(section: &mut Section<'_>, zone: Tz) -> Option<Recurrence> {
     Some(Recurrence::At { moment: moment(section, "at", zone)?, zone })
 }
 
-/// A time that exists.
+/// A time that the clocks of the zone show.
 fn moment(section: &mut Section<'_>, key: &'static str, zone: Tz) -> Option<Moment> {
     let moment: Moment = section.parsed(key)?;
     if let Moment::Wall(wall) = moment
         && !crate::domain::schedule::zone::exists(zone, wall)
     {
-        section.refuse(key, format!("{moment} does not exist in {zone}: the clocks are set forward over it"));
+        section.refuse(key, format!("{moment} does not exist in {zone}: the clocks go forward over it"));
     }
     Some(moment)
 }
@@ -170,7 +171,7 @@ fn weekly(section: &mut Section<'_>, is_single: bool, zone: Tz, dst: Option<Dst>
     Some(Recurrence::Weekly { weekly, zone, dst: dst.unwrap_or_default() })
 }
 
-/// A list of numbers and names.
+/// A list of days: numbers or names.
 fn week_days(section: &mut Section<'_>, key: &'static str) -> Option<WeekDays> {
     let words: Option<Vec<String>> = match &section.node(key)?.item {
         TreeValue::List(items) => items
@@ -193,9 +194,9 @@ fn week_days(section: &mut Section<'_>, key: &'static str) -> Option<WeekDays> {
 fn numbers(section: &mut Section<'_>, key: &'static str, most: i64) -> Option<Vec<u16>> {
     let numbers = section.integers(key, 0..=most)?;
     if numbers.is_empty() {
-        section.refuse(key, "the list is empty: name at least one number");
+        section.refuse(key, "the list is empty");
         return None;
     }
-    // One out of range has been noted.
+    // A number out of range is a mistake already.
     numbers.into_iter().map(|number| u16::try_from(number).ok().filter(|number| i64::from(*number) <= most)).collect()
 }

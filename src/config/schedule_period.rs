@@ -1,17 +1,18 @@
-//! `period` and `outside` of a task: when its schedule counts.
+//! `period` and `outside_period` of a task: when its schedule may start it.
 
 use super::{period, section::Section};
 use crate::domain::{period::Periods, schedule::Outside};
 
-/// Reads both; they belong to a task that has a schedule.
+/// Reads both. They need a schedule.
 pub(super) fn read(section: &mut Section<'_>, periods: &Periods) -> (Option<String>, Outside) {
     let period = period::named(section, "period", periods);
-    let outside = section.choice("outside", &[("skip", Outside::Skip), ("hold", Outside::Hold)]);
+    section.renamed("outside", "outside_period");
+    let outside_period = section.choice("outside_period", &[("skip", Outside::Skip), ("hold", Outside::Hold)]);
     if section.node("period").is_some() && section.node("schedule").is_none() {
-        section.refuse("period", "it belongs to a `schedule`; a period of what is enqueued is that of its queue");
+        section.refuse("period", "this setting needs a `schedule`; for enqueued tasks, set the period of their queue");
     }
-    if section.node("outside").is_some() && section.node("period").is_none() {
-        section.refuse("outside", "it belongs to a `period`");
+    if section.node("outside_period").is_some() && section.node("period").is_none() {
+        section.refuse("outside_period", "this setting needs a `period`");
     }
-    (period, outside.unwrap_or_default())
+    (period, outside_period.unwrap_or_default())
 }

@@ -1,4 +1,4 @@
-//! Reading one table: settings are asked for by name and type, and what nobody asked for is unknown.
+//! Reading one table: settings are requested by name and type; a setting that was never requested is unknown.
 
 use std::{collections::BTreeMap, ops::RangeInclusive, str::FromStr, time::Duration};
 
@@ -6,33 +6,60 @@ use bytesize::ByteSize;
 use chrono_tz::Tz;
 
 use super::{
-    mistake::Mistakes,
+    mistake::{Findings, SourceLocation},
     tree::{TreeNode, TreeValue},
 };
-use crate::domain::{schedule::zone, task::definition::check_name, text::duration};
+use crate::domain::{
+    schedule::zone,
+    task::definition::check_name,
+    text::{duration, suggest},
+};
 
-/// A table being read.
+/// A table while it is read.
 pub(super) struct Section<'a> {
     path: String,
     node: &'a TreeNode,
-    asked: Vec<&'static str>,
-    pub(super) mistakes: &'a mut Mistakes,
+    requested: Vec<&'static str>,
+    renamed: Vec<RenamedSetting>,
+    pub(super) findings: &'a mut Findings,
+}
+
+/// A setting that had another name in earlier versions.
+struct RenamedSetting {
+    old: &'static str,
+    new: &'static str,
+    /// The table has the old name only: the setting is read from there.
+    reads_old: bool,
 }
 
 impl<'a> Section<'a> {
-    pub(super) fn new(path: &str, node: &'a TreeNode, mistakes: &'a mut Mistakes) -> Self {
-        Self { path: path.to_owned(), node, asked: Vec::new(), mistakes }
+    pub(super) fn new(path: &str, node: &'a TreeNode, findings: &'a mut Findings) -> Self {
+        Self { path: path.to_owned(), node, requested: Vec::new(), renamed: Vec::new(), findings }
     }
 
-    /// Notes a mistake in one setting of this table.
+    /// Declares the old name of a setting, before the setting is read by its new name. The old name still works, with a
+    /// warning that names the new one; both names together are a mistake.
+    pub(super) fn renamed(&mut self, old: &'static str, new: &'static str) {
+        let has = |key: &str| self.entries().is_some_and(|table| table.contains_key(key));
+        let (has_old, has_new) = (has(old), has(new));
+        self.renamed.push(RenamedSetting { old, new, reads_old: has_old && !has_new });
+        if has_old && has_new {
+            self.refuse(old, format!("this is the old name of `{new}`, which is set as well: keep `{new}` only"));
+        } else if has_old {
+            let location = self.location(old).clone();
+            let text = format!("[{}] {old} is now called {new}; the old name still works", self.path);
+            self.findings.warn(&location, text);
+        }
+    }
+
+    /// Adds a mistake in one setting of this table; with an empty key, in the table as a whole.
     pub(super) fn refuse(&mut self, key: &str, problem: impl Into<String>) {
-        let place =
-            self.entries().and_then(|table| table.get(key)).map_or(&self.node.place, |node| &node.place).clone();
-        let setting = self.setting(key);
-        self.mistakes.add(&place, setting, problem);
+        let location = self.location(key).clone();
+        let setting = self.setting(self.written(key));
+        self.findings.add(&location, setting, problem);
     }
 
-    /// Notes a mistake in each of these settings that is there: what they belong to is not.
+    /// Adds a mistake in each of these settings that is present: the settings they depend on are missing.
     pub(super) fn refuse_each(&mut self, keys: &[&'static str], problem: &str) {
         for key in keys {
             if self.node(key).is_some() {
@@ -43,10 +70,22 @@ impl<'a> Section<'a> {
 
     /// A setting as it was written.
     pub(super) fn node(&mut self, key: &'static str) -> Option<&'a TreeNode> {
-        if !self.asked.contains(&key) {
-            self.asked.push(key);
+        if !self.requested.contains(&key) {
+            self.requested.push(key);
         }
-        self.entries()?.get(key)
+        self.entries()?.get(self.written(key))
+    }
+
+    /// The name under which the table has a setting: the old name where only that is present.
+    fn written<'k>(&self, key: &'k str) -> &'k str {
+        let renamed = self.renamed.iter().find(|renamed| renamed.new == key && renamed.reads_old);
+        renamed.map_or(key, |renamed| renamed.old)
+    }
+
+    /// The location of a setting, or of the table if the setting is missing.
+    fn location(&self, key: &str) -> &'a SourceLocation {
+        let node = self.entries().and_then(|table| table.get(self.written(key)));
+        node.map_or(&self.node.location, |node| &node.location)
     }
 
     pub(super) fn text(&mut self, key: &'static str) -> Option<String> {
@@ -56,7 +95,7 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// A setting, if it is text.
+    /// The text of a setting; none, without a mistake, if it is something else.
     pub(super) fn word(&mut self, key: &'static str) -> Option<&'a str> {
         match &self.node(key)?.item {
             TreeValue::Text(text) => Some(text),
@@ -71,7 +110,7 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// A whole number within limits.
+    /// An integer within limits.
     pub(super) fn integer<T: TryFrom<i64>>(&mut self, key: &'static str, limits: RangeInclusive<i64>) -> Option<T> {
         let number = self.value(key, "an integer", |item| match item {
             TreeValue::Integer(number) => Some(*number),
@@ -83,7 +122,7 @@ impl<'a> Section<'a> {
         T::try_from(number).ok()
     }
 
-    /// Whole numbers within limits.
+    /// Integers within limits.
     pub(super) fn integers(&mut self, key: &'static str, limits: RangeInclusive<i64>) -> Option<Vec<i32>> {
         let numbers = self.value(key, "a list of integers", |item| match item {
             TreeValue::List(items) => items.iter().map(as_integer).collect::<Option<Vec<i64>>>(),
@@ -95,7 +134,7 @@ impl<'a> Section<'a> {
         Some(numbers.into_iter().filter_map(|number| number.try_into().ok()).collect())
     }
 
-    /// An amount of bytes: a number, or text such as `512MiB`.
+    /// A number of bytes: an integer, or text such as `512MiB`.
     pub(super) fn bytes(&mut self, key: &'static str, limits: RangeInclusive<u64>) -> Option<u64> {
         let bytes = self.value(key, "a number of bytes, or text such as \"512MiB\"", |item| match item {
             TreeValue::Integer(number) => Some(u64::try_from(*number).map_err(|_| number.to_string())),
@@ -109,15 +148,14 @@ impl<'a> Section<'a> {
                 self.refuse(key, format!("{} is out of range, expected {least} to {most}", ByteSize(bytes)));
             }
             Err(text) => {
-                let problem =
-                    format!("`{text}` is no amount of bytes: write a number and a unit, such as 64KiB or 512MiB");
+                let problem = format!("`{text}` is not a size: write a number and a unit, such as 64KiB or 512MiB");
                 self.refuse(key, problem);
             }
         }
         None
     }
 
-    /// A part, from 0 to 1.
+    /// A fraction, from 0 to 1.
     pub(super) fn fraction(&mut self, key: &'static str) -> Option<f64> {
         let number = self.value(key, "a number", |item| match item {
             TreeValue::Float(number) => Some(*number),
@@ -130,13 +168,13 @@ impl<'a> Section<'a> {
         Some(number)
     }
 
-    /// A length of time, not shorter than `least`.
-    pub(super) fn span(&mut self, key: &'static str, least: Duration) -> Option<Duration> {
+    /// A duration of at least `least`.
+    pub(super) fn duration(&mut self, key: &'static str, least: Duration) -> Option<Duration> {
         let text = self.text(key)?;
         match duration::parse(&text) {
             Ok(length) if length >= least => Some(length),
             Ok(_) => {
-                self.refuse(key, format!("{text} is too short, at least {} is needed", duration::text(least)));
+                self.refuse(key, format!("{text} is too short: the minimum is {}", duration::text(least)));
                 None
             }
             Err(problem) => {
@@ -146,13 +184,13 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A word that stands for something else.
+    /// A text with a syntax of its own.
     pub(super) fn parsed<T: FromStr<Err: std::fmt::Display>>(&mut self, key: &'static str) -> Option<T> {
         let text = self.text(key)?;
         text.parse().map_err(|error: T::Err| self.refuse(key, error.to_string())).ok()
     }
 
-    /// A time zone of the IANA database.
+    /// A time zone by its name in the IANA database.
     pub(super) fn zone(&mut self, key: &'static str) -> Option<Tz> {
         let text = self.text(key)?;
         zone::named(&text).map_err(|problem| self.refuse(key, problem)).ok()
@@ -188,7 +226,7 @@ impl<'a> Section<'a> {
         self.node(key).map(as_json)
     }
 
-    /// A sub-table.
+    /// A table within this one.
     pub(super) fn table<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'_>) -> T) -> Option<T> {
         let node = self.node(key)?;
         if !matches!(node.item, TreeValue::Table(_)) {
@@ -196,13 +234,13 @@ impl<'a> Section<'a> {
             return None;
         }
         let path = self.setting(key);
-        let mut section = Section::new(&path, node, self.mistakes);
+        let mut section = Section::new(&path, node, self.findings);
         let value = read(&mut section);
         section.finish();
         Some(value)
     }
 
-    /// A table of tables, each of which names something: `[task.NAME]`.
+    /// A table of named tables: `[task.NAME]`.
     pub(super) fn tables<T>(
         &mut self,
         key: &'static str,
@@ -217,38 +255,33 @@ impl<'a> Section<'a> {
         for (name, entry) in entries {
             let path = self.setting(&format!("{key}.{name}"));
             if !matches!(entry.item, TreeValue::Table(_)) {
-                self.mistakes.add(
-                    &entry.place,
+                self.findings.add(
+                    &entry.location,
                     path,
                     format!("expected a table [{key}.NAME], found {}", entry.item.kind()),
                 );
                 continue;
             }
             if let Err(problem) = check_name(name) {
-                self.mistakes.add(&entry.place, &path, problem);
+                self.findings.add(&entry.location, &path, problem);
             }
-            let mut section = Section::new(&path, entry, self.mistakes);
+            let mut section = Section::new(&path, entry, self.findings);
             tables.insert(name.clone(), read(name, &mut section));
             section.finish();
         }
         tables
     }
 
-    /// Notes every setting that nobody has asked for.
+    /// Adds a mistake for every setting that was not requested.
     pub(super) fn finish(&mut self) {
         let Some(entries) = self.entries() else { return };
-        for (key, node) in entries.iter().filter(|(key, _)| !self.asked.contains(&key.as_str())) {
-            let near = self
-                .asked
-                .iter()
-                .map(|known| (strsim::jaro_winkler(key, known), known))
-                .filter(|(like, _)| *like > 0.8);
-            let hint = match near.max_by(|a, b| a.0.total_cmp(&b.0)) {
-                Some((_, known)) => format!("did you mean `{known}`?"),
-                None => format!("known here: {}", self.asked.join(", ")),
-            };
+        let is_known =
+            |key: &str| self.requested.contains(&key) || self.renamed.iter().any(|renamed| renamed.old == key);
+        let unknown: Vec<_> = entries.iter().filter(|(key, _)| !is_known(key)).collect();
+        for (key, node) in unknown {
+            let hint = suggest::hint_or_list(key, self.requested.iter().copied());
             let setting = self.setting(key);
-            self.mistakes.add(&node.place, setting, format!("there is no such setting; {hint}"));
+            self.findings.add(&node.location, setting, format!("there is no such setting{hint}"));
         }
     }
 
@@ -257,8 +290,8 @@ impl<'a> Section<'a> {
         let value = get(&node.item);
         if value.is_none() {
             let found = match &node.item {
-                TreeValue::List(_) => "a list of something else",
-                TreeValue::Table(_) => "a table of something else",
+                TreeValue::List(_) => "a list with other items",
+                TreeValue::Table(_) => "a table with other values",
                 other => other.kind(),
             };
             self.refuse(key, format!("expected {wanted}, found {found}"));

@@ -4,7 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use toml::{Table, Value};
 
-use super::{AtPeriodEnd, Config, ModuleConfig, QueueConfig, policy, recurrence};
+use super::{
+    module::ModuleConfig,
+    policy,
+    queue::{AtPeriodEnd, QueueConfig},
+    recurrence,
+    tables::Config,
+    toml_values::{bytes, length, table},
+};
 use crate::domain::{
     command::{CommandSpec, OnDaemonStop},
     daemon::log::{LogFormat, Rotation},
@@ -17,7 +24,14 @@ use crate::domain::{
     text::redact,
 };
 
-pub(super) fn show(config: &Config) -> String {
+impl Config {
+    /// The configuration as TOML, with every default filled in and secrets left out.
+    pub fn show(&self) -> String {
+        show(self)
+    }
+}
+
+fn show(config: &Config) -> String {
     let mut top = Table::new();
     top.insert("database".into(), database(config).into());
     top.insert("daemon".into(), daemon(config).into());
@@ -66,19 +80,6 @@ fn period(period: &Period) -> Table {
     shown
 }
 
-pub(super) fn length(length: Duration) -> Value {
-    humantime::format_duration(length).to_string().into()
-}
-
-/// Exactly: what is shown can be read back.
-fn bytes(bytes: u64) -> Value {
-    match bytes {
-        bytes if bytes > 0 && bytes.is_multiple_of(1 << 20) => Value::from(format!("{}MiB", bytes >> 20)),
-        bytes if bytes > 0 && bytes.is_multiple_of(1 << 10) => Value::from(format!("{}KiB", bytes >> 10)),
-        bytes => Value::from(bytes as i64),
-    }
-}
-
 fn database(config: &Config) -> Table {
     let database = &config.database;
     table([
@@ -104,7 +105,7 @@ fn daemon(config: &Config) -> Table {
         ("force_timeout", length(daemon.force_timeout)),
         ("watchdog", length(daemon.watchdog)),
         ("watch_config", daemon.watch_config.into()),
-        ("config_settle", length(daemon.config_settle)),
+        ("debounce", length(daemon.debounce)),
         ("refuse_root", daemon.refuse_root.into()),
         ("keep_history", length(daemon.keep_history)),
         ("timezone", daemon.timezone.name().into()),
@@ -138,13 +139,13 @@ fn log(config: &Config) -> Table {
 fn supervisor(config: &Config) -> Table {
     let supervisor = &config.supervisor;
     table([
-        ("first_delay", length(supervisor.restart.first_delay)),
-        ("max_delay", length(supervisor.restart.max_delay)),
-        ("max_falls", (supervisor.restart.max_falls as i64).into()),
-        ("window", length(supervisor.restart.window)),
+        ("restart_delay", length(supervisor.restart.restart_delay)),
+        ("max_restart_delay", length(supervisor.restart.max_restart_delay)),
+        ("max_restarts", (supervisor.restart.max_restarts as i64).into()),
+        ("restart_window", length(supervisor.restart.restart_window)),
         ("ping_interval", length(supervisor.ping_interval)),
-        ("patience", length(supervisor.patience)),
-        ("discard", length(supervisor.discard)),
+        ("hang_timeout", length(supervisor.hang_timeout)),
+        ("recycle_after", length(supervisor.recycle_after)),
     ])
 }
 
@@ -169,7 +170,10 @@ fn definition(task: &TaskDefinition) -> Table {
         shown.insert("schedule".into(), recurrence::show(schedule));
         if let Some(period) = &schedule.period {
             shown.insert("period".into(), period.clone().into());
-            shown.insert("outside".into(), if schedule.outside == Outside::Hold { "hold" } else { "skip" }.into());
+            shown.insert(
+                "outside_period".into(),
+                if schedule.outside_period == Outside::Hold { "hold" } else { "skip" }.into(),
+            );
         }
         shown.extend(policy::show(&schedule.policy));
     }
@@ -191,7 +195,7 @@ fn module(module: &ModuleConfig) -> Table {
     let process = module.process.as_ref();
     let rare = [
         ("interval", module.interval.map(length)),
-        ("discard", module.discard.map(length)),
+        ("recycle_after", module.recycle_after.map(length)),
         ("log", module.log.clone().map(Value::from)),
         ("check", process.and_then(|process| process.check.clone()).map(Value::from)),
         ("memory_limit", process.and_then(|process| process.memory_limit).map(bytes)),
@@ -221,7 +225,7 @@ fn command(command: &CommandSpec) -> Table {
     shown
 }
 
-/// The surroundings that any program has, a task's or a module's.
+/// The settings that a task's program and a module's program have in common.
 fn program(command: &CommandSpec) -> Table {
     let mut shown = table([("command", command.argv.clone().into())]);
     let mut add = |key: &str, value: Option<Value>| {
@@ -229,7 +233,7 @@ fn program(command: &CommandSpec) -> Table {
     };
     let confines = &command.confines;
     let some = |list: Table| (!list.is_empty()).then(|| Value::from(list));
-    // Values of variables may be secrets: only their names are shown.
+    // Values of variables may be secrets: only the names are shown.
     add("env", some(command.env.keys().map(|name| (name.clone(), "***".into())).collect()));
     add("pass_env", (!command.pass_env.is_empty()).then(|| command.pass_env.clone().into()));
     add("dir", command.dir.as_ref().map(|dir| dir.display().to_string().into()));
@@ -260,8 +264,4 @@ fn retry(policy: &RetryPolicy) -> Table {
         ("max_delay", length(policy.max_delay)),
         ("jitter", policy.jitter.into()),
     ])
-}
-
-pub(super) fn table<const N: usize>(entries: [(&str, Value); N]) -> Table {
-    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }

@@ -13,10 +13,10 @@ use crate::domain::{
         definition::{COMMAND, DEFAULT_QUEUE, TaskDefinition},
         retry::{Growth, RetryPolicy},
     },
+    text::suggest,
 };
 
-/// Reads a task definition; `kinds` are those of the registered handlers. A kind that nobody executes is a
-/// mistake that is best told before the kind is needed.
+/// Reads a task definition. `kinds` are those of the registered handlers: a kind without a handler is a mistake.
 pub(super) fn read(
     name: &str,
     section: &mut Section<'_>,
@@ -26,11 +26,11 @@ pub(super) fn read(
 ) -> TaskDefinition {
     let command = command::read(section);
     let kind = section.text("kind");
-    // A command that cannot be read is a command all the same.
+    // An invalid command still makes the kind `command`.
     let has_command = section.node("command").is_some();
     let kind = match (&kind, has_command) {
         (Some(kind), true) if kind != COMMAND => {
-            section.refuse("kind", format!("`{kind}` together with `command`: leave one of them out"));
+            section.refuse("kind", format!("`{kind}` conflicts with `command`: keep one of them"));
             COMMAND
         }
         (Some(kind), false) if kind == COMMAND => {
@@ -39,22 +39,27 @@ pub(super) fn read(
         }
         (Some(kind), _) => kind.as_str(),
         (None, true) => COMMAND,
-        // A definition for a handler that was registered in Rust under the task's own name.
+        // A task of the name under which a handler is registered in Rust.
         (None, false) => name,
     };
     if !kinds.iter().any(|known| known == kind) {
         let problem = match kind == name {
-            true => "it says neither `command` nor `kind`, and no handler of its name is registered".to_owned(),
-            false => format!("there is no handler of kind `{kind}`; known: {}", kinds.join(", ")),
+            true => {
+                "neither `command` nor `kind` is set, and no handler is registered under the task's name".to_owned()
+            }
+            false => {
+                let hint = suggest::hint_or_list(kind, kinds.iter().map(String::as_str));
+                format!("there is no handler of kind `{kind}`{hint}")
+            }
         };
         section.refuse("kind", problem);
     }
     let plain = TaskDefinition::new(name, kind);
-    let (period, outside) = schedule_period::read(section, periods);
+    let (period, outside_period) = schedule_period::read(section, periods);
     let schedule = section.node("schedule").map(|node| {
         let path = format!("task.{name}.schedule");
-        let read = schedule::read(name, &path, node, zone, section.mistakes);
-        Schedule { period: period.clone(), outside, ..read }
+        let read = schedule::read(name, &path, node, zone, section.findings);
+        Schedule { period: period.clone(), outside_period, ..read }
     });
     let schedule = policy::read(section, zone, schedule);
     TaskDefinition {
@@ -62,8 +67,8 @@ pub(super) fn read(
         priority: section.integer("priority", -1_000_000..=1_000_000).unwrap_or(plain.priority),
         max_parallel: section.integer("max_parallel", 1..=1_000_000),
         max_attempts: section.integer("max_attempts", 1..=1_000_000).unwrap_or(plain.max_attempts),
-        timeout: section.span("timeout", Duration::from_millis(1)),
-        kill_after: section.span("kill_after", Duration::ZERO).unwrap_or(plain.kill_after),
+        timeout: section.duration("timeout", Duration::from_millis(1)),
+        kill_after: section.duration("kill_after", Duration::ZERO).unwrap_or(plain.kill_after),
         retry: section.table("retry", retry).unwrap_or(plain.retry),
         payload: section.json("payload"),
         schedule: schedule.filter(|schedule| !schedule.recurrences.is_empty()).map(Arc::new),
@@ -75,11 +80,11 @@ pub(super) fn read(
 fn retry(section: &mut Section<'_>) -> RetryPolicy {
     let default = RetryPolicy::default();
     RetryPolicy {
-        delay: section.span("delay", Duration::ZERO).unwrap_or(default.delay),
+        delay: section.duration("delay", Duration::ZERO).unwrap_or(default.delay),
         growth: section
             .choice("growth", &[("fixed", Growth::Fixed), ("exponential", Growth::Exponential)])
             .unwrap_or(default.growth),
-        max_delay: section.span("max_delay", Duration::ZERO).unwrap_or(default.max_delay),
+        max_delay: section.duration("max_delay", Duration::ZERO).unwrap_or(default.max_delay),
         jitter: section.fraction("jitter").unwrap_or(default.jitter),
     }
 }

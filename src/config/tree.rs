@@ -1,4 +1,4 @@
-//! Settings as they were written, each with its place; files and variables are laid over one another here.
+//! Settings as they were written, each with its location. Files and environment variables are merged here.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,16 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::mistake::{Mistakes, SourcePlace};
+use super::mistake::{Findings, SourceLocation};
 
-/// A value and where it stands.
+/// A value and its location.
 #[derive(Clone, Debug)]
 pub(super) struct TreeNode {
     pub(super) item: TreeValue,
-    pub(super) place: SourcePlace,
+    pub(super) location: SourceLocation,
 }
 
-/// What TOML can say.
+/// The types of TOML. A date is read as text.
 #[derive(Clone, Debug)]
 pub(super) enum TreeValue {
     Text(String),
@@ -31,32 +31,32 @@ impl TreeNode {
     pub(super) fn empty() -> Self {
         Self {
             item: TreeValue::Table(BTreeMap::new()),
-            place: SourcePlace { source: "the defaults".to_owned(), line: None },
+            location: SourceLocation { source: "the defaults".to_owned(), line: None },
         }
     }
 
-    /// Reads a file's text. What is not TOML is noted, and the rest is read as far as it goes.
-    pub(super) fn parse(text: &str, source: &str, mistakes: &mut Mistakes) -> Self {
+    /// Reads the text of a file. Syntax errors are mistakes; the rest of the text is read as far as possible.
+    pub(super) fn parse(text: &str, source: &str, findings: &mut Findings) -> Self {
         let file = File::new(text, source);
         let (table, errors) = DeTable::parse_recoverable(text);
         for error in errors {
-            let place = file.place(error.span().map_or(0, |span| span.start));
-            mistakes.add(&place, "", format!("this is not TOML: {}", error.message()));
+            let location = file.location(error.span().map_or(0, |span| span.start));
+            findings.add(&location, "", format!("invalid TOML: {}", error.message()));
         }
-        Self { place: file.place(0), item: file.table(table.get_ref()) }
+        Self { location: file.location(0), item: file.table(table.get_ref()) }
     }
 
-    /// A value from the environment: TOML where it is, text otherwise.
+    /// A value from the environment: TOML if it is valid TOML, text otherwise.
     pub(super) fn from_variable(name: &str, value: &str) -> Self {
         let file = File::new(value, name);
         let item = match DeValue::parse(value) {
             Ok(parsed) => file.item(&parsed),
             Err(_) => TreeValue::Text(value.to_owned()),
         };
-        Self { item, place: SourcePlace { source: format!("${name}"), line: None } }
+        Self { item, location: SourceLocation { source: format!("${name}"), line: None } }
     }
 
-    /// Lays `other` over this: tables are joined, everything else is replaced.
+    /// Merges `other` into this: tables are joined, any other value is replaced.
     pub(super) fn overlay(&mut self, other: Self) {
         match (&mut self.item, other.item) {
             (TreeValue::Table(mine), TreeValue::Table(theirs)) => {
@@ -69,14 +69,14 @@ impl TreeNode {
                     }
                 }
             }
-            (_, item) => *self = Self { item, place: other.place },
+            (_, item) => *self = Self { item, location: other.location },
         }
     }
 
-    /// A tree that holds `leaf` alone, at the end of `path`.
+    /// A tree with a single value, at the end of `path`.
     pub(super) fn at_path(path: &[String], leaf: Self) -> Self {
         path.iter().rev().fold(leaf, |node, key| Self {
-            place: node.place.clone(),
+            location: node.location.clone(),
             item: TreeValue::Table(BTreeMap::from([(key.clone(), node)])),
         })
     }
@@ -95,10 +95,10 @@ impl TreeValue {
     }
 }
 
-/// A text being read, for turning offsets into lines.
+/// The text of a file, for turning offsets into lines.
 struct File<'a> {
     source: &'a str,
-    /// Where each line ends.
+    /// The offset at which each line ends.
     ends: Vec<usize>,
 }
 
@@ -107,18 +107,18 @@ impl<'a> File<'a> {
         Self { source, ends: text.match_indices('\n').map(|(offset, _)| offset).collect() }
     }
 
-    fn place(&self, offset: usize) -> SourcePlace {
+    fn location(&self, offset: usize) -> SourceLocation {
         let line = self.ends.partition_point(|end| *end < offset) + 1;
-        SourcePlace { source: self.source.to_owned(), line: Some(line) }
+        SourceLocation { source: self.source.to_owned(), line: Some(line) }
     }
 
     fn node(&self, value: &Spanned<DeValue<'_>>) -> TreeNode {
-        TreeNode { item: self.item(value), place: self.place(value.span().start) }
+        TreeNode { item: self.item(value), location: self.location(value.span().start) }
     }
 
     fn table(&self, table: &DeTable<'_>) -> TreeValue {
         let entry = |(key, value): (&Spanned<std::borrow::Cow<'_, str>>, &Spanned<DeValue<'_>>)| {
-            let node = TreeNode { item: self.item(value), place: self.place(key.span().start) };
+            let node = TreeNode { item: self.item(value), location: self.location(key.span().start) };
             (key.get_ref().to_string(), node)
         };
         TreeValue::Table(table.iter().map(entry).collect())

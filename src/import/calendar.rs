@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono_tz::Tz;
 
-use super::{Timing, accepted};
+use super::draft::{Timing, accepted};
 
 /// What words stand for.
 const SHORTCUTS: &[(&str, &str)] = &[

@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use chrono_tz::Tz;
 
 use super::{
-    Import, ImportNoteKind, ImportedTask, Names, Timing, accepted,
-    format::{self, CrontabLine, Format},
-    name, shell,
+    draft::{Import, ImportNoteKind, ImportedTask, Timing, accepted},
+    format::{self, CrontabFormat, CrontabLine},
+    name::{self, Names},
+    shell,
 };
 use crate::domain::{
     command::CommandSpec,
@@ -24,7 +25,7 @@ pub struct Crontab<'a> {
     /// What it says.
     pub text: &'a str,
     /// Its format; told from its place and its entries unless set.
-    pub format: Option<Format>,
+    pub format: Option<CrontabFormat>,
     /// The zone of its times, if it names none.
     pub zone: Option<Tz>,
     /// Whether there is an account of that name.
@@ -66,7 +67,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn line(&mut self, line: &str, format: Format) {
+    fn line(&mut self, line: &str, format: CrontabFormat) {
         if line.is_empty() {
             if self.pending.last().is_some_and(|comment| !comment.is_empty()) {
                 self.pending.push(String::new());
@@ -112,14 +113,14 @@ impl Reader<'_> {
         self.variables.insert(name.to_owned(), value.to_owned());
     }
 
-    fn entry(&mut self, written: &str, format: Format) {
+    fn entry(&mut self, written: &str, format: CrontabFormat) {
         let line = without_dash(written);
         let entry = format::split(line, format).filter(|_| !line.contains('\0'));
         let parts = entry.map(|entry| (percent(entry.command), entry));
         let Some(((command, input), entry)) = parts.filter(|((command, _), _)| !command.trim().is_empty()) else {
             let wanted = match format {
-                Format::User => "five fields (or @daily and the like) and a command",
-                Format::System => "five fields (or @daily and the like), a user and a command",
+                CrontabFormat::User => "five fields (or @daily and the like) and a command",
+                CrontabFormat::System => "five fields (or @daily and the like), a user and a command",
             };
             self.note(ImportNoteKind::LeftOut, format!("expected {wanted}, found `{written}`"));
             self.pending.push(format!(" left out, line {}: {written}", self.line));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    ImportNoteKind,
+    draft::ImportNoteKind,
     shell::quoted,
     unit::{Unit, words},
 };

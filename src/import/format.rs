@@ -2,7 +2,7 @@
 
 /// Whose crontab it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum CrontabFormat {
     /// A user's own: five fields, then the command.
     User,
     /// `/etc/crontab` and `/etc/cron.d`: five fields, the user, then the command.
@@ -63,7 +63,7 @@ pub(super) struct CrontabLine<'a> {
 }
 
 /// Takes an entry apart; none if it has too few parts.
-pub(super) fn split(line: &str, format: Format) -> Option<CrontabLine<'_>> {
+pub(super) fn split(line: &str, format: CrontabFormat) -> Option<CrontabLine<'_>> {
     let mut rest = line;
     let mut word = || {
         let trimmed = rest.trim_start_matches([' ', '\t']);
@@ -80,27 +80,28 @@ pub(super) fn split(line: &str, format: Format) -> Option<CrontabLine<'_>> {
         }
     }
     let user = match format {
-        Format::User => None,
-        Format::System => Some(word()?),
+        CrontabFormat::User => None,
+        CrontabFormat::System => Some(word()?),
     };
     let command = rest.trim_matches([' ', '\t']);
     (!command.is_empty()).then_some(CrontabLine { time, user, command })
 }
 
 /// Tells the format of a file from its place and its entries.
-pub(super) fn detect(file: &str, entries: &[&str], is_account: &dyn Fn(&str) -> bool) -> Format {
+pub(super) fn detect(file: &str, entries: &[&str], is_account: &dyn Fn(&str) -> bool) -> CrontabFormat {
     if file.ends_with("/etc/crontab") || file.contains("/cron.d/") {
-        return Format::System;
+        return CrontabFormat::System;
     }
     // What is no entry in either format tells nothing.
-    let entries = entries.iter().filter(|line| split(line, Format::User).is_some_and(|entry| is_time(entry.time[0])));
-    let users: Option<Vec<&str>> = entries.map(|line| split(line, Format::System)?.user).collect();
-    let Some(users) = users else { return Format::User };
+    let entries =
+        entries.iter().filter(|line| split(line, CrontabFormat::User).is_some_and(|entry| is_time(entry.time[0])));
+    let users: Option<Vec<&str>> = entries.map(|line| split(line, CrontabFormat::System)?.user).collect();
+    let Some(users) = users else { return CrontabFormat::User };
     // The BSDs have `user:group/class`.
     let users: Vec<&str> = users.iter().map(|user| user.split([':', '/']).next().unwrap_or(user)).collect();
     let is_known = |user: &&&str| ACCOUNTS.contains(*user) || is_account(user);
     let all_may_be = users.iter().all(|user| is_login(user) && !COMMANDS.contains(user));
-    if all_may_be && users.iter().any(|user| is_known(&user)) { Format::System } else { Format::User }
+    if all_may_be && users.iter().any(|user| is_known(&user)) { CrontabFormat::System } else { CrontabFormat::User }
 }
 
 fn is_time(word: &str) -> bool {
@@ -117,29 +118,31 @@ fn is_login(word: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn format_of(lines: &[&str]) -> Format {
+    fn format_of(lines: &[&str]) -> CrontabFormat {
         detect("tab", lines, &|name| name == "shop")
     }
 
     #[test]
     fn the_column_is_recognised_by_what_stands_in_it() {
-        assert_eq!(format_of(&["17 * * * * root cd / && run-parts /etc/cron.hourly"]), Format::System);
-        assert_eq!(format_of(&["@daily shop bin/console x", "5 4 * * * other /bin/true"]), Format::System);
+        assert_eq!(format_of(&["17 * * * * root cd / && run-parts /etc/cron.hourly"]), CrontabFormat::System);
+        assert_eq!(format_of(&["@daily shop bin/console x", "5 4 * * * other /bin/true"]), CrontabFormat::System);
         assert_eq!(
             format_of(&["nonsense here", "and more of it, in seven words", "@daily root /bin/x"]),
-            Format::System
+            CrontabFormat::System
         );
-        assert_eq!(format_of(&["17 * * * * run-parts /etc/cron.hourly"]), Format::User);
-        assert_eq!(format_of(&["5 4 * * * myscript /path"]), Format::User);
-        assert_eq!(format_of(&["5 4 * * * root /bin/x", "5 4 * * * /bin/true x"]), Format::User);
-        assert_eq!(format_of(&["5 4 * * * /bin/true"]), Format::User);
-        assert_eq!(detect("/etc/cron.d/php", &["5 4 * * * strange /bin/x"], &|_| false), Format::System);
+        assert_eq!(format_of(&["17 * * * * run-parts /etc/cron.hourly"]), CrontabFormat::User);
+        assert_eq!(format_of(&["5 4 * * * myscript /path"]), CrontabFormat::User);
+        assert_eq!(format_of(&["5 4 * * * root /bin/x", "5 4 * * * /bin/true x"]), CrontabFormat::User);
+        assert_eq!(format_of(&["5 4 * * * /bin/true"]), CrontabFormat::User);
+        assert_eq!(detect("/etc/cron.d/php", &["5 4 * * * strange /bin/x"], &|_| false), CrontabFormat::System);
     }
 
     #[test]
     fn an_entry_is_taken_apart() {
-        let entry = split(" 1\t2 3  4 5 \troot  a  b ", Format::System).expect("an entry");
+        let entry = split(" 1\t2 3  4 5 \troot  a  b ", CrontabFormat::System).expect("an entry");
         assert_eq!((entry.time.join(" ").as_str(), entry.user, entry.command), ("1 2 3 4 5", Some("root"), "a  b"));
-        assert!(split("1 2 3 4", Format::User).is_none() && split("@daily root", Format::System).is_none());
+        assert!(
+            split("1 2 3 4", CrontabFormat::User).is_none() && split("@daily root", CrontabFormat::System).is_none()
+        );
     }
 }

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    Import, ImportNoteKind,
+    draft::{Import, ImportNoteKind},
     exec::{self, ExecStep},
     unit::{Setting, Unit, bytes, flag, span, words},
 };

@@ -5,7 +5,10 @@ use std::time::Duration;
 use chrono_tz::Tz;
 
 use super::{
-    Import, ImportNoteKind, ImportedTask, Names, Timing, calendar, service,
+    calendar,
+    draft::{Import, ImportNoteKind, ImportedTask, Timing},
+    name::Names,
+    service,
     unit::{Setting, Unit, flag, service_of, span},
 };
 use crate::domain::schedule::policy::{Missed, Overlap, Policy};

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use toml::{Table, Value};
 
-use super::{Import, ImportedTask, Timing};
+use super::draft::{Import, ImportedTask, Timing};
 use crate::domain::schedule::policy::{Missed, Overlap};
 
 /// The whole import as the text of a configuration file. `heading` stands above it as comments.

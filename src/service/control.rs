@@ -1,4 +1,4 @@
-//! How a daemon is asked: HTTP over the socket in its run directory.
+//! Requests to a daemon: HTTP over the control socket in its run directory.
 
 use std::{io, time::Duration};
 
@@ -13,41 +13,41 @@ use super::rundir::RunDir;
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// Nobody listens.
+    /// No process listens on the socket.
     #[error("no daemon answers at {0}")]
     NotThere(String),
-    /// Somebody listens, and says nothing.
+    /// A process listens, but does not answer in time.
     #[error("the daemon does not answer within {} s", .0.as_secs())]
     Silent(Duration),
-    /// The daemon says no.
+    /// The daemon refuses the request.
     #[error("{0}")]
     Refused(String),
-    /// The way to it is broken.
+    /// The connection or the answer is broken.
     #[error("the control socket: {0}")]
     Broken(String),
 }
 
-/// What a daemon answers if it says no.
+/// The answer of a daemon that refuses a request.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Problem {
-    /// Why.
+    /// The reason.
     pub error: String,
 }
 
-/// Asks the daemon of that run directory. Needs a running Tokio runtime.
+/// Sends a request to the daemon of a run directory. Needs a running Tokio runtime.
 ///
 /// # Errors
-/// If there is no answer within `patience`, or if it says no.
+/// If there is no answer within `timeout`, or the daemon refuses the request.
 pub async fn ask<T: DeserializeOwned>(
     run: &RunDir,
     method: Method,
     path: &str,
     body: Option<&serde_json::Value>,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<T, ControlError> {
-    let asked = tokio::time::timeout(patience, exchange(run, method, path, body));
-    let (status, answer) = asked.await.map_err(|_| ControlError::Silent(patience))??;
-    let broken = |error: serde_json::Error| ControlError::Broken(format!("{path} was answered with no JSON: {error}"));
+    let asked = tokio::time::timeout(timeout, exchange(run, method, path, body));
+    let (status, answer) = asked.await.map_err(|_| ControlError::Silent(timeout))??;
+    let broken = |error: serde_json::Error| ControlError::Broken(format!("the answer to {path} is not JSON: {error}"));
     if status.is_success() {
         return serde_json::from_slice(&answer).map_err(broken);
     }

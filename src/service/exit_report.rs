@@ -1,4 +1,4 @@
-//! How a daemon ended: left in the run directory for whoever has asked it to.
+//! The exit report of a daemon, which it leaves in the run directory for the process that stopped it.
 
 use std::{
     fs::File,
@@ -12,43 +12,43 @@ use super::rundir::RunDir;
 
 const FILE: &str = "ending.json";
 
-/// The last words of a daemon, or of the process supervisor about it.
+/// What a daemon leaves behind; written by the daemon, and completed by its process supervisor.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExitReport {
-    /// Whose.
+    /// Process id of the daemon.
     pub pid: i32,
-    /// Tasks that had to be ended before they were done; they were given back.
+    /// Tasks that were interrupted and released.
     pub interrupted: Vec<Interrupted>,
-    /// Commands that go on without a daemon; the next one takes them over.
+    /// Number of commands that continue without a daemon. The next daemon adopts them.
     pub left: usize,
-    /// Processes that had to be killed because they did not end by themselves.
+    /// Processes that were killed because they did not stop in time.
     pub killed: Vec<i32>,
 }
 
-/// A task that was ended.
+/// A task that was interrupted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interrupted {
-    /// Its id.
+    /// The task.
     pub id: i64,
-    /// Its name.
+    /// Name of its definition.
     pub name: String,
 }
 
 impl RunDir {
-    /// Leaves the last words.
+    /// Writes the exit report.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// If the file cannot be written.
     pub fn set_ending(&self, ending: &ExitReport) -> io::Result<()> {
         self.write(FILE, ending)
     }
 
-    /// The last words of that process, if it has left any.
+    /// The exit report of the daemon with that process id, if it has written one.
     pub fn ending(&self, pid: i32) -> Option<ExitReport> {
         self.read::<ExitReport>(FILE).filter(|ending| ending.pid == pid)
     }
 
-    /// Writes a file as a whole or not at all.
+    /// Replaces a file atomically.
     pub(super) fn write<T: Serialize>(&self, name: &str, value: &T) -> io::Result<()> {
         let new = self.file(&format!(".{name}.{}", std::process::id()));
         let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;

@@ -1,7 +1,7 @@
-//! A lock that tells who lives: held by a process for its life, and gone with it.
+//! A lock that proves that a process runs: the process holds it until it ends.
 //!
-//! It is an open-file-description lock (fcntl(2)): whoever asks does not take it even for a moment, and it stays with
-//! its process when that starts itself anew.
+//! It is an open-file-description lock (fcntl(2)): a query does not acquire it, and a process keeps it when it restarts
+//! itself by exec.
 
 use std::{
     fmt,
@@ -19,8 +19,8 @@ use nix::{
 
 use crate::files;
 
-/// Is set for a daemon that has started itself anew: it may have its lock from before.
-pub const RESTARTED: &str = "SEXTON_STARTED_ANEW";
+/// Environment variable of a daemon that has restarted itself and may still hold its lock.
+pub const RESTARTED: &str = "SEXTON_RESTARTED";
 
 /// A held lock.
 #[derive(Debug)]
@@ -28,39 +28,39 @@ pub struct FileLock {
     file: File,
 }
 
-/// Who holds a lock.
+/// The process that holds a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// Its process; zero if it has not yet said so.
+    /// Process id; 0 if it is unknown.
     pub pid: i32,
 }
 
-/// Why a lock could not be had.
+/// Why a lock was not acquired.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Somebody else has it.
+    /// Another process holds it.
     #[error("{0} holds it")]
     Held(Holder),
-    /// The file cannot be made or locked.
+    /// The file cannot be created or locked.
     #[error("{path}: {error}")]
     Impossible {
-        /// Which file.
+        /// The lock file.
         path: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         error: io::Error,
     },
 }
 
 impl FileLock {
-    /// Takes the lock, and notes this process in it.
+    /// Acquires the lock, and writes the id of this process into the file.
     ///
     /// # Errors
-    /// If somebody has it, or there is no way to have one.
+    /// If another process holds the lock, or the file cannot be created or locked.
     pub fn take(path: &Path) -> Result<Self, LockError> {
         let impossible = |error| LockError::Impossible { path: path.to_owned(), error };
         let options = || File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
         let mut file = options().map_err(impossible)?;
-        match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole(libc::F_WRLCK))) {
+        match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK))) {
             Ok(_) => {}
             Err(Errno::EAGAIN | Errno::EACCES) => {
                 return Err(LockError::Held(Self::holder(path).map_err(impossible)?.unwrap_or(Holder { pid: 0 })));
@@ -71,10 +71,10 @@ impl FileLock {
         Ok(Self { file })
     }
 
-    /// Who holds the lock, if anybody does. It is not disturbed by the question.
+    /// The holder of the lock, if it is held. The query does not disturb the holder.
     ///
     /// # Errors
-    /// If the file cannot be looked at.
+    /// If the file cannot be read.
     pub fn holder(path: &Path) -> io::Result<Option<Holder>> {
         let mut file = match File::open(path) {
             Ok(file) => file,
@@ -83,47 +83,47 @@ impl FileLock {
             }
             Err(error) => return Err(error),
         };
-        let mut question = whole(libc::F_WRLCK);
-        fcntl(&file, FcntlArg::F_OFD_GETLK(&mut question))?;
-        if question.l_type == libc::F_UNLCK as libc::c_short {
+        let mut lock = whole_file(libc::F_WRLCK);
+        fcntl(&file, FcntlArg::F_OFD_GETLK(&mut lock))?;
+        if lock.l_type == libc::F_UNLCK as libc::c_short {
             return Ok(None);
         }
         let mut text = String::new();
         file.read_to_string(&mut text)?;
-        // It may have got the lock a moment ago, and not yet have said so; or it is in another container.
+        // A holder that has just acquired the lock has not written its id yet; one in another container has another id.
         let pid = text.trim().parse().unwrap_or(0);
         Ok(Some(Holder { pid: if has_open(pid, &file.metadata()?) { pid } else { 0 } }))
     }
 
-    /// Whether the file is still the one that is locked: somebody may have removed it.
+    /// Whether the locked file is still the one at `path`: it may have been removed or replaced.
     pub fn is_at(&self, path: &Path) -> bool {
         files::is_at(&self.file, path)
     }
 
-    /// Puts the lock where it survives a new start of this process: in the place of standard input, which a daemon does not
-    /// need. [`FileLock::kept`] finds it there.
+    /// Moves the lock to standard input, which a daemon does not need, so that it survives an exec. [`FileLock::kept`]
+    /// finds it there.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// If the file descriptor cannot be duplicated.
     pub fn keep_over_exec(&self) -> io::Result<()> {
         Ok(rustix::stdio::dup2_stdin(&self.file)?)
     }
 
-    /// The lock of that file, if this process holds it from before it started itself anew; and only then.
+    /// The lock of that file, if this process has kept it over an exec.
     pub fn kept(path: &Path) -> Option<Self> {
         let file = File::from(io::stdin().as_fd().try_clone_to_owned().ok()?);
         let lock = Self { file };
         if !lock.is_at(path) {
             return None;
         }
-        // It is given to whoever has it already, and to nobody else.
-        fcntl(&lock.file, FcntlArg::F_OFD_SETLK(&whole(libc::F_WRLCK))).ok()?;
+        // This succeeds only if this process holds the lock already, or nobody does.
+        fcntl(&lock.file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK))).ok()?;
         rustix::stdio::dup2_stdin(File::open("/dev/null").ok()?).ok()?;
         Some(lock)
     }
 }
 
-/// Whether that process has the file open. One that belongs to somebody else cannot be asked, and is believed.
+/// Whether a process has the file open. For a process of another user, which cannot be checked, this is assumed.
 fn has_open(pid: i32, file: &Metadata) -> bool {
     let entries = match std::fs::read_dir(format!("/proc/{pid}/fd")) {
         Ok(entries) => entries,
@@ -136,14 +136,14 @@ fn has_open(pid: i32, file: &Metadata) -> bool {
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.pid {
-            0 => f.write_str("a process that cannot be seen from here"),
+            0 => f.write_str("a process that is not visible from here"),
             pid => write!(f, "process {pid}"),
         }
     }
 }
 
-/// The whole file, in the words of fcntl.
-fn whole(kind: i32) -> libc::flock {
+/// An fcntl lock of the whole file.
+fn whole_file(kind: i32) -> libc::flock {
     libc::flock {
         l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
@@ -166,7 +166,7 @@ mod tests {
         let own = Holder { pid: std::process::id() as i32 };
         assert_eq!(FileLock::holder(&path).expect("an answer"), Some(own));
         assert!(matches!(FileLock::take(&path), Err(LockError::Held(holder)) if holder == own));
-        assert!(FileLock::kept(&path).is_none(), "it is not this process's standard input");
+        assert!(FileLock::kept(&path).is_none(), "the lock is not on standard input");
         std::fs::write(&path, "1\n").expect("ours");
         let stranger = FileLock::holder(&path).expect("an answer").expect("somebody");
         assert_eq!(stranger.pid, 0, "process 1 has not opened it");

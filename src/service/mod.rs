@@ -1,15 +1,15 @@
-//! The daemon as one process among others: where it is reached, how it is asked, and who is above it.
+//! The daemon as a process: its run directory and locks, its control socket, and its process supervisor.
 //!
 //! ```text
-//! run_dir/daemon.lock        held by the daemon for life: who has it is the daemon
-//!         supervisor.lock    held by the process supervisor of `sexton start`
-//!         control.sock       the daemon's answers, HTTP
-//!         notify.sock        the daemon's signs of life to its process supervisor
-//!         supervisor.json    what the process supervisor is doing
+//! run_dir/daemon.lock        held by the daemon as long as it runs
+//!         supervisor.lock    held by the process supervisor of `sexton start` as long as it runs
+//!         control.sock       control socket of the daemon, HTTP
+//!         notify.sock        messages of the daemon to its process supervisor
+//!         supervisor.json    status of the process supervisor
 //!         ending.json        how the latest daemon ended
 //! ```
 //!
-//! A lock tells who lives; what stands in files is for people, and believed only with the lock.
+//! Only a held lock proves that a process runs. The files are for people, and valid only with the lock.
 
 pub mod control;
 mod exit_report;
@@ -18,15 +18,15 @@ pub mod notify;
 mod ownership;
 mod processes;
 mod rundir;
-mod state;
 mod supervisor;
+mod supervisor_status;
 
 pub use self::{
     exit_report::{ExitReport, Interrupted},
     lock::{FileLock, Holder, LockError, RESTARTED},
     ownership::check_owner,
-    processes::{ProcessInfo, end_children, own_memory, tree},
+    processes::{ProcessInfo, kill_children, own_memory, tree},
     rundir::{Role, RunDir},
-    state::{State, SupervisorState},
     supervisor::{DAEMON_TITLE, Started, SupervisorPlan, enter, launch},
+    supervisor_status::{SupervisorState, SupervisorStatus},
 };

@@ -1,82 +1,83 @@
-//! Signs of life to whoever is above the daemon, in the words of sd_notify(3): systemd, or the process supervisor of
-//! `sexton start`, which speaks the same language.
+//! Messages to the service manager by sd_notify(3). The process supervisor of `sexton start` reads them as systemd does.
 
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// What a daemon has said to its process supervisor.
+/// A message of the daemon to its process supervisor.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Said {
-    /// It is at work.
+pub(super) enum ServiceMessage {
+    /// The daemon is ready.
     Ready,
-    /// It is coming to its end.
+    /// The daemon is stopping.
     Stopping,
-    /// It lives.
+    /// The daemon is alive (watchdog).
     Alive,
-    /// How it does, in words.
+    /// The daemon's status line.
     Status(String),
-    /// It needs so long for what it is about to do.
-    NeedsTime(Duration),
+    /// The daemon needs this much time for its next step.
+    ExtendTimeout(Duration),
 }
 
-/// Says that the daemon is at work; also after a reload.
+/// Reports that the daemon is ready, at its start and after a reload.
 pub fn ready(status: &str) {
-    say(&[NotifyState::Ready, NotifyState::Status(status)]);
+    send(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// Says that the configuration is being read anew; [`ready`] says that it is done.
+/// Reports that a reload begins; [`ready`] reports its end.
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => say(&[NotifyState::Reloading, now]),
+        Ok(now) => send(&[NotifyState::Reloading, now]),
         Err(error) => tracing::debug!("no monotonic clock: {error}"),
     }
 }
 
-/// Says that the daemon is coming to its end.
+/// Reports that the daemon is stopping.
 pub fn stopping(status: &str) {
-    say(&[NotifyState::Stopping, NotifyState::Status(status)]);
+    send(&[NotifyState::Stopping, NotifyState::Status(status)]);
 }
 
-/// Says how the daemon does, in words.
+/// Reports the daemon's status line.
 pub fn status(status: &str) {
-    say(&[NotifyState::Status(status)]);
+    send(&[NotifyState::Status(status)]);
 }
 
-/// Says that the daemon lives.
+/// Reports that the daemon is alive.
 pub fn alive() {
-    say(&[NotifyState::Watchdog]);
+    send(&[NotifyState::Watchdog]);
 }
 
-/// Asks for so much time for what the daemon is about to do.
+/// Requests this much time, from now on, for the daemon's next step.
 pub fn needs_time(time: Duration) {
-    // systemd takes the time from now on, in microseconds.
-    say(&[NotifyState::ExtendTimeoutUsec(u32::try_from(time.as_micros()).unwrap_or(u32::MAX))]);
+    // In microseconds, counted from now.
+    send(&[NotifyState::ExtendTimeoutUsec(u32::try_from(time.as_micros()).unwrap_or(u32::MAX))]);
 }
 
-/// How often at least somebody above wants a sign of life; none if nobody does.
+/// The longest time between two [`alive`] messages that the service manager accepts; none without a watchdog.
 pub fn watchdog() -> Option<Duration> {
     sd_notify::watchdog_enabled()
 }
 
-fn say(words: &[NotifyState<'_>]) {
-    // Whoever was above may be gone: the daemon goes on without.
-    if let Err(error) = sd_notify::notify(words) {
-        tracing::debug!("nobody hears the signs of life: {error}");
+fn send(states: &[NotifyState<'_>]) {
+    // The service manager may be gone; the daemon continues without it.
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!("the service manager cannot be notified: {error}");
     }
 }
 
-/// Understands one message.
-pub(super) fn understand(message: &str) -> Vec<Said> {
-    let word = |line: &str| match line.split_once('=')? {
-        ("READY", "1") => Some(Said::Ready),
-        ("STOPPING", "1") => Some(Said::Stopping),
-        ("WATCHDOG", "1") => Some(Said::Alive),
-        ("STATUS", text) => Some(Said::Status(text.to_owned())),
-        ("EXTEND_TIMEOUT_USEC", micros) => micros.parse().ok().map(Duration::from_micros).map(Said::NeedsTime),
+/// Parses a message. Unknown lines are ignored.
+pub(super) fn parse(message: &str) -> Vec<ServiceMessage> {
+    let parse_line = |line: &str| match line.split_once('=')? {
+        ("READY", "1") => Some(ServiceMessage::Ready),
+        ("STOPPING", "1") => Some(ServiceMessage::Stopping),
+        ("WATCHDOG", "1") => Some(ServiceMessage::Alive),
+        ("STATUS", text) => Some(ServiceMessage::Status(text.to_owned())),
+        ("EXTEND_TIMEOUT_USEC", micros) => {
+            micros.parse().ok().map(Duration::from_micros).map(ServiceMessage::ExtendTimeout)
+        }
         _ => None,
     };
-    message.lines().filter_map(word).collect()
+    message.lines().filter_map(parse_line).collect()
 }
 
 #[cfg(test)]
@@ -85,10 +86,10 @@ mod tests {
 
     #[test]
     fn messages_are_understood_and_others_left_alone() {
-        let said = understand("READY=1\nSTATUS=3 running = fine\nMAINPID=12\nFDSTORE=1");
-        assert_eq!(said, [Said::Ready, Said::Status("3 running = fine".to_owned())]);
-        assert_eq!(understand("EXTEND_TIMEOUT_USEC=1500000"), [Said::NeedsTime(Duration::from_millis(1_500))]);
-        assert_eq!(understand("STOPPING=1\nWATCHDOG=1"), [Said::Stopping, Said::Alive]);
-        assert!(understand("READY=0\nnonsense\nEXTEND_TIMEOUT_USEC=soon").is_empty());
+        let messages = parse("READY=1\nSTATUS=3 running = fine\nMAINPID=12\nFDSTORE=1");
+        assert_eq!(messages, [ServiceMessage::Ready, ServiceMessage::Status("3 running = fine".to_owned())]);
+        assert_eq!(parse("EXTEND_TIMEOUT_USEC=1500000"), [ServiceMessage::ExtendTimeout(Duration::from_millis(1_500))]);
+        assert_eq!(parse("STOPPING=1\nWATCHDOG=1"), [ServiceMessage::Stopping, ServiceMessage::Alive]);
+        assert!(parse("READY=0\nnonsense\nEXTEND_TIMEOUT_USEC=soon").is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! The processes of a daemon, as the operating system sees them.
+//! The processes of a daemon, as the operating system reports them.
 
 use std::collections::HashMap;
 
@@ -8,28 +8,28 @@ use serde::{Deserialize, Serialize};
 /// One process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessInfo {
-    /// Its number.
+    /// Process id.
     pub pid: i32,
-    /// Its parent's number.
+    /// Process id of the parent.
     pub parent: i32,
-    /// How deep it is below the first one.
+    /// Depth in the tree, from 0.
     pub depth: usize,
-    /// What it is called, with its arguments.
+    /// Command line, or the name in brackets.
     pub title: String,
-    /// Its resident memory, in bytes.
+    /// Resident memory, in bytes.
     pub memory_bytes: u64,
-    /// How long ago it was started, in seconds.
+    /// Time since its start, in seconds.
     pub age_s: u64,
 }
 
-/// These processes and everything below them, parents first.
+/// The trees of these processes, parents first.
 pub fn tree(roots: &[i32]) -> Vec<ProcessInfo> {
     let Ok(all) = process::all_processes() else { return Vec::new() };
     let uptime = procfs::Uptime::current().map_or(0.0, |uptime| uptime.uptime);
     let mut known: HashMap<i32, ProcessInfo> = HashMap::new();
     let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
     for process in all.flatten() {
-        // Whatever ends while it is looked at is left out.
+        // A process that has just ended is skipped.
         let Ok(stat) = process.stat() else { continue };
         let words = process.cmdline().unwrap_or_default();
         let title = if words.is_empty() { format!("[{}]", stat.comm) } else { words.join(" ").trim().to_owned() };
@@ -52,8 +52,8 @@ pub fn tree(roots: &[i32]) -> Vec<ProcessInfo> {
     found
 }
 
-/// Ends what this process has started and not waited for, and waits for it.
-pub fn end_children() {
+/// Kills the child processes of this process, and waits for their end.
+pub fn kill_children() {
     let own = process::Process::myself().and_then(|own| own.tasks());
     let threads = own.into_iter().flatten().flatten();
     for child in threads.filter_map(|thread| thread.children().ok()).flatten() {
@@ -63,7 +63,7 @@ pub fn end_children() {
     }
 }
 
-/// How much memory this process has resident, in bytes.
+/// Resident memory of this process, in bytes.
 pub fn own_memory() -> Option<u64> {
     let statm = process::Process::myself().ok()?.statm().ok()?;
     Some(statm.resident * procfs::page_size())

@@ -12,8 +12,8 @@ use super::{
     ownership::{check_owner, owner_of},
 };
 
-/// A longer path cannot be the address of a unix socket (unix(7)).
-const LONGEST_ADDRESS: usize = 107;
+/// Longest path of a unix socket, in bytes (unix(7)).
+const MAX_ADDRESS: usize = 107;
 
 /// The run directory of one daemon.
 #[derive(Clone, Debug)]
@@ -21,48 +21,48 @@ pub struct RunDir {
     path: PathBuf,
 }
 
-/// Who can hold a lock in a run directory.
+/// The holders of locks in a run directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The daemon.
     Daemon,
-    /// The process supervisor above it.
+    /// Its process supervisor.
     Supervisor,
 }
 
 impl RunDir {
-    /// The run directory there, whether it exists or not.
+    /// The run directory at that path, which need not exist.
     pub fn at(path: &Path) -> Self {
         Self { path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()) }
     }
 
-    /// The folder.
+    /// The path, absolute.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Makes it if it is missing, for its owner alone.
+    /// Creates the directory if it is missing, accessible for its owner only.
     ///
     /// # Errors
-    /// If it cannot be made, or somebody else could meddle with it.
+    /// If it cannot be created, or another user can write to it.
     pub fn create(&self) -> io::Result<()> {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", self.path.display()));
         DirBuilder::new().recursive(true).mode(0o700).create(&self.path).map_err(named)?;
         check_owner(&self.path)
     }
 
-    /// Takes the lock of that role.
+    /// Acquires the lock of a role.
     ///
     /// # Errors
-    /// If somebody has it, or there is no way to have one.
+    /// If another process holds the lock, or the file cannot be created or locked.
     pub fn lock(&self, role: Role) -> Result<FileLock, LockError> {
         FileLock::take(&self.lock_file(role))
     }
 
-    /// Who has that role at present.
+    /// The present holder of a role.
     ///
     /// # Errors
-    /// If it cannot be found out.
+    /// If the lock file cannot be read.
     pub fn holder(&self, role: Role) -> io::Result<Option<Holder>> {
         let file = self.lock_file(role);
         FileLock::holder(&file).map_err(|error| {
@@ -74,7 +74,7 @@ impl RunDir {
         })
     }
 
-    /// The file that is locked.
+    /// The lock file of a role.
     pub fn lock_file(&self, role: Role) -> PathBuf {
         self.file(match role {
             Role::Daemon => "daemon.lock",
@@ -82,12 +82,12 @@ impl RunDir {
         })
     }
 
-    /// Where the daemon answers.
+    /// The control socket of the daemon.
     pub fn control_socket(&self) -> PathBuf {
         self.file("control.sock")
     }
 
-    /// Where the daemon tells its process supervisor how it does.
+    /// The socket for messages of the daemon to its process supervisor.
     pub(super) fn notify_socket(&self) -> PathBuf {
         self.file("notify.sock")
     }
@@ -96,13 +96,13 @@ impl RunDir {
         self.path.join(name)
     }
 
-    /// Does something with the address of a socket in this directory, however deep that lies: where the path is too long
-    /// for an address, the open directory stands for it.
+    /// Calls `work` with an address for a socket in this directory. If the path is too long for an address, the address goes
+    /// through the open directory in /proc.
     ///
     /// # Errors
-    /// If the directory cannot be opened, or what `work` says.
+    /// If the directory cannot be opened, or `work` fails.
     pub fn with_address<T>(&self, socket: &Path, work: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
-        if socket.as_os_str().len() <= LONGEST_ADDRESS {
+        if socket.as_os_str().len() <= MAX_ADDRESS {
             return work(socket);
         }
         let directory = std::fs::File::open(&self.path)?;
@@ -111,8 +111,8 @@ impl RunDir {
         work(&Path::new("/proc/self/fd").join(number.to_string()).join(name))
     }
 
-    /// Whether the control socket's path is too long for programs that do not know the way around it.
+    /// Whether the path of the control socket is too long for programs that do not go through /proc.
     pub fn is_deep(&self) -> bool {
-        self.control_socket().as_os_str().len() > LONGEST_ADDRESS
+        self.control_socket().as_os_str().len() > MAX_ADDRESS
     }
 }

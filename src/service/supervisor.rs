@@ -1,79 +1,33 @@
-//! The process supervisor of `sexton start`: this binary in a hidden mode, small, without database and configuration.
-//! It keeps a daemon running that would otherwise stay down, and lets one be that has ended in good order.
+//! The process supervisor of `sexton start`: this binary in a hidden mode, without database and configuration. It
+//! restarts a daemon that fails, and ends with a daemon that stops cleanly.
 
 mod child;
 mod endpoint;
-mod journal;
+mod log;
+
+mod plan;
 mod run_loop;
 
 use std::{
     io::{self, BufRead as _, BufReader, Write as _},
     os::unix::{ffi::OsStrExt as _, process::CommandExt as _},
-    path::PathBuf,
     process::{Command, Stdio},
-    time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
-
+use self::plan::report;
+pub use self::plan::{DAEMON_TITLE, Started, SupervisorPlan};
 use super::{
     lock::LockError,
     rundir::{Role, RunDir},
 };
 
-/// What the process supervisor is called, and by which it knows itself.
+/// The title of a process supervisor, by which `enter` recognises it.
 const TITLE: &str = "sexton: supervisor";
-/// What `ps` shows of a daemon, before its arguments.
-pub const DAEMON_TITLE: &str = "sexton: daemon";
 
-/// What a process supervisor needs to know.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SupervisorPlan {
-    /// The run directory.
-    pub run_dir: PathBuf,
-    /// Where it writes what it did.
-    pub log: PathBuf,
-    /// The program that is the daemon.
-    pub program: PathBuf,
-    /// Its arguments.
-    pub arguments: Vec<String>,
-    /// A daemon without a sign of life for so long is killed.
-    pub watchdog: Duration,
-    /// How long a daemon that was told to stop may take.
-    pub stop_timeout: Duration,
-    /// The same, if it is to hurry.
-    pub force_timeout: Duration,
-}
-
-/// What came of a start.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Started {
-    /// The daemon is ready.
-    Ready {
-        /// Its process.
-        pid: i32,
-        /// How it does, in its own words.
-        status: String,
-    },
-    /// There is a process supervisor already.
-    AlreadyThere {
-        /// Its process.
-        pid: i32,
-    },
-    /// The daemon did not come up, and nothing is left of it.
-    Failed {
-        /// Why.
-        why: String,
-        /// Its exit code, if it ended by itself.
-        code: Option<i32>,
-    },
-}
-
-/// Starts a process supervisor, and waits for what comes of it.
+/// Starts a process supervisor, and waits until the daemon is ready or has failed.
 ///
 /// # Errors
-/// What the operating system says.
+/// If the program cannot be started, or the process supervisor ends without an answer.
 pub fn launch(plan: &SupervisorPlan) -> io::Result<Started> {
     let mut child = Command::new(&plan.program)
         .arg0(TITLE)
@@ -90,19 +44,19 @@ pub fn launch(plan: &SupervisorPlan) -> io::Result<Started> {
         BufReader::new(stdout).read_line(&mut answer)?;
     }
     serde_json::from_str(&answer).map_err(|_| match child.wait() {
-        Ok(status) => io::Error::other(format!("the process supervisor ended before it could say anything ({status})")),
+        Ok(status) => io::Error::other(format!("the process supervisor ended without an answer ({status})")),
         Err(error) => error,
     })
 }
 
-/// Turns this process into a process supervisor, if it was started as one, and then does not return.
+/// Runs the process supervisor if this process was started as one; then the call does not return.
 ///
-/// It belongs at the very beginning of `main`.
+/// Call it first in `main`.
 pub fn enter() {
     let is_supervisor = std::env::args_os().next().is_some_and(|name| name.as_bytes() == TITLE.as_bytes());
     if is_supervisor {
         std::process::exit(supervise().unwrap_or_else(|error| {
-            tell(&Started::Failed { why: error.to_string(), code: None });
+            report(&Started::Failed { why: error.to_string(), code: None });
             1
         }));
     }
@@ -110,26 +64,20 @@ pub fn enter() {
 
 fn supervise() -> io::Result<i32> {
     let plan: SupervisorPlan = serde_json::from_reader(io::stdin())?;
-    // It belongs to no terminal: a closed one is not to end it.
+    // A session of its own: the end of the terminal must not end it.
     nix::unistd::setsid()?;
     let run = RunDir::at(&plan.run_dir);
     run.create().map_err(|error| io::Error::new(error.kind(), format!("daemon.run_dir: {error}")))?;
     let lock = match run.lock(Role::Supervisor) {
         Ok(lock) => lock,
         Err(LockError::Held(holder)) => {
-            tell(&Started::AlreadyThere { pid: holder.pid });
+            report(&Started::AlreadyThere { pid: holder.pid });
             return Ok(0);
         }
         Err(error) => return Err(io::Error::other(error.to_string())),
     };
-    let code = run_loop::watch(plan, &run, lock);
-    run.clear_state();
+    let code = run_loop::run(plan, &run, lock);
+    run.clear_status();
     let _ = std::fs::remove_file(run.notify_socket());
     code
-}
-
-/// Says to `start` what came of it. Nobody is there to hear anything after that.
-fn tell(started: &Started) {
-    let mut stdout = io::stdout();
-    let _ = serde_json::to_writer(&mut stdout, started).map(|()| writeln!(stdout)).map(|_| stdout.flush());
 }

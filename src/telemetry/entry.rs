@@ -1,4 +1,4 @@
-//! An event as it is logged, and the daemon module it belongs to.
+//! A log entry, and the daemon module it belongs to.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use tracing::{
 };
 use tracing_subscriber::{layer::Context, registry::LookupSpan};
 
-/// One event, with everything that any format says of it.
+/// One event, with everything that any format shows.
 #[derive(Debug)]
 pub(super) struct LogEntry {
     pub(super) at: DateTime<Utc>,
@@ -23,7 +23,7 @@ pub(super) struct LogEntry {
 }
 
 impl LogEntry {
-    /// Takes an event down.
+    /// The entry for an event.
     pub(super) fn new<S>(event: &Event<'_>, context: &Context<'_, S>, at: DateTime<Utc>) -> Self
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
@@ -36,7 +36,7 @@ impl LogEntry {
         entry
     }
 
-    /// What the log says about itself.
+    /// An entry that the log itself makes.
     pub(super) fn own(level: Level, message: String, at: DateTime<Utc>) -> Self {
         Self { at, level, target: module_path!().to_owned(), module: None, message, fields: Vec::new() }
     }
@@ -49,7 +49,7 @@ impl LogEntry {
         match field.name() {
             "message" => self.message = text(value),
             "module" => self.module = Some(text(value)),
-            // Events of crate `log` bring their origin as fields.
+            // Events of crate `log` have their origin as fields.
             "log.target" => self.target = text(value),
             "log.module_path" | "log.file" | "log.line" => {}
             name => self.fields.push((name, value)),
@@ -83,15 +83,15 @@ impl Visit for LogEntry {
     }
 }
 
-/// The name of the module whose life a span is.
+/// The name of the module that runs in a span.
 struct ModuleName(String);
 
-/// Whether a span is the life of a daemon module.
+/// Whether a daemon module runs in the span.
 pub(super) fn is_module_span(metadata: &Metadata<'_>) -> bool {
     metadata.is_span() && metadata.name() == "module" && metadata.target().starts_with("sexton")
 }
 
-/// Keeps the name of a module with the span of its life.
+/// Stores the name of the module in its span.
 pub(super) fn note_module<S>(attributes: &Attributes<'_>, id: &Id, context: &Context<'_, S>)
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -106,7 +106,7 @@ where
     }
 }
 
-/// The module that an event belongs to: the one it names itself, or else the one in whose life it happens.
+/// The module of an event: the one in its field `module`, or the one whose span it is in.
 pub(super) fn module_of<S>(event: &Event<'_>, context: &Context<'_, S>) -> Option<String>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,

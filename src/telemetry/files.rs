@@ -1,5 +1,5 @@
-//! The log in files: everything, each daemon module by itself, and errors by themselves. What cannot be written is
-//! dropped and counted; the work goes on.
+//! The log in files: one with all events, one for each daemon module, and one for warnings and errors. Lines that cannot
+//! be written are dropped and counted; the daemon continues.
 
 use std::{collections::BTreeMap, io};
 
@@ -7,82 +7,84 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use tracing::Level;
 
 use super::{
-    FilePlan, Format, LogControl,
+    control::LogControl,
     entry::LogEntry,
     line::{Style, line},
-    output::say_if_it_flows,
+    plan::FilePlan,
     rotation::LogFile,
+    stderr,
 };
+use crate::domain::{daemon::log::LogFormat, text::plural::counted};
 
-/// Everything.
+/// The file of all events.
 const ALL: &str = "sexton";
-/// What went wrong.
+/// The file of warnings and errors.
 const ERRORS: &str = "error";
-/// What the process supervisor did: it writes that itself, into the same folder.
+/// The file of the process supervisor, which writes it itself.
 const SUPERVISOR: &str = "supervisor";
-/// What bent names begin with.
-const BENT: &str = "module-";
-/// So many modules have files of their own; the others are in the file with everything.
-const MOST_MODULES: usize = 200;
-/// Standard error is told this often that lines are lost.
-const TOLD_HOURS: i64 = 1;
+/// Prefix of a module's file if the name is not a valid or free file name.
+const RENAMED_PREFIX: &str = "module-";
+/// Number of modules with their own file. The events of further modules are in the file of all events only.
+const MAX_MODULES: usize = 200;
+/// Lost lines are reported on standard error at most once in this number of hours.
+const WARNING_HOURS: i64 = 1;
 
-/// A folder of log files.
+/// A directory of log files.
 pub(super) struct Files {
     plan: FilePlan,
-    format: Format,
+    format: LogFormat,
     control: LogControl,
     files: BTreeMap<String, ModuleFile>,
     pruned: NaiveDate,
-    told: Option<DateTime<Utc>>,
+    warned_at: Option<DateTime<Utc>>,
 }
 
-/// A file, and what could not be written to it.
+/// A file, and the lines that could not be written to it.
 struct ModuleFile {
-    file: LogFile,
+    log: LogFile,
     lost: u64,
     why: String,
 }
 
 impl Files {
-    pub(super) fn new(plan: FilePlan, format: Format, control: LogControl) -> Self {
-        // These two have their places, however many modules come before the first thing that goes wrong.
+    pub(super) fn new(plan: FilePlan, format: LogFormat, control: LogControl) -> Self {
+        // These two files are reserved, however many modules log before the first error.
         let files = [ALL, ERRORS].map(|stem| (stem.to_owned(), ModuleFile::new(&plan, stem))).into();
-        Self { plan, format, control, files, pruned: NaiveDate::MIN, told: None }
+        Self { plan, format, control, files, pruned: NaiveDate::MIN, warned_at: None }
     }
 
-    /// Writes an event wherever it belongs.
+    /// Writes an entry to its files.
     pub(super) fn write(&mut self, entry: &LogEntry) {
         let line = line(entry, self.format, Style::Plain);
         self.prune(entry.at.date_naive());
         for stem in stems(entry) {
             if !self.files.contains_key(&stem) {
-                if self.files.len() >= MOST_MODULES + 2 {
+                if self.files.len() >= MAX_MODULES + 2 {
                     continue;
                 }
-                let kept = ModuleFile::new(&self.plan, &stem);
-                kept.file.prune(entry.at.date_naive());
-                self.files.insert(stem.clone(), kept);
+                let file = ModuleFile::new(&self.plan, &stem);
+                file.log.prune(entry.at.date_naive());
+                self.files.insert(stem.clone(), file);
             }
-            let Some(kept) = self.files.get_mut(&stem) else { continue };
-            if let Err(error) = kept.append(&line, entry.at, self.format) {
-                let path = kept.file.path();
+            let Some(file) = self.files.get_mut(&stem) else { continue };
+            if let Err(error) = file.append(&line, entry.at, self.format) {
+                let path = file.log.path();
                 let path = path.display();
                 self.control.count_lost_at(&error.to_string(), &path.to_string());
-                if self.told.is_none_or(|told| entry.at - told >= TimeDelta::hours(TOLD_HOURS)) {
-                    let told = format!(
-                        "sexton: the log {path} cannot be written: {error}; the work goes on, and lines are dropped and \
-                         counted until it can\n"
+                if self.warned_at.is_none_or(|warned| entry.at - warned >= TimeDelta::hours(WARNING_HOURS)) {
+                    let warning = format!(
+                        "sexton: cannot write the log {path}: {error}; the daemon continues, and drops and counts lines until \
+                         writing works again\n"
                     );
-                    if say_if_it_flows(&told) {
-                        self.told = Some(entry.at);
+                    if stderr::print_if_ready(&warning) {
+                        self.warned_at = Some(entry.at);
                     }
                 }
             }
         }
     }
 
-    /// Once a day, for all files: also those of modules that have nothing to say.
+    /// Deletes old files once a day, including those of modules that log nothing.
     fn prune(&mut self, today: NaiveDate) {
         if self.pruned == today {
             return;
@@ -90,30 +92,30 @@ impl Files {
         if self.pruned == NaiveDate::MIN
             && let Some(errors) = self.files.get_mut(ERRORS)
         {
-            // With the first line of all: when something goes wrong, it may be that nothing can be opened any more. If it
-            // fails now, it is tried again when there is something to write.
-            let _ = errors.file.open(today);
+            // Open the file of errors with the first line: after an error, opening may be impossible. If this fails, the
+            // first error tries again.
+            let _ = errors.log.open(today);
         }
         self.pruned = today;
-        for kept in self.files.values() {
-            kept.file.prune(today);
+        for file in self.files.values() {
+            file.log.prune(today);
         }
     }
 }
 
 impl ModuleFile {
     fn new(plan: &FilePlan, stem: &str) -> Self {
-        Self { file: LogFile::new(plan, stem), lost: 0, why: String::new() }
+        Self { log: LogFile::new(plan, stem), lost: 0, why: String::new() }
     }
 
-    /// Adds a line, and before it what became of those that could not be written.
-    fn append(&mut self, line: &str, at: DateTime<Utc>, format: Format) -> io::Result<()> {
+    /// Adds a line. Lines that were lost before are reported first.
+    fn append(&mut self, line: &str, at: DateTime<Utc>, format: LogFormat) -> io::Result<()> {
         let appended = match self.lost {
-            0 => self.file.append(line, at.date_naive()),
+            0 => self.log.append(line, at.date_naive()),
             lost => {
-                let message = format!("{lost} lines were lost: {}", self.why);
-                let told = self::line(&LogEntry::own(Level::WARN, message, at), format, Style::Plain);
-                self.file.append(&(told + line), at.date_naive())
+                let message = format!("{} lost: {}", counted(lost, "line"), self.why);
+                let warning = self::line(&LogEntry::own(Level::WARN, message, at), format, Style::Plain);
+                self.log.append(&(warning + line), at.date_naive())
             }
         };
         match &appended {
@@ -127,7 +129,7 @@ impl ModuleFile {
     }
 }
 
-/// The files that an event belongs into.
+/// The files of an entry.
 fn stems(entry: &LogEntry) -> Vec<String> {
     let mut stems = vec![ALL.to_owned()];
     if entry.level <= Level::WARN {
@@ -137,19 +139,19 @@ fn stems(entry: &LogEntry) -> Vec<String> {
     stems
 }
 
-/// The file of a module. A name that cannot be a file's, or is that of another log, is bent.
+/// The file of a module. A name that is not a valid file name, or is taken by another log, is changed.
 fn stem(module: &str) -> String {
-    let bent: String = module
+    let allowed: String = module
         .chars()
         .take(80)
         .map(|letter| if letter.is_ascii_alphanumeric() || "-_.".contains(letter) { letter } else { '_' })
         .collect();
-    match bent.as_str() {
-        "" | ALL | ERRORS | SUPERVISOR => format!("{BENT}{bent}"),
-        // Or else this one would be in the place of one that is bent.
-        name if name.starts_with(BENT) => format!("{BENT}{bent}"),
-        name if name.starts_with('.') => format!("module{bent}"),
-        _ => bent,
+    match allowed.as_str() {
+        "" | ALL | ERRORS | SUPERVISOR => format!("{RENAMED_PREFIX}{allowed}"),
+        // A module cannot have the changed name of another one.
+        name if name.starts_with(RENAMED_PREFIX) => format!("{RENAMED_PREFIX}{allowed}"),
+        name if name.starts_with('.') => format!("module{allowed}"),
+        _ => allowed,
     }
 }
 
@@ -169,7 +171,7 @@ mod tests {
 
     fn files(dir: &Path) -> Files {
         let plan = FilePlan { dir: dir.to_owned(), rotation: Rotation::Daily, days_to_keep: 7, keep_files: 10 };
-        Files::new(plan, Format::Text, LogControl::default())
+        Files::new(plan, LogFormat::Text, LogControl::default())
     }
 
     fn messages(path: &Path) -> Vec<String> {
@@ -212,19 +214,19 @@ mod tests {
         let mut files = files(folder.path());
         files.write(&entry(Level::INFO, None, "up"));
         assert!(folder.path().join("error.log").exists(), "it is open before anything can go wrong");
-        for number in 0..MOST_MODULES + 10 {
+        for number in 0..MAX_MODULES + 10 {
             files.write(&entry(Level::INFO, Some(&format!("m{number}")), "works"));
         }
-        files.write(&entry(Level::ERROR, Some("last"), "fell"));
-        assert_eq!(messages(&folder.path().join("error.log")), ["last: fell"]);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), MOST_MODULES + 2);
+        files.write(&entry(Level::ERROR, Some("last"), "failed"));
+        assert_eq!(messages(&folder.path().join("error.log")), ["last: failed"]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), MAX_MODULES + 2);
     }
 
     #[test]
     fn what_cannot_be_written_is_counted_and_told() {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("log");
-        // A file where the folder should be: nobody can write there, not even root.
+        // A file instead of the directory: writing fails, also for root.
         fs::write(&dir, "").unwrap();
         let mut files = files(&dir);
         for _ in 0..3 {
@@ -240,7 +242,7 @@ mod tests {
         files.write(&entry(Level::INFO, None, "seen again"));
         let why = "Not a directory (os error 20)";
         let all = messages(&dir.join("sexton.log"));
-        assert_eq!(all, [format!("4 lines were lost: {why}").as_str(), "seen", "seen again"]);
-        assert_eq!(messages(&dir.join("error.log")), [format!("1 lines were lost: {why}").as_str(), "seen"]);
+        assert_eq!(all, [format!("4 lines lost: {why}").as_str(), "seen", "seen again"]);
+        assert_eq!(messages(&dir.join("error.log")), [format!("1 line lost: {why}").as_str(), "seen"]);
     }
 }

@@ -1,4 +1,4 @@
-//! Which events are seen: the filter for everything, and what the control says of single modules.
+//! Which events are logged: the filter for all events, and the rules for single modules.
 
 use tracing::{
     Event, Metadata, Subscriber,
@@ -14,7 +14,7 @@ use tracing_subscriber::{
 
 use super::{control::LogControl, entry};
 
-/// The filter of the log. An event that nobody wants costs nothing: its place in the code remembers that.
+/// The filter of the log. An event that is not logged costs almost nothing: its callsite caches that.
 pub(super) struct LogFilter {
     filter: EnvFilter,
     control: LogControl,
@@ -25,13 +25,13 @@ impl LogFilter {
         Self { filter, control }
     }
 
-    /// Whether the control may want it, once its module is known.
+    /// Whether the rules may allow the event, once its module is known.
     fn may_pass(&self, metadata: &Metadata<'_>) -> bool {
         is_own(metadata) && self.control.rules(|rules| *metadata.level() <= rules.ceiling())
     }
 }
 
-/// Whether it comes from Sexton itself.
+/// Whether the event comes from Sexton.
 fn is_own(metadata: &Metadata<'_>) -> bool {
     metadata.target() == "sexton" || metadata.target().starts_with("sexton::")
 }
@@ -42,7 +42,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Filter<S> for LogFilter {
         if entry::is_module_span(metadata) {
             Interest::always()
         } else if metadata.is_event() && is_own(metadata) && (!usual.is_never() || self.may_pass(metadata)) {
-            // Never `always`: only what was asked for may be refused later on, when its module is known.
+            // Never `always`: only a `sometimes` event is passed to `event_enabled`, where its module is known.
             Interest::sometimes()
         } else {
             usual
@@ -94,8 +94,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Filter<S> for LogFilter {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex, PoisonError};
+    use std::sync::Arc;
 
+    use parking_lot::Mutex;
     use tracing::Level;
     use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 
@@ -105,35 +106,35 @@ mod tests {
         telemetry::{DebugChoice, entry::LogEntry, line::headline},
     };
 
-    /// Keeps what gets through.
+    /// Keeps the events that pass.
     #[derive(Clone, Default)]
     struct Seen(Arc<Mutex<Vec<String>>>);
 
     impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Seen {
         fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
             let entry = LogEntry::new(event, &context, machine_time());
-            self.0.lock().unwrap().push(headline(entry.module.as_deref(), &entry.message));
+            self.0.lock().push(headline(entry.module.as_deref(), &entry.message));
         }
     }
 
     impl Seen {
         fn take(&self) -> Vec<String> {
-            std::mem::take(&mut self.0.lock().unwrap())
+            std::mem::take(&mut self.0.lock())
         }
     }
 
-    /// Runs a test under a log of its own. What costs nothing is measured for the whole process: one at a time.
+    /// Runs a test with its own log. The caches of callsites are shared by the process: one test at a time.
     fn logged(filter: &str, test: impl FnOnce(&LogControl, &Seen)) {
         static ALONE: Mutex<()> = Mutex::new(());
-        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = ALONE.lock();
         let (control, seen) = (LogControl::new("test".to_owned(), filter, DebugChoice::Nothing), Seen::default());
         let directives = crate::domain::daemon::log::directives(filter).unwrap();
-        let sieve = LogFilter::new(EnvFilter::new(directives), control.clone());
-        let log = tracing_subscriber::registry().with(seen.clone().with_filter(sieve));
+        let filter = LogFilter::new(EnvFilter::new(directives), control.clone());
+        let log = tracing_subscriber::registry().with(seen.clone().with_filter(filter));
         tracing::subscriber::with_default(log, || test(&control, &seen));
     }
 
-    /// The same places in the code, each time: what they remember must not outlive a change.
+    /// The same callsites each time: their caches must not outlive a change.
     fn events() {
         tracing::info!("up");
         tracing::debug!("small");
@@ -151,13 +152,13 @@ mod tests {
         }
     }
 
-    const USUAL: [&str; 5] = ["up", "cron: works", "cron: inside", "future: works", "future: inside"];
+    const DEFAULT_LINES: [&str; 5] = ["up", "cron: works", "cron: inside", "future: works", "future: inside"];
 
     #[test]
     fn one_module_is_debugged_at_run_time() {
         logged("info", |control, seen| {
             events();
-            assert_eq!(seen.take(), USUAL);
+            assert_eq!(seen.take(), DEFAULT_LINES);
             control.set_debug(DebugChoice::Modules(vec!["cron".to_owned()]));
             events();
             let with_cron = [
@@ -178,7 +179,7 @@ mod tests {
             assert!(!everything.iter().any(|line| line.contains("SELECT") || line.contains("closely")));
             control.set_debug(DebugChoice::Nothing);
             events();
-            assert_eq!(seen.take(), USUAL);
+            assert_eq!(seen.take(), DEFAULT_LINES);
         });
     }
 
@@ -205,12 +206,12 @@ mod tests {
             assert_eq!(state, expected);
             control.set_module_levels([].into());
             events();
-            assert_eq!(seen.take(), USUAL);
+            assert_eq!(seen.take(), DEFAULT_LINES);
         });
         logged("error", |_, seen| {
             let _life = tracing::error_span!("module", name = "cron").entered();
-            tracing::error!("fell");
-            assert_eq!(seen.take(), ["cron: fell"], "whose it is does not depend on the filter");
+            tracing::error!("failed");
+            assert_eq!(seen.take(), ["cron: failed"], "the module does not depend on the filter");
         });
     }
 

@@ -1,4 +1,4 @@
-//! The systemd journal: found out by itself, with levels and fields.
+//! The systemd journal: detected automatically, with levels and fields.
 
 use std::fmt;
 
@@ -15,22 +15,22 @@ use tracing_subscriber::{
 
 use super::{entry, line::headline};
 
-/// Fields of events begin with this in the journal: `SEXTON_MODULE=cron`.
+/// Prefix of event fields in the journal: `SEXTON_MODULE=cron`.
 const PREFIX: &str = "SEXTON";
 /// More fields than any event has.
-const MOST_FIELDS: usize = 32;
+const MAX_FIELDS: usize = 32;
 
-/// How standard error is connected to the journal.
+/// Whether standard error is connected to the journal.
 pub(super) enum Link {
-    /// It is, and the journal's own socket is there.
+    /// Connected, and the native socket of the journal is available.
     Connected(tracing_journald::Layer),
-    /// It is, but there is no socket: lines have to do.
+    /// Connected, but without the native socket: lines with priorities have to do.
     Broken,
-    /// It is not.
+    /// Not connected.
     None,
 }
 
-/// Looks where standard error leads to.
+/// Checks where standard error leads.
 pub(super) fn link() -> Link {
     if !is_connected() {
         return Link::None;
@@ -41,14 +41,14 @@ pub(super) fn link() -> Link {
     }
 }
 
-/// systemd says which file it has made standard error, so that whoever was redirected since can tell.
+/// systemd passes the device and inode of standard error, which differ after a redirection (systemd.exec(5)).
 fn is_connected() -> bool {
     let Some(stream) = std::env::var_os("JOURNAL_STREAM") else { return false };
     rustix::fs::fstat(std::io::stderr()).is_ok_and(|file| *stream == *format!("{}:{}", file.st_dev, file.st_ino))
 }
 
-/// Sends events to the journal. The message begins with the module's name there as well, because most people read the
-/// message alone.
+/// Sends events to the journal. The message begins with the name of the module, because many tools show the message
+/// only.
 pub(super) struct JournaldLayer(tracing_journald::Layer);
 
 impl JournaldLayer {
@@ -73,7 +73,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JournaldLayer {
         let Some(module) = entry::module_of(event, &context) else { return self.0.on_event(event, context) };
         let mut texts = Texts(Vec::new());
         event.record(&mut texts);
-        let (Some((filler, _)), true) = (texts.0.first().cloned(), texts.0.len() <= MOST_FIELDS) else {
+        let (Some((filler, _)), true) = (texts.0.first().cloned(), texts.0.len() <= MAX_FIELDS) else {
             return self.0.on_event(event, context);
         };
         for (field, text) in &mut texts.0 {
@@ -81,8 +81,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JournaldLayer {
                 *text = headline(Some(&module), text);
             }
         }
-        let values: [(&Field, Option<&dyn Value>); MOST_FIELDS] =
-            std::array::from_fn(|place| match texts.0.get(place) {
+        let values: [(&Field, Option<&dyn Value>); MAX_FIELDS] =
+            std::array::from_fn(|index| match texts.0.get(index) {
                 Some((field, text)) => (field, Some(text as &dyn Value)),
                 None => (&filler, None),
             });

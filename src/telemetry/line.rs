@@ -1,4 +1,4 @@
-//! How a line looks: readable text, or JSON.
+//! The format of a log line: readable text, or JSON.
 
 use std::fmt::Write as _;
 
@@ -7,27 +7,28 @@ use serde::{Serializer as _, ser::SerializeMap as _};
 use serde_json::Value;
 use tracing::Level;
 
-use super::{Format, entry::LogEntry};
+use super::entry::LogEntry;
+use crate::domain::daemon::log::LogFormat;
 
-/// What stands around the text.
+/// The style of a readable line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Style {
-    /// A time stamp and the level.
+    /// With time stamp and level.
     Plain,
-    /// The same, in colours.
+    /// As `Plain`, with colours.
     Colours,
-    /// `<6>` in front of each line, as systemd reads it, and no time stamp: it has its own.
+    /// With a priority such as `<6>` (sd-daemon(3)) and without a time stamp, which the journal adds.
     Priorities,
 }
 
-/// The whole line, with its end.
-pub(super) fn line(entry: &LogEntry, format: Format, style: Style) -> String {
+/// The line, with its line break.
+pub(super) fn line(entry: &LogEntry, format: LogFormat, style: Style) -> String {
     let line = match format {
-        Format::Text => text(entry, style),
-        Format::Json => json(entry),
+        LogFormat::Text => text(entry, style),
+        LogFormat::Json => json(entry),
     };
     match style {
-        // systemd takes each line for an entry of its own.
+        // systemd reads each line as an entry.
         Style::Priorities => {
             line.lines().fold(String::new(), |all, line| format!("{all}<{}>{line}\n", priority(entry.level)))
         }
@@ -35,7 +36,7 @@ pub(super) fn line(entry: &LogEntry, format: Format, style: Style) -> String {
     }
 }
 
-/// As syslog and systemd count them.
+/// The syslog priority of a level.
 fn priority(level: Level) -> u8 {
     match level {
         Level::ERROR => 3,
@@ -45,7 +46,7 @@ fn priority(level: Level) -> u8 {
     }
 }
 
-/// `2026-11-21 10:00:00.123Z  INFO cron: backup is due  task.id=7 attempt=1`
+/// For example `2026-11-21 10:00:00.123Z  INFO cron: backup is due  task.id=7 attempt=1`.
 fn text(entry: &LogEntry, style: Style) -> String {
     let (on, dim, off) = match (style, entry.level) {
         (Style::Plain | Style::Priorities, _) => ("", "", ""),
@@ -82,8 +83,8 @@ pub(super) fn headline(module: Option<&str>, message: &str) -> String {
     }
 }
 
-/// Text as it can be shown: what follows a line break is set in, and no line can pretend to be another entry or
-/// command the terminal.
+/// The text without control characters, and with further lines indented: it cannot imitate another entry, or control
+/// the terminal.
 fn shown(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -97,12 +98,12 @@ fn shown(text: &str) -> String {
     shown
 }
 
-/// The names that every line has; a field of the same name stands behind `field.`.
+/// The names that every JSON line has. An event's field of the same name gets the prefix `field.`.
 const ALWAYS: [&str; 5] = ["timestamp", "level", "module", "message", "target"];
 
 fn json(entry: &LogEntry) -> String {
     let mut line = Vec::new();
-    // Into memory, and with text for keys: this does not fail.
+    // Writing to memory with text keys does not fail.
     let _ = json_into(entry, &mut line);
     String::from_utf8(line).unwrap_or_default()
 }
@@ -144,18 +145,18 @@ mod tests {
     #[test]
     fn text_cannot_pretend() {
         assert_eq!(
-            line(&entry(), Format::Text, Style::Plain),
+            line(&entry(), LogFormat::Text, Style::Plain),
             "2026-11-21 10:00:00.000Z  WARN cron: two\n    lines \\u{1b}[2J  task.id=7 level=x\"y\n"
         );
         assert_eq!(
-            line(&entry(), Format::Text, Style::Priorities),
+            line(&entry(), LogFormat::Text, Style::Priorities),
             "<4>cron: two\n<4>    lines \\u{1b}[2J  task.id=7 level=x\"y\n"
         );
     }
 
     #[test]
     fn json_has_stable_names_and_one_line() {
-        let written = line(&entry(), Format::Json, Style::Plain);
+        let written = line(&entry(), LogFormat::Json, Style::Plain);
         assert_eq!(written.lines().count(), 1);
         assert!(
             written

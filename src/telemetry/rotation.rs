@@ -1,4 +1,4 @@
-//! One log file: found again or made anew whenever it is gone, put aside when its time has come, old ones deleted.
+//! One log file: reopened or created whenever it is missing, rotated when it is due, old ones deleted.
 
 use std::{
     fs::{self, DirBuilder, File},
@@ -13,34 +13,34 @@ use rustix::{
     io::Errno,
 };
 
-use super::{FilePlan, Rotation};
-use crate::files;
+use super::plan::FilePlan;
+use crate::{domain::daemon::log::Rotation, files};
 
-/// So many names that others have taken meanwhile are passed over; after that, the file grows on.
-const MOST_TAKEN: u32 = 1_000;
+/// After this number of names that other processes have taken, the file is not rotated.
+const MAX_TAKEN: u32 = 1_000;
 
 /// A log file.
 pub(super) struct LogFile {
     plan: FilePlan,
     stem: String,
     open: Option<File>,
-    /// The day of its latest line.
+    /// The day of the latest line.
     day: NaiveDate,
-    /// Whether its latest line was cut off, by a full disk or a crash.
-    is_torn: bool,
-    /// The latest that was put aside: the day and the number in its name.
+    /// Whether the latest line was cut off by a full disk or a crash.
+    is_cut_off: bool,
+    /// The latest rotated file: the day and the number in its name.
     latest: Option<(NaiveDate, u32)>,
 }
 
 impl LogFile {
-    /// `STEM.log`. Nothing is opened yet.
+    /// The file `STEM.log`, which is not opened yet.
     pub(super) fn new(plan: &FilePlan, stem: &str) -> Self {
         Self {
             plan: plan.clone(),
             stem: stem.to_owned(),
             open: None,
             day: NaiveDate::MIN,
-            is_torn: false,
+            is_cut_off: false,
             latest: None,
         }
     }
@@ -49,10 +49,10 @@ impl LogFile {
         self.plan.dir.join(format!("{}.log", self.stem))
     }
 
-    /// Adds a line, whole or not at all as far as a reader can see.
+    /// Adds a line. Readers see the whole line, or none of it.
     pub(super) fn append(&mut self, line: &str, today: NaiveDate) -> io::Result<()> {
         let mut length = self.open(today)?;
-        if length > 0 && self.is_due(length, line.len(), today) && self.put_aside().is_ok() {
+        if length > 0 && self.is_due(length, line.len(), today) && self.rotate().is_ok() {
             length = self.open(today)?;
             if matches!(self.plan.rotation, Rotation::Size(_)) {
                 self.prune(today);
@@ -60,28 +60,27 @@ impl LogFile {
         }
         self.day = today;
         let Some(file) = &mut self.open else { return Ok(()) };
-        // What was cut off before gets its end now, so that this line stands alone.
-        let text = if self.is_torn && length > 0 { format!("\n{line}") } else { line.to_owned() };
+        // Ends a line that was cut off, so that this one begins a line.
+        let text = if self.is_cut_off && length > 0 { format!("\n{line}") } else { line.to_owned() };
         let mut rest = text.as_bytes();
         while !rest.is_empty() {
             match file.write(rest) {
-                Ok(0) => return Err(self.torn(rest.len() < text.len(), io::ErrorKind::WriteZero.into())),
+                Ok(0) => return Err(self.mark_cut_off(rest.len() < text.len(), io::ErrorKind::WriteZero.into())),
                 Ok(count) => rest = &rest[count..],
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.torn(rest.len() < text.len(), error)),
+                Err(error) => return Err(self.mark_cut_off(rest.len() < text.len(), error)),
             }
         }
-        self.is_torn = false;
+        self.is_cut_off = false;
         Ok(())
     }
 
-    fn torn(&mut self, is_torn: bool, error: io::Error) -> io::Error {
-        self.is_torn |= is_torn;
+    fn mark_cut_off(&mut self, is_cut_off: bool, error: io::Error) -> io::Error {
+        self.is_cut_off |= is_cut_off;
         error
     }
 
-    /// Sees to it that the open file is the one that bears the name: it may have been moved, or deleted with its folder.
-    /// Gives its length.
+    /// Opens the file, also again if it was moved or deleted. Returns its length.
     pub(super) fn open(&mut self, today: NaiveDate) -> io::Result<u64> {
         let path = self.path();
         if let Some(file) = &self.open {
@@ -100,12 +99,12 @@ impl LogFile {
             opened => opened?,
         };
         let metadata = file.metadata()?;
-        (self.day, self.is_torn) = match metadata.len() {
+        (self.day, self.is_cut_off) = match metadata.len() {
             0 => (today, false),
             length => {
                 let mut end = [0];
-                let is_torn = file.read_at(&mut end, length - 1).is_ok_and(|count| count == 1 && end != *b"\n");
-                (DateTime::<Utc>::from(metadata.modified()?).date_naive(), is_torn)
+                let is_cut_off = file.read_at(&mut end, length - 1).is_ok_and(|count| count == 1 && end != *b"\n");
+                (DateTime::<Utc>::from(metadata.modified()?).date_naive(), is_cut_off)
             }
         };
         self.open = Some(file);
@@ -119,23 +118,22 @@ impl LogFile {
         }
     }
 
-    /// Gives the file its final name. Nothing that bears the name already is overwritten, also not what another daemon
-    /// put there a moment ago.
-    fn put_aside(&mut self) -> io::Result<()> {
+    /// Renames the file. No existing file is overwritten, not even one that another daemon has just created.
+    fn rotate(&mut self) -> io::Result<()> {
         let path = self.path();
         let first = match self.latest {
             Some((day, number)) if day == self.day => number.saturating_add(1),
-            // Where an earlier daemon has left off.
+            // Continue the numbers of an earlier daemon.
             _ => {
-                let numbers = self.aside().into_iter().filter(|(day, ..)| *day == self.day);
+                let numbers = self.rotated().into_iter().filter(|(day, ..)| *day == self.day);
                 numbers.map(|(_, number, _)| number.saturating_add(1)).max().unwrap_or(0)
             }
         };
-        for number in first..=first.saturating_add(MOST_TAKEN) {
+        for number in first..=first.saturating_add(MAX_TAKEN) {
             let ending = if number == 0 { String::new() } else { format!(".{number}") };
             let name = self.plan.dir.join(format!("{}-{}{ending}.log", self.stem, self.day));
             let moved = match rustix::fs::renameat_with(CWD, &path, CWD, &name, RenameFlags::NOREPLACE) {
-                // Some file systems cannot promise that.
+                // Some file systems do not support NOREPLACE.
                 Err(Errno::INVAL | Errno::NOSYS) if !name.exists() => fs::rename(&path, &name),
                 Err(Errno::EXIST | Errno::INVAL | Errno::NOSYS) => continue,
                 moved => moved.map_err(io::Error::from),
@@ -148,33 +146,33 @@ impl LogFile {
         Err(io::ErrorKind::AlreadyExists.into())
     }
 
-    /// Deletes what was put aside more than so many days ago, and of what was put aside for its size all but the latest.
-    /// Only names that this file gives are touched.
+    /// Deletes rotated files after `days_to_keep`, and of files that are rotated by size all but the latest `keep_files`.
+    /// Only names that this log gives to its files are deleted.
     pub(super) fn prune(&self, today: NaiveDate) {
-        let mut aside = self.aside();
-        aside.sort_unstable_by(|one, other| other.cmp(one));
+        let mut rotated = self.rotated();
+        rotated.sort_unstable_by(|one, other| other.cmp(one));
         let kept = match self.plan.rotation {
             Rotation::Daily => usize::MAX,
             Rotation::Size(_) => self.plan.keep_files as usize,
         };
         let oldest = TimeDelta::days(i64::from(self.plan.days_to_keep));
-        for (place, (day, _, path)) in aside.into_iter().enumerate() {
-            if place >= kept || today - day > oldest {
-                // What cannot be deleted now will be tried again tomorrow.
+        for (position, (day, _, path)) in rotated.into_iter().enumerate() {
+            if position >= kept || today - day > oldest {
+                // A file that cannot be deleted now is tried again tomorrow.
                 let _ = fs::remove_file(path);
             }
         }
     }
 
-    /// What was put aside: the day and the number in its name, and where it is.
-    fn aside(&self) -> Vec<(NaiveDate, u32, PathBuf)> {
+    /// The rotated files: the day and the number in the name, and the path.
+    fn rotated(&self) -> Vec<(NaiveDate, u32, PathBuf)> {
         let Ok(entries) = fs::read_dir(&self.plan.dir) else { return Vec::new() };
-        let named = |path: PathBuf| self.meaning(&path).map(|(day, number)| (day, number, path));
+        let named = |path: PathBuf| self.parse_name(&path).map(|(day, number)| (day, number, path));
         entries.flatten().filter_map(|entry| named(entry.path())).collect()
     }
 
-    /// The day and the number in the name of a file that was put aside.
-    fn meaning(&self, path: &Path) -> Option<(NaiveDate, u32)> {
+    /// The day and the number in the name of a rotated file.
+    fn parse_name(&self, path: &Path) -> Option<(NaiveDate, u32)> {
         let name = path.file_name()?.to_str()?;
         let rest = name.strip_prefix(&self.stem)?.strip_prefix('-')?.strip_suffix(".log")?;
         let (day, number) = rest.split_at_checked(10)?;
@@ -269,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn of_those_put_aside_for_their_size_the_latest_are_kept() {
+    fn of_those_rotate_for_their_size_the_latest_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["sexton-2026-11-20.log", "sexton-2026-11-21.7.log", "cron-2026-11-20.log"] {
             fs::write(folder.path().join(name), "").unwrap();

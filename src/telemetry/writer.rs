@@ -1,38 +1,35 @@
-//! The thread that writes the log down. Whoever logs leaves the line with it and goes on: a full pipe that nobody
-//! reads, a stopped terminal or a hung disk holds up this thread, and nobody else.
+//! The thread that writes the log. Other threads queue their lines and continue: a full pipe, a stopped terminal or a
+//! hung disk blocks this thread only.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use parking_lot::{Condvar, Mutex};
 use tracing::Level;
 
-use super::{LogControl, entry::LogEntry};
-use crate::clock::machine_time;
+use super::entry::LogEntry;
+use crate::{clock::machine_time, domain::text::plural::counted};
 
-/// So many lines wait to be written. What comes while it is so many is dropped and counted.
-pub(super) const MOST_WAITING: usize = 4_096;
+/// Maximum number of queued lines. Further lines are dropped and counted.
+pub(super) const CAPACITY: usize = 4_096;
 
 /// Why lines are dropped here.
-const TOO_FAST: &str = "they came faster than they could be written";
+pub(super) const OVERFLOW: &str = "they came faster than they could be written";
 
-/// A handle on the thread. Clones are handles on the same one.
+/// A handle to the thread. Clones are handles to the same thread.
 #[derive(Clone, Debug)]
 pub(super) struct LogWriter(Arc<WriterQueue>);
 
 #[derive(Debug)]
 struct WriterQueue {
-    most: usize,
-    pile: Mutex<Backlog>,
-    /// Something has come.
-    news: Condvar,
-    /// Nothing is left.
-    rest: Condvar,
+    capacity: usize,
+    backlog: Mutex<Backlog>,
+    /// A line was queued.
+    added: Condvar,
+    /// All lines are written.
+    emptied: Condvar,
 }
 
-/// What waits, in the order in which it came.
+/// The queued lines, the oldest first.
 #[derive(Debug, Default)]
 struct Backlog {
     items: VecDeque<WriterItem>,
@@ -42,74 +39,76 @@ struct Backlog {
 #[derive(Debug)]
 enum WriterItem {
     LogEntry(Box<LogEntry>),
-    /// Here, so many were dropped.
+    /// This number of lines was dropped here.
     Gap(u64),
 }
 
 impl LogWriter {
     /// Starts the thread, which ends with the process.
-    pub(super) fn start(most: usize, mut write: impl FnMut(&LogEntry) + Send + 'static) -> std::io::Result<Self> {
-        let shared =
-            WriterQueue { most, pile: Mutex::new(Backlog::default()), news: Condvar::new(), rest: Condvar::new() };
-        let scribe = Self(Arc::new(shared));
-        let shared = scribe.0.clone();
+    ///
+    /// # Errors
+    /// If the operating system cannot start a thread.
+    pub(super) fn start(capacity: usize, mut write: impl FnMut(&LogEntry) + Send + 'static) -> std::io::Result<Self> {
+        let shared = WriterQueue {
+            capacity,
+            backlog: Mutex::new(Backlog::default()),
+            added: Condvar::new(),
+            emptied: Condvar::new(),
+        };
+        let writer = Self(Arc::new(shared));
+        let shared = writer.0.clone();
         std::thread::Builder::new().name("log".to_owned()).spawn(move || {
-            // Nothing is logged in here: that would come back to here.
+            // This thread must not log: its lines would come back here.
             loop {
                 match shared.next() {
                     WriterItem::LogEntry(entry) => write(&entry),
                     WriterItem::Gap(count) => {
-                        let told = format!("{count} lines were lost: {TOO_FAST}");
-                        write(&LogEntry::own(Level::WARN, told, machine_time()));
+                        let message = format!("{} lost: {OVERFLOW}", counted(count, "line"));
+                        write(&LogEntry::own(Level::WARN, message, machine_time()));
                     }
                 }
             }
         })?;
-        Ok(scribe)
+        Ok(writer)
     }
 
-    /// Leaves a line to be written. It never waits.
-    pub(super) fn take(&self, entry: LogEntry, control: &LogControl) {
-        let mut pile = self.0.pile();
-        if pile.items.len() < self.0.most {
-            pile.items.push_back(WriterItem::LogEntry(Box::new(entry)));
-            drop(pile);
-            self.0.news.notify_one();
-            return;
+    /// Queues a line without waiting. Returns whether there was room; a line without room is dropped.
+    pub(super) fn push(&self, entry: LogEntry) -> bool {
+        let mut backlog = self.0.backlog.lock();
+        if backlog.items.len() < self.0.capacity {
+            backlog.items.push_back(WriterItem::LogEntry(Box::new(entry)));
+            drop(backlog);
+            self.0.added.notify_one();
+            return true;
         }
-        // The place is kept where they are missing.
-        match pile.items.back_mut() {
+        // Mark the position of the missing lines.
+        match backlog.items.back_mut() {
             Some(WriterItem::Gap(count)) => *count += 1,
-            _ => pile.items.push_back(WriterItem::Gap(1)),
+            _ => backlog.items.push_back(WriterItem::Gap(1)),
         }
-        drop(pile);
-        control.count_lost(TOO_FAST);
+        false
     }
 
-    /// Waits until everything is written, but no longer than this; tells whether it is.
+    /// Waits until all lines are written, for `limit` at most. Returns whether they are.
     pub(super) fn finish(&self, limit: Duration) -> bool {
-        let waits = |pile: &mut Backlog| pile.is_writing || !pile.items.is_empty();
-        let waited = self.0.rest.wait_timeout_while(self.0.pile(), limit, waits);
-        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+        let is_busy = |backlog: &mut Backlog| backlog.is_writing || !backlog.items.is_empty();
+        let mut backlog = self.0.backlog.lock();
+        !self.0.emptied.wait_while_for(&mut backlog, is_busy, limit).timed_out()
     }
 }
 
 impl WriterQueue {
-    fn pile(&self) -> MutexGuard<'_, Backlog> {
-        self.pile.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The next one, as soon as there is one. The one before it is written.
+    /// Waits for the next line; the one before it is written.
     fn next(&self) -> WriterItem {
-        let mut pile = self.pile();
+        let mut backlog = self.backlog.lock();
         loop {
-            if let Some(item) = pile.items.pop_front() {
-                pile.is_writing = true;
+            if let Some(item) = backlog.items.pop_front() {
+                backlog.is_writing = true;
                 return item;
             }
-            pile.is_writing = false;
-            self.rest.notify_all();
-            pile = self.news.wait(pile).unwrap_or_else(PoisonError::into_inner);
+            backlog.is_writing = false;
+            self.emptied.notify_all();
+            self.added.wait(&mut backlog);
         }
     }
 }
@@ -124,52 +123,48 @@ mod tests {
         LogEntry::own(Level::INFO, message.to_owned(), machine_time())
     }
 
-    /// A scribe that says what it is about to write, and waits to be let.
-    fn slow(most: usize) -> (LogWriter, Receiver<String>, std::sync::mpsc::Sender<()>) {
-        let ((say, said), (go, may_go)) = (channel(), channel());
-        let scribe = LogWriter::start(most, move |entry| {
-            let _ = say.send(entry.message.clone());
-            let _ = may_go.recv();
+    /// A writer that reports each line before it writes it, and waits for permission.
+    fn slow(capacity: usize) -> (LogWriter, Receiver<String>, std::sync::mpsc::Sender<()>) {
+        let ((writing, written), (proceed, may_proceed)) = (channel(), channel());
+        let writer = LogWriter::start(capacity, move |entry| {
+            let _ = writing.send(entry.message.clone());
+            let _ = may_proceed.recv();
         });
-        (scribe.unwrap(), said, go)
+        (writer.unwrap(), written, proceed)
     }
 
     #[test]
     fn nobody_waits_and_what_is_missing_is_told_where_it_is_missing() {
-        let (scribe, said, go) = slow(2);
-        let control = LogControl::default();
-        scribe.take(entry("0"), &control);
-        assert_eq!(said.recv().unwrap(), "0");
-        for number in 1..=5 {
-            scribe.take(entry(&number.to_string()), &control);
-        }
-        assert!(!scribe.finish(Duration::from_millis(10)), "it hangs");
-        let state = control.describe();
-        assert_eq!((state.lost_lines, state.last_problem.unwrap()), (3, format!("{TOO_FAST} ()")));
-        go.send(()).unwrap();
-        assert_eq!(said.recv().unwrap(), "1");
-        go.send(()).unwrap();
-        assert_eq!(said.recv().unwrap(), "2");
-        scribe.take(entry("6"), &control);
+        let (writer, written, proceed) = slow(2);
+        assert!(writer.push(entry("0")));
+        assert_eq!(written.recv().unwrap(), "0");
+        let taken = [1, 2, 3, 4, 5].map(|number| writer.push(entry(&number.to_string())));
+        assert_eq!(taken, [true, true, false, false, false]);
+        assert!(!writer.finish(Duration::from_millis(10)), "it hangs");
+        proceed.send(()).unwrap();
+        assert_eq!(written.recv().unwrap(), "1");
+        proceed.send(()).unwrap();
+        assert_eq!(written.recv().unwrap(), "2");
+        assert!(writer.push(entry("6")));
         for _ in 0..3 {
-            go.send(()).unwrap();
+            proceed.send(()).unwrap();
         }
-        assert_eq!(said.recv().unwrap(), format!("3 lines were lost: {TOO_FAST}"));
-        assert_eq!(said.recv().unwrap(), "6");
-        assert!(scribe.finish(Duration::from_secs(60)));
+        assert_eq!(written.recv().unwrap(), format!("3 lines lost: {OVERFLOW}"));
+        assert_eq!(written.recv().unwrap(), "6");
+        assert!(writer.finish(Duration::from_secs(60)));
     }
 
     #[test]
     fn the_end_waits_for_what_is_left() {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let kept = lines.clone();
-        let scribe = LogWriter::start(MOST_WAITING, move |entry| kept.lock().unwrap().push(entry.message.clone()));
-        let scribe = scribe.unwrap();
+        let writer = LogWriter::start(CAPACITY, move |entry| kept.lock().push(entry.message.clone()));
+        let writer = writer.unwrap();
         let expected: Vec<String> = (0..1_000).map(|number| number.to_string()).collect();
         for line in &expected {
-            scribe.take(entry(line), &LogControl::default());
+            assert!(writer.push(entry(line)));
         }
-        assert!(scribe.finish(Duration::from_secs(60)));
-        assert_eq!(*lines.lock().unwrap(), expected);
+        assert!(writer.finish(Duration::from_secs(60)));
+        assert_eq!(*lines.lock(), expected);
     }
 }

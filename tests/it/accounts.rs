@@ -24,7 +24,7 @@ const TASKS: [(&str, &str); 8] = [
     ("paused", "missed = \"all\"\n"),
     ("alone", "missed = \"all\"\noverlap = \"skip\"\n"),
     ("outside", "missed = \"all\"\nperiod = \"past\"\n"),
-    ("held", "missed = \"all\"\nperiod = \"coming\"\noutside = \"hold\"\n"),
+    ("held", "missed = \"all\"\nperiod = \"coming\"\noutside_period = \"hold\"\n"),
     ("edited", ""),
 ];
 
@@ -198,7 +198,7 @@ on_each_database! {
         let file = database.folder.path().join("n/sexton.toml");
         let words = format!("outside period p until {coming} 09:00:00Z");
         let status = json(&file, &["status"]);
-        assert_eq!(status["daemon"]["shut"], serde_json::json!({ "q": words }));
+        assert_eq!(status["daemon"]["closed_queues"], serde_json::json!({ "q": words }));
         let text = sexton(&file).arg("status").output().unwrap().text();
         assert!(text.contains(&format!("q waits: {words}")), "{text}");
         store.pause_queue(&"q".into(), true).await.unwrap();

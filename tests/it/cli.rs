@@ -142,7 +142,7 @@ fn mistakes_on_the_command_line_are_told_clearly() {
         assert!(errors(&["schedule", "pause", "tock"]).contains("did you mean `tick`?"));
         assert!(errors(&["queue", "pause", "nowhere"]).contains("there is no queue `nowhere`"));
         let nowhere = call(Path::new("/no/such/file.toml"), &["task", "list"]);
-        assert!(nowhere.errors().contains("/no/such/file.toml: cannot be read"));
+        assert!(nowhere.errors().contains("/no/such/file.toml: cannot read the file"));
         assert_eq!(nowhere.status.code(), Some(78));
         assert!(call(&file, &["task", "add", "elsewhere", "--undefined"]).status.success());
         let text = std::fs::read_to_string(&file).unwrap();

@@ -46,12 +46,12 @@ kind = "emial"
     for expected in [
         "FILE:3: daemon.workres: there is no such setting; did you mean `workers`?",
         "FILE:5: daemon.timezone: there is no time zone `Europe/Berlinn`; did you mean `Europe/Berlin`?",
-        "FILE:4: daemon.lease: `soon` is not a length of time: write a number and a unit, such as 250ms, 30s, 5m, 2h or 1d",
-        "FILE:8: task.backup.command: expected a list of text, found a list of something else",
+        "FILE:4: daemon.lease: `soon` is not a duration: write a number and a unit, such as 250ms, 30s, 5m, 2h or 1d",
+        "FILE:8: task.backup.command: expected a list of text, found a list with other items",
         "FILE:9: task.backup.schedule: minute (column 1): 61 is out of range, expected a number from 0 to 59",
         "FILE:10: task.backup.max_attempts: 0 is out of range, expected 1 to 1000000",
         "FILE:13: task.mail.kind: there is no handler of kind `emial`; known: command, noop",
-        "FILE:15: queue.reports.workers: it is missing: how many tasks of this queue may run on this node at once?",
+        "FILE:15: queue.reports.workers: the setting is missing: how many tasks of this queue may run on this node at once?",
     ] {
         assert!(found.iter().any(|mistake| mistake == expected), "missing: {expected}\nfound: {found:#?}");
     }
@@ -61,18 +61,18 @@ kind = "emial"
 #[test]
 fn broken_toml_is_told_with_its_line() {
     let found = mistakes("[daemon]\nworkers = = 4\n");
-    assert!(found[0].starts_with("FILE:2: this is not TOML:"), "{found:?}");
+    assert!(found[0].starts_with("FILE:2: invalid TOML:"), "{found:?}");
 }
 
 #[test]
 fn schedules_are_checked_in_every_form() {
     let task = |schedule: &str| mistakes(&format!("[task.t]\nkind = \"noop\"\nschedule = {schedule}\n"));
     assert!(task("\"0 0 30 2 *\"")[0].contains("never comes"));
-    assert!(task("{ every = \"5s\", timezone = \"UTC\" }")[0].contains("an interval has no zone"));
+    assert!(task("{ every = \"5s\", timezone = \"UTC\" }")[0].contains("an interval has no time zone"));
     assert!(task("{ every = \"5s\", cron = \"* * * * *\" }")[0].contains("expected one of `cron`, `every`, `at`"));
     assert!(task("{}")[0].contains("expected one of `cron`"));
-    assert!(task("{ week_days = [\"mon\"] }")[0].contains("`time` is missing: it belongs to `week_days`"));
-    assert!(task("{ days = [1], hours = [2] }")[0].contains("`minutes` is missing: it belongs to `days` and `hours`"));
+    assert!(task("{ week_days = [\"mon\"] }")[0].contains("`time` is missing, which `week_days` needs"));
+    assert!(task("{ days = [1], hours = [2] }")[0].contains("`minutes` is missing, which `days` and `hours` need"));
     assert!(
         task("{ days = [1], hours = [24], minutes = [0] }")[0].contains("hours: 24 is out of range, expected 0 to 23")
     );
@@ -85,12 +85,16 @@ fn schedules_are_checked_in_every_form() {
         task("{ at = \"2026-03-29T02:30\", timezone = \"Europe/Berlin\" }")[0]
             .contains("does not exist in Europe/Berlin")
     );
-    assert!(task("{ at = \"2026-03-29T02:30:00Z\", timezone = \"UTC\" }")[0].contains("has an offset of its own"));
-    assert!(task("{ every = \"5s\", dst = \"all\" }")[0].contains("schedule.dst: only times"));
-    assert!(task("{ cron = \"@daily\", dst = \"twice\" }")[0].contains("expected \"cron\" or \"skip\" or \"all\""));
-    assert!(task("{ cron = \"TZ=UTC @daily\", timezone = \"UTC\" }")[0].contains("names its zone itself"));
+    assert!(task("{ at = \"2026-03-29T02:30:00Z\", timezone = \"UTC\" }")[0].contains("the time has its own offset"));
     assert!(
-        task("[{ cron = \"@daily\", jitter = \"1m\" }, { every = \"1h\", jitter = \"2m\" }]")[0].contains("one jitter")
+        task("{ every = \"5s\", dst = \"all\" }")[0]
+            .contains("schedule.dst: this setting needs a recurrence on wall clocks")
+    );
+    assert!(task("{ cron = \"@daily\", dst = \"twice\" }")[0].contains("expected \"cron\" or \"skip\" or \"all\""));
+    assert!(task("{ cron = \"TZ=UTC @daily\", timezone = \"UTC\" }")[0].contains("has its own time zone"));
+    assert!(
+        task("[{ cron = \"@daily\", jitter = \"1m\" }, { every = \"1h\", jitter = \"2m\" }]")[0]
+            .contains("another entry of the list has another jitter")
     );
     assert!(task("{ cron = \"@daily\", anchor = \"2026-01-01\" }")[0].contains("expected one of `cron`"));
     assert!(task("{ anchor = \"2026-01-01\" }")[0].contains("`every` is missing"));
@@ -105,10 +109,10 @@ fn schedules_are_checked_in_every_form() {
 fn kinds_and_commands_must_agree() {
     let task = |lines: &str| mistakes(&format!("[task.t]\n{lines}\n")).join("\n");
     assert!(task("kind = \"command\"").contains("needs `command ="));
-    assert!(task("kind = \"noop\"\ncommand = [\"true\"]").contains("together with `command`"));
+    assert!(task("kind = \"noop\"\ncommand = [\"true\"]").contains("conflicts with `command`"));
     assert!(task("queue = \"q\"").contains("neither `command` nor `kind`"));
     assert!(task("command = []").contains("the program is missing"));
-    assert!(task("kind = \"noop\"\nenv = { A = \"b\" }").contains("it belongs to a `command`"));
+    assert!(task("kind = \"noop\"\nenv = { A = \"b\" }").contains("this setting needs a `command`"));
     assert!(mistakes("[task.\"a b\"]\nkind = \"noop\"\n")[0].contains("names are letters"));
 }
 
@@ -116,35 +120,35 @@ fn kinds_and_commands_must_agree() {
 fn modules_must_exist_and_be_such_as_can_be_told_that() {
     let module = |name: &str, lines: &str| mistakes(&format!("[module.{name}]\n{lines}\n")).join("\n");
     assert!(module("dispatchr", "interval = \"1s\"").contains(
-        "FILE:1: module.dispatchr: there is no daemon module `dispatchr`; did you mean `dispatcher`? A program of one's own needs `command"
+        "FILE:1: module.dispatchr: there is no daemon module `dispatchr`; did you mean `dispatcher`? (an external program needs `command"
     ));
     assert!(module("mail", "").contains("known: node, recorder, adopter, workers, "));
     for needed in ["node", "recorder", "workers", "adopter"] {
         let found = module(needed, "enabled = false");
         assert!(
-            found.contains(&format!("FILE:2: module.{needed}.enabled: without `{needed}` nothing could be")),
+            found.contains(&format!("FILE:2: module.{needed}.enabled: without `{needed}` no task could be")),
             "{found}"
         );
     }
-    assert!(module("dispatcher", "interval = \"1s\"").contains("its pace is daemon.poll_interval"));
-    assert!(module("node", "interval = \"1s\"").contains("its pace is daemon.heartbeat"));
-    assert!(module("it", "command = [\"true\"]\ninterval = \"1s\"").contains("at a pace of its own"));
+    assert!(module("dispatcher", "interval = \"1s\"").contains("set daemon.poll_interval instead"));
+    assert!(module("node", "interval = \"1s\"").contains("set daemon.heartbeat instead"));
+    assert!(module("it", "command = [\"true\"]\ninterval = \"1s\"").contains("a program has no rounds"));
     assert!(module("cron", "log = \"loud\"").contains("`loud` is not known, expected \"error\" or \"warn\""));
-    assert!(module("cron", "command = [\"true\"]").contains("give the program a name of its own"));
-    assert!(module("cron", "stop_timeout = \"1s\"").contains("it belongs to a program, and there is no `command`"));
+    assert!(module("cron", "command = [\"true\"]").contains("give the program another name"));
+    assert!(module("cron", "stop_timeout = \"1s\"").contains("this setting needs a program (`command`)"));
     assert!(module("it", "command = []").contains("FILE:2: module.it.command: the program is missing"));
     assert!(
         module("it", "command = [\"true\"]\ncheck = []").contains("FILE:3: module.it.check: the program is missing")
     );
     assert!(module("it", "command = [\"true\"]\nstop_signal = \"SIGTERM\"").contains("expected \"TERM\" or \"INT\""));
-    assert!(module("it", "command = [\"true\"]\nenv = { SEXTON_X = \"1\" }").contains("are Sexton's own"));
+    assert!(module("it", "command = [\"true\"]\nenv = { SEXTON_X = \"1\" }").contains("are reserved"));
     assert!(
         module("it", "command = [\"true\"]\nrestart_delay = \"1h\"").contains("must not be shorter than restart_delay")
     );
     assert!(module("it", "command = [\"true\"]\nmemory_limt = 7").contains("did you mean `memory_limit`?"));
     assert!(module("it", "command = [\"true\"]\nmemory_limit = 7").contains("expected 1.0 MiB to"));
-    assert!(module("it", "command = [\"true\"]\ndiscard = \"900ms\"").contains("at least 1s is needed"));
-    assert!(module("it", "command = [\"true\"]\nstop_timeout = \"25h\"").contains("at most 1day is possible"));
+    assert!(module("it", "command = [\"true\"]\nrecycle_after = \"900ms\"").contains("the minimum is 1s"));
+    assert!(module("it", "command = [\"true\"]\nstop_timeout = \"25h\"").contains("the maximum is 1day"));
 }
 
 #[test]
@@ -152,7 +156,7 @@ fn modules_are_shown_and_their_changes_told() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sexton.toml");
     let text = "[module.cron]\ninterval = \"1m\"\nlog = \"debug\"\n[module.it]\ncommand = [\"sleep\", \"1\"]\ncheck = [\"true\"]\n\
-                memory_limit = \"3MiB\"\nstop_signal = \"QUIT\"\ndiscard = \"2h\"\nlimits = { cpu = \"5m\" }\nneeds_database = true\n";
+                memory_limit = \"3MiB\"\nstop_signal = \"QUIT\"\nrecycle_after = \"2h\"\nlimits = { cpu = \"5m\" }\nneeds_database = true\n";
     fs::write(&file, text).unwrap();
     let config = sound(&file);
     assert_eq!(config.module("cron").log.as_deref(), Some("debug"));
@@ -277,17 +281,17 @@ fn what_becomes_of_instants_is_checked_and_shown() {
     let task =
         |lines: &str| mistakes(&format!("[task.t]\nkind = \"noop\"\nschedule = \"@daily\"\n{lines}\n")).join("\n");
     assert!(task("missed = \"never\"").contains("expected \"skip\" or \"last\" or \"all\""));
-    assert!(task("missed_max = 5").contains("it counts with `missed = \"all\"` only"));
+    assert!(task("missed_max = 5").contains("this setting needs `missed = \"all\"`"));
     assert!(task("missed = \"all\"\nmissed_max = 1001").contains("expected 1 to 1000"));
-    assert!(task("missed_age = \"5s\"").contains("at least 1m is needed"));
-    assert!(task("window = \"nightly\"").contains("write two times of the day, such as 01:00-05:00"));
+    assert!(task("missed_age = \"5s\"").contains("the minimum is 1m"));
+    assert!(task("missed_window = \"nightly\"").contains("write two times of the day, such as 01:00-05:00"));
     assert!(task("overlap = \"never\"").contains("expected \"allow\" or \"skip\" or \"queue\""));
     assert!(task("max_parallel = 0").contains("expected 1 to 1000000"));
-    assert!(mistakes("[task.t]\nkind = \"noop\"\noverlap = \"skip\"\n")[0].contains("it belongs to a `schedule`"));
+    assert!(mistakes("[task.t]\nkind = \"noop\"\noverlap = \"skip\"\n")[0].contains("this setting needs a `schedule`"));
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sexton.toml");
     let settings = "[task.t]\nkind = \"noop\"\nschedule = { cron = \"0 2 * * *\", timezone = \"Europe/Berlin\" }\nmissed = \"all\"\n\
-                    missed_max = 7\nmissed_age = \"2h\"\nwindow = \"22:00-05:00\"\noverlap = \"queue\"\nmax_parallel = 3\n";
+                    missed_max = 7\nmissed_age = \"2h\"\nmissed_window = \"22:00-05:00\"\noverlap = \"queue\"\nmax_parallel = 3\n";
     fs::write(&file, settings).unwrap();
     let config = sound(&file);
     for line in settings.lines().skip(3) {

@@ -63,7 +63,7 @@ fn the_configuration_page_names_every_setting() {
     .unwrap();
     let output = sexton(&file).args(["config", "check"]).output().unwrap();
     let mut named = 0;
-    for line in output.errors().lines().filter_map(|line| line.split("known here: ").nth(1)) {
+    for line in output.errors().lines().filter_map(|line| line.split("there is no such setting; known: ").nth(1)) {
         for setting in line.split(", ") {
             assert!(
                 page.contains(&format!("`{setting}`")) || page.contains(&format!("[{setting}")),
@@ -80,7 +80,10 @@ fn the_test_daemon_in_shell_prints_the_time_and_is_replaced() {
     block_on(async {
         let page = blocks("docs/EXTENDING.md", "toml");
         let block = page.iter().find(|block| block.contains("[module.test-daemon]")).unwrap();
-        let faster = block.replace("EVERY = \"2\"", "EVERY = \"0.05\"").replace("discard = \"1h\"", "discard = \"1s\"");
+        let faster = block
+            .replace("EVERY = \"2\"", "EVERY = \"0.05\"")
+            .replace("discard = \"1h\"", "recycle_after = \"1s\"")
+            .replace("recycle_after = \"1h\"", "recycle_after = \"1s\"");
         assert!(faster.contains("0.05") && faster.contains("\"1s\""), "{block}");
         let database = Database::new(Kind::Sqlite).await;
         let daemon = database.daemon("n", &faster);

@@ -18,6 +18,7 @@ mod logs;
 mod modules;
 mod periods;
 mod plan;
+mod renamed_settings;
 mod secrets;
 mod service;
 mod stalled_logs;

@@ -38,7 +38,7 @@ at_period_end = "stop"
 kind = "noop"
 schedule = "@hourly"
 period = "office"
-outside = "hold"
+outside_period = "hold"
 "#;
 
 const CALENDAR: &str = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:1\r\nSUMMARY:Party\r\n\
@@ -140,7 +140,7 @@ fn periods_are_shown_so_that_they_can_be_read_back_and_their_changes_are_told() 
     fs::write(home.file(), PERIODS).unwrap();
     fs::write(home.folder.path().join("free.ics"), CALENDAR.replace("20250504", "20250505")).unwrap();
     assert_eq!(ConfigDiff::between(&config, &home.load().unwrap()).periods.changed, ["office"]);
-    fs::write(home.file(), PERIODS.replace("outside = \"hold\"", "")).unwrap();
+    fs::write(home.file(), PERIODS.replace("outside_period = \"hold\"", "")).unwrap();
     assert_eq!(ConfigDiff::between(&config, &home.load().unwrap()).schedules.changed, ["t"]);
 }
 
@@ -157,24 +157,22 @@ fn mistakes_have_their_place() {
         "sexton.toml:2: period.a.ranges.\"friday\": expected times such as \"09:00-17:00\", found an integer",
         "sexton.toml:6: period.c.includes: `b` leads back to itself: b → c → b",
         "sexton.toml:8: period.d.prefer_include: there is no such setting; did you mean `prefer_includes`?",
-        "period.d: it never holds: say when in `ranges`, `includes` or `include_ics`",
-        "sexton.toml:10: period.e.include_ics: FOLDER/none.ics: cannot be read: No such file",
-        "sexton.toml:11: period.e.excludes: there is no period `x`; did you mean",
+        "period.d: the period is always empty: set `ranges`, `includes` or `include_ics`",
+        "sexton.toml:10: period.e.include_ics: FOLDER/none.ics: cannot read the file: No such file",
+        "sexton.toml:11: period.e.excludes: there is no period `x`; known: a, b, c, d",
     ] {
         assert!(told.contains(expected), "missing: {expected}\nfound: {told}");
     }
     let task = |lines: &str| {
         NodeDir::mistakes(&format!("[period.p]\nranges = {{ monday = \"\" }}\n[task.t]\nkind = \"noop\"\n{lines}"))
     };
+    assert!(task("schedule = \"@daily\"\nperiod = \"q\"").contains("task.t.period: there is no period `q`; known: p"));
+    assert!(task("period = \"p\"").contains("this setting needs a `schedule`"));
+    assert!(task("schedule = \"@daily\"\noutside_period = \"hold\"").contains("this setting needs a `period`"));
     assert!(
-        task("schedule = \"@daily\"\nperiod = \"q\"")
-            .contains("task.t.period: there is no period `q`; did you mean `p`?")
-    );
-    assert!(task("period = \"p\"").contains("it belongs to a `schedule`"));
-    assert!(task("schedule = \"@daily\"\noutside = \"hold\"").contains("it belongs to a `period`"));
-    assert!(
-        task("schedule = \"@daily\"\nperiod = \"p\"\noutside = \"wait\"").contains("expected \"skip\" or \"hold\"")
+        task("schedule = \"@daily\"\nperiod = \"p\"\noutside_period = \"wait\"")
+            .contains("expected \"skip\" or \"hold\"")
     );
     let queue = NodeDir::mistakes("[queue.q]\nworkers = 1\nat_period_end = \"stop\"\n");
-    assert!(queue.contains("queue.q.at_period_end: it belongs to a `period`"), "{queue}");
+    assert!(queue.contains("queue.q.at_period_end: this setting needs a `period`"), "{queue}");
 }

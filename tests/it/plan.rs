@@ -89,7 +89,7 @@ fn mistakes_in_either_configuration_are_told() {
 const OFFICE: &str = "[period.office]\ntimezone = \"Europe/Berlin\"\nranges = { \"monday - friday\" = \"09:00-10:00\" }\n\
                       [task.skips]\nkind = \"noop\"\nschedule = { cron = \"*/30 * * * *\", timezone = \"Europe/Berlin\" }\n\
                       period = \"office\"\n\
-                      [task.holds]\nkind = \"noop\"\nschedule = \"30 20 * * *\"\nperiod = \"office\"\noutside = \"hold\"\n";
+                      [task.holds]\nkind = \"noop\"\nschedule = \"30 20 * * *\"\nperiod = \"office\"\noutside_period = \"hold\"\n";
 
 #[test]
 fn instants_outside_a_period_are_left_out_or_held() {

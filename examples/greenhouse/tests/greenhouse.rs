@@ -40,7 +40,7 @@ fn the_test_daemon_prints_the_time_and_is_replaced() {
             let listed = call(&["module", "list", "--json"]).output().unwrap();
             let modules: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap_or_default();
             let found = modules.as_array().into_iter().flatten().find(|module| module["name"] == "test-daemon");
-            found.is_some_and(|module| module["discards"].as_u64() >= Some(3) && module["falls"] == 0)
+            found.is_some_and(|module| module["recycled"].as_u64() >= Some(3) && module["failures"] == 0)
         })
         .await;
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(daemon.id() as i32), nix::sys::signal::Signal::SIGTERM)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures::future::try_join_all;
 
 use super::{
-    BenchArgs, NOTHING, QUEUE, STAMP,
+    args::{BenchArgs, NOTHING, QUEUE, STAMP},
     figures::{Figures, per_second, percentile},
     node::{BenchNode, Stamps},
 };

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, thread::JoinHandle, time::Instant};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::{Sender, channel};
 
-use super::{NOTHING, QUEUE, STAMP};
+use super::args::{NOTHING, QUEUE, STAMP};
 use crate::{
     clock::Clock,
     config::{Config, QueueConfig},

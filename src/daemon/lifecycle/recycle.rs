@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     daemon::components::Components,
-    domain::daemon::recycle::{Allowance, why},
+    domain::daemon::recycle::{RecycleLimits, recycle_reason},
     service::own_memory,
 };
 
@@ -18,9 +18,9 @@ pub(in crate::daemon) async fn due(daemon: &Components) -> String {
     loop {
         tokio::time::sleep(CHECK_INTERVAL).await;
         let config = daemon.config();
-        let allowance = Allowance { age: config.daemon.max_age, memory: config.daemon.max_memory };
-        let memory = allowance.memory.and_then(|_| own_memory());
-        if let Some(why) = why(allowance, daemon.started.elapsed(), memory) {
+        let limits = RecycleLimits { age: config.daemon.max_age, memory: config.daemon.max_memory };
+        let memory = limits.memory.and_then(|_| own_memory());
+        if let Some(why) = recycle_reason(limits, daemon.started.elapsed(), memory) {
             return why;
         }
     }

@@ -72,7 +72,7 @@ impl DaemonModule for ConfigSync {
             return Ok(());
         }
         match self.changing.take() {
-            Some((stamp, since)) if stamp == now && since.elapsed() >= config.daemon.config_settle => {
+            Some((stamp, since)) if stamp == now && since.elapsed() >= config.daemon.debounce => {
                 // If the daemon takes no request now, the next round asks again.
                 match self.requests.try_send(Request::FilesChanged) {
                     Ok(()) => *seen = Some(stamp),
@@ -87,7 +87,7 @@ impl DaemonModule for ConfigSync {
 
     async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
         Ok(Next::After(match &self.changing {
-            Some((_, since)) => context.config().daemon.config_settle.saturating_sub(since.elapsed()),
+            Some((_, since)) => context.config().daemon.debounce.saturating_sub(since.elapsed()),
             None => INTERVAL,
         }))
     }

@@ -156,7 +156,7 @@ impl ProcessModule {
             return Ok(());
         }
         if self.spec.needs_database {
-            let timeout = DATABASE_TIMEOUT.min(context.config().supervisor.patience / 2);
+            let timeout = DATABASE_TIMEOUT.min(context.config().supervisor.hang_timeout / 2);
             let asked = tokio::time::timeout(timeout, context.store().now()).await;
             asked.map_err(|_| StoreError::Unavailable("the database does not answer".to_owned()))??;
         }
@@ -271,7 +271,7 @@ impl ProcessModule {
             }
             ProgramPhase::Checking(program) | ProgramPhase::Running(program) => program,
         };
-        let until_recycle = self.spec.discard.map_or(Duration::MAX, |age| age.saturating_sub(program.lived()));
+        let until_recycle = self.spec.recycle_after.map_or(Duration::MAX, |age| age.saturating_sub(program.lived()));
         let rest = program.pace().min(until_recycle);
         let has_ended = tokio::select! {
             ended = program.ended() => ended.map(|()| true)?,

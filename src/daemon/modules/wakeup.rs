@@ -35,7 +35,7 @@ impl DaemonModule for WakeupModule {
 
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let Some(listener) = &mut self.listener else { return Ok(()) };
-        let round = ROUND.min(context.config().supervisor.patience / 2);
+        let round = ROUND.min(context.config().supervisor.hang_timeout / 2);
         tokio::select! {
             wakeup = listener.wait() => self.wakers.announce(wakeup?),
             () = context.stopping().cancelled() => {}

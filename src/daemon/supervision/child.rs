@@ -112,8 +112,8 @@ impl Child {
 
     /// When it is restarted. The daemon does not depend on process modules, so it never gives them up.
     pub(super) fn restart_policy(&self, policy: &RestartPolicy) -> RestartPolicy {
-        let max_falls = if self.is_process() { usize::MAX } else { policy.max_falls };
-        RestartPolicy { max_falls, ..*policy }
+        let max_restarts = if self.is_process() { usize::MAX } else { policy.max_restarts };
+        RestartPolicy { max_restarts, ..*policy }
     }
 
     /// Asks the present incarnation to end.

@@ -186,7 +186,7 @@ impl Rounds {
             outage.over(self.context.name());
             self.show_round();
             let settings = self.context.config().module(self.context.name());
-            let recycle_after = settings.discard.unwrap_or(self.recycle_after);
+            let recycle_after = settings.recycle_after.unwrap_or(self.recycle_after);
             match next {
                 _ if self.context.stopping().is_cancelled() => return Ok(Exit::Stopped),
                 Next::Recycle => return Ok(Exit::Recycled),

@@ -103,13 +103,13 @@ impl Supervisor {
             status.started_at = Some(now);
         });
         let arbiter = actix::Arbiter::new();
-        arbiter.spawn_fn(child.starter(&self.parts, self.config.discard, context.address()));
+        arbiter.spawn_fn(child.starter(&self.parts, self.config.recycle_after, context.address()));
         child.arbiter = Some(arbiter);
     }
 
     /// Pings every module, and replaces those that did not answer.
     fn check(&mut self, context: &mut Context<Self>) {
-        let (hang_timeout, ping_interval) = (self.config.patience, self.config.ping_interval);
+        let (hang_timeout, ping_interval) = (self.config.hang_timeout, self.config.ping_interval);
         self.notice_own_pause();
         let mut hanging = Vec::new();
         for (name, child) in &self.children {
@@ -129,7 +129,7 @@ impl Supervisor {
     /// If the whole process was paused, no module was pinged, and their silence means nothing.
     fn notice_own_pause(&mut self) {
         let now = Instant::now();
-        if now - self.checked > self.config.ping_interval + self.config.patience / 2 {
+        if now - self.checked > self.config.ping_interval + self.config.hang_timeout / 2 {
             tracing::warn!(
                 "the daemon was paused for {}",
                 duration::text(Duration::from_secs((now - self.checked).as_secs()))
@@ -164,7 +164,7 @@ impl Supervisor {
         let since_start = self.started.elapsed();
         let Some(child) = self.children.get_mut(name) else { return };
         let policy = child.restart_policy(&self.config.restart);
-        let response = child.restarts.fall(&policy, since_start);
+        let response = child.restarts.record_failure(&policy, since_start);
         // A thread that hangs in a system call cannot be ended: it is left behind, and its late messages are ignored.
         child.generation += 1;
         child.address = None;
@@ -192,7 +192,7 @@ impl Supervisor {
                 child.pending = Some(pending);
             }
             Response::GiveUp => {
-                let window = duration::text(self.config.restart.window);
+                let window = duration::text(self.config.restart.restart_window);
                 tracing::error!(module = %name, "failed ({why}), too often within {window}: giving up, exit code {GAVE_UP}");
                 System::current().stop_with_code(GAVE_UP);
             }

@@ -20,7 +20,7 @@ use crate::{
             definition::{NOOP, TaskDefinition},
             lifecycle::{self, Wish},
         },
-        text::duration,
+        text::{duration, suggest},
     },
     handler::{AppData, Attempt, AttemptEnd, DynHandler, TaskContext},
 };
@@ -82,15 +82,7 @@ impl Executor {
     /// A task whose name is not defined on this node: it would fail every time.
     fn undefined(&self, task: &ClaimedTask) -> AttemptEnd {
         let config = self.in_force.config();
-        let near = config
-            .tasks
-            .keys()
-            .map(|known| (strsim::jaro_winkler(known, &task.name), known))
-            .filter(|(like, _)| *like > 0.8);
-        let hint = match near.max_by(|a, b| a.0.total_cmp(&b.0)) {
-            Some((_, known)) => format!("; did you mean `{known}`?"),
-            None => String::new(),
-        };
+        let hint = suggest::hint(&task.name, config.tasks.keys().map(String::as_str));
         let error = format!("no task `{}` is defined on node {}{hint}", task.name, self.node.name);
         AttemptEnd { outcome: Outcome::Failed, wish: Wish::Discard, error: Some(error) }
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::domain::text::{
     duration,
-    json::{DEEPEST, is_too_deep, json_without_nul},
+    json::{MAX_DEPTH, is_too_deep, json_without_nul},
 };
 
 /// A line, and the whole result, may be so long.
@@ -64,7 +64,7 @@ impl Answer {
     fn set(&mut self, key: &str, value: Value) {
         match (key, value) {
             (key, value) if is_too_deep(&value) => {
-                self.note(format!("{key}: it is nested more than {DEEPEST} levels deep"));
+                self.note(format!("{key}: it is nested more than {MAX_DEPTH} levels deep"));
             }
             ("result", value) => self.result = Some(value),
             ("payload", value) => self.payload = Some(value),

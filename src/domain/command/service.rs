@@ -21,7 +21,7 @@ pub struct ProcessSpec {
     /// Whether it is started only while the database answers.
     pub needs_database: bool,
     /// It is replaced by a fresh one after so long.
-    pub discard: Option<Duration>,
+    pub recycle_after: Option<Duration>,
     /// It is replaced by a fresh one when its whole tree has more resident memory, in bytes.
     pub memory_limit: Option<u64>,
     /// What tells it to end.
@@ -144,7 +144,7 @@ impl ProcessSpec {
             command,
             check: None,
             needs_database: false,
-            discard: None,
+            recycle_after: None,
             memory_limit: None,
             stop_signal: StopSignal::Term,
             stop_timeout: Duration::from_secs(10),
@@ -155,8 +155,8 @@ impl ProcessSpec {
 
     /// The delays of starting it again.
     fn restart_policy(&self) -> RestartPolicy {
-        let (first_delay, max_delay) = (self.restart_delay, self.max_restart_delay);
-        RestartPolicy { first_delay, max_delay, ..RestartPolicy::default() }
+        let (restart_delay, max_restart_delay) = (self.restart_delay, self.max_restart_delay);
+        RestartPolicy { restart_delay, max_restart_delay, ..RestartPolicy::default() }
     }
 
     /// What an end means that nobody had asked for.
@@ -182,8 +182,8 @@ impl ProcessSpec {
         if let Some(limit) = self.memory_limit.filter(|limit| memory > *limit) {
             return Some(Recycle::Memory { resident: memory, limit });
         }
-        let discard = self.discard.filter(|discard| lived >= *discard)?;
-        Some(Recycle::Age(discard))
+        let limit = self.recycle_after.filter(|limit| lived >= *limit)?;
+        Some(Recycle::Age(limit))
     }
 }
 
@@ -228,7 +228,8 @@ mod tests {
 
     #[test]
     fn age_and_memory_call_for_a_fresh_one() {
-        let spec = ProcessSpec { discard: Some(Duration::from_secs(3_600)), memory_limit: Some(1 << 20), ..spec() };
+        let spec =
+            ProcessSpec { recycle_after: Some(Duration::from_secs(3_600)), memory_limit: Some(1 << 20), ..spec() };
         assert_eq!(spec.recycle(Duration::from_secs(3_599), 1 << 20), None);
         assert!(spec.recycle(Duration::from_secs(3_600), 0).is_some_and(|why| why.to_string() == "it has run for 1h"));
         assert!(spec.recycle(Duration::ZERO, 2 << 20).is_some_and(|why| why.to_string().contains("more than 1.0 MiB")));

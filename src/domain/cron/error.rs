@@ -51,11 +51,3 @@ pub enum CronError {
     #[error("`{0}` never comes: no such date exists within eight years")]
     Never(String),
 }
-
-/// `; did you mean …?`, if one of the known words is near.
-pub(super) fn hint<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let text = text.to_ascii_uppercase();
-    let rated = known.map(|word| (strsim::jaro_winkler(&text, &word.to_ascii_uppercase()), word));
-    let near = rated.filter(|(like, _)| *like > 0.75).max_by(|a, b| a.0.total_cmp(&b.0));
-    near.map(|(_, word)| format!("; did you mean `{word}`?")).unwrap_or_default()
-}

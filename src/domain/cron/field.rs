@@ -1,9 +1,7 @@
 //! One field of an expression: lists of values, names, ranges, steps and `H`.
 
-use super::{
-    error::{CronError, hint},
-    values::Values,
-};
+use super::{error::CronError, values::Values};
+use crate::domain::text::suggest::hint;
 
 /// What one field may hold.
 #[derive(Debug)]

@@ -17,7 +17,8 @@ use chrono::NaiveDateTime;
 use chrono_tz::Tz;
 
 pub use self::error::CronError;
-use self::{error::hint, field::FieldPart, plan::CronPlan};
+use self::{field::FieldPart, plan::CronPlan};
+use crate::domain::text::suggest::hint;
 
 /// A compiled crontab expression: five fields, six with seconds, seven with a year, or an `@` name.
 #[derive(Clone)]

@@ -1,32 +1,33 @@
-//! What is logged, and how, as people write it.
+//! What the daemon logs, and the format of a log line.
 
-/// How a line looks.
+/// The format of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Readable text.
     #[default]
     Text,
-    /// One JSON object on each line, for programs.
+    /// One JSON object per line.
     Json,
 }
 
-/// When a log file is put aside and a fresh one begun.
+/// When a log file is rotated: renamed, and a new one begun.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rotation {
     /// With the first line of each day, in UTC.
     #[default]
     Daily,
-    /// Before it grows beyond so many bytes.
+    /// Before the file grows beyond this number of bytes.
     Size(u64),
 }
 
-/// The words that stand for a level.
+/// The names of the levels, from the least to the most verbose.
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
-/// What a filter means, as directives. A level is about our own events, and of others only what goes wrong is shown.
+/// The directives of a log filter. A bare level applies to Sexton's events; of other crates, warnings and errors are
+/// logged.
 ///
 /// # Errors
-/// If it is a word that is no level: as a directive it would silently mean something else.
+/// If the filter is a single word that is not a level: as a directive it would silently mean something else.
 pub fn directives(filter: &str) -> Result<String, String> {
     let word = filter.trim().to_lowercase();
     if LEVELS.contains(&word.as_str()) {
@@ -35,7 +36,7 @@ pub fn directives(filter: &str) -> Result<String, String> {
     if word != "off" && word.chars().all(char::is_alphabetic) {
         let levels = LEVELS.join(", ");
         return Err(format!(
-            "`{filter}` is no level: write {levels} or off, or directives such as `sexton=debug,sqlx=info`"
+            "`{filter}` is not a log level: write {levels} or off, or directives such as `sexton=debug,sqlx=info`"
         ));
     }
     Ok(filter.trim().to_owned())
@@ -54,7 +55,9 @@ mod tests {
 
     #[test]
     fn a_misspelt_level_is_refused() {
-        assert!(directives("inof").expect_err("no level").starts_with("`inof` is no level: write error, warn, info"));
+        assert!(
+            directives("inof").expect_err("no level").starts_with("`inof` is not a log level: write error, warn, info")
+        );
         assert!(directives("").is_err());
     }
 }

@@ -1,29 +1,29 @@
-//! When a daemon is to start itself anew: it is too old, or has grown too large.
+//! When the daemon recycles itself: after a time, or at a memory size.
 
 use std::time::Duration;
 
 use crate::domain::text::duration;
 
-/// One that is too large from the beginning does not spend its time with starting.
-const LEAST_AGE: Duration = Duration::from_secs(60);
+/// A daemon that is too large from the start is not recycled before this age, so that it does some work in between.
+const MIN_AGE: Duration = Duration::from_secs(60);
 
-/// What a daemon is allowed.
+/// The limits from which on a daemon is recycled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Allowance {
-    /// How old it may be.
+pub struct RecycleLimits {
+    /// Maximum age (`daemon.max_age`).
     pub age: Option<Duration>,
-    /// How much memory it may have resident, in bytes.
+    /// Maximum resident memory in bytes (`daemon.max_memory`).
     pub memory: Option<u64>,
 }
 
-/// Why a daemon of this age, with so many bytes of memory, is to start anew; none if it is not.
-pub fn why(allowance: Allowance, age: Duration, memory: Option<u64>) -> Option<String> {
-    if allowance.age.is_some_and(|limit| age >= limit) {
+/// Why a daemon of this age and memory (in bytes, if known) is recycled; none if it is not.
+pub fn recycle_reason(limits: RecycleLimits, age: Duration, memory: Option<u64>) -> Option<String> {
+    if limits.age.is_some_and(|limit| age >= limit) {
         return Some(format!("it has run for {}", duration::text(age)));
     }
-    let (limit, memory) = (allowance.memory?, memory?);
-    (memory > limit && age >= LEAST_AGE)
-        .then(|| format!("it has {} MiB resident, and {} MiB are allowed", memory >> 20, limit >> 20))
+    let (limit, memory) = (limits.memory?, memory?);
+    (memory > limit && age >= MIN_AGE)
+        .then(|| format!("it has {} MiB resident, more than the allowed {} MiB", memory >> 20, limit >> 20))
 }
 
 #[cfg(test)]
@@ -33,13 +33,13 @@ mod tests {
     #[test]
     fn age_and_size_have_their_limits() {
         let hour = Duration::from_secs(3_600);
-        let allowance = Allowance { age: Some(hour), memory: Some(100 << 20) };
-        assert_eq!(why(allowance, hour / 2, Some(50 << 20)), None);
-        assert_eq!(why(allowance, hour, Some(50 << 20)).as_deref(), Some("it has run for 1h"));
-        let told = why(allowance, hour / 2, Some(101 << 20));
-        assert_eq!(told.as_deref(), Some("it has 101 MiB resident, and 100 MiB are allowed"));
-        assert_eq!(why(allowance, Duration::from_secs(5), Some(101 << 20)), None, "it has just begun");
-        assert_eq!(why(allowance, hour / 2, None), None, "nobody knows how large it is");
-        assert_eq!(why(Allowance::default(), hour * 1_000, Some(u64::MAX)), None);
+        let limits = RecycleLimits { age: Some(hour), memory: Some(100 << 20) };
+        assert_eq!(recycle_reason(limits, hour / 2, Some(50 << 20)), None);
+        assert_eq!(recycle_reason(limits, hour, Some(50 << 20)).as_deref(), Some("it has run for 1h"));
+        let reason = recycle_reason(limits, hour / 2, Some(101 << 20));
+        assert_eq!(reason.as_deref(), Some("it has 101 MiB resident, more than the allowed 100 MiB"));
+        assert_eq!(recycle_reason(limits, Duration::from_secs(5), Some(101 << 20)), None, "it has just begun");
+        assert_eq!(recycle_reason(limits, hour / 2, None), None, "the memory is unknown");
+        assert_eq!(recycle_reason(RecycleLimits::default(), hour * 1_000, Some(u64::MAX)), None);
     }
 }

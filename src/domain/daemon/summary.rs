@@ -1,17 +1,17 @@
-//! What a daemon module tells of itself: tables, as OTRS's users know them.
+//! The summary of a daemon module: tables, as the users of OTRS know them.
 
 use serde::{Deserialize, Serialize};
 
 /// One table of a summary.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SummaryTable {
-    /// What the table shows.
+    /// Title above the table.
     pub header: String,
-    /// The columns' titles.
+    /// Titles of the columns.
     pub columns: Vec<String>,
     /// The cells, row by row.
     pub rows: Vec<Vec<String>>,
-    /// What is said instead of an empty table.
+    /// Text that is shown instead of an empty table.
     pub none: String,
 }
 

@@ -5,7 +5,7 @@
 
 mod moment;
 
-use chrono::{Datelike as _, NaiveDateTime, NaiveTime, TimeZone as _};
+use chrono::{Datelike as _, NaiveDateTime, TimeZone as _};
 use chrono_tz::Tz;
 use icalendar::parser::{Component, Property, read_calendar, unfold};
 use rrule::{RRule, Unvalidated};
@@ -165,11 +165,6 @@ impl Event<'_> {
         let due = moments.take_while(|moment| until.is_none_or(|until| moment.is_by(until, self.zone)));
         Ok(due.take(MOST).collect())
     }
-}
-
-/// The first instant of a day, on the wall.
-fn midnight(day: chrono::NaiveDate) -> NaiveDateTime {
-    day.and_time(NaiveTime::MIN)
 }
 
 #[cfg(test)]

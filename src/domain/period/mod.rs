@@ -32,6 +32,7 @@ pub use self::{
     times::{TimeRange, parse as read_times},
     words::RangeError,
 };
+use crate::domain::text::suggest;
 
 /// How far ahead a change is looked for: a 29th of February is at most eight years away.
 const AHEAD: TimeDelta = TimeDelta::days(12 * 366);
@@ -96,8 +97,10 @@ impl Periods {
 }
 
 fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> String {
-    let near = known.max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
-    let hint = near.map_or("; none is defined".to_owned(), |near| format!("; did you mean `{near}`?"));
+    let hint = match suggest::hint_or_list(name, known.map(String::as_str)) {
+        hint if hint.is_empty() => "; none is defined".to_owned(),
+        hint => hint,
+    };
     format!("there is no period `{name}`{hint}")
 }
 

@@ -5,6 +5,7 @@ use std::{fmt, str::FromStr};
 use chrono::{NaiveDate, Weekday};
 
 use super::day::{DayRange, DaySpec, Until};
+use crate::domain::text::suggest;
 
 const WEEKDAYS: [(&str, Weekday); 7] = [
     ("monday", Weekday::Mon),
@@ -244,7 +245,7 @@ fn month(name: &str) -> Option<u32> {
 }
 
 fn unknown_month(word: &Word) -> RangeError {
-    let hint = nearest(&word.text, MONTHS.iter().map(|(name, _)| *name));
+    let hint = suggest::hint(&word.text, MONTHS.iter().map(|(name, _)| *name));
     RangeError::new(word.column, format!("`{}` is no month{hint}", word.text))
 }
 
@@ -257,21 +258,11 @@ fn unknown(word: &Word) -> RangeError {
         );
     }
     let names = WEEKDAYS.iter().map(|(name, _)| *name).chain(MONTHS.iter().map(|(name, _)| *name)).chain(["day"]);
-    let hint = match nearest(text, names) {
+    let hint = match suggest::hint(text, names) {
         hint if hint.is_empty() => "; expected a weekday, a month, `day` or a date such as `2026-12-24`".to_owned(),
         hint => hint,
     };
     RangeError::new(word.column, format!("`{text}` is no day{hint}"))
-}
-
-/// `; did you mean …?`, also of shortened names.
-fn nearest<'a>(text: &str, names: impl Iterator<Item = &'a str>) -> String {
-    let like = |name: &str| match text.len() >= 2 && name.starts_with(text) {
-        true => 1.0,
-        false => strsim::jaro_winkler(name, text),
-    };
-    let near = names.map(|name| (like(name), name)).filter(|(like, _)| *like > 0.8).max_by(|a, b| a.0.total_cmp(&b.0));
-    near.map(|(_, name)| format!("; did you mean `{name}`?")).unwrap_or_default()
 }
 
 #[cfg(test)]

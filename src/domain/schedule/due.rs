@@ -150,7 +150,7 @@ mod tests {
 
     fn in_office(seconds: u64, outside: Outside, missed: Missed) -> Schedule {
         let policy = Policy { missed, ..Policy::default() };
-        Schedule { period: Some("office".to_owned()), outside, policy, ..every(seconds) }
+        Schedule { period: Some("office".to_owned()), outside_period: outside, policy, ..every(seconds) }
     }
 
     /// What runs, and until when it is held.

@@ -38,7 +38,7 @@ pub struct Schedule {
     /// The period in which its instants count.
     pub period: Option<String>,
     /// What becomes of those outside it.
-    pub outside: Outside,
+    pub outside_period: Outside,
     /// Each of its tasks starts later by a random part of this.
     pub jitter: Option<Duration>,
     /// What becomes of its instants.
@@ -85,7 +85,7 @@ impl Schedule {
             name: name.into(),
             recurrences,
             period: None,
-            outside: Outside::default(),
+            outside_period: Outside::default(),
             jitter: None,
             policy: Policy::default(),
         }
@@ -107,7 +107,7 @@ impl Schedule {
     pub fn describe(&self) -> String {
         let mut parts: Vec<String> = self.recurrences.iter().map(Recurrence::describe).collect();
         parts.extend(self.jitter.map(|jitter| format!("later by up to {}", duration::text(jitter))));
-        parts.extend(self.period.as_ref().map(|period| match self.outside {
+        parts.extend(self.period.as_ref().map(|period| match self.outside_period {
             Outside::Skip => format!("in period {period} only"),
             Outside::Hold => format!("outside period {period}, held until that begins"),
         }));
@@ -134,7 +134,7 @@ impl Schedule {
     /// Where an instant is, as the schedule's period sees it.
     pub fn place(&self, at: DateTime<Utc>, period: Option<&Period>) -> PeriodPlace {
         let Some(period) = period else { return PeriodPlace::Inside };
-        let holds_from = match self.outside {
+        let holds_from = match self.outside_period {
             Outside::Skip => period.is_inside(at).then_some(at),
             Outside::Hold => period.next_inside(at),
         };
@@ -143,7 +143,7 @@ impl Schedule {
 
     /// Where an instant is, if from it on the period holds at `holds_from` first.
     pub fn place_by(&self, at: DateTime<Utc>, holds_from: Option<DateTime<Utc>>) -> PeriodPlace {
-        match (holds_from, self.outside) {
+        match (holds_from, self.outside_period) {
             (Some(begin), _) if begin <= at => PeriodPlace::Inside,
             (Some(begin), Outside::Hold) => {
                 // Nobody wants the same thing ten times when the period begins.

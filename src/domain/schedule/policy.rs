@@ -32,7 +32,7 @@ pub struct Policy {
     /// Missed instants older than this do not run.
     pub missed_age: Option<Duration>,
     /// Missed instants run only in these hours.
-    pub window: Option<Window>,
+    pub missed_window: Option<Window>,
     /// What becomes of an instant while an earlier run is not finished.
     pub overlap: Overlap,
 }
@@ -111,7 +111,7 @@ pub struct Due {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { missed: Missed::Last, missed_max: 100, missed_age: None, window: None, overlap: Overlap::Allow }
+        Self { missed: Missed::Last, missed_max: 100, missed_age: None, missed_window: None, overlap: Overlap::Allow }
     }
 }
 
@@ -162,7 +162,7 @@ impl Policy {
             return None;
         }
         let age = (now - at).to_std().unwrap_or_default();
-        match (self.missed, self.missed_age, self.window) {
+        match (self.missed, self.missed_age, self.missed_window) {
             (Missed::Skip, ..) => Some("missed: no node entered it in time, and missed runs are skipped".to_owned()),
             (_, Some(most), _) if age > most => {
                 Some(format!("missed too old: by {}, at most {} is allowed", whole(age), duration::text(most)))
@@ -302,7 +302,7 @@ mod tests {
     fn what_is_missed_runs_in_its_window_only() {
         let zone = Tz::Europe__Berlin;
         let window = |text| Some(Window::parse(text, zone).expect("a window"));
-        let with = |text| Policy { window: window(text), ..Policy::default() };
+        let with = |text| Policy { missed_window: window(text), ..Policy::default() };
         // It is 04:00 in Berlin.
         assert_eq!(fates(&with("01:00-05:00"), &[2]), [Late]);
         assert_eq!(fates(&with("01:00-04:00"), &[2]), [Skipped]);
@@ -348,7 +348,7 @@ mod tests {
                 missed,
                 missed_max,
                 missed_age: age.map(Duration::from_secs),
-                window: window.map(|text| Window::parse(text, Tz::Asia__Kolkata).expect("a window")),
+                missed_window: window.map(|text| Window::parse(text, Tz::Asia__Kolkata).expect("a window")),
                 overlap: Overlap::Allow,
             },
         )

@@ -76,7 +76,7 @@ pub fn within(
     most: usize,
 ) -> Instants {
     // What was held before may begin in this time.
-    let held_since = period.filter(|_| schedule.outside == Outside::Hold).and_then(|period| period.gap(from));
+    let held_since = period.filter(|_| schedule.outside_period == Outside::Hold).and_then(|period| period.gap(from));
     let start = held_since.and_then(|gap| gap.ended).map_or(from, |edge| edge.at - TICK);
     let spans = period.map(|period| period.spans(Span { start, end: to + TICK }));
     let mut found = Instants::default();
@@ -141,7 +141,7 @@ mod tests {
 
     fn every(minutes: u64, outside: Outside) -> Schedule {
         let rule = Recurrence::Every(Duration::from_secs(minutes * 60));
-        Schedule { period: Some("p".to_owned()), outside, ..Schedule::new("s", vec![rule]) }
+        Schedule { period: Some("p".to_owned()), outside_period: outside, ..Schedule::new("s", vec![rule]) }
     }
 
     const NINE: &str = "2026-11-23T09:00:00Z";

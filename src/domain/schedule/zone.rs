@@ -8,7 +8,7 @@
 use chrono::{DateTime, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
-use crate::domain::cron::CronExpr;
+use crate::domain::{cron::CronExpr, text::suggest};
 
 /// Gaps at least this long are corrections, not summer time.
 const CORRECTION: TimeDelta = TimeDelta::hours(3);
@@ -103,10 +103,8 @@ fn first_pass(zone: Tz, from: DateTime<Utc>, offset: TimeDelta) -> Option<NaiveD
 
 /// The zone of that name, or what is wrong with it.
 pub fn named(name: &str) -> Result<Tz, String> {
-    let like = |zone: &Tz| strsim::jaro_winkler(zone.name(), name);
     name.parse().map_err(|_| {
-        let near = chrono_tz::TZ_VARIANTS.iter().max_by(|a, b| like(a).total_cmp(&like(b)));
-        let hint = near.map(|zone| format!("; did you mean `{zone}`?")).unwrap_or_default();
+        let hint = suggest::hint(name, chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()));
         format!("there is no time zone `{name}`{hint}")
     })
 }

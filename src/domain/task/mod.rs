@@ -17,7 +17,7 @@ use self::{claim::Claim, definition::check_name};
 use super::{
     command::{Usage, capture::Kept},
     identity::{NodeId, QueueName},
-    text::json::{DEEPEST, holds_nul, is_too_deep},
+    text::json::{MAX_DEPTH, holds_nul, is_too_deep},
 };
 
 /// A task to be enqueued.
@@ -57,7 +57,7 @@ pub enum InvalidTask {
     #[error("the payload contains the character NUL (\\u0000), which databases do not keep: encode it first")]
     NulInPayload,
     /// The payload is nested more deeply than MariaDB keeps.
-    #[error("the payload is nested more than {DEEPEST} levels deep, which databases do not keep")]
+    #[error("the payload is nested more than {MAX_DEPTH} levels deep, which databases do not keep")]
     TooDeep,
     /// A limit that allows no attempt.
     #[error("max_attempts is {0}, at least 1 is needed")]

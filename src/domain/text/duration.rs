@@ -1,8 +1,8 @@
-//! Lengths of time as people write and read them.
+//! Durations as people write and read them.
 
 use std::time::Duration;
 
-/// `90s` as `1m 30s`; no more exactly than anybody wishes to know.
+/// `1m 30s` for 90 seconds. Longer durations are rounded: whole seconds from a minute on, hundredths below.
 pub fn text(span: Duration) -> String {
     let rounded = match span.as_secs() {
         0 if span < Duration::from_millis(1) => span,
@@ -13,7 +13,7 @@ pub fn text(span: Duration) -> String {
     humantime::format_duration(rounded).to_string()
 }
 
-/// `1.2 s`, `350 ms`, `2m 5s`: for columns in which lengths are compared at a glance.
+/// `350 ms`, `1.2 s`, `2m 5s`: a short form for columns, from milliseconds. A negative number counts as 0.
 pub fn short(millis: i64) -> String {
     match u64::try_from(millis).unwrap_or(0) {
         millis @ 0..1_000 => format!("{millis} ms"),
@@ -22,10 +22,13 @@ pub fn short(millis: i64) -> String {
     }
 }
 
-/// Reads `90s`, `1h 30m`, `250ms`.
+/// Reads `90s`, `1h 30m` or `250ms`.
+///
+/// # Errors
+/// If the text is not a number with a unit, or several of them. The error is a sentence for people.
 pub fn parse(written: &str) -> Result<Duration, String> {
     humantime::parse_duration(written.trim()).map_err(|_| {
-        format!("`{written}` is not a length of time: write a number and a unit, such as 250ms, 30s, 5m, 2h or 1d")
+        format!("`{written}` is not a duration: write a number and a unit, such as 250ms, 30s, 5m, 2h or 1d")
     })
 }
 

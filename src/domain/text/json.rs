@@ -1,13 +1,13 @@
-//! JSON that every database keeps.
+//! JSON that every supported database can store.
 
 use serde_json::Value;
 
 use crate::domain::command::capture::without_nul;
 
-/// MariaDB keeps no more than 32 levels, and one or two are ours.
-pub const DEEPEST: usize = 30;
+/// The deepest nesting of a value. MariaDB allows 32 levels; one or two are Sexton's own.
+pub const MAX_DEPTH: usize = 30;
 
-/// Whether a value is nested more deeply than can be kept.
+/// Whether a value is nested more than [`MAX_DEPTH`] levels deep.
 pub fn is_too_deep(value: &Value) -> bool {
     fn reaches(value: &Value, left: usize) -> bool {
         match value {
@@ -16,10 +16,10 @@ pub fn is_too_deep(value: &Value) -> bool {
             _ => false,
         }
     }
-    reaches(value, DEEPEST)
+    reaches(value, MAX_DEPTH)
 }
 
-/// Whether any text of it holds NUL, which PostgreSQL's JSON cannot.
+/// Whether a key or a text in the value contains NUL, which PostgreSQL's JSON cannot store.
 pub fn holds_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),
@@ -29,7 +29,7 @@ pub fn holds_nul(value: &Value) -> bool {
     }
 }
 
-/// As [`without_nul`], for every text in it.
+/// The value with each NUL replaced, as by [`without_nul`].
 pub fn json_without_nul(value: Value) -> Value {
     match value {
         Value::String(text) => Value::String(without_nul(text)),
@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn depth_is_counted() {
         let nested = |levels: usize| (0..levels).fold(json!(1), |inner, _| json!([inner]));
-        assert!(!is_too_deep(&nested(DEEPEST)) && is_too_deep(&nested(DEEPEST + 1)));
+        assert!(!is_too_deep(&nested(MAX_DEPTH)) && is_too_deep(&nested(MAX_DEPTH + 1)));
     }
 
     #[test]

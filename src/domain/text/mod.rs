@@ -1,6 +1,8 @@
-//! Text: durations as people write them, JSON within bounds, and addresses without their passwords.
+//! Text: durations, plurals and suggestions as people read them, JSON within limits, and URLs without their passwords.
 
 pub mod count;
 pub mod duration;
 pub mod json;
+pub mod plural;
 pub mod redact;
+pub mod suggest;

@@ -1,22 +1,22 @@
-//! Addresses as they may be shown.
+//! URLs without their passwords.
 
 use url::Url;
 
-/// What stands for a password.
+/// Shown in place of a password.
 const HIDDEN: &str = "***";
 
-/// What stands before the first colon, which may be shown; of a text that is no address at all, nothing may.
+/// The scheme of a URL; `***` if the text is no URL, because any part of it may then be a password.
 pub fn scheme(url: &str) -> &str {
     let is_name = |text: &&str| text.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '+');
     url.split_once(':').map(|(scheme, _)| scheme).filter(is_name).unwrap_or(HIDDEN)
 }
 
-/// The address without its password, wherever in it that stands.
+/// The URL with `***` in place of a password, in the user part or in the query.
 pub fn redacted(url: &str) -> String {
     let Ok(mut parsed) = Url::parse(url) else {
         return format!("{}://{HIDDEN}", scheme(url));
     };
-    // Somebody meant to write a user and a password, but by the rules it is none: `mysql:u:pw@h`, `mysql://u:1/2@h`.
+    // A URL without a user but with an `@` is misspelt, and may contain a password: `mysql:u:pw@h`, `mysql://u:1/2@h`.
     let is_user_missing = parsed.username().is_empty() && parsed.password().is_none();
     if is_user_missing && url.contains('@') && parsed.scheme() != "sqlite" {
         return format!("{}://{HIDDEN}", scheme(url));

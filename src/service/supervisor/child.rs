@@ -1,4 +1,4 @@
-//! The daemon as its process supervisor sees it: a child, its last words, and how it ended.
+//! The daemon as a child of its process supervisor: its signals, its standard error, and its exit status.
 
 use std::{
     collections::VecDeque,
@@ -14,16 +14,16 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{DAEMON_TITLE, SupervisorPlan};
+use super::plan::{DAEMON_TITLE, SupervisorPlan};
 
-/// So much is kept of what a daemon writes outside its log.
-const WORDS: usize = 4_096;
+/// Number of bytes that are kept of a daemon's standard error.
+const MAX_STDERR: usize = 4_096;
 
 /// A running daemon.
 pub(super) struct Daemon {
     child: Child,
     stderr: Option<ChildStderr>,
-    words: VecDeque<u8>,
+    recent: VecDeque<u8>,
 }
 
 impl Daemon {
@@ -44,40 +44,40 @@ impl Daemon {
         if let Some(stderr) = &stderr {
             fcntl(stderr, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         }
-        Ok(Self { child, stderr, words: VecDeque::new() })
+        Ok(Self { child, stderr, recent: VecDeque::new() })
     }
 
     pub(super) fn pid(&self) -> i32 {
         self.child.id() as i32
     }
 
-    /// It was not waited for, so its number is still its own.
+    /// Sends a signal. The process has not been waited for, so its id is still its own.
     pub(super) fn signal(&self, signal: Signal) {
         let _ = kill(Pid::from_raw(self.pid()), signal);
     }
 
-    /// How it ended, if it has.
+    /// The exit status, if the process has ended.
     pub(super) fn ended(&mut self) -> Option<ExitStatus> {
         let status = self.child.try_wait().ok().flatten()?;
-        self.hear();
+        self.read_stderr();
         Some(status)
     }
 
-    /// Where its words can be waited for, as long as there may be more.
-    pub(super) fn mouth(&self) -> Option<impl AsFd + '_> {
+    /// Standard error, for poll(2); none at its end.
+    pub(super) fn stderr_fd(&self) -> Option<impl AsFd + '_> {
         self.stderr.as_ref()
     }
 
-    /// Takes in what it has written to standard error.
-    pub(super) fn hear(&mut self) {
+    /// Reads what the daemon has written to standard error.
+    pub(super) fn read_stderr(&mut self) {
         let mut buffer = [0; 4_096];
         while let Some(stderr) = &mut self.stderr {
             match stderr.read(&mut buffer) {
                 Ok(0) => self.stderr = None,
                 Ok(length) => {
-                    self.words.extend(&buffer[..length]);
-                    let surplus = self.words.len().saturating_sub(WORDS);
-                    self.words.drain(..surplus);
+                    self.recent.extend(&buffer[..length]);
+                    let surplus = self.recent.len().saturating_sub(MAX_STDERR);
+                    self.recent.drain(..surplus);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return,
@@ -85,9 +85,9 @@ impl Daemon {
         }
     }
 
-    /// What it has written lately.
-    pub(super) fn take_words(&mut self) -> String {
-        let words: Vec<u8> = std::mem::take(&mut self.words).into();
-        String::from_utf8_lossy(&words).trim().to_owned()
+    /// The latest output on standard error.
+    pub(super) fn take_stderr(&mut self) -> String {
+        let bytes: Vec<u8> = std::mem::take(&mut self.recent).into();
+        String::from_utf8_lossy(&bytes).trim().to_owned()
     }
 }

@@ -1,4 +1,4 @@
-//! Where a process supervisor is found, and where it hears its daemon: its lock and its socket in the run directory.
+//! The lock and the socket of a process supervisor in the run directory.
 
 use std::{
     fs::{File, Permissions, remove_file, set_permissions},
@@ -15,11 +15,11 @@ use crate::service::{
     rundir::{Role, RunDir},
 };
 
-/// A lock and a socket.
+/// The held lock and the bound socket.
 pub(super) struct SupervisorEndpoint {
     lock: FileLock,
     pub(super) notify: UnixDatagram,
-    /// The socket's address, as the daemon is told it: however deep the directory lies, it is short enough.
+    /// Address of the socket for the daemon. It goes through /proc, so that it is short enough for any directory.
     pub(super) address: PathBuf,
     directory: OwnedFd,
 }
@@ -31,9 +31,9 @@ impl SupervisorEndpoint {
         Ok(Self { lock, notify, address: address.into(), directory })
     }
 
-    /// Takes it anew, if it was cleared away; whether it was. The daemon's address stays good: the same descriptor is the
-    /// new directory.
-    pub(super) fn mend(&mut self, run: &RunDir) -> io::Result<bool> {
+    /// Restores the lock and the socket if they were removed; returns whether they were. The daemon's address stays valid,
+    /// because the same file descriptor then refers to the new directory.
+    pub(super) fn repair(&mut self, run: &RunDir) -> io::Result<bool> {
         if self.lock.is_at(&run.lock_file(Role::Supervisor)) && run.notify_socket().exists() {
             return Ok(false);
         }
@@ -50,7 +50,7 @@ impl SupervisorEndpoint {
 
 fn bind(run: &RunDir) -> io::Result<(UnixDatagram, OwnedFd)> {
     let socket = run.notify_socket();
-    // The lock is ours: whoever has bound this is gone.
+    // This process holds the lock: a socket that exists is left from an earlier process supervisor.
     let _ = remove_file(&socket);
     let notify = run.with_address(&socket, |address| UnixDatagram::bind(address))?;
     notify.set_nonblocking(true)?;

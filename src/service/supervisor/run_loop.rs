@@ -1,4 +1,4 @@
-//! The life of a process supervisor: one loop that waits for signals, for the daemon's words, and for time to pass.
+//! The loop of a process supervisor: it waits for signals, for messages of the daemon, and for time limits.
 
 use std::{
     io,
@@ -19,7 +19,12 @@ use signal_hook::{
     iterator::{backend::SignalDelivery, exfiltrator::SignalOnly},
 };
 
-use super::{Started, SupervisorPlan, child::Daemon, endpoint::SupervisorEndpoint, journal::SupervisorLog, tell};
+use super::{
+    child::Daemon,
+    endpoint::SupervisorEndpoint,
+    log::SupervisorLog,
+    plan::{Started, SupervisorPlan, report},
+};
 use crate::{
     clock::machine_time,
     domain::{
@@ -29,235 +34,237 @@ use crate::{
     service::{
         exit_report::ExitReport,
         lock::FileLock,
-        notify::{Said, understand},
+        notify::{ServiceMessage, parse},
         rundir::RunDir,
-        state::{State, SupervisorState},
+        supervisor_status::{SupervisorState, SupervisorStatus},
     },
 };
 
-/// A daemon that was told to end has so much longer than its tasks, and as much more as it asks for on the way.
-const MARGIN: Duration = Duration::from_secs(10);
-/// The same, if it is to hurry.
-const FORCED_MARGIN: Duration = Duration::from_secs(5);
-/// It looks after its run directory this often at least.
-const LOOK: Duration = Duration::from_secs(5);
-/// Waking up so much later than it is due is not the way of a machine that works.
-const FROZEN: Duration = Duration::from_secs(1);
-/// Before its first sign of life, a daemon has at least so long.
-const FIRST_SIGN: Duration = Duration::from_secs(30);
-/// The exit code after too many falls: `EX_SOFTWARE` of sysexits.h.
-const GAVE_UP: i32 = 70;
-/// When a daemon that fell is started again: quickly at first, then ever more slowly, and not for ever.
+/// After the time limit of its tasks, a stopping daemon has this much longer, and more if it asks for it.
+const STOP_MARGIN: Duration = Duration::from_secs(10);
+/// As [`STOP_MARGIN`], for a forced stop.
+const FORCED_STOP_MARGIN: Duration = Duration::from_secs(5);
+/// Maximum time between two checks of the run directory.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// A wake-up that is later than this means that the machine was suspended or frozen.
+const FREEZE_THRESHOLD: Duration = Duration::from_secs(1);
+/// Minimum time that a daemon has before its first message.
+const MIN_START_TIMEOUT: Duration = Duration::from_secs(30);
+/// The exit code after too many failures: `EX_SOFTWARE` of sysexits.h.
+const EXIT_GAVE_UP: i32 = 70;
+/// Restarts of a failed daemon: quickly at first, then at growing intervals, up to a limit.
 const POLICY: RestartPolicy = RestartPolicy {
-    first_delay: Duration::from_millis(500),
-    max_delay: Duration::from_secs(60),
-    max_falls: 10,
-    window: Duration::from_secs(600),
+    restart_delay: Duration::from_millis(500),
+    max_restart_delay: Duration::from_secs(60),
+    max_restarts: 10,
+    restart_window: Duration::from_secs(600),
 };
 
-/// Signals that have come.
+/// The signals that have arrived.
 type Signals = SignalDelivery<UnixStream, SignalOnly>;
 
-/// A process supervisor at work.
+/// A running process supervisor.
 struct RunLoop<'a> {
     plan: SupervisorPlan,
     run: &'a RunDir,
-    journal: SupervisorLog,
-    place: SupervisorEndpoint,
+    log: SupervisorLog,
+    endpoint: SupervisorEndpoint,
     daemon: Option<Daemon>,
-    falls: Restarts,
+    failures: Restarts,
     begun: Instant,
-    state: State,
+    status: SupervisorStatus,
     /// Whether `start` still waits for an answer.
-    is_awaited: bool,
-    status: String,
-    /// Until when the next sign of life must come.
-    sign_due: Option<Instant>,
-    /// When the daemon is started again.
+    is_start_waiting: bool,
+    /// The latest status line of the daemon.
+    daemon_status: String,
+    /// When a silent daemon is killed.
+    watchdog_due: Option<Instant>,
+    /// When a failed daemon is restarted.
     start_due: Option<Instant>,
-    /// When a daemon that is to end is killed.
+    /// When a stopping daemon is killed.
     kill_due: Option<Instant>,
-    /// Daemons that were killed while they were to end.
+    /// Daemons that were killed because they did not stop in time.
     killed: Vec<i32>,
 }
 
-/// Watches over a daemon to its end in good order; gives the exit code.
-pub(super) fn watch(plan: SupervisorPlan, run: &RunDir, lock: FileLock) -> io::Result<i32> {
+/// Supervises a daemon until it ends for good. Returns the exit code.
+///
+/// # Errors
+/// If the operating system refuses signals, sockets or waiting.
+pub(super) fn run(plan: SupervisorPlan, run: &RunDir, lock: FileLock) -> io::Result<i32> {
     let mut signals = catch_signals()?;
-    let place = SupervisorEndpoint::take(run, lock)?;
-    let journal = SupervisorLog::new(plan.log.clone());
-    let state = State {
-        pid: std::process::id() as i32,
-        doing: SupervisorState::Starting,
-        falls: 0,
-        last_fall: None,
-        last_fall_at: None,
-    };
-    let mut watch = RunLoop {
+    let endpoint = SupervisorEndpoint::take(run, lock)?;
+    let log = SupervisorLog::new(plan.log.clone());
+    let status = SupervisorStatus::starting(std::process::id() as i32);
+    let mut run_loop = RunLoop {
         plan,
         run,
-        journal,
-        place,
+        log,
+        endpoint,
         daemon: None,
-        falls: Restarts::default(),
+        failures: Restarts::default(),
         begun: Instant::now(),
-        state,
-        is_awaited: true,
-        status: String::new(),
-        sign_due: None,
+        status,
+        is_start_waiting: true,
+        daemon_status: String::new(),
+        watchdog_due: None,
         start_due: None,
         kill_due: None,
         killed: Vec::new(),
     };
-    watch.journal.note("INFO", "has started");
-    let mut end = watch.start();
+    run_loop.log.write("INFO", "has started");
+    let mut end = run_loop.start();
     let code = loop {
         if let Some(code) = end {
             break code;
         }
-        watch.wait(&mut signals)?;
-        end = watch.look();
+        run_loop.wait(&mut signals)?;
+        end = run_loop.check();
     };
-    watch.journal.note("INFO", &format!("has ended, exit code {code}"));
+    run_loop.log.write("INFO", &format!("has ended, exit code {code}"));
     Ok(code)
 }
 
 impl RunLoop<'_> {
-    /// Waits until something happens, or is due; carries signals and words to where they belong.
+    /// Waits until something happens or is due; handles signals, messages and the daemon's standard error.
     fn wait(&mut self, signals: &mut Signals) -> io::Result<()> {
-        let due =
-            [self.sign_due, self.start_due, self.kill_due, Some(Instant::now() + LOOK)].into_iter().flatten().min();
+        let due = [self.watchdog_due, self.start_due, self.kill_due, Some(Instant::now() + CHECK_INTERVAL)];
+        let due = due.into_iter().flatten().min();
         let timeout = due.map_or(PollTimeout::NONE, |due| {
-            // One more: what is due is to be due when it is looked at.
+            // One millisecond more, so that it is due after the wait.
             let left = due.saturating_duration_since(Instant::now()).as_millis() + 1;
             PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
         });
-        let mouth = self.daemon.as_ref().and_then(Daemon::mouth);
+        let stderr = self.daemon.as_ref().and_then(Daemon::stderr_fd);
         let mut waiting = vec![
             PollFd::new(signals.get_read().as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.place.notify.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.endpoint.notify.as_fd(), PollFlags::POLLIN),
         ];
-        waiting.extend(mouth.as_ref().map(|mouth| PollFd::new(mouth.as_fd(), PollFlags::POLLIN)));
+        waiting.extend(stderr.as_ref().map(|stderr| PollFd::new(stderr.as_fd(), PollFlags::POLLIN)));
         let asleep = Instant::now();
         match poll(&mut waiting, timeout) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
         drop(waiting);
-        drop(mouth);
-        // It was not there for a while, as when everything was frozen: the daemon may have been frozen as well.
-        let awaited = due.map(|due| due.saturating_duration_since(asleep));
-        if awaited.is_some_and(|awaited| asleep.elapsed() > awaited + FROZEN) && self.sign_due.is_some() {
-            self.sign_due = Some(Instant::now() + self.plan.watchdog);
+        drop(stderr);
+        // After a suspension of the machine the daemon needs time for its next message.
+        let expected = due.map(|due| due.saturating_duration_since(asleep));
+        if expected.is_some_and(|expected| asleep.elapsed() > expected + FREEZE_THRESHOLD) {
+            self.extend_watchdog();
         }
         for signal in signals.pending() {
             if let Ok(signal) = Signal::try_from(signal) {
-                self.obey(signal);
+                self.handle_signal(signal);
             }
         }
-        self.listen();
+        self.read_messages();
         if let Some(daemon) = &mut self.daemon {
-            daemon.hear();
+            daemon.read_stderr();
         }
         Ok(())
     }
 
-    /// A signal to the supervisor is one to the daemon; one that ends it also ends the supervising.
-    fn obey(&mut self, signal: Signal) {
+    /// Restarts the time limit for the daemon's next message, if there is one.
+    fn extend_watchdog(&mut self) {
+        self.watchdog_due = self.watchdog_due.map(|_| Instant::now() + self.plan.watchdog);
+    }
+
+    /// Passes a signal on to the daemon. A signal to stop also ends the supervision.
+    fn handle_signal(&mut self, signal: Signal) {
         let limit = match signal {
-            Signal::SIGTERM | Signal::SIGINT => Some(self.plan.stop_timeout + MARGIN),
-            Signal::SIGUSR2 => Some(self.plan.force_timeout + FORCED_MARGIN),
-            Signal::SIGQUIT => Some(FORCED_MARGIN),
+            Signal::SIGTERM | Signal::SIGINT => Some(self.plan.stop_timeout + STOP_MARGIN),
+            Signal::SIGUSR2 => Some(self.plan.force_timeout + FORCED_STOP_MARGIN),
+            Signal::SIGQUIT => Some(FORCED_STOP_MARGIN),
             Signal::SIGCHLD => return,
             _ => None,
         };
         if let Some(limit) = limit {
-            self.journal.note("INFO", &format!("was told to stop ({})", signal.as_str()));
+            self.log.write("INFO", &format!("received {}: stopping", signal.as_str()));
             let due = Instant::now() + limit;
-            // Being told again can only hurry.
+            // A further signal can only shorten the time.
             self.kill_due = Some(self.kill_due.map_or(due, |before| before.min(due)));
             self.start_due = None;
-            self.sign_due = None;
-            self.set(SupervisorState::Stopping);
+            self.watchdog_due = None;
+            self.set_state(SupervisorState::Stopping);
         }
         if let Some(daemon) = &self.daemon {
             daemon.signal(signal);
         }
     }
 
-    /// Hears what the daemon says.
-    fn listen(&mut self) {
+    /// Reads the messages of the daemon.
+    fn read_messages(&mut self) {
         let mut buffer = [0; 4_096];
-        while let Ok(length) = self.place.notify.recv(&mut buffer) {
-            let said = understand(&String::from_utf8_lossy(&buffer[..length]));
-            // The last words of one that is gone are not the next one's first.
-            if self.daemon.is_none() {
-                continue;
-            }
-            for word in said {
-                match word {
-                    Said::Ready => {
-                        // Also one that has started itself anew.
-                        if self.state.doing != SupervisorState::Stopping {
-                            self.sign_due = Some(Instant::now() + self.plan.watchdog);
-                        }
-                        self.set(SupervisorState::Watching);
-                    }
-                    // Whatever takes it to its end, it is on the way: its own stop has limits.
-                    Said::Stopping => self.sign_due = None,
-                    Said::Alive if self.sign_due.is_some() => {
-                        self.sign_due = Some(Instant::now() + self.plan.watchdog);
-                    }
-                    Said::Status(status) => self.status = status,
-                    Said::NeedsTime(time) => {
-                        self.kill_due = self.kill_due.map(|due| due.max(Instant::now() + time));
-                    }
-                    Said::Alive => {}
+        while let Ok(length) = self.endpoint.notify.recv(&mut buffer) {
+            // Late messages of a daemon that has ended do not concern the next one.
+            if self.daemon.is_some() {
+                for message in parse(&String::from_utf8_lossy(&buffer[..length])) {
+                    self.handle_message(message);
                 }
             }
         }
-        if self.is_awaited
-            && self.state.doing == SupervisorState::Watching
+        if self.is_start_waiting
+            && self.status.state == SupervisorState::Watching
             && let Some(daemon) = &self.daemon
         {
-            self.journal.note("INFO", &format!("the daemon is ready: process {}", daemon.pid()));
-            tell(&Started::Ready { pid: daemon.pid(), status: self.status.clone() });
-            self.be_alone();
+            self.log.write("INFO", &format!("the daemon is ready: process {}", daemon.pid()));
+            report(&Started::Ready { pid: daemon.pid(), status: self.daemon_status.clone() });
+            self.detach();
         }
     }
 
-    /// Sees to it that it is found, and can hear its daemon, also if somebody has cleared the run directory away.
-    fn keep_place(&mut self) {
-        match self.place.mend(self.run) {
+    fn handle_message(&mut self, message: ServiceMessage) {
+        match message {
+            ServiceMessage::Ready => {
+                // Also after the daemon has restarted itself.
+                if self.status.state != SupervisorState::Stopping {
+                    self.watchdog_due = Some(Instant::now() + self.plan.watchdog);
+                }
+                self.set_state(SupervisorState::Watching);
+            }
+            // The daemon's own stop has time limits.
+            ServiceMessage::Stopping => self.watchdog_due = None,
+            ServiceMessage::Alive => self.extend_watchdog(),
+            ServiceMessage::Status(status) => self.daemon_status = status,
+            ServiceMessage::ExtendTimeout(time) => {
+                self.kill_due = self.kill_due.map(|due| due.max(Instant::now() + time));
+            }
+        }
+    }
+
+    /// Restores the lock and the socket if the run directory was removed.
+    fn repair_endpoint(&mut self) {
+        match self.endpoint.repair(self.run) {
             Ok(false) => {}
             Ok(true) => {
-                self.journal.note("WARN", "the run directory was cleared away, and is put in order again");
-                self.set(self.state.doing);
-                // Until now nobody could hear it.
-                self.sign_due = self.sign_due.map(|_| Instant::now() + self.plan.watchdog);
+                self.log.write("WARN", "the run directory was removed, and is created again");
+                self.set_state(self.status.state);
+                // Messages before the repair were lost.
+                self.extend_watchdog();
             }
-            // Another time; until then it cannot be heard, and is not to be killed for that.
-            Err(_) => self.sign_due = self.sign_due.map(|_| Instant::now() + self.plan.watchdog),
+            // The next check tries again. Until then messages are lost, and the daemon must not be killed for that.
+            Err(_) => self.extend_watchdog(),
         }
     }
 
-    /// Looks at what has happened and what is due; gives the exit code at the end.
-    fn look(&mut self) -> Option<i32> {
-        self.keep_place();
+    /// Handles what has happened and what is due. Returns the exit code at the end.
+    fn check(&mut self) -> Option<i32> {
+        self.repair_endpoint();
         let now = Instant::now();
         let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
         if let Some(status) = self.daemon.as_mut().and_then(Daemon::ended) {
-            return self.bury(status);
+            return self.daemon_ended(status);
         }
-        if is_due(self.sign_due) {
-            let length = duration::text(self.plan.watchdog);
-            self.sign_due = None;
-            self.journal.note("ERROR", &format!("the daemon gave no sign of life for {length}, and is killed"));
+        if is_due(self.watchdog_due) {
+            let limit = duration::text(self.plan.watchdog);
+            self.watchdog_due = None;
+            self.log.write("ERROR", &format!("the daemon was silent for {limit}: killing it"));
             self.kill();
         }
         if is_due(self.kill_due) && self.daemon.is_some() {
             self.kill_due = None;
-            self.journal.note("ERROR", "the daemon does not end, and is killed");
+            self.log.write("ERROR", "the daemon did not stop in time: killing it");
             self.killed.extend(self.daemon.as_ref().map(Daemon::pid));
             self.kill();
         }
@@ -265,8 +272,8 @@ impl RunLoop<'_> {
             self.start_due = None;
             return self.start();
         }
-        // Told to stop while no daemon was there.
-        (self.state.doing == SupervisorState::Stopping && self.daemon.is_none()).then_some(0)
+        // A stop without a running daemon.
+        (self.status.state == SupervisorState::Stopping && self.daemon.is_none()).then_some(0)
     }
 
     fn kill(&self) {
@@ -276,94 +283,94 @@ impl RunLoop<'_> {
     }
 
     fn start(&mut self) -> Option<i32> {
-        self.status.clear();
-        match Daemon::start(&self.plan, &self.place.address) {
+        self.daemon_status.clear();
+        match Daemon::start(&self.plan, &self.endpoint.address) {
             Ok(daemon) => {
                 self.daemon = Some(daemon);
-                self.sign_due = Some(Instant::now() + self.plan.watchdog.max(FIRST_SIGN));
-                self.set(SupervisorState::Starting);
+                self.watchdog_due = Some(Instant::now() + self.plan.watchdog.max(MIN_START_TIMEOUT));
+                self.set_state(SupervisorState::Starting);
                 None
             }
-            Err(error) if self.is_awaited => {
-                tell(&Started::Failed { why: error.to_string(), code: None });
+            Err(error) if self.is_start_waiting => {
+                report(&Started::Failed { why: error.to_string(), code: None });
                 Some(1)
             }
-            // As one that falls at once.
-            Err(error) => self.fallen(&error.to_string()),
+            // As a daemon that fails at once.
+            Err(error) => self.daemon_failed(&error.to_string()),
         }
     }
 
-    /// A daemon has ended. In good order: so does the supervising. Otherwise it is started again.
-    fn bury(&mut self, status: ExitStatus) -> Option<i32> {
-        let daemon = self.daemon.take()?;
-        let (pid, words) = (daemon.pid(), { daemon }.take_words());
-        self.sign_due = None;
+    /// A daemon has ended. If it ended cleanly, the supervision ends; otherwise the daemon is restarted.
+    fn daemon_ended(&mut self, status: ExitStatus) -> Option<i32> {
+        let mut daemon = self.daemon.take()?;
+        let (pid, stderr) = (daemon.pid(), daemon.take_stderr());
+        self.watchdog_due = None;
         if !self.killed.is_empty() {
             let ending = self.run.ending(pid).unwrap_or(ExitReport { pid, ..ExitReport::default() });
             let _ = self.run.set_ending(&ExitReport { killed: std::mem::take(&mut self.killed), ..ending });
         }
-        if self.is_awaited {
-            let was_told = self.state.doing == SupervisorState::Stopping;
-            let why = match (was_told, words.as_str()) {
-                (true, _) => "it was told to stop while it was starting".to_owned(),
-                (false, "") => format!("it ended before it was ready ({})", told(status)),
-                (false, words) => words.to_owned(),
+        let is_stopping = self.status.state == SupervisorState::Stopping;
+        if self.is_start_waiting {
+            let why = match (is_stopping, stderr.as_str()) {
+                (true, _) => "it was stopped while it was starting".to_owned(),
+                (false, "") => format!("it ended before it was ready ({})", exit_text(status)),
+                (false, stderr) => stderr.to_owned(),
             };
-            self.journal.note("ERROR", &format!("the daemon did not come up: {why}"));
-            tell(&Started::Failed { why, code: status.code() });
+            self.log.write("ERROR", &format!("the daemon did not start: {why}"));
+            report(&Started::Failed { why, code: status.code() });
             return Some(status.code().filter(|code| *code != 0).unwrap_or(1));
         }
-        if status.success() || self.state.doing == SupervisorState::Stopping {
-            self.journal.note("INFO", &format!("the daemon has ended ({})", told(status)));
+        if status.success() || is_stopping {
+            self.log.write("INFO", &format!("the daemon has ended ({})", exit_text(status)));
             return Some(0);
         }
-        let last = words.lines().next_back().map(|line| format!(": {line}")).unwrap_or_default();
-        self.fallen(&format!("{}{last}", told(status)))
+        let last = stderr.lines().next_back().map(|line| format!(": {line}")).unwrap_or_default();
+        self.daemon_failed(&format!("{}{last}", exit_text(status)))
     }
 
-    /// A daemon fell: it is started again after a while, unless it falls all the time.
-    fn fallen(&mut self, how: &str) -> Option<i32> {
-        let response = self.falls.fall(&POLICY, self.begun.elapsed());
-        self.state.falls = self.falls.total();
-        self.state.last_fall = Some(how.to_owned());
-        self.state.last_fall_at = Some(machine_time());
+    /// A daemon has failed: it is restarted after a delay, unless it fails too often.
+    fn daemon_failed(&mut self, how: &str) -> Option<i32> {
+        let response = self.failures.record_failure(&POLICY, self.begun.elapsed());
+        self.status.failures = self.failures.total();
+        self.status.last_failure = Some(how.to_owned());
+        self.status.last_failure_at = Some(machine_time());
         match response {
             Response::RestartAfter(delay) => {
                 let delay_text = duration::text(delay);
-                self.journal.note("ERROR", &format!("the daemon fell ({how}); starting it again in {delay_text}"));
+                self.log.write("ERROR", &format!("the daemon failed ({how}); restarting it in {delay_text}"));
                 self.start_due = Some(Instant::now() + delay);
-                self.set(SupervisorState::Waiting);
+                self.set_state(SupervisorState::Waiting);
                 None
             }
             Response::GiveUp => {
-                let window = duration::text(POLICY.window);
-                self.journal.note("ERROR", &format!("the daemon fell ({how}), too often within {window}: giving up"));
-                Some(GAVE_UP)
+                let window = duration::text(POLICY.restart_window);
+                self.log.write("ERROR", &format!("the daemon failed ({how}), too often within {window}: giving up"));
+                Some(EXIT_GAVE_UP)
             }
         }
     }
 
-    fn set(&mut self, doing: SupervisorState) {
-        // What was told to stop does nothing else any more.
-        if self.state.doing != SupervisorState::Stopping {
-            self.state.doing = doing;
+    fn set_state(&mut self, state: SupervisorState) {
+        // Nothing follows `stopping`.
+        if self.status.state != SupervisorState::Stopping {
+            self.status.state = state;
         }
-        // It is for people; a full disk keeps nobody from supervising.
-        let _ = self.run.set_state(&self.state);
+        // For people only: supervision continues on a full disk.
+        let _ = self.run.set_status(&self.status);
     }
 
-    /// Lets go of whoever called `start`.
-    fn be_alone(&mut self) {
-        self.is_awaited = false;
-        if let Ok(nowhere) = std::fs::File::options().read(true).write(true).open("/dev/null") {
-            let _ = rustix::stdio::dup2_stdin(&nowhere);
-            let _ = rustix::stdio::dup2_stdout(&nowhere);
-            let _ = rustix::stdio::dup2_stderr(&nowhere);
+    /// Closes the streams to the caller of `start`.
+    fn detach(&mut self) {
+        self.is_start_waiting = false;
+        if let Ok(null) = std::fs::File::options().read(true).write(true).open("/dev/null") {
+            let _ = rustix::stdio::dup2_stdin(&null);
+            let _ = rustix::stdio::dup2_stdout(&null);
+            let _ = rustix::stdio::dup2_stderr(&null);
         }
     }
 }
 
-/// From now on signals are caught, and wait until they are read. They are not blocked: the daemon would inherit that.
+/// Catches signals until they are read. They are not blocked, because the daemon would inherit that.
 fn catch_signals() -> io::Result<Signals> {
     let (read, write) = UnixStream::pair()?;
     let signals = [SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT, SIGCHLD];
@@ -371,7 +378,7 @@ fn catch_signals() -> io::Result<Signals> {
 }
 
 /// How a process ended, in words.
-fn told(status: ExitStatus) -> String {
+fn exit_text(status: ExitStatus) -> String {
     match (status.code(), status.signal().map(Signal::try_from)) {
         (Some(code), _) => format!("exit code {code}"),
         (None, Some(Ok(signal))) => format!("signal {} {}", signal as i32, signal.as_str()),

@@ -182,7 +182,7 @@ fn a_lost_worker_does_not_end_its_command() {
         let mut definition = sexton::TaskDefinition::new("it", "command");
         definition.command = Some(sexton::domain::command::CommandSpec::new(argv));
         blueprint.config.tasks.insert("it".to_owned(), definition.into());
-        blueprint.config.supervisor.discard = Duration::from_secs(3_600);
+        blueprint.config.supervisor.recycle_after = Duration::from_secs(3_600);
         let inside = crate::support::Inside::start(blueprint);
         let sexton::store::Enqueued::New(id) = inside.daemon.client.enqueue(NewTask::new("it")).await.unwrap() else {
             panic!()

@@ -22,7 +22,7 @@ const SETTINGS: &str = "timezone = \"UTC\"
 heartbeat = \"1s\"
 [supervisor]
 ping_interval = \"200ms\"
-patience = \"2s\"
+hang_timeout = \"2s\"
 [task.tick]
 kind = \"noop\"
 schedule = { every = \"500ms\" }
@@ -53,11 +53,11 @@ missed_age = \"1h\"
 [task.inside]
 kind = \"noop\"
 schedule = \"0 * * * *\"
-window = \"13:00-14:00\"
+missed_window = \"13:00-14:00\"
 [task.outside]
 kind = \"noop\"
 schedule = \"0 * * * *\"
-window = \"01:00-05:00\"
+missed_window = \"01:00-05:00\"
 ";
 
 use Fate::{Coalesced, Fired, Late, Skipped};

@@ -85,9 +85,9 @@ on_each_database! {
         let faults = plan.clone();
         change_modules(&mut blueprint, move |modules| modules.into_iter().map(|spec| faulty(spec, &faults)).collect());
         blueprint.config.supervisor.ping_interval = Duration::from_millis(50);
-        blueprint.config.supervisor.patience = Duration::from_millis(1_500);
-        blueprint.config.supervisor.restart.first_delay = Duration::from_millis(10);
-        blueprint.config.supervisor.restart.max_delay = Duration::from_millis(100);
+        blueprint.config.supervisor.hang_timeout = Duration::from_millis(1_500);
+        blueprint.config.supervisor.restart.restart_delay = Duration::from_millis(10);
+        blueprint.config.supervisor.restart.max_restart_delay = Duration::from_millis(100);
         blueprint.config.daemon.heartbeat = Duration::from_millis(200);
         blueprint.config.daemon.lease = Duration::from_secs(10);
         let inside = Inside::start(blueprint);
@@ -147,8 +147,8 @@ fn too_many_falls_end_the_process_with_its_exit_code() {
     crate::support::block_on(async {
         let database = crate::support::Database::new(crate::support::Kind::Sqlite).await;
         let mut blueprint = blueprint(&database);
-        blueprint.config.supervisor.restart.first_delay = Duration::from_millis(1);
-        blueprint.config.supervisor.restart.max_delay = Duration::from_millis(1);
+        blueprint.config.supervisor.restart.restart_delay = Duration::from_millis(1);
+        blueprint.config.supervisor.restart.max_restart_delay = Duration::from_millis(1);
         add_module(&mut blueprint, ModuleSpec::new("doomed", sexton::daemon::Stage::Intake, || Doomed));
         assert_eq!(Inside::start(blueprint).wait(), GAVE_UP);
     });
@@ -173,7 +173,7 @@ fn a_discarded_module_is_replaced_without_a_fall() {
     crate::support::block_on(async {
         let database = crate::support::Database::new(crate::support::Kind::Sqlite).await;
         let mut blueprint = blueprint(&database);
-        blueprint.config.supervisor.restart.max_falls = 0;
+        blueprint.config.supervisor.restart.max_restarts = 0;
         add_module(&mut blueprint, ModuleSpec::new("fleeting", sexton::daemon::Stage::Intake, || Fleeting));
         let inside = Inside::start(blueprint);
         let status = || inside.daemon.modules.get("fleeting").unwrap_or_default();
@@ -188,7 +188,7 @@ fn modules_are_replaced_when_their_time_is_over() {
     crate::support::block_on(async {
         let database = crate::support::Database::new(crate::support::Kind::Sqlite).await;
         let mut blueprint = blueprint(&database);
-        blueprint.config.supervisor.discard = Duration::from_millis(50);
+        blueprint.config.supervisor.recycle_after = Duration::from_millis(50);
         let inside = Inside::start(blueprint);
         let mut enqueued = 0;
         eventually("every module was replaced several times, under load", async || {

@@ -12,9 +12,9 @@ on_each_database! {
         let store = database.store().await;
         let daemon = database.daemon("n", "[period.far]\nranges = { \"2033-01-01\" = \"06:00-24:00\" }\n\
             [task.skipped]\nkind = \"noop\"\nschedule = { every = \"200ms\" }\nperiod = \"far\"\n\
-            [task.held]\nkind = \"noop\"\nschedule = { every = \"200ms\" }\nperiod = \"far\"\noutside = \"hold\"\n\
+            [task.held]\nkind = \"noop\"\nschedule = { every = \"200ms\" }\nperiod = \"far\"\noutside_period = \"hold\"\n\
             missed = \"all\"\n\
-            [task.once]\nkind = \"noop\"\nschedule = { every = \"200ms\" }\nperiod = \"far\"\noutside = \"hold\"\n\
+            [task.once]\nkind = \"noop\"\nschedule = { every = \"200ms\" }\nperiod = \"far\"\noutside_period = \"hold\"\n\
             [task.jittered]\nkind = \"noop\"\nschedule = { every = \"200ms\", jitter = \"1h\" }");
         eventually("each was due", async || {
             let mut seen = Vec::new();

@@ -13,7 +13,7 @@ fn a_program_is_kept_running_and_its_falls_are_on_the_board() {
     block_on(async {
         let sleep = unusual();
         let mut house = House::new(&format!(
-            "[supervisor]\nmax_falls = 0\n[module.it]\ncommand = [\"sleep\", \"{sleep}\"]\n\
+            "[supervisor]\nmax_restarts = 0\n[module.it]\ncommand = [\"sleep\", \"{sleep}\"]\n\
              restart_delay = \"20ms\"\nmax_restart_delay = \"1h\"\n"
         ))
         .await;
@@ -50,7 +50,7 @@ fn a_program_is_kept_running_and_its_falls_are_on_the_board() {
 fn a_fall_is_told_with_its_code_and_its_last_words_and_ends_nothing_else() {
     block_on(async {
         let mut house = House::new(
-            "[supervisor]\nmax_falls = 0\n[module.it]\ncommand = [\"sh\", \"-c\", \"echo begun; echo no such port >&2; exit 3\"]\n\
+            "[supervisor]\nmax_restarts = 0\n[module.it]\ncommand = [\"sh\", \"-c\", \"echo begun; echo no such port >&2; exit 3\"]\n\
              restart_delay = \"1ms\"\nmax_restart_delay = \"20ms\"\n",
         )
         .await;

@@ -54,7 +54,7 @@ fn an_interval_and_a_discard_of_its_own() {
         add_module(&mut blueprint, ModuleSpec::new("fresh", Stage::Intake, Sleepy::default));
         let tick = Some(Duration::from_millis(20));
         with(&mut blueprint, "often", ModuleConfig { interval: tick, ..ModuleConfig::default() });
-        with(&mut blueprint, "fresh", ModuleConfig { interval: tick, discard: tick, ..ModuleConfig::default() });
+        with(&mut blueprint, "fresh", ModuleConfig { interval: tick, recycle_after: tick, ..ModuleConfig::default() });
         let inside = Inside::start(blueprint);
         eventually("it has had many rounds", async || of(&inside, "often").rounds > 20).await;
         eventually("it was replaced often", async || of(&inside, "fresh").recycled > 5).await;
@@ -128,7 +128,7 @@ fn a_module_is_restarted_on_request() {
         let slow = move || Slow { finished: its.clone(), is_deaf: deaf.clone(), is_deaf_by_now: told.clone() };
         add_module(&mut blueprint, ModuleSpec::new("slow", Stage::Intake, slow));
         blueprint.config.supervisor.ping_interval = Duration::from_millis(50);
-        blueprint.config.supervisor.patience = Duration::from_millis(1_000);
+        blueprint.config.supervisor.hang_timeout = Duration::from_millis(1_000);
         with(&mut blueprint, "pruner", ModuleConfig { enabled: false, ..ModuleConfig::default() });
         let inside = Inside::start(blueprint);
         eventually("it is up", async || of(&inside, "slow").started_at.is_some()).await;
@@ -246,9 +246,9 @@ fn a_failed_end_is_an_end_when_the_daemon_stops() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let mut blueprint = blueprint(&database);
-        blueprint.config.supervisor.restart.max_falls = 0;
-        blueprint.config.supervisor.restart.first_delay = Duration::from_secs(3_600);
-        blueprint.config.supervisor.restart.max_delay = Duration::from_secs(3_600);
+        blueprint.config.supervisor.restart.max_restarts = 0;
+        blueprint.config.supervisor.restart.restart_delay = Duration::from_secs(3_600);
+        blueprint.config.supervisor.restart.max_restart_delay = Duration::from_secs(3_600);
         add_module(&mut blueprint, ModuleSpec::new("clumsy", Stage::Intake, || Clumsy));
         let inside = Inside::start(blueprint);
         eventually("it is at work", async || of(&inside, "clumsy").rounds > 0).await;

@@ -88,7 +88,7 @@ fn folders_of_others_are_refused() {
         fs::create_dir_all(&service.run_dir).unwrap();
         fs::set_permissions(&service.run_dir, fs::Permissions::from_mode(0o777)).unwrap();
         let told = service.call(&["run"]).errors();
-        assert!(told.contains("everybody may write in"), "{told}");
+        assert!(told.contains("every user may write to"), "{told}");
         let output = service.call(&["start"]);
         assert_eq!(output.status.code(), Some(1));
         assert!(output.errors().contains("chmod o-w"), "{}", output.errors());
@@ -186,6 +186,6 @@ fn a_run_directory_that_was_cleared_away_is_put_in_order_again() {
         assert_eq!(service.daemon(), pid);
         service.done(&["stop"]);
         assert_eq!(service.status().0, 3);
-        assert!(!service.log().contains("no sign of life"), "{}", service.log());
+        assert!(!service.log().contains("was silent for"), "{}", service.log());
     });
 }

@@ -69,7 +69,7 @@ fn one_that_has_started_anew_is_watched_over_and_as_quiet_as_before() {
         service.wait("it has started anew", || (service.log().matches(" runs on ").count() == 2).then_some(()));
         assert_eq!(service.status().1["daemon"]["quiet"], true);
         service.kill(Signal::SIGSTOP);
-        service.wait_for_log("gave no sign of life for 2s");
+        service.wait_for_log("was silent for 2s");
         service.wait("another one is up", || (service.status().0 == 0 && service.daemon() != pid).then_some(()));
         service.done(&["stop"]);
     });

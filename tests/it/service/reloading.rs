@@ -40,7 +40,7 @@ fn reload_says_what_changed_and_a_mistake_keeps_the_old_one() {
 fn changed_files_are_read_anew_and_a_mistake_is_told_once() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
-        let service = Service::new(&database, &format!("config_settle = \"100ms\"\n{TASK}"));
+        let service = Service::new(&database, &format!("debounce = \"100ms\"\n{TASK}"));
         let more = service.file.with_file_name("conf.d");
         std::fs::create_dir(&more).unwrap();
         service.done(&["start"]);
@@ -89,7 +89,7 @@ fn what_comes_while_it_waits_for_its_database_is_not_lost() {
         service.done(&["reload"]);
         service.wait("it is up", || (service.status().1["daemon"]["phase"] == "running").then_some(()));
         assert_eq!(service.status().1["daemon"]["quiet"], true);
-        std::fs::write(&service.file, whole.replace("[daemon]\n", "[supervisor]\npatience = \"5m\"\n[daemon]\n"))
+        std::fs::write(&service.file, whole.replace("[daemon]\n", "[supervisor]\nhang_timeout = \"5m\"\n[daemon]\n"))
             .unwrap();
         for _ in 0..2 {
             let told = service.done(&["reload"]);
@@ -104,7 +104,7 @@ fn what_comes_while_it_waits_for_its_database_is_not_lost() {
 fn files_that_are_still_being_written_are_left_alone() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
-        let service = Service::new(&database, &format!("config_settle = \"1h\"\n{TASK}"));
+        let service = Service::new(&database, &format!("debounce = \"1h\"\n{TASK}"));
         let more = service.file.with_file_name("conf.d");
         std::fs::create_dir(&more).unwrap();
         service.done(&["start"]);

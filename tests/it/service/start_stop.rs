@@ -184,8 +184,7 @@ fn starts_and_stops_at_once_never_get_stuck() {
         for _ in 0..5 {
             let calls = ["start", "stop", "start", "stop", "start", "stop", "start", "stop", "start", "stop"];
             for (call, output) in at_once(&service, &calls) {
-                let was_stopped =
-                    call == "start" && output.errors().contains("it was told to stop while it was starting");
+                let was_stopped = call == "start" && output.errors().contains("it was stopped while it was starting");
                 assert!(output.status.success() || was_stopped, "{call}: {}{}", output.text(), output.errors());
             }
             // Whatever came last, what is said is true, and the next start and stop work.

@@ -42,9 +42,9 @@ fn comes_back_after(signal: Signal) {
         let fall = supervisor["last_fall"].as_str().unwrap().to_owned();
         let expected = if signal == Signal::SIGSTOP { Signal::SIGKILL } else { signal };
         assert!(fall.contains(expected.as_str()), "{fall}");
-        assert!(service.log().contains("the daemon fell"), "{}", service.log());
+        assert!(service.log().contains("the daemon failed"), "{}", service.log());
         if signal == Signal::SIGSTOP {
-            assert!(service.log().contains("gave no sign of life for 2s"), "{}", service.log());
+            assert!(service.log().contains("was silent for 2s"), "{}", service.log());
         }
         service.done(&["stop"]);
     });

@@ -1,10 +1,9 @@
 //! Days, times and lengths as calendars write them.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use icalendar::parser::Property;
 
-use super::midnight;
 use crate::domain::period::walls;
 
 /// A day, or a time on the clocks of a zone.
@@ -161,4 +160,9 @@ fn zone_of(id: &str) -> Result<Tz, String> {
         };
         rest = shorter;
     }
+}
+
+/// The first instant of a day, on the wall.
+fn midnight(day: NaiveDate) -> NaiveDateTime {
+    day.and_time(NaiveTime::MIN)
 }

@@ -227,7 +227,7 @@ fn a_period_is_told_with_the_ranges_around_the_instant() {
     assert!(ahead.contains(" is 30m ahead, and it is skipped: outside period office: `monday"), "{ahead}");
     let nobody = told(&of_office(LATER), &InstantRecord::default());
     assert!(nobody.contains("no daemon is running, and it is skipped: outside period office: `monday"), "{nobody}");
-    let schedule = Schedule { outside: Outside::Hold, ..schedule };
+    let schedule = Schedule { outside_period: Outside::Hold, ..schedule };
     let ahead = told(&of_period(&office, &schedule, "2026-11-21T09:30:00Z"), &InstantRecord::default());
     let into = "and it is coalesced into the run of 2026-11-23T08:00:00+00:00: outside period office: `monday";
     assert!(ahead.contains(into), "{ahead}");

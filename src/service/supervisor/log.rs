@@ -1,4 +1,4 @@
-//! What a process supervisor writes down: few lines, in a file of its own.
+//! The log of a process supervisor: few lines in a file of its own.
 
 use std::{
     fs::{DirBuilder, File},
@@ -9,7 +9,7 @@ use std::{
 
 use crate::clock::machine_time;
 
-/// A file that has grown beyond this is put aside, in the place of the one before.
+/// A file beyond this number of bytes is renamed, and replaces the one before it.
 const LIMIT: u64 = 1 << 20;
 
 /// The log of a process supervisor.
@@ -23,14 +23,14 @@ impl SupervisorLog {
         Self { path }
     }
 
-    /// Writes one line. A disk that is full keeps nobody from supervising.
-    pub(super) fn note(&self, level: &str, text: &str) {
+    /// Writes a line. A line that cannot be written, for example on a full disk, is lost.
+    pub(super) fn write(&self, level: &str, text: &str) {
         let at = machine_time().format("%Y-%m-%d %H:%M:%S%.3fZ");
         if std::fs::metadata(&self.path).is_ok_and(|file| file.len() > LIMIT) {
             let _ = std::fs::rename(&self.path, self.path.with_extension("log.1"));
         }
-        if let Some(folder) = self.path.parent() {
-            let _ = DirBuilder::new().recursive(true).mode(0o750).create(folder);
+        if let Some(directory) = self.path.parent() {
+            let _ = DirBuilder::new().recursive(true).mode(0o750).create(directory);
         }
         let file = File::options().create(true).append(true).mode(0o640).open(&self.path);
         let _ = file.and_then(|mut file| writeln!(file, "{at} {level:>5} supervisor: {text}"));

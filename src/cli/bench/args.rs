@@ -1,0 +1,36 @@
+//! The options of `sexton bench`, and the names of its tasks.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::domain::text::duration;
+
+/// The queue of all tasks of a bench, so that nobody else's are touched.
+pub(super) const QUEUE: &str = "sexton-bench";
+/// The task that does nothing.
+pub(super) const NOTHING: &str = "sexton-bench-nothing";
+/// The task that notes when it begins.
+pub(super) const STAMP: &str = "sexton-bench-stamp";
+
+#[derive(Args)]
+pub(in crate::cli) struct BenchArgs {
+    /// The database to measure [default: the configuration's]; what the bench writes there it takes away again
+    #[arg(long, value_name = "URL")]
+    pub(super) database: Option<String>,
+    /// Tasks to drain
+    #[arg(long, default_value_t = 50_000)]
+    pub(super) tasks: usize,
+    /// Tasks to enqueue one by one
+    #[arg(long, default_value_t = 1_000)]
+    pub(super) singles: usize,
+    /// Tasks to enqueue one by one for the pick-up latency
+    #[arg(long, default_value_t = 300)]
+    pub(super) pickups: usize,
+    /// How long to look at an idle daemon
+    #[arg(long, default_value = "30s", value_parser = duration::parse)]
+    pub(super) idle: Duration,
+    /// Workers of the daemon [default: the configuration's default]
+    #[arg(long)]
+    pub(super) workers: Option<usize>,
+}

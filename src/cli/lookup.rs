@@ -1,0 +1,24 @@
+//! Schedules and periods by the name that was given; the error suggests a similar name.
+
+use anyhow::Context as _;
+
+use crate::{
+    config::Config,
+    domain::{period::Period, schedule::Schedule, text::suggest},
+};
+
+/// The schedule of that name in the configuration.
+pub(super) fn schedule<'a>(config: &'a Config, name: &str) -> anyhow::Result<&'a Schedule> {
+    let found = config.schedules().find(|schedule| schedule.name == name);
+    found.with_context(|| unknown_schedule(name, config.schedules().map(|schedule| schedule.name.as_str())))
+}
+
+/// The message that none of the known schedules has that name.
+pub(super) fn unknown_schedule<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    format!("there is no schedule `{name}`{}", suggest::hint(name, known))
+}
+
+/// The period of that name in the configuration.
+pub(super) fn period<'a>(config: &'a Config, name: &str) -> anyhow::Result<&'a Period> {
+    config.periods.get(name).map(AsRef::as_ref).ok_or_else(|| anyhow::anyhow!(config.periods.unknown(name)))
+}
