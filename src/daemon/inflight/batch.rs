@@ -1,9 +1,12 @@
 //! Finished attempts on their way from memory to the database or to disk.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::InFlight;
-use crate::{domain::task::FinishedAttempt, shepherd::AttemptDir};
+use super::table::{ClaimState, InFlight};
+use crate::{
+    domain::task::{FinishedAttempt, claim::Claim},
+    shepherd::AttemptDir,
+};
 
 /// Finished attempts on their way to the database. If it is dropped before they are recorded, they are in flight again.
 pub struct Batch {
@@ -11,11 +14,45 @@ pub struct Batch {
     attempts: Vec<FinishedAttempt>,
 }
 
-impl Batch {
-    pub(super) fn new(in_flight: InFlight, attempts: Vec<FinishedAttempt>) -> Self {
-        Self { in_flight, attempts }
+impl InFlight {
+    /// Up to `limit` finished attempts, to be recorded.
+    pub fn take_finished(&self, limit: usize) -> Batch {
+        let mut table = self.lock();
+        let count = table.finished.len().min(limit);
+        let attempts = table.finished.drain(..count).collect();
+        drop(table);
+        Batch { in_flight: self.clone(), attempts }
     }
 
+    /// Puts attempts back that could not be recorded.
+    fn put_back(&self, attempts: Vec<FinishedAttempt>) {
+        let mut table = self.lock();
+        for finished in attempts.into_iter().rev() {
+            table.finished.push_front(finished);
+        }
+    }
+
+    /// Notes that finished attempts are on disk in that file.
+    fn note_spooled(&self, path: PathBuf, attempts: &[FinishedAttempt]) {
+        let mut table = self.lock();
+        let claims: Vec<Claim> = attempts.iter().map(|finished| finished.claim).collect();
+        table.claims.extend(claims.iter().map(|claim| (*claim, ClaimState::Spooled)));
+        table.spooled.insert(path, claims);
+    }
+
+    /// Removes the claims of those spool files of which `is_recorded` is true.
+    pub fn remove_spooled(&self, is_recorded: impl Fn(&Path) -> bool) {
+        let mut table = self.lock();
+        let recorded: Vec<PathBuf> = table.spooled.keys().filter(|path| is_recorded(path)).cloned().collect();
+        for path in recorded {
+            for claim in table.spooled.remove(&path).unwrap_or_default() {
+                table.claims.remove(&claim);
+            }
+        }
+    }
+}
+
+impl Batch {
     /// The attempts.
     pub fn attempts(&self) -> &[FinishedAttempt] {
         &self.attempts

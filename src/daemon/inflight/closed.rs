@@ -1,7 +1,7 @@
 //! Queues that are closed because they are outside their period: none of their tasks starts, and running ones may be
 //! asked to stop.
 
-use super::{ClaimState, InFlight};
+use super::table::{ClaimState, InFlight};
 use crate::{domain::identity::QueueName, handler::StopReason};
 
 impl InFlight {

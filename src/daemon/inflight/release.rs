@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::InFlight;
+use super::table::InFlight;
 use crate::{
     daemon::state::wakers::WakeReason,
     domain::{task::FinishedAttempt, text::count::counted},

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{ClaimState, InFlight};
+use super::table::{CAPACITY, ClaimState, InFlight};
 use crate::{
     daemon::state::wakers::WakeReason,
     domain::{identity::QueueName, task::ClaimedTask},
@@ -11,11 +11,30 @@ use crate::{
 /// Credits of a queue, reserved for one claim. Dropping it frees them, whatever became of the claim: a dispatcher may
 /// fail in the middle, or be replaced and wake up later.
 pub struct Reservation {
-    pub(super) in_flight: InFlight,
-    pub(super) queue: QueueName,
-    pub(super) count: usize,
+    in_flight: InFlight,
+    queue: QueueName,
+    count: usize,
     /// The dispatcher's epoch; an older one's credits are free already.
-    pub(super) epoch: u64,
+    epoch: u64,
+}
+
+/// Maximum number of tasks of one claim.
+const MAX_CLAIM: usize = 1_000;
+
+impl InFlight {
+    /// Reserves credits of a queue for one claim: as many as it has, at most [`MAX_CLAIM`].
+    pub fn reserve(&self, queue: &QueueName) -> Reservation {
+        let mut table = self.lock();
+        let epoch = table.epoch;
+        let reserved: usize = table.slots.values().map(|slots| slots.reserved).sum();
+        let room = CAPACITY.saturating_sub(table.claims.len() + reserved);
+        let count = table.slots.get_mut(queue).map_or(0, |slots| {
+            let count = slots.free().min(room).min(MAX_CLAIM);
+            slots.reserved += count;
+            count
+        });
+        Reservation { in_flight: self.clone(), queue: queue.clone(), count, epoch }
+    }
 }
 
 impl Reservation {
