@@ -9,7 +9,7 @@ use sea_orm_migration::{
 ///
 /// SQLite keeps instants as text in one fixed shape, which sorts as time does. MySQL's tables compare
 /// text byte by byte, as the others do by nature.
-const WORDS: [(&str, [&str; 3]); 7] = [
+const WORDS: [(&str, [&str; 3]); 8] = [
     (
         "{id}",
         [
@@ -19,6 +19,7 @@ const WORDS: [(&str, [&str; 3]); 7] = [
         ],
     ),
     ("{instant}", ["timestamptz", "datetime(6)", "text"]),
+    ("{time}", ["time", "time", "text"]),
     ("{now}", ["now()", "(utc_timestamp(6))", "(strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now'))"]),
     ("{json}", ["jsonb", "json", "json_text"]),
     ("{long}", ["text", "longtext", "text"]),

@@ -57,7 +57,11 @@ pub(super) async fn background<'a>(open: &'a Open, name: &'a str) -> anyhow::Res
         is_cron_off: !config.module("cron").enabled,
         keep: config.daemon.keep_history,
         max_parallel: schedule.and_then(|schedule| config.tasks.get(&schedule.name)?.max_parallel),
-        shut: config.queues.keys().filter_map(|queue| Some((queue.clone(), shut(config, queue, now)?))).collect(),
+        closed_queues: config
+            .queues
+            .keys()
+            .filter_map(|queue| Some((queue.clone(), shut(config, queue, now)?)))
+            .collect(),
         now,
     })
 }

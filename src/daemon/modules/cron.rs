@@ -104,13 +104,13 @@ impl Cron {
                 spec: schedule.spec(),
             })
             .collect();
-        let last = context.store().sight(&sightings).await?;
+        let last = context.store().sync_schedules(&sightings).await?;
         let in_order: Vec<(&str, &str, i32)> = scheduled
             .iter()
             .filter(|(schedule, _)| schedule.policy.overlap == Overlap::Queue)
             .map(|(schedule, task)| (schedule.name.as_str(), task.queue.as_str(), task.priority))
             .collect();
-        context.store().follow(&in_order).await?;
+        context.store().move_waiting(&in_order).await?;
         self.forget_removed(context, &config).await?;
         let now = context.clock().now();
         self.entries = scheduled
@@ -129,7 +129,7 @@ impl Cron {
             .collect();
         let announced: Vec<(String, DateTime<Utc>)> =
             next.iter().map(|(index, at)| (self.entries[*index].schedule.name.clone(), *at)).collect();
-        context.store().announce(&announced).await?;
+        context.store().set_next_run(&announced).await?;
         self.agenda = next.into_iter().collect();
         self.config = Some(config);
         Ok(())
@@ -209,7 +209,7 @@ impl CronEntry {
             due_at: decision.at,
             fate: decision.fate,
             reason: decision.reason,
-            sum: decision.sum,
+            stands_for: decision.stands_for,
             overlap: self.schedule.policy.overlap,
             at_start: false,
             next_at,

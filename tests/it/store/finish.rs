@@ -123,7 +123,7 @@ on_each_database! {
         let wait = (row.run_at - sexton::clock::machine_time()).num_seconds();
         assert!((3_500..3_700).contains(&wait), "{wait}");
         assert_eq!(history(&store).await[0].error.as_deref(), Some("it's \"broken\" \\ 🦀"));
-        assert!(store.hurry(task.id).await.unwrap());
+        assert!(store.run_now(task.id).await.unwrap());
         let again = store.claim("n", "default", 1).await.unwrap().tasks.remove(0);
         assert_eq!((again.attempt, again.fence), (2, 2));
     }
