@@ -280,7 +280,7 @@ fn what_becomes_of_instants_is_checked_and_shown() {
     assert!(task("missed_max = 5").contains("it counts with `missed = \"all\"` only"));
     assert!(task("missed = \"all\"\nmissed_max = 1001").contains("expected 1 to 1000"));
     assert!(task("missed_age = \"5s\"").contains("at least 1m is needed"));
-    assert!(task("window = \"nightly\"").contains("write two times of the day, such as 01:00-05:00"));
+    assert!(task("window = \"nightly\"").contains("write two times of day, such as 01:00-05:00"));
     assert!(task("overlap = \"never\"").contains("expected \"allow\" or \"skip\" or \"queue\""));
     assert!(task("max_parallel = 0").contains("expected 1 to 1000000"));
     assert!(mistakes("[task.t]\nkind = \"noop\"\noverlap = \"skip\"\n")[0].contains("it belongs to a `schedule`"));
