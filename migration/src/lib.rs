@@ -1,8 +1,7 @@
-//! The history of Sexton's schema: each file is one step, and is never edited after a release.
+//! History of Sexton's schema. Each file is one step and is not edited after a release.
 //!
-//! The steps are written as SQL with a few placeholders for what differs between the databases
-//! (see `dialect`), so that they say for ever what they said on the day they were released:
-//! they import no entity, whose meaning moves on.
+//! The steps are SQL with a few placeholders for the differences between the databases (see `dialect`). They import no
+//! entity, because entities change and a released step must not.
 
 mod dialect;
 mod m20261121_000001_create_task;
@@ -20,7 +19,7 @@ use sea_orm_migration::{
     sea_orm::{DynIden, sea_query::IntoIden},
 };
 
-/// The ordered list of steps.
+/// Applies the steps in order.
 #[derive(Debug)]
 pub struct Migrator;
 
@@ -38,7 +37,7 @@ impl MigratorTrait for Migrator {
         ]
     }
 
-    /// A table of our own: the application beside us may keep its migrations under SeaORM's default name.
+    /// Not SeaORM's default name, which the application in the same database may use.
     fn migration_table_name() -> DynIden {
         "sexton_migration".into_iden()
     }

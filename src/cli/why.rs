@@ -68,7 +68,7 @@ pub(super) async fn background<'a>(open: &'a Open, name: &'a str) -> anyhow::Res
 
 /// That a queue is shut, as the configuration says: `outside period office until 2026-11-23 08:00:00Z`.
 pub(super) fn shut(config: &Config, queue: &str, now: DateTime<Utc>) -> Option<String> {
-    config.periods.get(config.queues.get(queue)?.period.as_ref()?)?.shut(now)
+    config.periods.get(config.queues.get(queue)?.period.as_ref()?)?.outside_in_words(now)
 }
 
 async fn known(open: &Open, name: &str, at: DateTime<Utc>) -> Result<InstantRecord, crate::store::StoreError> {

@@ -143,11 +143,11 @@ on_each_database! {
         let outside = hours.accounts("outside");
         assert_eq!(words(&outside, "became"), ["skipped"; 4]);
         said(&outside[0], "outside period past: `");
-        said(&outside[0], "and it does not begin again");
+        said(&outside[0], "and no range follows");
         let held = hours.accounts("held");
         assert_eq!(words(&held, "became"), ["held"; 4]);
         said(&held[0], ", which is scheduled");
-        said(&held[0], "it has not held before, and `");
+        said(&held[0], "no range precedes it, and `");
         assert_eq!((held[0]["state"].as_str(), held[0]["held_until"].is_string()), (Some("scheduled"), true));
         let edited = hours.accounts("edited");
         assert_eq!(words(&edited, "became"), ["not_run"; 4]);

@@ -67,7 +67,7 @@ fn broken_toml_is_told_with_its_line() {
 #[test]
 fn schedules_are_checked_in_every_form() {
     let task = |schedule: &str| mistakes(&format!("[task.t]\nkind = \"noop\"\nschedule = {schedule}\n"));
-    assert!(task("\"0 0 30 2 *\"")[0].contains("never comes"));
+    assert!(task("\"0 0 30 2 *\"")[0].contains("never runs"));
     assert!(task("{ every = \"5s\", timezone = \"UTC\" }")[0].contains("an interval has no zone"));
     assert!(task("{ every = \"5s\", cron = \"* * * * *\" }")[0].contains("expected one of `cron`, `every`, `at`"));
     assert!(task("{}")[0].contains("expected one of `cron`"));

@@ -106,7 +106,7 @@ fn pid() -> i32 {
 /// The queues of a configuration that are outside their period.
 fn shut(config: &Config, now: DateTime<Utc>) -> BTreeMap<String, String> {
     let shut = |(name, queue): (&String, &QueueConfig)| {
-        Some((name.clone(), config.periods.get(queue.period.as_ref()?)?.shut(now)?))
+        Some((name.clone(), config.periods.get(queue.period.as_ref()?)?.outside_in_words(now)?))
     };
     config.queues.iter().filter_map(shut).collect()
 }

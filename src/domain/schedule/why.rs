@@ -210,16 +210,16 @@ impl Background<'_> {
             .map(|node| format!("; node {}, which entered it, has been up since {}", node.id, shown(node.started_at)));
         let since = since.unwrap_or_default();
         match (entry.fate, &reason) {
-            (Fate::Fired, None) => (Became::Fired, format!("{words}, {}", self.told(&known.run))),
+            (Fate::Fired, None) => (Became::Fired, format!("{words}, {}", self.task_words(&known.run))),
             (Fate::Fired | Fate::Late, reason) => {
                 let became = match (entry.fate, reason) {
                     (_, Some(Reason::Held { .. })) => Became::Held,
                     (Fate::Fired, _) => Became::Fired,
                     _ => Became::Late,
                 };
-                (became, format!("{words}{since}, {}", self.told(&known.run)))
+                (became, format!("{words}{since}, {}", self.task_words(&known.run)))
             }
-            (Fate::Coalesced, _) => (Became::Coalesced, format!("{words}{}{since}", self.told_of_other(known))),
+            (Fate::Coalesced, _) => (Became::Coalesced, format!("{words}{}{since}", self.other_words(known))),
             (Fate::Skipped, _) => (Became::Skipped, format!("{words}{since}")),
         }
     }
@@ -237,9 +237,9 @@ impl Background<'_> {
     }
 
     /// What happened to the instant that another one was coalesced into.
-    fn told_of_other(&self, known: &InstantRecord) -> String {
+    fn other_words(&self, known: &InstantRecord) -> String {
         match &known.into {
-            Some((entry, run)) if policy::runs(entry.fate) => format!(", {}", self.told(run)),
+            Some((entry, run)) if policy::runs(entry.fate) => format!(", {}", self.task_words(run)),
             Some((entry, _)) => {
                 let reason = Reason::of(entry).map(|reason| reason.to_string()).unwrap_or_default();
                 format!(", which was skipped itself: {reason}")
@@ -258,7 +258,7 @@ impl Background<'_> {
     }
 
     /// What happened to a task.
-    fn told(&self, run: &Run) -> String {
+    fn task_words(&self, run: &Run) -> String {
         match (&run.task, &run.attempt) {
             (Some(task), _) => {
                 let is_waiting = task.state == TaskState::Available;
