@@ -205,7 +205,7 @@ impl OutputStream {
         match rest {
             None => self.live.read(&mut sink)?,
             Some(kept) => {
-                self.live.finish(&kept.text, kept.written, &mut sink)?;
+                self.live.finish(kept, &mut sink)?;
                 self.lines.end().into_iter().for_each(tell);
             }
         }
