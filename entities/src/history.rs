@@ -9,62 +9,62 @@ use crate::states::{Outcome, Verdict};
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize)]
 #[sea_orm(table_name = "sexton_history")]
 pub struct Model {
-    /// Rises in the order of recording.
+    /// Row number, ascending in the order of recording.
     #[sea_orm(primary_key)]
     pub id: i64,
-    /// The task; absent where an occurrence was skipped before it became a task.
+    /// The task's number. NULL for a skipped occurrence, which never became a task.
     pub task_id: Option<i64>,
-    /// The task definition.
+    /// Name of the task definition.
     pub name: String,
-    /// How it was executed; absent where the definition is unknown.
+    /// How it was executed, such as `command`. NULL if the definition is unknown.
     pub kind: Option<String>,
     /// The queue it ran in.
     pub queue: Option<String>,
-    /// The schedule that created the task.
+    /// Name of the schedule that created the task.
     pub schedule: Option<String>,
-    /// The instant of that schedule.
+    /// The instant of that schedule for which the task was created.
     pub due_at: Option<DateTimeUtc>,
     /// When the task was accepted.
     pub enqueued_at: Option<DateTimeUtc>,
-    /// When the attempt began; absent where none did.
+    /// When the attempt began. NULL if none did.
     pub started_at: Option<DateTimeUtc>,
-    /// When it ended.
+    /// When the attempt ended, or when the task ended without one.
     pub finished_at: DateTimeUtc,
     /// Milliseconds from start to end.
     pub duration_ms: Option<i64>,
     /// The node that ran it.
     pub node: Option<String>,
-    /// The attempt's number, from 1; an interrupted one's number is given again.
+    /// Number of the attempt, from 1. The attempt after an interrupted one has the same number.
     pub attempt: i32,
-    /// What happened.
+    /// How the attempt ended.
     pub outcome: Outcome,
-    /// What became of the task; absent where the row decided nothing (superseded, skipped).
+    /// Decision on the task. NULL if the row decided nothing (superseded, skipped).
     pub verdict: Option<Verdict>,
-    /// A command's exit code.
+    /// Exit code of a command.
     pub exit_code: Option<i32>,
-    /// The signal that ended a command.
+    /// Number of the signal that ended a command.
     pub signal: Option<i32>,
-    /// Why it did not succeed.
+    /// Why it did not succeed, as a text for people.
     pub error: Option<String>,
-    /// What the task was given.
+    /// The task's payload.
     pub payload: Option<Json>,
-    /// The claim that this row ends; with the task and the outcome it is unique.
+    /// Fence of the claim that this row ends. Unique together with the task and the outcome.
     pub fence: i64,
     /// Whether a command left a core dump.
     pub core_dumped: Option<bool>,
-    /// A command's CPU time in user mode, in milliseconds.
+    /// CPU time of a command in user mode, in milliseconds.
     pub cpu_user_ms: Option<i64>,
-    /// A command's CPU time in the kernel, in milliseconds.
+    /// CPU time of a command in the kernel, in milliseconds.
     pub cpu_system_ms: Option<i64>,
-    /// The most memory that one process of a command had resident, in bytes.
+    /// Largest resident set of any one process of a command, in bytes.
     pub peak_memory: Option<i64>,
-    /// What a command wrote to both streams, kept or not, in bytes.
+    /// Number of bytes that a command wrote to both streams, including those that were not kept.
     pub output_bytes: Option<i64>,
-    /// What the attempt wanted kept.
+    /// Result that the attempt reported.
     pub result: Option<Json>,
 }
 
-/// History stands alone: its tasks are gone.
+/// No foreign keys: the tasks are deleted when they finish.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

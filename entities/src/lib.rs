@@ -1,7 +1,7 @@
-//! The rows of Sexton's tables, and the words that are stored in them.
+//! Rows of Sexton's tables, and the words that are stored in them.
 //!
-//! One file is one table; [`states`] holds every stored word exactly once. Entities are rows only:
-//! what may happen to a row is decided in `sexton::domain`, and done in `sexton::store`.
+//! Each file is one table; [`states`] declares every stored word once. Entities are rows without behaviour:
+//! `sexton::domain` decides what happens to a row, and `sexton::store` does it.
 //! Instants are UTC with microseconds in the database's own time type (ISO text on SQLite).
 
 pub mod history;

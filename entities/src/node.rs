@@ -1,4 +1,4 @@
-//! `sexton_node`: the daemons that are alive, or were until their lease ran out.
+//! `sexton_node`: running daemons, and those whose lease ran out but whose tasks are not yet rescued.
 
 use sea_orm::entity::prelude::*;
 use serde::Serialize;
@@ -9,30 +9,30 @@ use crate::states::NodeState;
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize)]
 #[sea_orm(table_name = "sexton_node")]
 pub struct Model {
-    /// The boot id: the node's name and twelve random digits, new at each start.
+    /// Boot id: the node's name and twelve random digits, new at each start.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: String,
-    /// What the configuration calls it; the host's name unless set.
+    /// `daemon.name` of the configuration; defaults to the host name.
     pub name: String,
-    /// The host it runs on.
+    /// Host name of its machine.
     pub host: String,
-    /// Its process number there.
+    /// Process id on that machine.
     pub pid: i32,
-    /// The program's version.
+    /// Version of the program.
     pub version: String,
-    /// What it does.
+    /// Whether it claims tasks.
     pub state: NodeState,
-    /// When it started.
+    /// Database time at which it registered.
     pub started_at: DateTimeUtc,
-    /// Its latest sign of life.
+    /// Database time of its latest heartbeat.
     pub heartbeat_at: DateTimeUtc,
-    /// Until then its running tasks are its own.
+    /// Database time until which no other node may rescue its running tasks.
     pub lease_expires_at: DateTimeUtc,
-    /// Its daemon modules and their state, as of the latest heartbeat.
+    /// Its daemon modules with their states, as of the latest heartbeat.
     pub modules: Option<Json>,
 }
 
-/// Tasks name their node in plain text.
+/// No foreign keys: tasks name their node in plain text.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

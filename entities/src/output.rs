@@ -1,29 +1,29 @@
-//! `sexton_output`: what a finished attempt wrote, where it wrote anything.
+//! `sexton_output`: captured output of finished attempts. An attempt without output has no row.
 
 use sea_orm::entity::prelude::*;
 use serde::Serialize;
 
-/// The captured output of one attempt: its head and its tail, where it was too much.
+/// Captured output of one attempt: the whole of it, or its head and tail.
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize)]
 #[sea_orm(table_name = "sexton_output")]
 pub struct Model {
-    /// The history row of the attempt.
+    /// `id` of the attempt's row in `sexton_history`.
     #[sea_orm(primary_key, auto_increment = false)]
     pub history_id: i64,
-    /// Standard output.
+    /// Kept part of standard output.
     #[sea_orm(column_type = "Text")]
     pub stdout: String,
-    /// Standard error.
+    /// Kept part of standard error.
     #[sea_orm(column_type = "Text")]
     pub stderr: String,
-    /// Whether anything was left out of the middle.
+    /// The middle of at least one stream was left out.
     pub truncated: bool,
-    /// When its lines arrived: for each stream, pairs of a line (from 0) and the milliseconds from the start that
-    /// count from that line on.
+    /// When the lines arrived. For each stream, pairs of a line number (from 0) and the milliseconds since the start
+    /// that apply from that line on.
     pub times: Option<Json>,
 }
 
-/// Deleted together with its history row, by the same statement.
+/// No foreign keys: the pruner deletes a row together with its history row, in one transaction.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

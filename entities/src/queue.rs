@@ -1,22 +1,22 @@
-//! `sexton_queue`: what may be changed of a queue while it runs. A queue without a row is simply not paused.
+//! `sexton_queue`: settings of queues that can change at run time. A queue without a row is not paused.
 
 use sea_orm::entity::prelude::*;
 use serde::Serialize;
 
-/// The standing orders for one queue, cluster-wide.
+/// Run-time settings of one queue, for the whole cluster.
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize)]
 #[sea_orm(table_name = "sexton_queue")]
 pub struct Model {
-    /// The queue's name.
+    /// Name of the queue.
     #[sea_orm(primary_key, auto_increment = false)]
     pub name: String,
-    /// While paused, nobody claims from it.
+    /// While true, no node claims tasks from it.
     pub paused: bool,
-    /// When that was last changed.
+    /// Database time of the latest change.
     pub changed_at: DateTimeUtc,
 }
 
-/// Tasks name their queue in plain text.
+/// No foreign keys: tasks name their queue in plain text.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

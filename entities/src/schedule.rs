@@ -1,34 +1,34 @@
-//! `sexton_schedule`: what recurs.
+//! `sexton_schedule`: recurring task definitions.
 
 use sea_orm::entity::prelude::*;
 use serde::Serialize;
 
 use crate::states::Origin;
 
-/// One schedule. It carries the name of the task definition that it starts.
+/// One schedule. Its name is the name of the task definition that it starts.
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize)]
 #[sea_orm(table_name = "sexton_schedule")]
 pub struct Model {
-    /// The schedule's name.
+    /// Unique name, as written in `[task.NAME]`.
     #[sea_orm(primary_key, auto_increment = false)]
     pub name: String,
-    /// The task definition that it starts.
+    /// Name of the task definition that it starts.
     pub task: String,
-    /// Who wrote it.
+    /// Where it is defined.
     pub origin: Origin,
-    /// Its recurrences, as they are written in the configuration.
+    /// Its recurrences in the notation of the configuration. An edit restarts the schedule.
     pub spec: String,
-    /// While paused, its instants are recorded as skipped.
+    /// While true, its instants are recorded as skipped.
     pub paused: bool,
-    /// The latest instant that was dealt with.
+    /// The latest instant that was entered in the ledger; instants up to this one are done.
     pub last_at: DateTimeUtc,
-    /// The next instant, as the node that fired last has computed it.
+    /// The next instant, computed by the node that fired last. NULL if there is none or none is known.
     pub next_at: Option<DateTimeUtc>,
-    /// When it was first seen.
+    /// Database time at which a node first entered it.
     pub created_at: DateTimeUtc,
 }
 
-/// Occurrences and tasks name their schedule in plain text, so that they outlive it.
+/// No foreign keys: occurrences and tasks name their schedule in plain text and outlive it.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

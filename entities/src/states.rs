@@ -1,11 +1,11 @@
-//! Every word that is stored in a column, as an enum whose names are the stored text in snake case.
+//! Every word that is stored in a column. Each enum's variants are the stored words in snake case.
 
 use std::fmt;
 
 use sea_orm::entity::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// Declares an enum that is stored as its snake-case words, and displays as them.
+/// Declares an enum that is stored as snake-case words and displays as them.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$doc])*
@@ -22,10 +22,10 @@ macro_rules! words {
                 match self { $(Self::$variant => $word,)+ }
             }
 
-            /// Every word of this kind, in the order of their meaning.
+            /// Every variant, in the order of declaration.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The variant of a stored word.
+            /// The variant that is stored as `word`; `None` for any other text.
             pub fn from_word(word: &str) -> Option<Self> {
                 match word { $($word => Some(Self::$variant),)+ _ => None }
             }
@@ -40,7 +40,7 @@ macro_rules! words {
 }
 
 words! {
-    /// Where an unfinished task stands.
+    /// State of an unfinished task.
     TaskState {
         /// Its time has not come.
         Scheduled = "scheduled",
@@ -48,81 +48,111 @@ words! {
         Available = "available",
         /// A node has claimed it.
         Running = "running",
-        /// It failed and waits for its next attempt.
+        /// An attempt failed, and the task waits for the next one.
         Retryable = "retryable",
     }
 }
 
 words! {
-    /// How an attempt ended: what happened.
+    /// How an attempt ended.
     Outcome {
-        /// The handler said that the work is done.
+        /// The handler reported success.
         Succeeded = "succeeded",
-        /// The handler said, or the exit code says, that it is not.
+        /// The handler or the exit code reported failure.
         Failed = "failed",
-        /// The time limit was reached, and the attempt was stopped.
+        /// The attempt reached its time limit and was stopped.
         TimedOut = "timed_out",
-        /// The handler panicked, or the command died of a signal that was not ours.
+        /// The handler panicked, or a signal that Sexton did not send ended the command.
         Crashed = "crashed",
-        /// Somebody cancelled the task.
+        /// A request cancelled the task.
         Cancelled = "cancelled",
-        /// The daemon stopped, died, or lost its lease under the attempt.
+        /// The daemon stopped, died or lost its lease during the attempt.
         Interrupted = "interrupted",
-        /// The attempt ended after its task had been given to another: its result did not count.
+        /// Another node had claimed the task before the attempt ended; its result did not count.
         Superseded = "superseded",
-        /// An occurrence of a schedule that was deliberately not started.
+        /// An occurrence of a schedule that was not started on purpose.
         Skipped = "skipped",
     }
 }
 
 words! {
-    /// What became of the task: the decision drawn from the outcome.
+    /// Decision on the task that follows from an outcome.
     Verdict {
-        /// Done.
+        /// The work is done.
         Completed = "completed",
         /// Another attempt follows.
         Retry = "retry",
-        /// Given up.
+        /// No further attempt is made.
         Discarded = "discarded",
-        /// Ended on request.
+        /// The task ended on request.
         Cancelled = "cancelled",
-        /// Given back; the attempt does not count.
+        /// The task is available again; the attempt does not count.
         Released = "released",
     }
 }
 
 words! {
-    /// What became of one expected instant of a schedule.
+    /// Decision on one instant of a schedule.
     Fate {
-        /// A task was enqueued on time.
+        /// Its task was enqueued on time.
         Fired = "fired",
-        /// A task was enqueued, but well after its time.
+        /// Its task was enqueued more than ten seconds after its time.
         Late = "late",
-        /// Missed together with a later one, which ran in its place.
+        /// No task of its own: a later instant runs in its place.
         Coalesced = "coalesced",
-        /// Not started on purpose; the reason is beside it.
+        /// No task, on purpose.
         Skipped = "skipped",
     }
 }
 
 words! {
-    /// Who wrote a schedule.
+    /// Why an instant of a schedule did not start on time. `docs/SQL.md` says which columns go with which code.
+    ReasonCode {
+        /// It started late.
+        Late = "late",
+        /// No node entered it in time, and the schedule skips missed runs.
+        Missed = "missed",
+        /// It was missed, and `missed_max` later ones were as well.
+        MissedMax = "missed_max",
+        /// It was missed for longer than `missed_age`.
+        MissedAge = "missed_age",
+        /// It was missed, and `missed_window` was closed.
+        MissedWindow = "missed_window",
+        /// It was skipped because an earlier run was not finished.
+        Overlap = "overlap",
+        /// It waits for the earlier runs of its schedule.
+        Queued = "queued",
+        /// A later instant runs in its place.
+        Coalesced = "coalesced",
+        /// It waits until the period of its schedule begins.
+        Held = "held",
+        /// It was skipped because it is outside the period of its schedule.
+        OutsidePeriod = "outside_period",
+        /// It was skipped because the schedule is paused.
+        Paused = "paused",
+        /// An earlier version recorded it in words that the migration could not read.
+        Other = "other",
+    }
+}
+
+words! {
+    /// Where a schedule is defined.
     Origin {
-        /// A `[task.NAME]` table of the configuration.
+        /// In a `[task.NAME]` table of the configuration.
         Config = "config",
-        /// A row written by the application.
+        /// In a row that the application inserted.
         Database = "database",
     }
 }
 
 words! {
-    /// What a node says of itself.
+    /// What a node reports about itself.
     NodeState {
         /// It claims tasks.
         Running = "running",
-        /// It finishes what runs and claims nothing.
+        /// It finishes its running tasks and claims none.
         Draining = "draining",
-        /// It was told to claim nothing for now.
+        /// It claims nothing until an operator ends quiet mode.
         Quiet = "quiet",
     }
 }

@@ -1,54 +1,54 @@
-//! `sexton_task`: unfinished tasks, and only these.
+//! `sexton_task`: unfinished tasks. A finished task moves to `sexton_history`.
 
 use sea_orm::entity::prelude::*;
 use serde::Serialize;
 
 use crate::states::TaskState;
 
-/// One accepted task that has not ended. `INSERT INTO sexton_task (name) VALUES ('x')` is a complete enqueue.
+/// One task that was accepted and is not finished. `INSERT INTO sexton_task (name) VALUES ('x')` is a complete enqueue.
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize)]
 #[sea_orm(table_name = "sexton_task")]
 pub struct Model {
-    /// Rises with each enqueue; the order within one priority.
+    /// Task number, ascending with each enqueue. Decides the order within one priority.
     #[sea_orm(primary_key)]
     pub id: i64,
-    /// The task definition that says what to do.
+    /// Name of the task definition to execute.
     pub name: String,
-    /// The queue it waits in; absent until a node has looked it up in the definition.
+    /// Queue it waits in. NULL until a node has assigned the queue of its definition.
     pub queue: Option<String>,
-    /// Where it stands.
+    /// Its state.
     pub state: TaskState,
-    /// Lower goes first.
+    /// Lower numbers are claimed first.
     pub priority: i32,
-    /// What the definition is to work on.
+    /// Input of the task.
     pub payload: Option<Json>,
-    /// Not before this instant.
+    /// Earliest instant at which an attempt may begin.
     pub run_at: DateTimeUtc,
-    /// At most one unfinished task has a given key.
+    /// Key that at most one unfinished task may have.
     pub unique_key: Option<String>,
-    /// Attempts that were started and counted; while it runs, the number of the running one.
+    /// Number of counted attempts; while the task runs, the number of the running attempt.
     pub attempt: i32,
-    /// The limit of attempts; absent means as the definition says.
+    /// Limit of attempts. NULL means the limit of the definition.
     pub max_attempts: Option<i32>,
-    /// Rises with each claim. A finish with an older one is refused.
+    /// Number of the latest claim, ascending. A finish with a lower number is refused.
     pub fence: i64,
-    /// The schedule that created it.
+    /// Name of the schedule that created it.
     pub schedule: Option<String>,
-    /// The instant of that schedule.
+    /// The instant of that schedule for which it was created.
     pub due_at: Option<DateTimeUtc>,
-    /// When it was accepted.
+    /// Database time at which it was accepted.
     pub enqueued_at: DateTimeUtc,
-    /// When the running attempt was claimed.
+    /// Database time at which the running attempt was claimed.
     pub started_at: Option<DateTimeUtc>,
     /// The node that runs it.
     pub node: Option<String>,
-    /// When somebody asked for the running attempt to be cancelled.
+    /// Database time at which a request to cancel the running attempt came.
     pub cancel_requested_at: Option<DateTimeUtc>,
-    /// How far the running attempt has got, as it says itself: `percent`, `text`.
+    /// Progress that the running attempt reported: `percent`, `text`.
     pub progress: Option<Json>,
 }
 
-/// Tasks stand alone: history outlives them, so nothing refers to them.
+/// No foreign keys: history outlives the tasks.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

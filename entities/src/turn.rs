@@ -1,21 +1,21 @@
-//! `sexton_turn`: what claims take turns at that must see one another, because a limit holds for all of them.
+//! `sexton_turn`: rows that claims under a common limit lock, so that each claim sees the ones before it.
 
 use sea_orm::entity::prelude::*;
 use serde::Serialize;
 
-/// One thing that they take turns at: a queue with a limit, or all tasks that have one.
+/// One lock row: for a queue with a limit, or for all tasks whose definition has a limit.
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize)]
 #[sea_orm(table_name = "sexton_turn")]
 pub struct Model {
-    /// `queue NAME`, or `tasks`.
+    /// `queue NAME` or `tasks`.
     #[sea_orm(primary_key, auto_increment = false)]
     pub name: String,
-    /// Rises with each turn.
+    /// Number of claims that have held the lock.
     #[sea_orm(default_value = 0)]
     pub turn: i64,
 }
 
-/// A turn is nobody's parent.
+/// No foreign keys.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

@@ -1,15 +1,15 @@
-//! What the same table is called on three databases.
+//! One notation of a table for three databases.
 
 use sea_orm_migration::{
     SchemaManager,
     sea_orm::{ConnectionTrait, DbBackend, DbErr},
 };
 
-/// Placeholders and what stands for them on PostgreSQL, MySQL or MariaDB, and SQLite.
+/// Placeholders, and their text on PostgreSQL, on MySQL and MariaDB, and on SQLite.
 ///
-/// SQLite keeps instants as text in one fixed shape, which sorts as time does. MySQL's tables compare
-/// text byte by byte, as the others do by nature.
-const WORDS: [(&str, [&str; 3]); 7] = [
+/// SQLite keeps instants as text in one fixed form, which sorts in the order of time. Tables of MySQL compare text byte by
+/// byte, as the others do by default.
+const WORDS: [(&str, [&str; 3]); 8] = [
     (
         "{id}",
         [
@@ -19,6 +19,7 @@ const WORDS: [(&str, [&str; 3]); 7] = [
         ],
     ),
     ("{instant}", ["timestamptz", "datetime(6)", "text"]),
+    ("{time}", ["time", "time", "text"]),
     ("{now}", ["now()", "(utc_timestamp(6))", "(strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now'))"]),
     ("{json}", ["jsonb", "json", "json_text"]),
     ("{long}", ["text", "longtext", "text"]),
@@ -27,21 +28,24 @@ const WORDS: [(&str, [&str; 3]); 7] = [
     ("{end}", [")", ") CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", ")"]),
 ];
 
-/// Begins a line that is for MySQL and MariaDB alone: their indexes are best named inside the table,
-/// because MySQL has no `CREATE INDEX IF NOT EXISTS`.
+/// Marks the start of a line for MySQL and MariaDB only. It declares indexes inside the table, because MySQL has no
+/// `CREATE INDEX IF NOT EXISTS`.
 const MYSQL_ONLY: &str = "[mysql]";
 
-/// Statements that only some databases need.
+/// Statements for one database.
 #[derive(Default)]
 pub(crate) struct Also<'a> {
     pub(crate) postgres: &'a [&'a str],
     pub(crate) sqlite: &'a [&'a str],
 }
 
-/// Runs `common` with its placeholders filled in, then what is particular to this database.
+/// Runs `common` with its placeholders filled in, then the statements for this database.
 ///
-/// Every statement must be harmless when repeated: MySQL commits each one on its own, so a step that
-/// was cut short is run again from its beginning.
+/// Every statement must be harmless when repeated: MySQL commits each one on its own, so an interrupted step runs again
+/// from its beginning.
+///
+/// # Errors
+/// If the database refuses a statement.
 pub(crate) async fn run(manager: &SchemaManager<'_>, common: &[&str], also: Also<'_>) -> Result<(), DbErr> {
     let connection = manager.get_connection();
     let (column, particular): (_, &[&str]) = match connection.get_database_backend() {
@@ -61,7 +65,10 @@ pub(crate) async fn run(manager: &SchemaManager<'_>, common: &[&str], also: Also
     Ok(())
 }
 
-/// Adds columns that are not there yet: no database but MariaDB can be asked to.
+/// Adds the columns that do not exist yet. Only MariaDB has `ADD COLUMN IF NOT EXISTS`.
+///
+/// # Errors
+/// If the database refuses a statement.
 pub(crate) async fn add_columns(manager: &SchemaManager<'_>, columns: &[(&str, &str, &str)]) -> Result<(), DbErr> {
     for (table, name, kind) in columns {
         if !manager.has_column(*table, *name).await? {
@@ -72,7 +79,10 @@ pub(crate) async fn add_columns(manager: &SchemaManager<'_>, columns: &[(&str, &
     Ok(())
 }
 
-/// Drops columns, the newest first.
+/// Drops columns in reverse order.
+///
+/// # Errors
+/// If the database refuses a statement.
 pub(crate) async fn drop_columns(manager: &SchemaManager<'_>, columns: &[(&str, &str, &str)]) -> Result<(), DbErr> {
     for (table, name, _) in columns.iter().rev() {
         if manager.has_column(*table, *name).await? {
@@ -82,7 +92,10 @@ pub(crate) async fn drop_columns(manager: &SchemaManager<'_>, columns: &[(&str, 
     Ok(())
 }
 
-/// Adds an index on a column, of the rows that have a value there: MySQL has no such thing, and takes all rows.
+/// Adds an index on a column for the rows that have a value. MySQL has no partial indexes and indexes all rows.
+///
+/// # Errors
+/// If the database refuses the statement.
 pub(crate) async fn add_index(manager: &SchemaManager<'_>, table: &str, name: &str, column: &str) -> Result<(), DbErr> {
     if manager.has_index(table, name).await? {
         return Ok(());
@@ -95,7 +108,10 @@ pub(crate) async fn add_index(manager: &SchemaManager<'_>, table: &str, name: &s
     manager.get_connection().execute_unprepared(&sql).await.map(|_| ())
 }
 
-/// Drops an index.
+/// Drops an index if it exists.
+///
+/// # Errors
+/// If the database refuses the statement.
 pub(crate) async fn drop_index(manager: &SchemaManager<'_>, table: &str, name: &str) -> Result<(), DbErr> {
     if !manager.has_index(table, name).await? {
         return Ok(());
@@ -107,7 +123,10 @@ pub(crate) async fn drop_index(manager: &SchemaManager<'_>, table: &str, name: &
     manager.get_connection().execute_unprepared(&sql).await.map(|_| ())
 }
 
-/// Drops tables, the newest first.
+/// Drops tables in the given order.
+///
+/// # Errors
+/// If the database refuses a statement.
 pub(crate) async fn drop_tables(manager: &SchemaManager<'_>, tables: &[&str]) -> Result<(), DbErr> {
     for table in tables {
         let sql = format!("DROP TABLE IF EXISTS {table}");
@@ -116,7 +135,7 @@ pub(crate) async fn drop_tables(manager: &SchemaManager<'_>, tables: &[&str]) ->
     Ok(())
 }
 
-/// Declares a step: its name is its file's, its body a row of statements, or of columns with their types.
+/// Declares a step. Its name is that of its file; its body is a list of statements, or of columns with their types.
 macro_rules! step {
     (drops: [$($table:literal),+], common: $common:expr, also: $also:expr) => {
         use crate::dialect::Also;

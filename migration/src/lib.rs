@@ -1,8 +1,7 @@
-//! The history of Sexton's schema: each file is one step, and is never edited after a release.
+//! History of Sexton's schema. Each file is one step and is not edited after a release.
 //!
-//! The steps are written as SQL with a few placeholders for what differs between the databases
-//! (see `dialect`), so that they say for ever what they said on the day they were released:
-//! they import no entity, whose meaning moves on.
+//! The steps are SQL with a few placeholders for the differences between the databases (see `dialect`). They import no
+//! entity, because entities change and a released step must not.
 
 mod dialect;
 mod m20261121_000001_create_task;
@@ -12,6 +11,7 @@ mod m20261121_000004_create_node;
 mod m20261121_000005_add_command_columns;
 mod m20261121_000006_create_turn;
 mod m20261121_000007_find_runs_of_schedules;
+mod m20261121_000008_type_reasons;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{
@@ -19,7 +19,7 @@ use sea_orm_migration::{
     sea_orm::{DynIden, sea_query::IntoIden},
 };
 
-/// The ordered list of steps.
+/// Applies the steps in order.
 #[derive(Debug)]
 pub struct Migrator;
 
@@ -33,10 +33,11 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000005_add_command_columns::Step),
             Box::new(m20261121_000006_create_turn::Step),
             Box::new(m20261121_000007_find_runs_of_schedules::Step),
+            Box::new(m20261121_000008_type_reasons::Step),
         ]
     }
 
-    /// A table of our own: the application beside us may keep its migrations under SeaORM's default name.
+    /// Not SeaORM's default name, which the application in the same database may use.
     fn migration_table_name() -> DynIden {
         "sexton_migration".into_iden()
     }

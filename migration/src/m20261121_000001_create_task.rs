@@ -1,4 +1,4 @@
-//! `sexton_task`: what is to be done.
+//! Creates `sexton_task`: unfinished tasks.
 
 crate::dialect::step! {
     drops: ["sexton_task"],
@@ -24,8 +24,8 @@ crate::dialect::step! {
         [mysql], INDEX sexton_task_claim (queue, state, priority, id), INDEX sexton_task_state (state, run_at)
     {end}"],
     also: Also {
-        // What can be claimed, in the order of claiming; what is to be promoted; what runs where.
-        // The queue of tasks turns over all the time, so its dead rows are to be swept early.
+        // Indexes for claiming (in the order of claims), for promotion, and for the running tasks of a node.
+        // Rows of this table are short-lived, so autovacuum must remove dead rows early.
         postgres: &[
             "CREATE INDEX IF NOT EXISTS sexton_task_claim ON sexton_task (queue, priority, id) WHERE state = 'available'",
             "CREATE INDEX IF NOT EXISTS sexton_task_promote ON sexton_task (run_at) WHERE state IN ('scheduled', 'retryable')",
@@ -33,8 +33,8 @@ crate::dialect::step! {
             "ALTER TABLE sexton_task SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, \
              autovacuum_analyze_scale_factor = 0.1)",
         ],
-        // Instants are text here: what the application writes in another of SQLite's time formats is
-        // brought into ours, and what is no time, or no JSON, is refused.
+        // Instants are text here. A trigger converts SQLite's other time formats into the fixed form and refuses text that is
+        // not a time; another one refuses a payload that is not JSON.
         sqlite: &[
             "CREATE INDEX IF NOT EXISTS sexton_task_claim ON sexton_task (queue, priority, id) WHERE state = 'available'",
             "CREATE INDEX IF NOT EXISTS sexton_task_promote ON sexton_task (run_at) WHERE state IN ('scheduled', 'retryable')",

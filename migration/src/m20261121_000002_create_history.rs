@@ -1,4 +1,4 @@
-//! `sexton_history` and `sexton_output`: what was done.
+//! Creates `sexton_history` and `sexton_output`: finished attempts and their output.
 
 crate::dialect::step! {
     drops: ["sexton_output", "sexton_history"],

@@ -1,4 +1,4 @@
-//! `sexton_schedule` and `sexton_occurrence`: what recurs, and what became of each instant.
+//! Creates `sexton_schedule` and `sexton_occurrence`: schedules, and the ledger of their instants.
 
 crate::dialect::step! {
     drops: ["sexton_occurrence", "sexton_schedule"],

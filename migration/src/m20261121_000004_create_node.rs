@@ -1,4 +1,4 @@
-//! `sexton_node` and `sexton_queue`: who works, and what they were told.
+//! Creates `sexton_node` and `sexton_queue`: running daemons, and run-time settings of queues.
 
 crate::dialect::step! {
     drops: ["sexton_queue", "sexton_node"],

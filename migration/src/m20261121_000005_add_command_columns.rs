@@ -1,4 +1,4 @@
-//! What is known of commands: what they cost and answered, when their output came, and how far they have got.
+//! Adds columns for commands: resource usage, result, arrival times of output, and progress.
 
 crate::dialect::step! {
     adds: &[

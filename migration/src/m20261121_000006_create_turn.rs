@@ -1,4 +1,4 @@
-//! `sexton_turn`: claims that must see one another take turns at its rows.
+//! Creates `sexton_turn`: rows that serialize claims under a common limit.
 
 crate::dialect::step! {
     drops: ["sexton_turn"],

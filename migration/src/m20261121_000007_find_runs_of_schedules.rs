@@ -1,4 +1,5 @@
-//! The unfinished runs of a schedule are found by an index: a schedule that runs one at a time asks for them each time.
+//! Adds an index on the schedule of a task: a schedule whose runs must not overlap searches for its unfinished runs each
+//! time it fires.
 
 crate::dialect::step! {
     up: |manager| crate::dialect::add_index(manager, "sexton_task", "sexton_task_schedule", "schedule"),

@@ -73,19 +73,26 @@ fn print_plain(text: &output::Model) {
     }
 }
 
+/// What the database has of both streams, standard output first.
+fn kept(text: &output::Model) -> [Kept; 2] {
+    let stream = |name: &str, written: &str| {
+        let times = |path: &str| text.times.as_ref()?.pointer(path).cloned();
+        Kept {
+            text: written.to_owned(),
+            truncated: text.truncated,
+            stamps: times(&format!("/{name}"))
+                .and_then(|stamps| serde_json::from_value(stamps).ok())
+                .unwrap_or_default(),
+            omission: times(&format!("/left_out/{name}")).and_then(|omission| serde_json::from_value(omission).ok()),
+            written: None,
+        }
+    };
+    [stream("stdout", &text.stdout), stream("stderr", &text.stderr)]
+}
+
 /// The lines of both streams in the order of their arrival.
 fn print_timed(attempt: &history::Model, text: &output::Model) {
-    let kept = |name: &str, written: &str| Kept {
-        written: None,
-        text: written.to_owned(),
-        truncated: false,
-        stamps: text
-            .times
-            .as_ref()
-            .and_then(|times| serde_json::from_value(times.get(name)?.clone()).ok())
-            .unwrap_or_default(),
-    };
-    let (out, err) = (kept("stdout", &text.stdout), kept("stderr", &text.stderr));
+    let [out, err] = kept(text);
     let tagged = |tag: &'static str, kept: &Kept| -> Vec<(u64, &'static str, String)> {
         kept.lines().map(|(at, line)| (at.unwrap_or_default(), tag, line.to_owned())).collect()
     };
@@ -140,21 +147,22 @@ async fn follow_attempt(open: &Open, folder: &AttemptDir) -> anyhow::Result<()> 
         }
         tokio::time::sleep(LOOK).await;
     }
-    let mut finish = |kept: [(&str, Option<u64>); 2]| -> std::io::Result<()> {
-        for ((name, stream), (text, written)) in streams.iter_mut().zip(kept) {
-            stream.finish(text, written, &mut |piece| print_piece(name, piece))?;
+    let mut finish = |kept: [&Kept; 2]| -> std::io::Result<()> {
+        for ((name, stream), kept) in streams.iter_mut().zip(kept) {
+            stream.finish(kept, &mut |piece| print_piece(name, piece))?;
         }
         Ok(())
     };
     // What came at the very end is in its result, or in the database already.
     if let Some(end) = folder.result()? {
-        return Ok(finish([&end.stdout, &end.stderr].map(|kept| (kept.text.as_str(), kept.written)))?);
+        return Ok(finish([&end.stdout, &end.stderr])?);
     }
     let Some(claim) = folder.claim() else { return Ok(()) };
     let row = open.attempts(claim.task_id).await?.into_iter().rfind(|row| row.fence == claim.fence);
     let Some(row) = row else { return Ok(()) };
     if let Some(text) = open.store.output(row.id).await? {
-        finish([(&text.stdout, None), (&text.stderr, None)])?;
+        let [out, err] = kept(&text);
+        finish([&out, &err])?;
     }
     Ok(())
 }

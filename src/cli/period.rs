@@ -71,7 +71,7 @@ fn list(config: &Config, output: Printer) -> anyhow::Result<u8> {
         .periods
         .0
         .values()
-        .map(|period| (period.as_ref(), period.standing(now), users(config, &period.name)))
+        .map(|period| (period.as_ref(), period.status(now), users(config, &period.name)))
         .collect();
     if output.is_json() {
         let object = |(period, state, users): &(&Period, PeriodStatus, Vec<String>)| {
@@ -107,7 +107,7 @@ fn users(config: &Config, name: &str) -> Vec<String> {
 
 fn show(period: &Period, output: Printer, days: u64) -> anyhow::Result<u8> {
     let now = machine_time();
-    let state = period.standing(now);
+    let state = period.status(now);
     let spans = period.spans(coming(period, now, days));
     if output.is_json() {
         let span =
@@ -156,7 +156,7 @@ fn coming(period: &Period, now: DateTime<Utc>, days: u64) -> Span {
 }
 
 fn check(period: &Period, output: Printer, at: DateTime<Utc>) -> anyhow::Result<u8> {
-    let state = period.standing(at);
+    let state = period.status(at);
     let told = sentence(period, &state, &shown(period, at));
     output.done(
         &format!("period {}: {told}", period.name),

@@ -59,7 +59,7 @@ pub(super) struct QueueListing {
 impl QueueListing {
     fn of(config: &Config, row: QueueRow, now: DateTime<Utc>) -> Self {
         let period = config.queues.get(&row.name).and_then(|queue| queue.period.clone());
-        let standing = period.as_ref().and_then(|name| Some(config.periods.get(name)?.standing(now)));
+        let standing = period.as_ref().and_then(|name| Some(config.periods.get(name)?.status(now)));
         let words = [row.paused.then(|| "paused".to_owned()), shut(config, &row.name, now)];
         let state = words.into_iter().flatten().collect::<Vec<_>>().join("; ");
         Self {

@@ -57,14 +57,18 @@ pub(super) async fn background<'a>(open: &'a Open, name: &'a str) -> anyhow::Res
         is_cron_off: !config.module("cron").enabled,
         keep: config.daemon.keep_history,
         max_parallel: schedule.and_then(|schedule| config.tasks.get(&schedule.name)?.max_parallel),
-        shut: config.queues.keys().filter_map(|queue| Some((queue.to_string(), shut(config, queue, now)?))).collect(),
+        closed_queues: config
+            .queues
+            .keys()
+            .filter_map(|queue| Some((queue.to_string(), shut(config, queue, now)?)))
+            .collect(),
         now,
     })
 }
 
 /// That a queue is shut, as the configuration says: `outside period office until 2026-11-23 08:00:00Z`.
 pub(super) fn shut(config: &Config, queue: &str, now: DateTime<Utc>) -> Option<String> {
-    config.periods.get(config.queues.get(queue)?.period.as_ref()?)?.shut(now)
+    config.periods.get(config.queues.get(queue)?.period.as_ref()?)?.outside_in_words(now)
 }
 
 async fn known(open: &Open, name: &str, at: DateTime<Utc>) -> Result<InstantRecord, crate::store::StoreError> {

@@ -243,7 +243,7 @@ mod tests {
         let Stage { stream, mut live, folder, .. } = stage;
         let kept = stream.into_kept();
         let mut rest = String::new();
-        live.finish(&kept.text, kept.written, &mut sink(&mut rest)).expect("it is read");
+        live.finish(&kept, &mut sink(&mut rest)).expect("it is read");
         drop(folder);
         assert_eq!(rest, "", "nothing is shown twice");
     }
@@ -264,7 +264,7 @@ mod tests {
                 rest.extend_from_slice(bytes);
                 Ok(())
             };
-            live.finish(&kept.text, kept.written, sink).expect("it is read");
+            live.finish(&kept, sink).expect("it is read");
             drop(folder);
             assert_eq!(rest, &text[4..]);
         }
@@ -294,7 +294,7 @@ mod tests {
         let kept = stage.stream.into_kept();
         fs::remove_file(stage.folder.path().join("stdout")).expect("removed");
         let mut rest = String::new();
-        stage.live.finish(&kept.text, kept.written, &mut sink(&mut rest)).expect("it is read");
+        stage.live.finish(&kept, &mut sink(&mut rest)).expect("it is read");
         assert_eq!(rest, "cdef");
     }
 }

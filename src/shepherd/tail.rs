@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::attempt_dir::AttemptDir;
-use crate::domain::command::capture::end_of;
+use crate::domain::command::capture::{Kept, end_of};
 
 /// So much is read at once.
 const CHUNK: usize = 64 * 1024;
@@ -119,16 +119,16 @@ impl Tail {
     ///
     /// # Errors
     /// If the files cannot be read, or what the sink says.
-    pub fn finish(&mut self, text: &str, written: Option<u64>, sink: &mut Sink<'_>) -> io::Result<()> {
+    pub fn finish(&mut self, kept: &Kept, sink: &mut Sink<'_>) -> io::Result<()> {
         self.read(sink)?;
-        let (left_out, rest) = end_of(text, written, |written| written.saturating_sub(self.shown));
+        let (left_out, rest) = end_of(kept, |written| written.saturating_sub(self.shown));
         if left_out > 0 {
             sink(Piece::LeftOut(left_out))?;
         }
         if !rest.is_empty() {
             sink(Piece::Bytes(rest.as_bytes()))?;
         }
-        self.shown = self.shown.max(written.unwrap_or_default());
+        self.shown = self.shown.max(kept.written.unwrap_or_default());
         Ok(())
     }
 }

@@ -17,6 +17,8 @@ pub(super) enum Kind {
     Integer,
     Text,
     Instant,
+    /// A time of day.
+    Time,
     Boolean,
 }
 
@@ -90,6 +92,7 @@ impl Dialect {
                     Kind::Integer => "bigint",
                     Kind::Text => "text",
                     Kind::Instant => "timestamptz",
+                    Kind::Time => "time",
                     Kind::Boolean => "boolean",
                 };
                 let columns = list(&|name, kind| format!("{name} {}", word(kind)));
@@ -100,6 +103,7 @@ impl Dialect {
                     Kind::Integer | Kind::Boolean => "bigint",
                     Kind::Text => "longtext CHARACTER SET utf8mb4",
                     Kind::Instant => "datetime(6)",
+                    Kind::Time => "time",
                 };
                 let columns = list(&|name, kind| format!("{name} {} PATH '$.{name}'", word(kind)));
                 format!("JSON_TABLE(?, '$[*]' COLUMNS ({columns})) AS {alias}")

@@ -304,7 +304,10 @@ impl Store {
         for finished in finished.iter().filter(|finished| wrote(&finished.report)) {
             any = true;
             let Report { stdout, stderr, .. } = &finished.report;
-            let times = serde_json::json!({ "stdout": stdout.stamps, "stderr": stderr.stamps });
+            let mut times = serde_json::json!({ "stdout": stdout.stamps, "stderr": stderr.stamps });
+            if stdout.omission.or(stderr.omission).is_some() {
+                times["left_out"] = serde_json::json!({ "stdout": stdout.omission, "stderr": stderr.omission });
+            }
             rows.push(|row| {
                 row.set("task_id", finished.claim.task_id)
                     .set("fence", finished.claim.fence)

@@ -12,6 +12,7 @@ mod error;
 mod finish;
 mod future;
 mod history;
+mod ledger;
 mod migrate;
 mod nodes;
 mod overlap;

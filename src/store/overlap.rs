@@ -1,4 +1,4 @@
-//! What is entered in view of what the schedule has done: runs that do not overlap, and starts that all count.
+//! Decisions on instants that depend on the schedule's state: runs that must not overlap, and instants at a start.
 
 use std::{borrow::Cow, collections::HashMap};
 
@@ -8,13 +8,14 @@ use sexton_entities::states::Fate;
 
 use super::{Firing, Store, StoreError, dialect::Kind};
 use crate::domain::schedule::{
-    TICK, held_until,
+    TICK,
     policy::{self, Overlap},
+    reason::Reason,
 };
 
-/// A schedule, as it is listed.
+/// The row of a schedule.
 struct ScheduleState {
-    /// Everything until then has been dealt with.
+    /// The ledger is complete up to this instant.
     last_at: DateTime<Utc>,
     paused: bool,
 }
@@ -22,13 +23,16 @@ struct ScheduleState {
 const NAME: [(&str, Kind); 1] = [("name", Kind::Text)];
 
 impl Store {
-    /// Looks at what the schedules have done already. What would run beside an unfinished run of its own schedule, one of
-    /// this very call included, is skipped, or noted as queued behind it: it does not begin before, see
-    /// [`Store::claim_within`]. What comes with the start of a daemon takes the first instant that is free.
+    /// Adjusts firings to the unfinished runs of their schedules, the runs of this very call included. An instant that
+    /// would overlap such a run is skipped or queued behind it; [`Store::claim_within`] keeps a queued run back. An instant
+    /// of a daemon's start moves to the first free instant.
     ///
-    /// The schedules' rows are locked first, so that another node's entry of another instant comes before or after
-    /// this one, and is seen.
-    pub(super) async fn look_back<'a>(
+    /// The rows of the schedules are locked first. So another node's entry of another instant is either visible here, or
+    /// waits for this transaction.
+    ///
+    /// # Errors
+    /// If the database is not available, refuses a statement, or gives the transaction up.
+    pub(super) async fn resolve_overlaps<'a>(
         &self,
         transaction: &DatabaseTransaction,
         firings: &'a [Firing],
@@ -48,29 +52,26 @@ impl Store {
             if firing.at_start {
                 firing.due_at = firing.due_at.max(listed.last_at + TICK);
             }
-            // Of no account: entered already by another node, or paused.
+            // Another node has entered it already, or the schedule is paused.
             if firing.due_at <= listed.last_at || listed.paused || !policy::runs(firing.fate) {
                 continue;
             }
             match (firing.overlap, unfinished.get(&firing.schedule)) {
                 (Overlap::Allow, _) => {}
                 (_, None) => drop(unfinished.insert(firing.schedule.clone(), firing.due_at)),
-                (Overlap::Skip, Some(due_at)) => {
+                (Overlap::Skip, Some(unfinished)) => {
                     firing.fate = Fate::Skipped;
-                    firing.reason = Some(policy::overlaps(*due_at));
+                    firing.reason = Some(Reason::Overlap { unfinished: *unfinished });
                 }
-                // When it is held, that is what keeps it.
-                (Overlap::Queue, Some(due_at)) if firing.reason.as_deref().and_then(held_until).is_none() => {
-                    let late = firing.reason.take().map(|late| format!("; {late}")).unwrap_or_default();
-                    firing.reason = Some(policy::queues_up(*due_at) + &late);
+                (Overlap::Queue, Some(unfinished)) => {
+                    firing.reason = Some(Reason::queued_behind(*unfinished, firing.reason.take()));
                 }
-                (Overlap::Queue, Some(_)) => {}
             }
         }
         Ok(Cow::Owned(firings))
     }
 
-    /// Locks these schedules to the end of the transaction.
+    /// Locks these schedules until the end of the transaction. Returns their rows.
     async fn lock_schedules(
         &self,
         transaction: &DatabaseTransaction,
@@ -90,7 +91,7 @@ impl Store {
         rows.iter().map(listed).collect()
     }
 
-    /// Of each schedule with unfinished tasks, the instant of the oldest one.
+    /// For each schedule with unfinished tasks, the instant of the oldest task.
     async fn unfinished_runs(
         &self,
         transaction: &DatabaseTransaction,

@@ -1,82 +1,101 @@
 //! Schedules and the fire ledger.
 //!
-//! Every node works out what is due and tries to enter it; the ledger's key lets one of them in. Whoever has
-//! entered an instant enqueues its task in the same transaction: no leader, and no instant twice.
+//! Every node works out what is due and tries to enter it; the key of the ledger admits one node for each instant. The
+//! node that has entered an instant enqueues its task in the same transaction: no leader, and no instant twice.
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::Value;
-use sexton_entities::{occurrence, schedule, states::Fate};
+use sexton_entities::{
+    occurrence, schedule,
+    states::{Fate, ReasonCode},
+};
 
 use super::{Store, StoreError, dialect::Kind, rows::Rows};
 use crate::domain::{
     identity::QueueName,
-    schedule::policy::{Overlap, in_full},
+    schedule::{
+        policy::Overlap,
+        reason::{Reason, StandsFor, sentence},
+    },
 };
 
 /// A schedule as the configuration has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduleRow {
-    /// Its name.
+    /// Unique name, as written in `[task.NAME]`.
     pub name: String,
-    /// The task definition that it starts.
+    /// Name of the task definition that it starts.
     pub task: String,
-    /// Its recurrences as text; when they change, the schedule begins anew.
+    /// Its recurrences as text. If the text changes, the schedule restarts.
     pub spec: String,
 }
 
 /// One instant that is to be entered in the ledger.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Firing {
-    /// The schedule.
+    /// Name of the schedule.
     pub schedule: String,
     /// The instant.
     pub due_at: DateTime<Utc>,
-    /// What is to become of it.
+    /// Whether and how it runs.
     pub fate: Fate,
-    /// Why, where it does not start on time.
-    pub reason: Option<String>,
-    /// How many instants before it have no place in the ledger, in words.
-    pub sum: Option<String>,
-    /// What becomes of it while an earlier run of its schedule is not finished.
+    /// Why it does not start on time. `None` if it does.
+    pub reason: Option<Reason>,
+    /// Earlier instants without an entry of their own that this entry accounts for.
+    pub stands_for: Option<StandsFor>,
+    /// What happens to it while an earlier run of its schedule is not finished.
     pub overlap: Overlap,
-    /// It comes with the start of a daemon: if its instant is taken, it has one behind it.
+    /// It belongs to the start of a daemon: if its instant is taken, it moves to the next free one.
     pub at_start: bool,
-    /// The instant after it.
+    /// The next instant of the schedule.
     pub next_at: Option<DateTime<Utc>>,
-    /// When its task is to begin, where that is later.
+    /// When its task may start, if that is later than now.
     pub run_at: Option<DateTime<Utc>>,
-    /// The task to enqueue.
+    /// Task definition of the task to enqueue.
     pub task: String,
-    /// Its queue.
+    /// Queue of that task.
     pub queue: QueueName,
-    /// Its priority.
+    /// Priority of that task.
     pub priority: i32,
-    /// Its payload.
+    /// Payload of that task.
     pub payload: Option<Value>,
 }
 
-const SIGHTING: [(&str, Kind); 3] = [("name", Kind::Text), ("task", Kind::Text), ("spec", Kind::Text)];
-const FIRING: [(&str, Kind); 11] = [
+const SCHEDULE: [(&str, Kind); 3] = [("name", Kind::Text), ("task", Kind::Text), ("spec", Kind::Text)];
+const INSTANT: [(&str, Kind); 2] = [("schedule", Kind::Text), ("due_at", Kind::Instant)];
+const ADVANCE: [(&str, Kind); 3] = [("schedule", Kind::Text), ("due_at", Kind::Instant), ("next_at", Kind::Instant)];
+const ENQUEUE: [(&str, Kind); 7] = [
     ("schedule", Kind::Text),
     ("due_at", Kind::Instant),
-    ("fate", Kind::Text),
-    ("reason", Kind::Text),
-    ("if_paused", Kind::Text),
-    ("next_at", Kind::Instant),
     ("run_at", Kind::Instant),
     ("task", Kind::Text),
     ("queue", Kind::Text),
     ("priority", Kind::Integer),
     ("payload", Kind::Text),
 ];
+const SKIPPED: [(&str, Kind); 7] = [
+    ("schedule", Kind::Text),
+    ("due_at", Kind::Instant),
+    ("task", Kind::Text),
+    ("queue", Kind::Text),
+    ("payload", Kind::Text),
+    ("error", Kind::Text),
+    ("if_paused", Kind::Text),
+];
 
 impl Store {
-    /// Enters schedules that are new, begins those anew that were edited, and gives for each the instant until
-    /// which everything has been dealt with. A new or edited one starts now: nothing fires in retrospect.
-    pub async fn sight(&self, sightings: &[ScheduleRow]) -> Result<HashMap<String, DateTime<Utc>>, StoreError> {
+    /// Inserts new schedules and restarts edited ones. Returns for every schedule the instant up to which the ledger is
+    /// complete. A new or edited schedule starts now: earlier instants do not fire.
+    ///
+    /// # Errors
+    /// If the database is not available or refuses a statement.
+    pub async fn sync_schedules(
+        &self,
+        schedules: &[ScheduleRow],
+    ) -> Result<HashMap<String, DateTime<Utc>>, StoreError> {
         self.repeating(async || {
             let known: HashMap<String, (String, String)> =
                 self.schedules().await?.into_iter().map(|known| (known.name, (known.task, known.spec))).collect();
@@ -84,29 +103,29 @@ impl Store {
                 known.get(&seen.name).is_some_and(|(task, spec)| *task == seen.task && *spec == seen.spec)
             };
             let (fresh, edited): (Vec<_>, Vec<_>) =
-                sightings.iter().filter(|seen| !is_same(seen)).partition(|seen| !known.contains_key(&seen.name));
-            let rows_sql = self.dialect.rows("d", &SIGHTING);
+                schedules.iter().filter(|seen| !is_same(seen)).partition(|seen| !known.contains_key(&seen.name));
+            let rows_sql = self.dialect.rows("d", &SCHEDULE);
             if !fresh.is_empty() {
                 let sql = self.dialect.insert_new(
                     "sexton_schedule (name, task, spec, origin)",
                     &format!("SELECT d.name, d.task, d.spec, 'config' FROM {rows_sql}"),
                 );
-                self.run(&self.db, &sql, [self.sighting_rows(&fresh)]).await?;
+                self.run(&self.db, &sql, [self.schedule_rows(&fresh)]).await?;
             }
             if !edited.is_empty() {
                 let now = self.dialect.now();
                 let sets = [("task", "d.task"), ("spec", "d.spec"), ("last_at", now), ("next_at", "NULL")];
                 let sql = self.dialect.update_joined("sexton_schedule", &sets, &rows_sql, "t.name = d.name");
-                self.run(&self.db, &sql, [self.sighting_rows(&edited)]).await?;
+                self.run(&self.db, &sql, [self.schedule_rows(&edited)]).await?;
             }
             Ok(self.schedules().await?.into_iter().map(|known| (known.name, known.last_at)).collect())
         })
         .await
     }
 
-    fn sighting_rows(&self, sightings: &[&ScheduleRow]) -> sea_orm::Value {
+    fn schedule_rows(&self, schedules: &[&ScheduleRow]) -> sea_orm::Value {
         let mut rows = Rows::new(self.dialect);
-        for seen in sightings {
+        for seen in schedules {
             rows.push(|row| {
                 row.set("name", seen.name.clone()).set("task", seen.task.clone()).set("spec", seen.spec.clone());
             });
@@ -114,7 +133,10 @@ impl Store {
         rows.into_value()
     }
 
-    /// Takes schedules off that the configuration has no more.
+    /// Deletes schedules that are no longer in the configuration. Their ledger stays.
+    ///
+    /// # Errors
+    /// If the database is not available or refuses a statement.
     pub async fn forget_schedules(&self, names: &[String]) -> Result<(), StoreError> {
         for name in names {
             schedule::Entity::delete_by_id(name.clone()).exec(&self.db).await?;
@@ -122,13 +144,16 @@ impl Store {
         Ok(())
     }
 
-    /// Enters instants in the ledger and enqueues their tasks; gives the schedules whose task was enqueued by
-    /// this call. What another node has entered already is left alone, and so is a schedule that is not listed.
+    /// Enters instants in the ledger and enqueues their tasks, in one transaction. Returns the schedules whose tasks this
+    /// call has enqueued. Instants that another node has entered, and schedules without a row, are ignored.
+    ///
+    /// # Errors
+    /// If the database is not available, refuses a statement, or gave the transaction up too often.
     pub async fn fire(&self, node: &str, firings: &[Firing]) -> Result<Vec<String>, StoreError> {
         self.repeating(async || {
             let entry = uuid::Uuid::new_v4().simple().to_string();
             let transaction = self.begin().await?;
-            let firings = &*self.look_back(&transaction, firings).await?;
+            let firings = &*self.resolve_overlaps(&transaction, firings).await?;
             self.enter(&transaction, node, &entry, firings).await?;
             let fired = self.entered(&transaction, &entry, firings).await?;
             if !fired.is_empty() {
@@ -142,34 +167,14 @@ impl Store {
         .await
     }
 
-    /// The ledger's rows. Whether a schedule is paused is read in the same transaction, so that a pause counts at once.
-    async fn enter(
-        &self,
-        transaction: &DatabaseTransaction,
-        node: &str,
-        entry: &str,
-        firings: &[Firing],
-    ) -> Result<u64, StoreError> {
-        let paused = "s.paused AND d.fate <> 'coalesced'";
-        let select = format!(
-            "SELECT d.schedule, d.due_at, CASE WHEN {paused} THEN 'skipped' ELSE d.fate END, \
-             CASE WHEN {paused} THEN d.if_paused ELSE d.reason END, {text}, {text} \
-             FROM {} JOIN sexton_schedule s ON s.name = d.schedule AND (d.fate = 'coalesced' OR s.last_at < d.due_at)",
-            self.dialect.rows("d", &FIRING),
-            text = self.dialect.text_parameter(),
-        );
-        let sql = self.dialect.insert_new("sexton_occurrence (schedule, due_at, fate, reason, node, entry)", &select);
-        self.run(transaction, &sql, [node.into(), entry.into(), self.firing_rows(firings)]).await
-    }
-
-    /// The schedules whose instant this transaction has entered as fired.
+    /// The schedules whose instants this transaction has entered as fired or late.
     async fn entered(
         &self,
         transaction: &DatabaseTransaction,
         entry: &str,
         firings: &[Firing],
     ) -> Result<Vec<String>, StoreError> {
-        let sql = format!("SELECT d.schedule {}", self.joined("IN ('fired', 'late')"));
+        let sql = format!("SELECT d.schedule {}", self.joined(&INSTANT, "IN ('fired', 'late')"));
         let rows = self.all(transaction, &sql, [self.firing_rows(firings), entry.into()]).await?;
         rows.iter().map(|row| Ok(row.try_get("", "schedule")?)).collect()
     }
@@ -186,12 +191,14 @@ impl Store {
              SELECT d.task, d.queue, d.priority, {}, d.schedule, d.due_at, COALESCE(d.run_at, {now}), \
              CASE WHEN d.run_at > {now} THEN 'scheduled' ELSE 'available' END {}",
             self.dialect.json("d.payload"),
-            self.joined("IN ('fired', 'late')")
+            self.joined(&ENQUEUE, "IN ('fired', 'late')")
         );
         self.run(transaction, &sql, [self.firing_rows(firings), entry.into()]).await?;
         Ok(())
     }
 
+    /// Writes skipped instants into history, with the sentence of their reason as the error. A schedule that was paused
+    /// in the meantime has another reason than the firing.
     async fn record_skipped(
         &self,
         transaction: &DatabaseTransaction,
@@ -201,27 +208,30 @@ impl Store {
     ) -> Result<(), StoreError> {
         let sql = format!(
             "INSERT INTO sexton_history (name, queue, payload, schedule, due_at, finished_at, node, outcome, error) \
-             SELECT d.task, d.queue, {}, d.schedule, d.due_at, {}, {}, 'skipped', o.reason {}",
+             SELECT d.task, d.queue, {}, d.schedule, d.due_at, {}, {}, 'skipped', \
+             CASE WHEN o.reason_code = '{}' THEN d.if_paused ELSE d.error END {}",
             self.dialect.json("d.payload"),
             self.dialect.now(),
             self.dialect.text_parameter(),
-            self.joined("= 'skipped'")
+            ReasonCode::Paused,
+            self.joined(&SKIPPED, "= 'skipped'")
         );
         self.run(transaction, &sql, [node.into(), self.firing_rows(firings), entry.into()]).await?;
         Ok(())
     }
 
-    /// The instants of this transaction with a certain fate, as the end of a select.
-    fn joined(&self, fate: &str) -> String {
+    /// The end of a select: the instants that this transaction has entered with a certain fate.
+    fn joined(&self, columns: &[(&str, Kind)], fate: &str) -> String {
         format!(
             "FROM {} JOIN sexton_occurrence o ON o.schedule = d.schedule AND o.due_at = d.due_at \
              WHERE o.entry = ? AND o.fate {fate} ORDER BY d.due_at, d.schedule",
-            self.dialect.rows("d", &FIRING)
+            self.dialect.rows("d", columns)
         )
     }
 
+    /// Moves the schedules to their latest instants.
     async fn advance(&self, transaction: &DatabaseTransaction, firings: &[Firing]) -> Result<(), StoreError> {
-        // One row for each schedule: of several, a database may take any.
+        // One row for each schedule: with several, the database would use any one of them.
         let mut latest: HashMap<&str, &Firing> = HashMap::new();
         for firing in firings {
             let known = latest.entry(&firing.schedule).or_insert(firing);
@@ -232,7 +242,7 @@ impl Store {
         let mut latest: Vec<Firing> = latest.into_values().cloned().collect();
         latest.sort_by(|a, b| a.schedule.cmp(&b.schedule));
         let sets = [("last_at", "d.due_at"), ("next_at", "d.next_at")];
-        let rows = self.dialect.rows("d", &FIRING);
+        let rows = self.dialect.rows("d", &ADVANCE);
         let on = "t.name = d.schedule AND t.last_at < d.due_at";
         let sql = self.dialect.update_joined("sexton_schedule", &sets, &rows, on);
         self.run(transaction, &sql, [self.firing_rows(&latest)]).await?;
@@ -242,13 +252,13 @@ impl Store {
     fn firing_rows(&self, firings: &[Firing]) -> sea_orm::Value {
         let mut rows = Rows::new(self.dialect);
         for firing in firings {
-            let sum = firing.sum.as_deref();
+            let told = |reason| sentence(reason, firing.stands_for);
+            let error = (firing.fate == Fate::Skipped).then(|| told(firing.reason.as_ref())).flatten();
             rows.push(|row| {
                 row.set("schedule", firing.schedule.clone())
                     .at("due_at", firing.due_at)
-                    .set("fate", firing.fate.as_str())
-                    .set("reason", in_full(firing.reason.as_deref(), sum))
-                    .set("if_paused", in_full(Some("the schedule is paused"), sum))
+                    .set("error", error)
+                    .set("if_paused", told(Some(&Reason::Paused)))
                     .at("next_at", firing.next_at)
                     .at("run_at", firing.run_at)
                     .set("task", firing.task.clone())
@@ -260,18 +270,24 @@ impl Store {
         rows.into_value()
     }
 
-    /// Whether one of these schedules is not listed any more.
+    /// Whether at least one of these schedules has no row.
+    ///
+    /// # Errors
+    /// If the database is not available or refuses the query.
     pub async fn is_any_unlisted(&self, firings: &[Firing]) -> Result<bool, StoreError> {
         let sql = format!(
             "SELECT d.schedule FROM {} LEFT JOIN sexton_schedule s ON s.name = d.schedule WHERE s.name IS NULL LIMIT 1",
-            self.dialect.rows("d", &FIRING)
+            self.dialect.rows("d", &INSTANT)
         );
         Ok(!self.all(&self.db, &sql, [self.firing_rows(firings)]).await?.is_empty())
     }
 
-    /// Moves the waiting runs of schedules to where the next ones will wait: `(schedule, queue, priority)`. Runs that wait
-    /// for one another would otherwise wait for one in a queue of which nobody thinks any more.
-    pub async fn follow(&self, schedules: &[(&str, &str, i32)]) -> Result<(), StoreError> {
+    /// Moves the waiting runs of schedules to the queue and priority of the next runs: `(schedule, queue, priority)`. Runs
+    /// that wait for one another would otherwise wait for one in a queue that has no workers any more.
+    ///
+    /// # Errors
+    /// If the database is not available or refuses the statement.
+    pub async fn move_waiting(&self, schedules: &[(&str, &str, i32)]) -> Result<(), StoreError> {
         const PLACE: [(&str, Kind); 3] = [("schedule", Kind::Text), ("queue", Kind::Text), ("priority", Kind::Integer)];
         if schedules.is_empty() {
             return Ok(());
@@ -292,8 +308,11 @@ impl Store {
         .await
     }
 
-    /// Notes when schedules come next, where nobody has fired them yet.
-    pub async fn announce(&self, next: &[(String, DateTime<Utc>)]) -> Result<(), StoreError> {
+    /// Sets the next instant of schedules that no node has fired since their start.
+    ///
+    /// # Errors
+    /// If the database is not available or refuses the statement.
+    pub async fn set_next_run(&self, next: &[(String, DateTime<Utc>)]) -> Result<(), StoreError> {
         const NEXT: [(&str, Kind); 2] = [("schedule", Kind::Text), ("next_at", Kind::Instant)];
         if next.is_empty() {
             return Ok(());
@@ -317,19 +336,28 @@ impl Store {
         .await
     }
 
-    /// All schedules, by name.
+    /// All schedules, sorted by name.
+    ///
+    /// # Errors
+    /// If the database is not available or refuses the query.
     pub async fn schedules(&self) -> Result<Vec<schedule::Model>, StoreError> {
         Ok(schedule::Entity::find().order_by_asc(schedule::Column::Name).all(&self.db).await?)
     }
 
-    /// Pauses a schedule, or lets it go on; false where there is none of that name.
+    /// Pauses or resumes a schedule. Returns false if there is no schedule of that name.
+    ///
+    /// # Errors
+    /// If the database is not available or refuses the statement.
     pub async fn pause_schedule(&self, name: &str, paused: bool) -> Result<bool, StoreError> {
         let sql = "UPDATE sexton_schedule SET paused = ? WHERE name = ?";
         let changed = self.repeating(async || self.run(&self.db, sql, [paused.into(), name.into()]).await).await?;
         Ok(changed > 0)
     }
 
-    /// The latest entries of a schedule in the ledger, the newest first.
+    /// The latest `limit` entries of a schedule in the ledger, newest first.
+    ///
+    /// # Errors
+    /// If the database is not available or refuses the query.
     pub async fn occurrences(&self, schedule: &str, limit: u64) -> Result<Vec<occurrence::Model>, StoreError> {
         use sea_orm::QuerySelect as _;
         Ok(occurrence::Entity::find()

@@ -188,7 +188,7 @@ impl Store {
     }
 
     /// Makes a waiting task available at once; false where it runs already or is not there.
-    pub async fn hurry(&self, id: i64) -> Result<bool, StoreError> {
+    pub async fn run_now(&self, id: i64) -> Result<bool, StoreError> {
         let sql = format!(
             "UPDATE sexton_task SET state = 'available', run_at = {} WHERE id = ? AND state IN ('scheduled', 'retryable')",
             self.dialect.now()

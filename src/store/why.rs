@@ -1,4 +1,4 @@
-//! What is on record of the instants of a schedule.
+//! Queries for the record of a schedule's instants: ledger, tasks and history.
 
 use std::collections::HashMap;
 
@@ -11,16 +11,22 @@ use crate::domain::schedule::why::Run;
 
 const INSTANT: [(&str, Kind); 3] =
     [("schedule", Kind::Text), ("due_at", Kind::Instant), ("finished_from", Kind::Instant)];
-/// Nothing is finished before it is due, but the clocks of nodes and database may differ.
+/// A run finishes after its instant, but the clocks of node and database may differ by this much.
 const SLACK: TimeDelta = TimeDelta::days(1);
 
 impl Store {
-    /// A schedule.
+    /// The row of a schedule. `None` if there is no schedule of that name.
+    ///
+    /// # Errors
+    /// If the database is not available or refuses a query.
     pub async fn schedule(&self, name: &str) -> Result<Option<schedule::Model>, StoreError> {
         Ok(schedule::Entity::find_by_id(name).one(&self.db).await?)
     }
 
-    /// The entry of an instant in the ledger, and the next one after it.
+    /// The entry of an instant in the ledger, and the next entry of its schedule.
+    ///
+    /// # Errors
+    /// If the database is not available or refuses a query.
     pub async fn occurrences_from(
         &self,
         schedule: &str,
@@ -34,12 +40,18 @@ impl Store {
         Ok((find("=").await?, find(">").await?))
     }
 
-    /// The task of an instant, and what became of it.
+    /// The task of an instant, and the latest attempt that had a verdict.
+    ///
+    /// # Errors
+    /// If the database is not available or refuses a query.
     pub async fn run_of(&self, schedule: &str, at: DateTime<Utc>) -> Result<Run, StoreError> {
         Ok(self.runs(schedule, "=", at).await?.remove(&at).unwrap_or_default())
     }
 
-    /// The tasks of all instants from one on, and what became of them.
+    /// The same for every instant from `at` on, by instant.
+    ///
+    /// # Errors
+    /// If the database is not available or refuses a query.
     pub async fn runs_from(
         &self,
         schedule: &str,
@@ -56,7 +68,7 @@ impl Store {
     ) -> Result<HashMap<DateTime<Utc>, Run>, StoreError> {
         let own = format!("x.schedule = d.schedule AND x.due_at {sign} d.due_at");
         let unfinished = self.about(&format!("sexton_task x ON {own}"), schedule, at);
-        // A schedule carries the name of its task: history has an index on that and the end.
+        // A schedule has the name of its task, and history has an index on the name and the end.
         let decided = format!(
             "sexton_history x ON x.name = d.schedule AND x.finished_at >= d.finished_from AND {own} \
              WHERE x.verdict IS NOT NULL ORDER BY x.id"
@@ -77,8 +89,8 @@ impl Store {
         Ok(runs)
     }
 
-    /// The rows of a table `x` that have to do with an instant `d`. Instants are compared in the one shape that the
-    /// tables have: as a plain parameter, SQLite would see another text.
+    /// The rows of a table `x` that are joined with an instant `d`. The instant travels as a row of JSON, in the text form
+    /// of the tables: SQLite compares instants as text, and a plain parameter would have another form.
     fn about(&self, join: &str, schedule: &str, at: DateTime<Utc>) -> Statement {
         let mut rows = Rows::new(self.dialect);
         rows.push(|row| {

@@ -85,6 +85,10 @@ fn words(accounts: &[Value], field: &str) -> Vec<String> {
     accounts.iter().map(|account| account[field].as_str().unwrap_or("-").to_owned()).collect()
 }
 
+fn words_of<const N: usize>(words: [&str; N]) -> Vec<String> {
+    words.map(str::to_owned).to_vec()
+}
+
 fn said(account: &Value, text: &str) {
     assert!(account["why"].as_str().unwrap().contains(text), "«{text}» is not in {account}");
 }
@@ -97,13 +101,13 @@ on_each_database! {
         assert_eq!(hours.accounts("last"), Vec::<Value>::new(), "nothing is expected before it is first seen");
         let all = TASKS.map(|(name, _)| format!("'{name}'")).join(", ");
         hours.set_back(&database, &store, 4, &all).await;
-        // Nobody is there: this is no entry of the ledger, but it is expected.
+        // No daemon is running: the ledger has no entry, but the instant is expected.
         let down = hours.accounts("last");
         assert_eq!(words(&down, "became"), ["not_run"; 4]);
-        said(&down[0], "so no node was there that has this schedule; no daemon is running");
+        said(&down[0], "no daemon with this schedule was running, and none is running now");
         assert_eq!((&down[3]["fate"], &down[3]["expected"]), (&Value::Null, &Value::Bool(true)));
         hours.call(&["schedule", "pause", "paused"]);
-        // Written otherwise, it begins anew.
+        // An edited schedule restarts.
         let edited = hours.settings.replacen("[task.edited]\nkind = \"noop\"\nschedule = {", "[task.edited]\nkind = \"noop\"\nschedule = { jitter = \"1ms\",", 1);
         database.config("n", &edited);
         hours.call(&["run", "--once"]);
@@ -120,34 +124,40 @@ on_each_database! {
 
         let none = hours.accounts("none");
         assert_eq!(words(&none, "became"), ["skipped"; 4]);
-        said(&none[3], "missed: no node entered it in time, and missed runs are skipped");
+        said(&none[3], "missed: no node entered it in time, and the schedule skips missed runs");
         let old = hours.accounts("old");
         assert_eq!(words(&old, "became"), ["skipped", "skipped", "skipped", "late"]);
-        said(&old[2], "missed too old: by 1h 30m");
+        said(&old[2], "missed: 1h 30m ");
         let paused = hours.accounts("paused");
         assert_eq!(words(&paused, "became"), ["skipped"; 4]);
         said(&paused[0], "the schedule is paused");
         let alone = hours.accounts("alone");
         assert_eq!(words(&alone, "became"), ["late", "skipped", "skipped", "skipped"]);
         said(&alone[1], "is not finished");
+        let codes = |accounts: &[Value]| words(accounts, "reason_code");
+        assert_eq!(codes(&last), ["coalesced", "coalesced", "coalesced", "late"]);
+        assert_eq!((codes(&none), codes(&paused)), (vec!["missed".to_owned(); 4], vec!["paused".to_owned(); 4]));
+        assert_eq!((codes(&old), &old[2]["missed_age_ms"]), (words_of(["missed_age", "missed_age", "missed_age", "late"]), &5_400_000.into()));
+        assert_eq!((codes(&alone), &alone[1]["blocked_by"]), (words_of(["late", "overlap", "overlap", "overlap"]), &alone[0]["due_at"]));
+        assert_eq!((&last[0]["coalesced_into"], &last[0]["stands_for"]), (&last[0]["into"], &Value::from(0)));
         let outside = hours.accounts("outside");
         assert_eq!(words(&outside, "became"), ["skipped"; 4]);
         said(&outside[0], "outside period past: `");
-        said(&outside[0], "and it does not begin again");
+        said(&outside[0], "and no range follows");
         let held = hours.accounts("held");
         assert_eq!(words(&held, "became"), ["held"; 4]);
         said(&held[0], ", which is scheduled");
-        said(&held[0], "it has not held before, and `");
+        said(&held[0], "no range precedes it, and `");
         assert_eq!((held[0]["state"].as_str(), held[0]["held_until"].is_string()), (Some("scheduled"), true));
         let edited = hours.accounts("edited");
         assert_eq!(words(&edited, "became"), ["not_run"; 4]);
-        said(&edited[0], "the schedule was edited, and began anew at ");
+        said(&edited[0], "the schedule was edited and restarted at ");
 
         // The same rule in the other commands.
         for (name, hour) in [("last", 3), ("last", 0), ("outside", 1), ("held", 2), ("edited", 1), ("paused", 0)] {
             let listed = &hours.accounts(name)[3 - hour as usize];
             let why = hours.why(name, hour);
-            for field in ["why", "became", "task_id", "into", "held_until", "expected", "fate", "reason"] {
+            for field in ["why", "became", "task_id", "into", "held_until", "expected", "fate", "reason", "reason_code", "period"] {
                 assert_eq!(why[field], listed[field], "{name} {field}");
             }
             let shown = hours.call(&["schedule", "show", name, "--json"]).json();
@@ -176,9 +186,9 @@ on_each_database! {
         store.connection().execute_unprepared(sql).await.unwrap();
         let last = hours.accounts("last");
         assert_eq!(words(&last, "became"), ["not_known", "not_known", "not_known", "late"]);
-        said(&last[0], "it is not known what became of last at ");
+        said(&last[0], "the record does not show what happened to last at ");
         assert_eq!(hours.why("last", 3)["why"], last[0]["why"]);
-        // The configuration here has the schedule no more: only what is on record is told.
+        // The configuration here no longer has the schedule: only recorded instants are listed.
         let without = hours.settings.replacen("[task.none]", "[task.other]", 1);
         database.config("n", &without);
         let none = hours.accounts("none");

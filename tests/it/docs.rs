@@ -1,6 +1,9 @@
 //! What the documents show is tried.
 
+use chrono::TimeDelta;
 use sea_orm::ConnectionTrait;
+use sexton::domain::schedule::reason::{Reason, columns::ReasonColumns};
+use sexton_entities::states::ReasonCode;
 
 use crate::support::{Database, Kind, Printed, block_on, eventually, on_each_database, sexton};
 
@@ -23,6 +26,44 @@ on_each_database! {
         let report = tasks.iter().find(|task| task.name == "report").unwrap();
         assert_eq!(report.run_at.to_rfc3339(), "2026-12-01T06:00:00+00:00");
         assert_eq!((report.queue.as_deref(), report.unique_key.as_deref()), (Some("reports"), Some("report-2026-11")));
+    }
+}
+
+#[test]
+fn the_sql_page_explains_every_reason() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/SQL.md")).unwrap();
+    let row = |code: ReasonCode| page.lines().find(|line| line.starts_with(&format!("| `{code}` |"))).unwrap();
+    let at = "2026-11-21T10:00:00Z".parse().unwrap();
+    let time = |hour| chrono::NaiveTime::from_hms_opt(hour, 0, 0).unwrap();
+    let (seconds, office) = (TimeDelta::seconds, || "office".to_owned());
+    let zone = "Europe/Berlin".to_owned();
+    let reasons = [
+        Reason::Late { by: seconds(180) },
+        Reason::Missed,
+        Reason::MissedMax { max: 24 },
+        Reason::MissedAge { by: seconds(240), limit: seconds(150) },
+        Reason::MissedWindow { from: time(5), to: time(6), at: time(4), zone },
+        Reason::Overlap { unfinished: at },
+        Reason::Queued { unfinished: at, late_by: None },
+        Reason::Coalesced { into: at },
+        Reason::Held { until: at, period: office() },
+        Reason::OutsidePeriod { period: office() },
+        Reason::Paused,
+        Reason::Other { text: None },
+    ];
+    assert_eq!(reasons.iter().map(Reason::code).collect::<Vec<_>>(), ReasonCode::ALL);
+    for reason in &reasons {
+        let row = row(reason.code());
+        if reason.code() != ReasonCode::Other {
+            assert!(row.ends_with(&format!("| {reason} |")), "the page has another sentence than «{reason}»: {row}");
+        }
+        // A row names exactly the columns that go with its code.
+        let columns = serde_json::to_value(ReasonColumns::of(Some(reason))).unwrap();
+        for (column, value) in columns.as_object().unwrap().iter().filter(|(column, _)| *column != "reason_code") {
+            let is_named = row.split(" | ").nth(3).unwrap().contains(&format!("`{column}`"));
+            let is_optional = reason.code() == ReasonCode::Queued && column == "late_ms";
+            assert!(is_named != value.is_null() || is_optional, "{column}: {row}");
+        }
     }
 }
 

@@ -23,3 +23,4 @@ mod secrets;
 mod service;
 mod stalled_logs;
 mod store;
+mod upgrade;

@@ -152,8 +152,8 @@ fn mistakes_have_their_place() {
          [period.e]\ninclude_ics = [\"none.ics\", \"free.ics\"]\nexcludes = [\"x\"]\n",
     );
     for expected in [
-        "sexton.toml:2: period.a.ranges.\"mondya\": column 1: `mondya` is no day; did you mean `monday`?",
-        "sexton.toml:2: period.a.ranges.\"tuesday\": \"9-17\": column 1: `9` is no time, expected HH:MM or HH:MM:SS",
+        "sexton.toml:2: period.a.ranges.\"mondya\": column 1: `mondya` is not a day; did you mean `monday`?",
+        "sexton.toml:2: period.a.ranges.\"tuesday\": \"9-17\": column 1: `9` is not a time, expected HH:MM or HH:MM:SS",
         "sexton.toml:2: period.a.ranges.\"friday\": expected times such as \"09:00-17:00\", found an integer",
         "sexton.toml:6: period.c.includes: `b` leads back to itself: b → c → b",
         "sexton.toml:8: period.d.prefer_include: there is no such setting; did you mean `prefer_includes`?",

@@ -109,7 +109,7 @@ fn pid() -> i32 {
 /// The queues of a configuration that are outside their period.
 fn closed_queues(config: &Config, now: DateTime<Utc>) -> BTreeMap<String, String> {
     let closed = |(name, queue): (&QueueName, &QueueConfig)| {
-        Some((name.to_string(), config.periods.get(queue.period.as_ref()?)?.shut(now)?))
+        Some((name.to_string(), config.periods.get(queue.period.as_ref()?)?.outside_in_words(now)?))
     };
     config.queues.iter().filter_map(closed).collect()
 }

@@ -117,13 +117,13 @@ impl CronManager {
                 spec: schedule.spec(),
             })
             .collect();
-        let last = context.store().sight(&sightings).await?;
+        let last = context.store().sync_schedules(&sightings).await?;
         let in_order: Vec<(&str, &str, i32)> = scheduled
             .iter()
             .filter(|(schedule, _)| schedule.policy.overlap == Overlap::Queue)
             .map(|(schedule, task)| (schedule.name.as_str(), task.queue.as_str(), task.priority))
             .collect();
-        context.store().follow(&in_order).await?;
+        context.store().move_waiting(&in_order).await?;
         self.remove_missing(context, &config).await?;
         let now = context.clock().now();
         self.entries = scheduled
@@ -142,7 +142,7 @@ impl CronManager {
             .collect();
         let announced: Vec<(String, DateTime<Utc>)> =
             next.iter().map(|(index, at)| (self.entries[*index].schedule.name.clone(), *at)).collect();
-        context.store().announce(&announced).await?;
+        context.store().set_next_run(&announced).await?;
         self.agenda = next.into_iter().collect();
         self.config = Some(config);
         Ok(())
@@ -220,7 +220,7 @@ impl CronEntry {
             due_at: decision.at,
             fate: decision.fate,
             reason: decision.reason,
-            sum: decision.sum,
+            stands_for: decision.stands_for,
             overlap: self.schedule.policy.overlap,
             at_start: false,
             next_at,

@@ -6,8 +6,6 @@ use serde::{Deserialize, Serialize};
 
 /// More changes of time than this are not noted, in the head and in the tail each.
 const STAMPS: usize = 4_096;
-/// What stands around the number of bytes that were left out.
-const GAP: (&str, &str) = ("\n[… ", " bytes left out …]\n");
 
 /// Keeps the first and the last bytes of what is written to it, in constant memory.
 #[derive(Clone, Debug)]
@@ -37,11 +35,25 @@ pub struct Kept {
     pub text: String,
     /// Whether anything was left out.
     pub truncated: bool,
+    /// Where something was left out, and how much. Unknown in what earlier versions wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub omission: Option<Omission>,
     /// From which line of the text on (counted from 0) which time counts, in milliseconds from the start.
     pub stamps: Vec<(usize, u64)>,
     /// How many bytes the stream had. Text does not tell that exactly; unknown in what earlier versions wrote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written: Option<u64>,
+}
+
+/// The line in a text that says how much was left out. It is only for people: these values say the same to programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Omission {
+    /// Byte of the text at which the line begins: the end of the head.
+    pub start: usize,
+    /// Byte of the text after the line: the start of the tail.
+    pub end: usize,
+    /// Number of bytes of the stream that were left out.
+    pub bytes: u64,
 }
 
 impl Capture {
@@ -122,7 +134,10 @@ impl Capture {
             kept.take(&whole, 0, &stamps);
         } else {
             kept.take(&self.head, 0, &stamps);
+            kept.text = without_nul(kept.text);
+            let start = kept.text.len();
             kept.text.push_str(&gap(left_out));
+            kept.omission = Some(Omission { start, end: kept.text.len(), bytes: left_out });
             kept.take(&tail, begin, &stamps);
         }
         kept.text = without_nul(kept.text);
@@ -161,7 +176,13 @@ impl Kept {
 
     /// Appends another text.
     pub fn join(&mut self, other: Self) {
-        let lines = self.text.matches('\n').count();
+        let (lines, length) = (self.text.matches('\n').count(), self.text.len());
+        let moved = |omission: Omission| Omission {
+            start: omission.start + length,
+            end: omission.end + length,
+            bytes: omission.bytes + self.omission.map_or(0, |own| own.bytes),
+        };
+        self.omission = other.omission.map(moved).or(self.omission);
         self.stamps.extend(other.stamps.into_iter().map(|(line, at)| (line + lines, at)));
         self.text.push_str(&other.text);
         self.truncated |= other.truncated;
@@ -177,17 +198,18 @@ impl Kept {
     }
 }
 
-/// What a kept text has of the end of its stream, so many bytes of it: how many of those it does not have, and the text.
-/// What was no UTF-8 counts as one byte for each U+FFFD.
-pub fn end_of(text: &str, written: Option<u64>, missing: impl FnOnce(u64) -> u64) -> (u64, &str) {
+/// The end of a stream in what was kept of it. `missing` is the number of bytes that are wanted, as a function of the
+/// stream's length. Returns how many of them were not kept, and the text of the others. A byte that was not UTF-8 is one
+/// U+FFFD in the text.
+pub fn end_of(kept: &Kept, missing: impl FnOnce(u64) -> u64) -> (u64, &str) {
     let in_stream = |letter: char| if letter == char::REPLACEMENT_CHARACTER { 1 } else { letter.len_utf8() as u64 };
     let length = |text: &str| text.chars().map(in_stream).sum::<u64>();
-    let gap = text.rsplit_once(GAP.1).and_then(|(before, end)| {
-        let (head, count) = before.rsplit_once(GAP.0)?;
-        Some((head, count.parse::<u64>().ok()?, end))
-    });
-    let (before, end) = gap.map_or((0, text), |(head, left_out, end)| (length(head).saturating_add(left_out), end));
-    let missing = missing(written.unwrap_or_else(|| before.saturating_add(length(end))));
+    let parts =
+        |omission: Omission| Some((kept.text.get(..omission.start)?, omission.bytes, kept.text.get(omission.end..)?));
+    let parts = kept.omission.and_then(parts);
+    let (before, end) =
+        parts.map_or((0, kept.text.as_str()), |(head, left_out, end)| (length(head).saturating_add(left_out), end));
+    let missing = missing(kept.written.unwrap_or_else(|| before.saturating_add(length(end))));
     let (mut found, mut begin) = (0, end.len());
     for (at, letter) in end.char_indices().rev() {
         if found + in_stream(letter) > missing {
@@ -201,7 +223,7 @@ pub fn end_of(text: &str, written: Option<u64>, missing: impl FnOnce(u64) -> u64
 
 /// Says in a line of its own how much is missing.
 pub fn gap(left_out: u64) -> String {
-    format!("{}{left_out}{}", GAP.0, GAP.1)
+    format!("\n[… {left_out} bytes left out …]\n")
 }
 
 /// PostgreSQL's text holds no NUL; it is shown as U+FFFD.
@@ -252,14 +274,31 @@ mod tests {
 
     #[test]
     fn the_end_of_a_stream_is_found_in_what_was_kept() {
-        let after = |text, written, shown| end_of(text, written, |written: u64| written.saturating_sub(shown));
-        assert_eq!(after("one\ntwo\n", None, 4), (0, "two\n"));
-        assert_eq!(after("abcd\n[… 100 bytes left out …]\nxyz", None, 104), (0, "xyz"));
-        assert_eq!(after("abcd\n[… 100 bytes left out …]\nxyz", Some(107), 105), (0, "yz"));
-        assert_eq!(after("abcd\n[… 100 bytes left out …]\nxyz", None, 4), (100, "xyz"));
-        assert_eq!(after("a\u{fffd}b\n", None, 2), (0, "b\n"), "a byte that was no text is three in the text");
-        assert_eq!(after("xä and the end", None, 2), (1, " and the end"), "a letter is not cut");
-        assert_eq!(after("", None, 4), (0, ""));
+        let whole = |text: &str| Kept { text: text.to_owned(), ..Kept::default() };
+        let after = |kept: &Kept, shown| {
+            let (left_out, text) = end_of(kept, |written: u64| written.saturating_sub(shown));
+            (left_out, text.to_owned())
+        };
+        let end = |left_out, text: &str| (left_out, text.to_owned());
+        assert_eq!(after(&whole("one\ntwo\n"), 4), end(0, "two\n"));
+        let mut cut = capture(4, 3);
+        cut.write(b"ab\0d", 0);
+        cut.write(&[b'.'; 100], 0);
+        cut.write(b"xyz", 0);
+        let known = cut.into_kept();
+        let unknown = Kept { written: None, ..known.clone() };
+        assert_eq!(after(&unknown, 104), end(0, "xyz"));
+        assert_eq!(after(&known, 105), end(0, "yz"));
+        assert_eq!(after(&unknown, 4), end(100, "xyz"));
+        let mut joined = whole("before ");
+        joined.join(unknown);
+        assert_eq!(after(&joined, 11), end(100, "xyz"));
+        assert_eq!(after(&whole("a\u{fffd}b\n"), 2), end(0, "b\n"), "a byte that was not text is three in the text");
+        assert_eq!(after(&whole("xä and the end"), 2), end(1, " and the end"), "a letter is not cut");
+        assert_eq!(after(&whole(""), 4), end(0, ""));
+        // What looks like our line is the command's own text.
+        let imitated = "abcd\n[… 100 bytes left out …]\nxyz";
+        assert_eq!(after(&whole(imitated), 0), end(0, imitated));
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! The two day fields together: which days of a month they choose.
+//! The two day fields of an expression, and the days of a month that they select.
 
 use chrono::{Datelike as _, NaiveDate};
 
@@ -8,27 +8,27 @@ use super::{
     values::Values,
 };
 
-/// A day of the month that is not the same in each.
+/// A day of the month whose number depends on the month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MonthDay {
-    /// `L`, `L-3`: so many days before the last one.
+    /// `L`, `L-3`: this many days before the last day.
     BeforeLast(u16),
-    /// `LW`, `L-3W`: the weekday nearest to that, within the month.
+    /// `LW`, `L-3W`: the weekday nearest to that day, within the month.
     WeekdayBeforeLast(u16),
     /// `15W`: the weekday nearest to a day, within the month.
     WeekdayNear(u16),
 }
 
-/// A weekday in one week of the month only.
+/// One weekday of the month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WeekDay {
-    /// `FRIL`: the last one of the month.
+    /// `FRIL`: the last of that weekday.
     Last(u16),
-    /// `FRI#2`: the second one.
+    /// `FRI#2`: the second of that weekday.
     Nth(u16, u16),
 }
 
-/// What the day fields say.
+/// Both day fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CronDays {
     /// Days of the month, from 1.
@@ -37,7 +37,8 @@ pub(super) struct CronDays {
     /// Days of the week, from Sunday = 0.
     pub(super) of_week: Values,
     pub(super) in_week: Vec<WeekDay>,
-    /// Whether a day must be in both fields. Vixie's rule: unless both are restricted, that is, begin with no star.
+    /// Whether a day must match both fields. By the rule of Vixie cron this is so unless both fields are restricted, that
+    /// is, neither begins with a star.
     pub(super) both: bool,
 }
 
@@ -68,7 +69,8 @@ impl CronDays {
         })
     }
 
-    /// The fields as saffron is sound on, if they can be said so: lists, of which either is enough, or one of them open.
+    /// The fields in a form that saffron handles correctly, if there is one: plain lists of which either matches, or one
+    /// list and one open field.
     pub(super) fn plain(&self) -> Option<(String, String)> {
         let all = (self.of_month == DAY_OF_MONTH.all(), self.of_week == DAY_OF_WEEK.all());
         if !self.in_month.is_empty() || !self.in_week.is_empty() || (self.both && all == (false, false)) {
@@ -79,7 +81,7 @@ impl CronDays {
         Some((month, week))
     }
 
-    /// The chosen days of one month: bit 1 for the first.
+    /// The selected days of one month as a bit set; bit 1 is the first day.
     pub(super) fn chosen(&self, year: i32, month: u32) -> u32 {
         let Some(shape) = Month::of(year, month) else { return 0 };
         let mut by_month = self.of_month.bits() & shape.days();
@@ -94,7 +96,7 @@ impl CronDays {
     }
 }
 
-/// A list of numbers, as saffron reads it.
+/// A list of numbers in the notation of saffron.
 pub(super) fn list(values: &Values, shift: u16) -> String {
     let mut text = String::new();
     for value in values.iter() {
@@ -106,7 +108,7 @@ pub(super) fn list(values: &Values, shift: u16) -> String {
     text
 }
 
-/// One month: how long it is, and with which weekday it begins.
+/// One month: its length and its first weekday.
 struct Month {
     length: u16,
     first: u16,
@@ -124,7 +126,7 @@ impl Month {
         Some(Self { length, first: first.weekday().num_days_from_sunday() as u16 })
     }
 
-    /// All its days.
+    /// The set of all its days.
     fn days(&self) -> u32 {
         (u32::MAX >> (31 - self.length)) & !1
     }
@@ -133,12 +135,12 @@ impl Month {
         (self.first + day - 1) % 7
     }
 
-    /// The first day that is a weekday.
+    /// The first day of the month with that weekday.
     fn first_of(&self, weekday: u16) -> u16 {
         (weekday + 7 - self.first) % 7 + 1
     }
 
-    /// Every day that is a weekday.
+    /// The set of days with that weekday.
     fn weekdays(&self, weekday: u16) -> u32 {
         (self.first_of(weekday)..=self.length).step_by(7).fold(0, |days, day| days | 1 << day)
     }
@@ -151,7 +153,7 @@ impl Month {
         }
     }
 
-    /// The weekday nearest to a day, never in another month. A month without the day has none.
+    /// The day from Monday to Friday that is nearest to a day, within the month. `None` if the month lacks the day.
     fn near(&self, day: Option<u16>) -> u32 {
         let Some(day) = self.existing(day) else { return 0 };
         let near = match self.weekday_of(day) {

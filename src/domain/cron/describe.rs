@@ -7,7 +7,7 @@ use super::{
     values::Values,
 };
 
-/// So many times of a day are named one by one.
+/// Up to this many times of day are listed one by one.
 const NAMED: usize = 6;
 
 const MONTHS: [&str; 12] = [
@@ -26,7 +26,7 @@ const MONTHS: [&str; 12] = [
 ];
 const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
-/// When a plan's times are.
+/// The sentence for a compiled expression.
 pub(super) fn sentence(plan: &CronPlan) -> String {
     let (times, is_named) = times(plan);
     let days = days(&plan.days, &plan.months);
@@ -44,7 +44,7 @@ pub(super) fn sentence(plan: &CronPlan) -> String {
     text
 }
 
-/// The times of a day, and whether they are named one by one.
+/// The times of day, and whether they are listed one by one.
 fn times(plan: &CronPlan) -> (String, bool) {
     let of = |values: &Values| values.iter().collect::<Vec<_>>();
     let (seconds, minutes, hours) = (of(&plan.seconds), of(&plan.minutes), of(&plan.hours));
@@ -74,7 +74,8 @@ fn times(plan: &CronPlan) -> (String, bool) {
     let mut text = phrases.join(", ");
     if !every_hour {
         text = format!("{text} {}", within(&hours));
-    } else if !is_hourly && phrases.last().is_some_and(|phrase| phrase.starts_with("at minute")) {
+    } else if !is_hourly && plan.minutes != MINUTE.all() && step(&minutes, 60).is_none() {
+        // The phrase for the minutes lists them.
         text.push_str(" of every hour");
     }
     (capital(&text), false)
@@ -90,14 +91,14 @@ fn places(values: &Values, all: &Values, unit: &str) -> String {
     }
 }
 
-/// The step of a list that begins at 0 and goes on evenly, also over the end.
+/// The step of a list that begins at 0 and has even distances, across the end as well.
 fn step(list: &[u16], width: u16) -> Option<u16> {
     let step = *list.get(1)?;
     let is_even = list.first() == Some(&0) && width.is_multiple_of(step) && list.len() == usize::from(width / step);
     (is_even && list.iter().all(|value| value.is_multiple_of(step))).then_some(step)
 }
 
-/// Which hours: `from 08:00 to 17:59`, `of every 2nd hour`, `of the hours 8 and 20`.
+/// The hours: `from 08:00 to 17:59`, `of every 2nd hour`, `of the hours 8 and 20`.
 fn within(hours: &[u16]) -> String {
     match (hours, step(hours, 24)) {
         (_, Some(step)) => format!("of every {} hour", ordinal(step)),
@@ -109,7 +110,7 @@ fn within(hours: &[u16]) -> String {
     }
 }
 
-/// Which days; nothing for all of them.
+/// The days; empty for all of them.
 fn days(days: &CronDays, in_months: &Values) -> String {
     let every_month = *in_months == MONTH.all();
     let of_months = if every_month { "the month".to_owned() } else { months(in_months) };
@@ -154,7 +155,7 @@ fn month_days(days: &CronDays) -> String {
 }
 
 fn week_days(days: &CronDays) -> String {
-    // A week is read from Monday on.
+    // People read a week from Monday on.
     let mut plain: Vec<u16> = days.of_week.iter().map(|day| if day == 0 { 7 } else { day }).collect();
     plain.sort_unstable();
     let weekday = |day: u16| name(&WEEKDAYS, day % 7);
@@ -169,7 +170,7 @@ fn week_days(days: &CronDays) -> String {
     joined(&named)
 }
 
-/// A sorted list in which three or more that follow one another are a range.
+/// Writes a sorted list; three or more consecutive numbers become a range.
 fn runs(values: &[u16], shown: impl Fn(u16) -> String) -> String {
     let mut named = Vec::new();
     for run in values.chunk_by(|a, b| a + 1 == *b) {
@@ -214,7 +215,7 @@ mod tests {
     use crate::domain::cron::CronExpr;
 
     #[test]
-    fn expressions_are_told_in_english() {
+    fn expressions_are_described_in_english() {
         for (expression, sentence) in [
             ("30 2 * * MON-FRI", "At 02:30 on Monday to Friday"),
             ("@daily", "At 00:00 every day"),

@@ -1,53 +1,53 @@
-//! Why an expression was refused: the field, the place, what was found, what is allowed.
+//! Errors in crontab expressions: the field, the column, what was found and what is allowed.
 
-/// Why an expression was refused, and where.
+/// Why an expression is invalid, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CronError {
-    /// Not five, six or seven fields.
+    /// The number of fields is not five, six or seven.
     #[error(
         "a crontab expression has five fields (minute hour day-of-month month day-of-week), six with seconds before \
-         them, seven with a year behind as well; `{source_text}` has {found}{hint}"
+         them, seven with a year behind them; `{source_text}` has {found}{hint}"
     )]
     FieldCount {
         /// The whole expression.
         source_text: String,
-        /// How many fields it has.
+        /// Number of its fields.
         found: usize,
-        /// What may have been meant.
+        /// A suggestion, `; did you mean …?`, or empty.
         hint: String,
     },
-    /// A field that cannot be read.
+    /// A field is invalid.
     #[error("{field} (column {column}): {problem}")]
     Field {
-        /// The field's name.
+        /// Name of the field.
         field: &'static str,
-        /// Where the offending part begins, counted in characters from 1.
+        /// First character of the invalid part, counted from 1.
         column: usize,
-        /// What is wrong with it, and what is allowed.
+        /// What is wrong, and what is allowed.
         problem: String,
     },
-    /// An `@` name that does not exist.
+    /// There is no such `@` name.
     #[error(
         "`{name}` is not a known schedule name{hint}: use @hourly, @daily, @midnight, @weekly, @monthly, @yearly, \
          @annually or @reboot"
     )]
     UnknownAlias {
-        /// The name.
+        /// The unknown name.
         name: String,
-        /// What may have been meant.
+        /// A suggestion, `; did you mean …?`, or empty.
         hint: String,
     },
-    /// A time zone that does not exist.
+    /// There is no such time zone.
     #[error("there is no time zone `{name}` (column {column}){hint}")]
     UnknownZone {
-        /// The name.
+        /// The unknown name.
         name: String,
-        /// Where it begins, counted in characters from 1.
+        /// First character of the name, counted from 1.
         column: usize,
-        /// What may have been meant.
+        /// A suggestion, `; did you mean …?`, or empty.
         hint: String,
     },
-    /// An expression such as the 30th of February.
-    #[error("`{0}` never comes: no such date exists within eight years")]
+    /// No date matches, as on the 30th of February.
+    #[error("`{0}` never runs: no date within eight years matches")]
     Never(String),
 }

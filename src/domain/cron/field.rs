@@ -3,21 +3,21 @@
 use super::{error::CronError, values::Values};
 use crate::domain::text::suggest::hint;
 
-/// What one field may hold.
+/// The values that one field allows.
 #[derive(Debug)]
 pub(super) struct FieldRule {
     pub(super) name: &'static str,
     pub(super) min: u16,
     pub(super) max: u16,
-    /// Names for `min`, `min + 1` and so on, in full; three letters are enough.
+    /// Names of `min`, `min + 1` and so on in full. The first three letters are enough.
     pub(super) names: &'static [&'static str],
-    /// The end of `*` and of open ranges: not the second Sunday of the weekdays.
+    /// The end of `*` and of open ranges. For weekdays it excludes 7, the second number of Sunday.
     last: u16,
-    /// The end of what `H` chooses from: not the days that some months lack.
+    /// The largest value that `H` selects. For days of the month it excludes those that some months lack.
     hash_last: u16,
 }
 
-/// The first year that can be named.
+/// The smallest year that a field allows.
 pub(super) const FIRST_YEAR: u16 = 1970;
 
 const MONTHS: [&str; 12] = [
@@ -49,16 +49,16 @@ pub(super) const DAY_OF_WEEK: FieldRule =
     FieldRule { names: &WEEKDAYS, last: 6, hash_last: 6, ..numbers("day of week", 0, 7) };
 pub(super) const YEAR: FieldRule = numbers("year", FIRST_YEAR, FIRST_YEAR + 229);
 
-/// A part of an expression and where it begins.
+/// A part of an expression with its position.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FieldPart<'a> {
     pub(super) text: &'a str,
-    /// Counted in characters from 1.
+    /// Position of the first character, counted from 1.
     pub(super) column: usize,
 }
 
 impl<'a> FieldPart<'a> {
-    /// The items of a list.
+    /// The items of a comma-separated list.
     pub(super) fn items(self) -> impl Iterator<Item = Self> {
         let mut column = self.column;
         self.text.split(',').map(move |text| {
@@ -68,14 +68,14 @@ impl<'a> FieldPart<'a> {
         })
     }
 
-    /// Whether it begins with a star, which is what makes a field unrestricted in Vixie's eyes, or is `?`.
+    /// Whether it is `?` or begins with a star. By the rule of Vixie cron this makes a field unrestricted.
     pub(super) fn is_star(self) -> bool {
         self.text.starts_with('*') || self.text == "?"
     }
 }
 
 impl FieldRule {
-    /// How many values there are before they begin anew.
+    /// Number of different values.
     fn width(&self) -> u16 {
         self.last - self.min + 1
     }
@@ -85,17 +85,20 @@ impl FieldRule {
         Values::range(self.index(self.min), self.index(self.last))
     }
 
-    /// The number under which a value is kept: years count from the first one.
+    /// The number that represents a value in a set: years count from [`FIRST_YEAR`].
     fn index(&self, value: u16) -> u16 {
         if self.min == FIRST_YEAR { value - FIRST_YEAR } else { value }
     }
 
-    /// The mistake at a place in this field.
+    /// An error at a position in this field.
     pub(super) fn refuse(&self, part: FieldPart<'_>, problem: String) -> CronError {
         CronError::Field { field: self.name, column: part.column, problem }
     }
 
-    /// The values of a field that knows nothing of special days.
+    /// The values of a field without forms for special days.
+    ///
+    /// # Errors
+    /// If an item is invalid.
     pub(super) fn read(&self, part: FieldPart<'_>, name: &str) -> Result<Values, CronError> {
         let mut chosen = Values::default();
         for item in part.items() {
@@ -104,7 +107,7 @@ impl FieldRule {
         Ok(chosen)
     }
 
-    /// Marks the values of one item: `5`, `MON`, `1-5`, `FRI-MON`, `*/15`, `10-50/10`, `5/15`, `H`, `H(1-5)`, `H/15`.
+    /// Adds the values of one item: `5`, `MON`, `1-5`, `FRI-MON`, `*/15`, `10-50/10`, `5/15`, `H`, `H(1-5)`, `H/15`.
     pub(super) fn mark(&self, item: FieldPart<'_>, name: &str, chosen: &mut Values) -> Result<(), CronError> {
         let refuse = |problem| self.refuse(item, problem);
         let (range, step) = match item.text.split_once('/') {
@@ -122,7 +125,7 @@ impl FieldRule {
                 (single, if step.is_some() { self.last } else { single })
             }
         };
-        // A weekday 7 that begins a range is the Sunday before it; a wrap-around range goes over the end.
+        // A range that begins with weekday 7 begins on Sunday as day 0; a wrap-around range continues past the end.
         let from = if from > to && from > self.last { self.min } else { from };
         let length = if to >= from { to - from } else { self.width() - (from - to) };
         for offset in (0..=length).step_by(usize::from(step.unwrap_or(1))) {
@@ -131,7 +134,7 @@ impl FieldRule {
         Ok(())
     }
 
-    /// One value of the limits, or one of each step: which, is decided by the name for ever.
+    /// One value within the limits, or one of each step. The name decides which, permanently.
     fn mark_hashed(
         &self,
         limits: Option<&str>,
@@ -155,7 +158,7 @@ impl FieldRule {
             }
         };
         if from > to {
-            return Err(format!("`H({from}-{to})` is no range: it ends before it begins"));
+            return Err(format!("`H({from}-{to})` ends before it begins"));
         }
         let length = to - from + 1;
         let choices = step.map_or(length, |step| step.min(length));
@@ -173,7 +176,7 @@ impl FieldRule {
         step.ok_or_else(|| format!("`{text}` is not a step, expected a number from 1 to {most}"))
     }
 
-    /// A number within the field's limits, or one of its names in any case.
+    /// A number within the field's limits, or one of its names. Case is ignored.
     pub(super) fn value(&self, text: &str) -> Result<u16, String> {
         let named = |name: &str| name.eq_ignore_ascii_case(text) || name[..3].eq_ignore_ascii_case(text);
         if let Some(index) = self.names.iter().position(|name| named(name)) {
@@ -198,7 +201,7 @@ impl FieldRule {
     }
 }
 
-/// What stands in the brackets of `H(…)`, if it is an `H` at all.
+/// The text inside the brackets of `H(…)`. `None` if the item is not an `H`.
 fn hashed(range: &str) -> Option<Option<&str>> {
     let rest = range.strip_prefix(['H', 'h'])?;
     if rest.is_empty() {
@@ -207,16 +210,16 @@ fn hashed(range: &str) -> Option<Option<&str>> {
     Some(Some(rest.strip_prefix('(')?.strip_suffix(')')?))
 }
 
-/// A number without a sign.
+/// Reads a number without a sign.
 pub(super) fn digits(text: &str) -> Option<u16> {
     text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// FNV-1a: the same on every machine and in every version, so that a schedule keeps its place.
+/// FNV-1a: the same on every machine and in every version, so a schedule keeps its times.
 fn fnv1a(texts: &[&str]) -> u64 {
     let bytes = texts.iter().flat_map(|text| text.bytes().chain([0]));
     let hash = bytes
         .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    // Its low bits alone are not even: the high ones are mixed in.
+    // The low bits alone are not distributed evenly, so the high bits are mixed in.
     hash ^ (hash >> 32)
 }

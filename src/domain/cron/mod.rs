@@ -1,8 +1,8 @@
-//! Crontab expressions: our own front parser over `saffron`.
+//! Crontab expressions: a front parser over `saffron`.
 //!
-//! `saffron` counts weekdays from 1 = Sunday, refuses 0, gets wrap-around ranges wrong and has a single
-//! opaque error. So the fields are read here, with positions in the errors and weekdays as every
-//! crontab has them (0 and 7 are Sunday), expanded into plain lists, and only those are compiled by it.
+//! `saffron` counts weekdays from 1 = Sunday, refuses 0, handles wrap-around ranges incorrectly and has one opaque error.
+//! So this module reads the fields itself, with positions in the errors and the usual weekdays (0 and 7 mean Sunday), and
+//! expands them into plain lists. `saffron` compiles only those lists.
 
 mod days;
 mod describe;
@@ -23,10 +23,10 @@ use crate::domain::text::suggest::hint;
 /// A compiled crontab expression: five fields, six with seconds, seven with a year, or an `@` name.
 #[derive(Clone)]
 pub struct CronExpr {
-    /// As written, without its zone.
+    /// The text without its zone.
     source: String,
     zone: Option<Tz>,
-    /// None for `@reboot`, which has no time.
+    /// `None` for `@reboot`, which has no times.
     plan: Option<Box<CronPlan>>,
 }
 
@@ -42,7 +42,10 @@ const ALIASES: [(&str, &str); 7] = [
 const REBOOT: &str = "@reboot";
 
 impl CronExpr {
-    /// Reads an expression. `name` is that of the schedule: it decides which value an `H` stands for.
+    /// Reads an expression. `name` is the name of the schedule, which decides the value of each `H`.
+    ///
+    /// # Errors
+    /// If the expression is invalid or matches no date.
     pub fn parse(text: &str, name: &str) -> Result<Self, CronError> {
         let (zone, rest) = split_zone(text)?;
         let source = rest.trim().to_owned();
@@ -62,23 +65,23 @@ impl CronExpr {
         Ok(Self { source, zone, plan: Some(Box::new(plan)) })
     }
 
-    /// The zone that it names itself: `CRON_TZ=Europe/Berlin 0 2 * * *`.
+    /// The zone inside the expression, as in `CRON_TZ=Europe/Berlin 0 2 * * *`.
     pub fn zone(&self) -> Option<Tz> {
         self.zone
     }
 
-    /// Whether it is `@reboot`: once at each start of a daemon, and at no time.
+    /// Whether it is `@reboot`, which has no times and runs once at each start of a daemon.
     pub fn is_at_start(&self) -> bool {
         self.plan.is_none()
     }
 
-    /// Whether minute or hour is a wildcard. Such entries follow real time over a change of the clocks;
-    /// the others are for a fixed time of day (cron(8) of Debian tells them apart in the same way).
+    /// Whether minute or hour is a wildcard. Such an entry follows real time across a clock change; any other entry is for
+    /// a fixed time of day. cron(8) of Debian makes the same distinction.
     pub fn is_wildcard(&self) -> bool {
         self.plan.as_ref().is_some_and(|plan| plan.wildcard)
     }
 
-    /// The first matching wall-clock time strictly after `wall`.
+    /// The first matching wall-clock time strictly after `wall`. `None` if there is none.
     pub fn next_after(&self, wall: NaiveDateTime) -> Option<NaiveDateTime> {
         self.plan.as_ref()?.next_after(wall)
     }
@@ -94,18 +97,21 @@ impl CronExpr {
 impl FromStr for CronExpr {
     type Err = CronError;
 
-    /// Without a name, an `H` stands for the same value in every expression.
+    /// Reads an expression without a name, so an `H` has the same value in every expression.
     fn from_str(text: &str) -> Result<Self, CronError> {
         Self::parse(text, "")
     }
 }
 
-/// Reads a day of the week, a number or a name, from Sunday = 0; tells what is wrong with it.
+/// Reads a day of the week, a number or a name. Returns 0 for Sunday to 6 for Saturday.
+///
+/// # Errors
+/// If the text is neither. The error lists what is allowed.
 pub fn weekday(text: &str) -> Result<u16, String> {
     Ok(field::DAY_OF_WEEK.value(text.trim())? % 7)
 }
 
-/// Takes a leading `CRON_TZ=…` or `TZ=…` off.
+/// Splits a leading `CRON_TZ=…` or `TZ=…` from the rest.
 fn split_zone(text: &str) -> Result<(Option<Tz>, &str), CronError> {
     let trimmed = text.trim_start();
     let Some(rest) = trimmed.strip_prefix("CRON_TZ=").or_else(|| trimmed.strip_prefix("TZ=")) else {
@@ -120,7 +126,7 @@ fn split_zone(text: &str) -> Result<(Option<Tz>, &str), CronError> {
     Ok((Some(name.parse().map_err(unknown)?), rest))
 }
 
-/// The five fields that an `@` name stands for.
+/// The five fields that an `@` name abbreviates.
 fn plain_form(alias: &str) -> Result<&'static str, CronError> {
     let found = ALIASES.iter().find(|(name, _)| name.eq_ignore_ascii_case(alias));
     found.map(|(_, plain)| *plain).ok_or_else(|| CronError::UnknownAlias {
@@ -129,7 +135,7 @@ fn plain_form(alias: &str) -> Result<&'static str, CronError> {
     })
 }
 
-/// How many characters of `text` stand before `part`, which is a piece of it.
+/// Number of characters of `text` before `part`, which is a slice of it.
 fn columns_before(text: &str, part: &str) -> usize {
     let offset = part.as_ptr() as usize - text.as_ptr() as usize;
     text[..offset].chars().count()
@@ -143,7 +149,7 @@ fn parts(text: &str, before: usize) -> Vec<FieldPart<'_>> {
 }
 
 impl fmt::Display for CronExpr {
-    /// As written, without its zone.
+    /// Writes the text without its zone.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.source)
     }
@@ -156,7 +162,7 @@ impl fmt::Debug for CronExpr {
 }
 
 impl PartialEq for CronExpr {
-    /// The same text: whose wall clocks are meant, the recurrence says, and what an `H` stands for, the schedule's name.
+    /// Compares the text only: the zone belongs to the recurrence, and the value of an `H` depends on the schedule's name.
     fn eq(&self, other: &Self) -> bool {
         self.source == other.source
     }
@@ -180,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn weekdays_are_those_of_a_crontab() {
+    fn weekdays_are_numbered_as_in_a_crontab() {
         // 2026-11-21 is a Saturday.
         for (expression, expected) in [
             ("0 0 * * 0", "2026-11-22 00:00"),
@@ -197,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_go_round_the_end() {
+    fn ranges_wrap_around_the_end() {
         assert_eq!(next("0 22-2 * * *", "2026-11-21 02:00"), "2026-11-21 22:00");
         assert_eq!(next("0 0 * * FRI-MON", "2026-11-23 00:00"), "2026-11-27 00:00");
         assert_eq!(next("0 0 1 NOV-FEB *", "2026-02-01 00:00"), "2026-11-01 00:00");
@@ -211,17 +217,17 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_name_field_place_and_remedy() {
+    fn errors_name_field_column_and_remedy() {
         assert_eq!(refusal("61 * * * *"), "minute (column 1): 61 is out of range, expected a number from 0 to 59");
         assert_eq!(refusal("0 0,24 * * *"), "hour (column 5): 24 is out of range, expected a number from 0 to 23");
         assert!(refusal("0 0 * * MOO").starts_with("day of week (column 9): `MOO` is not understood, expected"));
         assert!(refusal("*/0 * * * *").contains("`0` is not a step"));
         assert!(refusal("* * * *").contains("has 4"));
         assert!(refusal("@often").contains("@hourly"));
-        assert!(refusal("0 0 30 2 *").contains("never comes"));
-        assert!(refusal("0 0 31 4,6 *").contains("never comes"));
+        assert!(refusal("0 0 30 2 *").contains("never runs"));
+        assert!(refusal("0 0 31 4,6 *").contains("never runs"));
         assert!(refusal("0 0 29 2 * 2026").starts_with("hour (column 5): 29"), "six fields begin with seconds");
-        assert!(refusal("0 0 0 29 2 * 2026-2027").contains("never comes"));
+        assert!(refusal("0 0 0 29 2 * 2026-2027").contains("never runs"));
         assert!(refusal("0 0 * * MO").ends_with("did you mean `MON`?"));
         assert!(refusal("@dayly").contains("did you mean `@daily`?"));
         assert!(refusal("daily").contains("did you mean `@daily`?"));
@@ -238,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn days_that_differ_from_month_to_month() {
+    fn days_that_depend_on_the_month_are_found() {
         // 2026-11-01 is a Sunday, 2027-02-28 one as well, 2026-05-31 too, 2026-08-01 a Saturday.
         for (expression, from, expected) in [
             ("0 0 L * *", "2026-11-21 12:00", "2026-11-30 00:00"),
@@ -261,7 +267,7 @@ mod tests {
             ("0 0 13 * FRI", "2026-11-01 12:00", "2026-11-06 00:00"),
             ("0 0 13 * ?", "2026-11-14 12:00", "2026-12-13 00:00"),
             ("0 0 L * FRI", "2026-11-28 12:00", "2026-11-30 00:00"),
-            // A star makes a field unrestricted, also with a step: then a day must be in both.
+            // A star makes a field unrestricted, even with a step: then a day must match both fields.
             ("0 0 */2 * FRI", "2026-11-01 12:00", "2026-11-13 00:00"),
             ("0 0 13 * */5", "2026-11-01 12:00", "2026-11-13 00:00"),
             ("0 0 29 2 */6", "2026-11-01 12:00", "2032-02-29 00:00"),
@@ -273,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn seconds_and_years() {
+    fn seconds_and_years_are_read() {
         let after = |expression: &str, from: &str| {
             let expr: CronExpr = expression.parse().expect(expression);
             expr.next_after(from.parse().expect("a time")).map(|wall| wall.to_string())
@@ -291,13 +297,13 @@ mod tests {
     }
 
     #[test]
-    fn a_name_spreads_schedules_and_keeps_its_place() {
+    fn the_name_spreads_schedules_permanently() {
         let at = |expression: &str, name: &str| {
             let expr = CronExpr::parse(expression, name).expect(expression);
             let from = "2026-11-21T23:59:59".parse().expect("a time");
             expr.next_after(from).expect("a next time").format("%d %H:%M").to_string()
         };
-        // Kept for ever: other values would move every installation's schedules.
+        // These values must never change: the schedules of every installation would move.
         assert_eq!(at("H H * * *", "backup"), "22 06:18");
         assert_eq!(at("H H(1-5) H * *", "backup"), at("H H(1-5) H * *", "backup"));
         let mut minutes = [0; 1_440];
@@ -315,13 +321,13 @@ mod tests {
     }
 
     #[test]
-    fn a_zone_may_lead() {
+    fn an_expression_may_begin_with_a_zone() {
         let expr: CronExpr = " CRON_TZ=Asia/Kolkata  0 2 * * *".parse().expect("an expression");
         assert_eq!((expr.zone(), expr.to_string().as_str()), (Some(Tz::Asia__Kolkata), "0 2 * * *"));
         assert_eq!("TZ=UTC @daily".parse::<CronExpr>().expect("an expression").zone(), Some(Tz::UTC));
     }
 
-    /// One list item and the values it stands for, worked out naively.
+    /// One list item and its values, computed naively.
     fn item(min: u8, max: u8) -> impl Strategy<Value = (String, Vec<u8>)> {
         (min..=max, min..=max, 1..=max.max(2) / 2).prop_map(move |(from, to, step)| {
             let mut values = Vec::new();
@@ -341,7 +347,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against a minute-by-minute matcher that knows nothing of saffron.
+        /// Compares with a matcher that tries every minute without saffron.
         #[test]
         fn agrees_with_a_naive_matcher(
             minutes in prop::collection::vec(item(0, 59), 1..3),
@@ -376,7 +382,7 @@ mod tests {
         }
     }
 
-    /// What is accepted is worked with, at the ends of time as well.
+    /// Accepted expressions also work at the limits of the calendar.
     fn exercise(text: &str) {
         let Ok(expr) = CronExpr::parse(text, text) else { return };
         assert!(!expr.describe().is_empty());

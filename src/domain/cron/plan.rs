@@ -1,7 +1,7 @@
-//! What an expression has been compiled to: the times of an ordinary day, and the days.
+//! Compiled expressions: the times of day, and the days.
 //!
-//! Minutes, hours, months and plain days are `saffron`'s, which gets canonical lists only. Seconds, years and the days that
-//! it gets wrong or cannot say are worked out here.
+//! `saffron` handles minutes, hours, months and plain days, and receives canonical lists only. This module handles seconds,
+//! years, and the days for which `saffron` is wrong or has no notation.
 
 use chrono::{DateTime, Datelike as _, NaiveDate, NaiveDateTime, TimeDelta, Timelike as _, Utc};
 
@@ -12,9 +12,10 @@ use super::{
     values::Values,
 };
 
-/// The days of a month come again after so many years, also over a century without a leap year.
+/// A search for a day ends after this many years: it covers a century without a leap year.
 const CYCLE: i32 = 40;
-/// The years in which an expression must come. Rules know no clock: any eight of them with two leap years will do.
+/// The years in which an expression must match a date. Rules have no clock, so these are any eight years with two leap
+/// years.
 const JUDGED: (i32, i32) = (2025, 2032);
 
 /// A compiled expression.
@@ -25,17 +26,20 @@ pub(super) struct CronPlan {
     pub(super) hours: Values,
     pub(super) days: CronDays,
     pub(super) months: Values,
-    /// Years since the first one, if they are restricted.
+    /// Years counted from [`FIRST_YEAR`]. `None` means every year.
     pub(super) years: Option<Values>,
-    /// Whether minute or hour begins with a star.
+    /// Whether the minute or the hour begins with a star.
     pub(super) wildcard: bool,
     compiled: saffron::Cron,
-    /// Whether the day fields are not part of what is compiled.
+    /// Whether this module decides on the days, instead of `compiled`.
     own_days: bool,
 }
 
 impl CronPlan {
-    /// Compiles the fields; `source` is what they were read from.
+    /// Compiles the fields of `source`.
+    ///
+    /// # Errors
+    /// If a field is invalid or no date matches.
     pub(super) fn compile(fields: &[FieldPart<'_>], name: &str, source: &str) -> Result<Self, CronError> {
         let (seconds, fields) = match fields.len() {
             5 => (None, fields),
@@ -85,7 +89,7 @@ impl CronPlan {
         years.iter().any(|year| self.months.iter().any(|month| self.days.chosen(*year, u32::from(month)) != 0))
     }
 
-    /// The first matching wall-clock time strictly after `wall`.
+    /// The first matching wall-clock time strictly after `wall`. `None` if there is none.
     pub(super) fn next_after(&self, wall: NaiveDateTime) -> Option<NaiveDateTime> {
         let minute = wall.with_second(0)?.with_nanosecond(0)?;
         let in_minute = self.seconds.first_from(wall.second() as u16 + 1).filter(|second| *second < 60);
@@ -107,13 +111,13 @@ impl CronPlan {
             let date = found.date_naive();
             match self.next_day(date)? {
                 day if day == date => return Some(found.naive_utc()),
-                // Its first minute counts as well.
+                // The first minute of that day may match.
                 day => from = day.and_hms_opt(0, 0, 0)?.checked_sub_signed(TimeDelta::minutes(1))?.and_utc(),
             }
         }
     }
 
-    /// The first chosen day from `from` on, as far as saffron was not told the years and the days.
+    /// The first selected day from `from` on, if this module decides on the years or the days.
     fn next_day(&self, from: NaiveDate) -> Option<NaiveDate> {
         if !self.own_days && self.years.is_none() {
             return Some(from);

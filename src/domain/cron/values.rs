@@ -1,4 +1,4 @@
-//! The values that one field has chosen: a set of small numbers.
+//! The selected values of one field: a set of small numbers.
 
 /// A set of numbers from 0 to 255.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl Values {
         self.0.get(usize::from(value / 64)).is_some_and(|word| word & (1 << (value % 64)) != 0)
     }
 
-    /// The first number that is not below `from`.
+    /// The smallest number that is at least `from`.
     pub(super) fn first_from(&self, from: u16) -> Option<u16> {
         let start = usize::from(from / 64);
         let masked = self.0.get(start)? & (u64::MAX << (from % 64));
@@ -40,7 +40,7 @@ impl Values {
         std::iter::successors(self.first_from(0), |value| self.first_from(value + 1))
     }
 
-    /// The numbers below 32, one bit for each.
+    /// The numbers below 32 as a bit set.
     pub(super) fn bits(&self) -> u32 {
         self.0[0] as u32
     }

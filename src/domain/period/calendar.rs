@@ -1,7 +1,7 @@
 //! Calendars in the iCalendar format (RFC 5545): their events as spans of time.
 //!
-//! Recurring events are worked out on the walls of their zone, as if it had no changes of the clocks, and each of them
-//! becomes an instant afterwards: one rule for the changes of the clocks, here as everywhere in a period.
+//! Recurring events are computed in wall-clock time, as if the zone had no clock changes. Each one is converted into an
+//! instant afterwards, so the rule for clock changes is the same as everywhere in a period.
 
 mod moment;
 
@@ -13,30 +13,31 @@ use rrule::{RRule, Unvalidated};
 use self::moment::{EventTime, Length};
 use super::spans::{Span, Spans};
 
-/// Recurring events are worked out up to this year.
+/// Occurrences in this year or later are ignored.
 const END: i32 = 2100;
-/// No event comes more often than this: each day, for more than a century.
+/// Maximum number of occurrences of an event: one each day for more than a century.
 const MOST: usize = 50_000;
-/// Calendars have components within components, but not deeper than this.
+/// Maximum depth of nested components.
 const DEEPEST: usize = 8;
 
 /// A calendar of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Calendar {
-    /// Its file, as it was written.
+    /// File name, as written in the configuration.
     pub file: String,
-    /// Its events.
+    /// The times of its events.
     pub spans: Spans,
 }
 
-/// The events of a calendar. Days, and times without a zone, are those of `zone`.
+/// Reads a calendar and returns the times of its events. Days, and times without a zone, belong to `zone`.
 ///
 /// # Errors
-/// In words for people, with the event.
+/// If the text is not an iCalendar file, or an event in it is invalid. The error names the event.
 pub fn days_of(text: &str, zone: Tz) -> Result<Spans, String> {
     let text = unfold(text.trim_start_matches('\u{feff}').trim_start());
     check_shape(&text)?;
-    let calendar = read_calendar(&text).map_err(|_| "it is no iCalendar file, or a line in it is none".to_owned())?;
+    let calendar =
+        read_calendar(&text).map_err(|_| "it is not an iCalendar file, or it has an invalid line".to_owned())?;
     let components = || {
         calendar.components.iter().flat_map(|component| match component.name.as_str() {
             "VCALENDAR" => component.components.as_slice(),
@@ -54,10 +55,10 @@ pub fn days_of(text: &str, zone: Tz) -> Result<Spans, String> {
     Ok(Spans::of(spans))
 }
 
-/// Tells in a sentence what the parser would tell in a page, or not survive.
+/// Checks for errors that the parser would report on a page, or that would crash it.
 fn check_shape(text: &str) -> Result<(), String> {
     if !text.get(..15).is_some_and(|begin| begin.eq_ignore_ascii_case("BEGIN:VCALENDAR")) {
-        return Err("it is no iCalendar file: it does not begin with `BEGIN:VCALENDAR`".to_owned());
+        return Err("it is not an iCalendar file: it does not begin with `BEGIN:VCALENDAR`".to_owned());
     }
     let mut depth = 0_usize;
     for (number, line) in text.lines().enumerate() {
@@ -68,19 +69,19 @@ fn check_shape(text: &str) -> Result<(), String> {
             depth = depth.saturating_sub(1);
         }
         if depth > DEEPEST {
-            return Err(format!("`{line}`, in logical line {}, stands within too many others", number + 1));
+            return Err(format!("`{line}` in logical line {} is nested too deeply", number + 1));
         }
     }
     match depth {
         0 => Ok(()),
-        _ => Err("it is cut off: an `END:` is missing".to_owned()),
+        _ => Err("it is incomplete: an `END:` is missing".to_owned()),
     }
 }
 
 /// One event of a calendar.
 struct Event<'a> {
     component: &'a Component<'a>,
-    /// Where its days are days.
+    /// Zone of its days, and of its times without a zone.
     zone: Tz,
 }
 
@@ -98,7 +99,7 @@ impl Event<'_> {
         format!("`{}`", title.chars().take(60).collect::<String>())
     }
 
-    /// All values of a property that is a list of moments.
+    /// All values of a property that lists days or times.
     fn moments(&self, name: &str) -> Result<Vec<EventTime>, String> {
         let properties = self.properties(name);
         let values =
@@ -116,7 +117,7 @@ impl Event<'_> {
         }
         match self.value("DURATION") {
             Some(written) => Length::read(written),
-            None => Ok(Length::of_nothing_said(start)),
+            None => Ok(Length::without_end(start)),
         }
     }
 
@@ -125,7 +126,7 @@ impl Event<'_> {
         let length = self.length(start)?;
         let mut without = self.moments("EXDATE")?;
         if self.value("RECURRENCE-ID").is_none() {
-            // Single ones that were moved stand in the calendar as events of their own.
+            // A single occurrence that was moved is an event of its own in the calendar.
             for other in
                 all.iter().filter(|other| other.value("UID").is_some() && other.value("UID") == self.value("UID"))
             {
@@ -144,14 +145,16 @@ impl Event<'_> {
         Ok(())
     }
 
-    /// Every time at which a recurring event begins.
+    /// The times at which a recurring event begins.
     fn recurring(&self, start: EventTime, rule: &str) -> Result<Vec<EventTime>, String> {
         let (mut parts, mut until) = (Vec::new(), None);
         for part in rule.split(';') {
             match part.split_once('=') {
                 Some(("UNTIL", value)) => until = Some(EventTime::parse(value, None, self.zone)?),
                 Some(("FREQ", often @ ("HOURLY" | "MINUTELY" | "SECONDLY"))) => {
-                    return Err(format!("RRULE: FREQ={often} is too often, expected DAILY, WEEKLY, MONTHLY or YEARLY"));
+                    return Err(format!(
+                        "RRULE: FREQ={often} is too frequent, expected DAILY, WEEKLY, MONTHLY or YEARLY"
+                    ));
                 }
                 _ => parts.push(part),
             }

@@ -1,11 +1,11 @@
-//! Which days a definition such as `monday -1 may` or `day 1 - 15 / 2` names.
+//! The days of a definition such as `monday -1 may` or `day 1 - 15 / 2`.
 
 use chrono::{Datelike as _, Days, NaiveDate, Weekday};
 
-/// Weekdays and leap years fall together anew after so many years.
+/// Years with every combination of first weekday and leap year: one cycle of 28 years.
 const CYCLE: std::ops::Range<i32> = 2000..2028;
 
-/// One day, as it is named. A month or a year that is not named is that of the day in question.
+/// One day of a definition. A month or year that it does not name is that of the day in question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DaySpec {
     /// `2026-12-24`.
@@ -22,41 +22,41 @@ pub enum DaySpec {
     Weekday(Weekday),
 }
 
-/// Up to where a definition goes.
+/// End of a definition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
-    /// It is one day.
+    /// The definition has one day.
     Same,
-    /// Through this day.
+    /// This day, inclusive.
     Day(DaySpec),
-    /// For ever: a date with a step.
+    /// No end: a date with a step.
     Open,
 }
 
 /// The days of one definition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DayRange {
-    /// As it was written.
+    /// The text of the definition.
     pub text: String,
-    /// The day, or the first of several.
+    /// The day, or the first day of a range.
     pub first: DaySpec,
-    /// The last one.
+    /// The last day.
     pub until: Until,
-    /// Every how many days, counted from the first.
+    /// Distance of two days, counted from the first day. At least 1.
     pub step: u32,
 }
 
-/// Where a named day lies, seen from its month.
+/// Position of a named day relative to its month.
 enum DayLookup {
-    /// The month begins after it: a fifth-last Monday of four.
+    /// Before the month: the fifth-last Monday of a month with four.
     Before(NaiveDate),
     On(NaiveDate),
-    /// The month ends before it: the 31st of thirty. The first day of the next month.
+    /// After the month: the 31st of a month with 30 days. Holds the first day of the next month.
     After(NaiveDate),
 }
 
 impl DayRange {
-    /// Whether the day is one of them.
+    /// Whether a day belongs to the definition.
     pub fn holds(&self, day: NaiveDate) -> bool {
         match (self.first, self.until) {
             (DaySpec::Weekday(first), Until::Same) => day.weekday() == first,
@@ -75,9 +75,9 @@ impl DayRange {
                     Until::Same | Until::Open => false,
                     Until::Day(last) => match last.seen_from(day) {
                         Some(DayLookup::On(last)) => day > last,
-                        // The month's last day is the last one then.
+                        // The range ends with the month.
                         Some(DayLookup::After(next)) => day >= next,
-                        // It was over before the month began.
+                        // The range ends before the month begins.
                         Some(DayLookup::Before(_)) | None => true,
                     },
                 };
@@ -87,7 +87,7 @@ impl DayRange {
         }
     }
 
-    /// Which definitions go before which: the more special ones have the smaller number.
+    /// Precedence of the definition: a smaller number is more specific and wins.
     pub fn rank(&self) -> u8 {
         match self.first {
             DaySpec::Date(_) => 0,
@@ -99,7 +99,7 @@ impl DayRange {
         }
     }
 
-    /// Whether there is any such day at all.
+    /// Whether at least one day belongs to the definition.
     pub(super) fn ever_comes(&self) -> bool {
         match (self.first, self.until) {
             (DaySpec::Date(first), Until::Day(DaySpec::Date(last))) => first <= last,
@@ -112,7 +112,7 @@ impl DayRange {
         }
     }
 
-    /// The dates that are named with their year.
+    /// The full dates in the definition.
     pub(super) fn dates(&self) -> impl Iterator<Item = NaiveDate> {
         let last = match self.until {
             Until::Day(last) => Some(last),
@@ -126,7 +126,7 @@ impl DayRange {
 }
 
 impl DaySpec {
-    /// The day that this is, where the month and year that it does not name are those of `day`.
+    /// The day, with the month and year of `day` where the definition names none.
     fn seen_from(self, day: NaiveDate) -> Option<DayLookup> {
         let month = match self {
             Self::MonthDay(month, _) | Self::NthOfMonth(_, _, month) => month,
@@ -137,20 +137,20 @@ impl DaySpec {
             Self::Date(date) => Some(DayLookup::On(date)),
             Self::MonthDay(_, number) | Self::Day(number) => day_of(month, number),
             Self::NthOfMonth(weekday, nth, _) | Self::Nth(weekday, nth) => nth_of(month, weekday, nth),
-            // Alone it names no single day.
+            // A plain weekday is not a single day.
             Self::Weekday(_) => None,
         }
     }
 }
 
-/// The day of that number in the month that begins with `first`; negative ones are counted from its end.
+/// The day of that number in the month that begins with `first`. Negative numbers count from the end.
 fn day_of(first: NaiveDate, number: i32) -> Option<DayLookup> {
     let length = i32::from(first.num_days_in_month());
     let number = if number < 0 { length + 1 + number } else { number };
     placed(first, number, length)
 }
 
-/// The nth weekday of the month that begins with `first`; negative ones are counted from its end.
+/// The nth weekday of the month that begins with `first`. Negative numbers count from the end.
 fn nth_of(first: NaiveDate, weekday: Weekday, nth: i32) -> Option<DayLookup> {
     let length = i32::from(first.num_days_in_month());
     let earliest = 1 + weekday.days_since(first.weekday()) as i32;
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn single_days() {
+    fn single_days_are_found() {
         assert_eq!(days("monday", "2026-11-21", 2), ["2026-11-23", "2026-11-30"]);
         assert_eq!(days("day 31", "2026-01-01", 3), ["2026-01-31", "2026-03-31", "2026-05-31"]);
         assert_eq!(days("day -1", "2028-01-15", 3), ["2028-01-31", "2028-02-29", "2028-03-31"]);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_and_steps() {
+    fn ranges_and_steps_are_found() {
         assert_eq!(days("2026-12-24 - 2027-01-06", "2026-01-01", 99).len(), 14);
         assert_eq!(days("day 1 - 15", "2026-02-14", 3), ["2026-02-14", "2026-02-15", "2026-03-01"]);
         assert_eq!(days("day -2 - -1", "2026-02-01", 3), ["2026-02-27", "2026-02-28", "2026-03-30"]);

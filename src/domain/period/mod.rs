@@ -1,7 +1,7 @@
-//! Time periods, in the language of Icinga 2's: when something may happen, and when it may not.
+//! Time periods in the notation of Icinga 2: when something may happen.
 //!
-//! docs/PERIODS.md tells the rules for people. A period is a function of the instant: which spans of time it has is
-//! found out for a stretch of days at a time, and nothing is remembered.
+//! docs/PERIODS.md describes the rules. A period is a function of the instant. Its spans of time are computed for a stretch
+//! of days at a time and are not cached.
 
 mod calendar;
 mod day;
@@ -34,53 +34,53 @@ pub use self::{
 };
 use crate::domain::text::suggest;
 
-/// How far ahead a change is looked for: a 29th of February is at most eight years away.
+/// How far the search for a change goes: a 29th of February is at most eight years away.
 const AHEAD: TimeDelta = TimeDelta::days(12 * 366);
-/// Days are looked through in pieces that grow up to this.
+/// The search examines stretches of days that grow up to this length.
 const LARGEST_PIECE: TimeDelta = TimeDelta::days(64);
-/// A range of times reaches into the next day; where a zone leaves out a day, into the one after that.
+/// A range of times may extend into the next day; if the zone skips a day, into the day after it.
 const LOOK_BACK: Days = Days::new(2);
 
-/// The days of one definition, and their times.
+/// One definition: days, and the times on these days.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// Which days.
+    /// The days.
     pub days: DayRange,
-    /// Which times of them.
+    /// The times on each of the days.
     pub times: Vec<TimeRange>,
 }
 
 impl Rule {
-    /// Its times, as they can be read again.
+    /// Its times in the notation that [`read_times`] reads.
     pub fn shown_times(&self) -> String {
         self.times.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
     }
 }
 
-/// When something may happen.
+/// A named time period.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Period {
-    /// Its name.
+    /// Unique name, as written in `[period.NAME]`.
     pub name: String,
-    /// On whose clocks its times are read.
+    /// Zone of its days and times.
     pub zone: Tz,
-    /// Its own days and times.
+    /// Its own definitions.
     pub rules: Vec<Rule>,
-    /// Whether of a day's definitions only the most special ones count.
+    /// On each day, only the most specific of its own definitions apply.
     pub precedence: bool,
-    /// Whether what is included counts even where it is excluded.
+    /// Included times count even where they are excluded.
     pub prefer_includes: bool,
-    /// Periods whose times count as well.
+    /// Periods that add their times.
     pub includes: Vec<Arc<Period>>,
-    /// Periods whose times do not count.
+    /// Periods that remove their times.
     pub excludes: Vec<Arc<Period>>,
-    /// Calendars whose events count as well.
+    /// Calendars that add the times of their events.
     pub include_ics: Vec<Calendar>,
-    /// Calendars whose events do not count.
+    /// Calendars that remove the times of their events.
     pub exclude_ics: Vec<Calendar>,
 }
 
-/// All periods, ready to be asked.
+/// All periods of a configuration.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Periods(pub BTreeMap<String, Arc<Period>>);
 
@@ -90,7 +90,7 @@ impl Periods {
         self.0.get(name)
     }
 
-    /// That there is no such period, and what was probably meant.
+    /// An error message for an unknown name, with a suggestion.
     pub fn unknown(&self, name: &str) -> String {
         unknown(name, self.0.keys())
     }
@@ -105,32 +105,33 @@ fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> String {
 }
 
 impl Period {
-    /// The calendars that it names itself.
+    /// The calendars that it includes or excludes directly.
     pub fn calendars(&self) -> impl Iterator<Item = &Calendar> {
         self.include_ics.iter().chain(&self.exclude_ics)
     }
 
-    /// When a day begins on the clocks of its zone.
+    /// The instant at which a day begins in its zone.
     pub fn begin_of(&self, day: NaiveDate) -> DateTime<Utc> {
         walls::time_of(self.zone, day, 0)
     }
 
-    /// Whether it holds at that instant.
+    /// Whether an instant is inside.
     pub fn is_inside(&self, at: DateTime<Utc>) -> bool {
         self.spans(Span { start: at, end: at + TimeDelta::seconds(1) }).contains(at)
     }
 
-    /// The first instant after `at` at which it begins to hold, or ceases to; none if that is not within twelve years.
+    /// The first instant after `at` at which the period begins or ends. `None` if there is no change within twelve years
+    /// and no date further ahead is named.
     pub fn next_change(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.first(at, !self.is_inside(at))
     }
 
-    /// The first instant from `at` on at which it holds: `at` itself, if it holds then.
+    /// The first instant inside, from `at` on: `at` itself if it is inside.
     pub fn next_inside(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.first(at, true)
     }
 
-    /// All spans of time in which it holds, as far as they lie within `whole`.
+    /// The spans of the period within `whole`.
     pub fn spans(&self, whole: Span) -> Spans {
         let included = |spans: Spans| together(spans, &self.includes, &self.include_ics, whole);
         let excluded = || together(Spans::default(), &self.excludes, &self.exclude_ics, whole);
@@ -140,7 +141,7 @@ impl Period {
         }
     }
 
-    /// The times of its own definitions.
+    /// The spans of its own definitions.
     fn own(&self, whole: Span) -> Spans {
         if self.rules.is_empty() {
             return Spans::default();
@@ -158,14 +159,14 @@ impl Period {
     fn add_day(&self, day: NaiveDate, spans: &mut Vec<Span>) {
         for time in self.counting(day).flat_map(|rule| &rule.times) {
             let on_wall = |seconds| walls::time_of(self.zone, day, seconds);
-            // A day that the zone leaves out has no times.
+            // A day that the zone skips has no times.
             if on_wall(0) < on_wall(times::DAY) {
                 spans.push(Span { start: on_wall(time.begin), end: on_wall(time.end) });
             }
         }
     }
 
-    /// The definitions that give a day its times.
+    /// The definitions that apply on a day.
     fn counting(&self, day: NaiveDate) -> impl Iterator<Item = &Rule> {
         let holding = move || self.rules.iter().filter(move |rule| rule.days.holds(day));
         let highest = match self.precedence {
@@ -175,11 +176,11 @@ impl Period {
         holding().filter(move |rule| highest.is_some_and(|highest| rule.days.rank() <= highest))
     }
 
-    /// The first instant from `at` on at which it holds, or does not.
+    /// The first instant from `at` on that is inside, or outside.
     fn first(&self, at: DateTime<Utc>, inside: bool) -> Option<DateTime<Utc>> {
         let soon = at.checked_add_signed(AHEAD)?;
         self.search(Span { start: at, end: soon }, inside).or_else(|| {
-            // What comes that late comes around a date that is named with its year.
+            // A later change can only be near a date that is named with its year.
             let mut late = Vec::new();
             self.add_landmarks(soon, &mut late);
             late.sort();
@@ -213,7 +214,7 @@ impl Period {
         None
     }
 
-    /// Dates after `after` that are named with their year, here or in what is included or excluded.
+    /// Adds the dates after `after` that are named with their year, in this period and those that it includes or excludes.
     fn add_landmarks(&self, after: DateTime<Utc>, found: &mut Vec<DateTime<Utc>>) {
         let dates = self.rules.iter().flat_map(|rule| rule.days.dates());
         found.extend(dates.map(|date| walls::time_of(self.zone, date, 0)).filter(|at| *at > after));

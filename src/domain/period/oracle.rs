@@ -1,4 +1,4 @@
-//! Random periods against a second opinion: a year of minutes, each marked one by one, after the text of the rules.
+//! Random periods against an oracle that marks each minute of a year by the text of the rules.
 
 use std::sync::OnceLock;
 
@@ -6,11 +6,11 @@ use proptest::prelude::*;
 
 use super::{tests::period, *};
 
-/// A definition as the rules tell it, apart from the types of the implementation.
+/// A definition by the text of the rules, without the types of the implementation.
 #[derive(Clone, Debug)]
-struct Told {
+struct OracleRule {
     text: String,
-    /// The days of the year, found by going through them.
+    /// The days of the year, found by trying each.
     days: Vec<NaiveDate>,
     rank: u8,
     times: Vec<(i64, i64)>,
@@ -47,7 +47,7 @@ fn in_month(like: NaiveDate, month: u32, test: impl Fn(NaiveDate) -> bool) -> Ve
     first.iter_days().take_while(|day| day.month() == month).filter(|day| test(*day)).collect()
 }
 
-/// The nth of a list, or the nth from its end; none if it is not that long.
+/// The nth element of a list, or the nth from its end. `None` if the list is too short.
 fn nth(days: &[NaiveDate], n: i64) -> Option<NaiveDate> {
     if n > 0 { days.get(n as usize - 1).copied() } else { days.iter().rev().nth((-n) as usize - 1).copied() }
 }
@@ -61,8 +61,8 @@ fn number(most: i64) -> impl Strategy<Value = i64> {
     (1..=most, any::<bool>()).prop_map(|(number, back)| if back { -number } else { number })
 }
 
-/// One of the kinds of definitions, with its days.
-fn told() -> impl Strategy<Value = (String, Vec<NaiveDate>, u8)> {
+/// A definition of one of the kinds, with its days.
+fn texts() -> impl Strategy<Value = (String, Vec<NaiveDate>, u8)> {
     use chrono::Datelike as _;
     let keep = |test: &dyn Fn(NaiveDate) -> bool| year().into_iter().filter(|day| test(*day)).collect::<Vec<_>>();
     let every = |_: NaiveDate| true;
@@ -118,13 +118,13 @@ fn told() -> impl Strategy<Value = (String, Vec<NaiveDate>, u8)> {
 }
 
 fn times() -> impl Strategy<Value = (i64, i64)> {
-    // Mostly near the hours at which clocks are changed.
+    // Mostly near the hours of clock changes.
     let time = || prop_oneof![0_i64..240, 0_i64..1_440];
     (time(), prop_oneof![time(), Just(1_440)])
 }
 
-fn definition() -> impl Strategy<Value = Told> {
-    (told(), prop::collection::vec(times(), 1..3)).prop_map(|((text, days, rank), times)| Told {
+fn definition() -> impl Strategy<Value = OracleRule> {
+    (texts(), prop::collection::vec(times(), 1..3)).prop_map(|((text, days, rank), times)| OracleRule {
         text,
         days,
         rank,
@@ -132,10 +132,10 @@ fn definition() -> impl Strategy<Value = Told> {
     })
 }
 
-/// Every minute of fourteen months, and what the clocks show then.
+/// Every minute of fourteen months with its wall-clock time.
 struct Minutes {
     first: DateTime<Utc>,
-    /// When the clocks show a time for the first time.
+    /// The first minute at which the clocks show a time.
     seen: BTreeMap<chrono::NaiveDateTime, i64>,
     count: i64,
 }
@@ -158,19 +158,19 @@ impl Minutes {
         Self { first, seen, count }
     }
 
-    /// The minute at which the clocks show it, or would, had they gone on as before.
+    /// The minute at which the clocks show a time, or would show it without the change.
     fn minute(&self, wall: chrono::NaiveDateTime) -> Option<i64> {
         let (shown, minute) = self.seen.range(..=wall).next_back()?;
         Some(minute + (wall - *shown).num_minutes())
     }
 
-    fn marked(&self, definitions: &[Told], precedence: bool) -> Vec<bool> {
+    fn marked(&self, definitions: &[OracleRule], precedence: bool) -> Vec<bool> {
         let mut marks = vec![false; self.count as usize];
         for day in year() {
-            let of_day: Vec<&Told> = definitions.iter().filter(|told| told.days.contains(&day)).collect();
-            let highest = of_day.iter().map(|told| told.rank).min();
-            for told in of_day.iter().filter(|told| !precedence || Some(told.rank) == highest) {
-                for (begin, end) in &told.times {
+            let of_day: Vec<&OracleRule> = definitions.iter().filter(|rule| rule.days.contains(&day)).collect();
+            let highest = of_day.iter().map(|rule| rule.rank).min();
+            for rule in of_day.iter().filter(|rule| !precedence || Some(rule.rank) == highest) {
+                for (begin, end) in &rule.times {
                     let end = if end <= begin { end + 1_440 } else { *end };
                     let at = |minutes| self.minute(day.and_time(chrono::NaiveTime::MIN) + TimeDelta::minutes(minutes));
                     if let (Some(begin), Some(end)) = (at(*begin), at(end)) {
@@ -183,14 +183,14 @@ impl Minutes {
     }
 }
 
-fn built(zone: Tz, definitions: &[Told], precedence: bool) -> Period {
+fn built(zone: Tz, definitions: &[OracleRule], precedence: bool) -> Period {
     let time = |minutes: i64| format!("{:02}:{:02}", minutes / 60, minutes % 60);
     let rules: Vec<(String, String)> = definitions
         .iter()
-        .map(|told| {
+        .map(|rule| {
             let times: Vec<String> =
-                told.times.iter().map(|(begin, end)| format!("{}-{}", time(*begin), time(*end))).collect();
-            (told.text.clone(), times.join(","))
+                rule.times.iter().map(|(begin, end)| format!("{}-{}", time(*begin), time(*end))).collect();
+            (rule.text.clone(), times.join(","))
         })
         .filter(|(text, _)| text.parse::<DayRange>().is_ok())
         .collect();
@@ -228,7 +228,7 @@ proptest! {
             ..built(zone, &own, precedence)
         };
         let at = |minute: i64| minutes.first + TimeDelta::minutes(minute);
-        // A month in, where the days before count as well; a year long.
+        // It begins after a month, because the days before count as well, and covers a year.
         let (begin, end) = (40 * 1_440, 405 * 1_440);
         for minute in samples.iter().map(|sample| begin + sample) {
             let inside = marks[minute as usize];

@@ -1,32 +1,32 @@
-//! From periods that name one another to periods that have one another.
+//! Resolves the names in `includes` and `excludes` to periods.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Period, Periods, unknown};
 
-/// A period whose includes and excludes are still names.
+/// A period with unresolved names.
 #[derive(Clone, Debug)]
 pub struct PeriodDraft {
-    /// The period, without them.
+    /// The period without includes and excludes.
     pub period: Period,
-    /// Names of periods whose times count as well.
+    /// Names of periods that add their times.
     pub includes: Vec<String>,
-    /// Names of periods whose times do not count.
+    /// Names of periods that remove their times.
     pub excludes: Vec<String>,
 }
 
-/// A name that leads nowhere, or back.
+/// A name that is unknown or part of a circle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The period that says it.
+    /// Name of the period with the mistake.
     pub period: String,
-    /// Where it says it: `includes` or `excludes`.
+    /// The setting with the mistake: `includes` or `excludes`.
     pub setting: &'static str,
     /// What is wrong.
     pub problem: String,
 }
 
-/// Joins the periods. One that cannot be joined stands alone, and is told.
+/// Resolves all names. A name that cannot be resolved is left out and reported as a fault.
 pub fn resolve(drafts: &BTreeMap<String, PeriodDraft>) -> (Periods, Vec<Fault>) {
     let mut joining = Joining { drafts, done: BTreeMap::new(), chain: Vec::new(), faults: Vec::new() };
     for name in drafts.keys() {
@@ -38,7 +38,7 @@ pub fn resolve(drafts: &BTreeMap<String, PeriodDraft>) -> (Periods, Vec<Fault>) 
 struct Joining<'a> {
     drafts: &'a BTreeMap<String, PeriodDraft>,
     done: BTreeMap<String, Arc<Period>>,
-    /// The periods that wait for one another now.
+    /// The periods being resolved, each named by the one before it.
     chain: Vec<&'a str>,
     faults: Vec<Fault>,
 }

@@ -4,7 +4,7 @@ use chrono_tz::Tz;
 
 use super::{Period, PeriodDraft, Periods, resolve, tests::period};
 
-/// One period in UTC, with these times on these days.
+/// One period in UTC with one definition.
 pub(crate) fn sample(name: &str, days: &str, times: &str) -> Periods {
     let period = Period { name: name.to_owned(), ..period(Tz::UTC, &[(days, times)]) };
     let draft = PeriodDraft { period, includes: Vec::new(), excludes: Vec::new() };

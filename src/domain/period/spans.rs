@@ -1,22 +1,22 @@
-//! Stretches of time, joined and taken from one another.
+//! Sets of time spans: union and difference.
 
 use chrono::{DateTime, Utc};
 
-/// From an instant up to another. The start counts, the end does not.
+/// A span of time. Its start is inclusive, its end exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span {
-    /// The first instant of it.
+    /// First instant inside.
     pub start: DateTime<Utc>,
-    /// The first instant after it.
+    /// First instant after it.
     pub end: DateTime<Utc>,
 }
 
-/// Spans in order, of which no two touch.
+/// A set of spans: sorted, and no two overlap or touch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Spans(Vec<Span>);
 
 impl Spans {
-    /// Puts any spans in order; empty ones are none.
+    /// Sorts and merges spans. Empty spans are dropped.
     pub fn of(mut spans: Vec<Span>) -> Self {
         spans.retain(|span| span.start < span.end);
         spans.sort();
@@ -30,29 +30,29 @@ impl Spans {
         Self(joined)
     }
 
-    /// The spans, in order.
+    /// The spans in order.
     pub fn as_slice(&self) -> &[Span] {
         &self.0
     }
 
-    /// Whether the instant is in one of them.
+    /// Whether an instant is inside one of the spans.
     pub fn contains(&self, at: DateTime<Utc>) -> bool {
         self.from(at).first().is_some_and(|span| span.start <= at)
     }
 
-    /// Those that are not over at the instant.
+    /// The spans that end after an instant.
     pub fn from(&self, at: DateTime<Utc>) -> &[Span] {
         &self.0[self.0.partition_point(|span| span.end <= at)..]
     }
 
-    /// What of them lies within.
+    /// The parts of the spans that lie within `whole`.
     pub fn within(&self, whole: Span) -> Self {
         let rest = self.from(whole.start).iter().take_while(|span| span.start < whole.end);
         let cut = |span: &Span| Span { start: span.start.max(whole.start), end: span.end.min(whole.end) };
         Self(rest.map(cut).collect())
     }
 
-    /// Both together.
+    /// The union of both sets.
     pub fn and(mut self, others: &Self) -> Self {
         if others.0.is_empty() {
             return self;
@@ -61,7 +61,7 @@ impl Spans {
         Self::of(self.0)
     }
 
-    /// These without those.
+    /// The difference of both sets.
     pub fn without(self, others: &Self) -> Self {
         if others.0.is_empty() {
             return self;

@@ -1,46 +1,46 @@
-//! How a period stands at an instant: until when, and which of its ranges ended before and begins after it.
+//! The status of a period at an instant: inside or outside, until when, and the ranges before and after.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::{AHEAD, LARGEST_PIECE, LOOK_BACK, Period, spans::Span, times::TimeRange, walls};
 
-/// Whether a period holds, and until when it is so.
+/// Whether an instant is inside a period, and until when that stays so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeriodStatus {
-    /// It holds.
+    /// The instant is inside.
     pub inside: bool,
-    /// The next change; none if nothing changes any more.
+    /// The next change. `None` if there is none.
     pub until: Option<DateTime<Utc>>,
 }
 
-/// The stretch outside a period around an instant.
+/// The stretch between two ranges of a period, around an instant outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
-    /// What is excluded at the instant, where the period would hold otherwise.
+    /// The excluded period or calendar without which the instant would be inside.
     pub excluded: Option<String>,
-    /// When it ceased to hold; none if it never did before.
+    /// When the period last ended. `None` if it never began before.
     pub ended: Option<Edge>,
-    /// When it begins to hold; none if it never does again.
+    /// When the period next begins. `None` if it never does.
     pub begins: Option<Edge>,
 }
 
-/// An instant at which a period begins or ceases to hold.
+/// An instant at which a period begins or ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edge {
-    /// When.
+    /// The instant.
     pub at: DateTime<Utc>,
-    /// What of the period it is.
+    /// The part of the period that begins or ends.
     pub by: By,
 }
 
-/// What of a period begins or ends.
+/// A part of a period.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum By {
-    /// A range of its own.
+    /// A range of its own, in the notation of the configuration.
     Range(String),
-    /// Something that it includes.
+    /// An included period or calendar.
     Included(String),
-    /// Something that it excludes: the other way round.
+    /// An excluded period or calendar. Its end is the beginning here, and the reverse.
     Excluded(String),
 }
 
@@ -51,20 +51,20 @@ enum Side {
 }
 
 impl Period {
-    /// Whether it holds at an instant, and until when it is so.
-    pub fn standing(&self, at: DateTime<Utc>) -> PeriodStatus {
+    /// Whether an instant is inside, and until when that stays so.
+    pub fn status(&self, at: DateTime<Utc>) -> PeriodStatus {
         PeriodStatus { inside: self.is_inside(at), until: self.next_change(at) }
     }
 
-    /// `outside period office until 2026-11-23 08:00:00Z`; none inside it.
-    pub fn shut(&self, at: DateTime<Utc>) -> Option<String> {
-        let standing = self.standing(at);
-        let until = standing.until.map(|until| format!("until {}", until.format("%Y-%m-%d %H:%M:%SZ")));
+    /// `outside period office until 2026-11-23 08:00:00Z`. `None` if the instant is inside.
+    pub fn outside_in_words(&self, at: DateTime<Utc>) -> Option<String> {
+        let status = self.status(at);
+        let until = status.until.map(|until| format!("until {}", until.format("%Y-%m-%d %H:%M:%SZ")));
         let until = until.unwrap_or_else(|| "for good".to_owned());
-        (!standing.inside).then(|| format!("outside period {} {until}", self.name))
+        (!status.inside).then(|| format!("outside period {} {until}", self.name))
     }
 
-    /// What is around an instant at which it does not hold; none if it does.
+    /// The stretch around an instant outside. `None` if the instant is inside.
     pub fn gap(&self, at: DateTime<Utc>) -> Option<Gap> {
         if self.is_inside(at) {
             return None;
@@ -77,7 +77,7 @@ impl Period {
         })
     }
 
-    /// What is around an instant at which it does not hold, in words: nothing if it does.
+    /// The ranges around an instant outside, in words. `None` if the instant is inside.
     pub fn gap_in_words(&self, at: DateTime<Utc>) -> Option<String> {
         let gap = self.gap(at)?;
         let shown = |at: DateTime<Utc>| at.with_timezone(&self.zone).to_rfc3339_opts(SecondsFormat::AutoSi, false);
@@ -92,12 +92,12 @@ impl Period {
             By::Excluded(other) => format!("{other}, which is excluded, ends at {}", shown(edge.at)),
         });
         let excluded = gap.excluded.map(|other| format!("{other} is excluded; ")).unwrap_or_default();
-        let ended = ended.unwrap_or_else(|| "it has not held before".to_owned());
-        let begins = begins.unwrap_or_else(|| "it does not begin again".to_owned());
+        let ended = ended.unwrap_or_else(|| "no range precedes it".to_owned());
+        let begins = begins.unwrap_or_else(|| "no range follows".to_owned());
         Some(format!("{excluded}{ended}, and {begins}"))
     }
 
-    /// When it last ceased to hold; `at` is outside.
+    /// The last end of the period before `at`, which is outside.
     fn last_end(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let (mut end, mut length) = (at, TimeDelta::days(2));
         let earliest = at.checked_sub_signed(AHEAD)?;
@@ -112,7 +112,7 @@ impl Period {
         None
     }
 
-    /// Whether it would hold if nothing were excluded.
+    /// Whether an instant would be inside without any exclusion.
     fn is_included(&self, at: DateTime<Utc>) -> bool {
         let moment = moment(at);
         self.own(moment).contains(at)
@@ -127,9 +127,9 @@ impl Period {
         period.or_else(|| calendar().map(|calendar| format!("calendar {}", calendar.file)))
     }
 
-    /// What begins or ends at an edge.
+    /// The part of the period that begins or ends at an instant.
     fn edge(&self, at: DateTime<Utc>, side: Side) -> Edge {
-        // The last instant before, as finely as periods are known.
+        // The last instant before: periods have a resolution of a second.
         let before = at - TimeDelta::seconds(1);
         let (without, with) = match side {
             Side::Begin => (before, at),
@@ -150,7 +150,7 @@ impl Period {
         Edge { at, by: by.unwrap_or_else(|| By::Included(format!("period {}", self.name))) }
     }
 
-    /// The range of its own that begins or ends then.
+    /// The period's own range that begins or ends at an instant.
     fn range_at(&self, at: DateTime<Utc>, side: Side) -> Option<String> {
         let today = walls::date(self.zone, at);
         let first = today.checked_sub_days(LOOK_BACK).unwrap_or(today);
@@ -188,7 +188,7 @@ mod tests {
         PeriodDraft { period, includes: Vec::new(), excludes: Vec::new() }
     }
 
-    /// Office hours, without a holiday and with a Saturday's night.
+    /// Office hours without a holiday, and with a Saturday night.
     fn office() -> std::sync::Arc<Period> {
         let mut office = draft("office", &[("monday - friday", "09:00-12:00,13:00-17:00")]);
         office.excludes = vec!["holidays".to_owned()];
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_excluded_is_named() {
+    fn an_exclusion_is_named() {
         let holiday = told("2026-12-25T10:00:00Z").expect("outside");
         assert!(
             holiday.starts_with("period holidays is excluded; `monday - friday 13:00-17:00` ended at 2026-12-24"),
@@ -235,15 +235,15 @@ mod tests {
     }
 
     #[test]
-    fn what_never_holds_again_says_so() {
+    fn a_period_without_a_range_before_or_after_says_so() {
         let once = draft("once", &[("2026-11-20", "09:00-17:00")]).period;
         let after = once.gap_in_words(at("2026-11-23T10:00:00Z")).expect("outside");
-        assert_eq!(after, "`2026-11-20 09:00-17:00` ended at 2026-11-20T17:00:00+01:00, and it does not begin again");
-        assert_eq!(once.shut(at("2026-11-23T10:00:00Z")).as_deref(), Some("outside period once for good"));
+        assert_eq!(after, "`2026-11-20 09:00-17:00` ended at 2026-11-20T17:00:00+01:00, and no range follows");
+        assert_eq!(once.outside_in_words(at("2026-11-23T10:00:00Z")).as_deref(), Some("outside period once for good"));
         let before = once.gap_in_words(at("2026-11-19T10:00:00Z")).expect("outside");
-        assert!(before.starts_with("it has not held before, and `2026-11-20"), "{before}");
-        let shut = "outside period once until 2026-11-20 08:00:00Z";
-        assert_eq!(once.shut(at("2026-11-19T10:00:00Z")).as_deref(), Some(shut));
-        assert_eq!(once.shut(at("2026-11-20T10:00:00Z")), None);
+        assert!(before.starts_with("no range precedes it, and `2026-11-20"), "{before}");
+        let outside = "outside period once until 2026-11-20 08:00:00Z";
+        assert_eq!(once.outside_in_words(at("2026-11-19T10:00:00Z")).as_deref(), Some(outside));
+        assert_eq!(once.outside_in_words(at("2026-11-20T10:00:00Z")), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Periods as people write them, and the days on which the clocks are changed.
+//! Typical periods, and the days of clock changes.
 
 use super::*;
 
@@ -22,7 +22,7 @@ pub(super) fn period(zone: Tz, rules: &[(&str, &str)]) -> Period {
     }
 }
 
-/// The spans of one day in Berlin, as the clocks show them.
+/// The spans of one day in Berlin in wall-clock time.
 fn day(rules: &[(&str, &str)], date: &str) -> Vec<String> {
     let zone = Tz::Europe__Berlin;
     let date: NaiveDate = date.parse().expect("a date");

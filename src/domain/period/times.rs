@@ -1,4 +1,4 @@
-//! The times of a day: `09:00-12:00, 13:00-17:00`, `22:00-06:00`.
+//! Ranges of times of day: `09:00-12:00, 13:00-17:00`, `22:00-06:00`.
 
 use std::fmt;
 
@@ -7,16 +7,19 @@ use super::words::RangeError;
 /// Seconds in a day.
 pub(super) const DAY: u32 = 86_400;
 
-/// From one time of a day up to another, which may lie on the next day. The begin counts, the end does not.
+/// A range of times of day that may end on the next day. Its begin is inclusive, its end exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeRange {
-    /// Seconds since midnight.
+    /// Begin in seconds since midnight.
     pub begin: u32,
-    /// Seconds since the same midnight; up to the end of the next day.
+    /// End in seconds since the same midnight, up to the end of the next day.
     pub end: u32,
 }
 
-/// Reads a list of ranges; an empty one leaves a day without times.
+/// Reads a list of ranges. An empty list means a day without times.
+///
+/// # Errors
+/// If a range or a time is invalid. The error has its column.
 pub fn parse(text: &str) -> Result<Vec<TimeRange>, RangeError> {
     if text.trim().is_empty() {
         return Ok(Vec::new());
@@ -34,17 +37,20 @@ fn range(part: &str, column: usize) -> Result<TimeRange, RangeError> {
     let here = column + part.chars().take_while(|letter| letter.is_whitespace()).count();
     let Some((begin, end)) = part.split_once('-') else {
         let found = if part.trim().is_empty() { "nothing".to_owned() } else { format!("`{}`", part.trim()) };
-        return Err(RangeError::new(here, format!("{found} is no range of times, expected one such as `09:00-17:00`")));
+        return Err(RangeError::new(
+            here,
+            format!("{found} is not a range of times, expected one such as `09:00-17:00`"),
+        ));
     };
     let behind = column + begin.chars().count() + 1;
     let (begin, end) = (time(begin, column)?, time(end, behind)?);
     if begin >= DAY {
-        return Err(RangeError::new(here, "a range begins before 24:00: name the next day instead"));
+        return Err(RangeError::new(here, "a range begins before 24:00: use the next day instead"));
     }
     if end > 2 * DAY {
-        return Err(RangeError::new(behind, "a range ends by 48:00, the end of the next day"));
+        return Err(RangeError::new(behind, "a range ends at 48:00 at the latest, the end of the next day"));
     }
-    // Over midnight.
+    // The range crosses midnight.
     let end = if end <= begin { end + DAY } else { end };
     Ok(TimeRange { begin, end })
 }
@@ -61,7 +67,7 @@ fn time(text: &str, column: usize) -> Result<u32, RangeError> {
     };
     let found = if text.is_empty() { "nothing".to_owned() } else { format!("`{text}`") };
     seconds.ok_or_else(|| {
-        RangeError::new(column, format!("{found} is no time, expected HH:MM or HH:MM:SS, from 00:00 to 24:00"))
+        RangeError::new(column, format!("{found} is not a time, expected HH:MM or HH:MM:SS, from 00:00 to 24:00"))
     })
 }
 
@@ -111,15 +117,15 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_with_their_column() {
+    fn errors_have_their_column() {
         let mistake = |text: &str| parse(text).expect_err(text).to_string();
-        assert!(mistake("09:00-12:00, 13:60-17:00").starts_with("column 14: `13:60` is no time"));
-        assert!(mistake("09:00").starts_with("column 1: `09:00` is no range of times"));
-        assert!(mistake("09:00-12:00,").starts_with("column 13: nothing is no range"));
-        assert!(mistake("09:00-").starts_with("column 7: nothing is no time"));
+        assert!(mistake("09:00-12:00, 13:60-17:00").starts_with("column 14: `13:60` is not a time"));
+        assert!(mistake("09:00").starts_with("column 1: `09:00` is not a range of times"));
+        assert!(mistake("09:00-12:00,").starts_with("column 13: nothing is not a range"));
+        assert!(mistake("09:00-").starts_with("column 7: nothing is not a time"));
         assert!(mistake("24:00-06:00").contains("begins before 24:00"));
-        assert!(mistake("10:00-49:00").starts_with("column 7: a range ends by 48:00"));
-        assert!(mistake("9-17").starts_with("column 1: `9` is no time"));
+        assert!(mistake("10:00-49:00").starts_with("column 7: a range ends at 48:00 at the latest"));
+        assert!(mistake("9-17").starts_with("column 1: `9` is not a time"));
     }
 
     proptest! {

@@ -1,13 +1,13 @@
-//! From the clocks on the walls of a zone to instants, also where the clocks are changed.
+//! Conversion of wall-clock times into instants, across clock changes.
 
 use chrono::{DateTime, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, Offset as _, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::Tz;
 
-/// Long enough to be before a change that is about to come, in any zone.
+/// Longer than any clock change, so that a time this much earlier is before it.
 const BEFORE: TimeDelta = TimeDelta::hours(24);
 
-/// When the clocks of `zone` show `wall`: if twice, the first time. If never, because they are set forward over it, when
-/// they would show it if they were not.
+/// The instant at which the clocks of `zone` show `wall`. If they show it twice, the first one. If a change skips it, the
+/// instant at which they would show it without the change.
 pub(super) fn instant(zone: Tz, wall: NaiveDateTime) -> DateTime<Utc> {
     match zone.from_local_datetime(&wall) {
         LocalResult::Single(at) | LocalResult::Ambiguous(at, _) => at.to_utc(),
@@ -18,12 +18,12 @@ pub(super) fn instant(zone: Tz, wall: NaiveDateTime) -> DateTime<Utc> {
     }
 }
 
-/// So many seconds after midnight, counted as the clock on the wall counts them.
+/// The instant at which the clocks show this many seconds after midnight of a day.
 pub(super) fn time_of(zone: Tz, day: NaiveDate, seconds: u32) -> DateTime<Utc> {
     instant(zone, day.and_time(NaiveTime::MIN) + TimeDelta::seconds(i64::from(seconds)))
 }
 
-/// The date on the wall.
+/// The date in a zone.
 pub(super) fn date(zone: Tz, at: DateTime<Utc>) -> NaiveDate {
     at.with_timezone(&zone).date_naive()
 }
@@ -38,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_of_the_clocks() {
+    fn times_at_clock_changes_are_converted() {
         assert_eq!(at("Europe/Berlin", "2026-03-29T02:30:00"), "2026-03-29T03:30:00+02:00");
         assert_eq!(at("Europe/Berlin", "2026-10-25T02:30:00"), "2026-10-25T02:30:00+02:00");
         assert_eq!(at("Europe/Berlin", "2026-10-25T03:00:00"), "2026-10-25T03:00:00+01:00");

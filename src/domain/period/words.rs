@@ -1,4 +1,4 @@
-//! Reading definitions word by word: `monday -1 may - friday 2 june / 3`, with the column of whatever is wrong.
+//! Parser for definitions such as `monday -1 may - friday 2 june / 3`, with the column of each error.
 
 use std::{fmt, str::FromStr};
 
@@ -16,7 +16,7 @@ const WEEKDAYS: [(&str, Weekday); 7] = [
     ("saturday", Weekday::Sat),
     ("sunday", Weekday::Sun),
 ];
-/// With the most days that they have.
+/// Names of the months, each with its maximum number of days.
 const MONTHS: [(&str, i32); 12] = [
     ("january", 31),
     ("february", 29),
@@ -31,15 +31,15 @@ const MONTHS: [(&str, i32); 12] = [
     ("november", 30),
     ("december", 31),
 ];
-/// Longer steps are dates of their own.
+/// Largest step in days. Longer distances need dates of their own.
 const LONGEST_STEP: u32 = 3_660;
 
-/// What cannot be read, and where it stands.
+/// Why a definition is invalid, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RangeError {
-    /// The column, from 1.
+    /// Column of the error, from 1.
     pub column: usize,
-    /// What is wrong, and what would be right.
+    /// What is wrong, and what is allowed.
     pub problem: String,
 }
 
@@ -55,7 +55,7 @@ impl fmt::Display for RangeError {
     }
 }
 
-/// A word and where it begins.
+/// A word with its first column.
 #[derive(Clone, Debug)]
 struct Word {
     text: String,
@@ -89,20 +89,20 @@ impl FromStr for DayRange {
             return Ok(range);
         }
         let column = dashes.first().map_or(1, |dash| words[*dash].column);
-        let problem = "no such day ever comes: the range ends before it begins; write two definitions, \
+        let problem = "no such day exists: the range ends before it begins; write two definitions, \
                        such as `december 20 - december 31` and `january 1 - january 6`";
         Err(RangeError::new(column, problem))
     }
 }
 
-/// What a definition means as a whole: which days can be the ends of a range, and what can have a step.
+/// Checks the definition as a whole: the kinds of its ends, and whether it can have a step.
 fn check(first: DaySpec, until: Until, step: Option<DayStep>, words: &[Word]) -> Result<(u32, Until), RangeError> {
     if let Until::Day(last) = until {
-        let kinds = (kind(first), kind(last));
+        let kinds = (DayKind::of(first), DayKind::of(last));
         let column = words.iter().position(|word| word.text == "-").map_or(1, |dash| words[dash].column + 2);
         if kinds.0 != kinds.1 {
             let problem = match kinds {
-                ("a date", _) | (_, "a date") => "a range from or to a date has dates at both ends",
+                (DayKind::Date, _) | (_, DayKind::Date) => "a range from or to a date has dates at both ends",
                 _ => "a range from or to a plain weekday has plain weekdays at both ends",
             };
             return Err(RangeError::new(column, format!("{problem}, here are {} and {}", kinds.0, kinds.1)));
@@ -120,26 +120,45 @@ fn check(first: DaySpec, until: Until, step: Option<DayStep>, words: &[Word]) ->
     }
 }
 
-/// Only days of one kind can be the ends of a range: what is not dated is looked for in the month of the day in question.
-fn kind(spec: DaySpec) -> &'static str {
-    match spec {
-        DaySpec::Date(_) => "a date",
-        DaySpec::Weekday(_) => "a plain weekday",
-        DaySpec::MonthDay(..) | DaySpec::Day(_) | DaySpec::NthOfMonth(..) | DaySpec::Nth(..) => "a day of a month",
+/// Both ends of a range are days of one kind: a day without a date is searched in the month of the day in question.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum DayKind {
+    Date,
+    Weekday,
+    OfMonth,
+}
+
+impl DayKind {
+    fn of(spec: DaySpec) -> Self {
+        match spec {
+            DaySpec::Date(_) => Self::Date,
+            DaySpec::Weekday(_) => Self::Weekday,
+            DaySpec::MonthDay(..) | DaySpec::Day(_) | DaySpec::NthOfMonth(..) | DaySpec::Nth(..) => Self::OfMonth,
+        }
     }
 }
 
-/// Every how many days, and where that is said.
+impl fmt::Display for DayKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Date => "a date",
+            Self::Weekday => "a plain weekday",
+            Self::OfMonth => "a day of a month",
+        })
+    }
+}
+
+/// A step in days, and its column.
 type DayStep = (u32, usize);
 
-/// Cuts off `/ 2`.
+/// Splits a step such as `/ 2` from the days.
 fn split_step(text: &str) -> Result<(&str, Option<DayStep>), RangeError> {
     let Some((days, step)) = text.split_once('/') else { return Ok((text, None)) };
     let column = days.chars().count() + 1;
     let parsed = step.trim().parse().ok().filter(|step| (1..=LONGEST_STEP).contains(step));
     let step: u32 = parsed.ok_or_else(|| {
         let found = if step.trim().is_empty() { "nothing".to_owned() } else { format!("`{}`", step.trim()) };
-        RangeError::new(column + 1, format!("{found} is no step, expected a number from 1 to {LONGEST_STEP}"))
+        RangeError::new(column + 1, format!("{found} is not a step, expected a number from 1 to {LONGEST_STEP}"))
     })?;
     Ok((days, Some((step, column))))
 }
@@ -162,7 +181,7 @@ fn words(text: &str) -> Vec<Word> {
     words
 }
 
-/// Reads one day; a number alone stands for a day like the `first` one of its range.
+/// Reads one day. A number alone means a day of the same form as the `first` day of its range.
 fn read_day(words: &[Word], first: Option<DaySpec>, end: usize) -> Result<DaySpec, RangeError> {
     let Some((word, rest)) = words.split_first() else {
         let column = end;
@@ -195,7 +214,7 @@ fn read_day(words: &[Word], first: Option<DaySpec>, end: usize) -> Result<DaySpe
     match rest.get(used) {
         Some(more) => Err(RangeError::new(
             more.column,
-            format!("`{}` is one word too many; a range is written with spaces around its dash", more.text),
+            format!("`{}` is one word too many; the dash of a range has spaces around it", more.text),
         )),
         None => Ok(spec),
     }
@@ -204,11 +223,11 @@ fn read_day(words: &[Word], first: Option<DaySpec>, end: usize) -> Result<DaySpe
 fn read_date(word: &Word) -> Result<DaySpec, RangeError> {
     let is_date = word.text.len() == 10 && word.text.match_indices('-').map(|(at, _)| at).eq([4, 7]);
     let date = is_date.then(|| NaiveDate::parse_from_str(&word.text, "%Y-%m-%d").ok()).flatten();
-    let problem = || format!("`{}` is no date of the calendar, expected one such as `2026-12-24`", word.text);
+    let problem = || format!("`{}` is not a date of the calendar, expected one such as `2026-12-24`", word.text);
     date.map(DaySpec::Date).ok_or_else(|| RangeError::new(word.column, problem()))
 }
 
-/// `15` in `day 1 - 15`.
+/// Reads a number alone, such as `15` in `day 1 - 15`.
 fn like(first: DaySpec, word: &Word) -> Result<DaySpec, RangeError> {
     let number = |name: &str, most| number(Some(word), word.column, name, most);
     match first {
@@ -220,12 +239,12 @@ fn like(first: DaySpec, word: &Word) -> Result<DaySpec, RangeError> {
         DaySpec::Nth(weekday, _) => Ok(DaySpec::Nth(weekday, number("the weekday", 5)?)),
         DaySpec::NthOfMonth(weekday, _, month) => Ok(DaySpec::NthOfMonth(weekday, number("the weekday", 5)?, month)),
         DaySpec::Date(_) | DaySpec::Weekday(_) => {
-            Err(RangeError::new(word.column, format!("`{}` alone is no day: write the last day in full", word.text)))
+            Err(RangeError::new(word.column, format!("`{}` alone is not a day: write the last day in full", word.text)))
         }
     }
 }
 
-/// A number from 1, or from -1 counted from the end of the month.
+/// Reads a number from 1, or from -1 counted from the end of the month.
 fn number(word: Option<&Word>, end: usize, of: &str, most: i32) -> Result<i32, RangeError> {
     let allowed = format!("expected 1 to {most}, or -1 to -{most} from the end of the month");
     let Some(word) = word else {
@@ -235,7 +254,7 @@ fn number(word: Option<&Word>, end: usize, of: &str, most: i32) -> Result<i32, R
     match number {
         Some(number) if number != 0 && (-most..=most).contains(&number) => Ok(number),
         Some(number) => Err(RangeError::new(word.column, format!("{number} is out of range for {of}, {allowed}"))),
-        None => Err(RangeError::new(word.column, format!("`{}` is no number for {of}, {allowed}", word.text))),
+        None => Err(RangeError::new(word.column, format!("`{}` is not a number for {of}, {allowed}", word.text))),
     }
 }
 
@@ -246,7 +265,7 @@ fn month(name: &str) -> Option<u32> {
 
 fn unknown_month(word: &Word) -> RangeError {
     let hint = suggest::hint(&word.text, MONTHS.iter().map(|(name, _)| *name));
-    RangeError::new(word.column, format!("`{}` is no month{hint}", word.text))
+    RangeError::new(word.column, format!("`{}` is not a month{hint}", word.text))
 }
 
 fn unknown(word: &Word) -> RangeError {
@@ -262,7 +281,7 @@ fn unknown(word: &Word) -> RangeError {
         hint if hint.is_empty() => "; expected a weekday, a month, `day` or a date such as `2026-12-24`".to_owned(),
         hint => hint,
     };
-    RangeError::new(word.column, format!("`{text}` is no day{hint}"))
+    RangeError::new(word.column, format!("`{text}` is not a day{hint}"))
 }
 
 #[cfg(test)]
@@ -276,10 +295,10 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_with_their_column() {
-        assert_eq!(mistake("mondya"), "column 1: `mondya` is no day; did you mean `monday`?");
-        assert_eq!(mistake("monday 3 mai"), "column 10: `mai` is no month; did you mean `may`?");
-        assert_eq!(mistake("fri"), "column 1: `fri` is no day; did you mean `friday`?");
+    fn errors_have_their_column() {
+        assert_eq!(mistake("mondya"), "column 1: `mondya` is not a day; did you mean `monday`?");
+        assert_eq!(mistake("monday 3 mai"), "column 10: `mai` is not a month; did you mean `may`?");
+        assert_eq!(mistake("fri"), "column 1: `fri` is not a day; did you mean `friday`?");
         assert_eq!(
             mistake("monday 6"),
             "column 8: 6 is out of range for monday, expected 1 to 5, or -1 to -5 from the end of the month"
@@ -287,7 +306,7 @@ mod tests {
         assert!(mistake("february 30").starts_with("column 10: 30 is out of range for february, expected 1 to 29"));
         assert!(mistake("day").starts_with("column 4: which number of day?"));
         assert!(mistake("day 0").starts_with("column 5: 0 is out of range"));
-        assert!(mistake("2026-02-30").contains("no date of the calendar"));
+        assert!(mistake("2026-02-30").contains("not a date of the calendar"));
         assert!(mistake("2026-12-24 - ").starts_with("column 14: a day is missing"));
         assert!(mistake("").starts_with("column 1: a day is missing"));
         assert!(mistake("monday-friday").contains("has spaces around it"));
@@ -296,20 +315,20 @@ mod tests {
     }
 
     #[test]
-    fn what_never_comes_or_means_nothing_is_refused() {
-        assert!(mistake("december 20 - january 6").starts_with("column 13: no such day ever comes"));
-        assert!(mistake("2026-12-24 - 2026-12-01").contains("no such day ever comes"));
-        assert!(mistake("day 15 - 1").contains("no such day ever comes"));
+    fn impossible_and_ambiguous_definitions_are_refused() {
+        assert!(mistake("december 20 - january 6").starts_with("column 13: no such day exists"));
+        assert!(mistake("2026-12-24 - 2026-12-01").contains("no such day exists"));
+        assert!(mistake("day 15 - 1").contains("no such day exists"));
         assert!(mistake("2026-12-24 - day 3").contains("dates at both ends"));
         assert!(mistake("monday - may 3").contains("plain weekdays at both ends"));
-        assert!(mistake("2026-12-24 - 27").contains("alone is no day"));
+        assert!(mistake("2026-12-24 - 27").contains("alone is not a day"));
         assert!(mistake("monday / 2").starts_with("column 8: a step needs something to count from"));
-        assert!(mistake("day 1 - 15 / 0").starts_with("column 13: `0` is no step"));
-        assert!(mistake("day 1 - 15 /").contains("nothing is no step"));
+        assert!(mistake("day 1 - 15 / 0").starts_with("column 13: `0` is not a step"));
+        assert!(mistake("day 1 - 15 /").contains("nothing is not a step"));
     }
 
     #[test]
-    fn case_and_spaces_do_not_matter() {
+    fn case_and_spaces_are_ignored() {
         let range: DayRange = "  Monday  -1 MAY ".parse().expect("a definition");
         assert_eq!(range.first, DaySpec::NthOfMonth(Weekday::Mon, -1, 5));
         assert_eq!("day 1 - 31/2".parse::<DayRange>().expect("a definition").step, 2);

@@ -1,25 +1,25 @@
-//! What comes next of many: the due ones are found without a look at the others.
+//! The next instants of many schedules: due ones are found without examining the others.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
 use chrono::{DateTime, Utc};
 
-/// The next instant of each of many things, which are known by their numbers.
+/// The next instant of each schedule. Schedules are known by numbers.
 #[derive(Clone, Debug, Default)]
 pub struct Agenda(BinaryHeap<Reverse<(DateTime<Utc>, usize)>>);
 
 impl Agenda {
-    /// Notes when something comes next.
+    /// Adds the next instant of a schedule.
     pub fn note(&mut self, number: usize, at: DateTime<Utc>) {
         self.0.push(Reverse((at, number)));
     }
 
-    /// When the first of all comes.
+    /// The earliest instant of all.
     pub fn first(&self) -> Option<DateTime<Utc>> {
         self.0.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// Takes the one that has been due for longest.
+    /// Removes the schedule that has been due for longest and returns its number. `None` if none is due at `now`.
     pub fn take_due(&mut self, now: DateTime<Utc>) -> Option<usize> {
         self.first().filter(|at| *at <= now)?;
         self.0.pop().map(|Reverse((_, number))| number)
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_due_is_taken_in_its_order_and_once() {
+    fn due_schedules_are_taken_in_order_and_once() {
         let at = |seconds| DateTime::from_timestamp(seconds, 0).expect("an instant");
         let mut agenda: Agenda = [(0, at(30)), (1, at(10)), (2, at(20))].into_iter().collect();
         assert_eq!(agenda.first(), Some(at(10)));

@@ -1,21 +1,22 @@
-//! Which instants of a schedule are due, and what is to become of them: the policy decides on those that its period lets count.
+//! Which instants of a schedule are due, and the decision on each: the policy decides on the instants inside the period.
 
 use chrono::{DateTime, Utc};
 
 use super::{
     PeriodPlace, Schedule, TICK,
     policy::{Decision, Due, NAMED},
+    reason::StandsFor,
 };
 use crate::domain::period::Period;
 
-/// So many instants that have no place in the ledger are counted; of more it is said that there are more.
+/// Counting of instants without an entry of their own stops here.
 const COUNTED: usize = 10_000;
-/// So many times outside a period are looked behind for instants that count.
+/// The search for instants inside the period crosses at most this many gaps of the period.
 const LOOKED_BEHIND: usize = 5_000;
 
 impl Schedule {
-    /// What is due at `now` if everything until `last` has been dealt with, and what is to become of it, the oldest first.
-    /// What has no place in the ledger is summed up in the entry after it.
+    /// Decides on the instants in `(last, now]`, oldest first. An instant without an entry of its own is counted in the
+    /// entry after it.
     pub fn due(&self, last: DateTime<Utc>, now: DateTime<Utc>, period: Option<&Period>) -> Vec<Decision> {
         let counting = self.latest_that_count(last, now, period);
         let mut decisions: Vec<Decision> =
@@ -26,11 +27,11 @@ impl Schedule {
             decisions.extend(others.map(|at| self.within(Decision::on_time(at), period)));
             decisions.sort_by_key(|decision| decision.at);
         }
-        self.sum_up(last, &mut decisions);
+        self.count_unnamed(last, &mut decisions);
         decisions
     }
 
-    /// The latest instants that the period lets count, as many as the policy has use for, the oldest first.
+    /// The latest instants inside the period, as many as the policy needs, oldest first.
     fn latest_that_count(&self, last: DateTime<Utc>, now: DateTime<Utc>, period: Option<&Period>) -> Vec<Due> {
         let most = self.policy.most();
         let mut found: Vec<Due> = Vec::new();
@@ -43,7 +44,7 @@ impl Schedule {
             found = counting;
             let first = instants.first().filter(|_| instants.len() == wanted && found.len() < most);
             let (Some(first), Some(period)) = (first, period) else { break };
-            // Nothing counts between there and the end of the time before, when the period held last.
+            // No instant counts between here and the end of the range before, when the period was open last.
             end = match period.gap(*first - TICK) {
                 None => *first - TICK,
                 Some(gap) => match gap.ended {
@@ -63,7 +64,7 @@ impl Schedule {
         }
     }
 
-    /// A decision on an instant that is held for longer is carried out when the period begins.
+    /// Holds an instant until its period begins, if that is in the future.
     fn held(&self, decision: Decision, now: DateTime<Utc>, period: Option<&Period>) -> Decision {
         match self.place(decision.at, period) {
             PeriodPlace::Held(begin) if begin > now => self.within(decision, period),
@@ -71,13 +72,13 @@ impl Schedule {
         }
     }
 
-    /// Lets each entry tell of the instants between the one before it and itself.
-    fn sum_up(&self, last: DateTime<Utc>, decisions: &mut [Decision]) {
+    /// Counts for each decision the instants between the decision before it and itself.
+    fn count_unnamed(&self, last: DateTime<Utc>, decisions: &mut [Decision]) {
         let mut before = last;
         for decision in decisions {
             let between = self.from(before).take_while(|at| *at < decision.at).take(COUNTED + 1).count();
             if between > 0 {
-                decision.sum_up(between.min(COUNTED), between > COUNTED);
+                decision.stands_for = Some(StandsFor { count: between.min(COUNTED), is_more: between > COUNTED });
             }
             before = decision.at;
         }
@@ -97,6 +98,7 @@ mod tests {
         schedule::{
             Outside,
             policy::{Missed, Policy, runs},
+            reason::Reason,
             recurrence::Recurrence,
         },
     };
@@ -120,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn of_missed_instants_the_last_runs_and_the_others_are_named() {
+    fn the_last_missed_instant_runs_and_the_others_are_named() {
         let due = every(60).due(at("2026-11-21T10:00:00Z"), at("2026-11-21T10:04:30Z"), None);
         let found: Vec<(DateTime<Utc>, Fate)> = due.iter().map(|decision| (decision.at, decision.fate)).collect();
         let expected = [
@@ -130,7 +132,7 @@ mod tests {
             (at("2026-11-21T10:04:00Z"), Fate::Late),
         ];
         assert_eq!(found, expected);
-        assert_eq!(due[3].reason.as_deref(), Some("late by 30s"));
+        assert_eq!(due[3].reason, Some(Reason::Late { by: TimeDelta::seconds(30) }));
     }
 
     #[test]
@@ -139,9 +141,9 @@ mod tests {
         assert_eq!(due.len(), NAMED + 1);
         assert_eq!((due[NAMED].at, due[NAMED].fate), (at("2026-11-21T10:00:00Z"), Fate::Fired));
         assert_eq!((due[NAMED - 1].at, due[NAMED - 1].fate), (at("2026-11-21T09:59:59Z"), Fate::Coalesced));
-        assert_eq!(due[0].sum.as_deref(), Some("; and more than 10000 before it"));
+        assert_eq!(due[0].stands_for, Some(StandsFor { count: 10_000, is_more: true }));
         let less = every(1).due(at("2026-11-21T08:00:00Z"), at("2026-11-21T10:00:00Z"), None);
-        assert_eq!(less[0].sum.as_deref(), Some("; and 7099 before it"));
+        assert_eq!(less[0].stands_for, Some(StandsFor { count: 7_099, is_more: false }));
     }
 
     fn office() -> Arc<Period> {
@@ -153,7 +155,7 @@ mod tests {
         Schedule { period: Some("office".to_owned()), outside_period: outside, policy, ..every(seconds) }
     }
 
-    /// What runs, and until when it is held.
+    /// The instants that run, and until when each is held.
     fn running(due: &[Decision]) -> Vec<(DateTime<Utc>, Option<DateTime<Utc>>)> {
         let running = due.iter().filter(|decision| runs(decision.fate));
         running.map(|decision| (decision.at, decision.held_until)).collect()
@@ -164,35 +166,37 @@ mod tests {
     const MONDAY: &str = "2026-11-23T09:00:00Z";
 
     #[test]
-    fn the_last_one_inside_the_period_runs_and_not_the_last_one_of_all() {
+    fn the_last_instant_inside_the_period_runs_and_not_the_last_of_all() {
         let office = office();
         let due = in_office(60, Outside::Skip, Missed::Last).due(at(FRIDAY), at(SUNDAY), Some(&office));
         assert_eq!(running(&due), [(at("2026-11-20T16:59:00Z"), None)]);
         let last = due.last().expect("an instant");
-        assert_eq!((last.at, last.reason.as_deref()), (at(SUNDAY), Some("outside period office")));
-        let sums: Vec<&str> = due.iter().filter_map(|one| one.sum.as_deref()).collect();
-        assert_eq!(sums, ["; and 2481 before it"], "from the end of Friday to what is named of Sunday");
+        let outside = Reason::OutsidePeriod { period: "office".to_owned() };
+        assert_eq!((last.at, last.reason.as_ref()), (at(SUNDAY), Some(&outside)));
+        let counts: Vec<StandsFor> = due.iter().filter_map(|one| one.stands_for).collect();
+        let expected = StandsFor { count: 2_481, is_more: false };
+        assert_eq!(counts, [expected], "from the end of Friday to the named instants of Sunday");
         let all = in_office(60, Outside::Skip, Missed::All).due(at(FRIDAY), at(SUNDAY), Some(&office));
         assert_eq!(running(&all).len(), 69, "until 16:59");
     }
 
     #[test]
-    fn of_those_that_are_held_the_last_one_runs_when_the_period_begins() {
+    fn the_last_held_instant_runs_when_the_period_begins() {
         let office = office();
         let (last, begin) = (at("2026-11-23T08:30:00Z"), at(MONDAY));
         let schedule = in_office(1_800, Outside::Hold, Missed::Last);
         let (saturday, later) = (at("2026-11-21T10:00:00Z"), at("2026-11-21T10:30:00Z"));
         let early = schedule.due(saturday, later, Some(&office));
         assert_eq!((early.len(), early[0].fate), (1, Fate::Coalesced));
-        assert_eq!(early[0].reason.as_deref(), Some("coalesced into the run of 2026-11-23T08:30:00+00:00"));
+        assert_eq!(early[0].reason, Some(Reason::Coalesced { into: last }));
         assert_eq!(running(&schedule.due(later, last, Some(&office))), [(last, Some(begin))]);
-        // After a downtime over the beginning, they are as late as that is.
+        // After a downtime across the beginning of the period, lateness counts from that beginning.
         let after = begin + TimeDelta::seconds(30);
         let due = schedule.due(saturday, after, Some(&office));
-        assert_eq!(running(&due), [(begin, None)], "and that is an instant of its own");
+        assert_eq!(running(&due), [(begin, None)], "the beginning is itself an instant");
         let daily = in_office(86_400, Outside::Hold, Missed::Skip);
         let due = daily.due(saturday, after, Some(&office));
-        assert_eq!(running(&due), [(at("2026-11-23T00:00:00Z"), None)], "what was held is not missed");
+        assert_eq!(running(&due), [(at("2026-11-23T00:00:00Z"), None)], "a held instant is not missed");
         let all = in_office(86_400, Outside::Hold, Missed::All).due(saturday, at(SUNDAY), Some(&office));
         assert_eq!(running(&all), [(at("2026-11-22T00:00:00Z"), Some(begin))]);
     }
@@ -224,12 +228,8 @@ mod tests {
             let last = now - TimeDelta::hours(hours + 40);
             let due = schedule.due(last, now, Some(&office));
             proptest::prop_assert!(due.windows(2).all(|pair| pair[0].at < pair[1].at));
-            let sum = |decision: &Decision| -> usize {
-                let sum = decision.sum.as_deref().and_then(|sum| sum.strip_prefix("; and "));
-                sum.and_then(|sum| sum.split(' ').next()?.parse().ok()).unwrap_or(0)
-            };
-            let told = due.len() + due.iter().map(sum).sum::<usize>();
-            proptest::prop_assert_eq!(told, schedule.from(last).take_while(|at| *at <= now).count());
+            let counted: usize = due.iter().filter_map(|decision| decision.stands_for).map(|others| others.count).sum();
+            proptest::prop_assert_eq!(due.len() + counted, schedule.from(last).take_while(|at| *at <= now).count());
             for decision in due.iter().filter(|decision| runs(decision.fate)) {
                 proptest::prop_assert!(schedule.counts(decision.at, Some(&office)).is_some(), "{:?}", decision);
                 proptest::prop_assert!(decision.held_until.is_none_or(|begin| begin > now && office.is_inside(begin)));

@@ -1,10 +1,11 @@
-//! What recurs: the instants of a schedule, and where they are in its period.
+//! Schedules: their instants, and the position of an instant relative to the schedule's period.
 
 pub mod agenda;
 mod due;
 pub mod moment;
 pub mod plan;
 pub mod policy;
+pub mod reason;
 pub mod recurrence;
 pub mod upcoming;
 pub mod weekly;
@@ -17,69 +18,57 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sexton_entities::states::Fate;
 
 use self::{
-    policy::{Decision, Missed, Policy, coalesced, runs},
+    policy::{Decision, Missed, Policy, runs},
+    reason::Reason,
     recurrence::Recurrence,
 };
 use super::{period::Period, text::duration};
 
-/// No two instants are nearer to each other.
+/// Smallest distance of two instants: the resolution of the database.
 pub const TICK: TimeDelta = TimeDelta::microseconds(1);
-/// How the reason of an instant begins that is held, or outside its period.
-const HELD: &str = "held until ";
-const OUTSIDE: &str = "outside period ";
 
 /// A definition's schedule: the union of its recurrences.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
-    /// Its name, which is that of the task definition it belongs to.
+    /// Unique name: the name of its task definition.
     pub name: String,
-    /// The recurrences, of which each instant counts once.
+    /// The recurrences. An instant of several recurrences counts once.
     pub recurrences: Vec<Recurrence>,
-    /// The period in which its instants count.
+    /// Name of the period in which its instants run. `None` means always.
     pub period: Option<String>,
-    /// What becomes of those outside it.
+    /// What happens to instants outside the period.
     pub outside_period: Outside,
-    /// Each of its tasks starts later by a random part of this.
+    /// Longest random delay of each of its tasks.
     pub jitter: Option<Duration>,
-    /// What becomes of its instants.
+    /// Decides on missed and overlapping instants.
     pub policy: Policy,
 }
 
-/// What becomes of an instant that is outside the period of its schedule.
+/// The setting `outside_period`: what happens to an instant that is outside the period of its schedule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Outside {
-    /// Nothing, but for a line in the ledger.
+    /// It does not run; the ledger records that.
     #[default]
     Skip,
-    /// It is due when the period begins: of several, the last one, unless all missed ones are wanted.
+    /// It is due when the period begins. Of several, the last one runs, or each one with [`Missed::All`].
     Hold,
 }
 
-/// Where an instant of a schedule is, as its period sees it.
+/// Position of an instant relative to the period of its schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeriodPlace {
-    /// It counts.
+    /// Inside: it runs.
     Inside,
-    /// It does not count.
+    /// Outside: it does not run.
     Skipped,
-    /// It counts, and is due when the period begins.
+    /// Outside: it runs when the period begins.
     Held(DateTime<Utc>),
-    /// It would be held, but a later one that is held as well runs in its place.
+    /// Outside: a later instant, which is held as well, runs in its place.
     Coalesced(DateTime<Utc>),
 }
 
-/// Until when an instant was held, as the reason of its entry in the ledger says.
-pub fn held_until(reason: &str) -> Option<DateTime<Utc>> {
-    reason.strip_prefix(HELD)?.split_once(": ")?.0.parse().ok()
-}
-
-/// Whether the reason of an entry in the ledger is that the instant was outside its period.
-pub fn was_outside(reason: &str) -> bool {
-    reason.starts_with(OUTSIDE) || held_until(reason).is_some()
-}
-
 impl Schedule {
-    /// A schedule without any of the settings that may be left out.
+    /// A schedule with defaults for every optional setting.
     pub fn new(name: impl Into<String>, recurrences: Vec<Recurrence>) -> Self {
         Self {
             name: name.into(),
@@ -96,42 +85,40 @@ impl Schedule {
         self.recurrences.iter().filter_map(|rule| rule.next_after(after)).min()
     }
 
-    /// As written: what the operator sees, and what tells an edited schedule from an unchanged one.
+    /// The recurrences in one notation: shown to operators, and compared to find edited schedules.
     pub fn spec(&self) -> String {
         let rules: Vec<String> = self.recurrences.iter().map(ToString::to_string).collect();
         let jitter = self.jitter.map(|jitter| format!("; jitter {}", duration::text(jitter))).unwrap_or_default();
         format!("{}{jitter}", rules.join("; "))
     }
 
-    /// A sentence in English for each of its recurrences, and for what becomes of their instants.
+    /// Its recurrences, jitter and period in English.
     pub fn describe(&self) -> String {
         let mut parts: Vec<String> = self.recurrences.iter().map(Recurrence::describe).collect();
-        parts.extend(self.jitter.map(|jitter| format!("later by up to {}", duration::text(jitter))));
+        parts.extend(self.jitter.map(|jitter| format!("up to {} later", duration::text(jitter))));
         parts.extend(self.period.as_ref().map(|period| match self.outside_period {
             Outside::Skip => format!("in period {period} only"),
-            Outside::Hold => format!("outside period {period}, held until that begins"),
+            Outside::Hold => format!("outside period {period}, held until it begins"),
         }));
         parts.join("; ")
     }
 
-    /// What the period of the schedule makes of a decision to run.
+    /// Applies the period of the schedule to a decision to run.
     pub fn within(&self, decision: Decision, period: Option<&Period>) -> Decision {
         if !runs(decision.fate) {
             return decision;
         }
-        let name = self.period.as_deref().unwrap_or_default();
+        let name = || self.period.clone().unwrap_or_default();
         let (fate, reason, held_until) = match self.place(decision.at, period) {
             PeriodPlace::Inside => return decision,
-            PeriodPlace::Held(begin) => {
-                (decision.fate, format!("{HELD}{}: {OUTSIDE}{name}", begin.to_rfc3339()), Some(begin))
-            }
-            PeriodPlace::Coalesced(into) => (Fate::Coalesced, coalesced(into), None),
-            PeriodPlace::Skipped => (Fate::Skipped, format!("{OUTSIDE}{name}"), None),
+            PeriodPlace::Held(until) => (decision.fate, Reason::Held { until, period: name() }, Some(until)),
+            PeriodPlace::Coalesced(into) => (Fate::Coalesced, Reason::Coalesced { into }, None),
+            PeriodPlace::Skipped => (Fate::Skipped, Reason::OutsidePeriod { period: name() }, None),
         };
         Decision { fate, reason: Some(reason), held_until, ..decision }
     }
 
-    /// Where an instant is, as the schedule's period sees it.
+    /// The position of an instant relative to the schedule's period.
     pub fn place(&self, at: DateTime<Utc>, period: Option<&Period>) -> PeriodPlace {
         let Some(period) = period else { return PeriodPlace::Inside };
         let holds_from = match self.outside_period {
@@ -141,12 +128,12 @@ impl Schedule {
         self.place_by(at, holds_from)
     }
 
-    /// Where an instant is, if from it on the period holds at `holds_from` first.
+    /// The same, if the period next includes `holds_from`, counted from the instant.
     pub fn place_by(&self, at: DateTime<Utc>, holds_from: Option<DateTime<Utc>>) -> PeriodPlace {
         match (holds_from, self.outside_period) {
             (Some(begin), _) if begin <= at => PeriodPlace::Inside,
             (Some(begin), Outside::Hold) => {
-                // Nobody wants the same thing ten times when the period begins.
+                // One run is enough when the period begins.
                 let others = self.policy.missed != Missed::All && self.next_after(at).is_some_and(|next| next < begin);
                 let last = others.then(|| self.latest_between(at, begin - TICK, 1).pop()).flatten();
                 last.map_or(PeriodPlace::Held(begin), PeriodPlace::Coalesced)
@@ -155,8 +142,8 @@ impl Schedule {
         }
     }
 
-    /// The instant itself if it is one of the schedule's, and its neighbours before and after; of those before,
-    /// as far as `since`.
+    /// The neighbours of an instant, and between them whether it is one of the schedule's own. The search backwards ends
+    /// at `since`.
     pub fn around(
         &self,
         at: DateTime<Utc>,
@@ -165,7 +152,7 @@ impl Schedule {
         (self.latest_between(since, at - TICK, 1).pop(), self.has(at), self.next_after(at))
     }
 
-    /// Whether it comes at each start of a daemon, apart from other instants.
+    /// Whether it runs at each start of a daemon, in addition to its other instants.
     pub fn is_at_start(&self) -> bool {
         self.recurrences.iter().any(Recurrence::is_at_start)
     }
@@ -175,8 +162,8 @@ impl Schedule {
         self.next_after(at - TICK) == Some(at)
     }
 
-    /// The latest instants in `(last, now]`, the oldest first. Looks back step by step, so that a short
-    /// interval after a long downtime costs no more than a long one.
+    /// The latest `most` instants in `(last, now]`, oldest first. The search goes back in growing steps, so a short
+    /// interval after a long downtime costs no more than a long interval.
     pub fn latest_between(&self, last: DateTime<Utc>, now: DateTime<Utc>, most: usize) -> Vec<DateTime<Utc>> {
         let mut window = TimeDelta::minutes(1);
         loop {
@@ -189,7 +176,7 @@ impl Schedule {
         }
     }
 
-    /// The instants after `after`.
+    /// The instants strictly after `after`, in order.
     pub(super) fn from(&self, after: DateTime<Utc>) -> impl Iterator<Item = DateTime<Utc>> {
         std::iter::successors(self.next_after(after), |at| self.next_after(*at))
     }

@@ -1,4 +1,4 @@
-//! One point in time as it is written: on the wall clocks of a zone, or with an offset of its own.
+//! One point in time in the notation of the configuration: a wall-clock time, or a time with an offset.
 
 use std::{fmt, str::FromStr};
 
@@ -10,14 +10,15 @@ use super::zone;
 /// A point in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// `2026-12-24T18:00`: which instant that is, depends on the zone.
+    /// `2026-12-24T18:00`: the instant depends on the zone.
     Wall(NaiveDateTime),
     /// `2026-12-24T18:00:00+01:00`.
     Instant(DateTime<FixedOffset>),
 }
 
 impl Moment {
-    /// The instant. A wall-clock time that comes twice is the first one; for one that is skipped, the first valid one.
+    /// The instant. A wall-clock time that occurs twice means the first; one that is skipped means the first valid instant
+    /// after it. `None` if the result is out of range.
     pub fn instant(&self, zone: Tz) -> Option<DateTime<Utc>> {
         match self {
             Self::Wall(wall) => zone::instant_of(zone, *wall),
@@ -25,7 +26,7 @@ impl Moment {
         }
     }
 
-    /// Whether it is told by the clocks of a zone.
+    /// Whether it is a wall-clock time.
     pub fn is_wall(&self) -> bool {
         matches!(self, Self::Wall(_))
     }
@@ -49,7 +50,7 @@ impl FromStr for Moment {
 }
 
 impl fmt::Display for Moment {
-    /// So that it can be read back.
+    /// Writes text that [`FromStr`] reads.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Wall(wall) => write!(f, "{}", wall.format("%Y-%m-%dT%H:%M:%S")),

@@ -1,4 +1,4 @@
-//! What schedules will do within a stretch of time, and what a change of them changes in that.
+//! The instants of schedules within a stretch of time, and the differences between two such plans.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,42 +9,43 @@ pub use super::upcoming::Instants;
 use super::{Schedule, upcoming};
 use crate::domain::period::Periods;
 
-/// So many instants of one schedule are worked out: every minute of a month.
+/// Maximum number of instants of one schedule: every minute of a month.
 const MOST_OF_ONE: usize = 50_000;
-/// So many of all together, but for the first few of each.
+/// Maximum number of instants of all schedules, apart from the first few of each.
 const MOST: usize = 1_000_000;
+/// Number of instants that each schedule has at least, however many schedules there are.
 const LEAST_OF_ONE: usize = 50;
-/// What comes within so long instead of something else has been moved.
+/// A new instant within this distance of a removed one counts as moved.
 const NEAR: TimeDelta = TimeDelta::days(1);
 
 /// Schedules by name, with their instants.
 pub type Plan = BTreeMap<String, Instants>;
 
-/// What becomes of one schedule.
+/// Differences in one schedule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Difference {
-    /// Instants that are new.
+    /// New instants.
     pub added: Vec<DateTime<Utc>>,
-    /// Instants that come no more.
+    /// Instants that no longer exist.
     pub removed: Vec<DateTime<Utc>>,
-    /// Instants that come earlier or later than before, within a day: from, to.
+    /// Instants that moved by at most a day: from, to.
     pub moved: Vec<(DateTime<Utc>, DateTime<Utc>)>,
-    /// Nothing behind this has been compared.
+    /// The comparison ends here because a plan was cut. `None` if both plans are complete.
     pub compared_until: Option<DateTime<Utc>>,
 }
 
-/// A minute in which much begins.
+/// A minute with many instants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BusyMinute {
-    /// Its beginning.
+    /// Beginning of the minute.
     pub at: DateTime<Utc>,
-    /// How many instants are in it.
+    /// Number of instants in it.
     pub count: usize,
-    /// Whose they are, with how many each has.
+    /// Their schedules, each with its number of instants.
     pub schedules: BTreeMap<String, usize>,
 }
 
-/// Works out the instants of all schedules that count in their periods, as many as can be afforded of each.
+/// Computes the instants in `(from, to]` at which the schedules run, up to a maximum for each schedule.
 pub fn plan<'a>(
     schedules: impl Iterator<Item = &'a Schedule>,
     periods: &Periods,
@@ -60,7 +61,7 @@ pub fn plan<'a>(
     schedules.into_iter().map(|schedule| (schedule.name.clone(), instants(schedule))).collect()
 }
 
-/// What `new` changes; schedules of which nothing changes are not there.
+/// The differences from `old` to `new`. Schedules without a difference are left out.
 pub fn differences(old: &Plan, new: &Plan) -> BTreeMap<String, Difference> {
     let nothing = Instants::default();
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
@@ -71,12 +72,12 @@ pub fn differences(old: &Plan, new: &Plan) -> BTreeMap<String, Difference> {
 }
 
 impl Difference {
-    /// Whether there is none.
+    /// Whether nothing differs.
     pub fn is_none(&self) -> bool {
         self.added.is_empty() && self.removed.is_empty() && self.moved.is_empty()
     }
 
-    /// The first instant, old or new, at which something is different.
+    /// The first instant, old or new, that differs.
     pub fn first(&self) -> Option<DateTime<Utc>> {
         let moved = self.moved.first().map(|(from, to)| *from.min(to));
         [self.added.first().copied(), self.removed.first().copied(), moved].into_iter().flatten().min()
@@ -91,7 +92,7 @@ fn difference(old: &Instants, new: &Instants) -> Difference {
     let mut found = Difference { compared_until, ..Difference::default() };
     let mut gone = before.difference(&after).copied().peekable();
     let mut come = after.difference(&before).copied().peekable();
-    // Both in their order: the nearest two belong together.
+    // Both are in order, so the nearest two belong together.
     loop {
         match (gone.peek().copied(), come.peek().copied()) {
             (None, None) => return found,
@@ -110,7 +111,7 @@ fn difference(old: &Instants, new: &Instants) -> Difference {
                 let nearer = |next: Option<&DateTime<Utc>>, other: DateTime<Utc>| {
                     next.is_some_and(|next| (*next - other).abs() < (to - from).abs())
                 };
-                // The next one may fit better; then this one stays alone.
+                // The next one may be nearer; then this one has no partner.
                 if nearer(gone.peek(), to) {
                     found.removed.push(from);
                     let from = gone.next().unwrap_or(from);
@@ -127,7 +128,7 @@ fn difference(old: &Instants, new: &Instants) -> Difference {
     }
 }
 
-/// The minutes with the most instants, the busiest first; of equally busy ones, the earlier.
+/// The `most` minutes with the most instants, busiest first. Of equally busy minutes, the earlier comes first.
 pub fn busiest(plan: &Plan, most: usize) -> Vec<BusyMinute> {
     let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
     for at in plan.values().flat_map(|instants| &instants.times) {
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_remains_of_many_is_paired_with_the_nearest() {
+    fn remaining_instants_are_paired_with_the_nearest() {
         let old = month(&[cron("n", "0 22 * * *")]);
         let new = month(&[cron("n", "0 5 * * SUN")]);
         let found = &differences(&old, &new)["n"];
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_interval_is_cut_and_says_so() {
+    fn a_short_interval_is_cut_and_marked_as_cut() {
         let old = month(&[every("tick", 1), cron("day", "@daily")]);
         assert_eq!(old["tick"].times.len(), MOST_OF_ONE);
         let until = at("2026-11-01T00:00:30Z") + TimeDelta::seconds(MOST_OF_ONE as i64);
@@ -249,7 +250,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_is_lost_or_told_twice(
+        fn no_instant_is_lost_or_listed_twice(
             old in prop::collection::btree_set(0i64..500, 0..40),
             new in prop::collection::btree_set(0i64..500, 0..40),
         ) {

@@ -1,57 +1,53 @@
-//! What becomes of the due instants of a schedule: which run, which are coalesced, which are skipped, and why.
+//! Which due instants of a schedule run, which are coalesced and which are skipped, and why.
 //!
-//! An instant is missed when nobody entered it within a grace; a policy is about missed ones. The ledger does not
-//! grow with the downtime: of those that do not run the latest are named, the others are counted (see `due`).
+//! An instant that no node entered within a grace period is missed; a policy decides on missed instants. The ledger does
+//! not grow with the length of a downtime: the latest instants that do not run are named, and `due` counts the others.
 
 use std::{fmt, time::Duration};
 
-use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveTime, TimeDelta, Timelike as _, Utc};
 use chrono_tz::Tz;
 use sexton_entities::states::Fate;
 
-use crate::domain::text::duration;
+use super::reason::{GRACE, Reason, StandsFor};
 
 /// A due instant older than this is late.
 const PUNCTUAL: TimeDelta = TimeDelta::seconds(10);
-/// A due instant older than this is missed.
-pub const GRACE: TimeDelta = TimeDelta::seconds(60);
-/// How many instants that do not run are named one by one; of more, the latest.
+/// Number of instants that do not run and have an entry of their own. Of more, the latest have one.
 pub const NAMED: usize = 100;
-/// Nothing recurs so often that more instants than this fall into the grace, but a list of intervals below a second.
+/// Upper bound of the instants within the grace period. Only a list of intervals below a second has more.
 const IN_GRACE: usize = 1_000;
-/// How the reason of an instant begins to tell of those before it, and how it ends.
-const SUM: (&str, &str) = ("; and ", " before it");
 
-/// What a task's configuration says of the instants of its schedule.
+/// Settings of a task that decide on the instants of its schedule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
-    /// Which missed instants run after all.
+    /// Which missed instants run.
     pub missed: Missed,
-    /// Of [`Missed::All`], the latest so many.
+    /// With [`Missed::All`], the number of missed instants that run: the latest ones.
     pub missed_max: usize,
     /// Missed instants older than this do not run.
     pub missed_age: Option<Duration>,
-    /// Missed instants run only in these hours.
+    /// Missed instants start only within this time of day.
     pub missed_window: Option<Window>,
-    /// What becomes of an instant while an earlier run is not finished.
+    /// What happens to an instant while an earlier run is not finished.
     pub overlap: Overlap,
 }
 
-/// Which missed instants run after all.
+/// Which missed instants run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missed {
-    /// None.
+    /// None of them.
     Skip,
-    /// The last; it stands for those before it.
+    /// The last one. The ones before it are coalesced into it.
     Last,
-    /// Each.
+    /// Each of them.
     All,
 }
 
-/// What becomes of an instant while an earlier run is not finished.
+/// What happens to an instant while an earlier run is not finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overlap {
-    /// It runs all the same.
+    /// It runs.
     Allow,
     /// It is skipped.
     Skip,
@@ -59,7 +55,7 @@ pub enum Overlap {
     Queue,
 }
 
-/// Hours of the day on the wall clocks of a zone; they may go over midnight. The end does not belong to them.
+/// Part of the day on the wall clocks of a zone. It may cross midnight; its end is exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     from: NaiveTime,
@@ -67,37 +63,26 @@ pub struct Window {
     zone: Tz,
 }
 
-/// What is to become of one due instant.
+/// Decision on one due instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
     /// The instant.
     pub at: DateTime<Utc>,
-    /// What is to become of it.
+    /// Whether and how it runs.
     pub fate: Fate,
-    /// Why, where it does not start on time.
-    pub reason: Option<String>,
-    /// How many instants before it have no place in the ledger, in words.
-    pub sum: Option<String>,
-    /// When its task is to begin, where it is held.
+    /// Why it does not start on time. `None` if it does.
+    pub reason: Option<Reason>,
+    /// Earlier instants without an entry of their own that its entry accounts for.
+    pub stands_for: Option<StandsFor>,
+    /// When its task may start, if it is held until then.
     pub held_until: Option<DateTime<Utc>>,
 }
 
 impl Decision {
     /// An instant that runs on time.
     pub fn on_time(at: DateTime<Utc>) -> Self {
-        Self { at, fate: Fate::Fired, reason: None, sum: None, held_until: None }
+        Self { at, fate: Fate::Fired, reason: None, stands_for: None, held_until: None }
     }
-
-    /// Lets it tell also of instants before it that have no place in the ledger: so many, or more.
-    pub fn sum_up(&mut self, count: usize, is_more: bool) {
-        let more = if is_more { "more than " } else { "" };
-        self.sum = Some(format!("{}{more}{count}{}", SUM.0, SUM.1));
-    }
-}
-
-/// The reason of an instant as the ledger has it, the sum of those before it included.
-pub fn in_full(reason: Option<&str>, sum: Option<&str>) -> Option<String> {
-    sum.map(|sum| format!("{}{sum}", reason.unwrap_or("on time"))).or_else(|| reason.map(str::to_owned))
 }
 
 /// An instant that is due.
@@ -105,7 +90,7 @@ pub fn in_full(reason: Option<&str>, sum: Option<&str>) -> Option<String> {
 pub struct Due {
     /// The instant.
     pub at: DateTime<Utc>,
-    /// Since when it may run: an instant that is held counts from then on.
+    /// Since when it may run. Later than `at` if it was held; lateness counts from here.
     pub since: DateTime<Utc>,
 }
 
@@ -116,7 +101,7 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// How many due instants, the latest, [`Policy::decide`] has use for.
+    /// The number of latest due instants that [`Policy::decide`] needs.
     pub fn most(&self) -> usize {
         match self.missed {
             Missed::All => self.missed_max.saturating_add(IN_GRACE + NAMED),
@@ -124,28 +109,28 @@ impl Policy {
         }
     }
 
-    /// What becomes of each of the instants that are `due` at `now`, the oldest first. Of those that do not run, only the
-    /// latest have a place in the ledger, and the others are left out.
+    /// Decides on each instant that is `due` at `now`, oldest first. Of the instants that do not run, the result has the
+    /// latest [`NAMED`] only.
     pub fn decide(&self, due: &[Due], now: DateTime<Utc>) -> Vec<Decision> {
-        let refused: Vec<Option<String>> = due.iter().map(|due| self.refusal(due.since, now)).collect();
+        let refused: Vec<Option<Reason>> = due.iter().map(|due| self.refusal(due.since, now)).collect();
         let mut candidates = due.iter().zip(&refused).filter(|(_, refused)| refused.is_none()).map(|(due, _)| *due);
         let last = candidates.clone().next_back().map(|last| last.at);
         let missed = candidates.clone().filter(|due| is_missed(due.since, now)).count();
-        // The first missed instant that is among the latest so many.
+        // The first of the latest `missed_max` missed instants.
         let first = candidates.nth(missed.saturating_sub(self.missed_max)).map(|first| first.at);
         let mut decisions: Vec<Decision> = Vec::with_capacity(due.len());
         for (Due { at, since }, refused) in due.iter().copied().zip(refused) {
             let (fate, reason) = match (refused, last) {
                 (Some(reason), _) => (Fate::Skipped, Some(reason)),
                 (None, _) if self.missed == Missed::All && first.is_some_and(|first| at < first) => {
-                    (Fate::Skipped, Some(format!("missed, and only the latest {} are made up for", self.missed_max)))
+                    (Fate::Skipped, Some(Reason::MissedMax { max: self.missed_max }))
                 }
                 (None, Some(last)) if self.missed != Missed::All && at < last => {
-                    (Fate::Coalesced, Some(coalesced(last)))
+                    (Fate::Coalesced, Some(Reason::Coalesced { into: last }))
                 }
                 _ => punctuality(since, now),
             };
-            decisions.push(Decision { at, fate, reason, sum: None, held_until: None });
+            decisions.push(Decision { at, fate, reason, stands_for: None, held_until: None });
         }
         let mut unnamed = decisions.iter().filter(|decision| !runs(decision.fate)).count().saturating_sub(NAMED);
         decisions.retain(|decision| {
@@ -156,22 +141,17 @@ impl Policy {
         decisions
     }
 
-    /// Why an instant must not run, if it is missed.
-    fn refusal(&self, at: DateTime<Utc>, now: DateTime<Utc>) -> Option<String> {
+    /// Why an instant must not run; `None` if it may.
+    fn refusal(&self, at: DateTime<Utc>, now: DateTime<Utc>) -> Option<Reason> {
         if !is_missed(at, now) {
             return None;
         }
-        let age = (now - at).to_std().unwrap_or_default();
-        match (self.missed, self.missed_age, self.missed_window) {
-            (Missed::Skip, ..) => Some("missed: no node entered it in time, and missed runs are skipped".to_owned()),
-            (_, Some(most), _) if age > most => {
-                Some(format!("missed too old: by {}, at most {} is allowed", whole(age), duration::text(most)))
-            }
-            (.., Some(window)) if !window.contains(now) => Some(format!(
-                "missed, and {} is outside the window {window} {}",
-                now.with_timezone(&window.zone).format("%H:%M"),
-                window.zone
-            )),
+        let by = now - at;
+        let limit = self.missed_age.map(|most| TimeDelta::from_std(most).unwrap_or(TimeDelta::MAX));
+        match (self.missed, limit, self.missed_window) {
+            (Missed::Skip, ..) => Some(Reason::Missed),
+            (_, Some(limit), _) if by > limit => Some(Reason::MissedAge { by, limit }),
+            (.., Some(window)) if !window.contains(now) => Some(window.closed_at(now)),
             _ => None,
         }
     }
@@ -181,7 +161,7 @@ impl Window {
     /// Reads `01:00-05:00`.
     ///
     /// # Errors
-    /// If it is no such text, or no time at all.
+    /// If the text is not two times of day, or both are the same.
     pub fn parse(text: &str, zone: Tz) -> Result<Self, String> {
         let time = |text: &str| match text.trim() {
             "24:00" => Some(NaiveTime::MIN),
@@ -189,8 +169,10 @@ impl Window {
         };
         match text.split_once('-').map(|(from, to)| (time(from), time(to))) {
             Some((Some(from), Some(to))) if from != to => Ok(Self { from, to, zone }),
-            Some((Some(_), Some(_))) => Err(format!("`{text}` ends where it begins: leave it out for the whole day")),
-            _ => Err(format!("`{text}` is not a window: write two times of the day, such as 01:00-05:00")),
+            Some((Some(_), Some(_))) => {
+                Err(format!("`{text}` ends when it begins: for the whole day, leave the setting out"))
+            }
+            _ => Err(format!("`{text}` is not a window: write two times of day, such as 01:00-05:00")),
         }
     }
 
@@ -198,6 +180,18 @@ impl Window {
     pub fn contains(&self, at: DateTime<Utc>) -> bool {
         let time = at.with_timezone(&self.zone).time();
         if self.from < self.to { self.from <= time && time < self.to } else { self.from <= time || time < self.to }
+    }
+
+    /// The reason of an instant that did not run because the window was closed at `now`.
+    fn closed_at(&self, now: DateTime<Utc>) -> Reason {
+        let time = now.with_timezone(&self.zone).time();
+        let minute = time.with_second(0).and_then(|time| time.with_nanosecond(0));
+        Reason::MissedWindow {
+            from: self.from,
+            to: self.to,
+            at: minute.unwrap_or(time),
+            zone: self.zone.name().to_owned(),
+        }
     }
 }
 
@@ -207,27 +201,7 @@ impl fmt::Display for Window {
     }
 }
 
-/// Why an instant is skipped while the run of another is not finished.
-pub fn overlaps(unfinished: DateTime<Utc>) -> String {
-    format!("the run of {} is not finished", unfinished.to_rfc3339())
-}
-
-/// Why an instant that is due does not start on time, then.
-pub fn queues_up(unfinished: DateTime<Utc>) -> String {
-    format!("queued: {}", overlaps(unfinished))
-}
-
-/// Why an instant does not run itself, if a later one runs in its place.
-pub fn coalesced(into: DateTime<Utc>) -> String {
-    format!("coalesced into the run of {}", into.to_rfc3339())
-}
-
-/// Whether the reason of an instant in the ledger stands for instants before it, too.
-pub fn sums_up(reason: &str) -> bool {
-    reason.contains(SUM.0) && reason.ends_with(SUM.1)
-}
-
-/// Whether a task is enqueued.
+/// Whether an instant with that fate has a task.
 pub fn runs(fate: Fate) -> bool {
     matches!(fate, Fate::Fired | Fate::Late)
 }
@@ -236,17 +210,9 @@ fn is_missed(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     now - at > GRACE
 }
 
-fn punctuality(at: DateTime<Utc>, now: DateTime<Utc>) -> (Fate, Option<String>) {
+fn punctuality(at: DateTime<Utc>, now: DateTime<Utc>) -> (Fate, Option<Reason>) {
     let by = now - at;
-    if by <= PUNCTUAL {
-        return (Fate::Fired, None);
-    }
-    let why = if by > GRACE { ": no node entered it in time" } else { "" };
-    (Fate::Late, Some(format!("late by {}{why}", whole(by.to_std().unwrap_or_default()))))
-}
-
-fn whole(length: Duration) -> String {
-    duration::text(Duration::from_secs(length.as_secs()))
+    if by <= PUNCTUAL { (Fate::Fired, None) } else { (Fate::Late, Some(Reason::Late { by })) }
 }
 
 #[cfg(test)]
@@ -259,7 +225,7 @@ mod tests {
         text.parse().expect("an instant")
     }
 
-    /// Instants so many minutes before `now`.
+    /// Instants that many minutes before `now`.
     fn minutes_ago(now: DateTime<Utc>, minutes: &[i64]) -> Vec<Due> {
         minutes.iter().map(|minutes| due(now - TimeDelta::minutes(*minutes))).collect()
     }
@@ -277,7 +243,7 @@ mod tests {
     use Fate::{Coalesced, Fired, Late, Skipped};
 
     #[test]
-    fn what_is_missed_is_up_to_the_policy() {
+    fn the_policy_decides_on_missed_instants() {
         let with = |missed| Policy { missed, ..Policy::default() };
         assert_eq!(fates(&with(Missed::Last), &[3, 2, 1]), [Coalesced, Coalesced, Late]);
         assert_eq!(fates(&with(Missed::Skip), &[3, 2]), [Skipped, Skipped]);
@@ -289,17 +255,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_old_does_not_run() {
+    fn missed_age_limits_the_age() {
         let policy = Policy { missed_age: Some(Duration::from_secs(150)), ..Policy::default() };
         assert_eq!(fates(&policy, &[4, 3, 2]), [Skipped, Skipped, Late]);
         assert_eq!(fates(&policy, &[4, 3]), [Skipped, Skipped]);
         let now = at("2026-11-21T03:00:00Z");
         let decisions = policy.decide(&minutes_ago(now, &[4]), now);
-        assert_eq!(decisions[0].reason.as_deref(), Some("missed too old: by 4m, at most 2m 30s is allowed"));
+        let reason = Reason::MissedAge { by: TimeDelta::minutes(4), limit: TimeDelta::seconds(150) };
+        assert_eq!(decisions[0].reason, Some(reason));
     }
 
     #[test]
-    fn what_is_missed_runs_in_its_window_only() {
+    fn missed_runs_start_in_their_window_only() {
         let zone = Tz::Europe__Berlin;
         let window = |text| Some(Window::parse(text, zone).expect("a window"));
         let with = |text| Policy { missed_window: window(text), ..Policy::default() };
@@ -310,8 +277,9 @@ mod tests {
         assert_eq!(fates(&with("05:00-06:00"), &[2, 0]), [Skipped, Fired], "what is on time may start");
         let now = at("2026-11-21T03:00:00Z");
         let decisions = with("05:00-06:00").decide(&minutes_ago(now, &[4]), now);
-        let expected = "missed, and 04:00 is outside the window 05:00-06:00 Europe/Berlin";
-        assert_eq!(decisions[0].reason.as_deref(), Some(expected));
+        let [from, to, at_four] = [5, 6, 4].map(|hour| NaiveTime::from_hms_opt(hour, 0, 0).expect("a time"));
+        let zone_name = "Europe/Berlin".to_owned();
+        assert_eq!(decisions[0].reason, Some(Reason::MissedWindow { from, to, at: at_four, zone: zone_name }));
         assert!(Window::parse("20:00-24:00", zone).expect("a window").contains(at("2026-11-21T22:59:00Z")));
         for wrong in ["1-5", "01:00", "05:00-05:00", "25:00-26:00", ""] {
             assert!(Window::parse(wrong, zone).is_err(), "{wrong}");
@@ -319,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_are_named_and_what_was_held_is_not_missed() {
+    fn the_latest_are_named_and_a_held_instant_is_not_missed() {
         let now = at("2026-11-21T03:00:00Z");
         let many: Vec<i64> = (2..=201).rev().collect();
         let policy = Policy { missed: Missed::Skip, ..Policy::default() };
@@ -327,17 +295,7 @@ mod tests {
         assert_eq!((decisions.len(), decisions[0].at), (NAMED, now - TimeDelta::minutes(101)));
         let held = [Due { at: now - TimeDelta::days(2), since: now - TimeDelta::seconds(30) }];
         let decision = policy.decide(&held, now).remove(0);
-        assert_eq!((decision.fate, decision.reason.as_deref()), (Late, Some("late by 30s")));
-    }
-
-    #[test]
-    fn a_sum_is_recognised() {
-        let mut decision = Decision::on_time(at("2026-11-21T03:00:00Z"));
-        decision.sum_up(7, true);
-        let told = |reason| in_full(reason, decision.sum.as_deref());
-        assert_eq!(told(None).as_deref(), Some("on time; and more than 7 before it"));
-        assert!(told(Some("late by 1m")).as_deref().is_some_and(sums_up) && !sums_up("on time"));
-        assert_eq!((in_full(None, None), in_full(Some("late"), None).as_deref()), (None, Some("late")));
+        assert_eq!((decision.fate, decision.reason), (Late, Some(Reason::Late { by: TimeDelta::seconds(30) })));
     }
 
     fn policies() -> impl Strategy<Value = Policy> {

@@ -1,4 +1,4 @@
-//! When something recurs: a crontab expression in a zone, an interval, days and times from lists, or one single time.
+//! Rules of recurrence: a crontab expression in a zone, an interval, days and times from lists, or a single time.
 
 use std::{fmt, time::Duration};
 
@@ -17,44 +17,44 @@ use crate::domain::{cron::CronExpr, text::duration};
 pub enum Recurrence {
     /// At the times of a crontab expression on the wall clocks of a zone.
     Cron {
-        /// The expression.
+        /// The crontab expression.
         expr: CronExpr,
-        /// Whose wall clocks.
+        /// Zone of its wall-clock times.
         zone: Tz,
-        /// What becomes of times that a change of the clocks swallows or repeats.
+        /// What happens to times that a clock change skips or repeats.
         dst: Dst,
     },
-    /// At every multiple of an interval since 1970, so that it neither drifts nor differs between nodes.
+    /// At every multiple of an interval since 1970. So it does not drift, and all nodes agree.
     Every(Duration),
     /// At a first instant, and at every multiple of an interval after it.
     EveryFrom {
-        /// The interval.
+        /// Distance of two instants.
         interval: Duration,
         /// The first instant.
         anchor: Moment,
-        /// Whose wall clocks tell the first instant.
+        /// Zone of the first instant, if that is a wall-clock time.
         zone: Tz,
     },
     /// Once.
     At {
-        /// When.
+        /// The time.
         moment: Moment,
-        /// Whose wall clocks.
+        /// Zone of the time, if it is a wall-clock time.
         zone: Tz,
     },
     /// On days of the week, at times of the day.
     Weekly {
-        /// Which.
+        /// The days and times.
         weekly: Weekly,
-        /// Whose wall clocks.
+        /// Zone of its wall-clock times.
         zone: Tz,
-        /// What becomes of times that a change of the clocks swallows or repeats.
+        /// What happens to times that a clock change skips or repeats.
         dst: Dst,
     },
 }
 
 impl Recurrence {
-    /// A crontab expression with what is usual over changes of the clocks; the zone that it names itself wins.
+    /// A crontab expression with the default behaviour at clock changes. A zone inside the expression overrides `zone`.
     pub fn cron(expr: CronExpr, zone: Tz) -> Self {
         let zone = expr.zone().unwrap_or(zone);
         Self::Cron { expr, zone, dst: Dst::default() }
@@ -74,7 +74,7 @@ impl Recurrence {
         }
     }
 
-    /// Whose wall clocks it goes by; none for those that follow real time alone.
+    /// The zone of its wall-clock times. `None` if it does not use wall clocks.
     pub fn zone(&self) -> Option<Tz> {
         match self {
             Self::Cron { zone, .. } | Self::Weekly { zone, .. } => Some(*zone),
@@ -85,28 +85,28 @@ impl Recurrence {
         }
     }
 
-    /// Whether it comes once at each start of a daemon, and at no time.
+    /// Whether it has no times and runs once at each start of a daemon.
     pub fn is_at_start(&self) -> bool {
         matches!(self, Self::Cron { expr, .. } if expr.is_at_start())
     }
 
     /// A sentence in English: `At 02:30 on Monday to Friday, Europe/Berlin`.
     pub fn describe(&self) -> String {
-        let told = match self {
+        let text = match self {
             Self::Cron { expr, .. } if expr.is_at_start() => return expr.describe(),
             Self::Cron { expr, .. } => expr.describe(),
             Self::Weekly { weekly, .. } => weekly.expr().describe(),
             Self::Every(interval) => format!("Every {}", duration::text(*interval)),
-            Self::EveryFrom { interval, anchor, .. } => format!("Every {} from {anchor} on", duration::text(*interval)),
+            Self::EveryFrom { interval, anchor, .. } => format!("Every {} from {anchor}", duration::text(*interval)),
             Self::At { moment, .. } => format!("Once, at {moment}"),
         };
         let zone = self.zone().map(|zone| format!(", {}", zone.name())).unwrap_or_default();
         let dst = match self.dst() {
             Dst::Cron => "",
-            Dst::Skip => "; not at times that the clocks skip, once at those they repeat",
-            Dst::All => "; later at times that the clocks skip, twice at those they repeat",
+            Dst::Skip => "; not at times that a clock change skips, once at times that it repeats",
+            Dst::All => "; later at times that a clock change skips, twice at times that it repeats",
         };
-        format!("{told}{zone}{dst}")
+        format!("{text}{zone}{dst}")
     }
 
     fn dst(&self) -> Dst {
@@ -126,7 +126,7 @@ fn next_multiple(first: DateTime<Utc>, interval: Duration, after: DateTime<Utc>)
 }
 
 impl fmt::Display for Recurrence {
-    /// Tells an edited schedule from an unchanged one: what is usual is left out, so that a new default changes no text.
+    /// Compared to find edited schedules. Defaults are left out, so a new default does not change the text.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cron { expr, .. } => write!(f, "{expr}")?,
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn an_anchored_interval_begins_with_its_anchor() {
+    fn an_anchored_interval_begins_at_its_anchor() {
         let anchor = "2026-01-01T00:05".parse().expect("a moment");
         let interval = Duration::from_secs(7 * 86_400);
         let rule = Recurrence::EveryFrom { interval, anchor, zone: Tz::Europe__Berlin };
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_time_comes_once() {
+    fn a_single_time_occurs_once() {
         let rule = Recurrence::At { moment: "2026-12-24T18:00".parse().expect("a moment"), zone: Tz::Europe__Berlin };
         let christmas = at("2026-12-24T17:00:00Z");
         assert_eq!(rule.next_after(at("2026-11-21T10:00:00Z")), Some(christmas));
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn days_and_times_from_lists() {
+    fn days_and_times_are_read_from_lists() {
         let days = WeekDays::read(["monday", "thu"]).expect("days");
         let weekly = Weekly::new(days, DayTimes::At(time_of_day("23:30").expect("a time"))).expect("a rule");
         let rule = Recurrence::Weekly { weekly, zone: Tz::Europe__Berlin, dst: Dst::Skip };
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_of_a_schedule_stays_what_it_was() {
+    fn the_text_of_a_schedule_is_stable() {
         let cron = |text: &str, zone| Recurrence::cron(text.parse().expect("an expression"), zone).to_string();
         assert_eq!(cron("*/5 * * * *", Tz::UTC), "*/5 * * * *");
         assert_eq!(cron("30 2 * * MON-FRI", Tz::Europe__Berlin), "30 2 * * MON-FRI Europe/Berlin");

@@ -1,4 +1,4 @@
-//! Which instants of a schedule come, as its period sees them.
+//! The next instants of a schedule, with their positions relative to its period.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -6,48 +6,48 @@ use serde::Serialize;
 use super::{Outside, PeriodPlace, Schedule, TICK};
 use crate::domain::period::{Period, Span};
 
-/// So many instants are looked at before it is given up that one is inside the period.
+/// The search for an instant inside the period gives up after this many instants outside it.
 const PATIENCE: usize = 20_000;
 
-/// An instant that comes.
+/// A future instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Upcoming {
     /// The instant.
     pub at: DateTime<Utc>,
-    /// Where it is.
+    /// Its position relative to the period.
     pub place: PeriodPlace,
 }
 
-/// What comes next.
+/// The result of [`next`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outlook {
-    /// In its order.
+    /// The instants in order.
     pub coming: Vec<Upcoming>,
-    /// It was given up here: until then, everything was outside the period.
+    /// The search gave up here: all other instants until then are outside the period.
     pub gave_up_at: Option<DateTime<Utc>>,
 }
 
-/// The next `count` instants after `from`; those that are skipped only if `all` are wanted.
+/// The next `count` instants after `from`. Skipped and coalesced instants are included only if `all` is set.
 pub fn next(schedule: &Schedule, period: Option<&Period>, from: DateTime<Utc>, count: usize, all: bool) -> Outlook {
     let mut outlook = Outlook { coming: Vec::new(), gave_up_at: None };
-    let (mut after, mut in_vain) = (from, 0);
+    let (mut after, mut rejected) = (from, 0);
     while outlook.coming.len() < count {
         let Some(at) = schedule.next_after(after) else { break };
         let place = schedule.place(at, period);
         after = at;
         if all || matches!(place, PeriodPlace::Inside | PeriodPlace::Held(_)) {
             outlook.coming.push(Upcoming { at, place });
-            in_vain = 0;
+            rejected = 0;
             continue;
         }
-        in_vain += 1;
+        rejected += 1;
         if let PeriodPlace::Coalesced(into) = place {
             after = into - TICK;
             continue;
         }
-        // On to the next time that the period holds.
+        // Continue where the period begins next.
         let begin = period.and_then(|period| period.next_inside(at));
-        match begin.filter(|_| in_vain < PATIENCE) {
+        match begin.filter(|_| rejected < PATIENCE) {
             Some(begin) => after = begin - TICK,
             None => {
                 outlook.gave_up_at = Some(at);
@@ -58,16 +58,16 @@ pub fn next(schedule: &Schedule, period: Option<&Period>, from: DateTime<Utc>, c
     outlook
 }
 
-/// The instants of one schedule within `(from, to]` that count.
+/// The instants in a stretch of time at which one schedule runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct Instants {
-    /// In their order. What is held counts when the period begins.
+    /// The instants in order. A held instant appears as the beginning of the period.
     pub times: Vec<DateTime<Utc>>,
-    /// The last one that was worked out, if there are more.
+    /// The last computed instant, if there are more.
     pub cut_at: Option<DateTime<Utc>>,
 }
 
-/// Works out what comes within `(from, to]`, `most` instants at most.
+/// Computes at most `most` instants in `(from, to]` at which the schedule runs.
 pub fn within(
     schedule: &Schedule,
     period: Option<&Period>,
@@ -75,7 +75,7 @@ pub fn within(
     to: DateTime<Utc>,
     most: usize,
 ) -> Instants {
-    // What was held before may begin in this time.
+    // An instant before `from` may be held until a time in the range.
     let held_since = period.filter(|_| schedule.outside_period == Outside::Hold).and_then(|period| period.gap(from));
     let start = held_since.and_then(|gap| gap.ended).map_or(from, |edge| edge.at - TICK);
     let spans = period.map(|period| period.spans(Span { start, end: to + TICK }));
@@ -88,7 +88,7 @@ pub fn within(
             Some(spans) => {
                 let holds_from = spans.from(at).first().map(|span| span.start.max(at));
                 match (schedule.place_by(at, holds_from), holds_from) {
-                    // What comes before the period holds again is skipped as well.
+                    // All instants until the period begins are skipped as well.
                     (PeriodPlace::Skipped, Some(begin)) => {
                         after = begin - TICK;
                         continue;
@@ -147,7 +147,7 @@ mod tests {
     const NINE: &str = "2026-11-23T09:00:00Z";
 
     #[test]
-    fn what_is_skipped_is_left_out_and_what_is_held_is_marked() {
+    fn skipped_instants_are_left_out_and_held_ones_are_marked() {
         let office = period("monday - friday", "09:00-10:00");
         let from = at("2026-11-20T09:15:00Z");
         let times = |outside, all| -> Vec<(DateTime<Utc>, PeriodPlace)> {
@@ -167,14 +167,14 @@ mod tests {
     }
 
     #[test]
-    fn a_schedule_that_never_meets_its_period_is_given_up() {
+    fn the_search_for_an_instant_inside_the_period_gives_up() {
         let (once, from) = (period("2026-11-20", "09:00-10:00"), at("2026-11-21T00:00:00Z"));
         let over = next(&every(30, Outside::Skip), Some(&once), from, 3, false);
         assert_eq!((over.coming.len(), over.gave_up_at), (0, Some(at("2026-11-21T00:30:00Z"))));
         let never = period("monday - sunday", "09:01-09:02");
-        let in_vain = next(&every(30, Outside::Skip), Some(&never), from, 3, false);
+        let missing = next(&every(30, Outside::Skip), Some(&never), from, 3, false);
         assert!(
-            in_vain.coming.is_empty() && in_vain.gave_up_at.is_some_and(|until| until > at("2070-01-01T00:00:00Z"))
+            missing.coming.is_empty() && missing.gave_up_at.is_some_and(|until| until > at("2070-01-01T00:00:00Z"))
         );
     }
 
@@ -186,17 +186,17 @@ mod tests {
         let half = at("2026-11-20T09:30:00Z");
         assert_eq!(skip.times, [half, at(NINE), to]);
         let hold = within(&every(360, Outside::Hold), Some(&office), from, to, 100);
-        assert_eq!(hold.times, [at(NINE)], "one for all of the weekend");
+        assert_eq!(hold.times, [at(NINE)], "one run for the whole weekend");
         let all =
             |schedule: Schedule| Schedule { policy: Policy { missed: Missed::All, ..Policy::default() }, ..schedule };
         let hold = within(&all(every(360, Outside::Hold)), Some(&office), from, to, 100);
-        // Twelve of the weekend, and one of the time itself is none: 09:00 is no multiple of six hours.
+        // Twelve instants of the weekend. 09:00 itself is not one: it is not a multiple of six hours.
         assert_eq!(hold.times, [at(NINE); 12]);
-        // Those before `from` that are held over it count, too.
+        // Instants before `from` that are held beyond it count as well.
         let hold = within(&all(every(360, Outside::Hold)), Some(&office), at("2026-11-22T12:00:00Z"), to, 100);
         assert_eq!(hold.times, [at(NINE); 12]);
         let early = within(&every(360, Outside::Hold), Some(&office), from, at("2026-11-23T08:59:00Z"), 100);
-        assert!(early.times.is_empty(), "what is held beyond the end is not in it");
+        assert!(early.times.is_empty(), "an instant that is held beyond the end does not count");
         let cut = within(&every(1, Outside::Skip), Some(&office), from, to, 5);
         assert_eq!((cut.times.len(), cut.cut_at), (5, cut.times.last().copied()));
     }

@@ -1,4 +1,4 @@
-//! Days of the week and times of the day, chosen from lists: what iTop and OTRS have instead of a crontab.
+//! Days of the week and times of day from lists, as iTop and OTRS have them instead of a crontab.
 
 use std::fmt;
 
@@ -6,38 +6,42 @@ use chrono::{NaiveTime, Timelike as _};
 
 use crate::domain::cron::{CronExpr, weekday};
 
+/// Indexed by the day's number.
 const NAMES: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
-/// Days of the week, from Sunday = 0.
+/// Days of the week as numbers: 0 is Sunday. Sorted, without repeats.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WeekDays(Vec<u16>);
 
-/// The times on each of the days.
+/// The times on each of the days of a [`Weekly`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DayTimes {
-    /// One time, as iTop has it.
+    /// One time of day, as in iTop.
     At(NaiveTime),
-    /// Each of the minutes in each of the hours, as OTRS' generic agent has it.
+    /// Each listed minute of each listed hour, as in the generic agent of OTRS.
     Grid {
-        /// From 0 to 23.
+        /// Hours, 0 to 23.
         hours: Vec<u16>,
-        /// From 0 to 59.
+        /// Minutes, 0 to 59.
         minutes: Vec<u16>,
     },
 }
 
-/// A rule that was chosen from lists.
+/// A rule made of days and times.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weekly {
-    /// On which days.
+    /// Days of the week.
     pub days: WeekDays,
-    /// At what times.
+    /// Times on each of the days.
     pub times: DayTimes,
     expr: CronExpr,
 }
 
 impl WeekDays {
-    /// Reads numbers (0 and 7 are Sunday) and names; tells what is wrong with the first that is neither.
+    /// Reads numbers (0 and 7 mean Sunday) and names.
+    ///
+    /// # Errors
+    /// If the list is empty, or a word is neither a number of a day nor a name. The text names the first such word.
     pub fn read<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
         let mut days = words.into_iter().map(weekday).collect::<Result<Vec<u16>, String>>()?;
         days.sort_unstable();
@@ -45,14 +49,17 @@ impl WeekDays {
         if days.is_empty() { Err("the list is empty: name at least one day".to_owned()) } else { Ok(Self(days)) }
     }
 
-    /// Their names.
+    /// Their names, in three letters.
     pub fn names(&self) -> Vec<&'static str> {
         self.0.iter().filter_map(|day| NAMES.get(usize::from(*day)).copied()).collect()
     }
 }
 
 impl Weekly {
-    /// Puts days and times together. Lists of all hours or all minutes are wildcards, which follow real time.
+    /// Combines days and times. A list of all hours or all minutes is a wildcard, which follows real time.
+    ///
+    /// # Errors
+    /// If an hour or a minute is out of range.
     pub fn new(days: WeekDays, mut times: DayTimes) -> Result<Self, String> {
         let text = match &mut times {
             DayTimes::At(time) => format!("{} {} {}", time.second(), time.minute(), time.hour()),
@@ -62,13 +69,13 @@ impl Weekly {
         Ok(Self { expr: expr.map_err(|error| error.to_string())?, days, times })
     }
 
-    /// The same as a crontab expression.
+    /// The rule as a crontab expression.
     pub fn expr(&self) -> &CronExpr {
         &self.expr
     }
 }
 
-/// A list for a crontab, put in order.
+/// A field of a crontab expression. Sorts the list and removes repeats.
 fn list(values: &mut Vec<u16>, all: usize) -> String {
     values.sort_unstable();
     values.dedup();
@@ -83,6 +90,9 @@ fn joined(values: &[u16]) -> String {
 }
 
 /// Reads `23:30` or `23:30:15`.
+///
+/// # Errors
+/// If the text is not a time of day, or has a fraction of a second.
 pub fn time_of_day(text: &str) -> Result<NaiveTime, String> {
     let formats = ["%H:%M", "%H:%M:%S"];
     let time = formats.iter().find_map(|format| NaiveTime::parse_from_str(text.trim(), format).ok());
@@ -90,7 +100,7 @@ pub fn time_of_day(text: &str) -> Result<NaiveTime, String> {
         .ok_or_else(|| format!("`{text}` is not a time of day: write 23:30 or 23:30:15"))
 }
 
-/// A time of day as it is read.
+/// Writes a time of day in the form that [`time_of_day`] reads.
 pub fn shown(time: NaiveTime) -> String {
     time.format(if time.second() == 0 { "%H:%M" } else { "%H:%M:%S" }).to_string()
 }
@@ -112,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_are_put_in_order_and_become_an_expression() {
+    fn lists_are_sorted_and_become_an_expression() {
         let days = WeekDays::read(["thu", "Monday", "1", "7"]).expect("days");
         let weekly = Weekly::new(days, DayTimes::At(time_of_day("23:30").expect("a time"))).expect("a rule");
         assert_eq!(weekly.to_string(), "sun,mon,thu 23:30");

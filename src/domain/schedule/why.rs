@@ -1,6 +1,7 @@
-//! What became of an expected instant of a schedule, and why: from what is on record, and nothing that is not.
+//! What happened to an instant of a schedule, and why: from what is on record, without guesses.
 //!
-//! One rule for `schedule why`, `schedule show` and `history --schedule`. Where the tables do not know a cause, that is said.
+//! One rule for `schedule why`, `schedule show` and `history --schedule`. If the tables do not show a cause, the answer
+//! says so.
 
 mod missing;
 
@@ -14,60 +15,63 @@ use sexton_entities::{
     task,
 };
 
-use super::{Schedule, held_until, policy, was_outside};
+use super::{
+    Schedule, policy,
+    reason::{self, ON_TIME, Reason, StandsFor, columns::ReasonColumns, shown},
+};
 use crate::domain::{period::Period, text::duration};
 
-/// The neighbour before an instant is looked for as far back as this: February 29th may be eight years ago.
+/// How far back the search for the neighbour before an instant goes: February 29th may be eight years ago.
 const FAR: TimeDelta = TimeDelta::days(3_000);
 
-/// What is known of a schedule, whichever of its instants is asked about.
+/// What is known about a schedule, independent of the instant in question.
 #[derive(Clone, Debug, Default)]
 pub struct Background<'a> {
-    /// Its name.
+    /// Name of the schedule.
     pub name: &'a str,
-    /// The schedule, as the database has it; none if no node has seen it yet.
+    /// Its row in the database. `None` if no node has entered it yet.
     pub seen: Option<schedule::Model>,
-    /// The schedule, as the configuration has it.
+    /// The schedule in the configuration. `None` if the configuration does not have it.
     pub schedule: Option<&'a Schedule>,
-    /// Its period.
+    /// The period of the schedule in the configuration.
     pub period: Option<&'a Period>,
-    /// The daemons, as they have signed in.
+    /// The registered nodes.
     pub nodes: Vec<node::Model>,
-    /// The configuration switches the daemon module off that fires schedules.
+    /// The configuration disables the daemon module `cron`, which fires schedules.
     pub is_cron_off: bool,
-    /// How long history and the ledger are kept.
+    /// How long the database keeps history and ledger.
     pub keep: Duration,
-    /// How many of its tasks may run at once.
+    /// The `max_parallel` of its task.
     pub max_parallel: Option<usize>,
-    /// Queues that are shut now, and why.
-    pub shut: BTreeMap<String, String>,
-    /// The database's time.
+    /// Queues that are closed now, each with the reason for people.
+    pub closed_queues: BTreeMap<String, String>,
+    /// Database time.
     pub now: DateTime<Utc>,
 }
 
-/// What is known of one instant.
+/// What is known about one instant.
 #[derive(Clone, Debug, Default)]
 pub struct InstantRecord {
-    /// What the ledger says of it.
+    /// Its entry in the ledger.
     pub entry: Option<occurrence::Model>,
-    /// The next entry after it.
+    /// The next entry of the same schedule.
     pub next: Option<occurrence::Model>,
     /// Its run.
     pub run: Run,
-    /// The entry of the instant that it was coalesced into, and its run.
+    /// The entry and the run of the instant that it was coalesced into.
     pub into: Option<(occurrence::Model, Run)>,
 }
 
 /// The task of an instant.
 #[derive(Clone, Debug, Default)]
 pub struct Run {
-    /// The task, if that is not finished.
+    /// The task, until it is finished.
     pub task: Option<task::Model>,
-    /// The latest attempt at it that decided something.
+    /// The latest attempt that had a verdict.
     pub attempt: Option<history::Model>,
 }
 
-/// What became of an instant, in a word.
+/// What happened to an instant, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Became {
@@ -75,70 +79,75 @@ pub enum Became {
     Fired,
     /// Its task was enqueued late.
     Late,
-    /// Its task was made to wait until the period begins.
+    /// Its task was enqueued and waits until the period begins.
     Held,
-    /// A later one ran in its place.
+    /// A later instant ran in its place.
     Coalesced,
     /// It was skipped on purpose.
     Skipped,
-    /// Nobody has dealt with it, and why is known.
+    /// No node entered it, and the cause is known.
     NotRun,
-    /// It has come just now.
+    /// It has just come, and nodes still have time to enter it.
     Due,
-    /// It has not come yet.
+    /// It is in the future.
     Ahead,
     /// The schedule has no such instant.
     NotExpected,
-    /// Nothing is on record, and why is not known.
+    /// There is no record, and the cause is unknown.
     NotKnown,
 }
 
-/// What became of an instant.
+/// What happened to an instant, with the evidence.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Account {
-    /// The schedule.
+    /// Name of the schedule.
     pub schedule: String,
     /// The instant.
     pub due_at: DateTime<Utc>,
-    /// What became of it.
+    /// What happened to it.
     pub became: Became,
-    /// Why, in one sentence.
+    /// The answer in one sentence.
     pub why: String,
-    /// The same without what it is about.
+    /// The sentence without its beginning, which names the schedule and the instant.
     #[serde(skip)]
     pub words: String,
-    /// The instant is one of the schedule's; none if the configuration has no such schedule.
+    /// Whether the instant is one of the schedule's. `None` if the configuration does not have the schedule.
     pub expected: Option<bool>,
-    /// What the ledger says.
+    /// The decision in the ledger.
     pub fate: Option<Fate>,
-    /// What the ledger says of the cause.
+    /// The reason in the ledger as a sentence.
     pub reason: Option<String>,
-    /// The instant that ran in its place.
+    /// The reason in the ledger as typed values.
+    #[serde(flatten)]
+    pub columns: ReasonColumns,
+    /// Number of earlier instants that its entry also accounts for.
+    pub stands_for: Option<i64>,
+    /// There are more than `stands_for` of them.
+    pub stands_for_more: Option<bool>,
+    /// The instant that ran in its place, from its own entry or the entry that stands for it.
     pub into: Option<DateTime<Utc>>,
-    /// Until when it was held.
-    pub held_until: Option<DateTime<Utc>>,
-    /// The task; of a coalesced instant, that of the one that ran in its place.
+    /// Its task. For a coalesced instant, the task of the instant that ran in its place.
     pub task_id: Option<i64>,
-    /// Where the task stands, while it is not finished.
+    /// State of the task, until it is finished.
     pub state: Option<TaskState>,
-    /// How the latest attempt ended.
+    /// Outcome of the latest attempt that had a verdict.
     pub outcome: Option<Outcome>,
-    /// What was decided on it.
+    /// Verdict on that attempt.
     pub verdict: Option<Verdict>,
-    /// Who entered it in the ledger.
+    /// The node that entered it in the ledger.
     pub node: Option<String>,
-    /// When.
+    /// Database time at which it was entered.
     pub entered_at: Option<DateTime<Utc>>,
 }
 
 impl Background<'_> {
-    /// What became of an instant. `expected`: it is one of the schedule's, where that is known.
+    /// What happened to an instant. `expected`: whether it is one of the schedule's, if that is known.
     pub fn account(&self, at: DateTime<Utc>, expected: Option<bool>, known: &InstantRecord) -> Account {
         let (became, words) = match &known.entry {
             Some(entry) => self.of_entry(entry, known),
             None => self.without_entry(at, expected, known),
         };
-        let reason = known.entry.as_ref().and_then(|entry| entry.reason.clone());
+        let entry = known.entry.as_ref();
         let run = if became == Became::Coalesced { known.into.as_ref().map(|(_, run)| run) } else { Some(&known.run) };
         let attempt = run.and_then(|run| run.attempt.as_ref());
         Account {
@@ -148,26 +157,28 @@ impl Background<'_> {
             why: self.sentence(at, became, &words),
             words,
             expected,
-            fate: known.entry.as_ref().map(|entry| entry.fate),
+            fate: entry.map(|entry| entry.fate),
+            reason: entry.and_then(|entry| reason::sentence(Reason::of(entry).as_ref(), StandsFor::of(entry))),
+            columns: entry.map(ReasonColumns::from).unwrap_or_default(),
+            stands_for: entry.map(|entry| entry.stands_for),
+            stands_for_more: entry.map(|entry| entry.stands_for_more),
             into: known.coalesced_into().filter(|_| became == Became::Coalesced),
-            held_until: reason.as_deref().and_then(held_until),
-            reason,
             task_id: run.and_then(Run::id),
             state: run.and_then(|run| run.task.as_ref()).map(|task| task.state),
             outcome: attempt.map(|run| run.outcome),
             verdict: attempt.and_then(|run| run.verdict),
-            node: known.entry.as_ref().map(|entry| entry.node.clone()),
-            entered_at: known.entry.as_ref().map(|entry| entry.entered_at),
+            node: entry.map(|entry| entry.node.clone()),
+            entered_at: entry.map(|entry| entry.entered_at),
         }
     }
 
-    /// The instants before and after one; what is in between is not expected.
+    /// The schedule's instants before and after `at`, and between them whether `at` is one itself, if that is known.
     pub fn neighbours(&self, at: DateTime<Utc>) -> (Option<DateTime<Utc>>, Option<bool>, Option<DateTime<Utc>>) {
         let around = self.schedule.map(|schedule| schedule.around(at, at - FAR));
         around.map_or((None, None, None), |(before, is_own, after)| (before, Some(is_own), after))
     }
 
-    /// The instants that should have come by now, the oldest first: the latest `most` from `since` on.
+    /// The latest `most` instants that should have been entered by now, oldest first, none of them before `since`.
     pub fn expected(&self, since: Option<DateTime<Utc>>, most: usize) -> Vec<DateTime<Utc>> {
         let (Some(schedule), Some(seen)) = (self.schedule, &self.seen) else { return Vec::new() };
         let before = |since: DateTime<Utc>| since - TimeDelta::microseconds(1);
@@ -183,67 +194,80 @@ impl Background<'_> {
             Became::Held | Became::Coalesced => format!("{name} did not run at {at} itself: {words}"),
             Became::Skipped => format!("{name} was skipped at {at}: {words}"),
             Became::NotRun => format!("{name} did not run at {at}: {words}"),
-            Became::Due => format!("{name} is due since {at}, {words}"),
+            Became::Due => format!("{name} has been due since {at}, {words}"),
             Became::Ahead => format!("{name} is not due yet: {at} is {words}"),
             Became::NotExpected => format!("{name} is not expected at {at}: {words}"),
-            Became::NotKnown => format!("it is not known what became of {name} at {at}: {words}"),
+            Became::NotKnown => format!("the record does not show what happened to {name} at {at}: {words}"),
         }
     }
 
-    /// What the ledger says.
+    /// What an entry of the ledger shows.
     fn of_entry(&self, entry: &occurrence::Model, known: &InstantRecord) -> (Became, String) {
-        let mut words = entry.reason.clone().unwrap_or_else(|| "no reason is on record".to_owned());
-        let is_held = held_until(&words).is_some();
-        if was_outside(&words) {
-            words += &self.gap(entry.due_at);
-        }
+        let reason = Reason::of(entry);
+        let words = self.entry_words(entry, reason.as_ref());
         let node = self.nodes.iter().find(|node| node.id == entry.node && node.started_at > entry.due_at);
-        let since = node.map(|node| format!("; {}, which entered it, is up since {}", node.id, shown(node.started_at)));
+        let since = node
+            .map(|node| format!("; node {}, which entered it, has been up since {}", node.id, shown(node.started_at)));
         let since = since.unwrap_or_default();
-        match entry.fate {
-            Fate::Fired if entry.reason.is_none() => (Became::Fired, format!("on time, {}", self.told(&known.run))),
-            Fate::Fired | Fate::Late => {
-                let became = match entry.fate {
-                    _ if is_held => Became::Held,
-                    Fate::Fired => Became::Fired,
+        match (entry.fate, &reason) {
+            (Fate::Fired, None) => (Became::Fired, format!("{words}, {}", self.task_words(&known.run))),
+            (Fate::Fired | Fate::Late, reason) => {
+                let became = match (entry.fate, reason) {
+                    (_, Some(Reason::Held { .. })) => Became::Held,
+                    (Fate::Fired, _) => Became::Fired,
                     _ => Became::Late,
                 };
-                (became, format!("{words}{since}, {}", self.told(&known.run)))
+                (became, format!("{words}{since}, {}", self.task_words(&known.run)))
             }
-            Fate::Coalesced => (Became::Coalesced, format!("{words}{}{since}", self.told_of_other(known))),
-            Fate::Skipped => (Became::Skipped, format!("{words}{since}")),
+            (Fate::Coalesced, _) => (Became::Coalesced, format!("{words}{}{since}", self.other_words(known))),
+            (Fate::Skipped, _) => (Became::Skipped, format!("{words}{since}")),
         }
     }
 
-    /// What became of that into which an instant was coalesced.
-    fn told_of_other(&self, known: &InstantRecord) -> String {
+    /// The reason of an entry, the ranges of the period around its instant, and the instants that it stands for.
+    fn entry_words(&self, entry: &occurrence::Model, reason: Option<&Reason>) -> String {
+        let mut words = reason.map_or_else(|| ON_TIME.to_owned(), ToString::to_string);
+        if reason.is_some_and(Reason::is_outside_period) {
+            words += &self.gap(entry.due_at);
+        }
+        match StandsFor::of(entry) {
+            None => words,
+            Some(others) => format!("{words}; {others}"),
+        }
+    }
+
+    /// What happened to the instant that another one was coalesced into.
+    fn other_words(&self, known: &InstantRecord) -> String {
         match &known.into {
-            Some((entry, run)) if policy::runs(entry.fate) => format!(", {}", self.told(run)),
+            Some((entry, run)) if policy::runs(entry.fate) => format!(", {}", self.task_words(run)),
             Some((entry, _)) => {
-                format!(", which was skipped itself: {}", entry.reason.as_deref().unwrap_or("no reason is on record"))
+                let reason = Reason::of(entry).map(|reason| reason.to_string()).unwrap_or_default();
+                format!(", which was skipped itself: {reason}")
             }
             None => String::new(),
         }
     }
 
-    /// Which ranges of the period are around an instant outside it.
+    /// The ranges of the period around an instant outside it.
     fn gap(&self, at: DateTime<Utc>) -> String {
         match (self.period, self.period.and_then(|period| period.gap_in_words(at))) {
             (None, _) => String::new(),
             (Some(_), Some(words)) => format!(": {words}"),
-            (Some(_), None) => ", which is written otherwise by now".to_owned(),
+            (Some(_), None) => "; the period has been edited since".to_owned(),
         }
     }
 
-    /// What became of a task.
-    fn told(&self, run: &Run) -> String {
+    /// What happened to a task.
+    fn task_words(&self, run: &Run) -> String {
         match (&run.task, &run.attempt) {
             (Some(task), _) => {
-                let shut = task.queue.as_ref().filter(|_| task.state == TaskState::Available);
-                let shut = shut.and_then(|queue| Some(format!("; queue {queue} is {}", self.shut.get(queue)?)));
-                let bound = self.max_parallel.filter(|_| shut.is_none() && task.state == TaskState::Available);
+                let is_waiting = task.state == TaskState::Available;
+                let closed = task.queue.as_ref().filter(|_| is_waiting);
+                let closed =
+                    closed.and_then(|queue| Some(format!("; queue {queue} is {}", self.closed_queues.get(queue)?)));
+                let bound = self.max_parallel.filter(|_| closed.is_none() && is_waiting);
                 let bound = bound.map(|most| format!("; at most {most} of {} run at once", task.name));
-                format!("as task {}, which is {}{}", task.id, task.state, shut.or(bound).unwrap_or_default())
+                format!("as task {}, which is {}{}", task.id, task.state, closed.or(bound).unwrap_or_default())
             }
             (None, Some(run)) => {
                 let task = run.task_id.map(|id| id.to_string()).unwrap_or_default();
@@ -253,20 +277,20 @@ impl Background<'_> {
                 let error = run.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
                 format!("as task {task}, which was {end}{took}{error}")
             }
-            (None, None) => "as a task that is not on record any more".to_owned(),
+            (None, None) => "as a task that is no longer on record".to_owned(),
         }
     }
 }
 
 impl InstantRecord {
-    /// The instant that ran in its place, as its entry says, or that in which it is summed up.
+    /// The instant that ran in its place, from its own entry or the entry that stands for it.
     pub fn coalesced_into(&self) -> Option<DateTime<Utc>> {
-        coalesced_into(self.entry.as_ref().or(self.sum())?.reason.as_deref()?)
+        self.entry.as_ref().or(self.standing())?.coalesced_into
     }
 
-    /// The next entry, if that one stands for earlier ones as well.
-    fn sum(&self) -> Option<&occurrence::Model> {
-        self.next.as_ref().filter(|entry| entry.reason.as_deref().is_some_and(policy::sums_up))
+    /// The next entry, if that one stands for earlier instants.
+    fn standing(&self) -> Option<&occurrence::Model> {
+        self.next.as_ref().filter(|entry| StandsFor::of(entry).is_some())
     }
 }
 
@@ -278,7 +302,7 @@ impl Run {
 }
 
 impl Became {
-    /// For people.
+    /// The word for people. In JSON it is the variant in snake case.
     pub fn word(self) -> &'static str {
         match self {
             Self::Fired => "fired",
@@ -293,17 +317,6 @@ impl Became {
             Self::NotKnown => "not known",
         }
     }
-}
-
-/// The instant that ran in the place of another one, as the reason of that one's entry says.
-fn coalesced_into(reason: &str) -> Option<DateTime<Utc>> {
-    let (_, rest) = reason.split_once("coalesced into the run of ")?;
-    rest.split([';', ' ']).next()?.parse().ok()
-}
-
-/// An instant as short as it can be exactly.
-fn shown(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
 }
 
 #[cfg(test)]

@@ -1,35 +1,34 @@
-//! Crontab expressions in a time zone, through the changes of the clocks.
+//! Crontab expressions in a time zone, across clock changes.
 //!
-//! The usual rule is that of cron(8) on Debian: an entry for a fixed time that falls into a gap runs once at the
-//! first valid instant, one that falls into a fold runs once, in the first pass. Entries with a wildcard in
-//! minute or hour follow real time. A gap of three hours or more is a correction of the calendar, and
-//! nothing in it is caught up.
+//! The default is the rule of cron(8) on Debian. An entry for a fixed time inside a gap runs once, at the first valid
+//! instant; inside a fold it runs once, in the first pass. An entry with a wildcard in minute or hour follows real time.
+//! A gap of three hours or more is a correction of the calendar, and no time in it is made up for.
 
 use chrono::{DateTime, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
 use crate::domain::{cron::CronExpr, text::suggest};
 
-/// Gaps at least this long are corrections, not summer time.
+/// A gap of at least this length is a correction of the calendar, not summer time.
 const CORRECTION: TimeDelta = TimeDelta::hours(3);
 
-/// What becomes of wall-clock times that a change of the clocks swallows or repeats.
+/// What happens to wall-clock times that a clock change skips (a gap) or repeats (a fold).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dst {
-    /// As cron(8) on Debian: a fixed time runs once, a wildcard follows real time.
+    /// The rule of cron(8) on Debian: a fixed time runs once, a wildcard follows real time.
     #[default]
     Cron,
-    /// What falls into a gap is skipped, what falls into a fold runs in the first pass only.
+    /// A time in a gap is skipped; a time in a fold runs in the first pass only.
     Skip,
-    /// What falls into a gap runs, once, at the first valid instant; what falls into a fold runs in both passes.
+    /// Times in a gap run once, at the first valid instant; a time in a fold runs in both passes.
     All,
 }
 
 impl Dst {
-    /// The words for it in a configuration.
+    /// The words of the setting `dst`, each with its meaning.
     pub const WORDS: [(&'static str, Self); 3] = [("cron", Self::Cron), ("skip", Self::Skip), ("all", Self::All)];
 
-    /// The word for it.
+    /// The word of the setting `dst`.
     pub fn word(self) -> &'static str {
         match self {
             Self::Cron => "cron",
@@ -38,7 +37,7 @@ impl Dst {
         }
     }
 
-    /// Whether the second pass of a fold counts.
+    /// Whether times run in the second pass of a fold.
     fn repeats(self, expr: &CronExpr) -> bool {
         match self {
             Self::Cron => expr.is_wildcard(),
@@ -47,7 +46,7 @@ impl Dst {
         }
     }
 
-    /// Whether what a gap of this length has swallowed is caught up at its end.
+    /// Whether times in a gap of this length run at its end.
     fn catches_up(self, expr: &CronExpr, gap: TimeDelta) -> bool {
         match self {
             Self::Cron => !expr.is_wildcard() && gap < CORRECTION,
@@ -59,15 +58,15 @@ impl Dst {
 
 /// The first instant strictly after `after` that matches `expr` on the wall clocks of `zone`.
 ///
-/// Inside a stretch of constant offset wall time runs evenly, so the answer is exact there; the stretches
-/// are walked one by one, and each change between them is judged as a gap or a fold.
+/// Wall time runs evenly while the offset is constant, so the answer is exact within such a stretch. The function walks
+/// from stretch to stretch and treats each change between them as a gap or a fold. `None` if there is no next instant.
 pub fn next_after(expr: &CronExpr, zone: Tz, dst: Dst, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let mut from = after;
     loop {
         let offset = offset_at(zone, from);
         let wall = if dst.repeats(expr) { wall_at(from, offset)? } else { first_pass(zone, from, offset)? };
         let found = expr.next_after(wall).and_then(|wall| wall.checked_sub_signed(offset)).map(|wall| wall.and_utc());
-        // A change behind the last match may still repeat it.
+        // A clock change after the last match may repeat it.
         let until = found.or_else(|| from.checked_add_signed(TimeDelta::days(1)))?;
         let Some(change) = next_change(zone, from, until) else { return found };
         let (before, behind) = (wall_at(change, offset)?, wall_at(change, offset_at(zone, change))?);
@@ -78,7 +77,7 @@ pub fn next_after(expr: &CronExpr, zone: Tz, dst: Dst, after: DateTime<Utc>) -> 
     }
 }
 
-/// Whether `expr` runs at the very instant at which the wall clock goes from `before` to `behind`.
+/// Whether `expr` runs at the instant of a clock change from `before` to `behind`.
 fn owed_at_change(expr: &CronExpr, dst: Dst, before: NaiveDateTime, behind: NaiveDateTime) -> bool {
     let first_in = |from: NaiveDateTime| expr.next_after(from - TimeDelta::seconds(1));
     if behind < before {
@@ -88,20 +87,23 @@ fn owed_at_change(expr: &CronExpr, dst: Dst, before: NaiveDateTime, behind: Naiv
     first_in(from).is_some_and(|wall| wall <= behind)
 }
 
-/// The wall time to search from if a fold counts once: `from` itself, but inside the second pass the fold's end.
+/// The wall time to search from if a fold counts once: `from` itself, or the end of the fold inside its second pass.
 fn first_pass(zone: Tz, from: DateTime<Utc>, offset: TimeDelta) -> Option<NaiveDateTime> {
     let wall = wall_at(from, offset)?;
     let earlier = zone.from_local_datetime(&wall).earliest().map(|first| first.to_utc()).filter(|first| *first < from);
     let change = earlier.and_then(|earlier| next_change(zone, earlier, from));
     match change {
-        // What has been seen ends where the clock stood when it was set back.
+        // The times up to the moment at which the clock was set back are done.
         Some(change) => wall_at(change, offset_at(zone, change - TimeDelta::seconds(1)))
             .map(|end| (end - TimeDelta::seconds(1)).max(wall)),
         None => Some(wall),
     }
 }
 
-/// The zone of that name, or what is wrong with it.
+/// The zone of a name in the tz database.
+///
+/// # Errors
+/// If there is no zone of that name. The text suggests a similar one.
 pub fn named(name: &str) -> Result<Tz, String> {
     name.parse().map_err(|_| {
         let hint = suggest::hint(name, chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()));
@@ -109,22 +111,23 @@ pub fn named(name: &str) -> Result<Tz, String> {
     })
 }
 
-/// The first instant at which the wall clocks of `zone` show `wall`, or a later time if they skip it.
+/// The first instant at which the wall clocks of `zone` show `wall`, or the first later time if they skip it. `None` if
+/// that is out of range.
 pub fn instant_of(zone: Tz, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
     if let Some(first) = zone.from_local_datetime(&wall).earliest() {
         return Some(first.to_utc());
     }
-    // In a gap: the change is within a day of where the clock would be.
+    // In a gap: the clock change is less than a day away.
     let from = wall.and_utc().checked_sub_signed(TimeDelta::hours(36))?;
     next_change(zone, from, from.checked_add_signed(TimeDelta::hours(72))?)
 }
 
-/// Whether the wall clocks of `zone` ever show `wall`.
+/// Whether the wall clocks of `zone` show `wall` at some instant.
 pub fn exists(zone: Tz, wall: NaiveDateTime) -> bool {
     zone.from_local_datetime(&wall).earliest().is_some()
 }
 
-/// The changes of the clocks between two instants, each with the wall-clock times before and behind it.
+/// The clock changes between two instants, each with the wall-clock times before and after it.
 pub fn changes(
     zone: Tz,
     from: DateTime<Utc>,
@@ -144,8 +147,8 @@ fn wall_at(at: DateTime<Utc>, offset: TimeDelta) -> Option<NaiveDateTime> {
     at.naive_utc().checked_add_signed(offset)
 }
 
-/// The next instant, not after `until`, at which the zone's offset changes. chrono-tz shows no table of them: probed by
-/// days, then halved.
+/// The next instant, not after `until`, at which the zone's offset changes. chrono-tz exposes no table of changes, so the
+/// function probes days and then bisects.
 fn next_change(zone: Tz, from: DateTime<Utc>, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
     if zone == Tz::UTC {
         return None;
@@ -218,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn gaps_and_folds_may_be_skipped_or_taken_in_full() {
+    fn gaps_and_folds_can_be_skipped_or_run_in_full() {
         let gap = |dst, expression| runs_by(dst, expression, "Europe/Berlin", "2026-03-29T00:29:00Z", 2);
         assert_eq!(gap(Dst::Skip, "30 2 * * *"), ["03-30 02:30 +0200", "03-31 02:30 +0200"]);
         assert_eq!(gap(Dst::Skip, "45 * * * *"), ["03-29 01:45 +0100", "03-29 03:45 +0200"]);
@@ -230,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn wall_times_have_an_instant_also_in_a_gap() {
+    fn a_wall_time_has_an_instant_even_in_a_gap() {
         let at = |zone, wall: &str| instant_of(zone, wall.parse().expect("a time")).expect("an instant").to_rfc3339();
         assert_eq!(at(Tz::Europe__Berlin, "2026-12-24T18:00:00"), "2026-12-24T17:00:00+00:00");
         assert_eq!(at(Tz::Europe__Berlin, "2026-10-25T02:30:00"), "2026-10-25T00:30:00+00:00");
@@ -239,10 +242,10 @@ mod tests {
     }
 
     #[test]
-    fn odd_zones_hold() {
+    fn zones_with_unusual_changes_work() {
         assert_eq!(runs("0 0 * * *", "America/Sao_Paulo", "2018-11-03T12:00:00Z", 1), ["11-04 01:00 -0200"]);
         assert_eq!(runs("15 2 * * *", "Australia/Lord_Howe", "2026-10-03T12:00:00Z", 1), ["10-04 02:30 +1100"]);
-        // The day that Samoa skipped is not caught up.
+        // The day that Samoa skipped is not made up for.
         assert_eq!(runs("0 9 * * *", "Pacific/Apia", "2011-12-29T20:00:00Z", 1), ["12-31 09:00 +1400"]);
     }
 

@@ -1,7 +1,7 @@
 //! What comes of a schedule's instants beside their time: at the start of a daemon, outside a period, and with jitter.
 
 use sea_orm::EntityTrait as _;
-use sexton::store::TaskFilter;
+use sexton::{domain::schedule::reason::Reason, store::TaskFilter};
 use sexton_entities::states::{Fate, TaskState};
 
 use super::{completed, count, history};
@@ -26,12 +26,14 @@ on_each_database! {
         .await;
         daemon.stop();
         let skipped = store.occurrences("skipped", 1).await.unwrap().remove(0);
-        assert_eq!((skipped.fate, skipped.reason.as_deref()), (Fate::Skipped, Some("outside period far")));
+        let outside = Reason::OutsidePeriod { period: "far".to_owned() };
+        assert_eq!((skipped.fate, Reason::of(&skipped)), (Fate::Skipped, Some(outside)));
         let held = store.occurrences("held", 1).await.unwrap().remove(0);
-        assert!(held.reason.unwrap().starts_with("held until 2033-01-01T06:00:00"), "and it is fired: {:?}", held.fate);
+        let hold = Reason::Held { until: "2033-01-01T06:00:00Z".parse().unwrap(), period: "far".to_owned() };
+        assert_eq!(Reason::of(&held), Some(hold), "and it is fired: {:?}", held.fate);
         let once = store.occurrences("once", 1).await.unwrap().remove(0);
-        let last = "coalesced into the run of 2033-01-01T05:59:59.800+00:00";
-        assert_eq!((once.fate, once.reason.as_deref()), (Fate::Coalesced, Some(last)), "one of them is enough");
+        let last = Reason::Coalesced { into: "2033-01-01T05:59:59.800Z".parse().unwrap() };
+        assert_eq!((once.fate, Reason::of(&once)), (Fate::Coalesced, Some(last)), "one of them is enough");
         let tasks = store.tasks(&TaskFilter { limit: 100_000, ..TaskFilter::default() }).await.unwrap();
         assert!(tasks.iter().all(|task| !["skipped", "once"].contains(&task.name.as_str()) && task.state == TaskState::Scheduled), "{tasks:#?}");
         let held = tasks.iter().find(|task| task.name == "held").unwrap();

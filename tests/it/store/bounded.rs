@@ -6,6 +6,7 @@ use sexton::{
         schedule::{
             Schedule,
             policy::{Overlap, Policy},
+            reason::Reason,
         },
         task::{
             claim::Claim,
@@ -92,7 +93,7 @@ async fn end_first(store: &Store) {
 async fn three_queued(database: &Database) -> Store {
     let store = database.store().await;
     register(&store, "n").await;
-    store.sight(&[sighting("s", "every 1h")]).await.unwrap();
+    store.sync_schedules(&[sighting("s", "every 1h")]).await.unwrap();
     let queued = |hours| Firing { overlap: Overlap::Queue, ..firing("s", ahead_at(hours), Fate::Fired) };
     assert_eq!(store.fire("n", &[queued(0)]).await.unwrap(), ["s"]);
     assert_eq!(store.fire("n", &[queued(1), queued(2)]).await.unwrap(), ["s", "s"]);
@@ -139,8 +140,8 @@ on_each_database! {
         let store = three_queued(&database).await;
         let bounds = in_order(&["s"]);
         let ledger = store.occurrences("s", 9).await.unwrap();
-        let reason = format!("queued: the run of {} is not finished", ahead_at(0).to_rfc3339());
-        let told: Vec<_> = ledger.iter().map(|entry| (entry.fate, entry.reason.clone())).collect();
+        let reason = Reason::Queued { unfinished: ahead_at(0), late_by: None };
+        let told: Vec<_> = ledger.iter().map(|entry| (entry.fate, Reason::of(entry))).collect();
         assert_eq!(told, [(Fate::Fired, Some(reason.clone())), (Fate::Fired, Some(reason)), (Fate::Fired, None)]);
         enqueue(&store, "s-task", 1).await;
         let first = store.claim_within(&bounds, &"n".into(), &"default".into(), 5).await.unwrap().tasks;
@@ -179,7 +180,7 @@ on_each_database! {
         assert!(claim(&store, &bounds, 1).await.is_empty());
         let end = ended(&first, "n", Outcome::Succeeded, Verdict::Completed);
         store.finish(&[end], OnStale::Record).await.unwrap();
-        store.follow(&[("s", "other", 7)]).await.unwrap();
+        store.move_waiting(&[("s", "other", 7)]).await.unwrap();
         assert!(claim(&store, &bounds, 1).await.is_empty());
         let moved = store.claim_within(&bounds, &"n".into(), &"other".into(), 5).await.unwrap().tasks;
         assert_eq!(moved.iter().map(|task| task.due_at).collect::<Vec<_>>(), [Some(ahead_at(1))]);

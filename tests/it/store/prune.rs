@@ -42,11 +42,11 @@ on_each_database! {
         let store = database.store().await;
         let names = ["own", "lost", "recent"].map(str::to_owned);
         let sightings = names.clone().map(|name| ScheduleRow { task: name.clone(), name, spec: "@daily".to_owned() });
-        store.sight(&sightings).await.unwrap();
+        store.sync_schedules(&sightings).await.unwrap();
         let now = store.now().await.unwrap();
         let [own, lost, recent] = names;
         let long_ago = now - TimeDelta::days(40);
-        store.announce(&[(own, long_ago), (lost, long_ago), (recent, now - TimeDelta::days(2))]).await.unwrap();
+        store.set_next_run(&[(own, long_ago), (lost, long_ago), (recent, now - TimeDelta::days(2))]).await.unwrap();
         store.prune_schedules(Duration::from_secs(30 * 86_400), &["own"].into()).await.unwrap();
         let left: Vec<_> = store.schedules().await.unwrap().into_iter().map(|left| left.name).collect();
         assert_eq!(left, ["own", "recent"]);

@@ -1,12 +1,12 @@
-//! The fire ledger: each instant once, and nothing in retrospect.
+//! The fire ledger: each instant once, and none from before the schedule's start.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use sexton::{
-    domain::schedule::policy::Overlap,
+    domain::schedule::{policy::Overlap, reason::Reason},
     store::{Firing, HistoryFilter, ScheduleRow, Store, TaskFilter},
 };
-use sexton_entities::states::{Fate, Outcome};
+use sexton_entities::states::{Fate, Outcome, ReasonCode};
 
 use super::about_now;
 use crate::support::on_each_database;
@@ -20,8 +20,13 @@ pub(super) fn firing(name: &str, due_at: DateTime<Utc>, fate: Fate) -> Firing {
         schedule: name.to_owned(),
         due_at,
         fate,
-        reason: (fate != Fate::Fired).then(|| "because".to_owned()),
-        sum: None,
+        reason: match fate {
+            Fate::Fired => None,
+            Fate::Late => Some(Reason::Late { by: TimeDelta::seconds(30) }),
+            Fate::Coalesced => Some(Reason::Coalesced { into: due_at + TimeDelta::hours(1) }),
+            Fate::Skipped => Some(Reason::Missed),
+        },
+        stands_for: None,
         overlap: Overlap::Allow,
         at_start: false,
         run_at: None,
@@ -45,7 +50,7 @@ pub(super) async fn tasks(store: &Store) -> Vec<sexton_entities::task::Model> {
 on_each_database! {
     async fn what_is_coalesced_into_a_later_one_is_dealt_with(database: Database) {
         let store = database.store().await;
-        store.sight(&[sighting("s", "every 1h")]).await.unwrap();
+        store.sync_schedules(&[sighting("s", "every 1h")]).await.unwrap();
         let at = ahead();
         assert!(store.fire("n", &[firing("s", at, Fate::Coalesced)]).await.unwrap().is_empty());
         let schedule = store.schedules().await.unwrap().remove(0);
@@ -57,7 +62,7 @@ on_each_database! {
         let store = database.store().await;
         let names: Vec<String> = (0..50).map(|number| format!("s{number}")).collect();
         let sightings: Vec<ScheduleRow> = names.iter().map(|name| sighting(name, "every 1h")).collect();
-        store.sight(&sightings).await.unwrap();
+        store.sync_schedules(&sightings).await.unwrap();
         let at = ahead();
         let firings: Vec<Firing> = names.iter().map(|name| firing(name, at, Fate::Fired)).collect();
         let nodes = (0..4).map(|number| {
@@ -77,7 +82,7 @@ on_each_database! {
 
     async fn coalesced_and_skipped_instants_are_in_the_ledger_but_no_tasks(database: Database) {
         let store = database.store().await;
-        store.sight(&[sighting("s", "every 1h")]).await.unwrap();
+        store.sync_schedules(&[sighting("s", "every 1h")]).await.unwrap();
         let at = ahead();
         store.pause_schedule("s", true).await.unwrap();
         let missed = firing("s", at - TimeDelta::hours(1), Fate::Coalesced);
@@ -86,10 +91,12 @@ on_each_database! {
         let ledger = store.occurrences("s", 10).await.unwrap();
         let fates: Vec<Fate> = ledger.iter().map(|occurrence| occurrence.fate).collect();
         assert_eq!(fates, [Fate::Skipped, Fate::Coalesced]);
-        assert_eq!(ledger[0].reason.as_deref(), Some("the schedule is paused"));
+        assert_eq!((ledger[0].reason_code, ledger[0].late_ms), (Some(ReasonCode::Paused), None));
+        assert_eq!(Reason::of(&ledger[1]), Some(Reason::Coalesced { into: at }));
         let history = store.history(&HistoryFilter { limit: 10, ..HistoryFilter::default() }).await.unwrap();
         assert_eq!((history.len(), history[0].outcome, history[0].verdict), (1, Outcome::Skipped, None));
         assert_eq!((history[0].due_at, history[0].task_id), (Some(at), None));
+        assert_eq!(history[0].error.as_deref(), Some("the schedule is paused"));
         store.pause_schedule("s", false).await.unwrap();
         assert_eq!(store.fire("n", &[firing("s", at + TimeDelta::hours(1), Fate::Fired)]).await.unwrap(), ["s"]);
         assert!(!store.pause_schedule("unknown", true).await.unwrap());
@@ -97,21 +104,21 @@ on_each_database! {
 
     async fn new_and_edited_schedules_begin_now(database: Database) {
         let store = database.store().await;
-        let first = store.sight(&[sighting("s", "every 1h")]).await.unwrap()["s"];
+        let first = store.sync_schedules(&[sighting("s", "every 1h")]).await.unwrap()["s"];
         assert!(about_now(first));
         let at = ahead();
         store.fire("n", &[firing("s", at, Fate::Fired)]).await.unwrap();
-        assert_eq!(store.sight(&[sighting("s", "every 1h")]).await.unwrap()["s"], at, "nothing changed");
-        let edited = store.sight(&[sighting("s", "every 2h")]).await.unwrap()["s"];
+        assert_eq!(store.sync_schedules(&[sighting("s", "every 1h")]).await.unwrap()["s"], at, "nothing changed");
+        let edited = store.sync_schedules(&[sighting("s", "every 2h")]).await.unwrap()["s"];
         assert!(about_now(edited), "{edited}");
         assert_eq!(store.schedules().await.unwrap()[0].next_at, None);
-        store.announce(&[("s".to_owned(), at)]).await.unwrap();
+        store.set_next_run(&[("s".to_owned(), at)]).await.unwrap();
         assert_eq!(store.schedules().await.unwrap()[0].next_at, Some(at));
     }
 
     async fn what_is_not_listed_does_not_fire(database: Database) {
         let store = database.store().await;
-        store.sight(&[sighting("s", "every 1h")]).await.unwrap();
+        store.sync_schedules(&[sighting("s", "every 1h")]).await.unwrap();
         let firings = [firing("s", ahead(), Fate::Fired)];
         assert!(!store.is_any_unlisted(&firings).await.unwrap());
         store.forget_schedules(&["s".to_owned()]).await.unwrap();

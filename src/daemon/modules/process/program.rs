@@ -231,7 +231,7 @@ impl OutputStream {
         match rest {
             None => self.tail.read(&mut sink)?,
             Some(kept) => {
-                self.tail.finish(&kept.text, kept.written, &mut sink)?;
+                self.tail.finish(kept, &mut sink)?;
                 self.lines.end().into_iter().for_each(log);
             }
         }

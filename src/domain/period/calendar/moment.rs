@@ -1,4 +1,4 @@
-//! Days, times and lengths as calendars write them.
+//! Days, times and lengths in the notation of iCalendar.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -6,14 +6,14 @@ use icalendar::parser::Property;
 
 use crate::domain::period::walls;
 
-/// A day, or a time on the clocks of a zone.
+/// A day, or a wall-clock time of a zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EventTime {
     Day(NaiveDate),
     Time(NaiveDateTime, Tz),
 }
 
-/// How long an event takes: days on the calendar, and real time.
+/// Length of an event: calendar days plus real time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Length {
     days: i64,
@@ -22,6 +22,9 @@ pub(super) struct Length {
 
 impl EventTime {
     /// Reads one value of a property.
+    ///
+    /// # Errors
+    /// If the value is neither a day nor a time, or its zone does not exist.
     pub(super) fn read(property: &Property<'_>, value: &str, zone: Tz) -> Result<Self, String> {
         let parameter = |key: &str| {
             let found = property.params.iter().find(|parameter| parameter.key == key);
@@ -33,6 +36,9 @@ impl EventTime {
     }
 
     /// Reads `20261224`, `20261224T180000` and `20261224T170000Z`.
+    ///
+    /// # Errors
+    /// If the value is neither a day nor a time.
     pub(super) fn parse(value: &str, own: Option<Tz>, zone: Tz) -> Result<Self, String> {
         let value = value.trim();
         if let Ok(day) = NaiveDate::parse_from_str(value, "%Y%m%d") {
@@ -47,7 +53,7 @@ impl EventTime {
             .map_err(|_| format!("`{value}` is neither a day nor a time, expected 20261224 or 20261224T180000"))
     }
 
-    /// What calendar and clock show.
+    /// The wall-clock time. A day means its midnight.
     pub(super) fn wall(self) -> NaiveDateTime {
         match self {
             Self::Day(day) => midnight(day),
@@ -55,7 +61,7 @@ impl EventTime {
         }
     }
 
-    /// Such a moment, at another time.
+    /// The same kind of value with another wall-clock time.
     pub(super) fn at_wall(self, wall: NaiveDateTime) -> Self {
         match self {
             Self::Day(_) => Self::Day(wall.date()),
@@ -63,7 +69,7 @@ impl EventTime {
         }
     }
 
-    /// When it is; days begin on the clocks of `zone`.
+    /// The instant. A day begins by the wall clocks of `zone`.
     pub(super) fn instant(self, zone: Tz) -> DateTime<Utc> {
         match self {
             Self::Day(day) => walls::instant(zone, midnight(day)),
@@ -71,7 +77,7 @@ impl EventTime {
         }
     }
 
-    /// Whether `other` is at this moment; on this day, if this is one.
+    /// Whether `other` is the same instant, or on the same day if this is a day.
     pub(super) fn is(self, other: Self, zone: Tz) -> bool {
         match self {
             Self::Day(day) => other.wall().date() == day,
@@ -79,7 +85,7 @@ impl EventTime {
         }
     }
 
-    /// Whether it is not later than the last moment that counts.
+    /// Whether it is not later than `last`, the end of a recurrence.
     pub(super) fn is_by(self, last: Self, zone: Tz) -> bool {
         match (self, last) {
             (_, Self::Day(day)) => self.wall().date() <= day,
@@ -99,16 +105,16 @@ impl Length {
         };
         match length.days < 0 || length.time < TimeDelta::zero() {
             true => Err("DTEND is before DTSTART".to_owned()),
-            // Some programs write the same day twice for an event of one day.
-            false if length == Self::NOTHING => Ok(Self::of_nothing_said(start)),
+            // Some programs write DTEND = DTSTART for an event of one day.
+            false if length == Self::NOTHING => Ok(Self::without_end(start)),
             false => Ok(length),
         }
     }
 
     const NOTHING: Self = Self { days: 0, time: TimeDelta::zero() };
 
-    /// An event of which only the begin is known is a whole day, or an instant, which is no time at all.
-    pub(super) fn of_nothing_said(start: EventTime) -> Self {
+    /// The length of an event without an end: a whole day, or nothing if it begins at a time of day.
+    pub(super) fn without_end(start: EventTime) -> Self {
         match start {
             EventTime::Day(_) => Self { days: 1, ..Self::NOTHING },
             EventTime::Time(..) => Self::NOTHING,
@@ -116,8 +122,11 @@ impl Length {
     }
 
     /// Reads `P1D`, `PT1H30M`, `P2W`.
+    ///
+    /// # Errors
+    /// If the text is not a duration of RFC 5545.
     pub(super) fn read(written: &str) -> Result<Self, String> {
-        let refused = || format!("DURATION: `{written}` is no length, expected one such as P1D or PT1H30M");
+        let refused = || format!("DURATION: `{written}` is not a duration, expected one such as P1D or PT1H30M");
         let rest = written.trim().trim_start_matches('+').strip_prefix('P').ok_or_else(refused)?;
         let (mut length, mut number) = (Self::NOTHING, String::new());
         for letter in rest.chars() {
@@ -139,14 +148,14 @@ impl Length {
         if number.is_empty() { Ok(length) } else { Err(refused()) }
     }
 
-    /// When something of this length ends.
+    /// The end of an event of this length.
     pub(super) fn end_of(self, start: EventTime, zone: Tz) -> DateTime<Utc> {
         let days = start.wall().checked_add_signed(TimeDelta::days(self.days)).unwrap_or(start.wall());
         start.at_wall(days).instant(zone) + self.time
     }
 }
 
-/// The zone of a `TZID`; some programs write a path before its name.
+/// The zone of a `TZID`. Some programs write a path before the name.
 fn zone_of(id: &str) -> Result<Tz, String> {
     let mut rest = id.trim_start_matches('/');
     loop {

@@ -1,4 +1,4 @@
-//! Calendars as programs write them.
+//! Calendars in the forms that programs write.
 
 use proptest::prelude::*;
 
@@ -52,7 +52,7 @@ fn count_until_interval_and_exceptions() {
     };
     assert_eq!(weekly("COUNT=3", ""), ["10-12 09:00", "10-19 09:00", "10-26 09:00"]);
     assert_eq!(weekly("INTERVAL=2;COUNT=2", ""), ["10-12 09:00", "10-26 09:00"]);
-    // The clocks change in between, and the limit is an instant.
+    // A clock change lies in between, and the limit is an instant.
     assert_eq!(weekly("UNTIL=20261026T080000Z", "").len(), 3);
     assert_eq!(weekly("UNTIL=20261026T075959Z", "").len(), 2);
     assert_eq!(weekly("UNTIL=20261026", "").len(), 3);
@@ -81,7 +81,7 @@ fn mistakes_name_the_event() {
     assert!(mistake("DTSTART:20261003\nRRULE:FREQ=HOURLY").contains("too often"));
     assert!(mistake("DTSTART:20261003\nRRULE:FREQ=OFTEN").contains("RRULE: `FREQ=OFTEN` cannot be read"));
     assert!(mistake("DTSTART:20261003\nDTEND:20261001").contains("DTEND is before DTSTART"));
-    assert!(mistake("DTSTART:20261003\nDURATION:1D").contains("is no length"));
+    assert!(mistake("DTSTART:20261003\nDURATION:1D").contains("is not a duration"));
     assert!(days_of("<html>", Tz::UTC).expect_err("no calendar").contains("does not begin with"));
     assert!(days_of("BEGIN:VCALENDAR\nBEGIN:VEVENT\n", Tz::UTC).expect_err("cut off").contains("cut off"));
     assert!(days_of(&format!("BEGIN:VCALENDAR\n{}", "BEGIN:X\n".repeat(100_000)), Tz::UTC).is_err());
