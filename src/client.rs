@@ -21,23 +21,23 @@ const DEBOUNCE: Duration = Duration::from_millis(5);
 /// Where in-process wake-ups go, and what is known of the definitions.
 pub trait EnqueueContext: Send + Sync {
     /// Wakes this process's own daemon.
-    fn ring(&self, wakeup: Wakeup);
+    fn wake(&self, wakeup: Wakeup);
 
     /// Fills in what the task's definition says and the task does not.
-    fn complete(&self, task: &mut NewTask);
+    fn fill_in(&self, task: &mut NewTask);
 }
 
 /// Enqueues tasks. Clones share one connection pool.
 #[derive(Clone)]
 pub struct Client {
     store: Store,
-    surroundings: Option<Arc<dyn EnqueueContext>>,
-    ringing: Arc<AtomicU8>,
+    context: Option<Arc<dyn EnqueueContext>>,
+    state: Arc<AtomicU8>,
 }
 
-const SILENT: u8 = 0;
-const RINGING: u8 = 1;
-const AGAIN: u8 = 2;
+const IDLE: u8 = 0;
+const SENDING: u8 = 1;
+const SEND_AGAIN: u8 = 2;
 
 impl Client {
     /// A client of its own, for an application that runs apart from the daemon.
@@ -50,12 +50,12 @@ impl Client {
 
     /// A client on a store that is open already.
     pub fn new(store: Store) -> Self {
-        Self { store, surroundings: None, ringing: Arc::default() }
+        Self { store, context: None, state: Arc::default() }
     }
 
     /// A client inside a daemon.
-    pub(crate) fn inside(store: Store, surroundings: Arc<dyn EnqueueContext>) -> Self {
-        Self { surroundings: Some(surroundings), ..Self::new(store) }
+    pub(crate) fn inside(store: Store, context: Arc<dyn EnqueueContext>) -> Self {
+        Self { context: Some(context), ..Self::new(store) }
     }
 
     /// Where it enqueues.
@@ -79,7 +79,7 @@ impl Client {
     /// # Errors
     /// As [`Client::enqueue`]: all of them, or none.
     pub async fn enqueue_all(&self, tasks: Vec<NewTask>) -> Result<u64, StoreError> {
-        let tasks: Vec<NewTask> = tasks.into_iter().map(|task| self.completed(task)).collect();
+        let tasks: Vec<NewTask> = tasks.into_iter().map(|task| self.filled_in(task)).collect();
         let count = self.store.enqueue_all(self.store.connection(), &tasks).await?;
         self.wake_up(Wakeup::Anything);
         Ok(count)
@@ -91,33 +91,33 @@ impl Client {
     /// # Errors
     /// As [`Client::enqueue`].
     pub async fn enqueue_in<C: ConnectionTrait>(&self, connection: &C, task: NewTask) -> Result<Enqueued, StoreError> {
-        self.store.enqueue(connection, &self.completed(task)).await
+        self.store.enqueue(connection, &self.filled_in(task)).await
     }
 
     /// Tells the daemons that there is something to do. Cheap: many calls in a row become few messages.
     /// Needs a running Tokio runtime.
     pub fn wake_up(&self, wakeup: Wakeup) {
-        if let Some(surroundings) = &self.surroundings {
-            surroundings.ring(wakeup);
+        if let Some(context) = &self.context {
+            context.wake(wakeup);
         }
-        let before = self
-            .ringing
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| Some(if now == SILENT { RINGING } else { AGAIN }));
-        if before != Ok(SILENT) {
+        let before = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
+            Some(if now == IDLE { SENDING } else { SEND_AGAIN })
+        });
+        if before != Ok(IDLE) {
             return;
         }
-        let (store, ringing) = (self.store.clone(), self.ringing.clone());
+        let (store, state) = (self.store.clone(), self.state.clone());
         tokio::spawn(async move {
-            let _silence = Silence(ringing.clone());
+            let _idle = IdleOnDrop(state.clone());
             loop {
                 if let Err(error) = store.wake(Wakeup::Anything).await {
                     tracing::debug!("a wake-up was not sent: {error}");
                 }
                 tokio::time::sleep(DEBOUNCE).await;
-                if ringing.compare_exchange(RINGING, SILENT, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                if state.compare_exchange(SENDING, IDLE, Ordering::AcqRel, Ordering::Acquire).is_ok() {
                     return;
                 }
-                ringing.store(RINGING, Ordering::Release);
+                state.store(SENDING, Ordering::Release);
             }
         });
     }
@@ -130,20 +130,20 @@ impl Client {
         self.store.wake(wakeup).await
     }
 
-    fn completed(&self, mut task: NewTask) -> NewTask {
-        if let Some(surroundings) = &self.surroundings {
-            surroundings.complete(&mut task);
+    fn filled_in(&self, mut task: NewTask) -> NewTask {
+        if let Some(context) = &self.context {
+            context.fill_in(&mut task);
         }
         task
     }
 }
 
 /// Whatever becomes of the message, the next one is sent: the runtime may end under it.
-struct Silence(Arc<AtomicU8>);
+struct IdleOnDrop(Arc<AtomicU8>);
 
-impl Drop for Silence {
+impl Drop for IdleOnDrop {
     fn drop(&mut self) {
-        self.0.store(SILENT, Ordering::Release);
+        self.0.store(IDLE, Ordering::Release);
     }
 }
 

@@ -255,7 +255,7 @@ async fn retry(open: &Open, output: Printer, ids: &[i64]) -> anyhow::Result<u8> 
     let mut failed = 0;
     for id in ids {
         let (sentence, object) = if let Some(task) = open.store.task(*id).await.map_err(explained)? {
-            let hurried = open.store.hurry(*id).await?;
+            let hurried = open.store.run_now(*id).await?;
             let sentence = match hurried {
                 true => format!("task {id} is available now"),
                 false => format!("task {id} is {} already", task.state),

@@ -6,10 +6,10 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use crate::domain::command::answer::{Answer, LONGEST, Progress};
+use crate::domain::command::answer::{Answer, MAX_LINE, Progress};
 
 /// Answers are read no more than so often before somebody else gets a turn.
-const TURNS: usize = 4;
+const MAX_CHUNKS: usize = 4;
 
 /// The line-by-line answers of a command.
 pub(super) struct Answers {
@@ -38,7 +38,7 @@ impl Answers {
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> bool {
         let mut any = false;
         // Whoever answers without end must not keep the shepherd from everything else.
-        for _ in 0..TURNS {
+        for _ in 0..MAX_CHUNKS {
             let Some(pipe) = &mut self.pipe else { break };
             match pipe.read(buffer) {
                 Ok(0) => self.pipe = None,
@@ -46,7 +46,7 @@ impl Answers {
                     any = true;
                     for part in buffer[..count].split_inclusive(|byte| *byte == b'\n') {
                         // What is too long is told by its length, and need not be kept whole.
-                        if self.line.len() <= LONGEST {
+                        if self.line.len() <= MAX_LINE {
                             self.line.extend_from_slice(part);
                         }
                         if part.ends_with(b"\n") {

@@ -41,7 +41,7 @@ use crate::{
 };
 
 /// The files of a running command's output, as they are called.
-pub const LIVE_STREAMS: [&str; 2] = ["stdout", "stderr"];
+pub const OUTPUT_STREAMS: [&str; 2] = ["stdout", "stderr"];
 const ATTEMPT: &str = "attempt";
 const INPUT: &str = "input";
 const PROGRESS: &str = "progress";
@@ -50,7 +50,7 @@ const STOP: &str = "stop";
 /// The ending of an attempt that nobody may take on any more.
 const LOST: &str = "lost";
 /// A result without its output fits into so much, which is set aside from the start.
-const SET_ASIDE: i64 = 4_096;
+const RESERVED_BYTES: i64 = 4_096;
 
 /// One attempt on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,37 +79,41 @@ pub(super) struct StartLock {
 impl AttemptDir {
     /// Writes down what is to be done, and holds it until a shepherd does.
     pub(super) fn create<A: Serialize>(
-        home: &Path,
+        node_dir: &Path,
         claim: Claim,
-        paper: &AttemptManifest<A>,
+        manifest: &AttemptManifest<A>,
         input: Option<&[u8]>,
     ) -> io::Result<(Self, StartLock)> {
-        let folder = Self { path: home.join(claim.to_string()) };
-        DirBuilder::new().mode(0o700).create(&folder.path).map_err(error_at(&folder.path))?;
-        match folder.write_down(paper, input) {
-            Ok(claimed) => Ok((folder, claimed)),
+        let dir = Self { path: node_dir.join(claim.to_string()) };
+        DirBuilder::new().mode(0o700).create(&dir.path).map_err(error_at(&dir.path))?;
+        match dir.write_manifest(manifest, input) {
+            Ok(claimed) => Ok((dir, claimed)),
             Err(error) => {
-                folder.remove();
+                dir.remove();
                 Err(error)
             }
         }
     }
 
-    fn write_down<A: Serialize>(&self, paper: &AttemptManifest<A>, input: Option<&[u8]>) -> io::Result<StartLock> {
+    fn write_manifest<A: Serialize>(
+        &self,
+        manifest: &AttemptManifest<A>,
+        input: Option<&[u8]>,
+    ) -> io::Result<StartLock> {
         if let Some(input) = input {
-            self.put(INPUT, input)?;
+            self.create_file(INPUT, input)?;
         }
         let path = self.path.join(ATTEMPT);
         let file = File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(error_at(&path))?;
         let held =
             try_lock(file, FlockArg::LockSharedNonblock)?.ok_or_else(|| io::Error::other("it is held already"))?;
-        let mut text = serde_json::to_vec(paper)?;
+        let mut text = serde_json::to_vec(manifest)?;
         text.push(b'\n');
         (&*held).write_all(&text).map_err(error_at(&path))?;
         Ok(StartLock { _lock: held })
     }
 
-    /// A folder that is known to be one.
+    /// A dir that is known to be one.
     pub fn at(path: PathBuf) -> Self {
         Self { path }
     }
@@ -128,7 +132,7 @@ impl AttemptDir {
     ///
     /// # Errors
     /// If it cannot be read, or is damaged.
-    pub fn paper<A: DeserializeOwned>(&self) -> io::Result<AttemptManifest<A>> {
+    pub fn manifest<A: DeserializeOwned>(&self) -> io::Result<AttemptManifest<A>> {
         let mut line = String::new();
         let path = self.path.join(ATTEMPT);
         let file = File::open(&path).or_else(|_| File::open(path.with_extension(LOST)))?;
@@ -138,7 +142,7 @@ impl AttemptDir {
 
     /// Takes the attempt on, as its shepherd: holds it for as long as the file is open, and enters the process.
     /// None if somebody has found it first, and has given it up for dead.
-    pub(super) fn take_on(&self) -> io::Result<Option<Flock<File>>> {
+    pub(super) fn acquire(&self) -> io::Result<Option<Flock<File>>> {
         let path = self.path.join(ATTEMPT);
         let mut file = match File::options().read(true).append(true).open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -156,7 +160,7 @@ impl AttemptDir {
     }
 
     /// Gives an attempt up before it begins: nobody can take it on after this.
-    pub(super) fn give_up(&self) -> io::Result<()> {
+    pub(super) fn mark_lost(&self) -> io::Result<()> {
         let path = self.path.join(ATTEMPT);
         fs::rename(&path, path.with_extension(LOST))
     }
@@ -164,8 +168,8 @@ impl AttemptDir {
     /// What became of it. An attempt that is lost can never be taken on after this.
     ///
     /// # Errors
-    /// If the folder cannot be read.
-    pub fn look(&self) -> io::Result<AttemptDirState> {
+    /// If the dir cannot be read.
+    pub fn inspect(&self) -> io::Result<AttemptDirState> {
         let path = self.path.join(ATTEMPT);
         let file = match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -180,7 +184,7 @@ impl AttemptDir {
             if self.result()?.is_some() {
                 return Ok(AttemptDirState::Ended);
             }
-            self.give_up()?;
+            self.mark_lost()?;
             drop(held);
             return Ok(AttemptDirState::Lost { begun: self.shepherd(&file)?.is_some() });
         }
@@ -252,10 +256,10 @@ impl AttemptDir {
     }
 
     /// Sets a little room aside (its errors are passed on by their number), so that a result can be written down on a full disk as well.
-    pub(super) fn set_aside(&self) -> io::Result<File> {
+    pub(super) fn reserve_result(&self) -> io::Result<File> {
         let path = self.path.join(format!("{RESULT}.new"));
         let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-        match fallocate(&file, FallocateFlags::empty(), 0, SET_ASIDE) {
+        match fallocate(&file, FallocateFlags::empty(), 0, RESERVED_BYTES) {
             // Not every file system can.
             Ok(()) | Err(Errno::EOPNOTSUPP) => Ok(file),
             Err(error) => Err(error.into()),
@@ -286,7 +290,7 @@ impl AttemptDir {
     }
 
     /// Writes a file that did not exist.
-    fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+    fn create_file(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let path = self.path.join(name);
         let mut file = File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(error_at(&path))?;
         file.write_all(bytes).map_err(error_at(&path))
@@ -296,7 +300,7 @@ impl AttemptDir {
     pub(super) fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let new = format!("{name}.new");
         let _ = fs::remove_file(self.path.join(&new));
-        self.put(&new, bytes)?;
+        self.create_file(&new, bytes)?;
         fs::rename(self.path.join(new), self.path.join(name))
     }
 
@@ -321,66 +325,66 @@ mod tests {
     #[test]
     fn an_attempt_that_was_given_up_cannot_begin() {
         let root = tempfile::tempdir().unwrap();
-        let (folder, held) = created(root.path());
-        let busy = folder.look().map(|_| ()).unwrap_err();
+        let (dir, held) = created(root.path());
+        let busy = dir.inspect().map(|_| ()).unwrap_err();
         assert_eq!(busy.kind(), io::ErrorKind::WouldBlock, "it may begin at any moment");
         drop(held);
-        assert!(matches!(folder.look().unwrap(), AttemptDirState::Lost { begun: false }));
-        assert!(folder.take_on().unwrap().is_none(), "the shepherd comes too late");
-        assert!(matches!(folder.look().unwrap(), AttemptDirState::Lost { begun: false }), "and that stays so");
-        assert_eq!(folder.paper::<u8>().unwrap(), AttemptManifest::sample());
+        assert!(matches!(dir.inspect().unwrap(), AttemptDirState::Lost { begun: false }));
+        assert!(dir.acquire().unwrap().is_none(), "the shepherd comes too late");
+        assert!(matches!(dir.inspect().unwrap(), AttemptDirState::Lost { begun: false }), "and that stays so");
+        assert_eq!(dir.manifest::<u8>().unwrap(), AttemptManifest::sample());
     }
 
     #[test]
     fn a_lock_tells_whether_its_shepherd_lives() {
         let root = tempfile::tempdir().unwrap();
-        let (folder, held) = created(root.path());
-        let taken = folder.take_on().unwrap().unwrap();
+        let (dir, held) = created(root.path());
+        let taken = dir.acquire().unwrap().unwrap();
         drop(held);
         let own = std::process::id() as i32;
-        assert!(matches!(folder.look().unwrap(), AttemptDirState::Running(pid) if pid == own));
+        assert!(matches!(dir.inspect().unwrap(), AttemptDirState::Running(pid) if pid == own));
         let end = CommandEnd { exit_code: Some(3), ..CommandEnd::default() };
-        folder.set_result(folder.set_aside().unwrap(), &end).unwrap();
+        dir.set_result(dir.reserve_result().unwrap(), &end).unwrap();
         assert!(
-            matches!(folder.look().unwrap(), AttemptDirState::Running(_)),
+            matches!(dir.inspect().unwrap(), AttemptDirState::Running(_)),
             "it is not over before the shepherd has gone"
         );
         drop(taken);
-        assert!(matches!(folder.look().unwrap(), AttemptDirState::Ended));
-        assert_eq!(folder.result().unwrap(), Some(end));
+        assert!(matches!(dir.inspect().unwrap(), AttemptDirState::Ended));
+        assert_eq!(dir.result().unwrap(), Some(end));
     }
 
     #[test]
     fn of_two_shepherds_the_first_one_counts() {
         let root = tempfile::tempdir().unwrap();
-        let (folder, _held) = created(root.path());
+        let (dir, _held) = created(root.path());
         // As another process has done it.
-        let mut file = File::options().append(true).open(folder.path().join(ATTEMPT)).unwrap();
+        let mut file = File::options().append(true).open(dir.path().join(ATTEMPT)).unwrap();
         file.write_all(b"1\n").unwrap();
-        assert!(folder.take_on().unwrap().is_none());
+        assert!(dir.acquire().unwrap().is_none());
     }
 
     #[test]
     fn a_shepherd_without_a_word_is_a_loss() {
         let root = tempfile::tempdir().unwrap();
-        let (folder, held) = created(root.path());
-        let taken = folder.take_on().unwrap().unwrap();
-        folder.set_aside().unwrap();
+        let (dir, held) = created(root.path());
+        let taken = dir.acquire().unwrap().unwrap();
+        dir.reserve_result().unwrap();
         drop((held, taken));
-        assert!(matches!(folder.look().unwrap(), AttemptDirState::Lost { begun: true }));
+        assert!(matches!(dir.inspect().unwrap(), AttemptDirState::Lost { begun: true }));
     }
 
     #[test]
     fn a_result_whose_name_was_lost_counts_if_it_is_whole() {
         let root = tempfile::tempdir().unwrap();
-        let (folder, held) = created(root.path());
+        let (dir, held) = created(root.path());
         let end = CommandEnd { exit_code: Some(0), ..CommandEnd::default() };
-        folder.set_result(folder.set_aside().unwrap(), &end).unwrap();
-        let (named, unnamed) = (folder.path().join("result"), folder.path().join("result.new"));
+        dir.set_result(dir.reserve_result().unwrap(), &end).unwrap();
+        let (named, unnamed) = (dir.path().join("result"), dir.path().join("result.new"));
         fs::rename(&named, &unnamed).unwrap();
         drop(held);
-        assert_eq!(folder.result().unwrap(), Some(end));
+        assert_eq!(dir.result().unwrap(), Some(end));
         fs::write(&unnamed, "{\"exit_code\":0").unwrap();
-        assert_eq!(folder.result().unwrap(), None, "half a result is none");
+        assert_eq!(dir.result().unwrap(), None, "half a result is none");
     }
 }

@@ -9,9 +9,9 @@ use std::{
 };
 
 /// The marks of a delegated group, for services of the system and of a user.
-const MARKS: [&str; 2] = ["trusted.delegate", "user.delegate"];
+const DELEGATION_MARKS: [&str; 2] = ["trusted.delegate", "user.delegate"];
 /// The daemon's own processes: controllers can be handed on only by a group without any.
-const OWN: &str = "daemon";
+const DAEMON_GROUP: &str = "daemon";
 
 /// The group of one command.
 #[derive(Debug)]
@@ -27,15 +27,15 @@ pub(super) fn delegated() -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
     let mount = mounts.lines().find(|line| line.contains(" - cgroup2 "))?.split(' ').nth(4)?;
     let mut path = Path::new(mount).join(own);
-    if path.file_name().is_some_and(|name| name == OWN) {
+    if path.file_name().is_some_and(|name| name == DAEMON_GROUP) {
         path.pop();
     }
     let is_marked = |mark: &&&str| {
         let mut value = [0; 8];
         rustix::fs::getxattr(&path, **mark, &mut value).is_ok_and(|length| &value[..length] == b"1")
     };
-    MARKS.iter().find(is_marked)?;
-    let leaf = path.join(OWN);
+    DELEGATION_MARKS.iter().find(is_marked)?;
+    let leaf = path.join(DAEMON_GROUP);
     let _ = fs::create_dir(&leaf);
     for process in fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default().lines() {
         let _ = fs::write(leaf.join("cgroup.procs"), process);

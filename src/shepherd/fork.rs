@@ -9,7 +9,7 @@ use super::title::Title;
 /// What the fork server has found out once, for all its shepherds.
 pub(super) struct ForkContext {
     pub(super) title: Title,
-    pub(super) alone: SingleThreaded,
+    pub(super) single_threaded: SingleThreaded,
     /// Whose process this is.
     pub(super) user: Option<User>,
     /// The fork server.
@@ -28,7 +28,7 @@ impl SingleThreaded {
     /// # Errors
     /// If there is another thread: the child of such a process may find locks held (by the allocator, for one) that
     /// nobody will ever let go of.
-    pub(super) fn make_sure() -> std::io::Result<Self> {
+    pub(super) fn verify() -> std::io::Result<Self> {
         match std::fs::read_dir("/proc/self/task")?.count() {
             1 => Ok(Self(())),
             _ => Err(std::io::Error::other("a process with several threads must not fork")),

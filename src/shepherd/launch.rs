@@ -30,7 +30,7 @@ use super::{cgroup, fork::ForkContext, launch_spec::LaunchSpec};
 use crate::domain::command::ResourceLimits;
 
 /// What a command is connected to.
-pub(super) struct Ends {
+pub(super) struct CommandIo {
     pub(super) input: File,
     pub(super) stdout: OwnedFd,
     pub(super) stderr: OwnedFd,
@@ -44,34 +44,34 @@ pub(super) struct Ends {
 /// as the file system and the user database let it; the time limit counts already.
 pub(super) fn launch(
     spec: &LaunchSpec,
-    ends: Ends,
+    io_ends: CommandIo,
     group: Option<&cgroup::Group>,
-    standing: &ForkContext,
+    context: &ForkContext,
 ) -> Result<(Pid, File), String> {
     let shepherd = Pid::this();
     let begin = || -> io::Result<(Option<Pid>, OwnedFd, OwnedFd)> {
-        let (told, tell) = pipe2(OFlag::O_CLOEXEC)?;
-        Ok((standing.alone.fork()?, told, tell))
+        let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+        Ok((context.single_threaded.fork()?, reader, writer))
     };
-    let (pid, told, tell) = begin().map_err(|error| format!("cannot start {}: {error}", spec.argv[0]))?;
+    let (pid, reader, writer) = begin().map_err(|error| format!("cannot start {}: {error}", spec.argv[0]))?;
     let Some(pid) = pid else {
-        drop(told);
-        let problem = match become_it(spec, ends, group, standing, shepherd) {
+        drop(reader);
+        let problem = match become_command(spec, io_ends, group, context, shepherd) {
             Err(problem) => problem,
             Ok(never) => match never {},
         };
-        let _ = File::from(tell).write_all(problem.as_bytes());
+        let _ = File::from(writer).write_all(problem.as_bytes());
         std::process::exit(127);
     };
-    Ok((pid, told.into()))
+    Ok((pid, reader.into()))
 }
 
 /// Turns this process into the command.
-fn become_it(
+fn become_command(
     spec: &LaunchSpec,
-    mut ends: Ends,
+    mut io_ends: CommandIo,
     group: Option<&cgroup::Group>,
-    standing: &ForkContext,
+    context: &ForkContext,
     shepherd: Pid,
 ) -> Result<Infallible, String> {
     let program = &spec.argv[0];
@@ -80,18 +80,18 @@ fn become_it(
     if let Some(group) = group {
         group.enter().map_err(|error| cannot(&format!("its control group: {error}")))?;
     }
-    let confines = &spec.confines;
-    if let Some(mask) = confines.umask {
+    let limits = &spec.limits;
+    if let Some(mask) = limits.umask {
         umask(Mode::from_bits_truncate(mask));
     }
-    if let Some(nice) = confines.nice {
+    if let Some(nice) = limits.nice {
         rustix::process::setpriority_process(None, nice).map_err(|error| cannot(&format!("nice {nice}: {error}")))?;
     }
-    let memory = confines.memory.filter(|bytes| !group.is_some_and(|group| group.limit_memory(*bytes)));
-    let other = change_user(confines)?;
+    let memory = limits.memory.filter(|bytes| !group.is_some_and(|group| group.limit_memory(*bytes)));
+    let other = change_user(limits)?;
     // What the daemon may beyond other users is its own.
     let _ = rustix::thread::clear_ambient_capability_set();
-    limit(confines, memory)?;
+    limit(limits, memory)?;
     // Nobody would stand over it any more. After the change of the user, which forgets it.
     set_pdeathsig(Signal::SIGKILL).map_err(|error| cannot(&error))?;
     if getppid() != shepherd {
@@ -99,20 +99,20 @@ fn become_it(
     }
     std::env::set_current_dir(&spec.dir)
         .map_err(|error| cannot(&format!("the working directory {}: {error}", spec.dir.display())))?;
-    dup2(&ends.answer, &mut ends.slot).map_err(|error| cannot(&error))?;
-    let mut variables = describing(other.as_ref().or(standing.user.as_ref()));
+    dup2(&io_ends.answer, &mut io_ends.slot).map_err(|error| cannot(&error))?;
+    let mut variables = base_environment(other.as_ref().or(context.user.as_ref()));
     variables.extend(spec.env.iter().cloned());
     let connect = || -> nix::Result<()> {
-        dup2_stdin(&ends.input)?;
-        dup2_stdout(&ends.stdout)?;
-        dup2_stderr(&ends.stderr)?;
+        dup2_stdin(&io_ends.input)?;
+        dup2_stdout(&io_ends.stdout)?;
+        dup2_stderr(&io_ends.stderr)?;
         // The shepherd's own signals are blocked, and a mask is inherited.
         SigSet::empty().thread_set_mask()
     };
     connect().map_err(|error| cannot(&error))?;
-    if standing.interrupted.load(Ordering::Acquire) {
+    if context.interrupted.load(Ordering::Acquire) {
         // The command itself would not have heard it.
-        return Err(cannot(&"it was told to end before it had begun"));
+        return Err(cannot(&"it was reader to end before it had begun"));
     }
     execute(&spec.argv, &variables).map_err(|problem| cannot(&problem))
 }
@@ -145,18 +145,18 @@ fn execute(argv: &[String], variables: &BTreeMap<String, String>) -> Result<Infa
 }
 
 /// Sets limits. A lower one that is in force already stays.
-fn limit(confines: &ResourceLimits, memory: Option<u64>) -> Result<(), String> {
+fn limit(limits: &ResourceLimits, memory: Option<u64>) -> Result<(), String> {
     let limits = [
         (Resource::RLIMIT_AS, "memory", memory),
-        (Resource::RLIMIT_CPU, "cpu", confines.cpu),
-        (Resource::RLIMIT_NOFILE, "open_files", confines.open_files),
-        (Resource::RLIMIT_NPROC, "processes", confines.processes),
-        (Resource::RLIMIT_FSIZE, "file_size", confines.file_size),
+        (Resource::RLIMIT_CPU, "cpu", limits.cpu),
+        (Resource::RLIMIT_NOFILE, "open_files", limits.open_files),
+        (Resource::RLIMIT_NPROC, "processes", limits.processes),
+        (Resource::RLIMIT_FSIZE, "file_size", limits.file_size),
     ];
     for (resource, name, wanted) in limits {
         let Some(wanted) = wanted else { continue };
         let set = getrlimit(resource).and_then(|(_, most)| {
-            // Who uses up its CPU time is told by SIGXCPU, and ended a second later.
+            // Who uses up its CPU time is reader by SIGXCPU, and ended a second later.
             let hard = if name == "cpu" { wanted.saturating_add(1) } else { wanted };
             setrlimit(resource, wanted.min(most), hard.min(most))
         });
@@ -166,9 +166,9 @@ fn limit(confines: &ResourceLimits, memory: Option<u64>) -> Result<(), String> {
 }
 
 /// Becomes the wanted user and group, for good; gives who that is, if it is not the daemon's own.
-fn change_user(confines: &ResourceLimits) -> Result<Option<User>, String> {
-    let (Some(name), group) = (&confines.user, &confines.group) else {
-        if let Some(group) = &confines.group {
+fn change_user(limits: &ResourceLimits) -> Result<Option<User>, String> {
+    let (Some(name), group) = (&limits.user, &limits.group) else {
+        if let Some(group) = &limits.group {
             change_group(&find_group(group)?)?;
         }
         return Ok(None);
@@ -214,7 +214,7 @@ fn only_root(whom: &str, error: Errno) -> String {
 }
 
 /// Variables that say who somebody is, and where programs are.
-fn describing(user: Option<&User>) -> BTreeMap<String, String> {
+fn base_environment(user: Option<&User>) -> BTreeMap<String, String> {
     let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     let mut variables = BTreeMap::from([("PATH".to_owned(), path.to_owned())]);
     if let Some(user) = user {

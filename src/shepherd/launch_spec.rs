@@ -21,7 +21,8 @@ pub struct LaunchSpec {
     /// The working directory.
     pub dir: PathBuf,
     /// As whom, and within which limits.
-    pub confines: ResourceLimits,
+    #[serde(rename = "confines")]
+    pub limits: ResourceLimits,
     /// How much of each output stream is kept.
     pub output: CaptureLimits,
     /// How long it may take.
@@ -70,7 +71,7 @@ impl AttemptManifest<u8> {
             argv: command.argv,
             env: Vec::new(),
             dir: "/".into(),
-            confines: command.confines,
+            limits: command.limits,
             output: command.output,
             timeout: None,
             kill_after: Duration::ZERO,

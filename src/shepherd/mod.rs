@@ -31,13 +31,13 @@ mod tree;
 mod tree_stats;
 
 pub use self::{
-    attempt_dir::{AttemptDir, AttemptDirState, LIVE_STREAMS},
+    attempt_dir::{AttemptDir, AttemptDirState, OUTPUT_STREAMS},
     boot_id::boot_id,
     launch_spec::{AttemptManifest, LaunchSpec, StopOrder},
     module_lock::ModuleLock,
     node_dir::NodeDir,
     server::enter,
-    shepherds::{Shepherd, Shepherds, patiently, without_result},
+    shepherds::{Shepherd, Shepherds, end_lost_command, retry_on_shortage},
     tail::{Piece, Sink, Tail},
     tree_stats::TreeStats,
 };

@@ -63,9 +63,9 @@ fn serve(open_files: Option<u64>) -> io::Result<()> {
     let user = User::from_uid(Uid::effective()).ok().flatten();
     let interrupted = Arc::default();
     let mask = block_signals(&interrupted)?;
-    let (title, alone) = (Title::find()?, SingleThreaded::make_sure()?);
-    let standing = ForkContext { title, alone, user, server: Pid::this(), interrupted };
-    standing.title.set(NAME);
+    let (title, single_threaded) = (Title::find()?, SingleThreaded::verify()?);
+    let context = ForkContext { title, single_threaded, user, server: Pid::this(), interrupted };
+    context.title.set(NAME);
     prctl::set_name(c"sexton")?;
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, open_files.unwrap_or(1024).min(most), most)?;
@@ -79,7 +79,7 @@ fn serve(open_files: Option<u64>) -> io::Result<()> {
         let [is_asked, has_ended] = waiting.map(|fd| fd.any().unwrap_or(false));
         if has_ended {
             while ended.read_signal()?.is_some() {}
-            tree::bury(None);
+            tree::collect_ended(None);
         }
         if is_asked {
             let mut request = Vec::new();
@@ -87,17 +87,17 @@ fn serve(open_files: Option<u64>) -> io::Result<()> {
                 return Ok(());
             }
             request.pop();
-            let folder = AttemptDir::at(PathBuf::from(OsStr::from_bytes(&request)));
-            let (told, tell) = pipe2(OFlag::O_CLOEXEC)?;
-            let answer = match standing.alone.fork() {
+            let dir = AttemptDir::at(PathBuf::from(OsStr::from_bytes(&request)));
+            let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+            let answer = match context.single_threaded.fork() {
                 Ok(Some(shepherd)) => {
-                    drop(tell);
-                    heard(told, shepherd)
+                    drop(writer);
+                    answer_of(reader, shepherd)
                 }
                 Ok(None) => {
-                    // The way to the daemon is the fork server's alone: its end must be seen when that ends.
-                    drop((told, requests, daemon, ended));
-                    supervise_command(&folder, &mask, tell.into(), slot, &standing)
+                    // The way to the daemon is the fork server's single_threaded: its end must be seen when that ends.
+                    drop((reader, requests, daemon, ended));
+                    supervise_command(&dir, &mask, writer.into(), slot, &context)
                 }
                 Err(error) => -(error as i32),
             };
@@ -107,9 +107,9 @@ fn serve(open_files: Option<u64>) -> io::Result<()> {
 }
 
 /// What a shepherd says of its attempt: its process if it has taken it on, or what kept it from that, negative.
-fn heard(told: OwnedFd, shepherd: Pid) -> i32 {
+fn answer_of(reader: OwnedFd, shepherd: Pid) -> i32 {
     let mut word = [0; 4];
-    match File::from(told).read_exact(&mut word).map(|()| i32::from_le_bytes(word)) {
+    match File::from(reader).read_exact(&mut word).map(|()| i32::from_le_bytes(word)) {
         Ok(0) => shepherd.as_raw(),
         Ok(error) => -error,
         // It was killed before it could say anything.

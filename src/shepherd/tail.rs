@@ -11,10 +11,10 @@ use super::attempt_dir::AttemptDir;
 use crate::domain::command::capture::end_of;
 
 /// So much is read at once.
-const CHUNK: usize = 64 * 1024;
+const CHUNK_SIZE: usize = 64 * 1024;
 
 /// The first line of a tail is no longer.
-const LONGEST_NUMBER: usize = 24;
+const MAX_FIRST_LINE: usize = 24;
 
 /// A stream that is being written.
 pub struct Tail {
@@ -40,9 +40,9 @@ pub enum Piece<'a> {
 pub type Sink<'a> = dyn FnMut(Piece<'_>) -> io::Result<()> + 'a;
 
 impl Tail {
-    /// One of [`super::LIVE_STREAMS`] of that attempt.
-    pub fn new(folder: &AttemptDir, name: &str) -> Self {
-        Self { path: folder.path().join(name), head: None, head_length: 0, shown: 0, tail: None }
+    /// One of [`super::OUTPUT_STREAMS`] of that attempt.
+    pub fn new(dir: &AttemptDir, name: &str) -> Self {
+        Self { path: dir.path().join(name), head: None, head_length: 0, shown: 0, tail: None }
     }
 
     /// Shows what is new on disk. The head can be read to its end even after it was removed.
@@ -57,7 +57,7 @@ impl Tail {
             self.head = File::open(&self.path).ok();
         }
         if let Some(head) = &self.head {
-            let mut bytes = vec![0; CHUNK];
+            let mut bytes = vec![0; CHUNK_SIZE];
             loop {
                 let count = head.read_at(&mut bytes, self.head_length)?;
                 if count == 0 {
@@ -74,10 +74,10 @@ impl Tail {
         if self.tail == Some(which) {
             return Ok(());
         }
-        let Some((line, begin)) = begin_of(&tail)? else { return Ok(()) };
+        let Some((line, begin)) = position_of(&tail)? else { return Ok(()) };
         if begin > self.shown
             && let Ok(old) = File::open(path.with_extension("tail.old"))
-            && let Some((line, begin)) = begin_of(&old)?
+            && let Some((line, begin)) = position_of(&old)?
         {
             self.show(&old, line, begin, sink)?;
         }
@@ -88,7 +88,7 @@ impl Tail {
 
     /// Shows the part of a file that was not yet shown; its bytes stand behind its first line.
     fn show(&mut self, file: &File, line: u64, begin: u64, sink: &mut Sink<'_>) -> io::Result<()> {
-        let mut bytes = vec![0; CHUNK];
+        let mut bytes = vec![0; CHUNK_SIZE];
         loop {
             let from = self.shown.max(begin);
             let count = file.read_at(&mut bytes, line + from - begin)?;
@@ -134,8 +134,8 @@ impl Tail {
 }
 
 /// How long the first line of a tail is, and where in the stream that says it begins.
-fn begin_of(file: &File) -> io::Result<Option<(u64, u64)>> {
-    let mut bytes = [0; LONGEST_NUMBER];
+fn position_of(file: &File) -> io::Result<Option<(u64, u64)>> {
+    let mut bytes = [0; MAX_FIRST_LINE];
     let count = file.read_at(&mut bytes, 0)?;
     let Some(end) = bytes[..count].iter().position(|byte| *byte == b'\n') else { return Ok(None) };
     let begin = String::from_utf8_lossy(&bytes[..end]).parse().ok();
@@ -150,10 +150,10 @@ mod tests {
 
     #[test]
     fn what_was_overwritten_between_two_looks_is_counted() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut live = Tail::new(&AttemptDir::at(folder.path().to_owned()), "stdout");
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut tail = Tail::new(&AttemptDir::at(dir.path().to_owned()), "stdout");
         let mut seen = Vec::new();
-        let mut look = |live: &mut Tail| {
+        let mut read = |tail: &mut Tail| {
             let mut text = String::new();
             let sink: &mut Sink<'_> = &mut |piece| {
                 match piece {
@@ -162,16 +162,16 @@ mod tests {
                 }
                 Ok(())
             };
-            live.read(sink).expect("it is read");
+            tail.read(sink).expect("it is read");
             seen.push(text);
         };
-        look(&mut live);
-        fs::write(folder.path().join("stdout"), "head").expect("written");
-        look(&mut live);
-        for tail in ["4\nabc", "5\nbcde", "5\nbcde", "20\nxyz"] {
-            fs::write(folder.path().join("new"), tail).expect("written");
-            fs::rename(folder.path().join("new"), folder.path().join("stdout.tail")).expect("renamed");
-            look(&mut live);
+        read(&mut tail);
+        fs::write(dir.path().join("stdout"), "head").expect("written");
+        read(&mut tail);
+        for text in ["4\nabc", "5\nbcde", "5\nbcde", "20\nxyz"] {
+            fs::write(dir.path().join("new"), text).expect("written");
+            fs::rename(dir.path().join("new"), dir.path().join("stdout.tail")).expect("renamed");
+            read(&mut tail);
         }
         assert_eq!(seen, ["", "head", "abc", "de", "", "<11>xyz"]);
     }

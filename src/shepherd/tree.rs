@@ -12,7 +12,7 @@ use nix::{
 use rustix::process::{WaitOptions, WaitStatus, wait};
 
 /// However fast something forks, it is looked for no more often than this before what was found is killed.
-const ROUNDS: usize = 50;
+const MAX_ROUNDS: usize = 50;
 
 /// The children of a process.
 fn children(pid: Pid) -> Vec<Pid> {
@@ -23,7 +23,7 @@ fn children(pid: Pid) -> Vec<Pid> {
 }
 
 /// Everything below a process, the nearest first.
-fn below(pid: Pid) -> Vec<Pid> {
+fn descendants(pid: Pid) -> Vec<Pid> {
     let mut found = children(pid);
     let mut next = 0;
     while let Some(pid) = found.get(next) {
@@ -34,18 +34,18 @@ fn below(pid: Pid) -> Vec<Pid> {
 }
 
 /// Everything below the process with that number, the nearest first.
-pub(super) fn below_pid(pid: i32) -> Vec<i32> {
-    below(Pid::from_raw(pid)).into_iter().map(Pid::as_raw).collect()
+pub(super) fn descendants_of(pid: i32) -> Vec<i32> {
+    descendants(Pid::from_raw(pid)).into_iter().map(Pid::as_raw).collect()
 }
 
 /// How many processes are below this one.
-pub(super) fn size() -> usize {
-    below(Pid::this()).len()
+pub(super) fn count() -> usize {
+    descendants(Pid::this()).len()
 }
 
 /// Asks everything below this process to end, by that signal; also what is stopped, which would not hear it.
-pub(super) fn ask(signal: Signal) {
-    let found = below(Pid::this());
+pub(super) fn signal_all(signal: Signal) {
+    let found = descendants(Pid::this());
     for signal in [signal, Signal::SIGCONT] {
         for pid in &found {
             let _ = kill(*pid, signal);
@@ -55,10 +55,10 @@ pub(super) fn ask(signal: Signal) {
 
 /// Ends everything below this process. It is stopped first, from the top, until nothing new is found: what multiplies
 /// faster than it can be killed is caught in that way.
-pub(super) fn end() {
+pub(super) fn kill_all() {
     let mut stopped = HashSet::new();
-    for _ in 0..ROUNDS {
-        let found = below(Pid::this());
+    for _ in 0..MAX_ROUNDS {
+        let found = descendants(Pid::this());
         let new: Vec<Pid> = found.into_iter().filter(|pid| stopped.insert(*pid)).collect();
         if new.is_empty() {
             break;
@@ -67,13 +67,13 @@ pub(super) fn end() {
             let _ = kill(pid, Signal::SIGSTOP);
         }
     }
-    for pid in below(Pid::this()) {
+    for pid in descendants(Pid::this()) {
         let _ = kill(pid, Signal::SIGKILL);
     }
 }
 
 /// How `wanted` has ended, if it has, and whether children are left. Whatever else has ended is buried on the way.
-pub(super) fn bury(wanted: Option<Pid>) -> (Option<WaitStatus>, bool) {
+pub(super) fn collect_ended(wanted: Option<Pid>) -> (Option<WaitStatus>, bool) {
     let mut seen = None;
     loop {
         match wait(WaitOptions::NOHANG) {
@@ -91,10 +91,10 @@ pub(super) fn bury(wanted: Option<Pid>) -> (Option<WaitStatus>, bool) {
 
 /// Ends the processes of an attempt whose shepherd was killed: they are known by the variables that they were started
 /// with. Gives their number.
-pub(super) fn end_marked(variables: &[String]) -> usize {
-    let mut ended = HashSet::new();
-    for _ in 0..ROUNDS {
-        let before = ended.len();
+pub(super) fn kill_marked(variables: &[String]) -> usize {
+    let mut killed = HashSet::new();
+    for _ in 0..MAX_ROUNDS {
+        let before = killed.len();
         let Ok(processes) = fs::read_dir("/proc") else { break };
         for entry in processes.flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
@@ -102,12 +102,12 @@ pub(super) fn end_marked(variables: &[String]) -> usize {
             let has =
                 |variable: &String| environment.split(|byte| *byte == 0).any(|entry| entry == variable.as_bytes());
             if variables.iter().all(has) && kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok() {
-                ended.insert(pid);
+                killed.insert(pid);
             }
         }
-        if ended.len() == before {
+        if killed.len() == before {
             break;
         }
     }
-    ended.len()
+    killed.len()
 }

@@ -18,7 +18,7 @@ pub struct TreeStats {
 impl TreeStats {
     /// Counts what is below the shepherd with that process number.
     pub fn of(shepherd: i32) -> Self {
-        let found = tree::below_pid(shepherd);
+        let found = tree::descendants_of(shepherd);
         let pages =
             |pid: &i32| Process::new(*pid).and_then(|process| process.statm()).map_or(0, |memory| memory.resident);
         Self {

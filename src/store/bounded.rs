@@ -9,7 +9,7 @@ use sea_orm::{DatabaseTransaction, QueryResult, Value};
 
 use super::{
     Store, StoreError,
-    claim::{ClaimResult, ID},
+    claim::{ClaimResult, ID_COLUMN},
     dialect::{Dialect, Kind},
     rows::Rows,
 };
@@ -17,60 +17,61 @@ use crate::domain::{
     identity::{NodeId, QueueName},
     task::{
         ClaimedTask,
-        limits::{Candidate, ClusterState, ConcurrencyLimits, RunningShare},
+        limits::{Candidate, ClusterState, ConcurrencyLimits, Exclusions},
     },
 };
 
-const NAME: [(&str, Kind); 1] = [("name", Kind::Text)];
+const NAME_COLUMN: [(&str, Kind); 1] = [("name", Kind::Text)];
 /// The turn of all tasks that have a limit: one for all, so that two claims never wait for one another.
-const TASKS: &str = "tasks";
+const TASKS_TURN: &str = "tasks";
 
 impl Store {
-    /// As [`Store::claim`], but never so that more runs in the whole cluster than the bounds allow. What they do not allow
+    /// As [`Store::claim`], filter never so that more runs in the whole cluster than the limits allow. What they do not allow
     /// is in nobody's way: the claim goes on to what comes after it.
     pub async fn claim_within(
         &self,
-        bounds: &ConcurrencyLimits,
+        limits: &ConcurrencyLimits,
         node: &NodeId,
         queue: &QueueName,
         count: usize,
     ) -> Result<ClaimResult, StoreError> {
-        self.repeating(async || {
+        self.with_retries(async || {
             let transaction = self.begin().await?;
-            let mut left = count;
-            if let Some(limit) = bounds.limit(queue) {
+            let mut remaining = count;
+            if let Some(limit) = limits.queue_limit(queue) {
                 // A look before, so that nobody waits and nothing is written where there is no room.
                 if self.running_in(&transaction, queue).await? >= limit {
                     return Ok(ClaimResult::default());
                 }
                 self.take_turn(&transaction, &format!("queue {queue}")).await?;
-                left = left.min(limit.saturating_sub(self.running_in(&transaction, queue).await?));
+                remaining = remaining.min(limit.saturating_sub(self.running_in(&transaction, queue).await?));
             }
-            let mut held = self.held(&transaction, bounds).await?;
-            let mut standing = ClusterState::default();
-            let mut is_its_turn = false;
+            let mut excluded = self.exclusions(&transaction, limits).await?;
+            let mut cluster = ClusterState::default();
+            let mut has_turn = false;
             let mut found = ClaimResult::default();
-            while left > 0 {
-                let (but, values) = self.leaving_out(&held, &found.tasks);
-                let candidates = self.lock_candidates(&transaction, node, queue, left as i64, &but, values).await?;
-                self.sort_later(&transaction, &candidates.later).await?;
-                found.sorted += candidates.later.len();
-                left -= candidates.later.len();
+            while remaining > 0 {
+                let (filter, values) = self.exclusion_filter(&excluded, &found.tasks);
+                let candidates =
+                    self.lock_candidates(&transaction, node, queue, remaining as i64, &filter, values).await?;
+                self.postpone(&transaction, &candidates.later).await?;
+                found.postponed += candidates.later.len();
+                remaining -= candidates.later.len();
                 let choice: Vec<Candidate<'_>> = candidates.tasks.iter().map(candidate).collect();
-                if !is_its_turn && choice.iter().any(|candidate| bounds.most(candidate.name).is_some()) {
-                    self.take_turn(&transaction, TASKS).await?;
-                    is_its_turn = true;
-                    standing.running = self.running(&transaction).await?;
+                if !has_turn && choice.iter().any(|candidate| limits.max_parallel(candidate.name).is_some()) {
+                    self.take_turn(&transaction, TASKS_TURN).await?;
+                    has_turn = true;
+                    cluster.running = self.running(&transaction).await?;
                 }
-                standing.first.extend(self.first_runs(&transaction, bounds, &choice).await?);
-                let before = held.clone();
-                let admitted = bounds.admit(&choice, &mut standing, &mut held);
-                left -= admitted.len();
+                cluster.first.extend(self.first_runs(&transaction, limits, &choice).await?);
+                let before = excluded.clone();
+                let admitted = limits.admit(&choice, &mut cluster, &mut excluded);
+                remaining -= admitted.len();
                 found
                     .tasks
                     .extend(candidates.tasks.iter().filter(|task| admitted.contains(&task.claim.task_id)).cloned());
-                // Nothing was left where it is, so there is nothing behind it either.
-                if held == before {
+                // Nothing was remaining where it is, so there is nothing behind it either.
+                if excluded == before {
                     break;
                 }
             }
@@ -78,7 +79,7 @@ impl Store {
                 // The turn is given back as it was: a commit would wake whoever hears of writes, to no purpose.
                 return Ok(found);
             }
-            self.mark(&transaction, node, &mut found.tasks).await?;
+            self.mark_running(&transaction, node, &mut found.tasks).await?;
             self.commit(transaction).await?;
             Ok(found)
         })
@@ -108,26 +109,26 @@ impl Store {
     }
 
     /// Whose tasks are not looked at, because of what runs or waits now. It may end meanwhile, which is heard of.
-    async fn held(
+    async fn exclusions(
         &self,
         transaction: &DatabaseTransaction,
-        bounds: &ConcurrencyLimits,
-    ) -> Result<RunningShare, StoreError> {
-        let mut held = RunningShare::default();
-        if bounds.have_limits() {
-            held.tasks = bounds.full(&self.running(transaction).await?);
+        limits: &ConcurrencyLimits,
+    ) -> Result<Exclusions, StoreError> {
+        let mut excluded = Exclusions::default();
+        if limits.has_task_limits() {
+            excluded.tasks = limits.tasks_at_limit(&self.running(transaction).await?);
         }
-        if bounds.have_order() {
+        if limits.has_ordered_schedules() {
             let sql = "SELECT schedule, MIN(id) AS first FROM sexton_task WHERE schedule IS NOT NULL GROUP BY schedule \
                        HAVING SUM(CASE WHEN state = 'available' THEN 0 ELSE 1 END) > 0";
             for row in self.all(transaction, sql, []).await? {
                 let schedule: String = row.try_get("", "schedule")?;
-                if bounds.is_in_order(&schedule) {
-                    held.behind(&schedule, row.try_get("", "first")?);
+                if limits.is_ordered(&schedule) {
+                    excluded.exclude_all_but(&schedule, row.try_get("", "first")?);
                 }
             }
         }
-        Ok(held)
+        Ok(excluded)
     }
 
     /// How many tasks of each name run. On its turn, a claim can rely on it.
@@ -142,42 +143,42 @@ impl Store {
     async fn first_runs(
         &self,
         transaction: &DatabaseTransaction,
-        bounds: &ConcurrencyLimits,
+        limits: &ConcurrencyLimits,
         choice: &[Candidate<'_>],
     ) -> Result<HashMap<String, i64>, StoreError> {
         let schedules = choice.iter().filter_map(|candidate| candidate.schedule);
-        let in_order: BTreeSet<&str> = schedules.filter(|schedule| bounds.is_in_order(schedule)).collect();
+        let in_order: BTreeSet<&str> = schedules.filter(|schedule| limits.is_ordered(schedule)).collect();
         if in_order.is_empty() {
             return Ok(HashMap::new());
         }
         let sql = format!(
             "SELECT t.schedule AS name, MIN(t.id) AS first FROM {} JOIN sexton_task t ON t.schedule = d.name \
              GROUP BY t.schedule",
-            self.dialect.rows("d", &NAME),
+            self.dialect.rows("d", &NAME_COLUMN),
         );
         let rows = self.all(transaction, &sql, [self.names(in_order)]).await?;
         rows.iter().map(|row| Ok((row.try_get("", "name")?, row.try_get("", "first")?))).collect()
     }
 
-    /// The condition that leaves out what is held, and what this claim has already, with its values.
-    fn leaving_out(&self, held: &RunningShare, taken: &[ClaimedTask]) -> (String, Vec<Value>) {
-        let (mut but, mut values) = (String::new(), Vec::new());
-        let others = format!("NOT IN (SELECT d.name FROM {})", self.dialect.rows("d", &NAME));
-        let these = format!("IN (SELECT d.id FROM {})", self.dialect.rows("d", &ID));
-        if !held.tasks.is_empty() {
-            but += &format!(" AND name {others}");
-            values.push(self.names(held.tasks.iter().map(String::as_str)));
+    /// The condition that leaves out what is excluded, and what this claim has already, with its values.
+    fn exclusion_filter(&self, excluded: &Exclusions, taken: &[ClaimedTask]) -> (String, Vec<Value>) {
+        let (mut filter, mut values) = (String::new(), Vec::new());
+        let others = format!("NOT IN (SELECT d.name FROM {})", self.dialect.rows("d", &NAME_COLUMN));
+        let these = format!("IN (SELECT d.id FROM {})", self.dialect.rows("d", &ID_COLUMN));
+        if !excluded.tasks.is_empty() {
+            filter += &format!(" AND name {others}");
+            values.push(self.names(excluded.tasks.iter().map(String::as_str)));
         }
-        if !held.schedules.is_empty() {
-            but += &format!(" AND (schedule IS NULL OR schedule {others} OR id {these})");
-            values.push(self.names(held.schedules.iter().map(String::as_str)));
-            values.push(self.ids(held.firsts.iter().copied()));
+        if !excluded.schedules.is_empty() {
+            filter += &format!(" AND (schedule IS NULL OR schedule {others} OR id {these})");
+            values.push(self.names(excluded.schedules.iter().map(String::as_str)));
+            values.push(self.ids(excluded.first_runs.iter().copied()));
         }
         if !taken.is_empty() {
-            but += &format!(" AND id NOT {these}");
+            filter += &format!(" AND id NOT {these}");
             values.push(self.ids(taken.iter().map(|task| task.claim.task_id)));
         }
-        (but, values)
+        (filter, values)
     }
 
     /// Names as one parameter.

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Counters, Store, StoreError,
-    connection::{Connection, SQLITE_PATIENCE, made_anchored},
+    connection::{Connection, SQLITE_BUSY_TIMEOUT, enter_driver},
     dialect::Dialect,
 };
 use crate::domain::text::redact::{redacted, scheme};
@@ -23,11 +23,11 @@ use sea_orm::{
 };
 
 /// SQLite itself waits no longer than this; the rest of the patience is the connection's (`anchor.rs`).
-pub(super) const SQLITE_IMPATIENT: &str = "PRAGMA busy_timeout = 10";
+pub(super) const SHORT_BUSY_TIMEOUT: &str = "PRAGMA busy_timeout = 10";
 /// Where statements do not go through that.
-pub(super) const SQLITE_PATIENT: &str = "PRAGMA busy_timeout = 10000";
+pub(super) const LONG_BUSY_TIMEOUT: &str = "PRAGMA busy_timeout = 10000";
 /// A pooled connection that rested for so long is tried before it is used.
-const TRIED_AFTER: Duration = Duration::from_secs(60);
+const TEST_AFTER_IDLE: Duration = Duration::from_secs(60);
 
 /// Where the database is, and how to use it.
 #[derive(Clone)]
@@ -64,11 +64,11 @@ impl Store {
     /// Prepares the pool. No connection is made yet, so this succeeds while the database is down; only an
     /// address that can never work is refused.
     pub fn connect(options: &ConnectOptions) -> Result<Self, StoreError> {
-        made_anchored(|| Self::open(options))
+        enter_driver(|| Self::open(options))
     }
 
     fn open(options: &ConnectOptions) -> Result<Self, StoreError> {
-        let bad = |error: sea_orm::sqlx::Error| StoreError::Address(error.to_string());
+        let bad = |error: sea_orm::sqlx::Error| StoreError::InvalidUrl(error.to_string());
         let (dialect, db) = match options.url.split(':').next().unwrap_or_default() {
             "sqlite" => (Dialect::Sqlite, sqlite(options)?),
             "postgres" | "postgresql" => {
@@ -83,7 +83,7 @@ impl Store {
             }
             _ => {
                 let other = scheme(&options.url);
-                return Err(StoreError::Address(format!(
+                return Err(StoreError::InvalidUrl(format!(
                     "`{other}` is not a database that Sexton speaks: write sqlite://PATH, postgres://… or mysql://…"
                 )));
             }
@@ -131,7 +131,7 @@ fn pool<D: Database>(pool: PoolOptions<D>, options: &ConnectOptions) -> PoolOpti
         .acquire_timeout(options.acquire_timeout)
         .test_before_acquire(false)
         .before_acquire(|connection, state| {
-            Box::pin(async move { Ok(state.idle_for < TRIED_AFTER || connection.ping().await.is_ok()) })
+            Box::pin(async move { Ok(state.idle_for < TEST_AFTER_IDLE || connection.ping().await.is_ok()) })
         })
 }
 
@@ -144,10 +144,12 @@ fn mysql(options: &ConnectOptions, server: MySqlConnectOptions) -> Pool<sea_orm:
 }
 
 fn sqlite(options: &ConnectOptions) -> Result<DatabaseConnection, StoreError> {
-    let file = SqliteConnectOptions::from_str(&options.url).map_err(|error| StoreError::Address(error.to_string()))?;
+    let file =
+        SqliteConnectOptions::from_str(&options.url).map_err(|error| StoreError::InvalidUrl(error.to_string()))?;
     if let Some(path) = options.sqlite_file() {
         if let Some(folder) = path.parent() {
-            let problem = |error| StoreError::Address(format!("cannot make the folder {}: {error}", folder.display()));
+            let problem =
+                |error| StoreError::InvalidUrl(format!("cannot make the folder {}: {error}", folder.display()));
             std::fs::create_dir_all(folder).map_err(problem)?;
         }
         // A new one is for its owner alone. SQLite itself tells what is wrong with one that cannot be made.
@@ -157,15 +159,17 @@ fn sqlite(options: &ConnectOptions) -> Result<DatabaseConnection, StoreError> {
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(SQLITE_PATIENCE)
+        .busy_timeout(SQLITE_BUSY_TIMEOUT)
         .disable_statement_logging();
     let pool = PoolOptions::<sea_orm::sqlx::Sqlite>::new()
         .max_connections(1)
         .min_connections(0)
         .idle_timeout(None)
         .max_lifetime(None)
-        .acquire_timeout(options.acquire_timeout.max(SQLITE_PATIENCE * 3))
-        .after_connect(|connection, _| Box::pin(async move { connection.execute(SQLITE_IMPATIENT).await.map(|_| ()) }))
+        .acquire_timeout(options.acquire_timeout.max(SQLITE_BUSY_TIMEOUT * 3))
+        .after_connect(|connection, _| {
+            Box::pin(async move { connection.execute(SHORT_BUSY_TIMEOUT).await.map(|_| ()) })
+        })
         .connect_lazy_with(file);
     Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
 }

@@ -22,7 +22,7 @@ use tokio::runtime::{Builder, Handle};
 use super::error::is_busy;
 
 /// How long another process that writes to the SQLite file is waited for.
-pub(super) const SQLITE_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The runtime of all database sockets of this process.
 static DRIVER: LazyLock<Handle> = LazyLock::new(|| {
@@ -45,7 +45,7 @@ static DRIVER: LazyLock<Handle> = LazyLock::new(|| {
 });
 
 /// Polls a future inside the runtime of the sockets, on the caller's own thread.
-pub(super) async fn anchored<F: Future>(future: F) -> F::Output {
+pub(super) async fn on_driver<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     poll_fn(|context| {
         let _entered = DRIVER.enter();
@@ -78,12 +78,12 @@ impl<F: Future> Future for DropInRuntime<F> {
 
 impl<F: Future> Drop for DropInRuntime<F> {
     fn drop(&mut self) {
-        made_anchored(|| drop(self.0.take()));
+        enter_driver(|| drop(self.0.take()));
     }
 }
 
 /// Makes something inside the runtime of the sockets.
-pub(super) fn made_anchored<T>(make: impl FnOnce() -> T) -> T {
+pub(super) fn enter_driver<T>(make: impl FnOnce() -> T) -> T {
     let _entered = DRIVER.enter();
     make()
 }
@@ -99,7 +99,7 @@ impl Connection {
         Self { pool }
     }
 
-    /// The pool itself, for calls inside [`anchored`].
+    /// The pool itself, for calls inside [`on_driver`].
     pub(super) fn pool(&self) -> &DatabaseConnection {
         &self.pool
     }
@@ -107,12 +107,12 @@ impl Connection {
 
 /// Tries again while another process writes to the SQLite file. SQLite itself would look again less and less often, in
 /// the end ten times a second: beside a process that writes without a rest it would hardly ever find the file free.
-macro_rules! patiently {
+macro_rules! retry_while_busy {
     ($work:expr) => {{
         let begun = Instant::now();
         loop {
-            match anchored($work).await {
-                Err(error) if is_busy(&error) && begun.elapsed() < SQLITE_PATIENCE => {
+            match on_driver($work).await {
+                Err(error) if is_busy(&error) && begun.elapsed() < SQLITE_BUSY_TIMEOUT => {
                     tokio::time::sleep(Duration::from_micros(fastrand::u64(500..3_000))).await;
                 }
                 result => break result,
@@ -128,19 +128,19 @@ impl ConnectionTrait for Connection {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        patiently!(self.pool.execute_raw(statement.clone()))
+        retry_while_busy!(self.pool.execute_raw(statement.clone()))
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        patiently!(self.pool.execute_unprepared(sql))
+        retry_while_busy!(self.pool.execute_unprepared(sql))
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        patiently!(self.pool.query_one_raw(statement.clone()))
+        retry_while_busy!(self.pool.query_one_raw(statement.clone()))
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        patiently!(self.pool.query_all_raw(statement.clone()))
+        retry_while_busy!(self.pool.query_all_raw(statement.clone()))
     }
 }
 
@@ -152,7 +152,7 @@ impl TransactionTrait for Connection {
     type Transaction = DatabaseTransaction;
 
     async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
-        patiently!(self.pool.begin())
+        retry_while_busy!(self.pool.begin())
     }
 
     async fn begin_with_config(
@@ -160,11 +160,11 @@ impl TransactionTrait for Connection {
         isolation: Option<IsolationLevel>,
         access: Option<AccessMode>,
     ) -> Result<DatabaseTransaction, DbErr> {
-        anchored(self.pool.begin_with_config(isolation, access)).await
+        on_driver(self.pool.begin_with_config(isolation, access)).await
     }
 
     async fn begin_with_options(&self, options: TransactionOptions) -> Result<DatabaseTransaction, DbErr> {
-        patiently!(self.pool.begin_with_options(options))
+        retry_while_busy!(self.pool.begin_with_options(options))
     }
 
     async fn transaction<F, T, E>(&self, work: F) -> Result<T, TransactionError<E>>
@@ -173,7 +173,7 @@ impl TransactionTrait for Connection {
         T: Send,
         E: std::fmt::Display + std::fmt::Debug + Send,
     {
-        anchored(self.pool.transaction(work)).await
+        on_driver(self.pool.transaction(work)).await
     }
 
     async fn transaction_with_config<F, T, E>(
@@ -187,6 +187,6 @@ impl TransactionTrait for Connection {
         T: Send,
         E: std::fmt::Display + std::fmt::Debug + Send,
     {
-        anchored(self.pool.transaction_with_config(work, isolation, access)).await
+        on_driver(self.pool.transaction_with_config(work, isolation, access)).await
     }
 }

@@ -19,7 +19,7 @@ pub enum StoreError {
     InvalidTask(#[from] crate::domain::task::InvalidTask),
     /// The address of the database is none.
     #[error("database.url: {0}")]
-    Address(String),
+    InvalidUrl(String),
     /// The tables were made by a later release.
     #[error(
         "the database has been migrated by a newer Sexton (it knows the step `{0}`): upgrade this program, or use another database"

@@ -47,7 +47,7 @@ impl AddAssign for Recorded {
     }
 }
 
-const HISTORY: [(&str, Kind); 25] = [
+const HISTORY_COLUMNS: [(&str, Kind); 25] = [
     ("task_id", Kind::Integer),
     ("name", Kind::Text),
     ("kind", Kind::Text),
@@ -74,7 +74,7 @@ const HISTORY: [(&str, Kind); 25] = [
     ("output_bytes", Kind::Integer),
     ("result", Kind::Text),
 ];
-const OUTPUT: [(&str, Kind); 7] = [
+const OUTPUT_COLUMNS: [(&str, Kind); 7] = [
     ("task_id", Kind::Integer),
     ("fence", Kind::Integer),
     ("outcome", Kind::Text),
@@ -83,7 +83,7 @@ const OUTPUT: [(&str, Kind); 7] = [
     ("truncated", Kind::Boolean),
     ("times", Kind::Text),
 ];
-const CLAIM: [(&str, Kind); 5] = [
+const CLAIM_COLUMNS: [(&str, Kind); 5] = [
     ("id", Kind::Integer),
     ("fence", Kind::Integer),
     ("retry_ms", Kind::Integer),
@@ -91,7 +91,7 @@ const CLAIM: [(&str, Kind); 5] = [
     ("node", Kind::Text),
 ];
 /// What a task that nobody runs any more says of its attempt. A wish to cancel it stays: whoever claims it next obeys.
-pub(super) const VACATED: [(&str, &str); 3] = [("node", "NULL"), ("started_at", "NULL"), ("progress", "NULL")];
+pub(super) const CLEARED: [(&str, &str); 3] = [("node", "NULL"), ("started_at", "NULL"), ("progress", "NULL")];
 
 impl Store {
     /// Records a batch of finished attempts.
@@ -99,9 +99,9 @@ impl Store {
         if batch.is_empty() {
             return Ok(Recorded::default());
         }
-        self.repeating(async || {
+        self.with_retries(async || {
             let transaction = self.begin().await?;
-            let held = self.settle(&transaction, batch, on_stale).await?;
+            let held = self.apply_verdicts(&transaction, batch, on_stale).await?;
             let is_held = |finished: &&FinishedAttempt| held.contains(&finished.claim);
             let (current, stale): (Vec<_>, Vec<_>) = batch.iter().partition(is_held);
             let superseded = match on_stale {
@@ -133,7 +133,7 @@ impl Store {
     }
 
     /// Carries the verdicts out on the tasks whose claims still hold, and gives these claims.
-    async fn settle(
+    async fn apply_verdicts(
         &self,
         transaction: &DatabaseTransaction,
         batch: &[FinishedAttempt],
@@ -145,13 +145,13 @@ impl Store {
                 .filter(|finished| finished.verdict.is_some_and(|verdict| verdicts.contains(&verdict)))
                 .collect()
         };
-        let rows = self.dialect.rows("d", &CLAIM);
+        let rows = self.dialect.rows("d", &CLAIM_COLUMNS);
         // A rescue is of a certain node: another one may have taken the running task over meanwhile.
         let on = match on_stale {
             OnStale::Record => "t.id = d.id AND t.fence = d.fence AND t.state = 'running'",
             OnStale::Ignore => "t.id = d.id AND t.fence = d.fence AND t.state = 'running' AND t.node = d.node",
         };
-        let with = |sets: &[(&'static str, &'static str)]| sets.iter().copied().chain(VACATED).collect::<Vec<_>>();
+        let with = |sets: &[(&'static str, &'static str)]| sets.iter().copied().chain(CLEARED).collect::<Vec<_>>();
         let run_at = self.dialect.now_plus_millis("d.retry_ms");
         let payload = format!("COALESCE({}, t.payload)", self.dialect.json("d.next_payload"));
         let mut retry = vec![("run_at", run_at.as_str()), ("payload", payload.as_str())];
@@ -168,8 +168,8 @@ impl Store {
         let mut held = HashSet::new();
         for (finished, sql) in steps {
             if !finished.is_empty() {
-                let settled = self.changed(transaction, &sql, on, &finished).await?;
-                held.extend(settled);
+                let applied = self.apply(transaction, &sql, on, &finished).await?;
+                held.extend(applied);
             }
         }
         Ok(held)
@@ -177,7 +177,7 @@ impl Store {
 
     /// Changes tasks, and gives the claims of those that were changed. MySQL does not tell which these were: there
     /// they are locked and looked at before.
-    async fn changed(
+    async fn apply(
         &self,
         transaction: &DatabaseTransaction,
         sql: &str,
@@ -196,13 +196,13 @@ impl Store {
         let parameter = rows.into_value();
         let changed = match self.dialect {
             Dialect::MySql => {
-                let look = format!(
+                let select = format!(
                     "SELECT t.id, t.fence FROM {} JOIN sexton_task t ON {on} FOR UPDATE",
-                    self.dialect.rows_beside_locks("d", &CLAIM)
+                    self.dialect.rows_beside_locks("d", &CLAIM_COLUMNS)
                 );
-                let seen = self.all(transaction, &look, [parameter.clone()]).await?;
+                let rows = self.all(transaction, &select, [parameter.clone()]).await?;
                 self.run(transaction, sql, [parameter]).await?;
-                seen
+                rows
             }
             Dialect::Postgres => self.all(transaction, &format!("{sql} RETURNING t.id, t.fence"), [parameter]).await?,
             Dialect::Sqlite => self.all(transaction, &format!("{sql} RETURNING id, fence"), [parameter]).await?,
@@ -248,8 +248,8 @@ impl Store {
             return Ok(0);
         }
         let names: Vec<String> =
-            HISTORY.iter().map(|(name, _)| self.dialect.quoted(name.trim_start_matches("its_"))).collect();
-        let values: Vec<String> = HISTORY
+            HISTORY_COLUMNS.iter().map(|(name, _)| self.dialect.quoted(name.trim_start_matches("its_"))).collect();
+        let values: Vec<String> = HISTORY_COLUMNS
             .iter()
             .map(|(name, _)| match *name {
                 "payload" | "result" => self.dialect.json(&format!("d.{name}")),
@@ -258,7 +258,7 @@ impl Store {
             .collect();
         let sql = self.dialect.insert_new(
             &format!("sexton_history ({})", names.join(", ")),
-            &format!("SELECT {} FROM {}", values.join(", "), self.dialect.rows("d", &HISTORY)),
+            &format!("SELECT {} FROM {}", values.join(", "), self.dialect.rows("d", &HISTORY_COLUMNS)),
         );
         let mut rows = Rows::new(self.dialect);
         for finished in finished {
@@ -322,7 +322,7 @@ impl Store {
             "SELECT h.id, COALESCE(d.stdout, ''), COALESCE(d.stderr, ''), d.truncated, {} FROM {} \
              JOIN sexton_history h ON h.task_id = d.task_id AND h.fence = d.fence AND h.outcome = d.outcome",
             self.dialect.json("d.times"),
-            self.dialect.rows("d", &OUTPUT)
+            self.dialect.rows("d", &OUTPUT_COLUMNS)
         );
         let sql = self.dialect.insert_new("sexton_output (history_id, stdout, stderr, truncated, times)", &select);
         self.run(transaction, &sql, [rows.into_value()]).await?;

@@ -5,14 +5,14 @@ use chrono::{DateTime, Utc};
 use super::{Store, StoreError, dialect::Dialect};
 
 /// At most so many are promoted by one statement.
-const BATCH: u64 = 1_000;
+const BATCH_SIZE: u64 = 1_000;
 const WAITING: &str = "state IN ('scheduled', 'retryable')";
 
 impl Store {
     /// Makes every task available whose time has come; gives their number.
     pub async fn promote(&self) -> Result<u64, StoreError> {
         let now = self.dialect.now();
-        let due = format!("{WAITING} AND run_at <= {now} ORDER BY run_at LIMIT {BATCH}");
+        let due = format!("{WAITING} AND run_at <= {now} ORDER BY run_at LIMIT {BATCH_SIZE}");
         let sql = match self.dialect {
             Dialect::MySql => format!("UPDATE sexton_task SET state = 'available' WHERE {due}"),
             Dialect::Postgres => format!(
@@ -27,9 +27,9 @@ impl Store {
         };
         let mut promoted = 0;
         loop {
-            let batch = self.repeating(async || self.run(&self.db, &sql, []).await).await?;
+            let batch = self.with_retries(async || self.run(&self.db, &sql, []).await).await?;
             promoted += batch;
-            if batch < BATCH {
+            if batch < BATCH_SIZE {
                 return Ok(promoted);
             }
         }

@@ -9,13 +9,13 @@ use sexton_migration::{Migrator, MigratorTrait};
 
 use super::{
     ConnectOptions, Store, StoreError,
-    connect::{SQLITE_IMPATIENT, SQLITE_PATIENT},
-    connection::anchored,
+    connect::{LONG_BUSY_TIMEOUT, SHORT_BUSY_TIMEOUT},
+    connection::on_driver,
     dialect::Dialect,
 };
 
 /// Names the lock: "sexton" in ASCII.
-const LOCK: i64 = 0x7365_7874_6f6e;
+const LOCK_KEY: i64 = 0x7365_7874_6f6e;
 
 /// One step of the schema's history.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -52,25 +52,25 @@ impl Store {
         let steps = self.migration_status().await?;
         let missing: Vec<String> = steps.into_iter().filter(|step| !step.applied).map(|step| step.name).collect();
         if !missing.is_empty() {
-            self.be_patient(true).await?;
-            let applied = anchored(Migrator::up(self.db.pool(), None)).await;
-            self.be_patient(false).await?;
+            self.set_long_timeout(true).await?;
+            let applied = on_driver(Migrator::up(self.db.pool(), None)).await;
+            self.set_long_timeout(false).await?;
             applied?;
         }
         Ok(missing)
     }
 
     /// The steps go to the pool itself, which does not try again.
-    async fn be_patient(&self, is_patient: bool) -> Result<(), StoreError> {
+    async fn set_long_timeout(&self, is_long: bool) -> Result<(), StoreError> {
         if self.dialect == Dialect::Sqlite {
-            self.db.execute_unprepared(if is_patient { SQLITE_PATIENT } else { SQLITE_IMPATIENT }).await?;
+            self.db.execute_unprepared(if is_long { LONG_BUSY_TIMEOUT } else { SHORT_BUSY_TIMEOUT }).await?;
         }
         Ok(())
     }
 
     /// The steps that this program knows, and whether the database has them. Refuses a database that has more.
     pub async fn migration_status(&self) -> Result<Vec<MigrationStatus>, StoreError> {
-        let applied: Vec<String> = anchored(Migrator::get_migration_models(self.db.pool()))
+        let applied: Vec<String> = on_driver(Migrator::get_migration_models(self.db.pool()))
             .await?
             .into_iter()
             .map(|step| step.version)
@@ -86,7 +86,7 @@ impl Store {
     /// steps run on another connection; for a file it is a file.
     async fn lock_schema(&self, options: &ConnectOptions) -> Result<MigrationLock, StoreError> {
         let (sql, values) = match self.dialect {
-            Dialect::Postgres => ("SELECT pg_advisory_xact_lock(?)::text AS locked", vec![LOCK.into()]),
+            Dialect::Postgres => ("SELECT pg_advisory_xact_lock(?)::text AS locked", vec![LOCK_KEY.into()]),
             Dialect::MySql => ("SELECT GET_LOCK('sexton_migrate', 60) AS locked", Vec::new()),
             Dialect::Sqlite => return lock_file(options).await,
         };

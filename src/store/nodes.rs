@@ -8,13 +8,13 @@ use sexton_entities::{node, states::NodeState};
 
 use super::{
     Store, StoreError,
-    claim::{CLAIMED, claimed},
+    claim::{CLAIMED_COLUMNS, claimed},
     dialect::Kind,
     rows::Rows,
 };
 use crate::domain::{identity::NodeId, task::FinishedAttempt};
 
-const NODE: [(&str, Kind); 7] = [
+const NODE_COLUMNS: [(&str, Kind); 7] = [
     ("id", Kind::Text),
     ("name", Kind::Text),
     ("host", Kind::Text),
@@ -51,7 +51,7 @@ impl Store {
             &format!(
                 "SELECT d.id, d.name, d.host, d.version, d.state, d.pid, {} FROM {}",
                 self.dialect.now_plus_millis("d.lease_ms"),
-                self.dialect.rows("d", &NODE),
+                self.dialect.rows("d", &NODE_COLUMNS),
             ),
         );
         let mut rows = Rows::new(self.dialect);
@@ -65,7 +65,7 @@ impl Store {
                 .set("lease_ms", millis(beat.lease));
         });
         let rows = rows.into_value();
-        self.repeating(async || self.run(&self.db, &sql, [rows.clone()]).await.map(|_| ())).await
+        self.with_retries(async || self.run(&self.db, &sql, [rows.clone()]).await.map(|_| ())).await
     }
 
     /// Prolongs the lease. False where it has been lost: another node has taken this one for dead.
@@ -78,7 +78,7 @@ impl Store {
         );
         let (state, modules) = (beat.state.as_str().into(), beat.modules.to_string().into());
         let values = [state, modules, millis(beat.lease).into(), beat.id.as_str().into()];
-        Ok(self.repeating(async || self.run(&self.db, &sql, values.clone()).await).await? > 0)
+        Ok(self.with_retries(async || self.run(&self.db, &sql, values.clone()).await).await? > 0)
     }
 
     /// Takes a node off the list that has stopped in good order.
@@ -103,13 +103,13 @@ impl Store {
     }
 
     /// Takes nodes off the list whose lease ran out and that have no running task left.
-    pub async fn bury(&self, own: &NodeId) -> Result<u64, StoreError> {
+    pub async fn remove_dead_nodes(&self, own: &NodeId) -> Result<u64, StoreError> {
         let sql = format!(
             "DELETE FROM sexton_node WHERE id <> ? AND lease_expires_at <= {} \
              AND NOT EXISTS (SELECT 1 FROM sexton_task t WHERE t.node = sexton_node.id AND t.state = 'running')",
             self.dialect.now()
         );
-        self.repeating(async || self.run(&self.db, &sql, [own.as_str().into()]).await).await
+        self.with_retries(async || self.run(&self.db, &sql, [own.as_str().into()]).await).await
     }
 
     /// The running attempts of other nodes that are dead or unknown, as interrupted ones to be recorded. A node's own
@@ -141,7 +141,7 @@ impl Store {
         why: &str,
     ) -> Result<Vec<FinishedAttempt>, StoreError> {
         let sql = format!(
-            "SELECT {CLAIMED}, t.node, t.queue, {} AS at FROM sexton_task t \
+            "SELECT {CLAIMED_COLUMNS}, t.node, t.queue, {} AS at FROM sexton_task t \
              WHERE t.state = 'running' AND {condition} ORDER BY t.id LIMIT 10000",
             self.dialect.now()
         );

@@ -35,7 +35,7 @@ impl Store {
     /// Pauses a queue, or lets it go on, in the whole cluster and at once.
     pub async fn pause_queue(&self, name: &QueueName, paused: bool) -> Result<(), StoreError> {
         let now = self.dialect.now();
-        self.repeating(async || {
+        self.with_retries(async || {
             let transaction = self.begin().await?;
             let sql = format!("UPDATE sexton_queue SET paused = ?, changed_at = {now} WHERE name = ?");
             if self.run(&transaction, &sql, [paused.into(), name.as_str().into()]).await? == 0 {

@@ -77,7 +77,7 @@ impl Store {
     /// Enters schedules that are new, begins those anew that were edited, and gives for each the instant until
     /// which everything has been dealt with. A new or edited one starts now: nothing fires in retrospect.
     pub async fn sight(&self, sightings: &[ScheduleRow]) -> Result<HashMap<String, DateTime<Utc>>, StoreError> {
-        self.repeating(async || {
+        self.with_retries(async || {
             let known: HashMap<String, (String, String)> =
                 self.schedules().await?.into_iter().map(|known| (known.name, (known.task, known.spec))).collect();
             let is_same = |seen: &&ScheduleRow| {
@@ -125,7 +125,7 @@ impl Store {
     /// Enters instants in the ledger and enqueues their tasks; gives the schedules whose task was enqueued by
     /// this call. What another node has entered already is left alone, and so is a schedule that is not listed.
     pub async fn fire(&self, node: &str, firings: &[Firing]) -> Result<Vec<String>, StoreError> {
-        self.repeating(async || {
+        self.with_retries(async || {
             let entry = uuid::Uuid::new_v4().simple().to_string();
             let transaction = self.begin().await?;
             let firings = &*self.look_back(&transaction, firings).await?;
@@ -280,7 +280,7 @@ impl Store {
             "t.schedule = d.schedule AND t.state <> 'running' AND (t.queue <> d.queue OR t.priority <> d.priority)";
         let sets = [("queue", "d.queue"), ("priority", "d.priority")];
         let sql = self.dialect.update_joined("sexton_task", &sets, &self.dialect.rows("d", &PLACE), on);
-        self.repeating(async || {
+        self.with_retries(async || {
             let mut rows = Rows::new(self.dialect);
             for (schedule, queue, priority) in schedules {
                 rows.push(|row| {
@@ -305,7 +305,7 @@ impl Store {
             &self.dialect.rows("d", &NEXT),
             on,
         );
-        self.repeating(async || {
+        self.with_retries(async || {
             let mut rows = Rows::new(self.dialect);
             for (name, at) in next {
                 rows.push(|row| {
@@ -325,7 +325,7 @@ impl Store {
     /// Pauses a schedule, or lets it go on; false where there is none of that name.
     pub async fn pause_schedule(&self, name: &str, paused: bool) -> Result<bool, StoreError> {
         let sql = "UPDATE sexton_schedule SET paused = ? WHERE name = ?";
-        let changed = self.repeating(async || self.run(&self.db, sql, [paused.into(), name.into()]).await).await?;
+        let changed = self.with_retries(async || self.run(&self.db, sql, [paused.into(), name.into()]).await).await?;
         Ok(changed > 0)
     }
 

@@ -39,9 +39,8 @@ impl Store {
             ids.extend(row.try_get::<Option<i64>>("", "id")?);
         }
         let mut last = HashMap::new();
-        for portion in ids.chunks(5_000) {
-            let found =
-                history::Entity::find().filter(history::Column::Id.is_in(portion.to_vec())).all(&self.db).await?;
+        for batch in ids.chunks(5_000) {
+            let found = history::Entity::find().filter(history::Column::Id.is_in(batch.to_vec())).all(&self.db).await?;
             last.extend(found.into_iter().map(|run| (run.schedule.clone().unwrap_or_default(), run)));
         }
         Ok(schedules

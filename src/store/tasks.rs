@@ -6,7 +6,7 @@ use sexton_entities::{states::TaskState, task};
 use super::{
     Store, StoreError,
     dialect::{Dialect, Kind},
-    finish::VACATED,
+    finish::CLEARED,
     rows::Rows,
 };
 use crate::domain::{
@@ -47,7 +47,7 @@ pub struct TaskFilter {
     pub limit: u64,
 }
 
-const COLUMNS: [(&str, Kind); 8] = [
+const NEW_TASK_COLUMNS: [(&str, Kind); 8] = [
     ("name", Kind::Text),
     ("queue", Kind::Text),
     ("priority", Kind::Integer),
@@ -107,7 +107,7 @@ impl Store {
             "SELECT d.name, d.queue, CASE WHEN {run_at} > {now} THEN 'scheduled' ELSE 'available' END, \
              COALESCE(d.priority, 0), {}, {run_at}, d.unique_key, d.max_attempts FROM {}",
             self.dialect.json("d.payload"),
-            self.dialect.rows("d", &COLUMNS),
+            self.dialect.rows("d", &NEW_TASK_COLUMNS),
         );
         let head = "sexton_task (name, queue, state, priority, payload, run_at, unique_key, max_attempts)";
         self.dialect.insert_new(head, &select)
@@ -153,7 +153,7 @@ impl Store {
 
     /// Cancels a task that has not started; asks for it where it runs.
     pub async fn cancel(&self, id: i64) -> Result<CancelResult, StoreError> {
-        self.repeating(async || {
+        self.with_retries(async || {
             let transaction = self.begin().await?;
             let sql = format!("SELECT state FROM sexton_task WHERE id = ? {}", self.dialect.for_update());
             let state: Option<String> = match transaction.query_one_raw(self.statement(&sql, [id.into()])).await? {
@@ -188,7 +188,7 @@ impl Store {
     }
 
     /// Makes a waiting task available at once; false where it runs already or is not there.
-    pub async fn hurry(&self, id: i64) -> Result<bool, StoreError> {
+    pub async fn run_now(&self, id: i64) -> Result<bool, StoreError> {
         let sql = format!(
             "UPDATE sexton_task SET state = 'available', run_at = {} WHERE id = ? AND state IN ('scheduled', 'retryable')",
             self.dialect.now()
@@ -197,38 +197,38 @@ impl Store {
     }
 
     /// The names of tasks that were inserted without a queue.
-    pub async fn unfiled(&self) -> Result<Vec<String>, StoreError> {
+    pub async fn names_without_queue(&self) -> Result<Vec<String>, StoreError> {
         let rows = self.all(&self.db, "SELECT DISTINCT name FROM sexton_task WHERE queue IS NULL", []).await?;
         rows.iter().map(|row| Ok(row.try_get("", "name")?)).collect()
     }
 
     /// Files the tasks of that name into their queue, with the definition's priority where they have none.
-    pub async fn file(&self, name: &str, queue: &QueueName, priority: i32) -> Result<u64, StoreError> {
+    pub async fn assign_queue(&self, name: &str, queue: &QueueName, priority: i32) -> Result<u64, StoreError> {
         let sql = "UPDATE sexton_task SET queue = ?, priority = CASE WHEN priority = 0 THEN ? ELSE priority END \
                    WHERE queue IS NULL AND name = ?";
-        self.repeating(async || self.run(&self.db, sql, [queue.as_str().into(), priority.into(), name.into()]).await)
+        self.with_retries(async || self.run(&self.db, sql, [queue.as_str().into(), priority.into(), name.into()]).await)
             .await
     }
 
     /// Gives claimed tasks back that were never started; no attempt is counted, and nothing recorded.
     pub async fn release(&self, node: &NodeId, claims: &[Claim]) -> Result<u64, StoreError> {
-        const CLAIM: [(&str, Kind); 2] = [("id", Kind::Integer), ("fence", Kind::Integer)];
+        const CLAIM_COLUMNS: [(&str, Kind); 2] = [("id", Kind::Integer), ("fence", Kind::Integer)];
         if claims.is_empty() {
             return Ok(0);
         }
         let sets =
-            [("state", "'available'"), ("attempt", "t.attempt - 1")].into_iter().chain(VACATED).collect::<Vec<_>>();
-        let rows = self.dialect.rows("d", &CLAIM);
+            [("state", "'available'"), ("attempt", "t.attempt - 1")].into_iter().chain(CLEARED).collect::<Vec<_>>();
+        let rows = self.dialect.rows("d", &CLAIM_COLUMNS);
         let on = "t.id = d.id AND t.fence = d.fence AND t.state = 'running' AND t.node = ?";
         let sql = self.dialect.update_joined("sexton_task", &sets, &rows, on);
-        self.repeating(async || {
-            let mut given = Rows::new(self.dialect);
+        self.with_retries(async || {
+            let mut rows_value = Rows::new(self.dialect);
             for claim in claims {
-                given.push(|row| {
+                rows_value.push(|row| {
                     row.claim(*claim);
                 });
             }
-            self.run(&self.db, &sql, [given.into_value(), node.as_str().into()]).await
+            self.run(&self.db, &sql, [rows_value.into_value(), node.as_str().into()]).await
         })
         .await
     }

@@ -7,21 +7,21 @@ use sea_orm::{DatabaseTransaction, SqliteTransactionMode, TransactionOptions, Tr
 use super::{Store, StoreError};
 
 /// How often one piece of work is tried in all.
-const TRIES: u32 = 8;
+const MAX_ATTEMPTS: u32 = 8;
 
 impl Store {
     /// Does `work` and repeats it after a deadlock, a serialization failure or a busy file.
-    pub(super) async fn repeating<T>(
+    pub(super) async fn with_retries<T>(
         &self,
         mut work: impl AsyncFnMut() -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut tries = 0;
+        let mut attempts = 0;
         loop {
             match work().await {
-                Err(StoreError::Conflict(_)) if tries + 1 < TRIES => {
-                    tries += 1;
+                Err(StoreError::Conflict(_)) if attempts + 1 < MAX_ATTEMPTS => {
+                    attempts += 1;
                     self.counters.retried.fetch_add(1, Ordering::Relaxed);
-                    let pause = 2u64.pow(tries) * 2;
+                    let pause = 2u64.pow(attempts) * 2;
                     tokio::time::sleep(Duration::from_millis(pause + fastrand::u64(0..=pause))).await;
                 }
                 result => return result,

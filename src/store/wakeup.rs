@@ -10,12 +10,12 @@ use std::{
 
 use sea_orm::{ConnectionTrait, sqlx::postgres::PgListener};
 
-use super::{ConnectOptions, Store, StoreError, connection::anchored, dialect::Dialect};
+use super::{ConnectOptions, Store, StoreError, connection::on_driver, dialect::Dialect};
 
 /// PostgreSQL's channel.
 const CHANNEL: &str = "sexton_wakeup";
 /// How often SQLite's log is looked at. A look is one system call, not a statement.
-const LOOK: Duration = Duration::from_millis(8);
+const FILE_POLL_INTERVAL: Duration = Duration::from_millis(8);
 
 /// What there is to wake up for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl Store {
             Dialect::Postgres => {
                 let unavailable = |error: sea_orm::sqlx::Error| StoreError::Unavailable(error.to_string());
                 let pool = self.db.pool().get_postgres_connection_pool();
-                let mut listener = anchored(PgListener::connect_with(pool)).await.map_err(unavailable)?;
+                let mut listener = on_driver(PgListener::connect_with(pool)).await.map_err(unavailable)?;
                 listener.listen(CHANNEL).await.map_err(unavailable)?;
                 Ok(WakeupListener::Postgres(Box::new(listener)))
             }
@@ -110,7 +110,7 @@ impl Store {
             }
             _ => return Ok(()),
         };
-        self.repeating(async || Ok(self.db.execute_unprepared(sql).await.map(|_| ())?)).await
+        self.with_retries(async || Ok(self.db.execute_unprepared(sql).await.map(|_| ())?)).await
     }
 }
 
@@ -124,7 +124,7 @@ impl WakeupListener {
     /// Waits until there is something. On a silent database it never ends.
     pub async fn wait(&mut self) -> Result<Wakeup, StoreError> {
         match self {
-            Self::Postgres(listener) => match anchored(listener.try_recv()).await {
+            Self::Postgres(listener) => match on_driver(listener.try_recv()).await {
                 Ok(Some(notification)) => Ok(match notification.payload() {
                     "now" => Wakeup::Now,
                     "later" => Wakeup::Later,
@@ -136,10 +136,10 @@ impl WakeupListener {
                 Err(error) => Err(StoreError::Unavailable(error.to_string())),
             },
             Self::File { path, seen } => loop {
-                tokio::time::sleep(LOOK).await;
-                let looks = std::fs::metadata(&*path).ok().and_then(|file| Some((file.modified().ok()?, file.len())));
-                if looks != *seen {
-                    *seen = looks;
+                tokio::time::sleep(FILE_POLL_INTERVAL).await;
+                let state = std::fs::metadata(&*path).ok().and_then(|file| Some((file.modified().ok()?, file.len())));
+                if state != *seen {
+                    *seen = state;
                     return Ok(Wakeup::Anything);
                 }
             },

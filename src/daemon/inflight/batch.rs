@@ -38,7 +38,7 @@ impl Batch {
 
 /// What is recorded, or on disk in another way, need not be found again.
 fn remove_folders(attempts: &[FinishedAttempt]) {
-    for folder in attempts.iter().filter_map(|finished| finished.report.folder.as_ref()) {
+    for folder in attempts.iter().filter_map(|finished| finished.report.attempt_dir.as_ref()) {
         AttemptDir::at(folder.clone()).remove();
     }
 }

@@ -47,7 +47,7 @@ async fn nothing_due(shared: &Shared) -> bool {
     let queues = shared.hand.workers().into_iter().map(|(queue, _, _)| queue);
     let queues: Vec<QueueName> = queues.filter(|queue| !shut.contains(queue)).collect();
     match shared.store.peek(&queues).await {
-        Ok(seen) => seen.queues.is_empty() && !seen.unfiled && (!seen.due || is_off("future")),
+        Ok(seen) => seen.queues.is_empty() && !seen.without_queue && (!seen.due || is_off("future")),
         Err(_) => false,
     }
 }

@@ -47,11 +47,11 @@ impl DaemonModule for Adopter {
             return Ok(());
         }
         self.homes.extend(NodeDir::abandoned(shared.shepherds.root()));
-        let own = shared.shepherds.open_home();
+        let own = shared.shepherds.existing_node_dir();
         let left = shared.hand.left_claims();
         let mut found: Vec<AttemptDir> = Vec::new();
         for home in self.homes.iter().chain(own.as_deref()) {
-            found.extend(home.folders()?);
+            found.extend(home.attempt_dirs()?);
         }
         let claims: HashSet<Claim> = found.iter().filter_map(AttemptDir::claim).collect();
         let mut adopting = Vec::new();
@@ -59,7 +59,7 @@ impl DaemonModule for Adopter {
             if folder.claim().is_some_and(|claim| shared.hand.is_followed(claim)) {
                 continue;
             }
-            match folder.paper::<CommandInfo>() {
+            match folder.manifest::<CommandInfo>() {
                 // Another container that shares this folder: its processes cannot be seen from here.
                 Ok(paper) if paper.boot_id != boot_id() && folder.is_held().unwrap_or(true) => {}
                 Ok(paper) if shared.hand.adopt(&paper.about.task) => adopting.push((folder, paper)),
@@ -132,7 +132,7 @@ impl Adopter {
         };
         for (folder, paper) in found {
             let is_ours = ours.contains(&claim(&paper));
-            shared.shepherds.limit_again(&folder, &paper);
+            shared.shepherds.restore_memory_limit(&folder, &paper);
             let CommandInfo { task, definition } = paper.about;
             let whose = if is_ours { "and taken up" } else { "but its task has gone to another node" };
             tracing::info!(
@@ -142,7 +142,7 @@ impl Adopter {
                 task.name
             );
             self.adopted += 1;
-            let handler = AdoptedCommand { folder, boot_id: paper.boot_id, is_ours };
+            let handler = AdoptedCommand { attempt_dir: folder, boot_id: paper.boot_id, is_ours };
             let shared = shared.clone();
             let following = async move { execute::adopt(&shared, task, definition, &handler).await };
             actix_rt::spawn(DropInRuntime::new(following));

@@ -119,16 +119,16 @@ impl Dispatcher {
         if seen.due {
             shared.bells.ring("future");
         }
-        if !seen.unfiled {
+        if !seen.without_queue {
             return Ok(seen.queues);
         }
         let mut found = seen.queues;
-        for name in shared.store.unfiled().await? {
+        for name in shared.store.names_without_queue().await? {
             let definition = shared.definition(&name);
             let (queue, priority) = definition
                 .as_ref()
                 .map_or((DEFAULT_QUEUE.into(), 0), |definition| (definition.queue.clone(), definition.priority));
-            shared.store.file(&name, &queue, priority).await?;
+            shared.store.assign_queue(&name, &queue, priority).await?;
             if queues.contains(&queue) && !found.contains(&queue) {
                 found.push(queue);
             }
@@ -143,25 +143,25 @@ impl Dispatcher {
             return Ok(());
         }
         let bounds = shared.bounds();
-        let is_free = bounds.leaves_free(queue);
+        let is_free = bounds.is_unlimited(queue);
         let claimed = match is_free {
             true => shared.store.claim(&shared.node, queue, asked.count()).await,
             false => shared.store.claim_within(&bounds, &shared.node, queue, asked.count()).await,
         };
         let claimed = claimed.inspect_err(|_| self.in_doubt = true)?;
-        let found = claimed.tasks.len() + claimed.sorted;
+        let found = claimed.tasks.len() + claimed.postponed;
         if !is_free && found == 0 {
             // There are some, and their turn comes as soon as another one ends, here or elsewhere.
             self.found = Instant::now();
         }
-        if claimed.sorted > 0 {
+        if claimed.postponed > 0 {
             shared.bells.ring("future");
         }
         if found > 0 {
             self.found = Instant::now();
         }
         // What was only sorted stood before others.
-        match found == asked.count() || claimed.sorted > 0 {
+        match found == asked.count() || claimed.postponed > 0 {
             true => self.hot.insert(queue.clone()),
             false => self.hot.remove(queue),
         };

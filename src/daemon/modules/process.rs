@@ -107,7 +107,7 @@ impl ProcessModule {
 
     /// The program fell, or could not be started.
     fn fell(&mut self, why: &str, context: &ModuleContext, lived: Duration) {
-        let delay = self.falls.fell(&self.spec, lived);
+        let delay = self.falls.failed(&self.spec, lived);
         self.record.falls.fetch_add(1, Ordering::Relaxed);
         self.record.set_last_end(why);
         context.shared().board.note(context.name(), |status| {
@@ -179,12 +179,12 @@ impl ProcessModule {
     async fn checked(&mut self, life: Program, context: &ModuleContext) -> anyhow::Result<()> {
         let lived = life.lived();
         match self.spec.judge(&life.settle(context).await?) {
-            ServiceEnd::Fell(why) => {
-                let delay = self.refusals.fell(&self.spec, lived);
+            ServiceEnd::Failed(why) => {
+                let delay = self.refusals.failed(&self.spec, lived);
                 self.not_now(format!("its check failed: {why}"), context, delay);
             }
             ServiceEnd::Interrupted => self.not_now(INTERRUPTED.to_owned(), context, self.spec.restart_delay),
-            ServiceEnd::InOrder => {
+            ServiceEnd::RestartRequested => {
                 self.refusals = Backoff::default();
                 self.told = None;
                 self.phase =
@@ -198,7 +198,7 @@ impl ProcessModule {
     async fn ended(&mut self, life: Program, context: &ModuleContext) -> anyhow::Result<()> {
         let lived = life.lived();
         match self.spec.judge(&life.settle(context).await?) {
-            ServiceEnd::Fell(why) => self.fell(&why, context, lived),
+            ServiceEnd::Failed(why) => self.fell(&why, context, lived),
             ServiceEnd::Interrupted => {
                 let (delay, module) = (self.spec.restart_delay, context.name());
                 tracing::warn!(
@@ -209,7 +209,7 @@ impl ProcessModule {
                 self.record.set_last_end(INTERRUPTED);
                 self.wait(delay, false);
             }
-            ServiceEnd::InOrder => {
+            ServiceEnd::RestartRequested => {
                 let delay = self.spec.restart_delay;
                 let module = context.name();
                 tracing::info!(module, "its program has ended; starting it again in {}", duration::text(delay));
@@ -227,7 +227,7 @@ impl ProcessModule {
         let delay = match why {
             Recycle::Age(_) => Duration::ZERO,
             Recycle::Memory { .. } if life.lived() > self.spec.max_restart_delay => Duration::ZERO,
-            Recycle::Memory { .. } => self.falls.fell(&self.spec, life.lived()),
+            Recycle::Memory { .. } => self.falls.failed(&self.spec, life.lived()),
         };
         tracing::info!(module, "its program is replaced by a fresh one: {why}");
         life.stop(context, &self.spec).await?;

@@ -63,7 +63,7 @@ impl DaemonModule for Recorder {
             let may_let_begin = batch
                 .attempts()
                 .iter()
-                .any(|ended| bounds.concern(&ended.queue, &ended.name, ended.schedule.as_deref()));
+                .any(|ended| bounds.applies_to(&ended.queue, &ended.name, ended.schedule.as_deref()));
             match record(shared, batch.attempts()).await {
                 Ok(recorded) => {
                     self.note(shared, recorded);

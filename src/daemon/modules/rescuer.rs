@@ -86,7 +86,7 @@ impl Rescuer {
                 shared.bells.announce(Wakeup::Anything);
             }
         }
-        shared.store.bury(&shared.node).await?;
+        shared.store.remove_dead_nodes(&shared.node).await?;
         Ok(())
     }
 }

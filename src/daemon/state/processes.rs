@@ -74,7 +74,7 @@ impl Processes {
     /// unless somebody has removed the seat and another daemon was faster with a new one.
     pub(in crate::daemon) fn take_seat(&self, module: &str) -> io::Result<bool> {
         let mut seats = self.seats.lock();
-        if !seats.get(module).is_some_and(ModuleLock::is_there) {
+        if !seats.get(module).is_some_and(ModuleLock::is_in_place) {
             seats.remove(module);
             let Some(seat) = ModuleLock::take(self.shepherds.root(), module)? else { return Ok(false) };
             seats.insert(module.to_owned(), seat);
@@ -84,7 +84,7 @@ impl Processes {
 
     /// Whether the seat of that module is where it belongs, whoever has it.
     pub(in crate::daemon) fn knows_seat(&self, module: &str) -> bool {
-        ModuleLock::is_known(self.shepherds.root(), module)
+        ModuleLock::exists(self.shepherds.root(), module)
     }
 
     /// Lets another daemon keep this module.
@@ -97,8 +97,8 @@ impl Processes {
         let mut homes = self.homes.lock();
         homes.extend(NodeDir::abandoned(self.shepherds.root()));
         homes.retain(|home| !home.remove_if_empty());
-        let own = self.shepherds.open_home().map(|home| home.folders()).transpose()?;
-        let of_others = homes.iter().map(NodeDir::folders).collect::<io::Result<Vec<_>>>()?;
+        let own = self.shepherds.existing_node_dir().map(|home| home.attempt_dirs()).transpose()?;
+        let of_others = homes.iter().map(NodeDir::attempt_dirs).collect::<io::Result<Vec<_>>>()?;
         Ok([own.unwrap_or_default(), of_others.concat()])
     }
 

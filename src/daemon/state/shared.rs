@@ -115,11 +115,11 @@ impl Definitions {
 }
 
 impl EnqueueContext for Definitions {
-    fn ring(&self, wakeup: Wakeup) {
+    fn wake(&self, wakeup: Wakeup) {
         self.bells.announce(wakeup);
     }
 
-    fn complete(&self, task: &mut NewTask) {
+    fn fill_in(&self, task: &mut NewTask) {
         let current = self.current();
         let Some(definition) = current.definitions.get(&task.name) else { return };
         task.queue.get_or_insert_with(|| definition.queue.clone());

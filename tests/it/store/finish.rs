@@ -124,7 +124,7 @@ on_each_database! {
         let wait = (row.run_at - sexton::clock::machine_time()).num_seconds();
         assert!((3_500..3_700).contains(&wait), "{wait}");
         assert_eq!(history(&store).await[0].error.as_deref(), Some("it's \"broken\" \\ 🦀"));
-        assert!(store.hurry(task.claim.task_id).await.unwrap());
+        assert!(store.run_now(task.claim.task_id).await.unwrap());
         let again = store.claim(&"n".into(), &"default".into(), 1).await.unwrap().tasks.remove(0);
         assert_eq!((again.attempt, again.claim.fence), (2, 2));
     }

@@ -8,7 +8,7 @@ use super::{LOOK, program::ProgramInfo, stop::StopSequence};
 use crate::{
     daemon::{module::ModuleContext, state::module_status::ModuleState},
     domain::command::service::ProcessSpec,
-    shepherd::{AttemptDir, AttemptDirState, Shepherd, boot_id, patiently, without_result},
+    shepherd::{AttemptDir, AttemptDirState, Shepherd, boot_id, end_lost_command, retry_on_shortage},
 };
 
 /// Ends what is left of this module's program, and waits for that: there is to be one. Returns early if the module is to
@@ -16,7 +16,7 @@ use crate::{
 pub(super) async fn clear(context: &ModuleContext, process: &ProcessSpec) -> io::Result<()> {
     let [own, of_others] = context.shared().processes.left()?;
     for (folder, is_own) in own.into_iter().map(|f| (f, true)).chain(of_others.into_iter().map(|f| (f, false))) {
-        match folder.paper::<ProgramInfo>() {
+        match folder.manifest::<ProgramInfo>() {
             Ok(paper) if paper.about.module == context.name() => {
                 tracing::warn!(module = context.name(), "an earlier start of its program is ended first");
                 let is_from_here = paper.boot_id == boot_id();
@@ -45,7 +45,7 @@ async fn end(
     let mut order: Option<StopSequence> = None;
     while !context.stopping().is_cancelled() {
         context.progress();
-        match patiently(|| folder.look()).await {
+        match retry_on_shortage(|| folder.inspect()).await {
             Ok(AttemptDirState::Ended) => {
                 folder.remove();
                 return Ok(());
@@ -57,7 +57,7 @@ async fn end(
             // Its process number means nothing here: it is another container's, and ends with its own daemon.
             Ok(AttemptDirState::Running(_)) if !is_from_here => tokio::time::sleep(LOOK).await,
             Ok(AttemptDirState::Running(pid)) => {
-                let shepherd = patiently(|| Shepherd::watch(folder.clone(), pid)).await?;
+                let shepherd = retry_on_shortage(|| Shepherd::watch(folder.clone(), pid)).await?;
                 let order =
                     order.get_or_insert_with(|| StopSequence::give(context.name(), &shepherd, process.stop_timeout));
                 order.press(context.name(), &shepherd);
@@ -74,8 +74,8 @@ async fn end(
 
 /// Removes what nobody stands over, with the processes that may be left of it.
 fn end_quietly(folder: &AttemptDir) {
-    if folder.paper::<IgnoredAny>().is_ok() {
-        without_result(folder);
+    if folder.manifest::<IgnoredAny>().is_ok() {
+        end_lost_command(folder);
     }
     folder.remove();
 }

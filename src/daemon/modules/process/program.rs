@@ -21,7 +21,8 @@ use crate::{
         task::claim::Claim,
     },
     shepherd::{
-        AttemptManifest, LIVE_STREAMS, LaunchSpec, Piece, Shepherd, Tail, TreeStats, boot_id, patiently, without_result,
+        AttemptManifest, LaunchSpec, OUTPUT_STREAMS, Piece, Shepherd, Tail, TreeStats, boot_id, end_lost_command,
+        retry_on_shortage,
     },
 };
 
@@ -86,8 +87,8 @@ impl Program {
             about: ProgramInfo { module: context.name().to_owned() },
         };
         let shepherd = processes.shepherds.start(Claim::new(start, 0), &paper, None).await?;
-        let voices = LIVE_STREAMS.map(|name| OutputStream {
-            live: Tail::new(shepherd.folder(), name),
+        let voices = OUTPUT_STREAMS.map(|name| OutputStream {
+            live: Tail::new(shepherd.attempt_dir(), name),
             lines: Lines::new(LONGEST_LINE),
             is_error: name == "stderr",
         });
@@ -143,7 +144,7 @@ impl Program {
         }
         // Until its process can be seen, it is looked for.
         if self.census.command.is_none() || self.counted.is_none_or(|at| at.elapsed() >= CENSUS) {
-            self.census = self.shepherd.census();
+            self.census = self.shepherd.tree_stats();
             self.counted = Some(Instant::now());
         }
         Ok(())
@@ -173,9 +174,9 @@ impl Program {
 
     /// It has ended: how, once its last words are in the log. Nothing is left of it on disk.
     pub(super) async fn settle(mut self, context: &ModuleContext) -> io::Result<CommandEnd> {
-        let folder = self.shepherd.folder().clone();
-        let result = patiently(|| folder.result()).await?;
-        let end = result.unwrap_or_else(|| without_result(&folder));
+        let folder = self.shepherd.attempt_dir().clone();
+        let result = retry_on_shortage(|| folder.result()).await?;
+        let end = result.unwrap_or_else(|| end_lost_command(&folder));
         for (voice, kept) in self.voices.iter_mut().zip([&end.stdout, &end.stderr]) {
             voice.hear(context.name(), Some(kept))?;
         }
@@ -235,7 +236,7 @@ fn spec(context: &ModuleContext, process: &ProcessSpec, argv: &[String], part: P
             Some(dir) => std::path::absolute(dir).unwrap_or_else(|_| dir.clone()),
             None => std::env::current_dir().unwrap_or_else(|_| "/".into()),
         },
-        confines: command.confines.clone(),
+        limits: command.limits.clone(),
         output: OUTPUT,
         timeout: (part == ProgramRole::Check).then_some(CHECK_LIMIT),
         kill_after: process.stop_timeout,

@@ -60,7 +60,7 @@ impl StopSequence {
         self.step = match self.step {
             StopStep::Told => {
                 tracing::warn!(module, "the shepherd of its program does not stir: it is told to continue");
-                shepherd.wake();
+                shepherd.resume();
                 StopStep::Continued
             }
             StopStep::Continued => {
