@@ -1,4 +1,4 @@
-//! Running tasks whose attempts go on: taken over from a node that is gone, and how far they have got.
+//! Running tasks: their adoption by another node, and their progress.
 
 use std::collections::HashSet;
 
@@ -11,12 +11,15 @@ use crate::domain::{command::answer::Progress, identity::NodeId, task::claim::Cl
 
 const CLAIM_COLUMNS: [(&str, Kind); 3] = [("id", Kind::Integer), ("fence", Kind::Integer), ("node", Kind::Text)];
 const PROGRESS_COLUMNS: [(&str, Kind); 3] = [("id", Kind::Integer), ("fence", Kind::Integer), ("progress", Kind::Text)];
-/// The claim holds still.
+/// The claim still holds.
 const CLAIM_HOLDS: &str = "t.id = d.id AND t.fence = d.fence AND t.state = 'running'";
 
 impl Store {
-    /// Puts running tasks under another node's lease. Gives the claims that hold still; the others' tasks have ended,
-    /// or have gone to another claim.
+    /// Moves running tasks under the lease of `node`. Returns the claims that still hold; the tasks of the others have
+    /// ended, or belong to another claim.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn adopt(&self, node: &NodeId, claims: &[Claim]) -> Result<HashSet<Claim>, StoreError> {
         if claims.is_empty() {
             return Ok(HashSet::new());
@@ -40,7 +43,10 @@ impl Store {
         .await
     }
 
-    /// Notes how far running tasks have got.
+    /// Stores the progress of running tasks.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn set_progress(&self, progress_of: &[(Claim, Progress)]) -> Result<(), StoreError> {
         let mut rows = Rows::new(self.dialect);
         for (claim, progress) in progress_of {

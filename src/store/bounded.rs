@@ -1,7 +1,8 @@
-//! Claims under a bound that holds in the whole cluster: a queue's limit, a task's, or runs that wait for one another.
+//! Claims within limits that hold in the whole cluster: the `limit` of a queue, the `max_parallel` of a task, and
+//! schedules whose runs wait for each other.
 //!
-//! Such claims take turns at a row. Whoever has it sees what all before it have claimed; on Galera, where rows are not
-//! locked on other nodes, the same change of the same row lets one of two commits fail.
+//! Such claims take turns at a row of `sexton_turn`: the claim that holds it sees what all claims before it have taken.
+//! Galera does not lock rows on other nodes, but there the same change of one row makes one of two commits fail.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -22,12 +23,15 @@ use crate::domain::{
 };
 
 const NAME_COLUMN: [(&str, Kind); 1] = [("name", Kind::Text)];
-/// The turn of all tasks that have a limit: one for all, so that two claims never wait for one another.
+/// The turn of all tasks with a limit. One turn for all of them rules out deadlocks between two claims.
 const TASKS_TURN: &str = "tasks";
 
 impl Store {
-    /// As [`Store::claim`], filter never so that more runs in the whole cluster than the limits allow. What they do not allow
-    /// is in nobody's way: the claim goes on to what comes after it.
+    /// Like [`Store::claim`], but keeps within the cluster's limits. Tasks over a limit stay where they are, and the
+    /// claim continues with the tasks after them.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn claim_within(
         &self,
         limits: &ConcurrencyLimits,
@@ -39,7 +43,7 @@ impl Store {
             let transaction = self.begin().await?;
             let mut remaining = count;
             if let Some(limit) = limits.queue_limit(queue) {
-                // A look before, so that nobody waits and nothing is written where there is no room.
+                // Checked before the turn is taken: without room the claim waits for no other claim and writes nothing.
                 if self.running_in(&transaction, queue).await? >= limit {
                     return Ok(ClaimResult::default());
                 }
@@ -70,13 +74,13 @@ impl Store {
                 found
                     .tasks
                     .extend(candidates.tasks.iter().filter(|task| admitted.contains(&task.claim.task_id)).cloned());
-                // Nothing was remaining where it is, so there is nothing behind it either.
+                // Nothing was excluded in this round, so the queue has no more candidates.
                 if excluded == before {
                     break;
                 }
             }
             if found == ClaimResult::default() {
-                // The turn is given back as it was: a commit would wake whoever hears of writes, to no purpose.
+                // Roll back: a commit would wake all processes that watch the file, for no change.
                 return Ok(found);
             }
             self.mark_running(&transaction, node, &mut found.tasks).await?;
@@ -86,8 +90,8 @@ impl Store {
         .await
     }
 
-    /// Waits until no other claim is at the same row, and keeps it to the end of the transaction. On SQLite, the transaction
-    /// itself is the turn.
+    /// Waits until no other claim holds the row, and holds it until the end of the transaction. On SQLite the
+    /// transaction itself excludes other claims.
     async fn take_turn(&self, transaction: &DatabaseTransaction, name: &str) -> Result<(), StoreError> {
         if self.dialect == Dialect::Sqlite {
             return Ok(());
@@ -96,7 +100,7 @@ impl Store {
         if self.run(transaction, sql, [name.into()]).await? == 0 {
             let row = self.dialect.insert_new("sexton_turn (name, turn)", "SELECT ?, 1 FROM (SELECT 1 AS x) one");
             if self.run(transaction, &row, [name.into()]).await? == 0 {
-                return Err(StoreError::Conflict("another node has just made the same row".to_owned()));
+                return Err(StoreError::Conflict("another node inserted the same row".to_owned()));
             }
         }
         Ok(())
@@ -108,7 +112,8 @@ impl Store {
         Ok(usize::try_from(running).unwrap_or_default())
     }
 
-    /// Whose tasks are not looked at, because of what runs or waits now. It may end meanwhile, which is heard of.
+    /// Tasks and schedules that the claim skips, because of what runs or waits now. The end of such a run sends a
+    /// wake-up.
     async fn exclusions(
         &self,
         transaction: &DatabaseTransaction,
@@ -131,7 +136,7 @@ impl Store {
         Ok(excluded)
     }
 
-    /// How many tasks of each name run. On its turn, a claim can rely on it.
+    /// The number of running tasks by name. It is exact while the claim has the turn.
     async fn running(&self, transaction: &DatabaseTransaction) -> Result<HashMap<String, usize>, StoreError> {
         let sql = "SELECT name, COUNT(*) AS running FROM sexton_task WHERE state = 'running' GROUP BY name";
         let rows = self.all(transaction, sql, []).await?;
@@ -139,7 +144,7 @@ impl Store {
         rows.iter().map(count).collect()
     }
 
-    /// Of schedules whose runs wait for one another, the oldest unfinished run.
+    /// The oldest unfinished run of each schedule whose runs wait for each other.
     async fn first_runs(
         &self,
         transaction: &DatabaseTransaction,
@@ -160,7 +165,7 @@ impl Store {
         rows.iter().map(|row| Ok((row.try_get("", "name")?, row.try_get("", "first")?))).collect()
     }
 
-    /// The condition that leaves out what is excluded, and what this claim has already, with its values.
+    /// The condition that excludes tasks over a limit and tasks that this claim has already, with its parameters.
     fn exclusion_filter(&self, excluded: &Exclusions, taken: &[ClaimedTask]) -> (String, Vec<Value>) {
         let (mut filter, mut values) = (String::new(), Vec::new());
         let others = format!("NOT IN (SELECT d.name FROM {})", self.dialect.rows("d", &NAME_COLUMN));
@@ -181,7 +186,7 @@ impl Store {
         (filter, values)
     }
 
-    /// Names as one parameter.
+    /// Names as one parameter, for a table with [`NAME_COLUMN`].
     pub(super) fn names<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Value {
         let mut rows = Rows::new(self.dialect);
         for name in names {

@@ -1,8 +1,8 @@
-//! The pool, with its sockets on a thread that outlives every module.
+//! The connection pool, with its sockets in a runtime that outlives every module.
 //!
-//! A pooled connection belongs to the runtime in which it was opened, and breaks when that ends. Each module has
-//! a runtime of its own, which ends with it, so connections are opened in one that never ends: it is entered
-//! around every call that may open one.
+//! A pooled connection belongs to the runtime in which it was opened, and breaks when that runtime ends. Each module
+//! has a runtime of its own, which ends with the module. So connections are opened in a driver runtime that never ends;
+//! it is entered around every call that may open one.
 
 use std::{
     future::{Future, poll_fn},
@@ -21,30 +21,30 @@ use tokio::runtime::{Builder, Handle};
 
 use super::error::is_busy;
 
-/// How long another process that writes to the SQLite file is waited for.
+/// How long a statement waits for another process that writes to the SQLite file.
 pub(super) const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The runtime of all database sockets of this process.
+/// The driver runtime of all database sockets of this process, on a thread of its own.
 static DRIVER: LazyLock<Handle> = LazyLock::new(|| {
-    let (tell, handle) = std::sync::mpsc::sync_channel(1);
+    let (sender, handle) = std::sync::mpsc::sync_channel(1);
     let thread = std::thread::Builder::new().name("database".to_owned()).spawn(move || {
         match Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => {
-                let _ = tell.send(Ok(runtime.handle().clone()));
+                let _ = sender.send(Ok(runtime.handle().clone()));
                 runtime.block_on(std::future::pending::<()>());
             }
             Err(error) => {
-                let _ = tell.send(Err(error));
+                let _ = sender.send(Err(error));
             }
         }
     });
     match thread.map(|_| handle.recv()) {
         Ok(Ok(Ok(handle))) => handle,
-        problem => panic!("no thread for the database's sockets: {problem:?}"),
+        problem => panic!("cannot start the thread of the database sockets: {problem:?}"),
     }
 });
 
-/// Polls a future inside the runtime of the sockets, on the caller's own thread.
+/// Polls a future inside the driver runtime, on the caller's thread.
 pub(super) async fn on_driver<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     poll_fn(|context| {
@@ -54,8 +54,8 @@ pub(super) async fn on_driver<F: Future>(future: F) -> F::Output {
     .await
 }
 
-/// A future that is also dropped inside the runtime of the sockets. A connection that is dropped where there is no
-/// runtime, as happens to what a stopped thread leaves unfinished, panics instead of returning to its pool.
+/// A future that is also dropped inside the driver runtime. A connection that is dropped outside any runtime panics
+/// instead of returning to its pool; that happens to unfinished work of a stopped thread.
 pub struct DropInRuntime<F: Future>(Option<Pin<Box<F>>>);
 
 impl<F: Future> DropInRuntime<F> {
@@ -82,13 +82,13 @@ impl<F: Future> Drop for DropInRuntime<F> {
     }
 }
 
-/// Makes something inside the runtime of the sockets.
+/// Calls a function inside the driver runtime.
 pub(super) fn enter_driver<T>(make: impl FnOnce() -> T) -> T {
     let _entered = DRIVER.enter();
     make()
 }
 
-/// A connection pool that may be used from any thread, whatever becomes of it.
+/// A connection pool that may be used from any thread and outlives its runtime.
 #[derive(Clone, Debug)]
 pub struct Connection {
     pool: DatabaseConnection,
@@ -105,8 +105,8 @@ impl Connection {
     }
 }
 
-/// Tries again while another process writes to the SQLite file. SQLite itself would look again less and less often, in
-/// the end ten times a second: beside a process that writes without a rest it would hardly ever find the file free.
+/// Repeats a statement while another process writes to the SQLite file. SQLite's own wait checks the file less and less
+/// often, in the end ten times a second, and would hardly ever find it free beside a process that writes all the time.
 macro_rules! retry_while_busy {
     ($work:expr) => {{
         let begun = Instant::now();
@@ -144,7 +144,7 @@ impl ConnectionTrait for Connection {
     }
 }
 
-/// What [`TransactionTrait::transaction`] calls.
+/// The function that [`TransactionTrait::transaction`] calls.
 type Work<'c, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'c>>;
 
 #[async_trait]

@@ -1,8 +1,9 @@
-//! The finish: what ended is taken out of the tasks and put into history, in one transaction for a whole batch.
+//! The finish: the verdicts of a batch of ended attempts are applied to their tasks, and the attempts are written to
+//! the history, in one transaction.
 //!
-//! Each finish is guarded by its fence. One whose task has gone to another claim meanwhile changes nothing but
-//! history, where it is recorded as superseded. Repeating a finish whose commit was in doubt is harmless: task,
-//! fence and outcome are unique in history.
+//! Each finish is guarded by its fence. A finish whose task belongs to another claim by now does not change the task;
+//! it is recorded as superseded. A finish may be repeated after a commit in doubt, because task, fence and outcome are
+//! unique in the history.
 
 use std::{collections::HashSet, ops::AddAssign};
 
@@ -16,23 +17,23 @@ use super::{
 };
 use crate::domain::task::{FinishedAttempt, Report, claim::Claim};
 
-/// What to do about a finish that comes too late.
+/// What happens to a finish whose claim does not hold any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnStale {
-    /// Record it as superseded: an attempt was really made.
+    /// It is recorded as superseded, because the attempt was made.
     Record,
-    /// Nothing: another rescuer was faster, and has recorded it.
+    /// It is dropped: another rescuer has recorded it already.
     Ignore,
 }
 
-/// What a batch came to.
+/// The result of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
-    /// Finishes that counted.
+    /// Finishes whose claim held.
     pub counted: usize,
-    /// Finishes that came too late.
+    /// Finishes that came too late and were recorded as superseded.
     pub stale: usize,
-    /// Tasks that are to be tried again later.
+    /// Tasks that will be tried again later.
     pub retrying: usize,
     /// Tasks that are available again at once.
     pub released: usize,
@@ -63,7 +64,7 @@ const HISTORY_COLUMNS: [(&str, Kind); 25] = [
     ("outcome", Kind::Text),
     ("verdict", Kind::Text),
     ("exit_code", Kind::Integer),
-    ("its_signal", Kind::Integer), // `signal` alone is a reserved word on MySQL
+    ("its_signal", Kind::Integer), // `signal` is a reserved word on MySQL
     ("error", Kind::Text),
     ("payload", Kind::Text),
     ("fence", Kind::Integer),
@@ -90,11 +91,15 @@ const CLAIM_COLUMNS: [(&str, Kind); 5] = [
     ("next_payload", Kind::Text),
     ("node", Kind::Text),
 ];
-/// What a task that nobody runs any more says of its attempt. A wish to cancel it stays: whoever claims it next obeys.
+/// The columns of an attempt, cleared when its task does not run any more. A cancel request stays: the next claim of
+/// the task obeys it.
 pub(super) const CLEARED: [(&str, &str); 3] = [("node", "NULL"), ("started_at", "NULL"), ("progress", "NULL")];
 
 impl Store {
-    /// Records a batch of finished attempts.
+    /// Records a batch of finished attempts in one transaction.
+    ///
+    /// # Errors
+    /// If the database is unavailable, or refuses one of the attempts: then nothing is recorded.
     pub async fn finish(&self, batch: &[FinishedAttempt], on_stale: OnStale) -> Result<Recorded, StoreError> {
         if batch.is_empty() {
             return Ok(Recorded::default());
@@ -108,11 +113,11 @@ impl Store {
                 OnStale::Record => self.superseded(&transaction, &stale).await?,
                 OnStale::Ignore => Vec::new(),
             };
-            // MySQL makes warnings of what it refuses in such an insert, and leaves the rows out.
+            // MySQL turns errors of INSERT IGNORE into warnings and omits the rows.
             let kept = self.insert_history(&transaction, &current).await?;
             if kept < current.len() as u64 {
                 return Err(StoreError::Refused(format!(
-                    "{} rows of history were left out",
+                    "{} rows of the history were not written",
                     current.len() as u64 - kept
                 )));
             }
@@ -132,7 +137,7 @@ impl Store {
         .await
     }
 
-    /// Carries the verdicts out on the tasks whose claims still hold, and gives these claims.
+    /// Applies the verdicts to the tasks whose claims still hold. Returns these claims.
     async fn apply_verdicts(
         &self,
         transaction: &DatabaseTransaction,
@@ -146,7 +151,7 @@ impl Store {
                 .collect()
         };
         let rows = self.dialect.rows("d", &CLAIM_COLUMNS);
-        // A rescue is of a certain node: another one may have taken the running task over meanwhile.
+        // A rescue names the node: another node may have adopted the running task meanwhile.
         let on = match on_stale {
             OnStale::Record => "t.id = d.id AND t.fence = d.fence AND t.state = 'running'",
             OnStale::Ignore => "t.id = d.id AND t.fence = d.fence AND t.state = 'running' AND t.node = d.node",
@@ -175,8 +180,8 @@ impl Store {
         Ok(held)
     }
 
-    /// Changes tasks, and gives the claims of those that were changed. MySQL does not tell which these were: there
-    /// they are locked and looked at before.
+    /// Runs a statement that changes tasks by their claims. Returns the claims that were changed. MySQL cannot return
+    /// them, so they are selected and locked before.
     async fn apply(
         &self,
         transaction: &DatabaseTransaction,
@@ -210,8 +215,8 @@ impl Store {
         changed.iter().map(claim_of).collect()
     }
 
-    /// The stale finishes as they are to be recorded. One that is on record already, because the answer to its
-    /// commit was lost, is not superseded at all.
+    /// The stale finishes that are to be recorded as superseded. A finish that is in the history already is none of
+    /// them: its commit succeeded, but the answer was lost.
     async fn superseded(
         &self,
         transaction: &DatabaseTransaction,
@@ -227,7 +232,7 @@ impl Store {
                 )
                 .await?;
             if known.is_empty() {
-                let note = format!("it ended as {} after the task had been given to another", finished.outcome);
+                let note = format!("it ended as {} after another claim of the task", finished.outcome);
                 superseded.push(FinishedAttempt {
                     outcome: Outcome::Superseded,
                     verdict: None,

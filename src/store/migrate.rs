@@ -1,4 +1,4 @@
-//! Bringing the tables up to date, once, however many nodes start at the same moment.
+//! Schema migration: the missing steps are applied once, even if several nodes start at the same time.
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -14,19 +14,19 @@ use super::{
     dialect::Dialect,
 };
 
-/// Names the lock: "sexton" in ASCII.
+/// The key of the advisory lock: "sexton" in ASCII.
 const LOCK_KEY: i64 = 0x7365_7874_6f6e;
 
 /// One step of the schema's history.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct MigrationStatus {
-    /// The step's name.
+    /// The name of the step.
     pub name: String,
-    /// Whether this database has it.
+    /// Whether the step is applied to this database.
     pub applied: bool,
 }
 
-/// Held while migrating; let go by dropping it.
+/// The lock that excludes other migrations until it is dropped.
 enum MigrationLock {
     Session(DatabaseTransaction),
     File(#[expect(dead_code, reason = "held for its lock")] Flock<File>),
@@ -34,13 +34,17 @@ enum MigrationLock {
 }
 
 impl Store {
-    /// Applies the steps that are missing; gives their names.
+    /// Applies the missing steps. Returns their names.
+    ///
+    /// # Errors
+    /// If the database is unavailable, refuses a step, was migrated by a later release, or another process has been
+    /// migrating it for a minute.
     pub async fn migrate(&self, options: &ConnectOptions) -> Result<Vec<String>, StoreError> {
         let lock = self.lock_schema(options).await?;
         let applied = self.apply_missing().await;
         if let MigrationLock::Session(transaction) = lock {
             if self.dialect == Dialect::MySql {
-                // It would stay with the pooled connection otherwise.
+                // The lock would stay with the pooled connection otherwise.
                 self.one(&transaction, "SELECT RELEASE_LOCK('sexton_migrate') AS released", []).await?;
             }
             self.commit(transaction).await?;
@@ -60,7 +64,7 @@ impl Store {
         Ok(missing)
     }
 
-    /// The steps go to the pool itself, which does not try again.
+    /// Sets how long SQLite waits for a busy file: the steps bypass the connection, which would wait longer.
     async fn set_long_timeout(&self, is_long: bool) -> Result<(), StoreError> {
         if self.dialect == Dialect::Sqlite {
             self.db.execute_unprepared(if is_long { LONG_BUSY_TIMEOUT } else { SHORT_BUSY_TIMEOUT }).await?;
@@ -68,7 +72,10 @@ impl Store {
         Ok(())
     }
 
-    /// The steps that this program knows, and whether the database has them. Refuses a database that has more.
+    /// Lists the steps that this program knows, and whether they are applied.
+    ///
+    /// # Errors
+    /// If the database is unavailable, or has a step that this program does not know.
     pub async fn migration_status(&self) -> Result<Vec<MigrationStatus>, StoreError> {
         let applied: Vec<String> = on_driver(Migrator::get_migration_models(self.db.pool()))
             .await?
@@ -82,8 +89,8 @@ impl Store {
         Ok(known.into_iter().map(|name| MigrationStatus { applied: applied.contains(&name), name }).collect())
     }
 
-    /// Excludes every other migrating process. On the servers a transaction of its own holds the lock, while the
-    /// steps run on another connection; for a file it is a file.
+    /// Excludes all other migrating processes. On a server, a transaction of its own holds the lock while the steps run
+    /// on another connection; for an SQLite file, a lock file does.
     async fn lock_schema(&self, options: &ConnectOptions) -> Result<MigrationLock, StoreError> {
         let (sql, values) = match self.dialect {
             Dialect::Postgres => ("SELECT pg_advisory_xact_lock(?)::text AS locked", vec![LOCK_KEY.into()]),
@@ -93,7 +100,9 @@ impl Store {
         let transaction = self.begin().await?;
         let row = self.one(&transaction, sql, values).await?;
         if self.dialect == Dialect::MySql && row.try_get::<Option<i64>>("", "locked")? != Some(1) {
-            return Err(StoreError::Unavailable("another node has been migrating for a minute".to_owned()));
+            return Err(StoreError::Unavailable(
+                "another node has been migrating the database for a minute".to_owned(),
+            ));
         }
         Ok(MigrationLock::Session(transaction))
     }
@@ -109,7 +118,7 @@ async fn lock_file(options: &ConnectOptions) -> Result<MigrationLock, StoreError
     });
     match locked.await {
         Ok(Ok(file)) => Ok(MigrationLock::File(file)),
-        Ok(Err(error)) => Err(StoreError::Unavailable(format!("cannot lock the database for migrating: {error}"))),
+        Ok(Err(error)) => Err(StoreError::Unavailable(format!("cannot lock the database for the migration: {error}"))),
         Err(error) => Err(StoreError::Unavailable(error.to_string())),
     }
 }

@@ -1,14 +1,18 @@
-//! Retention: what is old enough is deleted, in portions that nobody notices.
+//! Retention: old history, occurrences and schedules are deleted, in batches that do not block other work.
 
 use std::{collections::HashSet, time::Duration};
 
 use super::{Store, StoreError, claim::ID_COLUMN};
 
-/// Rows that are deleted by one transaction.
+/// The number of rows that one transaction deletes.
 const BATCH_SIZE: usize = 1_000;
 
 impl Store {
-    /// Deletes history, its output and ledger entries that are older than `keep`; gives the number of history rows.
+    /// Deletes history with its output and occurrences that are older than `keep`. Returns the number of history rows.
+    /// `progress` is called after each batch.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn prune(&self, keep: Duration, progress: impl Fn()) -> Result<u64, StoreError> {
         let before = self.dialect.now_plus_millis("?");
         let age = age(keep);
@@ -26,8 +30,11 @@ impl Store {
         Ok(pruned)
     }
 
-    /// Takes schedules off that no node has had for so long. Of `own` ones that may be a downtime: how far they have come
-    /// must not be forgotten before they have caught up.
+    /// Deletes configured schedules that no node has fired for `keep`. The node's `own` schedules stay: after a
+    /// downtime, they need to know which instants have been dealt with.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn prune_schedules(&self, keep: Duration, own: &HashSet<&str>) -> Result<(), StoreError> {
         let old = format!("origin = 'config' AND next_at < {}", self.dialect.now_plus_millis("?"));
         let age = age(keep);
@@ -42,7 +49,10 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes every trace of one task name; for benches.
+    /// Deletes all tasks and all history of one task name, for benchmarks.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn erase(&self, name: &str) -> Result<(), StoreError> {
         self.with_retries(async || {
             self.run(&self.db, "DELETE FROM sexton_task WHERE name = ?", [name.into()]).await?;
@@ -70,7 +80,7 @@ impl Store {
     }
 }
 
-/// How many milliseconds to move the present instant: back by that length.
+/// The milliseconds from now back by that length, as a negative number.
 fn age(keep: Duration) -> i64 {
     i64::try_from(keep.as_millis()).map_or(i64::MIN, |millis| -millis)
 }
