@@ -1,4 +1,4 @@
-//! The start of a command: from a fork of the shepherd to the program itself.
+//! The start of a command: from a fork of the shepherd to the program.
 
 use std::{
     collections::BTreeMap,
@@ -29,19 +29,19 @@ use nix::{
 use super::{cgroup, fork::ForkContext, launch_spec::LaunchSpec};
 use crate::domain::command::ResourceLimits;
 
-/// What a command is connected to.
+/// The descriptors of a command.
 pub(super) struct CommandIo {
     pub(super) input: File,
     pub(super) stdout: OwnedFd,
     pub(super) stderr: OwnedFd,
-    /// What it may answer on.
+    /// Where the command may write answers.
     pub(super) answer: OwnedFd,
-    /// In whose place it finds that.
-    pub(super) slot: OwnedFd,
+    /// The descriptor with a low number that `answer` replaces.
+    pub(super) low_fd: OwnedFd,
 }
 
-/// Starts the command: gives its process, and where that says why it could not become the command. That takes as long
-/// as the file system and the user database let it; the time limit counts already.
+/// Starts the command. Returns its process, and a pipe with the reason why the program could not be started. The file
+/// system and the user database may delay the start; the time limit counts already.
 pub(super) fn launch(
     spec: &LaunchSpec,
     io_ends: CommandIo,
@@ -89,35 +89,35 @@ fn become_command(
     }
     let memory = limits.memory.filter(|bytes| !group.is_some_and(|group| group.limit_memory(*bytes)));
     let other = change_user(limits)?;
-    // What the daemon may beyond other users is its own.
+    // The daemon's ambient capabilities are not for its commands.
     let _ = rustix::thread::clear_ambient_capability_set();
     limit(limits, memory)?;
-    // Nobody would stand over it any more. After the change of the user, which forgets it.
+    // An unsupervised command must not live on. A change of the user resets this, so it comes afterwards.
     set_pdeathsig(Signal::SIGKILL).map_err(|error| cannot(&error))?;
     if getppid() != shepherd {
         return Err(cannot(&"its shepherd is gone"));
     }
     std::env::set_current_dir(&spec.dir)
         .map_err(|error| cannot(&format!("the working directory {}: {error}", spec.dir.display())))?;
-    dup2(&io_ends.answer, &mut io_ends.slot).map_err(|error| cannot(&error))?;
+    dup2(&io_ends.answer, &mut io_ends.low_fd).map_err(|error| cannot(&error))?;
     let mut variables = base_environment(other.as_ref().or(context.user.as_ref()));
     variables.extend(spec.env.iter().cloned());
     let connect = || -> nix::Result<()> {
         dup2_stdin(&io_ends.input)?;
         dup2_stdout(&io_ends.stdout)?;
         dup2_stderr(&io_ends.stderr)?;
-        // The shepherd's own signals are blocked, and a mask is inherited.
+        // The shepherd blocks its signals, and a signal mask is inherited.
         SigSet::empty().thread_set_mask()
     };
     connect().map_err(|error| cannot(&error))?;
     if context.interrupted.load(Ordering::Acquire) {
-        // The command itself would not have heard it.
-        return Err(cannot(&"it was reader to end before it had begun"));
+        // The program would not have received the signal.
+        return Err(cannot(&"it was stopped before it had started"));
     }
     execute(&spec.argv, &variables).map_err(|problem| cannot(&problem))
 }
 
-/// Replaces this process by the program. Unlike execvp(3), this takes nothing that is no program for a shell script.
+/// Replaces this process by the program. Unlike execvp(3), it does not run a file without `#!` as a shell script.
 fn execute(argv: &[String], variables: &BTreeMap<String, String>) -> Result<Infallible, String> {
     let nul = |_| "its arguments or variables contain NUL".to_owned();
     let arguments = argv.iter().map(|text| CString::new(text.as_str())).collect::<Result<Vec<_>, _>>().map_err(nul)?;
@@ -144,7 +144,7 @@ fn execute(argv: &[String], variables: &BTreeMap<String, String>) -> Result<Infa
     Err(refused.unwrap_or_else(|| format!("no such program in PATH={path}")))
 }
 
-/// Sets limits. A lower one that is in force already stays.
+/// Sets the resource limits. A lower limit in force stays.
 fn limit(limits: &ResourceLimits, memory: Option<u64>) -> Result<(), String> {
     let limits = [
         (Resource::RLIMIT_AS, "memory", memory),
@@ -156,7 +156,7 @@ fn limit(limits: &ResourceLimits, memory: Option<u64>) -> Result<(), String> {
     for (resource, name, wanted) in limits {
         let Some(wanted) = wanted else { continue };
         let set = getrlimit(resource).and_then(|(_, most)| {
-            // Who uses up its CPU time is reader by SIGXCPU, and ended a second later.
+            // A process that has used up its CPU time receives SIGXCPU, and is killed a second later.
             let hard = if name == "cpu" { wanted.saturating_add(1) } else { wanted };
             setrlimit(resource, wanted.min(most), hard.min(most))
         });
@@ -165,7 +165,7 @@ fn limit(limits: &ResourceLimits, memory: Option<u64>) -> Result<(), String> {
     Ok(())
 }
 
-/// Becomes the wanted user and group, for good; gives who that is, if it is not the daemon's own.
+/// Changes to the configured user and group for good. Returns the user, if one is configured.
 fn change_user(limits: &ResourceLimits) -> Result<Option<User>, String> {
     let (Some(name), group) = (&limits.user, &limits.group) else {
         if let Some(group) = &limits.group {
@@ -206,14 +206,14 @@ fn change_group(group: &Group) -> Result<(), String> {
     change.map_err(|error| only_root(&format!("group {}", group.name), error))
 }
 
-fn only_root(whom: &str, error: Errno) -> String {
+fn only_root(identity: &str, error: Errno) -> String {
     match error {
-        Errno::EPERM => format!("cannot become {whom}: only a daemon that runs as root can"),
-        error => format!("cannot become {whom}: {}", error.desc()),
+        Errno::EPERM => format!("cannot become {identity}: only a daemon that runs as root can"),
+        error => format!("cannot become {identity}: {}", error.desc()),
     }
 }
 
-/// Variables that say who somebody is, and where programs are.
+/// The variables that describe the user, and the search path.
 fn base_environment(user: Option<&User>) -> BTreeMap<String, String> {
     let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     let mut variables = BTreeMap::from([("PATH".to_owned(), path.to_owned())]);
@@ -229,11 +229,11 @@ fn base_environment(user: Option<&User>) -> BTreeMap<String, String> {
     variables
 }
 
-/// What the operating system means when it refuses a program.
+/// The meaning of an error of execve(2).
 fn explained(program: &Path, error: Errno) -> String {
     let hint = match error {
-        Errno::ENOENT if program.exists() => "; the file is there, but not the interpreter that its first line names",
-        Errno::EACCES => "; is the file executable, and its folder open to this user?",
+        Errno::ENOENT if program.exists() => "; the file exists, but not the interpreter in its first line",
+        Errno::EACCES => "; is the file executable, and may this user enter its directory?",
         Errno::ENOEXEC => "; it is neither a program nor a script that begins with #!",
         Errno::E2BIG => "; its arguments and variables together are too long",
         Errno::ENOMEM => "; is limits.memory too low for it?",

@@ -1,4 +1,4 @@
-//! A shepherd: stands over one command from its start to its end.
+//! A shepherd: supervises one command from its start to its end.
 
 use std::{
     fs::File,
@@ -34,26 +34,26 @@ use super::{
 };
 use crate::domain::command::{CommandEnd, Stopped, Usage};
 
-/// What a command has leftovers behind in its pipes is read for so long after its end.
+/// How long the pipes are read after the end of the command.
 const DRAIN_TIME: Duration = Duration::from_millis(200);
-/// What it has leftovers behind running has so long to end by itself.
+/// How long background processes of the command have to end by themselves.
 const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
-/// What does not even end when it is killed (it hangs inside the kernel) is waited for no longer than this.
+/// How long the shepherd waits for a killed process. After that, it hangs inside the kernel.
 const KILL_DEADLINE: Duration = Duration::from_secs(10);
-/// Between two looks at processes that are being ended.
+/// The poll interval while processes are being killed.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
-/// Longer than any machine runs.
+/// A grace time without end.
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
-/// The bit of a wait status that tells of a core dump (wait(2)).
+/// The bit of a wait status that reports a core dump (wait(2)).
 const CORE_DUMPED: i32 = 0x80;
 
-/// Turns this fork into the shepherd of that attempt. `slot` is a descriptor with a low number, for the command's
-/// answers: some shells know no numbers of two digits. The signals in `mask` are blocked.
+/// Turns this fork into the shepherd of that attempt. `low_fd` is a descriptor with a low number for the command's
+/// answers, because some shells know only numbers of one digit. The signals in `mask` are blocked.
 pub(super) fn supervise_command(
     dir: &AttemptDir,
     mask: &SigSet,
     mut writer: File,
-    slot: OwnedFd,
+    low_fd: OwnedFd,
     context: &ForkContext,
 ) -> ! {
     let begun = begin(dir);
@@ -61,20 +61,20 @@ pub(super) fn supervise_command(
         Ok(_) => 0,
         Err(error) => error.raw_os_error().unwrap_or(Errno::EBUSY as i32),
     };
-    // If nobody hears it any more, whoever finds the attempt sees that it has been taken on.
+    // If the fork server does not read the answer, the attempt directory still shows that the attempt was acquired.
     let _ = writer.write_all(&word.to_le_bytes());
     drop(writer);
-    let supervised = begun.and_then(|(_held, result_file)| supervise(dir, mask, result_file, slot, context));
+    let supervised = begun.and_then(|(_held, result_file)| supervise(dir, mask, result_file, low_fd, context));
     std::process::exit(i32::from(supervised.is_err()));
 }
 
-/// Takes the attempt on, with a little room set result_file for its result.
+/// Acquires the attempt, and reserves space for its result.
 fn begin(dir: &AttemptDir) -> io::Result<(Flock<File>, File)> {
     let held = dir.acquire()?.ok_or_else(|| io::Error::from_raw_os_error(Errno::EBUSY as i32))?;
     match dir.reserve_result() {
         Ok(result_file) => Ok((held, result_file)),
         Err(error) => {
-            // Before the lock is let go of: it is not begun, and never will be.
+            // While the lock is held: the attempt has not begun, and never will.
             dir.mark_lost()?;
             Err(error)
         }
@@ -85,29 +85,29 @@ fn supervise(
     dir: &AttemptDir,
     mask: &SigSet,
     result_file: File,
-    slot: OwnedFd,
+    low_fd: OwnedFd,
     context: &ForkContext,
 ) -> io::Result<()> {
     setsid()?;
     set_child_subreaper(true)?;
-    dup2_stdin(&slot)?;
+    dup2_stdin(&low_fd)?;
     let manifest: AttemptManifest<serde::de::IgnoredAny> = dir.manifest()?;
     context.title.set(&manifest.spec.title);
     if manifest.spec.ends_with_daemon {
         set_pdeathsig(Signal::SIGTERM)?;
         if getppid() != context.server {
-            // It was too late for the signal.
+            // The daemon died before the signal was set.
             nix::sys::signal::raise(Signal::SIGTERM)?;
         }
     }
-    let end = match Supervision::begin(dir, mask, manifest.spec, slot, context) {
+    let end = match Supervision::begin(dir, mask, manifest.spec, low_fd, context) {
         Ok(watch) => watch.run(),
         Err(problem) => CommandEnd::failed(problem),
     };
     dir.set_result(result_file, &end)
 }
 
-/// A command that is being watched.
+/// A supervised command.
 struct Supervision<'a> {
     dir: &'a AttemptDir,
     spec: LaunchSpec,
@@ -115,7 +115,7 @@ struct Supervision<'a> {
     group: Option<Group>,
     signals: SignalFd,
     command: Pid,
-    /// Where the command's process says why it could not become the command.
+    /// The pipe with the reason why the program could not be started.
     problem: File,
     status: Option<WaitStatus>,
     streams: [Stream; 2],
@@ -135,7 +135,7 @@ impl<'a> Supervision<'a> {
         dir: &'a AttemptDir,
         mask: &SigSet,
         mut spec: LaunchSpec,
-        slot: OwnedFd,
+        low_fd: OwnedFd,
         context: &ForkContext,
     ) -> Result<Self, String> {
         let program = spec.argv.first().cloned().ok_or("there is no command")?;
@@ -155,9 +155,9 @@ impl<'a> Supervision<'a> {
             None => None,
         };
         let started = Instant::now();
-        spec.env.push(("SEXTON_RESULT_FD".to_owned(), slot.as_raw_fd().to_string()));
+        spec.env.push(("SEXTON_RESULT_FD".to_owned(), low_fd.as_raw_fd().to_string()));
         let (command, problem) =
-            launch(&spec, CommandIo { input, stdout, stderr, answer, slot }, group.as_ref(), context)?;
+            launch(&spec, CommandIo { input, stdout, stderr, answer, low_fd }, group.as_ref(), context)?;
         let limits = spec.output;
         Ok(Self {
             dir,
@@ -174,7 +174,7 @@ impl<'a> Supervision<'a> {
         })
     }
 
-    /// From the command's start to the end of everything that it has started.
+    /// Supervises the command until it and all its processes have ended.
     fn run(mut self) -> CommandEnd {
         let mut buffer = output_capture::buffer();
         while self.status.is_none() && !self.is_unkillable() {
@@ -185,7 +185,7 @@ impl<'a> Supervision<'a> {
             self.collect_ended();
         }
         let took = self.started.elapsed();
-        // What is in its pipes was written before its end, or by what it has leftovers behind.
+        // The command, or its background processes, may have written this before its end.
         let until = Instant::now() + DRAIN_TIME;
         while self.read(&mut buffer) && Instant::now() < until {}
         let leftovers = self.end_leftovers(&mut buffer);
@@ -194,14 +194,14 @@ impl<'a> Supervision<'a> {
         self.end(took, leftovers)
     }
 
-    /// Waits until there is something to do.
+    /// Waits for output, a signal or a deadline.
     fn wait(&mut self) {
         let flags = PollFlags::POLLIN;
         let pipes = self.streams.iter().filter_map(Stream::fd).chain(self.answers.fd());
         let mut waiting: Vec<PollFd<'_>> =
             std::iter::once(self.signals.as_fd()).chain(pipes).map(|fd| PollFd::new(fd, flags)).collect();
         let until = self.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
-        // A little too late is in time, a little too early is a wasted round.
+        // Rounded up: a wake-up before the deadline would be a wasted round.
         let timeout = until.map_or(PollTimeout::NONE, |until| {
             PollTimeout::try_from(until.as_millis().min(3_600_000) as i32 + 1).unwrap_or(PollTimeout::NONE)
         });
@@ -213,13 +213,13 @@ impl<'a> Supervision<'a> {
         let limit = match &self.stop {
             None => self.spec.timeout.and_then(|limit| self.started.checked_add(limit)),
             Some(StopInProgress { killed_at: None, kill_at, .. }) => Some(*kill_at),
-            // Until it is gone, it is ended again and again.
+            // It is killed again and again until it is gone.
             Some(StopInProgress { killed_at: Some(_), .. }) => Instant::now().checked_add(POLL_INTERVAL),
         };
         refresh.into_iter().chain(limit).min()
     }
 
-    /// Takes in what was written. True if there may be more.
+    /// Reads the available output and answers. Returns whether there may be more.
     fn read(&mut self, buffer: &mut [u8]) -> bool {
         let at = self.started.elapsed().as_millis() as u64;
         let mut more = false;
@@ -230,13 +230,13 @@ impl<'a> Supervision<'a> {
         if self.answers.read(buffer)
             && let Some(progress) = self.answers.progress()
         {
-            // For whoever looks on; the command does not suffer from a full disk.
+            // Progress is only for display: a full disk does not affect the command.
             let _ = self.dir.set_progress(progress);
         }
         more
     }
 
-    /// Carries out what the daemon, or whoever else sends TERM, has told.
+    /// Handles TERM, from the daemon or another process.
     fn handle_signals(&mut self) {
         while let Ok(Some(signal)) = self.signals.read_signal() {
             if signal.ssi_signo == Signal::SIGTERM as u32 {
@@ -259,7 +259,7 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// Asks everything politely. The first reason counts, and the shortest grace.
+    /// Asks all processes to end. The first reason counts, and the shortest grace time.
     fn begin_to_stop(&mut self, order: StopOrder) {
         let now = Instant::now();
         let kill_at = now.checked_add(order.grace).unwrap_or(now + CENTURY);
@@ -273,14 +273,14 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// Does not ask any more.
+    /// Kills all processes.
     fn kill(&self) {
         if let Some(group) = &self.group {
             group.kill();
         }
         tree::kill_all();
-        // Where the system does not writer what is below a process, these two are known at least, until it is buried and
-        // its number somebody else's.
+        // Where the kernel does not list the descendants, at least these two are known; until the command is collected
+        // and its number may be reused.
         if self.status.is_none() {
             let _ = killpg(self.command, Signal::SIGKILL);
             let _ = kill(self.command, Signal::SIGKILL);
@@ -291,7 +291,8 @@ impl<'a> Supervision<'a> {
         self.stop.as_ref().and_then(|stop| stop.killed_at).is_some_and(|at| at.elapsed() >= KILL_DEADLINE)
     }
 
-    /// CommandIo what the command has leftovers behind, unless that may live on. Gives what could not be ended.
+    /// Ends the background processes of the command, unless they may live on. Returns the number of those that could
+    /// not be ended.
     fn end_leftovers(&mut self, buffer: &mut [u8]) -> usize {
         if self.spec.keep_background && self.stop.is_none() {
             return 0;
@@ -308,21 +309,21 @@ impl<'a> Supervision<'a> {
             if killed_at.is_some_and(|at: Instant| at.elapsed() >= KILL_DEADLINE) {
                 return tree::count();
             }
-            // A stop gives the whole tree its time; it may be hurried meanwhile.
+            // A stop gives its grace time to the whole tree. A later order may shorten it.
             if Instant::now() >= self.stop.as_ref().map_or(grace_ends, |stop| stop.kill_at) {
                 killed_at.get_or_insert_with(Instant::now);
                 self.kill();
             }
             let mut waiting = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
             let _ = poll(&mut waiting, PollTimeout::from(POLL_INTERVAL.as_millis() as u8));
-            // Its last words are heard, and must not hold it up.
+            // Output at the end is read, but does not delay the end.
             self.read(buffer);
             self.handle_signals();
         }
         0
     }
 
-    /// Buries what has ended. False if nothing is leftovers.
+    /// Collects ended children. Returns whether processes remain.
     fn collect_ended(&mut self) -> bool {
         let (status, any_left) = tree::collect_ended(Some(self.command));
         self.status = self.status.or(status);
@@ -330,7 +331,7 @@ impl<'a> Supervision<'a> {
     }
 
     fn end(mut self, took: Duration, leftovers: usize) -> CommandEnd {
-        // Whoever has looked on finds its last bytes where the others were, and needs no result for that.
+        // Those who follow the output find its end in the files, and need no result for it.
         for stream in &mut self.streams {
             stream.refresh(self.dir, true);
         }
@@ -349,17 +350,16 @@ impl<'a> Supervision<'a> {
         let stopped = self.stop.map(|stop| stop.why);
         let mut end = CommandEnd { took, usage, stdout, stderr, answer, stopped, ..CommandEnd::default() };
         if leftovers > 0 {
-            end.stderr
-                .add_line(&format!("sexton: {leftovers} processes that it has leftovers behind could not be ended"));
+            end.stderr.add_line(&format!("sexton: processes of the command that could not be ended: {leftovers}"));
         }
         let mut problem = Vec::new();
-        // Without its last writer, it does not block.
+        // The last writer is gone, so this does not block.
         if self.status.is_some() && self.problem.read_to_end(&mut problem).is_ok() && !problem.is_empty() {
             end.failure = Some(String::from_utf8_lossy(&problem).into_owned());
             return end;
         }
         let Some(status) = self.status else {
-            end.failure = Some("it did not end even when it was killed: it hangs inside the kernel".to_owned());
+            end.failure = Some("it was killed but did not end: it hangs inside the kernel".to_owned());
             return end;
         };
         end.exit_code = status.exit_status();
@@ -369,8 +369,8 @@ impl<'a> Supervision<'a> {
     }
 }
 
-/// A signal in words. Those for real time have numbers only.
+/// The name of a signal. Real-time signals have numbers only.
 fn signal_name(number: i32, ran_out_of_memory: bool) -> String {
     let name = Signal::try_from(number).map_or_else(|_| format!("signal {number}"), |signal| signal.to_string());
-    if ran_out_of_memory { format!("{name}: its limit of memory was reached") } else { name }
+    if ran_out_of_memory { format!("{name}: its memory limit was reached") } else { name }
 }

@@ -1,4 +1,4 @@
-//! The output of a running command as it grows on disk, for whoever looks on.
+//! The tail: follows the output of a running command in its attempt directory.
 
 use std::{
     fs::File,
@@ -10,37 +10,37 @@ use std::{
 use super::attempt_dir::AttemptDir;
 use crate::domain::command::capture::end_of;
 
-/// So much is read at once.
+/// The size of one read.
 const CHUNK_SIZE: usize = 64 * 1024;
 
-/// The first line of a tail is no longer.
+/// The maximum length of the first line of a tail file.
 const MAX_FIRST_LINE: usize = 24;
 
-/// A stream that is being written.
+/// A reader that follows one stream.
 pub struct Tail {
     path: PathBuf,
     head: Option<File>,
     head_length: u64,
-    /// How much of the stream has been shown, or left out.
+    /// How many bytes of the stream were shown or left out.
     shown: u64,
-    /// Which tail was read last, and how long it was.
+    /// Inode, modification time and size of the tail file that was read last.
     tail: Option<(u64, i64, i64, u64)>,
 }
 
-/// The next piece of a stream.
+/// A piece of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
-    /// What was written.
+    /// Bytes as the command wrote them.
     Bytes(&'a [u8]),
-    /// So many bytes came faster than they could be kept.
+    /// The number of bytes that came faster than they could be kept.
     LeftOut(u64),
 }
 
-/// Where the pieces go.
+/// Receives the pieces.
 pub type Sink<'a> = dyn FnMut(Piece<'_>) -> io::Result<()> + 'a;
 
 impl Tail {
-    /// One of [`super::OUTPUT_STREAMS`] of that attempt.
+    /// Follows one of [`super::OUTPUT_STREAMS`] of that attempt.
     pub fn new(dir: &AttemptDir, name: &str) -> Self {
         Self { path: dir.path().join(name), head: None, head_length: 0, shown: 0, tail: None }
     }
@@ -48,9 +48,9 @@ impl Tail {
     /// Shows what is new on disk. The head can be read to its end even after it was removed.
     ///
     /// # Errors
-    /// If the files cannot be read, or what the sink says.
+    /// If the files cannot be read, or an error of the sink.
     pub fn read(&mut self, sink: &mut Sink<'_>) -> io::Result<()> {
-        // Looked for first: once there is a tail, the head is whole.
+        // Opened first: once there is a tail file, the head is complete.
         let path = self.path.with_extension("tail");
         let tail = File::open(&path).ok();
         if self.head.is_none() {
@@ -86,7 +86,7 @@ impl Tail {
         Ok(())
     }
 
-    /// Shows the part of a file that was not yet shown; its bytes stand behind its first line.
+    /// Shows the new part of a tail file. Its bytes follow its first line.
     fn show(&mut self, file: &File, line: u64, begin: u64, sink: &mut Sink<'_>) -> io::Result<()> {
         let mut bytes = vec![0; CHUNK_SIZE];
         loop {
@@ -99,7 +99,7 @@ impl Tail {
         }
     }
 
-    /// Shows the part of a stretch of the stream that was not yet shown.
+    /// Shows the new part of a section of the stream.
     fn show_from(&mut self, begin: u64, bytes: &[u8], sink: &mut Sink<'_>) -> io::Result<()> {
         let end = begin + bytes.len() as u64;
         if end <= self.shown {
@@ -114,11 +114,11 @@ impl Tail {
         Ok(())
     }
 
-    /// Shows the rest, once the stream has ended: what is on disk, and from what was kept whatever never came there. Of
-    /// the stream it is known how many bytes it had, unless an earlier version has kept it.
+    /// Shows the rest once the stream has ended: what is on disk, then what only the captured `text` has. `written` is
+    /// the length of the stream, unless an earlier version captured it.
     ///
     /// # Errors
-    /// If the files cannot be read, or what the sink says.
+    /// If the files cannot be read, or an error of the sink.
     pub fn finish(&mut self, text: &str, written: Option<u64>, sink: &mut Sink<'_>) -> io::Result<()> {
         self.read(sink)?;
         let (left_out, rest) = end_of(text, written, |written| written.saturating_sub(self.shown));
@@ -133,7 +133,7 @@ impl Tail {
     }
 }
 
-/// How long the first line of a tail is, and where in the stream that says it begins.
+/// The length of the first line of a tail file, and the offset in the stream that it contains.
 fn position_of(file: &File) -> io::Result<Option<(u64, u64)>> {
     let mut bytes = [0; MAX_FIRST_LINE];
     let count = file.read_at(&mut bytes, 0)?;
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_overwritten_between_two_looks_is_counted() {
+    fn bytes_that_were_overwritten_between_two_reads_are_counted() {
         let dir = tempfile::tempdir().expect("a directory");
         let mut tail = Tail::new(&AttemptDir::at(dir.path().to_owned()), "stdout");
         let mut seen = Vec::new();
@@ -162,7 +162,7 @@ mod tests {
                 }
                 Ok(())
             };
-            tail.read(sink).expect("it is read");
+            tail.read(sink).expect("a readable file");
             seen.push(text);
         };
         read(&mut tail);

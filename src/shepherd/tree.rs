@@ -1,7 +1,7 @@
-//! The whole tree of processes below a shepherd: also what has called `setsid`, and what has lost its parents.
+//! The process tree below a shepherd, including processes that called `setsid` and orphans.
 //!
-//! A shepherd is a subreaper: whatever loses its parent becomes its child. So a shepherd without children has
-//! nothing below it, and what it finds below it is its own.
+//! A shepherd is a subreaper: an orphan below it becomes its child. So a shepherd without children has no descendants,
+//! and all its descendants belong to its command.
 
 use std::{collections::HashSet, fs};
 
@@ -11,7 +11,7 @@ use nix::{
 };
 use rustix::process::{WaitOptions, WaitStatus, wait};
 
-/// However fast something forks, it is looked for no more often than this before what was found is killed.
+/// The maximum number of searches for new processes before those found are killed.
 const MAX_ROUNDS: usize = 50;
 
 /// The children of a process.
@@ -22,7 +22,7 @@ fn children(pid: Pid) -> Vec<Pid> {
     lists.flat_map(numbers).map(Pid::from_raw).collect()
 }
 
-/// Everything below a process, the nearest first.
+/// All descendants of a process, the nearest first.
 fn descendants(pid: Pid) -> Vec<Pid> {
     let mut found = children(pid);
     let mut next = 0;
@@ -33,17 +33,17 @@ fn descendants(pid: Pid) -> Vec<Pid> {
     found
 }
 
-/// Everything below the process with that number, the nearest first.
+/// All descendants of the process with that number, the nearest first.
 pub(super) fn descendants_of(pid: i32) -> Vec<i32> {
     descendants(Pid::from_raw(pid)).into_iter().map(Pid::as_raw).collect()
 }
 
-/// How many processes are below this one.
+/// The number of descendants of this process.
 pub(super) fn count() -> usize {
     descendants(Pid::this()).len()
 }
 
-/// Asks everything below this process to end, by that signal; also what is stopped, which would not hear it.
+/// Sends a signal to all descendants of this process. Stopped processes are continued, so that they receive it.
 pub(super) fn signal_all(signal: Signal) {
     let found = descendants(Pid::this());
     for signal in [signal, Signal::SIGCONT] {
@@ -53,8 +53,8 @@ pub(super) fn signal_all(signal: Signal) {
     }
 }
 
-/// Ends everything below this process. It is stopped first, from the top, until nothing new is found: what multiplies
-/// faster than it can be killed is caught in that way.
+/// Kills all descendants of this process. They are stopped first, from the top, until no new ones appear: this catches
+/// processes that fork faster than they can be killed.
 pub(super) fn kill_all() {
     let mut stopped = HashSet::new();
     for _ in 0..MAX_ROUNDS {
@@ -72,7 +72,8 @@ pub(super) fn kill_all() {
     }
 }
 
-/// How `wanted` has ended, if it has, and whether children are left. Whatever else has ended is buried on the way.
+/// Collects the status of all ended children. Returns the status of `wanted`, if it has ended, and whether children
+/// remain.
 pub(super) fn collect_ended(wanted: Option<Pid>) -> (Option<WaitStatus>, bool) {
     let mut seen = None;
     loop {
@@ -89,8 +90,8 @@ pub(super) fn collect_ended(wanted: Option<Pid>) -> (Option<WaitStatus>, bool) {
     }
 }
 
-/// Ends the processes of an attempt whose shepherd was killed: they are known by the variables that they were started
-/// with. Gives their number.
+/// Kills the processes of an attempt whose shepherd was killed. They are known by the variables of their environment.
+/// Returns their number.
 pub(super) fn kill_marked(variables: &[String]) -> usize {
     let mut killed = HashSet::new();
     for _ in 0..MAX_ROUNDS {
