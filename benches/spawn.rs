@@ -73,8 +73,8 @@ fn shepherd_rate(parallel: usize) -> f64 {
             count += 1;
             let shepherd = shepherds.start(Claim::new(lane, i64::from(count)), &paper(), None).await.unwrap();
             shepherd.ended().await.unwrap();
-            assert_eq!(shepherd.folder().result().unwrap().unwrap().exit_code, Some(0));
-            shepherd.folder().remove();
+            assert_eq!(shepherd.attempt_dir().result().unwrap().unwrap().exit_code, Some(0));
+            shepherd.attempt_dir().remove();
         }
         count
     };
@@ -90,7 +90,7 @@ fn paper() -> AttemptManifest<()> {
         argv: command.argv,
         env: Vec::new(),
         dir: Path::new("/").to_owned(),
-        confines: command.confines,
+        limits: command.limits,
         output: command.output,
         timeout: Some(Duration::from_secs(60)),
         kill_after: Duration::from_secs(5),

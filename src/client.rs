@@ -1,4 +1,4 @@
-//! The way in for Rust applications: enqueue tasks, on one's own or inside one's own transaction.
+//! The client for Rust applications: enqueues tasks, alone or inside a transaction of the caller.
 
 use std::{
     sync::{
@@ -15,58 +15,58 @@ use crate::{
     store::{ConnectOptions, Enqueued, Store, StoreError, Wakeup},
 };
 
-/// Wake-ups closer together than this are sent as one.
+/// Wake-ups at shorter intervals are sent as one.
 const DEBOUNCE: Duration = Duration::from_millis(5);
 
-/// Where in-process wake-ups go, and what is known of the definitions.
+/// Connects a client with the daemon or the command line in whose process it runs.
 pub trait EnqueueContext: Send + Sync {
-    /// Wakes this process's own daemon.
-    fn ring(&self, wakeup: Wakeup);
+    /// Wakes the daemon in the same process.
+    fn wake(&self, wakeup: Wakeup);
 
-    /// Fills in what the task's definition says and the task does not.
-    fn complete(&self, task: &mut NewTask);
+    /// Fills in the fields of a task that its definition provides.
+    fn fill_in(&self, task: &mut NewTask);
 }
 
 /// Enqueues tasks. Clones share one connection pool.
 #[derive(Clone)]
 pub struct Client {
     store: Store,
-    surroundings: Option<Arc<dyn EnqueueContext>>,
-    ringing: Arc<AtomicU8>,
+    context: Option<Arc<dyn EnqueueContext>>,
+    state: Arc<AtomicU8>,
 }
 
-const SILENT: u8 = 0;
-const RINGING: u8 = 1;
-const AGAIN: u8 = 2;
+const IDLE: u8 = 0;
+const SENDING: u8 = 1;
+const SEND_AGAIN: u8 = 2;
 
 impl Client {
-    /// A client of its own, for an application that runs apart from the daemon.
+    /// Connects an application that runs apart from the daemon.
     ///
     /// # Errors
-    /// Only if the address can never work; a database that is down is told by the first enqueue.
+    /// If the URL is invalid. A database that is down is reported by the first enqueue.
     pub fn connect(url: &str) -> Result<Self, StoreError> {
         Ok(Self::new(Store::connect(&ConnectOptions::new(url))?))
     }
 
-    /// A client on a store that is open already.
+    /// A client on an open store.
     pub fn new(store: Store) -> Self {
-        Self { store, surroundings: None, ringing: Arc::default() }
+        Self { store, context: None, state: Arc::default() }
     }
 
-    /// A client inside a daemon.
-    pub(crate) fn inside(store: Store, surroundings: Arc<dyn EnqueueContext>) -> Self {
-        Self { surroundings: Some(surroundings), ..Self::new(store) }
+    /// A client inside a daemon or the command line.
+    pub(crate) fn inside(store: Store, context: Arc<dyn EnqueueContext>) -> Self {
+        Self { context: Some(context), ..Self::new(store) }
     }
 
-    /// Where it enqueues.
+    /// The store that the client uses.
     pub fn store(&self) -> &Store {
         &self.store
     }
 
-    /// Enqueues a task, and wakes whoever can do it.
+    /// Enqueues a task and wakes the nodes.
     ///
     /// # Errors
-    /// If the task is not acceptable, or the database is not available: then nothing was enqueued.
+    /// If the task is invalid, or the database is unavailable: then nothing was enqueued.
     pub async fn enqueue(&self, task: NewTask) -> Result<Enqueued, StoreError> {
         let wakeup = wakeup_for(&task);
         let enqueued = self.enqueue_in(self.store.connection(), task).await?;
@@ -74,80 +74,80 @@ impl Client {
         Ok(enqueued)
     }
 
-    /// Enqueues many tasks at once; gives the number of new ones. The others' unique keys were taken.
+    /// Enqueues many tasks at once. Returns the number of new ones; the unique keys of the others were taken.
     ///
     /// # Errors
-    /// As [`Client::enqueue`]: all of them, or none.
+    /// As [`Client::enqueue`]: all tasks are enqueued, or none.
     pub async fn enqueue_all(&self, tasks: Vec<NewTask>) -> Result<u64, StoreError> {
-        let tasks: Vec<NewTask> = tasks.into_iter().map(|task| self.completed(task)).collect();
+        let tasks: Vec<NewTask> = tasks.into_iter().map(|task| self.filled_in(task)).collect();
         let count = self.store.enqueue_all(self.store.connection(), &tasks).await?;
         self.wake_up(Wakeup::Anything);
         Ok(count)
     }
 
-    /// Enqueues a task inside a transaction of the caller's own: it exists if and only if that commits.
-    /// Call [`Client::wake_up`] after the commit; without it, the task waits until somebody polls.
+    /// Enqueues a task inside a transaction of the caller: the task exists if and only if the transaction commits. Call
+    /// [`Client::wake_up`] after the commit; without it, the task waits until a node polls.
     ///
     /// # Errors
     /// As [`Client::enqueue`].
     pub async fn enqueue_in<C: ConnectionTrait>(&self, connection: &C, task: NewTask) -> Result<Enqueued, StoreError> {
-        self.store.enqueue(connection, &self.completed(task)).await
+        self.store.enqueue(connection, &self.filled_in(task)).await
     }
 
-    /// Tells the daemons that there is something to do. Cheap: many calls in a row become few messages.
-    /// Needs a running Tokio runtime.
+    /// Wakes the nodes, in this process and in others. It is cheap: many calls in a row send few messages. It needs a
+    /// running Tokio runtime.
     pub fn wake_up(&self, wakeup: Wakeup) {
-        if let Some(surroundings) = &self.surroundings {
-            surroundings.ring(wakeup);
+        if let Some(context) = &self.context {
+            context.wake(wakeup);
         }
-        let before = self
-            .ringing
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| Some(if now == SILENT { RINGING } else { AGAIN }));
-        if before != Ok(SILENT) {
+        let before = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
+            Some(if now == IDLE { SENDING } else { SEND_AGAIN })
+        });
+        if before != Ok(IDLE) {
             return;
         }
-        let (store, ringing) = (self.store.clone(), self.ringing.clone());
+        let (store, state) = (self.store.clone(), self.state.clone());
         tokio::spawn(async move {
-            let _silence = Silence(ringing.clone());
+            let _idle = IdleOnDrop(state.clone());
             loop {
                 if let Err(error) = store.wake(Wakeup::Anything).await {
-                    tracing::debug!("a wake-up was not sent: {error}");
+                    tracing::debug!("cannot send a wake-up: {error}");
                 }
                 tokio::time::sleep(DEBOUNCE).await;
-                if ringing.compare_exchange(RINGING, SILENT, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                if state.compare_exchange(SENDING, IDLE, Ordering::AcqRel, Ordering::Acquire).is_ok() {
                     return;
                 }
-                ringing.store(RINGING, Ordering::Release);
+                state.store(SENDING, Ordering::Release);
             }
         });
     }
 
-    /// As [`Client::wake_up`], but waits until the message is sent: for a process that is about to end.
+    /// Like [`Client::wake_up`], but waits until the message is sent: for a process that is about to end.
     ///
     /// # Errors
-    /// If the database is not available. The task is enqueued all the same.
+    /// If the database is unavailable. The task stays enqueued.
     pub async fn wake_up_now(&self, wakeup: Wakeup) -> Result<(), StoreError> {
         self.store.wake(wakeup).await
     }
 
-    fn completed(&self, mut task: NewTask) -> NewTask {
-        if let Some(surroundings) = &self.surroundings {
-            surroundings.complete(&mut task);
+    fn filled_in(&self, mut task: NewTask) -> NewTask {
+        if let Some(context) = &self.context {
+            context.fill_in(&mut task);
         }
         task
     }
 }
 
-/// Whatever becomes of the message, the next one is sent: the runtime may end under it.
-struct Silence(Arc<AtomicU8>);
+/// Resets the state even if the runtime drops the sending task, so that the next wake-up is sent.
+struct IdleOnDrop(Arc<AtomicU8>);
 
-impl Drop for Silence {
+impl Drop for IdleOnDrop {
     fn drop(&mut self) {
-        self.0.store(SILENT, Ordering::Release);
+        self.0.store(IDLE, Ordering::Release);
     }
 }
 
-/// What an enqueue of this task is a reason for.
+/// The wake-up that an enqueue of this task causes.
 pub fn wakeup_for(task: &NewTask) -> Wakeup {
     if task.run_at.is_some() || task.delay.is_some() { Wakeup::Later } else { Wakeup::Now }
 }

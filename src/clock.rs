@@ -1,4 +1,4 @@
-//! The one place that asks the machine what time it is.
+//! The clock: the only place that reads the machine's time.
 
 use std::{
     sync::{
@@ -11,19 +11,19 @@ use std::{
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use rustix::time::{ClockId, clock_gettime};
 
-/// Nobody has corrected the clock: it shows what the machine's wall clock shows.
+/// Not corrected: the clock shows the machine's wall-clock time.
 const UNCORRECTED: i64 = i64::MIN;
 
-/// Wall-clock time as the database counts it.
+/// The time of the database.
 ///
-/// A node whose clock is wrong would otherwise fire its schedules at the wrong time. Once corrected, it goes by the time
-/// since the machine's start: setting the wall clock moves it no more, and a machine's sleep counts. Clones share the
+/// A node whose wall clock is wrong would fire its schedules at the wrong time. Once corrected, the clock follows the
+/// time since boot: a change of the wall clock has no effect, and the time of a suspend counts. Clones share the
 /// correction.
 #[derive(Clone, Debug)]
 pub struct Clock {
-    /// By how many microseconds it is ahead of the time since the machine's start.
+    /// The difference to the time since boot, in microseconds.
     ahead: Arc<AtomicI64>,
-    /// It shows what it is turned to, and takes no correction.
+    /// A manual clock takes no correction.
     by_hand: bool,
 }
 
@@ -33,7 +33,7 @@ impl Clock {
         Self { ahead: Arc::new(AtomicI64::new(UNCORRECTED)), by_hand: false }
     }
 
-    /// A clock that begins at `at` and is turned by hand alone, whatever the database says: for tests of what time does.
+    /// A manual clock that starts at `at` and ignores the database's time, for tests.
     pub fn by_hand(at: DateTime<Utc>) -> Self {
         let clock = Self { by_hand: true, ..Self::system() };
         clock.turn(at);
@@ -48,14 +48,14 @@ impl Clock {
         }
     }
 
-    /// Takes over the database's time: `database` was read at `uptime`.
+    /// Corrects the clock: `database` is the database's time at `uptime`. A manual clock ignores it.
     pub fn correct(&self, database: DateTime<Utc>, uptime: Duration) {
         if !self.by_hand {
             self.show(database, uptime);
         }
     }
 
-    /// Sets it to `at`; it goes on from there.
+    /// Sets the clock to `at`. It continues from there.
     pub fn turn(&self, at: DateTime<Utc>) {
         self.show(at, uptime());
     }
@@ -70,13 +70,13 @@ fn since_1970(time: Duration) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::from_std(time).unwrap_or_default()
 }
 
-/// What the machine itself takes for the present instant, uncorrected, with microseconds.
-#[expect(clippy::disallowed_methods, reason = "this is the one place that asks")]
+/// The machine's wall-clock time, uncorrected, with microseconds.
+#[expect(clippy::disallowed_methods, reason = "the only place that reads it")]
 pub fn machine_time() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(6)
 }
 
-/// For how long the machine has been up, with whole microseconds. Nobody can set it, and it goes on while the machine sleeps.
+/// The time since boot, in whole microseconds. It cannot be set, and it includes the time of a suspend.
 pub fn uptime() -> Duration {
     let time = clock_gettime(ClockId::Boottime);
     Duration::from_secs(time.tv_sec.unsigned_abs()) + Duration::from_micros(time.tv_nsec.unsigned_abs() / 1_000)

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::command::capture::{Kept, gap},
-    shepherd::{AttemptDir, LIVE_STREAMS, NodeDir, Piece, Tail},
+    shepherd::{AttemptDir, NodeDir, OUTPUT_STREAMS, Piece, Tail},
 };
 
 /// Between two looks at what is being written.
@@ -140,7 +140,7 @@ async fn follow(open: &Open, id: i64) -> anyhow::Result<u8> {
 
 /// Prints what one attempt writes, until its end.
 async fn follow_attempt(open: &Open, folder: &AttemptDir) -> anyhow::Result<()> {
-    let mut streams = LIVE_STREAMS.map(|name| (name, Tail::new(folder, name)));
+    let mut streams = OUTPUT_STREAMS.map(|name| (name, Tail::new(folder, name)));
     while folder.is_held()? {
         for (name, stream) in &mut streams {
             stream.read(&mut |piece| print_piece(name, piece))?;

@@ -179,9 +179,9 @@ struct KnownDefinitions {
 }
 
 impl EnqueueContext for KnownDefinitions {
-    fn ring(&self, _: Wakeup) {}
+    fn wake(&self, _: Wakeup) {}
 
-    fn complete(&self, task: &mut NewTask) {
+    fn fill_in(&self, task: &mut NewTask) {
         let registered = || self.parts.registry.definitions().find(|definition| definition.name == task.name);
         if let Some(definition) = self.config.tasks.get(&task.name).map(|known| &**known).or_else(registered) {
             task.queue.get_or_insert_with(|| definition.queue.clone());

@@ -95,7 +95,7 @@ async fn look(config: &DaemonConfig) -> Picture {
     let daemon = answer.ok();
     let tasks = daemon.iter().flat_map(|status| &status.tasks);
     let attempts = config.state_dir.join("attempts");
-    roots.extend(tasks.filter_map(|task| match NodeDir::newest_attempt(&attempts, task.id)?.look() {
+    roots.extend(tasks.filter_map(|task| match NodeDir::newest_attempt(&attempts, task.id)?.inspect() {
         Ok(AttemptDirState::Running(pid)) => Some(pid),
         _ => None,
     }));

@@ -68,7 +68,7 @@ pub(super) fn program(section: &mut Section<'_>, argv: Vec<String>) -> CommandSp
         env: section.text_table("env").unwrap_or_default(),
         pass_env: section.texts("pass_env").unwrap_or_default(),
         dir: section.text("dir").map(PathBuf::from),
-        confines: confines(section),
+        limits: confines(section),
         ..CommandSpec::new(argv)
     }
 }

@@ -231,7 +231,7 @@ fn program(command: &CommandSpec) -> Table {
     let mut add = |key: &str, value: Option<Value>| {
         shown.extend(value.map(|value| (key.to_owned(), value)));
     };
-    let confines = &command.confines;
+    let confines = &command.limits;
     let some = |list: Table| (!list.is_empty()).then(|| Value::from(list));
     // Values of variables may be secrets: only the names are shown.
     add("env", some(command.env.keys().map(|name| (name.clone(), "***".into())).collect()));

@@ -13,7 +13,7 @@ use super::{
 use crate::domain::task::lifecycle::Wish;
 
 /// A stopped handler gets its grace, and this much more to tell what became of it.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const FINAL_GRACE: Duration = Duration::from_secs(1);
 
 /// An attempt that is about to be made.
 pub struct Attempt<'a> {
@@ -43,7 +43,7 @@ impl Attempt<'_> {
         let payload = self.context.task().payload.clone();
         let mut work = Box::pin(AssertUnwindSafe(self.handler.call(payload, self.context)).catch_unwind());
         if self.handler.ends_by_itself() {
-            return self.judge_answer(Some(work.await));
+            return self.judge(Some(work.await));
         }
         let answer = tokio::select! {
             biased;
@@ -53,9 +53,9 @@ impl Attempt<'_> {
         };
         let answer = match answer {
             Some(answer) => Some(answer),
-            None => tokio::time::timeout(self.context.grace() + LAST_WORDS, &mut work).await.ok(),
+            None => tokio::time::timeout(self.context.grace() + FINAL_GRACE, &mut work).await.ok(),
         };
-        self.judge_answer(answer)
+        self.judge(answer)
     }
 
     /// Ends with the time limit, having told the handler.
@@ -70,7 +70,7 @@ impl Attempt<'_> {
     }
 
     /// What the answer means. Work that was finished in spite of a stop is finished.
-    fn judge_answer(&self, answer: Option<HandlerResult>) -> AttemptEnd {
+    fn judge(&self, answer: Option<HandlerResult>) -> AttemptEnd {
         let stopped = self.context.stop_reason();
         match answer {
             Some(Ok(Ok(()))) => AttemptEnd { outcome: Outcome::Succeeded, wish: Wish::Policy, error: None },
@@ -89,7 +89,7 @@ impl Attempt<'_> {
             }
             None => {
                 let reason = stopped.unwrap_or(StopReason::Interrupted);
-                let error = format!("{}, and it did not end when told to", told(reason, self.context));
+                let error = format!("{}, and it did not end when told to", stop_text(reason, self.context));
                 AttemptEnd { outcome: outcome_of(reason), wish: Wish::Policy, error: Some(error) }
             }
         }
@@ -105,7 +105,7 @@ fn outcome_of(reason: StopReason) -> Outcome {
 }
 
 /// A stop in words.
-pub(super) fn told(reason: StopReason, context: &TaskContext) -> String {
+pub(super) fn stop_text(reason: StopReason, context: &TaskContext) -> String {
     match reason {
         StopReason::TimedOut => {
             let limit = context.definition().timeout.unwrap_or_default();

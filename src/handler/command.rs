@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    attempt::told,
+    attempt::stop_text,
     context::{StopReason, TaskContext},
     error::TaskError,
     task_handler::{DynHandler, TaskHandler},
@@ -21,13 +21,13 @@ use crate::{
         },
     },
     shepherd::{
-        AttemptDir, AttemptDirState, AttemptManifest, LaunchSpec, Shepherd, Shepherds, StopOrder, boot_id, patiently,
-        without_result,
+        AttemptDir, AttemptDirState, AttemptManifest, LaunchSpec, Shepherd, Shepherds, StopOrder, boot_id,
+        end_lost_command, retry_on_shortage,
     },
 };
 
 /// How often a running command is asked how far it has got.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Executes kind `command`.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +37,7 @@ pub struct CommandHandler;
 #[derive(Clone, Debug)]
 pub struct AdoptedCommand {
     /// Its attempt.
-    pub folder: AttemptDir,
+    pub attempt_dir: AttemptDir,
     /// The boot of the machine in which it began.
     pub boot_id: String,
     /// Whether the task is still this attempt's; if it has gone elsewhere, what runs is to end.
@@ -67,14 +67,15 @@ impl TaskHandler for CommandHandler {
         };
         let input = (!payload.is_null()).then(|| payload.to_string());
         let about = CommandInfo { task: context.task().clone(), definition: context.definition().clone() };
-        let paper = AttemptManifest { boot_id: boot_id().to_owned(), spec: spec(command, context, shepherds), about };
+        let manifest =
+            AttemptManifest { boot_id: boot_id().to_owned(), spec: launch_spec(command, context, shepherds), about };
         let claim = context.task().claim;
         // From here on it may run, whatever becomes of this worker.
         context.outlive_worker();
-        let started = shepherds.start(claim, &paper, input.as_deref().map(str::as_bytes)).await;
+        let started = shepherds.start(claim, &manifest, input.as_deref().map(str::as_bytes)).await;
         let shepherd = started.map_err(|error| TaskError::new(format!("cannot start {}: {error}", command.argv[0])))?;
         follow(&shepherd, context).await?;
-        settle(shepherd.folder(), context, command).await
+        report_end(shepherd.attempt_dir(), context, command).await
     }
 }
 
@@ -87,7 +88,7 @@ impl DynHandler for AdoptedCommand {
         Box::pin(async move {
             context.outlive_worker();
             // However it ends: once that is recorded, nobody is to take it up again.
-            context.report(|report| report.folder = Some(self.folder.path().to_owned()));
+            context.report(|report| report.attempt_dir = Some(self.attempt_dir.path().to_owned()));
             let Some(command) = &context.definition().command else {
                 return Err(TaskError::discard("the definition has no command"));
             };
@@ -95,12 +96,13 @@ impl DynHandler for AdoptedCommand {
                 context.stop(StopReason::Interrupted, Duration::ZERO);
                 Err(TaskError::new(why))
             };
-            match self.look().await? {
+            match self.inspect().await? {
                 AttemptDirState::Running(pid) => {
                     if !self.is_ours {
                         context.stop(StopReason::Interrupted, context.definition().kill_after);
                     }
-                    follow(&patiently(|| Shepherd::watch(self.folder.clone(), pid)).await?, context).await?;
+                    follow(&retry_on_shortage(|| Shepherd::watch(self.attempt_dir.clone(), pid)).await?, context)
+                        .await?;
                 }
                 AttemptDirState::Ended => {}
                 AttemptDirState::Lost { .. } if self.boot_id != boot_id() => {
@@ -109,7 +111,7 @@ impl DynHandler for AdoptedCommand {
                 AttemptDirState::Lost { begun: false } => return interrupted("the daemon died before it had begun"),
                 AttemptDirState::Lost { begun: true } => {}
             }
-            settle(&self.folder, context, command).await
+            report_end(&self.attempt_dir, context, command).await
         })
     }
 
@@ -140,10 +142,10 @@ impl From<Stopped> for StopReason {
 
 impl AdoptedCommand {
     /// What became of it; one that is just being started is waited for.
-    async fn look(&self) -> io::Result<AttemptDirState> {
+    async fn inspect(&self) -> io::Result<AttemptDirState> {
         loop {
-            match patiently(|| self.folder.look()).await {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(LOOK / 50).await,
+            match retry_on_shortage(|| self.attempt_dir.inspect()).await {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(POLL_INTERVAL / 50).await,
                 found => return found,
             }
         }
@@ -151,7 +153,7 @@ impl AdoptedCommand {
 }
 
 /// Everything that the shepherd needs to know.
-fn spec(command: &CommandSpec, context: &TaskContext, shepherds: &Shepherds) -> LaunchSpec {
+fn launch_spec(command: &CommandSpec, context: &TaskContext, shepherds: &Shepherds) -> LaunchSpec {
     let (task, definition) = (context.task(), context.definition());
     let schedule = task.schedule.as_ref().and(definition.schedule.as_ref());
     let when = schedule.map(|schedule| format!(" - {}", schedule.spec())).unwrap_or_default();
@@ -163,7 +165,7 @@ fn spec(command: &CommandSpec, context: &TaskContext, shepherds: &Shepherds) -> 
             Some(dir) => std::path::absolute(dir).unwrap_or_else(|_| dir.clone()),
             None => std::env::current_dir().unwrap_or_else(|_| "/".into()),
         },
-        confines: command.confines.clone(),
+        limits: command.limits.clone(),
         output: command.output,
         timeout: definition.timeout,
         kill_after: definition.kill_after,
@@ -181,40 +183,40 @@ fn environment(command: &CommandSpec, context: &TaskContext, node: &NodeId) -> V
     let mut variables = command.passed_on(std::env::vars_os());
     variables.extend(command.from_payload(task.payload.as_ref()));
     variables.extend(command.env.clone());
-    let mut tell = |name: &str, value: Option<String>| {
+    let mut set = |name: &str, value: Option<String>| {
         variables.extend(value.map(|value| (format!("SEXTON_TASK_{name}"), value)));
     };
-    tell("ID", Some(task.claim.task_id.to_string()));
-    tell("NAME", Some(task.name.clone()));
-    tell("ATTEMPT", Some(task.attempt.to_string()));
-    tell("MAX_ATTEMPTS", Some(task.max_attempts.unwrap_or(definition.max_attempts).to_string()));
-    tell("FENCE", Some(task.claim.fence.to_string()));
-    tell("QUEUE", Some(task.queue.to_string()));
-    tell("NODE", Some(node.to_string()));
-    tell("SCHEDULE", task.schedule.clone());
-    tell("DUE_AT", task.due_at.map(|due| due.to_rfc3339()));
+    set("ID", Some(task.claim.task_id.to_string()));
+    set("NAME", Some(task.name.clone()));
+    set("ATTEMPT", Some(task.attempt.to_string()));
+    set("MAX_ATTEMPTS", Some(task.max_attempts.unwrap_or(definition.max_attempts).to_string()));
+    set("FENCE", Some(task.claim.fence.to_string()));
+    set("QUEUE", Some(task.queue.to_string()));
+    set("NODE", Some(node.to_string()));
+    set("SCHEDULE", task.schedule.clone());
+    set("DUE_AT", task.due_at.map(|due| due.to_rfc3339()));
     let limit = definition.timeout.and_then(|limit| chrono::TimeDelta::from_std(limit).ok());
-    tell("DEADLINE", limit.and_then(|limit| task.started_at.checked_add_signed(limit)).map(|at| at.to_rfc3339()));
+    set("DEADLINE", limit.and_then(|limit| task.started_at.checked_add_signed(limit)).map(|at| at.to_rfc3339()));
     variables
 }
 
 /// Waits for the shepherd's end; passes orders on to it, and its command's progress to the task.
 async fn follow(shepherd: &Shepherd, context: &TaskContext) -> Result<(), TaskError> {
     let mut ended = std::pin::pin!(shepherd.ended());
-    let mut is_told = false;
+    let mut is_stopped = false;
     loop {
         tokio::select! {
             biased;
             result = &mut ended => return Ok(result?),
-            () = context.cancelled(), if !is_told => {
-                is_told = true;
+            () = context.cancelled(), if !is_stopped => {
+                is_stopped = true;
                 let why = context.stop_reason().unwrap_or(StopReason::Interrupted).into();
                 if let Err(error) = shepherd.stop(&StopOrder { why, grace: context.grace() }) {
                     tracing::warn!(task.id = context.task_id(), "the order to stop cannot be written down: {error}");
                 }
             }
-            () = tokio::time::sleep(LOOK) => {
-                if let Some(progress) = shepherd.folder().progress() {
+            () = tokio::time::sleep(POLL_INTERVAL) => {
+                if let Some(progress) = shepherd.attempt_dir().progress() {
                     context.progress(progress);
                 }
             }
@@ -222,11 +224,11 @@ async fn follow(shepherd: &Shepherd, context: &TaskContext) -> Result<(), TaskEr
     }
 }
 
-/// Draws from its folder how a command has ended.
-async fn settle(folder: &AttemptDir, context: &TaskContext, command: &CommandSpec) -> Result<(), TaskError> {
-    let result = patiently(|| folder.result()).await?;
+/// Draws from its attempt_dir how a command has ended.
+async fn report_end(attempt_dir: &AttemptDir, context: &TaskContext, command: &CommandSpec) -> Result<(), TaskError> {
+    let result = retry_on_shortage(|| attempt_dir.result()).await?;
     let is_lost = result.is_none();
-    let end = result.unwrap_or_else(|| without_result(folder));
+    let end = result.unwrap_or_else(|| end_lost_command(attempt_dir));
     if let Some(why) = end.stopped {
         context.stop(why.into(), Duration::ZERO);
     }
@@ -245,11 +247,11 @@ async fn settle(folder: &AttemptDir, context: &TaskContext, command: &CommandSpe
             report.stderr.add_line(&format!("sexton: the answer of the command: {problem}"));
         }
         report.took = Some(end.took);
-        report.folder = Some(folder.path().to_owned());
+        report.attempt_dir = Some(attempt_dir.path().to_owned());
     });
     judged.map_err(|failure| {
         let error = match (stopped, context.stop_reason()) {
-            (Some(_), Some(reason)) => format!("{}: {}", told(reason, context), failure.error),
+            (Some(_), Some(reason)) => format!("{}: {}", stop_text(reason, context), failure.error),
             _ => failure.error,
         };
         TaskError::of_command(error, failure.wish, failure.is_crash || is_lost)

@@ -23,7 +23,7 @@ use crate::domain::{
 };
 
 /// How much of a handler's log is kept.
-const LOG: CaptureLimits = CaptureLimits { head: 32 * 1024, tail: 32 * 1024 };
+const LOG_LIMITS: CaptureLimits = CaptureLimits { head: 32 * 1024, tail: 32 * 1024 };
 
 /// Values that the application shares with its handlers, one of each type.
 #[derive(Clone, Default)]
@@ -53,10 +53,10 @@ pub struct TaskContext {
     stopped: OnceLock<(StopReason, Duration)>,
     report: Mutex<Report>,
     log: Mutex<Capture>,
-    begun: Instant,
-    /// What was told last, until somebody has passed it on.
+    started: Instant,
+    /// What was last last, until somebody has passed it on.
     progress: Mutex<Option<Progress>>,
-    told_progress: Mutex<Option<Progress>>,
+    last_progress: Mutex<Option<Progress>>,
     outlives_worker: AtomicBool,
 }
 
@@ -82,10 +82,10 @@ impl TaskContext {
             token: CancellationToken::new(),
             stopped: OnceLock::new(),
             report: Mutex::default(),
-            log: Mutex::new(Capture::new(LOG)),
-            begun: Instant::now(),
+            log: Mutex::new(Capture::new(LOG_LIMITS)),
+            started: Instant::now(),
             progress: Mutex::default(),
-            told_progress: Mutex::default(),
+            last_progress: Mutex::default(),
             outlives_worker: AtomicBool::new(false),
         }
     }
@@ -135,17 +135,17 @@ impl TaskContext {
         let line = line.as_ref();
         tracing::info!(task.id = self.task.claim.task_id, task.name = %self.task.name, "{line}");
         let mut log = self.log.lock();
-        let at = self.begun.elapsed().as_millis() as u64;
+        let at = self.started.elapsed().as_millis() as u64;
         log.write(format!("{line}\n").as_bytes(), at);
     }
 
     /// Says how far it has got: for `sexton task show`, and the column of that name while the task runs.
     pub fn progress(&self, progress: Progress) {
         let progress = Progress { text: progress.text.map(without_nul), ..progress };
-        let mut told = self.told_progress.lock();
-        if told.as_ref() != Some(&progress) {
+        let mut last = self.last_progress.lock();
+        if last.as_ref() != Some(&progress) {
             *self.progress.lock() = Some(progress.clone());
-            *told = Some(progress);
+            *last = Some(progress);
         }
     }
 
@@ -187,7 +187,7 @@ impl TaskContext {
         self.token.cancel();
     }
 
-    /// Why the attempt was told to end, if it was.
+    /// Why the attempt was last to end, if it was.
     pub fn stop_reason(&self) -> Option<StopReason> {
         self.stopped.get().map(|(reason, _)| *reason)
     }
@@ -200,7 +200,7 @@ impl TaskContext {
     /// What the attempt leaves behind, log included.
     pub fn take_report(&self) -> Report {
         let mut report = std::mem::take(&mut *self.report.lock());
-        let log = std::mem::replace(&mut *self.log.lock(), Capture::new(LOG));
+        let log = std::mem::replace(&mut *self.log.lock(), Capture::new(LOG_LIMITS));
         report.stdout.join(log.into_kept());
         for kept in [&mut report.stdout, &mut report.stderr] {
             kept.text = without_nul(std::mem::take(&mut kept.text));

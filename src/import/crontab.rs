@@ -172,8 +172,8 @@ impl Reader<'_> {
             // The BSDs have `user:group`, and a login class behind a slash.
             let user = user.split('/').next().unwrap_or(user);
             let (user, group) = user.split_once(':').map_or((user, None), |(user, group)| (user, Some(group)));
-            spec.confines.user = Some(user.to_owned());
-            spec.confines.group = group.map(str::to_owned);
+            spec.limits.user = Some(user.to_owned());
+            spec.limits.group = group.map(str::to_owned);
         }
         spec
     }
@@ -321,7 +321,7 @@ mod tests {
     fn users_groups_and_dashes_are_read() {
         let draft = only("-*/5 * * * * root:wheel/daemon /bin/x");
         assert_eq!(
-            (draft.command.confines.user.as_deref(), draft.command.confines.group.as_deref()),
+            (draft.command.limits.user.as_deref(), draft.command.limits.group.as_deref()),
             (Some("root"), Some("wheel"))
         );
         assert_eq!(draft.command.argv, ["/bin/x"]);

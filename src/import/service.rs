@@ -115,7 +115,7 @@ fn environment(unit: &Unit, setting: &Setting, command: &mut CommandSpec, import
 /// Who, where and how; whether the setting is one of these.
 fn surroundings(unit: &Unit, setting: &Setting, command: &mut CommandSpec, import: &mut Import) -> bool {
     let text = unit.expand(&setting.value);
-    let confines = &mut command.confines;
+    let confines = &mut command.limits;
     let mut is_known = true;
     match (setting.key.as_str(), &text) {
         ("User", Ok(user)) => confines.user = Some(user.clone()),
@@ -176,7 +176,7 @@ fn lengths(setting: &Setting, once: bool, service: &mut Service, import: &mut Im
 
 /// What it may use; whether the setting is one of these.
 fn limit(setting: &Setting, command: &mut CommandSpec, import: &mut Import) -> bool {
-    let confines = &mut command.confines;
+    let confines = &mut command.limits;
     // A soft and a hard limit: the soft one is what the program meets.
     let value = setting.value.split(':').next().unwrap_or_default();
     let found = match setting.key.as_str() {

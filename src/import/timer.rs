@@ -183,7 +183,7 @@ mod tests {
         );
         assert_eq!(remarks(&import), Vec::<String>::new());
         let draft = &import.drafts[0];
-        let confines = &draft.command.confines;
+        let confines = &draft.command.limits;
         assert_eq!((draft.name.as_str(), draft.command.argv.join(" ").as_str()), ("x", "/bin/a b"));
         assert_eq!((confines.user.as_deref(), confines.group.as_deref()), (Some("u"), Some("g")));
         assert_eq!((confines.nice, confines.umask, confines.cpu), (Some(-5), Some(0o27), Some(60)));

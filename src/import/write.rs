@@ -43,7 +43,7 @@ fn task(text: &mut String, draft: &ImportedTask) {
         }
     };
     let command = &draft.command;
-    let confines = &command.confines;
+    let confines = &command.limits;
     set("command", Some(command.argv.clone().into()));
     set("schedule", schedule(&draft.timings, draft.jitter));
     let skips = |skips: bool| (skips && !draft.timings.is_empty()).then(|| Value::from("skip"));

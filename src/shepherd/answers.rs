@@ -1,4 +1,4 @@
-//! What a command answers on its own descriptor, line by line, while it runs.
+//! The answers of a command: lines of JSON that it writes to a descriptor of its own while it runs.
 
 use std::{
     fs::File,
@@ -6,12 +6,12 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use crate::domain::command::answer::{Answer, LONGEST, Progress};
+use crate::domain::command::answer::{Answer, MAX_LINE, Progress};
 
-/// Answers are read no more than so often before somebody else gets a turn.
-const TURNS: usize = 4;
+/// The maximum number of chunks that are read before the shepherd turns to its other work.
+const MAX_CHUNKS: usize = 4;
 
-/// The line-by-line answers of a command.
+/// The answers of one command.
 pub(super) struct Answers {
     pipe: Option<File>,
     line: Vec<u8>,
@@ -19,34 +19,34 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// Reads from the reading end of a pipe, which must not block.
+    /// `pipe` is the reading end, and must not block.
     pub(super) fn new(pipe: OwnedFd) -> Self {
         Self { pipe: Some(pipe.into()), line: Vec::new(), answer: Answer::default() }
     }
 
-    /// What to wait for, until the command has closed it.
+    /// The descriptor to poll, until the command has closed the other end.
     pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.pipe.as_ref().map(AsFd::as_fd)
     }
 
-    /// How far the command has got, as it says itself.
+    /// The progress that the command reported last.
     pub(super) fn progress(&self) -> Option<&Progress> {
         self.answer.progress.as_ref()
     }
 
-    /// Takes in what is there. True if anything was.
+    /// Reads what is available. Returns whether there was anything.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> bool {
         let mut any = false;
-        // Whoever answers without end must not keep the shepherd from everything else.
-        for _ in 0..TURNS {
+        // A command that writes without end must not keep the shepherd from its other work.
+        for _ in 0..MAX_CHUNKS {
             let Some(pipe) = &mut self.pipe else { break };
             match pipe.read(buffer) {
                 Ok(0) => self.pipe = None,
                 Ok(count) => {
                     any = true;
                     for part in buffer[..count].split_inclusive(|byte| *byte == b'\n') {
-                        // What is too long is told by its length, and need not be kept whole.
-                        if self.line.len() <= LONGEST {
+                        // A line over the limit is reported by its length, and need not be complete.
+                        if self.line.len() <= MAX_LINE {
                             self.line.extend_from_slice(part);
                         }
                         if part.ends_with(b"\n") {
@@ -61,7 +61,7 @@ impl Answers {
         any
     }
 
-    /// The whole answer; the last line need not be ended.
+    /// The whole answer. The last line needs no newline.
     pub(super) fn end(mut self) -> Answer {
         self.answer.read(&self.line);
         self.answer

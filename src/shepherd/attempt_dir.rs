@@ -1,18 +1,18 @@
-//! Attempts on disk: what a shepherd is told, what it has seen, and how a daemon finds both again.
+//! Attempt directories: the manifest that a shepherd reads, and the result that it writes, where any daemon finds them.
 //!
 //! ```text
-//! state_dir/attempts/NODE/lock             held by the daemon that looks after what is beside it
+//! state_dir/attempts/NODE/lock             locked by the daemon of that node
 //!                        /4711-3/          task and fence
-//!                                attempt   what is to be done; held by the shepherd for life
-//!                                input     the payload, the command's standard input
-//!                                stdout, stderr, progress    while it runs: the beginning of its output, how far it is
-//!                                stdout.tail, stdout.tail.old, …    what follows: where it begins, and its bytes
-//!                                stop      why it is to end
-//!                                result    how it ended: whole and durable, or not there
+//!                                attempt   the manifest; locked by the shepherd for life
+//!                                input     the payload: the command's standard input
+//!                                stdout, stderr, progress    while it runs: the beginning of the output, the progress
+//!                                stdout.tail, stdout.tail.old, …    the rest of the output: its offset, and its bytes
+//!                                stop      the order to stop
+//!                                result    the result: complete and durable, or absent
 //! ```
 //!
-//! Locks (flock) are what tells the living from the dead. The operating system lets go of them with the process,
-//! so no process number is ever taken for another's.
+//! Locks (flock) show which daemons and shepherds are alive. The operating system releases them with the process, so a
+//! reused process number is never mistaken for the old process.
 
 use std::{
     fs::{self, DirBuilder, File},
@@ -40,95 +40,99 @@ use crate::{
     files::{error_at, try_lock},
 };
 
-/// The files of a running command's output, as they are called.
-pub const LIVE_STREAMS: [&str; 2] = ["stdout", "stderr"];
+/// The names of a command's output streams, and of the files of their beginning.
+pub const OUTPUT_STREAMS: [&str; 2] = ["stdout", "stderr"];
 const ATTEMPT: &str = "attempt";
 const INPUT: &str = "input";
 const PROGRESS: &str = "progress";
 const RESULT: &str = "result";
 const STOP: &str = "stop";
-/// The ending of an attempt that nobody may take on any more.
+/// The extension of the manifest of an attempt that no shepherd may begin any more.
 const LOST: &str = "lost";
-/// A result without its output fits into so much, which is set aside from the start.
-const SET_ASIDE: i64 = 4_096;
+/// The size of a result without output. This much disk space is reserved at the start.
+const RESERVED_BYTES: i64 = 4_096;
 
-/// One attempt on disk.
+/// The directory of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptDir {
     path: PathBuf,
 }
 
-/// An attempt of which nobody knows what became.
+/// The state of an attempt.
 pub enum AttemptDirState {
-    /// Its shepherd lives, and has this process number.
+    /// Its shepherd is alive; the shepherd's process number.
     Running(i32),
-    /// It has ended, and has its result.
+    /// It has ended, and has a result.
     Ended,
-    /// Nobody stands over it, and there is no result.
+    /// It has neither a shepherd nor a result.
     Lost {
-        /// Whether a shepherd had taken it on.
+        /// Whether a shepherd had begun it.
         begun: bool,
     },
 }
 
-/// A lock under which a shepherd is started: nobody takes the attempt for a dead one meanwhile.
+/// A lock that is held while a shepherd is being started, so that the attempt does not look lost.
 pub(super) struct StartLock {
     _lock: Flock<File>,
 }
 
 impl AttemptDir {
-    /// Writes down what is to be done, and holds it until a shepherd does.
+    /// Creates the directory with manifest and input, locked until the shepherd holds it.
     pub(super) fn create<A: Serialize>(
-        home: &Path,
+        node_dir: &Path,
         claim: Claim,
-        paper: &AttemptManifest<A>,
+        manifest: &AttemptManifest<A>,
         input: Option<&[u8]>,
     ) -> io::Result<(Self, StartLock)> {
-        let folder = Self { path: home.join(claim.to_string()) };
-        DirBuilder::new().mode(0o700).create(&folder.path).map_err(error_at(&folder.path))?;
-        match folder.write_down(paper, input) {
-            Ok(claimed) => Ok((folder, claimed)),
+        let dir = Self { path: node_dir.join(claim.to_string()) };
+        DirBuilder::new().mode(0o700).create(&dir.path).map_err(error_at(&dir.path))?;
+        match dir.write_manifest(manifest, input) {
+            Ok(claimed) => Ok((dir, claimed)),
             Err(error) => {
-                folder.remove();
+                dir.remove();
                 Err(error)
             }
         }
     }
 
-    fn write_down<A: Serialize>(&self, paper: &AttemptManifest<A>, input: Option<&[u8]>) -> io::Result<StartLock> {
+    fn write_manifest<A: Serialize>(
+        &self,
+        manifest: &AttemptManifest<A>,
+        input: Option<&[u8]>,
+    ) -> io::Result<StartLock> {
         if let Some(input) = input {
-            self.put(INPUT, input)?;
+            self.create_file(INPUT, input)?;
         }
         let path = self.path.join(ATTEMPT);
         let file = File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(error_at(&path))?;
-        let held =
-            try_lock(file, FlockArg::LockSharedNonblock)?.ok_or_else(|| io::Error::other("it is held already"))?;
-        let mut text = serde_json::to_vec(paper)?;
+        let held = try_lock(file, FlockArg::LockSharedNonblock)?
+            .ok_or_else(|| io::Error::other("another process has locked it"))?;
+        let mut text = serde_json::to_vec(manifest)?;
         text.push(b'\n');
         (&*held).write_all(&text).map_err(error_at(&path))?;
         Ok(StartLock { _lock: held })
     }
 
-    /// A folder that is known to be one.
+    /// The attempt directory at that path, which is not checked.
     pub fn at(path: PathBuf) -> Self {
         Self { path }
     }
 
-    /// Where it is.
+    /// The path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The task and the fence.
+    /// The claim in the name of the directory; none if the directory is no attempt.
     pub fn claim(&self) -> Option<Claim> {
         Claim::parse(self.path.file_name()?.to_str()?)
     }
 
-    /// What was written down.
+    /// Reads the manifest.
     ///
     /// # Errors
     /// If it cannot be read, or is damaged.
-    pub fn paper<A: DeserializeOwned>(&self) -> io::Result<AttemptManifest<A>> {
+    pub fn manifest<A: DeserializeOwned>(&self) -> io::Result<AttemptManifest<A>> {
         let mut line = String::new();
         let path = self.path.join(ATTEMPT);
         let file = File::open(&path).or_else(|_| File::open(path.with_extension(LOST)))?;
@@ -136,36 +140,36 @@ impl AttemptDir {
         Ok(serde_json::from_str(&line)?)
     }
 
-    /// Takes the attempt on, as its shepherd: holds it for as long as the file is open, and enters the process.
-    /// None if somebody has found it first, and has given it up for dead.
-    pub(super) fn take_on(&self) -> io::Result<Option<Flock<File>>> {
+    /// Acquires the attempt as its shepherd: locks it for as long as the file is open, and records the shepherd's
+    /// process number. Returns none if another process was first, or has marked the attempt as lost.
+    pub(super) fn acquire(&self) -> io::Result<Option<Flock<File>>> {
         let path = self.path.join(ATTEMPT);
         let mut file = match File::options().read(true).append(true).open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file?,
         };
         let Some(held) = try_lock(file.try_clone()?, FlockArg::LockSharedNonblock)? else { return Ok(None) };
-        // Given up for dead between the opening and the locking?
+        // Was it marked as lost between the open and the lock?
         if !path.exists() {
             return Ok(None);
         }
         let own = std::process::id() as i32;
         file.write_all(format!("{own}\n").as_bytes())?;
-        // A daemon that has lost its fork server may have asked another one: the first entry counts.
+        // A daemon that lost its fork server may have asked another one: the first entry counts.
         Ok((self.shepherd(&File::open(&path)?)? == Some(own)).then_some(held))
     }
 
-    /// Gives an attempt up before it begins: nobody can take it on after this.
-    pub(super) fn give_up(&self) -> io::Result<()> {
+    /// Marks an attempt as lost: no shepherd can acquire it after this.
+    pub(super) fn mark_lost(&self) -> io::Result<()> {
         let path = self.path.join(ATTEMPT);
         fs::rename(&path, path.with_extension(LOST))
     }
 
-    /// What became of it. An attempt that is lost can never be taken on after this.
+    /// Determines the state. An attempt that is reported as lost can never be acquired after this.
     ///
     /// # Errors
-    /// If the folder cannot be read.
-    pub fn look(&self) -> io::Result<AttemptDirState> {
+    /// If the directory cannot be read. `WouldBlock` means that a shepherd is just being started.
+    pub fn inspect(&self) -> io::Result<AttemptDirState> {
         let path = self.path.join(ATTEMPT);
         let file = match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -175,32 +179,32 @@ impl AttemptDir {
             }
             file => file?,
         };
-        // A lock belongs to the open file: this one is opened for it alone.
+        // A lock belongs to the open file, so the file is opened again for it.
         if let Some(held) = try_lock(File::open(&path)?, FlockArg::LockExclusiveNonblock)? {
             if self.result()?.is_some() {
                 return Ok(AttemptDirState::Ended);
             }
-            self.give_up()?;
+            self.mark_lost()?;
             drop(held);
             return Ok(AttemptDirState::Lost { begun: self.shepherd(&file)?.is_some() });
         }
         match self.shepherd(&file)? {
             Some(pid) => Ok(AttemptDirState::Running(pid)),
-            // Held, but by nobody who has said so yet.
-            None => Err(io::Error::new(io::ErrorKind::WouldBlock, "it is just being started")),
+            // Locked by the starting daemon, or by a shepherd that has not recorded itself yet.
+            None => Err(io::Error::new(io::ErrorKind::WouldBlock, "its shepherd is being started")),
         }
     }
 
-    /// Who has taken it on, as it says itself in the second line.
+    /// The process number of the shepherd, which it has written to the second line.
     fn shepherd(&self, file: &File) -> io::Result<Option<i32>> {
         let second = BufReader::new(file).lines().nth(1).transpose()?;
         Ok(second.and_then(|line| line.parse().ok()))
     }
 
-    /// Whether its shepherd lives.
+    /// Whether its shepherd is alive.
     ///
     /// # Errors
-    /// If that cannot be found out for now.
+    /// If the lock cannot be checked at present.
     pub fn is_held(&self) -> io::Result<bool> {
         match File::open(self.path.join(ATTEMPT)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -208,7 +212,7 @@ impl AttemptDir {
         }
     }
 
-    /// The command's standard input.
+    /// Opens the command's standard input.
     pub(super) fn input(&self) -> io::Result<File> {
         match File::open(self.path.join(INPUT)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => File::open("/dev/null"),
@@ -216,11 +220,11 @@ impl AttemptDir {
         }
     }
 
-    /// How it ended, once its shepherd has ended. A result that is whole counts, whether or not a power cut has undone
-    /// its renaming.
+    /// Reads the result, once the shepherd has ended. A complete result counts even if a power failure has undone its
+    /// rename.
     ///
     /// # Errors
-    /// If it is there and cannot be read for now.
+    /// If it exists and cannot be read at present.
     pub fn result(&self) -> io::Result<Option<CommandEnd>> {
         for name in [RESULT.to_owned(), format!("{RESULT}.new")] {
             match fs::read(self.path.join(name)) {
@@ -231,38 +235,39 @@ impl AttemptDir {
         Ok(None)
     }
 
-    /// How far it has got, as it says itself.
+    /// The progress that the command has reported.
     pub fn progress(&self) -> Option<Progress> {
         serde_json::from_slice(&fs::read(self.path.join(PROGRESS)).ok()?).ok()
     }
 
-    /// Notes how far it has got.
+    /// Stores the progress.
     pub(super) fn set_progress(&self, progress: &Progress) -> io::Result<()> {
         self.replace(PROGRESS, &serde_json::to_vec(progress)?)
     }
 
-    /// Notes why it is to end.
+    /// Stores the order to stop.
     pub(super) fn set_stop(&self, order: &StopOrder) -> io::Result<()> {
         self.replace(STOP, &serde_json::to_vec(order)?)
     }
 
-    /// Why it is to end, if anybody has said so.
+    /// The order to stop, if there is one.
     pub(super) fn stop(&self) -> Option<StopOrder> {
         serde_json::from_slice(&fs::read(self.path.join(STOP)).ok()?).ok()
     }
 
-    /// Sets a little room aside (its errors are passed on by their number), so that a result can be written down on a full disk as well.
-    pub(super) fn set_aside(&self) -> io::Result<File> {
+    /// Reserves disk space, so that the result can be written even when the disk is full. Errors keep their number,
+    /// which is passed on to the daemon.
+    pub(super) fn reserve_result(&self) -> io::Result<File> {
         let path = self.path.join(format!("{RESULT}.new"));
         let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-        match fallocate(&file, FallocateFlags::empty(), 0, SET_ASIDE) {
-            // Not every file system can.
+        match fallocate(&file, FallocateFlags::empty(), 0, RESERVED_BYTES) {
+            // Not all file systems support it.
             Ok(()) | Err(Errno::EOPNOTSUPP) => Ok(file),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Writes down how it ended, durably; without its output if there is no room for that.
+    /// Writes the result durably; without the output if there is no space for it.
     pub(super) fn set_result(&self, mut file: File, end: &CommandEnd) -> io::Result<()> {
         let mut text = serde_json::to_vec(end)?;
         if let Err(error) = file.write_all(&text) {
@@ -285,27 +290,27 @@ impl AttemptDir {
         fs::rename(self.path.join(format!("{RESULT}.new")), self.path.join(RESULT))
     }
 
-    /// Writes a file that did not exist.
-    fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+    /// Creates a file that must not exist.
+    fn create_file(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let path = self.path.join(name);
         let mut file = File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(error_at(&path))?;
         file.write_all(bytes).map_err(error_at(&path))
     }
 
-    /// Replaces a file, so that whoever reads it sees the old or the new one, whole.
+    /// Replaces a file atomically: a reader sees the old or the new one.
     pub(super) fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let new = format!("{name}.new");
         let _ = fs::remove_file(self.path.join(&new));
-        self.put(&new, bytes)?;
+        self.create_file(&new, bytes)?;
         fs::rename(self.path.join(new), self.path.join(name))
     }
 
-    /// Removes it with everything in it.
+    /// Removes the directory with all its files. Logs a warning if that fails.
     pub fn remove(&self) {
         if let Err(error) = fs::remove_dir_all(&self.path)
             && error.kind() != io::ErrorKind::NotFound
         {
-            tracing::warn!("{} cannot be removed: {error}", self.path.display());
+            tracing::warn!("cannot remove {}: {error}", self.path.display());
         }
     }
 }
@@ -321,66 +326,63 @@ mod tests {
     #[test]
     fn an_attempt_that_was_given_up_cannot_begin() {
         let root = tempfile::tempdir().unwrap();
-        let (folder, held) = created(root.path());
-        let busy = folder.look().map(|_| ()).unwrap_err();
-        assert_eq!(busy.kind(), io::ErrorKind::WouldBlock, "it may begin at any moment");
+        let (dir, held) = created(root.path());
+        let busy = dir.inspect().map(|_| ()).unwrap_err();
+        assert_eq!(busy.kind(), io::ErrorKind::WouldBlock, "its shepherd may acquire it at any time");
         drop(held);
-        assert!(matches!(folder.look().unwrap(), AttemptDirState::Lost { begun: false }));
-        assert!(folder.take_on().unwrap().is_none(), "the shepherd comes too late");
-        assert!(matches!(folder.look().unwrap(), AttemptDirState::Lost { begun: false }), "and that stays so");
-        assert_eq!(folder.paper::<u8>().unwrap(), AttemptManifest::sample());
+        assert!(matches!(dir.inspect().unwrap(), AttemptDirState::Lost { begun: false }));
+        assert!(dir.acquire().unwrap().is_none(), "the shepherd comes too late");
+        assert!(matches!(dir.inspect().unwrap(), AttemptDirState::Lost { begun: false }), "and that stays so");
+        assert_eq!(dir.manifest::<u8>().unwrap(), AttemptManifest::sample());
     }
 
     #[test]
     fn a_lock_tells_whether_its_shepherd_lives() {
         let root = tempfile::tempdir().unwrap();
-        let (folder, held) = created(root.path());
-        let taken = folder.take_on().unwrap().unwrap();
+        let (dir, held) = created(root.path());
+        let taken = dir.acquire().unwrap().unwrap();
         drop(held);
         let own = std::process::id() as i32;
-        assert!(matches!(folder.look().unwrap(), AttemptDirState::Running(pid) if pid == own));
+        assert!(matches!(dir.inspect().unwrap(), AttemptDirState::Running(pid) if pid == own));
         let end = CommandEnd { exit_code: Some(3), ..CommandEnd::default() };
-        folder.set_result(folder.set_aside().unwrap(), &end).unwrap();
-        assert!(
-            matches!(folder.look().unwrap(), AttemptDirState::Running(_)),
-            "it is not over before the shepherd has gone"
-        );
+        dir.set_result(dir.reserve_result().unwrap(), &end).unwrap();
+        assert!(matches!(dir.inspect().unwrap(), AttemptDirState::Running(_)), "it runs until its shepherd has ended");
         drop(taken);
-        assert!(matches!(folder.look().unwrap(), AttemptDirState::Ended));
-        assert_eq!(folder.result().unwrap(), Some(end));
+        assert!(matches!(dir.inspect().unwrap(), AttemptDirState::Ended));
+        assert_eq!(dir.result().unwrap(), Some(end));
     }
 
     #[test]
     fn of_two_shepherds_the_first_one_counts() {
         let root = tempfile::tempdir().unwrap();
-        let (folder, _held) = created(root.path());
-        // As another process has done it.
-        let mut file = File::options().append(true).open(folder.path().join(ATTEMPT)).unwrap();
+        let (dir, _held) = created(root.path());
+        // As another process writes it.
+        let mut file = File::options().append(true).open(dir.path().join(ATTEMPT)).unwrap();
         file.write_all(b"1\n").unwrap();
-        assert!(folder.take_on().unwrap().is_none());
+        assert!(dir.acquire().unwrap().is_none());
     }
 
     #[test]
     fn a_shepherd_without_a_word_is_a_loss() {
         let root = tempfile::tempdir().unwrap();
-        let (folder, held) = created(root.path());
-        let taken = folder.take_on().unwrap().unwrap();
-        folder.set_aside().unwrap();
+        let (dir, held) = created(root.path());
+        let taken = dir.acquire().unwrap().unwrap();
+        dir.reserve_result().unwrap();
         drop((held, taken));
-        assert!(matches!(folder.look().unwrap(), AttemptDirState::Lost { begun: true }));
+        assert!(matches!(dir.inspect().unwrap(), AttemptDirState::Lost { begun: true }));
     }
 
     #[test]
     fn a_result_whose_name_was_lost_counts_if_it_is_whole() {
         let root = tempfile::tempdir().unwrap();
-        let (folder, held) = created(root.path());
+        let (dir, held) = created(root.path());
         let end = CommandEnd { exit_code: Some(0), ..CommandEnd::default() };
-        folder.set_result(folder.set_aside().unwrap(), &end).unwrap();
-        let (named, unnamed) = (folder.path().join("result"), folder.path().join("result.new"));
+        dir.set_result(dir.reserve_result().unwrap(), &end).unwrap();
+        let (named, unnamed) = (dir.path().join("result"), dir.path().join("result.new"));
         fs::rename(&named, &unnamed).unwrap();
         drop(held);
-        assert_eq!(folder.result().unwrap(), Some(end));
+        assert_eq!(dir.result().unwrap(), Some(end));
         fs::write(&unnamed, "{\"exit_code\":0").unwrap();
-        assert_eq!(folder.result().unwrap(), None, "half a result is none");
+        assert_eq!(dir.result().unwrap(), None, "an incomplete result does not count");
     }
 }

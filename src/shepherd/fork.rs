@@ -1,4 +1,4 @@
-//! The fork, and with it the only unsafe call of the house.
+//! The fork: the only unsafe call of this crate.
 
 use std::sync::{Arc, atomic::AtomicBool};
 
@@ -9,40 +9,40 @@ use super::title::Title;
 /// What the fork server has found out once, for all its shepherds.
 pub(super) struct ForkContext {
     pub(super) title: Title,
-    pub(super) alone: SingleThreaded,
-    /// Whose process this is.
+    pub(super) single_threaded: SingleThreaded,
+    /// The user of this process.
     pub(super) user: Option<User>,
-    /// The fork server.
+    /// The process of the fork server.
     pub(super) server: Pid,
-    /// Whether a signal has come that nobody waited for: in a process that is about to become its command.
+    /// Set by a signal that no loop waited for, in a process that is about to become its command.
     pub(super) interrupted: Arc<AtomicBool>,
 }
 
-/// The knowledge that this process has one thread. It makes none as long as it keeps to this room.
+/// The proof that this process has one thread. The code in this directory starts no other.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SingleThreaded(());
 
 impl SingleThreaded {
-    /// Makes sure of it.
+    /// Checks that this process has one thread.
     ///
     /// # Errors
-    /// If there is another thread: the child of such a process may find locks held (by the allocator, for one) that
-    /// nobody will ever let go of.
-    pub(super) fn make_sure() -> std::io::Result<Self> {
+    /// If there is another thread. The child of such a process may find locks (of the allocator, for example) that are
+    /// never released.
+    pub(super) fn verify() -> std::io::Result<Self> {
         match std::fs::read_dir("/proc/self/task")?.count() {
             1 => Ok(Self(())),
             _ => Err(std::io::Error::other("a process with several threads must not fork")),
         }
     }
 
-    /// Forks. `None` in the child.
+    /// Forks. Returns `None` in the child.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// The error of the operating system.
     #[expect(unsafe_code, reason = "there is no safe way to fork")]
     pub(super) fn fork(self) -> nix::Result<Option<Pid>> {
-        // SAFETY: the child may do whatever its parent may, because the parent's only thread is the one that goes on
-        // in it: no lock is held by a thread that does not exist in the child.
+        // SAFETY: the child may do whatever its parent may, because the parent's only thread continues in it: no lock
+        // is held by a thread that does not exist in the child.
         match unsafe { fork() }? {
             ForkResult::Parent { child } => Ok(Some(child)),
             ForkResult::Child => Ok(None),

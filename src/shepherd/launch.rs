@@ -1,4 +1,4 @@
-//! The start of a command: from a fork of the shepherd to the program itself.
+//! The start of a command: from a fork of the shepherd to the program.
 
 use std::{
     collections::BTreeMap,
@@ -29,49 +29,49 @@ use nix::{
 use super::{cgroup, fork::ForkContext, launch_spec::LaunchSpec};
 use crate::domain::command::ResourceLimits;
 
-/// What a command is connected to.
-pub(super) struct Ends {
+/// The descriptors of a command.
+pub(super) struct CommandIo {
     pub(super) input: File,
     pub(super) stdout: OwnedFd,
     pub(super) stderr: OwnedFd,
-    /// What it may answer on.
+    /// Where the command may write answers.
     pub(super) answer: OwnedFd,
-    /// In whose place it finds that.
-    pub(super) slot: OwnedFd,
+    /// The descriptor with a low number that `answer` replaces.
+    pub(super) low_fd: OwnedFd,
 }
 
-/// Starts the command: gives its process, and where that says why it could not become the command. That takes as long
-/// as the file system and the user database let it; the time limit counts already.
+/// Starts the command. Returns its process, and a pipe with the reason why the program could not be started. The file
+/// system and the user database may delay the start; the time limit counts already.
 pub(super) fn launch(
     spec: &LaunchSpec,
-    ends: Ends,
+    io_ends: CommandIo,
     group: Option<&cgroup::Group>,
-    standing: &ForkContext,
+    context: &ForkContext,
 ) -> Result<(Pid, File), String> {
     let shepherd = Pid::this();
     let begin = || -> io::Result<(Option<Pid>, OwnedFd, OwnedFd)> {
-        let (told, tell) = pipe2(OFlag::O_CLOEXEC)?;
-        Ok((standing.alone.fork()?, told, tell))
+        let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+        Ok((context.single_threaded.fork()?, reader, writer))
     };
-    let (pid, told, tell) = begin().map_err(|error| format!("cannot start {}: {error}", spec.argv[0]))?;
+    let (pid, reader, writer) = begin().map_err(|error| format!("cannot start {}: {error}", spec.argv[0]))?;
     let Some(pid) = pid else {
-        drop(told);
-        let problem = match become_it(spec, ends, group, standing, shepherd) {
+        drop(reader);
+        let problem = match become_command(spec, io_ends, group, context, shepherd) {
             Err(problem) => problem,
             Ok(never) => match never {},
         };
-        let _ = File::from(tell).write_all(problem.as_bytes());
+        let _ = File::from(writer).write_all(problem.as_bytes());
         std::process::exit(127);
     };
-    Ok((pid, told.into()))
+    Ok((pid, reader.into()))
 }
 
 /// Turns this process into the command.
-fn become_it(
+fn become_command(
     spec: &LaunchSpec,
-    mut ends: Ends,
+    mut io_ends: CommandIo,
     group: Option<&cgroup::Group>,
-    standing: &ForkContext,
+    context: &ForkContext,
     shepherd: Pid,
 ) -> Result<Infallible, String> {
     let program = &spec.argv[0];
@@ -80,44 +80,44 @@ fn become_it(
     if let Some(group) = group {
         group.enter().map_err(|error| cannot(&format!("its control group: {error}")))?;
     }
-    let confines = &spec.confines;
-    if let Some(mask) = confines.umask {
+    let limits = &spec.limits;
+    if let Some(mask) = limits.umask {
         umask(Mode::from_bits_truncate(mask));
     }
-    if let Some(nice) = confines.nice {
+    if let Some(nice) = limits.nice {
         rustix::process::setpriority_process(None, nice).map_err(|error| cannot(&format!("nice {nice}: {error}")))?;
     }
-    let memory = confines.memory.filter(|bytes| !group.is_some_and(|group| group.limit_memory(*bytes)));
-    let other = change_user(confines)?;
-    // What the daemon may beyond other users is its own.
+    let memory = limits.memory.filter(|bytes| !group.is_some_and(|group| group.limit_memory(*bytes)));
+    let other = change_user(limits)?;
+    // The daemon's ambient capabilities are not for its commands.
     let _ = rustix::thread::clear_ambient_capability_set();
-    limit(confines, memory)?;
-    // Nobody would stand over it any more. After the change of the user, which forgets it.
+    limit(limits, memory)?;
+    // An unsupervised command must not live on. A change of the user resets this, so it comes afterwards.
     set_pdeathsig(Signal::SIGKILL).map_err(|error| cannot(&error))?;
     if getppid() != shepherd {
         return Err(cannot(&"its shepherd is gone"));
     }
     std::env::set_current_dir(&spec.dir)
         .map_err(|error| cannot(&format!("the working directory {}: {error}", spec.dir.display())))?;
-    dup2(&ends.answer, &mut ends.slot).map_err(|error| cannot(&error))?;
-    let mut variables = describing(other.as_ref().or(standing.user.as_ref()));
+    dup2(&io_ends.answer, &mut io_ends.low_fd).map_err(|error| cannot(&error))?;
+    let mut variables = base_environment(other.as_ref().or(context.user.as_ref()));
     variables.extend(spec.env.iter().cloned());
     let connect = || -> nix::Result<()> {
-        dup2_stdin(&ends.input)?;
-        dup2_stdout(&ends.stdout)?;
-        dup2_stderr(&ends.stderr)?;
-        // The shepherd's own signals are blocked, and a mask is inherited.
+        dup2_stdin(&io_ends.input)?;
+        dup2_stdout(&io_ends.stdout)?;
+        dup2_stderr(&io_ends.stderr)?;
+        // The shepherd blocks its signals, and a signal mask is inherited.
         SigSet::empty().thread_set_mask()
     };
     connect().map_err(|error| cannot(&error))?;
-    if standing.interrupted.load(Ordering::Acquire) {
-        // The command itself would not have heard it.
-        return Err(cannot(&"it was told to end before it had begun"));
+    if context.interrupted.load(Ordering::Acquire) {
+        // The program would not have received the signal.
+        return Err(cannot(&"it was stopped before it had started"));
     }
     execute(&spec.argv, &variables).map_err(|problem| cannot(&problem))
 }
 
-/// Replaces this process by the program. Unlike execvp(3), this takes nothing that is no program for a shell script.
+/// Replaces this process by the program. Unlike execvp(3), it does not run a file without `#!` as a shell script.
 fn execute(argv: &[String], variables: &BTreeMap<String, String>) -> Result<Infallible, String> {
     let nul = |_| "its arguments or variables contain NUL".to_owned();
     let arguments = argv.iter().map(|text| CString::new(text.as_str())).collect::<Result<Vec<_>, _>>().map_err(nul)?;
@@ -144,19 +144,19 @@ fn execute(argv: &[String], variables: &BTreeMap<String, String>) -> Result<Infa
     Err(refused.unwrap_or_else(|| format!("no such program in PATH={path}")))
 }
 
-/// Sets limits. A lower one that is in force already stays.
-fn limit(confines: &ResourceLimits, memory: Option<u64>) -> Result<(), String> {
+/// Sets the resource limits. A lower limit in force stays.
+fn limit(limits: &ResourceLimits, memory: Option<u64>) -> Result<(), String> {
     let limits = [
         (Resource::RLIMIT_AS, "memory", memory),
-        (Resource::RLIMIT_CPU, "cpu", confines.cpu),
-        (Resource::RLIMIT_NOFILE, "open_files", confines.open_files),
-        (Resource::RLIMIT_NPROC, "processes", confines.processes),
-        (Resource::RLIMIT_FSIZE, "file_size", confines.file_size),
+        (Resource::RLIMIT_CPU, "cpu", limits.cpu),
+        (Resource::RLIMIT_NOFILE, "open_files", limits.open_files),
+        (Resource::RLIMIT_NPROC, "processes", limits.processes),
+        (Resource::RLIMIT_FSIZE, "file_size", limits.file_size),
     ];
     for (resource, name, wanted) in limits {
         let Some(wanted) = wanted else { continue };
         let set = getrlimit(resource).and_then(|(_, most)| {
-            // Who uses up its CPU time is told by SIGXCPU, and ended a second later.
+            // A process that has used up its CPU time receives SIGXCPU, and is killed a second later.
             let hard = if name == "cpu" { wanted.saturating_add(1) } else { wanted };
             setrlimit(resource, wanted.min(most), hard.min(most))
         });
@@ -165,10 +165,10 @@ fn limit(confines: &ResourceLimits, memory: Option<u64>) -> Result<(), String> {
     Ok(())
 }
 
-/// Becomes the wanted user and group, for good; gives who that is, if it is not the daemon's own.
-fn change_user(confines: &ResourceLimits) -> Result<Option<User>, String> {
-    let (Some(name), group) = (&confines.user, &confines.group) else {
-        if let Some(group) = &confines.group {
+/// Changes to the configured user and group for good. Returns the user, if one is configured.
+fn change_user(limits: &ResourceLimits) -> Result<Option<User>, String> {
+    let (Some(name), group) = (&limits.user, &limits.group) else {
+        if let Some(group) = &limits.group {
             change_group(&find_group(group)?)?;
         }
         return Ok(None);
@@ -206,15 +206,15 @@ fn change_group(group: &Group) -> Result<(), String> {
     change.map_err(|error| only_root(&format!("group {}", group.name), error))
 }
 
-fn only_root(whom: &str, error: Errno) -> String {
+fn only_root(identity: &str, error: Errno) -> String {
     match error {
-        Errno::EPERM => format!("cannot become {whom}: only a daemon that runs as root can"),
-        error => format!("cannot become {whom}: {}", error.desc()),
+        Errno::EPERM => format!("cannot become {identity}: only a daemon that runs as root can"),
+        error => format!("cannot become {identity}: {}", error.desc()),
     }
 }
 
-/// Variables that say who somebody is, and where programs are.
-fn describing(user: Option<&User>) -> BTreeMap<String, String> {
+/// The variables that describe the user, and the search path.
+fn base_environment(user: Option<&User>) -> BTreeMap<String, String> {
     let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     let mut variables = BTreeMap::from([("PATH".to_owned(), path.to_owned())]);
     if let Some(user) = user {
@@ -229,11 +229,11 @@ fn describing(user: Option<&User>) -> BTreeMap<String, String> {
     variables
 }
 
-/// What the operating system means when it refuses a program.
+/// The meaning of an error of execve(2).
 fn explained(program: &Path, error: Errno) -> String {
     let hint = match error {
-        Errno::ENOENT if program.exists() => "; the file is there, but not the interpreter that its first line names",
-        Errno::EACCES => "; is the file executable, and its folder open to this user?",
+        Errno::ENOENT if program.exists() => "; the file exists, but not the interpreter in its first line",
+        Errno::EACCES => "; is the file executable, and may this user enter its directory?",
         Errno::ENOEXEC => "; it is neither a program nor a script that begins with #!",
         Errno::E2BIG => "; its arguments and variables together are too long",
         Errno::ENOMEM => "; is limits.memory too low for it?",

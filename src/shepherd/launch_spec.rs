@@ -1,49 +1,47 @@
-//! What a shepherd is told.
+//! What a shepherd reads: the command with its surroundings, and the order to stop it.
 
 use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-#[cfg(test)]
-use {super::boot_id::boot_id, crate::domain::command::CommandSpec};
-
 use crate::domain::command::{ResourceLimits, Stopped, capture::CaptureLimits, service::StopSignal};
 
-/// One command, ready to be started.
+/// A command, ready to be started.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LaunchSpec {
-    /// What `ps` shows of the shepherd.
+    /// The title of the shepherd in `ps`.
     pub title: String,
     /// The program and its arguments.
     pub argv: Vec<String>,
-    /// The whole environment; what describes the user is added where it is missing.
+    /// The environment. Variables that describe the user are added where they are missing.
     pub env: Vec<(String, String)>,
     /// The working directory.
     pub dir: PathBuf,
-    /// As whom, and within which limits.
-    pub confines: ResourceLimits,
+    /// User, group, priority and resource limits. Earlier versions wrote it by this name as well.
+    #[serde(rename = "confines")]
+    pub limits: ResourceLimits,
     /// How much of each output stream is kept.
     pub output: CaptureLimits,
-    /// How long it may take.
+    /// The time limit.
     pub timeout: Option<Duration>,
-    /// How long it has to end by itself once it is told to.
+    /// How long a stopped command has to end by itself before it is killed.
     pub kill_after: Duration,
-    /// What tells it to end by itself.
+    /// The signal that asks the command to end.
     #[serde(default)]
     pub stop_signal: StopSignal,
-    /// Whether what it leaves behind may live on.
+    /// Whether background processes of the command may live on.
     pub keep_background: bool,
-    /// Whether it is stopped when the daemon dies.
+    /// Whether the command is stopped when the daemon dies.
     pub ends_with_daemon: bool,
-    /// The control group of its daemon, where that was delegated: the command gets one of its own below it.
+    /// The delegated control group of the daemon, if any. The command gets its own group below it.
     pub cgroup: Option<PathBuf>,
 }
 
-/// What is written down of an attempt before it begins. `about` is for whoever takes the attempt over; the
-/// shepherd does not look at it.
+/// What is written before an attempt begins. `about` is for the daemon that adopts the attempt; the shepherd ignores
+/// it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptManifest<A> {
-    /// The boot of the machine in which it began.
+    /// The boot in which the attempt began.
     pub boot_id: String,
     /// For the shepherd.
     pub spec: LaunchSpec,
@@ -51,10 +49,10 @@ pub struct AttemptManifest<A> {
     pub about: A,
 }
 
-/// What a shepherd finds when it is told to stop its command.
+/// An order to stop the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopOrder {
-    /// Why.
+    /// The reason.
     pub why: Stopped,
     /// How long the command has to end by itself.
     pub grace: Duration,
@@ -64,13 +62,13 @@ pub struct StopOrder {
 impl AttemptManifest<u8> {
     /// A manifest for tests.
     pub(super) fn sample() -> Self {
-        let command = CommandSpec::new(vec!["true".to_owned()]);
+        let command = crate::domain::command::CommandSpec::new(vec!["true".to_owned()]);
         let spec = LaunchSpec {
             title: "sexton: [q] t #1".to_owned(),
             argv: command.argv,
             env: Vec::new(),
             dir: "/".into(),
-            confines: command.confines,
+            limits: command.limits,
             output: command.output,
             timeout: None,
             kill_after: Duration::ZERO,
@@ -79,6 +77,6 @@ impl AttemptManifest<u8> {
             ends_with_daemon: false,
             cgroup: None,
         };
-        Self { boot_id: boot_id().to_owned(), spec, about: 7 }
+        Self { boot_id: super::boot_id::boot_id().to_owned(), spec, about: 7 }
     }
 }

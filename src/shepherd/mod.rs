@@ -1,16 +1,16 @@
-//! Those who stand over commands: small processes between the daemon and each program that it runs.
+//! Shepherds: small processes that each supervise one command, between the daemon and the program.
 //!
 //! ```text
 //! sexton: daemon                        asks for a shepherd (shepherds.rs)
 //!  └ sexton: shepherds                  the fork server: this binary in a hidden mode (server.rs)
-//!     └ sexton: [default] report #4711  a shepherd, forked off it (stand.rs)
+//!     └ sexton: [default] report #4711  a shepherd, forked by the server (supervise.rs)
 //!        └ php bin/report               the command (launch.rs)
 //! ```
 //!
-//! The fork server is started on the `posix_spawn` path, because forking a large daemon is slow; a shepherd is
-//! forked off the fork server, because that is small and has been loaded already (ADR 7). A shepherd needs nobody:
-//! it keeps the time limit, bounds and keeps the output, ends the whole tree of processes, and writes down how it
-//! ended (folder.rs), whether or not its daemon still lives. Whoever finds an attempt's folder can take it over.
+//! The fork server is started with `posix_spawn`, because forking a large daemon is slow. A shepherd is forked by the
+//! fork server, which is small and already loaded (ADR 7). A shepherd works without a daemon: it enforces the time limit,
+//! captures the output within bounds, ends the whole process tree, and writes the result to the attempt directory
+//! (attempt_dir.rs). Any daemon that finds the attempt directory can adopt the attempt.
 
 mod answers;
 mod attempt_dir;
@@ -31,13 +31,13 @@ mod tree;
 mod tree_stats;
 
 pub use self::{
-    attempt_dir::{AttemptDir, AttemptDirState, LIVE_STREAMS},
+    attempt_dir::{AttemptDir, AttemptDirState, OUTPUT_STREAMS},
     boot_id::boot_id,
     launch_spec::{AttemptManifest, LaunchSpec, StopOrder},
     module_lock::ModuleLock,
     node_dir::NodeDir,
     server::enter,
-    shepherds::{Shepherd, Shepherds, patiently, without_result},
+    shepherds::{Shepherd, Shepherds, end_lost_command, retry_on_shortage},
     tail::{Piece, Sink, Tail},
     tree_stats::TreeStats,
 };

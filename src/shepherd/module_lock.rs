@@ -1,4 +1,4 @@
-//! The right to be the only one on this machine who does something: a lock on a file, which ends with its process.
+//! Module locks: of all daemons on a machine, one may run a process module. The lock ends with the daemon's process.
 
 use std::{
     fs::{DirBuilder, File},
@@ -11,10 +11,10 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::files::{error_at, is_at, try_lock};
 
-/// Where the files are; no home of anybody's attempts has such a name.
-const SEATS: &str = ".seats";
+/// The directory of the locks. No node has such a name.
+const LOCKS_DIR: &str = ".seats";
 
-/// A seat that is taken, for as long as this lives.
+/// A held lock.
 #[derive(Debug)]
 pub struct ModuleLock {
     lock: Flock<File>,
@@ -22,32 +22,32 @@ pub struct ModuleLock {
 }
 
 impl ModuleLock {
-    /// Takes the seat of that name; none if another process has it.
+    /// Takes the lock of that module; none if another process has it.
     ///
     /// # Errors
-    /// If the file cannot be made.
+    /// If the lock file cannot be created or locked.
     pub fn take(root: &Path, name: &str) -> io::Result<Option<Self>> {
         let path = Self::path(root, name)?;
-        let folder = path.parent().unwrap_or(root);
-        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(error_at(folder))?;
+        let dir = path.parent().unwrap_or(root);
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(error_at(dir))?;
         let file = File::options().create(true).append(true).mode(0o600).open(&path).map_err(error_at(&path))?;
-        let seat = try_lock(file, FlockArg::LockExclusiveNonblock)?.map(|lock| Self { lock, path });
-        // Somebody may have removed it before it was locked: others would lock another one.
-        Ok(seat.filter(Self::is_there))
+        let lock = try_lock(file, FlockArg::LockExclusiveNonblock)?.map(|lock| Self { lock, path });
+        // It may have been removed before it was locked: then another process can lock a new file.
+        Ok(lock.filter(Self::is_in_place))
     }
 
     fn path(root: &Path, name: &str) -> io::Result<PathBuf> {
-        // A name may contain slashes, and no percent sign; it may also be `..`.
-        Ok(std::path::absolute(root)?.join(SEATS).join(format!("{}.seat", name.replace('/', "%"))))
+        // A name may contain slashes but no percent sign, and it may be `..`.
+        Ok(std::path::absolute(root)?.join(LOCKS_DIR).join(format!("{}.seat", name.replace('/', "%"))))
     }
 
-    /// Whether anybody has ever taken that seat, and nobody has removed it.
-    pub fn is_known(root: &Path, name: &str) -> bool {
+    /// Whether the lock file exists, locked or not.
+    pub fn exists(root: &Path, name: &str) -> bool {
         Self::path(root, name).is_ok_and(|path| path.exists())
     }
 
-    /// Whether others find it where they look for it. Somebody may have cleared the folder away.
-    pub fn is_there(&self) -> bool {
+    /// Whether the lock file is still in its place. Without it, another daemon can take the lock.
+    pub fn is_in_place(&self) -> bool {
         is_at(&self.lock, &self.path)
     }
 }
@@ -57,24 +57,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seat_has_room_for_one() {
-        let root = tempfile::tempdir().expect("a folder");
-        let seat = ModuleLock::take(root.path(), "a/b").expect("it works");
-        assert!(seat.is_some());
+    fn one_process_has_the_lock() {
+        let root = tempfile::tempdir().expect("a directory");
+        let lock = ModuleLock::take(root.path(), "a/b").expect("it works");
+        assert!(lock.is_some());
         assert!(ModuleLock::take(root.path(), "a/b").expect("it works").is_none());
         assert!(ModuleLock::take(root.path(), "..").expect("another one").is_some());
-        drop(seat);
+        drop(lock);
         assert!(ModuleLock::take(root.path(), "a/b").expect("it works").is_some());
     }
 
     #[test]
-    fn a_seat_that_was_removed_is_known_to_be_gone() {
-        let root = tempfile::tempdir().expect("a folder");
-        let seat = ModuleLock::take(root.path(), "a").expect("it works").expect("it is free");
-        assert!(seat.is_there());
-        std::fs::remove_dir_all(root.path().join(SEATS)).expect("removed");
-        assert!(!seat.is_there());
+    fn a_lock_file_that_was_removed_is_noticed() {
+        let root = tempfile::tempdir().expect("a directory");
+        let lock = ModuleLock::take(root.path(), "a").expect("it works").expect("it is free");
+        assert!(lock.is_in_place());
+        std::fs::remove_dir_all(root.path().join(LOCKS_DIR)).expect("removed");
+        assert!(!lock.is_in_place());
         let other = ModuleLock::take(root.path(), "a").expect("it works").expect("it is free");
-        assert!(other.is_there() && !seat.is_there(), "another one has its place");
+        assert!(other.is_in_place() && !lock.is_in_place(), "another one has its place");
     }
 }

@@ -1,4 +1,4 @@
-//! The black box: what a command writes, kept in memory within bounds and on disk for whoever looks on.
+//! Output capture: what a command writes is kept in memory within bounds, and on disk for those who follow it.
 
 use std::{
     fs::{self, File},
@@ -13,37 +13,37 @@ use std::{
 use super::attempt_dir::AttemptDir;
 use crate::domain::command::capture::{Capture, CaptureLimits, Kept};
 
-/// What is on disk is brought up to date this often.
-const REFRESH: Duration = Duration::from_millis(250);
-/// So much is read at once, and no more than so often before somebody else gets a turn.
-const CHUNK: usize = 64 * 1024;
-const TURNS: usize = 16;
+/// How often the files are brought up to date.
+const REFRESH_INTERVAL: Duration = Duration::from_millis(250);
+/// The size of one read, and the maximum number of reads before the shepherd turns to its other work.
+const CHUNK_SIZE: usize = 64 * 1024;
+const MAX_CHUNKS: usize = 16;
 
-/// One of a command's output streams.
+/// One output stream of a command.
 pub(super) struct Stream {
     name: &'static str,
     pipe: Option<File>,
     capture: Capture,
     tail_limit: u64,
-    /// What is on disk of the head, and how much of that is known to be whole.
+    /// The file of the head, and how many bytes of it are known to be written.
     head: Option<File>,
     head_length: u64,
     segment: Option<Segment>,
-    /// Since when the disk is behind.
+    /// When the files fell behind the stream; none if they are up to date.
     behind: Option<Instant>,
 }
 
-/// A stretch of the stream behind the head, in a file that grows.
+/// A part of the stream behind the head, in a file that grows.
 struct Segment {
     file: File,
-    /// Its first line says where it begins.
+    /// The length of its first line, which contains its offset in the stream.
     line: u64,
     begin: u64,
     end: u64,
 }
 
 impl Stream {
-    /// Reads from the reading end of a pipe, which must not block.
+    /// `pipe` is the reading end, and must not block.
     pub(super) fn new(name: &'static str, pipe: OwnedFd, limits: CaptureLimits) -> Self {
         Self {
             name,
@@ -57,18 +57,18 @@ impl Stream {
         }
     }
 
-    /// What to wait for, until the stream has ended.
+    /// The descriptor to poll, until the stream has ended.
     pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.pipe.as_ref().map(AsFd::as_fd)
     }
 
-    /// Takes in what is there, `at` so many milliseconds after the start. True if there may be more.
-    pub(super) fn read(&mut self, buffer: &mut [u8], at: u64, folder: &AttemptDir) -> bool {
-        for _ in 0..TURNS {
+    /// Reads what is available, `at` milliseconds after the start. Returns whether there may be more.
+    pub(super) fn read(&mut self, buffer: &mut [u8], at: u64, dir: &AttemptDir) -> bool {
+        for _ in 0..MAX_CHUNKS {
             let Some(pipe) = &mut self.pipe else { return false };
             match pipe.read(buffer) {
                 Ok(0) => self.pipe = None,
-                Ok(count) => self.take(&buffer[..count], at, folder),
+                Ok(count) => self.take(&buffer[..count], at, dir),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => self.pipe = None,
@@ -77,17 +77,17 @@ impl Stream {
         true
     }
 
-    fn take(&mut self, bytes: &[u8], at: u64, folder: &AttemptDir) {
+    fn take(&mut self, bytes: &[u8], at: u64, dir: &AttemptDir) {
         let head = self.capture.write(bytes, at).len();
-        // A disk that has just refused something is asked again at the next refresh, and the command goes on.
-        let is_refused = self.behind.is_none() && self.write_head(folder).is_err();
+        // After a failed write the disk is tried again at the next refresh, and the command continues.
+        let is_refused = self.behind.is_none() && self.write_head(dir).is_err();
         if is_refused || head < bytes.len() {
             self.behind.get_or_insert_with(Instant::now);
         }
     }
 
-    /// Writes what is not yet on disk of the head. What was written in part is written again, in the same place.
-    fn write_head(&mut self, folder: &AttemptDir) -> io::Result<()> {
+    /// Writes the part of the head that is not on disk. An incomplete write is repeated at the same place.
+    fn write_head(&mut self, dir: &AttemptDir) -> io::Result<()> {
         let missing = self.capture.head().get(self.head_length as usize..).unwrap_or_default();
         if missing.is_empty() {
             return Ok(());
@@ -95,7 +95,7 @@ impl Stream {
         let file = match &mut self.head {
             Some(file) => file,
             None => {
-                let path = folder.path().join(self.name);
+                let path = dir.path().join(self.name);
                 let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
                 self.head.insert(file)
             }
@@ -105,9 +105,9 @@ impl Stream {
         Ok(())
     }
 
-    /// Writes what is not yet on disk of the tail: behind what is there, or into a new file if something is missing in
-    /// between or the old one is full. The one before stays, for those who have not read it to its end.
-    fn write_tail(&mut self, folder: &AttemptDir) -> io::Result<()> {
+    /// Writes the part of the tail that is not on disk: it is appended to the file, or goes to a new file if there is a
+    /// gap or the old file is full. The previous file stays for readers who have not finished it.
+    fn write_tail(&mut self, dir: &AttemptDir) -> io::Result<()> {
         let written = self.capture.written();
         if written == self.head_length || self.segment.as_ref().is_some_and(|segment| segment.end == written) {
             return Ok(());
@@ -124,13 +124,13 @@ impl Stream {
         }
         let begin = self.segment.as_ref().map_or(begin, |segment| segment.end.max(begin));
         let line = format!("{begin}\n").into_bytes();
-        let (path, new) = (folder.path().join(format!("{}.tail", self.name)), format!("{}.tail.new", self.name));
-        let new = folder.path().join(new);
+        let (path, new) = (dir.path().join(format!("{}.tail", self.name)), format!("{}.tail.new", self.name));
+        let new = dir.path().join(new);
         let file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
         let length = line.len() as u64;
         file.write_all_at(&[line, self.capture.tail_from(begin)].concat(), 0)?;
         match fs::rename(&path, path.with_extension("tail.old")) {
-            // There was none, or the last try got so far.
+            // There was no file, or the last try got this far.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             renamed => renamed?,
         }
@@ -139,36 +139,36 @@ impl Stream {
         Ok(())
     }
 
-    /// When the disk is to be brought up to date next.
+    /// When the files are brought up to date next.
     pub(super) fn refresh_at(&self) -> Option<Instant> {
-        self.behind.map(|since| since + REFRESH)
+        self.behind.map(|since| since + REFRESH_INTERVAL)
     }
 
-    /// Brings the disk up to date, if it is time, or `now`. What it does not take is tried again.
-    pub(super) fn refresh(&mut self, folder: &AttemptDir, now: bool) {
+    /// Brings the files up to date if it is time, or `now`. A failed write is tried again.
+    pub(super) fn refresh(&mut self, dir: &AttemptDir, now: bool) {
         if self.refresh_at().is_none_or(|at| at > Instant::now() && !now) {
             return;
         }
-        // Those who look on take the head for whole once there is a tail.
-        let refreshed = self.write_head(folder).and_then(|()| self.write_tail(folder));
+        // The head first: readers take it as complete once there is a tail.
+        let refreshed = self.write_head(dir).and_then(|()| self.write_tail(dir));
         self.behind = refreshed.is_err().then(Instant::now);
     }
 
-    /// How many bytes it had.
+    /// The number of bytes in the stream.
     pub(super) fn written(&self) -> u64 {
         self.capture.written()
     }
 
-    /// What was kept of it.
+    /// The captured output.
     pub(super) fn into_kept(self) -> Kept {
         self.capture.into_kept()
     }
 }
 
-/// A buffer for [`Stream::read`]. It is asked for as zeroed memory, of which the system gives a page only when that is
-/// first written to: most commands write little.
+/// A buffer for [`Stream::read`]. Zeroed memory takes a page only when it is first written to, and most commands write
+/// little.
 pub(super) fn buffer() -> Vec<u8> {
-    vec![0; CHUNK]
+    vec![0; CHUNK_SIZE]
 }
 
 #[cfg(test)]
@@ -178,41 +178,41 @@ mod tests {
     use super::*;
     use crate::shepherd::tail::{Piece, Tail};
 
-    /// A stream with somebody who looks on.
-    struct Stage {
-        folder: tempfile::TempDir,
+    /// A stream with a reader that follows it.
+    struct Fixture {
+        dir: tempfile::TempDir,
         writing: OwnedFd,
         stream: Stream,
-        live: Tail,
+        tail_reader: Tail,
     }
 
-    impl Stage {
+    impl Fixture {
         fn new(head: usize, tail: usize) -> Self {
-            let folder = tempfile::tempdir().expect("a folder");
+            let dir = tempfile::tempdir().expect("a directory");
             let (reading, writing) = pipe().expect("a pipe");
             nix::fcntl::fcntl(&reading, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK)).expect("set");
-            let live = Tail::new(&AttemptDir::at(folder.path().to_owned()), "stdout");
-            Self { folder, writing, stream: Stream::new("stdout", reading, CaptureLimits { head, tail }), live }
+            let tail_reader = Tail::new(&AttemptDir::at(dir.path().to_owned()), "stdout");
+            Self { dir, writing, stream: Stream::new("stdout", reading, CaptureLimits { head, tail }), tail_reader }
         }
 
-        fn folder(&self) -> AttemptDir {
-            AttemptDir::at(self.folder.path().to_owned())
+        fn dir(&self) -> AttemptDir {
+            AttemptDir::at(self.dir.path().to_owned())
         }
 
         fn write(&mut self, bytes: &[u8]) {
             write(&self.writing, bytes).expect("written");
-            let folder = self.folder();
-            self.stream.read(&mut buffer(), 0, &folder);
+            let dir = self.dir();
+            self.stream.read(&mut buffer(), 0, &dir);
         }
 
         fn refresh(&mut self) {
-            let folder = self.folder();
-            self.stream.refresh(&folder, true);
+            let dir = self.dir();
+            self.stream.refresh(&dir, true);
         }
 
         fn see(&mut self) -> String {
             let mut text = String::new();
-            self.live.read(&mut sink(&mut text)).expect("it is read");
+            self.tail_reader.read(&mut sink(&mut text)).expect("a readable file");
             text
         }
     }
@@ -228,35 +228,35 @@ mod tests {
     }
 
     #[test]
-    fn whoever_looks_on_sees_every_byte_once() {
-        let mut stage = Stage::new(4, 8);
+    fn a_reader_sees_every_byte_once() {
+        let mut fixture = Fixture::new(4, 8);
         let mut seen = String::new();
         for part in ["ab", "cdef", "gh", "ijklmn", "op", "qrstuvw", "x", "yz"] {
-            stage.write(part.as_bytes());
-            stage.refresh();
-            seen.push_str(&stage.see());
+            fixture.write(part.as_bytes());
+            fixture.refresh();
+            seen.push_str(&fixture.see());
         }
         assert_eq!(seen, "abcdefghijklmnopqrstuvwxyz");
-        stage.write(&[b'-'; 20]);
-        stage.refresh();
-        assert_eq!(stage.see(), "<12>--------");
-        let Stage { stream, mut live, folder, .. } = stage;
+        fixture.write(&[b'-'; 20]);
+        fixture.refresh();
+        assert_eq!(fixture.see(), "<12>--------");
+        let Fixture { stream, mut tail_reader, dir, .. } = fixture;
         let kept = stream.into_kept();
         let mut rest = String::new();
-        live.finish(&kept, &mut sink(&mut rest)).expect("it is read");
-        drop(folder);
-        assert_eq!(rest, "", "nothing is shown twice");
+        tail_reader.finish(&kept, &mut sink(&mut rest)).expect("a readable file");
+        drop(dir);
+        assert_eq!(rest, "", "no byte is shown twice");
     }
 
     #[test]
     fn a_letter_across_the_end_of_the_head_and_what_is_no_text_are_shown_once() {
         for text in [&b"abc\xc3\xa4\xc3\xb6 LAST"[..], b"\xe9\xe8\xff\xff\xfe\xfd LAST", b"ab\0\0\0\0 LAST"] {
-            let mut stage = Stage::new(4, 40);
-            stage.write(&text[..6]);
-            stage.see();
-            stage.write(&text[6..]);
-            stage.refresh();
-            let Stage { stream, mut live, folder, .. } = stage;
+            let mut fixture = Fixture::new(4, 40);
+            fixture.write(&text[..6]);
+            fixture.see();
+            fixture.write(&text[6..]);
+            fixture.refresh();
+            let Fixture { stream, mut tail_reader, dir, .. } = fixture;
             let kept = stream.into_kept();
             let mut rest = Vec::new();
             let sink = &mut |piece: Piece<'_>| {
@@ -264,37 +264,37 @@ mod tests {
                 rest.extend_from_slice(bytes);
                 Ok(())
             };
-            live.finish(&kept, sink).expect("it is read");
-            drop(folder);
+            tail_reader.finish(&kept, sink).expect("a readable file");
+            drop(dir);
             assert_eq!(rest, &text[4..]);
         }
     }
 
     #[test]
     fn a_disk_that_was_full_is_asked_again() {
-        let mut stage = Stage::new(4, 8);
-        let (path, aside) = (stage.folder.path().to_owned(), stage.folder.path().with_extension("aside"));
-        fs::rename(&path, &aside).expect("no disk");
-        stage.write(b"ab");
-        stage.refresh();
-        stage.write(b"cdef");
-        stage.refresh();
-        fs::rename(&aside, &path).expect("a disk");
-        assert_eq!(stage.see(), "");
-        stage.refresh();
-        assert_eq!(stage.see(), "abcdef");
+        let mut fixture = Fixture::new(4, 8);
+        let (path, aside) = (fixture.dir.path().to_owned(), fixture.dir.path().with_extension("aside"));
+        fs::rename(&path, &aside).expect("the directory is gone");
+        fixture.write(b"ab");
+        fixture.refresh();
+        fixture.write(b"cdef");
+        fixture.refresh();
+        fs::rename(&aside, &path).expect("the directory is back");
+        assert_eq!(fixture.see(), "");
+        fixture.refresh();
+        assert_eq!(fixture.see(), "abcdef");
     }
 
     #[test]
     fn what_never_came_to_the_disk_is_shown_from_what_was_kept() {
-        let mut stage = Stage::new(4, 8);
-        stage.write(b"ab");
-        assert_eq!(stage.see(), "ab");
-        stage.write(b"cdef");
-        let kept = stage.stream.into_kept();
-        fs::remove_file(stage.folder.path().join("stdout")).expect("removed");
+        let mut fixture = Fixture::new(4, 8);
+        fixture.write(b"ab");
+        assert_eq!(fixture.see(), "ab");
+        fixture.write(b"cdef");
+        let kept = fixture.stream.into_kept();
+        fs::remove_file(fixture.dir.path().join("stdout")).expect("removed");
         let mut rest = String::new();
-        stage.live.finish(&kept, &mut sink(&mut rest)).expect("it is read");
+        fixture.tail_reader.finish(&kept, &mut sink(&mut rest)).expect("a readable file");
         assert_eq!(rest, "cdef");
     }
 }

@@ -1,7 +1,8 @@
-//! The fork server: this binary in a hidden mode. It waits for folders, and forks a shepherd for each.
+//! The fork server: this binary in a hidden mode. It receives the paths of attempt directories, and forks a shepherd
+//! for each.
 //!
-//! It has one thread and loads nothing, so that forking it is quick and sound. It ends with its daemon; the
-//! shepherds that it has made do not.
+//! It has one thread and loads nothing, so that forking it is fast and safe. It ends with its daemon; its shepherds do
+//! not.
 
 use std::{
     ffi::OsStr,
@@ -39,13 +40,12 @@ use super::{
     tree,
 };
 
-/// What the fork server is called, and by which it knows itself.
+/// The name in the arguments of the fork server, by which it recognises itself.
 pub(super) const NAME: &str = "sexton: shepherds";
 
-/// Turns this process into the fork server, if it was started as one, and then does not return.
+/// Turns this process into the fork server if it was started as one, and does not return in that case.
 ///
-/// It belongs at the very beginning of `main`: the less this process has done before, the less each shepherd
-/// inherits.
+/// It belongs at the very beginning of `main`: each shepherd inherits what this process has done before.
 pub fn enter() {
     let mut arguments = std::env::args_os();
     let is_server = arguments.next().is_some_and(|name| name.as_bytes().starts_with(NAME.as_bytes()));
@@ -58,14 +58,14 @@ pub fn enter() {
 
 fn serve(open_files: Option<u64>) -> io::Result<()> {
     close_inherited()?;
-    // The first descriptor after the standard ones: the shepherds put their commands' answers in its place.
-    let slot = OwnedFd::from(File::open("/dev/null")?);
+    // The first descriptor after the standard ones: a shepherd puts its command's answers in its place.
+    let low_fd = OwnedFd::from(File::open("/dev/null")?);
     let user = User::from_uid(Uid::effective()).ok().flatten();
     let interrupted = Arc::default();
     let mask = block_signals(&interrupted)?;
-    let (title, alone) = (Title::find()?, SingleThreaded::make_sure()?);
-    let standing = ForkContext { title, alone, user, server: Pid::this(), interrupted };
-    standing.title.set(NAME);
+    let (title, single_threaded) = (Title::find()?, SingleThreaded::verify()?);
+    let context = ForkContext { title, single_threaded, user, server: Pid::this(), interrupted };
+    context.title.set(NAME);
     prctl::set_name(c"sexton")?;
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, open_files.unwrap_or(1024).min(most), most)?;
@@ -79,7 +79,7 @@ fn serve(open_files: Option<u64>) -> io::Result<()> {
         let [is_asked, has_ended] = waiting.map(|fd| fd.any().unwrap_or(false));
         if has_ended {
             while ended.read_signal()?.is_some() {}
-            tree::bury(None);
+            tree::collect_ended(None);
         }
         if is_asked {
             let mut request = Vec::new();
@@ -87,17 +87,17 @@ fn serve(open_files: Option<u64>) -> io::Result<()> {
                 return Ok(());
             }
             request.pop();
-            let folder = AttemptDir::at(PathBuf::from(OsStr::from_bytes(&request)));
-            let (told, tell) = pipe2(OFlag::O_CLOEXEC)?;
-            let answer = match standing.alone.fork() {
+            let dir = AttemptDir::at(PathBuf::from(OsStr::from_bytes(&request)));
+            let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+            let answer = match context.single_threaded.fork() {
                 Ok(Some(shepherd)) => {
-                    drop(tell);
-                    heard(told, shepherd)
+                    drop(writer);
+                    answer_of(reader, shepherd)
                 }
                 Ok(None) => {
-                    // The way to the daemon is the fork server's alone: its end must be seen when that ends.
-                    drop((told, requests, daemon, ended));
-                    supervise_command(&folder, &mask, tell.into(), slot, &standing)
+                    // Only the fork server holds the socket, so that the daemon notices its end.
+                    drop((reader, requests, daemon, ended));
+                    supervise_command(&dir, &mask, writer.into(), low_fd, &context)
                 }
                 Err(error) => -(error as i32),
             };
@@ -106,18 +106,19 @@ fn serve(open_files: Option<u64>) -> io::Result<()> {
     }
 }
 
-/// What a shepherd says of its attempt: its process if it has taken it on, or what kept it from that, negative.
-fn heard(told: OwnedFd, shepherd: Pid) -> i32 {
+/// The answer of a new shepherd: its process number if it has acquired the attempt, otherwise a negative error.
+fn answer_of(reader: OwnedFd, shepherd: Pid) -> i32 {
     let mut word = [0; 4];
-    match File::from(told).read_exact(&mut word).map(|()| i32::from_le_bytes(word)) {
+    match File::from(reader).read_exact(&mut word).map(|()| i32::from_le_bytes(word)) {
         Ok(0) => shepherd.as_raw(),
         Ok(error) => -error,
-        // It was killed before it could say anything.
+        // It was killed before it could answer.
         Err(_) => -(Errno::ECHILD as i32),
     }
 }
 
-/// What the daemon was started with (a lock of the shell that started it, for one) is not for its commands.
+/// Closes descriptors that the daemon inherited, such as a lock of the shell that started it: they are not for
+/// commands.
 fn close_inherited() -> io::Result<()> {
     let numbers: Vec<i32> = fs::read_dir("/proc/self/fd")?
         .flatten()
@@ -125,15 +126,15 @@ fn close_inherited() -> io::Result<()> {
         .filter(|number| *number > 2)
         .collect();
     for number in numbers {
-        // The listing's own is closed already.
+        // The descriptor of the listing itself is closed already.
         let _ = close(number);
     }
     Ok(())
 }
 
-/// From now on signals wait until somebody reads them, here and in every shepherd. Those that whoever started the
-/// daemon has ignored would be ignored by every command as well (Rust itself ignores PIPE): one that is caught is
-/// back to its default in a program that is started.
+/// Blocks the signals that are read from a descriptor, here and in each shepherd. All others are caught: a signal that
+/// the daemon's parent (or Rust, in the case of PIPE) ignores would be ignored by each command, but a caught one has
+/// its default action again in a started program.
 fn block_signals(seen: &Arc<AtomicBool>) -> io::Result<SigSet> {
     for signal in
         [SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2]

@@ -1,4 +1,4 @@
-//! The daemon's side: asks the fork server for shepherds, and waits for them.
+//! The daemon's side: requests shepherds from the fork server, and waits for their end.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -32,151 +32,152 @@ use super::{
 };
 use crate::domain::{command::CommandEnd, identity::NodeId, task::claim::Claim};
 
-/// A fork server that does not answer for so long hangs, and is replaced.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// Between two tries when something has run short.
-const SHORTAGE: Duration = Duration::from_millis(100);
-/// The variables by which the processes of a task's attempt are known, and those of a module's program.
-const MARKS: [[&str; 3]; 2] = [
+/// A fork server that does not answer for this long hangs, and is replaced.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+/// The pause between two tries while descriptors or memory are short.
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
+/// The variables that identify the processes of a task's attempt, and those of a module's program.
+const MARKING_VARIABLES: [[&str; 3]; 2] = [
     ["SEXTON_TASK_ID", "SEXTON_TASK_FENCE", "SEXTON_TASK_NODE"],
     ["SEXTON_MODULE", "SEXTON_MODULE_START", "SEXTON_MODULE_NODE"],
 ];
 
-/// The shepherds of one daemon. Clones are the same ones.
+/// The shepherds of one daemon. Clones share one fork server.
 #[derive(Clone)]
 pub struct Shepherds {
     inner: Arc<ShepherdsInner>,
 }
 
 struct ShepherdsInner {
-    /// Where the attempts of all daemons of this machine are.
+    /// The directory of all node directories on this machine.
     root: PathBuf,
     node: NodeId,
     program: PathBuf,
-    home: Mutex<Option<Arc<NodeDir>>>,
+    node_dir: Mutex<Option<Arc<NodeDir>>>,
     requests: OnceLock<mpsc::Sender<ForkRequest>>,
     cgroup: OnceLock<Option<PathBuf>>,
 }
 
-/// Somebody wants a shepherd.
+/// A request for a shepherd.
 struct ForkRequest {
-    folder: PathBuf,
+    dir: PathBuf,
     answer: oneshot::Sender<io::Result<i32>>,
 }
 
-/// A living shepherd, as its daemon sees it. Whether it is its own or an adopted one makes no difference.
+/// A shepherd as its daemon sees it, started by this daemon or adopted.
 pub struct Shepherd {
-    folder: AttemptDir,
-    /// Its process number, for looking at what is below it.
+    dir: AttemptDir,
+    /// Its process number, for the statistics of its process tree.
     pid: i32,
-    /// Not a pipe, but waited for in the same way: it becomes readable when the process ends. None if that has ended
-    /// before it could be looked at.
+    /// A process descriptor, which becomes readable when the process ends, as a pipe does. None if the process ended
+    /// before it could be opened.
     process: Option<Receiver>,
 }
 
 impl Shepherds {
-    /// Shepherds made by `program`, which is this one or another that calls [`super::enter`] first of all. Nothing is
-    /// started before the first one is needed.
+    /// Shepherds of that node. `program` is this program, or another one that calls [`super::enter`] first of all. The
+    /// fork server is started with the first shepherd.
     pub fn new(root: &Path, node: NodeId, program: PathBuf) -> Self {
         let inner = ShepherdsInner {
             root: root.to_owned(),
             node,
             program,
-            home: Mutex::default(),
+            node_dir: Mutex::default(),
             requests: OnceLock::new(),
             cgroup: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }
     }
 
-    /// Where the attempts of all daemons of this machine are.
+    /// The directory of all node directories on this machine.
     pub fn root(&self) -> &Path {
         &self.inner.root
     }
 
-    /// The node that they work for.
+    /// The node of this daemon.
     pub fn node(&self) -> &NodeId {
         &self.inner.node
     }
 
-    /// The control group that was delegated to this daemon, if any.
+    /// The control group that systemd has delegated to this daemon, if any.
     pub fn cgroup(&self) -> Option<PathBuf> {
         self.inner.cgroup.get_or_init(cgroup::delegated).clone()
     }
 
-    /// Puts a running command's limit of memory in force again. When a daemon ends under systemd, the controller is taken
-    /// back from the commands, because its successor could not be started otherwise (`config/systemd/sexton.service`).
-    pub fn limit_again<A>(&self, folder: &AttemptDir, paper: &AttemptManifest<A>) {
-        let Some(bytes) = paper.spec.confines.memory else { return };
-        let Some(parent) = self.cgroup().filter(|own| paper.spec.cgroup.as_ref() == Some(own)) else { return };
-        let name = folder.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    /// Restores the memory limit of a running command. When a daemon ends under systemd, it withdraws the controller
+    /// from the commands, because systemd could not start its successor otherwise (`config/systemd/sexton.service`).
+    pub fn restore_memory_limit<A>(&self, dir: &AttemptDir, manifest: &AttemptManifest<A>) {
+        let Some(bytes) = manifest.spec.limits.memory else { return };
+        let Some(parent) = self.cgroup().filter(|own| manifest.spec.cgroup.as_ref() == Some(own)) else { return };
+        let name = dir.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if let Ok(group) = Group::create(&parent, &name) {
             group.limit_memory(bytes);
         }
     }
 
-    /// Where the attempts of this daemon are; held from the first time on.
+    /// The directory of this node's attempts, opened at the first call and kept open.
     ///
     /// # Errors
-    /// If the folder cannot be made.
-    pub fn home(&self) -> io::Result<Arc<NodeDir>> {
-        let mut home = self.inner.home.lock();
-        if let Some(home) = home.as_ref().filter(|home| home.is_there()) {
-            return Ok(home.clone());
+    /// If the directory cannot be created, or another process has locked it.
+    pub fn node_dir(&self) -> io::Result<Arc<NodeDir>> {
+        let mut node_dir = self.inner.node_dir.lock();
+        if let Some(node_dir) = node_dir.as_ref().filter(|node_dir| node_dir.is_in_place()) {
+            return Ok(node_dir.clone());
         }
-        // It was not there yet, or somebody has removed it: its lock is let go of before another one is made.
-        *home = None;
+        // It was not opened yet, or someone has removed it: the old lock is released before a new one is taken.
+        *node_dir = None;
         let opened = Arc::new(NodeDir::open(&self.inner.root, &self.inner.node)?);
-        *home = Some(opened.clone());
+        *node_dir = Some(opened.clone());
         Ok(opened)
     }
 
-    /// As [`Shepherds::home`], but only if anything was ever started, and is not gone.
-    pub fn open_home(&self) -> Option<Arc<NodeDir>> {
-        let home = self.inner.home.lock();
-        home.as_ref().filter(|home| home.is_there()).cloned()
+    /// Like [`Shepherds::node_dir`], but only if it was opened and still exists.
+    pub fn existing_node_dir(&self) -> Option<Arc<NodeDir>> {
+        let node_dir = self.inner.node_dir.lock();
+        node_dir.as_ref().filter(|node_dir| node_dir.is_in_place()).cloned()
     }
 
-    /// Lets go of an empty home, at the end of the daemon.
+    /// Removes the node directory if it is empty, at the end of the daemon.
     pub fn leave(&self) {
-        if let Some(home) = self.inner.home.lock().take() {
-            home.remove_if_empty();
+        if let Some(node_dir) = self.inner.node_dir.lock().take() {
+            node_dir.remove_if_empty();
         }
     }
 
     /// Starts a command under a shepherd.
     ///
     /// # Errors
-    /// If the attempt cannot be written down, or the fork server cannot be had. Nothing was started then.
+    /// If the attempt directory cannot be created, or the fork server cannot start a shepherd. The command was not
+    /// started then.
     pub async fn start<A: Serialize>(
         &self,
         claim: Claim,
-        paper: &AttemptManifest<A>,
+        manifest: &AttemptManifest<A>,
         input: Option<&[u8]>,
     ) -> io::Result<Shepherd> {
-        let home = self.home()?;
-        let (folder, held) = AttemptDir::create(home.path(), claim, paper, input)?;
-        let started = self.ask(&folder).await;
+        let node_dir = self.node_dir()?;
+        let (dir, held) = AttemptDir::create(node_dir.path(), claim, manifest, input)?;
+        let started = self.request(&dir).await;
         drop(held);
         let pid = match started {
             Ok(pid) => pid,
-            // The word may have been lost, and not the shepherd.
-            Err(error) => match patiently(|| folder.look()).await {
+            // Only the answer may have been lost.
+            Err(error) => match retry_on_shortage(|| dir.inspect()).await {
                 Ok(AttemptDirState::Running(pid)) => pid,
-                Ok(AttemptDirState::Ended) => return Ok(Shepherd { folder, pid: 0, process: None }),
+                Ok(AttemptDirState::Ended) => return Ok(Shepherd { dir, pid: 0, process: None }),
                 Ok(AttemptDirState::Lost { .. }) | Err(_) => {
-                    folder.remove();
+                    dir.remove();
                     return Err(error);
                 }
             },
         };
-        patiently(|| Shepherd::watch(folder.clone(), pid)).await
+        retry_on_shortage(|| Shepherd::watch(dir.clone(), pid)).await
     }
 
-    async fn ask(&self, folder: &AttemptDir) -> io::Result<i32> {
+    async fn request(&self, dir: &AttemptDir) -> io::Result<i32> {
         let (answer, answered) = oneshot::channel();
-        let gone = || io::Error::other("the thread that starts shepherds is gone");
-        let request = ForkRequest { folder: folder.path().to_owned(), answer };
+        let gone = || io::Error::other("the thread of the fork server is gone");
+        let request = ForkRequest { dir: dir.path().to_owned(), answer };
         self.requests()?.send(request).map_err(|_| gone())?;
         match answered.await.map_err(|_| gone())?? {
             pid @ 1.. => Ok(pid),
@@ -184,8 +185,8 @@ impl Shepherds {
         }
     }
 
-    /// The way to the fork server. Its thread lives as long as the process: signals that are bound to the death of a
-    /// parent are bound to the thread that started it.
+    /// The channel to the fork server's thread. The thread lives as long as the process: signals on the death of a
+    /// parent are sent at the end of the thread that started the child.
     fn requests(&self) -> io::Result<mpsc::Sender<ForkRequest>> {
         if let Some(requests) = self.inner.requests.get() {
             return Ok(requests.clone());
@@ -198,12 +199,16 @@ impl Shepherds {
             std::thread::Builder::new().name("shepherds".to_owned()).spawn(serving)?;
             return Ok(sender);
         }
-        self.inner.requests.get().cloned().ok_or_else(|| io::Error::other("no thread"))
+        self.inner
+            .requests
+            .get()
+            .cloned()
+            .ok_or_else(|| io::Error::other("the thread of the fork server cannot be started"))
     }
 }
 
-/// Each running command needs a descriptor; the programs themselves are given the usual limit back, because some of them
-/// cannot deal with more. Gives that.
+/// Raises the limit of open files, because each running command needs a descriptor. Returns the usual limit, which
+/// commands get back: some cannot handle more.
 fn raise_open_files() -> u64 {
     let Ok((usual, most)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 1024 };
     if let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, most, most) {
@@ -212,14 +217,14 @@ fn raise_open_files() -> u64 {
     usual
 }
 
-/// Tries again while descriptors or memory are short: a command that runs is not to be taken for a failed one for that.
+/// Repeats `work` while descriptors or memory are short, so that a running command does not look like a failed one.
 ///
 /// # Errors
-/// Any other.
-pub async fn patiently<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+/// Any other error of `work`.
+pub async fn retry_on_shortage<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match work() {
-            Err(error) if is_shortage(&error) => tokio::time::sleep(SHORTAGE).await,
+            Err(error) if is_shortage(&error) => tokio::time::sleep(RETRY_INTERVAL).await,
             done => return done,
         }
     }
@@ -230,31 +235,32 @@ fn is_shortage(error: &io::Error) -> bool {
     matches!(number, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM))
 }
 
-/// Passes requests on, one after the other.
+/// Passes requests on to the fork server, one after the other.
 fn serve(program: &Path, open_files: u64, requests: &mpsc::Receiver<ForkRequest>) {
-    let mut server: Option<Server> = None;
+    let mut server: Option<ForkServer> = None;
     while let Ok(request) = requests.recv() {
         let mut asked =
-            server.as_mut().map_or_else(|| Err(io::ErrorKind::NotConnected.into()), |s| s.ask(&request.folder));
+            server.as_mut().map_or_else(|| Err(io::ErrorKind::NotConnected.into()), |s| s.ask(&request.dir));
         if asked.is_err() {
-            // It was not there yet, or it was killed: another one.
-            asked = Server::start(program, open_files).and_then(|started| server.insert(started).ask(&request.folder));
+            // It was not started yet, or was killed: start another one.
+            asked = ForkServer::start(program, open_files).and_then(|started| server.insert(started).ask(&request.dir));
         }
         let _ = request.answer.send(asked);
     }
 }
 
 /// The fork server as its daemon sees it.
-struct Server {
+struct ForkServer {
     process: Child,
-    way: UnixStream,
+    socket: UnixStream,
 }
 
-impl Server {
+impl ForkServer {
     fn start(program: &Path, open_files: u64) -> io::Result<Self> {
-        let (way, its_end) = UnixStream::pair()?;
-        way.set_read_timeout(Some(PATIENCE))?;
-        // Room for the titles of the shepherds; no variables, because the daemon's may be secrets.
+        let (socket, its_end) = UnixStream::pair()?;
+        socket.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+        // The arguments have room for the titles of shepherds. The environment is empty, because the daemon's may
+        // contain secrets.
         let name = format!("{NAME:<width$}", width = title::ROOM);
         let process = Command::new(program)
             .arg0(name)
@@ -265,19 +271,19 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", program.display())))?;
-        Ok(Self { process, way })
+        Ok(Self { process, socket })
     }
 
-    /// Asks for a shepherd; gives its process number once it has taken the attempt on, or a negative error.
-    fn ask(&mut self, folder: &Path) -> io::Result<i32> {
-        self.way.write_all(&[folder.as_os_str().as_bytes(), b"\0"].concat())?;
+    /// Requests a shepherd. Returns its process number once it has acquired the attempt, or a negative error.
+    fn ask(&mut self, dir: &Path) -> io::Result<i32> {
+        self.socket.write_all(&[dir.as_os_str().as_bytes(), b"\0"].concat())?;
         let mut pid = [0; 4];
-        self.way.read_exact(&mut pid)?;
+        self.socket.read_exact(&mut pid)?;
         Ok(i32::from_le_bytes(pid))
     }
 }
 
-impl Drop for Server {
+impl Drop for ForkServer {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
@@ -287,31 +293,31 @@ impl Drop for Server {
 impl Shepherd {
     /// The shepherd of that attempt, which has or had this process number.
     ///
-    /// Needs a running Tokio runtime.
+    /// It needs a running Tokio runtime.
     ///
     /// # Errors
-    /// What the operating system says.
-    pub fn watch(folder: AttemptDir, number: i32) -> io::Result<Self> {
+    /// The error of the operating system.
+    pub fn watch(dir: AttemptDir, number: i32) -> io::Result<Self> {
         let pid = Pid::from_raw(number).ok_or(io::ErrorKind::InvalidInput)?;
         let process = match pidfd_open(pid, PidfdFlags::NONBLOCK) {
-            // It held its attempt after it was looked up by its number: so it is the one.
-            Ok(process) if folder.is_held()? => Some(Receiver::from_owned_fd_unchecked(process)?),
+            // It held its attempt after the descriptor was opened by number, so the descriptor is its own.
+            Ok(process) if dir.is_held()? => Some(Receiver::from_owned_fd_unchecked(process)?),
             Ok(_) => None,
             Err(error) if Errno::from_raw(error.raw_os_error()) == Errno::ESRCH => None,
             Err(error) => return Err(error.into()),
         };
-        Ok(Self { folder, pid: number, process })
+        Ok(Self { dir, pid: number, process })
     }
 
-    /// Its attempt.
-    pub fn folder(&self) -> &AttemptDir {
-        &self.folder
+    /// The directory of its attempt.
+    pub fn attempt_dir(&self) -> &AttemptDir {
+        &self.dir
     }
 
-    /// What is below it at the moment; nothing if it has ended already.
-    pub fn census(&self) -> TreeStats {
-        // The number is its own for as long as it holds its attempt.
-        match self.process.is_some() && self.folder.is_held().unwrap_or(false) {
+    /// The statistics of the processes below it; empty if it has ended.
+    pub fn tree_stats(&self) -> TreeStats {
+        // The process number is its own while it holds its attempt.
+        match self.process.is_some() && self.dir.is_held().unwrap_or(false) {
             true => TreeStats::of(self.pid),
             false => TreeStats::default(),
         }
@@ -320,7 +326,7 @@ impl Shepherd {
     /// Waits until it has ended.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// The error of the operating system.
     pub async fn ended(&self) -> io::Result<()> {
         if let Some(process) = &self.process {
             process.readable().await?;
@@ -328,22 +334,23 @@ impl Shepherd {
         Ok(())
     }
 
-    /// Tells it to stop its command. It may be told again, to hurry.
+    /// Orders it to stop its command. A later order may shorten the grace time.
     ///
     /// # Errors
-    /// If the order cannot be written down; it is told all the same, and stops the command in its own way.
+    /// If the order cannot be written. The shepherd is notified nevertheless, and stops the command with the grace time
+    /// of its manifest.
     pub fn stop(&self, order: &StopOrder) -> io::Result<()> {
-        let noted = self.folder.set_stop(order);
+        let noted = self.dir.set_stop(order);
         self.signal(Signal::TERM);
         noted
     }
 
-    /// Lets it go on, if somebody has stopped it.
-    pub fn wake(&self) {
+    /// Continues it, if someone has stopped it.
+    pub fn resume(&self) {
         self.signal(Signal::CONT);
     }
 
-    /// Kills it, and it alone: what it stands over is then ended as [`without_result`] does.
+    /// Kills the shepherd only. [`end_lost_command`] then kills the processes of its command.
     pub fn kill(&self) {
         self.signal(Signal::KILL);
     }
@@ -356,25 +363,27 @@ impl Shepherd {
     }
 }
 
-/// How a command ended whose shepherd was killed: nobody stands over what is left of it, and that is ended here.
-pub fn without_result(folder: &AttemptDir) -> CommandEnd {
-    CommandEnd::failed(match end_left(folder) {
+/// The end of a command whose shepherd was killed: kills what remains of the command.
+pub fn end_lost_command(dir: &AttemptDir) -> CommandEnd {
+    CommandEnd::failed(match kill_leftovers(dir) {
         0 => "its shepherd was killed".to_owned(),
-        count => format!("its shepherd was killed; {count} processes that were left were ended"),
+        count => format!("its shepherd was killed; remaining processes killed: {count}"),
     })
 }
 
-/// Ends what is left of an attempt whose shepherd was killed; gives the number of processes.
-fn end_left(folder: &AttemptDir) -> usize {
-    let paper = folder.paper::<serde::de::IgnoredAny>().ok();
-    let name = folder.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    if let Some(group) = paper.as_ref().and_then(|paper| Group::create(paper.spec.cgroup.as_ref()?, &name).ok()) {
+/// Kills the remaining processes of an attempt whose shepherd was killed. Returns their number.
+fn kill_leftovers(dir: &AttemptDir) -> usize {
+    let manifest = dir.manifest::<serde::de::IgnoredAny>().ok();
+    let name = dir.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    if let Some(group) =
+        manifest.as_ref().and_then(|manifest| Group::create(manifest.spec.cgroup.as_ref()?, &name).ok())
+    {
         group.kill();
     }
     let is_mark = |(name, value): &(String, String)| {
-        MARKS.as_flattened().contains(&name.as_str()).then(|| format!("{name}={value}"))
+        MARKING_VARIABLES.as_flattened().contains(&name.as_str()).then(|| format!("{name}={value}"))
     };
-    let variables: Vec<String> = paper.iter().flat_map(|paper| &paper.spec.env).filter_map(is_mark).collect();
-    // Fewer would fit the processes of others.
-    if variables.len() == MARKS[0].len() { tree::end_marked(&variables) } else { 0 }
+    let variables: Vec<String> = manifest.iter().flat_map(|manifest| &manifest.spec.env).filter_map(is_mark).collect();
+    // Fewer variables could match other processes.
+    if variables.len() == MARKING_VARIABLES[0].len() { tree::kill_marked(&variables) } else { 0 }
 }

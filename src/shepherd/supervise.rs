@@ -1,4 +1,4 @@
-//! A shepherd: stands over one command from its start to its end.
+//! A shepherd: supervises one command from its start to its end.
 
 use std::{
     fs::File,
@@ -27,98 +27,104 @@ use super::{
     attempt_dir::AttemptDir,
     cgroup::Group,
     fork::ForkContext,
-    launch::{Ends, launch},
+    launch::{CommandIo, launch},
     launch_spec::{AttemptManifest, LaunchSpec, StopOrder},
     output_capture::{self, Stream},
     tree,
 };
 use crate::domain::command::{CommandEnd, Stopped, Usage};
 
-/// What a command has left behind in its pipes is read for so long after its end.
-const AFTERMATH: Duration = Duration::from_millis(200);
-/// What it has left behind running has so long to end by itself.
-const LAST_GRACE: Duration = Duration::from_secs(1);
-/// What does not even end when it is killed (it hangs inside the kernel) is waited for no longer than this.
-const HOPELESS: Duration = Duration::from_secs(10);
-/// Between two looks at processes that are being ended.
-const LOOK: Duration = Duration::from_millis(20);
-/// Longer than any machine runs.
-const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
-/// The bit of a wait status that tells of a core dump (wait(2)).
+/// How long the pipes are read after the end of the command.
+const DRAIN_TIME: Duration = Duration::from_millis(200);
+/// How long background processes of the command have to end by themselves.
+const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
+/// How long the shepherd waits for a killed process. After that, it hangs inside the kernel.
+const KILL_DEADLINE: Duration = Duration::from_secs(10);
+/// The poll interval while processes are being killed.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// A grace time without end.
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
+/// The bit of a wait status that reports a core dump (wait(2)).
 const CORE_DUMPED: i32 = 0x80;
 
-/// Turns this fork into the shepherd of that attempt. `slot` is a descriptor with a low number, for the command's
-/// answers: some shells know no numbers of two digits. The signals in `mask` are blocked.
+/// Turns this fork into the shepherd of that attempt. `low_fd` is a descriptor with a low number for the command's
+/// answers, because some shells know only numbers of one digit. The signals in `mask` are blocked.
 pub(super) fn supervise_command(
-    folder: &AttemptDir,
+    dir: &AttemptDir,
     mask: &SigSet,
-    mut tell: File,
-    slot: OwnedFd,
-    standing: &ForkContext,
+    mut writer: File,
+    low_fd: OwnedFd,
+    context: &ForkContext,
 ) -> ! {
-    let begun = begin(folder);
+    let begun = begin(dir);
     let word = match &begun {
         Ok(_) => 0,
         Err(error) => error.raw_os_error().unwrap_or(Errno::EBUSY as i32),
     };
-    // If nobody hears it any more, whoever finds the attempt sees that it has been taken on.
-    let _ = tell.write_all(&word.to_le_bytes());
-    drop(tell);
-    let stood = begun.and_then(|(_held, aside)| stand(folder, mask, aside, slot, standing));
-    std::process::exit(i32::from(stood.is_err()));
+    // If the fork server does not read the answer, the attempt directory still shows that the attempt was acquired.
+    let _ = writer.write_all(&word.to_le_bytes());
+    drop(writer);
+    let supervised = begun.and_then(|(_held, result_file)| supervise(dir, mask, result_file, low_fd, context));
+    std::process::exit(i32::from(supervised.is_err()));
 }
 
-/// Takes the attempt on, with a little room set aside for its result.
-fn begin(folder: &AttemptDir) -> io::Result<(Flock<File>, File)> {
-    let held = folder.take_on()?.ok_or_else(|| io::Error::from_raw_os_error(Errno::EBUSY as i32))?;
-    match folder.set_aside() {
-        Ok(aside) => Ok((held, aside)),
+/// Acquires the attempt, and reserves space for its result.
+fn begin(dir: &AttemptDir) -> io::Result<(Flock<File>, File)> {
+    let held = dir.acquire()?.ok_or_else(|| io::Error::from_raw_os_error(Errno::EBUSY as i32))?;
+    match dir.reserve_result() {
+        Ok(result_file) => Ok((held, result_file)),
         Err(error) => {
-            // Before the lock is let go of: it is not begun, and never will be.
-            folder.give_up()?;
+            // While the lock is held: the attempt has not begun, and never will.
+            dir.mark_lost()?;
             Err(error)
         }
     }
 }
 
-fn stand(folder: &AttemptDir, mask: &SigSet, aside: File, slot: OwnedFd, standing: &ForkContext) -> io::Result<()> {
+fn supervise(
+    dir: &AttemptDir,
+    mask: &SigSet,
+    result_file: File,
+    low_fd: OwnedFd,
+    context: &ForkContext,
+) -> io::Result<()> {
     setsid()?;
     set_child_subreaper(true)?;
-    dup2_stdin(&slot)?;
-    let paper: AttemptManifest<serde::de::IgnoredAny> = folder.paper()?;
-    standing.title.set(&paper.spec.title);
-    if paper.spec.ends_with_daemon {
+    dup2_stdin(&low_fd)?;
+    let manifest: AttemptManifest<serde::de::IgnoredAny> = dir.manifest()?;
+    context.title.set(&manifest.spec.title);
+    if manifest.spec.ends_with_daemon {
         set_pdeathsig(Signal::SIGTERM)?;
-        if getppid() != standing.server {
-            // It was too late for the signal.
+        if getppid() != context.server {
+            // The daemon died before the signal was set.
             nix::sys::signal::raise(Signal::SIGTERM)?;
         }
     }
-    let end = match Supervision::begin(folder, mask, paper.spec, slot, standing) {
+    let end = match Supervision::begin(dir, mask, manifest.spec, low_fd, context) {
         Ok(watch) => watch.run(),
         Err(problem) => CommandEnd::failed(problem),
     };
-    folder.set_result(aside, &end)
+    dir.set_result(result_file, &end)
 }
 
-/// A command that is being watched.
+/// A supervised command.
 struct Supervision<'a> {
-    folder: &'a AttemptDir,
+    dir: &'a AttemptDir,
     spec: LaunchSpec,
     started: Instant,
     group: Option<Group>,
     signals: SignalFd,
     command: Pid,
-    /// Where the command's process says why it could not become the command.
+    /// The pipe with the reason why the program could not be started.
     problem: File,
     status: Option<WaitStatus>,
     streams: [Stream; 2],
     answers: Answers,
-    stop: Option<Stop>,
+    stop: Option<StopInProgress>,
 }
 
 /// A command that is being stopped.
-struct Stop {
+struct StopInProgress {
     why: Stopped,
     kill_at: Instant,
     killed_at: Option<Instant>,
@@ -126,11 +132,11 @@ struct Stop {
 
 impl<'a> Supervision<'a> {
     fn begin(
-        folder: &'a AttemptDir,
+        dir: &'a AttemptDir,
         mask: &SigSet,
         mut spec: LaunchSpec,
-        slot: OwnedFd,
-        standing: &ForkContext,
+        low_fd: OwnedFd,
+        context: &ForkContext,
     ) -> Result<Self, String> {
         let program = spec.argv.first().cloned().ok_or("there is no command")?;
         let cannot = |error: &dyn std::fmt::Display| format!("cannot start {program}: {error}");
@@ -141,19 +147,20 @@ impl<'a> Supervision<'a> {
             fcntl(&reading, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
             Ok((reading, writing))
         };
-        let ends = || -> io::Result<_> { Ok((pipe()?, pipe()?, pipe()?, folder.input()?)) };
-        let ((answers, answer), (out, stdout), (err, stderr), input) = ends().map_err(|error| cannot(&error))?;
-        let name = folder.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let io_ends = || -> io::Result<_> { Ok((pipe()?, pipe()?, pipe()?, dir.input()?)) };
+        let ((answers, answer), (out, stdout), (err, stderr), input) = io_ends().map_err(|error| cannot(&error))?;
+        let name = dir.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let group = match &spec.cgroup {
             Some(parent) => Some(Group::create(parent, &name).map_err(|error| cannot(&error))?),
             None => None,
         };
         let started = Instant::now();
-        spec.env.push(("SEXTON_RESULT_FD".to_owned(), slot.as_raw_fd().to_string()));
-        let (command, problem) = launch(&spec, Ends { input, stdout, stderr, answer, slot }, group.as_ref(), standing)?;
+        spec.env.push(("SEXTON_RESULT_FD".to_owned(), low_fd.as_raw_fd().to_string()));
+        let (command, problem) =
+            launch(&spec, CommandIo { input, stdout, stderr, answer, low_fd }, group.as_ref(), context)?;
         let limits = spec.output;
         Ok(Self {
-            folder,
+            dir,
             spec,
             started,
             group,
@@ -167,34 +174,34 @@ impl<'a> Supervision<'a> {
         })
     }
 
-    /// From the command's start to the end of everything that it has started.
+    /// Supervises the command until it and all its processes have ended.
     fn run(mut self) -> CommandEnd {
         let mut buffer = output_capture::buffer();
-        while self.status.is_none() && !self.is_hopeless() {
+        while self.status.is_none() && !self.is_unkillable() {
             self.wait();
             self.read(&mut buffer);
-            self.obey();
-            self.keep_time();
-            self.bury();
+            self.handle_signals();
+            self.enforce_time_limits();
+            self.collect_ended();
         }
         let took = self.started.elapsed();
-        // What is in its pipes was written before its end, or by what it has left behind.
-        let until = Instant::now() + AFTERMATH;
+        // The command, or its background processes, may have written this before its end.
+        let until = Instant::now() + DRAIN_TIME;
         while self.read(&mut buffer) && Instant::now() < until {}
-        let left = self.clear_up(&mut buffer);
-        let until = Instant::now() + AFTERMATH;
+        let leftovers = self.end_leftovers(&mut buffer);
+        let until = Instant::now() + DRAIN_TIME;
         while self.read(&mut buffer) && Instant::now() < until {}
-        self.end(took, left)
+        self.end(took, leftovers)
     }
 
-    /// Waits until there is something to do.
+    /// Waits for output, a signal or a deadline.
     fn wait(&mut self) {
         let flags = PollFlags::POLLIN;
         let pipes = self.streams.iter().filter_map(Stream::fd).chain(self.answers.fd());
         let mut waiting: Vec<PollFd<'_>> =
             std::iter::once(self.signals.as_fd()).chain(pipes).map(|fd| PollFd::new(fd, flags)).collect();
         let until = self.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
-        // A little too late is in time, a little too early is a wasted round.
+        // Rounded up: a wake-up before the deadline would be a wasted round.
         let timeout = until.map_or(PollTimeout::NONE, |until| {
             PollTimeout::try_from(until.as_millis().min(3_600_000) as i32 + 1).unwrap_or(PollTimeout::NONE)
         });
@@ -205,42 +212,42 @@ impl<'a> Supervision<'a> {
         let refresh = self.streams.iter().filter_map(Stream::refresh_at).min();
         let limit = match &self.stop {
             None => self.spec.timeout.and_then(|limit| self.started.checked_add(limit)),
-            Some(Stop { killed_at: None, kill_at, .. }) => Some(*kill_at),
-            // Until it is gone, it is ended again and again.
-            Some(Stop { killed_at: Some(_), .. }) => Instant::now().checked_add(LOOK),
+            Some(StopInProgress { killed_at: None, kill_at, .. }) => Some(*kill_at),
+            // It is killed again and again until it is gone.
+            Some(StopInProgress { killed_at: Some(_), .. }) => Instant::now().checked_add(POLL_INTERVAL),
         };
         refresh.into_iter().chain(limit).min()
     }
 
-    /// Takes in what was written. True if there may be more.
+    /// Reads the available output and answers. Returns whether there may be more.
     fn read(&mut self, buffer: &mut [u8]) -> bool {
         let at = self.started.elapsed().as_millis() as u64;
         let mut more = false;
         for stream in &mut self.streams {
-            more |= stream.read(buffer, at, self.folder);
-            stream.refresh(self.folder, false);
+            more |= stream.read(buffer, at, self.dir);
+            stream.refresh(self.dir, false);
         }
         if self.answers.read(buffer)
             && let Some(progress) = self.answers.progress()
         {
-            // For whoever looks on; the command does not suffer from a full disk.
-            let _ = self.folder.set_progress(progress);
+            // Progress is only for display: a full disk does not affect the command.
+            let _ = self.dir.set_progress(progress);
         }
         more
     }
 
-    /// Carries out what the daemon, or whoever else sends TERM, has told.
-    fn obey(&mut self) {
+    /// Handles TERM, from the daemon or another process.
+    fn handle_signals(&mut self) {
         while let Ok(Some(signal)) = self.signals.read_signal() {
             if signal.ssi_signo == Signal::SIGTERM as u32 {
                 let otherwise = StopOrder { why: Stopped::Interrupted, grace: self.spec.kill_after };
-                let order = self.folder.stop().unwrap_or(otherwise);
+                let order = self.dir.stop().unwrap_or(otherwise);
                 self.begin_to_stop(order);
             }
         }
     }
 
-    fn keep_time(&mut self) {
+    fn enforce_time_limits(&mut self) {
         if self.stop.is_none() && self.spec.timeout.is_some_and(|limit| self.started.elapsed() >= limit) {
             self.begin_to_stop(StopOrder { why: Stopped::TimedOut, grace: self.spec.kill_after });
         }
@@ -252,80 +259,81 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// Asks everything politely. The first reason counts, and the shortest grace.
+    /// Asks all processes to end. The first reason counts, and the shortest grace time.
     fn begin_to_stop(&mut self, order: StopOrder) {
         let now = Instant::now();
-        let kill_at = now.checked_add(order.grace).unwrap_or(now + FOR_EVER);
+        let kill_at = now.checked_add(order.grace).unwrap_or(now + CENTURY);
         match &mut self.stop {
             Some(stop) => stop.kill_at = stop.kill_at.min(kill_at),
             None => {
-                self.stop = Some(Stop { why: order.why, kill_at, killed_at: None });
+                self.stop = Some(StopInProgress { why: order.why, kill_at, killed_at: None });
                 let signal = format!("SIG{}", self.spec.stop_signal);
-                tree::ask(signal.parse().unwrap_or(Signal::SIGTERM));
+                tree::signal_all(signal.parse().unwrap_or(Signal::SIGTERM));
             }
         }
     }
 
-    /// Does not ask any more.
+    /// Kills all processes.
     fn kill(&self) {
         if let Some(group) = &self.group {
             group.kill();
         }
-        tree::end();
-        // Where the system does not tell what is below a process, these two are known at least, until it is buried and
-        // its number somebody else's.
+        tree::kill_all();
+        // Where the kernel does not list the descendants, at least these two are known; until the command is collected
+        // and its number may be reused.
         if self.status.is_none() {
             let _ = killpg(self.command, Signal::SIGKILL);
             let _ = kill(self.command, Signal::SIGKILL);
         }
     }
 
-    fn is_hopeless(&self) -> bool {
-        self.stop.as_ref().and_then(|stop| stop.killed_at).is_some_and(|at| at.elapsed() >= HOPELESS)
+    fn is_unkillable(&self) -> bool {
+        self.stop.as_ref().and_then(|stop| stop.killed_at).is_some_and(|at| at.elapsed() >= KILL_DEADLINE)
     }
 
-    /// Ends what the command has left behind, unless that may live on. Gives what could not be ended.
-    fn clear_up(&mut self, buffer: &mut [u8]) -> usize {
+    /// Ends the background processes of the command, unless they may live on. Returns the number of those that could
+    /// not be ended.
+    fn end_leftovers(&mut self, buffer: &mut [u8]) -> usize {
         if self.spec.keep_background && self.stop.is_none() {
             return 0;
         }
-        if !self.bury() {
+        if !self.collect_ended() {
             return 0;
         }
         let mut killed_at = None;
-        let grace_ends = Instant::now() + LAST_GRACE;
+        let grace_ends = Instant::now() + LEFTOVER_GRACE;
         if self.stop.is_none() {
-            tree::ask(Signal::SIGTERM);
+            tree::signal_all(Signal::SIGTERM);
         }
-        while self.bury() {
-            if killed_at.is_some_and(|at: Instant| at.elapsed() >= HOPELESS) {
-                return tree::size();
+        while self.collect_ended() {
+            if killed_at.is_some_and(|at: Instant| at.elapsed() >= KILL_DEADLINE) {
+                return tree::count();
             }
-            // A stop gives the whole tree its time; it may be hurried meanwhile.
+            // A stop gives its grace time to the whole tree. A later order may shorten it.
             if Instant::now() >= self.stop.as_ref().map_or(grace_ends, |stop| stop.kill_at) {
                 killed_at.get_or_insert_with(Instant::now);
                 self.kill();
             }
             let mut waiting = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-            let _ = poll(&mut waiting, PollTimeout::from(LOOK.as_millis() as u8));
-            // Its last words are heard, and must not hold it up.
+            let _ = poll(&mut waiting, PollTimeout::from(POLL_INTERVAL.as_millis() as u8));
+            // Output at the end is read, but does not delay the end.
             self.read(buffer);
-            self.obey();
+            self.handle_signals();
         }
         0
     }
 
-    /// Buries what has ended. False if nothing is left.
-    fn bury(&mut self) -> bool {
-        let (status, any_left) = tree::bury(Some(self.command));
+    /// Collects ended children. Returns whether processes remain.
+    fn collect_ended(&mut self) -> bool {
+        let (status, any_left) = tree::collect_ended(Some(self.command));
         self.status = self.status.or(status);
         any_left
     }
 
-    fn end(mut self, took: Duration, left: usize) -> CommandEnd {
-        // Whoever has looked on finds its last bytes where the others were, and needs no result for that.
+    fn end(mut self, took: Duration, leftovers: usize) -> CommandEnd {
+        // Those who follow the output find its end in the files, and need no result for it.
         for stream in &mut self.streams {
-            stream.refresh(self.folder, true);
+            stream.refresh(self.dir, true);
         }
         let used = getrusage(UsageWho::RUSAGE_CHILDREN);
         let written: u64 = self.streams.iter().map(Stream::written).sum();
@@ -341,17 +349,17 @@ impl<'a> Supervision<'a> {
         let answer = self.answers.end();
         let stopped = self.stop.map(|stop| stop.why);
         let mut end = CommandEnd { took, usage, stdout, stderr, answer, stopped, ..CommandEnd::default() };
-        if left > 0 {
-            end.stderr.add_line(&format!("sexton: {left} processes that it has left behind could not be ended"));
+        if leftovers > 0 {
+            end.stderr.add_line(&format!("sexton: processes of the command that could not be ended: {leftovers}"));
         }
         let mut problem = Vec::new();
-        // Without its last writer, it does not block.
+        // The last writer is gone, so this does not block.
         if self.status.is_some() && self.problem.read_to_end(&mut problem).is_ok() && !problem.is_empty() {
             end.failure = Some(String::from_utf8_lossy(&problem).into_owned());
             return end;
         }
         let Some(status) = self.status else {
-            end.failure = Some("it did not end even when it was killed: it hangs inside the kernel".to_owned());
+            end.failure = Some("it was killed but did not end: it hangs inside the kernel".to_owned());
             return end;
         };
         end.exit_code = status.exit_status();
@@ -361,8 +369,8 @@ impl<'a> Supervision<'a> {
     }
 }
 
-/// A signal in words. Those for real time have numbers only.
+/// The name of a signal. Real-time signals have numbers only.
 fn signal_name(number: i32, ran_out_of_memory: bool) -> String {
     let name = Signal::try_from(number).map_or_else(|_| format!("signal {number}"), |signal| signal.to_string());
-    if ran_out_of_memory { format!("{name}: its limit of memory was reached") } else { name }
+    if ran_out_of_memory { format!("{name}: its memory limit was reached") } else { name }
 }

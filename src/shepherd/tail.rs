@@ -1,4 +1,4 @@
-//! The output of a running command as it grows on disk, for whoever looks on.
+//! The tail: follows the output of a running command in its attempt directory.
 
 use std::{
     fs::File,
@@ -10,54 +10,54 @@ use std::{
 use super::attempt_dir::AttemptDir;
 use crate::domain::command::capture::{Kept, end_of};
 
-/// So much is read at once.
-const CHUNK: usize = 64 * 1024;
+/// The size of one read.
+const CHUNK_SIZE: usize = 64 * 1024;
 
-/// The first line of a tail is no longer.
-const LONGEST_NUMBER: usize = 24;
+/// The maximum length of the first line of a tail file.
+const MAX_FIRST_LINE: usize = 24;
 
-/// A stream that is being written.
+/// A reader that follows one stream.
 pub struct Tail {
     path: PathBuf,
     head: Option<File>,
     head_length: u64,
-    /// How much of the stream has been shown, or left out.
+    /// How many bytes of the stream were shown or left out.
     shown: u64,
-    /// Which tail was read last, and how long it was.
+    /// Inode, modification time and size of the tail file that was read last.
     tail: Option<(u64, i64, i64, u64)>,
 }
 
-/// The next piece of a stream.
+/// A piece of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
-    /// What was written.
+    /// Bytes as the command wrote them.
     Bytes(&'a [u8]),
-    /// So many bytes came faster than they could be kept.
+    /// The number of bytes that came faster than they could be kept.
     LeftOut(u64),
 }
 
-/// Where the pieces go.
+/// Receives the pieces.
 pub type Sink<'a> = dyn FnMut(Piece<'_>) -> io::Result<()> + 'a;
 
 impl Tail {
-    /// One of [`super::LIVE_STREAMS`] of that attempt.
-    pub fn new(folder: &AttemptDir, name: &str) -> Self {
-        Self { path: folder.path().join(name), head: None, head_length: 0, shown: 0, tail: None }
+    /// Follows one of [`super::OUTPUT_STREAMS`] of that attempt.
+    pub fn new(dir: &AttemptDir, name: &str) -> Self {
+        Self { path: dir.path().join(name), head: None, head_length: 0, shown: 0, tail: None }
     }
 
     /// Shows what is new on disk. The head can be read to its end even after it was removed.
     ///
     /// # Errors
-    /// If the files cannot be read, or what the sink says.
+    /// If the files cannot be read, or an error of the sink.
     pub fn read(&mut self, sink: &mut Sink<'_>) -> io::Result<()> {
-        // Looked for first: once there is a tail, the head is whole.
+        // Opened first: once there is a tail file, the head is complete.
         let path = self.path.with_extension("tail");
         let tail = File::open(&path).ok();
         if self.head.is_none() {
             self.head = File::open(&self.path).ok();
         }
         if let Some(head) = &self.head {
-            let mut bytes = vec![0; CHUNK];
+            let mut bytes = vec![0; CHUNK_SIZE];
             loop {
                 let count = head.read_at(&mut bytes, self.head_length)?;
                 if count == 0 {
@@ -74,10 +74,10 @@ impl Tail {
         if self.tail == Some(which) {
             return Ok(());
         }
-        let Some((line, begin)) = begin_of(&tail)? else { return Ok(()) };
+        let Some((line, begin)) = position_of(&tail)? else { return Ok(()) };
         if begin > self.shown
             && let Ok(old) = File::open(path.with_extension("tail.old"))
-            && let Some((line, begin)) = begin_of(&old)?
+            && let Some((line, begin)) = position_of(&old)?
         {
             self.show(&old, line, begin, sink)?;
         }
@@ -86,9 +86,9 @@ impl Tail {
         Ok(())
     }
 
-    /// Shows the part of a file that was not yet shown; its bytes stand behind its first line.
+    /// Shows the new part of a tail file. Its bytes follow its first line.
     fn show(&mut self, file: &File, line: u64, begin: u64, sink: &mut Sink<'_>) -> io::Result<()> {
-        let mut bytes = vec![0; CHUNK];
+        let mut bytes = vec![0; CHUNK_SIZE];
         loop {
             let from = self.shown.max(begin);
             let count = file.read_at(&mut bytes, line + from - begin)?;
@@ -99,7 +99,7 @@ impl Tail {
         }
     }
 
-    /// Shows the part of a stretch of the stream that was not yet shown.
+    /// Shows the new part of a section of the stream.
     fn show_from(&mut self, begin: u64, bytes: &[u8], sink: &mut Sink<'_>) -> io::Result<()> {
         let end = begin + bytes.len() as u64;
         if end <= self.shown {
@@ -114,11 +114,10 @@ impl Tail {
         Ok(())
     }
 
-    /// Shows the rest, once the stream has ended: what is on disk, and from what was kept whatever never came there. Of
-    /// the stream it is known how many bytes it had, unless an earlier version has kept it.
+    /// Shows the rest once the stream has ended: what is on disk, then what only the captured text has.
     ///
     /// # Errors
-    /// If the files cannot be read, or what the sink says.
+    /// If the files cannot be read, or an error of the sink.
     pub fn finish(&mut self, kept: &Kept, sink: &mut Sink<'_>) -> io::Result<()> {
         self.read(sink)?;
         let (left_out, rest) = end_of(kept, |written| written.saturating_sub(self.shown));
@@ -133,9 +132,9 @@ impl Tail {
     }
 }
 
-/// How long the first line of a tail is, and where in the stream that says it begins.
-fn begin_of(file: &File) -> io::Result<Option<(u64, u64)>> {
-    let mut bytes = [0; LONGEST_NUMBER];
+/// The length of the first line of a tail file, and the offset in the stream that it contains.
+fn position_of(file: &File) -> io::Result<Option<(u64, u64)>> {
+    let mut bytes = [0; MAX_FIRST_LINE];
     let count = file.read_at(&mut bytes, 0)?;
     let Some(end) = bytes[..count].iter().position(|byte| *byte == b'\n') else { return Ok(None) };
     let begin = String::from_utf8_lossy(&bytes[..end]).parse().ok();
@@ -149,11 +148,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_overwritten_between_two_looks_is_counted() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut live = Tail::new(&AttemptDir::at(folder.path().to_owned()), "stdout");
+    fn bytes_that_were_overwritten_between_two_reads_are_counted() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut tail = Tail::new(&AttemptDir::at(dir.path().to_owned()), "stdout");
         let mut seen = Vec::new();
-        let mut look = |live: &mut Tail| {
+        let mut read = |tail: &mut Tail| {
             let mut text = String::new();
             let sink: &mut Sink<'_> = &mut |piece| {
                 match piece {
@@ -162,16 +161,16 @@ mod tests {
                 }
                 Ok(())
             };
-            live.read(sink).expect("it is read");
+            tail.read(sink).expect("a readable file");
             seen.push(text);
         };
-        look(&mut live);
-        fs::write(folder.path().join("stdout"), "head").expect("written");
-        look(&mut live);
-        for tail in ["4\nabc", "5\nbcde", "5\nbcde", "20\nxyz"] {
-            fs::write(folder.path().join("new"), tail).expect("written");
-            fs::rename(folder.path().join("new"), folder.path().join("stdout.tail")).expect("renamed");
-            look(&mut live);
+        read(&mut tail);
+        fs::write(dir.path().join("stdout"), "head").expect("written");
+        read(&mut tail);
+        for text in ["4\nabc", "5\nbcde", "5\nbcde", "20\nxyz"] {
+            fs::write(dir.path().join("new"), text).expect("written");
+            fs::rename(dir.path().join("new"), dir.path().join("stdout.tail")).expect("renamed");
+            read(&mut tail);
         }
         assert_eq!(seen, ["", "head", "abc", "de", "", "<11>xyz"]);
     }

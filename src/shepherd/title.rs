@@ -1,4 +1,4 @@
-//! What `ps` shows of a process that was not started with the right name: it is written over its arguments.
+//! The title of a forked process in `ps`: it is written over the arguments of the process.
 
 use std::{
     fs::{self, File},
@@ -6,7 +6,7 @@ use std::{
     os::unix::fs::FileExt as _,
 };
 
-/// What a forked process can be called at most, in bytes. The fork server is started with as much room.
+/// The maximum length of a title, in bytes. The fork server is started with arguments of this length.
 pub(super) const ROOM: usize = 250;
 
 /// Where this process keeps its arguments.
@@ -17,10 +17,10 @@ pub(super) struct Title {
 }
 
 impl Title {
-    /// Looks it up.
+    /// Finds the arguments of this process.
     pub(super) fn find() -> io::Result<Self> {
         let stat = fs::read_to_string("/proc/self/stat")?;
-        // The name in parentheses may hold anything; `arg_start` and `arg_end` are fields 48 and 49 (proc(5)).
+        // The name in parentheses may contain anything; `arg_start` and `arg_end` are fields 48 and 49 (proc(5)).
         let fields: Vec<&str> =
             stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
         let field = |number: usize| fields.get(number - 3).and_then(|field| field.parse::<u64>().ok());
@@ -30,7 +30,7 @@ impl Title {
         }
     }
 
-    /// Shows another one. A title is for people: that it cannot be set is no failure.
+    /// Sets the title. A failure is ignored, because the title is only for people.
     pub(super) fn set(self, title: &str) {
         let mut bytes: Vec<u8> = title.bytes().map(|byte| if byte < b' ' { b' ' } else { byte }).collect();
         bytes.truncate(self.length.saturating_sub(1));

@@ -1,7 +1,7 @@
-//! The whole tree of processes below a shepherd: also what has called `setsid`, and what has lost its parents.
+//! The process tree below a shepherd, including processes that called `setsid` and orphans.
 //!
-//! A shepherd is a subreaper: whatever loses its parent becomes its child. So a shepherd without children has
-//! nothing below it, and what it finds below it is its own.
+//! A shepherd is a subreaper: an orphan below it becomes its child. So a shepherd without children has no descendants,
+//! and all its descendants belong to its command.
 
 use std::{collections::HashSet, fs};
 
@@ -11,8 +11,8 @@ use nix::{
 };
 use rustix::process::{WaitOptions, WaitStatus, wait};
 
-/// However fast something forks, it is looked for no more often than this before what was found is killed.
-const ROUNDS: usize = 50;
+/// The maximum number of searches for new processes before those found are killed.
+const MAX_ROUNDS: usize = 50;
 
 /// The children of a process.
 fn children(pid: Pid) -> Vec<Pid> {
@@ -22,8 +22,8 @@ fn children(pid: Pid) -> Vec<Pid> {
     lists.flat_map(numbers).map(Pid::from_raw).collect()
 }
 
-/// Everything below a process, the nearest first.
-fn below(pid: Pid) -> Vec<Pid> {
+/// All descendants of a process, the nearest first.
+fn descendants(pid: Pid) -> Vec<Pid> {
     let mut found = children(pid);
     let mut next = 0;
     while let Some(pid) = found.get(next) {
@@ -33,19 +33,19 @@ fn below(pid: Pid) -> Vec<Pid> {
     found
 }
 
-/// Everything below the process with that number, the nearest first.
-pub(super) fn below_pid(pid: i32) -> Vec<i32> {
-    below(Pid::from_raw(pid)).into_iter().map(Pid::as_raw).collect()
+/// All descendants of the process with that number, the nearest first.
+pub(super) fn descendants_of(pid: i32) -> Vec<i32> {
+    descendants(Pid::from_raw(pid)).into_iter().map(Pid::as_raw).collect()
 }
 
-/// How many processes are below this one.
-pub(super) fn size() -> usize {
-    below(Pid::this()).len()
+/// The number of descendants of this process.
+pub(super) fn count() -> usize {
+    descendants(Pid::this()).len()
 }
 
-/// Asks everything below this process to end, by that signal; also what is stopped, which would not hear it.
-pub(super) fn ask(signal: Signal) {
-    let found = below(Pid::this());
+/// Sends a signal to all descendants of this process. Stopped processes are continued, so that they receive it.
+pub(super) fn signal_all(signal: Signal) {
+    let found = descendants(Pid::this());
     for signal in [signal, Signal::SIGCONT] {
         for pid in &found {
             let _ = kill(*pid, signal);
@@ -53,12 +53,12 @@ pub(super) fn ask(signal: Signal) {
     }
 }
 
-/// Ends everything below this process. It is stopped first, from the top, until nothing new is found: what multiplies
-/// faster than it can be killed is caught in that way.
-pub(super) fn end() {
+/// Kills all descendants of this process. They are stopped first, from the top, until no new ones appear: this catches
+/// processes that fork faster than they can be killed.
+pub(super) fn kill_all() {
     let mut stopped = HashSet::new();
-    for _ in 0..ROUNDS {
-        let found = below(Pid::this());
+    for _ in 0..MAX_ROUNDS {
+        let found = descendants(Pid::this());
         let new: Vec<Pid> = found.into_iter().filter(|pid| stopped.insert(*pid)).collect();
         if new.is_empty() {
             break;
@@ -67,13 +67,14 @@ pub(super) fn end() {
             let _ = kill(pid, Signal::SIGSTOP);
         }
     }
-    for pid in below(Pid::this()) {
+    for pid in descendants(Pid::this()) {
         let _ = kill(pid, Signal::SIGKILL);
     }
 }
 
-/// How `wanted` has ended, if it has, and whether children are left. Whatever else has ended is buried on the way.
-pub(super) fn bury(wanted: Option<Pid>) -> (Option<WaitStatus>, bool) {
+/// Collects the status of all ended children. Returns the status of `wanted`, if it has ended, and whether children
+/// remain.
+pub(super) fn collect_ended(wanted: Option<Pid>) -> (Option<WaitStatus>, bool) {
     let mut seen = None;
     loop {
         match wait(WaitOptions::NOHANG) {
@@ -89,12 +90,12 @@ pub(super) fn bury(wanted: Option<Pid>) -> (Option<WaitStatus>, bool) {
     }
 }
 
-/// Ends the processes of an attempt whose shepherd was killed: they are known by the variables that they were started
-/// with. Gives their number.
-pub(super) fn end_marked(variables: &[String]) -> usize {
-    let mut ended = HashSet::new();
-    for _ in 0..ROUNDS {
-        let before = ended.len();
+/// Kills the processes of an attempt whose shepherd was killed. They are known by the variables of their environment.
+/// Returns their number.
+pub(super) fn kill_marked(variables: &[String]) -> usize {
+    let mut killed = HashSet::new();
+    for _ in 0..MAX_ROUNDS {
+        let before = killed.len();
         let Ok(processes) = fs::read_dir("/proc") else { break };
         for entry in processes.flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
@@ -102,12 +103,12 @@ pub(super) fn end_marked(variables: &[String]) -> usize {
             let has =
                 |variable: &String| environment.split(|byte| *byte == 0).any(|entry| entry == variable.as_bytes());
             if variables.iter().all(has) && kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok() {
-                ended.insert(pid);
+                killed.insert(pid);
             }
         }
-        if ended.len() == before {
+        if killed.len() == before {
             break;
         }
     }
-    ended.len()
+    killed.len()
 }

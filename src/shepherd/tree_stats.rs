@@ -1,24 +1,24 @@
-//! What is below a shepherd at the moment, and how much memory it has.
+//! Tree statistics: the processes below a shepherd, and their memory.
 
 use procfs::process::Process;
 
 use super::tree;
 
-/// The tree of one command.
+/// The process tree of one command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TreeStats {
-    /// The command itself, as far as it can be seen from here.
+    /// The process number of the command, if it is visible from here.
     pub command: Option<i32>,
-    /// How many processes there are.
+    /// The number of processes.
     pub processes: usize,
-    /// The resident memory of all of them, in bytes. What several of them share counts for each.
+    /// The resident memory of all processes, in bytes. Shared memory counts for each process.
     pub resident: u64,
 }
 
 impl TreeStats {
-    /// Counts what is below the shepherd with that process number.
+    /// Reads the tree below the shepherd with that process number.
     pub fn of(shepherd: i32) -> Self {
-        let found = tree::below_pid(shepherd);
+        let found = tree::descendants_of(shepherd);
         let pages =
             |pid: &i32| Process::new(*pid).and_then(|process| process.statm()).map_or(0, |memory| memory.resident);
         Self {

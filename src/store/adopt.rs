@@ -1,4 +1,4 @@
-//! Running tasks whose attempts go on: taken over from a node that is gone, and how far they have got.
+//! Running tasks: their adoption by another node, and their progress.
 
 use std::collections::HashSet;
 
@@ -9,14 +9,17 @@ use super::{
 };
 use crate::domain::{command::answer::Progress, identity::NodeId, task::claim::Claim};
 
-const CLAIM: [(&str, Kind); 3] = [("id", Kind::Integer), ("fence", Kind::Integer), ("node", Kind::Text)];
-const PROGRESS: [(&str, Kind); 3] = [("id", Kind::Integer), ("fence", Kind::Integer), ("progress", Kind::Text)];
-/// The claim holds still.
-const HELD: &str = "t.id = d.id AND t.fence = d.fence AND t.state = 'running'";
+const CLAIM_COLUMNS: [(&str, Kind); 3] = [("id", Kind::Integer), ("fence", Kind::Integer), ("node", Kind::Text)];
+const PROGRESS_COLUMNS: [(&str, Kind); 3] = [("id", Kind::Integer), ("fence", Kind::Integer), ("progress", Kind::Text)];
+/// The claim still holds.
+const CLAIM_HOLDS: &str = "t.id = d.id AND t.fence = d.fence AND t.state = 'running'";
 
 impl Store {
-    /// Puts running tasks under another node's lease. Gives the claims that hold still; the others' tasks have ended,
-    /// or have gone to another claim.
+    /// Moves running tasks under the lease of `node`. Returns the claims that still hold; the tasks of the others have
+    /// ended, or belong to another claim.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn adopt(&self, node: &NodeId, claims: &[Claim]) -> Result<HashSet<Claim>, StoreError> {
         if claims.is_empty() {
             return Ok(HashSet::new());
@@ -28,21 +31,25 @@ impl Store {
             });
         }
         let rows = rows.into_value();
-        let table = self.dialect.rows("d", &CLAIM);
-        let update = self.dialect.update_joined("sexton_task", &[("node", "d.node")], &table, HELD);
-        let held = format!("SELECT t.id, t.fence FROM {table} JOIN sexton_task t ON {HELD} AND t.node = d.node");
-        self.repeating(async || {
+        let table = self.dialect.rows("d", &CLAIM_COLUMNS);
+        let update = self.dialect.update_joined("sexton_task", &[("node", "d.node")], &table, CLAIM_HOLDS);
+        let still_held =
+            format!("SELECT t.id, t.fence FROM {table} JOIN sexton_task t ON {CLAIM_HOLDS} AND t.node = d.node");
+        self.with_retries(async || {
             self.run(&self.db, &update, [rows.clone()]).await?;
-            let found = self.all(&self.db, &held, [rows.clone()]).await?;
+            let found = self.all(&self.db, &still_held, [rows.clone()]).await?;
             found.iter().map(claim_of).collect()
         })
         .await
     }
 
-    /// Notes how far running tasks have got.
-    pub async fn set_progress(&self, said: &[(Claim, Progress)]) -> Result<(), StoreError> {
+    /// Stores the progress of running tasks.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
+    pub async fn set_progress(&self, progress_of: &[(Claim, Progress)]) -> Result<(), StoreError> {
         let mut rows = Rows::new(self.dialect);
-        for (claim, progress) in said {
+        for (claim, progress) in progress_of {
             let progress = serde_json::to_value(progress).unwrap_or_default();
             rows.push(|row| {
                 row.claim(*claim).json("progress", Some(&progress));
@@ -50,8 +57,8 @@ impl Store {
         }
         let rows = rows.into_value();
         let progress = self.dialect.json("d.progress");
-        let table = self.dialect.rows("d", &PROGRESS);
-        let sql = self.dialect.update_joined("sexton_task", &[("progress", progress.as_str())], &table, HELD);
-        self.repeating(async || self.run(&self.db, &sql, [rows.clone()]).await.map(|_| ())).await
+        let table = self.dialect.rows("d", &PROGRESS_COLUMNS);
+        let sql = self.dialect.update_joined("sexton_task", &[("progress", progress.as_str())], &table, CLAIM_HOLDS);
+        self.with_retries(async || self.run(&self.db, &sql, [rows.clone()]).await.map(|_| ())).await
     }
 }

@@ -1,7 +1,8 @@
-//! Claims under a bound that holds in the whole cluster: a queue's limit, a task's, or runs that wait for one another.
+//! Claims within limits that hold in the whole cluster: the `limit` of a queue, the `max_parallel` of a task, and
+//! schedules whose runs wait for each other.
 //!
-//! Such claims take turns at a row. Whoever has it sees what all before it have claimed; on Galera, where rows are not
-//! locked on other nodes, the same change of the same row lets one of two commits fail.
+//! Such claims take turns at a row of `sexton_turn`: the claim that holds it sees what all claims before it have taken.
+//! Galera does not lock rows on other nodes, but there the same change of one row makes one of two commits fail.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -9,7 +10,7 @@ use sea_orm::{DatabaseTransaction, QueryResult, Value};
 
 use super::{
     Store, StoreError,
-    claim::{ClaimResult, ID},
+    claim::{ClaimResult, ID_COLUMN},
     dialect::{Dialect, Kind},
     rows::Rows,
 };
@@ -17,76 +18,80 @@ use crate::domain::{
     identity::{NodeId, QueueName},
     task::{
         ClaimedTask,
-        limits::{Candidate, ClusterState, ConcurrencyLimits, RunningShare},
+        limits::{Candidate, ClusterState, ConcurrencyLimits, Exclusions},
     },
 };
 
-const NAME: [(&str, Kind); 1] = [("name", Kind::Text)];
-/// The turn of all tasks that have a limit: one for all, so that two claims never wait for one another.
-const TASKS: &str = "tasks";
+const NAME_COLUMN: [(&str, Kind); 1] = [("name", Kind::Text)];
+/// The turn of all tasks with a limit. One turn for all of them rules out deadlocks between two claims.
+const TASKS_TURN: &str = "tasks";
 
 impl Store {
-    /// As [`Store::claim`], but never so that more runs in the whole cluster than the bounds allow. What they do not allow
-    /// is in nobody's way: the claim goes on to what comes after it.
+    /// Like [`Store::claim`], but keeps within the cluster's limits. Tasks over a limit stay where they are, and the
+    /// claim continues with the tasks after them.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn claim_within(
         &self,
-        bounds: &ConcurrencyLimits,
+        limits: &ConcurrencyLimits,
         node: &NodeId,
         queue: &QueueName,
         count: usize,
     ) -> Result<ClaimResult, StoreError> {
-        self.repeating(async || {
+        self.with_retries(async || {
             let transaction = self.begin().await?;
-            let mut left = count;
-            if let Some(limit) = bounds.limit(queue) {
-                // A look before, so that nobody waits and nothing is written where there is no room.
+            let mut remaining = count;
+            if let Some(limit) = limits.queue_limit(queue) {
+                // Checked before the turn is taken: without room the claim waits for no other claim and writes nothing.
                 if self.running_in(&transaction, queue).await? >= limit {
                     return Ok(ClaimResult::default());
                 }
                 self.take_turn(&transaction, &format!("queue {queue}")).await?;
-                left = left.min(limit.saturating_sub(self.running_in(&transaction, queue).await?));
+                remaining = remaining.min(limit.saturating_sub(self.running_in(&transaction, queue).await?));
             }
-            let mut held = self.held(&transaction, bounds).await?;
-            let mut standing = ClusterState::default();
-            let mut is_its_turn = false;
+            let mut excluded = self.exclusions(&transaction, limits).await?;
+            let mut cluster = ClusterState::default();
+            let mut has_turn = false;
             let mut found = ClaimResult::default();
-            while left > 0 {
-                let (but, values) = self.leaving_out(&held, &found.tasks);
-                let candidates = self.lock_candidates(&transaction, node, queue, left as i64, &but, values).await?;
-                self.sort_later(&transaction, &candidates.later).await?;
-                found.sorted += candidates.later.len();
-                left -= candidates.later.len();
+            while remaining > 0 {
+                let (filter, values) = self.exclusion_filter(&excluded, &found.tasks);
+                let candidates =
+                    self.lock_candidates(&transaction, node, queue, remaining as i64, &filter, values).await?;
+                self.postpone(&transaction, &candidates.later).await?;
+                found.postponed += candidates.later.len();
+                remaining -= candidates.later.len();
                 let choice: Vec<Candidate<'_>> = candidates.tasks.iter().map(candidate).collect();
-                if !is_its_turn && choice.iter().any(|candidate| bounds.most(candidate.name).is_some()) {
-                    self.take_turn(&transaction, TASKS).await?;
-                    is_its_turn = true;
-                    standing.running = self.running(&transaction).await?;
+                if !has_turn && choice.iter().any(|candidate| limits.max_parallel(candidate.name).is_some()) {
+                    self.take_turn(&transaction, TASKS_TURN).await?;
+                    has_turn = true;
+                    cluster.running = self.running(&transaction).await?;
                 }
-                standing.first.extend(self.first_runs(&transaction, bounds, &choice).await?);
-                let before = held.clone();
-                let admitted = bounds.admit(&choice, &mut standing, &mut held);
-                left -= admitted.len();
+                cluster.first.extend(self.first_runs(&transaction, limits, &choice).await?);
+                let before = excluded.clone();
+                let admitted = limits.admit(&choice, &mut cluster, &mut excluded);
+                remaining -= admitted.len();
                 found
                     .tasks
                     .extend(candidates.tasks.iter().filter(|task| admitted.contains(&task.claim.task_id)).cloned());
-                // Nothing was left where it is, so there is nothing behind it either.
-                if held == before {
+                // Nothing was excluded in this round, so the queue has no more candidates.
+                if excluded == before {
                     break;
                 }
             }
             if found == ClaimResult::default() {
-                // The turn is given back as it was: a commit would wake whoever hears of writes, to no purpose.
+                // Roll back: a commit would wake all processes that watch the file, for no change.
                 return Ok(found);
             }
-            self.mark(&transaction, node, &mut found.tasks).await?;
+            self.mark_running(&transaction, node, &mut found.tasks).await?;
             self.commit(transaction).await?;
             Ok(found)
         })
         .await
     }
 
-    /// Waits until no other claim is at the same row, and keeps it to the end of the transaction. On SQLite, the transaction
-    /// itself is the turn.
+    /// Waits until no other claim holds the row, and holds it until the end of the transaction. On SQLite the
+    /// transaction itself excludes other claims.
     async fn take_turn(&self, transaction: &DatabaseTransaction, name: &str) -> Result<(), StoreError> {
         if self.dialect == Dialect::Sqlite {
             return Ok(());
@@ -95,7 +100,7 @@ impl Store {
         if self.run(transaction, sql, [name.into()]).await? == 0 {
             let row = self.dialect.insert_new("sexton_turn (name, turn)", "SELECT ?, 1 FROM (SELECT 1 AS x) one");
             if self.run(transaction, &row, [name.into()]).await? == 0 {
-                return Err(StoreError::Conflict("another node has just made the same row".to_owned()));
+                return Err(StoreError::Conflict("another node inserted the same row".to_owned()));
             }
         }
         Ok(())
@@ -107,30 +112,31 @@ impl Store {
         Ok(usize::try_from(running).unwrap_or_default())
     }
 
-    /// Whose tasks are not looked at, because of what runs or waits now. It may end meanwhile, which is heard of.
-    async fn held(
+    /// Tasks and schedules that the claim skips, because of what runs or waits now. The end of such a run sends a
+    /// wake-up.
+    async fn exclusions(
         &self,
         transaction: &DatabaseTransaction,
-        bounds: &ConcurrencyLimits,
-    ) -> Result<RunningShare, StoreError> {
-        let mut held = RunningShare::default();
-        if bounds.have_limits() {
-            held.tasks = bounds.full(&self.running(transaction).await?);
+        limits: &ConcurrencyLimits,
+    ) -> Result<Exclusions, StoreError> {
+        let mut excluded = Exclusions::default();
+        if limits.has_task_limits() {
+            excluded.tasks = limits.tasks_at_limit(&self.running(transaction).await?);
         }
-        if bounds.have_order() {
+        if limits.has_ordered_schedules() {
             let sql = "SELECT schedule, MIN(id) AS first FROM sexton_task WHERE schedule IS NOT NULL GROUP BY schedule \
                        HAVING SUM(CASE WHEN state = 'available' THEN 0 ELSE 1 END) > 0";
             for row in self.all(transaction, sql, []).await? {
                 let schedule: String = row.try_get("", "schedule")?;
-                if bounds.is_in_order(&schedule) {
-                    held.behind(&schedule, row.try_get("", "first")?);
+                if limits.is_ordered(&schedule) {
+                    excluded.exclude_all_but(&schedule, row.try_get("", "first")?);
                 }
             }
         }
-        Ok(held)
+        Ok(excluded)
     }
 
-    /// How many tasks of each name run. On its turn, a claim can rely on it.
+    /// The number of running tasks by name. It is exact while the claim has the turn.
     async fn running(&self, transaction: &DatabaseTransaction) -> Result<HashMap<String, usize>, StoreError> {
         let sql = "SELECT name, COUNT(*) AS running FROM sexton_task WHERE state = 'running' GROUP BY name";
         let rows = self.all(transaction, sql, []).await?;
@@ -138,49 +144,49 @@ impl Store {
         rows.iter().map(count).collect()
     }
 
-    /// Of schedules whose runs wait for one another, the oldest unfinished run.
+    /// The oldest unfinished run of each schedule whose runs wait for each other.
     async fn first_runs(
         &self,
         transaction: &DatabaseTransaction,
-        bounds: &ConcurrencyLimits,
+        limits: &ConcurrencyLimits,
         choice: &[Candidate<'_>],
     ) -> Result<HashMap<String, i64>, StoreError> {
         let schedules = choice.iter().filter_map(|candidate| candidate.schedule);
-        let in_order: BTreeSet<&str> = schedules.filter(|schedule| bounds.is_in_order(schedule)).collect();
+        let in_order: BTreeSet<&str> = schedules.filter(|schedule| limits.is_ordered(schedule)).collect();
         if in_order.is_empty() {
             return Ok(HashMap::new());
         }
         let sql = format!(
             "SELECT t.schedule AS name, MIN(t.id) AS first FROM {} JOIN sexton_task t ON t.schedule = d.name \
              GROUP BY t.schedule",
-            self.dialect.rows("d", &NAME),
+            self.dialect.rows("d", &NAME_COLUMN),
         );
         let rows = self.all(transaction, &sql, [self.names(in_order)]).await?;
         rows.iter().map(|row| Ok((row.try_get("", "name")?, row.try_get("", "first")?))).collect()
     }
 
-    /// The condition that leaves out what is held, and what this claim has already, with its values.
-    fn leaving_out(&self, held: &RunningShare, taken: &[ClaimedTask]) -> (String, Vec<Value>) {
-        let (mut but, mut values) = (String::new(), Vec::new());
-        let others = format!("NOT IN (SELECT d.name FROM {})", self.dialect.rows("d", &NAME));
-        let these = format!("IN (SELECT d.id FROM {})", self.dialect.rows("d", &ID));
-        if !held.tasks.is_empty() {
-            but += &format!(" AND name {others}");
-            values.push(self.names(held.tasks.iter().map(String::as_str)));
+    /// The condition that excludes tasks over a limit and tasks that this claim has already, with its parameters.
+    fn exclusion_filter(&self, excluded: &Exclusions, taken: &[ClaimedTask]) -> (String, Vec<Value>) {
+        let (mut filter, mut values) = (String::new(), Vec::new());
+        let others = format!("NOT IN (SELECT d.name FROM {})", self.dialect.rows("d", &NAME_COLUMN));
+        let these = format!("IN (SELECT d.id FROM {})", self.dialect.rows("d", &ID_COLUMN));
+        if !excluded.tasks.is_empty() {
+            filter += &format!(" AND name {others}");
+            values.push(self.names(excluded.tasks.iter().map(String::as_str)));
         }
-        if !held.schedules.is_empty() {
-            but += &format!(" AND (schedule IS NULL OR schedule {others} OR id {these})");
-            values.push(self.names(held.schedules.iter().map(String::as_str)));
-            values.push(self.ids(held.firsts.iter().copied()));
+        if !excluded.schedules.is_empty() {
+            filter += &format!(" AND (schedule IS NULL OR schedule {others} OR id {these})");
+            values.push(self.names(excluded.schedules.iter().map(String::as_str)));
+            values.push(self.ids(excluded.first_runs.iter().copied()));
         }
         if !taken.is_empty() {
-            but += &format!(" AND id NOT {these}");
+            filter += &format!(" AND id NOT {these}");
             values.push(self.ids(taken.iter().map(|task| task.claim.task_id)));
         }
-        (but, values)
+        (filter, values)
     }
 
-    /// Names as one parameter.
+    /// Names as one parameter, for a table with [`NAME_COLUMN`].
     pub(super) fn names<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Value {
         let mut rows = Rows::new(self.dialect);
         for name in names {

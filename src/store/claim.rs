@@ -1,8 +1,8 @@
-//! The claim: taking tasks for this node. With the wake-up, the part that differs most between the databases.
+//! The claim: a node takes tasks. Together with the wake-up, this part differs most between the databases.
 //!
-//! A claim asks for the node's own lease in the same statement, so a node that has lost it takes nothing. It
-//! sees paused queues at once. A task that was inserted with a later `run_at` but without a state is sorted
-//! into `scheduled` here, where it would otherwise be in the way for ever.
+//! The statement that claims also checks the node's own lease, so a node that has lost it gets nothing. It sees paused
+//! queues at once. Plain SQL may insert a task as `available` with a later `run_at`: the claim moves such a task to
+//! `scheduled`, because it would block the front of its queue.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
@@ -17,42 +17,45 @@ use crate::domain::{
     task::{ClaimedTask, claim::Claim},
 };
 
-/// What a claim brought.
+/// The result of a claim.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClaimResult {
-    /// The tasks that are this node's now, in the order of their queue.
+    /// The claimed tasks, in the order of their queue.
     pub tasks: Vec<ClaimedTask>,
-    /// Tasks that were sorted into `scheduled`.
-    pub sorted: usize,
+    /// The number of tasks that were found too early and moved to `scheduled`.
+    pub postponed: usize,
 }
 
-/// What could be claimed.
+/// Tasks that can be claimed, and tasks that were found too early.
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
-    /// As they will be once they are marked, in the order of their queue.
+    /// The tasks as they will be once they are marked as running, in the order of their queue.
     pub(super) tasks: Vec<ClaimedTask>,
-    /// Those whose time has not come.
+    /// The tasks that are not due yet.
     pub(super) later: Vec<i64>,
 }
 
-/// What a look has seen.
+/// The result of [`Store::peek`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Peek {
     /// Queues with available tasks that are not paused.
     pub queues: Vec<QueueName>,
-    /// Whether tasks wait to be filed into a queue.
-    pub unfiled: bool,
-    /// Whether tasks wait to be promoted.
+    /// Whether tasks without a queue wait for one.
+    pub without_queue: bool,
+    /// Whether tasks are due for promotion.
     pub due: bool,
 }
 
-/// The columns of a claimed task.
-pub(super) const CLAIMED: &str =
+/// The columns of a claimed task, in a table or a join where they are unambiguous.
+pub(super) const CLAIMED_COLUMNS: &str =
     "id, fence, name, payload, attempt, max_attempts, schedule, due_at, enqueued_at, started_at";
-pub(super) const ID: [(&str, Kind); 1] = [("id", Kind::Integer)];
+pub(super) const ID_COLUMN: [(&str, Kind); 1] = [("id", Kind::Integer)];
 
 impl Store {
-    /// Whether there is anything to do in these queues. A cheap look, for when there is probably nothing.
+    /// Whether there is anything to do in these queues. It costs less than a claim that finds nothing.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn peek(&self, queues: &[QueueName]) -> Result<Peek, StoreError> {
         let mut rows = Rows::new(self.dialect);
         for queue in queues {
@@ -60,15 +63,15 @@ impl Store {
                 row.set("name", queue.as_str());
             });
         }
-        // The order makes the planner follow the index. By its estimates it would rather read the table from the
-        // beginning, where in a busy queue only dead rows are.
+        // The order makes the planner use the index. By its estimates it would read the table from the beginning, where
+        // a busy queue has only dead rows.
         let some = |condition: &str, order: &str| {
             format!("(SELECT t.id FROM sexton_task t WHERE {condition} ORDER BY {order} LIMIT 1) IS NOT NULL")
         };
         let sql = format!(
             "SELECT 'queue' AS what, d.name FROM {} WHERE {} \
              AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = d.name AND q.paused) \
-             UNION ALL SELECT 'unfiled', NULL FROM (SELECT 1 AS x) one WHERE {} \
+             UNION ALL SELECT 'without_queue', NULL FROM (SELECT 1 AS x) one WHERE {} \
              UNION ALL SELECT 'due', NULL FROM (SELECT 1 AS x) one WHERE {}",
             self.dialect.rows("d", &[("name", Kind::Text)]),
             some("t.queue = d.name AND t.state = 'available'", "t.priority, t.id"),
@@ -79,43 +82,46 @@ impl Store {
         for row in self.all(&self.db, &sql, [rows.into_value()]).await? {
             match row.try_get::<String>("", "what")?.as_str() {
                 "queue" => seen.queues.push(row.try_get::<String>("", "name")?.into()),
-                "unfiled" => seen.unfiled = true,
+                "without_queue" => seen.without_queue = true,
                 _ => seen.due = true,
             }
         }
         Ok(seen)
     }
 
-    /// Takes up to `count` tasks of `queue` for `node`: the lowest priority first, then the oldest.
+    /// Claims up to `count` tasks of `queue` for `node`: the lowest priority first, then the oldest.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn claim(&self, node: &NodeId, queue: &QueueName, count: usize) -> Result<ClaimResult, StoreError> {
         let count = count as i64;
-        self.repeating(async || {
+        self.with_retries(async || {
             if self.dialect != Dialect::MySql {
                 return self.claim_by_update(&self.db, node, queue, count).await;
             }
             let transaction = self.begin().await?;
             let Candidates { mut tasks, later } =
                 self.lock_candidates(&transaction, node, queue, count, "", []).await?;
-            self.sort_later(&transaction, &later).await?;
-            self.mark(&transaction, node, &mut tasks).await?;
+            self.postpone(&transaction, &later).await?;
+            self.mark_running(&transaction, node, &mut tasks).await?;
             self.commit(transaction).await?;
-            Ok(ClaimResult { tasks, sorted: later.len() })
+            Ok(ClaimResult { tasks, postponed: later.len() })
         })
         .await
     }
 
-    /// What can be claimed, `but` for what another condition leaves out, as the end of a select.
-    fn candidates(&self, but: &str) -> String {
+    /// The end of a SELECT of available tasks. `filter` is a further condition.
+    fn candidates(&self, filter: &str) -> String {
         format!(
             "FROM sexton_task WHERE queue = ? AND state = 'available' \
              AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = ? AND q.paused) \
-             AND EXISTS (SELECT 1 FROM sexton_node n WHERE n.id = ? AND n.lease_expires_at > {}) {but} \
+             AND EXISTS (SELECT 1 FROM sexton_node n WHERE n.id = ? AND n.lease_expires_at > {}) {filter} \
              ORDER BY priority, id LIMIT ?",
             self.dialect.now()
         )
     }
 
-    /// One statement that finds, marks and returns.
+    /// Finds, marks and returns the tasks in one statement.
     async fn claim_by_update<C: ConnectionTrait>(
         &self,
         connection: &C,
@@ -131,7 +137,7 @@ impl Store {
         let due = |due: &str, not_due: &str| format!("CASE WHEN run_at <= {now} THEN {due} ELSE {not_due} END");
         let sql = format!(
             "UPDATE sexton_task SET state = {}, fence = {}, attempt = {}, node = {}, started_at = {} \
-             WHERE id {among} {open}SELECT id {} {close} RETURNING {CLAIMED}, priority, state",
+             WHERE id {among} {open}SELECT id {} {close} RETURNING {CLAIMED_COLUMNS}, priority, state",
             due("'running'", "'scheduled'"),
             due("fence + 1", "fence"),
             due("attempt + 1", "attempt"),
@@ -147,7 +153,7 @@ impl Store {
             if row.try_get::<String>("", "state")? == "running" {
                 ordered.push((row.try_get::<i32>("", "priority")?, claimed(&row, queue)?));
             } else {
-                found.sorted += 1;
+                found.postponed += 1;
             }
         }
         ordered.sort_by_key(|(priority, task)| (*priority, task.claim.task_id));
@@ -155,24 +161,28 @@ impl Store {
         Ok(found)
     }
 
-    /// What could be claimed, locked to the end of the transaction: MySQL and MariaDB cannot return what they update, and
-    /// a bound is looked at before anything is.
+    /// Locks available tasks until the end of the transaction. MySQL and MariaDB need this because they cannot return
+    /// updated rows, and a bounded claim because it checks the limits before it marks anything.
     pub(super) async fn lock_candidates(
         &self,
         transaction: &DatabaseTransaction,
         node: &NodeId,
         queue: &QueueName,
         count: i64,
-        but: &str,
-        but_values: impl IntoIterator<Item = Value>,
+        filter: &str,
+        filter_values: impl IntoIterator<Item = Value>,
     ) -> Result<Candidates, StoreError> {
         let lock = match self.dialect {
             Dialect::Sqlite => "",
             Dialect::Postgres | Dialect::MySql => "FOR UPDATE SKIP LOCKED",
         };
-        let sql = format!("SELECT {CLAIMED}, run_at, {} AS at {} {lock}", self.dialect.now(), self.candidates(but));
+        let sql = format!(
+            "SELECT {CLAIMED_COLUMNS}, run_at, {} AS at {} {lock}",
+            self.dialect.now(),
+            self.candidates(filter)
+        );
         let mut values: Vec<Value> = vec![queue.as_str().into(), queue.as_str().into(), node.as_str().into()];
-        values.extend(but_values);
+        values.extend(filter_values);
         values.push(count.into());
         let mut found = Candidates::default();
         for row in &self.all(transaction, &sql, values).await? {
@@ -188,18 +198,18 @@ impl Store {
         Ok(found)
     }
 
-    /// Sorts tasks into `scheduled` whose time has not come.
-    pub(super) async fn sort_later(&self, transaction: &DatabaseTransaction, later: &[i64]) -> Result<(), StoreError> {
+    /// Moves tasks that are not due yet to `scheduled`.
+    pub(super) async fn postpone(&self, transaction: &DatabaseTransaction, later: &[i64]) -> Result<(), StoreError> {
         if !later.is_empty() {
-            let rows = self.dialect.rows("d", &ID);
+            let rows = self.dialect.rows("d", &ID_COLUMN);
             let sql = self.dialect.update_joined("sexton_task", &[("state", "'scheduled'")], &rows, "t.id = d.id");
             self.run(transaction, &sql, [self.ids(later.iter().copied())]).await?;
         }
         Ok(())
     }
 
-    /// Makes locked candidates this node's.
-    pub(super) async fn mark(
+    /// Marks locked candidates as running on this node.
+    pub(super) async fn mark_running(
         &self,
         transaction: &DatabaseTransaction,
         node: &NodeId,
@@ -215,16 +225,16 @@ impl Store {
             ("started_at", self.dialect.instant_parameter()),
         ];
         let on = "t.id = d.id AND t.state = 'available'";
-        let sql = self.dialect.update_joined("sexton_task", &sets, &self.dialect.rows("d", &ID), on);
+        let sql = self.dialect.update_joined("sexton_task", &sets, &self.dialect.rows("d", &ID_COLUMN), on);
         let ids = self.ids(tasks.iter().map(|task| task.claim.task_id));
         let values = self.dialect.joined_values([node.as_str().into(), self.dialect.instant(at).into()], ids);
         if self.run(transaction, &sql, values).await? != tasks.len() as u64 {
-            return Err(StoreError::Conflict("another node was faster".to_owned()));
+            return Err(StoreError::Conflict("another node claimed one of the tasks first".to_owned()));
         }
         Ok(())
     }
 
-    /// Task numbers as one parameter.
+    /// Task numbers as one parameter, for a table with [`ID_COLUMN`].
     pub(super) fn ids(&self, ids: impl IntoIterator<Item = i64>) -> Value {
         let mut rows = Rows::new(self.dialect);
         for id in ids {

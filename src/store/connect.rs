@@ -1,4 +1,4 @@
-//! Opening the pool.
+//! Connecting: opens the connection pool.
 
 use std::{
     fmt, os::unix::fs::OpenOptionsExt as _, path::PathBuf, str::FromStr, sync::Arc, sync::atomic::Ordering,
@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Counters, Store, StoreError,
-    connection::{Connection, SQLITE_PATIENCE, made_anchored},
+    connection::{Connection, SQLITE_BUSY_TIMEOUT, enter_driver},
     dialect::Dialect,
 };
 use crate::domain::text::redact::{redacted, scheme};
@@ -22,26 +22,26 @@ use sea_orm::{
     },
 };
 
-/// SQLite itself waits no longer than this; the rest of the patience is the connection's (`anchor.rs`).
-pub(super) const SQLITE_IMPATIENT: &str = "PRAGMA busy_timeout = 10";
-/// Where statements do not go through that.
-pub(super) const SQLITE_PATIENT: &str = "PRAGMA busy_timeout = 10000";
-/// A pooled connection that rested for so long is tried before it is used.
-const TRIED_AFTER: Duration = Duration::from_secs(60);
+/// SQLite itself waits this long for a busy file. Longer waits are done by the connection (see `retry_while_busy`).
+pub(super) const SHORT_BUSY_TIMEOUT: &str = "PRAGMA busy_timeout = 10";
+/// For statements that bypass the connection's own wait.
+pub(super) const LONG_BUSY_TIMEOUT: &str = "PRAGMA busy_timeout = 10000";
+/// A pooled connection that was idle for this long is tested before use.
+const TEST_AFTER_IDLE: Duration = Duration::from_secs(60);
 
-/// Where the database is, and how to use it.
+/// The address of the database, and the limits of the pool.
 #[derive(Clone)]
 pub struct ConnectOptions {
-    /// `sqlite://…`, `postgres://…` or `mysql://…`.
+    /// The database URL: `sqlite://…`, `postgres://…` or `mysql://…`.
     pub url: String,
-    /// At most so many connections. SQLite has one, because it has one writer.
+    /// The maximum number of connections. SQLite always has one, because it has one writer.
     pub max_connections: u32,
     /// How long a statement waits for a connection.
     pub acquire_timeout: Duration,
 }
 
 impl ConnectOptions {
-    /// The defaults, for that address.
+    /// The default limits for a database URL.
     pub fn new(url: impl Into<String>) -> Self {
         Self { url: url.into(), max_connections: 10, acquire_timeout: Duration::from_secs(5) }
     }
@@ -61,14 +61,16 @@ impl fmt::Debug for ConnectOptions {
 }
 
 impl Store {
-    /// Prepares the pool. No connection is made yet, so this succeeds while the database is down; only an
-    /// address that can never work is refused.
+    /// Prepares the pool. No connection is opened yet, so this succeeds while the database is down.
+    ///
+    /// # Errors
+    /// If the URL is invalid, or the directory of the SQLite file cannot be created.
     pub fn connect(options: &ConnectOptions) -> Result<Self, StoreError> {
-        made_anchored(|| Self::open(options))
+        enter_driver(|| Self::open(options))
     }
 
     fn open(options: &ConnectOptions) -> Result<Self, StoreError> {
-        let bad = |error: sea_orm::sqlx::Error| StoreError::Address(error.to_string());
+        let bad = |error: sea_orm::sqlx::Error| StoreError::InvalidUrl(error.to_string());
         let (dialect, db) = match options.url.split(':').next().unwrap_or_default() {
             "sqlite" => (Dialect::Sqlite, sqlite(options)?),
             "postgres" | "postgresql" => {
@@ -83,15 +85,18 @@ impl Store {
             }
             _ => {
                 let other = scheme(&options.url);
-                return Err(StoreError::Address(format!(
-                    "`{other}` is not a database that Sexton speaks: write sqlite://PATH, postgres://… or mysql://…"
+                return Err(StoreError::InvalidUrl(format!(
+                    "`{other}` is not a supported database: write sqlite://PATH, postgres://… or mysql://…"
                 )));
             }
         };
         Ok(counted(db, dialect))
     }
 
-    /// Tries to reach the server once, outside the pool, to name the true cause: the pool only says that it timed out.
+    /// Connects to the server once, outside the pool, to find the cause of a failure: the pool only reports a timeout.
+    ///
+    /// # Errors
+    /// If the URL is invalid, or the server does not accept a connection within `acquire_timeout`.
     pub async fn probe(options: &ConnectOptions) -> Result<(), StoreError> {
         async fn reach<D: Database>(url: &str) -> Result<(), sea_orm::sqlx::Error> {
             let options: <D::Connection as sea_orm::sqlx::Connection>::Options = url.parse()?;
@@ -124,19 +129,19 @@ fn counted(mut db: DatabaseConnection, dialect: Dialect) -> Store {
     Store { db: Connection::new(db), dialect, counters }
 }
 
-/// What all pools have in common. A connection is tried before use only after a rest: trying it each time would
+/// The settings that all pools share. A connection is tested only after it was idle: a test before each use would
 /// double the number of round trips.
 fn pool<D: Database>(pool: PoolOptions<D>, options: &ConnectOptions) -> PoolOptions<D> {
     pool.max_connections(options.max_connections.max(2))
         .acquire_timeout(options.acquire_timeout)
         .test_before_acquire(false)
         .before_acquire(|connection, state| {
-            Box::pin(async move { Ok(state.idle_for < TRIED_AFTER || connection.ping().await.is_ok()) })
+            Box::pin(async move { Ok(state.idle_for < TEST_AFTER_IDLE || connection.ping().await.is_ok()) })
         })
 }
 
 fn mysql(options: &ConnectOptions, server: MySqlConnectOptions) -> Pool<sea_orm::sqlx::MySql> {
-    // The server's default level locks the gaps between rows, in which claims would meet.
+    // The server's default level locks the gaps between rows, and claims would block each other there.
     const SESSION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
     pool(MySqlPoolOptions::new(), options)
         .after_connect(|connection, _| Box::pin(async move { connection.execute(SESSION).await.map(|_| ()) }))
@@ -144,28 +149,32 @@ fn mysql(options: &ConnectOptions, server: MySqlConnectOptions) -> Pool<sea_orm:
 }
 
 fn sqlite(options: &ConnectOptions) -> Result<DatabaseConnection, StoreError> {
-    let file = SqliteConnectOptions::from_str(&options.url).map_err(|error| StoreError::Address(error.to_string()))?;
+    let file =
+        SqliteConnectOptions::from_str(&options.url).map_err(|error| StoreError::InvalidUrl(error.to_string()))?;
     if let Some(path) = options.sqlite_file() {
-        if let Some(folder) = path.parent() {
-            let problem = |error| StoreError::Address(format!("cannot make the folder {}: {error}", folder.display()));
-            std::fs::create_dir_all(folder).map_err(problem)?;
+        if let Some(dir) = path.parent() {
+            let problem =
+                |error| StoreError::InvalidUrl(format!("cannot create the directory {}: {error}", dir.display()));
+            std::fs::create_dir_all(dir).map_err(problem)?;
         }
-        // A new one is for its owner alone. SQLite itself tells what is wrong with one that cannot be made.
+        // A new file is readable by its owner only. If it cannot be created, SQLite reports the cause.
         let _ = std::fs::File::options().write(true).create_new(true).mode(0o600).open(path);
     }
     let file = file
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(SQLITE_PATIENCE)
+        .busy_timeout(SQLITE_BUSY_TIMEOUT)
         .disable_statement_logging();
     let pool = PoolOptions::<sea_orm::sqlx::Sqlite>::new()
         .max_connections(1)
         .min_connections(0)
         .idle_timeout(None)
         .max_lifetime(None)
-        .acquire_timeout(options.acquire_timeout.max(SQLITE_PATIENCE * 3))
-        .after_connect(|connection, _| Box::pin(async move { connection.execute(SQLITE_IMPATIENT).await.map(|_| ()) }))
+        .acquire_timeout(options.acquire_timeout.max(SQLITE_BUSY_TIMEOUT * 3))
+        .after_connect(|connection, _| {
+            Box::pin(async move { connection.execute(SHORT_BUSY_TIMEOUT).await.map(|_| ()) })
+        })
         .connect_lazy_with(file);
     Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
 }
@@ -186,6 +195,6 @@ mod tests {
     #[test]
     fn an_unknown_kind_of_database_is_named() {
         let error = Store::connect(&ConnectOptions::new("oracle://h/d")).expect_err("refused");
-        assert!(error.to_string().contains("`oracle` is not a database that Sexton speaks"));
+        assert!(error.to_string().contains("`oracle` is not a supported database"));
     }
 }

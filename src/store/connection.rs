@@ -1,8 +1,8 @@
-//! The pool, with its sockets on a thread that outlives every module.
+//! The connection pool, with its sockets in a runtime that outlives every module.
 //!
-//! A pooled connection belongs to the runtime in which it was opened, and breaks when that ends. Each module has
-//! a runtime of its own, which ends with it, so connections are opened in one that never ends: it is entered
-//! around every call that may open one.
+//! A pooled connection belongs to the runtime in which it was opened, and breaks when that runtime ends. Each module
+//! has a runtime of its own, which ends with the module. So connections are opened in a driver runtime that never ends;
+//! it is entered around every call that may open one.
 
 use std::{
     future::{Future, poll_fn},
@@ -21,31 +21,31 @@ use tokio::runtime::{Builder, Handle};
 
 use super::error::is_busy;
 
-/// How long another process that writes to the SQLite file is waited for.
-pub(super) const SQLITE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a statement waits for another process that writes to the SQLite file.
+pub(super) const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The runtime of all database sockets of this process.
+/// The driver runtime of all database sockets of this process, on a thread of its own.
 static DRIVER: LazyLock<Handle> = LazyLock::new(|| {
-    let (tell, handle) = std::sync::mpsc::sync_channel(1);
+    let (sender, handle) = std::sync::mpsc::sync_channel(1);
     let thread = std::thread::Builder::new().name("database".to_owned()).spawn(move || {
         match Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => {
-                let _ = tell.send(Ok(runtime.handle().clone()));
+                let _ = sender.send(Ok(runtime.handle().clone()));
                 runtime.block_on(std::future::pending::<()>());
             }
             Err(error) => {
-                let _ = tell.send(Err(error));
+                let _ = sender.send(Err(error));
             }
         }
     });
     match thread.map(|_| handle.recv()) {
         Ok(Ok(Ok(handle))) => handle,
-        problem => panic!("no thread for the database's sockets: {problem:?}"),
+        problem => panic!("cannot start the thread of the database sockets: {problem:?}"),
     }
 });
 
-/// Polls a future inside the runtime of the sockets, on the caller's own thread.
-pub(super) async fn anchored<F: Future>(future: F) -> F::Output {
+/// Polls a future inside the driver runtime, on the caller's thread.
+pub(super) async fn on_driver<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     poll_fn(|context| {
         let _entered = DRIVER.enter();
@@ -54,8 +54,8 @@ pub(super) async fn anchored<F: Future>(future: F) -> F::Output {
     .await
 }
 
-/// A future that is also dropped inside the runtime of the sockets. A connection that is dropped where there is no
-/// runtime, as happens to what a stopped thread leaves unfinished, panics instead of returning to its pool.
+/// A future that is also dropped inside the driver runtime. A connection that is dropped outside any runtime panics
+/// instead of returning to its pool; that happens to unfinished work of a stopped thread.
 pub struct DropInRuntime<F: Future>(Option<Pin<Box<F>>>);
 
 impl<F: Future> DropInRuntime<F> {
@@ -78,17 +78,17 @@ impl<F: Future> Future for DropInRuntime<F> {
 
 impl<F: Future> Drop for DropInRuntime<F> {
     fn drop(&mut self) {
-        made_anchored(|| drop(self.0.take()));
+        enter_driver(|| drop(self.0.take()));
     }
 }
 
-/// Makes something inside the runtime of the sockets.
-pub(super) fn made_anchored<T>(make: impl FnOnce() -> T) -> T {
+/// Calls a function inside the driver runtime.
+pub(super) fn enter_driver<T>(make: impl FnOnce() -> T) -> T {
     let _entered = DRIVER.enter();
     make()
 }
 
-/// A connection pool that may be used from any thread, whatever becomes of it.
+/// A connection pool that may be used from any thread and outlives its runtime.
 #[derive(Clone, Debug)]
 pub struct Connection {
     pool: DatabaseConnection,
@@ -99,20 +99,20 @@ impl Connection {
         Self { pool }
     }
 
-    /// The pool itself, for calls inside [`anchored`].
+    /// The pool itself, for calls inside [`on_driver`].
     pub(super) fn pool(&self) -> &DatabaseConnection {
         &self.pool
     }
 }
 
-/// Tries again while another process writes to the SQLite file. SQLite itself would look again less and less often, in
-/// the end ten times a second: beside a process that writes without a rest it would hardly ever find the file free.
-macro_rules! patiently {
+/// Repeats a statement while another process writes to the SQLite file. SQLite's own wait checks the file less and less
+/// often, in the end ten times a second, and would hardly ever find it free beside a process that writes all the time.
+macro_rules! retry_while_busy {
     ($work:expr) => {{
         let begun = Instant::now();
         loop {
-            match anchored($work).await {
-                Err(error) if is_busy(&error) && begun.elapsed() < SQLITE_PATIENCE => {
+            match on_driver($work).await {
+                Err(error) if is_busy(&error) && begun.elapsed() < SQLITE_BUSY_TIMEOUT => {
                     tokio::time::sleep(Duration::from_micros(fastrand::u64(500..3_000))).await;
                 }
                 result => break result,
@@ -128,23 +128,23 @@ impl ConnectionTrait for Connection {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        patiently!(self.pool.execute_raw(statement.clone()))
+        retry_while_busy!(self.pool.execute_raw(statement.clone()))
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        patiently!(self.pool.execute_unprepared(sql))
+        retry_while_busy!(self.pool.execute_unprepared(sql))
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        patiently!(self.pool.query_one_raw(statement.clone()))
+        retry_while_busy!(self.pool.query_one_raw(statement.clone()))
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        patiently!(self.pool.query_all_raw(statement.clone()))
+        retry_while_busy!(self.pool.query_all_raw(statement.clone()))
     }
 }
 
-/// What [`TransactionTrait::transaction`] calls.
+/// The function that [`TransactionTrait::transaction`] calls.
 type Work<'c, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'c>>;
 
 #[async_trait]
@@ -152,7 +152,7 @@ impl TransactionTrait for Connection {
     type Transaction = DatabaseTransaction;
 
     async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
-        patiently!(self.pool.begin())
+        retry_while_busy!(self.pool.begin())
     }
 
     async fn begin_with_config(
@@ -160,11 +160,11 @@ impl TransactionTrait for Connection {
         isolation: Option<IsolationLevel>,
         access: Option<AccessMode>,
     ) -> Result<DatabaseTransaction, DbErr> {
-        anchored(self.pool.begin_with_config(isolation, access)).await
+        on_driver(self.pool.begin_with_config(isolation, access)).await
     }
 
     async fn begin_with_options(&self, options: TransactionOptions) -> Result<DatabaseTransaction, DbErr> {
-        patiently!(self.pool.begin_with_options(options))
+        retry_while_busy!(self.pool.begin_with_options(options))
     }
 
     async fn transaction<F, T, E>(&self, work: F) -> Result<T, TransactionError<E>>
@@ -173,7 +173,7 @@ impl TransactionTrait for Connection {
         T: Send,
         E: std::fmt::Display + std::fmt::Debug + Send,
     {
-        anchored(self.pool.transaction(work)).await
+        on_driver(self.pool.transaction(work)).await
     }
 
     async fn transaction_with_config<F, T, E>(
@@ -187,6 +187,6 @@ impl TransactionTrait for Connection {
         T: Send,
         E: std::fmt::Display + std::fmt::Debug + Send,
     {
-        anchored(self.pool.transaction_with_config(work, isolation, access)).await
+        on_driver(self.pool.transaction_with_config(work, isolation, access)).await
     }
 }

@@ -1,9 +1,9 @@
-//! What three databases call the same thing.
+//! Differences between the SQL of the three databases.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{DbBackend, Value};
 
-/// The database's way of speaking.
+/// The SQL dialect of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
     Postgres,
@@ -39,7 +39,7 @@ impl Dialect {
         }
     }
 
-    /// Whether the database is another process, which may be on another machine.
+    /// Whether the database is a server, which may be on another machine.
     pub(super) fn has_server(self) -> bool {
         self != Self::Sqlite
     }
@@ -53,7 +53,7 @@ impl Dialect {
         }
     }
 
-    /// The database's own time, moved by a number of milliseconds that may be negative.
+    /// The database's own time plus `millis`, an expression in milliseconds that may be negative.
     pub(super) fn now_plus_millis(self, millis: &str) -> String {
         match self {
             Self::Postgres => format!("now() + ({millis}) * interval '1 millisecond'"),
@@ -64,7 +64,7 @@ impl Dialect {
         }
     }
 
-    /// An instant as text in one fixed form: inside the JSON of [`Dialect::rows`], or as a parameter.
+    /// An instant as text in one fixed form, inside the JSON of [`Dialect::rows`] or as a parameter.
     pub(super) fn instant(self, at: DateTime<Utc>) -> String {
         match self {
             Self::MySql => at.format("%Y-%m-%d %H:%M:%S%.6f").to_string(),
@@ -72,7 +72,7 @@ impl Dialect {
         }
     }
 
-    /// The text of a JSON column of [`Dialect::rows`] as the column's own type.
+    /// Converts the text of a JSON column of [`Dialect::rows`] to the type of a JSON column of a table.
     pub(super) fn json(self, text: &str) -> String {
         match self {
             Self::Postgres => format!("CAST({text} AS jsonb)"),
@@ -80,8 +80,8 @@ impl Dialect {
         }
     }
 
-    /// A table `alias` made from one parameter, a JSON array of objects. A statement over many rows keeps one
-    /// constant text in this way, however many they are, and is prepared once.
+    /// A table `alias` made from one parameter, a JSON array of objects. The statement has the same text for any number
+    /// of rows, so it is prepared once.
     pub(super) fn rows(self, alias: &str, columns: &[(&str, Kind)]) -> String {
         let list = |each: &dyn Fn(&str, Kind) -> String| {
             columns.iter().map(|(name, kind)| each(name, *kind)).collect::<Vec<_>>().join(", ")
@@ -136,15 +136,15 @@ impl Dialect {
         }
     }
 
-    /// The parameters of [`Dialect::update_joined`] in the order of its text: those of the new values, and the rows.
+    /// The parameters of [`Dialect::update_joined`] in the order of its text. `sets` are those of the new values.
     pub(super) fn joined_values<const N: usize>(self, sets: [Value; N], rows: Value) -> Vec<Value> {
         let mut values = Vec::from(sets);
         values.insert(if self == Self::MySql { 0 } else { N }, rows);
         values
     }
 
-    /// Deletes the rows of a table (as `t`, with the primary key `key`) that `on` joins with `rows`. A plain `id = ANY(…)` would be searched
-    /// one by one for each row of a table that PostgreSQL has no statistics of yet.
+    /// Deletes the rows of `table` (as `t`, with the primary key `key`) that `on` joins with `rows`. PostgreSQL would
+    /// evaluate a plain `id = ANY(…)` row by row while it has no statistics of the table.
     pub(super) fn delete_joined(self, table: &str, key: &str, rows: &str, on: &str) -> String {
         match self {
             Self::Postgres => format!("DELETE FROM {table} t USING {rows} WHERE {on}"),
@@ -164,7 +164,7 @@ impl Dialect {
         }
     }
 
-    /// Makes a select lock its rows, where rows can be locked. On SQLite the transaction holds the whole file.
+    /// Makes a SELECT lock its rows. On SQLite the transaction locks the whole file.
     pub(super) fn for_update(self) -> &'static str {
         match self {
             Self::Sqlite => "",
@@ -172,7 +172,7 @@ impl Dialect {
         }
     }
 
-    /// A text parameter in the place of a select's column, where PostgreSQL wants to be told its type.
+    /// A text parameter as a column of a SELECT, where PostgreSQL needs its type.
     pub(super) fn text_parameter(self) -> &'static str {
         match self {
             Self::Postgres => "CAST(? AS text)",
@@ -180,7 +180,7 @@ impl Dialect {
         }
     }
 
-    /// A parameter that [`Dialect::instant`] has written, as an instant.
+    /// A parameter in the form of [`Dialect::instant`], as an instant.
     pub(super) fn instant_parameter(self) -> &'static str {
         match self {
             Self::Postgres => "CAST(CAST(? AS text) AS timestamptz)",
@@ -188,7 +188,7 @@ impl Dialect {
         }
     }
 
-    /// A column whose name is a reserved word somewhere.
+    /// Quotes a column whose name is a reserved word in one of the databases.
     pub(super) fn quoted(self, column: &str) -> String {
         match self {
             Self::MySql => format!("`{column}`"),
@@ -196,7 +196,7 @@ impl Dialect {
         }
     }
 
-    /// PostgreSQL numbers its parameters.
+    /// Numbers the parameters for PostgreSQL.
     pub(super) fn numbered(self, sql: &str) -> String {
         if self != Self::Postgres {
             return sql.to_owned();

@@ -1,52 +1,52 @@
-//! What can go wrong with the database, by what the caller can do about it.
+//! Errors of the store, by what the caller can do about them.
 
 use sea_orm::{DbErr, RuntimeErr, sqlx};
 
-/// Why the store could not do it.
+/// Why the store failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database does not answer, or cannot work at present: wait, and try again.
+    /// The database does not answer or cannot work at present. It helps to wait and to try again.
     #[error("the database is not available: {0}")]
     Unavailable(String),
-    /// Two transactions got into each other's way, more often than the store repeats them.
-    #[error("the database gave this transaction up for another one, several times over: {0}")]
+    /// The transaction conflicted with others more often than the store repeats it.
+    #[error("the transaction conflicted with others and was aborted several times: {0}")]
     Conflict(String),
-    /// The database understood and said no: a mistake, or a damaged table.
-    #[error("the database refused: {0}")]
+    /// The database refused a statement: a mistake, or a damaged table.
+    #[error("the database refused a statement: {0}")]
     Refused(String),
-    /// The task itself is not acceptable.
+    /// The task itself is invalid.
     #[error(transparent)]
     InvalidTask(#[from] crate::domain::task::InvalidTask),
-    /// The address of the database is none.
+    /// The database URL is invalid.
     #[error("database.url: {0}")]
-    Address(String),
-    /// The tables were made by a later release.
+    InvalidUrl(String),
+    /// The schema was migrated by a later release.
     #[error(
-        "the database has been migrated by a newer Sexton (it knows the step `{0}`): upgrade this program, or use another database"
+        "the database was migrated by a newer Sexton (step `{0}` is unknown here): upgrade this program, or use another database"
     )]
     Newer(String),
 }
 
 impl StoreError {
-    /// Whether waiting may help.
+    /// Whether it helps to wait.
     pub fn is_outage(&self) -> bool {
         matches!(self, Self::Unavailable(_))
     }
 }
 
-/// The statement itself is too large for the server: waiting does not help, though its class is that of outages.
+/// The statement is too large for the server (MySQL). Waiting does not help, although its class is that of outages.
 const TOO_LARGE: &str = "1153";
-/// Codes of servers that are there but cannot work: shutting down, starting, too many connections, read-only
-/// after a failover, out of disk, a Galera node without its cluster.
+/// Error codes of servers that answer but cannot work: shutting down, starting, too many connections, read-only after a
+/// failover, out of disk space, a Galera node without its cluster.
 const OUTAGES: [&str; 22] = [
     "57P01", "57P02", "57P03", "57014", "55P03", "53100", "53200", "53300", "25006", "08000", "08003", "08006",
     "08001", "08S01", "1290", "1836", "1040", "1021", "1114", "1203", "1226", "1317",
 ];
-/// SQLite's own: cannot open, disk full, I/O error, read-only.
+/// SQLite's codes: cannot open, disk full, I/O error, read-only.
 const SQLITE_OUTAGES: [i32; 4] = [14, 13, 10, 8];
-/// Serialization failures, deadlocks and lock time-outs.
+/// Serialization failures, deadlocks and lock timeouts.
 const CONFLICTS: [&str; 4] = ["40001", "40P01", "1213", "1205"];
-/// SQLite's own: busy, locked.
+/// SQLite's codes: busy, locked.
 const SQLITE_CONFLICTS: [i32; 2] = [5, 6];
 
 impl From<DbErr> for StoreError {
@@ -65,7 +65,7 @@ impl From<DbErr> for StoreError {
     }
 }
 
-/// Whether another process holds the SQLite file.
+/// Whether the error says that another process holds the SQLite file.
 pub(super) fn is_busy(error: &DbErr) -> bool {
     let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) = error else {
         return false;
@@ -81,7 +81,7 @@ fn by_code(error: &dyn sqlx::error::DatabaseError, said: String) -> StoreError {
     let code = error.code().unwrap_or_default().into_owned();
     let is_one_of =
         |codes: &[&str]| codes.contains(&code.as_str()) || mysql.as_deref().is_some_and(|n| codes.contains(&n));
-    // SQLite's extended codes carry the plain one in their lowest byte.
+    // SQLite's extended codes have the primary code in their lowest byte.
     let sqlite =
         error.try_downcast_ref::<sqlx::sqlite::SqliteError>().and(code.parse::<i32>().ok()).map(|code| code & 0xff);
     let is_sqlite = |codes: &[i32]| sqlite.is_some_and(|code| codes.contains(&code));
@@ -96,7 +96,7 @@ fn by_code(error: &dyn sqlx::error::DatabaseError, said: String) -> StoreError {
     }
 }
 
-/// The cause without SeaORM's prefixes, which name its own machinery.
+/// The cause without SeaORM's prefixes.
 fn plain(error: &DbErr) -> String {
     let text = error.to_string();
     ["Failed to acquire connection from pool: ", "Connection Error: ", "Execution Error: ", "Query Error: "]

@@ -1,8 +1,9 @@
-//! The finish: what ended is taken out of the tasks and put into history, in one transaction for a whole batch.
+//! The finish: the verdicts of a batch of ended attempts are applied to their tasks, and the attempts are written to
+//! the history, in one transaction.
 //!
-//! Each finish is guarded by its fence. One whose task has gone to another claim meanwhile changes nothing but
-//! history, where it is recorded as superseded. Repeating a finish whose commit was in doubt is harmless: task,
-//! fence and outcome are unique in history.
+//! Each finish is guarded by its fence. A finish whose task belongs to another claim by now does not change the task;
+//! it is recorded as superseded. A finish may be repeated after a commit in doubt, because task, fence and outcome are
+//! unique in the history.
 
 use std::{collections::HashSet, ops::AddAssign};
 
@@ -16,23 +17,23 @@ use super::{
 };
 use crate::domain::task::{FinishedAttempt, Report, claim::Claim};
 
-/// What to do about a finish that comes too late.
+/// What happens to a finish whose claim does not hold any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnStale {
-    /// Record it as superseded: an attempt was really made.
+    /// It is recorded as superseded, because the attempt was made.
     Record,
-    /// Nothing: another rescuer was faster, and has recorded it.
+    /// It is dropped: another rescuer has recorded it already.
     Ignore,
 }
 
-/// What a batch came to.
+/// The result of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
-    /// Finishes that counted.
+    /// Finishes whose claim held.
     pub counted: usize,
-    /// Finishes that came too late.
+    /// Finishes that came too late and were recorded as superseded.
     pub stale: usize,
-    /// Tasks that are to be tried again later.
+    /// Tasks that will be tried again later.
     pub retrying: usize,
     /// Tasks that are available again at once.
     pub released: usize,
@@ -47,7 +48,7 @@ impl AddAssign for Recorded {
     }
 }
 
-const HISTORY: [(&str, Kind); 25] = [
+const HISTORY_COLUMNS: [(&str, Kind); 25] = [
     ("task_id", Kind::Integer),
     ("name", Kind::Text),
     ("kind", Kind::Text),
@@ -63,7 +64,7 @@ const HISTORY: [(&str, Kind); 25] = [
     ("outcome", Kind::Text),
     ("verdict", Kind::Text),
     ("exit_code", Kind::Integer),
-    ("its_signal", Kind::Integer), // `signal` alone is a reserved word on MySQL
+    ("its_signal", Kind::Integer), // `signal` is a reserved word on MySQL
     ("error", Kind::Text),
     ("payload", Kind::Text),
     ("fence", Kind::Integer),
@@ -74,7 +75,7 @@ const HISTORY: [(&str, Kind); 25] = [
     ("output_bytes", Kind::Integer),
     ("result", Kind::Text),
 ];
-const OUTPUT: [(&str, Kind); 7] = [
+const OUTPUT_COLUMNS: [(&str, Kind); 7] = [
     ("task_id", Kind::Integer),
     ("fence", Kind::Integer),
     ("outcome", Kind::Text),
@@ -83,36 +84,40 @@ const OUTPUT: [(&str, Kind); 7] = [
     ("truncated", Kind::Boolean),
     ("times", Kind::Text),
 ];
-const CLAIM: [(&str, Kind); 5] = [
+const CLAIM_COLUMNS: [(&str, Kind); 5] = [
     ("id", Kind::Integer),
     ("fence", Kind::Integer),
     ("retry_ms", Kind::Integer),
     ("next_payload", Kind::Text),
     ("node", Kind::Text),
 ];
-/// What a task that nobody runs any more says of its attempt. A wish to cancel it stays: whoever claims it next obeys.
-pub(super) const VACATED: [(&str, &str); 3] = [("node", "NULL"), ("started_at", "NULL"), ("progress", "NULL")];
+/// The columns of an attempt, cleared when its task does not run any more. A cancel request stays: the next claim of
+/// the task obeys it.
+pub(super) const CLEARED: [(&str, &str); 3] = [("node", "NULL"), ("started_at", "NULL"), ("progress", "NULL")];
 
 impl Store {
-    /// Records a batch of finished attempts.
+    /// Records a batch of finished attempts in one transaction.
+    ///
+    /// # Errors
+    /// If the database is unavailable, or refuses one of the attempts: then nothing is recorded.
     pub async fn finish(&self, batch: &[FinishedAttempt], on_stale: OnStale) -> Result<Recorded, StoreError> {
         if batch.is_empty() {
             return Ok(Recorded::default());
         }
-        self.repeating(async || {
+        self.with_retries(async || {
             let transaction = self.begin().await?;
-            let held = self.settle(&transaction, batch, on_stale).await?;
+            let held = self.apply_verdicts(&transaction, batch, on_stale).await?;
             let is_held = |finished: &&FinishedAttempt| held.contains(&finished.claim);
             let (current, stale): (Vec<_>, Vec<_>) = batch.iter().partition(is_held);
             let superseded = match on_stale {
                 OnStale::Record => self.superseded(&transaction, &stale).await?,
                 OnStale::Ignore => Vec::new(),
             };
-            // MySQL makes warnings of what it refuses in such an insert, and leaves the rows out.
+            // MySQL turns errors of INSERT IGNORE into warnings and omits the rows.
             let kept = self.insert_history(&transaction, &current).await?;
             if kept < current.len() as u64 {
                 return Err(StoreError::Refused(format!(
-                    "{} rows of history were left out",
+                    "{} rows of the history were not written",
                     current.len() as u64 - kept
                 )));
             }
@@ -132,8 +137,8 @@ impl Store {
         .await
     }
 
-    /// Carries the verdicts out on the tasks whose claims still hold, and gives these claims.
-    async fn settle(
+    /// Applies the verdicts to the tasks whose claims still hold. Returns these claims.
+    async fn apply_verdicts(
         &self,
         transaction: &DatabaseTransaction,
         batch: &[FinishedAttempt],
@@ -145,13 +150,13 @@ impl Store {
                 .filter(|finished| finished.verdict.is_some_and(|verdict| verdicts.contains(&verdict)))
                 .collect()
         };
-        let rows = self.dialect.rows("d", &CLAIM);
-        // A rescue is of a certain node: another one may have taken the running task over meanwhile.
+        let rows = self.dialect.rows("d", &CLAIM_COLUMNS);
+        // A rescue names the node: another node may have adopted the running task meanwhile.
         let on = match on_stale {
             OnStale::Record => "t.id = d.id AND t.fence = d.fence AND t.state = 'running'",
             OnStale::Ignore => "t.id = d.id AND t.fence = d.fence AND t.state = 'running' AND t.node = d.node",
         };
-        let with = |sets: &[(&'static str, &'static str)]| sets.iter().copied().chain(VACATED).collect::<Vec<_>>();
+        let with = |sets: &[(&'static str, &'static str)]| sets.iter().copied().chain(CLEARED).collect::<Vec<_>>();
         let run_at = self.dialect.now_plus_millis("d.retry_ms");
         let payload = format!("COALESCE({}, t.payload)", self.dialect.json("d.next_payload"));
         let mut retry = vec![("run_at", run_at.as_str()), ("payload", payload.as_str())];
@@ -168,16 +173,16 @@ impl Store {
         let mut held = HashSet::new();
         for (finished, sql) in steps {
             if !finished.is_empty() {
-                let settled = self.changed(transaction, &sql, on, &finished).await?;
-                held.extend(settled);
+                let applied = self.apply(transaction, &sql, on, &finished).await?;
+                held.extend(applied);
             }
         }
         Ok(held)
     }
 
-    /// Changes tasks, and gives the claims of those that were changed. MySQL does not tell which these were: there
-    /// they are locked and looked at before.
-    async fn changed(
+    /// Runs a statement that changes tasks by their claims. Returns the claims that were changed. MySQL cannot return
+    /// them, so they are selected and locked before.
+    async fn apply(
         &self,
         transaction: &DatabaseTransaction,
         sql: &str,
@@ -196,13 +201,13 @@ impl Store {
         let parameter = rows.into_value();
         let changed = match self.dialect {
             Dialect::MySql => {
-                let look = format!(
+                let select = format!(
                     "SELECT t.id, t.fence FROM {} JOIN sexton_task t ON {on} FOR UPDATE",
-                    self.dialect.rows_beside_locks("d", &CLAIM)
+                    self.dialect.rows_beside_locks("d", &CLAIM_COLUMNS)
                 );
-                let seen = self.all(transaction, &look, [parameter.clone()]).await?;
+                let rows = self.all(transaction, &select, [parameter.clone()]).await?;
                 self.run(transaction, sql, [parameter]).await?;
-                seen
+                rows
             }
             Dialect::Postgres => self.all(transaction, &format!("{sql} RETURNING t.id, t.fence"), [parameter]).await?,
             Dialect::Sqlite => self.all(transaction, &format!("{sql} RETURNING id, fence"), [parameter]).await?,
@@ -210,8 +215,8 @@ impl Store {
         changed.iter().map(claim_of).collect()
     }
 
-    /// The stale finishes as they are to be recorded. One that is on record already, because the answer to its
-    /// commit was lost, is not superseded at all.
+    /// The stale finishes that are to be recorded as superseded. A finish that is in the history already is none of
+    /// them: its commit succeeded, but the answer was lost.
     async fn superseded(
         &self,
         transaction: &DatabaseTransaction,
@@ -227,7 +232,7 @@ impl Store {
                 )
                 .await?;
             if known.is_empty() {
-                let note = format!("it ended as {} after the task had been given to another", finished.outcome);
+                let note = format!("it ended as {} after another claim of the task", finished.outcome);
                 superseded.push(FinishedAttempt {
                     outcome: Outcome::Superseded,
                     verdict: None,
@@ -248,8 +253,8 @@ impl Store {
             return Ok(0);
         }
         let names: Vec<String> =
-            HISTORY.iter().map(|(name, _)| self.dialect.quoted(name.trim_start_matches("its_"))).collect();
-        let values: Vec<String> = HISTORY
+            HISTORY_COLUMNS.iter().map(|(name, _)| self.dialect.quoted(name.trim_start_matches("its_"))).collect();
+        let values: Vec<String> = HISTORY_COLUMNS
             .iter()
             .map(|(name, _)| match *name {
                 "payload" | "result" => self.dialect.json(&format!("d.{name}")),
@@ -258,7 +263,7 @@ impl Store {
             .collect();
         let sql = self.dialect.insert_new(
             &format!("sexton_history ({})", names.join(", ")),
-            &format!("SELECT {} FROM {}", values.join(", "), self.dialect.rows("d", &HISTORY)),
+            &format!("SELECT {} FROM {}", values.join(", "), self.dialect.rows("d", &HISTORY_COLUMNS)),
         );
         let mut rows = Rows::new(self.dialect);
         for finished in finished {
@@ -325,7 +330,7 @@ impl Store {
             "SELECT h.id, COALESCE(d.stdout, ''), COALESCE(d.stderr, ''), d.truncated, {} FROM {} \
              JOIN sexton_history h ON h.task_id = d.task_id AND h.fence = d.fence AND h.outcome = d.outcome",
             self.dialect.json("d.times"),
-            self.dialect.rows("d", &OUTPUT)
+            self.dialect.rows("d", &OUTPUT_COLUMNS)
         );
         let sql = self.dialect.insert_new("sexton_output (history_id, stdout, stderr, truncated, times)", &select);
         self.run(transaction, &sql, [rows.into_value()]).await?;

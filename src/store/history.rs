@@ -1,4 +1,4 @@
-//! Reading history. It is written by the finish alone.
+//! Reading the history. Only the finish and the cancel write it, and schedules for skipped instants.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
@@ -6,23 +6,26 @@ use sexton_entities::{history, output, states::Outcome};
 
 use super::{Store, StoreError};
 
-/// Which rows of history to show.
+/// Selects rows of the history.
 #[derive(Clone, Debug, Default)]
 pub struct HistoryFilter {
-    /// Of this task definition only.
+    /// Only attempts of this task definition.
     pub name: Option<String>,
-    /// Of this task only.
+    /// Only attempts of this task.
     pub task_id: Option<i64>,
-    /// With this outcome only.
+    /// Only attempts with this outcome.
     pub outcome: Option<Outcome>,
-    /// That ended at this instant or later.
+    /// Only attempts that ended at this instant or later.
     pub since: Option<DateTime<Utc>>,
-    /// At most so many, the newest.
+    /// Maximum number of rows; the newest are returned.
     pub limit: u64,
 }
 
 impl Store {
-    /// Rows of history, the newest first.
+    /// Lists rows of the history, the newest first.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn history(&self, filter: &HistoryFilter) -> Result<Vec<history::Model>, StoreError> {
         let mut query = history::Entity::find();
         if let Some(name) = &filter.name {
@@ -38,7 +41,7 @@ impl Store {
             query = query.filter(history::Column::FinishedAt.gte(since));
         }
         let newest = match (&filter.name, filter.since) {
-            // Follows the index on (name, finished_at), or on finished_at.
+            // Uses the index on (name, finished_at), or the one on finished_at.
             (Some(_), _) | (_, Some(_)) => {
                 query.order_by_desc(history::Column::FinishedAt).order_by_desc(history::Column::Id)
             }
@@ -47,7 +50,10 @@ impl Store {
         Ok(newest.limit(filter.limit).all(&self.db).await?)
     }
 
-    /// What the attempt of a history row wrote, if anything.
+    /// The captured output of an attempt, if it wrote any.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn output(&self, history_id: i64) -> Result<Option<output::Model>, StoreError> {
         Ok(output::Entity::find_by_id(history_id).one(&self.db).await?)
     }

@@ -1,4 +1,4 @@
-//! Bringing the tables up to date, once, however many nodes start at the same moment.
+//! Schema migration: the missing steps are applied once, even if several nodes start at the same time.
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -9,24 +9,24 @@ use sexton_migration::{Migrator, MigratorTrait};
 
 use super::{
     ConnectOptions, Store, StoreError,
-    connect::{SQLITE_IMPATIENT, SQLITE_PATIENT},
-    connection::anchored,
+    connect::{LONG_BUSY_TIMEOUT, SHORT_BUSY_TIMEOUT},
+    connection::on_driver,
     dialect::Dialect,
 };
 
-/// Names the lock: "sexton" in ASCII.
-const LOCK: i64 = 0x7365_7874_6f6e;
+/// The key of the advisory lock: "sexton" in ASCII.
+const LOCK_KEY: i64 = 0x7365_7874_6f6e;
 
 /// One step of the schema's history.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct MigrationStatus {
-    /// The step's name.
+    /// The name of the step.
     pub name: String,
-    /// Whether this database has it.
+    /// Whether the step is applied to this database.
     pub applied: bool,
 }
 
-/// Held while migrating; let go by dropping it.
+/// The lock that excludes other migrations until it is dropped.
 enum MigrationLock {
     Session(DatabaseTransaction),
     File(#[expect(dead_code, reason = "held for its lock")] Flock<File>),
@@ -34,13 +34,17 @@ enum MigrationLock {
 }
 
 impl Store {
-    /// Applies the steps that are missing; gives their names.
+    /// Applies the missing steps. Returns their names.
+    ///
+    /// # Errors
+    /// If the database is unavailable, refuses a step, was migrated by a later release, or another process has been
+    /// migrating it for a minute.
     pub async fn migrate(&self, options: &ConnectOptions) -> Result<Vec<String>, StoreError> {
         let lock = self.lock_schema(options).await?;
         let applied = self.apply_missing().await;
         if let MigrationLock::Session(transaction) = lock {
             if self.dialect == Dialect::MySql {
-                // It would stay with the pooled connection otherwise.
+                // The lock would stay with the pooled connection otherwise.
                 self.one(&transaction, "SELECT RELEASE_LOCK('sexton_migrate') AS released", []).await?;
             }
             self.commit(transaction).await?;
@@ -52,25 +56,28 @@ impl Store {
         let steps = self.migration_status().await?;
         let missing: Vec<String> = steps.into_iter().filter(|step| !step.applied).map(|step| step.name).collect();
         if !missing.is_empty() {
-            self.be_patient(true).await?;
-            let applied = anchored(Migrator::up(self.db.pool(), None)).await;
-            self.be_patient(false).await?;
+            self.set_long_timeout(true).await?;
+            let applied = on_driver(Migrator::up(self.db.pool(), None)).await;
+            self.set_long_timeout(false).await?;
             applied?;
         }
         Ok(missing)
     }
 
-    /// The steps go to the pool itself, which does not try again.
-    async fn be_patient(&self, is_patient: bool) -> Result<(), StoreError> {
+    /// Sets how long SQLite waits for a busy file: the steps bypass the connection, which would wait longer.
+    async fn set_long_timeout(&self, is_long: bool) -> Result<(), StoreError> {
         if self.dialect == Dialect::Sqlite {
-            self.db.execute_unprepared(if is_patient { SQLITE_PATIENT } else { SQLITE_IMPATIENT }).await?;
+            self.db.execute_unprepared(if is_long { LONG_BUSY_TIMEOUT } else { SHORT_BUSY_TIMEOUT }).await?;
         }
         Ok(())
     }
 
-    /// The steps that this program knows, and whether the database has them. Refuses a database that has more.
+    /// Lists the steps that this program knows, and whether they are applied.
+    ///
+    /// # Errors
+    /// If the database is unavailable, or has a step that this program does not know.
     pub async fn migration_status(&self) -> Result<Vec<MigrationStatus>, StoreError> {
-        let applied: Vec<String> = anchored(Migrator::get_migration_models(self.db.pool()))
+        let applied: Vec<String> = on_driver(Migrator::get_migration_models(self.db.pool()))
             .await?
             .into_iter()
             .map(|step| step.version)
@@ -82,18 +89,20 @@ impl Store {
         Ok(known.into_iter().map(|name| MigrationStatus { applied: applied.contains(&name), name }).collect())
     }
 
-    /// Excludes every other migrating process. On the servers a transaction of its own holds the lock, while the
-    /// steps run on another connection; for a file it is a file.
+    /// Excludes all other migrating processes. On a server, a transaction of its own holds the lock while the steps run
+    /// on another connection; for an SQLite file, a lock file does.
     async fn lock_schema(&self, options: &ConnectOptions) -> Result<MigrationLock, StoreError> {
         let (sql, values) = match self.dialect {
-            Dialect::Postgres => ("SELECT pg_advisory_xact_lock(?)::text AS locked", vec![LOCK.into()]),
+            Dialect::Postgres => ("SELECT pg_advisory_xact_lock(?)::text AS locked", vec![LOCK_KEY.into()]),
             Dialect::MySql => ("SELECT GET_LOCK('sexton_migrate', 60) AS locked", Vec::new()),
             Dialect::Sqlite => return lock_file(options).await,
         };
         let transaction = self.begin().await?;
         let row = self.one(&transaction, sql, values).await?;
         if self.dialect == Dialect::MySql && row.try_get::<Option<i64>>("", "locked")? != Some(1) {
-            return Err(StoreError::Unavailable("another node has been migrating for a minute".to_owned()));
+            return Err(StoreError::Unavailable(
+                "another node has been migrating the database for a minute".to_owned(),
+            ));
         }
         Ok(MigrationLock::Session(transaction))
     }
@@ -109,7 +118,7 @@ async fn lock_file(options: &ConnectOptions) -> Result<MigrationLock, StoreError
     });
     match locked.await {
         Ok(Ok(file)) => Ok(MigrationLock::File(file)),
-        Ok(Err(error)) => Err(StoreError::Unavailable(format!("cannot lock the database for migrating: {error}"))),
+        Ok(Err(error)) => Err(StoreError::Unavailable(format!("cannot lock the database for the migration: {error}"))),
         Err(error) => Err(StoreError::Unavailable(error.to_string())),
     }
 }

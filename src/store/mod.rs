@@ -1,6 +1,7 @@
-//! The door to the database: the only place with queries. One file is one concern, one function one intention.
+//! The store: the only place with queries. One file is one concern, one function one intention.
 //!
-//! Transactions begin and end inside. What differs between the databases is in `dialect.rs` and `claim.rs`.
+//! Transactions begin and end inside. What differs between the databases is in `dialect.rs`, `claim.rs` and the few
+//! other files that `tests/tidy` lists.
 
 mod adopt;
 mod bounded;
@@ -51,7 +52,7 @@ pub use self::{
 };
 use crate::clock::{Clock, uptime};
 
-/// A connected database with Sexton's tables. Clones share one pool.
+/// A connected database with Sexton's tables. Clones share one connection pool.
 #[derive(Clone, Debug)]
 pub struct Store {
     db: Connection,
@@ -59,7 +60,7 @@ pub struct Store {
     counters: Arc<Counters>,
 }
 
-/// What the store counts about itself.
+/// The store's own counters, since the start.
 #[derive(Debug, Default)]
 struct Counters {
     statements: AtomicU64,
@@ -72,29 +73,35 @@ impl Store {
         &self.db
     }
 
-    /// Which database it is: `sqlite`, `postgres` or `mysql`.
+    /// The kind of database: `sqlite`, `postgres` or `mysql`.
     pub fn database(&self) -> &'static str {
         self.dialect.name()
     }
 
-    /// Statements sent since the start, transactions' own included.
+    /// The number of statements sent since the start, including begin and commit of transactions.
     pub fn statements(&self) -> u64 {
         self.counters.statements.load(Ordering::Relaxed)
     }
 
-    /// Transactions that were repeated because of a deadlock or a serialization failure.
+    /// The number of transactions that were repeated after a deadlock or a serialization failure.
     pub fn retried(&self) -> u64 {
         self.counters.retried.load(Ordering::Relaxed)
     }
 
-    /// Asks the database for its time: a proof that it answers.
+    /// Reads the database's time, which also proves that it answers.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn now(&self) -> Result<chrono::DateTime<chrono::Utc>, StoreError> {
         let row = self.one(&self.db, &format!("SELECT {} AS at", self.dialect.now()), []).await?;
         Ok(row.try_get("", "at")?)
     }
 
-    /// Makes a clock show the time of a server. A database without one has no time but the machine's: there a wall clock
-    /// that is set counts at once.
+    /// Corrects a clock by the time of a database server. Without a server the machine's time is the only one, and a
+    /// change of the wall clock counts at once.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn set_clock(&self, clock: &Clock) -> Result<(), StoreError> {
         if self.dialect.has_server() {
             let before = uptime();
@@ -112,7 +119,7 @@ impl Store {
         self.dialect.backend()
     }
 
-    /// Runs a statement; gives the number of rows that it changed.
+    /// Runs a statement. Returns the number of rows that it changed.
     async fn run<C: ConnectionTrait>(
         &self,
         connection: &C,
@@ -122,7 +129,7 @@ impl Store {
         Ok(connection.execute_raw(self.statement(sql, values)).await?.rows_affected())
     }
 
-    /// Runs a query; gives all its rows.
+    /// Runs a query. Returns all its rows.
     async fn all<C: ConnectionTrait>(
         &self,
         connection: &C,
@@ -132,7 +139,7 @@ impl Store {
         Ok(connection.query_all_raw(self.statement(sql, values)).await?)
     }
 
-    /// Runs a query that always has a row.
+    /// Runs a query that always returns a row.
     async fn one<C: ConnectionTrait>(
         &self,
         connection: &C,
@@ -140,6 +147,6 @@ impl Store {
         values: impl IntoIterator<Item = Value>,
     ) -> Result<QueryResult, StoreError> {
         let row = connection.query_one_raw(self.statement(sql, values)).await?;
-        row.ok_or_else(|| StoreError::Refused(format!("a query without an answer: {sql}")))
+        row.ok_or_else(|| StoreError::Refused(format!("the query returned no row: {sql}")))
     }
 }

@@ -1,4 +1,4 @@
-//! Nodes: registration, heartbeat and lease, and what dead nodes have left behind.
+//! Nodes: registration, heartbeat and lease, and the running attempts of dead nodes.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use sexton_entities::{node, states::NodeState};
 
 use super::{
     Store, StoreError,
-    claim::{CLAIMED, claimed},
+    claim::{CLAIMED_COLUMNS, claimed},
     dialect::Kind,
     rows::Rows,
 };
 use crate::domain::{identity::NodeId, task::FinishedAttempt};
 
-const NODE: [(&str, Kind); 7] = [
+const NODE_COLUMNS: [(&str, Kind); 7] = [
     ("id", Kind::Text),
     ("name", Kind::Text),
     ("host", Kind::Text),
@@ -24,34 +24,37 @@ const NODE: [(&str, Kind); 7] = [
     ("lease_ms", Kind::Integer),
 ];
 
-/// A node's sign of life.
+/// The heartbeat of a node.
 #[derive(Clone, Debug)]
 pub struct Heartbeat {
-    /// The boot id.
+    /// The identity, new at each start.
     pub id: NodeId,
     /// The name in the configuration.
     pub name: String,
-    /// The host.
+    /// The host name.
     pub host: String,
     /// The process number.
     pub pid: i32,
-    /// What it does.
+    /// What the node does.
     pub state: NodeState,
-    /// For how long its running tasks are its own from now on.
+    /// How long the lease lasts from now on.
     pub lease: Duration,
-    /// Its modules, for `module list` and `summary`.
+    /// The status of its modules, for `module list` and `summary`.
     pub modules: serde_json::Value,
 }
 
 impl Store {
-    /// Enters a node, or enters it anew after its lease was lost.
+    /// Registers a node. A node that lost its lease registers again.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn register(&self, beat: &Heartbeat) -> Result<(), StoreError> {
         let sql = self.dialect.insert_new(
             "sexton_node (id, name, host, version, state, pid, lease_expires_at)",
             &format!(
                 "SELECT d.id, d.name, d.host, d.version, d.state, d.pid, {} FROM {}",
                 self.dialect.now_plus_millis("d.lease_ms"),
-                self.dialect.rows("d", &NODE),
+                self.dialect.rows("d", &NODE_COLUMNS),
             ),
         );
         let mut rows = Rows::new(self.dialect);
@@ -65,10 +68,13 @@ impl Store {
                 .set("lease_ms", millis(beat.lease));
         });
         let rows = rows.into_value();
-        self.repeating(async || self.run(&self.db, &sql, [rows.clone()]).await.map(|_| ())).await
+        self.with_retries(async || self.run(&self.db, &sql, [rows.clone()]).await.map(|_| ())).await
     }
 
-    /// Prolongs the lease. False where it has been lost: another node has taken this one for dead.
+    /// Extends the lease. Returns false if the node is not registered any more: another node has declared it dead.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn heartbeat(&self, beat: &Heartbeat) -> Result<bool, StoreError> {
         let sql = format!(
             "UPDATE sexton_node SET state = ?, modules = {}, heartbeat_at = {}, lease_expires_at = {} WHERE id = ?",
@@ -78,21 +84,30 @@ impl Store {
         );
         let (state, modules) = (beat.state.as_str().into(), beat.modules.to_string().into());
         let values = [state, modules, millis(beat.lease).into(), beat.id.as_str().into()];
-        Ok(self.repeating(async || self.run(&self.db, &sql, values.clone()).await).await? > 0)
+        Ok(self.with_retries(async || self.run(&self.db, &sql, values.clone()).await).await? > 0)
     }
 
-    /// Takes a node off the list that has stopped in good order.
+    /// Removes a node that has stopped cleanly.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn leave(&self, id: &NodeId) -> Result<(), StoreError> {
         node::Entity::delete_by_id(id.as_str()).exec(&self.db).await?;
         Ok(())
     }
 
-    /// The nodes, the oldest first; a dead one until its tasks have been rescued.
+    /// Lists the nodes, the oldest first. A dead node is listed until its tasks have been rescued.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn nodes(&self) -> Result<Vec<node::Model>, StoreError> {
         Ok(node::Entity::find().order_by_asc(node::Column::StartedAt).all(&self.db).await?)
     }
 
-    /// When the next lease of another node runs out, and the database's time.
+    /// When the next lease of another node ends, and the database's time.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn next_expiry(&self, own: &NodeId) -> Result<(Option<DateTime<Utc>>, DateTime<Utc>), StoreError> {
         let sql = format!(
             "SELECT MIN(lease_expires_at) AS expiry, {} AS at FROM sexton_node WHERE id <> ?",
@@ -102,18 +117,25 @@ impl Store {
         Ok((row.try_get("", "expiry")?, row.try_get("", "at")?))
     }
 
-    /// Takes nodes off the list whose lease ran out and that have no running task left.
-    pub async fn bury(&self, own: &NodeId) -> Result<u64, StoreError> {
+    /// Removes the nodes whose lease has ended and that have no running task. Returns their number.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
+    pub async fn remove_dead_nodes(&self, own: &NodeId) -> Result<u64, StoreError> {
         let sql = format!(
             "DELETE FROM sexton_node WHERE id <> ? AND lease_expires_at <= {} \
              AND NOT EXISTS (SELECT 1 FROM sexton_task t WHERE t.node = sexton_node.id AND t.state = 'running')",
             self.dialect.now()
         );
-        self.repeating(async || self.run(&self.db, &sql, [own.as_str().into()]).await).await
+        self.with_retries(async || self.run(&self.db, &sql, [own.as_str().into()]).await).await
     }
 
-    /// The running attempts of other nodes that are dead or unknown, as interrupted ones to be recorded. A node's own
-    /// are its own concern, also after a lapse: what it has finished meanwhile is to be recorded first.
+    /// The running attempts of other nodes that are dead or not registered, as interrupted attempts to be recorded. The
+    /// node's own attempts are not among them, even after its lease has ended: what it has finished meanwhile is
+    /// recorded first.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn orphans(&self, own: &NodeId) -> Result<Vec<FinishedAttempt>, StoreError> {
         let of = format!(
             "t.node <> ? AND NOT EXISTS (SELECT 1 FROM sexton_node n WHERE n.id = t.node AND n.lease_expires_at > {})",
@@ -122,12 +144,18 @@ impl Store {
         self.running_where(&of, own, "the node died or lost its lease").await
     }
 
-    /// The attempts that this node runs according to the database, as interrupted ones to be recorded.
+    /// The attempts that the node runs according to the database, as interrupted attempts to be recorded.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn running_of(&self, node: &NodeId) -> Result<Vec<FinishedAttempt>, StoreError> {
-        self.running_where("t.node = ?", node, "the node lost sight of it").await
+        self.running_where("t.node = ?", node, "the node has no record of the claim").await
     }
 
-    /// Which of a node's running tasks somebody wants cancelled.
+    /// The running tasks of a node for which a cancel was requested.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn cancel_requests(&self, node: &NodeId) -> Result<Vec<i64>, StoreError> {
         let sql = "SELECT id FROM sexton_task WHERE state = 'running' AND node = ? AND cancel_requested_at IS NOT NULL";
         let rows = self.all(&self.db, sql, [node.as_str().into()]).await?;
@@ -141,7 +169,7 @@ impl Store {
         why: &str,
     ) -> Result<Vec<FinishedAttempt>, StoreError> {
         let sql = format!(
-            "SELECT {CLAIMED}, t.node, t.queue, {} AS at FROM sexton_task t \
+            "SELECT {CLAIMED_COLUMNS}, t.node, t.queue, {} AS at FROM sexton_task t \
              WHERE t.state = 'running' AND {condition} ORDER BY t.id LIMIT 10000",
             self.dialect.now()
         );

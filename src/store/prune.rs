@@ -1,33 +1,40 @@
-//! Retention: what is old enough is deleted, in portions that nobody notices.
+//! Retention: old history, occurrences and schedules are deleted, in batches that do not block other work.
 
 use std::{collections::HashSet, time::Duration};
 
-use super::{Store, StoreError, claim::ID};
+use super::{Store, StoreError, claim::ID_COLUMN};
 
-/// Rows that are deleted by one transaction.
-const PORTION: usize = 1_000;
+/// The number of rows that one transaction deletes.
+const BATCH_SIZE: usize = 1_000;
 
 impl Store {
-    /// Deletes history, its output and ledger entries that are older than `keep`; gives the number of history rows.
+    /// Deletes history with its output and occurrences that are older than `keep`. Returns the number of history rows.
+    /// `progress` is called after each batch.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn prune(&self, keep: Duration, progress: impl Fn()) -> Result<u64, StoreError> {
         let before = self.dialect.now_plus_millis("?");
         let age = age(keep);
         let mut pruned = 0;
         loop {
-            let portion = self.repeating(async || self.prune_portion(&before, age).await).await?;
-            pruned += portion as u64;
-            if portion < PORTION {
+            let batch = self.with_retries(async || self.prune_batch(&before, age).await).await?;
+            pruned += batch as u64;
+            if batch < BATCH_SIZE {
                 break;
             }
             progress();
         }
         let sql = format!("DELETE FROM sexton_occurrence WHERE entered_at < {before}");
-        self.repeating(async || self.run(&self.db, &sql, [age.into()]).await).await?;
+        self.with_retries(async || self.run(&self.db, &sql, [age.into()]).await).await?;
         Ok(pruned)
     }
 
-    /// Takes schedules off that no node has had for so long. Of `own` ones that may be a downtime: how far they have come
-    /// must not be forgotten before they have caught up.
+    /// Deletes configured schedules that no node has fired for `keep`. The node's `own` schedules stay: after a
+    /// downtime, they need to know which instants have been dealt with.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn prune_schedules(&self, keep: Duration, own: &HashSet<&str>) -> Result<(), StoreError> {
         let old = format!("origin = 'config' AND next_at < {}", self.dialect.now_plus_millis("?"));
         let age = age(keep);
@@ -36,29 +43,33 @@ impl Store {
         for row in rows {
             let name: String = row.try_get("", "name")?;
             if !own.contains(name.as_str()) {
-                self.repeating(async || self.run(&self.db, &sql, [name.clone().into(), age.into()]).await).await?;
+                self.with_retries(async || self.run(&self.db, &sql, [name.clone().into(), age.into()]).await).await?;
             }
         }
         Ok(())
     }
 
-    /// Deletes every trace of one task name; for benches.
+    /// Deletes all tasks and all history of one task name, for benchmarks.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn erase(&self, name: &str) -> Result<(), StoreError> {
-        self.repeating(async || {
+        self.with_retries(async || {
             self.run(&self.db, "DELETE FROM sexton_task WHERE name = ?", [name.into()]).await?;
             self.run(&self.db, "DELETE FROM sexton_history WHERE name = ?", [name.into()]).await.map(|_| ())
         })
         .await
     }
 
-    async fn prune_portion(&self, before: &str, age: i64) -> Result<usize, StoreError> {
-        let sql =
-            format!("SELECT id FROM sexton_history WHERE finished_at < {before} ORDER BY finished_at LIMIT {PORTION}");
+    async fn prune_batch(&self, before: &str, age: i64) -> Result<usize, StoreError> {
+        let sql = format!(
+            "SELECT id FROM sexton_history WHERE finished_at < {before} ORDER BY finished_at LIMIT {BATCH_SIZE}"
+        );
         let rows = self.all(&self.db, &sql, [age.into()]).await?;
         let ids = rows.iter().map(|row| Ok(row.try_get::<i64>("", "id")?)).collect::<Result<Vec<_>, StoreError>>()?;
         if !ids.is_empty() {
             let transaction = self.begin().await?;
-            let rows = self.dialect.rows("d", &ID);
+            let rows = self.dialect.rows("d", &ID_COLUMN);
             for (table, key) in [("sexton_output", "history_id"), ("sexton_history", "id")] {
                 let sql = self.dialect.delete_joined(table, key, &rows, &format!("t.{key} = d.id"));
                 self.run(&transaction, &sql, [self.ids(ids.iter().copied())]).await?;
@@ -69,7 +80,7 @@ impl Store {
     }
 }
 
-/// How many milliseconds to move the present instant: back by that length.
+/// The milliseconds from now back by that length, as a negative number.
 fn age(keep: Duration) -> i64 {
     i64::try_from(keep.as_millis()).map_or(i64::MIN, |millis| -millis)
 }

@@ -1,4 +1,4 @@
-//! Queues: pause, resume, and how much waits in each.
+//! Queues: pause, resume, and how many tasks are in each.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +7,18 @@ use serde::Serialize;
 use super::{Store, StoreError};
 use crate::domain::identity::QueueName;
 
-/// One queue as it stands.
+/// One queue with the number of its tasks by state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct QueueRow {
-    /// Its name.
+    /// The name of the queue; empty for tasks that have no queue yet.
     pub name: QueueName,
-    /// Whether nobody claims from it.
+    /// Whether no node claims from it.
     pub paused: bool,
     /// Tasks that wait for a worker.
     pub available: i64,
     /// Tasks that run.
     pub running: i64,
-    /// Tasks whose time has not come.
+    /// Tasks that are not due yet.
     pub scheduled: i64,
     /// Tasks that wait for their next attempt.
     pub retryable: i64,
@@ -32,10 +32,13 @@ impl QueueRow {
 }
 
 impl Store {
-    /// Pauses a queue, or lets it go on, in the whole cluster and at once.
+    /// Pauses or resumes a queue in the whole cluster. It takes effect at the next claim.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn pause_queue(&self, name: &QueueName, paused: bool) -> Result<(), StoreError> {
         let now = self.dialect.now();
-        self.repeating(async || {
+        self.with_retries(async || {
             let transaction = self.begin().await?;
             let sql = format!("UPDATE sexton_queue SET paused = ?, changed_at = {now} WHERE name = ?");
             if self.run(&transaction, &sql, [paused.into(), name.as_str().into()]).await? == 0 {
@@ -47,7 +50,10 @@ impl Store {
         .await
     }
 
-    /// Every queue that has tasks or standing orders, and those of `known`, by name.
+    /// Lists the queues that have tasks or were paused once, and those of `known`, by name.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn queues(&self, known: &[QueueName]) -> Result<Vec<QueueRow>, StoreError> {
         let mut queues: BTreeMap<QueueName, QueueRow> =
             known.iter().map(|name| (name.clone(), QueueRow::empty(name.clone()))).collect();

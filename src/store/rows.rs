@@ -1,4 +1,4 @@
-//! Many rows as one parameter: a JSON array, read by the database itself (see `Dialect::rows`).
+//! Many rows as one parameter: a JSON array, which the database itself reads (see `Dialect::rows`).
 
 use chrono::{DateTime, Utc};
 use sea_orm::QueryResult;
@@ -7,13 +7,13 @@ use serde_json::{Map, Value as Json};
 use super::{StoreError, dialect::Dialect};
 use crate::domain::task::claim::Claim;
 
-/// Builds the array. What is absent is left out, and read as NULL.
+/// Builds the array. Absent fields are omitted, and the database reads them as NULL.
 pub(super) struct Rows {
     dialect: Dialect,
     rows: Vec<Json>,
 }
 
-/// One row being built.
+/// Builds one row.
 pub(super) struct Row {
     dialect: Dialect,
     fields: Map<String, Json>,
@@ -30,7 +30,7 @@ impl Rows {
         self.rows.push(Json::Object(row.fields));
     }
 
-    /// The parameter.
+    /// The whole array as one parameter.
     pub(super) fn into_value(self) -> sea_orm::Value {
         Json::Array(self.rows).to_string().into()
     }
@@ -45,7 +45,7 @@ impl Row {
         self
     }
 
-    /// A claim, as the columns `id` and `fence`.
+    /// Sets the columns `id` and `fence` of a claim.
     pub(super) fn claim(&mut self, claim: Claim) -> &mut Self {
         self.set("id", claim.task_id).set("fence", claim.fence)
     }
@@ -55,14 +55,14 @@ impl Row {
         self.set(column, text)
     }
 
-    /// A JSON value travels as its text.
+    /// Sets a column to the text of a JSON value.
     pub(super) fn json(&mut self, column: &str, value: Option<&Json>) -> &mut Self {
         let text = value.map(ToString::to_string);
         self.set(column, text)
     }
 }
 
-/// The claim that a row has in its columns `id` and `fence`.
+/// Reads a claim from the columns `id` and `fence`.
 pub(super) fn claim_of(row: &QueryResult) -> Result<Claim, StoreError> {
     Ok(Claim::new(row.try_get("", "id")?, row.try_get("", "fence")?))
 }

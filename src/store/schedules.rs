@@ -96,7 +96,7 @@ impl Store {
         &self,
         schedules: &[ScheduleRow],
     ) -> Result<HashMap<String, DateTime<Utc>>, StoreError> {
-        self.repeating(async || {
+        self.with_retries(async || {
             let known: HashMap<String, (String, String)> =
                 self.schedules().await?.into_iter().map(|known| (known.name, (known.task, known.spec))).collect();
             let is_same = |seen: &&ScheduleRow| {
@@ -150,7 +150,7 @@ impl Store {
     /// # Errors
     /// If the database is not available, refuses a statement, or gave the transaction up too often.
     pub async fn fire(&self, node: &str, firings: &[Firing]) -> Result<Vec<String>, StoreError> {
-        self.repeating(async || {
+        self.with_retries(async || {
             let entry = uuid::Uuid::new_v4().simple().to_string();
             let transaction = self.begin().await?;
             let firings = &*self.resolve_overlaps(&transaction, firings).await?;
@@ -296,7 +296,7 @@ impl Store {
             "t.schedule = d.schedule AND t.state <> 'running' AND (t.queue <> d.queue OR t.priority <> d.priority)";
         let sets = [("queue", "d.queue"), ("priority", "d.priority")];
         let sql = self.dialect.update_joined("sexton_task", &sets, &self.dialect.rows("d", &PLACE), on);
-        self.repeating(async || {
+        self.with_retries(async || {
             let mut rows = Rows::new(self.dialect);
             for (schedule, queue, priority) in schedules {
                 rows.push(|row| {
@@ -324,7 +324,7 @@ impl Store {
             &self.dialect.rows("d", &NEXT),
             on,
         );
-        self.repeating(async || {
+        self.with_retries(async || {
             let mut rows = Rows::new(self.dialect);
             for (name, at) in next {
                 rows.push(|row| {
@@ -350,7 +350,7 @@ impl Store {
     /// If the database is not available or refuses the statement.
     pub async fn pause_schedule(&self, name: &str, paused: bool) -> Result<bool, StoreError> {
         let sql = "UPDATE sexton_schedule SET paused = ? WHERE name = ?";
-        let changed = self.repeating(async || self.run(&self.db, sql, [paused.into(), name.into()]).await).await?;
+        let changed = self.with_retries(async || self.run(&self.db, sql, [paused.into(), name.into()]).await).await?;
         Ok(changed > 0)
     }
 

@@ -1,4 +1,4 @@
-//! Schedules with what became of their latest run: the centre of every summary.
+//! Schedules with their latest runs, for summaries.
 
 use std::collections::HashMap;
 
@@ -13,14 +13,17 @@ pub type LastRun = history::Model;
 /// A schedule and its latest finished attempt.
 #[derive(Clone, Debug)]
 pub struct SchedulePicture {
-    /// The schedule.
+    /// The schedule as the database has it.
     pub schedule: schedule::Model,
-    /// Its latest finished attempt that counted.
+    /// The latest finished attempt that was not superseded.
     pub last: Option<LastRun>,
 }
 
 impl Store {
-    /// All schedules by name, each with its latest finished attempt.
+    /// Lists all schedules by name, each with its latest finished attempt.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn schedule_pictures(&self) -> Result<Vec<SchedulePicture>, StoreError> {
         let schedules = self.schedules().await?;
         let mut rows = Rows::new(self.dialect);
@@ -39,9 +42,8 @@ impl Store {
             ids.extend(row.try_get::<Option<i64>>("", "id")?);
         }
         let mut last = HashMap::new();
-        for portion in ids.chunks(5_000) {
-            let found =
-                history::Entity::find().filter(history::Column::Id.is_in(portion.to_vec())).all(&self.db).await?;
+        for batch in ids.chunks(5_000) {
+            let found = history::Entity::find().filter(history::Column::Id.is_in(batch.to_vec())).all(&self.db).await?;
             last.extend(found.into_iter().map(|run| (run.schedule.clone().unwrap_or_default(), run)));
         }
         Ok(schedules

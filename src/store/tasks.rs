@@ -1,4 +1,4 @@
-//! Tasks: enqueue, look at, cancel, hurry, file into queues.
+//! Tasks: enqueue, list, cancel, run now, assign a queue, release.
 
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use sexton_entities::{states::TaskState, task};
@@ -6,7 +6,7 @@ use sexton_entities::{states::TaskState, task};
 use super::{
     Store, StoreError,
     dialect::{Dialect, Kind},
-    finish::VACATED,
+    finish::CLEARED,
     rows::Rows,
 };
 use crate::domain::{
@@ -14,40 +14,40 @@ use crate::domain::{
     task::{NewTask, claim::Claim},
 };
 
-/// What became of an enqueue.
+/// The result of an enqueue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enqueued {
-    /// A new task with this number.
+    /// A new task, with its number.
     New(i64),
-    /// The unfinished task with this number has the unique key already.
+    /// An unfinished task has the unique key already; its number.
     AlreadyThere(i64),
 }
 
-/// What became of a wish to cancel.
+/// The result of a cancel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CancelResult {
-    /// It had not started, and is on record as cancelled.
+    /// The task had not started. It is in the history as cancelled.
     Cancelled,
-    /// It runs; its node has been asked to stop it.
+    /// The task runs. Its node will stop it.
     Requested,
-    /// There is no such unfinished task.
+    /// There is no unfinished task with that number.
     NotThere,
 }
 
-/// Which unfinished tasks to show.
+/// Selects unfinished tasks.
 #[derive(Clone, Debug, Default)]
 pub struct TaskFilter {
-    /// Of this name only.
+    /// Only tasks of this definition.
     pub name: Option<String>,
-    /// In this queue only.
+    /// Only tasks in this queue.
     pub queue: Option<QueueName>,
-    /// In this state only.
+    /// Only tasks in this state.
     pub state: Option<TaskState>,
-    /// At most so many.
+    /// Maximum number of tasks.
     pub limit: u64,
 }
 
-const COLUMNS: [(&str, Kind); 8] = [
+const NEW_TASK_COLUMNS: [(&str, Kind); 8] = [
     ("name", Kind::Text),
     ("queue", Kind::Text),
     ("priority", Kind::Integer),
@@ -60,6 +60,9 @@ const COLUMNS: [(&str, Kind); 8] = [
 
 impl Store {
     /// Enqueues one task, on any connection or transaction of this database.
+    ///
+    /// # Errors
+    /// If the task is invalid, or the database is unavailable: then nothing was enqueued.
     pub async fn enqueue<C: ConnectionTrait>(&self, connection: &C, new: &NewTask) -> Result<Enqueued, StoreError> {
         if let Some(id) = self.insert_task(connection, new).await? {
             return Ok(Enqueued::New(id));
@@ -68,15 +71,19 @@ impl Store {
         let holder = task::Entity::find().filter(task::Column::UniqueKey.eq(key)).one(connection).await?;
         match holder {
             Some(holder) => Ok(Enqueued::AlreadyThere(holder.id)),
-            // It ended between the two statements: the key is free again.
+            // That task ended between the two statements, so the key is free again.
             None => match self.insert_task(connection, new).await? {
                 Some(id) => Ok(Enqueued::New(id)),
-                None => Err(StoreError::Conflict("the unique key is taken and freed too fast to follow".to_owned())),
+                None => Err(StoreError::Conflict("the unique key is taken and freed again and again".to_owned())),
             },
         }
     }
 
-    /// Enqueues many tasks with one statement; gives the number of new ones. The others were there already.
+    /// Enqueues many tasks with one statement. Returns the number of new ones; the unique keys of the others were
+    /// taken.
+    ///
+    /// # Errors
+    /// As [`Store::enqueue`]: all tasks are enqueued, or none.
     pub async fn enqueue_all<C: ConnectionTrait>(&self, connection: &C, tasks: &[NewTask]) -> Result<u64, StoreError> {
         for new in tasks {
             new.check()?;
@@ -107,7 +114,7 @@ impl Store {
             "SELECT d.name, d.queue, CASE WHEN {run_at} > {now} THEN 'scheduled' ELSE 'available' END, \
              COALESCE(d.priority, 0), {}, {run_at}, d.unique_key, d.max_attempts FROM {}",
             self.dialect.json("d.payload"),
-            self.dialect.rows("d", &COLUMNS),
+            self.dialect.rows("d", &NEW_TASK_COLUMNS),
         );
         let head = "sexton_task (name, queue, state, priority, payload, run_at, unique_key, max_attempts)";
         self.dialect.insert_new(head, &select)
@@ -130,12 +137,18 @@ impl Store {
         rows.into_value()
     }
 
-    /// One unfinished task.
+    /// Returns an unfinished task.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn task(&self, id: i64) -> Result<Option<task::Model>, StoreError> {
         Ok(task::Entity::find_by_id(id).one(&self.db).await?)
     }
 
-    /// Unfinished tasks, in the order in which they would be claimed.
+    /// Lists unfinished tasks in the order in which they would be claimed.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn tasks(&self, filter: &TaskFilter) -> Result<Vec<task::Model>, StoreError> {
         let mut query = task::Entity::find();
         if let Some(name) = &filter.name {
@@ -151,9 +164,12 @@ impl Store {
         Ok(query.all(&self.db).await?)
     }
 
-    /// Cancels a task that has not started; asks for it where it runs.
+    /// Cancels a task that has not started, or requests the cancel of a running one.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn cancel(&self, id: i64) -> Result<CancelResult, StoreError> {
-        self.repeating(async || {
+        self.with_retries(async || {
             let transaction = self.begin().await?;
             let sql = format!("SELECT state FROM sexton_task WHERE id = ? {}", self.dialect.for_update());
             let state: Option<String> = match transaction.query_one_raw(self.statement(&sql, [id.into()])).await? {
@@ -187,7 +203,10 @@ impl Store {
         .await
     }
 
-    /// Makes a waiting task available at once; false where it runs already or is not there.
+    /// Makes a scheduled or retryable task available at once. Returns false if there is no such task.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn run_now(&self, id: i64) -> Result<bool, StoreError> {
         let sql = format!(
             "UPDATE sexton_task SET state = 'available', run_at = {} WHERE id = ? AND state IN ('scheduled', 'retryable')",
@@ -197,38 +216,49 @@ impl Store {
     }
 
     /// The names of tasks that were inserted without a queue.
-    pub async fn unfiled(&self) -> Result<Vec<String>, StoreError> {
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
+    pub async fn names_without_queue(&self) -> Result<Vec<String>, StoreError> {
         let rows = self.all(&self.db, "SELECT DISTINCT name FROM sexton_task WHERE queue IS NULL", []).await?;
         rows.iter().map(|row| Ok(row.try_get("", "name")?)).collect()
     }
 
-    /// Files the tasks of that name into their queue, with the definition's priority where they have none.
-    pub async fn file(&self, name: &str, queue: &QueueName, priority: i32) -> Result<u64, StoreError> {
+    /// Assigns a queue to the tasks of that name that have none, and a priority where theirs is 0. Returns the number
+    /// of tasks.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
+    pub async fn assign_queue(&self, name: &str, queue: &QueueName, priority: i32) -> Result<u64, StoreError> {
         let sql = "UPDATE sexton_task SET queue = ?, priority = CASE WHEN priority = 0 THEN ? ELSE priority END \
                    WHERE queue IS NULL AND name = ?";
-        self.repeating(async || self.run(&self.db, sql, [queue.as_str().into(), priority.into(), name.into()]).await)
+        self.with_retries(async || self.run(&self.db, sql, [queue.as_str().into(), priority.into(), name.into()]).await)
             .await
     }
 
-    /// Gives claimed tasks back that were never started; no attempt is counted, and nothing recorded.
+    /// Releases claimed tasks that were never started: no attempt is counted, and nothing is recorded. Returns the
+    /// number of tasks whose claim still held.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn release(&self, node: &NodeId, claims: &[Claim]) -> Result<u64, StoreError> {
-        const CLAIM: [(&str, Kind); 2] = [("id", Kind::Integer), ("fence", Kind::Integer)];
+        const CLAIM_COLUMNS: [(&str, Kind); 2] = [("id", Kind::Integer), ("fence", Kind::Integer)];
         if claims.is_empty() {
             return Ok(0);
         }
         let sets =
-            [("state", "'available'"), ("attempt", "t.attempt - 1")].into_iter().chain(VACATED).collect::<Vec<_>>();
-        let rows = self.dialect.rows("d", &CLAIM);
+            [("state", "'available'"), ("attempt", "t.attempt - 1")].into_iter().chain(CLEARED).collect::<Vec<_>>();
+        let rows = self.dialect.rows("d", &CLAIM_COLUMNS);
         let on = "t.id = d.id AND t.fence = d.fence AND t.state = 'running' AND t.node = ?";
         let sql = self.dialect.update_joined("sexton_task", &sets, &rows, on);
-        self.repeating(async || {
-            let mut given = Rows::new(self.dialect);
+        self.with_retries(async || {
+            let mut rows_value = Rows::new(self.dialect);
             for claim in claims {
-                given.push(|row| {
+                rows_value.push(|row| {
                     row.claim(*claim);
                 });
             }
-            self.run(&self.db, &sql, [given.into_value(), node.as_str().into()]).await
+            self.run(&self.db, &sql, [rows_value.into_value(), node.as_str().into()]).await
         })
         .await
     }

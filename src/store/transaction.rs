@@ -1,4 +1,4 @@
-//! Transactions that are repeated when the database gives them up for another one.
+//! Transactions, and their repetition after a conflict.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -6,19 +6,19 @@ use sea_orm::{DatabaseTransaction, SqliteTransactionMode, TransactionOptions, Tr
 
 use super::{Store, StoreError};
 
-/// How often one piece of work is tried in all.
-const TRIES: u32 = 8;
+/// The maximum number of times that one piece of work is tried.
+const MAX_TRIES: u32 = 8;
 
 impl Store {
-    /// Does `work` and repeats it after a deadlock, a serialization failure or a busy file.
-    pub(super) async fn repeating<T>(
+    /// Does `work`, and repeats it after a deadlock, a serialization failure or a busy file.
+    pub(super) async fn with_retries<T>(
         &self,
         mut work: impl AsyncFnMut() -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut tries = 0;
         loop {
             match work().await {
-                Err(StoreError::Conflict(_)) if tries + 1 < TRIES => {
+                Err(StoreError::Conflict(_)) if tries + 1 < MAX_TRIES => {
                     tries += 1;
                     self.counters.retried.fetch_add(1, Ordering::Relaxed);
                     let pause = 2u64.pow(tries) * 2;
@@ -29,7 +29,7 @@ impl Store {
         }
     }
 
-    /// Begins a transaction. On SQLite it takes the write lock at once: one that reads first and writes later
+    /// Begins a transaction. On SQLite it takes the write lock at once: a transaction that reads first and writes later
     /// fails as soon as another process has written in between.
     pub(super) async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
         self.counters.statements.fetch_add(1, Ordering::Relaxed);
@@ -40,7 +40,7 @@ impl Store {
         Ok(self.db.begin_with_options(options).await?)
     }
 
-    /// Commits it. The commit may fail as the statements do: on Galera this is where a lost race is told.
+    /// Commits a transaction. A commit may fail with a conflict: Galera reports a lost race only here.
     pub(super) async fn commit(&self, transaction: DatabaseTransaction) -> Result<(), StoreError> {
         self.counters.statements.fetch_add(1, Ordering::Relaxed);
         Ok(transaction.commit().await?)

@@ -1,7 +1,7 @@
-//! The wake-up between processes: PostgreSQL's NOTIFY, a look at SQLite's files, and nothing on MySQL.
+//! Wake-ups between processes: NOTIFY on PostgreSQL, a poll of the file on SQLite, none on MySQL.
 //!
-//! A NOTIFY inside the enqueuing transaction would take a database-wide lock through its commit and end group
-//! commit, so it is sent after the commit, on its own.
+//! A NOTIFY inside the enqueuing transaction would hold a database-wide lock through its commit and prevent group
+//! commit, so it is sent after the commit in a transaction of its own.
 
 use std::{
     path::PathBuf,
@@ -10,14 +10,14 @@ use std::{
 
 use sea_orm::{ConnectionTrait, sqlx::postgres::PgListener};
 
-use super::{ConnectOptions, Store, StoreError, connection::anchored, dialect::Dialect};
+use super::{ConnectOptions, Store, StoreError, connection::on_driver, dialect::Dialect};
 
-/// PostgreSQL's channel.
+/// The channel on PostgreSQL.
 const CHANNEL: &str = "sexton_wakeup";
-/// How often SQLite's log is looked at. A look is one system call, not a statement.
-const LOOK: Duration = Duration::from_millis(8);
+/// How often SQLite's write-ahead log is checked. A check is one system call, not a statement.
+const FILE_POLL_INTERVAL: Duration = Duration::from_millis(8);
 
-/// What there is to wake up for.
+/// The reason of a wake-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wakeup {
     /// A task is available.
@@ -26,7 +26,7 @@ pub enum Wakeup {
     Later,
     /// A running task is to be cancelled.
     Cancel,
-    /// Something changed; look at everything.
+    /// Unknown: anything may have changed.
     Anything,
 }
 
@@ -44,21 +44,24 @@ impl Wakeup {
 /// Waits for the wake-ups of other processes.
 #[derive(Debug)]
 pub enum WakeupListener {
-    /// PostgreSQL tells.
+    /// PostgreSQL sends them.
     Postgres(Box<PgListener>),
-    /// SQLite's write-ahead log changes when anybody writes.
+    /// SQLite's write-ahead log changes with each write of any process.
     File {
-        /// The log.
+        /// The path of the write-ahead log.
         path: PathBuf,
-        /// How it looked last.
+        /// Its last known modification time and size.
         seen: Option<(SystemTime, u64)>,
     },
-    /// Nobody tells: polling is all there is.
+    /// There are none: the node polls.
     Silent,
 }
 
 impl Store {
-    /// Wakes the other processes. Cheap, and lost without harm: they poll as well.
+    /// Wakes the other processes. A lost wake-up does no harm, because they also poll.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn wake(&self, wakeup: Wakeup) -> Result<(), StoreError> {
         if self.dialect == Dialect::Postgres {
             let sql = "SELECT CAST(pg_notify(?, ?) AS text) AS done";
@@ -67,13 +70,16 @@ impl Store {
         Ok(())
     }
 
-    /// Begins to listen.
+    /// Starts listening for wake-ups.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn listen(&self, options: &ConnectOptions) -> Result<WakeupListener, StoreError> {
         match self.dialect {
             Dialect::Postgres => {
                 let unavailable = |error: sea_orm::sqlx::Error| StoreError::Unavailable(error.to_string());
                 let pool = self.db.pool().get_postgres_connection_pool();
-                let mut listener = anchored(PgListener::connect_with(pool)).await.map_err(unavailable)?;
+                let mut listener = on_driver(PgListener::connect_with(pool)).await.map_err(unavailable)?;
                 listener.listen(CHANNEL).await.map_err(unavailable)?;
                 Ok(WakeupListener::Postgres(Box::new(listener)))
             }
@@ -89,8 +95,11 @@ impl Store {
         }
     }
 
-    /// Makes PostgreSQL send a wake-up for each plain SQL insert, or no longer. It costs group commit, so it is
-    /// a setting. Elsewhere there is nothing to do.
+    /// Creates or removes the PostgreSQL trigger that sends a wake-up for each plain SQL insert. It prevents group
+    /// commit, so it is a setting. Other databases need nothing.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
     pub async fn notify_on_insert(&self, wanted: bool) -> Result<(), StoreError> {
         if self.dialect != Dialect::Postgres {
             return Ok(());
@@ -110,36 +119,38 @@ impl Store {
             }
             _ => return Ok(()),
         };
-        self.repeating(async || Ok(self.db.execute_unprepared(sql).await.map(|_| ())?)).await
+        self.with_retries(async || Ok(self.db.execute_unprepared(sql).await.map(|_| ())?)).await
     }
 }
 
 impl WakeupListener {
-    /// Whether every enqueue of another process is heard of at once, plain SQL included, so that polling is
-    /// hardly needed.
+    /// Whether each enqueue of another process causes a wake-up, plain SQL included, so that polling is hardly needed.
     pub fn hears_all(&self) -> bool {
         matches!(self, Self::File { .. })
     }
 
-    /// Waits until there is something. On a silent database it never ends.
+    /// Waits for the next wake-up. Without wake-ups it never returns.
+    ///
+    /// # Errors
+    /// If the connection to PostgreSQL is lost and cannot be restored.
     pub async fn wait(&mut self) -> Result<Wakeup, StoreError> {
         match self {
-            Self::Postgres(listener) => match anchored(listener.try_recv()).await {
+            Self::Postgres(listener) => match on_driver(listener.try_recv()).await {
                 Ok(Some(notification)) => Ok(match notification.payload() {
                     "now" => Wakeup::Now,
                     "later" => Wakeup::Later,
                     "cancel" => Wakeup::Cancel,
                     _ => Wakeup::Anything,
                 }),
-                // The connection was lost and is made anew: what was told meanwhile is not known.
+                // The connection was lost and restored; wake-ups in between are unknown.
                 Ok(None) => Ok(Wakeup::Anything),
                 Err(error) => Err(StoreError::Unavailable(error.to_string())),
             },
             Self::File { path, seen } => loop {
-                tokio::time::sleep(LOOK).await;
-                let looks = std::fs::metadata(&*path).ok().and_then(|file| Some((file.modified().ok()?, file.len())));
-                if looks != *seen {
-                    *seen = looks;
+                tokio::time::sleep(FILE_POLL_INTERVAL).await;
+                let state = std::fs::metadata(&*path).ok().and_then(|file| Some((file.modified().ok()?, file.len())));
+                if state != *seen {
+                    *seen = state;
                     return Ok(Wakeup::Anything);
                 }
             },

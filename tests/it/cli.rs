@@ -147,8 +147,8 @@ fn mistakes_on_the_command_line_are_told_clearly() {
         assert!(call(&file, &["task", "add", "elsewhere", "--undefined"]).status.success());
         let text = std::fs::read_to_string(&file).unwrap();
         std::fs::write(&file, text.replace("sqlite://", "oracle://")).unwrap();
-        assert!(errors(&["task", "list"]).contains("`oracle` is not a database that Sexton speaks"));
-        assert!(errors(&["run"]).contains("`oracle` is not a database that Sexton speaks"));
+        assert!(errors(&["task", "list"]).contains("`oracle` is not a supported database"));
+        assert!(errors(&["run"]).contains("`oracle` is not a supported database"));
     });
 }
 

@@ -75,7 +75,7 @@ impl Batch {
 
 /// The attempts are kept elsewhere now: the adopter need not find them.
 fn remove_attempt_dirs(attempts: &[FinishedAttempt]) {
-    for dir in attempts.iter().filter_map(|finished| finished.report.folder.as_ref()) {
+    for dir in attempts.iter().filter_map(|finished| finished.report.attempt_dir.as_ref()) {
         AttemptDir::at(dir.clone()).remove();
     }
 }

@@ -59,7 +59,7 @@ async fn nothing_due(daemon: &Components) -> bool {
     let queues = daemon.in_flight.workers().into_iter().map(|workers| workers.queue);
     let queues: Vec<QueueName> = queues.filter(|queue| !closed.contains(queue)).collect();
     match daemon.store.peek(&queues).await {
-        Ok(seen) => seen.queues.is_empty() && !seen.unfiled && (!seen.due || is_off(&ModuleName::FUTURE)),
+        Ok(seen) => seen.queues.is_empty() && !seen.without_queue && (!seen.due || is_off(&ModuleName::FUTURE)),
         Err(_) => false,
     }
 }

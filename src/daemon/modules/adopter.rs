@@ -62,11 +62,11 @@ impl DaemonModule for Adopter {
             return Ok(());
         }
         self.abandoned.extend(NodeDir::abandoned(parts.shepherds.root()));
-        let own = parts.shepherds.open_home();
+        let own = parts.shepherds.existing_node_dir();
         let detached = parts.in_flight.detached_claims();
         let mut found: Vec<AttemptDir> = Vec::new();
         for node_dir in self.abandoned.iter().chain(own.as_deref()) {
-            found.extend(node_dir.folders()?);
+            found.extend(node_dir.attempt_dirs()?);
         }
         let claims: HashSet<Claim> = found.iter().filter_map(AttemptDir::claim).collect();
         let mut adopting = Vec::new();
@@ -74,7 +74,7 @@ impl DaemonModule for Adopter {
             if dir.claim().is_some_and(|claim| parts.in_flight.is_attended(claim)) {
                 continue;
             }
-            match dir.paper::<CommandInfo>() {
+            match dir.manifest::<CommandInfo>() {
                 // Another container shares this directory: its processes cannot be seen from here.
                 Ok(manifest) if manifest.boot_id != boot_id() && dir.is_held().unwrap_or(true) => {}
                 Ok(manifest) if parts.in_flight.adopt(&manifest.about.task) => adopting.push((dir, manifest)),
@@ -151,7 +151,7 @@ impl Adopter {
         };
         for (dir, manifest) in found {
             let is_ours = ours.contains(&manifest.about.task.claim);
-            self.parts.shepherds.limit_again(&dir, &manifest);
+            self.parts.shepherds.restore_memory_limit(&dir, &manifest);
             let CommandInfo { task, definition } = manifest.about;
             match is_ours {
                 true => tracing::info!(
@@ -168,7 +168,7 @@ impl Adopter {
                 ),
             }
             self.adopted += 1;
-            let handler = AdoptedCommand { folder: dir, boot_id: manifest.boot_id, is_ours };
+            let handler = AdoptedCommand { attempt_dir: dir, boot_id: manifest.boot_id, is_ours };
             let executor = self.parts.executor.clone();
             let following = async move { executor.adopt(task, definition, &handler).await };
             actix_rt::spawn(DropInRuntime::new(following));

@@ -142,12 +142,12 @@ impl Dispatcher {
             self.wakers.wake(&ModuleName::FUTURE, WakeReason::Scheduled);
         }
         let mut found = seen.queues;
-        if seen.unfiled {
-            for name in store.unfiled().await? {
+        if seen.without_queue {
+            for name in store.names_without_queue().await? {
                 let definition = self.in_force.definition(&name);
                 let (queue, priority) = definition
                     .map_or((DEFAULT_QUEUE.into(), 0), |definition| (definition.queue.clone(), definition.priority));
-                store.file(&name, &queue, priority).await?;
+                store.assign_queue(&name, &queue, priority).await?;
                 if claimable.contains(&queue) && !found.contains(&queue) {
                     found.push(queue);
                 }
@@ -164,22 +164,22 @@ impl Dispatcher {
             return Ok(());
         }
         let limits = self.in_force.limits();
-        let is_unlimited = limits.leaves_free(queue);
+        let is_unlimited = limits.is_unlimited(queue);
         let claimed = match is_unlimited {
             true => store.claim(&self.node, queue, wanted).await,
             false => store.claim_within(&limits, &self.node, queue, wanted).await,
         };
         let claimed = claimed.inspect_err(|_| self.is_in_doubt = true)?;
-        let found = claimed.tasks.len() + claimed.sorted;
+        let found = claimed.tasks.len() + claimed.postponed;
         // Tasks that a limit keeps back can be claimed as soon as another one ends, here or elsewhere.
         if found > 0 || !is_unlimited {
             self.found = Instant::now();
         }
-        if claimed.sorted > 0 {
+        if claimed.postponed > 0 {
             self.wakers.wake(&ModuleName::FUTURE, WakeReason::Scheduled);
         }
         // Tasks that were only sorted into `scheduled` stood before others.
-        match found == wanted || claimed.sorted > 0 {
+        match found == wanted || claimed.postponed > 0 {
             true => self.hot.insert(queue.clone()),
             false => self.hot.remove(queue),
         };

@@ -114,7 +114,7 @@ impl ProcessModule {
 
     /// The program failed, or could not be started.
     fn fail(&mut self, why: &str, context: &ModuleContext, lived: Duration) {
-        let delay = self.failures.fell(&self.spec, lived);
+        let delay = self.failures.failed(&self.spec, lived);
         self.record.failures.fetch_add(1, Ordering::Relaxed);
         self.record.set_last_end(why);
         self.parts.statuses.update(context.name(), |status| {
@@ -185,12 +185,12 @@ impl ProcessModule {
     async fn checked(&mut self, program: Program, context: &ModuleContext) -> anyhow::Result<()> {
         let lived = program.lived();
         match self.spec.judge(&program.settle(context).await?) {
-            ServiceEnd::Fell(why) => {
-                let delay = self.refusals.fell(&self.spec, lived);
+            ServiceEnd::Failed(why) => {
+                let delay = self.refusals.failed(&self.spec, lived);
                 self.postpone(format!("its check failed: {why}"), context, delay);
             }
             ServiceEnd::Interrupted => self.postpone(INTERRUPTED.to_owned(), context, self.spec.restart_delay),
-            ServiceEnd::InOrder => {
+            ServiceEnd::RestartRequested => {
                 self.refusals = Backoff::default();
                 self.logged_reason = None;
                 self.phase =
@@ -204,7 +204,7 @@ impl ProcessModule {
     async fn ended(&mut self, program: Program, context: &ModuleContext) -> anyhow::Result<()> {
         let lived = program.lived();
         match self.spec.judge(&program.settle(context).await?) {
-            ServiceEnd::Fell(why) => self.fail(&why, context, lived),
+            ServiceEnd::Failed(why) => self.fail(&why, context, lived),
             ServiceEnd::Interrupted => {
                 let (delay, module) = (self.spec.restart_delay, context.name());
                 tracing::warn!(%module,
@@ -214,7 +214,7 @@ impl ProcessModule {
                 self.record.set_last_end(INTERRUPTED);
                 self.wait(delay, false);
             }
-            ServiceEnd::InOrder => {
+            ServiceEnd::RestartRequested => {
                 let delay = self.spec.restart_delay;
                 let module = context.name();
                 tracing::info!(%module, "its program ended with exit code 0, which requests a restart; restarting it in {}", duration::text(delay));
@@ -232,7 +232,7 @@ impl ProcessModule {
         let delay = match why {
             Recycle::Age(_) => Duration::ZERO,
             Recycle::Memory { .. } if program.lived() > self.spec.max_restart_delay => Duration::ZERO,
-            Recycle::Memory { .. } => self.failures.fell(&self.spec, program.lived()),
+            Recycle::Memory { .. } => self.failures.failed(&self.spec, program.lived()),
         };
         tracing::info!(%module, "recycling its program: {why}");
         program.stop(context, &self.parts, &self.spec).await?;

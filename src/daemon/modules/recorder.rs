@@ -68,7 +68,7 @@ impl DaemonModule for Recorder {
             let may_free_others = batch
                 .attempts()
                 .iter()
-                .any(|ended| limits.concern(&ended.queue, &ended.name, ended.schedule.as_deref()));
+                .any(|ended| limits.applies_to(&ended.queue, &ended.name, ended.schedule.as_deref()));
             match record(context.store(), batch.attempts()).await {
                 Ok(recorded) => {
                     self.note(recorded);

@@ -110,7 +110,7 @@ impl Rescuer {
                 self.parts.wakers.announce(Wakeup::Anything);
             }
         }
-        store.bury(node).await?;
+        store.remove_dead_nodes(node).await?;
         Ok(())
     }
 }

@@ -82,11 +82,11 @@ pub(in crate::daemon) struct LocalEnqueueContext {
 }
 
 impl EnqueueContext for LocalEnqueueContext {
-    fn ring(&self, wakeup: Wakeup) {
+    fn wake(&self, wakeup: Wakeup) {
         self.wakers.announce(wakeup);
     }
 
-    fn complete(&self, task: &mut NewTask) {
+    fn fill_in(&self, task: &mut NewTask) {
         let Some(definition) = self.in_force.definition(&task.name) else { return };
         task.queue.get_or_insert_with(|| definition.queue.clone());
         task.priority.get_or_insert(definition.priority);

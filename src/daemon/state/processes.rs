@@ -79,7 +79,7 @@ impl Processes {
     /// If the lock file cannot be opened or locked.
     pub(in crate::daemon) fn take_lock(&self, module: &ModuleName) -> io::Result<bool> {
         let mut locks = self.locks.lock();
-        if !locks.get(module).is_some_and(ModuleLock::is_there) {
+        if !locks.get(module).is_some_and(ModuleLock::is_in_place) {
             locks.remove(module);
             let Some(lock) = ModuleLock::take(self.shepherds.root(), module)? else { return Ok(false) };
             locks.insert(module.clone(), lock);
@@ -89,7 +89,7 @@ impl Processes {
 
     /// Whether the lock file of that module exists, whichever daemon holds it.
     pub(in crate::daemon) fn lock_exists(&self, module: &ModuleName) -> bool {
-        ModuleLock::is_known(self.shepherds.root(), module)
+        ModuleLock::exists(self.shepherds.root(), module)
     }
 
     /// Releases the lock of that module, so that another daemon may run it.
@@ -105,8 +105,8 @@ impl Processes {
         let mut abandoned = self.abandoned.lock();
         abandoned.extend(NodeDir::abandoned(self.shepherds.root()));
         abandoned.retain(|dir| !dir.remove_if_empty());
-        let own = self.shepherds.open_home().map(|dir| dir.folders()).transpose()?;
-        let of_others = abandoned.iter().map(NodeDir::folders).collect::<io::Result<Vec<_>>>()?;
+        let own = self.shepherds.existing_node_dir().map(|dir| dir.attempt_dirs()).transpose()?;
+        let of_others = abandoned.iter().map(NodeDir::attempt_dirs).collect::<io::Result<Vec<_>>>()?;
         Ok([own.unwrap_or_default(), of_others.concat()])
     }
 

@@ -11,7 +11,7 @@ use crate::domain::text::{
 };
 
 /// A line, and the whole result, may be so long.
-pub const LONGEST: usize = 64 * 1024;
+pub const MAX_LINE: usize = 64 * 1024;
 
 /// How far a running attempt has got, as it says itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -47,8 +47,8 @@ impl Answer {
         if line.trim_ascii().is_empty() {
             return;
         }
-        if line.len() > LONGEST {
-            return self.note(format!("a line of {} bytes is longer than {LONGEST}", line.len()));
+        if line.len() > MAX_LINE {
+            return self.note(format!("a line of {} bytes is longer than {MAX_LINE}", line.len()));
         }
         match serde_json::from_slice(line) {
             Ok(Value::Object(settings)) => {

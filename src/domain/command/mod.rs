@@ -30,7 +30,8 @@ pub struct CommandSpec {
     /// The working directory; the daemon's own unless set.
     pub dir: Option<PathBuf>,
     /// Who it runs as: credentials, priority, limits.
-    pub confines: ResourceLimits,
+    #[serde(rename = "confines")]
+    pub limits: ResourceLimits,
     /// How many bytes of each output stream are kept.
     pub output: CaptureLimits,
     /// The exit codes that count as success.
@@ -183,7 +184,7 @@ impl CommandSpec {
             pass_env: Vec::new(),
             payload_env: BTreeMap::new(),
             dir: None,
-            confines: ResourceLimits::default(),
+            limits: ResourceLimits::default(),
             output: CaptureLimits { head: 32 * 1024, tail: 32 * 1024 },
             success_codes: vec![0],
             fail_on_stderr: false,

@@ -9,7 +9,7 @@ use super::{CommandEnd, CommandSpec, Stopped};
 use crate::domain::{daemon::restart::RestartPolicy, text::duration};
 
 /// No more of a program's last line is repeated.
-const LAST_LINE: usize = 300;
+const MAX_LAST_LINE: usize = 300;
 
 /// A program that is kept running as a daemon module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,11 +88,11 @@ impl fmt::Display for StopSignal {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServiceEnd {
     /// With exit code 0: it wished to be started anew.
-    InOrder,
+    RestartRequested,
     /// Because its shepherd was told to end it, by nobody who looks after it: the fork server was killed, for one.
     Interrupted,
     /// In any other way, and how.
-    Fell(String),
+    Failed(String),
 }
 
 /// Why a program is replaced by a fresh one.
@@ -123,17 +123,17 @@ impl fmt::Display for Recycle {
 /// The falls of one program that follow one another soon.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backoff {
-    falls: usize,
+    failures: usize,
 }
 
 impl Backoff {
     /// It fell after having lived for so long: the wait until it is started again. There is always a next time.
-    pub fn fell(&mut self, spec: &ProcessSpec, lived: Duration) -> Duration {
+    pub fn failed(&mut self, spec: &ProcessSpec, lived: Duration) -> Duration {
         if lived > spec.max_restart_delay {
-            self.falls = 0;
+            self.failures = 0;
         }
-        self.falls += 1;
-        spec.restart_policy().delay(self.falls)
+        self.failures += 1;
+        spec.restart_policy().delay(self.failures)
     }
 }
 
@@ -163,13 +163,13 @@ impl ProcessSpec {
     pub fn judge(&self, end: &CommandEnd) -> ServiceEnd {
         match end.judge(&self.command) {
             _ if matches!(end.stopped, Some(Stopped::Interrupted | Stopped::Cancelled)) => ServiceEnd::Interrupted,
-            Ok(()) => ServiceEnd::InOrder,
+            Ok(()) => ServiceEnd::RestartRequested,
             Err(failure) => {
                 let why = match end.stopped {
                     Some(Stopped::TimedOut) => format!("it took too long, {}", failure.error),
                     _ => failure.error,
                 };
-                ServiceEnd::Fell(match last_line(&end.stderr.text) {
+                ServiceEnd::Failed(match last_line(&end.stderr.text) {
                     Some(line) => format!("{why}: {line}"),
                     None => why,
                 })
@@ -190,7 +190,7 @@ impl ProcessSpec {
 /// The last line that says anything.
 fn last_line(text: &str) -> Option<String> {
     let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
-    Some(line.chars().take(LAST_LINE).collect())
+    Some(line.chars().take(MAX_LAST_LINE).collect())
 }
 
 #[cfg(test)]
@@ -205,25 +205,25 @@ mod tests {
     fn falls_are_told_with_the_last_words() {
         let mut end = CommandEnd { exit_code: Some(3), ..CommandEnd::default() };
         end.stderr.text = "starting\nno such port\n\n".to_owned();
-        assert_eq!(spec().judge(&end), ServiceEnd::Fell("exit code 3: no such port".to_owned()));
+        assert_eq!(spec().judge(&end), ServiceEnd::Failed("exit code 3: no such port".to_owned()));
         let killed = CommandEnd { signal: Some((9, "SIGKILL".to_owned())), ..CommandEnd::default() };
-        assert_eq!(spec().judge(&killed), ServiceEnd::Fell("killed by SIGKILL".to_owned()));
+        assert_eq!(spec().judge(&killed), ServiceEnd::Failed("killed by SIGKILL".to_owned()));
         let slow = CommandEnd { stopped: Some(Stopped::TimedOut), ..killed };
-        assert_eq!(spec().judge(&slow), ServiceEnd::Fell("it took too long, killed by SIGKILL".to_owned()));
+        assert_eq!(spec().judge(&slow), ServiceEnd::Failed("it took too long, killed by SIGKILL".to_owned()));
         let told = CommandEnd { stopped: Some(Stopped::Interrupted), ..slow };
         assert_eq!(spec().judge(&told), ServiceEnd::Interrupted);
         let ended = CommandEnd { exit_code: Some(0), ..CommandEnd::default() };
-        assert_eq!(spec().judge(&ended), ServiceEnd::InOrder);
+        assert_eq!(spec().judge(&ended), ServiceEnd::RestartRequested);
     }
 
     #[test]
     fn waits_grow_up_to_their_limit_for_ever_and_a_long_life_forgets() {
         let (spec, mut backoff) = (spec(), Backoff::default());
         let short = Duration::from_millis(5);
-        let waits: Vec<u64> = (0..8).map(|_| backoff.fell(&spec, short).as_secs()).collect();
+        let waits: Vec<u64> = (0..8).map(|_| backoff.failed(&spec, short).as_secs()).collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
-        assert!((0..1_000).all(|_| backoff.fell(&spec, short) == spec.max_restart_delay));
-        assert_eq!(backoff.fell(&spec, Duration::from_secs(61)), spec.restart_delay);
+        assert!((0..1_000).all(|_| backoff.failed(&spec, short) == spec.max_restart_delay));
+        assert_eq!(backoff.failed(&spec, Duration::from_secs(61)), spec.restart_delay);
     }
 
     #[test]

@@ -6,12 +6,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::definition::TaskDefinition;
 use crate::domain::{identity::QueueName, schedule::policy::Overlap};
 
-/// The bounds of a configuration.
+/// The limits of a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConcurrencyLimits {
     queues: HashMap<QueueName, usize>,
     tasks: HashMap<String, usize>,
-    in_order: HashSet<String>,
+    ordered: HashSet<String>,
 }
 
 /// A task that could be claimed.
@@ -36,103 +36,103 @@ pub struct ClusterState {
 
 /// Whose tasks a claim leaves where they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RunningShare {
+pub struct Exclusions {
     /// Tasks of which as many run as may.
     pub tasks: BTreeSet<String>,
     /// Schedules of which only the first unfinished run may be looked at.
     pub schedules: BTreeSet<String>,
     /// Those runs.
-    pub firsts: BTreeSet<i64>,
+    pub first_runs: BTreeSet<i64>,
 }
 
-impl RunningShare {
+impl Exclusions {
     /// Leaves out all runs of a schedule but this one.
-    pub fn behind(&mut self, schedule: &str, first: i64) {
+    pub fn exclude_all_but(&mut self, schedule: &str, first: i64) {
         self.schedules.insert(schedule.to_owned());
-        self.firsts.insert(first);
+        self.first_runs.insert(first);
     }
 }
 
 impl ConcurrencyLimits {
     /// Those of these queues and definitions.
     pub fn new<'a>(
-        limits: impl IntoIterator<Item = (&'a QueueName, usize)>,
+        queue_limits: impl IntoIterator<Item = (&'a QueueName, usize)>,
         definitions: impl IntoIterator<Item = &'a TaskDefinition>,
     ) -> Self {
-        let mut bounds = Self::default();
-        bounds.queues.extend(limits.into_iter().map(|(queue, limit)| (queue.clone(), limit)));
+        let mut limits = Self::default();
+        limits.queues.extend(queue_limits.into_iter().map(|(queue, limit)| (queue.clone(), limit)));
         for definition in definitions {
-            bounds.tasks.extend(definition.max_parallel.map(|most| (definition.name.clone(), most)));
-            let in_order = definition.schedule.iter().filter(|schedule| schedule.policy.overlap == Overlap::Queue);
-            bounds.in_order.extend(in_order.map(|schedule| schedule.name.clone()));
+            limits.tasks.extend(definition.max_parallel.map(|limit| (definition.name.clone(), limit)));
+            let ordered = definition.schedule.iter().filter(|schedule| schedule.policy.overlap == Overlap::Queue);
+            limits.ordered.extend(ordered.map(|schedule| schedule.name.clone()));
         }
-        bounds
+        limits
     }
 
     /// Whether nothing has to be looked at before tasks of that queue are claimed.
-    pub fn leaves_free(&self, queue: &QueueName) -> bool {
-        self.tasks.is_empty() && self.in_order.is_empty() && !self.queues.contains_key(queue)
+    pub fn is_unlimited(&self, queue: &QueueName) -> bool {
+        self.tasks.is_empty() && self.ordered.is_empty() && !self.queues.contains_key(queue)
     }
 
     /// How many tasks of a queue may run at once.
-    pub fn limit(&self, queue: &QueueName) -> Option<usize> {
+    pub fn queue_limit(&self, queue: &QueueName) -> Option<usize> {
         self.queues.get(queue).copied()
     }
 
     /// How many tasks of a name may run at once.
-    pub fn most(&self, task: &str) -> Option<usize> {
+    pub fn max_parallel(&self, task: &str) -> Option<usize> {
         self.tasks.get(task).copied()
     }
 
     /// Whether the runs of a schedule wait for one another.
-    pub fn is_in_order(&self, schedule: &str) -> bool {
-        self.in_order.contains(schedule)
+    pub fn is_ordered(&self, schedule: &str) -> bool {
+        self.ordered.contains(schedule)
     }
 
     /// Whether the end of such a task may let another begin.
-    pub fn concern(&self, queue: &QueueName, task: &str, schedule: Option<&str>) -> bool {
+    pub fn applies_to(&self, queue: &QueueName, task: &str, schedule: Option<&str>) -> bool {
         self.queues.contains_key(queue)
             || self.tasks.contains_key(task)
-            || schedule.is_some_and(|schedule| self.is_in_order(schedule))
+            || schedule.is_some_and(|schedule| self.is_ordered(schedule))
     }
 
     /// Whether there are schedules whose runs wait for one another.
-    pub fn have_order(&self) -> bool {
-        !self.in_order.is_empty()
+    pub fn has_ordered_schedules(&self) -> bool {
+        !self.ordered.is_empty()
     }
 
     /// Whether there are tasks of which only so many may run.
-    pub fn have_limits(&self) -> bool {
+    pub fn has_task_limits(&self) -> bool {
         !self.tasks.is_empty()
     }
 
     /// The tasks of which as many run as may.
-    pub fn full(&self, running: &HashMap<String, usize>) -> BTreeSet<String> {
-        let is_full = |(task, count): &(&String, &usize)| self.most(task).is_some_and(|most| **count >= most);
+    pub fn tasks_at_limit(&self, running: &HashMap<String, usize>) -> BTreeSet<String> {
+        let is_full = |(task, count): &(&String, &usize)| self.max_parallel(task).is_some_and(|most| **count >= most);
         running.iter().filter(is_full).map(|(task, _)| task.clone()).collect()
     }
 
-    /// Which of the candidates may run, in their order; whoever may not is added to `held`. `standing` is brought up to
+    /// Which of the candidates may run, in their order; whoever may not is added to `excluded`. `cluster` is brought up to
     /// date.
     pub fn admit(
         &self,
         candidates: &[Candidate<'_>],
-        standing: &mut ClusterState,
-        held: &mut RunningShare,
+        cluster: &mut ClusterState,
+        excluded: &mut Exclusions,
     ) -> Vec<i64> {
         let mut admitted = Vec::new();
         for candidate in candidates {
-            let schedule = candidate.schedule.filter(|schedule| self.is_in_order(schedule));
+            let schedule = candidate.schedule.filter(|schedule| self.is_ordered(schedule));
             if let Some(schedule) = schedule
-                && let Some(first) = standing.first.get(schedule).filter(|first| **first != candidate.id)
+                && let Some(first) = cluster.first.get(schedule).filter(|first| **first != candidate.id)
             {
-                held.behind(schedule, *first);
+                excluded.exclude_all_but(schedule, *first);
                 continue;
             }
-            if let Some(most) = self.most(candidate.name) {
-                let running = standing.running.entry(candidate.name.to_owned()).or_default();
+            if let Some(most) = self.max_parallel(candidate.name) {
+                let running = cluster.running.entry(candidate.name.to_owned()).or_default();
                 if *running >= most {
-                    held.tasks.insert(candidate.name.to_owned());
+                    excluded.tasks.insert(candidate.name.to_owned());
                     continue;
                 }
                 *running += 1;
@@ -151,7 +151,7 @@ mod tests {
         task::definition::NOOP,
     };
 
-    fn bounds() -> ConcurrencyLimits {
+    fn limits() -> ConcurrencyLimits {
         let limited = TaskDefinition { max_parallel: Some(2), ..TaskDefinition::new("limited", NOOP) };
         let every = Recurrence::Every(std::time::Duration::from_secs(60));
         let schedule = Schedule::new("in-order", vec![every]);
@@ -170,28 +170,28 @@ mod tests {
     #[test]
     fn as_many_run_as_may() {
         let candidates = [1, 2, 3].map(|id| candidate(id, "limited"));
-        let mut held = RunningShare::default();
-        let mut standing = ClusterState { running: [("limited".to_owned(), 1)].into(), ..ClusterState::default() };
-        assert_eq!(bounds().admit(&candidates, &mut standing, &mut held), [1]);
-        assert_eq!(held.tasks.iter().collect::<Vec<_>>(), ["limited"]);
-        assert_eq!(standing.running["limited"], 2);
+        let mut excluded = Exclusions::default();
+        let mut cluster = ClusterState { running: [("limited".to_owned(), 1)].into(), ..ClusterState::default() };
+        assert_eq!(limits().admit(&candidates, &mut cluster, &mut excluded), [1]);
+        assert_eq!(excluded.tasks.iter().collect::<Vec<_>>(), ["limited"]);
+        assert_eq!(cluster.running["limited"], 2);
     }
 
     #[test]
     fn runs_in_order_wait_for_the_first() {
         let candidates = [candidate(5, "in-order"), candidate(6, "free"), candidate(7, "in-order")];
-        let mut held = RunningShare::default();
-        let mut standing = ClusterState { first: [("in-order".to_owned(), 5)].into(), ..ClusterState::default() };
-        assert_eq!(bounds().admit(&candidates, &mut standing, &mut held), [5, 6]);
+        let mut excluded = Exclusions::default();
+        let mut cluster = ClusterState { first: [("in-order".to_owned(), 5)].into(), ..ClusterState::default() };
+        assert_eq!(limits().admit(&candidates, &mut cluster, &mut excluded), [5, 6]);
         assert_eq!(
-            (held.schedules, held.firsts),
+            (excluded.schedules, excluded.first_runs),
             (["in-order".to_owned()].into(), [5].into()),
             "the first stays in sight"
         );
-        let mut held = RunningShare::default();
+        let mut excluded = Exclusions::default();
         let by_hand = Candidate { schedule: None, ..candidate(8, "in-order") };
         assert_eq!(
-            bounds().admit(&[by_hand], &mut standing, &mut held),
+            limits().admit(&[by_hand], &mut cluster, &mut excluded),
             [8],
             "a run by hand is none of the schedule's"
         );
@@ -200,18 +200,18 @@ mod tests {
     #[test]
     fn a_task_is_full_when_as_many_run_as_may() {
         let running = |count| [("limited".to_owned(), count), ("free".to_owned(), 9)].into();
-        assert_eq!(bounds().full(&running(2)), ["limited".to_owned()].into());
-        assert!(bounds().full(&running(1)).is_empty());
+        assert_eq!(limits().tasks_at_limit(&running(2)), ["limited".to_owned()].into());
+        assert!(limits().tasks_at_limit(&running(1)).is_empty());
     }
 
     #[test]
     fn only_what_has_a_bound_is_looked_at() {
-        assert!(ConcurrencyLimits::default().leaves_free(&"reports".into()));
+        assert!(ConcurrencyLimits::default().is_unlimited(&"reports".into()));
         let only_queue = ConcurrencyLimits::new([(&"reports".into(), 4)], []);
-        assert!(only_queue.leaves_free(&"default".into()) && !only_queue.leaves_free(&"reports".into()));
-        assert!(!bounds().leaves_free(&"default".into()));
-        let concern = |queue: &str, task, schedule| bounds().concern(&queue.into(), task, schedule);
-        assert!(concern("reports", "free", None) && concern("default", "limited", None));
-        assert!(concern("default", "in-order", Some("in-order")) && !concern("default", "free", None));
+        assert!(only_queue.is_unlimited(&"default".into()) && !only_queue.is_unlimited(&"reports".into()));
+        assert!(!limits().is_unlimited(&"default".into()));
+        let applies_to = |queue: &str, task, schedule| limits().applies_to(&queue.into(), task, schedule);
+        assert!(applies_to("reports", "free", None) && applies_to("default", "limited", None));
+        assert!(applies_to("default", "in-order", Some("in-order")) && !applies_to("default", "free", None));
     }
 }

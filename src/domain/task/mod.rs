@@ -214,7 +214,7 @@ pub struct Report {
     pub next_payload: Option<Value>,
     /// The attempt's files: of no more use once it is recorded.
     #[serde(skip)]
-    pub folder: Option<PathBuf>,
+    pub attempt_dir: Option<PathBuf>,
 }
 
 /// An attempt that has ended and is to be recorded. It holds all that its history row says, because the

@@ -2,16 +2,16 @@
 //!
 //! A claim costs a round trip and a commit. Where tasks take microseconds, one free worker for each claimed
 //! task would leave the workers waiting for the database (ADR 0005), so a pool whose attempts have lately
-//! been short claims as many ahead as its workers get through in `AHEAD`.
+//! been short claims as many ahead as its workers get through in `PREFETCH_TIME`.
 
 use std::time::Duration;
 
 /// Work for so long may be claimed ahead of the workers.
-const AHEAD: Duration = Duration::from_millis(50);
+const PREFETCH_TIME: Duration = Duration::from_millis(50);
 /// Never more than this is claimed ahead in one queue.
-pub const MOST_AHEAD: usize = 1_000;
+pub const MAX_PREFETCH: usize = 1_000;
 /// Attempts that take longer than this on average leave nothing to be gained.
-const SHORT: Duration = Duration::from_millis(5);
+const SHORT_ATTEMPT: Duration = Duration::from_millis(5);
 
 /// The recent mean duration of a queue's attempts, weighted towards the latest.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -25,16 +25,16 @@ impl Pace {
     pub fn note(&mut self, took: Duration) {
         let took = took.as_secs_f64();
         self.mean = Some(match self.mean {
-            Some(mean) if took < mean || took < SHORT.as_secs_f64() => mean + (took - mean) / 16.0,
+            Some(mean) if took < mean || took < SHORT_ATTEMPT.as_secs_f64() => mean + (took - mean) / 16.0,
             _ => took,
         });
     }
 
     /// How many tasks `workers` workers may have waiting before them.
     pub fn ahead(&self, workers: usize) -> usize {
-        let Some(mean) = self.mean.filter(|mean| *mean < SHORT.as_secs_f64()) else { return 0 };
-        let each = (AHEAD.as_secs_f64() / mean.max(1e-6)) as usize;
-        workers.saturating_mul(each).min(MOST_AHEAD)
+        let Some(mean) = self.mean.filter(|mean| *mean < SHORT_ATTEMPT.as_secs_f64()) else { return 0 };
+        let each = (PREFETCH_TIME.as_secs_f64() / mean.max(1e-6)) as usize;
+        workers.saturating_mul(each).min(MAX_PREFETCH)
     }
 }
 
@@ -54,7 +54,7 @@ mod tests {
     fn short_tasks_are_claimed_ahead_within_the_bound() {
         let mut pace = Pace::default();
         pace.note(Duration::from_micros(2));
-        assert_eq!(pace.ahead(10), MOST_AHEAD);
+        assert_eq!(pace.ahead(10), MAX_PREFETCH);
         assert_eq!(pace.ahead(0), 0);
         let mut pace = Pace::default();
         pace.note(Duration::from_millis(4));

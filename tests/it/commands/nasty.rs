@@ -82,7 +82,7 @@ fn what_cannot_be_started_says_why() {
         std::fs::write(&not_executable, "#!/bin/sh\n").unwrap();
         for (program, told) in [
             (no_shebang.display().to_string(), "Exec format error; it is neither a program nor a script"),
-            (bad_shebang.display().to_string(), "the file is there, but not the interpreter that its first line names"),
+            (bad_shebang.display().to_string(), "the file exists, but not the interpreter in its first line"),
             (not_executable.display().to_string(), "Permission denied; is the file executable"),
             ("/no/such/program".to_owned(), "No such file or directory"),
             ("no-such-program".to_owned(), "no such program in PATH="),

@@ -245,6 +245,6 @@ fn a_database_that_is_newer_is_refused() {
         store.connection().execute_unprepared(sql).await.unwrap();
         let output = sexton(&database.config("n", "")).arg("run").output().unwrap();
         assert_eq!(output.status.code(), Some(1));
-        assert!(output.errors().contains("has been migrated by a newer Sexton"), "{}", output.errors());
+        assert!(output.errors().contains("was migrated by a newer Sexton"), "{}", output.errors());
     });
 }

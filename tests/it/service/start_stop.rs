@@ -62,7 +62,7 @@ fn a_start_that_fails_says_why_and_leaves_nothing() {
         sea_orm::ConnectionTrait::execute_unprepared(store.connection(), sql).await.unwrap();
         let output = service.call(&["start"]);
         assert_eq!(output.status.code(), Some(1));
-        assert!(output.errors().contains("has been migrated by a newer Sexton"), "{}", output.errors());
+        assert!(output.errors().contains("was migrated by a newer Sexton"), "{}", output.errors());
         assert_eq!(service.status().0, 3, "nothing is left");
     });
 }

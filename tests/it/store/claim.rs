@@ -79,7 +79,7 @@ on_each_database! {
         database.application().await.execute_unprepared(&sql).await.unwrap();
         enqueue(&store, "work", 1).await;
         let claimed = store.claim(&"n".into(), &"default".into(), 10).await.unwrap();
-        assert_eq!((claimed.tasks.len(), claimed.sorted), (1, 1));
+        assert_eq!((claimed.tasks.len(), claimed.postponed), (1, 1));
         assert_eq!(claimed.tasks[0].name, "work");
         let later = store.task(1).await.unwrap().unwrap();
         assert_eq!((later.state, later.attempt, later.fence, later.node), (TaskState::Scheduled, 0, 0, None));

@@ -22,9 +22,9 @@ on_each_database! {
         let task = store.task(1).await.unwrap().unwrap();
         assert_eq!((task.name.as_str(), task.state, task.priority, task.attempt), ("cleanup", TaskState::Available, 0, 0));
         assert!(about_now(task.run_at) && about_now(task.enqueued_at), "{task:?}");
-        assert_eq!(store.unfiled().await.unwrap(), ["cleanup"]);
-        assert!(store.peek(&["default".into()]).await.unwrap().unfiled);
-        store.file("cleanup", &"default".into(), 3).await.unwrap();
+        assert_eq!(store.names_without_queue().await.unwrap(), ["cleanup"]);
+        assert!(store.peek(&["default".into()]).await.unwrap().without_queue);
+        store.assign_queue("cleanup", &"default".into(), 3).await.unwrap();
         let claimed = store.claim(&"n".into(), &"default".into(), 10).await.unwrap().tasks;
         assert_eq!(claimed.len(), 1);
         assert!(about_now(claimed[0].started_at));

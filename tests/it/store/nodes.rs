@@ -25,7 +25,7 @@ on_each_database! {
         let history = store.history(&HistoryFilter { limit: 10, ..HistoryFilter::default() }).await.unwrap();
         assert_eq!(history.len(), 1);
         assert_eq!((history[0].outcome, history[0].verdict), (Outcome::Interrupted, Some(Verdict::Released)));
-        assert_eq!(store.bury(&"alive".into()).await.unwrap(), 1);
+        assert_eq!(store.remove_dead_nodes(&"alive".into()).await.unwrap(), 1);
         assert!(!store.heartbeat(&beat("dead", Duration::from_secs(60))).await.unwrap(), "it is not listed any more");
         assert!(store.heartbeat(&beat("alive", Duration::from_secs(60))).await.unwrap());
     }
@@ -35,9 +35,9 @@ on_each_database! {
         register(&store, "dead").await;
         let task = one_claimed(&store, "dead").await;
         store.heartbeat(&beat("dead", Duration::ZERO)).await.unwrap();
-        assert_eq!(store.bury(&"alive".into()).await.unwrap(), 0);
+        assert_eq!(store.remove_dead_nodes(&"alive".into()).await.unwrap(), 0);
         store.finish(&[ended(&task, "dead", Outcome::Succeeded, Verdict::Completed)], OnStale::Record).await.unwrap();
-        assert_eq!(store.bury(&"alive".into()).await.unwrap(), 1);
+        assert_eq!(store.remove_dead_nodes(&"alive".into()).await.unwrap(), 1);
     }
 
     async fn a_node_learns_which_of_its_tasks_are_to_be_cancelled(database: Database) {

@@ -100,14 +100,14 @@ on_each_database! {
         assert_eq!((orphans.len(), &orphans[0].node, orphans[0].claim), (1, &dead, claimed[1].claim));
         assert_eq!(store.finish(&orphans, OnStale::Ignore).await.unwrap().released, 1);
         assert_eq!(store.task(claimed[1].claim.task_id).await.unwrap().unwrap().state, TaskState::Available);
-        assert_eq!(store.bury(&alive).await.unwrap(), 1);
+        assert_eq!(store.remove_dead_nodes(&alive).await.unwrap(), 1);
     }
 
     async fn a_queue_of_any_name_is_paused_and_takes_tasks(database: Database) {
         let store = database.store().await;
         register(&store, "n").await;
         store.enqueue(store.connection(), &NewTask::new("work")).await.unwrap();
-        store.file("work", &queue(), 0).await.unwrap();
+        store.assign_queue("work", &queue(), 0).await.unwrap();
         store.pause_queue(&queue(), true).await.unwrap();
         assert!(store.peek(&[queue()]).await.unwrap().queues.is_empty());
         store.pause_queue(&queue(), false).await.unwrap();

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     daemon::{module::ModuleContext, state::module_status::ModuleState},
     domain::command::service::ProcessSpec,
-    shepherd::{AttemptDir, AttemptDirState, Shepherd, boot_id, patiently, without_result},
+    shepherd::{AttemptDir, AttemptDirState, Shepherd, boot_id, end_lost_command, retry_on_shortage},
 };
 
 /// Stops leftovers of this module's program and waits for their end, so that there is only one. Returns early if the
@@ -23,7 +23,7 @@ use crate::{
 pub(super) async fn clear(context: &ModuleContext, parts: &ProcessParts, process: &ProcessSpec) -> io::Result<()> {
     let [own, of_others] = parts.processes.leftovers()?;
     for (dir, is_own) in own.into_iter().map(|f| (f, true)).chain(of_others.into_iter().map(|f| (f, false))) {
-        match dir.paper::<ProgramInfo>() {
+        match dir.manifest::<ProgramInfo>() {
             Ok(manifest) if *manifest.about.module == **context.name() => {
                 tracing::warn!(module = %context.name(), "stopping an earlier start of its program first");
                 let is_from_here = manifest.boot_id == boot_id();
@@ -53,7 +53,7 @@ async fn end(
     let mut stop: Option<StopSequence> = None;
     while !context.stopping().is_cancelled() {
         context.progress();
-        match patiently(|| dir.look()).await {
+        match retry_on_shortage(|| dir.inspect()).await {
             Ok(AttemptDirState::Ended) => {
                 dir.remove();
                 return Ok(());
@@ -65,7 +65,7 @@ async fn end(
             // Its process number means nothing here: it is another container's, and stops with its own daemon.
             Ok(AttemptDirState::Running(_)) if !is_from_here => tokio::time::sleep(POLL_INTERVAL).await,
             Ok(AttemptDirState::Running(pid)) => {
-                let shepherd = patiently(|| Shepherd::watch(dir.clone(), pid)).await?;
+                let shepherd = retry_on_shortage(|| Shepherd::watch(dir.clone(), pid)).await?;
                 let stop =
                     stop.get_or_insert_with(|| StopSequence::begin(context.name(), &shepherd, process.stop_timeout));
                 stop.press(context.name(), &shepherd);
@@ -82,8 +82,8 @@ async fn end(
 
 /// Removes a start without a shepherd, with the processes that may be left of it.
 fn end_quietly(dir: &AttemptDir) {
-    if dir.paper::<IgnoredAny>().is_ok() {
-        without_result(dir);
+    if dir.manifest::<IgnoredAny>().is_ok() {
+        end_lost_command(dir);
     }
     dir.remove();
 }

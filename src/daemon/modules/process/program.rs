@@ -25,7 +25,8 @@ use crate::{
         task::claim::Claim,
     },
     shepherd::{
-        AttemptManifest, LIVE_STREAMS, LaunchSpec, Piece, Shepherd, Tail, TreeStats, boot_id, patiently, without_result,
+        AttemptManifest, LaunchSpec, OUTPUT_STREAMS, Piece, Shepherd, Tail, TreeStats, boot_id, end_lost_command,
+        retry_on_shortage,
     },
 };
 
@@ -93,8 +94,8 @@ impl Program {
             about: ProgramInfo { module: context.name().to_string() },
         };
         let shepherd = processes.shepherds.start(Claim::new(start, 0), &paper, None).await?;
-        let streams = LIVE_STREAMS.map(|name| OutputStream {
-            tail: Tail::new(shepherd.folder(), name),
+        let streams = OUTPUT_STREAMS.map(|name| OutputStream {
+            tail: Tail::new(shepherd.attempt_dir(), name),
             lines: Lines::new(MAX_LINE),
             is_error: name == "stderr",
         });
@@ -156,7 +157,7 @@ impl Program {
         }
         // Until its process is visible, it is searched for each time.
         if self.stats.command.is_none() || self.measured.is_none_or(|at| at.elapsed() >= STATS_INTERVAL) {
-            self.stats = self.shepherd.census();
+            self.stats = self.shepherd.tree_stats();
             self.measured = Some(Instant::now());
         }
         Ok(())
@@ -197,9 +198,9 @@ impl Program {
     /// # Errors
     /// If its result or output cannot be read.
     pub(super) async fn settle(mut self, context: &ModuleContext) -> io::Result<CommandEnd> {
-        let folder = self.shepherd.folder().clone();
-        let result = patiently(|| folder.result()).await?;
-        let end = result.unwrap_or_else(|| without_result(&folder));
+        let folder = self.shepherd.attempt_dir().clone();
+        let result = retry_on_shortage(|| folder.result()).await?;
+        let end = result.unwrap_or_else(|| end_lost_command(&folder));
         for (stream, kept) in self.streams.iter_mut().zip([&end.stdout, &end.stderr]) {
             stream.log_new(context.name(), Some(kept))?;
         }
@@ -264,7 +265,7 @@ fn spec(
             Some(dir) => std::path::absolute(dir).unwrap_or_else(|_| dir.clone()),
             None => std::env::current_dir().unwrap_or_else(|_| "/".into()),
         },
-        confines: command.confines.clone(),
+        limits: command.limits.clone(),
         output: OUTPUT,
         timeout: (part == ProgramRole::Check).then_some(CHECK_TIMEOUT),
         kill_after: process.stop_timeout,

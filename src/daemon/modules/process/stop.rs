@@ -65,7 +65,7 @@ impl StopSequence {
         self.step = match self.step {
             StopStep::Asked => {
                 tracing::warn!(%module, "the shepherd of its program does not react: sending CONT");
-                shepherd.wake();
+                shepherd.resume();
                 StopStep::Continued
             }
             StopStep::Continued => {
