@@ -213,7 +213,7 @@ fn the_report_names_what_is_left_out_and_the_rest_is_written() {
     assert!(written.contains("# MAILTO=ops@example.com\n[task.a]") && written.contains("[task.b]"), "{written}");
     let again = import("crontab", &[&tab], &["--out", out.to_str().unwrap()]);
     assert_eq!(again.status.code(), Some(1));
-    assert!(again.errors().contains("exists already"), "{}", again.errors());
+    assert!(again.errors().contains("exists: it is not overwritten"), "{}", again.errors());
     assert_eq!(fs::read_to_string(&out).unwrap(), written);
     assert_eq!(import("crontab", &[&tab], &[]).text(), written, "and the same on standard output");
     let missing = import("crontab", &[&folder.path().join("none")], &[]);

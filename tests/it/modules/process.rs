@@ -23,7 +23,8 @@ fn a_program_is_kept_running_and_its_falls_are_on_the_board() {
             end(pid);
             let seen = falls.to_string();
             eventually("the fall is on the board", async || {
-                house.module("it").is_some_and(|module| module["failures"] == falls) && house.cell("it", "Falls") == seen
+                house.module("it").is_some_and(|module| module["failures"] == falls)
+                    && house.cell("it", "Falls") == seen
             })
             .await;
         }
@@ -75,7 +76,7 @@ fn what_cannot_be_started_is_tried_again() {
             program.display()
         ))
         .await;
-        eventually("it has fallen", async || house.state("it").is_some_and(|state| state == "fallen")).await;
+        eventually("it has fallen", async || house.state("it").is_some_and(|state| state == "failed")).await;
         let error = house.module("it").unwrap()["last_error"].as_str().unwrap().to_owned();
         assert!(error.contains("cannot start") && error.contains("No such file"), "{error}");
         crate::commands::script(folder.path(), "server", &format!("#!/bin/sh\nexec sleep {sleep}\n"));

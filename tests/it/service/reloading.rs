@@ -17,7 +17,7 @@ fn reload_says_what_changed_and_a_mistake_keeps_the_old_one() {
         service.done(&["start"]);
         let whole = std::fs::read_to_string(&service.file).unwrap();
         std::fs::write(&service.file, format!("{whole}\n[task.two]\nkind = \"noop\"\n")).unwrap();
-        assert_eq!(service.done(&["reload"]), "The configuration is reloaded: tasks added: two\n");
+        assert_eq!(service.done(&["reload"]), "The configuration was reloaded: tasks added: two\n");
         assert_eq!(service.call(&["reload", "--json"]).json()["changed"], "no task, schedule, queue or module changed");
         std::fs::write(&service.file, format!("{whole}\n[task.two]\nkind = \"nop\"\n")).unwrap();
         let output = service.call(&["reload"]);
@@ -30,7 +30,7 @@ fn reload_says_what_changed_and_a_mistake_keeps_the_old_one() {
         assert!(mistakes.contains("there is no handler of kind `nop`"), "{mistakes}");
         assert!(service.done(&["status"]).contains("is not in force"));
         std::fs::write(&service.file, &whole).unwrap();
-        assert_eq!(service.done(&["reload"]), "The configuration is reloaded: tasks removed: two\n");
+        assert_eq!(service.done(&["reload"]), "The configuration was reloaded: tasks removed: two\n");
         assert_eq!(service.status().1["daemon"]["config"]["mistakes"], Value::Null);
         service.done(&["stop"]);
     });
@@ -93,7 +93,7 @@ fn what_comes_while_it_waits_for_its_database_is_not_lost() {
             .unwrap();
         for _ in 0..2 {
             let told = service.done(&["reload"]);
-            assert!(told.contains("not before the next start: [supervisor]"), "as long as it is so: {told}");
+            assert!(told.contains("take effect at the next start: [supervisor]"), "as long as it is so: {told}");
         }
         assert_eq!(service.status().1["daemon"]["config"]["needs_restart"], json!(["[supervisor]"]));
         service.done(&["stop"]);

@@ -44,7 +44,7 @@ fn start_leaves_a_daemon_that_is_ready_and_stop_leaves_nothing() {
             assert!(!super::is_ours(process, &service.run_dir), "process {process} is still there");
         }
         let told = service.done(&["stop"]);
-        assert_eq!(told, format!("Sexton is not running (nobody holds {}/daemon.lock)\n", service.run_dir.display()));
+        assert_eq!(told, format!("Sexton is not running (no process holds {}/daemon.lock)\n", service.run_dir.display()));
     });
 }
 
@@ -122,7 +122,7 @@ fn stop_says_what_it_had_to_end() {
             } else {
                 let told = output.text();
                 assert!(
-                    told.contains("1 tasks were not done in time; they were ended and given back: stubborn"),
+                    told.contains("1 task interrupted and released: stubborn"),
                     "{told}"
                 );
             }
@@ -141,7 +141,7 @@ fn a_daemon_that_hangs_is_killed_by_stop_and_told() {
         let (code, status) = service.status();
         assert_eq!((code, &status["state"]), (4, &json!("not_answering")));
         let told = service.done(&["stop", "--force"]);
-        assert!(told.contains(&format!("process {pid} did not end, and was killed")), "{told}");
+        assert!(told.contains(&format!("process {pid} did not stop in time, and was killed")), "{told}");
         assert_eq!(service.status().0, 3);
     });
 }
@@ -184,8 +184,7 @@ fn starts_and_stops_at_once_never_get_stuck() {
         for _ in 0..5 {
             let calls = ["start", "stop", "start", "stop", "start", "stop", "start", "stop", "start", "stop"];
             for (call, output) in at_once(&service, &calls) {
-                let was_stopped =
-                    call == "start" && output.errors().contains("it was stopped while it was starting");
+                let was_stopped = call == "start" && output.errors().contains("it was stopped while it was starting");
                 assert!(output.status.success() || was_stopped, "{call}: {}{}", output.text(), output.errors());
             }
             // Whatever came last, what is said is true, and the next start and stop work.

@@ -130,7 +130,7 @@ fn without_its_database_it_starts_answers_and_stops() {
         assert!(told.contains("waiting for the database: "), "{told}");
         let (code, status) = service.status();
         assert_eq!((code, &status["daemon"]["phase"]), (0, &json!("waiting_for_database")));
-        assert!(service.done(&["status"]).starts_with("Sexton is running, without its database"));
+        assert!(service.done(&["status"]).starts_with("Sexton is running without its database"));
         assert!(!status.to_string().contains("s3cr3t"), "{status:#}");
         // The way out: the right address.
         std::fs::write(&service.file, &whole).unwrap();
