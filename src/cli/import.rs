@@ -90,12 +90,12 @@ pub(super) fn run(output: Printer, command: &ImportCommand) -> anyhow::Result<u8
     }
     write(&toml(&import, &heading), target.out.as_deref())?;
     if output.is_json() {
-        eprintln!("{}", serde_json::to_string_pretty(&import.remarks)?);
+        eprintln!("{}", serde_json::to_string_pretty(&import.notes)?);
     } else {
-        for remark in &import.remarks {
-            eprintln!("{remark}");
+        for note in &import.notes {
+            eprintln!("{note}");
         }
-        let left_out = import.remarks.iter().filter(|remark| remark.is_missing()).count();
+        let left_out = import.notes.iter().filter(|note| note.is_missing()).count();
         let (tasks, items) = (counted(import.drafts.len(), "task"), counted(left_out, "item"));
         eprintln!("sexton: {tasks} written; {items} left out");
     }

@@ -220,7 +220,7 @@ fn the_report_names_what_is_left_out_and_the_rest_is_written() {
     assert!(missing.status.code() == Some(1) && missing.errors().contains("none"), "{}", missing.errors());
     let latin = folder.path().join("latin");
     fs::write(&latin, b"# a\n# \xe9\n").unwrap();
-    assert!(import("crontab", &[&latin], &[]).errors().contains("latin:2: this is no UTF-8"));
+    assert!(import("crontab", &[&latin], &[]).errors().contains("latin:2: this is not UTF-8"));
 }
 
 #[test]

@@ -191,7 +191,9 @@ fn a_configuration_is_compared_with_what_the_daemon_has_in_force() {
         let alone = plan(&[]);
         assert_eq!(alone.status.code(), Some(1));
         assert!(
-            alone.errors().contains("cannot compare with the running daemon: Sexton is not running (no daemon answers at"),
+            alone
+                .errors()
+                .contains("cannot compare with the running daemon: Sexton is not running (no daemon answers at"),
             "{}",
             alone.errors()
         );

@@ -44,7 +44,10 @@ fn start_leaves_a_daemon_that_is_ready_and_stop_leaves_nothing() {
             assert!(!super::is_ours(process, &service.run_dir), "process {process} is still there");
         }
         let told = service.done(&["stop"]);
-        assert_eq!(told, format!("Sexton is not running (no process holds {}/daemon.lock)\n", service.run_dir.display()));
+        assert_eq!(
+            told,
+            format!("Sexton is not running (no process holds {}/daemon.lock)\n", service.run_dir.display())
+        );
     });
 }
 
@@ -121,10 +124,7 @@ fn stop_says_what_it_had_to_end() {
                 assert_eq!((&told["killed"], &told["left"]), (&json!([]), &json!(0)));
             } else {
                 let told = output.text();
-                assert!(
-                    told.contains("1 task interrupted and released: stubborn"),
-                    "{told}"
-                );
+                assert!(told.contains("1 task interrupted and released: stubborn"), "{told}");
             }
         }
     });
