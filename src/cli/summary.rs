@@ -27,7 +27,7 @@ const MAX_ROWS: u64 = 50;
 
 #[derive(Args)]
 pub(super) struct SummaryArgs {
-    /// What this daemon module tells of itself, instead of everything
+    /// Show the summary of this daemon module instead of everything
     module: Option<String>,
 }
 
@@ -162,7 +162,7 @@ async fn modules(session: &Session) -> anyhow::Result<SummaryTable> {
     Ok(table)
 }
 
-/// What one module tells of itself: here, or else on every node.
+/// The summary of one module on this host; if no daemon is running here, on every node.
 async fn module_tables(session: &Session, name: &str) -> anyhow::Result<Vec<SummaryTable>> {
     let modules = module::known(session, false).await?;
     anyhow::ensure!(!modules.is_empty(), "no node is running");

@@ -194,7 +194,7 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
             if let Some(payload) = &task.payload {
                 print_line!("payload {payload}");
             }
-            if let Some(progress) = task.progress.clone().and_then(|said| serde_json::from_value(said).ok()) {
+            if let Some(progress) = task.progress.clone().and_then(|value| serde_json::from_value(value).ok()) {
                 print_line!("{}", shown_progress(&progress));
             }
         }
@@ -244,8 +244,8 @@ async fn retry(open: &OpenSession, output: Printer, ids: &[i64]) -> anyhow::Resu
     let mut failed = 0;
     for id in ids {
         let (sentence, object) = if let Some(task) = open.store.task(*id).await.map_err(with_advice)? {
-            let hurried = open.store.hurry(*id).await?;
-            let sentence = match hurried {
+            let is_available = open.store.hurry(*id).await?;
+            let sentence = match is_available {
                 true => format!("task {id} is available now"),
                 false => format!("task {id} is already {}", task.state),
             };
