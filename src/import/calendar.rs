@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_said_is_refused() {
+    fn expressions_without_an_equivalent_are_refused() {
         for (written, expected) in [
             ("Mon *-*-13", "both match"),
             ("Mon *-*~3", "both match"),

@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_told_with_its_line() {
+    fn left_out_entries_are_noted_with_their_line() {
         let import = import(
             "MAILTO=x@y\nRANDOM_DELAY=soon\n0 0 */2 * MON b\n61 * * * * c\n1 2 3\nSEXTON_X=1\nCRON_TZ=Mars\n@daily d\n",
         );

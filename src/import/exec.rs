@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_is_told() {
+    fn unknown_words_are_noted() {
         let (argv, notes) = read("+/bin/a %h/x $NONE ${NONE}");
         assert_eq!(argv, ["/bin/a", "%h/x", "$NONE", "${NONE}"]);
         assert_eq!(notes.len(), 4, "{notes:?}");

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_column_is_recognised_by_what_stands_in_it() {
+    fn the_column_is_recognised_by_its_content() {
         assert_eq!(format_of(&["17 * * * * root cd / && run-parts /etc/cron.hourly"]), CrontabFormat::System);
         assert_eq!(format_of(&["@daily shop bin/console x", "5 4 * * * other /bin/true"]), CrontabFormat::System);
         assert_eq!(

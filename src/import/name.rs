@@ -118,7 +118,7 @@ mod tests {
     use crate::domain::task::definition::check_name;
 
     #[test]
-    fn names_tell_what_is_run() {
+    fn names_are_derived_from_the_command() {
         for (command, expected) in [
             ("cd / && run-parts --report /etc/cron.hourly", "run-parts-cron-hourly"),
             ("test -x /usr/sbin/anacron || { cd / && run-parts --report /etc/cron.daily; }", "run-parts-cron-daily"),

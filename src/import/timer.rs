@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn intervals_and_single_times_are_told_apart() {
+    fn intervals_and_single_times_are_distinguished() {
         let both = import("[Timer]\nOnBootSec=15min\nOnUnitActiveSec=1d\n", PLAIN);
         assert_eq!(both.drafts[0].timings, [Timing::Every(Duration::from_secs(86_400))]);
         assert!(!both.is_incomplete() && both.notes.len() == 2, "{both:?}");
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_told_with_its_place() {
+    fn left_out_settings_are_noted_with_their_location() {
         let import = import(
             "[Timer]\nOnCalendar=Mon *-*-13\nRandomizedDelaySec=often\nWakeSystem=true\n",
             "[Unit]\nConditionACPower=true\n[Service]\nExecStart=/bin/a\nEnvironmentFile=-/etc/x\nPrivateTmp=yes\nTimeoutStartSec=9\nMemoryMax=10%\n",

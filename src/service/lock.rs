@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_holder_at_a_time_and_asking_disturbs_nobody() {
+    fn a_lock_has_one_holder_and_a_query_does_not_disturb_it() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("lock");
         assert_eq!(FileLock::holder(&path).expect("an answer"), None);

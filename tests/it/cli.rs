@@ -1,4 +1,4 @@
-//! The command line, as people and programs use it.
+//! The command line, for people and programs.
 
 use std::{path::Path, process::Output};
 
@@ -117,7 +117,7 @@ on_each_database! {
 }
 
 #[test]
-fn mistakes_on_the_command_line_are_told_clearly() {
+fn mistakes_on_the_command_line_are_explained() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let file = database.config("n", SETTINGS);
@@ -153,7 +153,7 @@ fn mistakes_on_the_command_line_are_told_clearly() {
 }
 
 #[test]
-fn any_expression_is_worked_out_without_a_configuration() {
+fn any_expression_is_computed_without_a_configuration() {
     let broken = Path::new("/nowhere/sexton.toml");
     let of =
         |expression: &str, more: &[&str]| json(broken, &[&["schedule", "next", "--cron", expression], more].concat());

@@ -1,4 +1,4 @@
-//! What the documents show is tried.
+//! Everything that the documents show is tried.
 
 use sea_orm::ConnectionTrait;
 

@@ -6,7 +6,7 @@ use sexton::config::{Config, ConfigDiff, KnownNames, Source, load};
 
 use crate::support::{Printed, sexton};
 
-/// A folder with a configuration and a calendar.
+/// A directory with a configuration and a calendar.
 struct ConfigDir {
     folder: tempfile::TempDir,
 }
@@ -80,7 +80,7 @@ impl ConfigDir {
 }
 
 #[test]
-fn check_says_it_with_its_exit_code_and_in_a_sentence() {
+fn check_reports_by_exit_code_and_sentence() {
     let home = ConfigDir::of(PERIODS);
     let (code, said) = home.check("office", "2026-11-23 12:00");
     assert_eq!(
@@ -92,7 +92,7 @@ fn check_says_it_with_its_exit_code_and_in_a_sentence() {
         (code, said.as_str()),
         (1, "period office: Thu 2026-11-26 12:30:00 +01:00 is outside, until Thu 2026-11-26 13:00:00 +01:00\n")
     );
-    // The date goes before the weekday; the calendar and the other periods count.
+    // The date has precedence over the weekday; the calendar and the other periods apply.
     assert_eq!(home.check("office", "2026-12-24 11:00").0, 1);
     assert_eq!(home.check("office", "2026-05-04 12:00").0, 1);
     assert_eq!(home.check("office", "2026-05-25 12:00").0, 1);
@@ -111,7 +111,7 @@ fn check_says_it_with_its_exit_code_and_in_a_sentence() {
 }
 
 #[test]
-fn list_and_show_tell_when() {
+fn list_and_show_report_the_times() {
     let home = ConfigDir::of(PERIODS);
     let list = home.period(&["list", "--json"]).json();
     let office = list.as_array().unwrap().iter().find(|period| period["name"] == "office").unwrap();
@@ -128,10 +128,10 @@ fn list_and_show_tell_when() {
 }
 
 #[test]
-fn periods_are_shown_so_that_they_can_be_read_back_and_their_changes_are_told() {
+fn shown_periods_can_be_read_back_and_compared() {
     let home = ConfigDir::of(PERIODS);
     let config = home.load().unwrap();
-    // It may be read back anywhere.
+    // The working directory does not matter.
     let other = ConfigDir::of(&config.show());
     assert_eq!(other.load().unwrap(), config);
     fs::write(home.file(), PERIODS.replace("december 25", "december 26")).unwrap();
@@ -145,7 +145,7 @@ fn periods_are_shown_so_that_they_can_be_read_back_and_their_changes_are_told() 
 }
 
 #[test]
-fn mistakes_have_their_place() {
+fn mistakes_have_their_location() {
     let told = ConfigDir::mistakes(
         "[period.a]\nranges = { mondya = \"09:00-17:00\", tuesday = \"9-17\", friday = 7 }\n\
          [period.b]\nincludes = [\"c\"]\n[period.c]\nincludes = [\"b\"]\n[period.d]\nprefer_include = true\n\

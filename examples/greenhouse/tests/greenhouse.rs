@@ -12,7 +12,7 @@ use sexton_entities::states::{Outcome, Verdict};
 async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(60);
     while !condition().await {
-        assert!(Instant::now() < end, "waited in vain: {what}");
+        assert!(Instant::now() < end, "waited without success: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! A daemon inside the test's own process, so that the test can reach into it.
+//! A daemon inside the test's process, so that the test can inspect it.
 
 use std::{sync::Arc, thread::JoinHandle};
 
@@ -14,14 +14,14 @@ use tokio::sync::mpsc::{Receiver, Sender};
 
 use super::Database;
 
-/// A daemon on a thread of its own.
+/// A daemon on another thread.
 pub(crate) struct Inside {
     pub(crate) shared: Arc<Shared>,
     orders: Sender<Order>,
     thread: Option<JoinHandle<anyhow::Result<i32>>>,
 }
 
-/// A daemon's blueprint on this database, with one task `nothing` that does nothing.
+/// The blueprint of a daemon on this database, with one task `nothing` that does nothing.
 pub(crate) fn blueprint(database: &Database) -> Blueprint {
     let mut config = Config::default_for(&database.url);
     config.daemon.state_dir = database.folder.path().join("state");
@@ -45,7 +45,7 @@ pub(crate) fn blueprint(database: &Database) -> Blueprint {
 }
 
 impl Inside {
-    /// Starts it, and waits until it is up.
+    /// Starts it, and waits until it is ready.
     pub(crate) fn start(mut blueprint: Blueprint) -> Self {
         let (orders, receiver): (Sender<Order>, Receiver<Order>) = tokio::sync::mpsc::channel(ORDERS);
         let (up, is_up) = std::sync::mpsc::sync_channel(1);
@@ -58,13 +58,13 @@ impl Inside {
         self.orders.try_send(order).unwrap();
     }
 
-    /// Stops it in good order; gives its exit code.
+    /// Stops it cleanly, and returns its exit code.
     pub(crate) fn stop(mut self) -> i32 {
         self.order(Order::Drain);
         self.wait()
     }
 
-    /// Waits for its end; gives its exit code.
+    /// Waits for its end, and returns its exit code.
     pub(crate) fn wait(&mut self) -> i32 {
         self.thread.take().unwrap().join().unwrap().unwrap()
     }
