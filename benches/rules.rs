@@ -1,4 +1,4 @@
-//! What the rules cost: `cargo bench`. The figures are in `docs/BENCHMARKS.md`.
+//! The cost of the pure rules: `cargo bench`. The results are in `docs/BENCHMARKS.md`.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ fn next_instant(bencher: Bencher<'_, '_>, zone: &str) {
     bencher.bench_local(|| schedule.next_after(black_box(at)));
 }
 
-/// The forms that saffron does not know: seconds, and days that differ from month to month.
+/// Forms that saffron does not support: seconds, and days that differ from month to month.
 #[divan::bench(args = ["*/10 * * * * *", "0 30 2 L-3 * ? 2030-2040", "0 9 * * FRI#2", "0 0 29 2 */6"])]
 fn next_instant_of(bencher: Bencher<'_, '_>, expression: &str) {
     let rule = expression.parse().ok().map(|expr| Recurrence::cron(expr, Tz::Europe__Berlin));
@@ -47,7 +47,7 @@ fn next_instant_of(bencher: Bencher<'_, '_>, expression: &str) {
     bencher.bench_local(|| rule.as_ref().and_then(|rule| rule.next_after(black_box(at))));
 }
 
-/// What the cron module does once, at its start.
+/// The start of the cron module.
 #[divan::bench(args = [10_000, 100_000], sample_count = 10)]
 fn first_instants_of_all(bencher: Bencher<'_, '_>, count: usize) {
     let schedules = schedules(count, Tz::Europe__Berlin);
@@ -55,7 +55,7 @@ fn first_instants_of_all(bencher: Bencher<'_, '_>, count: usize) {
     bencher.bench_local(|| schedules.iter().filter_map(|schedule| schedule.next_after(black_box(at))).count());
 }
 
-/// What it does at each tick, whether anything is due or not: nothing, and as many as are due in one minute.
+/// One tick of the cron module: with nothing due, and with the schedules of one minute due.
 #[divan::bench(args = [(10_000, 0), (100_000, 0), (100_000, 1)])]
 fn tick_among(bencher: Bencher<'_, '_>, (count, minutes): (usize, i64)) {
     let schedules = schedules(count, Tz::Europe__Berlin);
@@ -75,7 +75,7 @@ fn tick_among(bencher: Bencher<'_, '_>, (count, minutes): (usize, i64)) {
     });
 }
 
-/// What it does for each schedule that is due, after a minute and after a year of downtime.
+/// A due schedule, after a minute and after a year of downtime.
 #[divan::bench(args = [1, 525_600])]
 fn due_after_minutes(bencher: Bencher<'_, '_>, minutes: i64) {
     let schedule = Schedule::new("s", vec![Recurrence::Every(Duration::from_secs(60))]);

@@ -1,5 +1,5 @@
-//! What a shepherd costs: commands a second under shepherds, against bare `posix_spawn` of the same command in the same
-//! run, at 1 and 10 in parallel, out of a small and out of a large process.
+//! The cost of shepherds: commands per second with a shepherd and with a bare `posix_spawn` of the same command, at 1 and
+//! 10 in parallel, from a small and from a large process.
 //!
 //! ```text
 //! cargo bench --bench spawn
@@ -17,17 +17,17 @@ use sexton::{
     shepherd::{AttemptManifest, LaunchSpec, Shepherds, boot_id},
 };
 
-/// One measurement.
+/// Duration of one measurement.
 const LENGTH: Duration = Duration::from_secs(2);
-/// Each is made so often, in turns, and the best one counts: other work on the machine only ever slows down.
+/// Number of measurements of each kind, alternating. The best one counts, because other load only slows down.
 const ROUNDS: usize = 3;
 
 fn main() {
-    // `cargo test --benches` only wants to know that it starts.
+    // `cargo test --benches` only checks that it starts.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
-    println!("{:<16} {:>10} {:>10} {:>12} {:>8}", "process", "parallel", "bare/s", "shepherd/s", "part");
+    println!("{:<16} {:>10} {:>10} {:>12} {:>8}", "process", "parallel", "bare/s", "shepherd/s", "ratio");
     for (name, bytes) in [("small", 0), ("1 GiB resident", 1 << 30)] {
         let ballast = vec![1_u8; bytes];
         for parallel in [1, 10] {
@@ -42,7 +42,7 @@ fn main() {
     }
 }
 
-/// As the standard library starts it: on the `posix_spawn` path.
+/// The standard library starts the command with `posix_spawn`.
 fn bare_rate(parallel: usize) -> f64 {
     let begun = Instant::now();
     let spawn = || {
@@ -61,7 +61,7 @@ fn bare_rate(parallel: usize) -> f64 {
     f64::from(count) / begun.elapsed().as_secs_f64()
 }
 
-/// Through everything that kind `command` does, but for the database: written down, started, watched, result read.
+/// All steps of kind `command` except the database: manifest, start, supervision and result.
 fn shepherd_rate(parallel: usize) -> f64 {
     let folder = tempfile::tempdir().unwrap();
     let shepherds = Shepherds::new(folder.path(), "bench".into(), env!("CARGO_BIN_EXE_sexton").into());

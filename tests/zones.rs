@@ -1,8 +1,7 @@
-//! Every change of the clocks in every zone from 1990 to 2037, against an oracle that goes by the minute.
+//! Every change of the clocks in every zone from 1990 to 2037, against an oracle that checks every minute.
 //!
-//! The oracle is written from the words of the rule (docs/CONFIGURATION.md, "Schedules") and knows nothing of how the
-//! house works it out: it looks at what the wall clock shows in each minute, at what it has shown before, and at what it
-//! leaves out.
+//! The oracle follows the text of the rule (docs/CONFIGURATION.md, "Schedules") and shares no code with the implementation:
+//! it checks what the wall clock shows in each minute, what it has shown before, and what it skips.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::{
@@ -17,7 +16,7 @@ use sexton::domain::{
     schedule::zone::{self, Dst},
 };
 
-/// An expression, and what it means in words that need no parser.
+/// An expression, and its meaning in words that need no parser.
 struct Case {
     expression: &'static str,
     /// Whether minute or hour has a star.
@@ -80,7 +79,7 @@ fn offset(zone: Tz, at: DateTime<Utc>) -> TimeDelta {
     TimeDelta::seconds(i64::from(zone.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc()))
 }
 
-/// The changes of the offset, each with the length of the jump, found by looking at each quarter of an hour.
+/// The changes of the offset, each with the length of the jump, found by checking every quarter of an hour.
 fn changes(zone: Tz) -> Vec<(DateTime<Utc>, TimeDelta)> {
     let (mut at, end): (DateTime<Utc>, DateTime<Utc>) =
         ("1990-01-01T00:00:00Z".parse().unwrap(), "2038-01-01T00:00:00Z".parse().unwrap());
@@ -114,13 +113,13 @@ fn clock(zone: Tz, change: DateTime<Utc>, jump: TimeDelta) -> Vec<(DateTime<Utc>
         .collect()
 }
 
-/// The instants at which a case has to run, by the words of the rule.
+/// The instants at which a case has to run, by the text of the rule.
 fn expected(case: &Case, rule: Dst, clock: &[(DateTime<Utc>, NaiveDateTime)]) -> BTreeSet<DateTime<Utc>> {
     let mut shown = BTreeSet::new();
     let mut runs = BTreeSet::new();
     let mut previous: Option<NaiveDateTime> = None;
     for (at, wall) in clock {
-        // The clock has left times out.
+        // The clock has skipped times.
         let mut swallowed = 0;
         let mut is_owed = false;
         let mut missing = previous.map_or(*wall, |previous| previous + MINUTE);
@@ -137,7 +136,7 @@ fn expected(case: &Case, rule: Dst, clock: &[(DateTime<Utc>, NaiveDateTime)]) ->
         if is_owed && is_caught_up {
             runs.insert(*at);
         }
-        // The clock has shown this before.
+        // The clock has shown this time before.
         let is_again = !shown.insert(*wall);
         let counts_again = match rule {
             Dst::Cron => case.is_wildcard,
@@ -152,14 +151,14 @@ fn expected(case: &Case, rule: Dst, clock: &[(DateTime<Utc>, NaiveDateTime)]) ->
     runs
 }
 
-/// What the house works out for the same stretch.
+/// The implementation's result for the same range.
 fn found(expr: &CronExpr, zone: Tz, rule: Dst, from: DateTime<Utc>, end: DateTime<Utc>) -> BTreeSet<DateTime<Utc>> {
     let first = zone::next_after(expr, zone, rule, from - TimeDelta::seconds(1));
     std::iter::successors(first, |at| zone::next_after(expr, zone, rule, *at)).take_while(|at| *at < end).collect()
 }
 
 #[test]
-fn every_change_in_every_zone_is_as_the_rule_says() {
+fn every_change_in_every_zone_follows_the_rule() {
     let mut distinct: BTreeMap<Vec<(DateTime<Utc>, TimeDelta, TimeDelta)>, Tz> = BTreeMap::new();
     for zone in chrono_tz::TZ_VARIANTS {
         let key = changes(zone).into_iter().map(|(change, jump)| (change, jump, offset(zone, change))).collect();
@@ -199,7 +198,7 @@ fn every_change_in_every_zone_is_as_the_rule_says() {
 
 /// From any second within a fold or beside it, not only from one run to the next.
 #[test]
-fn it_does_not_matter_where_one_starts_from() {
+fn the_start_of_the_search_does_not_matter() {
     for (name, day) in [
         ("Europe/Berlin", "2026-10-25"),
         ("Europe/Dublin", "2026-10-25"),

@@ -1,4 +1,4 @@
-//! Any bytes are read as an expression or refused; what is accepted can be worked with. Nothing panics.
+//! Any bytes are parsed as a crontab expression or refused, and an accepted expression can be used. Nothing panics.
 #![no_main]
 
 use chrono::NaiveDateTime;

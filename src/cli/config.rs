@@ -5,10 +5,13 @@ use serde_json::{Value, json};
 
 use super::{
     exit_code::BAD_CONFIG,
-    output::{Printer, print, say},
+    output::{Printer, print, print_line},
     session::Session,
 };
-use crate::config::{Config, Mistake, Mistakes};
+use crate::{
+    config::{Config, Mistake, Mistakes},
+    domain::text::plural::counted,
+};
 
 #[derive(Subcommand)]
 pub(super) enum ConfigCommand {
@@ -40,7 +43,7 @@ fn refuse(output: Printer, file: &str, mistakes: &Mistakes) -> anyhow::Result<u8
         output.value(&mistakes.0.iter().map(object).collect::<Vec<_>>())?;
     } else {
         eprintln!("{mistakes}");
-        eprintln!("sexton: {} mistakes in {file}", mistakes.0.len());
+        eprintln!("sexton: {} in {file}", counted(mistakes.0.len(), "mistake"));
     }
     Ok(BAD_CONFIG)
 }
@@ -54,6 +57,7 @@ fn check(output: Printer, file: &str, config: &Config) -> anyhow::Result<()> {
     if output.is_json() {
         return output.value(&json!([]));
     }
-    say!("{file} is sound: {} tasks, {} queues", config.tasks.len(), config.queues.len());
+    let (tasks, queues) = (counted(config.tasks.len(), "task"), counted(config.queues.len(), "queue"));
+    print_line!("no mistakes in {file}: {tasks}, {queues}");
     Ok(())
 }

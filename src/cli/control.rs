@@ -1,4 +1,4 @@
-//! `sexton reload`, `quiet`, `resume` and `debug`: what a running daemon is told through its control socket.
+//! `sexton reload`, `quiet`, `resume` and `debug`: requests at the control socket.
 
 use std::time::Duration;
 
@@ -14,79 +14,79 @@ use crate::service::{
     control::{self, ControlError},
 };
 
-/// How long an answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// How long a command waits for the daemon's answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(40);
 
 #[derive(Args)]
 pub(super) struct DebugArgs {
-    /// Log debug events of these daemon modules; of everything if none is named
+    /// Log debug events of these daemon modules; all debug events if none is named
     modules: Vec<String>,
-    /// Log no debug events any more
+    /// Log no debug events
     #[arg(long, conflicts_with = "modules")]
     off: bool,
 }
 
-/// Asks the daemon of this configuration.
-pub(super) async fn ask<T: DeserializeOwned>(
+/// Sends a request to the daemon of this configuration.
+pub(super) async fn request<T: DeserializeOwned>(
     session: &Session,
     method: Method,
     path: &str,
     body: Option<&Value>,
 ) -> anyhow::Result<T> {
     let run = RunDir::at(&session.daemon()?.run_dir);
-    match control::ask(&run, method, path, body, PATIENCE).await {
+    match control::ask(&run, method, path, body, ANSWER_TIMEOUT).await {
         Err(ControlError::NotThere(socket)) => match run.holder(Role::Daemon)? {
             Some(holder) => {
-                anyhow::bail!("{holder} is the daemon, and nobody answers at {socket}: try again in a moment")
+                anyhow::bail!("{holder} is the daemon, but does not answer at {socket}: try again later")
             }
-            None => anyhow::bail!("Sexton is not running (nobody answers at {socket})"),
+            None => anyhow::bail!("Sexton is not running (no daemon answers at {socket})"),
         },
         answer => Ok(answer?),
     }
 }
 
-/// Asks the daemon of this configuration, if there is one.
-pub(super) async fn ask_if_there<T: DeserializeOwned>(
+/// As [`request`]; none if no daemon is running.
+pub(super) async fn request_if_running<T: DeserializeOwned>(
     session: &Session,
     method: Method,
     path: &str,
 ) -> anyhow::Result<Option<T>> {
     let run = RunDir::at(&session.daemon()?.run_dir);
-    match control::ask(&run, method, path, None, PATIENCE).await {
+    match control::ask(&run, method, path, None, ANSWER_TIMEOUT).await {
         Err(ControlError::NotThere(_)) => Ok(None),
         answer => Ok(Some(answer?)),
     }
 }
 
 pub(super) async fn reload(session: &Session, output: Printer) -> anyhow::Result<u8> {
-    // What is wrong with it is told here as well as there; and here is who wants to know.
+    // Mistakes are reported here as well as by the daemon.
     session.config()?;
     let answer: Value =
-        ask(session, Method::POST, "/reload", None).await.context("the configuration is not reloaded")?;
+        request(session, Method::POST, "/reload", None).await.context("the configuration was not reloaded")?;
     let needs_restart: Vec<&str> =
         answer["needs_restart"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let mut told = format!("The configuration is reloaded: {}", answer["changed"].as_str().unwrap_or_default());
+    let mut sentence = format!("The configuration was reloaded: {}", answer["changed"].as_str().unwrap_or_default());
     if !needs_restart.is_empty() {
-        told += &format!("\nchanged, but not before the next start: {}", needs_restart.join(", "));
+        sentence += &format!("\nchanges that take effect at the next start: {}", needs_restart.join(", "));
     }
-    output.done(&told, &answer)?;
+    output.report(&sentence, &answer)?;
     Ok(0)
 }
 
-/// Claims nothing for now, or goes on.
-pub(super) async fn be_quiet(session: &Session, output: Printer, quiet: bool) -> anyhow::Result<u8> {
-    let answer: Value = ask(session, Method::POST, if quiet { "/quiet" } else { "/resume" }, None).await?;
-    output.done(if quiet { "claiming nothing until `sexton resume`" } else { "claiming again" }, &answer)?;
+/// Pauses or resumes claiming.
+pub(super) async fn set_quiet(session: &Session, output: Printer, quiet: bool) -> anyhow::Result<u8> {
+    let answer: Value = request(session, Method::POST, if quiet { "/quiet" } else { "/resume" }, None).await?;
+    output.report(if quiet { "claiming is paused until `sexton resume`" } else { "claiming is resumed" }, &answer)?;
     Ok(0)
 }
 
 pub(super) async fn debug(session: &Session, output: Printer, args: &DebugArgs) -> anyhow::Result<u8> {
-    let (choice, told) = match (args.off, args.modules.as_slice()) {
-        (true, _) => (json!("nothing"), "no debug events any more".to_owned()),
-        (_, []) => (json!("everything"), "debug events of everything".to_owned()),
-        (_, modules) => (json!({ "modules": modules }), format!("debug events of {}", modules.join(", "))),
+    let (choice, sentence) = match (args.off, args.modules.as_slice()) {
+        (true, _) => (json!("nothing"), "no debug events are logged".to_owned()),
+        (_, []) => (json!("everything"), "all debug events are logged".to_owned()),
+        (_, modules) => (json!({ "modules": modules }), format!("debug events of {} are logged", modules.join(", "))),
     };
-    let answer: Value = ask(session, Method::PUT, "/log", Some(&choice)).await?;
-    output.done(&format!("logging {told}"), &answer)?;
+    let answer: Value = request(session, Method::PUT, "/log", Some(&choice)).await?;
+    output.report(&sentence, &answer)?;
     Ok(0)
 }

@@ -4,12 +4,13 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{output::Printer, session::Session};
+use crate::domain::text::plural::counted;
 
 #[derive(Subcommand)]
 pub(super) enum DbCommand {
-    /// Bring the tables up to date
+    /// Create the tables, or bring them up to date
     Migrate,
-    /// Show which steps the database has; fails if some are missing
+    /// List the migrations; fails if some are not applied
     Status,
 }
 
@@ -20,14 +21,14 @@ pub(super) async fn run(session: &Session, output: Printer, command: DbCommand) 
             let applied = open.store.migrate(&open.connect).await?;
             let sentence = match applied.len() {
                 0 => "the tables are up to date".to_owned(),
-                count => format!("{count} steps were applied: {}", applied.join(", ")),
+                count => format!("{} applied: {}", counted(count, "migration"), applied.join(", ")),
             };
-            output.done(&sentence, &json!({ "applied": applied }))?;
+            output.report(&sentence, &json!({ "applied": applied }))?;
             Ok(0)
         }
         DbCommand::Status => {
             let steps = open.store.migration_status().await?;
-            output.list(&steps, ["Step", "Applied"], "There are no steps.", |step| {
+            output.list(&steps, ["Migration", "Applied"], "There are no migrations.", |step| {
                 [step.name.clone(), if step.applied { "yes" } else { "no" }.to_owned()]
             })?;
             Ok(u8::from(steps.iter().any(|step| !step.applied)))

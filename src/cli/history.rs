@@ -5,29 +5,29 @@ use sexton_entities::states::Outcome;
 
 use super::{
     output::{Printer, or_dash},
-    session::{Session, explained},
+    session::{Session, with_advice},
     time, why,
 };
 use crate::{domain::text::duration, store::HistoryFilter};
 
-/// Of a schedule, no more instants than these are looked at.
-const MOST_INSTANTS: u64 = 100_000;
+/// Upper limit of instants of a schedule.
+const MAX_INSTANTS: u64 = 100_000;
 
 #[derive(Args)]
 pub(super) struct HistoryArgs {
-    /// Of this task definition only
+    /// Only attempts of this task definition
     #[arg(long)]
     name: Option<String>,
-    /// What became of each instant of this schedule, also where there was no attempt
+    /// Show each instant of this schedule and what happened to it, also without an attempt
     #[arg(long, value_name = "NAME", conflicts_with_all = ["name", "outcome"])]
     schedule: Option<String>,
-    /// With this outcome only
+    /// Only attempts with this outcome
     #[arg(long, value_parser = outcome)]
     outcome: Option<Outcome>,
-    /// Since this time, or for this long
+    /// Only attempts since this time, or of this duration until now
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// At most so many, the newest
+    /// Maximum number, the newest first
     #[arg(long, default_value_t = 50)]
     limit: u64,
 }
@@ -44,21 +44,21 @@ pub(super) async fn run(session: &Session, output: Printer, args: HistoryArgs) -
         args.since.as_deref().map(|since| time::parse_since(since, open.config.daemon.timezone, now)).transpose()?;
     if let Some(name) = &args.schedule {
         let background = why::background(&open, name).await?;
-        let accounts = why::latest(&open, &background, since, args.limit.min(MOST_INSTANTS)).await?;
+        let accounts = why::latest(&open, &background, since, args.limit.min(MAX_INSTANTS)).await?;
         why::list(output, &accounts)?;
         return Ok(0);
     }
     let filter = HistoryFilter { name: args.name, outcome: args.outcome, since, limit: args.limit, task_id: None };
-    let rows = open.store.history(&filter).await.map_err(explained)?;
+    let rows = open.store.history(&filter).await.map_err(with_advice)?;
     let columns = ["Task", "Name", "Attempt", "Outcome", "Verdict", "Finished", "Duration", "Error"];
-    output.list(&rows, columns, "Nothing is on record.", |row| {
+    output.list(&rows, columns, "No matching attempts.", |row| {
         [
             or_dash(row.task_id),
             row.name.clone(),
             row.attempt.to_string(),
             row.outcome.to_string(),
             or_dash(row.verdict),
-            time::shown(row.finished_at),
+            time::text(row.finished_at),
             or_dash(row.duration_ms.map(duration::short)),
             or_dash(row.error.clone()),
         ]

@@ -14,22 +14,23 @@ use super::{
     exit_code::FAILED,
     output::{Printer, print},
 };
+use crate::domain::text::plural::counted;
 use crate::import::{Crontab, CrontabFormat, Import, Names, Unit, UnitText, crontab, service_of, timer, toml};
 
 #[derive(Subcommand)]
 pub(super) enum ImportCommand {
-    /// Write task definitions from crontabs of users and of the system
+    /// Convert crontabs of users and of the system
     Crontab(CrontabArgs),
-    /// Write task definitions from timers of systemd and the services they start
+    /// Convert systemd timers and the services they start
     SystemdTimer(TimerArgs),
 }
 
 #[derive(Args)]
 pub(super) struct CrontabArgs {
-    /// The crontabs; `-` is standard input
+    /// The crontabs; `-` for standard input
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Entries name a user, as in /etc/crontab [default: told from the entries]
+    /// Entries name a user, as in /etc/crontab [default: detected]
     #[arg(long, conflicts_with = "user")]
     system: bool,
     /// Entries name no user, as in the output of `crontab -l`
@@ -41,7 +42,7 @@ pub(super) struct CrontabArgs {
 
 #[derive(Args)]
 pub(super) struct TimerArgs {
-    /// The timers; each one's service is looked for beside it
+    /// The timers; their services are read from the same directory
     #[arg(required = true)]
     units: Vec<PathBuf>,
     #[command(flatten)]
@@ -50,20 +51,20 @@ pub(super) struct TimerArgs {
 
 #[derive(Args)]
 struct ImportTarget {
-    /// Write into this new file instead of standard output
+    /// Write to this new file instead of standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// The time zone of entries that name none, such as that of the old machine [default: `daemon.timezone` when they run]
+    /// Time zone of entries that name none, for example that of the old host [default: `daemon.timezone` at run time]
     #[arg(long, value_name = "ZONE", value_parser = zone)]
     timezone: Option<Tz>,
 }
 
-/// What is so of everything that is imported; what differs in single entries is in the report.
+/// Comments that apply to every import. Differences of single entries are in the notes.
 const GENERAL: [&str; 2] = [
-    " Commands begin in the daemon's directory and as the daemon's user, unless `dir` and `user` say otherwise.",
-    " Without `missed = \"skip\"`, the last instant that was missed in a downtime runs once after it.",
+    " Commands start in the daemon's directory and as the daemon's user, unless `dir` and `user` are set.",
+    " Without `missed = \"skip\"`, the last instant that was missed during a downtime runs once after it.",
 ];
-const NO_ZONE: &str = " Times without `timezone` are on the clocks of `daemon.timezone`, which is UTC unless set.";
+const NO_ZONE: &str = " Times without `timezone` are in the time zone `daemon.timezone`, by default UTC.";
 
 pub(super) fn run(output: Printer, command: &ImportCommand) -> anyhow::Result<u8> {
     let mut names = Names::default();
@@ -89,13 +90,14 @@ pub(super) fn run(output: Printer, command: &ImportCommand) -> anyhow::Result<u8
     }
     write(&toml(&import, &heading), target.out.as_deref())?;
     if output.is_json() {
-        eprintln!("{}", serde_json::to_string_pretty(&import.remarks)?);
+        eprintln!("{}", serde_json::to_string_pretty(&import.notes)?);
     } else {
-        for remark in &import.remarks {
-            eprintln!("{remark}");
+        for note in &import.notes {
+            eprintln!("{note}");
         }
-        let left_out = import.remarks.iter().filter(|remark| remark.is_missing()).count();
-        eprintln!("sexton: {} tasks are written; {left_out} things are left out", import.drafts.len());
+        let left_out = import.notes.iter().filter(|note| note.is_missing()).count();
+        let (tasks, items) = (counted(import.drafts.len(), "task"), counted(left_out, "item"));
+        eprintln!("sexton: {tasks} written; {items} left out");
     }
     Ok(if import.is_incomplete() { FAILED } else { 0 })
 }
@@ -118,7 +120,7 @@ fn read_timer(file: &Path, zone: Option<Tz>, names: &mut Names) -> anyhow::Resul
     anyhow::ensure!(name.ends_with(".timer"), "{}: expected the path of a .timer file", file.display());
     let unit = read_unit(file, &name)?;
     let started = service_of(&unit);
-    // An instance without a file of its own is made from its template.
+    // An instance without its own file is made from its template.
     let template = started.split_once('@').map(|(prefix, _)| format!("{prefix}@.service"));
     let candidates = std::iter::once(started.clone()).chain(template).map(|name| file.with_file_name(name));
     let found = candidates.into_iter().find(|path| path.is_file());
@@ -126,7 +128,7 @@ fn read_timer(file: &Path, zone: Option<Tz>, names: &mut Names) -> anyhow::Resul
     Ok(timer(&unit, service.as_ref(), zone, names))
 }
 
-/// A unit with the drop-ins beside it.
+/// A unit and its drop-ins.
 fn read_unit(file: &Path, name: &str) -> anyhow::Result<Unit> {
     let mut folder = file.as_os_str().to_owned();
     folder.push(".d");
@@ -140,7 +142,7 @@ fn read_unit(file: &Path, name: &str) -> anyhow::Result<Unit> {
     files.insert(0, file.to_owned());
     let read = |path: &PathBuf| {
         let text = text_of(path)?;
-        anyhow::ensure!(!text.contains('\0'), "{}: this is no unit: it contains NUL", path.display());
+        anyhow::ensure!(!text.contains('\0'), "{}: this is not a unit: it contains NUL", path.display());
         Ok(UnitText { file: path.display().to_string(), text })
     };
     Ok(Unit::read(name, &files.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?))
@@ -165,11 +167,11 @@ fn text_of(file: &Path) -> anyhow::Result<String> {
     String::from_utf8(bytes).map_err(|error| {
         let read = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = read.iter().filter(|byte| **byte == b'\n').count() + 1;
-        anyhow::anyhow!("{}:{line}: this is no UTF-8: convert it first, for instance with iconv", shown(file))
+        anyhow::anyhow!("{}:{line}: this is not UTF-8: convert it first, for example with iconv", shown(file))
     })
 }
 
-/// Writes to standard output, or into a file that must not exist.
+/// Writes to standard output, or to a file that must not exist.
 fn write(text: &str, out: Option<&Path>) -> anyhow::Result<()> {
     let Some(out) = out else {
         print(text);
@@ -177,7 +179,7 @@ fn write(text: &str, out: Option<&Path>) -> anyhow::Result<()> {
     };
     let mut file = fs::File::create_new(out).map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => {
-            anyhow::anyhow!("{} exists already, and is not overwritten", out.display())
+            anyhow::anyhow!("{} exists: it is not overwritten", out.display())
         }
         _ => anyhow::anyhow!("{}: {error}", out.display()),
     })?;
@@ -185,5 +187,5 @@ fn write(text: &str, out: Option<&Path>) -> anyhow::Result<()> {
 }
 
 fn zone(text: &str) -> Result<Tz, String> {
-    text.parse().map_err(|_| format!("there is no time zone `{text}`: write a name such as Europe/Berlin"))
+    crate::domain::schedule::zone::named(text)
 }

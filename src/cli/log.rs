@@ -1,4 +1,4 @@
-//! `sexton task log`: what the attempts of a task have written, or are writing just now.
+//! `sexton task log`: the output of a task's attempts, also while they run.
 
 use std::{io::Write as _, time::Duration};
 
@@ -7,30 +7,31 @@ use clap::Args;
 use sexton_entities::{history, output, states::TaskState};
 
 use super::{
-    output::{Printer, print, say},
-    session::{Open, explained},
+    lookup,
+    output::{Printer, print, print_line},
+    session::{OpenSession, with_advice},
 };
 use crate::{
     domain::command::capture::{Kept, gap},
     shepherd::{AttemptDir, NodeDir, OUTPUT_STREAMS, Piece, Tail},
 };
 
-/// Between two looks at what is being written.
-const LOOK: Duration = Duration::from_millis(100);
+/// Interval between two reads of a running attempt's output.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 #[derive(Args)]
 pub(super) struct LogArgs {
-    /// The task
+    /// The task's id
     id: i64,
-    /// Show what a running command writes, as it comes, until the task is finished
+    /// Print the output of a running command as it is written, until the task is finished
     #[arg(long, short, conflicts_with = "timestamps")]
     follow: bool,
-    /// Show both streams in one, each line with the time of its arrival
+    /// Merge both streams, each line with its time
     #[arg(long, short)]
     timestamps: bool,
 }
 
-pub(super) async fn run(open: &Open, output: Printer, args: LogArgs) -> anyhow::Result<u8> {
+pub(super) async fn run(open: &OpenSession, output: Printer, args: LogArgs) -> anyhow::Result<u8> {
     if args.follow {
         return follow(open, args.id).await;
     }
@@ -48,15 +49,15 @@ pub(super) async fn run(open: &Open, output: Printer, args: LogArgs) -> anyhow::
         return Ok(0);
     }
     if attempts.is_empty() {
-        let is_there = open.store.task(id).await.map_err(explained)?.is_some();
-        anyhow::ensure!(is_there, "there is no task {id}, and none on record");
-        anyhow::bail!("no attempt of task {id} has ended yet: --follow shows what it writes");
+        let is_there = open.store.task(id).await.map_err(with_advice)?.is_some();
+        anyhow::ensure!(is_there, lookup::unknown_task(id));
+        anyhow::bail!("no attempt of task {id} has ended yet: --follow shows its output");
     }
     if written.is_empty() {
-        say!("The attempts of task {id} wrote nothing.");
+        print_line!("The attempts of task {id} wrote nothing.");
     }
     for (attempt, text) in written {
-        say!("── attempt {}, {} ──", attempt.attempt, attempt.outcome);
+        print_line!("── attempt {}, {} ──", attempt.attempt, attempt.outcome);
         match args.timestamps {
             true => print_timed(attempt, &text),
             false => print_plain(&text),
@@ -68,12 +69,12 @@ pub(super) async fn run(open: &Open, output: Printer, args: LogArgs) -> anyhow::
 fn print_plain(text: &output::Model) {
     print(&text.stdout);
     if !text.stderr.is_empty() {
-        say!("── standard error ──");
+        print_line!("── standard error ──");
         print(&text.stderr);
     }
 }
 
-/// What the database has of both streams, standard output first.
+/// Both streams as the database has them, standard output first.
 fn kept(text: &output::Model) -> [Kept; 2] {
     let stream = |name: &str, written: &str| {
         let times = |path: &str| text.times.as_ref()?.pointer(path).cloned();
@@ -90,7 +91,7 @@ fn kept(text: &output::Model) -> [Kept; 2] {
     [stream("stdout", &text.stdout), stream("stderr", &text.stderr)]
 }
 
-/// The lines of both streams in the order of their arrival.
+/// Prints the lines of both streams in the order of their times.
 fn print_timed(attempt: &history::Model, text: &output::Model) {
     let [out, err] = kept(text);
     let tagged = |tag: &'static str, kept: &Kept| -> Vec<(u64, &'static str, String)> {
@@ -102,50 +103,50 @@ fn print_timed(attempt: &history::Model, text: &output::Model) {
     for (at, tag, line) in lines {
         let at = TimeDelta::milliseconds(at as i64);
         match attempt.started_at {
-            Some(started) => say!("{} {tag} {line}", (started + at).format("%F %T%.3fZ")),
-            None => say!("{tag} {line}"),
+            Some(started) => print_line!("{} {tag} {line}", (started + at).format("%F %T%.3fZ")),
+            None => print_line!("{tag} {line}"),
         }
     }
 }
 
-/// Prints what comes, until the task is finished.
-async fn follow(open: &Open, id: i64) -> anyhow::Result<u8> {
+/// Prints output as it is written, until the task is finished.
+async fn follow(open: &OpenSession, id: i64) -> anyhow::Result<u8> {
     let root = open.config.daemon.state_dir.join("attempts");
-    let (mut is_told, mut seen) = (false, None);
+    let (mut is_announced, mut seen) = (false, None);
     loop {
-        let task = open.store.task(id).await.map_err(explained)?;
-        if let Some(folder) = NodeDir::newest_attempt(&root, id).filter(|folder| folder.claim() > seen) {
-            follow_attempt(open, &folder).await?;
-            seen = folder.claim();
+        let task = open.store.task(id).await.map_err(with_advice)?;
+        if let Some(attempt_dir) = NodeDir::newest_attempt(&root, id).filter(|attempt_dir| attempt_dir.claim() > seen) {
+            follow_attempt(open, &attempt_dir).await?;
+            seen = attempt_dir.claim();
             continue;
         }
         let Some(task) = task else {
-            anyhow::ensure!(!open.attempts(id).await?.is_empty(), "there is no task {id}, and none on record");
+            anyhow::ensure!(!open.attempts(id).await?.is_empty(), lookup::unknown_task(id));
             return Ok(0);
         };
-        if task.state == TaskState::Running && !is_told {
-            is_told = true;
+        if task.state == TaskState::Running && !is_announced {
+            is_announced = true;
             let node = task.node.unwrap_or_default();
             match seen {
-                Some(_) => eprintln!("sexton: its attempt has ended; no daemon has recorded that yet"),
+                Some(_) => eprintln!("sexton: the attempt has ended; no daemon has recorded it yet"),
                 None => eprintln!(
-                    "sexton: task {id} runs on {node}; what it writes can be seen on that machine, by whoever may read {}",
+                    "sexton: task {id} is running on {node}; its output is on that machine only, for users who may read {}",
                     root.display()
                 ),
             }
         }
-        tokio::time::sleep(LOOK * 5).await;
+        tokio::time::sleep(POLL_INTERVAL * 5).await;
     }
 }
 
-/// Prints what one attempt writes, until its end.
-async fn follow_attempt(open: &Open, folder: &AttemptDir) -> anyhow::Result<()> {
-    let mut streams = OUTPUT_STREAMS.map(|name| (name, Tail::new(folder, name)));
-    while folder.is_held()? {
+/// Prints the output of one attempt until its end.
+async fn follow_attempt(open: &OpenSession, attempt_dir: &AttemptDir) -> anyhow::Result<()> {
+    let mut streams = OUTPUT_STREAMS.map(|name| (name, Tail::new(attempt_dir, name)));
+    while attempt_dir.is_held()? {
         for (name, stream) in &mut streams {
             stream.read(&mut |piece| print_piece(name, piece))?;
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     let mut finish = |kept: [&Kept; 2]| -> std::io::Result<()> {
         for ((name, stream), kept) in streams.iter_mut().zip(kept) {
@@ -153,11 +154,11 @@ async fn follow_attempt(open: &Open, folder: &AttemptDir) -> anyhow::Result<()> 
         }
         Ok(())
     };
-    // What came at the very end is in its result, or in the database already.
-    if let Some(end) = folder.result()? {
+    // The end of the output is in the attempt's result, or already in the database.
+    if let Some(end) = attempt_dir.result()? {
         return Ok(finish([&end.stdout, &end.stderr])?);
     }
-    let Some(claim) = folder.claim() else { return Ok(()) };
+    let Some(claim) = attempt_dir.claim() else { return Ok(()) };
     let row = open.attempts(claim.task_id).await?.into_iter().rfind(|row| row.fence == claim.fence);
     let Some(row) = row else { return Ok(()) };
     if let Some(text) = open.store.output(row.id).await? {
@@ -167,7 +168,7 @@ async fn follow_attempt(open: &Open, folder: &AttemptDir) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Prints what the command wrote to where it would have gone itself.
+/// Prints output to the stream that the command has written it to.
 fn print_piece(stream: &str, piece: Piece<'_>) -> std::io::Result<()> {
     let note;
     let bytes = match piece {

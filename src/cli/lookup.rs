@@ -1,4 +1,4 @@
-//! Schedules and periods by the name that was given; the error suggests a similar name.
+//! Schedules and periods by their names, and the messages for unknown ones.
 
 use anyhow::Context as _;
 
@@ -21,4 +21,9 @@ pub(super) fn unknown_schedule<'a>(name: &str, known: impl IntoIterator<Item = &
 /// The period of that name in the configuration.
 pub(super) fn period<'a>(config: &'a Config, name: &str) -> anyhow::Result<&'a Period> {
     config.periods.get(name).map(AsRef::as_ref).ok_or_else(|| anyhow::anyhow!(config.periods.unknown(name)))
+}
+
+/// The message that no task has that id.
+pub(super) fn unknown_task(id: i64) -> String {
+    format!("there is no task {id}, neither unfinished nor in the history")
 }

@@ -1,4 +1,4 @@
-//! `sexton completions` and `sexton man`: made from the command line itself.
+//! `sexton completions` and `sexton man`: generated from the command line's definition.
 
 use std::path::PathBuf;
 
@@ -10,14 +10,14 @@ use super::output::print;
 
 #[derive(Args)]
 pub(super) struct CompletionsArgs {
-    /// For which shell
+    /// The shell
     shell: Shell,
 }
 
 #[derive(Args)]
 pub(super) struct ManArgs {
-    /// Write one page for each command into this folder, instead of the main page to standard output
-    #[arg(long, value_name = "FOLDER")]
+    /// Write one page for each command to this directory, instead of the main page to standard output
+    #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
 
@@ -30,9 +30,9 @@ pub(super) fn completions(mut command: Command, args: &CompletionsArgs) -> u8 {
 
 pub(super) fn man(command: Command, args: &ManArgs) -> anyhow::Result<u8> {
     match &args.dir {
-        Some(folder) => {
-            std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-            clap_mangen::generate_to(command, folder).with_context(|| folder.display().to_string())?;
+        Some(dir) => {
+            std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+            clap_mangen::generate_to(command, dir).with_context(|| dir.display().to_string())?;
         }
         None => {
             let mut page = Vec::new();

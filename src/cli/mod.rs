@@ -1,4 +1,4 @@
-//! The command line: a noun, then a verb. Each subcommand is one file.
+//! The command line: a noun, then a verb. Each command is one file.
 
 mod bench;
 mod config;
@@ -53,16 +53,16 @@ struct Cli {
     /// Print JSON for programs instead of tables for people
     #[arg(long, global = true)]
     json: bool,
-    /// What to log: error, warn, info, debug, trace, or directives such as `sexton=debug`
+    /// Log filter: error, warn, info, debug, trace, or directives such as `sexton=debug`
     #[arg(long, global = true, value_name = "FILTER", env = "SEXTON_LOG")]
     log: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 70 a module fell too often, \
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 70 a module failed too often, \
                           78 mistakes in the configuration. `status`: 0 running, 3 not running, 4 unknown. \
-                          `plan --against`: 2 there are differences. `period check`: 0 inside, 1 outside, 2 unknown";
+                          `plan --against`: 2 the plans differ. `period check`: 0 inside, 1 outside, 2 unknown";
 
 #[derive(Subcommand)]
 enum Command {
@@ -70,73 +70,73 @@ enum Command {
     Run(run::RunArgs),
     /// Start the daemon in the background, and wait until it is ready
     Start(start::StartArgs),
-    /// Stop the daemon, and wait until everything has stopped
+    /// Stop the daemon, and wait until it has ended
     Stop(start::StopArgs),
     /// Stop the daemon, and start it again
     Restart(start::StartArgs),
-    /// Have the daemon read its configuration anew
+    /// Reload the configuration of the running daemon
     Reload,
-    /// Tell whether the daemon runs, and how it does
+    /// Show whether the daemon is running, and its health
     Status,
-    /// Have the daemon claim nothing for now
+    /// Pause claiming: the daemon starts no further tasks
     Quiet,
-    /// Have the daemon claim again
+    /// Resume claiming
     Resume,
-    /// Have the daemon log debug events
+    /// Log debug events of the running daemon
     Debug(control::DebugArgs),
-    /// Enqueue, look at and control tasks
+    /// Enqueue, show and control tasks
     #[command(subcommand)]
     Task(task::TaskCommand),
-    /// Look at and control schedules
+    /// Show and control schedules
     #[command(subcommand)]
     Schedule(schedule::ScheduleCommand),
-    /// Look at and control queues
+    /// Show and control queues
     #[command(subcommand)]
     Queue(queue::QueueCommand),
-    /// Look at periods; needs no database
+    /// Show periods; needs no database
     #[command(subcommand)]
     Period(period::PeriodCommand),
-    /// Look at nodes
+    /// Show nodes
     #[command(subcommand)]
     Node(node::NodeCommand),
-    /// Look at daemon modules
+    /// Show and restart daemon modules
     #[command(subcommand)]
     Module(module::ModuleCommand),
-    /// Show what recurs, waits and runs
+    /// Show recurring, waiting and running tasks
     Summary(summary::SummaryArgs),
     /// Show finished attempts
     History(history::HistoryArgs),
     /// Check and show the configuration; needs no database
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Show what the schedules will do, and what a changed configuration changes in that; needs no database
+    /// Show what the schedules will do, and what a changed configuration changes; needs no database
     Plan(plan::PlanArgs),
-    /// Write a configuration from the files of another scheduler; needs no database
+    /// Convert the files of another scheduler to a configuration; needs no database
     #[command(subcommand)]
     Import(import::ImportCommand),
-    /// Look after the tables
+    /// Manage the database schema
     #[command(subcommand)]
     Db(db::DbCommand),
-    /// Measure what a database can do
+    /// Measure the performance of a database
     Bench(bench::BenchArgs),
-    /// Print completions for a shell
+    /// Print shell completions
     Completions(manual::CompletionsArgs),
     /// Print the manual page
     Man(manual::ManArgs),
 }
 
-/// Does what the command line says.
+/// Runs the command line of this process. Returns the exit code.
 pub fn main(parts: Arc<Parts>) -> ExitCode {
     let cli = Cli::parse();
     let is_daemon = matches!(cli.command, Command::Run(_));
     match run(cli, parts) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            let told = format!("sexton: {error:#}");
+            let message = format!("sexton: {error:#}");
             match is_daemon {
-                // Its end does not depend on those who read its log.
-                true => telemetry::print_within(told + "\n", run::LAST_WORDS),
-                false => eprintln!("{told}"),
+                // The daemon's end must not wait for readers of its standard error.
+                true => telemetry::print_within(message + "\n", run::FINAL_LOG_TIMEOUT),
+                false => eprintln!("{message}"),
             }
             ExitCode::from(if error.is::<Mistakes>() { BAD_CONFIG } else { FAILED })
         }
@@ -146,7 +146,7 @@ pub fn main(parts: Arc<Parts>) -> ExitCode {
 fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
     let session = Session::new(cli.config, parts);
     let output = Printer::new(cli.json);
-    // What the daemon logs is configured; it begins its log itself.
+    // The daemon starts its log as configured.
     if let Command::Run(args) = cli.command {
         return run::run(&session, &args, cli.log);
     }
@@ -182,10 +182,10 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
             Command::Restart(args) => start::restart(&session, output, cli.log.as_deref(), &args).await,
             Command::Reload => control::reload(&session, output).await,
             Command::Status => status::run(&session, output).await,
-            Command::Quiet => control::be_quiet(&session, output, true).await,
-            Command::Resume => control::be_quiet(&session, output, false).await,
+            Command::Quiet => control::set_quiet(&session, output, true).await,
+            Command::Resume => control::set_quiet(&session, output, false).await,
             Command::Debug(args) => control::debug(&session, output, &args).await,
-            // Done above.
+            // Handled above.
             Command::Run(_)
             | Command::Bench(_)
             | Command::Config(_)

@@ -1,4 +1,4 @@
-//! `sexton module`: the daemon's parts, as the daemon here tells of them, or as all nodes did with their latest heartbeat.
+//! `sexton module`: the modules of the daemon on this host, or of all nodes as of their latest heartbeats.
 
 use clap::Subcommand;
 use hyper::Method;
@@ -8,22 +8,22 @@ use sexton_entities::node;
 use super::{
     control,
     output::{Printer, or_dash},
-    session::{Session, explained},
+    session::{Session, with_advice},
     time,
 };
 use crate::daemon::{Module, ModuleStatus};
 
 #[derive(Subcommand)]
 pub(super) enum ModuleCommand {
-    /// List the modules of the daemon here; without one, those of each node as of its latest heartbeat
+    /// List the modules of the daemon on this host; without one, of each node as of its latest heartbeat
     List {
-        /// Those of each node, as of its latest heartbeat
+        /// List the modules of each node, as of its latest heartbeat
         #[arg(long)]
         all: bool,
     },
-    /// Have the daemon here replace a module by a fresh one
+    /// Recycle a module of the daemon on this host: a new instance replaces it
     Restart {
-        /// Which one
+        /// The module's name
         name: String,
     },
 }
@@ -35,20 +35,20 @@ pub(super) async fn run(session: &Session, output: Printer, command: ModuleComma
     }
 }
 
-/// The modules of the daemon here, or else those of all nodes.
+/// The modules of the daemon on this host; if none is running, of all nodes.
 pub(super) async fn known(session: &Session, all: bool) -> anyhow::Result<Vec<Module>> {
-    if !all && let Some(modules) = control::ask_if_there(session, Method::GET, "/modules").await? {
+    if !all && let Some(modules) = control::request_if_running(session, Method::GET, "/modules").await? {
         return Ok(modules);
     }
     let open = session.open().await?;
-    let nodes = open.store.nodes().await.map_err(explained)?;
+    let nodes = open.store.nodes().await.map_err(with_advice)?;
     Ok(nodes
         .iter()
         .flat_map(|node| of_heartbeat(node).into_iter().map(|status| Module { node: node.id.clone(), status }))
         .collect())
 }
 
-/// What a node's latest heartbeat said of its modules.
+/// The modules of a node, as of its latest heartbeat.
 pub(super) fn of_heartbeat(node: &node::Model) -> Vec<ModuleStatus> {
     node.modules.clone().and_then(|modules| serde_json::from_value(modules).ok()).unwrap_or_default()
 }
@@ -56,13 +56,13 @@ pub(super) fn of_heartbeat(node: &node::Model) -> Vec<ModuleStatus> {
 async fn list(session: &Session, output: Printer, all: bool) -> anyhow::Result<u8> {
     let modules = known(session, all).await?;
     let columns = ["Node", "Module", "State", "Failures", "Started", "Last error"];
-    output.list(&modules, columns, "No module is up.", |Module { node, status }| {
+    output.list(&modules, columns, "No daemon is running.", |Module { node, status }| {
         [
             node.clone(),
             status.name.clone(),
             status.state.to_string(),
             status.failures.to_string(),
-            or_dash(status.started_at.map(time::shown)),
+            or_dash(status.started_at.map(time::text)),
             or_dash(status.last_error.clone()),
         ]
     })?;
@@ -72,7 +72,7 @@ async fn list(session: &Session, output: Printer, all: bool) -> anyhow::Result<u
 async fn restart(session: &Session, output: Printer, name: &str) -> anyhow::Result<u8> {
     let path =
         format!("/modules/{}/restart", url::form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>());
-    let answer: Value = control::ask(session, Method::POST, &path, None).await?;
-    output.done(&format!("module {name} is being replaced by a fresh one"), &json!(answer))?;
+    let answer: Value = control::request(session, Method::POST, &path, None).await?;
+    output.report(&format!("module {name} is being recycled"), &json!(answer))?;
     Ok(0)
 }

@@ -1,4 +1,4 @@
-//! `sexton schedule next` and `schedule describe`: when something comes, worked out without a database.
+//! `sexton schedule next` and `schedule describe`: the instants of a schedule, computed without a database.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{
     lookup,
-    output::{Printer, say},
+    output::{Printer, print_line},
     session::Session,
     time,
 };
@@ -28,28 +28,28 @@ use crate::{
     },
 };
 
-/// Which schedule: one of the configuration, or any expression.
+/// A schedule of the configuration, or a crontab expression.
 #[derive(Args)]
-pub(super) struct Which {
+pub(super) struct ScheduleChoice {
     /// The schedule's name
     #[arg(required_unless_present = "cron")]
     name: Option<String>,
     /// A crontab expression instead of a name; needs no configuration
     #[arg(long, value_name = "EXPR", conflicts_with = "name")]
     cron: Option<String>,
-    /// The wall clocks of the expression and of what is printed [default: the schedule's, UTC]
+    /// Time zone of the expression and of the output [default: the schedule's, or UTC]
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
 }
 
-/// A schedule that was found, and how it is told.
+/// The schedule, its period, and the time zone of the output.
 struct FoundSchedule {
     schedule: Schedule,
     period: Option<Arc<Period>>,
     zone: Tz,
 }
 
-impl Which {
+impl ScheduleChoice {
     fn find(&self, session: &Session) -> anyhow::Result<FoundSchedule> {
         let asked = self.timezone.as_deref().map(zone::named).transpose().map_err(anyhow::Error::msg)?;
         if let Some(text) = &self.cron {
@@ -63,7 +63,7 @@ impl Which {
             });
         }
         let config = session.config()?;
-        let name = self.name.as_deref().context("name a schedule, or give an expression by --cron")?;
+        let name = self.name.as_deref().context("give the name of a schedule, or an expression with --cron")?;
         let schedule = lookup::schedule(&config, name)?.clone();
         let own = schedule.recurrences.iter().find_map(Recurrence::zone);
         let period = schedule.period.as_ref().and_then(|name| config.periods.get(name)).cloned();
@@ -71,31 +71,31 @@ impl Which {
     }
 }
 
-/// Which instants of it.
+/// The selection of instants.
 #[derive(Args)]
 pub(super) struct NextArgs {
-    /// How many instants
+    /// Number of instants
     #[arg(short = 'n', long, default_value_t = 5)]
     count: usize,
-    /// After this time [default: now]
+    /// Instants after this time [default: now]
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
-    /// Also those that are skipped because they are outside the schedule's period
+    /// Include instants that are skipped because they are outside the schedule's period
     #[arg(long)]
     all: bool,
 }
 
-/// Prints the instants that come next.
-pub(super) fn next(session: &Session, output: Printer, which: &Which, asked: &NextArgs) -> anyhow::Result<u8> {
+/// Prints the next instants.
+pub(super) fn next(session: &Session, output: Printer, which: &ScheduleChoice, args: &NextArgs) -> anyhow::Result<u8> {
     let found = which.find(session)?;
     let zone = found.zone;
-    let from = asked.from.as_deref().map_or(Ok(machine_time()), |from| time::parse(from, zone))?;
-    let outlook = upcoming::next(&found.schedule, found.period.as_deref(), from, asked.count, asked.all);
+    let from = args.from.as_deref().map_or(Ok(machine_time()), |from| time::parse(from, zone))?;
+    let outlook = upcoming::next(&found.schedule, found.period.as_deref(), from, args.count, args.all);
     if output.is_json() {
         let objects: Vec<_> = outlook.coming.iter().map(|coming| object(&found, *coming)).collect();
         output.value(&objects)?;
         if let Some(until) = outlook.gave_up_at {
-            eprintln!("sexton: all others until {} are outside the period", shown(zone, until));
+            eprintln!("sexton: all further instants until {} are outside the period", local_text(zone, until));
         }
         return Ok(0);
     }
@@ -104,26 +104,26 @@ pub(super) fn next(session: &Session, output: Printer, which: &Which, asked: &Ne
         let place = match place {
             PeriodPlace::Inside => String::new(),
             PeriodPlace::Skipped => format!("  (skipped: {outside})"),
-            PeriodPlace::Held(begin) => format!("  (held until {}: {outside})", shown(zone, *begin)),
-            PeriodPlace::Coalesced(into) => format!("  (coalesced into {}: {outside})", shown(zone, *into)),
+            PeriodPlace::Held(begin) => format!("  (held until {}: {outside})", local_text(zone, *begin)),
+            PeriodPlace::Coalesced(into) => format!("  (coalesced into {}: {outside})", local_text(zone, *into)),
         };
-        say!("{}{}{place}", shown(zone, *at), clocks(zone, *at));
+        print_line!("{}{}{place}", local_text(zone, *at), clock_change(zone, *at));
     }
     if let Some(until) = outlook.gave_up_at {
-        say!("All others until {} are {outside}", shown(zone, until));
+        print_line!("All further instants until {} are {outside}", local_text(zone, until));
     } else if outlook.coming.is_empty() && found.schedule.is_at_start() {
-        say!("It has no other times: {}", found.schedule.describe());
-    } else if outlook.coming.is_empty() && asked.count > 0 {
-        say!("It does not come any more: {}", found.schedule.describe());
+        print_line!("No other instants: {}", found.schedule.describe());
+    } else if outlook.coming.is_empty() && args.count > 0 {
+        print_line!("No further instants: {}", found.schedule.describe());
     }
     Ok(0)
 }
 
-fn shown(zone: Tz, at: DateTime<Utc>) -> String {
+fn local_text(zone: Tz, at: DateTime<Utc>) -> String {
     at.with_timezone(&zone).format("%a %Y-%m-%d %H:%M:%S %:z %Z").to_string()
 }
 
-/// An instant for programs; with a period, also where it is.
+/// An instant as JSON; if the schedule has a period, with its position relative to it.
 fn object(found: &FoundSchedule, Upcoming { at, place }: Upcoming) -> serde_json::Value {
     let mut object = json!({ "at": at.with_timezone(&found.zone).to_rfc3339(), "utc": at.to_rfc3339() });
     if found.period.is_some() {
@@ -141,15 +141,15 @@ fn object(found: &FoundSchedule, Upcoming { at, place }: Upcoming) -> serde_json
     object
 }
 
-/// Prints the sentence.
-pub(super) fn describe(session: &Session, output: Printer, which: &Which) -> anyhow::Result<u8> {
+/// Prints the description of a schedule.
+pub(super) fn describe(session: &Session, output: Printer, which: &ScheduleChoice) -> anyhow::Result<u8> {
     let sentence = which.find(session)?.schedule.describe();
-    output.done(&sentence, &json!({ "description": sentence }))?;
+    output.report(&sentence, &json!({ "description": sentence }))?;
     Ok(0)
 }
 
-/// What the clocks do on the day of an instant, if they are set on it.
-fn clocks(zone: Tz, at: DateTime<Utc>) -> String {
+/// The change of the clocks on the day of an instant, if there is one.
+fn clock_change(zone: Tz, at: DateTime<Utc>) -> String {
     let day = at.with_timezone(&zone).date_naive();
     let reach = TimeDelta::hours(48);
     let change = zone::changes(zone, at - reach, at + reach).find(|(before, behind)| {

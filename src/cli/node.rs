@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use super::{
     output::Printer,
-    session::{Session, explained},
+    session::{Session, with_advice},
     time,
 };
 use crate::domain::text::duration;
@@ -17,7 +17,7 @@ pub(super) enum NodeCommand {
 
 pub(super) async fn list(session: &Session, output: Printer) -> anyhow::Result<u8> {
     let open = session.open().await?;
-    let nodes = open.store.nodes().await.map_err(explained)?;
+    let nodes = open.store.nodes().await.map_err(with_advice)?;
     let now = open.store.now().await?;
     let columns = ["Node", "Host", "Pid", "Version", "State", "Started", "Heartbeat"];
     output.list(&nodes, columns, "No node is running.", |node| {
@@ -28,7 +28,7 @@ pub(super) async fn list(session: &Session, output: Printer) -> anyhow::Result<u
             node.pid.to_string(),
             node.version.clone(),
             state,
-            time::shown(node.started_at),
+            time::text(node.started_at),
             format!("{} ago", duration::short((now - node.heartbeat_at).num_milliseconds())),
         ]
     })?;

@@ -6,27 +6,27 @@ use comfy_table::{ContentArrangement, Table, presets::ASCII_BORDERS_ONLY_CONDENS
 use serde::Serialize;
 
 /// Prints a line.
-macro_rules! say {
+macro_rules! print_line {
     ($($words:tt)*) => {
         $crate::cli::output::print(&format!("{}\n", format_args!($($words)*)))
     };
 }
-pub(super) use say;
+pub(super) use print_line;
 
-/// Prints text. Whoever does not want to hear more (`sexton task list | head`) is not told more.
+/// Prints text. If the reader has closed the pipe (`sexton task list | head`), the process ends.
 pub(super) fn print(text: &str) {
     let mut stdout = std::io::stdout().lock();
     if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        // As a program that the signal PIPE has ended.
-        let is_tired = error.kind() == std::io::ErrorKind::BrokenPipe;
-        if !is_tired {
+        // The exit code of a program that SIGPIPE has ended.
+        let is_closed = error.kind() == std::io::ErrorKind::BrokenPipe;
+        if !is_closed {
             eprintln!("sexton: standard output: {error}");
         }
-        std::process::exit(if is_tired { 128 + signal_hook::consts::SIGPIPE } else { 1 });
+        std::process::exit(if is_closed { 128 + signal_hook::consts::SIGPIPE } else { 1 });
     }
 }
 
-/// How results are printed.
+/// Prints results as tables or as JSON.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Printer {
     json: bool,
@@ -41,7 +41,7 @@ impl Printer {
         self.json
     }
 
-    /// A list: a JSON array of objects, or a table, or what is said instead of an empty one.
+    /// A list: a JSON array of objects or a table. `none` is printed instead of an empty table.
     pub(super) fn list<T: Serialize, const N: usize>(
         self,
         rows: &[T],
@@ -57,10 +57,10 @@ impl Printer {
         Ok(())
     }
 
-    /// A table, for people.
+    /// A table. `none` is printed instead of an empty one.
     pub(super) fn table(self, columns: &[String], rows: &[Vec<String>], none: &str) {
         if rows.is_empty() {
-            say!("{none}");
+            print_line!("{none}");
             return;
         }
         let mut table = Table::new();
@@ -68,26 +68,26 @@ impl Printer {
         for row in rows {
             table.add_row(row);
         }
-        say!("{table}");
+        print_line!("{table}");
     }
 
     /// A value, as JSON.
     pub(super) fn value<T: Serialize + ?Sized>(self, value: &T) -> anyhow::Result<()> {
-        say!("{}", serde_json::to_string_pretty(value)?);
+        print_line!("{}", serde_json::to_string_pretty(value)?);
         Ok(())
     }
 
-    /// What was done: a sentence, or an object.
-    pub(super) fn done(self, sentence: &str, object: &serde_json::Value) -> anyhow::Result<()> {
+    /// The result of a command: a sentence, or a JSON object.
+    pub(super) fn report(self, sentence: &str, object: &serde_json::Value) -> anyhow::Result<()> {
         if self.json {
             return self.value(object);
         }
-        say!("{sentence}");
+        print_line!("{sentence}");
         Ok(())
     }
 }
 
-/// A value that may be absent.
+/// A value, or `-` if it is absent.
 pub(super) fn or_dash<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }

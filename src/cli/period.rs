@@ -1,4 +1,4 @@
-//! `sexton period`: when periods hold. Needs no database.
+//! `sexton period`: when periods are open. Needs no database.
 
 use chrono::{DateTime, Days, Utc};
 use clap::Subcommand;
@@ -7,33 +7,36 @@ use serde_json::{Value, json};
 use super::{
     exit_code::{FAILED, PERIOD_UNKNOWN},
     lookup,
-    output::{Printer, say},
+    output::{Printer, print_line},
     session::Session,
     time,
 };
 use crate::{
     clock::machine_time,
     config::Config,
-    domain::period::{Period, PeriodStatus, Span},
+    domain::{
+        period::{Period, PeriodStatus, Span},
+        text::plural::counted,
+    },
 };
 
 #[derive(Subcommand)]
 pub(super) enum PeriodCommand {
-    /// List periods, and whether they hold now
+    /// List periods, and whether the present time is inside
     List,
-    /// Show the definitions of a period, and when it holds in the next days
+    /// Show the definition of a period, and its times in the next days
     Show {
         /// The period's name
         name: String,
-        /// How many days, today included
+        /// Number of days, including today
         #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=3_660))]
         days: u64,
     },
-    /// Tell whether a period holds; exit code 0 inside, 1 outside, 2 if that cannot be said
+    /// Check whether a time is inside a period; exit code 0 inside, 1 outside, 2 unknown
     Check {
         /// The period's name
         name: String,
-        /// At this time, on the clocks of the period [default: now]
+        /// The time, on the clocks of the period [default: now]
         #[arg(long, value_name = "TIME")]
         at: Option<String>,
     },
@@ -45,9 +48,9 @@ pub(super) fn run(session: &Session, output: Printer, command: &PeriodCommand) -
         PeriodCommand::List => list(&config, output),
         PeriodCommand::Show { name, days } => show(lookup::period(&config, name)?, output, *days),
         PeriodCommand::Check { name, at } => {
-            match lookup::period(&config, name).and_then(|period| Ok((period, asked(period, at)?))) {
+            match lookup::period(&config, name).and_then(|period| Ok((period, instant(period, at)?))) {
                 Ok((period, at)) => check(period, output, at),
-                // Scripts must not take it for «outside».
+                // Scripts must not take the error for `outside`.
                 Err(error) => {
                     eprintln!("sexton: {error:#}");
                     Ok(PERIOD_UNKNOWN)
@@ -57,7 +60,7 @@ pub(super) fn run(session: &Session, output: Printer, command: &PeriodCommand) -
     }
 }
 
-fn asked(period: &Period, at: &Option<String>) -> anyhow::Result<DateTime<Utc>> {
+fn instant(period: &Period, at: &Option<String>) -> anyhow::Result<DateTime<Utc>> {
     at.as_ref().map_or(Ok(machine_time()), |at| time::parse(at, period.zone))
 }
 
@@ -71,12 +74,12 @@ fn list(config: &Config, output: Printer) -> anyhow::Result<u8> {
         .periods
         .0
         .values()
-        .map(|period| (period.as_ref(), period.status(now), users(config, &period.name)))
+        .map(|period| (period.as_ref(), period.status(now), used_by(config, &period.name)))
         .collect();
     if output.is_json() {
         let object = |(period, state, users): &(&Period, PeriodStatus, Vec<String>)| {
             json!({ "name": period.name, "timezone": period.zone.name(), "inside": state.inside,
-                    "until": on_wall(period, state.until), "used_by": users })
+                    "until": local_rfc3339(period, state.until), "used_by": users })
         };
         output.value(&states.iter().map(object).collect::<Vec<_>>())?;
         return Ok(0);
@@ -84,7 +87,7 @@ fn list(config: &Config, output: Printer) -> anyhow::Result<u8> {
     let rows: Vec<Vec<String>> = states
         .iter()
         .map(|(period, state, users)| {
-            let until = state.until.map_or("for good".to_owned(), |until| shown(period, until));
+            let until = state.until.map_or("for good".to_owned(), |until| local_text(period, until));
             let users = if users.is_empty() { "-".to_owned() } else { users.join(", ") };
             vec![period.name.clone(), word(*state).to_owned(), until, period.zone.name().to_owned(), users]
         })
@@ -93,8 +96,8 @@ fn list(config: &Config, output: Printer) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// Who names the period.
-fn users(config: &Config, name: &str) -> Vec<String> {
+/// The queues, schedules and periods that refer to the period.
+fn used_by(config: &Config, name: &str) -> Vec<String> {
     let is_it = |period: Option<&String>| period.is_some_and(|period| period == name);
     let queues = config.queues.iter().filter(|(_, queue)| is_it(queue.period.as_ref()));
     let schedules = config.schedules().filter(|schedule| is_it(schedule.period.as_ref()));
@@ -108,16 +111,15 @@ fn users(config: &Config, name: &str) -> Vec<String> {
 fn show(period: &Period, output: Printer, days: u64) -> anyhow::Result<u8> {
     let now = machine_time();
     let state = period.status(now);
-    let spans = period.spans(coming(period, now, days));
+    let spans = period.spans(days_from(period, now, days));
     if output.is_json() {
-        let span =
-            |span: &Span| json!({ "start": on_wall(period, Some(span.start)), "end": on_wall(period, Some(span.end)) });
+        let span = |span: &Span| json!({ "start": local_rfc3339(period, Some(span.start)), "end": local_rfc3339(period, Some(span.end)) });
         let ranges = period.rules.iter().map(|rule| (rule.days.text.clone(), rule.shown_times().into()));
         output.value(&json!({
             "name": period.name,
             "timezone": period.zone.name(),
             "inside": state.inside,
-            "until": on_wall(period, state.until),
+            "until": local_rfc3339(period, state.until),
             "ranges": ranges.collect::<serde_json::Map<String, Value>>(),
             "includes": period.includes.iter().map(|other| &other.name).collect::<Vec<_>>(),
             "excludes": period.excludes.iter().map(|other| &other.name).collect::<Vec<_>>(),
@@ -129,55 +131,58 @@ fn show(period: &Period, output: Printer, days: u64) -> anyhow::Result<u8> {
         }))?;
         return Ok(0);
     }
-    say!("Period {}, on the clocks of {}: {}", period.name, period.zone.name(), sentence(period, &state, "now"));
+    print_line!("Period {}, time zone {}: {}", period.name, period.zone.name(), sentence(period, &state, "now"));
     for rule in &period.rules {
         let times = rule.shown_times();
-        say!("  {}: {}", rule.days.text, if times.is_empty() { "at no time" } else { &times });
+        print_line!("  {}: {}", rule.days.text, if times.is_empty() { "never" } else { &times });
     }
     let others = [
         ("includes period", &period.includes, "includes calendar", &period.include_ics),
         ("excludes period", &period.excludes, "excludes calendar", &period.exclude_ics),
     ];
     for (verb, periods, reads, calendars) in others {
-        periods.iter().for_each(|other| say!("  {verb} {}", other.name));
-        calendars.iter().for_each(|calendar| say!("  {reads} {}", calendar.file));
+        periods.iter().for_each(|other| print_line!("  {verb} {}", other.name));
+        calendars.iter().for_each(|calendar| print_line!("  {reads} {}", calendar.file));
     }
-    let rows: Vec<Vec<String>> =
-        spans.as_slice().iter().map(|span| vec![shown(period, span.start), shown(period, span.end)]).collect();
-    let none = format!("In these {days} days it does not hold.");
+    let rows: Vec<Vec<String>> = spans
+        .as_slice()
+        .iter()
+        .map(|span| vec![local_text(period, span.start), local_text(period, span.end)])
+        .collect();
+    let none = format!("The period has no times in {}.", counted(days, "day"));
     output.table(&["From", "Until"].map(str::to_owned), &rows, &none);
     Ok(0)
 }
 
-/// Whole days on the clocks of the period, the first of which is today.
-fn coming(period: &Period, now: DateTime<Utc>, days: u64) -> Span {
+/// Whole days on the clocks of the period, from today on.
+fn days_from(period: &Period, now: DateTime<Utc>, days: u64) -> Span {
     let today = now.with_timezone(&period.zone).date_naive();
     Span { start: period.begin_of(today), end: period.begin_of(today + Days::new(days)) }
 }
 
 fn check(period: &Period, output: Printer, at: DateTime<Utc>) -> anyhow::Result<u8> {
     let state = period.status(at);
-    let told = sentence(period, &state, &shown(period, at));
-    output.done(
-        &format!("period {}: {told}", period.name),
-        &json!({ "name": period.name, "at": on_wall(period, Some(at)), "inside": state.inside,
-                 "until": on_wall(period, state.until) }),
+    let sentence = sentence(period, &state, &local_text(period, at));
+    output.report(
+        &format!("period {}: {sentence}", period.name),
+        &json!({ "name": period.name, "at": local_rfc3339(period, Some(at)), "inside": state.inside,
+                 "until": local_rfc3339(period, state.until) }),
     )?;
     Ok(if state.inside { 0 } else { FAILED })
 }
 
 fn sentence(period: &Period, state: &PeriodStatus, at: &str) -> String {
     match state.until {
-        Some(until) => format!("{at} is {}, until {}", word(*state), shown(period, until)),
+        Some(until) => format!("{at} is {}, until {}", word(*state), local_text(period, until)),
         None => format!("{at} is {}, for good", word(*state)),
     }
 }
 
-/// As the clocks of the period show it.
-fn shown(period: &Period, at: DateTime<Utc>) -> String {
+/// A time on the clocks of the period.
+fn local_text(period: &Period, at: DateTime<Utc>) -> String {
     at.with_timezone(&period.zone).format("%a %Y-%m-%d %H:%M:%S %:z").to_string()
 }
 
-fn on_wall(period: &Period, at: Option<DateTime<Utc>>) -> Option<String> {
+fn local_rfc3339(period: &Period, at: Option<DateTime<Utc>>) -> Option<String> {
     at.map(|at| at.with_timezone(&period.zone).to_rfc3339_opts(chrono::SecondsFormat::AutoSi, false))
 }

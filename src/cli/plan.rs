@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{
     control,
     exit_code::PLANS_DIFFER,
-    output::{Printer, or_dash, say},
+    output::{Printer, or_dash, print_line},
     session::Session,
     time,
 };
@@ -22,40 +22,43 @@ use crate::{
     clock::machine_time,
     config::Config,
     daemon::PlanInForce,
-    domain::schedule::{
-        Outside,
-        plan::{BusyMinute, Difference, Instants, Plan, busiest, differences, plan},
+    domain::{
+        schedule::{
+            Outside,
+            plan::{BusyMinute, Difference, Instants, Plan, busiest, differences, plan},
+        },
+        text::plural::{counted, times},
     },
 };
 
-/// Compare with the daemon.
+/// The value of `--against` for the running daemon.
 const RUNNING: &str = "running";
-/// So many of the busiest minutes are shown.
-const BUSIEST: usize = 10;
-/// So many schedules of each are named for people.
-const NAMED: usize = 8;
+/// Number of the busiest minutes that are shown.
+const BUSIEST_MINUTES: usize = 10;
+/// Number of schedules that are named for each minute.
+const MAX_NAMES: usize = 8;
 
 #[derive(Args)]
 pub(super) struct PlanArgs {
-    /// With what the configuration (`--config`) is compared: another file, from before the change, or `running`, which is
-    /// what the daemon that runs here has in force (`./running` is a file of that name)
+    /// Compare the configuration (`--config`) with this one: the file from before the change, or `running` for the
+    /// configuration in force in the daemon on this host (`./running` is a file of that name)
     #[arg(long, value_name = "FILE|running")]
     against: Option<PathBuf>,
-    /// For how many days
+    /// Number of days
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3_660))]
     days: u32,
-    /// After this time [default: now]
+    /// Start of the time range [default: now]
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
 }
 
-/// What a configuration is compared with.
-enum Old {
+/// The configuration to compare with.
+enum Baseline {
     File { file: PathBuf, plan: Plan },
     Running(Box<PlanInForce>),
 }
 
-impl Old {
+impl Baseline {
     fn plan(&self) -> &Plan {
         match self {
             Self::File { plan, .. } => plan,
@@ -73,19 +76,19 @@ impl Old {
         }
     }
 
-    /// Is compared with this.
-    fn words(&self) -> String {
+    /// The second part of "compared with …".
+    fn description(&self) -> String {
         match self {
             Self::File { file, .. } => file.display().to_string(),
             Self::Running(daemon) => {
-                let (file, loaded_at) = (named(daemon.config.file.as_ref()), time::shown(daemon.config.loaded_at));
-                format!("what the running daemon has in force (process {}: {file}, read {loaded_at})", daemon.pid)
+                let (file, loaded_at) = (file_name(daemon.config.file.as_ref()), time::text(daemon.config.loaded_at));
+                format!("the configuration in force in the daemon (process {}: {file}, read {loaded_at})", daemon.pid)
             }
         }
     }
 }
 
-fn named(file: Option<&PathBuf>) -> String {
+fn file_name(file: Option<&PathBuf>) -> String {
     file.map_or_else(|| "the defaults".to_owned(), |file| file.display().to_string())
 }
 
@@ -98,65 +101,65 @@ pub(super) async fn run(session: &Session, output: Printer, args: &PlanArgs) -> 
         None => None,
     };
     let new_plan = plan_of(&config, from, to);
-    let old_plan = old.as_ref().map(Old::plan);
+    let old_plan = old.as_ref().map(Baseline::plan);
     let found = old_plan.map(|old| differences(old, &new_plan));
-    let busy = busiest(&new_plan, BUSIEST);
+    let busy = busiest(&new_plan, BUSIEST_MINUTES);
     if output.is_json() {
         let schedules: Vec<Value> = new_plan.iter().map(|(name, instants)| planned(&config, name, instants)).collect();
         let changes = found.as_ref().map(|found| {
             found.iter().map(|(name, change)| changed(name, change, old_plan, &new_plan)).collect::<Vec<_>>()
         });
-        let against = old.as_ref().map(Old::object);
+        let against = old.as_ref().map(Baseline::object);
         output.value(&json!({ "from": from, "to": to, "config": session.file(), "against": against,
                               "schedules": schedules, "changes": changes, "busiest": busy }))?;
     } else {
-        let (file, from, to) = (named(session.file()), time::shown(from), time::shown(to));
+        let (file, from, to) = (file_name(session.file()), time::text(from), time::text(to));
         match (&found, &old) {
             (Some(found), Some(old)) => {
-                say!("From {from} to {to}, {file} compared with {}:", old.words());
+                print_line!("From {from} to {to}, {file} compared with {}:", old.description());
                 differences_table(output, found, old.plan(), &new_plan);
             }
             _ => {
-                say!("From {from} to {to}, as {file} has it:");
+                print_line!("From {from} to {to}, by {file}:");
                 plan_table(output, &config, &new_plan);
             }
         }
         busy_table(output, &busy);
-        tell_of_cuts(&new_plan);
+        print_cuts(&new_plan);
     }
     Ok(if found.is_some_and(|found| !found.is_empty()) { PLANS_DIFFER } else { 0 })
 }
 
-async fn old_plan(session: &Session, file: &Path, from: DateTime<Utc>, to: DateTime<Utc>) -> anyhow::Result<Old> {
+async fn old_plan(session: &Session, file: &Path, from: DateTime<Utc>, to: DateTime<Utc>) -> anyhow::Result<Baseline> {
     if file != Path::new(RUNNING) {
         let plan = plan_of(&session.config_of(file)?, from, to);
-        return Ok(Old::File { file: file.to_owned(), plan });
+        return Ok(Baseline::File { file: file.to_owned(), plan });
     }
     let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
     let path = format!("/plan?from={}&to={}", time(from), time(to));
-    let answer = control::ask(session, Method::GET, &path, None).await;
-    Ok(Old::Running(answer.context("there is nothing to compare with")?))
+    let answer = control::request(session, Method::GET, &path, None).await;
+    Ok(Baseline::Running(answer.context("cannot compare with the running daemon")?))
 }
 
 fn plan_of(config: &Config, from: DateTime<Utc>, to: DateTime<Utc>) -> Plan {
     plan(config.schedules(), &config.periods, from, to)
 }
 
-/// The period of a schedule, and what becomes of instants outside it.
+/// The period of a schedule, and what happens to instants outside it.
 fn period<'a>(config: &'a Config, name: &str) -> Option<(&'a str, &'static str)> {
     let schedule = config.tasks.get(name)?.schedule.as_ref()?;
     let outside = if schedule.outside_period == Outside::Hold { "held" } else { "skipped" };
     Some((schedule.period.as_ref()?, outside))
 }
 
-/// For programs: how often a schedule comes.
+/// The number of instants of a schedule, as JSON.
 fn planned(config: &Config, name: &str, instants: &Instants) -> Value {
     let (period, outside) = period(config, name).unzip();
     json!({ "name": name, "instants": instants.times.len(), "complete_until": instants.cut_at,
             "period": period, "outside": outside })
 }
 
-/// What becomes of the schedule itself.
+/// What happened to the schedule itself.
 fn state(name: &str, old: &Plan, new: &Plan) -> &'static str {
     match (old.contains_key(name), new.contains_key(name)) {
         (false, _) => "added",
@@ -165,7 +168,7 @@ fn state(name: &str, old: &Plan, new: &Plan) -> &'static str {
     }
 }
 
-/// For programs: every instant that is different.
+/// Every instant that differs, as JSON.
 fn changed(name: &str, change: &Difference, old: Option<&Plan>, new: &Plan) -> Value {
     let moved: Vec<Value> = change.moved.iter().map(|(from, to)| json!({ "from": from, "to": to })).collect();
     json!({
@@ -183,7 +186,7 @@ fn plan_table(output: Printer, config: &Config, plan: &Plan) {
         .iter()
         .map(|(name, instants)| {
             let more = if instants.cut_at.is_some() { "+" } else { "" };
-            let first = or_dash(instants.times.first().copied().map(time::shown));
+            let first = or_dash(instants.times.first().copied().map(time::text));
             let period = period(config, name).map(|(period, outside)| format!("{period}; {outside} outside"));
             vec![name.clone(), format!("{}{more}", instants.times.len()), first, or_dash(period)]
         })
@@ -195,9 +198,8 @@ fn differences_table(output: Printer, found: &BTreeMap<String, Difference>, old:
     let rows: Vec<Vec<String>> = found
         .iter()
         .map(|(name, change)| {
-            let moved =
-                change.moved.first().map(|(from, to)| format!("{} -> {}", time::shown(*from), time::shown(*to)));
-            let first = moved.or_else(|| change.first().map(time::shown));
+            let moved = change.moved.first().map(|(from, to)| format!("{} -> {}", time::text(*from), time::text(*to)));
+            let first = moved.or_else(|| change.first().map(time::text));
             vec![
                 name.clone(),
                 state(name, old, new).to_owned(),
@@ -208,11 +210,14 @@ fn differences_table(output: Printer, found: &BTreeMap<String, Difference>, old:
             ]
         })
         .collect();
-    let columns = ["Schedule", "It is", "Added", "Removed", "Moved", "First"].map(str::to_owned);
-    output.table(&columns, &rows, "No instant is different.");
+    let columns = ["Schedule", "Change", "Added", "Removed", "Moved", "First"].map(str::to_owned);
+    output.table(&columns, &rows, "The plans do not differ.");
     for (name, change) in found {
         if let Some(until) = change.compared_until {
-            say!("{name} comes too often to be compared to the end: nothing behind {} is counted", time::shown(until));
+            print_line!(
+                "{name} has too many instants to compare all of them: instants after {} are not counted",
+                time::text(until)
+            );
         }
     }
 }
@@ -223,22 +228,26 @@ fn busy_table(output: Printer, busy: &[BusyMinute]) {
         .map(|minute| {
             let name = |(name, count): (&String, &usize)| match count {
                 1 => name.clone(),
-                several => format!("{name} ({several} times)"),
+                several => format!("{name} ({})", times(*several)),
             };
-            let mut names: Vec<String> = minute.schedules.iter().take(NAMED).map(name).collect();
+            let mut names: Vec<String> = minute.schedules.iter().take(MAX_NAMES).map(name).collect();
             let more = minute.schedules.len() - names.len();
             names.extend((more > 0).then(|| format!("and {more} more")));
             vec![minute.at.format("%Y-%m-%d %H:%MZ").to_string(), minute.count.to_string(), names.join(", ")]
         })
         .collect();
-    output.table(&["Busiest minute", "Instants", "Schedules"].map(str::to_owned), &rows, "Nothing comes in this time.");
+    output.table(
+        &["Busiest minute", "Instants", "Schedules"].map(str::to_owned),
+        &rows,
+        "No schedule runs in this time.",
+    );
 }
 
-fn tell_of_cuts(plan: &Plan) {
+fn print_cuts(plan: &Plan) {
     for (name, instants) in plan {
         if let Some(until) = instants.cut_at {
-            let (count, until) = (instants.times.len(), time::shown(until));
-            say!("of {name}, the first {count} instants are counted, which is until {until}");
+            let (count, until) = (instants.times.len(), time::text(until));
+            print_line!("{name}: only the first {} up to {until} are counted", counted(count, "instant"));
         }
     }
 }

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::{
     output::Printer,
-    session::{Open, Session, explained},
-    why::shut,
+    session::{OpenSession, Session, with_advice},
+    why::closed,
 };
 use crate::{
     config::Config,
@@ -18,14 +18,14 @@ use crate::{
 
 #[derive(Subcommand)]
 pub(super) enum QueueCommand {
-    /// List queues and what waits in them
+    /// List queues and the numbers of their tasks
     List,
-    /// Pause a queue in the whole cluster: what runs goes on, nothing more is claimed
+    /// Pause a queue in the whole cluster: running tasks continue, no further task is claimed
     Pause {
         /// The queue's name
         name: QueueName,
     },
-    /// Let a paused queue go on
+    /// Resume a paused queue
     Resume {
         /// The queue's name
         name: QueueName,
@@ -41,16 +41,17 @@ pub(super) async fn run(session: &Session, output: Printer, command: QueueComman
     }
 }
 
-/// A queue as it stands, and whether it is shut.
+/// A queue in the database, and its period in this configuration.
 #[derive(Serialize)]
 pub(super) struct QueueListing {
     #[serde(flatten)]
     pub(super) row: QueueRow,
-    /// The period in which its tasks may begin, as the configuration here says.
+    /// The period outside which none of its tasks begins.
     period: Option<String>,
-    /// It is outside it.
-    shut: bool,
-    /// The next change; none without a period, or if nothing changes any more.
+    /// Whether the present time is outside the period.
+    #[serde(rename = "shut")]
+    closed: bool,
+    /// When the period begins or ends next; none without a period or a further change.
     until: Option<DateTime<Utc>>,
     #[serde(skip)]
     pub(super) state: String,
@@ -60,11 +61,11 @@ impl QueueListing {
     fn of(config: &Config, row: QueueRow, now: DateTime<Utc>) -> Self {
         let period = config.queues.get(&row.name).and_then(|queue| queue.period.clone());
         let standing = period.as_ref().and_then(|name| Some(config.periods.get(name)?.status(now)));
-        let words = [row.paused.then(|| "paused".to_owned()), shut(config, &row.name, now)];
+        let words = [row.paused.then(|| "paused".to_owned()), closed(config, &row.name, now)];
         let state = words.into_iter().flatten().collect::<Vec<_>>().join("; ");
         Self {
             period,
-            shut: standing.is_some_and(|standing| !standing.inside),
+            closed: standing.is_some_and(|standing| !standing.inside),
             until: standing.and_then(|standing| standing.until),
             state: if state.is_empty() { "active".to_owned() } else { state },
             row,
@@ -72,21 +73,21 @@ impl QueueListing {
     }
 }
 
-/// All queues that are known, by name.
-pub(super) async fn listed(open: &Open) -> anyhow::Result<Vec<QueueListing>> {
+/// All queues in the database and in the configuration, by name.
+pub(super) async fn listed(open: &OpenSession) -> anyhow::Result<Vec<QueueListing>> {
     let known: Vec<QueueName> = open.config.queues.keys().cloned().collect();
-    let queues = open.store.queues(&known).await.map_err(explained)?;
-    // The daemon goes by the same clock.
-    let now = open.store.now().await.map_err(explained)?;
+    let queues = open.store.queues(&known).await.map_err(with_advice)?;
+    // Database time, as the daemon uses it.
+    let now = open.store.now().await.map_err(with_advice)?;
     Ok(queues.into_iter().map(|row| QueueListing::of(&open.config, row, now)).collect())
 }
 
-async fn list(open: &Open, output: Printer) -> anyhow::Result<u8> {
+async fn list(open: &OpenSession, output: Printer) -> anyhow::Result<u8> {
     let queues = listed(open).await?;
     let columns = ["Queue", "State", "Available", "Running", "Scheduled", "Retryable"];
     output.list(&queues, columns, "There are no queues.", |QueueListing { row: queue, state, .. }| {
         [
-            if queue.name.is_empty() { "(not filed yet)".to_owned() } else { queue.name.to_string() },
+            if queue.name.is_empty() { "(no queue yet)".to_owned() } else { queue.name.to_string() },
             state.clone(),
             queue.available.to_string(),
             queue.running.to_string(),
@@ -97,14 +98,14 @@ async fn list(open: &Open, output: Printer) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-async fn pause(open: &Open, output: Printer, name: &QueueName, paused: bool) -> anyhow::Result<u8> {
+async fn pause(open: &OpenSession, output: Printer, name: &QueueName, paused: bool) -> anyhow::Result<u8> {
     check_name(name).map_err(anyhow::Error::msg)?;
     let known: Vec<QueueName> = open.config.queues.keys().cloned().collect();
-    if !open.store.queues(&known).await.map_err(explained)?.iter().any(|queue| queue.name == *name) {
-        anyhow::bail!("there is no queue `{name}`: none of that name is configured here, and no task waits in one");
+    if !open.store.queues(&known).await.map_err(with_advice)?.iter().any(|queue| queue.name == *name) {
+        anyhow::bail!("there is no queue `{name}`: it is not configured here, and has no waiting tasks");
     }
     open.store.pause_queue(name, paused).await?;
     let state = if paused { "paused" } else { "active" };
-    output.done(&format!("queue {name} is {state}"), &json!({ "name": name, "paused": paused }))?;
+    output.report(&format!("queue {name} is {state}"), &json!({ "name": name, "paused": paused }))?;
     Ok(0)
 }

@@ -24,8 +24,7 @@ use crate::{
     telemetry::{self, DebugChoice, FilePlan, LogControl, LogPlan, LogTarget},
 };
 
-/// Starts this program once more in the same process, under the name by which `ps` is to show it. A daemon without
-/// its title works as well.
+/// Executes this program again under the title that `ps` shows. A daemon without the title works as well.
 fn take_title() -> std::io::Result<()> {
     let mut arguments = std::env::args_os();
     let has_title = arguments.next().is_none_or(|name| name.to_string_lossy().starts_with(DAEMON_TITLE));
@@ -39,31 +38,30 @@ fn take_title() -> std::io::Result<()> {
 
 #[derive(Args)]
 pub(super) struct RunArgs {
-    /// Do what is due, and end
+    /// Run the tasks that are due, then exit
     #[arg(long, conflicts_with = "length")]
     once: bool,
-    /// Work for so long, and end: for hosts that have only a cron
+    /// Run for this time, then exit: for hosts that only have a cron
     #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
     length: Option<Duration>,
-    /// Show Sexton's debug events in the log: all, or those of these daemon modules
+    /// Log debug events: all of Sexton's, or those of these daemon modules
     #[arg(long, value_name = "MODULE", num_args = 0.., value_delimiter = ',')]
     debug: Option<Vec<String>>,
-    /// Log into the files of `log_dir`, not to standard error
+    /// Log to the files of `log_dir` instead of standard error
     #[arg(long, hide = true)]
     log_files: bool,
 }
 
-/// So long its end waits for the last lines of the log.
-pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long the daemon's end waits for the last lines of the log.
+pub(super) const FINAL_LOG_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(super) fn run(session: &Session, args: &RunArgs, filter: Option<String>) -> anyhow::Result<u8> {
-    let titled = take_title();
-    // First of all: a signal that comes before this would end the process in its own way.
+    let title_result = take_title();
+    // First, because a signal before this call would end the process at once.
     let (sender, orders) = channel(MAX_WAITING);
     listen(sender)?;
     let config = session.config_unprinted()?;
-    // Whoever started it first had the names checked. When it is started again, one that is gone meanwhile is no reason
-    // not to work.
+    // The first start has checked the names. At a restart, a module that is gone must not prevent the start.
     let unknown = session.unknown_module(&config, args.debug.as_deref());
     let is_again = args.log_files || std::env::var_os(RESTARTED).is_some();
     if let Some(problem) = unknown.as_ref().filter(|_| !is_again) {
@@ -73,29 +71,29 @@ pub(super) fn run(session: &Session, args: &RunArgs, filter: Option<String>) -> 
     if let Some(problem) = unknown {
         tracing::warn!("--debug: {problem}");
     }
-    let ended = work(session, args, config, &log, orders, titled);
-    log.finish(LAST_WORDS);
+    let ended = work(session, args, config, &log, orders, title_result);
+    log.finish(FINAL_LOG_TIMEOUT);
     ended
 }
 
-/// What the daemon does while it has a log.
+/// Runs the daemon after its log was started.
 fn work(
     session: &Session,
     args: &RunArgs,
     config: Config,
     log: &LogControl,
     orders: Receiver<Request>,
-    titled: std::io::Result<()>,
+    title_result: std::io::Result<()>,
 ) -> anyhow::Result<u8> {
-    if let Err(error) = titled {
-        tracing::debug!("the title cannot be set: {error}");
+    if let Err(error) = title_result {
+        tracing::debug!("cannot set the process title: {error}");
     }
     check_user(&config)?;
-    let door = Arc::new(RunLock::open(&config.daemon)?);
+    let run_lock = Arc::new(RunLock::open(&config.daemon)?);
     match session.file() {
-        Some(file) => tracing::info!("the configuration is {}", file.display()),
+        Some(file) => tracing::info!("the configuration file is {}", file.display()),
         None => {
-            tracing::warn!("there is no configuration file: nothing is defined, only tasks of registered handlers run");
+            tracing::warn!("no configuration file was found: only tasks of registered handlers can run");
         }
     }
     log_warnings(&config);
@@ -104,7 +102,7 @@ fn work(
         program: "/proc/self/exe".into(),
         config,
         file: session.file().cloned(),
-        run_lock: Some(door.clone()),
+        run_lock: Some(run_lock.clone()),
         registry: session.parts.registry.clone(),
         app_data: session.parts.app_data.clone(),
         modules: with_built_in(session.parts.modules.clone()),
@@ -121,21 +119,20 @@ fn work(
     };
     let code = blueprint.run(orders)?;
     if code == RESTART && !is_asked_to_end() {
-        start_anew(&door, is_quiet.load(Ordering::Relaxed), log);
+        restart_in_place(&run_lock, is_quiet.load(Ordering::Relaxed), log);
     }
     Ok(match code {
-        // Whoever has said stop in the last moment means it.
+        // A stop that was requested meanwhile has precedence.
         RESTART if is_asked_to_end() => 0,
         code => u8::try_from(code).unwrap_or(1),
     })
 }
 
-/// Starts this program once more in the same process; if that is not possible, whoever is above the daemon has to, and
-/// is told so by the exit code.
-fn start_anew(door: &RunLock, is_quiet: bool, log: &LogControl) {
-    // Not what runs, but what is there now: it may have been exchanged for a newer one.
-    let program = std::env::current_exe().map(|program| newest(&program));
-    // Who asks for shepherds would be asked by nobody any more, and stay as a zombie.
+/// Executes this program again in the same process. If that fails, the exit code asks the service manager for a restart.
+fn restart_in_place(run_lock: &RunLock, is_quiet: bool, log: &LogControl) {
+    // The present file of the program, which may be newer than the running one.
+    let program = std::env::current_exe().map(|program| current_program(&program));
+    // The server that starts shepherds would lose its parent's requests, and stay as a zombie.
     kill_children();
     let error = match program {
         Ok(program) => {
@@ -144,8 +141,8 @@ fn start_anew(door: &RunLock, is_quiet: bool, log: &LogControl) {
             if is_quiet {
                 command.env(QUIET, "1");
             }
-            door.keep_over_exec();
-            log.finish(LAST_WORDS);
+            run_lock.keep_over_exec();
+            log.finish(FINAL_LOG_TIMEOUT);
             if is_asked_to_end() {
                 return;
             }
@@ -153,11 +150,11 @@ fn start_anew(door: &RunLock, is_quiet: bool, log: &LogControl) {
         }
         Err(error) => error,
     };
-    tracing::error!("the daemon cannot start itself anew: {error}");
+    tracing::error!("the daemon cannot restart itself: {error}");
 }
 
-/// Where a program was that has been replaced, Linux says so behind its name.
-fn newest(program: &Path) -> PathBuf {
+/// The path of a program. Linux appends ` (deleted)` to the path of one that was replaced.
+fn current_program(program: &Path) -> PathBuf {
     let name = program.to_string_lossy();
     match name.strip_suffix(" (deleted)").map(PathBuf::from).filter(|path| path.exists()) {
         Some(path) => path,
@@ -166,18 +163,18 @@ fn newest(program: &Path) -> PathBuf {
     }
 }
 
-/// Root can do everything, and so can whoever can change what root runs.
+/// Refuses or warns if the daemon runs as root, because users who can change its files then control the machine.
 fn check_user(config: &Config) -> anyhow::Result<()> {
     if !nix::unistd::Uid::effective().is_root() {
         return Ok(());
     }
-    let advice = "run it as a user of its own: whoever can change the configuration or its files could do everything";
+    let advice = "run it as its own user: users who can change the configuration or its files control the machine";
     anyhow::ensure!(!config.daemon.refuse_root, "the daemon does not run as root (daemon.refuse_root): {advice}");
-    tracing::warn!("the daemon runs as root; better {advice}");
+    tracing::warn!("the daemon runs as root; {advice}");
     Ok(())
 }
 
-/// Begins the log as it is configured. What the command line says wins.
+/// Starts the log as configured. The command line has precedence.
 fn start_log(config: &Config, args: &RunArgs, filter: Option<String>) -> anyhow::Result<LogControl> {
     telemetry::start(LogPlan {
         target: match args.log_files {

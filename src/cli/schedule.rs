@@ -7,9 +7,9 @@ use serde_json::json;
 
 use super::{
     lookup,
-    next::{self, NextArgs, Which},
-    output::{Printer, or_dash, say},
-    session::{Open, Session, explained},
+    next::{self, NextArgs, ScheduleChoice},
+    output::{Printer, or_dash, print_line},
+    session::{OpenSession, Session, with_advice},
     time, why,
 };
 use crate::{
@@ -23,33 +23,33 @@ use crate::{
 
 #[derive(Subcommand)]
 pub(super) enum ScheduleCommand {
-    /// List schedules with what became of their latest run
+    /// List schedules and the outcomes of their latest runs
     List,
     /// Show a schedule and its latest instants
     Show {
         /// The schedule's name
         name: String,
-        /// At most so many of the latest instants
+        /// Maximum number of instants to show, the latest first
         #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(..=100_000))]
         limit: u64,
     },
-    /// Show when a schedule comes next; needs no database
+    /// Show the next instants of a schedule; needs no database
     Next {
         #[command(flatten)]
-        which: Which,
+        which: ScheduleChoice,
         #[command(flatten)]
-        asked: NextArgs,
+        args: NextArgs,
     },
-    /// Tell in a sentence when a schedule comes; needs no database
+    /// Describe in a sentence when a schedule runs; needs no database
     Describe {
         #[command(flatten)]
-        which: Which,
+        which: ScheduleChoice,
     },
-    /// Tell why a schedule did, or did not, run at a time
+    /// Explain why a schedule ran, or did not run, at a time
     Why {
         /// The schedule's name
         name: String,
-        /// The time
+        /// The due time
         #[arg(long, value_name = "TIME")]
         at: String,
     },
@@ -58,12 +58,12 @@ pub(super) enum ScheduleCommand {
         /// The schedule's name
         name: String,
     },
-    /// Let a paused schedule go on
+    /// Resume a paused schedule
     Resume {
         /// The schedule's name
         name: String,
     },
-    /// Enqueue a schedule's task now, apart from its times
+    /// Enqueue a schedule's task now, independently of its times
     Run {
         /// The schedule's name
         name: String,
@@ -72,7 +72,7 @@ pub(super) enum ScheduleCommand {
 
 pub(super) async fn run(session: &Session, output: Printer, command: ScheduleCommand) -> anyhow::Result<u8> {
     match &command {
-        ScheduleCommand::Next { which, asked } => return next::next(session, output, which, asked),
+        ScheduleCommand::Next { which, args } => return next::next(session, output, which, args),
         ScheduleCommand::Describe { which } => return next::describe(session, output, which),
         _ => {}
     }
@@ -88,7 +88,7 @@ pub(super) async fn run(session: &Session, output: Printer, command: ScheduleCom
     }
 }
 
-/// A schedule for programs: its row, with the latest outcome.
+/// A schedule as JSON: its row and its latest outcome.
 fn object(picture: &SchedulePicture) -> serde_json::Value {
     let mut object = json!(picture.schedule);
     let last = picture.last.as_ref();
@@ -98,8 +98,8 @@ fn object(picture: &SchedulePicture) -> serde_json::Value {
     object
 }
 
-async fn list(open: &Open, output: Printer) -> anyhow::Result<u8> {
-    let pictures = open.store.schedule_pictures().await.map_err(explained)?;
+async fn list(open: &OpenSession, output: Printer) -> anyhow::Result<u8> {
+    let pictures = open.store.schedule_pictures().await.map_err(with_advice)?;
     if output.is_json() {
         output.value(&pictures.iter().map(object).collect::<Vec<_>>())?;
         return Ok(0);
@@ -114,9 +114,7 @@ async fn list(open: &Open, output: Printer) -> anyhow::Result<u8> {
                 if schedule.paused { "paused" } else { "active" }.to_owned(),
                 or_dash(picture.last.as_ref().map(|run| run.outcome)),
                 or_dash(
-                    schedule
-                        .next_at
-                        .map(|at| format!("{}{}", time::shown(at), place(&open.config, &schedule.name, at))),
+                    schedule.next_at.map(|at| format!("{}{}", time::text(at), place(&open.config, &schedule.name, at))),
                 ),
             ]
         })
@@ -126,7 +124,7 @@ async fn list(open: &Open, output: Printer) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// What the period of a schedule makes of an instant, as far as the configuration here knows it.
+/// What the period of a schedule does to an instant, by this configuration.
 fn place(config: &Config, name: &str, at: DateTime<Utc>) -> String {
     let schedule = config.tasks.get(name).and_then(|task| task.schedule.as_ref());
     let Some((schedule, name)) = schedule.and_then(|schedule| Some((schedule, schedule.period.as_ref()?))) else {
@@ -139,15 +137,15 @@ fn place(config: &Config, name: &str, at: DateTime<Utc>) -> String {
     }
 }
 
-async fn show(open: &Open, output: Printer, name: &str, limit: u64) -> anyhow::Result<u8> {
-    let pictures = open.store.schedule_pictures().await.map_err(explained)?;
+async fn show(open: &OpenSession, output: Printer, name: &str, limit: u64) -> anyhow::Result<u8> {
+    let pictures = open.store.schedule_pictures().await.map_err(with_advice)?;
     let picture = pictures.iter().find(|picture| picture.schedule.name == name);
     let picture = picture.with_context(|| {
         lookup::unknown_schedule(name, pictures.iter().map(|picture| picture.schedule.name.as_str()))
     })?;
     let background = why::background(open, name).await?;
     let accounts = why::latest(open, &background, None, limit).await?;
-    // Another node's configuration may have it.
+    // Only another node's configuration may define it.
     let description = background.schedule.map(Schedule::describe);
     if output.is_json() {
         let mut shown = object(picture);
@@ -158,37 +156,37 @@ async fn show(open: &Open, output: Printer, name: &str, limit: u64) -> anyhow::R
         return Ok(0);
     }
     let schedule = &picture.schedule;
-    say!("Schedule {name} ({}), task {}: {}", schedule.origin, schedule.task, schedule.spec);
+    print_line!("Schedule {name} ({}), task {}: {}", schedule.origin, schedule.task, schedule.spec);
     if let Some(description) = description {
-        say!("{description}");
+        print_line!("{description}");
     }
     let next = schedule.next_at.map(|at| {
         let account = background.account(at, Some(true), &InstantRecord::default());
         let place = if at > background.now { format!(" ({})", account.words) } else { String::new() };
-        format!("{}{place}", time::shown(at))
+        format!("{}{place}", time::text(at))
     });
-    say!("{}; next {}", if schedule.paused { "paused" } else { "active" }, or_dash(next));
+    print_line!("{}; next {}", if schedule.paused { "paused" } else { "active" }, or_dash(next));
     why::list(output, &accounts)?;
     Ok(0)
 }
 
-async fn pause(open: &Open, output: Printer, name: &str, paused: bool) -> anyhow::Result<u8> {
-    if !open.store.pause_schedule(name, paused).await.map_err(explained)? {
+async fn pause(open: &OpenSession, output: Printer, name: &str, paused: bool) -> anyhow::Result<u8> {
+    if !open.store.pause_schedule(name, paused).await.map_err(with_advice)? {
         let known = open.store.schedules().await?;
         anyhow::bail!(lookup::unknown_schedule(name, known.iter().map(|schedule| schedule.name.as_str())));
     }
     let state = if paused { "paused" } else { "active" };
-    output.done(&format!("schedule {name} is {state}"), &json!({ "name": name, "paused": paused }))?;
+    output.report(&format!("schedule {name} is {state}"), &json!({ "name": name, "paused": paused }))?;
     Ok(0)
 }
 
-async fn run_now(open: &Open, output: Printer, name: &str) -> anyhow::Result<u8> {
+async fn run_now(open: &OpenSession, output: Printer, name: &str) -> anyhow::Result<u8> {
     lookup::schedule(&open.config, name)?;
     let definition = open.config.tasks.get(name).context("the schedule has no task")?;
     let task = NewTask { payload: definition.payload.clone(), ..NewTask::new(name) };
-    let enqueued = open.client.enqueue_in(open.store.connection(), task).await.map_err(explained)?;
+    let enqueued = open.client.enqueue_in(open.store.connection(), task).await.map_err(with_advice)?;
     open.client.wake_up_now(Wakeup::Now).await?;
     let (Enqueued::New(id) | Enqueued::AlreadyThere(id)) = enqueued;
-    output.done(&format!("task {id} is enqueued"), &json!({ "id": id, "new": true }))?;
+    output.report(&format!("task {id} is enqueued"), &json!({ "id": id, "new": true }))?;
     Ok(0)
 }

@@ -1,4 +1,4 @@
-//! What one call of the command line works on: the configuration, and the database if it is needed.
+//! One call of the command line: the configuration, and the database if it is needed.
 
 use std::{
     cell::Cell,
@@ -22,7 +22,7 @@ use crate::{
     store::{ConnectOptions, HistoryFilter, Store, StoreError, Wakeup},
 };
 
-/// What the command line works with.
+/// The parts of a daemon that the command line runs or asks about.
 pub struct Parts {
     pub(crate) registry: Registry,
     pub(crate) app_data: AppData,
@@ -43,7 +43,7 @@ impl Parts {
         ModuleName::BUILT_IN.iter().chain(self.modules.iter().map(|module| &module.name))
     }
 
-    /// What a configuration can be about.
+    /// The names that a configuration may refer to.
     fn known(&self) -> config::KnownNames {
         config::KnownNames {
             kinds: self.registry.kinds(),
@@ -53,7 +53,7 @@ impl Parts {
 }
 
 /// A session with its database.
-pub(super) struct Open {
+pub(super) struct OpenSession {
     pub(super) config: Arc<Config>,
     pub(super) store: Store,
     pub(super) client: Client,
@@ -110,10 +110,10 @@ impl Session {
         load(&Source { file: Some(file.to_owned()), overrides: Vec::new() }, &self.parts.known())
     }
 
-    /// How the daemon is reached and stopped, also if there are mistakes elsewhere.
+    /// The settings that address and stop the daemon. Mistakes in other settings do not matter.
     ///
     /// # Errors
-    /// If the mistakes are such that another daemon could be meant, or none.
+    /// Mistakes because of which these settings may be wrong.
     pub(super) fn daemon(&self) -> Result<DaemonConfig, Mistakes> {
         let (config, mistakes) = self.config_anyway();
         self.print_warnings(&config);
@@ -126,7 +126,7 @@ impl Session {
         if misleading.is_empty() { Ok(config.daemon) } else { Err(Mistakes(misleading)) }
     }
 
-    /// Reads the configuration anew whenever it is called.
+    /// Loads the configuration each time it is called.
     pub(super) fn loader(&self) -> crate::daemon::Loader {
         let (source, parts) = (self.source.clone(), self.parts.clone());
         Box::new(move || load(&source, &parts.known()).inspect(log_warnings))
@@ -138,7 +138,7 @@ impl Session {
         config.tasks.get(name).map(|known| &**known).or_else(registered).cloned()
     }
 
-    /// What is wrong with names of daemon modules: events of one that does not exist would be waited for in vain.
+    /// The message that one of the names is not a daemon module.
     pub(super) fn unknown_module(&self, config: &Config, names: Option<&[String]>) -> Option<String> {
         let mut known = self.parts.known().modules;
         known.extend(config.modules.keys().cloned());
@@ -150,7 +150,7 @@ impl Session {
     }
 
     /// Opens the database.
-    pub(super) async fn open(&self) -> anyhow::Result<Open> {
+    pub(super) async fn open(&self) -> anyhow::Result<OpenSession> {
         let config = Arc::new(self.config()?);
         let connect = ConnectOptions {
             max_connections: 2,
@@ -161,7 +161,7 @@ impl Session {
         Store::probe(&connect).await.with_context(|| redact::redacted(&connect.url))?;
         let known = KnownDefinitions { config: config.clone(), parts: self.parts.clone() };
         let client = Client::inside(store.clone(), Arc::new(known));
-        Ok(Open { config, store, client, connect })
+        Ok(OpenSession { config, store, client, connect })
     }
 }
 
@@ -172,7 +172,7 @@ pub(super) fn log_warnings(config: &Config) {
     }
 }
 
-/// What the command line knows of the definitions when it enqueues.
+/// The task definitions that the command line knows when it enqueues.
 struct KnownDefinitions {
     config: Arc<Config>,
     parts: Arc<Parts>,
@@ -190,25 +190,27 @@ impl EnqueueContext for KnownDefinitions {
     }
 }
 
-impl Open {
+impl OpenSession {
     /// The attempts of a task, the oldest first.
     pub(super) async fn attempts(&self, id: i64) -> anyhow::Result<Vec<history::Model>> {
         let filter = HistoryFilter { task_id: Some(id), limit: 1_000, ..HistoryFilter::default() };
-        let mut attempts = self.store.history(&filter).await.map_err(explained)?;
+        let mut attempts = self.store.history(&filter).await.map_err(with_advice)?;
         attempts.reverse();
         Ok(attempts)
     }
 }
 
-/// Says what to do about a database that has no tables yet.
-pub(super) fn explained(error: StoreError) -> anyhow::Error {
+/// Adds advice to the error that the database has no tables yet.
+pub(super) fn with_advice(error: StoreError) -> anyhow::Error {
     match &error {
-        StoreError::Refused(said)
-            if said.contains("sexton_")
-                && ["no such table", "doesn't exist", "does not exist"].iter().any(|text| said.contains(text)) =>
+        StoreError::Refused(text)
+            if text.contains("sexton_")
+                && ["no such table", "doesn't exist", "does not exist"]
+                    .iter()
+                    .any(|missing| text.contains(missing)) =>
         {
             anyhow::anyhow!(
-                "the database has no Sexton tables, or old ones ({said}): run `sexton db migrate`, or start the daemon"
+                "the database has no Sexton tables, or old ones ({text}): run `sexton db migrate`, or start the daemon"
             )
         }
         _ => error.into(),

@@ -12,9 +12,9 @@ use serde_json::json;
 
 use super::{
     exit_code::FAILED,
-    output::{Printer, say},
+    output::{Printer, print_line},
     session::Session,
-    stop::{Orders, halt},
+    stop::{StopOptions, stop_daemon},
 };
 use crate::{
     config::DaemonConfig,
@@ -22,57 +22,57 @@ use crate::{
     service::{Role, RunDir, Started, SupervisorPlan, SupervisorState, control, launch, tree},
 };
 
-/// Between two looks at somebody else's start or stop.
-const LOOK: Duration = Duration::from_millis(50);
-/// A daemon that does not answer within this is not at work.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Interval between two checks of a start or stop by another process.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// A daemon that does not answer within this time is not working.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
 #[derive(Args)]
 pub(super) struct StartArgs {
-    /// Log debug events of these modules, or of everything
+    /// Log debug events: all, or those of these modules
     #[arg(long, num_args = 0.., value_name = "MODULE", value_delimiter = ',')]
     debug: Option<Vec<String>>,
-    /// How long to wait for a daemon that somebody else starts or stops at the same time
+    /// How long to wait for a daemon that another process starts or stops at the same time
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = crate::domain::text::duration::parse)]
     timeout: Duration,
 }
 
 #[derive(Args)]
 pub(super) struct StopArgs {
-    /// Give running tasks only daemon.force_timeout, not daemon.stop_timeout
+    /// Stop running tasks after daemon.force_timeout instead of daemon.stop_timeout
     #[arg(long)]
     force: bool,
 }
 
-/// Leaves a daemon running in the background; returns when it is ready, or has failed.
+/// Starts a daemon in the background. Returns when it is ready or has failed.
 pub(super) async fn start(
     session: &Session,
     output: Printer,
     log: Option<&str>,
     args: &StartArgs,
 ) -> anyhow::Result<u8> {
-    let config = checked(session, args)?;
+    let config = checked_config(session, args)?;
     let run = RunDir::at(&config.run_dir);
-    let plan = plan(session, &config, log, args)?;
+    let plan = supervisor_plan(session, &config, log, args)?;
     let end = Instant::now() + args.timeout;
     loop {
         let supervisor = run.supervisor_status()?;
         match (&supervisor, run.holder(Role::Daemon)?) {
-            (_, Some(daemon)) if is_at_work(&run).await => {
+            (_, Some(daemon)) if is_working(&run).await => {
                 let alone = match supervisor {
                     Some(_) => "",
                     None => ", without a process supervisor (in the foreground, or under systemd)",
                 };
-                let told = format!("Sexton is already running: process {}{alone}", daemon.pid);
-                output.done(&told, &json!({ "started": false, "pid": daemon.pid }))?;
+                let sentence = format!("Sexton is already running: process {}{alone}", daemon.pid);
+                output.report(&sentence, &json!({ "started": false, "pid": daemon.pid }))?;
                 return Ok(0);
             }
-            // It is coming up, going down, or has just died: in a moment.
+            // The daemon is starting or stopping, or has just ended: check again.
             (Some(_), _) | (None, Some(_)) => {}
             (None, None) => match launch(&plan)? {
                 Started::Ready { pid, status } => {
-                    let told = format!("Sexton has started: process {pid}; {status}");
-                    output.done(&told, &json!({ "started": true, "pid": pid, "status": status }))?;
+                    let sentence = format!("Sexton has started: process {pid}; {status}");
+                    output.report(&sentence, &json!({ "started": true, "pid": pid, "status": status }))?;
                     return Ok(0);
                 }
                 Started::Failed { why, code } => {
@@ -87,22 +87,22 @@ pub(super) async fn start(
             },
         }
         if Instant::now() >= end {
-            let doing = match supervisor.map(|status| (status.state, status.last_failure)) {
-                Some((SupervisorState::Waiting, Some(fall))) => format!("falls again and again (last: {fall})"),
+            let problem = match supervisor.map(|status| (status.state, status.last_failure)) {
+                Some((SupervisorState::Waiting, Some(failure))) => format!("fails again and again (last: {failure})"),
                 Some((SupervisorState::Stopping, _)) => "is still stopping".to_owned(),
                 Some((SupervisorState::Starting, _)) => "is still starting".to_owned(),
                 Some((SupervisorState::Watching | SupervisorState::Waiting, _)) | None => {
-                    "is there, and does not answer".to_owned()
+                    "is running, but does not answer".to_owned()
                 }
             };
-            anyhow::bail!("a daemon {doing}: see `sexton status`, and {}", plan.log.display());
+            anyhow::bail!("a daemon {problem}: see `sexton status`, and {}", plan.log.display());
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-/// Said here and now: the daemon itself does not give up for that when it is started again and again.
-fn checked(session: &Session, args: &StartArgs) -> anyhow::Result<DaemonConfig> {
+/// The configuration, checked before the start: a daemon that fails at its start would be restarted in vain.
+fn checked_config(session: &Session, args: &StartArgs) -> anyhow::Result<DaemonConfig> {
     let config = session.config()?;
     match session.unknown_module(&config, args.debug.as_deref()) {
         Some(problem) => anyhow::bail!("{problem}"),
@@ -110,16 +110,16 @@ fn checked(session: &Session, args: &StartArgs) -> anyhow::Result<DaemonConfig> 
     }
 }
 
-/// Whether a daemon answers, and is not on its way down.
-async fn is_at_work(run: &RunDir) -> bool {
-    let asked = control::ask::<Status>(run, Method::GET, "/status", None, PATIENCE).await;
+/// Whether a daemon answers and is not stopping.
+async fn is_working(run: &RunDir) -> bool {
+    let asked = control::ask::<Status>(run, Method::GET, "/status", None, ANSWER_TIMEOUT).await;
     asked.is_ok_and(|status| matches!(status.phase, Phase::Running | Phase::Restarting | Phase::WaitingForDatabase))
 }
 
 pub(super) async fn stop(session: &Session, output: Printer, args: &StopArgs) -> anyhow::Result<u8> {
     let config = session.daemon()?;
-    let halted = halt(&RunDir::at(&config.run_dir), &orders(&config, args.force)).await?;
-    output.done(&halted.told(), &json!(halted))?;
+    let result = stop_daemon(&RunDir::at(&config.run_dir), &stop_options(&config, args.force)).await?;
+    output.report(&result.sentence(), &json!(result))?;
     Ok(0)
 }
 
@@ -129,43 +129,43 @@ pub(super) async fn restart(
     log: Option<&str>,
     args: &StartArgs,
 ) -> anyhow::Result<u8> {
-    // A configuration with which nothing would start is no reason to stop anything.
-    let config = checked(session, args)?;
+    // With mistakes in the configuration, the daemon must not be stopped: it could not start again.
+    let config = checked_config(session, args)?;
     let run = RunDir::at(&config.run_dir);
     let (supervisor, daemon) = (run.holder(Role::Supervisor)?, run.holder(Role::Daemon)?);
     if let (None, Some(daemon)) = (supervisor, daemon)
         && !was_started_here(daemon.pid)
     {
         anyhow::bail!(
-            "process {} was not started by `sexton start`: restart it where it was started (`systemctl restart sexton`, \
-             for one), or stop it first",
+            "process {} was not started by `sexton start`: restart it where it was started (for example with \
+             `systemctl restart sexton`), or stop it first",
             daemon.pid
         );
     }
-    let halted = halt(&run, &orders(&config, false)).await?;
-    if !output.is_json() && halted.was_there() {
-        say!("{}", halted.told());
+    let result = stop_daemon(&run, &stop_options(&config, false)).await?;
+    if !output.is_json() && result.was_running() {
+        print_line!("{}", result.sentence());
     }
     start(session, output, log, args).await
 }
 
-/// Whether `start` has started that daemon, whose process supervisor is gone.
+/// Whether `sexton start` has started the daemon, whose process supervisor is gone.
 fn was_started_here(pid: i32) -> bool {
     tree(&[pid]).first().is_some_and(|daemon| daemon.title.contains(" --log-files"))
 }
 
-fn orders(config: &DaemonConfig, force: bool) -> Orders {
-    Orders { force, limit: if force { config.force_timeout } else { config.stop_timeout } }
+fn stop_options(config: &DaemonConfig, force: bool) -> StopOptions {
+    StopOptions { force, task_timeout: if force { config.force_timeout } else { config.stop_timeout } }
 }
 
-/// What the process supervisor needs to know.
-fn plan(
+/// The input of the process supervisor.
+fn supervisor_plan(
     session: &Session,
     config: &DaemonConfig,
     log: Option<&str>,
     args: &StartArgs,
 ) -> anyhow::Result<SupervisorPlan> {
-    let program = std::env::current_exe().context("the program's own file")?;
+    let program = std::env::current_exe().context("the path of this program")?;
     let mut arguments = Vec::new();
     if let Some(file) = session.file() {
         let file = std::path::absolute(file)?;

@@ -1,4 +1,4 @@
-//! `sexton status`: whether a daemon runs, and how it does. The exit codes are those of the Linux Standard Base.
+//! `sexton status`: whether the daemon is running, and its health. The exit codes are those of the Linux Standard Base.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -8,26 +8,29 @@ use serde::Serialize;
 
 use super::{
     exit_code::{NOT_RUNNING, STATUS_UNKNOWN},
-    output::{Printer, say},
+    output::{Printer, print_line},
     session::Session,
     time,
 };
 use crate::{
     config::DaemonConfig,
     daemon::{Phase, Status},
-    domain::text::{duration, plural::times},
+    domain::text::{
+        duration,
+        plural::{counted, times},
+    },
     service::{ProcessInfo, Role, RunDir, SupervisorState, SupervisorStatus, control, tree},
     shepherd::{AttemptDirState, NodeDir},
 };
 
-/// A daemon that does not answer within this does not do well.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// A daemon that does not answer within this time is not healthy.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What there is to say.
+/// The status of a daemon and its process supervisor.
 #[derive(Debug, Serialize)]
-struct Picture {
+struct StatusReport {
     state: Health,
-    /// In a sentence.
+    /// The state in a sentence.
     summary: String,
     run_dir: String,
     daemon: Option<Status>,
@@ -41,44 +44,44 @@ enum Health {
     Running,
     Starting,
     Stopping,
-    /// Its process is there, and does not answer.
+    /// The process exists, but does not answer.
     NotAnswering,
-    /// It fell, and its process supervisor starts it again in a moment.
+    /// The daemon failed, and its process supervisor will restart it.
     Restarting,
     NotRunning,
     Unknown,
 }
 
 pub(super) async fn run(session: &Session, output: Printer) -> anyhow::Result<u8> {
-    let picture = match session.daemon() {
-        Ok(config) => look(&config).await,
-        Err(error) => Picture::unknown("", &error.to_string()),
+    let report = match session.daemon() {
+        Ok(config) => inspect(&config).await,
+        Err(error) => StatusReport::unknown("", &error.to_string()),
     };
     if output.is_json() {
-        output.value(&picture)?;
+        output.value(&report)?;
     } else {
-        picture.print();
+        report.print();
     }
-    Ok(match picture.state {
+    Ok(match report.state {
         Health::Running | Health::Starting | Health::Stopping => 0,
         Health::Restarting | Health::NotRunning => NOT_RUNNING,
         Health::NotAnswering | Health::Unknown => STATUS_UNKNOWN,
     })
 }
 
-async fn look(config: &DaemonConfig) -> Picture {
+async fn inspect(config: &DaemonConfig) -> StatusReport {
     let run = RunDir::at(&config.run_dir);
-    let answer = control::ask::<Status>(&run, Method::GET, "/status", None, PATIENCE).await;
+    let answer = control::ask::<Status>(&run, Method::GET, "/status", None, ANSWER_TIMEOUT).await;
     let (supervisor, holder) = match (run.supervisor_status(), run.holder(Role::Daemon)) {
         (Ok(supervisor), Ok(holder)) => (supervisor, holder),
         (Err(error), _) | (_, Err(error)) => {
-            return Picture::unknown(&run.path().display().to_string(), &error.to_string());
+            return StatusReport::unknown(&run.path().display().to_string(), &error.to_string());
         }
     };
     let (state, summary) = match (&answer, holder) {
-        (Ok(status), _) => of_answer(status),
+        (Ok(status), _) => from_answer(status),
         (Err(control::ControlError::Silent(_)), Some(holder)) => {
-            (Health::NotAnswering, format!("Sexton does not answer: {holder} is there, and says nothing"))
+            (Health::NotAnswering, format!("Sexton does not answer: {holder} is running, but silent"))
         }
         (Err(error), Some(holder)) => match error {
             control::ControlError::NotThere(_)
@@ -86,9 +89,9 @@ async fn look(config: &DaemonConfig) -> Picture {
             {
                 (Health::Starting, format!("Sexton is starting: {holder}"))
             }
-            error => (Health::Unknown, format!("Sexton has a process ({holder}), but: {error}")),
+            error => (Health::Unknown, format!("Sexton is running ({holder}), but: {error}")),
         },
-        (Err(_), None) => without_daemon(&run.path().display().to_string(), supervisor.as_ref()),
+        (Err(_), None) => from_supervisor(&run.path().display().to_string(), supervisor.as_ref()),
     };
     let mut roots: Vec<i32> = supervisor.as_ref().map(|state| state.pid).into_iter().collect();
     roots.extend(holder.map(|holder| holder.pid));
@@ -101,44 +104,51 @@ async fn look(config: &DaemonConfig) -> Picture {
     }));
     let mut seen = HashSet::new();
     roots.retain(|pid| seen.insert(*pid));
-    Picture { state, summary, run_dir: run.path().display().to_string(), daemon, supervisor, processes: tree(&roots) }
+    StatusReport {
+        state,
+        summary,
+        run_dir: run.path().display().to_string(),
+        daemon,
+        supervisor,
+        processes: tree(&roots),
+    }
 }
 
-fn of_answer(status: &Status) -> (Health, String) {
+fn from_answer(status: &Status) -> (Health, String) {
     let pid = status.pid;
     let age = duration::text(Duration::from_secs(status.uptime_s));
     match status.phase {
         Phase::Starting => (Health::Starting, format!("Sexton is starting: process {pid}")),
         Phase::WaitingForDatabase => {
-            (Health::Running, format!("Sexton is running, without its database: process {pid}, for {age}"))
+            (Health::Running, format!("Sexton is running without its database: process {pid}, for {age}"))
         }
         Phase::Running => (Health::Running, format!("Sexton is running: process {pid}, for {age}")),
-        Phase::Restarting => (Health::Running, format!("Sexton is about to start itself anew: process {pid}")),
+        Phase::Restarting => (Health::Running, format!("Sexton is restarting itself: process {pid}")),
         Phase::Stopping => (Health::Stopping, format!("Sexton is stopping: process {pid}")),
     }
 }
 
-fn without_daemon(run_dir: &str, supervisor: Option<&SupervisorStatus>) -> (Health, String) {
+fn from_supervisor(run_dir: &str, supervisor: Option<&SupervisorStatus>) -> (Health, String) {
     let Some(state) = supervisor else {
-        return (Health::NotRunning, format!("Sexton is not running (nobody holds {run_dir}/daemon.lock)"));
+        return (Health::NotRunning, format!("Sexton is not running (no process holds {run_dir}/daemon.lock)"));
     };
-    let fall = state.last_failure.as_deref().unwrap_or("for an unknown reason");
+    let failure = state.last_failure.as_deref().unwrap_or("unknown reason");
     match state.state {
         SupervisorState::Waiting => {
-            (Health::Restarting, format!("Sexton is not running: it fell ({fall}), and is started again in a moment"))
+            (Health::Restarting, format!("Sexton is not running: it failed ({failure}), and will be restarted"))
         }
-        SupervisorState::Stopping => (Health::NotRunning, "Sexton is not running any more".to_owned()),
-        // Between its death and the moment in which the process supervisor hears of it.
+        SupervisorState::Stopping => (Health::NotRunning, "Sexton has stopped".to_owned()),
+        // The process supervisor has not noticed the end yet.
         SupervisorState::Watching => (Health::Restarting, "Sexton is not running: it has just ended".to_owned()),
-        SupervisorState::Starting => (Health::Restarting, "Sexton is not running yet: it is being started".to_owned()),
+        SupervisorState::Starting => (Health::Restarting, "Sexton is being started".to_owned()),
     }
 }
 
-impl Picture {
+impl StatusReport {
     fn unknown(run_dir: &str, problem: &str) -> Self {
         Self {
             state: Health::Unknown,
-            summary: format!("whether Sexton is running cannot be said: {problem}"),
+            summary: format!("cannot tell whether Sexton is running: {problem}"),
             run_dir: run_dir.to_owned(),
             daemon: None,
             supervisor: None,
@@ -147,8 +157,8 @@ impl Picture {
     }
 
     fn print(&self) {
-        say!("{}", self.summary);
-        let line = |name: &str, text: &str| say!("  {name:<14}{text}");
+        print_line!("{}", self.summary);
+        let line = |name: &str, text: &str| print_line!("  {name:<14}{text}");
         if let Some(daemon) = &self.daemon {
             if let Some(node) = &daemon.node {
                 line("node", node);
@@ -160,9 +170,9 @@ impl Picture {
                 .file
                 .as_ref()
                 .map_or_else(|| "the defaults".to_owned(), |file| file.display().to_string());
-            line("configuration", &format!("{file}, read {}", time::shown(daemon.config.loaded_at)));
+            line("configuration", &format!("{file}, read {}", time::text(daemon.config.loaded_at)));
             if let Some(mistakes) = &daemon.config.mistakes {
-                line("", "a newer one has mistakes and is not in force:");
+                line("", "a newer version has mistakes and is not in force:");
                 for mistake in mistakes.lines() {
                     line("", mistake);
                 }
@@ -170,14 +180,15 @@ impl Picture {
             if !daemon.config.needs_restart.is_empty() {
                 line(
                     "",
-                    &format!("changed, but not before the next start: {}", daemon.config.needs_restart.join(", ")),
+                    &format!("changes that take effect at the next start: {}", daemon.config.needs_restart.join(", ")),
                 );
             }
             if let (Some(lost @ 1..), problem) = (daemon.log["lost_lines"].as_u64(), &daemon.log["last_problem"]) {
-                line("log", &format!("{lost} lines lost: {}", problem.as_str().unwrap_or("for an unknown reason")));
+                let problem = problem.as_str().unwrap_or("unknown reason");
+                line("log", &format!("{} lost: {problem}", counted(lost, "line")));
             }
-            for (queue, shut) in &daemon.closed_queues {
-                line("queue", &format!("{queue} waits: {shut}"));
+            for (queue, reason) in &daemon.closed_queues {
+                line("queue", &format!("{queue} is closed: {reason}"));
             }
             for ailment in &daemon.unhealthy {
                 line("module", ailment);
@@ -186,20 +197,20 @@ impl Picture {
         if let Some(SupervisorStatus { pid, failures, last_failure, last_failure_at, .. }) = &self.supervisor {
             let failure = match (last_failure, last_failure_at) {
                 (Some(failure), Some(at)) => {
-                    format!("; the daemon failed {}, last at {}: {failure}", times(*failures), time::shown(*at))
+                    format!("; the daemon failed {}, last at {}: {failure}", times(*failures), time::text(*at))
                 }
                 _ => String::new(),
             };
             line("supervisor", &format!("process {pid}{failure}"));
         }
         if !self.processes.is_empty() {
-            say!("\n{:>8} {:>10} {:>9}  PROCESS", "PID", "MEMORY", "AGE");
+            print_line!("\n{:>8} {:>10} {:>9}  PROCESS", "PID", "MEMORY", "AGE");
         }
         for process in &self.processes {
             let indent = "  ".repeat(process.depth);
             let (memory, age) =
                 (ByteSize(process.memory_bytes).to_string(), duration::text(Duration::from_secs(process.age_s)));
-            say!("{:>8} {memory:>10} {age:>9}  {indent}{}", process.pid, process.title);
+            print_line!("{:>8} {memory:>10} {age:>9}  {indent}{}", process.pid, process.title);
         }
     }
 }

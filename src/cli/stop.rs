@@ -1,4 +1,4 @@
-//! ExitReport a daemon, whoever stands above it: told to, waited for, and killed if it does not.
+//! Stops a daemon: signals it, waits for its end, and kills it if it does not end in time.
 
 use std::time::{Duration, Instant};
 
@@ -8,110 +8,111 @@ use serde::Serialize;
 
 use crate::{
     daemon::{Phase, Status},
-    domain::text::duration,
+    domain::text::{duration, plural::counted},
     service::{ExitReport, Holder, Interrupted, Role, RunDir, control::ask},
 };
 
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(20);
-/// What the daemon needs beyond its tasks' time, to record what it did.
-const MARGIN: Duration = Duration::from_secs(20);
-/// A daemon that says it is on the way down has so much more time, again and again.
-const MORE: Duration = Duration::from_secs(10);
-/// But no more than so much in all.
-const MOST: Duration = Duration::from_secs(600);
-/// What was killed has so long to be gone.
-const GONE: Duration = Duration::from_secs(10);
-/// How often it is asked, and how long its answer is waited for.
-const ASKED: Duration = Duration::from_secs(1);
+/// Interval between two checks.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// Time that a daemon needs after its tasks have ended, to record their results.
+const RECORD_MARGIN: Duration = Duration::from_secs(20);
+/// Further time of a daemon that reports that it is stopping; granted again at each report.
+const STOPPING_EXTENSION: Duration = Duration::from_secs(10);
+/// Maximum of the further time.
+const MAX_EXTENSION: Duration = Duration::from_secs(600);
+/// How long to wait for the end of a killed process.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Interval between two status requests, and time limit of each.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// In what way to end it.
-pub(super) struct Orders {
-    /// Whether it is to hurry.
+/// How to stop a daemon.
+pub(super) struct StopOptions {
+    /// Whether to force the stop.
     pub(super) force: bool,
-    /// How long its tasks have.
-    pub(super) limit: Duration,
+    /// How long its running tasks may take.
+    pub(super) task_timeout: Duration,
 }
 
-/// What came of it.
+/// The result of a stop.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct StopResult {
-    /// Where it was looked for.
+    /// The run directory.
     pub(super) run_dir: String,
-    /// The process supervisor that was there.
+    /// Process id of the process supervisor that was running.
     pub(super) supervisor: Option<i32>,
-    /// The daemon that was there.
+    /// Process id of the daemon that was running.
     pub(super) pid: Option<i32>,
-    /// How long it took, in milliseconds.
+    /// Duration in milliseconds.
     pub(super) took_ms: u64,
-    /// Tasks that had to be ended before they were done.
+    /// Tasks that were interrupted and released.
     pub(super) interrupted: Vec<Interrupted>,
-    /// Commands that go on without a daemon.
-    pub(super) left: usize,
-    /// Processes that had to be killed.
+    /// Number of commands that continue without a daemon.
+    #[serde(rename = "left")]
+    pub(super) detached: usize,
+    /// Processes that were killed.
     pub(super) killed: Vec<i32>,
 }
 
-/// Ends the daemon of that run directory, and the process supervisor above it. Returns when both are gone.
-pub(super) async fn halt(run: &RunDir, orders: &Orders) -> anyhow::Result<StopResult> {
+/// Stops the daemon of a run directory and its process supervisor. Returns when both have ended.
+pub(super) async fn stop_daemon(run: &RunDir, options: &StopOptions) -> anyhow::Result<StopResult> {
     let begun = Instant::now();
-    let mut end = begun + orders.limit + MARGIN;
+    let mut end = begun + options.task_timeout + RECORD_MARGIN;
     let mut asked = begun;
-    let mut halted = StopResult { run_dir: run.path().display().to_string(), ..StopResult::default() };
-    let mut told = Vec::new();
+    let mut result = StopResult { run_dir: run.path().display().to_string(), ..StopResult::default() };
+    let mut signalled = Vec::new();
     loop {
         let (supervisor, daemon) = (run.holder(Role::Supervisor)?, run.holder(Role::Daemon)?);
         let pid_of = |holder: Option<Holder>| holder.map(|holder| holder.pid).filter(|pid| *pid > 0);
-        halted.pid = halted.pid.or(pid_of(daemon));
-        halted.supervisor = halted.supervisor.or(pid_of(supervisor));
-        // The process supervisor passes it on, and does not start another one.
+        result.pid = result.pid.or(pid_of(daemon));
+        result.supervisor = result.supervisor.or(pid_of(supervisor));
+        // The process supervisor passes the signal on, and does not restart the daemon.
         let Some((role, holder)) =
             supervisor.map(|holder| (Role::Supervisor, holder)).or(daemon.map(|holder| (Role::Daemon, holder)))
         else {
             break;
         };
-        // One that has not yet said who it is: in a moment.
-        if holder.pid > 0 && !told.contains(&holder) {
-            signal(run, role, holder, if orders.force { Signal::USR2 } else { Signal::TERM })?;
-            told.push(holder);
+        // A holder without a known process id is checked again.
+        if holder.pid > 0 && !signalled.contains(&holder) {
+            signal(run, role, holder, if options.force { Signal::USR2 } else { Signal::TERM })?;
+            signalled.push(holder);
         }
-        if asked.elapsed() >= ASKED {
+        if asked.elapsed() >= STATUS_INTERVAL {
             asked = Instant::now();
-            match ask::<Status>(run, Method::GET, "/status", None, ASKED).await {
+            match ask::<Status>(run, Method::GET, "/status", None, STATUS_INTERVAL).await {
                 Ok(status) if matches!(status.phase, Phase::Stopping | Phase::Restarting) => {
-                    end = end.max(asked + MORE).min(begun + orders.limit + MOST);
+                    end = end.max(asked + STOPPING_EXTENSION).min(begun + options.task_timeout + MAX_EXTENSION);
                 }
-                // It has not heard: it was just starting itself anew.
-                Ok(_) => told.clear(),
+                // The daemon missed the signal while it restarted itself: signal it again.
+                Ok(_) => signalled.clear(),
                 Err(_) => {}
             }
         }
-        if Instant::now() >= end + GONE {
+        if Instant::now() >= end + KILL_TIMEOUT {
             let (role, holder) = supervisor.map_or(("daemon.lock", daemon), |holder| ("supervisor.lock", Some(holder)));
             let holder = holder.map(|holder| holder.to_string()).unwrap_or_default();
-            anyhow::bail!("{}/{role} is still held by {holder}, which does not end", run.path().display());
+            anyhow::bail!("{}/{role} is still held by {holder}, which does not stop", run.path().display());
         }
         if Instant::now() >= end {
             for (role, holder) in [(Role::Supervisor, supervisor), (Role::Daemon, daemon)] {
                 let Some(holder) = holder else { continue };
                 signal(run, role, holder, Signal::KILL)?;
-                if !halted.killed.contains(&holder.pid) {
-                    halted.killed.push(holder.pid);
+                if !result.killed.contains(&holder.pid) {
+                    result.killed.push(holder.pid);
                 }
             }
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
-    halted.took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    if let Some(ExitReport { interrupted, left, killed, .. }) = halted.pid.and_then(|pid| run.ending(pid)) {
-        halted.interrupted = interrupted;
-        halted.left = left;
-        halted.killed.extend(killed);
+    result.took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    if let Some(ExitReport { interrupted, left, killed, .. }) = result.pid.and_then(|pid| run.ending(pid)) {
+        result.interrupted = interrupted;
+        result.detached = left;
+        result.killed.extend(killed);
     }
-    Ok(halted)
+    Ok(result)
 }
 
-/// Sends a signal to whoever holds a lock, and to nobody who was given its number later.
+/// Sends a signal to the holder of a lock, but not to another process that has got its process id.
 fn signal(run: &RunDir, role: Role, holder: Holder, signal: Signal) -> anyhow::Result<()> {
     let Some(pid) = Pid::from_raw(holder.pid) else { return Ok(()) };
     let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return Ok(()) };
@@ -120,41 +121,38 @@ fn signal(run: &RunDir, role: Role, holder: Holder, signal: Signal) -> anyhow::R
     }
     match pidfd_send_signal(process, signal) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
-        Err(error) => anyhow::bail!("process {} cannot be told to stop: {error}", holder.pid),
+        Err(error) => anyhow::bail!("cannot signal process {}: {error}", holder.pid),
     }
 }
 
 impl StopResult {
-    /// Whether there was anything to stop.
-    pub(super) fn was_there(&self) -> bool {
+    /// Whether a daemon or a process supervisor was running.
+    pub(super) fn was_running(&self) -> bool {
         self.pid.is_some() || self.supervisor.is_some()
     }
 
-    /// In words.
-    pub(super) fn told(&self) -> String {
-        if !self.was_there() {
-            return format!("Sexton is not running (nobody holds {}/daemon.lock)", self.run_dir);
+    /// The result in a sentence, and further lines.
+    pub(super) fn sentence(&self) -> String {
+        if !self.was_running() {
+            return format!("Sexton is not running (no process holds {}/daemon.lock)", self.run_dir);
         }
         let took = duration::short(i64::try_from(self.took_ms).unwrap_or(i64::MAX));
-        let mut told = match self.pid {
+        let mut text = match self.pid {
             Some(pid) => format!("Sexton has stopped: process {pid}, within {took}"),
-            None => format!("Sexton has stopped, within {took}; no daemon was up"),
+            None => format!("Sexton has stopped, within {took}; no daemon was running"),
         };
         if !self.interrupted.is_empty() {
             let names: Vec<String> =
                 self.interrupted.iter().map(|task| format!("{} (task {})", task.name, task.id)).collect();
-            told += &format!(
-                "\n{} tasks were not done in time; they were ended and given back: {}",
-                names.len(),
-                names.join(", ")
-            );
+            text += &format!("\n{} interrupted and released: {}", counted(names.len(), "task"), names.join(", "));
         }
-        if self.left > 0 {
-            told += &format!("\n{} commands go on without a daemon; the next one takes them over", self.left);
+        if self.detached > 0 {
+            let commands = counted(self.detached, "command");
+            text += &format!("\n{commands} without a daemon: the next daemon adopts them");
         }
         for pid in &self.killed {
-            told += &format!("\nprocess {pid} did not end, and was killed");
+            text += &format!("\nprocess {pid} did not stop in time, and was killed");
         }
-        told
+        text
     }
 }

@@ -1,4 +1,4 @@
-//! `sexton summary`: the tables that OTRS's users know, and queues, nodes and modules.
+//! `sexton summary`: the tables that users of OTRS know, and tables of queues, nodes and modules.
 
 use clap::Args;
 use sexton_entities::{
@@ -8,9 +8,9 @@ use sexton_entities::{
 
 use super::{
     module,
-    output::{Printer, or_dash, say},
+    output::{Printer, or_dash, print_line},
     queue::{self, QueueListing},
-    session::{Open, Session, explained},
+    session::{OpenSession, Session, with_advice},
     time,
 };
 use crate::{
@@ -22,18 +22,18 @@ use crate::{
     store::{SchedulePicture, TaskFilter},
 };
 
-/// At most so many tasks are shown in one table.
-const LIMIT: u64 = 50;
+/// Maximum number of tasks in a table.
+const MAX_ROWS: u64 = 50;
 
 #[derive(Args)]
 pub(super) struct SummaryArgs {
-    /// What this daemon module tells of itself, instead of everything
+    /// Show the summary of this daemon module instead of everything
     module: Option<String>,
 }
 
 pub(super) async fn run(session: &Session, output: Printer, args: &SummaryArgs) -> anyhow::Result<u8> {
     let tables = match &args.module {
-        Some(name) => of_module(session, name).await?,
+        Some(name) => module_tables(session, name).await?,
         None => everything(session, &session.open().await?).await?,
     };
     if output.is_json() {
@@ -41,16 +41,16 @@ pub(super) async fn run(session: &Session, output: Printer, args: &SummaryArgs) 
         return Ok(0);
     }
     for table in tables {
-        say!("{}:", table.header);
+        print_line!("{}:", table.header);
         output.table(&table.columns, &table.rows, &table.none);
-        say!("");
+        print_line!("");
     }
     Ok(0)
 }
 
-async fn everything(session: &Session, open: &Open) -> anyhow::Result<Vec<SummaryTable>> {
+async fn everything(session: &Session, open: &OpenSession) -> anyhow::Result<Vec<SummaryTable>> {
     Ok(vec![
-        recurrent(&open.store.schedule_pictures().await.map_err(explained)?),
+        recurrent(&open.store.schedule_pictures().await.map_err(with_advice)?),
         future(&tasks(open, TaskState::Scheduled).await?, &tasks(open, TaskState::Retryable).await?),
         waiting(&tasks(open, TaskState::Available).await?),
         running(open).await?,
@@ -59,9 +59,9 @@ async fn everything(session: &Session, open: &Open) -> anyhow::Result<Vec<Summar
     ])
 }
 
-async fn tasks(open: &Open, state: TaskState) -> anyhow::Result<Vec<task::Model>> {
-    let filter = TaskFilter { state: Some(state), limit: LIMIT, ..TaskFilter::default() };
-    open.store.tasks(&filter).await.map_err(explained)
+async fn tasks(open: &OpenSession, state: TaskState) -> anyhow::Result<Vec<task::Model>> {
+    let filter = TaskFilter { state: Some(state), limit: MAX_ROWS, ..TaskFilter::default() };
+    open.store.tasks(&filter).await.map_err(with_advice)
 }
 
 fn recurrent(pictures: &[SchedulePicture]) -> SummaryTable {
@@ -76,10 +76,10 @@ fn recurrent(pictures: &[SchedulePicture]) -> SummaryTable {
         };
         table.row([
             schedule.name.clone(),
-            or_dash(last.as_ref().and_then(|run| run.started_at).map(time::shown)),
+            or_dash(last.as_ref().and_then(|run| run.started_at).map(time::text)),
             status,
             or_dash(last.as_ref().and_then(|run| run.duration_ms).map(duration::short)),
-            if schedule.paused { "paused".to_owned() } else { or_dash(schedule.next_at.map(time::shown)) },
+            if schedule.paused { "paused".to_owned() } else { or_dash(schedule.next_at.map(time::text)) },
         ]);
     }
     table
@@ -99,7 +99,7 @@ fn future(scheduled: &[task::Model], retryable: &[task::Model]) -> SummaryTable 
             task.id.to_string(),
             task.name.clone(),
             or_dash(task.queue.clone()),
-            time::shown(task.run_at),
+            time::text(task.run_at),
             (task.attempt + 1).to_string(),
         ]);
     }
@@ -115,14 +115,14 @@ fn waiting(available: &[task::Model]) -> SummaryTable {
             task.name.clone(),
             or_dash(task.queue.clone()),
             task.priority.to_string(),
-            time::shown(task.enqueued_at),
+            time::text(task.enqueued_at),
         ]);
     }
     table
 }
 
-async fn running(open: &Open) -> anyhow::Result<SummaryTable> {
-    let nodes = open.store.nodes().await.map_err(explained)?;
+async fn running(open: &OpenSession) -> anyhow::Result<SummaryTable> {
+    let nodes = open.store.nodes().await.map_err(with_advice)?;
     let now = open.store.now().await?;
     let columns = ["Task", "Name", "Queue", "Node", "Pid", "Duration"];
     let mut table = SummaryTable::new("Running tasks", &columns, "There are currently no tasks being executed.");
@@ -140,7 +140,7 @@ async fn running(open: &Open) -> anyhow::Result<SummaryTable> {
     Ok(table)
 }
 
-async fn queues(open: &Open) -> anyhow::Result<SummaryTable> {
+async fn queues(open: &OpenSession) -> anyhow::Result<SummaryTable> {
     let columns = ["Queue", "State", "Available", "Running", "Scheduled", "Retryable"];
     let mut table = SummaryTable::new("Queues", &columns, "There are no queues.");
     for QueueListing { row: queue, state, .. } in queue::listed(open).await? {
@@ -168,8 +168,8 @@ async fn modules(session: &Session) -> anyhow::Result<SummaryTable> {
     Ok(table)
 }
 
-/// What one module tells of itself: here, or else on every node.
-async fn of_module(session: &Session, name: &str) -> anyhow::Result<Vec<SummaryTable>> {
+/// The summary of one module on this host; if no daemon is running here, on every node.
+async fn module_tables(session: &Session, name: &str) -> anyhow::Result<Vec<SummaryTable>> {
     let modules = module::known(session, false).await?;
     anyhow::ensure!(!modules.is_empty(), "no node is running");
     if !modules.iter().any(|module| module.status.name == name) {

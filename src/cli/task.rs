@@ -10,8 +10,9 @@ use sexton_entities::states::{TaskState, Verdict};
 use super::{
     exit_code::TIMED_OUT,
     log::{self, LogArgs},
-    output::{Printer, or_dash, say},
-    session::{Open, Session, explained},
+    lookup,
+    output::{Printer, or_dash, print_line},
+    session::{OpenSession, Session, with_advice},
     time,
 };
 use crate::{
@@ -25,8 +26,8 @@ use crate::{
     store::{CancelResult, Enqueued, TaskFilter, Wakeup},
 };
 
-/// Between two looks at a task that is waited for.
-const LOOK: Duration = Duration::from_millis(100);
+/// Interval between two checks of a task.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 #[derive(Subcommand)]
 pub(super) enum TaskCommand {
@@ -36,36 +37,36 @@ pub(super) enum TaskCommand {
     List(ListArgs),
     /// Show a task and its attempts
     Show {
-        /// The task's number
+        /// The task's id
         id: i64,
     },
-    /// Cancel tasks: waiting ones at once, running ones by their node
+    /// Cancel tasks: waiting ones at once, running ones through their node
     Cancel {
-        /// The tasks' numbers
+        /// The tasks' ids
         #[arg(required = true)]
         ids: Vec<i64>,
     },
-    /// Try tasks again: waiting ones at once, finished ones as new tasks
+    /// Retry tasks: waiting ones at once, finished ones as new tasks
     Retry {
-        /// The tasks' numbers
+        /// The tasks' ids
         #[arg(required = true)]
         ids: Vec<i64>,
     },
-    /// Wait for the end of a task; fails if the task did
+    /// Wait for the end of a task; fails if the task failed
     Wait {
-        /// The task's number
+        /// The task's id
         id: i64,
-        /// Give up after so long
+        /// Time limit
         #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
         timeout: Option<Duration>,
     },
-    /// Show what a task's attempts wrote
+    /// Show the output of a task's attempts
     Log(LogArgs),
 }
 
 #[derive(Args)]
 pub(super) struct AddArgs {
-    /// The task definition
+    /// The task definition's name
     name: String,
     /// The payload
     #[arg(long, value_name = "JSON")]
@@ -76,32 +77,32 @@ pub(super) struct AddArgs {
     /// The priority, lower goes first [default: the definition's]
     #[arg(long, allow_negative_numbers = true)]
     priority: Option<i32>,
-    /// Not before this time
+    /// Earliest start
     #[arg(long, value_name = "TIME", conflicts_with = "delay")]
     at: Option<String>,
-    /// Not before so long from now
+    /// Delay before the task may start
     #[arg(long = "in", value_name = "DURATION", value_parser = duration::parse)]
     delay: Option<Duration>,
-    /// Only if no unfinished task has this key
+    /// Enqueue only if no unfinished task has this key
     #[arg(long, value_name = "KEY")]
     unique: Option<String>,
-    /// Even if this configuration does not define it, because a node's does
+    /// Enqueue also if this configuration does not define the task (another node's may)
     #[arg(long)]
     undefined: bool,
 }
 
 #[derive(Args)]
 pub(super) struct ListArgs {
-    /// Of this name only
+    /// Only tasks of this definition
     #[arg(long)]
     name: Option<String>,
-    /// In this queue only
+    /// Only tasks in this queue
     #[arg(long)]
     queue: Option<QueueName>,
-    /// In this state only
+    /// Only tasks in this state
     #[arg(long, value_parser = state)]
     state: Option<TaskState>,
-    /// At most so many
+    /// Maximum number of tasks
     #[arg(long, default_value_t = 100)]
     limit: u64,
 }
@@ -124,10 +125,10 @@ pub(super) async fn run(session: &Session, output: Printer, command: TaskCommand
     }
 }
 
-async fn add(session: &Session, open: &Open, output: Printer, args: AddArgs) -> anyhow::Result<u8> {
+async fn add(session: &Session, open: &OpenSession, output: Printer, args: AddArgs) -> anyhow::Result<u8> {
     if !args.undefined && session.definition(&open.config, &args.name).is_none() {
         let hint = suggest::hint(&args.name, open.config.tasks.keys().map(String::as_str));
-        anyhow::bail!("no task `{}` is defined here{hint} (--undefined enqueues it all the same)", args.name);
+        anyhow::bail!("task `{}` is not defined here{hint} (--undefined enqueues it anyway)", args.name);
     }
     let payload = match &args.payload {
         Some(text) => Some(serde_json::from_str(text).with_context(|| format!("the payload is not JSON: {text}"))?),
@@ -144,19 +145,19 @@ async fn add(session: &Session, open: &Open, output: Printer, args: AddArgs) -> 
         ..NewTask::new(args.name)
     };
     let wakeup = wakeup_for(&task);
-    let enqueued = open.client.enqueue_in(open.store.connection(), task).await.map_err(explained)?;
+    let enqueued = open.client.enqueue_in(open.store.connection(), task).await.map_err(with_advice)?;
     open.client.wake_up_now(wakeup).await?;
     let (id, sentence) = match enqueued {
         Enqueued::New(id) => (id, format!("task {id} is enqueued")),
-        Enqueued::AlreadyThere(id) => (id, format!("already there: task {id} has this unique key")),
+        Enqueued::AlreadyThere(id) => (id, format!("task {id} is already enqueued with this unique key")),
     };
-    output.done(&sentence, &json!({ "id": id, "new": matches!(enqueued, Enqueued::New(_)) }))?;
+    output.report(&sentence, &json!({ "id": id, "new": matches!(enqueued, Enqueued::New(_)) }))?;
     Ok(0)
 }
 
-async fn list(open: &Open, output: Printer, args: ListArgs) -> anyhow::Result<u8> {
+async fn list(open: &OpenSession, output: Printer, args: ListArgs) -> anyhow::Result<u8> {
     let filter = TaskFilter { name: args.name, queue: args.queue, state: args.state, limit: args.limit };
-    let tasks = open.store.tasks(&filter).await.map_err(explained)?;
+    let tasks = open.store.tasks(&filter).await.map_err(with_advice)?;
     let columns = ["Task", "Name", "Queue", "State", "Priority", "Attempt", "Run at", "Node"];
     output.list(&tasks, columns, "There are no unfinished tasks.", |task| {
         [
@@ -166,39 +167,39 @@ async fn list(open: &Open, output: Printer, args: ListArgs) -> anyhow::Result<u8
             task.state.to_string(),
             task.priority.to_string(),
             task.attempt.to_string(),
-            time::shown(task.run_at),
+            time::text(task.run_at),
             or_dash(task.node.clone()),
         ]
     })?;
     Ok(0)
 }
 
-async fn show(open: &Open, output: Printer, id: i64) -> anyhow::Result<u8> {
-    let task = open.store.task(id).await.map_err(explained)?;
+async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8> {
+    let task = open.store.task(id).await.map_err(with_advice)?;
     let attempts = open.attempts(id).await?;
-    anyhow::ensure!(task.is_some() || !attempts.is_empty(), "there is no task {id}, and none on record");
+    anyhow::ensure!(task.is_some() || !attempts.is_empty(), lookup::unknown_task(id));
     if output.is_json() {
         output.value(&json!({ "task": task, "history": attempts }))?;
         return Ok(0);
     }
     match &task {
         Some(task) => {
-            say!(
+            print_line!(
                 "Task {id}, {}: {}, queue {}, priority {}",
                 task.name,
                 task.state,
                 or_dash(task.queue.clone()),
                 task.priority
             );
-            say!("enqueued {}, not before {}", time::shown(task.enqueued_at), time::shown(task.run_at));
+            print_line!("enqueued {}, not before {}", time::text(task.enqueued_at), time::text(task.run_at));
             if let Some(payload) = &task.payload {
-                say!("payload {payload}");
+                print_line!("payload {payload}");
             }
-            if let Some(progress) = task.progress.clone().and_then(|said| serde_json::from_value(said).ok()) {
-                say!("{}", shown_progress(&progress));
+            if let Some(progress) = task.progress.clone().and_then(|value| serde_json::from_value(value).ok()) {
+                print_line!("{}", shown_progress(&progress));
             }
         }
-        None => say!("Task {id}, {}: finished", attempts[0].name),
+        None => print_line!("Task {id}, {}: finished", attempts[0].name),
     }
     let columns = ["Attempt", "Outcome", "Verdict", "Started", "Duration", "Node", "Error"];
     output.list(&attempts, columns, "No attempt has ended yet.", |attempt| {
@@ -206,7 +207,7 @@ async fn show(open: &Open, output: Printer, id: i64) -> anyhow::Result<u8> {
             attempt.attempt.to_string(),
             attempt.outcome.to_string(),
             or_dash(attempt.verdict),
-            or_dash(attempt.started_at.map(time::shown)),
+            or_dash(attempt.started_at.map(time::text)),
             or_dash(attempt.duration_ms.map(duration::short)),
             or_dash(attempt.node.clone()),
             or_dash(attempt.error.clone()),
@@ -221,33 +222,33 @@ fn shown_progress(progress: &Progress) -> String {
     format!("progress{percent}{text}")
 }
 
-async fn cancel(open: &Open, output: Printer, ids: &[i64]) -> anyhow::Result<u8> {
+async fn cancel(open: &OpenSession, output: Printer, ids: &[i64]) -> anyhow::Result<u8> {
     let mut failed = 0;
     for id in ids {
-        let (sentence, result) = match open.store.cancel(*id).await.map_err(explained)? {
+        let (sentence, result) = match open.store.cancel(*id).await.map_err(with_advice)? {
             CancelResult::Cancelled => (format!("task {id} is cancelled"), "cancelled"),
             CancelResult::Requested => {
                 open.client.wake_up_now(Wakeup::Cancel).await?;
-                (format!("task {id} runs; its node will stop it"), "requested")
+                (format!("task {id} is running; its node will stop it"), "requested")
             }
             CancelResult::NotThere => {
                 failed = 1;
                 (format!("there is no unfinished task {id}"), "not_there")
             }
         };
-        output.done(&sentence, &json!({ "id": id, "result": result }))?;
+        output.report(&sentence, &json!({ "id": id, "result": result }))?;
     }
     Ok(failed)
 }
 
-async fn retry(open: &Open, output: Printer, ids: &[i64]) -> anyhow::Result<u8> {
+async fn retry(open: &OpenSession, output: Printer, ids: &[i64]) -> anyhow::Result<u8> {
     let mut failed = 0;
     for id in ids {
-        let (sentence, object) = if let Some(task) = open.store.task(*id).await.map_err(explained)? {
-            let hurried = open.store.run_now(*id).await?;
-            let sentence = match hurried {
+        let (sentence, object) = if let Some(task) = open.store.task(*id).await.map_err(with_advice)? {
+            let is_available = open.store.run_now(*id).await?;
+            let sentence = match is_available {
                 true => format!("task {id} is available now"),
-                false => format!("task {id} is {} already", task.state),
+                false => format!("task {id} is already {}", task.state),
             };
             (sentence, json!({ "id": id, "new": false }))
         } else if let Some(last) = open.attempts(*id).await?.pop() {
@@ -255,32 +256,32 @@ async fn retry(open: &Open, output: Printer, ids: &[i64]) -> anyhow::Result<u8> 
                 NewTask { payload: last.payload, queue: last.queue.map(QueueName::from), ..NewTask::new(last.name) };
             let enqueued = open.client.enqueue_in(open.store.connection(), task).await?;
             let (Enqueued::New(new) | Enqueued::AlreadyThere(new)) = enqueued;
-            (format!("task {id} had ended; it is enqueued again as task {new}"), json!({ "id": new, "new": true }))
+            (format!("task {id} was finished; it is enqueued again as task {new}"), json!({ "id": new, "new": true }))
         } else {
             failed = 1;
-            (format!("there is no task {id}, and none on record"), json!({ "id": id, "new": false }))
+            (lookup::unknown_task(*id), json!({ "id": id, "new": false }))
         };
-        output.done(&sentence, &object)?;
+        output.report(&sentence, &object)?;
     }
     open.client.wake_up_now(Wakeup::Now).await?;
     Ok(failed)
 }
 
-async fn wait(open: &Open, output: Printer, id: i64, timeout: Option<Duration>) -> anyhow::Result<u8> {
+async fn wait(open: &OpenSession, output: Printer, id: i64, timeout: Option<Duration>) -> anyhow::Result<u8> {
     let begun = Instant::now();
     loop {
-        if open.store.task(id).await.map_err(explained)?.is_none() {
+        if open.store.task(id).await.map_err(with_advice)?.is_none() {
             let last = open.attempts(id).await?.into_iter().rfind(|attempt| attempt.verdict.is_some());
-            let last = last.with_context(|| format!("there is no task {id}, and none on record"))?;
+            let last = last.with_context(|| lookup::unknown_task(id))?;
             let verdict = or_dash(last.verdict);
             let error = last.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
-            output.done(&format!("task {id} is {verdict}{error}"), &json!(last))?;
+            output.report(&format!("task {id} is {verdict}{error}"), &json!(last))?;
             return Ok(u8::from(last.verdict != Some(Verdict::Completed)));
         }
         if timeout.is_some_and(|timeout| begun.elapsed() >= timeout) {
-            eprintln!("sexton: task {id} has not ended within {}", duration::text(timeout.unwrap_or_default()));
+            eprintln!("sexton: task {id} did not end within {}", duration::text(timeout.unwrap_or_default()));
             return Ok(TIMED_OUT);
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }

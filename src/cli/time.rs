@@ -1,4 +1,4 @@
-//! Instants as people write and read them.
+//! Instants as people read and write them.
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -10,27 +10,30 @@ use crate::domain::{
 };
 
 /// An instant in a table.
-pub(super) fn shown(at: DateTime<Utc>) -> String {
+pub(super) fn text(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
-/// Reads RFC 3339, or a date with or without a time on the wall clocks of `zone`.
-pub(super) fn parse(text: &str, zone: Tz) -> anyhow::Result<DateTime<Utc>> {
-    let moment: Moment = text.parse().map_err(anyhow::Error::msg)?;
+/// Parses RFC 3339, or a date with or without a time on the wall clocks of `zone`.
+///
+/// # Errors
+/// If the text is not a time, or the clocks of the zone never show it.
+pub(super) fn parse(written: &str, zone: Tz) -> anyhow::Result<DateTime<Utc>> {
+    let moment: Moment = written.parse().map_err(anyhow::Error::msg)?;
     if let Moment::Wall(wall) = moment {
-        anyhow::ensure!(
-            zone::exists(zone, wall),
-            "{text} does not exist in {zone}: the clocks are set forward over it"
-        );
+        anyhow::ensure!(zone::exists(zone, wall), "{written} does not exist in {zone}: the clocks go forward over it");
     }
-    moment.instant(zone).with_context(|| format!("{text} is beyond what can be told"))
+    moment.instant(zone).with_context(|| format!("{written} is out of range"))
 }
 
-/// Reads an instant in the past: as [`parse`], or a length of time before `now`.
-pub(super) fn parse_since(text: &str, zone: Tz, now: DateTime<Utc>) -> anyhow::Result<DateTime<Utc>> {
-    match duration::parse(text) {
+/// Parses an instant as [`parse`], or a duration before `now`.
+///
+/// # Errors
+/// As [`parse`].
+pub(super) fn parse_since(written: &str, zone: Tz, now: DateTime<Utc>) -> anyhow::Result<DateTime<Utc>> {
+    match duration::parse(written) {
         Ok(length) => Ok(now - length),
-        Err(_) => parse(text, zone),
+        Err(_) => parse(written, zone),
     }
 }
 

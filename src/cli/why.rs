@@ -1,4 +1,4 @@
-//! `sexton schedule why`, and what became of the latest instants: `schedule show` and `history --schedule`.
+//! `sexton schedule why`, and what happened at the latest instants: `schedule show` and `history --schedule`.
 
 use std::collections::BTreeSet;
 
@@ -8,8 +8,8 @@ use sexton_entities::schedule;
 
 use super::{
     lookup,
-    output::{Printer, or_dash, say},
-    session::{Open, explained},
+    output::{Printer, or_dash, print_line},
+    session::{OpenSession, with_advice},
     time,
 };
 use crate::{
@@ -17,14 +17,14 @@ use crate::{
     domain::schedule::why::{Account, Background, InstantRecord},
 };
 
-/// Tells why a schedule did, or did not, run at a time.
-pub(super) async fn run(open: &Open, output: Printer, name: &str, at: &str) -> anyhow::Result<u8> {
+/// Explains why a schedule ran, or did not run, at a time.
+pub(super) async fn run(open: &OpenSession, output: Printer, name: &str, at: &str) -> anyhow::Result<u8> {
     let at = time::parse(at, open.config.daemon.timezone)?;
     let background = background(open, name).await?;
     let (before, expected, after) = background.neighbours(at);
-    let account = background.account(at, expected, &known(open, name, at).await.map_err(explained)?);
+    let account = background.account(at, expected, &record(open, name, at).await.map_err(with_advice)?);
     if !output.is_json() {
-        say!("{}", account.why);
+        print_line!("{}", account.why);
         return Ok(0);
     }
     let mut object = json!(account);
@@ -35,13 +35,13 @@ pub(super) async fn run(open: &Open, output: Printer, name: &str, at: &str) -> a
     Ok(0)
 }
 
-/// What is known of a schedule.
+/// What the database and the configuration know of a schedule.
 ///
 /// # Errors
-/// If neither the database nor the configuration has it.
-pub(super) async fn background<'a>(open: &'a Open, name: &'a str) -> anyhow::Result<Background<'a>> {
+/// If neither of them has it.
+pub(super) async fn background<'a>(open: &'a OpenSession, name: &'a str) -> anyhow::Result<Background<'a>> {
     let config = &open.config;
-    let (seen, schedule) = (open.store.schedule(name).await.map_err(explained)?, lookup::schedule(config, name).ok());
+    let (seen, schedule) = (open.store.schedule(name).await.map_err(with_advice)?, lookup::schedule(config, name).ok());
     if seen.is_none() && schedule.is_none() {
         let known: Vec<schedule::Model> = open.store.schedules().await?;
         anyhow::bail!(lookup::unknown_schedule(name, known.iter().map(|known| known.name.as_str())));
@@ -60,18 +60,18 @@ pub(super) async fn background<'a>(open: &'a Open, name: &'a str) -> anyhow::Res
         closed_queues: config
             .queues
             .keys()
-            .filter_map(|queue| Some((queue.to_string(), shut(config, queue, now)?)))
+            .filter_map(|queue| Some((queue.to_string(), closed(config, queue, now)?)))
             .collect(),
         now,
     })
 }
 
-/// That a queue is shut, as the configuration says: `outside period office until 2026-11-23 08:00:00Z`.
-pub(super) fn shut(config: &Config, queue: &str, now: DateTime<Utc>) -> Option<String> {
+/// Why a queue is closed, by this configuration: `outside period office until 2026-11-23 08:00:00Z`.
+pub(super) fn closed(config: &Config, queue: &str, now: DateTime<Utc>) -> Option<String> {
     config.periods.get(config.queues.get(queue)?.period.as_ref()?)?.outside_in_words(now)
 }
 
-async fn known(open: &Open, name: &str, at: DateTime<Utc>) -> Result<InstantRecord, crate::store::StoreError> {
+async fn record(open: &OpenSession, name: &str, at: DateTime<Utc>) -> Result<InstantRecord, crate::store::StoreError> {
     let store = &open.store;
     let (entry, next) = store.occurrences_from(name, at).await?;
     let mut known = InstantRecord { entry, next, run: store.run_of(name, at).await?, into: None };
@@ -83,25 +83,25 @@ async fn known(open: &Open, name: &str, at: DateTime<Utc>) -> Result<InstantReco
     Ok(known)
 }
 
-/// What became of the latest instants of a schedule from `since` on, expected ones and those on record, the newest first.
+/// The latest instants of a schedule from `since` on, expected and recorded ones, the newest first.
 pub(super) async fn latest(
-    open: &Open,
+    open: &OpenSession,
     background: &Background<'_>,
     since: Option<DateTime<Utc>>,
     limit: u64,
 ) -> anyhow::Result<Vec<Account>> {
     let (store, name) = (&open.store, background.name);
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut entries = store.occurrences(name, limit).await.map_err(explained)?;
+    let mut entries = store.occurrences(name, limit).await.map_err(with_advice)?;
     entries.retain(|entry| since.is_none_or(|since| entry.due_at >= since));
     let mut instants: BTreeSet<DateTime<Utc>> = background.expected(since, most).into_iter().collect();
     instants.extend(entries.iter().map(|entry| entry.due_at));
     let instants: Vec<DateTime<Utc>> = instants.into_iter().rev().take(most).collect();
     let Some(oldest) = instants.last() else { return Ok(Vec::new()) };
-    let runs = store.runs_from(name, *oldest).await.map_err(explained)?;
+    let runs = store.runs_from(name, *oldest).await.map_err(with_advice)?;
     let run = |at: &DateTime<Utc>| runs.get(at).cloned().unwrap_or_default();
     let account = |at: &DateTime<Utc>| {
-        // The newest first.
+        // `entries` has the newest first.
         let place = entries.partition_point(|entry| entry.due_at > *at);
         let entry = entries.get(place).filter(|entry| entry.due_at == *at).cloned();
         let next = place.checked_sub(1).and_then(|place| entries.get(place)).cloned();
@@ -113,12 +113,12 @@ pub(super) async fn latest(
     Ok(instants.iter().map(account).collect())
 }
 
-/// Prints what became of instants.
+/// Prints instants and what happened at them.
 pub(super) fn list(output: Printer, accounts: &[Account]) -> anyhow::Result<()> {
     let columns = ["Due", "Fate", "Task", "Outcome", "Why"];
-    output.list(accounts, columns, "No instant of it has come yet.", |account| {
+    output.list(accounts, columns, "No instant has come yet.", |account| {
         [
-            time::shown(account.due_at),
+            time::text(account.due_at),
             account.became.word().to_owned(),
             or_dash(account.task_id),
             or_dash(

@@ -75,8 +75,8 @@ fn period(period: &Period) -> Table {
         ("include_ics", files(&period.include_ics)),
         ("exclude_ics", files(&period.exclude_ics)),
     ];
-    let said = lists.into_iter().filter(|(_, list)| !list.is_empty());
-    shown.extend(said.map(|(key, list)| (key.to_owned(), list.into())));
+    let given = lists.into_iter().filter(|(_, list)| !list.is_empty());
+    shown.extend(given.map(|(key, list)| (key.to_owned(), list.into())));
     shown
 }
 

@@ -1,12 +1,12 @@
-//! Calendar expressions of systemd, as far as crontab expressions can say the same.
+//! systemd calendar expressions (systemd.time(7)), as far as crontab expressions can express them.
 
 use std::collections::BTreeSet;
 
 use chrono_tz::Tz;
 
-use super::draft::{Timing, accepted};
+use super::draft::{Timing, check_expression};
 
-/// What words stand for.
+/// The shortcuts and their long forms.
 const SHORTCUTS: &[(&str, &str)] = &[
     ("minutely", "*:*:00"),
     ("hourly", "*:00:00"),
@@ -22,16 +22,19 @@ const SHORTCUTS: &[(&str, &str)] = &[
     ("annually", "*-01-01 00:00:00"),
 ];
 const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
-/// A repetition of years goes on until here.
+/// The last year of a repetition of years.
 const LAST_YEAR: u32 = 2099;
 
-/// One component: as a crontab field, and the values that it stands for.
+/// One component: the crontab field, and the values that it matches.
 struct Field {
     text: String,
     values: BTreeSet<u32>,
 }
 
-/// The timings that come at the same instants; the error says why there are none.
+/// The timings with the same instants.
+///
+/// # Errors
+/// If no crontab expressions have the same instants. The error gives the reason.
 pub(super) fn timings(written: &str, zone: Option<Tz>) -> Result<Vec<Timing>, String> {
     let mut tokens: Vec<&str> = written.split_whitespace().collect();
     let mut zone = zone;
@@ -68,11 +71,11 @@ pub(super) fn timings(written: &str, zone: Option<Tz>) -> Result<Vec<Timing>, St
 /// Day of month, month, day of week and year.
 type CalendarDays = [String; 4];
 
-/// The days: weekday and date must both hold, which a crontab expression can say in few cases only.
+/// The days. Weekday and date must both match, which crontab expressions can express in few cases only.
 fn expressions(weekdays: &[bool; 7], date: &str) -> Result<Vec<CalendarDays>, String> {
     let (rest, day, from_end) = match date.split_once('~') {
         Some((rest, day)) => (rest, day, true),
-        None => date.rsplit_once('-').map(|(rest, day)| (rest, day, false)).ok_or("the date is not understood")?,
+        None => date.rsplit_once('-').map(|(rest, day)| (rest, day, false)).ok_or("invalid date")?,
     };
     let (year, month) = rest.rsplit_once('-').unwrap_or(("*", rest));
     let month = field(month, 1, 12)?.text;
@@ -82,7 +85,7 @@ fn expressions(weekdays: &[bool; 7], date: &str) -> Result<Vec<CalendarDays>, St
     let weekday = if every_weekday { "*".to_owned() } else { weekdays_text(weekdays) };
     let with = |day: String, weekday: String| [day, month.clone(), weekday, year.clone()];
     if from_end {
-        // From the seventh day before the end on: the last one of that weekday.
+        // The last seven days of the month contain each weekday once.
         let is_last_week = day.text == "7/1" || day.values.iter().copied().eq(1..=7);
         return match (every_weekday, is_last_week) {
             (true, _) => Ok(vec![with(from_the_end(&day, is_last_week)?, weekday)]),
@@ -93,7 +96,7 @@ fn expressions(weekdays: &[bool; 7], date: &str) -> Result<Vec<CalendarDays>, St
     if every_weekday || day.text == "*" {
         return Ok(vec![with(day.text, weekday)]);
     }
-    // The first seven days hold each weekday once, and so on.
+    // The first seven days of the month contain each weekday once, as do the next seven.
     match (1..=4).find(|week| day.values.iter().copied().eq(week * 7 - 6..=week * 7)) {
         Some(week) => Ok(each(weekdays).map(|number| with("*".to_owned(), format!("{number}#{week}"))).collect()),
         None => Err(both_days()),
@@ -101,12 +104,12 @@ fn expressions(weekdays: &[bool; 7], date: &str) -> Result<Vec<CalendarDays>, St
 }
 
 fn both_days() -> String {
-    "weekday and day of the month must both hold; of a crontab expression, one of them is enough".to_owned()
+    "weekday and day of the month must both match; in a crontab expression, either is enough".to_owned()
 }
 
 fn from_the_end(day: &Field, is_last_week: bool) -> Result<String, String> {
     if day.text.contains('/') && !is_last_week {
-        return Err("steps from the end of the month are not known".to_owned());
+        return Err("steps from the end of the month are not supported".to_owned());
     }
     let last = |back: u32| if back == 1 { "L".to_owned() } else { format!("L-{}", back - 1) };
     let days: Vec<String> =
@@ -114,12 +117,12 @@ fn from_the_end(day: &Field, is_last_week: bool) -> Result<String, String> {
     Ok(days.join(","))
 }
 
-/// The chosen weekdays as crontabs count them: Sunday is 0.
+/// The chosen weekdays as numbers of a crontab: Sunday is 0.
 fn each(weekdays: &[bool; 7]) -> impl Iterator<Item = usize> {
     (0..7).filter(|index| weekdays[*index]).map(|index| (index + 1) % 7)
 }
 
-/// Puts an expression together, with as few fields as are needed.
+/// The expression with as few fields as possible.
 fn timing(days: CalendarDays, clock: &[Field; 3], zone: Option<Tz>) -> Result<Timing, String> {
     let [hour, minute, second] = clock;
     let [day, month, weekday, year] = days;
@@ -129,8 +132,9 @@ fn timing(days: CalendarDays, clock: &[Field; 3], zone: Option<Tz>) -> Result<Ti
         (second, "*") => format!("{second} {five}"),
         (second, year) => format!("{second} {five} {year}"),
     };
-    let is_understood = accepted(&expression);
-    is_understood.map_err(|problem| format!("it would be `{expression}`, which is not understood here: {problem}"))?;
+    let is_understood = check_expression(&expression);
+    is_understood
+        .map_err(|problem| format!("it would be `{expression}`, which is not check_expression here: {problem}"))?;
     Ok(Timing::Cron { expression, zone })
 }
 
@@ -145,14 +149,14 @@ fn days_of(word: &str) -> Result<[bool; 7], String> {
     let index = |name: &str| {
         let found =
             WEEKDAYS.iter().position(|day| name.eq_ignore_ascii_case(day) || name.eq_ignore_ascii_case(&day[..3]));
-        found.ok_or_else(|| format!("`{name}` is no weekday and no shortcut"))
+        found.ok_or_else(|| format!("`{name}` is neither a weekday nor a shortcut"))
     };
     let mut chosen = [false; 7];
     for item in word.split(',').filter(|item| !item.is_empty()) {
         let (from, to) = item.split_once("..").or_else(|| item.split_once('-')).unwrap_or((item, item));
         let (from, to) = (index(from)?, index(to)?);
         if from > to {
-            return Err(format!("`{item}` goes over the end of the week"));
+            return Err(format!("`{item}` wraps around the end of the week"));
         }
         chosen[from..=to].fill(true);
     }
@@ -180,10 +184,10 @@ fn clock(time: &str) -> Result<[Field; 3], String> {
     let (hour, minute, second) = match parts[..] {
         [hour, minute] => (hour, minute, "0"),
         [hour, minute, second] => (hour, minute, second),
-        _ => return Err(format!("`{time}` is no time of day")),
+        _ => return Err(format!("`{time}` is not a time of day")),
     };
     if second.split("..").any(|part| part.contains('.')) {
-        return Err("fractions of a second are not known".to_owned());
+        return Err("fractions of a second are not supported".to_owned());
     }
     Ok([field(hour, 0, 23)?, field(minute, 0, 59)?, field(second, 0, 59)?])
 }
@@ -205,7 +209,7 @@ fn years(text: &str) -> Result<String, String> {
     };
     let items: Vec<String> = text.split(',').map(item).collect();
     let field = field(&items.join(","), 1970, LAST_YEAR)?;
-    // Crontab dialects differ in what a step without a range means for years: the range is written out.
+    // Crontab dialects disagree about a step of years without a range: write the range.
     let items = field.text.split(',').map(|item| match item.split_once('/') {
         Some((from, step)) if !from.contains('-') => format!("{from}-{LAST_YEAR}/{step}"),
         _ => item.to_owned(),
@@ -213,21 +217,21 @@ fn years(text: &str) -> Result<String, String> {
     Ok(items.collect::<Vec<_>>().join(","))
 }
 
-/// Reads `*`, `5`, `1..5`, `0/15`, `8..18/2`, or a list of them.
+/// Parses `*`, `5`, `1..5`, `0/15`, `8..18/2`, or a list of them.
 fn field(text: &str, min: u32, max: u32) -> Result<Field, String> {
     if text == "*" {
         return Ok(Field { text: "*".to_owned(), values: (min..=max).collect() });
     }
     let number = |text: &str| match text.parse::<u32>() {
         Ok(number) if text.bytes().all(|b| b.is_ascii_digit()) && (min..=max).contains(&number) => Ok(number),
-        _ => Err(format!("`{text}` is no number from {min} to {max}")),
+        _ => Err(format!("`{text}` is not a number from {min} to {max}")),
     };
     let mut items = Vec::new();
     let mut values = BTreeSet::new();
     for item in text.split(',') {
         let (range, step) = item.split_once('/').map_or((item, None), |(range, step)| (range, Some(step)));
         let step =
-            step.map(|step| step.parse::<u32>().ok().filter(|step| *step > 0).ok_or(format!("`{step}` is no step")));
+            step.map(|step| step.parse::<u32>().ok().filter(|step| *step > 0).ok_or(format!("`{step}` is not a step")));
         let step = step.transpose()?;
         let (from, to) = match range.split_once("..") {
             Some((from, to)) => (number(from)?, Some(number(to)?)),
@@ -304,18 +308,18 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_said_is_refused() {
+    fn expressions_without_an_equivalent_are_refused() {
         for (written, expected) in [
-            ("Mon *-*-13", "both hold"),
-            ("Mon *-*~3", "both hold"),
+            ("Mon *-*-13", "both match"),
+            ("Mon *-*~3", "both match"),
             ("05:40:23.42", "fractions"),
-            ("*:*/15", "`*` is no number"),
-            ("Fri..Mon", "over the end"),
-            ("often", "no weekday and no shortcut"),
+            ("*:*/15", "`*` is not a number"),
+            ("Fri..Mon", "wraps around the end"),
+            ("often", "neither a weekday nor a shortcut"),
             ("@1395716396", "neither a date nor a time"),
-            ("25:00", "no number from 0 to 23"),
-            ("1:2:3:4", "no time of day"),
-            ("*-*-1/0", "no step"),
+            ("25:00", "not a number from 0 to 23"),
+            ("1:2:3:4", "not a time of day"),
+            ("*-*-1/0", "not a step"),
             ("*-02-30", "never"),
         ] {
             let problem = shown(written);

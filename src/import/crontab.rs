@@ -1,11 +1,11 @@
-//! Crontabs: of users, and of the system with a column for the user.
+//! Crontabs of users, and of the system with a user column.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use chrono_tz::Tz;
 
 use super::{
-    draft::{Import, ImportNoteKind, ImportedTask, Timing, accepted},
+    draft::{Import, ImportNoteKind, ImportedTask, Timing, check_expression},
     format::{self, CrontabFormat, CrontabLine},
     name::{self, Names},
     shell,
@@ -15,24 +15,24 @@ use crate::domain::{
     schedule::policy::{Missed, Policy},
 };
 
-/// Variables that are for cron itself.
-const OF_CRON: &[&str] = &["CRON_TZ", "MAILTO", "MAILFROM", "RANDOM_DELAY"];
+/// Variables that configure cron itself.
+const CRON_VARIABLES: &[&str] = &["CRON_TZ", "MAILTO", "MAILFROM", "RANDOM_DELAY"];
 
-/// A crontab to be read.
+/// A crontab.
 pub struct Crontab<'a> {
-    /// Its name, for remarks.
+    /// Name of the file, for notes.
     pub file: &'a str,
-    /// What it says.
+    /// Content of the file.
     pub text: &'a str,
-    /// Its format; told from its place and its entries unless set.
+    /// The format; detected if not set.
     pub format: Option<CrontabFormat>,
-    /// The zone of its times, if it names none.
+    /// Time zone, unless the crontab sets one.
     pub zone: Option<Tz>,
-    /// Whether there is an account of that name.
+    /// Whether an account of that name exists on this host.
     pub is_account: &'a dyn Fn(&str) -> bool,
 }
 
-/// Reads a crontab.
+/// Converts a crontab.
 pub fn read(crontab: &Crontab<'_>, names: &mut Names) -> Import {
     let entries: Vec<&str> = crontab
         .text
@@ -51,7 +51,7 @@ pub fn read(crontab: &Crontab<'_>, names: &mut Names) -> Import {
     while reader.pending.last().is_some_and(String::is_empty) {
         reader.pending.pop();
     }
-    reader.import.closing = reader.pending;
+    reader.import.trailing_comments = reader.pending;
     reader.import
 }
 
@@ -59,9 +59,9 @@ struct Reader<'a> {
     crontab: &'a Crontab<'a>,
     names: &'a mut Names,
     import: Import,
-    /// Comments for the next entry.
+    /// Comments above the next entry.
     pending: Vec<String>,
-    /// What has been set above, and where.
+    /// The variables that are set so far.
     variables: BTreeMap<String, String>,
     line: usize,
 }
@@ -94,16 +94,14 @@ impl Reader<'_> {
             ),
             "MAILFROM" => {}
             "RANDOM_DELAY" if value.parse::<u32>().is_err() => {
-                self.note(ImportNoteKind::LeftOut, format!("RANDOM_DELAY={value} is no number of minutes"));
+                self.note(ImportNoteKind::LeftOut, format!("RANDOM_DELAY={value} is not a number of minutes"));
             }
             "LOGNAME" => {
-                return self.note(ImportNoteKind::Differs, "LOGNAME is always that of the user, as in most crons");
+                return self.note(ImportNoteKind::Differs, "LOGNAME is always the user's name, as in most crons");
             }
             _ if name.starts_with("SEXTON_") => {
-                return self.note(
-                    ImportNoteKind::LeftOut,
-                    format!("{name}: variables that begin with SEXTON_ are Sexton's own"),
-                );
+                return self
+                    .note(ImportNoteKind::LeftOut, format!("{name}: names that begin with SEXTON_ are reserved"));
             }
             _ if name.contains('=') || [name, value].concat().contains('\0') => {
                 return self.note(ImportNoteKind::LeftOut, format!("{name:?} cannot be set"));
@@ -116,7 +114,7 @@ impl Reader<'_> {
     fn entry(&mut self, written: &str, format: CrontabFormat) {
         let line = without_dash(written);
         let entry = format::split(line, format).filter(|_| !line.contains('\0'));
-        let parts = entry.map(|entry| (percent(entry.command), entry));
+        let parts = entry.map(|entry| (split_percent(entry.command), entry));
         let Some(((command, input), entry)) = parts.filter(|((command, _), _)| !command.trim().is_empty()) else {
             let wanted = match format {
                 CrontabFormat::User => "five fields (or @daily and the like) and a command",
@@ -127,16 +125,16 @@ impl Reader<'_> {
             return;
         };
         if written.len() != line.len() {
-            self.note(ImportNoteKind::Differs, "the leading `-` keeps nothing out of the log: every run is on record");
+            self.note(
+                ImportNoteKind::Differs,
+                "the leading `-` does not suppress the log: every run is in the history",
+            );
         }
         let timings = match self.timing(&entry) {
             Ok(timing) => vec![timing],
             Err(problem) => {
                 let time = entry.time.join(" ");
-                self.note(
-                    ImportNoteKind::LeftOut,
-                    format!("`{time}`: {problem}; the task is written without a schedule"),
-                );
+                self.note(ImportNoteKind::LeftOut, format!("`{time}`: {problem}; the task has no schedule"));
                 self.pending.push(format!(" without a schedule, because this is left out: {time}"));
                 Vec::new()
             }
@@ -149,7 +147,7 @@ impl Reader<'_> {
         let name = self.names.take(&name::from_command(&command));
         let command = self.command(&command, &input, entry.user);
         let comments = std::mem::take(&mut self.pending);
-        // cron runs nothing of what was missed, and looks at no earlier run.
+        // cron does not catch up on missed runs, and does not wait for an earlier run.
         let policy = Policy { missed: Missed::Skip, ..Policy::default() };
         let draft = ImportedTask { name, comments, command, timings, jitter, policy, timeout: None, kill_after: None };
         self.import.drafts.push(draft);
@@ -158,18 +156,18 @@ impl Reader<'_> {
     fn command(&mut self, command: &str, input: &[String], user: Option<&str>) -> CommandSpec {
         let shell = self.variables.get("SHELL").map(String::as_str).filter(|shell| !shell.is_empty());
         let mut spec = CommandSpec::new(shell::argv(command, shell, input));
-        let of_cron = |name: &str| OF_CRON.contains(&name);
+        let is_for_cron = |name: &str| CRON_VARIABLES.contains(&name);
         spec.env =
-            self.variables.iter().filter(|(name, _)| !of_cron(name)).map(|(a, b)| (a.clone(), b.clone())).collect();
-        // cron starts its commands in the home directory; without HOME, that is known only when they run.
+            self.variables.iter().filter(|(name, _)| !is_for_cron(name)).map(|(a, b)| (a.clone(), b.clone())).collect();
+        // cron starts commands in the home directory; without HOME, it is known at run time only.
         spec.dir = self.variables.get("HOME").filter(|home| home.starts_with('/')).map(PathBuf::from);
         let is_relative = spec.argv[0].contains('/') && !spec.argv[0].starts_with('/');
         if is_relative && spec.dir.is_none() {
-            let text = format!("`{}` was found from the home directory: set `dir`", spec.argv[0]);
+            let text = format!("`{}` was relative to the home directory: set `dir`", spec.argv[0]);
             self.note(ImportNoteKind::Differs, text);
         }
         if let Some(user) = user {
-            // The BSDs have `user:group`, and a login class behind a slash.
+            // The BSDs allow `user:group`, and a login class after a slash.
             let user = user.split('/').next().unwrap_or(user);
             let (user, group) = user.split_once(':').map_or((user, None), |(user, group)| (user, Some(group)));
             spec.limits.user = Some(user.to_owned());
@@ -187,31 +185,31 @@ impl Reader<'_> {
             }
         };
         let expression = entry.time.join(" ");
-        accepted(&expression)?;
+        check_expression(&expression)?;
         if expression.eq_ignore_ascii_case("@reboot") {
-            self.note(ImportNoteKind::Differs, "@reboot: it comes at each start of the daemon, on each node");
+            self.note(ImportNoteKind::Differs, "@reboot runs at each start of the daemon, on each node");
         }
         if let Some(odd) = entry.time.iter().find(|field| is_open_step(field)) {
-            let text = format!("`{odd}` is read as \"from there on, in steps\"; some crons ignore the step");
+            let text = format!("`{odd}` means steps from that value on; some crons ignore the step");
             self.note(ImportNoteKind::Differs, text);
         }
         Ok(Timing::Cron { expression, zone })
     }
 }
 
-/// `5/15`: a step without a range.
+/// Whether a field has a step without a range, such as `5/15`.
 fn is_open_step(field: &str) -> bool {
     field.split(',').any(|item| item.split_once('/').is_some_and(|(from, _)| from != "*" && !from.contains('-')))
 }
 
-/// Some crons log nothing of an entry that begins with `-`.
+/// An entry without the leading `-`, which makes some crons log nothing.
 fn without_dash(line: &str) -> &str {
     line.strip_prefix('-')
         .filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit() || c == '*' || c == '@'))
         .unwrap_or(line)
 }
 
-/// `NAME = value`, each in quotes or not.
+/// A line `NAME = value`, each in quotes or not.
 fn variable(line: &str) -> Option<(&str, &str)> {
     let first = line.chars().next()?;
     let (name, rest) = if matches!(first, '"' | '\'') {
@@ -228,8 +226,9 @@ fn variable(line: &str) -> Option<(&str, &str)> {
     Some((name, in_quotes('"').or_else(|| in_quotes('\'')).unwrap_or(value)))
 }
 
-/// The command and the lines of its standard input: the first `%` divides them, further ones end a line, `\%` is a percent sign.
-fn percent(written: &str) -> (String, Vec<String>) {
+/// The command and the lines of its standard input: the first `%` separates them, further ones separate lines, and `\%`
+/// is a percent sign.
+fn split_percent(written: &str) -> (String, Vec<String>) {
     let mut parts = vec![String::new()];
     let mut characters = written.chars().peekable();
     while let Some(c) = characters.next() {
@@ -243,14 +242,14 @@ fn percent(written: &str) -> (String, Vec<String>) {
         let Some(part) = part else { continue };
         match (c, characters.peek()) {
             ('\\', Some('%')) => part.extend(characters.next()),
-            // Another character after a backslash is kept with it, and divides nothing.
+            // A backslash before another character is kept with it.
             ('\\', Some(_)) => part.extend(std::iter::once(c).chain(characters.next())),
             _ => part.push(c),
         }
     }
     let input = parts.split_off(1);
     let is_empty = input.concat().is_empty() && input.len() <= 1;
-    // A last `%` ends the last line, and begins none.
+    // A final `%` ends the last line, and does not begin another one.
     let mut input = if is_empty { Vec::new() } else { input };
     if input.len() > 1 && input.last().is_some_and(String::is_empty) {
         input.pop();
@@ -280,7 +279,7 @@ mod tests {
         let text =
             "@daily a\nPATH = /bin\n'X Y'=\"b c\"\nHOME=/srv\nMAILTO=\n@daily b\nCRON_TZ=Europe/Berlin\n@daily c\n";
         let import = import(text);
-        assert!(import.remarks.is_empty(), "{import:?}");
+        assert!(import.notes.is_empty(), "{import:?}");
         let [a, b, c] = &import.drafts[..] else { panic!("{import:?}") };
         assert!(a.command.env.is_empty() && a.command.dir.is_none());
         let env: Vec<_> = b.command.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -302,7 +301,7 @@ mod tests {
             ("echo 'a\\b'", "echo 'a\\b'", vec![]),
         ] {
             assert_eq!(
-                percent(written),
+                split_percent(written),
                 (command.to_owned(), input.iter().map(|line| (*line).to_owned()).collect()),
                 "{written}"
             );
@@ -314,7 +313,7 @@ mod tests {
         let import = import("# file\n\n# a\n@daily a\n#b\n@daily b\n\n# end\n\n");
         assert_eq!(import.drafts[0].comments, [" file", "", " a"]);
         assert_eq!(import.drafts[1].comments, ["b"]);
-        assert_eq!(import.closing, [" end"]);
+        assert_eq!(import.trailing_comments, [" end"]);
     }
 
     #[test]
@@ -328,14 +327,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_told_with_its_line() {
+    fn left_out_entries_are_noted_with_their_line() {
         let import = import(
             "MAILTO=x@y\nRANDOM_DELAY=soon\n0 0 */2 * MON b\n61 * * * * c\n1 2 3\nSEXTON_X=1\nCRON_TZ=Mars\n@daily d\n",
         );
-        let lines: Vec<usize> =
-            import.remarks.iter().filter(|remark| remark.is_missing()).map(|remark| remark.line).collect();
-        assert_eq!(lines, [1, 2, 4, 5, 6, 8], "{:?}", import.remarks);
-        assert_eq!(import.drafts.len(), 3, "they are written all the same");
+        let lines: Vec<usize> = import.notes.iter().filter(|note| note.is_missing()).map(|note| note.line).collect();
+        assert_eq!(lines, [1, 2, 4, 5, 6, 8], "{:?}", import.notes);
+        assert_eq!(import.drafts.len(), 3, "tasks without a valid schedule are written as well");
         assert!(import.drafts[1].comments.iter().any(|comment| comment.contains("61 * * * *")));
     }
 

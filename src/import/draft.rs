@@ -1,4 +1,4 @@
-//! What an import produces: drafts of tasks, and notes about everything that is not carried over exactly.
+//! The result of an import: drafts of tasks, and notes about everything that is not converted exactly.
 
 use std::{fmt, time::Duration};
 
@@ -7,100 +7,100 @@ use serde::Serialize;
 
 use crate::domain::{command::CommandSpec, cron::CronExpr, schedule::policy::Policy};
 
-/// What was understood of some files.
+/// The result of an import.
 #[derive(Debug, Default)]
 pub struct Import {
     /// The tasks, in the order of the files.
     pub drafts: Vec<ImportedTask>,
-    /// What is not, or not quite, as it was.
-    pub remarks: Vec<ImportNote>,
-    /// Comments that stand behind the last entry, each without its `#`.
-    pub closing: Vec<String>,
+    /// What is missing or behaves differently.
+    pub notes: Vec<ImportNote>,
+    /// Comments after the last entry, each without its `#`.
+    pub trailing_comments: Vec<String>,
 }
 
-/// A `[task.NAME]` table to be written.
+/// A draft of a `[task.NAME]` table.
 #[derive(Debug, PartialEq)]
 pub struct ImportedTask {
-    /// Its name.
+    /// Unique name.
     pub name: String,
-    /// The comments above it, each without its `#`; an empty one is an empty line.
+    /// Comments above the table, each without its `#`; an empty comment is an empty line.
     pub comments: Vec<String>,
-    /// What it runs.
+    /// The command and its environment.
     pub command: CommandSpec,
-    /// When it recurs; nothing, if that could not be carried over.
+    /// The recurrences; empty if they could not be converted.
     pub timings: Vec<Timing>,
-    /// A random delay of each run, at most so long.
+    /// Maximum random delay of each run.
     pub jitter: Option<Duration>,
-    /// What becomes of missed and of overlapping runs.
+    /// What happens to missed and to overlapping runs.
     pub policy: Policy,
-    /// How long it may take.
+    /// Time limit of a run.
     pub timeout: Option<Duration>,
-    /// How long it has to end by itself when it is stopped.
+    /// Time between the signal that stops a command and its kill.
     pub kill_after: Option<Duration>,
 }
 
 /// One recurrence of a draft.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Timing {
-    /// A crontab expression that is known to be accepted.
+    /// A valid crontab expression.
     Cron {
-        /// As it is written.
+        /// The expression.
         expression: String,
-        /// The zone, where one was named.
+        /// Its time zone, if one is named.
         zone: Option<Tz>,
     },
     /// An interval.
     Every(Duration),
 }
 
-/// Something that is not, or not quite, as it was.
+/// A note about something that is missing or behaves differently.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ImportNote {
     /// The file.
     pub file: String,
     /// The line, from 1.
     pub line: usize,
-    /// How bad it is.
+    /// The kind of the note.
     pub kind: ImportNoteKind,
-    /// In words.
+    /// The note, as a sentence.
     pub text: String,
 }
 
-/// How bad something is.
+/// The kind of a note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ImportNoteKind {
-    /// It is missing: somebody has to look after it.
+    /// It is missing, and needs attention.
     LeftOut,
-    /// It is there, and does not behave in quite the same way.
+    /// It is present, but behaves differently.
     Differs,
 }
 
 impl Import {
     /// Whether something is missing.
     pub fn is_incomplete(&self) -> bool {
-        self.remarks.iter().any(ImportNote::is_missing)
+        self.notes.iter().any(ImportNote::is_missing)
     }
 
-    /// Adds what another file has given.
+    /// Appends the import of another file.
     pub fn append(&mut self, other: Self) {
         let mut drafts = other.drafts;
-        // What stood at the end of the file before stands above the first entry of the next.
+        // Comments at the end of the file before belong above the first entry of the next.
         if let Some(first) = drafts.first_mut() {
-            first.comments.splice(0..0, std::mem::take(&mut self.closing));
+            first.comments.splice(0..0, std::mem::take(&mut self.trailing_comments));
         }
         self.drafts.extend(drafts);
-        self.remarks.extend(other.remarks);
-        self.closing.extend(other.closing);
+        self.notes.extend(other.notes);
+        self.trailing_comments.extend(other.trailing_comments);
     }
 
     pub(super) fn note(&mut self, file: &str, line: usize, kind: ImportNoteKind, text: impl Into<String>) {
-        self.remarks.push(ImportNote { file: file.to_owned(), line, kind, text: text.into() });
+        self.notes.push(ImportNote { file: file.to_owned(), line, kind, text: text.into() });
     }
 }
 
 impl ImportNote {
-    /// Whether something is missing, and not only different.
+    /// Whether something is missing.
     pub fn is_missing(&self) -> bool {
         self.kind == ImportNoteKind::LeftOut
     }
@@ -116,7 +116,10 @@ impl fmt::Display for ImportNote {
     }
 }
 
-/// An expression, if the dialect has it. The dialect's own parser is asked, so that the import knows what it knows.
-pub(super) fn accepted(expression: &str) -> Result<(), String> {
+/// Checks an expression with Sexton's own parser.
+///
+/// # Errors
+/// If Sexton does not accept the expression. The error gives the reason.
+pub(super) fn check_expression(expression: &str) -> Result<(), String> {
     expression.parse::<CronExpr>().map(|_| ()).map_err(|error| error.to_string())
 }

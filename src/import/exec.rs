@@ -1,4 +1,4 @@
-//! `ExecStart=` and its relatives: prefixes, words, variables, specifiers.
+//! `ExecStart=` and related settings: prefixes, words, variables and specifiers (systemd.service(5)).
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,17 @@ use super::{
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ExecStep {
     pub(super) argv: Vec<String>,
-    /// Whether its failure is none.
+    /// Whether its failure is ignored.
     pub(super) may_fail: bool,
 }
 
-/// What is to be said about a line.
+/// Notes about a line.
 pub(super) type Notes = Vec<(ImportNoteKind, String)>;
 
-/// Reads the commands of one line. `env` is what the service sets.
+/// Parses the commands of one line. `env` are the variables that the service sets.
+///
+/// # Errors
+/// If the line cannot be parsed. The error gives the reason.
 pub(super) fn steps(
     value: &str,
     unit: &Unit,
@@ -27,7 +30,7 @@ pub(super) fn steps(
 ) -> Result<(Vec<ExecStep>, Notes), String> {
     let (mut steps, mut notes) = (Vec::new(), Notes::new());
     let all = words(value)?;
-    // A `;` that stands alone begins another command.
+    // A separate `;` begins another command.
     for words in all.split(|(word, is_plain)| word == ";" && *is_plain) {
         let Some(((first, _), rest)) = words.split_first() else { continue };
         let program = first.trim_start_matches(['-', '@', ':', '+', '!', '|']);
@@ -35,29 +38,26 @@ pub(super) fn steps(
         if prefixes.contains(['+', '!']) {
             notes.push((
                 ImportNoteKind::LeftOut,
-                "`+` and `!`: it does not run with other rights than User= gives".to_owned(),
+                "`+` and `!`: the command has no other rights than those of User=".to_owned(),
             ));
         }
         if prefixes.contains('|') {
-            notes.push((ImportNoteKind::LeftOut, "`|`: it is not run by a login shell".to_owned()));
+            notes.push((ImportNoteKind::LeftOut, "`|`: the command does not run in a login shell".to_owned()));
         }
         let mut rest = rest;
         if prefixes.contains('@') {
             rest = rest.get(1..).unwrap_or_default();
-            notes.push((ImportNoteKind::Differs, "`@`: the program is called by its own name".to_owned()));
+            notes.push((ImportNoteKind::Differs, "`@`: the program's argv[0] is its own name".to_owned()));
         }
         let mut argv = Vec::new();
         for word in std::iter::once(program).chain(rest.iter().map(|(word, _)| word.as_str())) {
             let word = unit.expand(word).unwrap_or_else(|specifier| {
-                notes.push((
-                    ImportNoteKind::LeftOut,
-                    format!("`{specifier}` is not replaced: write what it stands for"),
-                ));
+                notes.push((ImportNoteKind::LeftOut, format!("`{specifier}` is not expanded: write its value")));
                 word.to_owned()
             });
             match prefixes.contains(':') {
                 true => argv.push(word),
-                false => argv.extend(substituted(&word, env, &mut notes)),
+                false => argv.extend(substitute(&word, env, &mut notes)),
             }
         }
         if argv.first().is_none_or(String::is_empty) {
@@ -68,10 +68,10 @@ pub(super) fn steps(
     Ok((steps, notes))
 }
 
-/// A word with its variables filled in: `${NAME}` within a word, `$NAME` as a word, which is divided at its blanks.
-fn substituted(word: &str, env: &BTreeMap<String, String>, notes: &mut Notes) -> Vec<String> {
+/// Expands the variables of a word: `${NAME}` inside a word; `$NAME` as a whole word, split at blanks.
+fn substitute(word: &str, env: &BTreeMap<String, String>, notes: &mut Notes) -> Vec<String> {
     let mut unknown = |name: &str| {
-        notes.push((ImportNoteKind::LeftOut, format!("`{name}` is not set by Environment=: it is left as it stands")));
+        notes.push((ImportNoteKind::LeftOut, format!("`{name}` is not set by Environment=: it is not expanded")));
     };
     let is_name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if let Some(name) = word.strip_prefix('$').filter(|name| is_name(name)) {
@@ -109,7 +109,7 @@ fn substituted(word: &str, env: &BTreeMap<String, String>, notes: &mut Notes) ->
     vec![filled + rest]
 }
 
-/// The command that does all the steps, one after the other as long as none fails.
+/// A command that executes the steps one after the other, up to the first failure.
 pub(super) fn command(steps: Vec<ExecStep>) -> Vec<String> {
     if let [ExecStep { argv, may_fail: false }] = &steps[..] {
         return argv.clone();
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_is_told() {
+    fn unknown_words_are_noted() {
         let (argv, notes) = read("+/bin/a %h/x $NONE ${NONE}");
         assert_eq!(argv, ["/bin/a", "%h/x", "$NONE", "${NONE}"]);
         assert_eq!(notes.len(), 4, "{notes:?}");

@@ -1,20 +1,20 @@
-//! Whether a crontab has a column for the user, and how its lines are split.
+//! Whether a crontab has a user column, and the parts of its lines.
 
-/// Whose crontab it is.
+/// The format of a crontab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CrontabFormat {
-    /// A user's own: five fields, then the command.
+    /// A user's crontab: five fields, then the command.
     User,
     /// `/etc/crontab` and `/etc/cron.d`: five fields, the user, then the command.
     System,
 }
 
-/// Accounts that machines have, and that are the names of no commands.
+/// Common accounts whose names are no commands.
 const ACCOUNTS: &[&str] = &[
     "root", "daemon", "nobody", "www-data", "apache", "nginx", "httpd", "postgres", "mysql", "munin", "smmsp",
     "logcheck", "otrs", "znuny", "zabbix", "nagios", "icinga", "redis",
 ];
-/// Commands that crontabs begin with, some of which are the names of accounts as well.
+/// Common commands; some of them are the names of accounts as well.
 const COMMANDS: &[&str] = &[
     "php",
     "sh",
@@ -54,15 +54,15 @@ const COMMANDS: &[&str] = &[
     "games",
 ];
 
-/// A line that is an entry, in its parts.
+/// The parts of an entry.
 pub(super) struct CrontabLine<'a> {
-    /// `@daily`, or five fields as they are written.
+    /// `@daily`, or five fields.
     pub(super) time: Vec<&'a str>,
     pub(super) user: Option<&'a str>,
     pub(super) command: &'a str,
 }
 
-/// Takes an entry apart; none if it has too few parts.
+/// Splits an entry; none if it has too few parts.
 pub(super) fn split(line: &str, format: CrontabFormat) -> Option<CrontabLine<'_>> {
     let mut rest = line;
     let mut word = || {
@@ -87,17 +87,17 @@ pub(super) fn split(line: &str, format: CrontabFormat) -> Option<CrontabLine<'_>
     (!command.is_empty()).then_some(CrontabLine { time, user, command })
 }
 
-/// Tells the format of a file from its place and its entries.
+/// Detects the format of a file from its path and its entries.
 pub(super) fn detect(file: &str, entries: &[&str], is_account: &dyn Fn(&str) -> bool) -> CrontabFormat {
     if file.ends_with("/etc/crontab") || file.contains("/cron.d/") {
         return CrontabFormat::System;
     }
-    // What is no entry in either format tells nothing.
+    // A line that is an entry in neither format proves nothing.
     let entries =
         entries.iter().filter(|line| split(line, CrontabFormat::User).is_some_and(|entry| is_time(entry.time[0])));
     let users: Option<Vec<&str>> = entries.map(|line| split(line, CrontabFormat::System)?.user).collect();
     let Some(users) = users else { return CrontabFormat::User };
-    // The BSDs have `user:group/class`.
+    // The BSDs allow `user:group/class`.
     let users: Vec<&str> = users.iter().map(|user| user.split([':', '/']).next().unwrap_or(user)).collect();
     let is_known = |user: &&&str| ACCOUNTS.contains(*user) || is_account(user);
     let all_may_be = users.iter().all(|user| is_login(user) && !COMMANDS.contains(user));
@@ -108,7 +108,7 @@ fn is_time(word: &str) -> bool {
     word.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '*' | '@'))
 }
 
-/// Whether a word could be the name of an account.
+/// Whether a word is a valid name of an account.
 fn is_login(word: &str) -> bool {
     word.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && word.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_column_is_recognised_by_what_stands_in_it() {
+    fn the_column_is_recognised_by_its_content() {
         assert_eq!(format_of(&["17 * * * * root cd / && run-parts /etc/cron.hourly"]), CrontabFormat::System);
         assert_eq!(format_of(&["@daily shop bin/console x", "5 4 * * * other /bin/true"]), CrontabFormat::System);
         assert_eq!(

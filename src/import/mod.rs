@@ -1,4 +1,4 @@
-//! What other schedulers' files mean here: text in, drafts of tasks and remarks out.
+//! The import of other schedulers' files: their text is converted to drafts of tasks, with notes.
 
 mod calendar;
 mod crontab;

@@ -1,28 +1,28 @@
-//! Names for tasks that had none: made from what they run.
+//! Names for tasks, derived from their commands.
 
 use std::collections::BTreeSet;
 
-/// A name is cut after so many characters, so that a table of them stays readable.
-const LONGEST: usize = 60;
-/// Programs that only start another one.
+/// Maximum length of a name, so that tables stay readable.
+const MAX_LENGTH: usize = 60;
+/// Programs that start another program.
 const WRAPPERS: &[&str] = &[
     "nice", "ionice", "env", "exec", "nohup", "sudo", "command", "chronic", "cronic", "setsid", "time", "timeout",
     "flock", "chrt",
 ];
-/// Programs that say nothing about what is done: the script that they run does.
+/// Programs that execute a script, whose name says more.
 const INTERPRETERS: &[&str] =
     &["sh", "bash", "dash", "zsh", "ksh", "php", "python", "python3", "perl", "ruby", "node", "java", "Rscript"];
-/// What only prepares or guards the real command.
+/// Commands that prepare or guard the actual command.
 const PREPARING: &[&str] = &[
     "cd", "test", "[", "[[", "sleep", "export", "umask", "ulimit", ".", "source", "set", "true", ":", "if", "then", "!",
 ];
 
-/// The names that have been given.
+/// The names in use.
 #[derive(Debug, Default)]
 pub struct Names(BTreeSet<String>);
 
 impl Names {
-    /// A valid name that is like `wish` and that nobody has yet.
+    /// A valid and unique name, derived from `wish`.
     pub fn take(&mut self, wish: &str) -> String {
         let base = sanitized(wish);
         let mut name = base.clone();
@@ -35,7 +35,7 @@ impl Names {
     }
 }
 
-/// Lower-case letters, digits, `-` and `_`: needs no quotes, neither in TOML nor in a shell.
+/// Lower-case letters, digits, `-` and `_`: neither TOML nor a shell needs quotes for them.
 fn sanitized(wish: &str) -> String {
     let mut name = String::new();
     for c in wish.chars() {
@@ -44,7 +44,7 @@ fn sanitized(wish: &str) -> String {
             _ if name.is_empty() || name.ends_with('-') => {}
             _ => name.push('-'),
         }
-        if name.len() == LONGEST {
+        if name.len() == MAX_LENGTH {
             break;
         }
     }
@@ -52,7 +52,7 @@ fn sanitized(wish: &str) -> String {
     if name.is_empty() { "task".to_owned() } else { name.to_owned() }
 }
 
-/// What a shell command should be called: its program, and the first plain word that it is given.
+/// A name for a shell command: its program, and the first plain argument.
 pub(super) fn from_command(command: &str) -> String {
     let parts = command.split(['&', '|', ';', '\n', '(', ')', '{', '}']);
     let mut named = parts.filter_map(|part| {
@@ -71,7 +71,7 @@ fn name_of(words: &[&str]) -> Option<String> {
     }
     let plain = |word: &&&str| !word.starts_with(['-', '$', '"', '\'', '`', '>', '<', '\\']);
     if WRAPPERS.contains(&program) {
-        // `nice -n 10`, `timeout 5m`, `flock -n FILE`: what comes before the program belongs to the wrapper.
+        // `nice -n 10`, `timeout 5m`, `flock -n FILE`: the options of the wrapper.
         let is_own = |word: &&str| {
             word.starts_with('-') || is_assignment(word) || word.starts_with(|c: char| c.is_ascii_digit())
         };
@@ -96,7 +96,7 @@ fn is_assignment(word: &str) -> bool {
         .is_some_and(|(name, _)| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
 }
 
-/// Whether an argument tells what is done: it has letters, and nothing for the shell.
+/// Whether an argument is descriptive: it has letters, and nothing that a shell expands.
 fn is_word(word: &str) -> bool {
     word.contains(|c: char| c.is_ascii_alphabetic())
         && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:/".contains(c))
@@ -118,7 +118,7 @@ mod tests {
     use crate::domain::task::definition::check_name;
 
     #[test]
-    fn names_tell_what_is_run() {
+    fn names_are_derived_from_the_command() {
         for (command, expected) in [
             ("cd / && run-parts --report /etc/cron.hourly", "run-parts-cron-hourly"),
             ("test -x /usr/sbin/anacron || { cd / && run-parts --report /etc/cron.daily; }", "run-parts-cron-daily"),
@@ -142,6 +142,6 @@ mod tests {
         let mut names = Names::default();
         let taken = ["Backup", "backup", "backup-2", "backup"].map(|wish| names.take(wish));
         assert_eq!(taken, ["backup", "backup-2", "backup-2-2", "backup-3"]);
-        assert_eq!(names.take(&"x".repeat(300)).len(), LONGEST);
+        assert_eq!(names.take(&"x".repeat(300)).len(), MAX_LENGTH);
     }
 }

@@ -1,4 +1,4 @@
-//! What a service runs, and as whom.
+//! The command of a service, its user and its limits.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -9,14 +9,14 @@ use super::{
 };
 use crate::domain::command::CommandSpec;
 
-/// What a draft takes from a service.
+/// The part of a draft that comes from a service.
 pub(super) struct Service {
     pub(super) command: CommandSpec,
     pub(super) timeout: Option<Duration>,
     pub(super) kill_after: Option<Duration>,
 }
 
-/// Sections and settings without which nothing is amiss here.
+/// Settings that can be dropped without a note.
 const HARMLESS: &[(&str, &str)] = &[
     ("Unit", "Description"),
     ("Unit", "Documentation"),
@@ -29,7 +29,7 @@ const HARMLESS: &[(&str, &str)] = &[
     ("Install", "DefaultInstance"),
 ];
 
-/// Tells of everything in some sections that nothing else has taken care of.
+/// Adds a note for every setting of some sections that is not converted.
 pub(super) fn report_rest(unit: &Unit, sections: &[&str], import: &mut Import) {
     for section in sections {
         for setting in unit.section(section) {
@@ -51,21 +51,21 @@ pub(super) fn left_out(import: &mut Import, setting: &Setting, text: String) {
     import.note(&setting.file, setting.line, ImportNoteKind::LeftOut, text);
 }
 
-/// Reads a service; none if there is nothing in it to run.
+/// Converts a service; none if it has no command.
 pub(super) fn read(unit: &Unit, import: &mut Import) -> Option<Service> {
     let mut service = Service { command: CommandSpec::new(Vec::new()), timeout: None, kill_after: None };
     let settings = unit.section("Service");
-    // Variables first: commands refer to them wherever they are set.
+    // Variables first: commands may refer to variables that are set below them.
     for setting in settings.iter().filter(|setting| setting.key == "Environment") {
         environment(unit, setting, &mut service.command, import);
     }
     let once = unit.get("Service", "Type").is_some_and(|setting| setting.value == "oneshot");
     for setting in &settings {
-        if !surroundings(unit, setting, &mut service.command, import)
-            && !lengths(setting, once, &mut service, import)
-            && !limit(setting, &mut service.command, import)
+        if !execution(unit, setting, &mut service.command, import)
+            && !time_limit(setting, once, &mut service, import)
+            && !resource_limit(setting, &mut service.command, import)
         {
-            rest(setting, import);
+            other(setting, import);
         }
     }
     let mut steps: Vec<ExecStep> = Vec::new();
@@ -85,7 +85,7 @@ pub(super) fn read(unit: &Unit, import: &mut Import) -> Option<Service> {
         }
     }
     if !begun {
-        import.note(&unit.file, 1, ImportNoteKind::LeftOut, "it runs nothing that could be read");
+        import.note(&unit.file, 1, ImportNoteKind::LeftOut, "it has no command that can be read");
         return None;
     }
     service.command.argv = exec::command(steps);
@@ -98,22 +98,22 @@ fn environment(unit: &Unit, setting: &Setting, command: &mut CommandSpec, import
         Err(problem) => return left_out(import, setting, format!("Environment={}: {problem}", setting.value)),
     };
     for (word, _) in words {
-        let expanded = unit.expand(&word).map_err(|specifier| format!("`{specifier}` in `{word}` is not replaced"));
+        let expanded = unit.expand(&word).map_err(|specifier| format!("`{specifier}` in `{word}` is not expanded"));
         match expanded.as_deref().map(|word| word.split_once('=')) {
             Ok(Some((name, _))) if name.starts_with("SEXTON_") || name.is_empty() => {
-                left_out(import, setting, format!("`{word}`: it cannot be set"));
+                left_out(import, setting, format!("`{word}` cannot be set"));
             }
             Ok(Some((name, value))) => {
                 command.env.insert(name.to_owned(), value.to_owned());
             }
-            Ok(None) => left_out(import, setting, format!("`{word}` sets no variable")),
+            Ok(None) => left_out(import, setting, format!("`{word}` is not an assignment")),
             Err(problem) => left_out(import, setting, problem.clone()),
         }
     }
 }
 
-/// Who, where and how; whether the setting is one of these.
-fn surroundings(unit: &Unit, setting: &Setting, command: &mut CommandSpec, import: &mut Import) -> bool {
+/// User, directory, variables and exit codes. Returns whether the setting is one of these.
+fn execution(unit: &Unit, setting: &Setting, command: &mut CommandSpec, import: &mut Import) -> bool {
     let text = unit.expand(&setting.value);
     let confines = &mut command.limits;
     let mut is_known = true;
@@ -142,7 +142,9 @@ fn surroundings(unit: &Unit, setting: &Setting, command: &mut CommandSpec, impor
                 match code.parse::<u8>() {
                     Ok(0) => {}
                     Ok(code) => command.success_codes.push(i32::from(code)),
-                    Err(_) => left_out(import, setting, format!("`{code}` is no number: it does not count as success")),
+                    Err(_) => {
+                        left_out(import, setting, format!("`{code}` is not a number: it does not count as success"))
+                    }
                 }
             }
         }
@@ -151,8 +153,8 @@ fn surroundings(unit: &Unit, setting: &Setting, command: &mut CommandSpec, impor
     is_known
 }
 
-/// How long it may take; whether the setting is one of these.
-fn lengths(setting: &Setting, once: bool, service: &mut Service, import: &mut Import) -> bool {
+/// Time limits. Returns whether the setting is one of these.
+fn time_limit(setting: &Setting, once: bool, service: &mut Service, import: &mut Import) -> bool {
     let starting = matches!(setting.key.as_str(), "TimeoutSec" | "TimeoutStartSec");
     let stopping = matches!(setting.key.as_str(), "TimeoutSec" | "TimeoutStopSec");
     let running = setting.key == "RuntimeMaxSec";
@@ -164,7 +166,7 @@ fn lengths(setting: &Setting, once: bool, service: &mut Service, import: &mut Im
     if length.is_none() && !is_endless || stopping && !starting && is_endless {
         left_out(import, setting, format!("{}={} has no counterpart", setting.key, setting.value));
     }
-    // A oneshot service is starting for as long as it works; another one is running then. Zero means no limit.
+    // The start of a oneshot service includes its work; other services run after their start. Zero means no limit.
     if (starting && once) || (running && !once) {
         service.timeout = length.filter(|length| *length >= Duration::from_millis(1));
     }
@@ -174,10 +176,10 @@ fn lengths(setting: &Setting, once: bool, service: &mut Service, import: &mut Im
     true
 }
 
-/// What it may use; whether the setting is one of these.
-fn limit(setting: &Setting, command: &mut CommandSpec, import: &mut Import) -> bool {
+/// Resource limits. Returns whether the setting is one of these.
+fn resource_limit(setting: &Setting, command: &mut CommandSpec, import: &mut Import) -> bool {
     let confines = &mut command.limits;
-    // A soft and a hard limit: the soft one is what the program meets.
+    // Of `SOFT:HARD`, the soft limit applies.
     let value = setting.value.split(':').next().unwrap_or_default();
     let found = match setting.key.as_str() {
         "MemoryMax" | "MemoryLimit" => {
@@ -197,8 +199,8 @@ fn limit(setting: &Setting, command: &mut CommandSpec, import: &mut Import) -> b
     true
 }
 
-/// Everything else: what it does not need, what behaves differently, what is missing.
-fn rest(setting: &Setting, import: &mut Import) {
+/// Other settings: they are not needed, behave differently, or are missing.
+fn other(setting: &Setting, import: &mut Import) {
     let key = setting.key.as_str();
     let value = setting.value.as_str();
     match (key, value) {
@@ -207,10 +209,10 @@ fn rest(setting: &Setting, import: &mut Import) {
         | ("StandardOutput" | "StandardError", "journal" | "inherit" | "syslog")
         | ("StandardInput", "null")
         | ("Restart", "no") => {}
-        ("Type", _) => left_out(import, setting, format!("Type={value}: it counts as done when its process has ended")),
+        ("Type", _) => left_out(import, setting, format!("Type={value}: the task is finished when its process ends")),
         ("EnvironmentFile", file) => {
             let file = file.trim_start_matches('-');
-            left_out(import, setting, format!("the variables of {file} are not read: write them into `env`"));
+            left_out(import, setting, format!("the variables in {file} are not read: write them to `env`"));
         }
         ("RemainAfterExit", _) if !flag(value) => {}
         ("Restart" | "RestartSec", _) => {

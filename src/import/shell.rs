@@ -1,26 +1,26 @@
-//! What a shell would make of a command: split into a list where it has nothing to do, and quoted where it has.
+//! Shell commands: split into words where a shell has nothing to expand, quoted otherwise.
 
-/// The shell of a crontab that names none.
+/// The default shell of a crontab.
 const STANDARD: &str = "/bin/sh";
-/// Words that only a shell understands, where they begin a command.
+/// Words that only a shell understands at the start of a command.
 const BUILTINS: &[&str] = &[
     "!", ".", ":", "alias", "bg", "break", "builtin", "case", "cd", "command", "continue", "declare", "do", "eval",
     "exec", "exit", "export", "fg", "for", "function", "getopts", "hash", "if", "let", "local", "pushd", "read",
     "readonly", "return", "select", "set", "shift", "shopt", "source", "time", "times", "trap", "type", "ulimit",
     "umask", "unset", "while", "until", "unalias", "wait", "typeset", "popd",
 ];
-/// Shells in which a plain command is nothing but its words.
+/// Shells in which a plain command is just its words.
 const KNOWN: &[&str] = &["sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "busybox"];
 
-/// The program and its arguments for a command of a crontab. The command itself is kept as it is; `input` is what stands on its
-/// standard input, line by line.
+/// The program and arguments for a command of a crontab, which is not changed itself. `input` are the lines of its
+/// standard input.
 pub(super) fn argv(command: &str, shell: Option<&str>, input: &[String]) -> Vec<String> {
     let written = shell.unwrap_or(STANDARD);
-    // What everybody has is found by its name.
+    // The standard shell is found through PATH.
     let shell = if written == STANDARD { "sh" } else { written };
     let known = written.rsplit('/').next().is_some_and(|name| KNOWN.contains(&name));
     if !input.is_empty() {
-        // The command and the lines are arguments, so that nothing of them has to be quoted.
+        // The command and its input are arguments, so that they need no quotes.
         let script = format!("printf '%s\\n' \"$@\" | {} -c \"$0\"", quoted(shell));
         let head = ["sh".to_owned(), "-c".to_owned(), script, command.to_owned()];
         return head.into_iter().chain(input.iter().cloned()).collect();
@@ -31,7 +31,7 @@ pub(super) fn argv(command: &str, shell: Option<&str>, input: &[String]) -> Vec<
     }
 }
 
-/// The words of a command in which a shell would find nothing to do.
+/// The words of a command in which a shell has nothing to expand.
 fn plain_words(command: &str) -> Option<Vec<String>> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || " \t_./,:@%+=-".contains(c);
     let words: Vec<&str> = command.split_whitespace().collect();
@@ -40,7 +40,7 @@ fn plain_words(command: &str) -> Option<Vec<String>> {
     (is_program && command.chars().all(is_plain)).then(|| words.into_iter().map(str::to_owned).collect())
 }
 
-/// One word for a shell, whatever is in it.
+/// A word, quoted for a shell if necessary.
 pub(super) fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./,:@%+=-".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {

@@ -1,4 +1,4 @@
-//! Timers of systemd, with the services that they start.
+//! systemd timers, with the services that they start.
 
 use std::time::Duration;
 
@@ -13,24 +13,20 @@ use super::{
 };
 use crate::domain::schedule::policy::{Missed, Overlap, Policy};
 
-/// How exactly timers are kept unless they say otherwise.
-const ACCURACY: Duration = Duration::from_secs(60);
-/// The shortest interval there is.
-const SHORTEST: Duration = Duration::from_millis(100);
+/// Default of `AccuracySec=`.
+const DEFAULT_ACCURACY: Duration = Duration::from_secs(60);
+/// Minimum of an interval.
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Reads a timer and what it starts, which is none if there was no such file.
+/// Converts a timer and the unit that it starts; `started` is none if the file does not exist.
 pub fn read(timer: &Unit, started: Option<&Unit>, zone: Option<Tz>, names: &mut Names) -> Import {
     let mut import = Import::default();
     let wanted = service_of(timer);
     let Some(started) = started.filter(|_| wanted.ends_with(".service")) else {
         let (file, line) = timer.get("Timer", "Unit").map_or((&timer.file, 1), |unit| (&unit.file, unit.line));
-        let why = if wanted.ends_with(".service") { "there is no such file beside it" } else { "that is no service" };
-        import.note(
-            file,
-            line,
-            ImportNoteKind::LeftOut,
-            format!("it starts {wanted}, and {why}: nothing is written for it"),
-        );
+        let why =
+            if wanted.ends_with(".service") { "there is no such file beside it" } else { "that is not a service" };
+        import.note(file, line, ImportNoteKind::LeftOut, format!("it starts {wanted}, and {why}: no task is written"));
         return import;
     };
     let mut comments = Vec::new();
@@ -49,11 +45,11 @@ pub fn read(timer: &Unit, started: Option<&Unit>, zone: Option<Tz>, names: &mut 
     service::report_rest(timer, &["Unit", "Install"], &mut import);
     let service = service::read(started, &mut import);
     service::report_rest(started, &["Unit"], &mut import);
-    import.remarks.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+    import.notes.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
     let Some(service) = service else { return import };
     if timings.is_empty() {
-        import.note(&timer.file, 1, ImportNoteKind::LeftOut, "the task is written without a schedule");
-        comments.push(" without a schedule: nothing of its times could be carried over".to_owned());
+        import.note(&timer.file, 1, ImportNoteKind::LeftOut, "the task has no schedule");
+        comments.push(" without a schedule: none of its times could be converted".to_owned());
     }
     import.drafts.push(ImportedTask {
         name: names.take(timer.stem()),
@@ -90,9 +86,9 @@ fn timings(timer: &Unit, zone: Option<Tz>, comments: &mut Vec<String>, import: &
     timings
 }
 
-/// A service that runs is not started again; of what was missed, systemd keeps account only if it is told to.
+/// The policy of a timer: a running service is not started again, and missed runs are caught up with `Persistent=` only.
 fn policy(timer: &Unit) -> Policy {
-    // The setting is about times of the calendar only.
+    // `Persistent=` applies to `OnCalendar=` only.
     let is_persistent = timer.get("Timer", "OnCalendar").is_some()
         && timer.get("Timer", "Persistent").is_some_and(|setting| flag(&setting.value));
     let missed = if is_persistent { Missed::Last } else { Missed::Skip };
@@ -103,37 +99,37 @@ fn policy(timer: &Unit) -> Policy {
 fn jitter(timer: &Unit, import: &mut Import) -> Option<Duration> {
     let setting = timer.get("Timer", "RandomizedDelaySec").filter(|setting| !setting.value.is_empty())?;
     let Some(delay) = span(&setting.value) else {
-        service::left_out(import, setting, format!("RandomizedDelaySec={} is no length of time", setting.value));
+        service::left_out(import, setting, format!("RandomizedDelaySec={} is not a duration", setting.value));
         return None;
     };
     let fixed = timer.get("Timer", "FixedRandomDelay").filter(|fixed| flag(&fixed.value));
     if let Some(fixed) = fixed.filter(|_| !delay.is_zero()) {
-        let text = "FixedRandomDelay: each run has a delay of its own";
+        let text = "FixedRandomDelay: each run has another delay";
         import.note(&fixed.file, fixed.line, ImportNoteKind::Differs, text);
     }
     Some(delay).filter(|delay| *delay >= Duration::from_millis(1))
 }
 
 fn interval(setting: &Setting, import: &mut Import) -> Option<Timing> {
-    let Some(interval) = span(&setting.value).filter(|interval| *interval >= SHORTEST) else {
-        let text = format!("{}={} is no interval of at least 100ms", setting.key, setting.value);
+    let Some(interval) = span(&setting.value).filter(|interval| *interval >= MIN_INTERVAL) else {
+        let text = format!("{}={} is not an interval of at least 100ms", setting.key, setting.value);
         service::left_out(import, setting, text);
         return None;
     };
     let since = if setting.key == "OnUnitActiveSec" { "the last start" } else { "the last end" };
-    let text = format!("{}={} counts from {since}; `every` counts from 1970 on", setting.key, setting.value);
+    let text = format!("{}={} counts from {since}; `every` counts from 1970", setting.key, setting.value);
     import.note(&setting.file, setting.line, ImportNoteKind::Differs, text);
     Some(Timing::Every(interval))
 }
 
-/// A single time after the start of something: with another rule beside it, that one brings the first run.
+/// A single time after a start. If the timer has another rule, the first run comes with that one.
 fn once(setting: &Setting, repeats: bool, import: &mut Import) {
     let written = format!("{}={}", setting.key, setting.value);
     if repeats {
         let text = format!("{written}: the first run comes with the schedule, not after the start");
         import.note(&setting.file, setting.line, ImportNoteKind::Differs, text);
     } else {
-        service::left_out(import, setting, format!("{written} is a single time after a start, and no schedule"));
+        service::left_out(import, setting, format!("{written} is a single time after a start, not a schedule"));
     }
 }
 
@@ -143,8 +139,8 @@ fn rest(setting: &Setting, import: &mut Import) {
         "Unit" | "Persistent" | "RandomizedDelaySec" | "FixedRandomDelay" => {}
         "RandomizedOffsetSec" if span(&setting.value) == Some(Duration::ZERO) => {}
         "AccuracySec" => {
-            if span(&setting.value).is_none_or(|accuracy| accuracy > ACCURACY) {
-                let text = format!("{written}: nothing is put off in order to be done together with something else");
+            if span(&setting.value).is_none_or(|accuracy| accuracy > DEFAULT_ACCURACY) {
+                let text = format!("{written}: runs are not delayed to coincide with others");
                 import.note(&setting.file, setting.line, ImportNoteKind::Differs, text);
             }
         }
@@ -167,8 +163,8 @@ mod tests {
         read(&unit("x.timer", timer), Some(&unit("x.service", service)), None, &mut Names::default())
     }
 
-    fn remarks(import: &Import) -> Vec<String> {
-        import.remarks.iter().map(ToString::to_string).collect()
+    fn notes(import: &Import) -> Vec<String> {
+        import.notes.iter().map(ToString::to_string).collect()
     }
 
     const PLAIN: &str = "[Service]\nType=oneshot\nExecStart=/bin/true\n";
@@ -181,7 +177,7 @@ mod tests {
              Environment=A=1 'B=2 3'\nPassEnvironment=PHP_INI\nTimeoutStartSec=5min\nTimeoutStopSec=10\nMemoryMax=512M\n\
              LimitNOFILE=1024:2048\nLimitCPU=60\nSuccessExitStatus=3\n",
         );
-        assert_eq!(remarks(&import), Vec::<String>::new());
+        assert_eq!(notes(&import), Vec::<String>::new());
         let draft = &import.drafts[0];
         let confines = &draft.command.limits;
         assert_eq!((draft.name.as_str(), draft.command.argv.join(" ").as_str()), ("x", "/bin/a b"));
@@ -197,25 +193,25 @@ mod tests {
     }
 
     #[test]
-    fn intervals_and_single_times_are_told_apart() {
+    fn intervals_and_single_times_are_distinguished() {
         let both = import("[Timer]\nOnBootSec=15min\nOnUnitActiveSec=1d\n", PLAIN);
         assert_eq!(both.drafts[0].timings, [Timing::Every(Duration::from_secs(86_400))]);
-        assert!(!both.is_incomplete() && both.remarks.len() == 2, "{both:?}");
+        assert!(!both.is_incomplete() && both.notes.len() == 2, "{both:?}");
         let single = import("[Timer]\nOnBootSec=15min\n", PLAIN);
         assert!(single.is_incomplete() && single.drafts[0].timings.is_empty());
         assert!(
-            remarks(&single)[0].starts_with("x.timer:1: left out") || remarks(&single)[0].contains("OnBootSec"),
+            notes(&single)[0].starts_with("x.timer:1: left out") || notes(&single)[0].contains("OnBootSec"),
             "{single:?}"
         );
     }
 
     #[test]
-    fn what_is_left_out_is_told_with_its_place() {
+    fn left_out_settings_are_noted_with_their_location() {
         let import = import(
             "[Timer]\nOnCalendar=Mon *-*-13\nRandomizedDelaySec=often\nWakeSystem=true\n",
             "[Unit]\nConditionACPower=true\n[Service]\nExecStart=/bin/a\nEnvironmentFile=-/etc/x\nPrivateTmp=yes\nTimeoutStartSec=9\nMemoryMax=10%\n",
         );
-        let told = remarks(&import);
+        let notes = notes(&import);
         for place in [
             "x.timer:2: left out",
             "x.timer:3",
@@ -225,9 +221,9 @@ mod tests {
             "x.service:6",
             "x.service:8",
         ] {
-            assert!(told.iter().any(|remark| remark.starts_with(place)), "{place}: {told:#?}");
+            assert!(notes.iter().any(|note| note.starts_with(place)), "{place}: {notes:#?}");
         }
-        // Of a service that is not oneshot, that is the time until it has started.
+        // For a service that is not oneshot, TimeoutStartSec= is no limit of its run time.
         assert_eq!(import.drafts[0].timeout, None);
     }
 
@@ -237,7 +233,7 @@ mod tests {
         assert_eq!((plain.policy.missed, plain.policy.overlap, plain.jitter), (Missed::Skip, Overlap::Skip, None));
         let text = "[Timer]\nOnCalendar=daily\nRandomizedDelaySec=5m\nRandomizedDelaySec=1h\nPersistent=yes\n";
         let kept = import(&format!("{text}FixedRandomDelay=yes\n"), PLAIN);
-        assert_eq!(remarks(&kept), ["x.timer:6: differs: FixedRandomDelay: each run has a delay of its own"]);
+        assert_eq!(notes(&kept), ["x.timer:6: differs: FixedRandomDelay: each run has another delay"]);
         let draft = &kept.drafts[0];
         assert_eq!((draft.policy.missed, draft.jitter), (Missed::Last, Some(Duration::from_secs(3_600))));
     }

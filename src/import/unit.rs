@@ -1,27 +1,27 @@
-//! The files of systemd: sections, settings, and how lengths, sizes and words are written in them.
+//! systemd unit files: sections, settings, and the syntax of durations, sizes and words.
 
 use std::time::Duration;
 
-/// One file of a unit: the unit itself, or a drop-in.
+/// One file of a unit: its main file, or a drop-in.
 #[derive(Clone, Debug)]
 pub struct UnitText {
-    /// The file, for remarks.
+    /// Path of the file, for notes.
     pub file: String,
-    /// What it says.
+    /// Content of the file.
     pub text: String,
 }
 
 /// A unit with its drop-ins.
 #[derive(Debug)]
 pub struct Unit {
-    /// Its name, such as `backup.timer`.
+    /// Name, such as `backup.timer`.
     pub name: String,
-    /// Its main file.
+    /// Path of the main file.
     pub file: String,
     settings: Vec<Setting>,
 }
 
-/// One setting, where it stands.
+/// One setting, with its location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Setting {
     pub(super) section: String,
@@ -31,8 +31,8 @@ pub(super) struct Setting {
     pub(super) line: usize,
 }
 
-/// Settings that add to what was set before. Of all others, the last counts.
-const LISTS: &[&str] = &[
+/// Settings that add to earlier ones. Of other settings, the last one applies.
+const LIST_SETTINGS: &[&str] = &[
     "OnCalendar",
     "OnActiveSec",
     "OnBootSec",
@@ -58,18 +58,18 @@ const LISTS: &[&str] = &[
 ];
 
 impl Unit {
-    /// Reads a unit: its main file first, then its drop-ins in their order.
+    /// Reads a unit: its main file, then its drop-ins in their order.
     pub fn read(name: &str, texts: &[UnitText]) -> Self {
         let settings = texts.iter().flat_map(settings_of).collect();
         let file = texts.first().map_or_else(|| name.to_owned(), |text| text.file.clone());
         Self { name: name.to_owned(), file, settings }
     }
 
-    /// What is in force of a section, in the order of the files. An empty value takes back what was set before.
+    /// The settings of a section that are in force. An empty value resets earlier ones.
     pub(super) fn section(&self, section: &str) -> Vec<&Setting> {
         let mut found: Vec<&Setting> = Vec::new();
         for setting in self.settings.iter().filter(|setting| setting.section == section) {
-            if setting.value.is_empty() || !LISTS.contains(&setting.key.as_str()) {
+            if setting.value.is_empty() || !LIST_SETTINGS.contains(&setting.key.as_str()) {
                 found.retain(|earlier| earlier.key != setting.key);
             }
             if !setting.value.is_empty() {
@@ -92,7 +92,10 @@ impl Unit {
         self.name.rsplit_once('.').map_or(&self.name, |(stem, _)| stem)
     }
 
-    /// Replaces what a name alone can tell (`%n %N %p %i %%`); the error is the first specifier that needs more.
+    /// Expands the specifiers that need only the unit's name: `%n %N %p %i %%`.
+    ///
+    /// # Errors
+    /// The first other specifier.
     pub(super) fn expand(&self, text: &str) -> Result<String, String> {
         let (prefix, instance) = self.stem().split_once('@').unwrap_or((self.stem(), ""));
         let mut expanded = String::new();
@@ -112,7 +115,7 @@ impl Unit {
     }
 }
 
-/// The name of what a timer starts: what it says, or its own name as a service.
+/// The name of the unit that a timer starts: `Unit=`, or its own name as a service.
 pub fn service_of(timer: &Unit) -> String {
     timer.get("Timer", "Unit").map_or_else(|| format!("{}.service", timer.stem()), |setting| setting.value.clone())
 }
@@ -126,7 +129,7 @@ fn settings_of(text: &UnitText) -> Vec<Setting> {
         if first.is_empty() || first.starts_with(['#', ';']) {
             continue;
         }
-        // A backslash at the end goes on with the next line; comments between do not end that.
+        // A backslash at the end continues the line; comment lines between do not end it.
         let mut line = first.to_owned();
         while let Some(begun) = line.strip_suffix('\\') {
             line = begun.to_owned() + " ";
@@ -154,7 +157,7 @@ pub(super) fn flag(text: &str) -> bool {
     ["1", "yes", "y", "true", "t", "on"].iter().any(|word| word.eq_ignore_ascii_case(text))
 }
 
-/// `5min 20s`, `1h30min`, or seconds; none for anything else, also for `infinity`.
+/// `5min 20s`, `1h30min`, or seconds; none for any other text, including `infinity`.
 pub(super) fn span(text: &str) -> Option<Duration> {
     let mut total = Duration::ZERO;
     let mut rest = text.trim();
@@ -186,7 +189,7 @@ pub(super) fn span(text: &str) -> Option<Duration> {
     Some(total)
 }
 
-/// A number of bytes with a unit to the base of 1024; none for anything else.
+/// A number of bytes with a unit of base 1024; none for any other text.
 pub(super) fn bytes(text: &str) -> Option<u64> {
     let text = text.trim();
     let text = text.strip_suffix('B').unwrap_or(text);
@@ -200,7 +203,10 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
     number.trim().parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
-/// Words as systemd divides them: by blanks, with quotes and escapes as in C. With each, whether it is nothing but plain text.
+/// The words of a text as systemd splits them: at blanks, with quotes and C escapes; and whether each word is plain.
+///
+/// # Errors
+/// If a quote is not closed, or an escape is unknown.
 pub(super) fn words(text: &str) -> Result<Vec<(String, bool)>, String> {
     let mut words = Vec::new();
     let mut characters = text.chars().peekable();
@@ -229,7 +235,7 @@ pub(super) fn words(text: &str) -> Result<Vec<(String, bool)>, String> {
 }
 
 fn escaped(characters: &mut impl Iterator<Item = char>) -> Result<char, String> {
-    let c = characters.next().ok_or("a `\\` stands at the end")?;
+    let c = characters.next().ok_or("the text ends with a `\\`")?;
     let mut number = |digits: usize, radix: u32| {
         let text: String = characters.by_ref().take(digits).collect();
         u32::from_str_radix(&text, radix).ok().and_then(char::from_u32).filter(|c| *c != '\0')
@@ -248,7 +254,7 @@ fn escaped(characters: &mut impl Iterator<Item = char>) -> Result<char, String> 
         'u' => number(4, 16),
         _ => None,
     };
-    found.ok_or_else(|| format!("`\\{c}` is not understood"))
+    found.ok_or_else(|| format!("unknown escape `\\{c}`"))
 }
 
 #[cfg(test)]

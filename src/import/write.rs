@@ -1,4 +1,4 @@
-//! Drafts as TOML, each below its comments.
+//! Writes drafts as TOML, each below its comments.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use super::draft::{Import, ImportedTask, Timing};
 use crate::domain::schedule::policy::{Missed, Overlap};
 
-/// The whole import as the text of a configuration file. `heading` stands above it as comments.
+/// The import as the text of a configuration file. `heading` are comments at its top.
 pub fn toml(import: &Import, heading: &[String]) -> String {
     let mut text = String::new();
     comments(&mut text, heading);
@@ -16,9 +16,9 @@ pub fn toml(import: &Import, heading: &[String]) -> String {
         comments(&mut text, &draft.comments);
         task(&mut text, draft);
     }
-    if !import.closing.is_empty() {
+    if !import.trailing_comments.is_empty() {
         text.push('\n');
-        comments(&mut text, &import.closing);
+        comments(&mut text, &import.trailing_comments);
     }
     text
 }
@@ -35,7 +35,7 @@ fn comments(text: &mut String, lines: &[String]) {
 }
 
 fn task(text: &mut String, draft: &ImportedTask) {
-    // Writing into a text cannot fail.
+    // Writing to a string does not fail.
     let _ = writeln!(text, "[task.{}]", draft.name);
     let mut set = |key: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -80,7 +80,7 @@ fn length(length: Duration) -> Value {
     humantime::format_duration(length).to_string().into()
 }
 
-/// A single expression in its short form, otherwise tables; several as a list. The first says the jitter of all.
+/// A single expression in its short form, otherwise a table; several as a list. The first one has the jitter of all.
 fn schedule(timings: &[Timing], jitter: Option<Duration>) -> Option<Value> {
     let one = |(index, timing): (usize, &Timing)| {
         let mut table = match timing {

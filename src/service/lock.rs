@@ -116,7 +116,7 @@ impl FileLock {
         if !lock.is_at(path) {
             return None;
         }
-        // This succeeds only if this process holds the lock already, or nobody does.
+        // This succeeds only if this process holds the lock already, or no process does.
         fcntl(&lock.file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK))).ok()?;
         rustix::stdio::dup2_stdin(File::open("/dev/null").ok()?).ok()?;
         Some(lock)
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_holder_at_a_time_and_asking_disturbs_nobody() {
+    fn a_lock_has_one_holder_and_a_query_does_not_disturb_it() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("lock");
         assert_eq!(FileLock::holder(&path).expect("an answer"), None);
@@ -168,7 +168,7 @@ mod tests {
         assert!(matches!(FileLock::take(&path), Err(LockError::Held(holder)) if holder == own));
         assert!(FileLock::kept(&path).is_none(), "the lock is not on standard input");
         std::fs::write(&path, "1\n").expect("ours");
-        let stranger = FileLock::holder(&path).expect("an answer").expect("somebody");
+        let stranger = FileLock::holder(&path).expect("an answer").expect("a holder");
         assert_eq!(stranger.pid, 0, "process 1 has not opened it");
         drop(held);
         assert_eq!(FileLock::holder(&path).expect("an answer"), None, "the file alone means nothing");

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_counted_and_told() {
+    fn lost_lines_are_counted_and_reported() {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("log");
         // A file instead of the directory: writing fails, also for root.

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_events_cost_nothing_while_nobody_wants_them() {
+    fn unwanted_debug_events_cost_nothing() {
         logged("info", |control, _| {
             let mut asked = 0;
             let mut event = || {

@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_was_cut_off_stands_alone() {
+    fn a_line_that_was_cut_off_gets_its_end() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("sexton.log"), "whole\nha").unwrap();
         let mut log = file(folder.path(), Rotation::Size(100));
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_gone_is_made_anew() {
+    fn a_missing_file_is_created_again() {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("log");
         let mut log = file(&dir, Rotation::Daily);

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_and_what_is_missing_is_told_where_it_is_missing() {
+    fn no_thread_waits_and_missing_lines_are_marked() {
         let (writer, written, proceed) = slow(2);
         assert!(writer.push(entry("0")));
         assert_eq!(written.recv().unwrap(), "0");

@@ -210,7 +210,7 @@ on_each_database! {
         let status = json(&file, &["status"]);
         assert_eq!(status["daemon"]["closed_queues"], serde_json::json!({ "q": words }));
         let text = sexton(&file).arg("status").output().unwrap().text();
-        assert!(text.contains(&format!("q waits: {words}")), "{text}");
+        assert!(text.contains(&format!("q is closed: {words}")), "{text}");
         store.pause_queue(&"q".into(), true).await.unwrap();
         let queues = json(&file, &["queue", "list"]);
         let of = |name: &str| queues.as_array().unwrap().iter().find(|queue| queue["name"] == name).unwrap().clone();

@@ -1,4 +1,4 @@
-//! `sexton bench` measures, and takes away what it wrote.
+//! `sexton bench` measures, and deletes its rows.
 
 use crate::support::{Printed, on_each_database, sexton};
 

@@ -1,4 +1,4 @@
-//! The command line, as people and programs use it.
+//! The command line, for people and programs.
 
 use std::{path::Path, process::Output};
 
@@ -29,7 +29,7 @@ on_each_database! {
         assert_eq!(added["new"], true);
         let id = added["id"].to_string();
         let again = call(&file, &["task", "add", "greet", "--unique", "k"]);
-        assert_eq!(again.text(), format!("already there: task {id} has this unique key\n"));
+        assert_eq!(again.text(), format!("task {id} is already enqueued with this unique key\n"));
         let listed = json(&file, &["task", "list"]);
         let row = &listed[0];
         assert_eq!((row["name"].as_str(), row["queue"].as_str(), row["priority"].as_i64()), (Some("greet"), Some("friendly"), Some(-3)));
@@ -117,7 +117,7 @@ on_each_database! {
 }
 
 #[test]
-fn mistakes_on_the_command_line_are_told_clearly() {
+fn mistakes_on_the_command_line_are_explained() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let file = database.config("n", SETTINGS);
@@ -128,7 +128,7 @@ fn mistakes_on_the_command_line_are_told_clearly() {
         };
         assert!(errors(&["task", "list"]).contains("run `sexton db migrate`, or start the daemon"));
         assert!(call(&file, &["run", "--once"]).status.success());
-        assert!(errors(&["task", "add", "gret"]).contains("no task `gret` is defined here; did you mean `greet`?"));
+        assert!(errors(&["task", "add", "gret"]).contains("task `gret` is not defined here; did you mean `greet`?"));
         assert!(
             errors(&["task", "add", "greet", "--payload", "{no json"]).contains("the payload is not JSON: {no json")
         );
@@ -153,7 +153,7 @@ fn mistakes_on_the_command_line_are_told_clearly() {
 }
 
 #[test]
-fn any_expression_is_worked_out_without_a_configuration() {
+fn any_expression_is_computed_without_a_configuration() {
     let broken = Path::new("/nowhere/sexton.toml");
     let of =
         |expression: &str, more: &[&str]| json(broken, &[&["schedule", "next", "--cron", expression], more].concat());

@@ -1,4 +1,4 @@
-//! Mistakes in the configuration: all at once, each with its place and the way out.
+//! Mistakes in the configuration: all are reported at once, each with its location and the way out.
 
 use std::{fs, path::Path};
 
@@ -25,7 +25,7 @@ fn sound(file: &Path) -> sexton::config::Config {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once() {
+fn all_mistakes_are_reported_at_once() {
     let text = r#"
 [daemon]
 workres = 4
@@ -59,7 +59,7 @@ kind = "emial"
 }
 
 #[test]
-fn broken_toml_is_told_with_its_line() {
+fn broken_toml_is_reported_with_its_line() {
     let found = mistakes("[daemon]\nworkers = = 4\n");
     assert!(found[0].starts_with("FILE:2: invalid TOML:"), "{found:?}");
 }
@@ -117,7 +117,7 @@ fn kinds_and_commands_must_agree() {
 }
 
 #[test]
-fn modules_must_exist_and_be_such_as_can_be_told_that() {
+fn modules_must_exist_and_accept_their_settings() {
     let module = |name: &str, lines: &str| mistakes(&format!("[module.{name}]\n{lines}\n")).join("\n");
     assert!(module("dispatchr", "interval = \"1s\"").contains(
         "FILE:1: module.dispatchr: there is no daemon module `dispatchr`; did you mean `dispatcher`? (an external program needs `command"
@@ -152,7 +152,7 @@ fn modules_must_exist_and_be_such_as_can_be_told_that() {
 }
 
 #[test]
-fn modules_are_shown_and_their_changes_told() {
+fn modules_are_shown_and_compared() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sexton.toml");
     let text = "[module.cron]\ninterval = \"1m\"\nlog = \"debug\"\n[module.it]\ncommand = [\"sleep\", \"1\"]\ncheck = [\"true\"]\n\
@@ -168,7 +168,7 @@ fn modules_are_shown_and_their_changes_told() {
 }
 
 #[test]
-fn files_beside_it_and_variables_are_laid_over() {
+fn conf_d_and_variables_override_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sexton.toml");
     fs::create_dir(folder.path().join("conf.d")).unwrap();
@@ -277,7 +277,7 @@ fn the_password_may_come_from_a_file() {
 }
 
 #[test]
-fn what_becomes_of_instants_is_checked_and_shown() {
+fn policies_of_instants_are_checked_and_shown() {
     let task =
         |lines: &str| mistakes(&format!("[task.t]\nkind = \"noop\"\nschedule = \"@daily\"\n{lines}\n")).join("\n");
     assert!(task("missed = \"never\"").contains("expected \"skip\" or \"last\" or \"all\""));
@@ -302,7 +302,7 @@ fn what_becomes_of_instants_is_checked_and_shown() {
 }
 
 #[test]
-fn the_address_may_be_a_credential_of_systemd() {
+fn the_url_may_be_a_credential_of_systemd() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sexton.toml");
     fs::write(&file, "[database]\nurl_credential = \"database-url\"\n").unwrap();

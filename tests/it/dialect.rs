@@ -1,4 +1,4 @@
-//! What others make of the same expressions: another crate for crontabs, and systemd.
+//! The same expressions in other implementations: another crate for crontabs, and systemd.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use proptest::{
 };
 use sexton::domain::cron::CronExpr;
 
-/// One field in both languages: as a crontab has it, and as systemd's calendar has it.
+/// One field in both languages: of a crontab, and of a systemd calendar expression.
 type Field = (String, String);
 
 fn start() -> DateTime<Utc> {
@@ -23,7 +23,7 @@ fn ours(expression: &str, from: DateTime<Utc>, count: usize) -> Vec<DateTime<Utc
     std::iter::successors(next(&from), next).take(count).collect()
 }
 
-/// `*`, a number, a list, a range, a step. Not everybody knows steps with an open end, `5/15`.
+/// `*`, a number, a list, a range or a step. Open steps such as `5/15` are not known everywhere.
 fn field(min: u8, max: u8, is_open: bool) -> impl Strategy<Value = Field> {
     let number = min..=max;
     prop_oneof![
@@ -35,12 +35,12 @@ fn field(min: u8, max: u8, is_open: bool) -> impl Strategy<Value = Field> {
         }),
         1 => (number.clone(), number.clone()).prop_map(|(a, b)| {
             let (from, to) = (a.min(b), a.max(b));
-            // systemd refuses ranges of one value.
+            // systemd refuses ranges with a single value.
             (format!("{from}-{to}"), if from == to { from.to_string() } else { format!("{from}..{to}") })
         }),
         1 => (2..=(max / 2)).prop_map(move |step| (format!("*/{step}"), format!("{min}/{step}"))),
         1 => (number, 2..=(max / 2)).prop_map(move |(from, step)| {
-            // systemd refuses steps that lead nowhere.
+            // systemd refuses steps that reach no further value.
             let from = from.min(max - step);
             let ours = if is_open { format!("{from}/{step}") } else { format!("{from}-{max}/{step}") };
             (ours, format!("{from}/{step}"))
@@ -62,7 +62,7 @@ fn weekdays() -> impl Strategy<Value = Field> {
 }
 
 proptest! {
-    /// Days are restricted by one of their fields at most, or by both without a star: there, all agree on "or".
+    /// Either at most one of the day fields is restricted, or both are, without a star: then all implementations agree on "or".
     #[test]
     fn plain_expressions_are_those_of_croner(
         times in (field(0, 59, false), field(0, 59, false), field(0, 23, false)),
@@ -100,7 +100,7 @@ fn plain_expressions_are_those_of_systemd() {
     let mut expressions = Vec::new();
     for _ in 0..200 {
         let (second, minute, hour, mut day, month, weekday) = strategy.new_tree(&mut runner).unwrap().current();
-        // systemd takes the days that are in both fields.
+        // In systemd both day fields must match.
         if weekday.0 != "*" {
             day = ("*".to_owned(), "*".to_owned());
         }

@@ -1,4 +1,4 @@
-//! What the documents show is tried.
+//! Everything that the documents show is tried.
 
 use chrono::TimeDelta;
 use sea_orm::ConnectionTrait;

@@ -1,4 +1,4 @@
-//! What other schedulers' files become: it passes the check, and comes at the same times.
+//! Imports of other schedulers' files: the result is valid, and runs at the same times.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::support::{Printed, sexton};
 
-/// A machine's own crontab.
+/// A system crontab.
 const SYSTEM: &str = "\
 # the house's own times
 SHELL=/bin/sh
@@ -31,7 +31,7 @@ PATH=/usr/local/sbin:/usr/local/bin:/sbin:/bin:/usr/sbin:/usr/bin
 30 7-23/2 * * * root /usr/bin/logger -p cron.info tick
 ";
 
-/// A person's crontab.
+/// A user crontab.
 const USER: &str = "\
 # m h  dom mon dow   command
 0 5 * * 1 tar -zcf /var/backups/home.tgz /home/
@@ -58,7 +58,7 @@ fn import(kind: &str, files: &[&Path], more: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_sexton")).args(["import", kind]).args(files).args(more).output().unwrap()
 }
 
-/// Imports into a file that is found sound; gives it and the report.
+/// Imports to a file, checks it, and returns it with the report.
 fn imported(kind: &str, files: &[&Path], more: &[&str]) -> (PathBuf, Vec<Value>) {
     let out = files[0].with_extension("toml");
     let output = import(kind, files, &[&["--json", "--out", out.to_str().unwrap()], more].concat());
@@ -84,7 +84,7 @@ fn next(file: &Path, name: &str, count: usize, from: &str) -> Vec<DateTime<Utc>>
     output.json().as_array().unwrap().iter().map(|one| one["utc"].as_str().unwrap().parse().unwrap()).collect()
 }
 
-/// Reads one field of a crontab, simply.
+/// Reads one field of a crontab in the simplest way.
 fn field(text: &str, min: u32, max: u32) -> Vec<u32> {
     let names = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
     let number = |text: &str| {
@@ -102,7 +102,7 @@ fn field(text: &str, min: u32, max: u32) -> Vec<u32> {
     text.split(',').flat_map(item).collect()
 }
 
-/// The next instants of five fields by looking at every minute.
+/// The next instants of five fields, found by checking every minute.
 fn by_minutes(expression: &str, zone: Tz, from: DateTime<Utc>, count: usize) -> Vec<DateTime<Utc>> {
     let expression = match expression {
         "@daily" => "0 0 * * *",
@@ -129,7 +129,7 @@ fn by_minutes(expression: &str, zone: Tz, from: DateTime<Utc>, count: usize) -> 
     (1..).map(|minute| from + TimeDelta::minutes(minute)).filter(holds).take(count).collect()
 }
 
-/// Every entry of a crontab comes as an independent reading of its fields says.
+/// Checks that every entry of a crontab runs at the times of an independent reading of its fields.
 fn comes_as_written(text: &str, more: &[&str]) -> (PathBuf, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let (file, report) = imported("crontab", &[&write(folder.path(), "tab", text)], more);
@@ -156,7 +156,7 @@ fn comes_as_written(text: &str, more: &[&str]) -> (PathBuf, tempfile::TempDir) {
 }
 
 #[test]
-fn a_crontab_of_the_system_comes_at_its_times() {
+fn a_system_crontab_runs_at_its_times() {
     let (file, _folder) = comes_as_written(SYSTEM, &[]);
     let text = fs::read_to_string(&file).unwrap();
     for expected in [
@@ -171,13 +171,13 @@ fn a_crontab_of_the_system_comes_at_its_times() {
 }
 
 #[test]
-fn a_crontab_of_a_user_comes_at_its_times() {
+fn a_user_crontab_runs_at_its_times() {
     let (file, _folder) = comes_as_written(USER, &["--user"]);
     assert!(!fs::read_to_string(&file).unwrap().contains("user ="));
 }
 
 #[test]
-fn what_stands_behind_a_percent_sign_arrives_on_standard_input() {
+fn text_after_a_percent_sign_arrives_on_standard_input() {
     let folder = tempfile::tempdir().unwrap();
     let heard = folder.path().join("heard");
     let tab = format!("@daily cat > {}; echo 'it''s' 100\\% >> {0}%Dear $USER,%it's \"50\\% off\"%\n", heard.display());
@@ -196,7 +196,7 @@ fn what_stands_behind_a_percent_sign_arrives_on_standard_input() {
 }
 
 #[test]
-fn the_report_names_what_is_left_out_and_the_rest_is_written() {
+fn the_report_names_left_out_entries_and_the_rest_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let tab = write(folder.path(), "tab", "MAILTO=ops@example.com\n@daily a\nnonsense\n61 * * * * b\n");
     let out = folder.path().join("new.toml");
@@ -213,14 +213,14 @@ fn the_report_names_what_is_left_out_and_the_rest_is_written() {
     assert!(written.contains("# MAILTO=ops@example.com\n[task.a]") && written.contains("[task.b]"), "{written}");
     let again = import("crontab", &[&tab], &["--out", out.to_str().unwrap()]);
     assert_eq!(again.status.code(), Some(1));
-    assert!(again.errors().contains("exists already"), "{}", again.errors());
+    assert!(again.errors().contains("exists: it is not overwritten"), "{}", again.errors());
     assert_eq!(fs::read_to_string(&out).unwrap(), written);
     assert_eq!(import("crontab", &[&tab], &[]).text(), written, "and the same on standard output");
     let missing = import("crontab", &[&folder.path().join("none")], &[]);
     assert!(missing.status.code() == Some(1) && missing.errors().contains("none"), "{}", missing.errors());
     let latin = folder.path().join("latin");
     fs::write(&latin, b"# a\n# \xe9\n").unwrap();
-    assert!(import("crontab", &[&latin], &[]).errors().contains("latin:2: this is no UTF-8"));
+    assert!(import("crontab", &[&latin], &[]).errors().contains("latin:2: this is not UTF-8"));
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn several_crontabs_share_no_names_and_take_a_zone() {
     assert_eq!(next(&file, "backup-2", 1, "2026-11-21T12:00:00Z")[0].to_rfc3339(), "2026-11-22T03:05:00+00:00");
 }
 
-/// Calendar expressions, and what systemd-analyze says of them after noon of 2026-11-21.
+/// Calendar expressions, and the next instants after noon of 2026-11-21 by systemd-analyze.
 const CALENDAR: [(&str, [&str; 4]); 14] = [
     ("hourly", ["2026-11-21 13:00", "2026-11-21 14:00", "2026-11-21 15:00", "2026-11-21 16:00"]),
     ("weekly", ["2026-11-23 00:00", "2026-11-30 00:00", "2026-12-07 00:00", "2026-12-14 00:00"]),
@@ -267,7 +267,7 @@ const CALENDAR: [(&str, [&str; 4]); 14] = [
 ];
 
 #[test]
-fn timers_come_at_the_times_that_systemd_gives() {
+fn timers_run_at_the_times_of_systemd() {
     let folder = tempfile::tempdir().unwrap();
     let timers: Vec<PathBuf> = CALENDAR
         .iter()
@@ -319,7 +319,7 @@ fn a_timer_is_read_with_its_drop_ins_and_its_service() {
 }
 
 #[test]
-fn a_timer_without_its_service_writes_nothing_and_says_so() {
+fn a_timer_without_its_service_writes_nothing_and_reports_it() {
     let folder = tempfile::tempdir().unwrap();
     let (file, report) =
         imported("systemd-timer", &[&write(folder.path(), "x.timer", "[Timer]\nOnCalendar=daily\n")], &[]);

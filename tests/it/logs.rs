@@ -1,4 +1,4 @@
-//! The daemon's log: where it goes, how it looks, and that it never stops the work.
+//! The daemon's log: where it goes, its format, and that it never stops the daemon.
 
 use std::{
     fs::{self, File},
@@ -74,7 +74,7 @@ fn files_for_everything_for_modules_and_for_errors() {
 }
 
 #[test]
-fn what_happens_in_a_module_is_the_modules() {
+fn events_in_a_module_have_its_name() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let settings = "[task.tick]\nkind = \"noop\"\nschedule = { every = \"1s\" }\n[log]\nformat = \"json\"";
@@ -142,7 +142,7 @@ fn only_modules_that_exist_are_debugged() {
         }
         let daemon = Daemon::start(&file, &["run", "--debug", "cron,ours"]);
         daemon.stop();
-        // A daemon that is started again works with what it was told once.
+        // A restarted daemon accepts options that were checked at its first start.
         let output = sexton(&file).args(["run", "--once", "--log-files", "--debug", "corn"]).output().unwrap();
         assert!(output.status.success(), "{}", output.errors());
         let log = fs::read_to_string(log_dir(&database).join("sexton.log")).unwrap();
@@ -204,7 +204,7 @@ fn a_full_log_disk_stops_nothing() {
 }
 
 #[test]
-fn a_vanished_folder_comes_back() {
+fn a_removed_directory_is_created_again() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let file = database.config("n", SETTINGS);
@@ -218,7 +218,7 @@ fn a_vanished_folder_comes_back() {
     });
 }
 
-/// A daemon whose standard error is as systemd hands it over, and which finds that folder in the place of systemd's.
+/// A daemon with standard error as systemd provides it, and with that directory in place of systemd's.
 struct UnderSystemd {
     child: Child,
     errors: PathBuf,
@@ -267,14 +267,14 @@ impl Drop for UnderSystemd {
 
 type Fields = Vec<(String, String)>;
 
-/// The entry whose message has that text.
+/// The entry whose message contains that text.
 fn entry(entries: &Mutex<Vec<Fields>>, text: &str) -> Option<Fields> {
     let is_message = |(name, value): &(String, String)| name == "MESSAGE" && value.contains(text);
     entries.lock().unwrap().iter().find(|fields| fields.iter().any(is_message)).cloned()
 }
 
 #[test]
-fn the_journal_is_found_by_itself() {
+fn the_journal_is_detected() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let settings = "[task.tick]\nkind = \"noop\"\nschedule = { every = \"1s\" }";
@@ -327,7 +327,7 @@ fn without_the_journals_socket_lines_have_priorities() {
     });
 }
 
-/// One entry of the journal's own protocol.
+/// One entry of the journal's native protocol.
 fn fields(mut datagram: &[u8]) -> Fields {
     let mut fields = Vec::new();
     while let Some(end) = datagram.iter().position(|byte| *byte == b'\n') {

@@ -1,6 +1,6 @@
 //! The integration tests: one binary, so that it is linked once.
 //!
-//! `support` starts what a test needs; every other module is one part of the house under test.
+//! `support` starts what a test needs; every other module tests one part of the house.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;

@@ -6,8 +6,8 @@ use sexton::config::{Config, ConfigDiff, KnownNames, Source, load};
 
 use crate::support::{Printed, sexton};
 
-/// A folder with a configuration and a calendar.
-struct NodeDir {
+/// A directory with a configuration and a calendar.
+struct ConfigDir {
     folder: tempfile::TempDir,
 }
 
@@ -44,7 +44,7 @@ outside_period = "hold"
 const CALENDAR: &str = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:1\r\nSUMMARY:Party\r\n\
                         DTSTART;VALUE=DATE:20250504\r\nRRULE:FREQ=YEARLY\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
 
-impl NodeDir {
+impl ConfigDir {
     fn of(text: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("sexton.toml"), text).unwrap();
@@ -80,8 +80,8 @@ impl NodeDir {
 }
 
 #[test]
-fn check_says_it_with_its_exit_code_and_in_a_sentence() {
-    let home = NodeDir::of(PERIODS);
+fn check_reports_by_exit_code_and_sentence() {
+    let home = ConfigDir::of(PERIODS);
     let (code, said) = home.check("office", "2026-11-23 12:00");
     assert_eq!(
         (code, said.as_str()),
@@ -92,7 +92,7 @@ fn check_says_it_with_its_exit_code_and_in_a_sentence() {
         (code, said.as_str()),
         (1, "period office: Thu 2026-11-26 12:30:00 +01:00 is outside, until Thu 2026-11-26 13:00:00 +01:00\n")
     );
-    // The date goes before the weekday; the calendar and the other periods count.
+    // The date has precedence over the weekday; the calendar and the other periods apply.
     assert_eq!(home.check("office", "2026-12-24 11:00").0, 1);
     assert_eq!(home.check("office", "2026-05-04 12:00").0, 1);
     assert_eq!(home.check("office", "2026-05-25 12:00").0, 1);
@@ -111,8 +111,8 @@ fn check_says_it_with_its_exit_code_and_in_a_sentence() {
 }
 
 #[test]
-fn list_and_show_tell_when() {
-    let home = NodeDir::of(PERIODS);
+fn list_and_show_report_the_times() {
+    let home = ConfigDir::of(PERIODS);
     let list = home.period(&["list", "--json"]).json();
     let office = list.as_array().unwrap().iter().find(|period| period["name"] == "office").unwrap();
     assert_eq!(office["used_by"], serde_json::json!(["queue q", "schedule t"]));
@@ -123,16 +123,16 @@ fn list_and_show_tell_when() {
     assert!(shown["spans"].as_array().unwrap().len() > 100);
     assert_eq!(shown["ranges"]["thursday"], "09:00-12:00,13:00-17:00");
     let text = home.period(&["show", "night"]).text();
-    assert!(text.contains("on the clocks of America/New_York") && text.contains("saturday: 22:00-06:00"), "{text}");
-    assert_eq!(NodeDir::of("").period(&["list"]).text(), "There are no periods.\n");
+    assert!(text.contains("time zone America/New_York") && text.contains("saturday: 22:00-06:00"), "{text}");
+    assert_eq!(ConfigDir::of("").period(&["list"]).text(), "There are no periods.\n");
 }
 
 #[test]
-fn periods_are_shown_so_that_they_can_be_read_back_and_their_changes_are_told() {
-    let home = NodeDir::of(PERIODS);
+fn shown_periods_can_be_read_back_and_compared() {
+    let home = ConfigDir::of(PERIODS);
     let config = home.load().unwrap();
-    // It may be read back anywhere.
-    let other = NodeDir::of(&config.show());
+    // The working directory does not matter.
+    let other = ConfigDir::of(&config.show());
     assert_eq!(other.load().unwrap(), config);
     fs::write(home.file(), PERIODS.replace("december 25", "december 26")).unwrap();
     let diff = ConfigDiff::between(&config, &home.load().unwrap());
@@ -145,8 +145,8 @@ fn periods_are_shown_so_that_they_can_be_read_back_and_their_changes_are_told() 
 }
 
 #[test]
-fn mistakes_have_their_place() {
-    let told = NodeDir::mistakes(
+fn mistakes_have_their_location() {
+    let told = ConfigDir::mistakes(
         "[period.a]\nranges = { mondya = \"09:00-17:00\", tuesday = \"9-17\", friday = 7 }\n\
          [period.b]\nincludes = [\"c\"]\n[period.c]\nincludes = [\"b\"]\n[period.d]\nprefer_include = true\n\
          [period.e]\ninclude_ics = [\"none.ics\", \"free.ics\"]\nexcludes = [\"x\"]\n",
@@ -164,7 +164,7 @@ fn mistakes_have_their_place() {
         assert!(told.contains(expected), "missing: {expected}\nfound: {told}");
     }
     let task = |lines: &str| {
-        NodeDir::mistakes(&format!("[period.p]\nranges = {{ monday = \"\" }}\n[task.t]\nkind = \"noop\"\n{lines}"))
+        ConfigDir::mistakes(&format!("[period.p]\nranges = {{ monday = \"\" }}\n[task.t]\nkind = \"noop\"\n{lines}"))
     };
     assert!(task("schedule = \"@daily\"\nperiod = \"q\"").contains("task.t.period: there is no period `q`; known: p"));
     assert!(task("period = \"p\"").contains("this setting needs a `schedule`"));
@@ -173,6 +173,6 @@ fn mistakes_have_their_place() {
         task("schedule = \"@daily\"\nperiod = \"p\"\noutside_period = \"wait\"")
             .contains("expected \"skip\" or \"hold\"")
     );
-    let queue = NodeDir::mistakes("[queue.q]\nworkers = 1\nat_period_end = \"stop\"\n");
+    let queue = ConfigDir::mistakes("[queue.q]\nworkers = 1\nat_period_end = \"stop\"\n");
     assert!(queue.contains("queue.q.at_period_end: this setting needs a `period`"), "{queue}");
 }

@@ -63,7 +63,7 @@ fn the_same_instants_are_no_difference_however_they_are_written() {
     let same = OLD.replace("every = \"1h\"", "cron = \"0 * * * *\"").replace("@daily", "0 0 * * *");
     let output = Files::new().plan(&same, Some(OLD), &[]);
     assert_eq!(output.status.code(), Some(0), "{}", output.text());
-    assert!(output.text().contains("No instant is different."), "{}", output.text());
+    assert!(output.text().contains("The plans do not differ."), "{}", output.text());
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_configuration_alone_is_shown_and_a_short_interval_is_cut() {
     let output = Files::new().plan("[task.t]\nkind = \"noop\"\nschedule = { every = \"1s\" }\n", None, &[]);
     assert_eq!(output.status.code(), Some(0), "{}", output.errors());
     assert!(output.text().contains("50000+"), "{}", output.text());
-    assert!(output.text().contains("of t, the first 50000 instants are counted"), "{}", output.text());
+    assert!(output.text().contains("t: only the first 50000 instants up to"), "{}", output.text());
     assert!(output.text().contains("t (60 times)"), "{}", output.text());
 }
 
@@ -147,7 +147,7 @@ fn next_leaves_out_what_is_skipped_and_marks_what_is_held() {
     assert!(text.contains("(held until Mon 2026-11-30 08:00:00 +00:00 UTC: outside period office)"), "{text}");
     file.file("new.toml", &OFFICE.replace("monday - friday", "2020-01-01"));
     let never = next("skips", &[]).text();
-    assert_eq!(never, "All others until Fri 2026-11-27 09:30:00 +01:00 CET are outside period office\n");
+    assert_eq!(never, "All further instants until Fri 2026-11-27 09:30:00 +01:00 CET are outside period office\n");
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn a_configuration_is_compared_with_what_the_daemon_has_in_force() {
         assert_eq!((&against["file"], &found["config"]), (&json!(old), &json!(new)));
         let text = plan(&[]).text();
         let expected = format!(
-            "{} compared with what the running daemon has in force (process {}: {}",
+            "{} compared with the configuration in force in the daemon (process {}: {}",
             new.display(),
             daemon.pid(),
             old.display()
@@ -186,12 +186,14 @@ fn a_configuration_is_compared_with_what_the_daemon_has_in_force() {
         assert!(text.contains(&expected), "{text}");
         let same = sexton(&old).args(["plan", "--against", "running"]).output().unwrap();
         assert_eq!(same.status.code(), Some(0), "{}", same.text());
-        assert!(same.text().contains("No instant is different."), "{}", same.text());
+        assert!(same.text().contains("The plans do not differ."), "{}", same.text());
         daemon.stop();
         let alone = plan(&[]);
         assert_eq!(alone.status.code(), Some(1));
         assert!(
-            alone.errors().contains("there is nothing to compare with: Sexton is not running (nobody answers at"),
+            alone
+                .errors()
+                .contains("cannot compare with the running daemon: Sexton is not running (no daemon answers at"),
             "{}",
             alone.errors()
         );

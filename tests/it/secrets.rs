@@ -1,20 +1,20 @@
-//! Passwords are never shown, whatever is asked for and however it fails.
+//! Passwords are never shown, whatever is requested and however it fails.
 
 use std::{fs, path::Path, process::Command};
 
 use crate::support::{Daemon, Database, Kind, block_on, eventually, sexton};
 
 const SECRET: &str = "s3cr3t-pw";
-/// Everything that anybody logs, libraries as well.
+/// Everything is logged, including the libraries' events.
 const EVERYTHING: &str = "trace,sexton=trace";
 
-/// All that a command says.
+/// The output and the errors of a command.
 fn said(mut command: Command) -> String {
     let output = command.output().unwrap();
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }
 
-/// All that is found in a folder and below, but for the configuration itself.
+/// The content of all files below a directory except the configuration.
 fn files_below(folder: &Path) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()) {
@@ -33,7 +33,7 @@ fn assert_hidden(what: &str, text: &str) {
     assert!(line.is_none(), "{what}: {}", line.unwrap_or_default());
 }
 
-/// Everything that reads or uses the address. `told` is what the commands that need the database say.
+/// Runs everything that reads or uses the URL. `told` is the message of the commands that need the database.
 async fn is_hidden(url: &str, told: &str) {
     let mut database = Database::new(Kind::Sqlite).await;
     database.url = url.to_owned();
@@ -71,7 +71,7 @@ async fn is_hidden(url: &str, told: &str) {
     }
 }
 
-/// A daemon in an outage, on standard error and into files, as text and as JSON.
+/// A daemon during an outage, with its log on standard error and in files, as text and as JSON.
 async fn is_hidden_while_it_runs(url: &str, told: &str) {
     for format in ["text", "json"] {
         for target in [None, Some("--log-files")] {
@@ -122,7 +122,7 @@ fn with_a_host_that_does_not_exist() {
 }
 
 #[test]
-fn with_addresses_that_are_none() {
+fn with_invalid_urls() {
     block_on(async {
         for url in [
             format!("postgres://u:{SECRET}@127.0.0.1:port/db"),
@@ -139,7 +139,7 @@ fn with_addresses_that_are_none() {
             let database = Database { url: url.clone(), ..Database::new(Kind::Sqlite).await };
             let file = database.config("n", "");
             let mut daemon = Daemon::spawn(&file, &["run", "--log", EVERYTHING]);
-            // Some can never work, others only look like an outage.
+            // Some of them are refused, others look like an outage.
             daemon.wait_for_log("database");
             daemon.kill();
             assert_hidden(&url, &daemon.log());
@@ -148,7 +148,7 @@ fn with_addresses_that_are_none() {
 }
 
 #[test]
-fn with_the_address_in_a_wrong_place() {
+fn with_the_url_in_a_wrong_setting() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sexton.toml");
     fs::write(&file, format!("[database]\nurl_file = \"mysql://u:{SECRET}@h/db\"\n")).unwrap();
@@ -161,7 +161,7 @@ fn with_the_address_in_a_wrong_place() {
     }
 }
 
-/// The test servers let everybody in who bears a right name; with a password they were not asked for, or a wrong one.
+/// The test servers accept every valid user; these connections use an unneeded or a wrong password.
 async fn with_a_real_server(kind: Kind) {
     let database = Database::new(kind).await;
     let mut address = url::Url::parse(&database.url).unwrap();

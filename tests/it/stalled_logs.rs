@@ -1,4 +1,4 @@
-//! A log that nobody reads any more, and one that hangs: the work goes on, and its end is in order.
+//! A log without a reader, and one that hangs: the daemon continues, and stops cleanly.
 
 use std::{
     fs::File,
@@ -25,7 +25,7 @@ use crate::{
 
 const TICKING: &str = "[task.tick]\nkind = \"noop\"\nschedule = { every = \"1s\" }";
 
-/// A daemon that does not outlive the test.
+/// A daemon that ends with the test.
 struct Running(Child);
 
 impl Running {
@@ -35,7 +35,7 @@ impl Running {
         Self(command.spawn().unwrap())
     }
 
-    /// Tells it to stop; gives how long that took.
+    /// Stops the daemon, and returns how long that took.
     async fn stop(mut self) -> Duration {
         let begin = Instant::now();
         kill(Pid::from_raw(self.0.id() as i32), Signal::SIGTERM).unwrap();
@@ -57,7 +57,7 @@ impl Drop for Running {
     }
 }
 
-/// Writes until nothing goes in any more.
+/// Writes until the pipe is full.
 fn fill(pipe: &mut File) {
     fcntl(&*pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
     while pipe.write(b"x").is_ok() {}
@@ -72,7 +72,7 @@ fn full_pipe() -> (std::io::PipeReader, File) {
 }
 
 #[test]
-fn nobody_reads_standard_error() {
+fn standard_error_has_no_reader() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let store = database.store().await;
@@ -85,7 +85,7 @@ fn nobody_reads_standard_error() {
 }
 
 #[test]
-fn the_command_line_is_answered_while_nobody_reads() {
+fn commands_are_answered_while_the_log_is_stalled() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let (_reader, writer) = full_pipe();
@@ -108,7 +108,7 @@ fn a_log_file_hangs() {
         let file = database.config("n", TICKING);
         let dir = database.folder.path().join("n/state/log");
         std::fs::create_dir_all(&dir).unwrap();
-        // Writing to it takes for ever, as it does on a file server that is gone.
+        // Writing blocks for ever, as on a file server that is gone.
         let path = dir.join("sexton.log");
         mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
         let mut hung = File::options().read(true).write(true).open(&path).unwrap();
@@ -121,7 +121,7 @@ fn a_log_file_hangs() {
 }
 
 #[test]
-fn what_waited_is_written_once_somebody_reads() {
+fn queued_lines_are_written_when_a_reader_returns() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let store = database.store().await;

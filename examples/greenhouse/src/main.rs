@@ -1,7 +1,7 @@
-//! A daemon of one's own: Sexton with a task handler and a daemon module added.
+//! A custom daemon: Sexton with a task handler and two daemon modules.
 //!
-//! The handler waters a bed; one module is a thermometer that enqueues a watering when it gets hot, the other the classic
-//! test daemon, which prints the time. Try it:
+//! The handler waters a bed. One module is a thermometer that enqueues a watering when it gets hot; the other is the
+//! classic test daemon, which prints the time. Try it:
 //!
 //! ```text
 //! cargo run -p greenhouse -- --config examples/greenhouse/greenhouse.toml run
@@ -20,7 +20,7 @@ use sexton::{
     TaskError, TaskHandler,
 };
 
-/// What the handler and the module share: how much water is left, in litres.
+/// The water that is left, in litres; shared by the handler and the thermometer.
 struct Tank(AtomicI64);
 
 /// Waters a bed.
@@ -66,10 +66,10 @@ impl TaskHandler for Water {
     }
 }
 
-/// Looks at the thermometer once in a while; refills the tank when it rains.
+/// Reads the temperature at intervals, and refills the tank when it rains.
 #[derive(Default)]
 struct Thermometer {
-    looks: u64,
+    readings: u64,
     degrees: i64,
 }
 
@@ -81,10 +81,10 @@ impl DaemonModule for Thermometer {
     }
 
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        self.looks += 1;
-        self.degrees = 18 + (self.looks as i64 * 5) % 17;
+        self.readings += 1;
+        self.degrees = 18 + (self.readings as i64 * 5) % 17;
         if self.degrees > 28 {
-            // However hot it is, one watering waits at most.
+            // The unique key limits this to one waiting task.
             let task = NewTask::new(Water::KIND)
                 .payload(serde_json::json!({ "bed": "tomatoes", "litres": 2 }))
                 .unique_key("tomatoes");
@@ -101,14 +101,14 @@ impl DaemonModule for Thermometer {
     }
 
     fn summary(&self) -> Vec<SummaryTable> {
-        let mut table = SummaryTable::new("Thermometer", &["Looks", "Degrees"], "Nobody has looked yet.");
-        table.row([self.looks.to_string(), self.degrees.to_string()]);
+        let mut table = SummaryTable::new("Thermometer", &["Readings", "Degrees"], "No readings yet.");
+        table.row([self.readings.to_string(), self.degrees.to_string()]);
         vec![table]
     }
 }
 
-/// The classic first daemon module: prints the time every two seconds. That it is replaced by a fresh one after an hour
-/// is the default; the configuration may say otherwise of both.
+/// The classic first daemon module: prints the time every two seconds. By default the daemon recycles it after an hour;
+/// the configuration can change both.
 #[derive(Default)]
 struct TestDaemon {
     printed: u64,
@@ -127,7 +127,7 @@ impl DaemonModule for TestDaemon {
     }
 
     fn summary(&self) -> Vec<SummaryTable> {
-        let mut table = SummaryTable::new("Test daemon", &["Printed"], "It has not printed yet.");
+        let mut table = SummaryTable::new("Test daemon", &["Printed"], "Nothing was printed yet.");
         table.row([self.printed.to_string()]);
         vec![table]
     }

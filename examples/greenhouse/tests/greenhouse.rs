@@ -12,7 +12,7 @@ use sexton_entities::states::{Outcome, Verdict};
 async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(60);
     while !condition().await {
-        assert!(Instant::now() < end, "waited in vain: {what}");
+        assert!(Instant::now() < end, "waited without success: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -23,7 +23,7 @@ fn the_test_daemon_prints_the_time_and_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("greenhouse.toml");
         let config = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/greenhouse.toml")).unwrap();
-        let faster = "[module.test-daemon]\ninterval = \"20ms\"\ndiscard = \"1s\"\n";
+        let faster = "[module.test-daemon]\ninterval = \"20ms\"\nrecycle_after = \"1s\"\n";
         std::fs::write(&file, config.replace("[daemon]\n", "[daemon]\nheartbeat = \"100ms\"\n") + faster).unwrap();
         let log = folder.path().join("log");
         let call = |arguments: &[&str]| {

@@ -6,16 +6,16 @@ use clap::Args;
 
 use crate::domain::text::duration;
 
-/// The queue of all tasks of a bench, so that nobody else's are touched.
+/// The queue of the benchmark's tasks, so that no other tasks are touched.
 pub(super) const QUEUE: &str = "sexton-bench";
 /// The task that does nothing.
-pub(super) const NOTHING: &str = "sexton-bench-nothing";
-/// The task that notes when it begins.
-pub(super) const STAMP: &str = "sexton-bench-stamp";
+pub(super) const NOOP_TASK: &str = "sexton-bench-nothing";
+/// The task that records its start.
+pub(super) const STAMP_TASK: &str = "sexton-bench-stamp";
 
 #[derive(Args)]
 pub(in crate::cli) struct BenchArgs {
-    /// The database to measure [default: the configuration's]; what the bench writes there it takes away again
+    /// The database to measure [default: the configuration's]; the benchmark deletes its own rows at the end
     #[arg(long, value_name = "URL")]
     pub(super) database: Option<String>,
     /// Tasks to drain
@@ -27,10 +27,10 @@ pub(in crate::cli) struct BenchArgs {
     /// Tasks to enqueue one by one for the pick-up latency
     #[arg(long, default_value_t = 300)]
     pub(super) pickups: usize,
-    /// How long to look at an idle daemon
+    /// How long to watch an idle daemon
     #[arg(long, default_value = "30s", value_parser = duration::parse)]
     pub(super) idle: Duration,
-    /// Workers of the daemon [default: the configuration's default]
+    /// Workers of the daemon [default: that of the configuration]
     #[arg(long)]
     pub(super) workers: Option<usize>,
 }

@@ -1,38 +1,38 @@
-//! What was measured.
+//! The results of a benchmark.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-/// The figures of one bench.
+/// The results of one benchmark.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Figures {
-    /// The kind of database.
+    /// Kind of database.
     pub(super) database: String,
     /// Workers of the daemon.
     pub(super) workers: usize,
-    /// Tasks enqueued one after the other, a second.
+    /// Tasks per second, enqueued one after the other.
     pub(super) enqueue_single_per_second: f64,
-    /// Tasks enqueued one by one by eight callers at once, a second.
+    /// Tasks per second, enqueued one by one by eight concurrent callers.
     pub(super) enqueue_eight_per_second: f64,
-    /// Tasks enqueued a thousand at a time, a second.
+    /// Tasks per second, enqueued in batches of a thousand.
     pub(super) enqueue_batch_per_second: f64,
-    /// Tasks that do nothing, from claim to history, a second.
+    /// Tasks per second that do nothing, from claim to history.
     pub(super) drain_per_second: f64,
-    /// From the commit of an enqueue by another connection to the handler's first line: median.
+    /// Time from the commit of an enqueue on another connection to the start of the handler: median, in milliseconds.
     pub(super) pickup_p50_ms: f64,
-    /// The same: 99th percentile.
+    /// As above: 99th percentile.
     pub(super) pickup_p99_ms: f64,
-    /// From an enqueue inside the daemon to the handler's first line: median.
+    /// Time from an enqueue inside the daemon to the start of the handler: median, in milliseconds.
     pub(super) pickup_inside_p50_ms: f64,
-    /// The same: 99th percentile.
+    /// As above: 99th percentile.
     pub(super) pickup_inside_p99_ms: f64,
-    /// Statements that an idle daemon sends in a minute.
+    /// Statements per minute that an idle daemon sends.
     pub(super) idle_statements_per_minute: f64,
 }
 
 impl Figures {
-    /// For people.
+    /// The rows of the table.
     pub(super) fn rows(&self) -> Vec<Vec<String>> {
         let rate = |value: f64| format!("{value:.0}");
         let millis = |value: f64| format!("{value:.2}");
@@ -51,12 +51,12 @@ impl Figures {
     }
 }
 
-/// So many in so long.
+/// The rate of `count` in the time `took`.
 pub(super) fn per_second(count: usize, took: Duration) -> f64 {
     count as f64 / took.as_secs_f64().max(1e-9)
 }
 
-/// A percentile of some lengths of time, in milliseconds.
+/// A percentile of some durations, in milliseconds.
 pub(super) fn percentile(lengths: &mut [Duration], percent: usize) -> f64 {
     lengths.sort_unstable();
     let index = (lengths.len() * percent / 100).min(lengths.len().saturating_sub(1));

@@ -1,11 +1,11 @@
-//! The measuring, step by step.
+//! The steps of a benchmark.
 
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 
 use super::{
-    args::{BenchArgs, NOTHING, QUEUE, STAMP},
+    args::{BenchArgs, NOOP_TASK, QUEUE, STAMP_TASK},
     figures::{Figures, per_second, percentile},
     node::{BenchNode, Stamps},
 };
@@ -15,14 +15,14 @@ use crate::{
     store::{ConnectOptions, Store, TaskFilter},
 };
 
-/// Tasks of one batch.
+/// Tasks per batch.
 const BATCH: usize = 1_000;
-/// Between two tasks whose pick-up is measured.
-const BEAT: Duration = Duration::from_millis(10);
-/// A task that has not begun by then was lost.
-const LOST: Duration = Duration::from_secs(30);
+/// Interval between two tasks whose pick-up is measured.
+const PICKUP_INTERVAL: Duration = Duration::from_millis(10);
+/// A task that has not started after this time was lost.
+const PICKUP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A bench on its way.
+/// A benchmark in progress.
 pub(super) struct Measure<'a> {
     url: &'a str,
     args: &'a BenchArgs,
@@ -32,7 +32,10 @@ pub(super) struct Measure<'a> {
 }
 
 impl<'a> Measure<'a> {
-    /// Opens the database, and makes sure that nobody else benches there.
+    /// Opens the database.
+    ///
+    /// # Errors
+    /// If the database is not available, or has tasks of another benchmark.
     pub(super) async fn new(url: &'a str, args: &'a BenchArgs) -> anyhow::Result<Self> {
         let options = ConnectOptions::new(url);
         let store = Store::connect(&options)?;
@@ -41,30 +44,30 @@ impl<'a> Measure<'a> {
         let filter = TaskFilter { queue: Some(QUEUE.into()), limit: 1, ..TaskFilter::default() };
         anyhow::ensure!(
             store.tasks(&filter).await?.is_empty(),
-            "queue {QUEUE} has tasks already: is another bench running, or was one cut short? \
+            "queue {QUEUE} has tasks: is another benchmark running, or was one interrupted? \
              Delete them with: DELETE FROM sexton_task WHERE queue = '{QUEUE}'"
         );
         let figures = Figures { database: store.database().to_owned(), ..Figures::default() };
         Ok(Self { url, args, store, stamps: Stamps::default(), figures })
     }
 
-    /// Measures everything, and takes away what it has written.
+    /// Measures everything, and deletes its own rows.
     pub(super) async fn all(mut self) -> anyhow::Result<Figures> {
         self.enqueue().await?;
         let node = self.drain().await?;
         self.pick_up(&node).await?;
         self.idle(&node).await;
         node.stop()?;
-        for name in [NOTHING, STAMP] {
+        for name in [NOOP_TASK, STAMP_TASK] {
             self.store.erase(name).await?;
         }
         Ok(self.figures)
     }
 
-    /// Enqueue: one by one, eight at a time, in batches up to the number to drain.
+    /// Enqueues one by one, by eight concurrent callers, and in batches up to the number of tasks to drain.
     async fn enqueue(&mut self) -> anyhow::Result<()> {
         let client = Client::new(self.store.clone());
-        let new = || NewTask::new(NOTHING).queue(QUEUE).payload(1);
+        let new = || NewTask::new(NOOP_TASK).queue(QUEUE).payload(1);
         let singles = self.args.singles;
         let begun = Instant::now();
         for _ in 0..singles {
@@ -89,7 +92,7 @@ impl<'a> Measure<'a> {
         Ok(())
     }
 
-    /// Drain: from the daemon's start to an empty queue.
+    /// Measures the time from the daemon's start to an empty queue.
     async fn drain(&mut self) -> anyhow::Result<BenchNode> {
         let count =
             self.store.queues(&[]).await?.iter().find(|queue| queue.name == QUEUE).map_or(0, |queue| queue.available);
@@ -103,7 +106,7 @@ impl<'a> Measure<'a> {
         Ok(node)
     }
 
-    /// Pick-up: from a connection that knows nothing of the daemon, and from inside it.
+    /// Measures pick-up from a connection that has no contact to the daemon, and from inside the daemon.
     async fn pick_up(&mut self, node: &BenchNode) -> anyhow::Result<()> {
         let outside = Client::new(Store::connect(&ConnectOptions::new(self.url))?);
         let mut lengths = self.pick_up_by(&outside, 0).await?;
@@ -118,28 +121,31 @@ impl<'a> Measure<'a> {
     async fn pick_up_by(&self, client: &Client, first: i64) -> anyhow::Result<Vec<Duration>> {
         let mut enqueued = Vec::new();
         for number in first..first + self.args.pickups as i64 {
-            client.enqueue(NewTask::new(STAMP).queue(QUEUE).payload(number)).await?;
+            client.enqueue(NewTask::new(STAMP_TASK).queue(QUEUE).payload(number)).await?;
             enqueued.push((number, Instant::now()));
-            tokio::time::sleep(BEAT).await;
+            tokio::time::sleep(PICKUP_INTERVAL).await;
         }
-        let end = Instant::now() + LOST;
+        let end = Instant::now() + PICKUP_TIMEOUT;
         let mut lengths = Vec::new();
         for (number, at) in enqueued {
             let begun = loop {
                 if let Some(begun) = self.stamps.take(number) {
                     break begun;
                 }
-                anyhow::ensure!(Instant::now() < end, "task number {number} was not picked up within {LOST:?}");
-                tokio::time::sleep(BEAT).await;
+                anyhow::ensure!(
+                    Instant::now() < end,
+                    "task number {number} was not picked up within {PICKUP_TIMEOUT:?}"
+                );
+                tokio::time::sleep(PICKUP_INTERVAL).await;
             };
             lengths.push(begun.saturating_duration_since(at));
         }
         Ok(lengths)
     }
 
-    /// Idle: what the daemon asks of the database while there is nothing to do.
+    /// Counts the statements of an idle daemon.
     async fn idle(&mut self, node: &BenchNode) {
-        // It is lively for a while after its last task.
+        // After its last task the daemon polls more often for a while.
         tokio::time::sleep(Duration::from_secs(12).min(self.args.idle * 2)).await;
         let (before, begun) = (node.daemon.store.statements(), Instant::now());
         tokio::time::sleep(self.args.idle).await;

@@ -1,4 +1,4 @@
-//! `sexton bench`: what a database can do with this program, at its default settings.
+//! `sexton bench`: the performance of a database with this program, at its default settings.
 
 mod args;
 mod figures;

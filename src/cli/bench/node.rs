@@ -1,11 +1,11 @@
-//! The daemon under measurement, inside the measuring process, so that both read one clock.
+//! The measured daemon. It runs inside the measuring process, so that both use one clock.
 
 use std::{collections::HashMap, sync::Arc, thread::JoinHandle, time::Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc::{Sender, channel};
 
-use super::args::{NOTHING, QUEUE, STAMP};
+use super::args::{NOOP_TASK, QUEUE, STAMP_TASK};
 use crate::{
     clock::Clock,
     config::{Config, QueueConfig},
@@ -15,7 +15,7 @@ use crate::{
     telemetry::LogControl,
 };
 
-/// When each numbered task began.
+/// The start of each numbered task.
 #[derive(Clone, Default)]
 pub(super) struct Stamps(Arc<Mutex<HashMap<i64, Instant>>>);
 
@@ -25,11 +25,11 @@ impl Stamps {
     }
 }
 
-/// Notes when a task begins.
+/// Records the start of each task.
 struct Stamp(Stamps);
 
 impl TaskHandler for Stamp {
-    const KIND: &'static str = STAMP;
+    const KIND: &'static str = STAMP_TASK;
     type Payload = i64;
 
     async fn run(&self, number: i64, _: &TaskContext) -> Result<(), TaskError> {
@@ -38,7 +38,7 @@ impl TaskHandler for Stamp {
     }
 
     fn definition() -> TaskDefinition {
-        TaskDefinition { queue: QUEUE.into(), ..TaskDefinition::new(STAMP, STAMP) }
+        TaskDefinition { queue: QUEUE.into(), ..TaskDefinition::new(STAMP_TASK, STAMP_TASK) }
     }
 }
 
@@ -50,7 +50,7 @@ pub(super) struct BenchNode {
 }
 
 impl BenchNode {
-    /// Starts it, and waits until it is up.
+    /// Starts a daemon, and waits until it is ready.
     pub(super) async fn start(url: &str, workers: Option<usize>, stamps: &Stamps) -> anyhow::Result<Self> {
         let mut config = Config::default_for(url);
         let folder = std::env::temp_dir().join(format!("sexton-bench-{}", std::process::id()));
@@ -58,8 +58,8 @@ impl BenchNode {
         config.daemon.name = Some("bench".to_owned());
         let workers = workers.unwrap_or(config.daemon.workers);
         config.queues = [(QUEUE.into(), QueueConfig::of(workers))].into();
-        let nothing = TaskDefinition { queue: QUEUE.into(), ..TaskDefinition::new(NOTHING, NOOP) };
-        config.tasks.insert(NOTHING.to_owned(), nothing.into());
+        let nothing = TaskDefinition { queue: QUEUE.into(), ..TaskDefinition::new(NOOP_TASK, NOOP) };
+        config.tasks.insert(NOOP_TASK.to_owned(), nothing.into());
         let mut registry = Registry::new();
         registry.register(Stamp(stamps.clone()));
         let (requests, receiver) = channel(MAX_WAITING);
@@ -85,10 +85,10 @@ impl BenchNode {
         Ok(Self { daemon: is_up.await?, requests, thread })
     }
 
-    /// Stops it.
+    /// Stops the daemon.
     pub(super) fn stop(self) -> anyhow::Result<()> {
         self.requests.try_send(Request::Stop(ShutdownMode::Drain))?;
-        self.thread.join().map_err(|_| anyhow::anyhow!("the daemon under measurement panicked"))??;
+        self.thread.join().map_err(|_| anyhow::anyhow!("the measured daemon panicked"))??;
         Ok(())
     }
 }

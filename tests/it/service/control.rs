@@ -1,4 +1,4 @@
-//! The control socket as other programs see it.
+//! The control socket, as other programs use it.
 
 use std::{
     io::{Read as _, Write as _},
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::Service;
 use crate::support::{Database, Kind, Printed, block_on};
 
-/// Says something raw; gives the status line and the body.
+/// Sends raw bytes; returns the status line and the body.
 fn say(service: &Service, text: &str) -> (String, Value) {
     let mut stream = UnixStream::connect(service.run_dir.join("control.sock")).unwrap();
     stream.write_all(text.as_bytes()).unwrap();
@@ -29,7 +29,7 @@ fn ask(service: &Service, method: &str, path: &str, body: &str) -> (String, Valu
 }
 
 #[test]
-fn it_answers_what_it_is_for_and_nothing_harms_it() {
+fn it_answers_valid_requests_and_survives_others() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let service = Service::new(&database, "");
@@ -57,7 +57,7 @@ fn it_answers_what_it_is_for_and_nothing_harms_it() {
         assert!(ask(&service, "PUT", "/log", "{\"nonsense\":1}").0.contains("400"));
         assert!(say(&service, "\u{1}\u{2}nonsense\r\n\r\n").0.contains("400"));
         assert!(ask(&service, "PUT", "/log", &"x".repeat(100_000)).0.contains("400"));
-        // Somebody who says nothing keeps nobody from being heard.
+        // A silent connection does not block others.
         let _silent: Vec<UnixStream> = (0..50).map(|_| UnixStream::connect(&socket).unwrap()).collect();
         assert_eq!(service.status().0, 0);
         assert_eq!(ask(&service, "POST", "/stop?force=true", "").1, json!({ "accepted": true }));
@@ -66,7 +66,7 @@ fn it_answers_what_it_is_for_and_nothing_harms_it() {
 }
 
 #[test]
-fn quiet_resume_and_debug_reach_it() {
+fn quiet_resume_and_debug_reach_the_daemon() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let service = Service::new(&database, "");

@@ -1,4 +1,4 @@
-//! The daemon's life as its operator sees it: `start`, `stop`, `status`, `reload`, without systemd.
+//! The daemon's life for its operator: `start`, `stop`, `status`, `reload`, without systemd.
 
 mod control;
 mod places;
@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use crate::support::{Database, PATIENCE, Printed, sexton};
 
-/// A configuration whose daemon is started in the background; whatever becomes of the test, nothing is left of it.
+/// A configuration whose daemon is started in the background. No process is left after the test.
 struct Service {
     file: PathBuf,
     run_dir: PathBuf,
@@ -40,20 +40,20 @@ impl Service {
         sexton(&self.file).args(arguments).output().unwrap()
     }
 
-    /// Calls it, and expects that it does what it should; gives what it says.
+    /// Calls a command that must succeed, and returns its output.
     fn done(&self, arguments: &[&str]) -> String {
         let output = self.call(arguments);
         assert!(output.status.success(), "{arguments:?}: {}{}{}", output.text(), output.errors(), self.log());
         output.text()
     }
 
-    /// What `status` says, and its exit code.
+    /// The output of `status`, and its exit code.
     fn status(&self) -> (i32, Value) {
         let output = self.call(&["status", "--json"]);
         (output.status.code().unwrap(), output.json())
     }
 
-    /// The daemon's process, by its lock file; none if there is none yet.
+    /// Process id in the lock file of a role; none if there is no such file.
     fn pid(&self, role: &str) -> Option<i32> {
         fs::read_to_string(self.run_dir.join(format!("{role}.lock"))).ok()?.trim().parse().ok()
     }
@@ -79,7 +79,7 @@ impl Service {
             if let Some(found) = look() {
                 return found;
             }
-            assert!(Instant::now() < end, "waited in vain: {what}\n{}", self.log());
+            assert!(Instant::now() < end, "waited without success: {what}\n{}", self.log());
             pause();
         }
     }
@@ -102,7 +102,7 @@ impl Drop for Service {
     }
 }
 
-/// Whether that process has a file of that run directory open: nobody else's is killed.
+/// Whether the process has a file of that run directory open: no other process is killed.
 fn is_ours(pid: i32, run_dir: &Path) -> bool {
     let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     files.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|path| path.starts_with(run_dir))

@@ -1,4 +1,4 @@
-//! Run directories, state directories and users that are not as they should be.
+//! Unusual run directories, state directories and users.
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[test]
-fn two_daemons_with_one_run_directory_are_one_too_many() {
+fn a_run_directory_has_one_daemon_only() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let daemon = database.daemon("n", "");
@@ -26,7 +26,7 @@ fn two_daemons_with_one_run_directory_are_one_too_many() {
 }
 
 #[test]
-fn files_that_a_power_cut_has_left_keep_nobody_from_starting() {
+fn files_that_a_power_cut_left_do_not_prevent_a_start() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let service = Service::new(&database, "");
@@ -44,7 +44,7 @@ fn files_that_a_power_cut_has_left_keep_nobody_from_starting() {
 }
 
 #[test]
-fn a_run_directory_that_lies_too_deep_for_a_socket_works_all_the_same() {
+fn a_run_directory_with_a_long_path_works() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let deep = database.folder.path().join("deep".repeat(20)).join("deeper".repeat(20));
@@ -58,7 +58,7 @@ fn a_run_directory_that_lies_too_deep_for_a_socket_works_all_the_same() {
 }
 
 #[test]
-fn without_a_place_for_a_run_directory_it_works_and_start_says_what_is_missing() {
+fn without_a_run_directory_the_daemon_works_and_start_explains() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let file = database.folder.path().join("file");
@@ -74,7 +74,7 @@ fn without_a_place_for_a_run_directory_it_works_and_start_says_what_is_missing()
 }
 
 #[test]
-fn folders_of_others_are_refused() {
+fn directories_of_other_users_are_refused() {
     assert!(Uid::effective().is_root(), "this test needs root: only root can give a folder away");
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
@@ -109,8 +109,8 @@ fn root_is_warned_or_refused() {
     });
 }
 
-/// A daemon whose run directory and state are on a file system in which nothing can be written works on; `start`, which
-/// could not look after it, says what is missing.
+/// A daemon whose run directory and state are on a file system that cannot be written to works; `start`, which could not
+/// supervise it, explains the problem.
 async fn goes_on_where_it_can(options: &str, fill: bool, told: &str) {
     let database = Database::new(Kind::Sqlite).await;
     let store = database.store().await;
@@ -136,19 +136,19 @@ async fn goes_on_where_it_can(options: &str, fill: bool, told: &str) {
 }
 
 #[test]
-fn on_a_read_only_file_system_it_goes_on_where_it_can() {
+fn on_a_read_only_file_system_it_continues_where_possible() {
     assert!(Uid::effective().is_root(), "this test mounts a file system, and needs root for it");
     block_on(goes_on_where_it_can("ro", false, "Read-only file system"));
 }
 
 #[test]
-fn on_a_full_disk_it_goes_on_where_it_can() {
+fn on_a_full_disk_it_continues_where_possible() {
     assert!(Uid::effective().is_root(), "this test mounts a file system, and needs root for it");
     block_on(goes_on_where_it_can("size=64k", true, "No space left on device"));
 }
 
 #[test]
-fn nothing_is_said_of_a_daemon_that_the_configuration_does_not_name() {
+fn status_is_unknown_if_the_run_directory_is_misconfigured() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let service = Service::new(&database, "");
@@ -159,14 +159,14 @@ fn nothing_is_said_of_a_daemon_that_the_configuration_does_not_name() {
         assert!(!stopped.status.success() && stopped.errors().contains("missing.toml"), "{}", stopped.errors());
         let wrong = Service::new(&database, "run_dir = 7");
         assert_eq!(wrong.call(&["status"]).status.code(), Some(4));
-        // Mistakes elsewhere keep nobody from asking.
+        // Mistakes in other settings do not prevent `status`.
         let elsewhere = Service::new(&database, "workers = 0");
         assert_eq!(elsewhere.call(&["status"]).status.code(), Some(3));
     });
 }
 
 #[test]
-fn a_run_directory_that_was_cleared_away_is_put_in_order_again() {
+fn a_removed_run_directory_is_created_again() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let service = Service::new(&database, "watchdog = \"3s\"");
@@ -179,7 +179,7 @@ fn a_run_directory_that_was_cleared_away_is_put_in_order_again() {
             let status = service.status().1;
             (status["daemon"]["pid"] == pid && status["supervisor"]["pid"] == supervisor).then_some(())
         });
-        // It is heard as well: nobody takes it for dead.
+        // Its messages arrive as well, so it is not killed.
         service.wait("it is older than its watchdog would let it be", || {
             (service.status().1["daemon"]["uptime_s"].as_u64() >= Some(8)).then_some(())
         });

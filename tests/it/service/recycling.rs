@@ -1,4 +1,4 @@
-//! A daemon that is too old starts itself anew: in the same process, and its commands go on.
+//! A daemon that is too old restarts itself in the same process, and its commands continue.
 
 use nix::sys::signal::Signal;
 use sexton::{Client, NewTask};
@@ -11,7 +11,7 @@ use crate::{
 };
 
 #[test]
-fn a_daemon_that_is_too_old_starts_itself_anew_and_its_commands_go_on() {
+fn a_daemon_that_is_too_old_restarts_itself_and_its_commands_continue() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let service = Service::new(&database, "max_age = \"2s\"\n[task.slow]\ncommand = [\"sleep\", \"5\"]");
@@ -34,12 +34,12 @@ fn a_daemon_that_is_too_old_starts_itself_anew_and_its_commands_go_on() {
     });
 }
 
-/// A task that ends with the daemon, and not before it has to.
+/// A task that ends with the daemon, as late as possible.
 const CLINGING: &str = "[task.clinging]\ncommand = [\"sh\", \"-c\", \"trap '' TERM; sleep 60\"]\non_daemon_stop = \"stop\"\n\
                         kill_after = \"100ms\"";
 
 #[test]
-fn a_stop_while_it_is_about_to_start_anew_is_a_stop() {
+fn a_stop_during_a_restart_is_honoured() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let service = Service::new(&database, &format!("max_age = \"1s\"\nstop_timeout = \"3s\"\n{CLINGING}"));
@@ -56,7 +56,7 @@ fn a_stop_while_it_is_about_to_start_anew_is_a_stop() {
 }
 
 #[test]
-fn one_that_has_started_anew_is_watched_over_and_as_quiet_as_before() {
+fn a_restarted_daemon_is_supervised_and_as_quiet_as_before() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let settings = format!("max_age = \"4s\"\nstop_timeout = \"1500ms\"\nwatchdog = \"2s\"\n{CLINGING}");

@@ -1,4 +1,4 @@
-//! New configurations: asked for, or seen because the files have changed.
+//! New configurations: reloaded on request, or because the files have changed.
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::support::{Database, Kind, Printed, block_on};
 const TASK: &str = "[task.one]\nkind = \"noop\"\n";
 
 #[test]
-fn reload_says_what_changed_and_a_mistake_keeps_the_old_one() {
+fn reload_reports_changes_and_a_mistake_keeps_the_old_configuration() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let service = Service::new(&database, &format!("watch_config = false\n{TASK}"));
@@ -17,7 +17,7 @@ fn reload_says_what_changed_and_a_mistake_keeps_the_old_one() {
         service.done(&["start"]);
         let whole = std::fs::read_to_string(&service.file).unwrap();
         std::fs::write(&service.file, format!("{whole}\n[task.two]\nkind = \"noop\"\n")).unwrap();
-        assert_eq!(service.done(&["reload"]), "The configuration is reloaded: tasks added: two\n");
+        assert_eq!(service.done(&["reload"]), "The configuration was reloaded: tasks added: two\n");
         assert_eq!(service.call(&["reload", "--json"]).json()["changed"], "no task, schedule, queue or module changed");
         std::fs::write(&service.file, format!("{whole}\n[task.two]\nkind = \"nop\"\n")).unwrap();
         let output = service.call(&["reload"]);
@@ -30,14 +30,14 @@ fn reload_says_what_changed_and_a_mistake_keeps_the_old_one() {
         assert!(mistakes.contains("there is no handler of kind `nop`"), "{mistakes}");
         assert!(service.done(&["status"]).contains("is not in force"));
         std::fs::write(&service.file, &whole).unwrap();
-        assert_eq!(service.done(&["reload"]), "The configuration is reloaded: tasks removed: two\n");
+        assert_eq!(service.done(&["reload"]), "The configuration was reloaded: tasks removed: two\n");
         assert_eq!(service.status().1["daemon"]["config"]["mistakes"], Value::Null);
         service.done(&["stop"]);
     });
 }
 
 #[test]
-fn changed_files_are_read_anew_and_a_mistake_is_told_once() {
+fn changed_files_are_reloaded_and_a_mistake_is_reported_once() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let service = Service::new(&database, &format!("debounce = \"100ms\"\n{TASK}"));
@@ -54,13 +54,13 @@ fn changed_files_are_read_anew_and_a_mistake_is_told_once() {
         });
         std::fs::write(more.join("two.toml"), "[task.two]\nkind = \"noop\"\n").unwrap();
         service.wait_for_log("the configuration is reloaded: tasks added: two");
-        // As editors do it: another file under the old name.
+        // Editors replace the file under its name.
         let new = more.join(".two.new");
         std::fs::write(&new, "[task.two]\nkind = \"nop\"\n").unwrap();
         std::fs::rename(&new, more.join("two.toml")).unwrap();
         service.wait_for_log("the old one stays in force");
         assert!(service.status().1["daemon"]["config"]["mistakes"].is_string());
-        // Touched, but no better: no news.
+        // Changed, but still with the same mistake: it is not reported again.
         std::fs::write(more.join("two.toml"), "[task.two]\nkind = \"nop\" \n").unwrap();
         std::fs::write(more.join("three.toml"), "[task.three]\nkind = \"noop\"\n").unwrap();
         std::fs::write(&new, "[task.two]\nkind = \"noop\"\n").unwrap();
@@ -73,7 +73,7 @@ fn changed_files_are_read_anew_and_a_mistake_is_told_once() {
 }
 
 #[test]
-fn what_comes_while_it_waits_for_its_database_is_not_lost() {
+fn requests_while_the_daemon_waits_for_its_database_are_not_lost() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let service = Service::new(&database, &format!("watch_config = false\n{TASK}"));
@@ -93,7 +93,7 @@ fn what_comes_while_it_waits_for_its_database_is_not_lost() {
             .unwrap();
         for _ in 0..2 {
             let told = service.done(&["reload"]);
-            assert!(told.contains("not before the next start: [supervisor]"), "as long as it is so: {told}");
+            assert!(told.contains("take effect at the next start: [supervisor]"), "as long as it is so: {told}");
         }
         assert_eq!(service.status().1["daemon"]["config"]["needs_restart"], json!(["[supervisor]"]));
         service.done(&["stop"]);

@@ -1,4 +1,4 @@
-//! `start`, `stop`, `restart`, `status`: once, twice, and all at once.
+//! `start`, `stop`, `restart`, `status`: once, twice, and concurrently.
 
 use std::process::{Command, Stdio};
 
@@ -14,7 +14,7 @@ const STUBBORN: &str =
     "[task.stubborn]\ncommand = [\"sh\", \"-c\", \"trap '' TERM; sleep 60\"]\nkill_after = \"200ms\"";
 
 #[test]
-fn start_leaves_a_daemon_that_is_ready_and_stop_leaves_nothing() {
+fn start_leaves_a_ready_daemon_and_stop_leaves_nothing() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let service = Service::new(&database, "");
@@ -44,12 +44,15 @@ fn start_leaves_a_daemon_that_is_ready_and_stop_leaves_nothing() {
             assert!(!super::is_ours(process, &service.run_dir), "process {process} is still there");
         }
         let told = service.done(&["stop"]);
-        assert_eq!(told, format!("Sexton is not running (nobody holds {}/daemon.lock)\n", service.run_dir.display()));
+        assert_eq!(
+            told,
+            format!("Sexton is not running (no process holds {}/daemon.lock)\n", service.run_dir.display())
+        );
     });
 }
 
 #[test]
-fn a_start_that_fails_says_why_and_leaves_nothing() {
+fn a_start_that_fails_explains_why_and_leaves_nothing() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let service = Service::new(&database, "workers = 0");
@@ -68,7 +71,7 @@ fn a_start_that_fails_says_why_and_leaves_nothing() {
 }
 
 #[test]
-fn restart_makes_another_one_of_it() {
+fn restart_replaces_the_daemon() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let service = Service::new(&database, "");
@@ -78,7 +81,7 @@ fn restart_makes_another_one_of_it() {
         assert_ne!(service.daemon(), first);
         assert!(told.contains("has stopped") && told.contains("has started"), "{told}");
         service.done(&["stop"]);
-        // One that somebody else looks after is left to them.
+        // A daemon that another program supervises is left to it.
         let daemon = crate::support::Daemon::start(&service.file, &["run"]);
         let output = service.call(&["restart"]);
         assert_eq!(output.status.code(), Some(1));
@@ -91,7 +94,7 @@ fn restart_makes_another_one_of_it() {
 }
 
 #[test]
-fn stop_says_what_it_had_to_end() {
+fn stop_reports_interrupted_tasks() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let service =
@@ -121,17 +124,14 @@ fn stop_says_what_it_had_to_end() {
                 assert_eq!((&told["killed"], &told["left"]), (&json!([]), &json!(0)));
             } else {
                 let told = output.text();
-                assert!(
-                    told.contains("1 tasks were not done in time; they were ended and given back: stubborn"),
-                    "{told}"
-                );
+                assert!(told.contains("1 task interrupted and released: stubborn"), "{told}");
             }
         }
     });
 }
 
 #[test]
-fn a_daemon_that_hangs_is_killed_by_stop_and_told() {
+fn stop_kills_a_daemon_that_hangs_and_reports_it() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let service = Service::new(&database, "force_timeout = \"100ms\"\nwatchdog = \"1h\"");
@@ -141,12 +141,12 @@ fn a_daemon_that_hangs_is_killed_by_stop_and_told() {
         let (code, status) = service.status();
         assert_eq!((code, &status["state"]), (4, &json!("not_answering")));
         let told = service.done(&["stop", "--force"]);
-        assert!(told.contains(&format!("process {pid} did not end, and was killed")), "{told}");
+        assert!(told.contains(&format!("process {pid} did not stop in time, and was killed")), "{told}");
         assert_eq!(service.status().0, 3);
     });
 }
 
-/// Starts all of them at the same time; gives what each printed, in its order.
+/// Starts all of them at the same time; returns their outputs, in the same order.
 fn at_once(service: &Service, calls: &[&str]) -> Vec<(String, std::process::Output)> {
     let spawn = |call: &&str| {
         let mut command: Command = sexton(&service.file);
@@ -158,7 +158,7 @@ fn at_once(service: &Service, calls: &[&str]) -> Vec<(String, std::process::Outp
 }
 
 #[test]
-fn ten_starts_at_once_have_one_winner_and_ten_stops_leave_nothing() {
+fn of_ten_concurrent_starts_one_wins_and_ten_stops_leave_nothing() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let service = Service::new(&database, "");
@@ -177,7 +177,7 @@ fn ten_starts_at_once_have_one_winner_and_ten_stops_leave_nothing() {
 }
 
 #[test]
-fn starts_and_stops_at_once_never_get_stuck() {
+fn concurrent_starts_and_stops_never_get_stuck() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let service = Service::new(&database, "");
@@ -187,7 +187,7 @@ fn starts_and_stops_at_once_never_get_stuck() {
                 let was_stopped = call == "start" && output.errors().contains("it was stopped while it was starting");
                 assert!(output.status.success() || was_stopped, "{call}: {}{}", output.text(), output.errors());
             }
-            // Whatever came last, what is said is true, and the next start and stop work.
+            // Whichever came last: the output is true, and the next start and stop work.
             let (code, status) = service.status();
             assert!(
                 matches!((code, status["state"].as_str()), (0, Some("running")) | (3, Some("not_running"))),

@@ -1,4 +1,4 @@
-//! What the process supervisor does when its daemon falls, hangs or is killed; and what `status` says meanwhile.
+//! What the process supervisor does when its daemon fails, hangs or is killed, and what `status` reports meanwhile.
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -9,7 +9,7 @@ use serde_json::json;
 use super::Service;
 use crate::support::{Database, Kind, Printed, block_on};
 
-/// Ends the daemon by that signal; sees to it that `status` never says anything that is not so, and that the daemon is back.
+/// Sends the daemon that signal; checks that `status` is true at all times, and that the daemon is restarted.
 fn comes_back_after(signal: Signal) {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
@@ -19,7 +19,7 @@ fn comes_back_after(signal: Signal) {
         service.kill(signal);
         let mut said = Vec::new();
         let back = service.wait("it is back", || {
-            // The runtime shrugs the first segmentation fault off that came from outside.
+            // The runtime ignores the first segmentation fault that another process sends.
             if signal == Signal::SIGSEGV {
                 let _ = kill(Pid::from_raw(first), signal);
             }
@@ -51,22 +51,22 @@ fn comes_back_after(signal: Signal) {
 }
 
 #[test]
-fn it_comes_back_after_a_kill() {
+fn it_is_restarted_after_a_kill() {
     comes_back_after(Signal::SIGKILL);
 }
 
 #[test]
-fn it_comes_back_after_a_segmentation_fault() {
+fn it_is_restarted_after_a_segmentation_fault() {
     comes_back_after(Signal::SIGSEGV);
 }
 
 #[test]
-fn it_comes_back_after_a_hang() {
+fn it_is_restarted_after_a_hang() {
     comes_back_after(Signal::SIGSTOP);
 }
 
 #[test]
-fn one_that_ended_in_good_order_stays_down() {
+fn a_daemon_that_ended_cleanly_is_not_restarted() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let service = Service::new(&database, "");
@@ -82,7 +82,7 @@ fn one_that_ended_in_good_order_stays_down() {
 }
 
 #[test]
-fn a_stop_while_it_waits_to_start_again_ends_it() {
+fn a_stop_while_it_waits_for_a_restart_ends_it() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let service = Service::new(&database, "");
@@ -95,7 +95,7 @@ fn a_stop_while_it_waits_to_start_again_ends_it() {
             supervisor["last_fall"].as_str().filter(|fall| fall.contains("exit code 78")).map(str::to_owned)
         });
         assert!(fall.contains("workers"), "the reason is told: {fall}");
-        // With mistakes in the configuration as well.
+        // Also with mistakes in the configuration.
         let told = service.done(&["stop"]);
         assert!(told.contains("has stopped"), "{told}");
         assert_eq!(service.status().0, 3);
@@ -103,7 +103,7 @@ fn a_stop_while_it_waits_to_start_again_ends_it() {
 }
 
 #[test]
-fn without_its_process_supervisor_it_goes_on_and_can_be_stopped() {
+fn without_its_process_supervisor_it_continues_and_can_be_stopped() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let service = Service::new(&database, "");
@@ -130,7 +130,7 @@ fn without_its_database_it_starts_answers_and_stops() {
         assert!(told.contains("waiting for the database: "), "{told}");
         let (code, status) = service.status();
         assert_eq!((code, &status["daemon"]["phase"]), (0, &json!("waiting_for_database")));
-        assert!(service.done(&["status"]).starts_with("Sexton is running, without its database"));
+        assert!(service.done(&["status"]).starts_with("Sexton is running without its database"));
         assert!(!status.to_string().contains("s3cr3t"), "{status:#}");
         // The way out: the right address.
         std::fs::write(&service.file, &whole).unwrap();

@@ -1,4 +1,4 @@
-//! The real binary, as a process of its own.
+//! The real binary, as a separate process.
 
 use std::{
     fs,
@@ -28,8 +28,8 @@ pub(crate) fn sexton(config: &Path) -> Command {
 }
 
 impl Database {
-    /// Writes a configuration for this database into a folder of its own; gives the file. The settings begin
-    /// inside the table `[daemon]`.
+    /// Writes a configuration for this database to a directory, and returns the file. The settings begin inside the table
+    /// `[daemon]`.
     pub(crate) fn config(&self, name: &str, settings: &str) -> PathBuf {
         let folder = self.folder.path().join(name);
         fs::create_dir_all(&folder).unwrap();
@@ -44,21 +44,21 @@ impl Database {
         file
     }
 
-    /// Starts a daemon on this database, and waits until it says that it is up.
+    /// Starts a daemon on this database, and waits until it is ready.
     pub(crate) fn daemon(&self, name: &str, settings: &str) -> Daemon {
         Daemon::start(&self.config(name, settings), &["run"])
     }
 }
 
 impl Daemon {
-    /// Starts the binary and waits until it is up.
+    /// Starts the binary, and waits until it is ready.
     pub(crate) fn start(config: &Path, arguments: &[&str]) -> Self {
         let daemon = Self::spawn(config, arguments);
         daemon.wait_for_log(" runs on ");
         daemon
     }
 
-    /// Starts the binary on a machine with that wall clock, and waits until it is up.
+    /// Starts the binary on a host with that wall clock, and waits until it is ready.
     pub(crate) fn start_on(clock: &WallClock, config: &Path) -> Self {
         let mut command = sexton(config);
         clock.govern(command.arg("run"));
@@ -89,11 +89,11 @@ impl Daemon {
         fs::read_to_string(&self.log).unwrap()
     }
 
-    /// Waits until the log has that text.
+    /// Waits until the log contains that text.
     pub(crate) fn wait_for_log(&self, text: &str) {
         let end = Instant::now() + PATIENCE;
         while !self.log().contains(text) {
-            assert!(Instant::now() < end, "waited in vain for `{text}` in the log:\n{}", self.log());
+            assert!(Instant::now() < end, "waited without success for `{text}` in the log:\n{}", self.log());
             pause();
         }
     }
@@ -114,7 +114,7 @@ impl Daemon {
         }
     }
 
-    /// Stops it in good order.
+    /// Stops it cleanly, and returns its log.
     pub(crate) fn stop(mut self) -> String {
         self.signal(Signal::SIGTERM);
         let status = self.wait();
@@ -122,7 +122,7 @@ impl Daemon {
         self.log()
     }
 
-    /// Ends it as a power cut would.
+    /// Kills it, as a power cut would.
     pub(crate) fn kill(&mut self) {
         self.signal(Signal::SIGKILL);
         self.wait();
@@ -144,7 +144,7 @@ fn pause() {
     std::thread::sleep(Duration::from_millis(20));
 }
 
-/// What a command printed, as JSON.
+/// The output of a command.
 pub(crate) trait Printed {
     fn json(&self) -> serde_json::Value;
     fn text(&self) -> String;

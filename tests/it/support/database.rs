@@ -1,4 +1,4 @@
-//! A database of a test's own, on a server that all tests share.
+//! A database for one test, on a server that all tests share.
 
 use std::{
     fs::File,
@@ -14,7 +14,7 @@ use sexton::store::{ConnectOptions, Store};
 
 use super::WallClock;
 
-/// Which database.
+/// The kinds of databases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Sqlite,
@@ -22,21 +22,21 @@ pub(crate) enum Kind {
     MariaDb,
 }
 
-/// One test's own database.
+/// The database of one test.
 pub(crate) struct Database {
     pub(crate) kind: Kind,
     pub(crate) url: String,
     pub(crate) folder: tempfile::TempDir,
 }
 
-/// A server, and the lock that keeps it alive.
+/// A server, and the lock that keeps it running.
 pub(crate) struct Server {
     address: String,
     _in_use: Flock<File>,
 }
 
 impl Database {
-    /// A fresh, empty database.
+    /// A new, empty database.
     pub(crate) async fn new(kind: Kind) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = match kind {
@@ -47,7 +47,7 @@ impl Database {
         Self { kind, url, folder }
     }
 
-    /// A database on a server of its own, on a machine with a clock of its own that begins at `at`.
+    /// A database on a separate server, on a host whose clock begins at `at`.
     pub(crate) async fn with_clock(kind: Kind, at: DateTime<Utc>) -> (Self, Server, WallClock) {
         let name = if kind == Kind::Postgres { "postgres" } else { "mariadb" };
         let home = home(&uuid::Uuid::new_v4().simple().to_string());
@@ -74,7 +74,7 @@ impl Database {
         store
     }
 
-    /// A connection that knows nothing of Sexton, as an application has one.
+    /// A connection as an application has one.
     pub(crate) async fn application(&self) -> DatabaseConnection {
         let mut options = sea_orm::ConnectOptions::new(self.url.clone());
         options.max_connections(if self.kind == Kind::Sqlite { 1 } else { 4 }).sqlx_logging(false);
@@ -89,10 +89,10 @@ fn server(kind: &'static str) -> &'static str {
     &known.get_or_init(|| start(kind, &home(kind), |_| {})).address
 }
 
-/// Starts a server, or finds the one whose home that is.
+/// Starts a server, or uses the running one of that directory.
 fn start(kind: &str, home: &Path, prepare: impl FnOnce(&mut Command)) -> Server {
     std::fs::create_dir_all(home).unwrap();
-    // Before the start, so that the server is never seen unused.
+    // Before the start, so that the server never appears to be unused.
     let users = File::options().create(true).append(true).open(home.join("users")).unwrap();
     let in_use = Flock::lock(users, FlockArg::LockSharedNonblock).unwrap_or_else(|(file, _)| {
         Flock::lock(file, FlockArg::LockShared).unwrap_or_else(|(_, error)| panic!("{error}"))
@@ -104,7 +104,7 @@ fn start(kind: &str, home: &Path, prepare: impl FnOnce(&mut Command)) -> Server 
     Server { address: String::from_utf8(output.stdout).unwrap().trim().to_owned(), _in_use: in_use }
 }
 
-/// A folder that the server's own user can enter, which the target folder may not be.
+/// A directory that the server's user can enter; the target directory may be closed to it.
 fn home(kind: &str) -> PathBuf {
     std::env::temp_dir().join(format!("sexton-tests-{}-{kind}", nix::unistd::getuid()))
 }

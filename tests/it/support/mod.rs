@@ -1,4 +1,4 @@
-//! What tests stand on: throw-away databases, daemons, and patience with a limit.
+//! The foundation of the tests: throw-away databases, daemons, and waiting with a time limit.
 
 mod daemon;
 mod database;
@@ -16,19 +16,19 @@ pub(crate) use self::{
     wall::WallClock,
 };
 
-/// Long enough for a loaded machine, short enough to notice a hang.
+/// Long enough for a loaded host, short enough to notice a hang.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits until `condition` holds; fails with `what` if it never does.
+/// Waits until `condition` holds; fails with `what` after [`PATIENCE`].
 pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     within(PATIENCE, what, &mut condition).await;
 }
 
-/// As [`eventually`], with a patience of its own.
+/// As [`eventually`], with another time limit.
 pub(crate) async fn within(patience: Duration, what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let end = Instant::now() + patience;
     while !condition().await {
-        assert!(Instant::now() < end, "waited {patience:?} in vain: {what}");
+        assert!(Instant::now() < end, "waited {patience:?} without success: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -5,7 +5,7 @@ use std::{
     process::Command,
 };
 
-/// A file system that is mounted for as long as a test lasts.
+/// A file system that is mounted for the duration of a test.
 pub(crate) struct Mounted(PathBuf);
 
 impl Mounted {

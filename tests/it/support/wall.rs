@@ -1,4 +1,4 @@
-//! A machine whose wall clock the test sets, while everything that cannot be set goes on: the binary under libfaketime.
+//! A host whose wall clock the test sets, while its monotonic clock continues: the binary under libfaketime.
 
 use std::{
     fs,
@@ -9,43 +9,43 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use sexton::clock::machine_time;
 
-/// The wall clock of one pretended machine.
+/// The wall clock of a simulated host.
 pub(crate) struct WallClock {
     library: PathBuf,
     file: PathBuf,
 }
 
 impl WallClock {
-    /// One that shows `at`, and goes on from there. Its file is kept in the folder.
+    /// A clock that begins at `at` and continues. Its file is in the directory.
     pub(crate) fn new(folder: &Path, at: DateTime<Utc>) -> Self {
         let clock = Self { library: library(), file: folder.join(format!("{}.clock", uuid::Uuid::new_v4().simple())) };
         clock.set(at);
         clock
     }
 
-    /// Sets it to `at`, for whoever runs on it as well.
+    /// Sets the clock, also for running programs.
     pub(crate) fn set(&self, at: DateTime<Utc>) {
         let ahead = (at - machine_time()).num_microseconds().unwrap() as f64 / 1e6;
         let fresh = self.file.with_extension("new");
         fs::write(&fresh, format!("{ahead:+.6}\n")).unwrap();
-        // Nobody ever reads half a time.
+        // Atomically, so that no program reads half a time.
         fs::rename(fresh, &self.file).unwrap();
     }
 
-    /// What it shows.
+    /// The present time of the clock.
     pub(crate) fn now(&self) -> DateTime<Utc> {
         let ahead: f64 = fs::read_to_string(&self.file).unwrap().trim().parse().unwrap();
         machine_time() + TimeDelta::microseconds((ahead * 1e6) as i64)
     }
 
-    /// Lets a program that is to be started go by it.
+    /// Makes a program use the clock when it is started.
     pub(crate) fn govern(&self, command: &mut Command) {
         command
             .env("LD_PRELOAD", &self.library)
             .env("FAKETIME_TIMESTAMP_FILE", &self.file)
             .env("FAKETIME_NO_CACHE", "1")
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-            // Setting a clock does not change what files say of their own age.
+            // The times of files are not affected.
             .env("NO_FAKE_STAT", "1");
     }
 }
