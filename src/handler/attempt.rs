@@ -1,4 +1,4 @@
-//! One attempt, from the handler's call to its outcome.
+//! One attempt, from the call of the handler to its outcome: the time limit, a stop, a panic.
 
 use std::{any::Any, panic::AssertUnwindSafe, time::Duration};
 
@@ -12,33 +12,33 @@ use super::{
 };
 use crate::domain::task::lifecycle::Wish;
 
-/// A stopped handler gets its grace, and this much more to tell what became of it.
+/// How much longer than its grace time a stopped handler may take to return its result.
 const FINAL_GRACE: Duration = Duration::from_secs(1);
 
-/// An attempt that is about to be made.
+/// An attempt that is about to begin.
 pub struct Attempt<'a> {
-    /// What executes it.
+    /// The handler that executes it.
     pub handler: &'a dyn DynHandler,
-    /// What the handler knows.
+    /// What the handler can ask and report.
     pub context: &'a TaskContext,
 }
 
-/// How an attempt ended.
+/// The end of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptEnd {
     /// What happened.
     pub outcome: Outcome,
-    /// What the handler wishes to follow.
+    /// What the handler wants to happen next.
     pub wish: Wish,
     /// Why it did not succeed.
     pub error: Option<String>,
 }
 
-/// What came out of the handler itself: its answer, or a panic.
+/// What the handler itself returned: a result, or a panic.
 type HandlerResult = Result<Result<(), TaskError>, Box<dyn Any + Send>>;
 
 impl Attempt<'_> {
-    /// Executes the handler within its limits. This is the one place where a handler's panic is caught.
+    /// Executes the handler within its limits. Only this function catches a handler's panic.
     pub async fn call(&self) -> AttemptEnd {
         let payload = self.context.task().payload.clone();
         let mut work = Box::pin(AssertUnwindSafe(self.handler.call(payload, self.context)).catch_unwind());
@@ -58,7 +58,7 @@ impl Attempt<'_> {
         self.judge(answer)
     }
 
-    /// Ends with the time limit, having told the handler.
+    /// Returns at the time limit, after it has stopped the attempt.
     async fn deadline(&self) {
         match self.context.definition().timeout {
             Some(limit) => {
@@ -69,7 +69,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// What the answer means. Work that was finished in spite of a stop is finished.
+    /// The meaning of the handler's answer. Work that was completed in spite of a stop is completed.
     fn judge(&self, answer: Option<HandlerResult>) -> AttemptEnd {
         let stopped = self.context.stop_reason();
         match answer {
@@ -89,7 +89,8 @@ impl Attempt<'_> {
             }
             None => {
                 let reason = stopped.unwrap_or(StopReason::Interrupted);
-                let error = format!("{}, and it did not end when told to", stop_text(reason, self.context));
+                let error =
+                    format!("{}, and the handler did not end within its grace time", stop_text(reason, self.context));
                 AttemptEnd { outcome: outcome_of(reason), wish: Wish::Policy, error: Some(error) }
             }
         }
@@ -117,7 +118,7 @@ pub(super) fn stop_text(reason: StopReason, context: &TaskContext) -> String {
     }
 }
 
-/// The text of a panic.
+/// The message of a panic.
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
     match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
         (Some(text), _) => (*text).to_owned(),

@@ -26,30 +26,30 @@ use crate::{
     },
 };
 
-/// How often a running command is asked how far it has got.
+/// How often the progress of a running command is read.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Executes kind `command`.
 #[derive(Clone, Copy, Debug)]
 pub struct CommandHandler;
 
-/// A command that an earlier daemon, or an earlier worker, has started.
+/// A command that was started by an earlier daemon or an earlier worker.
 #[derive(Clone, Debug)]
 pub struct AdoptedCommand {
-    /// Its attempt.
+    /// The directory of its attempt.
     pub attempt_dir: AttemptDir,
-    /// The boot of the machine in which it began.
+    /// The boot in which it began.
     pub boot_id: String,
-    /// Whether the task is still this attempt's; if it has gone elsewhere, what runs is to end.
+    /// Whether the claim of this attempt still holds. If not, the command is stopped.
     pub is_ours: bool,
 }
 
-/// What is written down of an attempt for whoever takes it over.
+/// What the manifest says about a task's attempt, for the daemon that adopts it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CommandInfo {
     /// The task as it was claimed.
     pub task: ClaimedTask,
-    /// What running it meant.
+    /// The definition at that time.
     pub definition: TaskDefinition,
 }
 
@@ -63,14 +63,14 @@ impl TaskHandler for CommandHandler {
             return Err(TaskError::discard("the definition has no command"));
         };
         let Some(shepherds) = context.app_data::<Shepherds>() else {
-            return Err(TaskError::new("nobody is here who could run commands"));
+            return Err(TaskError::new("this program has no shepherds, so it cannot run commands"));
         };
         let input = (!payload.is_null()).then(|| payload.to_string());
         let about = CommandInfo { task: context.task().clone(), definition: context.definition().clone() };
         let manifest =
             AttemptManifest { boot_id: boot_id().to_owned(), spec: launch_spec(command, context, shepherds), about };
         let claim = context.task().claim;
-        // From here on it may run, whatever becomes of this worker.
+        // From here on the command may run, even if this worker is lost.
         context.outlive_worker();
         let started = shepherds.start(claim, &manifest, input.as_deref().map(str::as_bytes)).await;
         let shepherd = started.map_err(|error| TaskError::new(format!("cannot start {}: {error}", command.argv[0])))?;
@@ -87,7 +87,7 @@ impl DynHandler for AdoptedCommand {
     ) -> futures::future::LocalBoxFuture<'a, Result<(), TaskError>> {
         Box::pin(async move {
             context.outlive_worker();
-            // However it ends: once that is recorded, nobody is to take it up again.
+            // Once the end is recorded, the directory is removed, so that no daemon adopts the attempt again.
             context.report(|report| report.attempt_dir = Some(self.attempt_dir.path().to_owned()));
             let Some(command) = &context.definition().command else {
                 return Err(TaskError::discard("the definition has no command"));
@@ -106,9 +106,11 @@ impl DynHandler for AdoptedCommand {
                 }
                 AttemptDirState::Ended => {}
                 AttemptDirState::Lost { .. } if self.boot_id != boot_id() => {
-                    return interrupted("the machine was started anew under it");
+                    return interrupted("the machine was rebooted while it ran");
                 }
-                AttemptDirState::Lost { begun: false } => return interrupted("the daemon died before it had begun"),
+                AttemptDirState::Lost { begun: false } => {
+                    return interrupted("the daemon died before the command started");
+                }
                 AttemptDirState::Lost { begun: true } => {}
             }
             report_end(&self.attempt_dir, context, command).await
@@ -141,7 +143,7 @@ impl From<Stopped> for StopReason {
 }
 
 impl AdoptedCommand {
-    /// What became of it; one that is just being started is waited for.
+    /// The state of the attempt; waits while a shepherd is being started.
     async fn inspect(&self) -> io::Result<AttemptDirState> {
         loop {
             match retry_on_shortage(|| self.attempt_dir.inspect()).await {
@@ -152,7 +154,7 @@ impl AdoptedCommand {
     }
 }
 
-/// Everything that the shepherd needs to know.
+/// What the shepherd needs to know.
 fn launch_spec(command: &CommandSpec, context: &TaskContext, shepherds: &Shepherds) -> LaunchSpec {
     let (task, definition) = (context.task(), context.definition());
     let schedule = task.schedule.as_ref().and(definition.schedule.as_ref());
@@ -176,8 +178,8 @@ fn launch_spec(command: &CommandSpec, context: &TaskContext, shepherds: &Shepher
     }
 }
 
-/// The variables of a command: what is passed on, what the payload gives, what is declared, and what it is told of
-/// its attempt. Later ones replace earlier ones.
+/// The environment of a command: variables passed on by the daemon, from the payload, from the definition, and about
+/// the attempt. Later ones replace earlier ones.
 fn environment(command: &CommandSpec, context: &TaskContext, node: &NodeId) -> Vec<(String, String)> {
     let (task, definition) = (context.task(), context.definition());
     let mut variables = command.passed_on(std::env::vars_os());
@@ -200,7 +202,7 @@ fn environment(command: &CommandSpec, context: &TaskContext, node: &NodeId) -> V
     variables
 }
 
-/// Waits for the shepherd's end; passes orders on to it, and its command's progress to the task.
+/// Waits for the end of the shepherd. Passes a stop on to it, and the command's progress to the task.
 async fn follow(shepherd: &Shepherd, context: &TaskContext) -> Result<(), TaskError> {
     let mut ended = std::pin::pin!(shepherd.ended());
     let mut is_stopped = false;
@@ -212,7 +214,7 @@ async fn follow(shepherd: &Shepherd, context: &TaskContext) -> Result<(), TaskEr
                 is_stopped = true;
                 let why = context.stop_reason().unwrap_or(StopReason::Interrupted).into();
                 if let Err(error) = shepherd.stop(&StopOrder { why, grace: context.grace() }) {
-                    tracing::warn!(task.id = context.task_id(), "the order to stop cannot be written down: {error}");
+                    tracing::warn!(task.id = context.task_id(), "cannot write the order to stop: {error}");
                 }
             }
             () = tokio::time::sleep(POLL_INTERVAL) => {
@@ -224,7 +226,7 @@ async fn follow(shepherd: &Shepherd, context: &TaskContext) -> Result<(), TaskEr
     }
 }
 
-/// Draws from its attempt_dir how a command has ended.
+/// Reads the result from the attempt directory, and reports it to the task.
 async fn report_end(attempt_dir: &AttemptDir, context: &TaskContext, command: &CommandSpec) -> Result<(), TaskError> {
     let result = retry_on_shortage(|| attempt_dir.result()).await?;
     let is_lost = result.is_none();
@@ -244,7 +246,7 @@ async fn report_end(attempt_dir: &AttemptDir, context: &TaskContext, command: &C
         report.stdout = end.stdout;
         report.stderr = end.stderr;
         if let Some(problem) = end.answer.problem {
-            report.stderr.add_line(&format!("sexton: the answer of the command: {problem}"));
+            report.stderr.add_line(&format!("sexton: invalid answer of the command: {problem}"));
         }
         report.took = Some(end.took);
         report.attempt_dir = Some(attempt_dir.path().to_owned());

@@ -1,4 +1,4 @@
-//! What a handler knows about its attempt.
+//! The context of an attempt: what its handler can ask and report.
 
 use std::{
     any::{Any, TypeId},
@@ -34,13 +34,13 @@ pub struct AppData {
 /// Why an attempt is stopped before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopReason {
-    /// Its time limit is reached.
+    /// It has reached its time limit.
     TimedOut,
-    /// Somebody cancelled the task.
+    /// The task was cancelled.
     Cancelled,
     /// The period of its queue is over.
     PeriodOver,
-    /// The daemon stops, or has lost its lease.
+    /// The daemon is stopping, or has lost its lease.
     Interrupted,
 }
 
@@ -54,14 +54,14 @@ pub struct TaskContext {
     report: Mutex<Report>,
     log: Mutex<Capture>,
     started: Instant,
-    /// What was last last, until somebody has passed it on.
+    /// The latest progress, until it is stored.
     progress: Mutex<Option<Progress>>,
     last_progress: Mutex<Option<Progress>>,
     outlives_worker: AtomicBool,
 }
 
 impl AppData {
-    /// Adds a value; it replaces an earlier one of the same type.
+    /// Adds a value. It replaces an earlier value of the same type.
     pub fn insert<T: Send + Sync + 'static>(&mut self, value: T) {
         self.values.insert(TypeId::of::<T>(), Arc::new(value));
     }
@@ -90,7 +90,7 @@ impl TaskContext {
         }
     }
 
-    /// The task's number.
+    /// The number of the task.
     pub fn task_id(&self) -> i64 {
         self.task.claim.task_id
     }
@@ -100,7 +100,7 @@ impl TaskContext {
         self.task.attempt
     }
 
-    /// The number of this claim, which rises with each one: hand it to systems that can refuse an older one.
+    /// The fence, which rises with each claim of the task. Pass it to systems that can refuse an older one.
     pub fn fence(&self) -> i64 {
         self.task.claim.fence
     }
@@ -110,7 +110,7 @@ impl TaskContext {
         &self.task
     }
 
-    /// What running it means.
+    /// The definition of the task.
     pub fn definition(&self) -> &TaskDefinition {
         &self.definition
     }
@@ -120,12 +120,12 @@ impl TaskContext {
         self.app_data.get()
     }
 
-    /// Is cancelled when the attempt is to end: hand it to what you start.
+    /// A token that is cancelled when the attempt is stopped. Pass it to what you start.
     pub fn cancel_token(&self) -> CancellationToken {
         self.token.clone()
     }
 
-    /// Ends when the attempt is to end.
+    /// Waits until the attempt is stopped.
     pub async fn cancelled(&self) {
         self.token.cancelled().await;
     }
@@ -139,7 +139,7 @@ impl TaskContext {
         log.write(format!("{line}\n").as_bytes(), at);
     }
 
-    /// Says how far it has got: for `sexton task show`, and the column of that name while the task runs.
+    /// Reports progress, for `sexton task show` and the column `progress` while the task runs.
     pub fn progress(&self, progress: Progress) {
         let progress = Progress { text: progress.text.map(without_nul), ..progress };
         let mut last = self.last_progress.lock();
@@ -149,45 +149,45 @@ impl TaskContext {
         }
     }
 
-    /// What has been said since this was asked last.
+    /// The progress since the last call, if there is any.
     pub fn take_progress(&self) -> Option<Progress> {
         self.progress.lock().take()
     }
 
-    /// Keeps something in history, beside the outcome.
+    /// Sets the result that the history keeps.
     pub fn result(&self, result: impl Into<serde_json::Value>) {
         let result = json_without_nul(result.into());
         self.report(|report| report.result = Some(result));
     }
 
-    /// Says what the next attempt is to work on, if there is one.
+    /// Sets the payload of the next attempt, if there is one.
     pub fn next_payload(&self, payload: impl Into<serde_json::Value>) {
         let payload = json_without_nul(payload.into());
         self.report(|report| report.next_payload = Some(payload));
     }
 
-    /// Notes that what it has started goes on without its worker, and can be taken up again.
+    /// Notes that the attempt runs on without its worker, and can be adopted.
     pub(crate) fn outlive_worker(&self) {
         self.outlives_worker.store(true, Ordering::Release);
     }
 
-    /// Whether what it has started goes on without its worker.
+    /// Whether the attempt runs on without its worker.
     pub(crate) fn outlives_worker(&self) -> bool {
         self.outlives_worker.load(Ordering::Acquire)
     }
 
-    /// Changes what history will say of this attempt.
+    /// Changes the report on this attempt.
     pub fn report(&self, change: impl FnOnce(&mut Report)) {
         change(&mut self.report.lock());
     }
 
-    /// Tells the attempt to end, and how long it may take over it. The first reason counts.
+    /// Stops the attempt with that grace time. The first reason counts.
     pub fn stop(&self, reason: StopReason, grace: Duration) {
         let _ = self.stopped.set((reason, grace));
         self.token.cancel();
     }
 
-    /// Why the attempt was last to end, if it was.
+    /// Why the attempt was stopped, if it was.
     pub fn stop_reason(&self) -> Option<StopReason> {
         self.stopped.get().map(|(reason, _)| *reason)
     }
@@ -197,7 +197,7 @@ impl TaskContext {
         self.stopped.get().map_or(self.definition.kill_after, |(_, grace)| *grace)
     }
 
-    /// What the attempt leaves behind, log included.
+    /// Takes the report with the log, at the end of the attempt.
     pub fn take_report(&self) -> Report {
         let mut report = std::mem::take(&mut *self.report.lock());
         let log = std::mem::replace(&mut *self.log.lock(), Capture::new(LOG_LIMITS));

@@ -1,10 +1,10 @@
-//! How a handler says that it failed.
+//! The error of a handler.
 
 use std::{fmt, time::Duration};
 
 use crate::domain::task::lifecycle::Wish;
 
-/// A failed attempt, with what the handler wishes to follow. Every other error turns into one by `?`.
+/// Why an attempt failed, and what the handler wants to happen next. The operator `?` converts other errors.
 #[derive(Debug)]
 pub struct TaskError {
     cause: anyhow::Error,
@@ -13,22 +13,22 @@ pub struct TaskError {
 }
 
 impl TaskError {
-    /// Failed; the definition's retry policy decides what follows.
+    /// The attempt failed. The retry policy of the definition decides what happens next.
     pub fn new(cause: impl fmt::Display) -> Self {
         Self { cause: anyhow::anyhow!("{cause}"), wish: Wish::Policy, crash: false }
     }
 
-    /// Failed, and trying again is of no use.
+    /// The attempt failed, and another one would fail as well: the task is discarded.
     pub fn discard(cause: impl fmt::Display) -> Self {
         Self { wish: Wish::Discard, ..Self::new(cause) }
     }
 
-    /// Failed; try again after this time, as long as attempts are left.
+    /// The attempt failed. The next one follows after this delay, if attempts remain.
     pub fn retry_after(delay: Duration, cause: impl fmt::Display) -> Self {
         Self { wish: Wish::RetryAfter(delay), ..Self::new(cause) }
     }
 
-    /// How a command failed; one that died of a signal did not fail so much as fall.
+    /// The failure of a command. `crash` means that a signal killed it.
     pub(super) fn of_command(cause: impl fmt::Display, wish: Wish, crash: bool) -> Self {
         Self { wish, crash, ..Self::new(cause) }
     }
@@ -37,7 +37,7 @@ impl TaskError {
         self.crash
     }
 
-    /// What the handler wishes to follow.
+    /// What the handler wants to happen next.
     pub fn wish(&self) -> Wish {
         self.wish
     }

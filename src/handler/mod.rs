@@ -1,4 +1,4 @@
-//! How work is declared, registered and executed. Nothing here knows the database.
+//! Handlers: how work is declared, registered and executed. They do not know the database.
 
 mod attempt;
 mod command;

@@ -1,4 +1,4 @@
-//! Kind `noop`: does nothing, at once. For benches, and for trying out everything around a task.
+//! Kind `noop`: does nothing and succeeds, for benchmarks and first tries.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Which handler executes which kind.
+//! The registry: which handler executes which kind.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -23,17 +23,17 @@ impl Default for Registry {
 }
 
 impl Registry {
-    /// The built-in kinds, registered as any other.
+    /// A registry with the built-in kinds.
     pub fn new() -> Self {
         let mut registry = Self { handlers: BTreeMap::new(), definitions: BTreeMap::new() };
         registry.register(CommandHandler);
         registry.register(NoopHandler);
-        // What these two run, the configuration says; their kinds are no tasks by themselves.
+        // The configuration says what these two run: their kinds are no task definitions.
         registry.definitions.clear();
         registry
     }
 
-    /// Adds a handler; it replaces an earlier one of the same kind.
+    /// Adds a handler. It replaces an earlier handler of the same kind.
     pub fn register<H: TaskHandler>(&mut self, handler: H) {
         self.handlers.insert(H::KIND.to_owned(), Arc::new(handler));
         self.definitions.insert(H::KIND.to_owned(), H::definition());
@@ -44,12 +44,12 @@ impl Registry {
         self.handlers.get(kind).cloned()
     }
 
-    /// The registered kinds, by name.
+    /// The registered kinds, in alphabetical order.
     pub fn kinds(&self) -> Vec<String> {
         self.handlers.keys().cloned().collect()
     }
 
-    /// The definitions that handlers bring along, for where the configuration has none.
+    /// The definitions that handlers bring along. A definition of the same name in the configuration replaces them.
     pub fn definitions(&self) -> impl Iterator<Item = &TaskDefinition> {
         self.definitions.values()
     }

@@ -1,4 +1,4 @@
-//! The extension point for work: what a handler is.
+//! The extension point for work: the trait of a handler.
 
 use futures::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
@@ -9,30 +9,30 @@ use crate::domain::task::definition::TaskDefinition;
 
 /// Code that executes the tasks of one kind.
 ///
-/// It runs on an actor's thread together with other attempts: what blocks belongs into
-/// `tokio::task::spawn_blocking`. A panic is caught, and is the attempt's outcome.
+/// It runs on a thread of the pool together with other attempts: use `tokio::task::spawn_blocking` for work that
+/// blocks. A panic is caught and becomes the outcome `crashed`.
 pub trait TaskHandler: Send + Sync + 'static {
-    /// The kind that this handler executes. It is stored in history: keep it.
+    /// The kind that this handler executes. The history stores it, so it should not change.
     const KIND: &'static str;
 
-    /// Whether an attempt keeps its time limit by itself, and is sure to end soon after it is told to. Nobody then
-    /// gives up waiting for it.
+    /// Whether an attempt enforces its time limit itself, and ends soon after it is stopped. The worker then waits for
+    /// its end without a limit.
     const ENDS_BY_ITSELF: bool = false;
 
-    /// What the task's payload is decoded into. An absent payload is decoded from `null`; one that does not fit
-    /// makes the task discarded, because it will not fit the next time either.
+    /// The type of the payload. An absent payload is decoded from `null`. If a payload does not fit, the task is
+    /// discarded, because it would not fit the next time either.
     type Payload: DeserializeOwned;
 
     /// Does the work of one attempt.
     ///
-    /// Watch [`TaskContext::cancelled`] in anything that takes long: after the time limit, a cancel or a stop
-    /// of the daemon the attempt has the definition's `kill_after` to end by itself, and is then dropped.
+    /// Long work should watch [`TaskContext::cancelled`]: at the time limit, at a cancel or at a stop of the daemon,
+    /// the attempt has the `kill_after` of its definition to end by itself, and is then dropped.
     ///
     /// # Errors
-    /// Any error means that the work is not done; the definition says whether and when it is tried again.
+    /// Any error means that the work is not done. The definition says whether and when it is tried again.
     fn run(&self, payload: Self::Payload, context: &TaskContext) -> impl Future<Output = Result<(), TaskError>>;
 
-    /// The definition that stands for this handler where the configuration has no `[task.KIND]`.
+    /// The definition of this handler's tasks, unless the configuration has a table `[task.KIND]`.
     fn definition() -> TaskDefinition
     where
         Self: Sized,
@@ -41,7 +41,7 @@ pub trait TaskHandler: Send + Sync + 'static {
     }
 }
 
-/// A handler whose types have been taken off, as the registry keeps it.
+/// A handler without its types, as the registry keeps it.
 pub trait DynHandler: Send + Sync {
     /// Decodes the payload and does the work.
     fn call<'a>(
@@ -50,7 +50,7 @@ pub trait DynHandler: Send + Sync {
         context: &'a TaskContext,
     ) -> LocalBoxFuture<'a, Result<(), TaskError>>;
 
-    /// Whether nobody need give up waiting for it.
+    /// Whether the worker can wait for its end without a limit.
     fn ends_by_itself(&self) -> bool;
 }
 

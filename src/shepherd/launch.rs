@@ -130,8 +130,8 @@ fn execute(argv: &[String], variables: &BTreeMap<String, String>) -> Result<Infa
     }
     let path = variables.get("PATH").map_or("", String::as_str);
     let mut refused = None;
-    for folder in std::env::split_paths(path) {
-        let file = folder.join(program);
+    for dir in std::env::split_paths(path) {
+        let file = dir.join(program);
         let candidate = CString::new(file.as_os_str().as_bytes()).map_err(nul)?;
         let Err(error) = execve(&candidate, &arguments, &entries);
         match error {
@@ -155,10 +155,10 @@ fn limit(limits: &ResourceLimits, memory: Option<u64>) -> Result<(), String> {
     ];
     for (resource, name, wanted) in limits {
         let Some(wanted) = wanted else { continue };
-        let set = getrlimit(resource).and_then(|(_, most)| {
+        let set = getrlimit(resource).and_then(|(_, max)| {
             // A process that has used up its CPU time receives SIGXCPU, and is killed a second later.
             let hard = if name == "cpu" { wanted.saturating_add(1) } else { wanted };
-            setrlimit(resource, wanted.min(most), hard.min(most))
+            setrlimit(resource, wanted.min(max), hard.min(max))
         });
         set.map_err(|error| format!("cannot set limits.{name} to {wanted}: {}", error.desc()))?;
     }

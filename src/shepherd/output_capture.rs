@@ -29,7 +29,7 @@ pub(super) struct Stream {
     head: Option<File>,
     head_length: u64,
     segment: Option<Segment>,
-    /// When the files fell behind the stream; none if they are up to date.
+    /// Since when the files are behind the stream; none if they are up to date.
     behind: Option<Instant>,
 }
 

@@ -67,8 +67,8 @@ fn serve(open_files: Option<u64>) -> io::Result<()> {
     let context = ForkContext { title, single_threaded, user, server: Pid::this(), interrupted };
     context.title.set(NAME);
     prctl::set_name(c"sexton")?;
-    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, open_files.unwrap_or(1024).min(most), most)?;
+    let (_, max) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, open_files.unwrap_or(1024).min(max), max)?;
     let ended = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     let daemon = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut requests = BufReader::new(daemon.try_clone()?);

@@ -210,8 +210,8 @@ impl Shepherds {
 /// Raises the limit of open files, because each running command needs a descriptor. Returns the usual limit, which
 /// commands get back: some cannot handle more.
 fn raise_open_files() -> u64 {
-    let Ok((usual, most)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 1024 };
-    if let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, most, most) {
+    let Ok((usual, max)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 1024 };
+    if let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, max, max) {
         tracing::warn!("the limit of open files stays at {usual}: {}", error.desc());
     }
     usual

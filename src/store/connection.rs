@@ -109,10 +109,10 @@ impl Connection {
 /// often, in the end ten times a second, and would hardly ever find it free beside a process that writes all the time.
 macro_rules! retry_while_busy {
     ($work:expr) => {{
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
             match on_driver($work).await {
-                Err(error) if is_busy(&error) && begun.elapsed() < SQLITE_BUSY_TIMEOUT => {
+                Err(error) if is_busy(&error) && started.elapsed() < SQLITE_BUSY_TIMEOUT => {
                     tokio::time::sleep(Duration::from_micros(fastrand::u64(500..3_000))).await;
                 }
                 result => break result,

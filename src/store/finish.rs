@@ -215,8 +215,8 @@ impl Store {
         changed.iter().map(claim_of).collect()
     }
 
-    /// The stale finishes that are to be recorded as superseded. A finish that is in the history already is none of
-    /// them: its commit succeeded, but the answer was lost.
+    /// The stale finishes that are to be recorded as superseded. A finish that is in the history already is left out:
+    /// its commit succeeded, but the answer was lost.
     async fn superseded(
         &self,
         transaction: &DatabaseTransaction,

@@ -68,7 +68,7 @@ fn broken_toml_is_reported_with_its_line() {
 fn schedules_are_checked_in_every_form() {
     let task = |schedule: &str| mistakes(&format!("[task.t]\nkind = \"noop\"\nschedule = {schedule}\n"));
     assert!(task("\"0 0 30 2 *\"")[0].contains("never runs"));
-    assert!(task("{ every = \"5s\", timezone = \"UTC\" }")[0].contains("an interval has no zone"));
+    assert!(task("{ every = \"5s\", timezone = \"UTC\" }")[0].contains("an interval has no time zone"));
     assert!(task("{ every = \"5s\", cron = \"* * * * *\" }")[0].contains("expected one of `cron`, `every`, `at`"));
     assert!(task("{}")[0].contains("expected one of `cron`"));
     assert!(task("{ week_days = [\"mon\"] }")[0].contains("`time` is missing, which `week_days` needs"));
@@ -122,7 +122,7 @@ fn modules_must_exist_and_accept_their_settings() {
     assert!(module("dispatchr", "interval = \"1s\"").contains(
         "FILE:1: module.dispatchr: there is no daemon module `dispatchr`; did you mean `dispatcher`? (an external program needs `command"
     ));
-    assert!(module("mail", "").contains("known: node, recorder, adopter, workers, "));
+    assert!(module("mail", "").contains("known: adopter, config_sync, cron, "));
     for needed in ["node", "recorder", "workers", "adopter"] {
         let found = module(needed, "enabled = false");
         assert!(
@@ -283,7 +283,7 @@ fn policies_of_instants_are_checked_and_shown() {
     assert!(task("missed = \"never\"").contains("expected \"skip\" or \"last\" or \"all\""));
     assert!(task("missed_max = 5").contains("this setting needs `missed = \"all\"`"));
     assert!(task("missed = \"all\"\nmissed_max = 1001").contains("expected 1 to 1000"));
-    assert!(task("missed_age = \"5s\"").contains("at least 1m is needed"));
+    assert!(task("missed_age = \"5s\"").contains("the minimum is 1m"));
     assert!(task("window = \"nightly\"").contains("write two times of day, such as 01:00-05:00"));
     assert!(task("overlap = \"never\"").contains("expected \"allow\" or \"skip\" or \"queue\""));
     assert!(task("max_parallel = 0").contains("expected 1 to 1000000"));

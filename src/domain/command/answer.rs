@@ -1,4 +1,4 @@
-//! What a command may answer while it runs: lines of JSON on a descriptor of their own.
+//! The answers of a command: lines of JSON that it writes to a descriptor of its own while it runs.
 
 use std::time::Duration;
 
@@ -10,39 +10,39 @@ use crate::domain::text::{
     json::{MAX_DEPTH, is_too_deep, json_without_nul},
 };
 
-/// A line, and the whole result, may be so long.
+/// The maximum length of a line, in bytes.
 pub const MAX_LINE: usize = 64 * 1024;
 
-/// How far a running attempt has got, as it says itself.
+/// The progress of a running attempt, as it reports it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// From 0 to 100.
+    /// A percentage from 0 to 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent: Option<f64>,
-    /// In words.
+    /// A description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
 }
 
-/// What a command has answered so far. Later lines replace earlier ones, setting by setting.
+/// What a command has answered so far. Later lines replace earlier ones, key by key.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
-    /// Kept in history.
+    /// The result that the history keeps.
     pub result: Option<Value>,
-    /// How far it has got.
+    /// The progress.
     pub progress: Option<Progress>,
-    /// It is not done: try again after so long.
+    /// The work is not done, and is to be tried again after this delay.
     pub retry_after: Option<Duration>,
-    /// What the next attempt is to work on instead.
+    /// The payload of the next attempt.
     pub payload: Option<Value>,
-    /// It will never be done, and why.
+    /// The work will never be done, and the reason.
     pub discard: Option<String>,
-    /// What of it could not be understood.
+    /// The first part of the answer that is invalid.
     pub problem: Option<String>,
 }
 
 impl Answer {
-    /// Takes in one line. What is wrong with it is noted, and the rest of it counts.
+    /// Reads one line. An invalid part is noted, and the rest of the line counts.
     pub fn read(&mut self, line: &[u8]) {
         if line.trim_ascii().is_empty() {
             return;
@@ -75,10 +75,12 @@ impl Answer {
             ("retry_after", value) => match delay(&value) {
                 Some(delay) => self.retry_after = Some(delay),
                 None => {
-                    self.note(format!("retry_after {value}: expected seconds, or a length of time such as \"10m\""));
+                    self.note(format!("retry_after {value}: expected seconds, or a duration such as \"10m\""));
                 }
             },
-            ("discard", Value::Bool(wanted)) => self.discard = wanted.then(|| "the command gave it up".to_owned()),
+            ("discard", Value::Bool(wanted)) => {
+                self.discard = wanted.then(|| "the command discarded the task".to_owned())
+            }
             ("discard", Value::String(why)) => self.discard = Some(why),
             ("discard", value) => self.note(format!("discard {value}: expected true, or the reason")),
             (key, _) => {
@@ -87,7 +89,7 @@ impl Answer {
         }
     }
 
-    /// The first problem is the one that is told.
+    /// Keeps the first problem only.
     fn note(&mut self, problem: String) {
         self.problem.get_or_insert(problem);
     }
@@ -127,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_taken_from_every_line() {
+    fn keys_are_read_from_every_line() {
         let answer = read(&[
             r#"{"progress": 10}"#,
             "",
@@ -146,8 +148,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_told() {
-        for (line, told) in [
+    fn invalid_parts_are_reported() {
+        for (line, expected) in [
             ("done", "not JSON"),
             ("[1]", "expected a JSON object, found [1]"),
             (r#"{"progess": 1}"#, "`progess` is not known"),
@@ -156,7 +158,7 @@ mod tests {
             (r#"{"discard": 1}"#, "expected true"),
         ] {
             let problem = read(&[line]).problem.unwrap_or_default();
-            assert!(problem.contains(told), "{line}: {problem}");
+            assert!(problem.contains(expected), "{line}: {problem}");
         }
     }
 

@@ -1,19 +1,20 @@
-//! Bounded capture: the head and the tail of a stream, however long it is, and when its lines arrived.
+//! Bounded capture: the head and the tail of a stream of any length, and when its lines arrived.
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-/// More changes of time than this are not noted, in the head and in the tail each.
+/// The maximum number of time stamps, in the head and in the tail each.
 const STAMPS: usize = 4_096;
 
-/// Keeps the first and the last bytes of what is written to it, in constant memory.
+/// Keeps the first and the last bytes that are written to it, in constant memory.
 #[derive(Clone, Debug)]
 pub struct Capture {
     head: Vec<u8>,
     tail: VecDeque<u8>,
     limits: CaptureLimits,
-    /// From which byte of the stream on which time counts, in milliseconds from the start.
+    /// Pairs of an offset in the stream, and the time from which the bytes there arrived, in milliseconds from the
+    /// start.
     head_stamps: Vec<(u64, u64)>,
     tail_stamps: VecDeque<(u64, u64)>,
     written: u64,
@@ -24,23 +25,23 @@ pub struct Capture {
 pub struct CaptureLimits {
     /// From the beginning.
     pub head: usize,
-    /// From the end, of what the head did not take.
+    /// From the end, of the bytes behind the head.
     pub tail: usize,
 }
 
-/// What was kept of a stream, as text that any database takes.
+/// The captured part of a stream, as text that any database accepts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
-    /// The text: bytes that are not UTF-8 are U+FFFD, and so is NUL. A line says where something was left out.
+    /// The text. Bytes that are not UTF-8, and NUL, are U+FFFD. A line says where bytes were left out.
     pub text: String,
-    /// Whether anything was left out.
+    /// Whether bytes were left out.
     pub truncated: bool,
     /// Where something was left out, and how much. Unknown in what earlier versions wrote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub omission: Option<Omission>,
-    /// From which line of the text on (counted from 0) which time counts, in milliseconds from the start.
+    /// Pairs of a line number (from 0), and the time from which lines arrived, in milliseconds from the start.
     pub stamps: Vec<(usize, u64)>,
-    /// How many bytes the stream had. Text does not tell that exactly; unknown in what earlier versions wrote.
+    /// The number of bytes in the stream, which the text does not show exactly. Earlier versions did not write it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written: Option<u64>,
 }
@@ -57,7 +58,7 @@ pub struct Omission {
 }
 
 impl Capture {
-    /// Keeps at most so much.
+    /// An empty capture with these limits.
     pub fn new(limits: CaptureLimits) -> Self {
         Self {
             head: Vec::new(),
@@ -69,7 +70,7 @@ impl Capture {
         }
     }
 
-    /// Takes in what was read, `at` so many milliseconds after the start. Gives the part that belongs to the head.
+    /// Adds bytes that were read `at` milliseconds after the start. Returns the part that belongs to the head.
     pub fn write<'b>(&mut self, bytes: &'b [u8], at: u64) -> &'b [u8] {
         let (first, rest) = bytes.split_at(bytes.len().min(self.limits.head - self.head.len()));
         if !first.is_empty() && self.head_stamps.len() < STAMPS && self.head_stamps.last().is_none_or(|s| s.1 != at) {
@@ -97,22 +98,22 @@ impl Capture {
         }
     }
 
-    /// How many bytes were written to it, kept or not.
+    /// The number of bytes in the stream, kept or not.
     pub fn written(&self) -> u64 {
         self.written
     }
 
-    /// The number of the first byte of the tail.
+    /// The offset of the tail in the stream.
     pub fn tail_begin(&self) -> u64 {
         self.written - self.tail.len() as u64
     }
 
-    /// The head as it is now.
+    /// The head so far.
     pub fn head(&self) -> &[u8] {
         &self.head
     }
 
-    /// The tail as it is now, from that byte of the stream on.
+    /// The tail so far, from that offset in the stream on.
     pub fn tail_from(&self, from: u64) -> Vec<u8> {
         let skipped = from.saturating_sub(self.tail_begin()) as usize;
         self.tail.iter().skip(skipped).copied().collect()
@@ -122,7 +123,7 @@ impl Capture {
         self.written - (self.head.len() + self.tail.len()) as u64
     }
 
-    /// What was kept.
+    /// The captured text.
     pub fn into_kept(self) -> Kept {
         let left_out = self.left_out();
         let begin = self.tail_begin();
@@ -146,7 +147,7 @@ impl Capture {
 }
 
 impl Kept {
-    /// Appends a stretch of the stream that began at byte `begin`, and notes when its lines arrived.
+    /// Appends a part of the stream from offset `begin`, and notes when its lines arrived.
     fn take(&mut self, bytes: &[u8], begin: u64, stamps: &[(u64, u64)]) {
         let first_line = self.text.matches('\n').count();
         let starts =
@@ -162,7 +163,7 @@ impl Kept {
         self.text.push_str(&String::from_utf8_lossy(bytes));
     }
 
-    /// Appends a line of our own.
+    /// Appends a line of Sexton's own.
     pub fn add_line(&mut self, line: &str) {
         let before = self.text.len();
         if !self.text.is_empty() && !self.text.ends_with('\n') {
@@ -189,7 +190,7 @@ impl Kept {
         self.written = self.written.zip(other.written).map(|(own, others)| own + others);
     }
 
-    /// The lines of the text, each with the milliseconds from the start at which it arrived, as far as that is known.
+    /// The lines of the text, each with its arrival in milliseconds from the start, where known.
     pub fn lines(&self) -> impl Iterator<Item = (Option<u64>, &str)> {
         self.text.lines().enumerate().map(|(number, line)| {
             let known = self.stamps.partition_point(|(from, _)| *from <= number);
@@ -221,12 +222,12 @@ pub fn end_of(kept: &Kept, missing: impl FnOnce(u64) -> u64) -> (u64, &str) {
     (missing - found, &end[begin..])
 }
 
-/// Says in a line of its own how much is missing.
+/// A line that says how many bytes were left out.
 pub fn gap(left_out: u64) -> String {
     format!("\n[… {left_out} bytes left out …]\n")
 }
 
-/// PostgreSQL's text holds no NUL; it is shown as U+FFFD.
+/// Replaces NUL by U+FFFD, because PostgreSQL's text cannot contain it.
 pub fn without_nul(text: String) -> String {
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }

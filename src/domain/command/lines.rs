@@ -1,26 +1,26 @@
-//! A stream of bytes in lines of bounded length, for a log.
+//! Splits a stream of bytes into lines of bounded length, for a log.
 
-/// Cuts what is written to it into lines. No more of a line is kept than fits.
+/// Splits bytes into lines, and cuts the lines that are too long.
 #[derive(Clone, Debug)]
 pub struct Lines {
-    begun: Vec<u8>,
-    most: usize,
+    partial: Vec<u8>,
+    max: usize,
     left_out: usize,
 }
 
 impl Lines {
-    /// Lines of at most so many bytes.
-    pub fn new(most: usize) -> Self {
-        Self { begun: Vec::new(), most, left_out: 0 }
+    /// Lines of at most `max` bytes.
+    pub fn new(max: usize) -> Self {
+        Self { partial: Vec::new(), max, left_out: 0 }
     }
 
-    /// Takes in what was read; gives the lines that it ends.
+    /// Adds bytes. Returns the lines that they complete.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<String> {
         let mut lines = Vec::new();
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (text, is_whole) = part.strip_suffix(b"\n").map_or((part, false), |text| (text, true));
-            let fits = text.len().min(self.most.saturating_sub(self.begun.len()));
-            self.begun.extend_from_slice(&text[..fits]);
+            let fits = text.len().min(self.max.saturating_sub(self.partial.len()));
+            self.partial.extend_from_slice(&text[..fits]);
             self.left_out += text.len() - fits;
             if is_whole {
                 lines.extend(self.end());
@@ -29,11 +29,11 @@ impl Lines {
         lines
     }
 
-    /// Ends the line that was begun; none if it says nothing.
+    /// Completes the current line; none if it is empty.
     pub fn end(&mut self) -> Option<String> {
-        let begun = std::mem::take(&mut self.begun);
+        let partial = std::mem::take(&mut self.partial);
         let left_out = std::mem::take(&mut self.left_out);
-        let mut line = String::from_utf8_lossy(&begun).trim_end().to_owned();
+        let mut line = String::from_utf8_lossy(&partial).trim_end().to_owned();
         if left_out > 0 {
             line.push_str(&format!(" [… {left_out} bytes left out …]"));
         }

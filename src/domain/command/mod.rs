@@ -1,4 +1,4 @@
-//! What kind `command` executes, and what the end of a command means.
+//! Kind `command`: what it executes, and what the end of a command means.
 
 pub mod answer;
 pub mod capture;
@@ -16,88 +16,89 @@ use self::{
 };
 use super::task::lifecycle::Wish;
 
-/// A program and its surroundings. Nothing of it ever comes from the database.
+/// A program and its environment. It comes from the configuration only, never from the database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandSpec {
-    /// The program and its arguments; no shell is involved.
+    /// The program and its arguments. No shell is involved.
     pub argv: Vec<String>,
-    /// Variables with their values.
+    /// Environment variables with their values.
     pub env: BTreeMap<String, String>,
-    /// Names of variables that are passed on from the daemon's own environment; `*` at the end stands for anything.
+    /// Names of the daemon's environment variables that are passed on. A `*` at the end matches any text.
     pub pass_env: Vec<String>,
-    /// Variables that are taken from the payload, by JSON pointer.
+    /// Environment variables with values from the payload, by JSON pointer.
     pub payload_env: BTreeMap<String, String>,
-    /// The working directory; the daemon's own unless set.
+    /// The working directory; the one of the daemon if absent.
     pub dir: Option<PathBuf>,
-    /// Who it runs as: credentials, priority, limits.
+    /// User, group, priority and resource limits. Attempt manifests of earlier versions call it `confines` as well.
     #[serde(rename = "confines")]
     pub limits: ResourceLimits,
     /// How many bytes of each output stream are kept.
     pub output: CaptureLimits,
     /// The exit codes that count as success.
     pub success_codes: Vec<i32>,
-    /// Whether anything on standard error makes it a failure.
+    /// Whether the command fails if it writes to standard error.
     pub fail_on_stderr: bool,
-    /// Whether processes that the command leaves behind may live on.
+    /// Whether background processes of the command may live on.
     pub keep_background: bool,
-    /// What becomes of it when the daemon goes.
+    /// What happens to it when the daemon stops.
     pub on_daemon_stop: Option<OnDaemonStop>,
 }
 
-/// As whom, how nicely and within which limits a program runs.
+/// User, group, priority and resource limits of a program.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResourceLimits {
-    /// The user; the daemon's own unless set.
+    /// The user; the one of the daemon if absent.
     pub user: Option<String>,
-    /// The group; the user's own unless set.
+    /// The group; the one of the user if absent.
     pub group: Option<String>,
     /// The file mode creation mask.
     pub umask: Option<u32>,
-    /// From -20 (first) to 19 (last).
+    /// The nice value, from -20 (first) to 19 (last).
     pub nice: Option<i32>,
-    /// Bytes of memory: of the whole tree in a cgroup of its own, otherwise of address space of each process.
+    /// Memory in bytes: of the whole process tree if it has a control group, otherwise the address space of each
+    /// process.
     pub memory: Option<u64>,
     /// CPU time of each process, in seconds.
     pub cpu: Option<u64>,
     /// Open files of each process.
     pub open_files: Option<u64>,
-    /// Processes of its user.
+    /// Processes of the user.
     pub processes: Option<u64>,
-    /// Bytes of each written file.
+    /// Size of each written file, in bytes.
     pub file_size: Option<u64>,
 }
 
-/// What becomes of a running command when its daemon goes. Unless set it lives through a crash, and a stop waits for
-/// it as for any other task.
+/// What happens to a running command when the daemon stops. If it is not configured, the command survives a crash, and
+/// a stop waits for it as for any other task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnDaemonStop {
-    /// It goes on, also through a stop in good order; the next daemon takes it over.
+    /// The command runs on, also when the daemon stops cleanly, and the next daemon adopts it.
     Keep,
-    /// It is stopped, also when the daemon crashes.
+    /// The command is stopped, also when the daemon crashes.
     Stop,
 }
 
-/// Why a command was stopped before its own end.
+/// Why a command was stopped before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stopped {
-    /// Its time limit was reached.
+    /// It had reached its time limit.
     TimedOut,
-    /// Somebody cancelled the task.
+    /// Its task was cancelled.
     Cancelled,
     /// The daemon was stopping, or had lost the task.
     Interrupted,
 }
 
-/// How a command ended, as its shepherd saw it.
+/// The end of a command, as its shepherd saw it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CommandEnd {
-    /// Why it could not be started, or not be seen to its end.
+    /// Why it could not be started, or could not be supervised to its end.
     pub failure: Option<String>,
-    /// Its exit code.
+    /// The exit code.
     pub exit_code: Option<i32>,
-    /// The signal that ended it, and that signal's name.
+    /// The signal that killed it, and the name of the signal.
     pub signal: Option<(i32, String)>,
     /// Whether it left a core dump.
     pub core_dumped: bool,
@@ -105,47 +106,50 @@ pub struct CommandEnd {
     pub stopped: Option<Stopped>,
     /// How long it took.
     pub took: Duration,
-    /// What it cost.
+    /// Its resource usage.
     pub usage: Usage,
-    /// What it wrote to standard output.
+    /// The captured standard output.
     pub stdout: Kept,
-    /// What it wrote to standard error.
+    /// The captured standard error.
     pub stderr: Kept,
     /// What it answered.
     pub answer: Answer,
 }
 
-/// What an attempt cost. Processes that outlived it are not counted.
+/// The resource usage of an attempt, without processes that outlived it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// CPU time in user mode, in milliseconds.
     pub user_ms: i64,
     /// CPU time in the kernel, in milliseconds.
     pub system_ms: i64,
-    /// The most memory that one process of it had resident, in bytes.
+    /// The largest resident memory of one of its processes, in bytes.
     pub peak_memory: i64,
-    /// What it wrote to both streams, kept or not, in bytes.
+    /// The length of both output streams together, in bytes.
     pub output_bytes: i64,
 }
 
-/// Why a command did not do its work.
+/// Why a command failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandFailure {
-    /// In words.
+    /// The error, for people.
     pub error: String,
-    /// What it wishes to follow.
+    /// What the command wants to happen next.
     pub wish: Wish,
-    /// Whether it died of a signal that nobody of us sent.
+    /// Whether a signal killed it that Sexton did not send.
     pub is_crash: bool,
 }
 
 impl CommandEnd {
-    /// An end that nobody saw.
+    /// The end of a command that was not started, or whose result is lost.
     pub fn failed(why: impl Into<String>) -> Self {
         Self { failure: Some(why.into()), ..Self::default() }
     }
 
-    /// Whether the work is done, and if not, why.
+    /// Whether the work is done.
+    ///
+    /// # Errors
+    /// If it is not, for any reason.
     pub fn judge(&self, spec: &CommandSpec) -> Result<(), CommandFailure> {
         let failed = |error: String| Err(CommandFailure { error, wish: Wish::Policy, is_crash: false });
         if let Some(why) = &self.failure {
@@ -165,7 +169,7 @@ impl CommandEnd {
         }
         match self.exit_code {
             Some(code) if !spec.success_codes.contains(&code) => failed(format!("exit code {code}")),
-            None => failed("it ended in an unknown way".to_owned()),
+            None => failed("it ended for an unknown reason".to_owned()),
             Some(_) if spec.fail_on_stderr && !self.stderr.text.trim().is_empty() => {
                 let first = self.stderr.text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
                 failed(format!("it wrote to standard error: {first}"))
@@ -193,7 +197,7 @@ impl CommandSpec {
         }
     }
 
-    /// Whether a variable of the daemon's own environment is passed on. Its own settings never are.
+    /// Whether a variable of the daemon's environment is passed on. Sexton's own settings never are.
     pub fn passes_on(&self, name: &str) -> bool {
         let matches = |pattern: &String| match pattern.strip_suffix('*') {
             Some(start) => name.starts_with(start),
@@ -203,13 +207,13 @@ impl CommandSpec {
         !name.starts_with("SEXTON_") && (is_locale || self.pass_env.iter().any(matches))
     }
 
-    /// Those of the daemon's variables that are passed on. What is no text is not.
+    /// The daemon's variables that are passed on. Variables that are not UTF-8 are not.
     pub fn passed_on(&self, all: impl Iterator<Item = (OsString, OsString)>) -> Vec<(String, String)> {
         let texts = all.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         texts.filter(|(name, _)| self.passes_on(name)).collect()
     }
 
-    /// The declared variables that come from a payload. What the payload does not have is left out.
+    /// The configured variables from a payload. A variable that the payload does not have is left out.
     pub fn from_payload(&self, payload: Option<&Value>) -> Vec<(String, String)> {
         let value = |pointer: &String| match payload?.pointer(pointer)? {
             Value::Null => None,
@@ -236,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn success_is_what_is_declared() {
+    fn success_is_what_is_configured() {
         assert_eq!(end(0).judge(&spec()), Ok(()));
         assert_eq!(end(3).judge(&spec()).map_err(|failure| failure.error), Err("exit code 3".to_owned()));
         let generous = CommandSpec { success_codes: vec![0, 3], ..spec() };
@@ -249,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_is_a_crash_unless_it_was_ours() {
+    fn a_signal_is_a_crash_unless_sexton_sent_it() {
         let died = CommandEnd { signal: Some((11, "SIGSEGV".to_owned())), core_dumped: true, ..CommandEnd::default() };
         let failure = died.judge(&spec()).expect_err("it died");
         assert_eq!((failure.error.as_str(), failure.is_crash), ("killed by SIGSEGV, core dumped", true));
@@ -258,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_answered_goes_before_its_exit_code() {
+    fn the_answer_counts_before_the_exit_code() {
         let mut again = end(0);
         again.answer.retry_after = Some(Duration::from_secs(60));
         assert_eq!(again.judge(&spec()).expect_err("not done").wish, Wish::RetryAfter(Duration::from_secs(60)));
@@ -267,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_is_clean_but_for_what_is_declared() {
+    fn the_environment_has_only_what_is_configured() {
         let spec = CommandSpec { pass_env: vec!["PHP_*".to_owned(), "EDITOR".to_owned()], ..spec() };
         for (name, is_passed) in
             [("LC_ALL", true), ("TZ", true), ("PHP_INI", true), ("EDITOR", true), ("EDITORS", false), ("SECRET", false)]

@@ -1,4 +1,4 @@
-//! What a process module runs: an external program that is kept running, and what is decided about it.
+//! Process modules: an external program that is kept running, when it is restarted and when it is recycled.
 
 use std::{fmt, time::Duration};
 
@@ -8,64 +8,64 @@ use serde::{Deserialize, Serialize};
 use super::{CommandEnd, CommandSpec, Stopped};
 use crate::domain::{daemon::restart::RestartPolicy, text::duration};
 
-/// No more of a program's last line is repeated.
+/// The maximum number of characters of a program's last line in an error.
 const MAX_LAST_LINE: usize = 300;
 
 /// A program that is kept running as a daemon module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessSpec {
-    /// The program and its surroundings. What concerns tasks alone (payload, success codes) is of no account here.
+    /// The program and its environment. The settings for tasks only (payload, success codes) are not used.
     pub command: CommandSpec,
-    /// A command that is run to its end before each start: unless it succeeds, the program is not started now.
+    /// A command that runs before each start. Unless it succeeds, the program is not started now.
     pub check: Option<Vec<String>>,
-    /// Whether it is started only while the database answers.
+    /// Whether the program is started only while the database answers.
     pub needs_database: bool,
-    /// It is replaced by a fresh one after so long.
+    /// The age at which the program is recycled.
     pub recycle_after: Option<Duration>,
-    /// It is replaced by a fresh one when its whole tree has more resident memory, in bytes.
+    /// The resident memory of its process tree at which the program is recycled, in bytes.
     pub memory_limit: Option<u64>,
-    /// What tells it to end.
+    /// The signal that asks it to end.
     pub stop_signal: StopSignal,
-    /// How long it has to end by itself once it was told to.
+    /// How long it has to end by itself after that signal.
     pub stop_timeout: Duration,
-    /// The wait before it is started again; doubled with each fall that follows soon.
+    /// The delay before a restart. It doubles with each failure in a row.
     pub restart_delay: Duration,
-    /// The wait never grows beyond this; a program that has run for longer starts with the short wait again.
+    /// The maximum delay before a restart. A program that has run for longer starts with the short delay again.
     pub max_restart_delay: Duration,
 }
 
-/// The signals by which programs can be told to end.
+/// The signals that can ask a program to end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StopSignal {
-    /// The usual one.
+    /// The usual signal.
     #[default]
     #[serde(rename = "TERM")]
     Term,
-    /// As by Ctrl-C.
+    /// The signal of Ctrl-C.
     #[serde(rename = "INT")]
     Int,
-    /// In many servers: finish what runs, then end.
+    /// In many servers: finish the current work, then end.
     #[serde(rename = "QUIT")]
     Quit,
-    /// The terminal is gone.
+    /// The signal of a closed terminal.
     #[serde(rename = "HUP")]
     Hup,
-    /// The program's own.
+    /// A signal with a meaning of the program's own.
     #[serde(rename = "USR1")]
     Usr1,
-    /// The program's own.
+    /// A signal with a meaning of the program's own.
     #[serde(rename = "USR2")]
     Usr2,
-    /// In Apache: finish what runs, then end.
+    /// In Apache: finish the current work, then end.
     #[serde(rename = "WINCH")]
     Winch,
-    /// At once.
+    /// End immediately.
     #[serde(rename = "KILL")]
     Kill,
 }
 
 impl StopSignal {
-    /// All of them, by their names.
+    /// All signals with their names.
     pub const ALL: [(&str, Self); 8] = [
         ("TERM", Self::Term),
         ("INT", Self::Int),
@@ -84,27 +84,27 @@ impl fmt::Display for StopSignal {
     }
 }
 
-/// How a program ended that nobody had told to end.
+/// How a program ended that the module had not stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServiceEnd {
-    /// With exit code 0: it wished to be started anew.
+    /// With exit code 0, which requests a restart.
     RestartRequested,
-    /// Because its shepherd was told to end it, by nobody who looks after it: the fork server was killed, for one.
+    /// Its shepherd was asked to stop it, but not by this module: for example, because the fork server was killed.
     Interrupted,
-    /// In any other way, and how.
+    /// Any other end, and the reason.
     Failed(String),
 }
 
-/// Why a program is replaced by a fresh one.
+/// Why a program is recycled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recycle {
-    /// It has run for so long.
+    /// It has run for this long.
     Age(Duration),
-    /// It has more memory than it may have, in bytes.
+    /// It uses more memory than it may, in bytes.
     Memory {
-        /// What its whole tree has.
+        /// The resident memory of its process tree.
         resident: u64,
-        /// What it may have.
+        /// The limit.
         limit: u64,
     },
 }
@@ -120,14 +120,14 @@ impl fmt::Display for Recycle {
     }
 }
 
-/// The falls of one program that follow one another soon.
+/// Counts the failures of one program in a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backoff {
     failures: usize,
 }
 
 impl Backoff {
-    /// It fell after having lived for so long: the wait until it is started again. There is always a next time.
+    /// Adds a failure after a life of `lived`. Returns the delay before the restart; there always is one.
     pub fn failed(&mut self, spec: &ProcessSpec, lived: Duration) -> Duration {
         if lived > spec.max_restart_delay {
             self.failures = 0;
@@ -153,13 +153,13 @@ impl ProcessSpec {
         }
     }
 
-    /// The delays of starting it again.
+    /// The rule for its delays.
     fn restart_policy(&self) -> RestartPolicy {
         let (restart_delay, max_restart_delay) = (self.restart_delay, self.max_restart_delay);
         RestartPolicy { restart_delay, max_restart_delay, ..RestartPolicy::default() }
     }
 
-    /// What an end means that nobody had asked for.
+    /// The meaning of an end that the module did not cause.
     pub fn judge(&self, end: &CommandEnd) -> ServiceEnd {
         match end.judge(&self.command) {
             _ if matches!(end.stopped, Some(Stopped::Interrupted | Stopped::Cancelled)) => ServiceEnd::Interrupted,
@@ -177,7 +177,7 @@ impl ProcessSpec {
         }
     }
 
-    /// Why a program that has lived for so long, with so much memory, is to be replaced by a fresh one.
+    /// Whether a program of that age and memory is recycled, and why.
     pub fn recycle(&self, lived: Duration, memory: u64) -> Option<Recycle> {
         if let Some(limit) = self.memory_limit.filter(|limit| memory > *limit) {
             return Some(Recycle::Memory { resident: memory, limit });
@@ -187,7 +187,7 @@ impl ProcessSpec {
     }
 }
 
-/// The last line that says anything.
+/// The last line that is not empty.
 fn last_line(text: &str) -> Option<String> {
     let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
     Some(line.chars().take(MAX_LAST_LINE).collect())
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn falls_are_told_with_the_last_words() {
+    fn failures_quote_the_last_line() {
         let mut end = CommandEnd { exit_code: Some(3), ..CommandEnd::default() };
         end.stderr.text = "starting\nno such port\n\n".to_owned();
         assert_eq!(spec().judge(&end), ServiceEnd::Failed("exit code 3: no such port".to_owned()));
@@ -210,14 +210,14 @@ mod tests {
         assert_eq!(spec().judge(&killed), ServiceEnd::Failed("killed by SIGKILL".to_owned()));
         let slow = CommandEnd { stopped: Some(Stopped::TimedOut), ..killed };
         assert_eq!(spec().judge(&slow), ServiceEnd::Failed("it took too long, killed by SIGKILL".to_owned()));
-        let told = CommandEnd { stopped: Some(Stopped::Interrupted), ..slow };
-        assert_eq!(spec().judge(&told), ServiceEnd::Interrupted);
+        let interrupted = CommandEnd { stopped: Some(Stopped::Interrupted), ..slow };
+        assert_eq!(spec().judge(&interrupted), ServiceEnd::Interrupted);
         let ended = CommandEnd { exit_code: Some(0), ..CommandEnd::default() };
         assert_eq!(spec().judge(&ended), ServiceEnd::RestartRequested);
     }
 
     #[test]
-    fn waits_grow_up_to_their_limit_for_ever_and_a_long_life_forgets() {
+    fn delays_grow_up_to_their_limit_and_start_again_after_a_long_life() {
         let (spec, mut backoff) = (spec(), Backoff::default());
         let short = Duration::from_millis(5);
         let waits: Vec<u64> = (0..8).map(|_| backoff.failed(&spec, short).as_secs()).collect();
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn age_and_memory_call_for_a_fresh_one() {
+    fn age_and_memory_are_reasons_to_recycle() {
         let spec =
             ProcessSpec { recycle_after: Some(Duration::from_secs(3_600)), memory_limit: Some(1 << 20), ..spec() };
         assert_eq!(spec.recycle(Duration::from_secs(3_599), 1 << 20), None);

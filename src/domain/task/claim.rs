@@ -4,13 +4,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// One claim of a task: the task, and the fence that this claim raised. Only the latest claim of a task may finish it.
+/// One claim of a task: the task, and the fence of this claim. Only the latest claim of a task may finish it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Claim {
-    /// The task's number: `sexton_task.id`. Attempts on disk call it `id` where they describe the task as claimed.
+    /// The number of the task: `sexton_task.id`. Attempt manifests of earlier versions call it `id`.
     #[serde(alias = "id")]
     pub task_id: i64,
-    /// The fence that this claim raised.
+    /// The fence, which rises with each claim of the task.
     pub fence: i64,
 }
 

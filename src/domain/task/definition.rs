@@ -1,4 +1,4 @@
-//! What running a task means.
+//! Task definitions: what it means to run a task of a name.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,9 +9,9 @@ use crate::domain::{command::CommandSpec, identity::QueueName, schedule::Schedul
 
 /// The kind that executes a program.
 pub const COMMAND: &str = "command";
-/// The kind that does nothing, at once.
+/// The kind that does nothing and succeeds.
 pub const NOOP: &str = "noop";
-/// The queue of tasks whose definition names none.
+/// The queue of tasks whose definition has none.
 pub const DEFAULT_QUEUE: &str = "default";
 
 /// A `[task.NAME]` table of the configuration, or a handler that was registered in Rust.
@@ -19,30 +19,30 @@ pub const DEFAULT_QUEUE: &str = "default";
 pub struct TaskDefinition {
     /// The name by which tasks refer to it.
     pub name: String,
-    /// How it is executed: the kind of a registered handler.
+    /// The kind of the handler that executes it.
     pub kind: String,
     /// The queue of its tasks.
     pub queue: QueueName,
     /// The priority of its tasks; lower goes first.
     pub priority: i32,
-    /// How many of its tasks run at once in the whole cluster; none means as many as there are workers. Of no account
-    /// to an attempt.
+    /// The maximum number of its tasks that run at once in the whole cluster; none means no limit. Attempts do not need
+    /// it.
     #[serde(skip)]
     pub max_parallel: Option<usize>,
-    /// How many attempts a task has.
+    /// The maximum number of attempts of a task.
     pub max_attempts: i32,
-    /// How long one attempt may take; none means as long as it likes.
+    /// The time limit of one attempt; none means no limit.
     pub timeout: Option<Duration>,
-    /// How long a stopped attempt has to end by itself before it is ended.
+    /// The grace time of a stopped attempt, before it is killed or dropped.
     pub kill_after: Duration,
     /// The delays between attempts.
     pub retry: RetryPolicy,
     /// The payload of tasks that a schedule creates.
     pub payload: Option<serde_json::Value>,
-    /// When it recurs by itself. Of no account to an attempt, and not written down with one.
+    /// When it recurs. Attempts do not need it, and manifests do not contain it.
     #[serde(skip)]
     pub schedule: Option<Arc<Schedule>>,
-    /// What kind `command` executes.
+    /// The command of kind `command`.
     pub command: Option<CommandSpec>,
 }
 
@@ -66,7 +66,10 @@ impl TaskDefinition {
     }
 }
 
-/// A name that may stand for a task, a queue or a schedule: it is shown in tables, and typed into shells.
+/// Checks the name of a task, a queue or a schedule: it is shown in tables, and typed into shells.
+///
+/// # Errors
+/// If the name is empty, too long, or has a character that is not allowed; in words for people.
 pub fn check_name(name: &str) -> Result<(), String> {
     let allowed = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '/');
     match name.chars().find(|c| !allowed(*c)) {

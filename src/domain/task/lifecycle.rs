@@ -1,4 +1,4 @@
-//! From what happened to what follows: the verdict over a finished attempt.
+//! The lifecycle of a task: the verdict that follows from an outcome.
 
 use std::time::Duration;
 
@@ -6,22 +6,22 @@ use sexton_entities::states::{Outcome, Verdict};
 
 use super::retry::RetryPolicy;
 
-/// What a handler asked for together with its failure.
+/// What a handler wants to happen after a failure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Wish {
-    /// Nothing particular: the retry policy decides.
+    /// What the retry policy says.
     #[default]
     Policy,
-    /// Trying again is of no use.
+    /// No further attempt.
     Discard,
-    /// Try again, but after this time.
+    /// A next attempt after this delay, if attempts remain.
     RetryAfter(Duration),
 }
 
 /// What becomes of the task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Judgement {
-    /// The word for it; none where the attempt had lost its task already.
+    /// The verdict; none if the attempt had lost its task.
     pub verdict: Option<Verdict>,
     /// For `Retry`: the delay before the next attempt.
     pub delay: Duration,
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wished_delay_is_kept() {
+    fn the_delay_of_the_handler_is_kept() {
         let wish = Wish::RetryAfter(Duration::from_secs(7));
         assert_eq!(judge(Outcome::Failed, wish, 1, 2, &RetryPolicy::default(), 0.5).delay, Duration::from_secs(7));
     }

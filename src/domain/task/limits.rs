@@ -1,5 +1,5 @@
-//! What may run beside what, in the whole cluster: a queue's `limit`, a task's `max_parallel`, and schedules whose runs
-//! wait for one another.
+//! Limits in the whole cluster: the `limit` of a queue, the `max_parallel` of a task, and schedules whose runs wait for
+//! each other.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -14,39 +14,39 @@ pub struct ConcurrencyLimits {
     ordered: HashSet<String>,
 }
 
-/// A task that could be claimed.
+/// A task that can be claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate<'a> {
-    /// The task.
+    /// The number of the task.
     pub id: i64,
-    /// Its definition.
+    /// The task definition.
     pub name: &'a str,
     /// The schedule that created it.
     pub schedule: Option<&'a str>,
 }
 
-/// What is known of the cluster when a claim chooses among its candidates.
+/// What a claim knows about the cluster when it chooses among its candidates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClusterState {
-    /// How many tasks of each bounded name run.
+    /// The number of running tasks by name, for names with a limit.
     pub running: HashMap<String, usize>,
-    /// The oldest unfinished task of each schedule whose runs wait for one another.
+    /// The oldest unfinished task of each schedule whose runs wait for each other.
     pub first: HashMap<String, i64>,
 }
 
-/// Whose tasks a claim leaves where they are.
+/// What a claim skips.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exclusions {
-    /// Tasks of which as many run as may.
+    /// Names whose limit is reached.
     pub tasks: BTreeSet<String>,
-    /// Schedules of which only the first unfinished run may be looked at.
+    /// Schedules of which only the first unfinished run may be claimed.
     pub schedules: BTreeSet<String>,
-    /// Those runs.
+    /// These first runs.
     pub first_runs: BTreeSet<i64>,
 }
 
 impl Exclusions {
-    /// Leaves out all runs of a schedule but this one.
+    /// Excludes all runs of a schedule except this one.
     pub fn exclude_all_but(&mut self, schedule: &str, first: i64) {
         self.schedules.insert(schedule.to_owned());
         self.first_runs.insert(first);
@@ -54,7 +54,7 @@ impl Exclusions {
 }
 
 impl ConcurrencyLimits {
-    /// Those of these queues and definitions.
+    /// The limits of these queues and definitions.
     pub fn new<'a>(
         queue_limits: impl IntoIterator<Item = (&'a QueueName, usize)>,
         definitions: impl IntoIterator<Item = &'a TaskDefinition>,
@@ -69,51 +69,50 @@ impl ConcurrencyLimits {
         limits
     }
 
-    /// Whether nothing has to be looked at before tasks of that queue are claimed.
+    /// Whether tasks of that queue can be claimed without checking any limit.
     pub fn is_unlimited(&self, queue: &QueueName) -> bool {
         self.tasks.is_empty() && self.ordered.is_empty() && !self.queues.contains_key(queue)
     }
 
-    /// How many tasks of a queue may run at once.
+    /// The maximum number of running tasks of a queue.
     pub fn queue_limit(&self, queue: &QueueName) -> Option<usize> {
         self.queues.get(queue).copied()
     }
 
-    /// How many tasks of a name may run at once.
+    /// The maximum number of running tasks of a name.
     pub fn max_parallel(&self, task: &str) -> Option<usize> {
         self.tasks.get(task).copied()
     }
 
-    /// Whether the runs of a schedule wait for one another.
+    /// Whether the runs of a schedule wait for each other.
     pub fn is_ordered(&self, schedule: &str) -> bool {
         self.ordered.contains(schedule)
     }
 
-    /// Whether the end of such a task may let another begin.
+    /// Whether the end of such a task may let another one begin.
     pub fn applies_to(&self, queue: &QueueName, task: &str, schedule: Option<&str>) -> bool {
         self.queues.contains_key(queue)
             || self.tasks.contains_key(task)
             || schedule.is_some_and(|schedule| self.is_ordered(schedule))
     }
 
-    /// Whether there are schedules whose runs wait for one another.
+    /// Whether there are schedules whose runs wait for each other.
     pub fn has_ordered_schedules(&self) -> bool {
         !self.ordered.is_empty()
     }
 
-    /// Whether there are tasks of which only so many may run.
+    /// Whether there are tasks with a limit.
     pub fn has_task_limits(&self) -> bool {
         !self.tasks.is_empty()
     }
 
-    /// The tasks of which as many run as may.
+    /// The names whose limit is reached.
     pub fn tasks_at_limit(&self, running: &HashMap<String, usize>) -> BTreeSet<String> {
-        let is_full = |(task, count): &(&String, &usize)| self.max_parallel(task).is_some_and(|most| **count >= most);
+        let is_full = |(task, count): &(&String, &usize)| self.max_parallel(task).is_some_and(|limit| **count >= limit);
         running.iter().filter(is_full).map(|(task, _)| task.clone()).collect()
     }
 
-    /// Which of the candidates may run, in their order; whoever may not is added to `excluded`. `cluster` is brought up to
-    /// date.
+    /// The candidates that may run, in their order. The others are added to `excluded`, and `cluster` is updated.
     pub fn admit(
         &self,
         candidates: &[Candidate<'_>],
@@ -129,9 +128,9 @@ impl ConcurrencyLimits {
                 excluded.exclude_all_but(schedule, *first);
                 continue;
             }
-            if let Some(most) = self.max_parallel(candidate.name) {
+            if let Some(limit) = self.max_parallel(candidate.name) {
                 let running = cluster.running.entry(candidate.name.to_owned()).or_default();
-                if *running >= most {
+                if *running >= limit {
                     excluded.tasks.insert(candidate.name.to_owned());
                     continue;
                 }
@@ -168,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_run_as_may() {
+    fn a_task_runs_up_to_its_limit() {
         let candidates = [1, 2, 3].map(|id| candidate(id, "limited"));
         let mut excluded = Exclusions::default();
         let mut cluster = ClusterState { running: [("limited".to_owned(), 1)].into(), ..ClusterState::default() };
@@ -186,26 +185,26 @@ mod tests {
         assert_eq!(
             (excluded.schedules, excluded.first_runs),
             (["in-order".to_owned()].into(), [5].into()),
-            "the first stays in sight"
+            "the first run can still be claimed"
         );
         let mut excluded = Exclusions::default();
-        let by_hand = Candidate { schedule: None, ..candidate(8, "in-order") };
+        let manual = Candidate { schedule: None, ..candidate(8, "in-order") };
         assert_eq!(
-            limits().admit(&[by_hand], &mut cluster, &mut excluded),
+            limits().admit(&[manual], &mut cluster, &mut excluded),
             [8],
-            "a run by hand is none of the schedule's"
+            "a manual run does not belong to the schedule"
         );
     }
 
     #[test]
-    fn a_task_is_full_when_as_many_run_as_may() {
+    fn a_task_is_at_its_limit_when_that_many_run() {
         let running = |count| [("limited".to_owned(), count), ("free".to_owned(), 9)].into();
         assert_eq!(limits().tasks_at_limit(&running(2)), ["limited".to_owned()].into());
         assert!(limits().tasks_at_limit(&running(1)).is_empty());
     }
 
     #[test]
-    fn only_what_has_a_bound_is_looked_at() {
+    fn only_tasks_with_a_limit_are_checked() {
         assert!(ConcurrencyLimits::default().is_unlimited(&"reports".into()));
         let only_queue = ConcurrencyLimits::new([(&"reports".into(), 4)], []);
         assert!(only_queue.is_unlimited(&"default".into()) && !only_queue.is_unlimited(&"reports".into()));

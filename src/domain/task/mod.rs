@@ -1,4 +1,4 @@
-//! Tasks on their way: enqueued, claimed, finished.
+//! Tasks: to be enqueued, claimed, finished.
 
 pub mod claim;
 pub mod definition;
@@ -23,90 +23,93 @@ use super::{
 /// A task to be enqueued.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NewTask {
-    /// The task definition.
+    /// The name of the task definition.
     pub name: String,
-    /// What it is to work on.
+    /// The payload.
     pub payload: Option<Value>,
-    /// The queue; the definition's unless set.
+    /// The queue; the one of the definition if absent.
     pub queue: Option<QueueName>,
-    /// Lower goes first; the definition's unless set.
+    /// The priority; lower goes first. The one of the definition if absent.
     pub priority: Option<i32>,
-    /// Not before this instant.
+    /// The earliest start.
     pub run_at: Option<DateTime<Utc>>,
-    /// Not before this long after the enqueue, by the database's clock; instead of `run_at`.
+    /// The earliest start as a delay after the enqueue, by the database's clock; instead of `run_at`.
     pub delay: Option<Duration>,
-    /// At most one unfinished task has a given key.
+    /// A key that only one unfinished task may have.
     pub unique_key: Option<String>,
-    /// The limit of attempts; the definition's unless set.
+    /// The maximum number of attempts; the one of the definition if absent.
     pub max_attempts: Option<i32>,
 }
 
 /// Why a task cannot be enqueued.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTask {
-    /// The name is none.
+    /// The name of the definition is invalid.
     #[error("task name: {0}")]
     Name(String),
-    /// The queue's name is none.
+    /// The name of the queue is invalid.
     #[error("queue name: {0}")]
     Queue(String),
     /// The unique key is too long for the index.
     #[error("the unique key has {0} bytes, at most 190 are allowed")]
     UniqueKey(usize),
-    /// The payload holds a character that PostgreSQL's JSON cannot.
-    #[error("the payload contains the character NUL (\\u0000), which databases do not keep: encode it first")]
+    /// The payload contains a character that PostgreSQL's JSON cannot store.
+    #[error("the payload contains the character NUL (\\u0000), which databases cannot store: encode it first")]
     NulInPayload,
-    /// The payload is nested more deeply than MariaDB keeps.
+    /// The payload is nested more deeply than MariaDB allows.
     #[error("the payload is nested more than {MAX_DEPTH} levels deep, which databases do not keep")]
     TooDeep,
-    /// A limit that allows no attempt.
+    /// The limit allows no attempt.
     #[error("max_attempts is {0}, at least 1 is needed")]
     MaxAttempts(i32),
 }
 
 impl NewTask {
-    /// A task of that name, to be done as soon as possible.
+    /// A task of that name, to be run as soon as possible.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), ..Self::default() }
     }
 
-    /// With that payload.
+    /// Sets the payload.
     pub fn payload(mut self, payload: impl Into<Value>) -> Self {
         self.payload = Some(payload.into());
         self
     }
 
-    /// In that queue.
+    /// Sets the queue.
     pub fn queue(mut self, queue: impl Into<QueueName>) -> Self {
         self.queue = Some(queue.into());
         self
     }
 
-    /// With that priority; lower goes first.
+    /// Sets the priority; lower goes first.
     pub fn priority(mut self, priority: i32) -> Self {
         self.priority = Some(priority);
         self
     }
 
-    /// Not before that instant.
+    /// Sets the earliest start.
     pub fn run_at(mut self, at: DateTime<Utc>) -> Self {
         self.run_at = Some(at);
         self
     }
 
-    /// Not before that long after the enqueue.
+    /// Sets the earliest start as a delay after the enqueue.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = Some(delay);
         self
     }
 
-    /// Only if no unfinished task has that key.
+    /// Sets a key that only one unfinished task may have.
     pub fn unique_key(mut self, key: impl Into<String>) -> Self {
         self.unique_key = Some(key.into());
         self
     }
 
-    /// Refuses what the database would refuse on one server and keep on another.
+    /// Checks the task, because one database would refuse what another one accepts.
+    ///
+    /// # Errors
+    /// If a name, the key, the payload or the number of attempts is invalid.
     pub fn check(&self) -> Result<(), InvalidTask> {
         check_name(&self.name).map_err(InvalidTask::Name)?;
         if let Some(queue) = &self.queue {
@@ -131,28 +134,28 @@ impl NewTask {
 /// A task that this node has claimed.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ClaimedTask {
-    /// The claim: the task, and the fence that only this claim has.
+    /// The claim.
     #[serde(flatten)]
     pub claim: Claim,
-    /// The task definition.
+    /// The name of the task definition.
     pub name: String,
-    /// The queue it was claimed from.
+    /// The queue from which it was claimed.
     pub queue: QueueName,
-    /// What it is to work on.
+    /// The payload.
     pub payload: Option<Value>,
     /// The number of this attempt, from 1.
     pub attempt: i32,
-    /// The limit of attempts, where the task has one of its own.
+    /// The maximum number of attempts, if the task has its own.
     pub max_attempts: Option<i32>,
     /// The schedule that created it.
     pub schedule: Option<String>,
     /// The instant of that schedule.
     pub due_at: Option<DateTime<Utc>>,
-    /// When it was accepted.
+    /// When it was enqueued.
     pub enqueued_at: DateTime<Utc>,
     /// When it was claimed, by the database's clock.
     pub started_at: DateTime<Utc>,
-    /// Why the payload cannot be read, if it cannot: databases take JSON that others do not.
+    /// Why the payload cannot be read: a database may accept JSON that this program does not.
     pub unreadable: Option<String>,
 }
 
@@ -190,51 +193,51 @@ impl ClaimedTask {
     }
 }
 
-/// What an attempt left behind, beside its outcome.
+/// What an attempt reports besides its outcome.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Report {
-    /// A command's exit code.
+    /// The exit code of a command.
     pub exit_code: Option<i32>,
-    /// The signal that ended a command.
+    /// The signal that killed a command.
     pub signal: Option<i32>,
     /// Whether a command left a core dump; unknown for other kinds.
     pub core_dumped: Option<bool>,
-    /// What a command cost; unknown for other kinds.
+    /// The resource usage of a command; unknown for other kinds.
     pub usage: Option<Usage>,
-    /// How long it took, where somebody has measured it better than its worker.
+    /// The duration, if it was measured more exactly than by the worker.
     #[serde(skip)]
     pub took: Option<Duration>,
-    /// What the attempt wants kept in history.
+    /// The result that the history keeps.
     pub result: Option<Value>,
-    /// Captured standard output.
+    /// The captured standard output.
     pub stdout: Kept,
-    /// Captured standard error.
+    /// The captured standard error.
     pub stderr: Kept,
-    /// What the next attempt is to work on instead.
+    /// The payload of the next attempt, if it changes.
     pub next_payload: Option<Value>,
-    /// The attempt's files: of no more use once it is recorded.
+    /// The attempt directory, which is removed once the attempt is recorded.
     #[serde(skip)]
     pub attempt_dir: Option<PathBuf>,
 }
 
-/// An attempt that has ended and is to be recorded. It holds all that its history row says, because the
-/// task's own row may have gone to another node by then.
+/// An attempt that has ended and is to be recorded. It has everything that its row of the history needs, because the
+/// row of the task may belong to another claim by then.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct FinishedAttempt {
     /// The claim that ends.
     #[serde(flatten)]
     pub claim: Claim,
-    /// The task definition.
+    /// The name of the task definition.
     pub name: String,
-    /// How it was executed.
+    /// The kind by which it was executed; unknown if the definition is.
     pub kind: Option<String>,
-    /// The queue it was claimed from.
+    /// The queue from which it was claimed.
     pub queue: QueueName,
     /// The schedule that created it.
     pub schedule: Option<String>,
     /// The instant of that schedule.
     pub due_at: Option<DateTime<Utc>>,
-    /// When it was accepted.
+    /// When it was enqueued.
     pub enqueued_at: DateTime<Utc>,
     /// When the attempt began.
     pub started_at: DateTime<Utc>,
@@ -244,19 +247,19 @@ pub struct FinishedAttempt {
     pub duration_ms: i64,
     /// The node that ran it.
     pub node: NodeId,
-    /// The attempt's number.
+    /// The number of the attempt, from 1.
     pub attempt: i32,
     /// What happened.
     pub outcome: Outcome,
-    /// What becomes of the task.
+    /// What becomes of the task; none if the attempt had lost its task.
     pub verdict: Option<Verdict>,
     /// For a retry: the delay before the next attempt, in milliseconds.
     pub retry_ms: u64,
     /// Why it did not succeed.
     pub error: Option<String>,
-    /// What the task was given.
+    /// The payload of the attempt.
     pub payload: Option<Value>,
-    /// What it left behind.
+    /// What the attempt reported.
     pub report: Report,
 }
 
@@ -267,7 +270,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_one_database_would_refuse_is_refused_before_all() {
+    fn what_one_database_would_refuse_is_refused_everywhere() {
         assert_eq!(NewTask::new("a").payload(json!({"x": ["a\0b"]})).check(), Err(InvalidTask::NulInPayload));
         assert!(matches!(NewTask::new("").check(), Err(InvalidTask::Name(_))));
         assert!(matches!(NewTask::new("rm -rf").check(), Err(InvalidTask::Name(_))));
@@ -297,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_claimed_task_is_read_as_earlier_versions_wrote_it() {
-        // The attempt directory of a command that runs through an upgrade of the daemon.
+        // The manifest of a command that runs through an upgrade of the daemon.
         let text = r#"{"id":4711,"name":"report","queue":"default","payload":{"page":18446744073709551615},
             "attempt":1,"max_attempts":null,"fence":3,"schedule":null,"due_at":null,
             "enqueued_at":"2026-11-21T10:00:00Z","started_at":"2026-11-21T10:00:01.500Z","unreadable":null}"#;

@@ -1,16 +1,16 @@
-//! How many tasks a node asks for: its free workers, and for very short tasks a little more.
+//! Prefetch: a node claims as many tasks as it has free workers, and for very short tasks a few more.
 //!
-//! A claim costs a round trip and a commit. Where tasks take microseconds, one free worker for each claimed
-//! task would leave the workers waiting for the database (ADR 0005), so a pool whose attempts have lately
-//! been short claims as many ahead as its workers get through in `PREFETCH_TIME`.
+//! A claim costs a round trip and a commit. With tasks of microseconds, one claimed task for each free worker would
+//! leave the workers waiting for the database (ADR 0005). So a pool whose recent attempts were short claims as many
+//! tasks ahead as its workers can do in `PREFETCH_TIME`.
 
 use std::time::Duration;
 
-/// Work for so long may be claimed ahead of the workers.
+/// Work for this long may be claimed ahead.
 const PREFETCH_TIME: Duration = Duration::from_millis(50);
-/// Never more than this is claimed ahead in one queue.
+/// The maximum number of tasks that are claimed ahead in one queue.
 pub const MAX_PREFETCH: usize = 1_000;
-/// Attempts that take longer than this on average leave nothing to be gained.
+/// With longer attempts on average, prefetch gains nothing.
 const SHORT_ATTEMPT: Duration = Duration::from_millis(5);
 
 /// The recent mean duration of a queue's attempts, weighted towards the latest.
@@ -20,8 +20,8 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Takes note of a finished attempt. One long attempt outweighs many short ones at once, so that
-    /// claiming ahead stops as soon as tasks are not short any more.
+    /// Adds a finished attempt. One long attempt outweighs many short ones, so that prefetch ends as soon as tasks are
+    /// not short any more.
     pub fn note(&mut self, took: Duration) {
         let took = took.as_secs_f64();
         self.mean = Some(match self.mean {
@@ -30,7 +30,7 @@ impl Pace {
         });
     }
 
-    /// How many tasks `workers` workers may have waiting before them.
+    /// How many tasks may wait for `workers` workers.
     pub fn ahead(&self, workers: usize) -> usize {
         let Some(mean) = self.mean.filter(|mean| *mean < SHORT_ATTEMPT.as_secs_f64()) else { return 0 };
         let each = (PREFETCH_TIME.as_secs_f64() / mean.max(1e-6)) as usize;

@@ -1,4 +1,4 @@
-//! How long to wait before the next attempt.
+//! Retries: the delay before the next attempt.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 /// How the delay grows from attempt to attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Growth {
-    /// The same each time.
+    /// The delay stays the same.
     Fixed,
-    /// Doubled each time.
+    /// The delay doubles each time.
     Exponential,
 }
 
@@ -18,11 +18,11 @@ pub enum Growth {
 pub struct RetryPolicy {
     /// The delay after the first attempt.
     pub delay: Duration,
-    /// How it grows.
+    /// How the delay grows.
     pub growth: Growth,
-    /// It never grows beyond this.
+    /// The maximum delay, before jitter.
     pub max_delay: Duration,
-    /// Up to this part of the delay is added at random, so that what failed together does not return together.
+    /// The maximum random addition, as a part of the delay: tasks that failed together are not retried together.
     pub jitter: f64,
 }
 

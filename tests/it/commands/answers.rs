@@ -83,7 +83,7 @@ fn a_result_is_kept_in_history() {
         let (row, output) = outcome_of(definition, None).await;
         assert_eq!((row.outcome, row.result), (Outcome::Succeeded, Some(json!({"rows": 3}))));
         let told = output.unwrap().stderr;
-        assert!(told.contains("sexton: the answer of the command: `progess` is not known"), "{told}");
+        assert!(told.contains("sexton: invalid answer of the command: `progess` is not known"), "{told}");
     });
 }
 

@@ -163,7 +163,7 @@ fn after_a_new_start_of_the_machine_what_ran_is_given_back() {
         assert_eq!(stand.finished(id).await.outcome, Outcome::Succeeded);
         let first = &stand.rows(id).await[0];
         assert_eq!((first.outcome, first.verdict), (Outcome::Interrupted, Some(Verdict::Released)));
-        assert!(first.error.as_ref().unwrap().contains("the machine was started anew under it"), "{first:?}");
+        assert!(first.error.as_ref().unwrap().contains("the machine was rebooted while it ran"), "{first:?}");
         stand.stop();
     });
 }
