@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fmt::Display, time::Duration};
 
 use sexton::{
     RetryPolicy,
-    domain::task::lifecycle::{Judgement, Wish, judge},
+    domain::task::verdict::{Judgement, Wish, judge},
 };
 use sexton_entities::states::{Fate, NodeState, Outcome, TaskState, Verdict};
 

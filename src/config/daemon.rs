@@ -40,7 +40,7 @@ pub struct DaemonConfig {
     /// Whether changed configuration files are reloaded without a request.
     pub watch_config: bool,
     /// How long the files must be unchanged before they are reloaded.
-    pub debounce: Duration,
+    pub reload_debounce: Duration,
     /// Whether the daemon refuses to run as root.
     pub refuse_root: bool,
     /// How long history is kept.
@@ -66,7 +66,7 @@ impl Default for DaemonConfig {
             max_age: None,
             max_memory: None,
             watch_config: true,
-            debounce: Duration::from_secs(1),
+            reload_debounce: Duration::from_secs(1),
             refuse_root: false,
             keep_history: Duration::from_secs(30 * 86_400),
             timezone: Tz::UTC,
@@ -78,7 +78,8 @@ impl DaemonConfig {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let default = Self::default();
         let tick = Duration::from_millis(10);
-        section.renamed("config_settle", "debounce");
+        section.renamed("config_settle", "reload_debounce");
+        section.renamed("debounce", "reload_debounce");
         let state_dir = section.text("state_dir").map_or(default.state_dir, PathBuf::from);
         let read = Self {
             name: section.text("name"),
@@ -95,7 +96,7 @@ impl DaemonConfig {
             max_age: section.duration("max_age", Duration::from_secs(1)),
             max_memory: section.bytes("max_memory", 1 << 20..=u64::MAX / 2),
             watch_config: section.flag("watch_config").unwrap_or(default.watch_config),
-            debounce: section.duration("debounce", tick).unwrap_or(default.debounce),
+            reload_debounce: section.duration("reload_debounce", tick).unwrap_or(default.reload_debounce),
             refuse_root: section.flag("refuse_root").unwrap_or(default.refuse_root),
             keep_history: section.duration("keep_history", Duration::ZERO).unwrap_or(default.keep_history),
             timezone: section.zone("timezone").unwrap_or(default.timezone),

@@ -105,7 +105,7 @@ fn daemon(config: &Config) -> Table {
         ("force_timeout", length(daemon.force_timeout)),
         ("watchdog", length(daemon.watchdog)),
         ("watch_config", daemon.watch_config.into()),
-        ("debounce", length(daemon.debounce)),
+        ("reload_debounce", length(daemon.reload_debounce)),
         ("refuse_root", daemon.refuse_root.into()),
         ("keep_history", length(daemon.keep_history)),
         ("timezone", daemon.timezone.name().into()),

@@ -26,7 +26,7 @@ use super::{
         liveness::Liveness,
         milestones::Milestones,
         module_status::ModuleStatuses,
-        processes::Processes,
+        programs::Programs,
         spool::Spool,
         wakers::{WakeReason, Wakers},
     },
@@ -73,7 +73,7 @@ pub struct Components {
     pub(super) milestones: Arc<Milestones>,
     pub(super) spool: Spool,
     pub(super) shepherds: Shepherds,
-    pub(super) processes: Arc<Processes>,
+    pub(super) processes: Arc<Programs>,
     pub(super) config_files: Arc<ConfigFiles>,
     pub(super) requests: Sender<Request>,
     app_data: AppData,
@@ -115,7 +115,7 @@ impl Components {
         app_data.insert(client.clone());
         let shepherds = Shepherds::new(&state_dir.join("attempts"), identity.id.clone(), program.clone());
         app_data.insert(shepherds.clone());
-        let processes = Processes::new(Shepherds::new(&state_dir.join("modules"), identity.id.clone(), program));
+        let processes = Programs::new(Shepherds::new(&state_dir.join("modules"), identity.id.clone(), program));
         let components = Self {
             store,
             connect,

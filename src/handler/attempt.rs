@@ -10,7 +10,7 @@ use super::{
     error::TaskError,
     task_handler::DynHandler,
 };
-use crate::domain::task::lifecycle::Wish;
+use crate::domain::task::verdict::Wish;
 
 /// How much longer than its grace time a stopped handler may take to return its result.
 const FINAL_GRACE: Duration = Duration::from_secs(1);

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::domain::task::lifecycle::Wish;
+use crate::domain::task::verdict::Wish;
 
 /// Why an attempt failed, and what the handler wants to happen next. The operator `?` converts other errors.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ const RENAMED: [(&str, &str, &str, &str); 10] = [
     ("supervisor", "first_delay", "restart_delay", "\"70ms\""),
     ("supervisor", "max_delay", "max_restart_delay", "\"7m\""),
     ("supervisor", "window", "restart_window", "\"70s\""),
-    ("daemon", "config_settle", "debounce", "\"7s\""),
+    ("daemon", "config_settle", "reload_debounce", "\"7s\""),
     ("module.cron", "discard", "recycle_after", "\"3h\""),
     ("task.t", "window", "missed_window", "\"01:00-05:00\""),
     ("task.t", "outside", "outside_period", "\"hold\""),
@@ -134,7 +134,7 @@ fn the_daemon_logs_the_warning_at_its_start_and_on_reload() {
         let file = database.config("n", "watch_config = false\nconfig_settle = \"2s\"\n[task.t]\nkind = \"noop\"\n");
         let daemon = Daemon::start(&file, &["run"]);
         let warned = |warning: &str| daemon.log().matches(warning).count();
-        let first = "[daemon] config_settle is now called debounce; the old name still works";
+        let first = "[daemon] config_settle is now called reload_debounce; the old name still works";
         assert_eq!(warned(first), 1, "{}", daemon.log());
         let text = fs::read_to_string(&file).unwrap();
         fs::write(&file, format!("{text}[supervisor]\nmax_restarts = 3\n")).unwrap();

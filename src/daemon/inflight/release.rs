@@ -43,7 +43,9 @@ impl InFlight {
         let lost: Vec<FinishedAttempt> = claimed.into_iter().filter(is_lost).collect();
         if !lost.is_empty() {
             let tasks = counted(lost.len(), "task");
-            tracing::warn!("releasing {tasks} that this node claimed without getting the answer");
+            tracing::warn!(
+                "releasing {tasks}: the connection broke before the answer to their claim arrived, and none was started"
+            );
             store.finish(&lost, OnStale::Ignore).await?;
         }
         Ok(())

@@ -157,13 +157,13 @@ impl Adopter {
                 true => tracing::info!(
                     task.id = task.claim.task_id,
                     task.attempt,
-                    "adopting {}, which ran without a daemon",
+                    "adopting the command of {}, which ran without a daemon",
                     task.name
                 ),
                 false => tracing::info!(
                     task.id = task.claim.task_id,
                     task.attempt,
-                    "stopping {}, which ran without a daemon: its task has gone to another node",
+                    "stopping the leftover command of {}: its task has gone to another node",
                     task.name
                 ),
             }

@@ -3,7 +3,7 @@
 //! Notifications of the operating system only wake it. It decides by the files' sizes and times, so that it works on
 //! file systems without notifications, too.
 //!
-//! Settings: `daemon.watch_config` (true), `daemon.debounce` (1s): how long the files must stay unchanged before the
+//! Settings: `daemon.watch_config` (true), `daemon.reload_debounce` (1s): how long the files must stay unchanged before the
 //! reload. Logs a warning if a directory cannot be watched.
 
 use std::{
@@ -72,7 +72,7 @@ impl DaemonModule for ConfigSync {
             return Ok(());
         }
         match self.changing.take() {
-            Some((stamp, since)) if stamp == now && since.elapsed() >= config.daemon.debounce => {
+            Some((stamp, since)) if stamp == now && since.elapsed() >= config.daemon.reload_debounce => {
                 // If the daemon takes no request now, the next round asks again.
                 match self.requests.try_send(Request::FilesChanged) {
                     Ok(()) => *seen = Some(stamp),
@@ -87,7 +87,7 @@ impl DaemonModule for ConfigSync {
 
     async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
         Ok(Next::After(match &self.changing {
-            Some((_, since)) => context.config().daemon.debounce.saturating_sub(since.elapsed()),
+            Some((_, since)) => context.config().daemon.reload_debounce.saturating_sub(since.elapsed()),
             None => INTERVAL,
         }))
     }

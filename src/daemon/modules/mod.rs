@@ -8,7 +8,7 @@ mod cron;
 mod dispatcher;
 mod future;
 mod node;
-mod process;
+mod process_module;
 mod pruner;
 mod recorder;
 mod rescuer;
@@ -127,7 +127,7 @@ fn pruner(daemon: &Components) -> ModuleSpec {
 
 /// Makes the process modules of a daemon.
 pub(super) fn process_module(daemon: &Components) -> ProcessModuleFactory {
-    let parts = process::ProcessParts {
+    let parts = process_module::ProcessParts {
         node: daemon.identity.id.clone(),
         processes: daemon.processes.clone(),
         statuses: daemon.modules.clone(),
@@ -135,7 +135,7 @@ pub(super) fn process_module(daemon: &Components) -> ProcessModuleFactory {
     Arc::new(move |name, settings| {
         let (spec, parts) = (settings.process.clone()?, parts.clone());
         Some(ModuleSpec::new(name.clone(), Stage::Intake, move || {
-            process::ProcessModule::new(spec.clone(), parts.clone())
+            process_module::ProcessModule::new(spec.clone(), parts.clone())
         }))
     })
 }

@@ -81,7 +81,9 @@ impl NodeModule {
         let beat = self.heartbeat(context);
         let asked_at = Instant::now();
         if !store.heartbeat(&beat).await? {
-            tracing::warn!("other nodes removed this one as dead: it interrupts what runs, and registers again");
+            tracing::warn!(
+                "other nodes removed this one, because its lease had run out: interrupting what runs, and registering again"
+            );
             self.give_up_work();
             self.register(context).await?;
         }
@@ -111,7 +113,10 @@ impl NodeModule {
         if self.parts.lease.is_over() {
             let stopped = self.give_up_work();
             if stopped > 0 {
-                tracing::warn!("the lease ran out: interrupting {}", counted(stopped, "running attempt"));
+                tracing::warn!(
+                    "the lease ran out before it could be renewed: interrupting {}; other nodes may run the tasks again",
+                    counted(stopped, "running attempt")
+                );
             }
         }
     }

@@ -167,7 +167,8 @@ async fn one_by_one(store: &Store, batch: &[FinishedAttempt]) -> Result<Recorded
             Err(StoreError::Refused(why)) => {
                 tracing::error!(
                     task.id = finished.claim.task_id,
-                    "recorded without output and payload: the database refused them: {why}"
+                    "recorded {} without its output and payload, which the database refused: {why}",
+                    finished.name
                 );
                 let bare = FinishedAttempt {
                     error: Some(format!("the database refused the output and the payload: {why}")),

@@ -6,6 +6,6 @@ pub(super) mod lease;
 pub(super) mod liveness;
 pub(super) mod milestones;
 pub(super) mod module_status;
-pub(super) mod processes;
+pub(super) mod programs;
 pub(super) mod spool;
 pub(super) mod wakers;

@@ -41,7 +41,10 @@ impl Spool {
                 Ok(path) => batch.spooled(path),
                 Err(error) => {
                     let dir = self.dir.display();
-                    return tracing::error!("finished attempts stay in memory: cannot write to {dir}: {error}");
+                    return tracing::error!(
+                        "cannot keep finished attempts in {dir}: {error}; they stay in memory, and are lost if the daemon \
+                         ends before the database answers"
+                    );
                 }
             }
         }

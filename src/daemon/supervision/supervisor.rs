@@ -131,7 +131,7 @@ impl Supervisor {
         let now = Instant::now();
         if now - self.checked > self.config.ping_interval + self.config.hang_timeout / 2 {
             tracing::warn!(
-                "the daemon was paused for {}",
+                "the whole process did not run for {}: it was stopped, or the machine suspended or overloaded",
                 duration::text(Duration::from_secs((now - self.checked).as_secs()))
             );
             self.awake_since = now;
@@ -193,7 +193,8 @@ impl Supervisor {
             }
             Response::GiveUp => {
                 let window = duration::text(self.config.restart.restart_window);
-                tracing::error!(module = %name, "failed ({why}), too often within {window}: giving up, exit code {GAVE_UP}");
+                let limit = policy.max_restarts;
+                tracing::error!(module = %name, "failed ({why}), more than {limit} times within {window}: the daemon ends with exit code {GAVE_UP}");
                 System::current().stop_with_code(GAVE_UP);
             }
         }

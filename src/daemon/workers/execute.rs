@@ -18,7 +18,7 @@ use crate::{
         task::{
             ClaimedTask, FinishedAttempt, Report,
             definition::{NOOP, TaskDefinition},
-            lifecycle::{self, Wish},
+            verdict::{self, Wish},
         },
         text::{duration, suggest},
     },
@@ -130,7 +130,7 @@ impl<'a> AttemptGuard<'a> {
         let took = report.took.unwrap_or_else(|| self.since.elapsed());
         let max_attempts = task.max_attempts.unwrap_or(definition.max_attempts);
         let judgement =
-            lifecycle::judge(end.outcome, end.wish, task.attempt, max_attempts, &definition.retry, fastrand::f64());
+            verdict::judge(end.outcome, end.wish, task.attempt, max_attempts, &definition.retry, fastrand::f64());
         let finished_at = match report.took {
             Some(took) => self.started_at + chrono::TimeDelta::from_std(took).unwrap_or_default(),
             None => self.executor.clock.now(),

@@ -14,7 +14,7 @@ use self::{
     answer::Answer,
     capture::{CaptureLimits, Kept},
 };
-use super::task::lifecycle::Wish;
+use super::task::verdict::Wish;
 
 /// A program and its environment. It comes from the configuration only, never from the database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,10 +2,10 @@
 
 pub mod claim;
 pub mod definition;
-pub mod lifecycle;
 pub mod limits;
 pub mod prefetch;
 pub mod retry;
+pub mod verdict;
 
 use std::{path::PathBuf, time::Duration};
 

@@ -143,7 +143,7 @@ async fn the_long_command_was_left_alone(store: &Store) {
 /// No module fell, and none was taken for dead.
 fn no_module_fell(daemon: &Daemon) {
     let log = daemon.log();
-    assert!(!log.contains("failed (") && !log.contains("removed this one as dead"), "{log}");
+    assert!(!log.contains("failed (") && !log.contains("other nodes removed this one"), "{log}");
 }
 
 /// A daemon at work, on a clock that shows half past ten.

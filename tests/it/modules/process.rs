@@ -158,7 +158,11 @@ fn it_waits_for_its_check_which_is_told_once() {
         eventually("no fall is on the board", async || house.cell("it", "State") == "running").await;
         assert_eq!((house.cell("it", "Failures"), house.cell("it", "Starts")), ("0".into(), "1".into()));
         let log = house.stop();
-        assert_eq!(log.matches("is not started now: its check failed: exit code 1: not ready").count(), 1, "{log}");
+        assert_eq!(
+            log.matches("not starting the program now: its check failed: exit code 1: not ready").count(),
+            1,
+            "{log}"
+        );
     });
 }
 
@@ -226,7 +230,7 @@ fn two_daemons_that_share_a_folder_run_one() {
         let own = format!("name = \"other\"\nrun_dir = \"{}\"", house.config.with_file_name("run").display());
         std::fs::write(&other, text.replace("name = \"n\"", &own)).unwrap();
         let other = Daemon::start(&other, &["run"]);
-        other.wait_for_log("is not started now: another daemon with the same state_dir runs it");
+        other.wait_for_log("not starting the program now: another daemon with the same state_dir runs it");
         assert_eq!(pid_of(&sleep), Some(first));
         // Whoever removes the seat, or everything, does not make it two.
         let modules = house.config.with_file_name("state").join("modules");

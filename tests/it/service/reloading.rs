@@ -40,7 +40,7 @@ fn reload_reports_changes_and_a_mistake_keeps_the_old_configuration() {
 fn changed_files_are_reloaded_and_a_mistake_is_reported_once() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
-        let service = Service::new(&database, &format!("debounce = \"100ms\"\n{TASK}"));
+        let service = Service::new(&database, &format!("reload_debounce = \"100ms\"\n{TASK}"));
         let more = service.file.with_file_name("conf.d");
         std::fs::create_dir(&more).unwrap();
         service.done(&["start"]);
@@ -104,7 +104,7 @@ fn requests_while_the_daemon_waits_for_its_database_are_not_lost() {
 fn files_that_are_still_being_written_are_left_alone() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
-        let service = Service::new(&database, &format!("debounce = \"1h\"\n{TASK}"));
+        let service = Service::new(&database, &format!("reload_debounce = \"1h\"\n{TASK}"));
         let more = service.file.with_file_name("conf.d");
         std::fs::create_dir(&more).unwrap();
         service.done(&["start"]);

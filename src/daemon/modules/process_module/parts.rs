@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    daemon::state::{module_status::ModuleStatuses, processes::Processes},
+    daemon::state::{module_status::ModuleStatuses, programs::Programs},
     domain::identity::NodeId,
 };
 
@@ -14,6 +14,6 @@ pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub(in crate::daemon) struct ProcessParts {
     pub(in crate::daemon) node: NodeId,
-    pub(in crate::daemon) processes: Arc<Processes>,
+    pub(in crate::daemon) processes: Arc<Programs>,
     pub(in crate::daemon) statuses: ModuleStatuses,
 }

@@ -1,4 +1,4 @@
-//! The lifecycle of a task: the verdict that follows from an outcome.
+//! The verdict: what follows for a task from the outcome of an attempt.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! A process module: keeps an external program running, by the same trait as any other module.
 //!
-//! The program runs under a shepherd that ends with the daemon (`process/program.rs`). Before each start, leftovers of an
-//! earlier one are stopped (`process/leftovers.rs`), so that there is never more than one. The rules are in
+//! The program runs under a shepherd that ends with the daemon (`process_module/program.rs`). Before each start, leftovers of an
+//! earlier one are stopped (`process_module/leftovers.rs`), so that there is never more than one. The rules are in
 //! `src/domain/command/service.rs`.
 //!
 //! Settings: `[module.NAME]` with a `command`. Logs starts, ends and restarts of the program with their reasons, and what
@@ -29,7 +29,7 @@ use self::{
 use crate::{
     daemon::{
         module::{DaemonModule, ModuleContext, Next, is_outage},
-        state::{module_status::ModuleState, processes::Record},
+        state::{module_status::ModuleState, programs::Record},
     },
     domain::{
         command::service::{Backoff, ProcessSpec, Recycle, ServiceEnd},
@@ -105,7 +105,7 @@ impl ProcessModule {
         let module = context.name();
         self.parts.statuses.update(module, |status| status.waits_for = Some(why.clone()));
         if self.logged_reason.as_ref() != Some(&why) {
-            tracing::warn!(%module, "its program is not started now: {why}; trying again");
+            tracing::warn!(%module, "not starting the program now: {why}; trying again");
             self.parts.statuses.update(module, |status| status.last_error = Some(why.clone()));
             self.logged_reason = Some(why);
         }

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The programs of one daemon. Their directories are apart from those of attempts, so that neither is taken for the other.
-pub(in crate::daemon) struct Processes {
+pub(in crate::daemon) struct Programs {
     /// Starts their shepherds.
     pub(in crate::daemon) shepherds: Shepherds,
     starts: AtomicI64,
@@ -47,7 +47,7 @@ impl Record {
     }
 }
 
-impl Processes {
+impl Programs {
     pub(in crate::daemon) fn new(shepherds: Shepherds) -> Self {
         Self {
             shepherds,
