@@ -78,7 +78,7 @@ fn mistakes_name_the_event() {
         mistake("UID:7\nDTSTART:tomorrow").starts_with("event `7`: DTSTART: `tomorrow` is neither a day nor a time")
     );
     assert!(mistake("DTSTART;TZID=W. Europe Standard Time:20261003T080000").contains("there is no time zone"));
-    assert!(mistake("DTSTART:20261003\nRRULE:FREQ=HOURLY").contains("too often"));
+    assert!(mistake("DTSTART:20261003\nRRULE:FREQ=HOURLY").contains("too frequent"));
     assert!(mistake("DTSTART:20261003\nRRULE:FREQ=OFTEN").contains("RRULE: `FREQ=OFTEN` cannot be read"));
     assert!(mistake("DTSTART:20261003\nDTEND:20261001").contains("DTEND is before DTSTART"));
     assert!(mistake("DTSTART:20261003\nDURATION:1D").contains("is not a duration"));
