@@ -51,7 +51,7 @@ async fn ledger(store: &Store, schedule: &str) -> Vec<occurrence::Model> {
     ledger
 }
 
-async fn reasons(store: &Store, schedule: &str) -> Vec<(Fate, Option<Reason>)> {
+async fn reasons(store: &Store, schedule: &str) -> Decisions {
     ledger(store, schedule).await.iter().map(|entry| (entry.fate, Reason::of(entry))).collect()
 }
 
@@ -69,8 +69,11 @@ fn json(file: &Path, arguments: &[&str]) -> Value {
     output.json()
 }
 
-/// What the daemon of the version before decided, in the order of the instants 15:30 to 18:30.
-fn decided() -> Vec<(&'static str, Vec<(Fate, Option<Reason>)>)> {
+/// Decisions on the instants of a schedule, oldest first.
+type Decisions = Vec<(Fate, Option<Reason>)>;
+
+/// What the daemon of the version before decided on the instants 15:30 to 18:30, by schedule.
+fn decided() -> Vec<(&'static str, Decisions)> {
     use Fate::{Coalesced, Fired, Late, Skipped};
     // It entered everything at 18:46:19, or 16 minutes and 19 seconds after the latest instant.
     let by = |hours: i64| 979 + 3_600 * hours;
