@@ -81,7 +81,7 @@ pub(super) fn read(name: &str, section: &mut Section<'_>, modules: &[String]) ->
     let has_command = section.node("command").is_some();
     match (modules.iter().any(|known| known == name), has_command) {
         (true, true) => {
-            section.refuse("command", format!("`{name}` is a built-in module: give the program another name"))
+            section.refuse("command", format!("`{name}` is a built-in module: give the program another name"));
         }
         (false, false) => section.refuse("", unknown(name, modules)),
         _ => {}

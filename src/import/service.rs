@@ -143,7 +143,7 @@ fn execution(unit: &Unit, setting: &Setting, command: &mut CommandSpec, import: 
                     Ok(0) => {}
                     Ok(code) => command.success_codes.push(i32::from(code)),
                     Err(_) => {
-                        left_out(import, setting, format!("`{code}` is not a number: it does not count as success"))
+                        left_out(import, setting, format!("`{code}` is not a number: it does not count as success"));
                     }
                 }
             }

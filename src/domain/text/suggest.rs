@@ -125,7 +125,7 @@ mod tests {
         let part = known.rsplit('/').next().unwrap_or_default();
         let to_part = strsim::osa_distance(&written.replace([' ', '-'], "_"), part);
         strsim::osa_distance(&written, &known) <= allowed
-            || (!written.contains('/') && (to_part == 0 || to_part + 1 <= allowed))
+            || (!written.contains('/') && (to_part == 0 || to_part < allowed))
             || (written.chars().count() >= MIN_BEGINNING && known.starts_with(&written))
     }
 
