@@ -1,6 +1,9 @@
 //! `sexton task log`: the output of a task's attempts, also while they run.
 
-use std::{io::Write as _, time::Duration};
+use std::{
+    io::Write as _,
+    time::{Duration, Instant},
+};
 
 use chrono::TimeDelta;
 use clap::Args;
@@ -18,6 +21,8 @@ use crate::{
 
 /// Interval between two reads of a running attempt's output.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// After this time without a record of an ended attempt, probably no daemon runs.
+const RECORDING_TIME: Duration = Duration::from_secs(3);
 
 #[derive(Args)]
 pub(super) struct LogArgs {
@@ -112,19 +117,21 @@ fn print_timed(attempt: &history::Model, text: &output::Model) {
 /// Prints output as it is written, until the task is finished.
 async fn follow(open: &OpenSession, id: i64) -> anyhow::Result<u8> {
     let root = open.config.daemon.state_dir.join("attempts");
-    let (mut is_announced, mut seen) = (false, None);
+    let (mut is_announced, mut seen, mut ended_at) = (false, None, Instant::now());
     loop {
         let task = open.store.task(id).await.map_err(with_advice)?;
         if let Some(attempt_dir) = NodeDir::newest_attempt(&root, id).filter(|attempt_dir| attempt_dir.claim() > seen) {
             follow_attempt(open, &attempt_dir).await?;
-            seen = attempt_dir.claim();
+            (seen, ended_at) = (attempt_dir.claim(), Instant::now());
             continue;
         }
         let Some(task) = task else {
             anyhow::ensure!(!open.attempts(id).await?.is_empty(), lookup::unknown_task(id));
             return Ok(0);
         };
-        if task.state == TaskState::Running && !is_announced {
+        // A daemon that runs records the end of an attempt at once.
+        let is_being_recorded = seen.is_some() && ended_at.elapsed() < RECORDING_TIME;
+        if task.state == TaskState::Running && !is_announced && !is_being_recorded {
             is_announced = true;
             let node = task.node.unwrap_or_default();
             match seen {

@@ -123,7 +123,6 @@ fn the_test_daemon_in_shell_prints_the_time_and_is_replaced() {
         let block = page.iter().find(|block| block.contains("[module.test-daemon]")).unwrap();
         let faster = block
             .replace("EVERY = \"2\"", "EVERY = \"0.05\"")
-            .replace("discard = \"1h\"", "recycle_after = \"1s\"")
             .replace("recycle_after = \"1h\"", "recycle_after = \"1s\"");
         assert!(faster.contains("0.05") && faster.contains("\"1s\""), "{block}");
         let database = Database::new(Kind::Sqlite).await;
@@ -131,7 +130,7 @@ fn the_test_daemon_in_shell_prints_the_time_and_is_replaced() {
         let printed = || daemon.log().matches("INFO test-daemon: it is ").count();
         eventually("it prints the time, is replaced, and prints it again", async || {
             let log = daemon.log();
-            printed() >= 10 && log.matches("is replaced by a fresh one: it has run for 1s").count() >= 2
+            printed() >= 10 && log.matches("recycling its program: it has run for 1s").count() >= 2
         })
         .await;
         daemon.stop();
