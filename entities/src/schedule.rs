@@ -22,7 +22,7 @@ pub struct Model {
     pub paused: bool,
     /// The latest instant that was entered in the ledger; instants up to this one are done.
     pub last_at: DateTimeUtc,
-    /// The next instant, computed by the node that fired last. NULL if there is none or none is known.
+    /// The next instant, computed by the node that fired last. NULL if the schedule has no further instant, or if it is not known.
     pub next_at: Option<DateTimeUtc>,
     /// Database time at which a node first entered it.
     pub created_at: DateTimeUtc,

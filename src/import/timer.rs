@@ -18,7 +18,7 @@ const DEFAULT_ACCURACY: Duration = Duration::from_secs(60);
 /// Minimum of an interval.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Converts a timer and the unit that it starts; `started` is none if the file does not exist.
+/// Converts a timer and the unit that it starts; without `started` if that file does not exist.
 pub fn read(timer: &Unit, started: Option<&Unit>, zone: Option<Tz>, names: &mut Names) -> Import {
     let mut import = Import::default();
     let wanted = service_of(timer);

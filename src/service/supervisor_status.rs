@@ -1,4 +1,4 @@
-//! The status of a process supervisor, as it has written it down.
+//! The status of a process supervisor, in a file in the run directory.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -7,22 +7,22 @@ use super::rundir::{Role, RunDir};
 
 const FILE: &str = "supervisor.json";
 
-/// The status of a process supervisor. The names of the fields in JSON are those of earlier versions.
+/// The status of a process supervisor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SupervisorStatus {
     /// Process id of the supervisor.
     pub pid: i32,
     /// What it is doing.
-    #[serde(rename = "doing")]
+    #[serde(alias = "doing")]
     pub state: SupervisorState,
     /// Number of failures of the daemon since the supervisor's start.
-    #[serde(rename = "falls")]
+    #[serde(alias = "falls")]
     pub failures: u64,
     /// The latest failure, in words.
-    #[serde(rename = "last_fall")]
+    #[serde(alias = "last_fall")]
     pub last_failure: Option<String>,
     /// The time of the latest failure.
-    #[serde(rename = "last_fall_at")]
+    #[serde(alias = "last_fall_at")]
     pub last_failure_at: Option<DateTime<Utc>>,
 }
 

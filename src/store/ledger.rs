@@ -49,10 +49,9 @@ impl Store {
             VALUES.iter().map(|(name, _)| format!("CASE WHEN {is_paused} THEN NULL ELSE d.{name} END")).collect();
         let select = format!(
             "SELECT d.schedule, d.due_at, CASE WHEN {is_paused} THEN 'skipped' ELSE d.fate END, \
-             CASE WHEN {is_paused} THEN '{paused}' ELSE d.reason_code END, {values}, \
+             CASE WHEN {is_paused} THEN 'paused' ELSE d.reason_code END, {values}, \
              COALESCE(d.stands_for, 0), COALESCE(d.stands_for_more, false), {text}, {text} \
              FROM {rows} JOIN sexton_schedule s ON s.name = d.schedule AND (d.fate = 'coalesced' OR s.last_at < d.due_at)",
-            paused = ReasonCode::Paused,
             values = values.join(", "),
             text = self.dialect.text_parameter(),
             rows = self.dialect.rows("d", &[&ENTRY[..], &VALUES, &OTHERS].concat()),

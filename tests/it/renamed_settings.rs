@@ -98,7 +98,7 @@ fn the_check_reports_file_and_line() {
     assert_eq!((output.status.code(), output.errors().trim()), (Some(0), warning.as_str()));
     let output = sexton(&file).args(["config", "check", "--json"]).output().unwrap();
     assert_eq!((output.json(), output.errors().trim()), (serde_json::json!([]), warning.as_str()));
-    fs::write(&file, "[supervisor]\nmax_restarts = 3\npatience = 4\n").unwrap();
+    fs::write(&file, "[supervisor]\nmax_falls = 3\npatience = 4\n").unwrap();
     let output = sexton(&file).args(["config", "check"]).output().unwrap();
     assert_eq!(output.status.code(), Some(78));
     assert!(output.errors().contains(":2: [supervisor] max_falls is now called max_restarts"), "{}", output.errors());
@@ -137,7 +137,7 @@ fn the_daemon_logs_the_warning_at_its_start_and_on_reload() {
         let first = "[daemon] config_settle is now called reload_debounce; the old name still works";
         assert_eq!(warned(first), 1, "{}", daemon.log());
         let text = fs::read_to_string(&file).unwrap();
-        fs::write(&file, format!("{text}[supervisor]\nmax_restarts = 3\n")).unwrap();
+        fs::write(&file, format!("{text}[supervisor]\nmax_falls = 3\n")).unwrap();
         assert!(sexton(&file).arg("reload").output().unwrap().status.success());
         daemon.wait_for_log("[supervisor] max_falls is now called max_restarts");
         assert_eq!(warned(first), 2, "{}", daemon.log());

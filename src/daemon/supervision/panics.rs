@@ -11,8 +11,8 @@ thread_local! {
     static SUPERVISED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// From now on, panics on threads under supervision are kept for the supervisor, who tells of them. All others are
-/// told as ever.
+/// Installs the panic hook: from now on, panics on supervised threads are kept for the supervisor, which logs them. All
+/// others are printed as before.
 pub fn install_hook() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -81,7 +81,7 @@ impl CronExpr {
         self.plan.as_ref().is_some_and(|plan| plan.wildcard)
     }
 
-    /// The first matching wall-clock time strictly after `wall`. `None` if there is none.
+    /// The first matching wall-clock time strictly after `wall`. `None` if no date matches any more.
     pub fn next_after(&self, wall: NaiveDateTime) -> Option<NaiveDateTime> {
         self.plan.as_ref()?.next_after(wall)
     }

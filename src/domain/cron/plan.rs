@@ -89,7 +89,7 @@ impl CronPlan {
         years.iter().any(|year| self.months.iter().any(|month| self.days.chosen(*year, u32::from(month)) != 0))
     }
 
-    /// The first matching wall-clock time strictly after `wall`. `None` if there is none.
+    /// The first matching wall-clock time strictly after `wall`. `None` if no date matches any more.
     pub(super) fn next_after(&self, wall: NaiveDateTime) -> Option<NaiveDateTime> {
         let minute = wall.with_second(0)?.with_nanosecond(0)?;
         let in_minute = self.seconds.first_from(wall.second() as u16 + 1).filter(|second| *second < 60);

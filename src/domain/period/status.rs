@@ -9,7 +9,7 @@ use super::{AHEAD, LARGEST_PIECE, LOOK_BACK, Period, spans::Span, times::TimeRan
 pub struct PeriodStatus {
     /// The instant is inside.
     pub inside: bool,
-    /// The next change. `None` if there is none.
+    /// The next change. `None` if it never changes again.
     pub until: Option<DateTime<Utc>>,
 }
 

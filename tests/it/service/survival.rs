@@ -38,8 +38,8 @@ fn comes_back_after(signal: Signal) {
         });
         assert!(super::is_ours(back, &service.run_dir), "it says that one runs which is not there");
         let supervisor = service.status().1["supervisor"].clone();
-        assert_eq!((&supervisor["failures"], &supervisor["doing"]), (&json!(1), &json!("watching")));
-        let fall = supervisor["last_fall"].as_str().unwrap().to_owned();
+        assert_eq!((&supervisor["failures"], &supervisor["state"]), (&json!(1), &json!("watching")));
+        let fall = supervisor["last_failure"].as_str().unwrap().to_owned();
         let expected = if signal == Signal::SIGSTOP { Signal::SIGKILL } else { signal };
         assert!(fall.contains(expected.as_str()), "{fall}");
         assert!(service.log().contains("the daemon failed"), "{}", service.log());
@@ -92,7 +92,7 @@ fn a_stop_while_it_waits_for_a_restart_ends_it() {
         service.kill(Signal::SIGKILL);
         let fall = service.wait("it falls with the new configuration", || {
             let supervisor = service.status().1["supervisor"].clone();
-            supervisor["last_fall"].as_str().filter(|fall| fall.contains("exit code 78")).map(str::to_owned)
+            supervisor["last_failure"].as_str().filter(|fall| fall.contains("exit code 78")).map(str::to_owned)
         });
         assert!(fall.contains("workers"), "the reason is told: {fall}");
         // Also with mistakes in the configuration.
