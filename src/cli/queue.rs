@@ -49,7 +49,6 @@ pub(super) struct QueueListing {
     /// The period outside which none of its tasks begins.
     period: Option<String>,
     /// Whether the present time is outside the period.
-    #[serde(rename = "shut")]
     closed: bool,
     /// When the period begins or ends next; none without a period or a further change.
     until: Option<DateTime<Utc>>,

@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     daemon::{Blueprint, MAX_WAITING, Mode, QUIET, RESTART, Request, RunLock, is_asked_to_end, listen, with_built_in},
     domain::text::duration,
-    service::{DAEMON_TITLE, RESTARTED, kill_children},
+    service::{DAEMON_TITLE, RESTARTED, has_restarted, kill_children},
     telemetry::{self, DebugChoice, FilePlan, LogControl, LogPlan, LogTarget},
 };
 
@@ -63,7 +63,7 @@ pub(super) fn run(session: &Session, args: &RunArgs, filter: Option<String>) -> 
     let config = session.config_unprinted()?;
     // The first start has checked the names. At a restart, a module that is gone must not prevent the start.
     let unknown = session.unknown_module(&config, args.debug.as_deref());
-    let is_again = args.log_files || std::env::var_os(RESTARTED).is_some();
+    let is_again = args.log_files || has_restarted();
     if let Some(problem) = unknown.as_ref().filter(|_| !is_again) {
         anyhow::bail!("{problem}");
     }

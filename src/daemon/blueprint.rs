@@ -38,7 +38,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::Config,
-    domain::text::{count::counted, redact::redacted},
+    domain::text::{plural::counted, redact::redacted},
     handler::{AppData, Registry},
     service::notify,
     store::{ConnectOptions, Store},

@@ -39,7 +39,7 @@ use crate::{
     config::{Config, FileStamp},
     domain::identity::{ModuleName, QueueName},
     handler::{AppData, Registry},
-    service::RESTARTED,
+    service::has_restarted,
     shepherd::Shepherds,
     store::{ConnectOptions, Store},
 };
@@ -129,7 +129,7 @@ impl Components {
             lease: Arc::default(),
             liveness,
             started: Instant::now(),
-            milestones: Arc::new(Milestones::new(std::env::var_os(RESTARTED).is_some())),
+            milestones: Arc::new(Milestones::new(has_restarted())),
             spool: Spool::new(state_dir.join("spool")),
             shepherds,
             processes: Arc::new(processes),

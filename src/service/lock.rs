@@ -21,6 +21,13 @@ use crate::files;
 
 /// Environment variable of a daemon that has restarted itself and may still hold its lock.
 pub const RESTARTED: &str = "SEXTON_RESTARTED";
+/// The same as a daemon of an earlier version sets it, whose binary was replaced while it ran.
+const RESTARTED_BEFORE: &str = "SEXTON_STARTED_ANEW";
+
+/// Whether this process is a daemon that has restarted itself by `exec`.
+pub fn has_restarted() -> bool {
+    [RESTARTED, RESTARTED_BEFORE].iter().any(|name| std::env::var_os(name).is_some())
+}
 
 /// A held lock.
 #[derive(Debug)]

@@ -23,7 +23,7 @@ mod supervisor_status;
 
 pub use self::{
     exit_report::{ExitReport, Interrupted},
-    lock::{FileLock, Holder, LockError, RESTARTED},
+    lock::{FileLock, Holder, LockError, RESTARTED, has_restarted},
     ownership::check_owner,
     processes::{ProcessInfo, kill_children, own_memory, tree},
     rundir::{Role, RunDir},

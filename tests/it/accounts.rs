@@ -215,8 +215,8 @@ on_each_database! {
         let queues = json(&file, &["queue", "list"]);
         let of = |name: &str| queues.as_array().unwrap().iter().find(|queue| queue["name"] == name).unwrap().clone();
         let (open, shut) = (of("open"), of("q"));
-        assert_eq!((&open["shut"], &open["period"], &open["until"]), (&Value::Bool(false), &Value::Null, &Value::Null));
-        assert_eq!((&shut["shut"], &shut["period"], &shut["paused"]), (&Value::Bool(true), &Value::from("p"), &Value::Bool(true)));
+        assert_eq!((&open["closed"], &open["period"], &open["until"]), (&Value::Bool(false), &Value::Null, &Value::Null));
+        assert_eq!((&shut["closed"], &shut["period"], &shut["paused"]), (&Value::Bool(true), &Value::from("p"), &Value::Bool(true)));
         assert_eq!(shut["until"].as_str(), Some(format!("{coming}T09:00:00Z").as_str()));
         for arguments in [["queue", "list"].as_slice(), &["summary"]] {
             let text = sexton(&file).args(arguments).output().unwrap().text();

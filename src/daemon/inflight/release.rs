@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::table::InFlight;
 use crate::{
     daemon::state::wakers::WakeReason,
-    domain::{task::FinishedAttempt, text::count::counted},
+    domain::{task::FinishedAttempt, text::plural::counted},
     store::{OnStale, Store, StoreError},
 };
 

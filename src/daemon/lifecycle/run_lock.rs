@@ -6,7 +6,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     config::DaemonConfig,
-    service::{ExitReport, FileLock, LockError, RESTARTED, Role, RunDir, check_owner},
+    service::{ExitReport, FileLock, LockError, Role, RunDir, check_owner, has_restarted},
 };
 
 /// A daemon's hold on its run directory, in which its control socket is.
@@ -34,7 +34,7 @@ impl RunLock {
         check_owner(&config.state_dir).map_err(|error| anyhow::anyhow!("daemon.state_dir: {error}"))?;
         let run = RunDir::at(&config.run_dir);
         let file = run.lock_file(Role::Daemon);
-        let kept = std::env::var_os(RESTARTED).and_then(|_| FileLock::kept(&file));
+        let kept = has_restarted().then(|| FileLock::kept(&file)).flatten();
         let lock = match (run.create(), kept) {
             (Ok(()), Some(lock)) => LockState::Held(lock),
             (Ok(()), None) => match run.lock(Role::Daemon) {

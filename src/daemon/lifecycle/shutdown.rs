@@ -12,7 +12,7 @@ use crate::{
     },
     domain::{
         identity::ModuleName,
-        text::{count::counted, duration},
+        text::{duration, plural::counted},
     },
     handler::StopReason,
     service::{ExitReport, Interrupted},

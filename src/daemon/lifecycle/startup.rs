@@ -10,7 +10,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::Config,
-    domain::text::{count::counted, redact::redacted},
+    domain::text::{plural::counted, redact::redacted},
     service::notify,
     store::{ConnectOptions, Store, StoreError},
 };

@@ -14,7 +14,7 @@ use crate::{
     clock::machine_time,
     config::Config,
     daemon::components::Components,
-    domain::text::{count::counted, redact::redacted},
+    domain::text::{plural::counted, redact::redacted},
 };
 
 /// Environment variable that makes a daemon start without claiming. A quiet daemon sets it when it restarts itself.

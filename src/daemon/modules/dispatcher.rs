@@ -30,7 +30,7 @@ use crate::{
     domain::{
         identity::{ModuleName, NodeId, QueueName},
         task::definition::DEFAULT_QUEUE,
-        text::count::counted,
+        text::plural::counted,
     },
     store::{Store, StoreError},
 };

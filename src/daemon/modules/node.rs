@@ -18,7 +18,7 @@ use crate::{
         module::{DaemonModule, ModuleContext, Next},
         state::{identity::NodeIdentity, lease::Lease, module_status::ModuleStatuses, wakers::Wakers},
     },
-    domain::text::count::counted,
+    domain::text::plural::counted,
     handler::StopReason,
     store::{Heartbeat, StoreError, Wakeup},
 };

@@ -13,7 +13,7 @@ use crate::{
         module::{DaemonModule, ModuleContext, Next},
         state::spool::Spool,
     },
-    domain::text::{count::counted, duration},
+    domain::text::{duration, plural::counted},
 };
 
 /// Damaged and incomplete spool files are kept for this long.
@@ -35,7 +35,7 @@ impl DaemonModule for Pruner {
         let own = config.tasks.values().filter_map(|task| Some(task.schedule.as_ref()?.name.as_str())).collect();
         context.store().prune_schedules(keep, &own).await?;
         if pruned > 0 {
-            let rows = counted(usize::try_from(pruned).unwrap_or(usize::MAX), "row");
+            let rows = counted(pruned, "row");
             tracing::info!("deleted {rows} of history older than {}", duration::text(keep));
         }
         Ok(())

@@ -24,7 +24,7 @@ use crate::{
         daemon::summary::SummaryTable,
         identity::ModuleName,
         task::{FinishedAttempt, Report},
-        text::count::counted,
+        text::plural::counted,
     },
     store::{OnStale, Recorded, Store, StoreError, Wakeup},
 };

@@ -18,7 +18,7 @@ use crate::{
     domain::{
         daemon::summary::SummaryTable,
         identity::{ModuleName, NodeId},
-        text::count::counted,
+        text::plural::counted,
     },
     store::{OnStale, Wakeup},
 };

@@ -13,7 +13,7 @@ use crate::{
         module::{DaemonModule, ModuleContext, Next},
         workers::{execute::Executor, pool::PoolHandle},
     },
-    domain::{daemon::summary::SummaryTable, identity::QueueName, text::count::counted},
+    domain::{daemon::summary::SummaryTable, identity::QueueName, text::plural::counted},
 };
 
 /// A claimed task that has waited for a worker this long is released, so that another node can claim it.

@@ -1,6 +1,5 @@
 //! Text: durations, plurals and suggestions as people read them, JSON within limits, and URLs without their passwords.
 
-pub mod count;
 pub mod duration;
 pub mod json;
 pub mod plural;
