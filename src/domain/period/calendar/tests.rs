@@ -83,7 +83,7 @@ fn mistakes_name_the_event() {
     assert!(mistake("DTSTART:20261003\nDTEND:20261001").contains("DTEND is before DTSTART"));
     assert!(mistake("DTSTART:20261003\nDURATION:1D").contains("is not a duration"));
     assert!(days_of("<html>", Tz::UTC).expect_err("no calendar").contains("does not begin with"));
-    assert!(days_of("BEGIN:VCALENDAR\nBEGIN:VEVENT\n", Tz::UTC).expect_err("cut off").contains("cut off"));
+    assert!(days_of("BEGIN:VCALENDAR\nBEGIN:VEVENT\n", Tz::UTC).expect_err("incomplete").contains("is incomplete"));
     assert!(days_of(&format!("BEGIN:VCALENDAR\n{}", "BEGIN:X\n".repeat(100_000)), Tz::UTC).is_err());
 }
 
