@@ -44,9 +44,10 @@ pub mod telemetry;
 
 pub use crate::{
     client::Client,
-    daemon::{DaemonModule, ModuleContext, ModuleState, Next},
+    daemon::{DaemonModule, ModuleContext, ModuleState, Next, WakeReason, WakeReasons, Waker},
     domain::{
         daemon::summary::SummaryTable,
+        identity::ModuleName,
         identity::QueueName,
         task::{
             NewTask,

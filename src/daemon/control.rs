@@ -24,10 +24,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc::Sender, oneshot};
 
-use super::lifecycle::{
-    requests::{Reply, Request, ShutdownMode},
-    run_lock::RunLock,
-    status::DaemonStatus,
+use super::{
+    lifecycle::{
+        requests::{Reply, Request, ShutdownMode},
+        run_lock::RunLock,
+        status::DaemonStatus,
+    },
+    supervision::handle::RestartError,
 };
 use crate::{
     service::{LockError, RunDir, control::Problem},
@@ -235,7 +238,10 @@ impl Control {
         let conflict = |problem: String| Refusal(StatusCode::CONFLICT, problem);
         let supervisor = self.status.components().and_then(|components| components.supervisor());
         let supervisor = supervisor.ok_or_else(|| conflict("the modules do not run yet".to_owned()))?;
-        supervisor.restart_module(name).await.map_err(conflict)?;
+        supervisor.restart_module(name).await.map_err(|error| match error {
+            RestartError::Refused(problem) => conflict(problem),
+            RestartError::Unavailable(problem) => Refusal(StatusCode::SERVICE_UNAVAILABLE, problem),
+        })?;
         Ok(json!({ "restarted": name }))
     }
 

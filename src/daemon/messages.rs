@@ -1,7 +1,10 @@
 //! Every message between actors, on one page.
 //!
-//! All of them are sent by `try_send` over an address that lives as long as the receiver. No message carries anything
-//! that must not be lost: tasks are rows in the database and entries of [`super::inflight`].
+//! All of them are sent by `try_send`, over addresses that live as long as the receiver. No message carries anything that
+//! must not be lost: tasks are rows in the database and entries of [`super::inflight`], and a task on its way to a worker
+//! gives itself back.
+
+use std::sync::Arc;
 
 use actix::{Message, Recipient};
 use tokio::sync::oneshot;
@@ -79,7 +82,34 @@ pub(super) struct WakeUp;
 #[rtype(result = "()")]
 pub(super) struct Resize(pub(super) usize);
 
-/// To a worker: make one attempt at this task. A worker holds one task at a time.
-#[derive(Message, Debug)]
+/// To a worker: make one attempt at this task. A worker holds one task at a time. A message that is dropped unhandled,
+/// because its worker has ended, gives the task back.
+#[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Execute(pub(super) ClaimedTask);
+pub(super) struct Execute {
+    task: Option<ClaimedTask>,
+    give_back: GiveBack,
+}
+
+/// Makes a task wait again that no worker took.
+pub(super) type GiveBack = Arc<dyn Fn(ClaimedTask) + Send + Sync>;
+
+impl Execute {
+    /// The message for that task.
+    pub(super) fn new(task: ClaimedTask, give_back: &GiveBack) -> Self {
+        Self { task: Some(task), give_back: give_back.clone() }
+    }
+
+    /// Takes the task: from now on the worker is responsible for it.
+    pub(super) fn take(mut self) -> Option<ClaimedTask> {
+        self.task.take()
+    }
+}
+
+impl Drop for Execute {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.take() {
+            (self.give_back)(task);
+        }
+    }
+}

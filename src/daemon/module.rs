@@ -74,7 +74,8 @@ pub trait DaemonModule {
         ModuleState::Running
     }
 
-    /// Whether the module may be recycled now that its time is over. If not, it is asked again after the next round.
+    /// Whether the module may be recycled now that its time is over: `true` recycles it. Otherwise it is asked again after
+    /// the next round.
     fn can_be_recycled(&self, context: &ModuleContext) -> bool {
         let _ = context;
         true

@@ -8,10 +8,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::Value;
-use sexton_entities::{
-    occurrence, schedule,
-    states::{Fate, ReasonCode},
-};
+use sexton_entities::{occurrence, schedule, states::Fate};
 
 use super::{Store, StoreError, dialect::Kind, rows::Rows};
 use crate::domain::{
@@ -209,11 +206,10 @@ impl Store {
         let sql = format!(
             "INSERT INTO sexton_history (name, queue, payload, schedule, due_at, finished_at, node, outcome, error) \
              SELECT d.task, d.queue, {}, d.schedule, d.due_at, {}, {}, 'skipped', \
-             CASE WHEN o.reason_code = '{}' THEN d.if_paused ELSE d.error END {}",
+             CASE WHEN o.reason_code = 'paused' THEN d.if_paused ELSE d.error END {}",
             self.dialect.json("d.payload"),
             self.dialect.now(),
             self.dialect.text_parameter(),
-            ReasonCode::Paused,
             self.joined(&SKIPPED, "= 'skipped'")
         );
         self.run(transaction, &sql, [node.into(), self.firing_rows(firings), entry.into()]).await?;

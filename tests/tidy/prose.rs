@@ -61,7 +61,8 @@ fn the_prose_is_plain() {
     paths.extend(["README.md", "CHANGELOG.md"].map(PathBuf::from));
     let mut found = Vec::new();
     for path in paths {
-        let text = fs::read_to_string(root().join(&path)).unwrap();
+        // A variable that earlier versions set keeps its name.
+        let text = fs::read_to_string(root().join(&path)).unwrap().replace("SEXTON_STARTED_ANEW", "");
         found.extend(places(&path.to_string_lossy(), &text, &STILTED));
     }
     assert!(found.is_empty(), "{} places: {found:#?}", found.len());

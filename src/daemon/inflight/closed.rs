@@ -1,15 +1,21 @@
 //! Queues that are closed because they are outside their period: none of their tasks starts, and running ones may be
 //! asked to stop.
 
-use super::table::{ClaimState, InFlight};
+use super::table::{ClaimState, InFlight, wake};
 use crate::{domain::identity::QueueName, handler::StopReason};
 
 impl InFlight {
     /// Closes these queues, and opens all others.
     pub fn close_queues(&self, closed: &[QueueName]) {
-        for (queue, slots) in &mut self.lock().slots {
-            slots.is_closed = closed.contains(queue);
+        let mut table = self.lock();
+        let mut has_opened = false;
+        for (queue, slots) in &mut table.slots {
+            let was_closed = std::mem::replace(&mut slots.is_closed, closed.contains(queue));
+            has_opened |= was_closed && !slots.is_closed;
         }
+        let pools = if has_opened { table.pools_with_waiting_tasks() } else { Vec::new() };
+        drop(table);
+        wake(&pools);
     }
 
     /// The queues that are closed now.

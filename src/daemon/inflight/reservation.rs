@@ -54,11 +54,12 @@ impl Reservation {
         }
         let Some(slots) = table.slots.get_mut(&self.queue) else { return };
         slots.has_backlog = self.count > 0 && found >= self.count;
-        let pool = (!tasks.is_empty()).then(|| slots.pool.clone());
+        let any = !tasks.is_empty();
         for task in tasks {
             table.claims.insert(task.claim, ClaimState::Waiting);
             slots.waiting.push_back((task, Instant::now()));
         }
+        let pool = any.then(|| table.pool_waker(&self.queue));
         drop(guard);
         if let Some(pool) = pool {
             pool.wake(WakeReason::Claimed);

@@ -81,6 +81,9 @@ impl InFlight {
             if let Some(slots) = table.slots.get_mut(&queue) {
                 slots.end_one();
             }
+            let pool = table.pool_waker(&queue);
+            drop(table);
+            pool.wake(WakeReason::SlotFree);
         }
     }
 
@@ -253,6 +256,47 @@ mod tests {
         let new = in_flight.reserve(&queue);
         drop(old);
         assert_eq!((new.count(), in_flight.reserve(&queue).count()), (1, 0), "the old credits are not freed twice");
+    }
+
+    #[test]
+    fn a_queue_that_is_removed_and_added_again_keeps_its_pool() {
+        let (in_flight, queue) = in_flight();
+        let pool = in_flight.pool_waker(&queue);
+        in_flight.configure(&BTreeMap::new());
+        in_flight.configure(&BTreeMap::from([(queue.clone(), 1)]));
+        in_flight.reserve(&queue).fill(1, vec![task(1)]);
+        assert!(pool.is_pending(), "the pool is woken for its task");
+    }
+
+    #[test]
+    fn workers_are_retired_only_while_nothing_waits_for_them() {
+        let (in_flight, queue) = in_flight();
+        let generation = in_flight.worker_generation();
+        in_flight.reserve(&queue).fill(1, vec![task(1)]);
+        assert!(!in_flight.retire_idle_workers(), "a task waits");
+        assert!(in_flight.next(&queue, generation).is_some());
+        assert!(!in_flight.retire_idle_workers(), "a task is assigned");
+        let (in_flight, queue) = self::in_flight();
+        assert!(in_flight.retire_idle_workers());
+        in_flight.reserve(&queue).fill(1, vec![task(1)]);
+        assert!(in_flight.next(&queue, generation).is_none(), "retired workers get no task");
+        assert!(in_flight.next(&queue, in_flight.worker_generation()).is_some());
+    }
+
+    #[test]
+    fn an_opened_queue_and_an_ended_adoption_wake_the_pool_of_waiting_tasks() {
+        let (in_flight, queue) = in_flight();
+        let pool = in_flight.pool_waker(&queue);
+        in_flight.reserve(&queue).fill(1, vec![task(1)]);
+        let _ = pool.take();
+        in_flight.close_queues(std::slice::from_ref(&queue));
+        assert!(!pool.is_pending());
+        in_flight.close_queues(&[]);
+        assert!(pool.take().contains(WakeReason::SlotFree), "it is open again");
+        assert!(in_flight.adopt(&task(2)));
+        in_flight.detach(task(2).claim);
+        in_flight.remove_detached(task(2).claim);
+        assert!(pool.take().contains(WakeReason::SlotFree), "there is a free slot");
     }
 
     #[test]

@@ -2,10 +2,7 @@
 
 use std::{collections::VecDeque, time::Instant};
 
-use crate::{
-    daemon::state::wakers::Waker,
-    domain::task::{ClaimedTask, prefetch::Pace},
-};
+use crate::domain::task::{ClaimedTask, prefetch::Pace};
 
 /// One queue's workers and what waits for them.
 #[derive(Default)]
@@ -23,8 +20,6 @@ pub(super) struct Slots {
     pub(super) has_backlog: bool,
     /// The queue is outside its period: none of its tasks starts.
     pub(super) is_closed: bool,
-    /// Wakes the queue's pool.
-    pub(super) pool: Waker,
 }
 
 impl Slots {

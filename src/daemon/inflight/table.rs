@@ -35,6 +35,8 @@ pub struct InFlight {
 #[derive(Default)]
 pub(super) struct ClaimTable {
     pub(super) slots: BTreeMap<QueueName, Slots>,
+    /// Wakes the pool of each queue. Never removed: a queue that is removed and added again keeps its pool.
+    pools: HashMap<QueueName, Waker>,
     pub(super) claims: HashMap<Claim, ClaimState>,
     pub(super) finished: VecDeque<FinishedAttempt>,
     /// The claims of finished attempts on disk, by file.
@@ -88,6 +90,30 @@ pub struct QueueWorkers {
     pub workers: usize,
 }
 
+impl ClaimTable {
+    /// The waker of a queue's pool.
+    pub(super) fn pool_waker(&mut self, queue: &QueueName) -> Waker {
+        match self.pools.get(queue) {
+            Some(pool) => pool.clone(),
+            None => self.pools.entry(queue.clone()).or_default().clone(),
+        }
+    }
+
+    /// The wakers of the pools for which claimed tasks wait.
+    pub(super) fn pools_with_waiting_tasks(&mut self) -> Vec<Waker> {
+        let waiting = self.slots.iter().filter(|(_, slots)| !slots.waiting.is_empty());
+        let queues: Vec<QueueName> = waiting.map(|(queue, _)| queue.clone()).collect();
+        queues.iter().map(|queue| self.pool_waker(queue)).collect()
+    }
+}
+
+/// Wakes pools, because a task that waits may start now.
+pub(super) fn wake<'a>(pools: impl IntoIterator<Item = &'a Waker>) {
+    for pool in pools {
+        pool.wake(WakeReason::SlotFree);
+    }
+}
+
 impl InFlight {
     /// Nothing in flight yet.
     pub fn new(node: NodeId, wakers: &Wakers) -> Self {
@@ -110,6 +136,9 @@ impl InFlight {
             table.slots.entry(queue.clone()).or_default().workers = *count;
         }
         table.slots.retain(|_, slots| !slots.is_unused());
+        let pools = table.pools_with_waiting_tasks();
+        drop(table);
+        wake(&pools);
     }
 
     /// Claims nothing any more.
@@ -171,7 +200,7 @@ impl InFlight {
 
     /// The waker of a queue's pool.
     pub(in crate::daemon) fn pool_waker(&self, queue: &QueueName) -> Waker {
-        self.lock().slots.entry(queue.clone()).or_default().pool.clone()
+        self.lock().pool_waker(queue)
     }
 
     /// The next task of a queue for a free worker of that generation.
@@ -205,15 +234,18 @@ impl InFlight {
             return false;
         };
         *state = ClaimState::Finished;
-        let mut wants_tasks = false;
+        let (mut wants_tasks, mut pool) = (false, None);
         if let Some(slots) = table.slots.get_mut(&finished.queue) {
             slots.end_one();
             slots.pace.note(took);
             wants_tasks = slots.has_backlog && slots.free() > 0;
+            let is_waited_for = !slots.waiting.is_empty();
+            pool = is_waited_for.then(|| table.pool_waker(&finished.queue));
         }
         table.finished.push_back(finished);
         drop(guard);
         self.recorder.wake(WakeReason::Finished);
+        wake(&pool);
         if wants_tasks {
             self.dispatcher.wake(WakeReason::SlotFree);
         }
@@ -230,7 +262,11 @@ impl InFlight {
         table.claims.insert(task.claim, ClaimState::Waiting);
         if let Some(slots) = table.slots.get_mut(&task.queue) {
             slots.end_one();
+            let pool = task.queue.clone();
             slots.waiting.push_front((task, Instant::now()));
+            let pool = table.pool_waker(&pool);
+            drop(table);
+            pool.wake(WakeReason::SlotFree);
         }
     }
 
@@ -272,6 +308,14 @@ impl InFlight {
     pub fn is_empty(&self) -> bool {
         let table = self.lock();
         table.claims.is_empty() && table.slots.values().all(|slots| slots.reserved == 0)
+    }
+
+    /// Gives up this generation of workers if none of them has anything to do. From then on they get no task.
+    pub fn retire_idle_workers(&self) -> bool {
+        let mut table = self.lock();
+        let is_idle = table.slots.values().all(|slots| slots.running == 0 && slots.waiting.is_empty());
+        table.worker_generation += u64::from(is_idle);
+        is_idle
     }
 
     /// Whether no worker has anything to do.

@@ -53,6 +53,8 @@ pub(super) struct Dispatcher {
     /// When it last found a task.
     found: Instant,
     hours: QueueHours,
+    /// Tasks were enqueued since the last poll.
+    is_enqueued: bool,
     /// A claim ended without an answer: tasks may be this node's that are not in flight.
     is_in_doubt: bool,
 }
@@ -70,13 +72,14 @@ impl DaemonModule for Dispatcher {
 
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         self.close_queues(context);
+        self.is_enqueued |= context.wake_reasons().contains(WakeReason::Enqueued);
         let claimable = self.in_flight.claimable_queues();
         if claimable.is_empty() {
             return Ok(());
         }
         let mut queues: Vec<QueueName> = claimable.iter().filter(|queue| self.hot.contains(*queue)).cloned().collect();
         let interval = context.config().daemon.poll_interval;
-        let is_enqueued = context.wake_reasons().contains(WakeReason::Enqueued);
+        let is_enqueued = std::mem::take(&mut self.is_enqueued);
         if is_enqueued || queues.is_empty() || self.polled.is_none_or(|at| at.elapsed() >= interval) {
             for queue in self.poll(context.store(), &claimable).await? {
                 if !queues.contains(&queue) {
@@ -117,6 +120,7 @@ impl Dispatcher {
             polled: None,
             found: Instant::now(),
             hours: QueueHours::default(),
+            is_enqueued: false,
             is_in_doubt: true,
         }
     }

@@ -65,9 +65,9 @@ impl DaemonModule for Workers {
         Ok(Next::After(INTERVAL))
     }
 
-    /// Attempts would end with their workers.
+    /// Attempts would end with their workers. So the check and the end of these workers are one step.
     fn can_be_recycled(&self, _: &ModuleContext) -> bool {
-        self.in_flight.is_idle()
+        self.in_flight.retire_idle_workers()
     }
 
     fn summary(&self) -> Vec<SummaryTable> {

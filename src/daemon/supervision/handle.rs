@@ -13,6 +13,17 @@ use crate::daemon::{
 /// How long the supervisor has for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Why a module is not restarted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RestartError {
+    /// The request cannot be fulfilled. The text says why.
+    #[error("{0}")]
+    Refused(String),
+    /// The supervisor does not answer now.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
 /// The supervisor's address.
 pub struct SupervisorHandle {
     reconfigure: Recipient<Reconfigure>,
@@ -56,15 +67,19 @@ impl SupervisorHandle {
     /// Replaces a daemon module by a fresh one. Returns when the present one has been asked to end.
     ///
     /// # Errors
-    /// A sentence for people if there is no such module, if it does not run, or if the supervisor does not answer.
-    pub async fn restart_module(&self, name: &str) -> Result<(), String> {
+    /// [`RestartError::Refused`] if there is no such module, or it does not run; [`RestartError::Unavailable`] if the
+    /// supervisor does not answer.
+    pub async fn restart_module(&self, name: &str) -> Result<(), RestartError> {
         let (reply, answer) = oneshot::channel();
         let sent = self.restart.try_send(RestartModule { name: name.to_owned(), reply });
-        sent.map_err(|error| format!("the supervisor takes no request: {error}"))?;
+        sent.map_err(|error| RestartError::Unavailable(format!("the supervisor takes no request: {error}")))?;
         match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err("the supervisor has ended".to_owned()),
-            Err(_) => Err(format!("the supervisor does not answer within {} s", ANSWER_TIMEOUT.as_secs())),
+            Ok(Ok(answer)) => answer.map_err(RestartError::Refused),
+            Ok(Err(_)) => Err(RestartError::Unavailable("the supervisor has ended".to_owned())),
+            Err(_) => {
+                let limit = ANSWER_TIMEOUT.as_secs();
+                Err(RestartError::Unavailable(format!("the supervisor does not answer within {limit} s")))
+            }
         }
     }
 }

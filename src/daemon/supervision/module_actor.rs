@@ -169,7 +169,7 @@ impl Rounds {
 
     /// Runs rounds until the incarnation ends or the database does not answer.
     async fn run(&mut self, started: Instant, outage: &mut Outage) -> anyhow::Result<Exit> {
-        self.context.begin_round();
+        self.context.progress();
         self.module.pre_run(&self.context).await?;
         let state = self.module.state();
         self.statuses.update(self.context.name(), |status| {

@@ -6,7 +6,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use actix::{Actor, Addr, Arbiter, AsyncContext as _, Context, Handler, Recipient, prelude::SendError};
+use actix::{Actor, Addr, Arbiter, AsyncContext as _, Context, Handler, Recipient};
 use parking_lot::Mutex;
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     daemon::{
         inflight::InFlight,
-        messages::{Execute, Resize, WakeUp},
+        messages::{Execute, GiveBack, Resize, WakeUp},
         state::wakers::Waker,
         supervision::panics,
     },
@@ -35,6 +35,7 @@ pub(super) struct Pool {
     workers: HashMap<u64, Recipient<Execute>>,
     free: Arc<Mutex<Vec<u64>>>,
     waker: Waker,
+    give_back: GiveBack,
     wanted: usize,
     /// Number of the next worker.
     next_number: u64,
@@ -85,9 +86,18 @@ impl Drop for PoolHandle {
 
 impl Pool {
     fn new(queue: QueueName, in_flight: InFlight, start_worker: Box<dyn Fn(PoolPlace) -> Recipient<Execute>>) -> Self {
+        let generation = in_flight.worker_generation();
+        let table = in_flight.clone();
+        let give_back: GiveBack = Arc::new(move |task| {
+            // Under a later generation, the task may be with another worker already.
+            if table.worker_generation() == generation {
+                table.requeue(task);
+            }
+        });
         Self {
-            generation: in_flight.worker_generation(),
+            generation,
             waker: in_flight.pool_waker(&queue),
+            give_back,
             queue,
             in_flight,
             workers: HashMap::new(),
@@ -131,14 +141,23 @@ impl Pool {
             let Some(task) = self.in_flight.next(&self.queue, self.generation) else {
                 return self.free.lock().push(number);
             };
-            if let Err(SendError::Full(Execute(task)) | SendError::Closed(Execute(task))) =
-                worker.try_send(Execute(task))
-            {
-                tracing::error!(queue = %self.queue, task.id = task.claim.task_id, "a worker refused its task and is replaced");
-                self.in_flight.requeue(task);
+            let id = task.claim.task_id;
+            if let Err(error) = worker.try_send(Execute::new(task, &self.give_back)) {
+                tracing::error!(queue = %self.queue, task.id = id, "a worker refused its task and is replaced: {error}");
+                // Full or closed: the message gives the task back.
+                drop(error);
                 self.workers.remove(&number);
                 self.fit();
             }
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        // The panic hook is silent on supervised threads.
+        if std::thread::panicking() {
+            tracing::error!(queue = %self.queue, "the pool panicked: {}", panics::last_on_this_thread());
         }
     }
 }
@@ -173,7 +192,7 @@ impl Handler<Resize> for Pool {
 mod tests {
     use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
-    use actix::ActorContext as _;
+    use actix::{ActorContext as _, prelude::SendError};
 
     use super::*;
     use crate::{
@@ -202,8 +221,8 @@ mod tests {
     impl Handler<Execute> for Idle {
         type Result = ();
 
-        fn handle(&mut self, Execute(task): Execute, _: &mut Context<Self>) {
-            self.seen.borrow_mut().push(task.claim.task_id);
+        fn handle(&mut self, message: Execute, _: &mut Context<Self>) {
+            self.seen.borrow_mut().extend(message.take().map(|task| task.claim.task_id));
         }
     }
 
@@ -259,9 +278,29 @@ mod tests {
             let full = Idle { seen: ignored, stops: false }.start().recipient::<Execute>();
             tokio::task::yield_now().await;
             // Nothing is handled before the next await: the mailbox fills up.
-            while full.try_send(Execute(task(0))).is_ok() {}
-            assert!(matches!(full.try_send(Execute(task(0))), Err(SendError::Full(_))));
+            let ignore: GiveBack = Arc::new(|_| {});
+            while full.try_send(Execute::new(task(0), &ignore)).is_ok() {}
+            assert!(matches!(full.try_send(Execute::new(task(0), &ignore)), Err(SendError::Full(_))));
             goes_to_another_worker(full, Rc::default()).await;
+        });
+    }
+
+    #[test]
+    fn a_task_in_the_mailbox_of_a_worker_that_ends_waits_again() {
+        actix::System::new().block_on(async {
+            let worker = Idle { seen: Rc::default(), stops: true }.start().recipient::<Execute>();
+            let (mut pool, in_flight) = pool(worker, &Rc::default());
+            // Accepted, and never handled: the worker stops before.
+            pool.fit();
+            let task = in_flight.next(&"q".into(), 0).unwrap();
+            let [worker] = pool.workers.values().collect::<Vec<_>>()[..] else { panic!("one worker") };
+            worker.try_send(Execute::new(task, &pool.give_back)).unwrap();
+            assert_eq!(in_flight.reserve(&"q".into()).count(), 0);
+            while pool.workers.values().any(Recipient::connected) {
+                tokio::task::yield_now().await;
+            }
+            pool.workers.clear();
+            assert!(in_flight.next(&"q".into(), 0).is_some(), "it waits for another worker");
         });
     }
 

@@ -65,8 +65,9 @@ impl Actor for Worker {
 impl Handler<Execute> for Worker {
     type Result = ();
 
-    fn handle(&mut self, Execute(task): Execute, context: &mut Context<Self>) {
+    fn handle(&mut self, message: Execute, context: &mut Context<Self>) {
         let busy = Busy(self.place.clone());
+        let Some(task) = message.take() else { return };
         // The task waited in the mailbox for longer than this generation of workers lived: another worker gets it.
         if self.in_flight.worker_generation() != self.place.generation {
             return;

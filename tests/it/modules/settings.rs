@@ -132,12 +132,12 @@ fn a_module_is_restarted_on_request() {
         with(&mut blueprint, "pruner", ModuleConfig { enabled: false, ..ModuleConfig::default() });
         let inside = Inside::start(blueprint);
         eventually("it is up", async || of(&inside, "slow").started_at.is_some()).await;
-        let unknown = inside.daemon.supervisor().unwrap().restart_module("slwo").await.unwrap_err();
+        let unknown = inside.daemon.supervisor().unwrap().restart_module("slwo").await.unwrap_err().to_string();
         assert!(
             unknown.starts_with("there is no daemon module `slwo`; known: adopter, config_sync, cron, "),
             "{unknown}"
         );
-        let disabled = inside.daemon.supervisor().unwrap().restart_module("pruner").await.unwrap_err();
+        let disabled = inside.daemon.supervisor().unwrap().restart_module("pruner").await.unwrap_err().to_string();
         assert!(disabled.contains("is disabled in the configuration"), "{disabled}");
         for restarts in 1..=3 {
             inside.daemon.supervisor().unwrap().restart_module("slow").await.unwrap();
