@@ -55,8 +55,8 @@ impl Requests {
 
     /// Whether a request to stop waits.
     pub(in crate::daemon) fn is_stop_waiting(&mut self) -> bool {
-        let waiting = std::iter::from_fn(|| self.signals.try_recv().ok().or_else(|| self.others.try_recv().ok()));
-        waiting.fold(false, |found, request| found || matches!(request, Request::Stop(_)))
+        let mut waiting = std::iter::from_fn(|| self.signals.try_recv().ok().or_else(|| self.others.try_recv().ok()));
+        waiting.any(|request| matches!(request, Request::Stop(_)))
     }
 
     /// The next request; none if no signal can arrive any more.

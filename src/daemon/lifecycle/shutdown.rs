@@ -146,7 +146,7 @@ impl Limit {
             match request {
                 // A request to stop overrules the restart.
                 Some(Request::Stop(ShutdownMode::Drain)) if self.mode == ShutdownMode::Restart => {
-                    self.mode = ShutdownMode::Drain
+                    self.mode = ShutdownMode::Drain;
                 }
                 Some(Request::Stop(ShutdownMode::Immediate)) | None => {
                     self.mode = ShutdownMode::Immediate;

@@ -79,7 +79,7 @@ impl Answer {
                 }
             },
             ("discard", Value::Bool(wanted)) => {
-                self.discard = wanted.then(|| "the command discarded the task".to_owned())
+                self.discard = wanted.then(|| "the command discarded the task".to_owned());
             }
             ("discard", Value::String(why)) => self.discard = Some(why),
             ("discard", value) => self.note(format!("discard {value}: expected true, or the reason")),
