@@ -320,7 +320,7 @@ fn without_the_journals_socket_lines_have_priorities() {
         let file = database.config("n", "");
         let sockets = tempfile::tempdir().unwrap();
         let daemon = UnderSystemd::start(&file, sockets.path(), &["run"]);
-        eventually("the outage is told", async || daemon.errors().contains("trying again")).await;
+        eventually("the outage is logged", async || daemon.errors().contains("trying again")).await;
         let said = daemon.stop();
         assert!(said.contains("\n<4>postgres://u@127.0.0.1:1/db: the database is not available: "), "{said}");
         assert!(said.lines().all(|line| line.starts_with('<')), "{said}");

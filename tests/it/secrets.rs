@@ -82,7 +82,7 @@ async fn is_hidden_while_it_runs(url: &str, told: &str) {
             let mut daemon = Daemon::spawn(&file, &arguments);
             let folder = database.folder.path();
             let all = || files_below(folder);
-            eventually("the outage is told", async || all().iter().any(|(_, text)| text.contains(told))).await;
+            eventually("the outage is logged", async || all().iter().any(|(_, text)| text.contains(told))).await;
             daemon.kill();
             let shown = url.replace(SECRET, "***");
             assert!(all().iter().any(|(_, text)| text.contains(&shown)), "it says which database: {shown}");

@@ -1,4 +1,4 @@
-//! Queries are in the store, and the databases are told apart in few files.
+//! Queries are in the store, and the databases are distinguished in few files.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What a command is told, what it may answer, and what counts as success.
+//! What a command receives, what it may answer, and what counts as success.
 
 use serde_json::json;
 use sexton::NewTask;

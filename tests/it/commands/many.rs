@@ -61,7 +61,7 @@ fn ten_thousand_commands_leave_nothing_behind() {
         }
         let after = belongings(daemon.pid());
         assert!(after.0 < before.0 + 16 * 1024, "memory: {before:?}, then {after:?}");
-        // A module may be about to be replaced, or a connection made anew: a handful, not eight thousand.
+        // A module may be about to be replaced, or a connection replaced: a handful, not eight thousand.
         let is_near = |now: usize, then: usize| now.abs_diff(then) <= 4;
         assert!(
             is_near(after.1, before.1) && is_near(after.2, before.2),

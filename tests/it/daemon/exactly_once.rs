@@ -1,4 +1,4 @@
-//! A hundred thousand tasks over several nodes: each is completed exactly once, whoever is killed meanwhile.
+//! A hundred thousand tasks over several nodes: each is completed exactly once, whichever node is killed meanwhile.
 
 use std::time::Duration;
 

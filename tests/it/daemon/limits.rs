@@ -10,7 +10,7 @@ use crate::support::{Database, eventually, on_each_database};
 /// A command that leaves a trace in the folder if another of its kind runs at the same time, and takes so many seconds.
 fn lone_command(database: &Database, seconds: &str) -> String {
     let folder = database.folder.path().display();
-    // A folder can be made once: whoever finds it there is not alone.
+    // A folder can be made once: a task that finds it there is not alone.
     let body = format!(
         "mkdir {folder}/alone || echo $SEXTON_TASK_ID >> {folder}/overlaps; sleep {seconds}; rmdir {folder}/alone"
     );

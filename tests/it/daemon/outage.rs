@@ -1,4 +1,4 @@
-//! The database goes away and comes back: nothing exits, nothing is lost, and the operator is told.
+//! The database goes away and comes back: nothing exits, nothing is lost, and the operator sees it.
 
 use std::{
     sync::{

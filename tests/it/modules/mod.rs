@@ -78,7 +78,7 @@ impl House {
     }
 }
 
-/// The one process whose command line contains that text; none if there is none.
+/// The one process whose command line contains that text.
 fn pid_of(text: &str) -> Option<i32> {
     let found: Vec<i32> = processes(text).into_iter().filter(|(_, state)| *state != 'Z').map(|(pid, _)| pid).collect();
     assert!(found.len() <= 1, "{text} runs more than once: {found:?}");

@@ -213,7 +213,7 @@ fn a_killed_shepherd_is_a_fall_and_leaves_nothing_behind() {
             now.len() == 2 && now.iter().all(|(pid, _)| !before.contains(pid))
         })
         .await;
-        eventually("the fall is told", async || house.cell("it", "Last end").starts_with("its shepherd was killed"))
+        eventually("the fall is visible", async || house.cell("it", "Last end").starts_with("its shepherd was killed"))
             .await;
         house.stop();
     });
@@ -337,7 +337,7 @@ fn a_shepherd_that_was_stopped_blocks_nothing() {
         freeze(parent(second)).unwrap();
         sexton(&house.config).args(["module", "restart", "it"]).output().unwrap();
         eventually("what was left is replaced", async || pid_of(&left).is_some_and(|pid| pid != first)).await;
-        eventually("it is started anew", async || pid_of(&restarted).is_some_and(|pid| pid != second)).await;
+        eventually("it is restarted", async || pid_of(&restarted).is_some_and(|pid| pid != second)).await;
         let log = house.stop();
         assert_eq!(log.matches("does not react: sending CONT").count(), 2, "{log}");
     });
@@ -369,7 +369,7 @@ fn a_shepherd_that_somebody_told_to_end_is_no_fall() {
         // The fork server is the parent of the shepherd.
         end(parent(parent(first)));
         eventually("it runs again", async || pid_of(&sleep).is_some_and(|pid| pid != first)).await;
-        eventually("it is told", async || house.cell("it", "Last end").contains("was asked to stop")).await;
+        eventually("it was asked to stop", async || house.cell("it", "Last end").contains("was asked to stop")).await;
         assert_eq!(house.cell("it", "Failures"), "0");
         house.stop();
     });

@@ -1,4 +1,4 @@
-//! What the configuration says of modules, and what a running daemon is told of them, from inside.
+//! What the configuration says of modules, and how a running daemon changes them.
 
 use std::{
     sync::{

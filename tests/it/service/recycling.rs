@@ -45,7 +45,7 @@ fn a_stop_during_a_restart_is_honoured() {
         let service = Service::new(&database, &format!("max_age = \"1s\"\nstop_timeout = \"3s\"\n{CLINGING}"));
         service.done(&["start"]);
         Client::new(database.bare_store()).enqueue(NewTask::new("clinging")).await.unwrap();
-        service.wait("it is about to start anew", || {
+        service.wait("it is about to restart", || {
             let daemon = service.status().1["daemon"].clone();
             (daemon["phase"] == "restarting" && daemon["running"] == 1).then_some(())
         });
@@ -66,7 +66,7 @@ fn a_restarted_daemon_is_supervised_and_as_quiet_as_before() {
         Client::new(database.bare_store()).enqueue(NewTask::new("clinging")).await.unwrap();
         service.wait("it runs", || (service.status().1["daemon"]["running"] == 1).then_some(()));
         service.done(&["quiet"]);
-        service.wait("it has started anew", || (service.log().matches(" runs on ").count() == 2).then_some(()));
+        service.wait("it has restarted", || (service.log().matches(" runs on ").count() == 2).then_some(()));
         assert_eq!(service.status().1["daemon"]["quiet"], true);
         service.kill(Signal::SIGSTOP);
         service.wait_for_log("was silent for 2s");

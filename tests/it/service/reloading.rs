@@ -83,7 +83,7 @@ fn requests_while_the_daemon_waits_for_its_database_are_not_lost() {
         service.done(&["start"]);
         service.done(&["quiet"]);
         with("postgres://nobody@127.0.0.1:port/nothing");
-        assert!(!service.call(&["reload"]).status.success(), "an address that is none is a mistake");
+        assert!(!service.call(&["reload"]).status.success(), "a malformed address is a mistake");
         assert_eq!(service.status().1["daemon"]["phase"], "waiting_for_database", "and ends nothing");
         with(&database.url);
         service.done(&["reload"]);

@@ -94,7 +94,7 @@ fn a_stop_while_it_waits_for_a_restart_ends_it() {
             let supervisor = service.status().1["supervisor"].clone();
             supervisor["last_failure"].as_str().filter(|fall| fall.contains("exit code 78")).map(str::to_owned)
         });
-        assert!(fall.contains("workers"), "the reason is told: {fall}");
+        assert!(fall.contains("workers"), "the reason is recorded: {fall}");
         // Also with mistakes in the configuration.
         let told = service.done(&["stop"]);
         assert!(told.contains("has stopped"), "{told}");

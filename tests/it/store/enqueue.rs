@@ -62,7 +62,7 @@ on_each_database! {
         let Enqueued::New(id) = first else { panic!("{first:?}") };
         assert_eq!(client.enqueue(new()).await.unwrap(), Enqueued::AlreadyThere(id));
         assert_eq!(client.enqueue_all(vec![new(), NewTask::new("sync"), new()]).await.unwrap(), 1);
-        // Keys are told apart to the letter, on every database.
+        // Keys are compared letter by letter, on every database.
         assert!(matches!(client.enqueue(new().unique_key("Customer-7")).await.unwrap(), Enqueued::New(_)));
         store.cancel(id).await.unwrap();
         assert!(matches!(client.enqueue(new()).await.unwrap(), Enqueued::New(_)));

@@ -1,4 +1,4 @@
-//! What is told of queues.
+//! What the store reports of queues.
 
 use std::time::Duration;
 
