@@ -206,23 +206,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::{clock::machine_time, daemon::state::wakers::Wakers, domain::identity::QueueName};
-
-    fn task(id: i64) -> ClaimedTask {
-        ClaimedTask {
-            claim: Claim::new(id, 1),
-            name: "it".to_owned(),
-            queue: "q".into(),
-            payload: None,
-            attempt: 1,
-            max_attempts: None,
-            schedule: None,
-            due_at: None,
-            enqueued_at: machine_time(),
-            started_at: machine_time(),
-            unreadable: None,
-        }
-    }
+    use crate::{daemon::state::wakers::Wakers, domain::identity::QueueName};
 
     fn in_flight() -> (InFlight, QueueName) {
         let in_flight = InFlight::new("n".into(), &Wakers::default());
@@ -233,12 +217,12 @@ mod tests {
     #[test]
     fn an_adopted_task_counts_as_running_until_it_is_removed() {
         let (in_flight, queue) = in_flight();
-        let claim = task(1).claim;
-        assert!(in_flight.adopt(&task(1)) && !in_flight.adopt(&task(1)), "once");
+        let claim = ClaimedTask::sample(1).claim;
+        assert!(in_flight.adopt(&ClaimedTask::sample(1)) && !in_flight.adopt(&ClaimedTask::sample(1)), "once");
         assert_eq!(in_flight.reserve(&queue).count(), 0, "its queue has no free worker");
         in_flight.cancel_adoptions();
         assert_eq!((in_flight.detached_claims(), in_flight.is_attended(claim)), (vec![claim], false));
-        assert!(in_flight.adopt(&task(1)), "again, without counting twice");
+        assert!(in_flight.adopt(&ClaimedTask::sample(1)), "again, without counting twice");
         in_flight.detach(claim);
         in_flight.remove_detached(claim);
         assert_eq!(in_flight.reserve(&queue).count(), 1);
@@ -264,7 +248,7 @@ mod tests {
         let pool = in_flight.pool_waker(&queue);
         in_flight.configure(&BTreeMap::new());
         in_flight.configure(&BTreeMap::from([(queue.clone(), 1)]));
-        in_flight.reserve(&queue).fill(1, vec![task(1)]);
+        in_flight.reserve(&queue).fill(1, vec![ClaimedTask::sample(1)]);
         assert!(pool.is_pending(), "the pool is woken for its task");
     }
 
@@ -272,13 +256,13 @@ mod tests {
     fn workers_are_retired_only_while_nothing_waits_for_them() {
         let (in_flight, queue) = in_flight();
         let generation = in_flight.worker_generation();
-        in_flight.reserve(&queue).fill(1, vec![task(1)]);
+        in_flight.reserve(&queue).fill(1, vec![ClaimedTask::sample(1)]);
         assert!(!in_flight.retire_idle_workers(), "a task waits");
         assert!(in_flight.next(&queue, generation).is_some());
         assert!(!in_flight.retire_idle_workers(), "a task is assigned");
         let (in_flight, queue) = self::in_flight();
         assert!(in_flight.retire_idle_workers());
-        in_flight.reserve(&queue).fill(1, vec![task(1)]);
+        in_flight.reserve(&queue).fill(1, vec![ClaimedTask::sample(1)]);
         assert!(in_flight.next(&queue, generation).is_none(), "retired workers get no task");
         assert!(in_flight.next(&queue, in_flight.worker_generation()).is_some());
     }
@@ -287,15 +271,15 @@ mod tests {
     fn an_opened_queue_and_an_ended_adoption_wake_the_pool_of_waiting_tasks() {
         let (in_flight, queue) = in_flight();
         let pool = in_flight.pool_waker(&queue);
-        in_flight.reserve(&queue).fill(1, vec![task(1)]);
+        in_flight.reserve(&queue).fill(1, vec![ClaimedTask::sample(1)]);
         let _ = pool.take();
         in_flight.close_queues(std::slice::from_ref(&queue));
         assert!(!pool.is_pending());
         in_flight.close_queues(&[]);
         assert!(pool.take().contains(WakeReason::SlotFree), "it is open again");
-        assert!(in_flight.adopt(&task(2)));
-        in_flight.detach(task(2).claim);
-        in_flight.remove_detached(task(2).claim);
+        assert!(in_flight.adopt(&ClaimedTask::sample(2)));
+        in_flight.detach(ClaimedTask::sample(2).claim);
+        in_flight.remove_detached(ClaimedTask::sample(2).claim);
         assert!(pool.take().contains(WakeReason::SlotFree), "there is a free slot");
     }
 
@@ -303,6 +287,6 @@ mod tests {
     fn a_daemon_that_stops_adopts_nothing() {
         let (in_flight, _) = in_flight();
         in_flight.close();
-        assert!(!in_flight.adopt(&task(1)));
+        assert!(!in_flight.adopt(&ClaimedTask::sample(1)));
     }
 }

@@ -196,7 +196,6 @@ mod tests {
 
     use super::*;
     use crate::{
-        clock::machine_time,
         daemon::state::wakers::Wakers,
         domain::task::{ClaimedTask, claim::Claim},
     };
@@ -226,28 +225,12 @@ mod tests {
         }
     }
 
-    fn task(id: i64) -> ClaimedTask {
-        ClaimedTask {
-            claim: Claim::new(id, 1),
-            name: "it".to_owned(),
-            queue: "q".into(),
-            payload: None,
-            attempt: 1,
-            max_attempts: None,
-            schedule: None,
-            due_at: None,
-            enqueued_at: machine_time(),
-            started_at: machine_time(),
-            unreadable: None,
-        }
-    }
-
     /// A pool of one worker with one claimed task. Its first worker is `first`, all others accept their task.
     fn pool(first: Recipient<Execute>, seen: &Rc<RefCell<Vec<i64>>>) -> (Pool, InFlight) {
         let in_flight = InFlight::new("n".into(), &Wakers::default());
         let queue = QueueName::from("q");
         in_flight.configure(&BTreeMap::from([(queue.clone(), 1)]));
-        in_flight.reserve(&queue).fill(1, vec![task(7)]);
+        in_flight.reserve(&queue).fill(1, vec![ClaimedTask::sample(7)]);
         let (first, seen) = (RefCell::new(Some(first)), seen.clone());
         let start_worker = move |_| match first.borrow_mut().take() {
             Some(first) => first,
@@ -279,8 +262,8 @@ mod tests {
             tokio::task::yield_now().await;
             // Nothing is handled before the next await: the mailbox fills up.
             let ignore: GiveBack = Arc::new(|_| {});
-            while full.try_send(Execute::new(task(0), &ignore)).is_ok() {}
-            assert!(matches!(full.try_send(Execute::new(task(0), &ignore)), Err(SendError::Full(_))));
+            while full.try_send(Execute::new(ClaimedTask::sample(0), &ignore)).is_ok() {}
+            assert!(matches!(full.try_send(Execute::new(ClaimedTask::sample(0), &ignore)), Err(SendError::Full(_))));
             goes_to_another_worker(full, Rc::default()).await;
         });
     }

@@ -264,6 +264,26 @@ pub struct FinishedAttempt {
 }
 
 #[cfg(test)]
+impl ClaimedTask {
+    /// The first attempt of task `id`, for tests.
+    pub(crate) fn sample(id: i64) -> Self {
+        Self {
+            claim: Claim::new(id, 1),
+            name: "it".to_owned(),
+            queue: "q".into(),
+            payload: None,
+            attempt: 1,
+            max_attempts: None,
+            schedule: None,
+            due_at: None,
+            enqueued_at: DateTime::UNIX_EPOCH,
+            started_at: DateTime::UNIX_EPOCH,
+            unreadable: None,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use serde_json::json;
 
@@ -288,13 +308,9 @@ mod tests {
             name: "report".to_owned(),
             queue: "default".into(),
             payload: Some(json!({"page": 18_446_744_073_709_551_615_u64})),
-            attempt: 1,
-            max_attempts: None,
-            schedule: None,
-            due_at: None,
             enqueued_at: at("2026-11-21T10:00:00Z"),
             started_at: at("2026-11-21T10:00:01.5Z"),
-            unreadable: None,
+            ..ClaimedTask::sample(4711)
         }
     }
 
