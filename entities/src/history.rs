@@ -26,6 +26,8 @@ pub struct Model {
     pub due_at: Option<DateTimeUtc>,
     /// When the task was accepted.
     pub enqueued_at: Option<DateTimeUtc>,
+    /// Database time at which the task was claimed. NULL if it was not, and in rows of earlier versions.
+    pub claimed_at: Option<DateTimeUtc>,
     /// When the attempt began. NULL if none did.
     pub started_at: Option<DateTimeUtc>,
     /// When the attempt ended, or when the task ended without one.
@@ -48,7 +50,8 @@ pub struct Model {
     pub error: Option<String>,
     /// The task's payload.
     pub payload: Option<Json>,
-    /// Fence of the claim that this row ends. Unique together with the task and the outcome.
+    /// Fence of the claim that this row ends. Unique together with the task, the outcome, `enqueued_at` and
+    /// `claimed_at`.
     pub fence: i64,
     /// Whether a command left a core dump.
     pub core_dumped: Option<bool>,

@@ -62,7 +62,8 @@ words! {
         Failed = "failed",
         /// The attempt reached its time limit and was stopped.
         TimedOut = "timed_out",
-        /// The handler panicked, or a signal that Sexton did not send ended the command.
+        /// The handler panicked, a signal that Sexton did not send ended the command, or the node died during this
+        /// attempt and during too many before it.
         Crashed = "crashed",
         /// A request cancelled the task.
         Cancelled = "cancelled",

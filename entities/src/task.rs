@@ -30,7 +30,8 @@ pub struct Model {
     pub attempt: i32,
     /// Limit of attempts. NULL means the limit of the definition.
     pub max_attempts: Option<i32>,
-    /// Number of the latest claim, ascending. A finish with a lower number is refused.
+    /// Number of the latest claim, ascending: database time in microseconds, or one more than before. A finish with
+    /// another number is refused.
     pub fence: i64,
     /// Name of the schedule that created it.
     pub schedule: Option<String>,
@@ -44,6 +45,8 @@ pub struct Model {
     pub node: Option<String>,
     /// Database time at which a request to cancel the running attempt came.
     pub cancel_requested_at: Option<DateTimeUtc>,
+    /// Number of attempts in a row, up to the latest, during which their node died.
+    pub pickups: i32,
     /// Progress that the running attempt reported: `percent`, `text`.
     pub progress: Option<Json>,
 }

@@ -187,6 +187,10 @@ impl StatusReport {
                 let problem = problem.as_str().unwrap_or("unknown reason");
                 line("log", &format!("{} lost: {problem}", counted(lost, "line")));
             }
+            if daemon.foreign_leftovers > 0 {
+                let found = counted(daemon.foreign_leftovers, "leftover");
+                line("state_dir", &format!("{found} of another database, not applied (the log has the paths)"));
+            }
             for (queue, reason) in &daemon.closed_queues {
                 line("queue", &format!("{queue} is closed: {reason}"));
             }

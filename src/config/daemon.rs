@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use chrono_tz::Tz;
 
 use super::section::Section;
-use crate::domain::daemon::restart::RestartPolicy;
+use crate::domain::{daemon::restart::RestartPolicy, task::pickups::DEFAULT_MAX_PICKUPS};
 
 /// `[daemon]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct DaemonConfig {
     pub heartbeat: Duration,
     /// How long after a heartbeat the node's claim to its running tasks is valid.
     pub lease: Duration,
+    /// How many nodes in a row may die during the attempts of a task before it is discarded.
+    pub max_pickups: i32,
     /// How long a stop waits for running tasks.
     pub stop_timeout: Duration,
     /// How long a forced stop waits for running tasks.
@@ -60,6 +62,7 @@ impl Default for DaemonConfig {
             poll_interval: Duration::from_millis(250),
             heartbeat: Duration::from_secs(10),
             lease: Duration::from_secs(30),
+            max_pickups: DEFAULT_MAX_PICKUPS,
             stop_timeout: Duration::from_secs(30),
             force_timeout: Duration::from_secs(5),
             watchdog: Duration::from_secs(15),
@@ -90,6 +93,7 @@ impl DaemonConfig {
             poll_interval: section.duration("poll_interval", tick).unwrap_or(default.poll_interval),
             heartbeat: section.duration("heartbeat", tick).unwrap_or(default.heartbeat),
             lease: section.duration("lease", tick * 3).unwrap_or(default.lease),
+            max_pickups: section.integer("max_pickups", 1..=1_000_000).unwrap_or(default.max_pickups),
             stop_timeout: section.duration("stop_timeout", Duration::ZERO).unwrap_or(default.stop_timeout),
             force_timeout: section.duration("force_timeout", Duration::ZERO).unwrap_or(default.force_timeout),
             watchdog: section.duration("watchdog", Duration::from_secs(1)).unwrap_or(default.watchdog),

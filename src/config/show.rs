@@ -101,6 +101,7 @@ fn daemon(config: &Config) -> Table {
         ("poll_interval", length(daemon.poll_interval)),
         ("heartbeat", length(daemon.heartbeat)),
         ("lease", length(daemon.lease)),
+        ("max_pickups", i64::from(daemon.max_pickups).into()),
         ("stop_timeout", length(daemon.stop_timeout)),
         ("force_timeout", length(daemon.force_timeout)),
         ("watchdog", length(daemon.watchdog)),
@@ -159,6 +160,7 @@ fn definition(task: &TaskDefinition) -> Table {
         ("retry", retry(&task.retry).into()),
     ]);
     shown.extend(task.max_parallel.map(|most| ("max_parallel".to_owned(), Value::from(most as i64))));
+    shown.extend(task.max_pickups.map(|most| ("max_pickups".to_owned(), Value::from(i64::from(most)))));
     shown.extend(task.timeout.map(|timeout| ("timeout".to_owned(), length(timeout))));
     if let Some(command) = &task.command {
         shown.extend(self::command(command));

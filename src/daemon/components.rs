@@ -21,6 +21,7 @@ use super::{
     module::Surroundings,
     state::{
         config_in_force::{ConfigInForce, LocalEnqueueContext},
+        foreign::ForeignLeftovers,
         identity::NodeIdentity,
         lease::Lease,
         liveness::Liveness,
@@ -72,6 +73,7 @@ pub struct Components {
     pub started: Instant,
     pub(super) milestones: Arc<Milestones>,
     pub(super) spool: Spool,
+    pub(super) foreign: ForeignLeftovers,
     pub(super) shepherds: Shepherds,
     pub(super) processes: Arc<Programs>,
     pub(super) config_files: Arc<ConfigFiles>,
@@ -115,6 +117,10 @@ impl Components {
         app_data.insert(client.clone());
         let shepherds = Shepherds::new(&state_dir.join("attempts"), identity.id.clone(), program.clone());
         app_data.insert(shepherds.clone());
+        let foreign = ForeignLeftovers::new(store.known_database_id().cloned());
+        if let Some(database) = foreign.own() {
+            app_data.insert(database.clone());
+        }
         let processes = Programs::new(Shepherds::new(&state_dir.join("modules"), identity.id.clone(), program));
         let components = Self {
             store,
@@ -130,7 +136,8 @@ impl Components {
             liveness,
             started: Instant::now(),
             milestones: Arc::new(Milestones::new(has_restarted())),
-            spool: Spool::new(state_dir.join("spool")),
+            spool: Spool::new(state_dir.join("spool"), foreign.clone()),
+            foreign,
             shepherds,
             processes: Arc::new(processes),
             config_files: Arc::new(ConfigFiles { file, seen }),

@@ -89,6 +89,11 @@ name! {
 }
 
 name! {
+    /// The identity of one database, made once and kept in it.
+    DatabaseId(Arc<str>)
+}
+
+name! {
     /// The name of a queue, as written in `[queue.NAME]`.
     QueueName(Arc<str>)
 }

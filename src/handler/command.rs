@@ -14,7 +14,7 @@ use super::{
 use crate::{
     domain::{
         command::{CommandSpec, OnDaemonStop, Stopped, service::StopSignal},
-        identity::NodeId,
+        identity::{DatabaseId, NodeId},
         task::{
             ClaimedTask,
             definition::{COMMAND, TaskDefinition},
@@ -47,6 +47,9 @@ pub struct AdoptedCommand {
 /// What the manifest says about a task's attempt, for the daemon that adopts it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CommandInfo {
+    /// The database that the task is of. Earlier versions did not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabaseId>,
     /// The task as it was claimed.
     pub task: ClaimedTask,
     /// The definition at that time.
@@ -66,7 +69,11 @@ impl TaskHandler for CommandHandler {
             return Err(TaskError::new("this program has no shepherds, so it cannot run commands"));
         };
         let input = (!payload.is_null()).then(|| payload.to_string());
-        let about = CommandInfo { task: context.task().clone(), definition: context.definition().clone() };
+        let about = CommandInfo {
+            database: context.app_data::<DatabaseId>().cloned(),
+            task: context.task().clone(),
+            definition: context.definition().clone(),
+        };
         let manifest =
             AttemptManifest { boot_id: boot_id().to_owned(), spec: launch_spec(command, context, shepherds), about };
         let claim = context.task().claim;
@@ -92,8 +99,9 @@ impl DynHandler for AdoptedCommand {
             let Some(command) = &context.definition().command else {
                 return Err(TaskError::discard("the definition has no command"));
             };
-            let interrupted = |why| {
+            let interrupted = |why, node_died| {
                 context.stop(StopReason::Interrupted, Duration::ZERO);
+                context.report(|report| report.node_died = node_died);
                 Err(TaskError::new(why))
             };
             match self.inspect().await? {
@@ -106,10 +114,10 @@ impl DynHandler for AdoptedCommand {
                 }
                 AttemptDirState::Ended => {}
                 AttemptDirState::Lost { .. } if self.boot_id != boot_id() => {
-                    return interrupted("the machine was rebooted while it ran");
+                    return interrupted("the machine was rebooted while it ran", true);
                 }
                 AttemptDirState::Lost { begun: false } => {
-                    return interrupted("the daemon died before the command started");
+                    return interrupted("the daemon died before the command started", false);
                 }
                 AttemptDirState::Lost { begun: true } => {}
             }

@@ -13,6 +13,7 @@
 //! (attempt_dir.rs). Any daemon that finds the attempt directory can adopt the attempt.
 
 mod answers;
+mod aside;
 mod attempt_dir;
 mod boot_id;
 mod cgroup;
@@ -31,6 +32,7 @@ mod tree;
 mod tree_stats;
 
 pub use self::{
+    aside::{DAMAGED, FOREIGN},
     attempt_dir::{AttemptDir, AttemptDirState, OUTPUT_STREAMS},
     boot_id::boot_id,
     launch_spec::{AttemptManifest, LaunchSpec, StopOrder},

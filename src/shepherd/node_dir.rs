@@ -85,6 +85,12 @@ impl NodeDir {
         Ok(dirs.filter(|dir| dir.claim().is_some()).collect())
     }
 
+    /// The attempts of another database that were put aside.
+    pub fn foreign(&self) -> Vec<AttemptDir> {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        entries.map(|entry| AttemptDir::at(entry.path())).filter(AttemptDir::is_foreign).collect()
+    }
+
     /// The newest attempt of a task on this machine, running or not yet recorded.
     pub fn newest_attempt(root: &Path, task: i64) -> Option<AttemptDir> {
         let node_dirs = fs::read_dir(root).ok()?.flatten().filter_map(|node_dir| fs::read_dir(node_dir.path()).ok());
@@ -99,7 +105,7 @@ impl NodeDir {
         for dir in entries.flatten().map(|entry| AttemptDir::at(entry.path())) {
             let changed = fs::metadata(dir.path()).and_then(|metadata| metadata.modified());
             let is_old = changed.is_ok_and(|changed| DateTime::<Utc>::from(changed) < since);
-            if dir.path().is_dir() && dir.claim().is_none() && is_old {
+            if dir.path().is_dir() && dir.claim().is_none() && !dir.is_foreign() && is_old {
                 dir.remove();
             }
         }

@@ -5,14 +5,22 @@ use std::collections::HashSet;
 use super::{
     Store, StoreError,
     dialect::Kind,
+    held::HELD_COLUMNS,
     rows::{Rows, claim_of},
 };
-use crate::domain::{command::answer::Progress, identity::NodeId, task::claim::Claim};
+use crate::domain::{
+    command::answer::Progress,
+    identity::NodeId,
+    task::claim::{Claim, ClaimIdentity},
+};
 
-const CLAIM_COLUMNS: [(&str, Kind); 3] = [("id", Kind::Integer), ("fence", Kind::Integer), ("node", Kind::Text)];
-const PROGRESS_COLUMNS: [(&str, Kind); 3] = [("id", Kind::Integer), ("fence", Kind::Integer), ("progress", Kind::Text)];
-/// The claim still holds.
-const CLAIM_HOLDS: &str = "t.id = d.id AND t.fence = d.fence AND t.state = 'running'";
+const ADOPTED_COLUMNS: [(&str, Kind); 5] = [
+    ("id", Kind::Integer),
+    ("fence", Kind::Integer),
+    ("node", Kind::Text),
+    ("enqueued_at", Kind::Instant),
+    ("claimed_at", Kind::Instant),
+];
 
 impl Store {
     /// Moves running tasks under the lease of `node`. Returns the claims that still hold; the tasks of the others have
@@ -20,7 +28,7 @@ impl Store {
     ///
     /// # Errors
     /// If the database is unavailable or refuses the statement.
-    pub async fn adopt(&self, node: &NodeId, claims: &[Claim]) -> Result<HashSet<Claim>, StoreError> {
+    pub async fn adopt(&self, node: &NodeId, claims: &[ClaimIdentity]) -> Result<HashSet<Claim>, StoreError> {
         if claims.is_empty() {
             return Ok(HashSet::new());
         }
@@ -31,10 +39,10 @@ impl Store {
             });
         }
         let rows = rows.into_value();
-        let table = self.dialect.rows("d", &CLAIM_COLUMNS);
-        let update = self.dialect.update_joined("sexton_task", &[("node", "d.node")], &table, CLAIM_HOLDS);
-        let still_held =
-            format!("SELECT t.id, t.fence FROM {table} JOIN sexton_task t ON {CLAIM_HOLDS} AND t.node = d.node");
+        let table = self.dialect.rows("d", &ADOPTED_COLUMNS);
+        let on = self.dialect.claim_stands();
+        let update = self.dialect.update_joined("sexton_task", &[("node", "d.node")], &table, &on);
+        let still_held = format!("SELECT t.id, t.fence FROM {table} JOIN sexton_task t ON {on} AND t.node = d.node");
         self.with_retries(async || {
             self.run(&self.db, &update, [rows.clone()]).await?;
             let found = self.all(&self.db, &still_held, [rows.clone()]).await?;
@@ -43,22 +51,28 @@ impl Store {
         .await
     }
 
-    /// Stores the progress of running tasks.
+    /// Stores the progress of tasks that `node` runs.
     ///
     /// # Errors
     /// If the database is unavailable or refuses the statement.
-    pub async fn set_progress(&self, progress_of: &[(Claim, Progress)]) -> Result<(), StoreError> {
+    pub async fn set_progress(
+        &self,
+        node: &NodeId,
+        progress_of: &[(ClaimIdentity, Progress)],
+    ) -> Result<(), StoreError> {
         let mut rows = Rows::new(self.dialect);
         for (claim, progress) in progress_of {
             let progress = serde_json::to_value(progress).unwrap_or_default();
             rows.push(|row| {
-                row.claim(*claim).json("progress", Some(&progress));
+                row.claim(*claim).set("node", node.as_str()).json("progress", Some(&progress));
             });
         }
         let rows = rows.into_value();
         let progress = self.dialect.json("d.progress");
-        let table = self.dialect.rows("d", &PROGRESS_COLUMNS);
-        let sql = self.dialect.update_joined("sexton_task", &[("progress", progress.as_str())], &table, CLAIM_HOLDS);
+        let [id, fence, node, enqueued_at] = HELD_COLUMNS;
+        let table = self.dialect.rows("d", &[id, fence, node, enqueued_at, ("progress", Kind::Text)]);
+        let on = self.dialect.claim_holds();
+        let sql = self.dialect.update_joined("sexton_task", &[("progress", progress.as_str())], &table, &on);
         self.with_retries(async || self.run(&self.db, &sql, [rows.clone()]).await.map(|_| ())).await
     }
 }

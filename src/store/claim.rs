@@ -48,8 +48,9 @@ pub struct Peek {
 
 /// The columns of a claimed task, in a table or a join where they are unambiguous.
 pub(super) const CLAIMED_COLUMNS: &str =
-    "id, fence, name, payload, attempt, max_attempts, schedule, due_at, enqueued_at, started_at";
+    "id, fence, name, payload, attempt, max_attempts, pickups, schedule, due_at, enqueued_at, started_at";
 pub(super) const ID_COLUMN: [(&str, Kind); 1] = [("id", Kind::Integer)];
+const FENCE_COLUMNS: [(&str, Kind); 2] = [("id", Kind::Integer), ("fence", Kind::Integer)];
 
 impl Store {
     /// Whether there is anything to do in these queues. It costs less than a claim that finds nothing.
@@ -139,7 +140,7 @@ impl Store {
             "UPDATE sexton_task SET state = {}, fence = {}, attempt = {}, node = {}, started_at = {} \
              WHERE id {among} {open}SELECT id {} {close} RETURNING {CLAIMED_COLUMNS}, priority, state",
             due("'running'", "'scheduled'"),
-            due("fence + 1", "fence"),
+            due(self.dialect.next_fence(), "fence"),
             due("attempt + 1", "attempt"),
             due("?", "NULL"),
             due(now, "NULL"),
@@ -177,7 +178,8 @@ impl Store {
             Dialect::Postgres | Dialect::MySql => "FOR UPDATE SKIP LOCKED",
         };
         let sql = format!(
-            "SELECT {CLAIMED_COLUMNS}, run_at, {} AS at {} {lock}",
+            "SELECT {CLAIMED_COLUMNS}, run_at, {} AS next_fence, {} AS at {} {lock}",
+            self.dialect.next_fence(),
             self.dialect.now(),
             self.candidates(filter)
         );
@@ -192,7 +194,7 @@ impl Store {
                 continue;
             }
             let task = claimed(row, queue)?;
-            let claim = Claim { fence: task.claim.fence + 1, ..task.claim };
+            let claim = Claim { fence: row.try_get("", "next_fence")?, ..task.claim };
             found.tasks.push(ClaimedTask { claim, attempt: task.attempt + 1, started_at: at, ..task });
         }
         Ok(found)
@@ -219,15 +221,21 @@ impl Store {
         tasks.iter_mut().for_each(|task| task.started_at = at);
         let sets = [
             ("state", "'running'"),
-            ("fence", "t.fence + 1"),
+            ("fence", "d.fence"),
             ("attempt", "t.attempt + 1"),
             ("node", "?"),
             ("started_at", self.dialect.instant_parameter()),
         ];
-        let on = "t.id = d.id AND t.state = 'available'";
-        let sql = self.dialect.update_joined("sexton_task", &sets, &self.dialect.rows("d", &ID_COLUMN), on);
-        let ids = self.ids(tasks.iter().map(|task| task.claim.task_id));
-        let values = self.dialect.joined_values([node.as_str().into(), self.dialect.instant(at).into()], ids);
+        let on = "t.id = d.id AND t.state = 'available' AND t.fence < d.fence";
+        let sql = self.dialect.update_joined("sexton_task", &sets, &self.dialect.rows("d", &FENCE_COLUMNS), on);
+        let mut rows = Rows::new(self.dialect);
+        for ClaimedTask { claim, .. } in tasks.iter() {
+            rows.push(|row| {
+                row.set("id", claim.task_id).set("fence", claim.fence);
+            });
+        }
+        let sets = [node.as_str().into(), self.dialect.instant(at).into()];
+        let values = self.dialect.joined_values(sets, rows.into_value());
         if self.run(transaction, &sql, values).await? != tasks.len() as u64 {
             return Err(StoreError::Conflict("another node claimed one of the tasks first".to_owned()));
         }
@@ -258,6 +266,7 @@ pub(super) fn claimed(row: &QueryResult, queue: &QueueName) -> Result<ClaimedTas
         payload,
         attempt: row.try_get("", "attempt")?,
         max_attempts: row.try_get("", "max_attempts")?,
+        pickups: row.try_get("", "pickups")?,
         schedule: row.try_get("", "schedule")?,
         due_at: row.try_get("", "due_at")?,
         enqueued_at: row.try_get("", "enqueued_at")?,

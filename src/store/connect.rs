@@ -126,7 +126,7 @@ fn counted(mut db: DatabaseConnection, dialect: Dialect) -> Store {
     db.set_metric_callback(move |_| {
         counting.statements.fetch_add(1, Ordering::Relaxed);
     });
-    Store { db: Connection::new(db), dialect, counters }
+    Store { db: Connection::new(db), dialect, counters, id: Arc::default() }
 }
 
 /// The settings that all pools share. A connection is tested only after it was idle: a test before each use would

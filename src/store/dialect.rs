@@ -64,6 +64,41 @@ impl Dialect {
         }
     }
 
+    /// The fence of the next claim of a task: one more than before, or the database's time in microseconds if that is
+    /// greater. So a fence never returns, although a failover may lose the claim that had it.
+    pub(super) fn next_fence(self) -> &'static str {
+        match self {
+            Self::Postgres => {
+                "GREATEST(fence + 1, CAST(floor(extract(epoch FROM clock_timestamp()) * 1000000) AS bigint))"
+            }
+            Self::MySql => "GREATEST(fence + 1, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', utc_timestamp(6)))",
+            Self::Sqlite => {
+                "max(fence + 1, CAST(strftime('%s', 'now') AS integer) * 1000000 \
+                 + CAST(substr(strftime('%f', 'now'), 4) AS integer) * 1000)"
+            }
+        }
+    }
+
+    /// Whether two columns have the same instant. SQLite keeps instants as text, and what an application has written
+    /// may be in another form; it is compared by milliseconds, as SQLite knows no smaller unit.
+    pub(super) fn same_instant(self, one: &str, other: &str) -> String {
+        match self {
+            Self::Sqlite => {
+                format!("strftime('%Y-%m-%d %H:%M:%f', {one}) = strftime('%Y-%m-%d %H:%M:%f', {other})")
+            }
+            Self::Postgres | Self::MySql => format!("{one} = {other}"),
+        }
+    }
+
+    /// Whether two values are the same, where NULL is the same as NULL.
+    pub(super) fn same(self, one: &str, other: &str) -> String {
+        match self {
+            Self::Postgres => format!("{one} IS NOT DISTINCT FROM {other}"),
+            Self::MySql => format!("{one} <=> {other}"),
+            Self::Sqlite => format!("{one} IS {other}"),
+        }
+    }
+
     /// An instant as text in one fixed form, inside the JSON of [`Dialect::rows`] or as a parameter.
     pub(super) fn instant(self, at: DateTime<Utc>) -> String {
         match self {

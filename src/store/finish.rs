@@ -1,9 +1,9 @@
 //! The finish: the verdicts of a batch of ended attempts are applied to their tasks, and the attempts are written to
 //! the history, in one transaction.
 //!
-//! Each finish is guarded by its fence. A finish whose task belongs to another claim by now does not change the task;
-//! it is recorded as superseded. A finish may be repeated after a commit in doubt, because task, fence and outcome are
-//! unique in the history.
+//! Each finish is guarded by its claim: task, fence, node, and the instant of the enqueue. A finish whose task belongs to
+//! another claim by now does not change the task; it is recorded as superseded. A finish may be repeated after a commit
+//! in doubt, because the claim and the outcome are unique in the history.
 
 use std::{collections::HashSet, ops::AddAssign};
 
@@ -13,9 +13,13 @@ use sexton_entities::states::{Outcome, Verdict};
 use super::{
     Store, StoreError,
     dialect::{Dialect, Kind},
+    held::HELD_COLUMNS,
     rows::{Rows, claim_of},
 };
-use crate::domain::task::{FinishedAttempt, Report, claim::Claim};
+use crate::domain::task::{
+    FinishedAttempt, Report,
+    claim::{Claim, ClaimIdentity},
+};
 
 /// What happens to a finish whose claim does not hold any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +52,7 @@ impl AddAssign for Recorded {
     }
 }
 
-const HISTORY_COLUMNS: [(&str, Kind); 25] = [
+const HISTORY_COLUMNS: [(&str, Kind); 26] = [
     ("task_id", Kind::Integer),
     ("name", Kind::Text),
     ("kind", Kind::Text),
@@ -56,6 +60,7 @@ const HISTORY_COLUMNS: [(&str, Kind); 25] = [
     ("schedule", Kind::Text),
     ("due_at", Kind::Instant),
     ("enqueued_at", Kind::Instant),
+    ("claimed_at", Kind::Instant),
     ("started_at", Kind::Instant),
     ("finished_at", Kind::Instant),
     ("duration_ms", Kind::Integer),
@@ -75,21 +80,25 @@ const HISTORY_COLUMNS: [(&str, Kind); 25] = [
     ("output_bytes", Kind::Integer),
     ("result", Kind::Text),
 ];
-const OUTPUT_COLUMNS: [(&str, Kind); 7] = [
+const OUTPUT_COLUMNS: [(&str, Kind); 9] = [
     ("task_id", Kind::Integer),
     ("fence", Kind::Integer),
+    ("enqueued_at", Kind::Instant),
+    ("claimed_at", Kind::Instant),
     ("outcome", Kind::Text),
     ("stdout", Kind::Text),
     ("stderr", Kind::Text),
     ("truncated", Kind::Boolean),
     ("times", Kind::Text),
 ];
-const CLAIM_COLUMNS: [(&str, Kind); 5] = [
+const CLAIM_COLUMNS: [(&str, Kind); 7] = [
     ("id", Kind::Integer),
     ("fence", Kind::Integer),
+    ("node", Kind::Text),
+    ("enqueued_at", Kind::Instant),
     ("retry_ms", Kind::Integer),
     ("next_payload", Kind::Text),
-    ("node", Kind::Text),
+    ("node_died", Kind::Integer),
 ];
 /// The columns of an attempt, cleared when its task does not run any more. A cancel request stays: the next claim of
 /// the task obeys it.
@@ -106,11 +115,14 @@ impl Store {
         }
         self.with_retries(async || {
             let transaction = self.begin().await?;
-            let held = self.apply_verdicts(&transaction, batch, on_stale).await?;
+            let held = self.apply_verdicts(&transaction, batch).await?;
             let is_held = |finished: &&FinishedAttempt| held.contains(&finished.claim);
             let (current, stale): (Vec<_>, Vec<_>) = batch.iter().partition(is_held);
             let superseded = match on_stale {
-                OnStale::Record => self.superseded(&transaction, &stale).await?,
+                OnStale::Record => {
+                    self.note_survivors(&transaction, &stale).await?;
+                    self.superseded(&transaction, &stale).await?
+                }
                 OnStale::Ignore => Vec::new(),
             };
             // MySQL turns errors of INSERT IGNORE into warnings and omits the rows.
@@ -142,7 +154,6 @@ impl Store {
         &self,
         transaction: &DatabaseTransaction,
         batch: &[FinishedAttempt],
-        on_stale: OnStale,
     ) -> Result<HashSet<Claim>, StoreError> {
         let of = |verdicts: &[Verdict]| -> Vec<&FinishedAttempt> {
             batch
@@ -151,17 +162,15 @@ impl Store {
                 .collect()
         };
         let rows = self.dialect.rows("d", &CLAIM_COLUMNS);
-        // A rescue names the node: another node may have adopted the running task meanwhile.
-        let on = match on_stale {
-            OnStale::Record => "t.id = d.id AND t.fence = d.fence AND t.state = 'running'",
-            OnStale::Ignore => "t.id = d.id AND t.fence = d.fence AND t.state = 'running' AND t.node = d.node",
-        };
+        let on = self.dialect.claim_holds();
+        let on = on.as_str();
         let with = |sets: &[(&'static str, &'static str)]| sets.iter().copied().chain(CLEARED).collect::<Vec<_>>();
         let run_at = self.dialect.now_plus_millis("d.retry_ms");
         let payload = format!("COALESCE({}, t.payload)", self.dialect.json("d.next_payload"));
         let mut retry = vec![("run_at", run_at.as_str()), ("payload", payload.as_str())];
-        retry.extend(with(&[("state", "'retryable'")]));
-        let release = with(&[("state", "'available'"), ("attempt", "t.attempt - 1")]);
+        retry.extend(with(&[("state", "'retryable'"), ("pickups", "0")]));
+        let release =
+            with(&[("state", "'available'"), ("attempt", "t.attempt - 1"), ("pickups", "t.pickups + d.node_died")]);
         let steps = [
             (
                 of(&[Verdict::Completed, Verdict::Discarded, Verdict::Cancelled]),
@@ -192,7 +201,8 @@ impl Store {
         let mut rows = Rows::new(self.dialect);
         for finished in finished {
             rows.push(|row| {
-                row.claim(finished.claim)
+                row.claim(finished.identity())
+                    .set("node_died", i32::from(finished.report.node_died))
                     .set("retry_ms", finished.retry_ms)
                     .set("node", finished.node.as_str())
                     .json("next_payload", finished.report.next_payload.as_ref());
@@ -215,6 +225,30 @@ impl Store {
         changed.iter().map(claim_of).collect()
     }
 
+    /// An attempt that has ended by itself did not take its node down, although the node was declared dead meanwhile.
+    async fn note_survivors(
+        &self,
+        transaction: &DatabaseTransaction,
+        stale: &[&FinishedAttempt],
+    ) -> Result<(), StoreError> {
+        let mut rows = Rows::new(self.dialect);
+        let mut any = false;
+        for finished in stale.iter().filter(|finished| finished.outcome != Outcome::Interrupted) {
+            any = true;
+            rows.push(|row| {
+                row.claim(finished.identity());
+            });
+        }
+        if !any {
+            return Ok(());
+        }
+        let same_task = self.dialect.same_instant("t.enqueued_at", "d.enqueued_at");
+        let on = format!("t.id = d.id AND t.pickups > 0 AND {same_task}");
+        let table = self.dialect.rows("d", &HELD_COLUMNS);
+        let sql = self.dialect.update_joined("sexton_task", &[("pickups", "0")], &table, &on);
+        self.run(transaction, &sql, [rows.into_value()]).await.map(|_| ())
+    }
+
     /// The stale finishes that are to be recorded as superseded. A finish that is in the history already is left out:
     /// its commit succeeded, but the answer was lost.
     async fn superseded(
@@ -222,21 +256,33 @@ impl Store {
         transaction: &DatabaseTransaction,
         stale: &[&FinishedAttempt],
     ) -> Result<Vec<FinishedAttempt>, StoreError> {
+        let at = self.dialect.instant_parameter();
+        let known = format!(
+            "SELECT id FROM sexton_history WHERE task_id = ? AND fence = ? AND outcome IN (?, 'superseded') \
+             AND enqueued_at = {at} AND (claimed_at IS NULL OR claimed_at = {at})"
+        );
         let mut superseded = Vec::new();
         for finished in stale {
-            let known = self
-                .all(
-                    transaction,
-                    "SELECT id FROM sexton_history WHERE task_id = ? AND fence = ? AND outcome IN (?, 'superseded')",
-                    [finished.claim.task_id.into(), finished.claim.fence.into(), finished.outcome.as_str().into()],
-                )
-                .await?;
-            if known.is_empty() {
+            let ClaimIdentity { claim, enqueued_at, claimed_at } = finished.identity();
+            let [enqueued_at, claimed_at] =
+                [enqueued_at, claimed_at.unwrap_or(enqueued_at)].map(|at| self.dialect.instant(at));
+            let values = [
+                claim.task_id.into(),
+                claim.fence.into(),
+                finished.outcome.as_str().into(),
+                enqueued_at.into(),
+                claimed_at.into(),
+            ];
+            if self.all(transaction, &known, values).await?.is_empty() {
                 let note = format!("it ended as {} after another claim of the task", finished.outcome);
                 superseded.push(FinishedAttempt {
                     outcome: Outcome::Superseded,
                     verdict: None,
-                    error: Some(finished.error.as_ref().map_or(note.clone(), |error| format!("{note}: {error}"))),
+                    error: match (finished.outcome, &finished.error) {
+                        (Outcome::Superseded, error) => error.clone(),
+                        (_, None) => Some(note),
+                        (_, Some(error)) => Some(format!("{note}: {error}")),
+                    },
                     ..(*finished).clone()
                 });
             }
@@ -275,6 +321,7 @@ impl Store {
                     .set("schedule", finished.schedule.clone())
                     .at("due_at", finished.due_at)
                     .at("enqueued_at", finished.enqueued_at)
+                    .at("claimed_at", finished.claimed_at)
                     .at("started_at", finished.started_at)
                     .at("finished_at", finished.finished_at)
                     .set("duration_ms", finished.duration_ms)
@@ -316,6 +363,8 @@ impl Store {
             rows.push(|row| {
                 row.set("task_id", finished.claim.task_id)
                     .set("fence", finished.claim.fence)
+                    .at("enqueued_at", finished.enqueued_at)
+                    .at("claimed_at", finished.claimed_at)
                     .set("outcome", finished.outcome.as_str())
                     .set("stdout", stdout.text.clone())
                     .set("stderr", stderr.text.clone())
@@ -328,9 +377,11 @@ impl Store {
         }
         let select = format!(
             "SELECT h.id, COALESCE(d.stdout, ''), COALESCE(d.stderr, ''), d.truncated, {} FROM {} \
-             JOIN sexton_history h ON h.task_id = d.task_id AND h.fence = d.fence AND h.outcome = d.outcome",
+             JOIN sexton_history h ON h.task_id = d.task_id AND h.fence = d.fence AND h.outcome = d.outcome \
+             AND h.enqueued_at = d.enqueued_at AND {}",
             self.dialect.json("d.times"),
-            self.dialect.rows("d", &OUTPUT_COLUMNS)
+            self.dialect.rows("d", &OUTPUT_COLUMNS),
+            self.dialect.same("h.claimed_at", "d.claimed_at"),
         );
         let sql = self.dialect.insert_new("sexton_output (history_id, stdout, stderr, truncated, times)", &select);
         self.run(transaction, &sql, [rows.into_value()]).await?;

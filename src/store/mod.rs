@@ -12,7 +12,9 @@ mod dialect;
 mod error;
 mod finish;
 mod future;
+mod held;
 mod history;
+mod identity;
 mod ledger;
 mod migrate;
 mod nodes;
@@ -28,7 +30,7 @@ mod wakeup;
 mod why;
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -50,7 +52,10 @@ pub use self::{
     tasks::{CancelResult, Enqueued, TaskFilter},
     wakeup::{Wakeup, WakeupListener},
 };
-use crate::clock::{Clock, uptime};
+use crate::{
+    clock::{Clock, uptime},
+    domain::identity::DatabaseId,
+};
 
 /// A connected database with Sexton's tables. Clones share one connection pool.
 #[derive(Clone, Debug)]
@@ -58,6 +63,8 @@ pub struct Store {
     db: Connection,
     dialect: Dialect,
     counters: Arc<Counters>,
+    /// The identity of the database, once it was read.
+    id: Arc<OnceLock<DatabaseId>>,
 }
 
 /// The store's own counters, since the start.

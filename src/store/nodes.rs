@@ -12,7 +12,10 @@ use super::{
     dialect::Kind,
     rows::Rows,
 };
-use crate::domain::{identity::NodeId, task::FinishedAttempt};
+use crate::domain::{
+    identity::NodeId,
+    task::{FinishedAttempt, pickups::judge_dead_node},
+};
 
 const NODE_COLUMNS: [(&str, Kind); 7] = [
     ("id", Kind::Text),
@@ -132,16 +135,25 @@ impl Store {
 
     /// The running attempts of other nodes that are dead or not registered, as interrupted attempts to be recorded. The
     /// node's own attempts are not among them, even after its lease has ended: what it has finished meanwhile is
-    /// recorded first.
+    /// recorded first. `max_pickups` is the limit of the tasks of a name.
     ///
     /// # Errors
     /// If the database is unavailable or refuses the statement.
-    pub async fn orphans(&self, own: &NodeId) -> Result<Vec<FinishedAttempt>, StoreError> {
+    pub async fn orphans(
+        &self,
+        own: &NodeId,
+        max_pickups: impl Fn(&str) -> i32,
+    ) -> Result<Vec<FinishedAttempt>, StoreError> {
         let of = format!(
             "t.node <> ? AND NOT EXISTS (SELECT 1 FROM sexton_node n WHERE n.id = t.node AND n.lease_expires_at > {})",
             self.dialect.now()
         );
-        self.running_where(&of, own, "the node died or lost its lease").await
+        let orphans = self.running_where(&of, own, "the node died or lost its lease").await?;
+        let judge = |(orphan, pickups): (FinishedAttempt, i32)| {
+            let limit = max_pickups(&orphan.name);
+            judge_dead_node(orphan, pickups, limit)
+        };
+        Ok(orphans.into_iter().map(judge).collect())
     }
 
     /// The attempts that the node runs according to the database, as interrupted attempts to be recorded.
@@ -149,7 +161,8 @@ impl Store {
     /// # Errors
     /// If the database is unavailable or refuses the statement.
     pub async fn running_of(&self, node: &NodeId) -> Result<Vec<FinishedAttempt>, StoreError> {
-        self.running_where("t.node = ?", node, "the node has no record of the claim").await
+        let running = self.running_where("t.node = ?", node, "the node has no record of the claim").await?;
+        Ok(running.into_iter().map(|(attempt, _)| attempt).collect())
     }
 
     /// The running tasks of a node for which a cancel was requested.
@@ -162,12 +175,13 @@ impl Store {
         rows.iter().map(|row| Ok(row.try_get("", "id")?)).collect()
     }
 
+    /// Running attempts with the pickups of their tasks.
     async fn running_where(
         &self,
         condition: &str,
         node: &NodeId,
         why: &str,
-    ) -> Result<Vec<FinishedAttempt>, StoreError> {
+    ) -> Result<Vec<(FinishedAttempt, i32)>, StoreError> {
         let sql = format!(
             "SELECT {CLAIMED_COLUMNS}, t.node, t.queue, {} AS at FROM sexton_task t \
              WHERE t.state = 'running' AND {condition} ORDER BY t.id LIMIT 10000",
@@ -181,7 +195,8 @@ impl Store {
             let task = claimed(row, &queue.unwrap_or_default().into())?;
             let started_at: Option<DateTime<Utc>> = row.try_get("", "started_at")?;
             let took = (at - started_at.unwrap_or(at)).to_std().unwrap_or_default();
-            Ok(task.interrupted(&node.unwrap_or_default().into(), None, why, at, took))
+            let interrupted = task.interrupted(&node.unwrap_or_default().into(), None, why, at, took);
+            Ok((FinishedAttempt { claimed_at: started_at, ..interrupted }, task.pickups))
         };
         rows.iter().map(interrupted).collect()
     }

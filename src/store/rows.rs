@@ -5,7 +5,7 @@ use sea_orm::QueryResult;
 use serde_json::{Map, Value as Json};
 
 use super::{StoreError, dialect::Dialect};
-use crate::domain::task::claim::Claim;
+use crate::domain::task::claim::{Claim, ClaimIdentity};
 
 /// Builds the array. Absent fields are omitted, and the database reads them as NULL.
 pub(super) struct Rows {
@@ -45,9 +45,12 @@ impl Row {
         self
     }
 
-    /// Sets the columns `id` and `fence` of a claim.
-    pub(super) fn claim(&mut self, claim: Claim) -> &mut Self {
-        self.set("id", claim.task_id).set("fence", claim.fence)
+    /// Sets the columns `id`, `fence`, `enqueued_at` and `claimed_at` of a claim.
+    pub(super) fn claim(&mut self, identity: ClaimIdentity) -> &mut Self {
+        self.set("id", identity.claim.task_id)
+            .set("fence", identity.claim.fence)
+            .at("enqueued_at", identity.enqueued_at)
+            .at("claimed_at", identity.claimed_at)
     }
 
     pub(super) fn at(&mut self, column: &str, at: impl Into<Option<DateTime<Utc>>>) -> &mut Self {

@@ -7,11 +7,12 @@ use super::{
     Store, StoreError,
     dialect::{Dialect, Kind},
     finish::CLEARED,
+    held::HELD_COLUMNS,
     rows::Rows,
 };
 use crate::domain::{
     identity::{NodeId, QueueName},
-    task::{NewTask, claim::Claim},
+    task::{NewTask, claim::ClaimIdentity},
 };
 
 /// The result of an enqueue.
@@ -241,24 +242,22 @@ impl Store {
     ///
     /// # Errors
     /// If the database is unavailable or refuses the statement.
-    pub async fn release(&self, node: &NodeId, claims: &[Claim]) -> Result<u64, StoreError> {
-        const CLAIM_COLUMNS: [(&str, Kind); 2] = [("id", Kind::Integer), ("fence", Kind::Integer)];
+    pub async fn release(&self, node: &NodeId, claims: &[ClaimIdentity]) -> Result<u64, StoreError> {
         if claims.is_empty() {
             return Ok(0);
         }
         let sets =
             [("state", "'available'"), ("attempt", "t.attempt - 1")].into_iter().chain(CLEARED).collect::<Vec<_>>();
-        let rows = self.dialect.rows("d", &CLAIM_COLUMNS);
-        let on = "t.id = d.id AND t.fence = d.fence AND t.state = 'running' AND t.node = ?";
-        let sql = self.dialect.update_joined("sexton_task", &sets, &rows, on);
+        let rows = self.dialect.rows("d", &HELD_COLUMNS);
+        let sql = self.dialect.update_joined("sexton_task", &sets, &rows, &self.dialect.claim_holds());
         self.with_retries(async || {
             let mut rows_value = Rows::new(self.dialect);
             for claim in claims {
                 rows_value.push(|row| {
-                    row.claim(*claim);
+                    row.claim(*claim).set("node", node.as_str());
                 });
             }
-            self.run(&self.db, &sql, [rows_value.into_value(), node.as_str().into()]).await
+            self.run(&self.db, &sql, [rows_value.into_value()]).await
         })
         .await
     }

@@ -51,6 +51,9 @@ pub struct Status {
     pub claimed: usize,
     /// Number of finished attempts that are not recorded yet.
     pub unrecorded: usize,
+    /// Number of leftovers of another database that were found on disk and are not applied.
+    #[serde(default)]
+    pub foreign_leftovers: usize,
     /// A sentence for each module that does not work, with the cause.
     pub unhealthy: Vec<String>,
     /// What is logged, and where.
@@ -149,6 +152,7 @@ impl Status {
             running: counts.as_ref().map_or(0, |counts| counts.running),
             claimed: counts.as_ref().map_or(0, |counts| counts.waiting),
             unrecorded: counts.as_ref().map_or(0, |counts| counts.finished),
+            foreign_leftovers: components.map_or(0, |components| components.foreign.count()),
             unhealthy: components.map(|components| components.modules.unhealthy()).unwrap_or_default(),
             log: serde_json::to_value(log.describe()).unwrap_or_default(),
             tasks: tasks(status),

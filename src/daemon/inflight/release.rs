@@ -20,7 +20,7 @@ impl InFlight {
         if waiting.is_empty() {
             return Ok(());
         }
-        self.remove(waiting.iter().copied());
+        self.remove(waiting.iter().map(|waiting| waiting.claim));
         store.release(&self.node, &waiting).await?;
         self.dispatcher.wake(WakeReason::SlotFree);
         Ok(())

@@ -1,11 +1,17 @@
 //! Credits that are reserved for a claim.
 
-use std::time::Instant;
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    time::Instant,
+};
 
-use super::table::{CAPACITY, ClaimState, InFlight};
+use super::table::{CAPACITY, ClaimState, ClaimTable, InFlight};
 use crate::{
     daemon::state::wakers::WakeReason,
-    domain::{identity::QueueName, task::ClaimedTask},
+    domain::{
+        identity::QueueName,
+        task::{ClaimedTask, claim::Claim},
+    },
 };
 
 /// Credits of a queue, reserved for one claim. Dropping it frees them, whatever became of the claim: a dispatcher may
@@ -44,27 +50,52 @@ impl Reservation {
     }
 
     /// Takes the claimed tasks in flight, and wakes the pool. `found` also counts tasks that the claim met and did not
-    /// take.
-    pub fn fill(self, found: usize, tasks: Vec<ClaimedTask>) {
+    /// take. Returns the tasks that are in flight already under the very same claim: the attempt that runs goes on, and
+    /// its end counts for the claim.
+    pub fn fill(self, found: usize, tasks: Vec<ClaimedTask>) -> Vec<ClaimedTask> {
+        let (mut again, mut under_others) = (Vec::new(), Vec::new());
         let mut guard = self.in_flight.lock();
         let table = &mut *guard;
         // The tasks of a dispatcher that was replaced have been released already.
         if table.epoch != self.epoch {
-            return;
+            return again;
         }
-        let Some(slots) = table.slots.get_mut(&self.queue) else { return };
+        let running = if tasks.is_empty() { HashMap::new() } else { running_tasks(table) };
+        let Some(slots) = table.slots.get_mut(&self.queue) else { return again };
         slots.has_backlog = self.count > 0 && found >= self.count;
         let any = !tasks.is_empty();
         for task in tasks {
-            table.claims.insert(task.claim, ClaimState::Waiting);
-            slots.waiting.push_back((task, Instant::now()));
+            match table.claims.entry(task.claim) {
+                Entry::Occupied(_) => again.push(task),
+                Entry::Vacant(place) => {
+                    place.insert(ClaimState::Waiting);
+                    under_others.extend(running.get(&task.claim.task_id).map(|earlier| (*earlier, task.name.clone())));
+                    slots.waiting.push_back((task, Instant::now()));
+                }
+            }
         }
         let pool = any.then(|| table.pool_waker(&self.queue));
         drop(guard);
         if let Some(pool) = pool {
             pool.wake(WakeReason::Claimed);
         }
+        for (earlier, name) in under_others {
+            tracing::error!(
+                task.id = earlier.task_id,
+                "{name} was claimed again while this node runs it: the database has lost its claim {earlier}; \
+                 both attempts run, and the later one counts"
+            );
+        }
+        again
     }
+}
+
+/// The claims of the attempts that run, by task.
+fn running_tasks(table: &ClaimTable) -> HashMap<i64, Claim> {
+    let runs = |state: &ClaimState| {
+        matches!(state, ClaimState::Running { .. } | ClaimState::Detached(_) | ClaimState::Adopting(_))
+    };
+    table.claims.iter().filter(|(_, state)| runs(state)).map(|(claim, _)| (claim.task_id, *claim)).collect()
 }
 
 impl Drop for Reservation {

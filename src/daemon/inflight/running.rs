@@ -9,7 +9,10 @@ use crate::{
     daemon::state::wakers::WakeReason,
     domain::{
         command::{OnDaemonStop, answer::Progress},
-        task::{ClaimedTask, claim::Claim},
+        task::{
+            ClaimedTask,
+            claim::{Claim, ClaimIdentity},
+        },
     },
     handler::{StopReason, TaskContext},
 };
@@ -120,13 +123,13 @@ impl InFlight {
     }
 
     /// The progress that running attempts have reported since the last call.
-    pub fn take_progress(&self) -> Vec<(Claim, Progress)> {
+    pub fn take_progress(&self) -> Vec<(ClaimIdentity, Progress)> {
         let table = self.lock();
-        let reported = |(claim, state): (&Claim, &ClaimState)| match state {
-            ClaimState::Running { context, .. } => Some((*claim, context.take_progress()?)),
+        let reported = |state: &ClaimState| match state {
+            ClaimState::Running { context, .. } => Some((context.task().identity(), context.take_progress()?)),
             _ => None,
         };
-        table.claims.iter().filter_map(reported).collect()
+        table.claims.values().filter_map(reported).collect()
     }
 
     /// Asks running attempts to stop: those of `only` these tasks, or all. Returns how many had not been asked before.

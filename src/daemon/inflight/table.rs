@@ -14,7 +14,10 @@ use crate::{
     daemon::state::wakers::{WakeReason, Waker, Wakers},
     domain::{
         identity::{ModuleName, NodeId, QueueName},
-        task::{ClaimedTask, FinishedAttempt, claim::Claim},
+        task::{
+            ClaimedTask, FinishedAttempt,
+            claim::{Claim, ClaimIdentity},
+        },
     },
     handler::TaskContext,
 };
@@ -120,6 +123,11 @@ impl InFlight {
         let [dispatcher, recorder, adopter] =
             [ModuleName::DISPATCHER, ModuleName::RECORDER, ModuleName::ADOPTER].map(|module| wakers.of(&module));
         Self { table: Arc::default(), node, dispatcher, recorder, adopter }
+    }
+
+    /// The node whose work it is.
+    pub fn node(&self) -> &NodeId {
+        &self.node
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, ClaimTable> {
@@ -290,7 +298,7 @@ impl InFlight {
 
     /// Takes back tasks that have waited for a worker at least this long. They stay in flight until
     /// [`InFlight::remove`], which follows their release.
-    pub fn take_waiting(&self, at_least: Duration) -> Vec<Claim> {
+    pub fn take_waiting(&self, at_least: Duration) -> Vec<ClaimIdentity> {
         let mut table = self.lock();
         let mut taken = Vec::new();
         for slots in table.slots.values_mut() {
@@ -299,7 +307,7 @@ impl InFlight {
                 waiting.into_iter().partition(|(_, since)| since.elapsed() >= at_least);
             slots.waiting = young;
             slots.has_backlog |= !old.is_empty();
-            taken.extend(old.into_iter().map(|(task, _)| task.claim));
+            taken.extend(old.into_iter().map(|(task, _)| task.identity()));
         }
         taken
     }

@@ -123,6 +123,8 @@ async fn ready(
         let problem = "the tables are not up to date, and database.migrate is false: run `sexton db migrate` first";
         return Err(StoreError::Refused(problem.to_owned()));
     }
+    // What earlier daemons left on disk is applied only to their own database.
+    store.database_id().await?;
     // Before the first module runs: a schedule must not fire by a wrong clock.
     store.set_clock(clock).await?;
     store.notify_on_insert(config.database.notify_on_insert).await

@@ -205,6 +205,10 @@ impl DaemonStatus {
         if self.is_quiet() {
             line += "; quiet: claiming nothing";
         }
+        let foreign = components.foreign.count();
+        if foreign > 0 {
+            line += &format!("; {} of another database not applied", counted(foreign, "leftover"));
+        }
         if let Some(module) = components.modules.unhealthy().first() {
             line += &format!("; module {module}");
         }

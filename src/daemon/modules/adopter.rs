@@ -1,10 +1,13 @@
 //! `adopter`: adopts commands that run, or have ended, without a worker that follows them: those of daemons on this
 //! machine that died, and those of this daemon whose worker was lost.
 //!
-//! Settings: none of its own. It cannot be disabled. Logs each adopted command, and attempt directories that it cannot
-//! read.
+//! It leaves alone the commands of another database, and puts their attempts aside once they have ended. The dispatcher
+//! claims nothing before the first round, so that adopted commands count among those of their queue.
+//!
+//! Settings: none of its own. It cannot be disabled. Logs each adopted command, attempts of another database, and attempt
+//! directories that it cannot read.
 
-use std::{collections::HashSet, io::ErrorKind, sync::Arc, time::Duration};
+use std::{collections::HashSet, io::ErrorKind, path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
@@ -13,19 +16,30 @@ use crate::{
     daemon::{
         inflight::InFlight,
         module::{DaemonModule, ModuleContext, Next},
-        state::{lease::Lease, milestones::Milestones},
+        state::{
+            foreign::ForeignLeftovers,
+            lease::Lease,
+            milestones::Milestones,
+            module_status::{ModuleState, ModuleStatuses},
+            wakers::{WakeReason, Wakers},
+        },
         workers::execute::Executor,
     },
-    domain::{daemon::summary::SummaryTable, identity::NodeId, task::claim::Claim},
+    domain::{
+        daemon::summary::SummaryTable,
+        identity::{DatabaseId, ModuleName, NodeId},
+        task::claim::{Claim, ClaimIdentity},
+    },
     handler::{AdoptedCommand, CommandInfo},
-    shepherd::{AttemptDir, AttemptManifest, NodeDir, Shepherds, boot_id},
+    shepherd::{AttemptDir, AttemptManifest, DAMAGED, FOREIGN, NodeDir, Shepherds, boot_id},
     store::{DropInRuntime, Store},
 };
 
 /// How often it examines the attempt directories without a wake-up.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// Delay while this node has no lease: adopted tasks would look like those of a dead node.
-const WAIT_FOR_LEASE: Duration = Duration::from_millis(50);
+/// Delay while this node has no lease (adopted tasks would look like those of a dead node), and while the recorder has
+/// not replayed the spool (what is recorded is not adopted).
+const WAIT_FOR_OTHERS: Duration = Duration::from_millis(50);
 /// Damaged attempt directories are kept for this long.
 const KEEP_DAMAGED: Duration = Duration::from_secs(7 * 86_400);
 
@@ -38,6 +52,9 @@ pub(super) struct AdopterParts {
     pub(super) shepherds: Shepherds,
     pub(super) milestones: Arc<Milestones>,
     pub(super) executor: Arc<Executor>,
+    pub(super) foreign: ForeignLeftovers,
+    pub(super) statuses: ModuleStatuses,
+    pub(super) wakers: Wakers,
 }
 
 pub(super) struct Adopter {
@@ -57,7 +74,7 @@ impl DaemonModule for Adopter {
 
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let parts = self.parts.clone();
-        self.is_waiting = parts.lease.left().is_none();
+        self.is_waiting = parts.lease.left().is_none() || parts.is_recorder_starting();
         if self.is_waiting {
             return Ok(());
         }
@@ -75,6 +92,11 @@ impl DaemonModule for Adopter {
                 continue;
             }
             match dir.manifest::<CommandInfo>() {
+                Ok(AttemptManifest { about: CommandInfo { database: Some(database), .. }, .. })
+                    if parts.foreign.other(Some(&database)).is_some() =>
+                {
+                    parts.leave_foreign(&dir, &database);
+                }
                 // Another container shares this directory: its processes cannot be seen from here.
                 Ok(manifest) if manifest.boot_id != boot_id() && dir.is_held().unwrap_or(true) => {}
                 Ok(manifest) if parts.in_flight.adopt(&manifest.about.task) => adopting.push((dir, manifest)),
@@ -87,7 +109,7 @@ impl DaemonModule for Adopter {
                 }
                 Err(error) => {
                     tracing::error!("{} is damaged and renamed to .damaged: {error}", dir.path().display());
-                    let _ = std::fs::rename(dir.path(), dir.path().with_extension("damaged"));
+                    let _ = dir.put_aside(DAMAGED);
                 }
             }
             context.progress();
@@ -97,16 +119,22 @@ impl DaemonModule for Adopter {
             parts.in_flight.remove_detached(claim);
         }
         self.adopt(context.store(), adopting).await?;
+        for put_aside in self.abandoned.iter().chain(own.as_deref()).flat_map(NodeDir::foreign) {
+            parts.foreign.note(put_aside.path());
+        }
         self.abandoned.retain(|node_dir| {
             node_dir.clean(machine_time() - KEEP_DAMAGED);
             !node_dir.remove_if_empty()
         });
-        parts.milestones.note_adopted();
+        if !parts.milestones.has_adopted() {
+            parts.milestones.note_adopted();
+            parts.wakers.wake(&ModuleName::DISPATCHER, WakeReason::SlotFree);
+        }
         Ok(())
     }
 
     async fn post_run(&mut self, _: &ModuleContext) -> anyhow::Result<Next> {
-        Ok(Next::After(if self.is_waiting { WAIT_FOR_LEASE } else { INTERVAL }))
+        Ok(Next::After(if self.is_waiting { WAIT_FOR_OTHERS } else { INTERVAL }))
     }
 
     /// The attempts that it follows would have to be adopted again.
@@ -128,6 +156,28 @@ fn is_damaged(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
 }
 
+impl AdopterParts {
+    /// Whether the recorder may still be replaying the spool. Its failure does not keep the adopter waiting.
+    fn is_recorder_starting(&self) -> bool {
+        let recorder = self.statuses.get(&ModuleName::RECORDER);
+        recorder.is_some_and(|status| {
+            status.rounds == 0 && status.failures == 0 && status.state == ModuleState::Starting
+        })
+    }
+
+    /// Leaves a running command of another database alone, and puts the attempt aside once the command has ended.
+    fn leave_foreign(&self, dir: &AttemptDir, database: &DatabaseId) {
+        let report = |path: &Path, fate: &str| self.foreign.report(path, database, fate);
+        if dir.is_held().unwrap_or(true) {
+            return report(dir.path(), "its command is left alone");
+        }
+        match dir.put_aside(FOREIGN) {
+            Ok(aside) => report(aside.path(), "its attempt is put aside here, and not recorded"),
+            Err(error) => tracing::warn!("cannot put {} aside: {error}", dir.path().display()),
+        }
+    }
+}
+
 impl Adopter {
     pub(super) fn new(parts: AdopterParts) -> Self {
         Self { parts, abandoned: Vec::new(), adopted: 0, is_waiting: false }
@@ -139,12 +189,12 @@ impl Adopter {
         store: &Store,
         found: Vec<(AttemptDir, AttemptManifest<CommandInfo>)>,
     ) -> anyhow::Result<()> {
-        let claims: Vec<Claim> = found.iter().map(|(_, manifest)| manifest.about.task.claim).collect();
+        let claims: Vec<ClaimIdentity> = found.iter().map(|(_, manifest)| manifest.about.task.identity()).collect();
         let ours = match store.adopt(&self.parts.node, &claims).await {
             Ok(ours) => ours,
             Err(error) => {
                 for claim in claims {
-                    self.parts.in_flight.detach(claim);
+                    self.parts.in_flight.detach(claim.claim);
                 }
                 return Err(error.into());
             }
@@ -152,7 +202,7 @@ impl Adopter {
         for (dir, manifest) in found {
             let is_ours = ours.contains(&manifest.about.task.claim);
             self.parts.shepherds.restore_memory_limit(&dir, &manifest);
-            let CommandInfo { task, definition } = manifest.about;
+            let CommandInfo { task, definition, .. } = manifest.about;
             match is_ours {
                 true => tracing::info!(
                     task.id = task.claim.task_id,

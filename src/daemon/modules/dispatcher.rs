@@ -1,7 +1,8 @@
 //! `dispatcher`: claims as many tasks as this node has credits for.
 //!
 //! It polls the queues with free credits for available tasks, cheaply, and claims from those that have some. While a
-//! queue has a backlog it claims without polling. Enqueues and free slots wake it.
+//! queue has a backlog it claims without polling. Enqueues and free slots wake it. After the start it claims nothing
+//! until the adopter has taken up what earlier daemons left running: that occupies slots.
 //!
 //! Settings: `daemon.poll_interval` (250ms), when idle one eighth as often, and one fortieth as often where enqueues by
 //! other processes wake the node; `queue.NAME.workers`, `limit`, `period` and `at_period_end`. Logs when a queue opens
@@ -11,6 +12,7 @@ mod queue_hours;
 
 use std::{
     collections::HashSet,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -24,6 +26,7 @@ use crate::{
         module::{DaemonModule, ModuleContext, Next},
         state::{
             config_in_force::ConfigInForce,
+            milestones::Milestones,
             wakers::{WakeReason, Wakers},
         },
     },
@@ -32,7 +35,7 @@ use crate::{
         task::definition::DEFAULT_QUEUE,
         text::plural::counted,
     },
-    store::{Store, StoreError},
+    store::{OnStale, Store, StoreError},
 };
 
 /// For this long after the last task it polls at the poll interval, then less often.
@@ -47,6 +50,7 @@ pub(super) struct Dispatcher {
     in_flight: InFlight,
     in_force: ConfigInForce,
     wakers: Wakers,
+    milestones: Arc<Milestones>,
     /// Queues with a backlog: claimed from without polling.
     hot: HashSet<QueueName>,
     polled: Option<Instant>,
@@ -73,6 +77,10 @@ impl DaemonModule for Dispatcher {
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         self.close_queues(context);
         self.is_enqueued |= context.wake_reasons().contains(WakeReason::Enqueued);
+        // The adopter wakes this module after its first round.
+        if !self.milestones.has_adopted() {
+            return Ok(());
+        }
         let claimable = self.in_flight.claimable_queues();
         if claimable.is_empty() {
             return Ok(());
@@ -95,6 +103,9 @@ impl DaemonModule for Dispatcher {
     }
 
     async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
+        if !self.milestones.has_adopted() {
+            return Ok(Next::After(context.config().daemon.poll_interval));
+        }
         if self.in_flight.claimable_queues().iter().any(|queue| self.hot.contains(queue)) {
             return Ok(Next::After(Duration::ZERO));
         }
@@ -110,12 +121,19 @@ impl DaemonModule for Dispatcher {
 }
 
 impl Dispatcher {
-    pub(super) fn new(node: NodeId, in_flight: InFlight, in_force: ConfigInForce, wakers: Wakers) -> Self {
+    pub(super) fn new(
+        node: NodeId,
+        in_flight: InFlight,
+        in_force: ConfigInForce,
+        wakers: Wakers,
+        milestones: Arc<Milestones>,
+    ) -> Self {
         Self {
             node,
             in_flight,
             in_force,
             wakers,
+            milestones,
             hot: HashSet::new(),
             polled: None,
             found: Instant::now(),
@@ -187,7 +205,16 @@ impl Dispatcher {
             true => self.hot.insert(queue.clone()),
             false => self.hot.remove(queue),
         };
-        reservation.fill(found, claimed.tasks);
+        for again in reservation.fill(found, claimed.tasks) {
+            tracing::error!(
+                task.id = again.claim.task_id,
+                "{} was claimed again under the claim {} that this node has already: the database has lost that claim; \
+                 the attempt that runs goes on",
+                again.name,
+                again.claim
+            );
+            store.finish(&[again.claimed_again(&self.node)], OnStale::Record).await?;
+        }
         Ok(())
     }
 }

@@ -66,6 +66,9 @@ fn adopter(daemon: &Components) -> ModuleSpec {
         shepherds: daemon.shepherds.clone(),
         milestones: daemon.milestones.clone(),
         executor: Arc::new(daemon.executor()),
+        foreign: daemon.foreign.clone(),
+        statuses: daemon.modules.clone(),
+        wakers: daemon.wakers.clone(),
     };
     ModuleSpec::new(ModuleName::ADOPTER, Stage::Work, move || adopter::Adopter::new(parts.clone()))
 }
@@ -80,8 +83,10 @@ fn workers(daemon: &Components) -> ModuleSpec {
 fn dispatcher(daemon: &Components) -> ModuleSpec {
     let (node, in_flight) = (daemon.identity.id.clone(), daemon.in_flight.clone());
     let (in_force, wakers) = (daemon.in_force.clone(), daemon.wakers.clone());
+    let milestones = daemon.milestones.clone();
     ModuleSpec::new(ModuleName::DISPATCHER, Stage::Intake, move || {
-        dispatcher::Dispatcher::new(node.clone(), in_flight.clone(), in_force.clone(), wakers.clone())
+        let milestones = milestones.clone();
+        dispatcher::Dispatcher::new(node.clone(), in_flight.clone(), in_force.clone(), wakers.clone(), milestones)
     })
 }
 
@@ -106,6 +111,7 @@ fn rescuer(daemon: &Components) -> ModuleSpec {
     let parts = rescuer::RescuerParts {
         node: daemon.identity.id.clone(),
         in_flight: daemon.in_flight.clone(),
+        in_force: daemon.in_force.clone(),
         statuses: daemon.modules.clone(),
         milestones: daemon.milestones.clone(),
         wakers: daemon.wakers.clone(),

@@ -124,7 +124,7 @@ impl NodeModule {
     /// Interrupts what runs, and drops what has not begun. Returns how many attempts were interrupted.
     fn give_up_work(&self) -> usize {
         let in_flight = &self.parts.in_flight;
-        in_flight.remove(in_flight.take_waiting(Duration::ZERO));
+        in_flight.remove(in_flight.take_waiting(Duration::ZERO).into_iter().map(|waiting| waiting.claim));
         in_flight.stop(None, StopReason::Interrupted, None)
     }
 

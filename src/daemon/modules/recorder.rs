@@ -109,7 +109,7 @@ impl Recorder {
     async fn record_progress(&self, context: &ModuleContext) {
         let progress = self.in_flight.take_progress();
         if !progress.is_empty()
-            && let Err(error) = context.store().set_progress(&progress).await
+            && let Err(error) = context.store().set_progress(self.in_flight.node(), &progress).await
             && !error.is_outage()
         {
             tracing::warn!("cannot record the progress of {}: {error}", counted(progress.len(), "task"));
@@ -118,7 +118,12 @@ impl Recorder {
 
     /// Records the attempts in the spool.
     async fn replay(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        self.spool.put_foreign_aside();
         for path in self.spool.waiting() {
+            // It could not be moved.
+            if !self.spool.is_own(&path) {
+                continue;
+            }
             if let Some(batch) = self.spool.read(&path) {
                 let recorded = record(context.store(), &batch).await?;
                 tracing::info!("recorded {} from the spool", counted(batch.len(), "finished attempt"));

@@ -1,6 +1,7 @@
 //! `rescuer`: releases the tasks of nodes that died or lost their lease, and removes those nodes.
 //!
-//! Settings: none of its own; `daemon.lease` (30s) of the dead node decides when. Logs how many tasks it rescued.
+//! Settings: `daemon.max_pickups` and `task.NAME.max_pickups` (5); `daemon.lease` (30s) of the dead node decides when.
+//! Logs how many tasks it rescued, and those that it discards because they took down one node after the other.
 
 use std::{
     sync::Arc,
@@ -8,12 +9,15 @@ use std::{
 };
 
 use async_trait::async_trait;
+use sexton_entities::states::Outcome;
 
 use crate::{
     daemon::{
         inflight::InFlight,
         module::{DaemonModule, ModuleContext, Next},
-        state::{milestones::Milestones, module_status::ModuleStatuses, wakers::Wakers},
+        state::{
+            config_in_force::ConfigInForce, milestones::Milestones, module_status::ModuleStatuses, wakers::Wakers,
+        },
     },
     domain::{
         daemon::summary::SummaryTable,
@@ -40,6 +44,7 @@ const LOST_AFTER: Duration = Duration::from_secs(10);
 pub(super) struct RescuerParts {
     pub(super) node: NodeId,
     pub(super) in_flight: InFlight,
+    pub(super) in_force: ConfigInForce,
     pub(super) statuses: ModuleStatuses,
     pub(super) milestones: Arc<Milestones>,
     pub(super) wakers: Wakers,
@@ -51,6 +56,8 @@ pub(super) struct Rescuer {
     released_lost: Option<Instant>,
     rest: Duration,
     rescued: u64,
+    /// Tasks that took down one node after the other.
+    discarded: u64,
 }
 
 #[async_trait(?Send)]
@@ -82,9 +89,9 @@ impl DaemonModule for Rescuer {
     }
 
     fn summary(&self) -> Vec<SummaryTable> {
-        let mut table = SummaryTable::new("Rescuer", &["Rescued"], "No task had to be rescued.");
-        if self.rescued > 0 {
-            table.row([self.rescued.to_string()]);
+        let mut table = SummaryTable::new("Rescuer", &["Rescued", "Discarded"], "No task had to be rescued.");
+        if self.rescued + self.discarded > 0 {
+            table.row([self.rescued, self.discarded].map(|count| count.to_string()));
         }
         vec![table]
     }
@@ -92,21 +99,29 @@ impl DaemonModule for Rescuer {
 
 impl Rescuer {
     pub(super) fn new(parts: RescuerParts) -> Self {
-        Self { parts, searched: None, released_lost: None, rest: Duration::ZERO, rescued: 0 }
+        Self { parts, searched: None, released_lost: None, rest: Duration::ZERO, rescued: 0, discarded: 0 }
     }
 
     async fn rescue(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let (store, node) = (context.store(), &self.parts.node);
         loop {
-            let orphans = store.orphans(node).await?;
+            let orphans = store.orphans(node, |name| self.parts.in_force.max_pickups(name)).await?;
             if orphans.is_empty() {
                 break;
             }
-            let rescued = store.finish(&orphans, OnStale::Ignore).await?.counted;
+            let recorded = store.finish(&orphans, OnStale::Ignore).await?;
             context.progress();
-            if rescued > 0 {
-                tracing::warn!("released {} of dead nodes", counted(rescued, "task"));
-                self.rescued += rescued as u64;
+            if recorded.counted > 0 {
+                let discarded = recorded.counted - recorded.released;
+                if recorded.released > 0 {
+                    tracing::warn!("released {} of dead nodes", counted(recorded.released, "task"));
+                }
+                self.rescued += recorded.released as u64;
+                self.discarded += discarded as u64;
+                for crashed in orphans.iter().filter(|orphan| orphan.outcome == Outcome::Crashed && discarded > 0) {
+                    let why = crashed.error.as_deref().unwrap_or_default();
+                    tracing::error!(task.id = crashed.claim.task_id, "{} is discarded: {why}", crashed.name);
+                }
                 self.parts.wakers.announce(Wakeup::Anything);
             }
         }

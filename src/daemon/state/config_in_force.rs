@@ -58,6 +58,12 @@ impl ConfigInForce {
         self.current().definitions.get(name).cloned()
     }
 
+    /// How many nodes in a row may die during the attempts of a task of that name.
+    pub(in crate::daemon) fn max_pickups(&self, name: &str) -> i32 {
+        let own = self.definition(name).and_then(|definition| definition.max_pickups);
+        own.unwrap_or_else(|| self.config().daemon.max_pickups)
+    }
+
     /// The limits that hold in the whole cluster.
     pub(in crate::daemon) fn limits(&self) -> Arc<ConcurrencyLimits> {
         self.current().limits.clone()

@@ -1,6 +1,7 @@
 //! What modules may share, in small parts. Each part outlives every module.
 
 pub(super) mod config_in_force;
+pub(super) mod foreign;
 pub(super) mod identity;
 pub(super) mod lease;
 pub(super) mod liveness;

@@ -18,6 +18,7 @@ use crate::{
         task::{
             ClaimedTask, FinishedAttempt, Report,
             definition::{NOOP, TaskDefinition},
+            pickups::judge_dead_node,
             verdict::{self, Wish},
         },
         text::{duration, suggest},
@@ -143,6 +144,7 @@ impl<'a> AttemptGuard<'a> {
             schedule: task.schedule,
             due_at: task.due_at,
             enqueued_at: task.enqueued_at,
+            claimed_at: Some(task.started_at),
             started_at: self.started_at,
             finished_at,
             duration_ms: took.as_millis() as i64,
@@ -154,6 +156,10 @@ impl<'a> AttemptGuard<'a> {
             error: end.error.map(without_nul),
             payload: task.payload,
             report,
+        };
+        let finished = match finished.report.node_died && finished.outcome == Outcome::Interrupted {
+            true => judge_dead_node(finished, task.pickups, self.executor.in_force.max_pickups(&definition.name)),
+            false => finished,
         };
         log_end(&finished);
         self.executor.in_flight.end(finished, took);

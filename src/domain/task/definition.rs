@@ -31,6 +31,10 @@ pub struct TaskDefinition {
     pub max_parallel: Option<usize>,
     /// The maximum number of attempts of a task.
     pub max_attempts: i32,
+    /// The number of attempts in a row during which a node may die before the task is discarded; none means the limit of
+    /// the daemon. Manifests of earlier versions have none.
+    #[serde(default)]
+    pub max_pickups: Option<i32>,
     /// The time limit of one attempt; none means no limit.
     pub timeout: Option<Duration>,
     /// The grace time of a stopped attempt, before it is killed or dropped.
@@ -56,6 +60,7 @@ impl TaskDefinition {
             priority: 0,
             max_parallel: None,
             max_attempts: 1,
+            max_pickups: None,
             timeout: None,
             kill_after: Duration::from_secs(5),
             retry: RetryPolicy::default(),

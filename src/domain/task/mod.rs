@@ -3,6 +3,7 @@
 pub mod claim;
 pub mod definition;
 pub mod limits;
+pub mod pickups;
 pub mod prefetch;
 pub mod retry;
 pub mod verdict;
@@ -13,7 +14,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use sexton_entities::states::{Outcome, Verdict};
 
-use self::{claim::Claim, definition::check_name};
+use self::{
+    claim::{Claim, ClaimIdentity},
+    definition::check_name,
+};
 use super::{
     command::{Usage, capture::Kept},
     identity::{NodeId, QueueName},
@@ -147,6 +151,9 @@ pub struct ClaimedTask {
     pub attempt: i32,
     /// The maximum number of attempts, if the task has its own.
     pub max_attempts: Option<i32>,
+    /// The number of attempts in a row, up to the one before this, during which their node died.
+    #[serde(default)]
+    pub pickups: i32,
     /// The schedule that created it.
     pub schedule: Option<String>,
     /// The instant of that schedule.
@@ -160,6 +167,11 @@ pub struct ClaimedTask {
 }
 
 impl ClaimedTask {
+    /// What distinguishes this claim from every other one.
+    pub fn identity(&self) -> ClaimIdentity {
+        ClaimIdentity { claim: self.claim, enqueued_at: self.enqueued_at, claimed_at: Some(self.started_at) }
+    }
+
     /// The end of an attempt that the daemon could not complete, after `took`. The attempt is not counted, and the task
     /// is released: it is available again at once. `kind` is absent where the definition is not known.
     pub fn interrupted(
@@ -178,6 +190,7 @@ impl ClaimedTask {
             schedule: self.schedule.clone(),
             due_at: self.due_at,
             enqueued_at: self.enqueued_at,
+            claimed_at: Some(self.started_at),
             started_at: now - TimeDelta::from_std(took).unwrap_or_default(),
             finished_at: now,
             duration_ms: took.as_millis() as i64,
@@ -189,6 +202,17 @@ impl ClaimedTask {
             error: Some(why.to_owned()),
             payload: self.payload.clone(),
             report: Report::default(),
+        }
+    }
+
+    /// The record of a claim under which this node has an attempt already: the database had lost that claim. Nothing was
+    /// executed for this one.
+    pub fn claimed_again(&self, node: &NodeId) -> FinishedAttempt {
+        let why = "the node had this claim already, and the database had lost it: the attempt that ran went on";
+        FinishedAttempt {
+            outcome: Outcome::Superseded,
+            verdict: None,
+            ..self.interrupted(node, None, why, self.started_at, Duration::ZERO)
         }
     }
 }
@@ -215,6 +239,9 @@ pub struct Report {
     pub stderr: Kept,
     /// The payload of the next attempt, if it changes.
     pub next_payload: Option<Value>,
+    /// Whether the node died during the attempt: such an attempt counts toward `max_pickups`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub node_died: bool,
     /// The attempt directory, which is removed once the attempt is recorded.
     #[serde(skip)]
     pub attempt_dir: Option<PathBuf>,
@@ -239,6 +266,9 @@ pub struct FinishedAttempt {
     pub due_at: Option<DateTime<Utc>>,
     /// When it was enqueued.
     pub enqueued_at: DateTime<Utc>,
+    /// When the task was claimed, by the database's clock. Earlier versions did not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed_at: Option<DateTime<Utc>>,
     /// When the attempt began.
     pub started_at: DateTime<Utc>,
     /// When it ended.
@@ -263,6 +293,13 @@ pub struct FinishedAttempt {
     pub report: Report,
 }
 
+impl FinishedAttempt {
+    /// What distinguishes the claim that ends from every other one.
+    pub fn identity(&self) -> ClaimIdentity {
+        ClaimIdentity { claim: self.claim, enqueued_at: self.enqueued_at, claimed_at: self.claimed_at }
+    }
+}
+
 #[cfg(test)]
 impl ClaimedTask {
     /// The first attempt of task `id`, for tests.
@@ -274,6 +311,7 @@ impl ClaimedTask {
             payload: None,
             attempt: 1,
             max_attempts: None,
+            pickups: 0,
             schedule: None,
             due_at: None,
             enqueued_at: DateTime::UNIX_EPOCH,
@@ -321,8 +359,9 @@ mod tests {
             "attempt":1,"max_attempts":null,"fence":3,"schedule":null,"due_at":null,
             "enqueued_at":"2026-11-21T10:00:00Z","started_at":"2026-11-21T10:00:01.500Z","unreadable":null}"#;
         assert_eq!(serde_json::from_str::<ClaimedTask>(text).expect("the old form"), claimed());
-        let written = serde_json::to_string(&claimed()).expect("written");
-        assert_eq!(serde_json::from_str::<ClaimedTask>(&written).expect("the new form"), claimed());
+        let again = ClaimedTask { pickups: 2, ..claimed() };
+        let written = serde_json::to_string(&again).expect("written");
+        assert_eq!(serde_json::from_str::<ClaimedTask>(&written).expect("the new form"), again);
     }
 
     #[test]
@@ -337,8 +376,12 @@ mod tests {
         let (node, kind) = ("o'brien-0123456789ab".into(), Some("command".to_owned()));
         let (end, took) = (at("2026-11-21T10:00:02.5Z"), Duration::from_secs(1));
         let finished = claimed().interrupted(&node, kind, "the worker was lost", end, took);
-        assert_eq!(serde_json::from_str::<FinishedAttempt>(text).expect("the old form"), finished);
-        let written = serde_json::to_value(&finished).expect("written");
+        let old = FinishedAttempt { claimed_at: None, ..finished.clone() };
+        assert_eq!(serde_json::from_str::<FinishedAttempt>(text).expect("the old form"), old);
+        let mut written = serde_json::to_value(&finished).expect("written");
+        assert_eq!(serde_json::from_value::<FinishedAttempt>(written.clone()).expect("the new form"), finished);
+        assert_eq!(written["claimed_at"], "2026-11-21T10:00:01.500Z");
+        written.as_object_mut().expect("an object").remove("claimed_at");
         assert_eq!(written, serde_json::from_str::<Value>(text).expect("JSON"), "an older daemon can read it as well");
     }
 }

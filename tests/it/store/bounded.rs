@@ -9,7 +9,7 @@ use sexton::{
             reason::Reason,
         },
         task::{
-            claim::Claim,
+            claim::{Claim, ClaimIdentity},
             definition::{NOOP, TaskDefinition},
             limits::ConcurrencyLimits,
         },
@@ -132,7 +132,7 @@ on_each_database! {
         assert_eq!(claim(&store, &narrow(), 5).await, ["wide", "wide"]);
         assert!(claim(&store, &narrow(), 5).await.is_empty());
         let [first, ..] = &tasks(&store).await[..] else { panic!("some are left") };
-        store.release(&"n".into(), &[Claim::new(first.id, first.fence)]).await.unwrap();
+        store.release(&"n".into(), &[ClaimIdentity { claim: Claim::new(first.id, first.fence), enqueued_at: first.enqueued_at, claimed_at: None }]).await.unwrap();
         assert_eq!(claim(&store, &narrow(), 5).await, ["narrow"], "one was given back, so there is room for one");
     }
 

@@ -4,7 +4,10 @@ use serde_json::json;
 use sexton::{
     domain::{
         command::{Usage, answer::Progress, capture::Kept},
-        task::{Report, claim::Claim},
+        task::{
+            Report,
+            claim::{Claim, ClaimIdentity},
+        },
     },
     store::{HistoryFilter, OnStale, Recorded, Store, StoreError},
 };
@@ -73,12 +76,23 @@ on_each_database! {
         register(&store, "old").await;
         register(&store, "new").await;
         let task = one_claimed(&store, "old").await;
-        let claim = task.claim;
-        let later = Claim { fence: claim.fence + 1, ..claim };
+        let claim = task.identity();
+        let of = |claim| ClaimIdentity { claim, ..task.identity() };
+        let later = of(Claim { fence: task.claim.fence + 1, ..task.claim });
+        // The database has given the same number again, or has lost the claim and made it once more.
+        let a_moment = chrono::TimeDelta::milliseconds(1);
+        let again = [
+            ClaimIdentity { enqueued_at: task.enqueued_at - a_moment, ..claim },
+            ClaimIdentity { claimed_at: Some(task.started_at - a_moment), ..claim },
+        ];
         let progress = Progress { percent: Some(12.5), text: Some("half of a quarter".to_owned()) };
-        store.set_progress(&[(claim, progress.clone()), (later, Progress::default())]).await.unwrap();
-        let held = store.adopt(&"new".into(), &[claim, later, Claim::new(claim.task_id + 1, 1)]).await.unwrap();
-        assert_eq!(held, [claim].into());
+        let others = [(later, Progress::default()), (again[0], Progress::default())];
+        store.set_progress(&"old".into(), &[&[(claim, progress.clone())][..], &others].concat()).await.unwrap();
+        store.set_progress(&"new".into(), &[(claim, Progress::default())]).await.unwrap();
+        let unknown = of(Claim::new(task.claim.task_id + 1, 1));
+        assert!(store.adopt(&"new".into(), &[later, unknown, again[0], again[1]]).await.unwrap().is_empty());
+        let held = store.adopt(&"new".into(), &[claim, later]).await.unwrap();
+        assert_eq!(held, [task.claim].into());
         let row = store.task(task.claim.task_id).await.unwrap().unwrap();
         assert_eq!((row.node.as_deref(), row.progress), (Some("new"), Some(json!(progress))));
         assert_eq!(store.running_of(&"old".into()).await.unwrap(), []);
@@ -126,7 +140,8 @@ on_each_database! {
         assert_eq!(history(&store).await[0].error.as_deref(), Some("it's \"broken\" \\ 🦀"));
         assert!(store.run_now(task.claim.task_id).await.unwrap());
         let again = store.claim(&"n".into(), &"default".into(), 1).await.unwrap().tasks.remove(0);
-        assert_eq!((again.attempt, again.claim.fence), (2, 2));
+        assert_eq!(again.attempt, 2);
+        assert!(again.claim.fence > task.claim.fence);
     }
 
     async fn an_interrupted_attempt_is_on_record_and_does_not_count(database: Database) {
@@ -137,7 +152,8 @@ on_each_database! {
         let row = store.task(task.claim.task_id).await.unwrap().unwrap();
         assert_eq!((row.state, row.attempt, row.node), (TaskState::Available, 0, None));
         let again = store.claim(&"n".into(), &"default".into(), 1).await.unwrap().tasks.remove(0);
-        assert_eq!((again.attempt, again.claim.fence), (1, 2));
+        assert_eq!(again.attempt, 1);
+        assert!(again.claim.fence > task.claim.fence);
     }
 
     async fn a_finish_that_comes_too_late_changes_nothing_but_history(database: Database) {

@@ -5,6 +5,7 @@ mod claim;
 mod enqueue;
 mod finish;
 mod future;
+mod identity;
 mod migrate;
 mod nodes;
 mod odd_names;
@@ -63,6 +64,7 @@ fn ended(task: &ClaimedTask, node: &str, outcome: Outcome, verdict: Verdict) -> 
         schedule: task.schedule.clone(),
         due_at: task.due_at,
         enqueued_at: task.enqueued_at,
+        claimed_at: Some(task.started_at),
         started_at: task.started_at,
         finished_at: task.started_at + chrono::TimeDelta::milliseconds(7),
         duration_ms: 7,

@@ -14,9 +14,9 @@ on_each_database! {
         register(&store, "dead").await;
         register(&store, "alive").await;
         let task = one_claimed(&store, "dead").await;
-        assert!(store.orphans(&"alive".into()).await.unwrap().is_empty(), "the lease holds");
+        assert!(store.orphans(&"alive".into(), |_| 5).await.unwrap().is_empty(), "the lease holds");
         store.heartbeat(&beat("dead", Duration::ZERO)).await.unwrap();
-        let orphans = store.orphans(&"alive".into()).await.unwrap();
+        let orphans = store.orphans(&"alive".into(), |_| 5).await.unwrap();
         assert_eq!((orphans.len(), orphans[0].claim.task_id, orphans[0].node.as_str()), (1, task.claim.task_id, "dead"));
         let (first, second) = tokio::join!(store.finish(&orphans, OnStale::Ignore), store.finish(&orphans, OnStale::Ignore));
         assert_eq!(first.unwrap().counted + second.unwrap().counted, 1, "two rescuers, one rescue");

@@ -56,8 +56,8 @@ on_each_database! {
             assert_eq!(store.running_of(&node).await.unwrap().len(), 3);
             store.cancel(claimed[0].claim.task_id).await.unwrap();
             assert_eq!(store.cancel_requests(&node).await.unwrap(), [claimed[0].claim.task_id]);
-            store.set_progress(&[(claimed[0].claim, Progress { percent: None, text: Some(name.to_owned()) })]).await.unwrap();
-            assert_eq!(store.release(&node, &[claimed[1].claim, claimed[2].claim]).await.unwrap(), 2);
+            store.set_progress(&node, &[(claimed[0].identity(), Progress { percent: None, text: Some(name.to_owned()) })]).await.unwrap();
+            assert_eq!(store.release(&node, &[claimed[1].identity(), claimed[2].identity()]).await.unwrap(), 2);
             let end = ended(&claimed[0], name, Outcome::Succeeded, Verdict::Completed);
             assert_eq!(store.finish(&[end], OnStale::Record).await.unwrap().counted, 1);
             let row = history::Entity::find().all(store.connection()).await.unwrap().pop().unwrap();
@@ -95,8 +95,8 @@ on_each_database! {
         let claimed = store.claim(&dead, &queue(), 2).await.unwrap().tasks;
         store.heartbeat(&beat(&dead, Duration::ZERO)).await.unwrap();
         assert!(store.next_expiry(&alive).await.unwrap().0.is_some());
-        assert_eq!(store.adopt(&alive, &[claimed[0].claim]).await.unwrap(), [claimed[0].claim].into());
-        let orphans = store.orphans(&alive).await.unwrap();
+        assert_eq!(store.adopt(&alive, &[claimed[0].identity()]).await.unwrap(), [claimed[0].claim].into());
+        let orphans = store.orphans(&alive, |_| 5).await.unwrap();
         assert_eq!((orphans.len(), &orphans[0].node, orphans[0].claim), (1, &dead, claimed[1].claim));
         assert_eq!(store.finish(&orphans, OnStale::Ignore).await.unwrap().released, 1);
         assert_eq!(store.task(claimed[1].claim.task_id).await.unwrap().unwrap().state, TaskState::Available);

@@ -101,6 +101,7 @@ fn attempt(id: i64, verdict: Verdict, error: Option<&str>) -> Run {
         schedule: Some("s".into()),
         due_at: Some(at(AT)),
         enqueued_at: None,
+        claimed_at: None,
         started_at: None,
         finished_at: at(AT),
         duration_ms: Some(2_000),
@@ -142,6 +143,7 @@ fn unfinished(id: i64, state: TaskState) -> Run {
         started_at: None,
         node: None,
         cancel_requested_at: None,
+        pickups: 0,
         progress: None,
     };
     Run { task: Some(task), attempt: None }
