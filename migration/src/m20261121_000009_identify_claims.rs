@@ -104,7 +104,8 @@ async fn remake_history(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
 }
 
 async fn columns_of(connection: &SchemaManagerConnection<'_>) -> Result<Vec<String>, DbErr> {
-    let rows = connection.query_all_raw(statement(connection, "SELECT name FROM pragma_table_info('sexton_history')")).await?;
+    let rows =
+        connection.query_all_raw(statement(connection, "SELECT name FROM pragma_table_info('sexton_history')")).await?;
     rows.iter().map(|row| row.try_get::<String>("", "name").map(|name| format!("\"{name}\""))).collect()
 }
 

@@ -233,6 +233,22 @@ mod tests {
     }
 
     #[test]
+    fn a_claim_that_runs_is_not_replaced_by_itself() {
+        let (in_flight, queue) = in_flight();
+        let task = ClaimedTask::sample(1);
+        assert!(in_flight.adopt(&task));
+        let again = ClaimedTask { attempt: 2, ..task.clone() };
+        assert_eq!(in_flight.reserve(&queue).fill(1, vec![again.clone()]), [again], "it is returned to be reported");
+        assert!(in_flight.next(&queue, 0).is_none(), "it does not start");
+        in_flight.detach(task.claim);
+        assert_eq!(in_flight.detached_claims(), [task.claim], "the attempt is still there");
+        let later = ClaimedTask { claim: Claim { fence: 2, ..task.claim }, ..task };
+        assert_eq!(in_flight.reserve(&queue).fill(1, vec![later.clone()]), []);
+        in_flight.remove_detached(task.claim);
+        assert_eq!(in_flight.next(&queue, 0), Some(later), "another claim of the task runs beside it");
+    }
+
+    #[test]
     fn a_reservation_that_is_not_filled_frees_its_credits() {
         let (in_flight, queue) = in_flight();
         let lost = in_flight.reserve(&queue);

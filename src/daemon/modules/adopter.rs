@@ -160,9 +160,8 @@ impl AdopterParts {
     /// Whether the recorder may still be replaying the spool. Its failure does not keep the adopter waiting.
     fn is_recorder_starting(&self) -> bool {
         let recorder = self.statuses.get(&ModuleName::RECORDER);
-        recorder.is_some_and(|status| {
-            status.rounds == 0 && status.failures == 0 && status.state == ModuleState::Starting
-        })
+        recorder
+            .is_some_and(|status| status.rounds == 0 && status.failures == 0 && status.state == ModuleState::Starting)
     }
 
     /// Leaves a running command of another database alone, and puts the attempt aside once the command has ended.

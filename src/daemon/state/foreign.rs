@@ -44,7 +44,10 @@ impl ForeignLeftovers {
     pub(in crate::daemon) fn report(&self, path: &Path, of: &DatabaseId, fate: &str) {
         if self.found.lock().insert(path.to_owned()) {
             let own = self.own.as_ref().map_or("unknown", |own| own.as_str());
-            tracing::error!("{} belongs to database {of}, and this node works on database {own}: {fate}", path.display());
+            tracing::error!(
+                "{} belongs to database {of}, and this node works on database {own}: {fate}",
+                path.display()
+            );
         }
     }
 

@@ -3,6 +3,7 @@
 mod answers;
 mod basics;
 mod black_box;
+mod identity;
 mod limits;
 mod many;
 mod nasty;

@@ -130,7 +130,8 @@ fn what_was_told_to_stop_ends_with_a_crash() {
         let settings = "on_daemon_stop = \"stop\"\nkill_after = \"200ms\"\nmax_attempts = 1";
         let folder = tempfile::tempdir().unwrap();
         let first = folder.path().join("first");
-        let mut stand = Stand::new(&shell(&format!("mkdir {} || exit 0; sleep {sleep}", first.display()), settings)).await;
+        let mut stand =
+            Stand::new(&shell(&format!("mkdir {} || exit 0; sleep {sleep}", first.display()), settings)).await;
         let id = stand.enqueue(NewTask::new("it")).await;
         eventually("it runs", async || !processes(&sleep).is_empty()).await;
         stand.kill();

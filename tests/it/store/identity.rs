@@ -4,11 +4,7 @@ use sea_orm::ConnectionTrait;
 use sexton::{
     domain::{
         command::{answer::Progress, capture::Kept},
-        task::{
-            ClaimedTask, FinishedAttempt,
-            limits::ConcurrencyLimits,
-            pickups::judge_dead_node,
-        },
+        task::{ClaimedTask, FinishedAttempt, limits::ConcurrencyLimits, pickups::judge_dead_node},
     },
     store::{HistoryFilter, OnStale, Recorded, Store},
 };
