@@ -44,7 +44,7 @@ struct Spooled<'a> {
 
 /// The database that an attempt is of. Earlier versions did not write it.
 #[derive(Deserialize)]
-struct Origin {
+struct SpooledFrom {
     database: Option<DatabaseId>,
 }
 
@@ -135,7 +135,7 @@ impl Spool {
     /// The database of a batch. All of its attempts are of one daemon.
     fn origin(&self, path: &Path) -> Option<DatabaseId> {
         let bytes = fs::read(path).ok()?;
-        let origins: Vec<Origin> = match bytes.first() {
+        let origins: Vec<SpooledFrom> = match bytes.first() {
             Some(b'[') => serde_json::from_slice(&bytes).ok()?,
             _ => serde_json::Deserializer::from_slice(&bytes).into_iter().map_while(Result::ok).collect(),
         };
