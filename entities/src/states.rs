@@ -116,7 +116,7 @@ words! {
         MissedMax = "missed_max",
         /// It was missed for longer than `missed_age`.
         MissedAge = "missed_age",
-        /// It was missed, and `missed_window` was closed.
+        /// It was missed, and `run_missed_between` was closed.
         MissedWindow = "missed_window",
         /// It was skipped because an earlier run was not finished.
         Overlap = "overlap",

@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     daemon::{Blueprint, MAX_WAITING, Mode, QUIET, RESTART, Request, RunLock, is_asked_to_end, listen, with_built_in},
     domain::text::duration,
-    service::{DAEMON_TITLE, RESTARTED, has_restarted, kill_children},
+    service::{DAEMON_TITLE, RESTARTED, has_restarted, hide_memory, kill_children},
     telemetry::{self, DebugChoice, FilePlan, LogControl, LogPlan, LogTarget},
 };
 
@@ -85,6 +85,7 @@ fn work(
     orders: Receiver<Request>,
     title_result: std::io::Result<()>,
 ) -> anyhow::Result<u8> {
+    hide_memory();
     if let Err(error) = title_result {
         tracing::debug!("cannot set the process title: {error}");
     }

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use toml::{Table, Value};
 
 use super::{
+    missed_policy,
     module::ModuleConfig,
-    policy,
     queue::{AtPeriodEnd, QueueConfig},
     recurrence,
     tables::Config,
@@ -175,7 +175,7 @@ fn definition(task: &TaskDefinition) -> Table {
                 if schedule.outside_period == Outside::Hold { "hold" } else { "skip" }.into(),
             );
         }
-        shown.extend(policy::show(&schedule.policy));
+        shown.extend(missed_policy::show(&schedule.policy));
     }
     shown
 }

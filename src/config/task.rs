@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono_tz::Tz;
 
-use super::{command, policy, schedule, schedule_period, section::Section};
+use super::{command, missed_policy, schedule, schedule_period, section::Section};
 use crate::domain::{
     identity::QueueName,
     period::Periods,
@@ -61,7 +61,7 @@ pub(super) fn read(
         let read = schedule::read(name, &path, node, zone, section.findings);
         Schedule { period: period.clone(), outside_period, ..read }
     });
-    let schedule = policy::read(section, zone, schedule);
+    let schedule = missed_policy::read(section, zone, schedule);
     TaskDefinition {
         queue: section.text("queue").map_or_else(|| DEFAULT_QUEUE.into(), QueueName::from),
         priority: section.integer("priority", -1_000_000..=1_000_000).unwrap_or(plain.priority),

@@ -20,6 +20,7 @@ use super::{
     lifecycle::requests::Request,
     module::Surroundings,
     state::{
+        attempt_spool::Spool,
         config_in_force::{ConfigInForce, LocalEnqueueContext},
         identity::NodeIdentity,
         lease::Lease,
@@ -27,7 +28,6 @@ use super::{
         milestones::Milestones,
         module_status::ModuleStatuses,
         programs::Programs,
-        spool::Spool,
         wakers::{WakeReason, Wakers},
     },
     supervision::handle::SupervisorHandle,

@@ -37,7 +37,7 @@ use crate::{
         },
         task::claim::Claim,
     },
-    files::{error_at, try_lock},
+    files::{error_at, own_file, try_lock},
 };
 
 /// The names of a command's output streams, and of the files of their beginning.
@@ -259,7 +259,7 @@ impl AttemptDir {
     /// which is passed on to the daemon.
     pub(super) fn reserve_result(&self) -> io::Result<File> {
         let path = self.path.join(format!("{RESULT}.new"));
-        let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        let file = own_file().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
         match fallocate(&file, FallocateFlags::empty(), 0, RESERVED_BYTES) {
             // Not all file systems support it.
             Ok(()) | Err(Errno::EOPNOTSUPP) => Ok(file),

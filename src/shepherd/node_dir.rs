@@ -13,7 +13,7 @@ use nix::fcntl::{Flock, FlockArg};
 use super::attempt_dir::AttemptDir;
 use crate::{
     domain::identity::NodeId,
-    files::{error_at, is_at, try_lock},
+    files::{error_at, is_at, own_file, try_lock},
 };
 
 const LOCK: &str = "lock";
@@ -46,8 +46,7 @@ impl NodeDir {
     }
 
     fn lock(path: PathBuf) -> io::Result<Option<Self>> {
-        let file =
-            File::options().create(true).append(true).mode(0o600).open(path.join(LOCK)).map_err(error_at(&path))?;
+        let file = own_file().create(true).append(true).mode(0o600).open(path.join(LOCK)).map_err(error_at(&path))?;
         let Some(held) = try_lock(file, FlockArg::LockExclusiveNonblock)? else { return Ok(None) };
         // Its last holder may have removed it in the meantime.
         let is_named = held.metadata()?.nlink() > 0;

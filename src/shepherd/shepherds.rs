@@ -24,9 +24,9 @@ use tokio::{net::unix::pipe::Receiver, sync::oneshot};
 use super::{
     attempt_dir::{AttemptDir, AttemptDirState},
     cgroup::{self, Group},
+    fork_server::NAME,
     launch_spec::{AttemptManifest, StopOrder},
     node_dir::NodeDir,
-    server::NAME,
     title, tree,
     tree_stats::TreeStats,
 };

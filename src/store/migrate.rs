@@ -113,7 +113,7 @@ async fn lock_file(options: &ConnectOptions) -> Result<MigrationLock, StoreError
     let mut path = database.into_os_string();
     path.push(".migrate-lock");
     let locked = tokio::task::spawn_blocking(move || {
-        let file = File::options().create(true).append(true).mode(0o600).open(&path)?;
+        let file = crate::files::own_file().create(true).append(true).mode(0o600).open(&path)?;
         Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| std::io::Error::from(errno))
     });
     match locked.await {

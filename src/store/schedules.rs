@@ -14,7 +14,7 @@ use super::{Store, StoreError, dialect::Kind, rows::Rows};
 use crate::domain::{
     identity::QueueName,
     schedule::{
-        policy::Overlap,
+        missed_policy::Overlap,
         reason::{Reason, StandsFor, sentence},
     },
 };

@@ -291,7 +291,7 @@ fn policies_of_instants_are_checked_and_shown() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sexton.toml");
     let settings = "[task.t]\nkind = \"noop\"\nschedule = { cron = \"0 2 * * *\", timezone = \"Europe/Berlin\" }\nmissed = \"all\"\n\
-                    missed_max = 7\nmissed_age = \"2h\"\nmissed_window = \"22:00-05:00\"\noverlap = \"queue\"\nmax_parallel = 3\n";
+                    missed_max = 7\nmissed_age = \"2h\"\nrun_missed_between = \"22:00-05:00\"\noverlap = \"queue\"\nmax_parallel = 3\n";
     fs::write(&file, settings).unwrap();
     let config = sound(&file);
     for line in settings.lines().skip(3) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::table::InFlight;
+use super::claims::InFlight;
 use crate::{
     daemon::state::wakers::WakeReason,
     domain::{task::FinishedAttempt, text::plural::counted},

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::table::{CAPACITY, ClaimState, InFlight};
+use super::claims::{CAPACITY, ClaimState, InFlight};
 use crate::{
     daemon::state::wakers::WakeReason,
     domain::{identity::QueueName, task::ClaimedTask},

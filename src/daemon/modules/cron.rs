@@ -23,7 +23,7 @@ use crate::{
         schedule::{
             Schedule,
             agenda::Agenda,
-            policy::{Decision, Overlap},
+            missed_policy::{Decision, Overlap},
         },
         task::definition::TaskDefinition,
     },

@@ -133,7 +133,7 @@ impl Dispatcher {
             let stopped = self.in_flight.stop_queue(queue);
             if stopped > 0 {
                 let tasks = counted(stopped, "running task");
-                tracing::warn!(%queue, "its period is over: stopping and releasing {tasks}");
+                tracing::warn!(%queue, "the queue is outside its period now: stopping {tasks}; they run again when the period begins");
             }
         }
     }

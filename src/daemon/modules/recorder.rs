@@ -14,8 +14,8 @@ use crate::{
         inflight::InFlight,
         module::{DaemonModule, ModuleContext, Next},
         state::{
+            attempt_spool::Spool,
             config_in_force::ConfigInForce,
-            spool::Spool,
             wakers::{WakeReason, Wakers},
         },
     },

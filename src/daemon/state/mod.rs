@@ -1,5 +1,6 @@
 //! What modules may share, in small parts. Each part outlives every module.
 
+pub(super) mod attempt_spool;
 pub(super) mod config_in_force;
 pub(super) mod identity;
 pub(super) mod lease;
@@ -7,5 +8,4 @@ pub(super) mod liveness;
 pub(super) mod milestones;
 pub(super) mod module_status;
 pub(super) mod programs;
-pub(super) mod spool;
 pub(super) mod wakers;

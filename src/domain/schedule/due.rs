@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     PeriodPlace, Schedule, TICK,
-    policy::{Decision, Due, NAMED},
+    missed_policy::{Decision, Due, NAMED},
     reason::StandsFor,
 };
 use crate::domain::period::Period;
@@ -97,7 +97,7 @@ mod tests {
         period::sample,
         schedule::{
             Outside,
-            policy::{Missed, Policy, runs},
+            missed_policy::{Missed, Policy, runs},
             reason::Reason,
             recurrence::Recurrence,
         },

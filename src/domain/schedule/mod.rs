@@ -2,9 +2,9 @@
 
 pub mod agenda;
 mod due;
+pub mod missed_policy;
 pub mod moment;
 pub mod plan;
-pub mod policy;
 pub mod reason;
 pub mod recurrence;
 pub mod upcoming;
@@ -18,7 +18,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sexton_entities::states::Fate;
 
 use self::{
-    policy::{Decision, Missed, Policy, runs},
+    missed_policy::{Decision, Missed, Policy, runs},
     reason::Reason,
     recurrence::Recurrence,
 };

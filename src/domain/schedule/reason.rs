@@ -41,9 +41,9 @@ pub enum Reason {
     },
     /// It was missed, and missed runs may start in a window only.
     MissedWindow {
-        /// Start of the setting `missed_window`.
+        /// Start of the setting `run_missed_between`.
         from: NaiveTime,
-        /// End of the setting `missed_window`, exclusive.
+        /// End of the setting `run_missed_between`, exclusive.
         to: NaiveTime,
         /// Time of day at which a node decided.
         at: NaiveTime,

@@ -3,7 +3,7 @@
 pub mod claim;
 pub mod definition;
 pub mod limits;
-pub mod prefetch;
+pub mod prefetch_count;
 pub mod retry;
 pub mod verdict;
 

@@ -53,11 +53,11 @@ missed_age = \"1h\"
 [task.inside]
 kind = \"noop\"
 schedule = \"0 * * * *\"
-missed_window = \"13:00-14:00\"
+run_missed_between = \"13:00-14:00\"
 [task.outside]
 kind = \"noop\"
 schedule = \"0 * * * *\"
-missed_window = \"01:00-05:00\"
+run_missed_between = \"01:00-05:00\"
 ";
 
 use Fate::{Coalesced, Fired, Late, Skipped};

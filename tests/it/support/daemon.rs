@@ -62,6 +62,11 @@ impl Daemon {
     pub(crate) fn start_on(clock: &WallClock, config: &Path) -> Self {
         let mut command = sexton(config);
         clock.govern(command.arg("run"));
+        Self::start_command(command, config)
+    }
+
+    /// Starts that command, which runs the binary, and waits until it is ready.
+    pub(crate) fn start_command(command: Command, config: &Path) -> Self {
         let daemon = Self::of(command, config);
         daemon.wait_for_log(" runs on ");
         daemon

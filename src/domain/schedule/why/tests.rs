@@ -8,7 +8,7 @@ use crate::domain::{
     period::sample,
     schedule::{
         Outside,
-        policy::{Missed, Policy},
+        missed_policy::{Missed, Policy},
         reason::tests::{entry as reasoned, reasons},
         recurrence::Recurrence,
     },

@@ -35,7 +35,7 @@ use signal_hook::consts::{
 use super::{
     attempt_dir::AttemptDir,
     fork::{ForkContext, SingleThreaded},
-    supervise::supervise_command,
+    shepherd_process::supervise_command,
     title::Title,
     tree,
 };

@@ -20,7 +20,7 @@ const JUDGED: (i32, i32) = (2025, 2032);
 
 /// A compiled expression.
 #[derive(Clone)]
-pub(super) struct CronPlan {
+pub(super) struct CompiledCron {
     pub(super) seconds: Values,
     pub(super) minutes: Values,
     pub(super) hours: Values,
@@ -35,7 +35,7 @@ pub(super) struct CronPlan {
     own_days: bool,
 }
 
-impl CronPlan {
+impl CompiledCron {
     /// Compiles the fields of `source`.
     ///
     /// # Errors

@@ -1,11 +1,11 @@
 //! The lock and the socket of a process supervisor in the run directory.
 
 use std::{
-    fs::{File, Permissions, remove_file, set_permissions},
+    fs::File,
     io,
     os::{
         fd::{AsRawFd as _, OwnedFd},
-        unix::{fs::PermissionsExt as _, net::UnixDatagram},
+        unix::net::UnixDatagram,
     },
     path::PathBuf,
 };
@@ -19,7 +19,7 @@ use crate::service::{
 pub(super) struct SupervisorEndpoint {
     lock: FileLock,
     pub(super) notify: UnixDatagram,
-    /// Address of the socket for the daemon. It goes through /proc, so that it is short enough for any directory.
+    /// Address of the socket for the daemon. If the path is too long for an address, it goes through /proc.
     pub(super) address: PathBuf,
     directory: OwnedFd,
 }
@@ -27,8 +27,11 @@ pub(super) struct SupervisorEndpoint {
 impl SupervisorEndpoint {
     pub(super) fn take(run: &RunDir, lock: FileLock) -> io::Result<Self> {
         let (notify, directory) = bind(run)?;
-        let address = format!("/proc/{}/fd/{}/notify.sock", std::process::id(), directory.as_raw_fd());
-        Ok(Self { lock, notify, address: address.into(), directory })
+        let address = match run.is_deep() {
+            true => format!("/proc/{}/fd/{}/notify.sock", std::process::id(), directory.as_raw_fd()).into(),
+            false => run.notify_socket(),
+        };
+        Ok(Self { lock, notify, address, directory })
     }
 
     /// Restores the lock and the socket if they were removed; returns whether they were. The daemon's address stays valid,
@@ -51,9 +54,7 @@ impl SupervisorEndpoint {
 fn bind(run: &RunDir) -> io::Result<(UnixDatagram, OwnedFd)> {
     let socket = run.notify_socket();
     // This process holds the lock: a socket that exists is left from an earlier process supervisor.
-    let _ = remove_file(&socket);
-    let notify = run.with_address(&socket, |address| UnixDatagram::bind(address))?;
+    let notify = run.bind(&socket, |address| UnixDatagram::bind(address))?;
     notify.set_nonblocking(true)?;
-    set_permissions(&socket, Permissions::from_mode(0o600))?;
     Ok((notify, File::open(run.path())?.into()))
 }

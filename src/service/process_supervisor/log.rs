@@ -1,13 +1,13 @@
 //! The log of a process supervisor: few lines in a file of its own.
 
 use std::{
-    fs::{DirBuilder, File},
+    fs::DirBuilder,
     io::Write as _,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::PathBuf,
 };
 
-use crate::clock::machine_time;
+use crate::{clock::machine_time, files::own_file};
 
 /// A file beyond this number of bytes is renamed, and replaces the one before it.
 const LIMIT: u64 = 1 << 20;
@@ -32,7 +32,7 @@ impl SupervisorLog {
         if let Some(directory) = self.path.parent() {
             let _ = DirBuilder::new().recursive(true).mode(0o750).create(directory);
         }
-        let file = File::options().create(true).append(true).mode(0o640).open(&self.path);
+        let file = own_file().create(true).append(true).mode(0o640).open(&self.path);
         let _ = file.and_then(|mut file| writeln!(file, "{at} {level:>5} supervisor: {text}"));
     }
 }

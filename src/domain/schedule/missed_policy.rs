@@ -28,7 +28,7 @@ pub struct Policy {
     /// Missed instants older than this do not run.
     pub missed_age: Option<Duration>,
     /// Missed instants start only within this time of day.
-    pub missed_window: Option<Window>,
+    pub run_missed_between: Option<Window>,
     /// What happens to an instant while an earlier run is not finished.
     pub overlap: Overlap,
 }
@@ -96,7 +96,13 @@ pub struct Due {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { missed: Missed::Last, missed_max: 100, missed_age: None, missed_window: None, overlap: Overlap::Allow }
+        Self {
+            missed: Missed::Last,
+            missed_max: 100,
+            missed_age: None,
+            run_missed_between: None,
+            overlap: Overlap::Allow,
+        }
     }
 }
 
@@ -148,7 +154,7 @@ impl Policy {
         }
         let by = now - at;
         let limit = self.missed_age.map(|most| TimeDelta::from_std(most).unwrap_or(TimeDelta::MAX));
-        match (self.missed, limit, self.missed_window) {
+        match (self.missed, limit, self.run_missed_between) {
             (Missed::Skip, ..) => Some(Reason::Missed),
             (_, Some(limit), _) if by > limit => Some(Reason::MissedAge { by, limit }),
             (.., Some(window)) if !window.contains(now) => Some(window.closed_at(now)),
@@ -269,7 +275,7 @@ mod tests {
     fn missed_runs_start_in_their_window_only() {
         let zone = Tz::Europe__Berlin;
         let window = |text| Some(Window::parse(text, zone).expect("a window"));
-        let with = |text| Policy { missed_window: window(text), ..Policy::default() };
+        let with = |text| Policy { run_missed_between: window(text), ..Policy::default() };
         // It is 04:00 in Berlin.
         assert_eq!(fates(&with("01:00-05:00"), &[2]), [Late]);
         assert_eq!(fates(&with("01:00-04:00"), &[2]), [Skipped]);
@@ -306,7 +312,7 @@ mod tests {
                 missed,
                 missed_max,
                 missed_age: age.map(Duration::from_secs),
-                missed_window: window.map(|text| Window::parse(text, Tz::Asia__Kolkata).expect("a window")),
+                run_missed_between: window.map(|text| Window::parse(text, Tz::Asia__Kolkata).expect("a window")),
                 overlap: Overlap::Allow,
             },
         )

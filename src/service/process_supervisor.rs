@@ -18,6 +18,7 @@ use self::plan::report;
 pub use self::plan::{DAEMON_TITLE, Started, SupervisorPlan};
 use super::{
     lock::LockError,
+    processes::hide_memory,
     rundir::{Role, RunDir},
 };
 
@@ -67,6 +68,10 @@ fn supervise() -> io::Result<i32> {
     // A session of its own: the end of the terminal must not end it.
     nix::unistd::setsid()?;
     let run = RunDir::at(&plan.run_dir);
+    // The daemon reaches the socket through this process's /proc if its address is too long.
+    if !run.is_deep() {
+        hide_memory();
+    }
     run.create().map_err(|error| io::Error::new(error.kind(), format!("daemon.run_dir: {error}")))?;
     let lock = match run.lock(Role::Supervisor) {
         Ok(lock) => lock,

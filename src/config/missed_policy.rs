@@ -1,4 +1,4 @@
-//! `missed`, `missed_window`, `overlap` … of a task: what happens with each instant of its schedule.
+//! `missed`, `run_missed_between`, `overlap` … of a task: what happens with each instant of its schedule.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use super::section::Section;
 use crate::domain::{
     schedule::{
         Schedule,
-        policy::{Missed, Overlap, Policy, Window},
+        missed_policy::{Missed, Overlap, Policy, Window},
         recurrence::Recurrence,
     },
     text::duration,
 };
 
-const SETTINGS: [&str; 5] = ["missed", "missed_max", "missed_age", "missed_window", "overlap"];
+const SETTINGS: [&str; 5] = ["missed", "missed_max", "missed_age", "run_missed_between", "overlap"];
 const MISSED: [(&str, Missed); 3] = [("skip", Missed::Skip), ("last", Missed::Last), ("all", Missed::All)];
 const OVERLAP: [(&str, Overlap); 3] = [("allow", Overlap::Allow), ("skip", Overlap::Skip), ("queue", Overlap::Queue)];
 
@@ -29,16 +29,16 @@ pub(super) fn read(section: &mut Section<'_>, zone: Tz, schedule: Option<Schedul
         section.refuse("missed_max", "this setting needs `missed = \"all\"`");
     }
     let missed_age = section.duration("missed_age", Duration::from_secs(60));
-    section.renamed("window", "missed_window");
-    let missed_window = section
-        .text("missed_window")
-        .and_then(|text| Window::parse(&text, zone).map_err(|problem| section.refuse("missed_window", problem)).ok());
+    section.renamed("window", "run_missed_between");
+    let run_missed_between = section.text("run_missed_between").and_then(|text| {
+        Window::parse(&text, zone).map_err(|problem| section.refuse("run_missed_between", problem)).ok()
+    });
     let overlap = section.choice("overlap", &OVERLAP).unwrap_or(default.overlap);
     if section.node("schedule").is_none() {
         section.refuse_each(&SETTINGS, "this setting needs a `schedule`");
     }
     let missed_max = missed_max.unwrap_or(default.missed_max);
-    let policy = Policy { missed, missed_max, missed_age, missed_window, overlap };
+    let policy = Policy { missed, missed_max, missed_age, run_missed_between, overlap };
     schedule.map(|schedule| Schedule { policy, ..schedule })
 }
 
@@ -55,7 +55,7 @@ pub(super) fn show(policy: &Policy) -> Table {
         ("missed", word(&MISSED.map(|(word, missed)| (word, missed == policy.missed)))),
         ("missed_max", (policy.missed == Missed::All).then(|| Value::from(policy.missed_max as i64))),
         ("missed_age", policy.missed_age.map(|age| duration::text(age).into())),
-        ("missed_window", policy.missed_window.map(|window| window.to_string().into())),
+        ("run_missed_between", policy.run_missed_between.map(|window| window.to_string().into())),
         ("overlap", word(&OVERLAP.map(|(word, overlap)| (word, overlap == policy.overlap)))),
     ];
     settings.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
