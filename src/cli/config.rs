@@ -22,13 +22,13 @@ pub(super) enum ConfigCommand {
 }
 
 pub(super) fn run(session: &Session, output: Printer, command: &ConfigCommand) -> anyhow::Result<u8> {
-    let file = session.file().map_or_else(|| "the defaults".to_owned(), |file| file.display().to_string());
+    let file = session.file().map_or_else(|| "the environment variables".to_owned(), |file| file.display().to_string());
     let (config, mistakes) = session.config_anyway();
     for warning in &config.warnings {
         eprintln!("{warning}");
     }
     if !mistakes.is_empty() {
-        return refuse(output, &file, &mistakes);
+        return refuse(session, output, &mistakes);
     }
     match command {
         ConfigCommand::Check => check(output, &file, &config)?,
@@ -38,12 +38,14 @@ pub(super) fn run(session: &Session, output: Printer, command: &ConfigCommand) -
     Ok(0)
 }
 
-fn refuse(output: Printer, file: &str, mistakes: &Mistakes) -> anyhow::Result<u8> {
+fn refuse(session: &Session, output: Printer, mistakes: &Mistakes) -> anyhow::Result<u8> {
     if output.is_json() {
         output.value(&mistakes.0.iter().map(object).collect::<Vec<_>>())?;
     } else {
         eprintln!("{mistakes}");
-        eprintln!("sexton: {} in {file}", counted(mistakes.0.len(), "mistake"));
+        if let Some(file) = session.file() {
+            eprintln!("sexton: {} in {}", counted(mistakes.0.len(), "mistake"), file.display());
+        }
     }
     Ok(BAD_CONFIG)
 }

@@ -89,12 +89,17 @@ impl Session {
     /// # Errors
     /// Every mistake in the configuration.
     pub(super) fn config_unprinted(&self) -> Result<Config, Mistakes> {
-        load(&self.source, &self.parts.known())
+        let (config, mistakes) = self.config_anyway();
+        if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
     }
 
     /// The configuration as far as it can be read, and every mistake in it.
     pub(super) fn config_anyway(&self) -> (Config, Mistakes) {
-        load_anyway(&self.source, &self.parts.known())
+        // An application's own program may need no configuration.
+        let needs_none = self.parts.registry.definitions().next().is_some();
+        let (config, mut mistakes) = load_anyway(&self.source, &self.parts.known());
+        mistakes.0.extend(self.source.missing().filter(|_| !needs_none));
+        (config, mistakes)
     }
 
     fn print_warnings(&self, config: &Config) {
