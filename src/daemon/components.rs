@@ -116,17 +116,18 @@ impl Components {
         let shepherds = Shepherds::new(&state_dir.join("attempts"), identity.id.clone(), program.clone());
         app_data.insert(shepherds.clone());
         let processes = Programs::new(Shepherds::new(&state_dir.join("modules"), identity.id.clone(), program));
+        let in_flight = InFlight::new(identity.id.clone(), &wakers);
         let components = Self {
             store,
             connect,
             clock,
             client,
-            in_flight: InFlight::new(identity.id.clone(), &wakers),
+            lease: in_flight.lease().clone(),
+            in_flight,
             identity,
             in_force,
             wakers,
             modules: ModuleStatuses::default(),
-            lease: Arc::default(),
             liveness,
             started: Instant::now(),
             milestones: Arc::new(Milestones::new(has_restarted())),
@@ -193,7 +194,6 @@ impl Components {
             node: self.identity.clone(),
             in_force: self.in_force.clone(),
             in_flight: self.in_flight.clone(),
-            lease: self.lease.clone(),
             clock: self.clock.clone(),
             app_data: self.app_data.clone(),
         }

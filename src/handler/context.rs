@@ -40,7 +40,11 @@ pub enum StopReason {
     Cancelled,
     /// The period of its queue is over.
     PeriodOver,
-    /// The daemon is stopping, or has lost its lease.
+    /// The node cannot keep its lease, and the task must never run twice at once.
+    LeaseLost,
+    /// The task was given to another node. Whatever the attempt achieves does not count.
+    Superseded,
+    /// The daemon is stopping.
     Interrupted,
 }
 

@@ -7,6 +7,7 @@
 
 mod batch;
 mod closed;
+mod doubt;
 mod release;
 mod reservation;
 mod running;

@@ -70,6 +70,7 @@ impl DaemonModule for Adopter {
         }
         let claims: HashSet<Claim> = found.iter().filter_map(AttemptDir::claim).collect();
         let mut adopting = Vec::new();
+        let mut is_complete = true;
         for dir in found {
             if dir.claim().is_some_and(|claim| parts.in_flight.is_attended(claim)) {
                 continue;
@@ -83,6 +84,7 @@ impl DaemonModule for Adopter {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 // Such as a lack of descriptors: the next round tries again.
                 Err(error) if !is_damaged(&error) || dir.is_held().unwrap_or(true) => {
+                    is_complete = false;
                     tracing::warn!("cannot read {} now: {error}", dir.path().display());
                 }
                 Err(error) => {
@@ -101,7 +103,10 @@ impl DaemonModule for Adopter {
             node_dir.clean(machine_time() - KEEP_DAMAGED);
             !node_dir.remove_if_empty()
         });
-        parts.milestones.note_adopted();
+        // Until everything was read, the rescuer must not release what can be adopted.
+        if is_complete {
+            parts.milestones.note_adopted();
+        }
         Ok(())
     }
 

@@ -44,6 +44,7 @@ fn node(daemon: &Components) -> ModuleSpec {
         identity: daemon.identity.clone(),
         in_flight: daemon.in_flight.clone(),
         lease: daemon.lease.clone(),
+        in_force: daemon.in_force.clone(),
         statuses: daemon.modules.clone(),
         wakers: daemon.wakers.clone(),
     };
@@ -106,6 +107,7 @@ fn rescuer(daemon: &Components) -> ModuleSpec {
     let parts = rescuer::RescuerParts {
         node: daemon.identity.id.clone(),
         in_flight: daemon.in_flight.clone(),
+        lease: daemon.lease.clone(),
         statuses: daemon.modules.clone(),
         milestones: daemon.milestones.clone(),
         wakers: daemon.wakers.clone(),
