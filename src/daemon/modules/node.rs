@@ -68,9 +68,9 @@ impl DaemonModule for NodeModule {
 
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let limit = context.config().daemon.lease.max(MIN_TIMEOUT);
-        let beaten = tokio::time::timeout(limit, self.beat(context)).await.unwrap_or_else(|_| {
-            Err(StoreError::Unavailable(format!("no answer within {} ms", limit.as_millis())))
-        });
+        let beaten = tokio::time::timeout(limit, self.beat(context))
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Unavailable(format!("no answer within {} ms", limit.as_millis()))));
         if beaten.as_ref().is_err_and(StoreError::is_outage) {
             self.parts.lease.note_away();
         }

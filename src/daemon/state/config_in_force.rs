@@ -82,7 +82,8 @@ impl Derived {
         definitions.extend(config.tasks.iter().map(|(name, definition)| (name.clone(), definition.clone())));
         let limits = config.queues.iter().filter_map(|(queue, settings)| Some((queue, settings.limit?)));
         let limits = ConcurrencyLimits::new(limits, definitions.values().map(|definition| &**definition));
-        let queues = config.queues.iter().map(|(queue, settings)| (queue, settings.on_lease_lost, settings.limit.is_some()));
+        let queues =
+            config.queues.iter().map(|(queue, settings)| (queue, settings.on_lease_lost, settings.limit.is_some()));
         let lease_loss = LeaseLossRules::new(
             config.daemon.on_lease_lost,
             queues,

@@ -113,8 +113,7 @@ mod tests {
     }
 
     /// The default lease, among other nodes.
-    const GRANT: Grant =
-        Grant { asked_at: Duration::from_secs(100), length: Duration::from_secs(30), is_alone: false };
+    const GRANT: Grant = Grant { asked_at: Duration::from_secs(100), length: Duration::from_secs(30), is_alone: false };
 
     #[test]
     fn a_stop_begins_early_enough_and_ends_before_the_lease() {
