@@ -40,7 +40,7 @@ use crate::{
     domain::identity::{ModuleName, QueueName},
     handler::{AppData, Registry},
     service::has_restarted,
-    shepherd::Shepherds,
+    shepherd::{LeaseFiles, Shepherds},
     store::{ConnectOptions, Store},
 };
 
@@ -64,6 +64,8 @@ pub struct Components {
     pub wakers: Wakers,
     /// The status of each module.
     pub modules: ModuleStatuses,
+    /// The node's lease, for the shepherds of commands that must end before it does.
+    pub lease_files: LeaseFiles,
     /// The node's lease.
     pub lease: Arc<Lease>,
     /// Signs of life of the vital modules.
@@ -123,6 +125,7 @@ impl Components {
             clock,
             client,
             lease: in_flight.lease().clone(),
+            lease_files: LeaseFiles::default(),
             in_flight,
             identity,
             in_force,

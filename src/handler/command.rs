@@ -177,6 +177,7 @@ fn launch_spec(command: &CommandSpec, context: &TaskContext, shepherds: &Shepher
         kill_after: definition.kill_after,
         stop_signal: StopSignal::default(),
         keep_background: command.keep_background,
+        lease: context.lease(),
         ends_with_daemon: command.on_daemon_stop == Some(OnDaemonStop::Stop),
         cgroup: shepherds.cgroup(),
     }

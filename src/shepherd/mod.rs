@@ -19,6 +19,7 @@ mod cgroup;
 mod fork;
 mod launch;
 mod launch_spec;
+mod lease_file;
 mod module_lock;
 mod node_dir;
 mod output_capture;
@@ -34,6 +35,7 @@ pub use self::{
     attempt_dir::{AttemptDir, AttemptDirState, OUTPUT_STREAMS},
     boot_id::boot_id,
     launch_spec::{AttemptManifest, LaunchSpec, StopOrder},
+    lease_file::LeaseFiles,
     module_lock::ModuleLock,
     node_dir::NodeDir,
     server::enter,

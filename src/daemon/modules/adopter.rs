@@ -18,7 +18,7 @@ use crate::{
     },
     domain::{daemon::summary::SummaryTable, identity::NodeId, task::claim::Claim},
     handler::{AdoptedCommand, CommandInfo},
-    shepherd::{AttemptDir, AttemptManifest, NodeDir, Shepherds, boot_id},
+    shepherd::{AttemptDir, AttemptManifest, LeaseFiles, NodeDir, Shepherds, boot_id},
     store::{DropInRuntime, Store},
 };
 
@@ -35,6 +35,7 @@ pub(super) struct AdopterParts {
     pub(super) node: NodeId,
     pub(super) in_flight: InFlight,
     pub(super) lease: Arc<Lease>,
+    pub(super) lease_files: LeaseFiles,
     pub(super) shepherds: Shepherds,
     pub(super) milestones: Arc<Milestones>,
     pub(super) executor: Arc<Executor>,
@@ -171,6 +172,9 @@ impl Adopter {
                     "stopping the leftover command of {}: its task has gone to another node",
                     task.name
                 ),
+            }
+            if let Some(node_dir) = dir.path().parent() {
+                self.parts.lease_files.adopt(node_dir, self.parts.lease.grant());
             }
             self.adopted += 1;
             let handler = AdoptedCommand { attempt_dir: dir, boot_id: manifest.boot_id, is_ours };

@@ -28,6 +28,7 @@ use crate::{
     },
     domain::{daemon::lease::Grant, task::claim::Claim, text::plural::counted},
     handler::StopReason,
+    shepherd::{LeaseFiles, NodeDir, Shepherds},
     store::{Heartbeat, StoreError, Wakeup},
 };
 
@@ -42,6 +43,8 @@ pub(super) struct NodeParts {
     pub(super) identity: NodeIdentity,
     pub(super) in_flight: InFlight,
     pub(super) lease: Arc<Lease>,
+    pub(super) lease_files: LeaseFiles,
+    pub(super) shepherds: Shepherds,
     pub(super) in_force: ConfigInForce,
     pub(super) statuses: ModuleStatuses,
     pub(super) wakers: Wakers,
@@ -107,7 +110,9 @@ impl NodeModule {
         }
         let was_over = parts.lease.left().is_some_and(|left| left.is_zero());
         let held_back = parts.lease.holds_back();
-        parts.lease.renew(Grant { asked_at, length: beat.lease, is_alone });
+        let grant = Grant { asked_at, length: beat.lease, is_alone };
+        parts.lease.renew(grant);
+        parts.lease_files.renew(parts.shepherds.existing_node_dir().as_deref().map(NodeDir::path), &grant);
         if held_back {
             parts.in_flight.wake_waiting();
         }

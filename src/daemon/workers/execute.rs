@@ -18,6 +18,7 @@ use crate::{
         task::{
             ClaimedTask, FinishedAttempt, Report,
             definition::{NOOP, TaskDefinition},
+            on_lease_lost::OnLeaseLost,
             verdict::{self, Wish},
         },
         text::{duration, suggest},
@@ -115,6 +116,11 @@ impl<'a> AttemptGuard<'a> {
         let Some(task) = self.task.clone() else { unreachable!("an attempt begins once") };
         let claim = task.claim;
         let context = Arc::new(TaskContext::new(task, definition, self.executor.app_data.clone()));
+        if self.executor.in_force.on_lease_lost(context.task()) == OnLeaseLost::Stop
+            && let Some(grant) = self.executor.in_flight.lease().grant()
+        {
+            context.end_with_lease(grant);
+        }
         self.executor.in_flight.begin(claim, context.clone(), is_adopted);
         self.context = Some(context.clone());
         context

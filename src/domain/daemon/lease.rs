@@ -7,13 +7,15 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// What of a lease is kept free at its end: a killed process needs a moment to be gone. A tenth of the lease, at most this.
 const MAX_MARGIN: Duration = Duration::from_secs(3);
 /// A heartbeat that takes longer than this part of the lease shows that the database did not answer meanwhile.
 const SLOW: u32 = 4;
 
 /// A lease that a heartbeat has granted, as its node sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
     /// When the heartbeat was sent.
     pub asked_at: Duration,
@@ -61,11 +63,15 @@ impl Grant {
         self.asked_at + self.length - (self.length / 10).min(MAX_MARGIN)
     }
 
-    /// The grace time of an attempt that is to stop now, because it must have ended before the lease does; none if there
-    /// is no reason to stop it yet. It begins early enough for `kill_after`, but not before the lease is doubtful.
+    /// When an attempt begins to stop that must have ended before the lease does: early enough for `kill_after`, but not
+    /// before the lease is doubtful.
+    pub fn stop_at(&self, kill_after: Duration) -> Duration {
+        self.ends_at().saturating_sub(kill_after).max(self.doubtful_at())
+    }
+
+    /// The grace time of an attempt that is to stop now; none if there is no reason to stop it yet.
     pub fn stop(&self, now: Duration, kill_after: Duration) -> Option<Duration> {
-        let begin = self.ends_at().saturating_sub(kill_after).max(self.doubtful_at());
-        (!self.is_alone && now >= begin).then(|| self.ends_at().saturating_sub(now).min(kill_after))
+        (!self.is_alone && now >= self.stop_at(kill_after)).then(|| self.ends_at().saturating_sub(now).min(kill_after))
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use nix::sys::signal::Signal;
 use sea_orm::ConnectionTrait as _;
 use sexton::{Client, NewTask, store::Store};
 use sexton_entities::states::{Outcome, Verdict};
@@ -167,6 +168,38 @@ async fn exclusive_work_does_not_overlap(kind: Kind) {
     assert_eq!((only(&rows, Outcome::Succeeded).fence, rows.len()), (2, 2), "{rows:#?}");
 }
 
+/// A node freezes, or dies: its shepherds keep the rule without it.
+async fn exclusive_work_does_not_overlap_without_its_daemon(kind: Kind) {
+    for dies in [false, true] {
+        let database = Database::new(kind).await;
+        let store = database.store().await;
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let script = "test $SEXTON_TASK_FENCE -gt 1 || { trap '' TERM; while :; do sleep 0.05; done; }";
+        let settings = settings(folder, script, "queue = \"serial\"\n");
+        let mut first = database.daemon("first", &settings);
+        enqueue(&store, NewTask::new("it").queue("serial")).await;
+        begun(folder, 1).await;
+        let second = database.daemon("second", &settings);
+        nodes_know_each_other(&store, 2).await;
+        match dies {
+            true => first.kill(),
+            false => first.signal(Signal::SIGSTOP),
+        }
+        eventually("the other node has done it", async || completed(&store).await == 1).await;
+        assert_eq!(marks(folder), ["begin", "begin"], "dies: {dies}");
+        if !dies {
+            first.signal(Signal::SIGCONT);
+            first.wait_for_log("the lease is kept again");
+            let log = first.stop();
+            assert!(!log.contains("it succeeded") && !log.contains("ended well"), "{log}");
+        }
+        second.stop();
+        let rows = history(&store).await;
+        assert_eq!((only(&rows, Outcome::Succeeded).fence, rows.len()), (2, 2), "{rows:#?}");
+    }
+}
+
 /// The same while the database is away for both: nobody takes it, and history has the true reason.
 async fn exclusive_work_stops_on_record(kind: Kind) {
     let database = Database::new(kind).await;
@@ -246,6 +279,7 @@ on_servers! {
     alone
     together
     exclusive_work_does_not_overlap
+    exclusive_work_does_not_overlap_without_its_daemon
     exclusive_work_stops_on_record
     what_others_were_given_is_stopped
 }
