@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use chrono_tz::Tz;
 
 use super::section::Section;
-use crate::domain::daemon::restart::RestartPolicy;
+use crate::domain::{daemon::restart::RestartPolicy, task::on_lease_lost::OnLeaseLost};
 
 /// `[daemon]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct DaemonConfig {
     pub heartbeat: Duration,
     /// How long after a heartbeat the node's claim to its running tasks is valid.
     pub lease: Duration,
+    /// What happens to running attempts when the lease cannot be kept; absent, their limits decide.
+    pub on_lease_lost: Option<OnLeaseLost>,
     /// How long a stop waits for running tasks.
     pub stop_timeout: Duration,
     /// How long a forced stop waits for running tasks.
@@ -60,6 +62,7 @@ impl Default for DaemonConfig {
             poll_interval: Duration::from_millis(250),
             heartbeat: Duration::from_secs(10),
             lease: Duration::from_secs(30),
+            on_lease_lost: None,
             stop_timeout: Duration::from_secs(30),
             force_timeout: Duration::from_secs(5),
             watchdog: Duration::from_secs(15),
@@ -90,6 +93,7 @@ impl DaemonConfig {
             poll_interval: section.duration("poll_interval", tick).unwrap_or(default.poll_interval),
             heartbeat: section.duration("heartbeat", tick).unwrap_or(default.heartbeat),
             lease: section.duration("lease", tick * 3).unwrap_or(default.lease),
+            on_lease_lost: section.choice("on_lease_lost", &OnLeaseLost::WORDS),
             stop_timeout: section.duration("stop_timeout", Duration::ZERO).unwrap_or(default.stop_timeout),
             force_timeout: section.duration("force_timeout", Duration::ZERO).unwrap_or(default.force_timeout),
             watchdog: section.duration("watchdog", Duration::from_secs(1)).unwrap_or(default.watchdog),

@@ -19,6 +19,7 @@ use crate::domain::{
     schedule::Outside,
     task::{
         definition::TaskDefinition,
+        on_lease_lost::OnLeaseLost,
         retry::{Growth, RetryPolicy},
     },
     text::redact,
@@ -51,6 +52,7 @@ fn show(config: &Config) -> String {
 fn queue(queue: &QueueConfig) -> Table {
     let mut shown = table([("workers", (queue.workers as i64).into())]);
     shown.extend(queue.limit.map(|limit| ("limit".to_owned(), Value::from(limit as i64))));
+    shown.extend(on_lease_lost(queue.on_lease_lost));
     if let Some(period) = &queue.period {
         shown.insert("period".into(), period.clone().into());
         let end = if queue.at_period_end == AtPeriodEnd::Stop { "stop" } else { "finish" };
@@ -116,7 +118,12 @@ fn daemon(config: &Config) -> Table {
         ("max_memory", daemon.max_memory.map(bytes)),
     ];
     shown.extend(optional.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
+    shown.extend(on_lease_lost(daemon.on_lease_lost));
     shown
+}
+
+fn on_lease_lost(setting: Option<OnLeaseLost>) -> Option<(String, Value)> {
+    setting.map(|setting| ("on_lease_lost".to_owned(), setting.word().into()))
 }
 
 fn log(config: &Config) -> Table {
@@ -159,6 +166,7 @@ fn definition(task: &TaskDefinition) -> Table {
         ("retry", retry(&task.retry).into()),
     ]);
     shown.extend(task.max_parallel.map(|most| ("max_parallel".to_owned(), Value::from(most as i64))));
+    shown.extend(on_lease_lost(task.on_lease_lost));
     shown.extend(task.timeout.map(|timeout| ("timeout".to_owned(), length(timeout))));
     if let Some(command) = &task.command {
         shown.extend(self::command(command));

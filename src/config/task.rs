@@ -11,6 +11,7 @@ use crate::domain::{
     schedule::Schedule,
     task::{
         definition::{COMMAND, DEFAULT_QUEUE, TaskDefinition},
+        on_lease_lost::OnLeaseLost,
         retry::{Growth, RetryPolicy},
     },
     text::suggest,
@@ -69,6 +70,7 @@ pub(super) fn read(
         max_attempts: section.integer("max_attempts", 1..=1_000_000).unwrap_or(plain.max_attempts),
         timeout: section.duration("timeout", Duration::from_millis(1)),
         kill_after: section.duration("kill_after", Duration::ZERO).unwrap_or(plain.kill_after),
+        on_lease_lost: section.choice("on_lease_lost", &OnLeaseLost::WORDS),
         retry: section.table("retry", retry).unwrap_or(plain.retry),
         payload: section.json("payload"),
         schedule: schedule.filter(|schedule| !schedule.recurrences.is_empty()).map(Arc::new),

@@ -131,6 +131,9 @@ impl Blueprint {
         actix_rt::spawn(service_notifier::run(status.clone()));
         let Some((store, connect)) = self.connect(&status, &mut requests).await? else { return Ok(0) };
         let daemon = Arc::new(self.assemble(store, connect, sender));
+        if status.has_waited() {
+            daemon.lease.note_away();
+        }
         let _ = known.set(daemon.clone());
         set_log_levels(&self.log, &daemon.config());
         let stages = start_modules(&daemon, std::mem::replace(&mut self.modules, Box::new(built_in)));

@@ -40,7 +40,7 @@ use crate::{
     domain::identity::{ModuleName, QueueName},
     handler::{AppData, Registry},
     service::has_restarted,
-    shepherd::Shepherds,
+    shepherd::{LeaseFiles, Shepherds},
     store::{ConnectOptions, Store},
 };
 
@@ -64,6 +64,8 @@ pub struct Components {
     pub wakers: Wakers,
     /// The status of each module.
     pub modules: ModuleStatuses,
+    /// The node's lease, for the shepherds of commands that must end before it does.
+    pub lease_files: LeaseFiles,
     /// The node's lease.
     pub lease: Arc<Lease>,
     /// Signs of life of the vital modules.
@@ -116,17 +118,19 @@ impl Components {
         let shepherds = Shepherds::new(&state_dir.join("attempts"), identity.id.clone(), program.clone());
         app_data.insert(shepherds.clone());
         let processes = Programs::new(Shepherds::new(&state_dir.join("modules"), identity.id.clone(), program));
+        let in_flight = InFlight::new(identity.id.clone(), &wakers);
         let components = Self {
             store,
             connect,
             clock,
             client,
-            in_flight: InFlight::new(identity.id.clone(), &wakers),
+            lease: in_flight.lease().clone(),
+            lease_files: LeaseFiles::default(),
+            in_flight,
             identity,
             in_force,
             wakers,
             modules: ModuleStatuses::default(),
-            lease: Arc::default(),
             liveness,
             started: Instant::now(),
             milestones: Arc::new(Milestones::new(has_restarted())),
@@ -193,7 +197,6 @@ impl Components {
             node: self.identity.clone(),
             in_force: self.in_force.clone(),
             in_flight: self.in_flight.clone(),
-            lease: self.lease.clone(),
             clock: self.clock.clone(),
             app_data: self.app_data.clone(),
         }

@@ -96,11 +96,11 @@ impl DynHandler for AdoptedCommand {
                 context.stop(StopReason::Interrupted, Duration::ZERO);
                 Err(TaskError::new(why))
             };
+            if !self.is_ours {
+                context.stop(StopReason::Superseded, context.definition().kill_after);
+            }
             match self.inspect().await? {
                 AttemptDirState::Running(pid) => {
-                    if !self.is_ours {
-                        context.stop(StopReason::Interrupted, context.definition().kill_after);
-                    }
                     follow(&retry_on_shortage(|| Shepherd::watch(self.attempt_dir.clone(), pid)).await?, context)
                         .await?;
                 }
@@ -127,6 +127,8 @@ impl From<StopReason> for Stopped {
         match reason {
             StopReason::TimedOut => Self::TimedOut,
             StopReason::Cancelled => Self::Cancelled,
+            StopReason::LeaseLost => Self::LeaseLost,
+            StopReason::Superseded => Self::Superseded,
             StopReason::PeriodOver | StopReason::Interrupted => Self::Interrupted,
         }
     }
@@ -137,6 +139,8 @@ impl From<Stopped> for StopReason {
         match why {
             Stopped::TimedOut => Self::TimedOut,
             Stopped::Cancelled => Self::Cancelled,
+            Stopped::LeaseLost => Self::LeaseLost,
+            Stopped::Superseded => Self::Superseded,
             Stopped::Interrupted => Self::Interrupted,
         }
     }
@@ -173,6 +177,7 @@ fn launch_spec(command: &CommandSpec, context: &TaskContext, shepherds: &Shepher
         kill_after: definition.kill_after,
         stop_signal: StopSignal::default(),
         keep_background: command.keep_background,
+        lease: context.lease(),
         ends_with_daemon: command.on_daemon_stop == Some(OnDaemonStop::Stop),
         cgroup: shepherds.cgroup(),
     }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! state_dir/attempts/NODE/lock             locked by the daemon of that node
+//!                        /lease            until when its tasks are its own
 //!                        /4711-3/          task and fence
 //!                                attempt   the manifest; locked by the shepherd for life
 //!                                input     the payload: the command's standard input

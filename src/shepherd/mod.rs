@@ -20,6 +20,7 @@ mod fork;
 mod fork_server;
 mod launch;
 mod launch_spec;
+mod lease_file;
 mod module_lock;
 mod node_dir;
 mod output_capture;
@@ -35,6 +36,7 @@ pub use self::{
     boot_id::boot_id,
     fork_server::enter,
     launch_spec::{AttemptManifest, LaunchSpec, StopOrder},
+    lease_file::LeaseFiles,
     module_lock::ModuleLock,
     node_dir::NodeDir,
     shepherds::{Shepherd, Shepherds, end_lost_command, retry_on_shortage},

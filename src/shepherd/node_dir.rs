@@ -1,6 +1,7 @@
 //! Node directories: the attempts of one daemon, and the lock that shows whether the daemon is alive.
 
 use std::{
+    ffi::OsStr,
     fs::{self, DirBuilder, File},
     io,
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
@@ -10,7 +11,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use nix::fcntl::{Flock, FlockArg};
 
-use super::attempt_dir::AttemptDir;
+use super::{attempt_dir::AttemptDir, lease_file::LEASE};
 use crate::{
     domain::identity::NodeId,
     files::{error_at, is_at, own_file, try_lock},
@@ -107,9 +108,10 @@ impl NodeDir {
     /// Removes the directory if it holds no attempt. Returns whether it is gone.
     pub fn remove_if_empty(&self) -> bool {
         let Ok(entries) = fs::read_dir(&self.path) else { return true };
-        if entries.flatten().any(|entry| entry.file_name() != LOCK) {
+        if entries.flatten().any(|entry| ![LOCK, LEASE].map(OsStr::new).contains(&&*entry.file_name())) {
             return false;
         }
+        let _ = fs::remove_file(self.path.join(LEASE));
         let _ = fs::remove_file(self.path.join(LOCK));
         fs::remove_dir(&self.path).is_ok()
     }

@@ -29,10 +29,14 @@ use super::{
     fork::ForkContext,
     launch::{CommandIo, launch},
     launch_spec::{AttemptManifest, LaunchSpec, StopOrder},
+    lease_file::NodeLease,
     output_capture::{self, Stream},
     tree,
 };
-use crate::domain::command::{CommandEnd, Stopped, Usage};
+use crate::{
+    clock::uptime,
+    domain::command::{CommandEnd, Stopped, Usage},
+};
 
 /// How long the pipes are read after the end of the command.
 const DRAIN_TIME: Duration = Duration::from_millis(200);
@@ -121,6 +125,8 @@ struct Supervision<'a> {
     streams: [Stream; 2],
     answers: Answers,
     stop: Option<StopInProgress>,
+    /// If the command must end before its node's lease does.
+    lease: Option<NodeLease>,
 }
 
 /// A command that is being stopped.
@@ -159,6 +165,7 @@ impl<'a> Supervision<'a> {
         let (command, problem) =
             launch(&spec, CommandIo { input, stdout, stderr, answer, low_fd }, group.as_ref(), context)?;
         let limits = spec.output;
+        let lease = spec.lease.map(|lease| NodeLease::new(dir.path(), lease, spec.kill_after));
         Ok(Self {
             dir,
             spec,
@@ -171,6 +178,7 @@ impl<'a> Supervision<'a> {
             streams: [Stream::new("stdout", out, limits), Stream::new("stderr", err, limits)],
             answers: Answers::new(answers),
             stop: None,
+            lease,
         })
     }
 
@@ -216,7 +224,8 @@ impl<'a> Supervision<'a> {
             // It is killed again and again until it is gone.
             Some(StopInProgress { killed_at: Some(_), .. }) => Instant::now().checked_add(POLL_INTERVAL),
         };
-        refresh.into_iter().chain(limit).min()
+        let check = self.lease.as_ref().and_then(|lease| Instant::now().checked_add(lease.until_check(uptime())));
+        refresh.into_iter().chain(limit).chain(check).min()
     }
 
     /// Reads the available output and answers. Returns whether there may be more.
@@ -250,6 +259,11 @@ impl<'a> Supervision<'a> {
     fn enforce_time_limits(&mut self) {
         if self.stop.is_none() && self.spec.timeout.is_some_and(|limit| self.started.elapsed() >= limit) {
             self.begin_to_stop(StopOrder { why: Stopped::TimedOut, grace: self.spec.kill_after });
+        }
+        if let Some(grace) = self.lease.as_mut().and_then(|lease| lease.check(uptime())) {
+            // One order is enough: it ends before the lease does.
+            self.lease = None;
+            self.begin_to_stop(StopOrder { why: Stopped::LeaseLost, grace });
         }
         if let Some(stop) = &mut self.stop
             && Instant::now() >= stop.kill_at

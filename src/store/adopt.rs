@@ -43,6 +43,25 @@ impl Store {
         .await
     }
 
+    /// Returns those of the claims that `node` still holds: nobody else was given their tasks.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
+    pub async fn held_claims(&self, node: &NodeId, claims: &[Claim]) -> Result<HashSet<Claim>, StoreError> {
+        if claims.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let mut rows = Rows::new(self.dialect);
+        for claim in claims {
+            rows.push(|row| {
+                row.claim(*claim).set("node", node.as_str());
+            });
+        }
+        let table = self.dialect.rows("d", &CLAIM_COLUMNS);
+        let sql = format!("SELECT t.id, t.fence FROM {table} JOIN sexton_task t ON {CLAIM_HOLDS} AND t.node = d.node");
+        self.all(&self.db, &sql, [rows.into_value()]).await?.iter().map(claim_of).collect()
+    }
+
     /// Stores the progress of running tasks.
     ///
     /// # Errors

@@ -233,10 +233,16 @@ impl Store {
                 .await?;
             if known.is_empty() {
                 let note = format!("it ended as {} after another claim of the task", finished.outcome);
+                let error = match (finished.outcome, &finished.error) {
+                    // Its node knew.
+                    (Outcome::Superseded, error) => error.clone(),
+                    (_, Some(error)) => Some(format!("{note}: {error}")),
+                    (_, None) => Some(note),
+                };
                 superseded.push(FinishedAttempt {
                     outcome: Outcome::Superseded,
                     verdict: None,
-                    error: Some(finished.error.as_ref().map_or(note.clone(), |error| format!("{note}: {error}"))),
+                    error,
                     ..(*finished).clone()
                 });
             }

@@ -104,6 +104,18 @@ impl Store {
         Ok(node::Entity::find().order_by_asc(node::Column::StartedAt).all(&self.db).await?)
     }
 
+    /// The number of other nodes that have a lease.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
+    pub async fn live_nodes_beside(&self, own: &NodeId) -> Result<i64, StoreError> {
+        let sql = format!(
+            "SELECT COUNT(*) AS live FROM sexton_node WHERE id <> ? AND lease_expires_at > {}",
+            self.dialect.now()
+        );
+        Ok(self.one(&self.db, &sql, [own.as_str().into()]).await?.try_get("", "live")?)
+    }
+
     /// When the next lease of another node ends, and the database's time.
     ///
     /// # Errors

@@ -11,7 +11,10 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::slots::Slots;
 use crate::{
-    daemon::state::wakers::{WakeReason, Waker, Wakers},
+    daemon::state::{
+        lease::Lease,
+        wakers::{WakeReason, Waker, Wakers},
+    },
     domain::{
         identity::{ModuleName, NodeId, QueueName},
         task::{ClaimedTask, FinishedAttempt, claim::Claim},
@@ -27,6 +30,7 @@ pub(super) const CAPACITY: usize = 5_000;
 pub struct InFlight {
     table: Arc<Mutex<ClaimTable>>,
     pub(super) node: NodeId,
+    lease: Arc<Lease>,
     pub(super) dispatcher: Waker,
     recorder: Waker,
     pub(super) adopter: Waker,
@@ -119,7 +123,12 @@ impl InFlight {
     pub fn new(node: NodeId, wakers: &Wakers) -> Self {
         let [dispatcher, recorder, adopter] =
             [ModuleName::DISPATCHER, ModuleName::RECORDER, ModuleName::ADOPTER].map(|module| wakers.of(&module));
-        Self { table: Arc::default(), node, dispatcher, recorder, adopter }
+        Self { table: Arc::default(), node, lease: Arc::default(), dispatcher, recorder, adopter }
+    }
+
+    /// The node's lease, without which no waiting task begins.
+    pub fn lease(&self) -> &Arc<Lease> {
+        &self.lease
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, ClaimTable> {
@@ -206,7 +215,7 @@ impl InFlight {
     /// The next task of a queue for a free worker of that generation.
     pub fn next(&self, queue: &QueueName, worker_generation: u64) -> Option<ClaimedTask> {
         let mut table = self.lock();
-        if table.is_closed || table.worker_generation != worker_generation {
+        if table.is_closed || table.worker_generation != worker_generation || self.lease.holds_back() {
             return None;
         }
         let slots = table.slots.get_mut(queue)?;

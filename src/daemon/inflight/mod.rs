@@ -8,6 +8,7 @@
 mod batch;
 mod claims;
 mod closed;
+mod doubt;
 mod release;
 mod reservation;
 mod running;

@@ -5,8 +5,11 @@ use std::time::Duration;
 use super::claims::InFlight;
 use crate::{
     daemon::state::wakers::WakeReason,
-    domain::{task::FinishedAttempt, text::plural::counted},
-    store::{OnStale, Store, StoreError},
+    domain::{
+        task::{FinishedAttempt, claim::Claim},
+        text::plural::counted,
+    },
+    store::{Store, StoreError},
 };
 
 impl InFlight {
@@ -40,13 +43,14 @@ impl InFlight {
         let is_lost = |finished: &FinishedAttempt| {
             finished.duration_ms >= at_least.as_millis() as i64 && !self.contains(finished.claim)
         };
-        let lost: Vec<FinishedAttempt> = claimed.into_iter().filter(is_lost).collect();
+        let lost: Vec<Claim> = claimed.into_iter().filter(is_lost).map(|finished| finished.claim).collect();
         if !lost.is_empty() {
             let tasks = counted(lost.len(), "task");
             tracing::warn!(
                 "releasing {tasks}: the connection broke before the answer to their claim arrived, and none was started"
             );
-            store.finish(&lost, OnStale::Ignore).await?;
+            // They never began, so that history has nothing to say of them.
+            store.release(&self.node, &lost).await?;
         }
         Ok(())
     }

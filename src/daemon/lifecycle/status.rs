@@ -2,7 +2,10 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -59,6 +62,8 @@ struct StatusInner {
     started: Instant,
     started_at: DateTime<Utc>,
     components: OnceLock<Arc<Components>>,
+    /// It had to wait for the database at its start.
+    has_waited: AtomicBool,
     facts: Mutex<StatusFacts>,
 }
 
@@ -86,6 +91,7 @@ impl DaemonStatus {
             started: Instant::now(),
             started_at: machine_time(),
             components: OnceLock::new(),
+            has_waited: AtomicBool::new(false),
             facts: Mutex::new(facts),
         };
         Self { inner: Arc::new(inner) }
@@ -109,6 +115,9 @@ impl DaemonStatus {
 
     /// The daemon enters a phase.
     pub(in crate::daemon) fn enter(&self, phase: Phase, waiting_for: Option<String>) {
+        if phase == Phase::WaitingForDatabase {
+            self.inner.has_waited.store(true, Ordering::Relaxed);
+        }
         self.facts(|facts| {
             facts.phase = phase;
             facts.waiting_for = waiting_for;
@@ -126,6 +135,11 @@ impl DaemonStatus {
 
     pub(in crate::daemon) fn is_quiet(&self) -> bool {
         self.facts(|facts| facts.is_quiet)
+    }
+
+    /// Whether it had to wait for the database at its start.
+    pub(in crate::daemon) fn has_waited(&self) -> bool {
+        self.inner.has_waited.load(Ordering::Relaxed)
     }
 
     pub(in crate::daemon) fn phase(&self) -> Phase {
@@ -201,6 +215,9 @@ impl DaemonStatus {
         };
         if counts.finished > 0 {
             line += &format!(", {} to be recorded", counts.finished);
+        }
+        if components.lease.is_lost() {
+            line += "; the lease is lost, because the database does not answer: nothing new begins";
         }
         if self.is_quiet() {
             line += "; quiet: claiming nothing";

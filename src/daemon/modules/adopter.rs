@@ -18,7 +18,7 @@ use crate::{
     },
     domain::{daemon::summary::SummaryTable, identity::NodeId, task::claim::Claim},
     handler::{AdoptedCommand, CommandInfo},
-    shepherd::{AttemptDir, AttemptManifest, NodeDir, Shepherds, boot_id},
+    shepherd::{AttemptDir, AttemptManifest, LeaseFiles, NodeDir, Shepherds, boot_id},
     store::{DropInRuntime, Store},
 };
 
@@ -35,6 +35,7 @@ pub(super) struct AdopterParts {
     pub(super) node: NodeId,
     pub(super) in_flight: InFlight,
     pub(super) lease: Arc<Lease>,
+    pub(super) lease_files: LeaseFiles,
     pub(super) shepherds: Shepherds,
     pub(super) milestones: Arc<Milestones>,
     pub(super) executor: Arc<Executor>,
@@ -70,6 +71,7 @@ impl DaemonModule for Adopter {
         }
         let claims: HashSet<Claim> = found.iter().filter_map(AttemptDir::claim).collect();
         let mut adopting = Vec::new();
+        let mut is_complete = true;
         for dir in found {
             if dir.claim().is_some_and(|claim| parts.in_flight.is_attended(claim)) {
                 continue;
@@ -83,6 +85,7 @@ impl DaemonModule for Adopter {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 // Such as a lack of descriptors: the next round tries again.
                 Err(error) if !is_damaged(&error) || dir.is_held().unwrap_or(true) => {
+                    is_complete = false;
                     tracing::warn!("cannot read {} now: {error}", dir.path().display());
                 }
                 Err(error) => {
@@ -101,7 +104,10 @@ impl DaemonModule for Adopter {
             node_dir.clean(machine_time() - KEEP_DAMAGED);
             !node_dir.remove_if_empty()
         });
-        parts.milestones.note_adopted();
+        // Until everything was read, the rescuer must not release what can be adopted.
+        if is_complete {
+            parts.milestones.note_adopted();
+        }
         Ok(())
     }
 
@@ -166,6 +172,9 @@ impl Adopter {
                     "stopping the leftover command of {}: its task has gone to another node",
                     task.name
                 ),
+            }
+            if let Some(node_dir) = dir.path().parent() {
+                self.parts.lease_files.adopt(node_dir, self.parts.lease.grant());
             }
             self.adopted += 1;
             let handler = AdoptedCommand { attempt_dir: dir, boot_id: manifest.boot_id, is_ours };

@@ -44,6 +44,9 @@ fn node(daemon: &Components) -> ModuleSpec {
         identity: daemon.identity.clone(),
         in_flight: daemon.in_flight.clone(),
         lease: daemon.lease.clone(),
+        lease_files: daemon.lease_files.clone(),
+        shepherds: daemon.shepherds.clone(),
+        in_force: daemon.in_force.clone(),
         statuses: daemon.modules.clone(),
         wakers: daemon.wakers.clone(),
     };
@@ -63,6 +66,7 @@ fn adopter(daemon: &Components) -> ModuleSpec {
         node: daemon.identity.id.clone(),
         in_flight: daemon.in_flight.clone(),
         lease: daemon.lease.clone(),
+        lease_files: daemon.lease_files.clone(),
         shepherds: daemon.shepherds.clone(),
         milestones: daemon.milestones.clone(),
         executor: Arc::new(daemon.executor()),
@@ -106,6 +110,7 @@ fn rescuer(daemon: &Components) -> ModuleSpec {
     let parts = rescuer::RescuerParts {
         node: daemon.identity.id.clone(),
         in_flight: daemon.in_flight.clone(),
+        lease: daemon.lease.clone(),
         statuses: daemon.modules.clone(),
         milestones: daemon.milestones.clone(),
         wakers: daemon.wakers.clone(),

@@ -136,6 +136,10 @@ impl Recorder {
         self.batches += 1;
         self.recorded += recorded.counted as u64;
         self.stale += recorded.stale as u64;
+        if recorded.stale > 0 {
+            let attempts = counted(recorded.stale, "attempt");
+            tracing::warn!("{attempts} came too late and changed nothing (superseded): the tasks were given out again");
+        }
         if recorded.retrying > 0 {
             self.wakers.wake(&ModuleName::FUTURE, WakeReason::Scheduled);
         }

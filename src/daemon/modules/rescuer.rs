@@ -1,6 +1,8 @@
-//! `rescuer`: releases the tasks of nodes that died or lost their lease, and removes those nodes.
+//! `rescuer`: releases the tasks of nodes that died or lost their lease, and removes those nodes. After an outage of the
+//! database it waits for one lease, so that nodes come back to their own tasks first.
 //!
-//! Settings: none of its own; `daemon.lease` (30s) of the dead node decides when. Logs how many tasks it rescued.
+//! Settings: none of its own; `daemon.lease` (30s) of the dead node decides when, and this node's own after an outage.
+//! Logs how many tasks it rescued, and that it waits.
 
 use std::{
     sync::Arc,
@@ -13,17 +15,17 @@ use crate::{
     daemon::{
         inflight::InFlight,
         module::{DaemonModule, ModuleContext, Next},
-        state::{milestones::Milestones, module_status::ModuleStatuses, wakers::Wakers},
+        state::{lease::Lease, milestones::Milestones, module_status::ModuleStatuses, wakers::Wakers},
     },
     domain::{
-        daemon::summary::SummaryTable,
+        daemon::{lease::Contact, summary::SummaryTable},
         identity::{ModuleName, NodeId},
-        text::plural::counted,
+        text::{duration, plural::counted},
     },
-    store::{OnStale, Wakeup},
+    store::{OnStale, StoreError, Wakeup},
 };
 
-/// Maximum time between two looks at the leases.
+/// Maximum time between two looks at the leases. A node with a short lease looks at each heartbeat at least.
 const MAX_REST: Duration = Duration::from_secs(15);
 /// How often it searches for tasks of nodes that have no row at all.
 const SEARCH_INTERVAL: Duration = Duration::from_secs(60);
@@ -40,6 +42,7 @@ const LOST_AFTER: Duration = Duration::from_secs(10);
 pub(super) struct RescuerParts {
     pub(super) node: NodeId,
     pub(super) in_flight: InFlight,
+    pub(super) lease: Arc<Lease>,
     pub(super) statuses: ModuleStatuses,
     pub(super) milestones: Arc<Milestones>,
     pub(super) wakers: Wakers,
@@ -51,6 +54,8 @@ pub(super) struct Rescuer {
     released_lost: Option<Instant>,
     rest: Duration,
     rescued: u64,
+    /// It has logged that it waits after an outage.
+    is_waiting: bool,
 }
 
 #[async_trait(?Send)]
@@ -67,12 +72,23 @@ impl DaemonModule for Rescuer {
             self.released_lost = Some(Instant::now());
             self.parts.in_flight.release_lost(context.store(), LOST_AFTER).await?;
         }
-        let (expiry, now) = context.store().next_expiry(&self.parts.node).await?;
-        let until = expiry.map(|expiry| (expiry - now).to_std().unwrap_or_default());
-        self.rest = until.map_or(MAX_REST, |until| (until + MARGIN).min(MAX_REST));
-        if until == Some(Duration::ZERO) || self.searched.is_none_or(|at| at.elapsed() >= SEARCH_INTERVAL) {
-            self.searched = Some(Instant::now());
-            self.rescue(context).await?;
+        let (lease, max_rest) = (context.config().daemon.lease, context.config().daemon.heartbeat.min(MAX_REST));
+        let until = self.until_expiry(context, lease).await?;
+        self.rest = until.map_or(max_rest, |until| (until + MARGIN).min(max_rest));
+        let has_expired = until == Some(Duration::ZERO);
+        let search_interval = (lease * 2).min(SEARCH_INTERVAL);
+        if has_expired || self.searched.is_none_or(|at| at.elapsed() >= search_interval) {
+            match self.parts.lease.rescue_delay(lease) {
+                Some(Duration::ZERO) => {
+                    self.is_waiting = false;
+                    self.searched = Some(Instant::now());
+                    self.rescue(context).await?;
+                }
+                delay => {
+                    self.rest = delay.unwrap_or(max_rest).min(max_rest);
+                    self.report_wait(has_expired, lease);
+                }
+            }
         }
         Ok(())
     }
@@ -92,7 +108,30 @@ impl DaemonModule for Rescuer {
 
 impl Rescuer {
     pub(super) fn new(parts: RescuerParts) -> Self {
-        Self { parts, searched: None, released_lost: None, rest: Duration::ZERO, rescued: 0 }
+        Self { parts, searched: None, released_lost: None, rest: Duration::ZERO, rescued: 0, is_waiting: false }
+    }
+
+    /// The time until the next lease of another node ends. Notes if the database was away.
+    async fn until_expiry(&self, context: &ModuleContext, lease: Duration) -> Result<Option<Duration>, StoreError> {
+        let asked = Instant::now();
+        let found = context.store().next_expiry(&self.parts.node).await;
+        if Contact::is_slow(asked.elapsed(), lease) || found.as_ref().is_err_and(StoreError::is_outage) {
+            self.parts.lease.note_away();
+        }
+        let (expiry, now) = found?;
+        Ok(expiry.map(|expiry| (expiry - now).to_std().unwrap_or_default()))
+    }
+
+    /// Logs once that it waits with the tasks of a node whose lease is over.
+    fn report_wait(&mut self, has_expired: bool, lease: Duration) {
+        if has_expired && !self.is_waiting {
+            self.is_waiting = true;
+            tracing::info!(
+                "the lease of another node is over, but the database was away: waiting {} for the node to come back before \
+                 its tasks are released",
+                duration::text(lease)
+            );
+        }
     }
 
     async fn rescue(&mut self, context: &ModuleContext) -> anyhow::Result<()> {

@@ -8,7 +8,12 @@ use super::wakers::Wakers;
 use crate::{
     client::EnqueueContext,
     config::Config,
-    domain::task::{NewTask, definition::TaskDefinition, limits::ConcurrencyLimits},
+    domain::task::{
+        ClaimedTask, NewTask,
+        definition::TaskDefinition,
+        limits::ConcurrencyLimits,
+        on_lease_lost::{LeaseLossRules, OnLeaseLost},
+    },
     handler::Registry,
     store::Wakeup,
 };
@@ -25,6 +30,7 @@ struct Derived {
     config: Arc<Config>,
     definitions: HashMap<String, Arc<TaskDefinition>>,
     limits: Arc<ConcurrencyLimits>,
+    lease_loss: LeaseLossRules,
 }
 
 impl ConfigInForce {
@@ -62,6 +68,11 @@ impl ConfigInForce {
     pub(in crate::daemon) fn limits(&self) -> Arc<ConcurrencyLimits> {
         self.current().limits.clone()
     }
+
+    /// What happens to a running attempt when this node cannot keep its lease.
+    pub(in crate::daemon) fn on_lease_lost(&self, task: &ClaimedTask) -> OnLeaseLost {
+        self.current().lease_loss.of(&task.queue, &task.name, task.schedule.as_deref())
+    }
 }
 
 impl Derived {
@@ -71,7 +82,14 @@ impl Derived {
         definitions.extend(config.tasks.iter().map(|(name, definition)| (name.clone(), definition.clone())));
         let limits = config.queues.iter().filter_map(|(queue, settings)| Some((queue, settings.limit?)));
         let limits = ConcurrencyLimits::new(limits, definitions.values().map(|definition| &**definition));
-        Self { config: Arc::new(config), definitions, limits: Arc::new(limits) }
+        let queues =
+            config.queues.iter().map(|(queue, settings)| (queue, settings.on_lease_lost, settings.limit.is_some()));
+        let lease_loss = LeaseLossRules::new(
+            config.daemon.on_lease_lost,
+            queues,
+            definitions.values().map(|definition| &**definition),
+        );
+        Self { config: Arc::new(config), definitions, limits: Arc::new(limits), lease_loss }
     }
 }
 

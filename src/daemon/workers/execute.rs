@@ -11,13 +11,14 @@ use crate::{
     clock::Clock,
     daemon::{
         inflight::InFlight,
-        state::{config_in_force::ConfigInForce, identity::NodeIdentity, lease::Lease},
+        state::{config_in_force::ConfigInForce, identity::NodeIdentity},
     },
     domain::{
         command::capture::without_nul,
         task::{
             ClaimedTask, FinishedAttempt, Report,
             definition::{NOOP, TaskDefinition},
+            on_lease_lost::OnLeaseLost,
             verdict::{self, Wish},
         },
         text::{duration, suggest},
@@ -33,7 +34,6 @@ pub(in crate::daemon) struct Executor {
     pub(in crate::daemon) node: NodeIdentity,
     pub(in crate::daemon) in_force: ConfigInForce,
     pub(in crate::daemon) in_flight: InFlight,
-    pub(in crate::daemon) lease: Arc<Lease>,
     pub(in crate::daemon) clock: Clock,
     pub(in crate::daemon) app_data: AppData,
 }
@@ -41,15 +41,15 @@ pub(in crate::daemon) struct Executor {
 impl Executor {
     /// Makes one attempt, and puts its end in flight for the recorder.
     pub(super) async fn execute(&self, task: ClaimedTask) {
+        if self.in_flight.lease().holds_back() {
+            // Other nodes may take it: it waits until the database says whose it is.
+            return self.in_flight.requeue(task);
+        }
         let mut guard = AttemptGuard::new(self, &task);
         let definition = self.in_force.definition(&task.name);
         let handler = definition.as_ref().and_then(|definition| self.in_force.registry().get(&definition.kind));
         let unknown = || Arc::new(TaskDefinition::new(&task.name, ""));
         let (end, report) = match (&definition, handler) {
-            _ if self.lease.is_over() => (
-                AttemptEnd { error: Some("the node's lease had run out".to_owned()), ..INTERRUPTED },
-                Report::default(),
-            ),
             (Some(_), _) if task.unreadable.is_some() => (unreadable(&task), Report::default()),
             (Some(definition), Some(handler)) => {
                 tracing::debug!(task.id = task.claim.task_id, task.attempt, "{} starts", task.name);
@@ -88,9 +88,6 @@ impl Executor {
     }
 }
 
-/// The end of an attempt that was not made.
-const INTERRUPTED: AttemptEnd = AttemptEnd { outcome: Outcome::Interrupted, wish: Wish::Policy, error: None };
-
 /// A payload that the database accepts and Sexton cannot read: it would fail every time.
 fn unreadable(task: &ClaimedTask) -> AttemptEnd {
     let why = task.unreadable.as_deref().unwrap_or_default();
@@ -119,6 +116,11 @@ impl<'a> AttemptGuard<'a> {
         let Some(task) = self.task.clone() else { unreachable!("an attempt begins once") };
         let claim = task.claim;
         let context = Arc::new(TaskContext::new(task, definition, self.executor.app_data.clone()));
+        if self.executor.in_force.on_lease_lost(context.task()) == OnLeaseLost::Stop
+            && let Some(grant) = self.executor.in_flight.lease().grant()
+        {
+            context.end_with_lease(grant);
+        }
         self.executor.in_flight.begin(claim, context.clone(), is_adopted);
         self.context = Some(context.clone());
         context
@@ -155,7 +157,7 @@ impl<'a> AttemptGuard<'a> {
             payload: task.payload,
             report,
         };
-        log_end(&finished);
+        log_end(&finished, self.executor.in_flight.lease().is_lost());
         self.executor.in_flight.end(finished, took);
     }
 }
@@ -175,8 +177,8 @@ impl Drop for AttemptGuard<'_> {
     }
 }
 
-/// Logs one line for each attempt.
-fn log_end(finished: &FinishedAttempt) {
+/// Logs one line for each attempt. While the lease is lost, another node may have the task, and nobody can tell.
+fn log_end(finished: &FinishedAttempt, is_lease_lost: bool) {
     let took = duration::short(finished.duration_ms);
     let (id, attempt) = (finished.claim.task_id, finished.attempt);
     let error = finished.error.as_deref().unwrap_or_default();
@@ -185,6 +187,12 @@ fn log_end(finished: &FinishedAttempt) {
         (Outcome::Succeeded, _) if finished.kind.as_deref() == Some(NOOP) => {
             tracing::debug!(task.id = id, "{} succeeded", finished.name);
         }
+        (Outcome::Succeeded, _) if is_lease_lost => tracing::warn!(
+            task.id = id,
+            attempt,
+            "{} ended well in {took}; it counts if no other node was given the task meanwhile",
+            finished.name
+        ),
         (Outcome::Succeeded, _) => tracing::info!(task.id = id, attempt, "{} succeeded in {took}", finished.name),
         (outcome, Some(Verdict::Retry)) => {
             let wait = duration::short(finished.retry_ms as i64);
@@ -195,7 +203,7 @@ fn log_end(finished: &FinishedAttempt) {
                 finished.name
             );
         }
-        (Outcome::Cancelled | Outcome::Interrupted, _) => {
+        (Outcome::Cancelled | Outcome::Interrupted | Outcome::Superseded, _) => {
             tracing::warn!(task.id = id, attempt, "{} {} after {took}: {error}", finished.name, finished.outcome);
         }
         (outcome, _) => {

@@ -87,7 +87,11 @@ pub enum Stopped {
     TimedOut,
     /// Its task was cancelled.
     Cancelled,
-    /// The daemon was stopping, or had lost the task.
+    /// The node could not keep its lease.
+    LeaseLost,
+    /// Another node has the task.
+    Superseded,
+    /// The daemon was stopping.
     Interrupted,
 }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::retry::RetryPolicy;
+use super::{on_lease_lost::OnLeaseLost, retry::RetryPolicy};
 use crate::domain::{command::CommandSpec, identity::QueueName, schedule::Schedule};
 
 /// The kind that executes a program.
@@ -35,6 +35,10 @@ pub struct TaskDefinition {
     pub timeout: Option<Duration>,
     /// The grace time of a stopped attempt, before it is killed or dropped.
     pub kill_after: Duration,
+    /// What happens to a running attempt when the node cannot keep its lease; absent, its queue or its limits decide.
+    /// Attempts do not need it.
+    #[serde(skip)]
+    pub on_lease_lost: Option<OnLeaseLost>,
     /// The delays between attempts.
     pub retry: RetryPolicy,
     /// The payload of tasks that a schedule creates.
@@ -58,6 +62,7 @@ impl TaskDefinition {
             max_attempts: 1,
             timeout: None,
             kill_after: Duration::from_secs(5),
+            on_lease_lost: None,
             retry: RetryPolicy::default(),
             payload: None,
             schedule: None,

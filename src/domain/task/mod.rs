@@ -3,6 +3,7 @@
 pub mod claim;
 pub mod definition;
 pub mod limits;
+pub mod on_lease_lost;
 pub mod prefetch_count;
 pub mod retry;
 pub mod verdict;

@@ -4,6 +4,7 @@ mod clocks;
 mod exactly_once;
 mod faults;
 mod instants;
+mod leases;
 mod lifecycle;
 mod limits;
 mod outage;

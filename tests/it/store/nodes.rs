@@ -61,6 +61,36 @@ on_each_database! {
         assert_eq!(history[0].started_at, None);
     }
 
+    async fn a_node_learns_which_claims_it_still_holds(database: Database) {
+        let store = database.store().await;
+        for node in ["n", "other"] {
+            register(&store, node).await;
+        }
+        enqueue(&store, "work", 4).await;
+        let tasks = store.claim(&"n".into(), &"default".into(), 4).await.unwrap().tasks;
+        let claims: Vec<_> = tasks.iter().map(|task| task.claim).collect();
+        let held = async || store.held_claims(&"n".into(), &claims).await.unwrap();
+        assert_eq!(held().await.len(), 4);
+        assert!(store.held_claims(&"n".into(), &[]).await.unwrap().is_empty());
+        // The first is done, the second is released and claimed by another node, the third is adopted there.
+        store.finish(&[ended(&tasks[0], "n", Outcome::Succeeded, Verdict::Completed)], OnStale::Record).await.unwrap();
+        store.release(&"n".into(), &claims[1..2]).await.unwrap();
+        assert_eq!(held().await, [claims[2], claims[3]].into());
+        store.claim(&"other".into(), &"default".into(), 1).await.unwrap();
+        store.adopt(&"other".into(), &claims[2..3]).await.unwrap();
+        assert_eq!(held().await, [claims[3]].into());
+    }
+
+    async fn a_node_learns_whether_it_is_alone(database: Database) {
+        let store = database.store().await;
+        register(&store, "n").await;
+        assert_eq!(store.live_nodes_beside(&"n".into()).await.unwrap(), 0);
+        register(&store, "other").await;
+        assert_eq!(store.live_nodes_beside(&"n".into()).await.unwrap(), 1);
+        store.heartbeat(&beat("other", Duration::ZERO)).await.unwrap();
+        assert_eq!(store.live_nodes_beside(&"n".into()).await.unwrap(), 0, "it is dead");
+    }
+
     async fn the_next_lease_to_run_out_is_known(database: Database) {
         let store = database.store().await;
         assert_eq!(store.next_expiry(&"me".into()).await.unwrap().0, None);

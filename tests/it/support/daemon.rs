@@ -139,7 +139,13 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("── {} ──\n{}", self.log.display(), self.log());
+            // The test's directory may be gone by now. A second panic would hide the first one.
+            let log = fs::read(&self.log);
+            let text = log.map_or_else(
+                |error| format!("(its log cannot be read: {error})"),
+                |log| String::from_utf8_lossy(&log).into_owned(),
+            );
+            eprintln!("── {} ──\n{text}", self.log.display());
         }
     }
 }

@@ -4,6 +4,7 @@ mod daemon;
 mod database;
 mod inside;
 mod mounted;
+mod proxy;
 mod wall;
 
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ pub(crate) use self::{
     database::{Database, Kind},
     inside::{Inside, add_module, blueprint, change_modules},
     mounted::Mounted,
+    proxy::Proxy,
     wall::WallClock,
 };
 
