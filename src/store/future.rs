@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Store, StoreError, dialect::Dialect};
+use super::{Store, StoreError, dialect::Dialect, readable::instant};
 
 /// The maximum number of tasks that one statement promotes.
 const BATCH_SIZE: u64 = 1_000;
@@ -44,6 +44,7 @@ impl Store {
     /// If the database is unavailable or refuses the statement.
     pub async fn next_future(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
         let sql = format!("SELECT MIN(run_at) AS at FROM sexton_task WHERE {WAITING}");
-        Ok(self.one(&self.db, &sql, []).await?.try_get("", "at")?)
+        // What is beyond the calendar is on hold.
+        Ok(instant(&self.one(&self.db, &sql, []).await?, "at").ok().flatten())
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::table::InFlight;
 use crate::{
     daemon::state::wakers::WakeReason,
-    domain::{task::FinishedAttempt, text::plural::counted},
-    store::{OnStale, Store, StoreError},
+    domain::text::plural::counted,
+    store::{RunningClaim, Store, StoreError},
 };
 
 impl InFlight {
@@ -37,16 +37,16 @@ impl InFlight {
             return Ok(());
         }
         let claimed = store.running_of(&self.node).await?;
-        let is_lost = |finished: &FinishedAttempt| {
-            finished.duration_ms >= at_least.as_millis() as i64 && !self.contains(finished.claim)
+        let is_lost = |running: &RunningClaim| {
+            running.running_ms >= at_least.as_millis() as i64 && !self.contains(running.claim)
         };
-        let lost: Vec<FinishedAttempt> = claimed.into_iter().filter(is_lost).collect();
+        let lost: Vec<RunningClaim> = claimed.into_iter().filter(is_lost).collect();
         if !lost.is_empty() {
             let tasks = counted(lost.len(), "task");
             tracing::warn!(
                 "releasing {tasks}: the connection broke before the answer to their claim arrived, and none was started"
             );
-            store.finish(&lost, OnStale::Ignore).await?;
+            store.rescue(&lost, "the node has no record of the claim").await?;
         }
         Ok(())
     }
