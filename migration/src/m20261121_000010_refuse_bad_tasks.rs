@@ -8,16 +8,15 @@ use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend, Statement};
 use crate::dialect::{Also, run};
 
 /// The constraints, and their conditions on PostgreSQL and on MySQL.
-const CHECKS: [(&str, &str, &str); 4] = [
+const CHECKS: [(&str, &str, &str); 3] = [
     ("sexton_task_known_state", KNOWN_STATE, KNOWN_STATE),
     ("sexton_task_runs_somewhere", RUNS_SOMEWHERE, RUNS_SOMEWHERE),
     (
         "sexton_task_instants",
         "enqueued_at >= '0001-01-01 00:00:00+00' AND enqueued_at < '10000-01-01 00:00:00+00' \
          AND (due_at IS NULL OR (due_at >= '0001-01-01 00:00:00+00' AND due_at < '10000-01-01 00:00:00+00'))",
-        "enqueued_at >= '1000-01-01' AND (due_at IS NULL OR due_at >= '1000-01-01')",
+        "run_at >= '1000-01-01' AND enqueued_at >= '1000-01-01' AND (due_at IS NULL OR due_at >= '1000-01-01')",
     ),
-    ("sexton_task_run_at_exists", "run_at IS NOT NULL", "run_at >= '1000-01-01'"),
 ];
 const KNOWN_STATE: &str = "state IN ('scheduled', 'available', 'running', 'retryable')";
 const RUNS_SOMEWHERE: &str = "state <> 'running' OR node IS NOT NULL";
@@ -98,7 +97,12 @@ async fn repair(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     match backend {
         // What is no time at all never came; the zero date always had.
         DbBackend::Sqlite => statements.push(update(&format!("run_at = {never}"), &is_bad("run_at"))),
-        DbBackend::MySql => statements.push(update("run_at = {now}", &is_bad("run_at"))),
+        DbBackend::MySql => statements.extend([
+            update("run_at = {now}", &is_bad("run_at")),
+            // The table is copied, and MySQL refuses to copy the zero date.
+            update("started_at = NULL", &is_bad("started_at")),
+            update("cancel_requested_at = {now}", &is_bad("cancel_requested_at")),
+        ]),
         _ => {}
     }
     let statements: Vec<&str> = statements.iter().map(String::as_str).collect();

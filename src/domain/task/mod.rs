@@ -9,7 +9,7 @@ pub mod verdict;
 
 use std::{path::PathBuf, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike as _, TimeDelta, Utc};
 use serde_json::Value;
 use sexton_entities::states::{Outcome, Verdict};
 
@@ -129,6 +129,11 @@ impl NewTask {
         }
         Ok(())
     }
+}
+
+/// Whether a task with this earliest start is on hold: that instant is never meant to come.
+pub fn is_on_hold(run_at: DateTime<Utc>) -> bool {
+    run_at.year() >= 9_999
 }
 
 /// A task that this node has claimed.
