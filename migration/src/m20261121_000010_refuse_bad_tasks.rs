@@ -24,9 +24,24 @@ const RUNS_SOMEWHERE: &str = "state <> 'running' OR node IS NOT NULL";
 /// Triggers of SQLite, which cannot add a constraint to a table.
 const TRIGGERS: [(&str, &str, &str, &str); 4] = [
     ("sexton_task_known_state", "state, node", BAD_STATE, "the state is unknown, or the task runs without a node"),
-    ("sexton_task_due_at", "due_at", "NEW.due_at IS NOT NULL AND strftime('%s', NEW.due_at) IS NULL", "due_at is not a time that SQLite understands"),
-    ("sexton_task_enqueued_at", "enqueued_at", "strftime('%s', NEW.enqueued_at) IS NULL", "enqueued_at is not a time that SQLite understands"),
-    ("sexton_task_later_run_at", "run_at", "strftime('%s', NEW.run_at) IS NULL", "run_at is not a time that SQLite understands"),
+    (
+        "sexton_task_due_at",
+        "due_at",
+        "NEW.due_at IS NOT NULL AND strftime('%s', NEW.due_at) IS NULL",
+        "due_at is not a time that SQLite understands",
+    ),
+    (
+        "sexton_task_enqueued_at",
+        "enqueued_at",
+        "strftime('%s', NEW.enqueued_at) IS NULL",
+        "enqueued_at is not a time that SQLite understands",
+    ),
+    (
+        "sexton_task_later_run_at",
+        "run_at",
+        "strftime('%s', NEW.run_at) IS NULL",
+        "run_at is not a time that SQLite understands",
+    ),
 ];
 const BAD_STATE: &str = "NEW.state NOT IN ('scheduled', 'available', 'running', 'retryable') \
                          OR (NEW.state = 'running' AND NEW.node IS NULL)";

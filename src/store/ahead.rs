@@ -1,16 +1,13 @@
 //! Schedules that are ahead of the time: a clock was ahead once, and entered instants that have not come.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use sea_orm::QueryResult;
 
 use super::{Store, StoreError, readable::instant};
-
-/// A schedule is ahead if its ledger is complete up to an instant that is further in the future than this. Clocks differ
-/// by less.
-pub const AHEAD: TimeDelta = TimeDelta::minutes(1);
+use crate::domain::schedule::AHEAD;
 
 impl Store {
-    /// Moves schedules that are ahead of `now` back to their newest instant in the ledger that is not in the future, or to
+    /// Moves schedules that are more than [`AHEAD`] of `now` back to their newest instant in the ledger that is not in the future, or to
     /// now. Without this they would be silent until that time. Returns these schedules, each with that instant.
     ///
     /// # Errors

@@ -47,8 +47,11 @@ impl Store {
         firings: &[Firing],
     ) -> Result<u64, StoreError> {
         let is_paused = "s.paused AND d.fate <> 'coalesced'";
-        let values: Vec<String> =
-            VALUES.iter().chain(&TEXT).map(|(name, _)| format!("CASE WHEN {is_paused} THEN NULL ELSE d.{name} END")).collect();
+        let values: Vec<String> = VALUES
+            .iter()
+            .chain(&TEXT)
+            .map(|(name, _)| format!("CASE WHEN {is_paused} THEN NULL ELSE d.{name} END"))
+            .collect();
         let select = format!(
             "SELECT d.schedule, d.due_at, CASE WHEN {is_paused} THEN 'skipped' ELSE d.fate END, \
              CASE WHEN {is_paused} THEN 'paused' ELSE d.reason_code END, {values}, \
@@ -58,7 +61,8 @@ impl Store {
             text = self.dialect.text_parameter(),
             rows = self.dialect.rows("d", &[&ENTRY[..], &VALUES, &TEXT, &OTHERS].concat()),
         );
-        let columns: Vec<&str> = ENTRY.iter().chain(&VALUES).chain(&TEXT).chain(&OTHERS).map(|(name, _)| *name).collect();
+        let columns: Vec<&str> =
+            ENTRY.iter().chain(&VALUES).chain(&TEXT).chain(&OTHERS).map(|(name, _)| *name).collect();
         let head = format!("sexton_occurrence ({}, node, entry)", columns.join(", "));
         let sql = self.dialect.insert_new(&head, &select);
         self.run(transaction, &sql, [node.into(), entry.into(), self.entry_rows(firings)]).await

@@ -42,7 +42,6 @@ use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 
 use self::dialect::Dialect;
 pub use self::{
-    ahead::AHEAD,
     claim::{ClaimResult, Peek},
     connect::ConnectOptions,
     connection::{Connection, DropInRuntime},

@@ -114,7 +114,8 @@ impl Store {
         }
         for (claim, answer) in &rescue.refused {
             let task = claim.task_id;
-            self.isolated().note(format_args!("task {task} cannot be released"), format_args!("{answer} (claim {claim})"));
+            self.isolated()
+                .note(format_args!("task {task} cannot be released"), format_args!("{answer} (claim {claim})"));
         }
         Ok(rescue)
     }
@@ -187,9 +188,7 @@ impl Store {
         let mut rows = Rows::new(self.dialect);
         for running in claims {
             rows.push(|row| {
-                row.claim(running.claim)
-                    .set("node", running.node.as_deref())
-                    .set("duration_ms", running.running_ms);
+                row.claim(running.claim).set("node", running.node.as_deref()).set("duration_ms", running.running_ms);
             });
         }
         rows.into_value()

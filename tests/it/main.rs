@@ -14,6 +14,7 @@ mod daemon;
 mod dialect;
 mod docs;
 mod import;
+mod isolation;
 mod logs;
 mod modules;
 mod periods;

@@ -37,9 +37,8 @@ impl InFlight {
             return Ok(());
         }
         let claimed = store.running_of(&self.node).await?;
-        let is_lost = |running: &RunningClaim| {
-            running.running_ms >= at_least.as_millis() as i64 && !self.contains(running.claim)
-        };
+        let is_lost =
+            |running: &RunningClaim| running.running_ms >= at_least.as_millis() as i64 && !self.contains(running.claim);
         let lost: Vec<RunningClaim> = claimed.into_iter().filter(is_lost).collect();
         if !lost.is_empty() {
             let tasks = counted(lost.len(), "task");

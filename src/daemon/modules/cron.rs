@@ -27,14 +27,14 @@ use crate::{
         identity::NodeId,
         period::{Period, Periods},
         schedule::{
-            Schedule,
+            AHEAD, Schedule,
             agenda::Agenda,
             policy::{Decision, Overlap},
             reason::{Reason, shown},
         },
         task::definition::TaskDefinition,
     },
-    store::{AHEAD, Firing, ScheduleRow, StoreError, Wakeup, in_portions},
+    store::{Firing, ScheduleRow, StoreError, Wakeup, in_portions},
 };
 
 /// Maximum time between two looks at the clock: it may be set, or the machine suspended.
@@ -76,7 +76,7 @@ impl DaemonModule for CronManager {
         }
         let now = context.clock().now();
         if self.looked_at.is_some_and(|before| before - now > AHEAD) {
-            // The clock was ahead: so may the schedules be.
+            // The clock was ahead, and so may the schedules be.
             self.load(context).await?;
         }
         self.looked_at = Some(now);
@@ -134,10 +134,7 @@ impl CronManager {
             })
             .collect();
         for (name, at) in context.store().return_from_future(context.clock().now()).await? {
-            tracing::warn!(
-                "schedule {name} was ahead of the time, because a clock was: it goes on from {}",
-                shown(at)
-            );
+            tracing::warn!("schedule {name} was ahead of the time, because a clock was: it goes on from {}", shown(at));
         }
         let last = context.store().sync_schedules(&sightings).await?;
         let in_order: Vec<(&str, &str, i32)> = scheduled

@@ -8,7 +8,7 @@ use sexton_entities::{occurrence, schedule, states::Fate};
 use super::{Background, Became, InstantRecord, shown};
 use crate::domain::{
     schedule::{
-        PeriodPlace, Schedule,
+        AHEAD, PeriodPlace, Schedule,
         reason::{self, GRACE, Reason, StandsFor},
     },
     text::duration,
@@ -64,10 +64,11 @@ impl Background<'_> {
             return String::new();
         }
         let until = shown(seen.last_at);
-        format!(
-            ", but the schedule is ahead of the time, because a clock was: it is silent until {until}, or until module cron \
-             starts again and moves it back"
-        )
+        let ahead = "but the schedule is ahead of the time, because a clock was";
+        match seen.last_at > self.now + AHEAD {
+            true => format!(", {ahead} (until {until}): module cron moves it back when it starts"),
+            false => format!(", {ahead}: it is silent until {until}, so that nothing runs twice"),
+        }
     }
 
     /// An instant that the entry of a later one accounts for.
