@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use sexton::{
-    domain::task::{NewTask, limits::ConcurrencyLimits},
+    domain::task::{
+        NewTask,
+        definition::{NOOP, TaskDefinition},
+        limits::ConcurrencyLimits,
+    },
     store::{HistoryFilter, Store, TaskFilter},
 };
 use sexton_entities::{history, states::TaskState, task};
@@ -113,7 +117,8 @@ on_each_database! {
         store.register(&beat("n", Duration::from_secs(600))).await.unwrap();
         let planted = plant(&database, &store).await;
         store.enqueue_all(store.connection(), &vec![NewTask::new("good").queue("default"); 3]).await.unwrap();
-        let limits = ConcurrencyLimits { queues: [("default".into(), 2)].into(), ..ConcurrencyLimits::default() };
+        let bound = TaskDefinition { max_parallel: Some(2), ..TaskDefinition::new("good", NOOP) };
+        let limits = ConcurrencyLimits::new([], &[bound]);
         let mut claimed = Vec::new();
         for _ in 0..planted + 2 {
             claimed.extend(store.claim_within(&limits, &"n".into(), &"default".into(), 1).await.unwrap().tasks);

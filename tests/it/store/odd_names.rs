@@ -10,7 +10,7 @@ use sexton::{
         identity::{NodeId, QueueName},
         task::{definition::NOOP, definition::TaskDefinition, limits::ConcurrencyLimits},
     },
-    store::{Store, TaskFilter},
+    store::{OnStale, Store, TaskFilter},
 };
 use sexton_entities::{
     history,
