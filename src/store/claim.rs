@@ -10,7 +10,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
 use super::{
     Store, StoreError,
     dialect::{Dialect, Kind},
-    readable::{UnreadableColumn, column, instant},
+    readable::{UnreadableColumn, column, existing_instant, instant},
     rows::{Rows, claim_of},
     set_aside::UnreadableTask,
 };
@@ -281,7 +281,7 @@ pub(super) fn claimed(row: &QueryResult, queue: &QueueName) -> Result<ClaimedTas
         max_attempts: column(row, "max_attempts")?,
         schedule: column(row, "schedule")?,
         due_at: instant(row, "due_at")?,
-        enqueued_at: instant(row, "enqueued_at")?.unwrap_or_default(),
+        enqueued_at: existing_instant(row, "enqueued_at")?,
         // A task that waits may have any value there; the claim sets it.
         started_at: instant(row, "started_at").ok().flatten().unwrap_or_default(),
         unreadable,

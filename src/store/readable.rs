@@ -29,6 +29,11 @@ pub(super) fn column<T: TryGetable>(row: &QueryResult, name: &str) -> Result<T, 
     row.try_get("", name).map_err(|error| UnreadableColumn::new(name, &StoreError::from(error).cause()))
 }
 
+/// Reads an instant that must be there. MySQL and MariaDB have a zero date, which the driver reads as NULL.
+pub(super) fn existing_instant(row: &QueryResult, name: &str) -> Result<DateTime<Utc>, UnreadableColumn> {
+    instant(row, name)?.ok_or_else(|| UnreadableColumn::new(name, "it is no instant"))
+}
+
 /// Reads an instant. The other databases and the text forms have the years 1 to 9999 only, and the driver of PostgreSQL
 /// panics far beyond them.
 pub(super) fn instant(row: &QueryResult, name: &str) -> Result<Option<DateTime<Utc>>, UnreadableColumn> {
@@ -47,8 +52,8 @@ pub(super) fn instant(row: &QueryResult, name: &str) -> Result<Option<DateTime<U
 /// Checks every instant in the row, so that the driver of PostgreSQL does not panic.
 fn check_instants(row: &QueryResult) -> Result<(), UnreadableColumn> {
     let Some(postgres) = row.try_as_pg_row() else { return Ok(()) };
-    let instants = postgres.columns().iter().filter(|column| column.type_info().name() == "TIMESTAMPTZ");
-    instants.map(|column| instant(row, column.name()).map(|_| ())).collect()
+    let mut instants = postgres.columns().iter().filter(|column| column.type_info().name() == "TIMESTAMPTZ");
+    instants.try_for_each(|column| instant(row, column.name()).map(|_| ()))
 }
 
 /// Decodes one row.

@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(batch.attempts, [all[0].clone(), all[2].clone()]);
         assert_eq!(batch.damaged.len(), 2, "{batch:?}");
         let aside = spool.put_aside(&path, &batch.damaged).unwrap();
-        assert_eq!(fs::read(&aside).unwrap(), [lines[2][..50].as_bytes(), b"\n\xff\xfe"].concat());
+        assert_eq!(fs::read(&aside).unwrap(), [&lines[2].as_bytes()[..50], b"\n\xff\xfe"].concat());
     }
 
     #[test]

@@ -37,11 +37,11 @@ on_each_database! {
         run(&store, &["DELETE FROM sexton_history"]).await;
         let spool = database.folder.path().join("state/spool");
         std::fs::rename(&files[0], spool.join("again.json")).unwrap();
-        let inside = Inside::start(super::super::support::blueprint(&database));
+        let inside = Inside::start(crate::support::blueprint(&database));
         eventually("it is refused again", async || refused_files(&database).len() == 1).await;
         inside.stop();
-        let inside = Inside::start(super::super::support::blueprint(&database));
-        assert_eq!(inside.daemon.store.isolated().count(), 1);
+        let inside = Inside::start(crate::support::blueprint(&database));
+        eventually("it is counted", async || inside.daemon.store.isolated().count() == 1).await;
         inside.stop();
     }
 
