@@ -39,6 +39,22 @@ impl Store {
         queue: &QueueName,
         count: usize,
     ) -> Result<ClaimResult, StoreError> {
+        match self.claim_batch_within(limits, node, queue, count).await {
+            Err(StoreError::Refused(why)) => {
+                self.set_refused_aside(node, queue, count, &why).await?;
+                self.claim_batch_within(limits, node, queue, count).await
+            }
+            result => result,
+        }
+    }
+
+    async fn claim_batch_within(
+        &self,
+        limits: &ConcurrencyLimits,
+        node: &NodeId,
+        queue: &QueueName,
+        count: usize,
+    ) -> Result<ClaimResult, StoreError> {
         self.with_retries(async || {
             let transaction = self.begin().await?;
             let mut remaining = count;

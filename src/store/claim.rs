@@ -100,7 +100,16 @@ impl Store {
     /// # Errors
     /// If the database is unavailable or refuses the statement.
     pub async fn claim(&self, node: &NodeId, queue: &QueueName, count: usize) -> Result<ClaimResult, StoreError> {
-        let count = count as i64;
+        match self.claim_batch(node, queue, count as i64).await {
+            Err(StoreError::Refused(why)) => {
+                self.set_refused_aside(node, queue, count, &why).await?;
+                self.claim_batch(node, queue, count as i64).await
+            }
+            result => result,
+        }
+    }
+
+    async fn claim_batch(&self, node: &NodeId, queue: &QueueName, count: i64) -> Result<ClaimResult, StoreError> {
         self.with_retries(async || {
             if self.dialect != Dialect::MySql {
                 return self.claim_by_update(&self.db, node, queue, count).await;
@@ -120,7 +129,7 @@ impl Store {
     }
 
     /// The end of a SELECT of available tasks. `filter` is a further condition.
-    fn candidates(&self, filter: &str) -> String {
+    pub(super) fn candidates(&self, filter: &str) -> String {
         format!(
             "FROM sexton_task WHERE queue = ? AND state = 'available' \
              AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = ? AND q.paused) \

@@ -112,6 +112,9 @@ impl Store {
                 Err(error) => return Err(error),
             }
         }
+        for running in claims {
+            self.isolated().forget(format_args!("task {} cannot be released", running.claim.task_id));
+        }
         for (claim, answer) in &rescue.refused {
             let task = claim.task_id;
             self.isolated()

@@ -9,11 +9,14 @@ use super::{
     readable::{UnreadableColumn, column},
     rows::Rows,
 };
-use crate::domain::identity::NodeId;
+use crate::domain::identity::{NodeId, QueueName};
 
 const COLUMNS: [(&str, Kind); 3] = [("id", Kind::Integer), ("error", Kind::Text), ("has_payload", Kind::Integer)];
 
-/// A task that cannot be read.
+/// At least this many tasks are tried alone: a claim within limits passes over others.
+const MIN_TRIED: usize = 100;
+
+/// A task that cannot be read, or that the database refuses to let run.
 #[derive(Clone, Debug)]
 pub(super) struct UnreadableTask {
     id: i64,
@@ -66,6 +69,54 @@ impl Store {
         );
         self.run(connection, &insert, [rows.clone()]).await?;
         self.run(connection, &self.dialect.delete_joined("sexton_task", "id", &table, "t.id = d.id"), [rows]).await?;
+        Ok(())
+    }
+
+    /// Finds the tasks at the head of a queue that the database refuses to mark as running, and discards them. `why` is
+    /// its answer to the whole claim, which is logged if no task is found.
+    ///
+    /// # Errors
+    /// If the database is unavailable, or refuses each statement.
+    pub(super) async fn set_refused_aside(
+        &self,
+        node: &NodeId,
+        queue: &QueueName,
+        count: usize,
+        why: &str,
+    ) -> Result<(), StoreError> {
+        let name = queue.as_str();
+        let count = i64::try_from(count.max(MIN_TRIED)).unwrap_or(i64::MAX);
+        let values = [name.into(), name.into(), node.as_str().into(), count.into()];
+        let mut refused = Vec::new();
+        for row in self.all(&self.db, &format!("SELECT id {}", self.candidates("")), values).await? {
+            let id: i64 = row.try_get("", "id")?;
+            let tried = self.with_retries(async || {
+                let transaction = self.begin().await?;
+                let mut found = self.lock_candidates(&transaction, node, queue, 1, "AND id = ?", [id.into()]).await?;
+                self.mark_running(&transaction, node, &mut found.tasks).await?;
+                Ok(transaction.rollback().await?)
+            });
+            match tried.await {
+                Err(StoreError::Refused(why)) => {
+                    let why = format!("the database refuses to let it run: {why}");
+                    refused.push(UnreadableTask { id, why, has_payload: true });
+                }
+                tried => tried?,
+            }
+        }
+        if refused.is_empty() {
+            tracing::warn!(%queue, "the database refused a claim, and none of its tasks alone: {why}");
+        }
+        for task in &refused {
+            let alone = std::slice::from_ref(task);
+            self.with_retries(async || {
+                let transaction = self.begin().await?;
+                self.set_aside(&transaction, alone).await?;
+                self.commit(transaction).await
+            })
+            .await?;
+            self.note_set_aside(alone);
+        }
         Ok(())
     }
 

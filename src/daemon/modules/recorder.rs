@@ -216,7 +216,12 @@ impl Recorder {
         }
         let is_held = match store.finish_unrecorded(bare).await {
             Err(StoreError::Refused(why)) => {
-                let what = format_args!("task {} cannot be finished", claim.task_id);
+                let is_held = match store.hold_unfinished(claim).await {
+                    Err(StoreError::Refused(_)) => false,
+                    result => result?,
+                };
+                let hold = if is_held { ", and is on hold" } else { "" };
+                let what = format!("task {} cannot be finished{hold}", claim.task_id);
                 store.isolated().note(what, format_args!("{why} (claim {claim})"));
                 false
             }

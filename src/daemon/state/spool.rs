@@ -76,7 +76,8 @@ impl Spool {
     pub(in crate::daemon) fn refuse(&self, finished: &FinishedAttempt, why: &str) -> io::Result<PathBuf> {
         let mut attempt = serde_json::to_value(finished)?;
         attempt["refused"] = why.into();
-        let name = format!("{}-{}.json", finished.claim, uuid::Uuid::now_v7());
+        // The same attempt has one file, however often it is refused.
+        let name = format!("{}-{}.json", finished.claim, finished.finished_at.timestamp_micros());
         store_file(&self.dir.join(REFUSED), &name, format!("[\n{attempt}\n]\n").as_bytes())
     }
 

@@ -9,7 +9,7 @@ pub mod verdict;
 
 use std::{path::PathBuf, time::Duration};
 
-use chrono::{DateTime, Datelike as _, TimeDelta, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde_json::Value;
 use sexton_entities::states::{Outcome, Verdict};
 
@@ -130,6 +130,12 @@ impl NewTask {
         Ok(())
     }
 }
+
+/// The earliest start of a task on hold.
+pub const NEVER: DateTime<Utc> = match NaiveDate::from_ymd_opt(9_999, 12, 31) {
+    Some(day) => day.and_time(NaiveTime::MIN).and_utc(),
+    None => DateTime::<Utc>::MAX_UTC,
+};
 
 /// Whether a task with this earliest start is on hold: that instant is never meant to come.
 pub fn is_on_hold(run_at: DateTime<Utc>) -> bool {

@@ -1,6 +1,10 @@
 //! Finished attempts that the database refuses, whatever the reason.
 
-use sexton::domain::task::NewTask;
+use sexton::{
+    domain::task::{NewTask, is_on_hold},
+    store::TaskFilter,
+};
+use sexton_entities::states::TaskState;
 
 use super::{count, no_module_fell, refuse, refused_files, run};
 use crate::support::{Inside, blueprint, eventually, on_each_database};
@@ -55,9 +59,12 @@ on_each_database! {
         inside.daemon.client.enqueue_all(cursed_and_good()).await.unwrap();
         eventually("the others are recorded", async || count(&store, COMPLETED).await == 29).await;
         eventually("it is reported", async || {
-            inside.daemon.store.isolated().sentences(9).iter().any(|told| told.contains("cannot be finished"))
+            inside.daemon.store.isolated().sentences(9).iter().any(|told| told.contains("cannot be finished, and is on hold"))
         })
         .await;
+        let held = store.tasks(&TaskFilter { limit: 9, ..TaskFilter::default() }).await.unwrap().remove(0);
+        assert_eq!((held.state, is_on_hold(held.run_at)), (TaskState::Scheduled, true), "it does not run again and again");
+        assert_eq!(refused_files(&database).len(), 1);
         no_module_fell(&inside.daemon);
         inside.stop();
     }

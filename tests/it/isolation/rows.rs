@@ -12,7 +12,7 @@ use sexton::{
 };
 use sexton_entities::{history, states::TaskState, task};
 
-use super::{accept_bad_tasks, beat, count, is_refused, no_module_fell, run};
+use super::{accept_bad_tasks, beat, count, is_refused, no_module_fell, refuse, run};
 use crate::support::{Database, Inside, Kind, blueprint, eventually, on_each_database};
 
 /// What people and programs write as an instant, and is none, or is far beyond the calendar.
@@ -125,6 +125,28 @@ on_each_database! {
             claimed.extend(store.claim_within(&limits, &"n".into(), &"default".into(), 1).await.unwrap().tasks);
         }
         assert_eq!((claimed.len(), history(&store).await.len()), (2, planted));
+    }
+
+    async fn a_task_that_the_database_refuses_to_let_run_keeps_nothing_back(database: Database) {
+        let store = database.store().await;
+        store.register(&beat("n", Duration::from_secs(600))).await.unwrap();
+        for queue in ["default", "narrow"] {
+            let cursed = NewTask::new("cursed").queue(queue).priority(-1);
+            store.enqueue_all(store.connection(), &[cursed, NewTask::new("good").queue(queue)]).await.unwrap();
+        }
+        run(&store, &["INSERT INTO sexton_task (name, queue, state, run_at) VALUES ('cursed', 'later', 'scheduled', '2026-01-01 00:00:00')"]).await;
+        run(&store, &["INSERT INTO sexton_task (name, queue, state, run_at) VALUES ('good', 'later', 'scheduled', '2026-01-01 00:00:00')"]).await;
+        refuse(&database, &store, "sexton_task", "UPDATE", "cursed").await;
+        let limits = ConcurrencyLimits::new([(&"narrow".into(), 1)], &[]);
+        let claimed = store.claim(&"n".into(), &"default".into(), 1).await.unwrap().tasks;
+        let within = store.claim_within(&limits, &"n".into(), &"narrow".into(), 1).await.unwrap().tasks;
+        assert_eq!((claimed[0].name.as_str(), within[0].name.as_str()), ("good", "good"));
+        assert_eq!(store.promote().await.unwrap(), 1);
+        let discarded = history(&store).await;
+        assert_eq!(discarded.len(), 2);
+        assert!(discarded.iter().all(|row| row.error.as_deref().unwrap().starts_with("the database refuses to let it run: ")), "{discarded:?}");
+        let told = store.isolated().sentences(9);
+        assert!(told.len() == 3 && told.iter().any(|told| told.contains("cannot be made available")), "{told:?}");
     }
 
     async fn lists_leave_out_what_cannot_be_read_and_name_it(database: Database) {
