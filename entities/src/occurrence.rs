@@ -20,7 +20,7 @@ pub struct Model {
     pub due_at: DateTimeUtc,
     /// The decision on the instant.
     pub fate: Fate,
-    /// Text that an earlier version wrote and the migration could not read. NULL in all other rows.
+    /// Text of the code `other`. NULL in all other rows, except those that an earlier version wrote.
     pub reason: Option<String>,
     /// The node that entered it.
     pub node: String,

@@ -130,7 +130,7 @@ words! {
         OutsidePeriod = "outside_period",
         /// It was skipped because the schedule is paused.
         Paused = "paused",
-        /// An earlier version recorded it in words that the migration could not read.
+        /// It is in words: the database refused its task, or an earlier version wrote what the migration could not read.
         Other = "other",
     }
 }

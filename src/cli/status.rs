@@ -193,6 +193,12 @@ impl StatusReport {
             for ailment in &daemon.unhealthy {
                 line("module", ailment);
             }
+            for fault in &daemon.isolated {
+                line("isolated", fault);
+            }
+            if let more @ 1.. = daemon.isolated_count.saturating_sub(daemon.isolated.len() as u64) {
+                line("", &format!("and {more} more"));
+            }
         }
         if let Some(SupervisorStatus { pid, failures, last_failure, last_failure_at, .. }) = &self.supervisor {
             let failure = match (last_failure, last_failure_at) {

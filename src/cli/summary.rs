@@ -17,6 +17,7 @@ use crate::{
     daemon::Module,
     domain::{
         daemon::summary::SummaryTable,
+        task::is_on_hold,
         text::{duration, suggest},
     },
     store::{SchedulePicture, TaskFilter},
@@ -99,8 +100,8 @@ fn future(scheduled: &[task::Model], retryable: &[task::Model]) -> SummaryTable 
             task.id.to_string(),
             task.name.clone(),
             or_dash(task.queue.clone()),
-            time::text(task.run_at),
-            (task.attempt + 1).to_string(),
+            if is_on_hold(task.run_at) { "on hold".to_owned() } else { time::text(task.run_at) },
+            task.attempt.saturating_add(1).to_string(),
         ]);
     }
     table

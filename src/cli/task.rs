@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use sexton_entities::states::{TaskState, Verdict};
@@ -20,7 +21,7 @@ use crate::{
     domain::{
         command::answer::Progress,
         identity::QueueName,
-        task::NewTask,
+        task::{NewTask, is_on_hold},
         text::{duration, suggest},
     },
     store::{CancelResult, Enqueued, TaskFilter, Wakeup},
@@ -167,7 +168,7 @@ async fn list(open: &OpenSession, output: Printer, args: ListArgs) -> anyhow::Re
             task.state.to_string(),
             task.priority.to_string(),
             task.attempt.to_string(),
-            time::text(task.run_at),
+            run_at(task.run_at),
             or_dash(task.node.clone()),
         ]
     })?;
@@ -191,7 +192,7 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
                 or_dash(task.queue.clone()),
                 task.priority
             );
-            print_line!("enqueued {}, not before {}", time::text(task.enqueued_at), time::text(task.run_at));
+            print_line!("enqueued {}, {}", time::text(task.enqueued_at), not_before(task.run_at));
             if let Some(payload) = &task.payload {
                 print_line!("payload {payload}");
             }
@@ -214,6 +215,18 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
         ]
     })?;
     Ok(0)
+}
+
+/// The earliest start of a task.
+fn run_at(at: DateTime<Utc>) -> String {
+    if is_on_hold(at) { "on hold".to_owned() } else { time::text(at) }
+}
+
+fn not_before(at: DateTime<Utc>) -> String {
+    match is_on_hold(at) {
+        true => "on hold: `sexton task retry` starts it".to_owned(),
+        false => format!("not before {}", time::text(at)),
+    }
 }
 
 fn shown_progress(progress: &Progress) -> String {
@@ -244,13 +257,12 @@ async fn cancel(open: &OpenSession, output: Printer, ids: &[i64]) -> anyhow::Res
 async fn retry(open: &OpenSession, output: Printer, ids: &[i64]) -> anyhow::Result<u8> {
     let mut failed = 0;
     for id in ids {
-        let (sentence, object) = if let Some(task) = open.store.task(*id).await.map_err(with_advice)? {
-            let is_available = open.store.run_now(*id).await?;
-            let sentence = match is_available {
-                true => format!("task {id} is available now"),
-                false => format!("task {id} is already {}", task.state),
-            };
-            (sentence, json!({ "id": id, "new": false }))
+        // First, because it needs nothing of the task but its number.
+        let is_available = open.store.run_now(*id).await.map_err(with_advice)?;
+        let (sentence, object) = if is_available {
+            (format!("task {id} is available now"), json!({ "id": id, "new": false }))
+        } else if let Some(task) = open.store.task(*id).await.map_err(with_advice)? {
+            (format!("task {id} is already {}", task.state), json!({ "id": id, "new": false }))
         } else if let Some(last) = open.attempts(*id).await?.pop() {
             let task =
                 NewTask { payload: last.payload, queue: last.queue.map(QueueName::from), ..NewTask::new(last.name) };

@@ -136,7 +136,10 @@ impl AttemptDir {
     pub fn manifest<A: DeserializeOwned>(&self) -> io::Result<AttemptManifest<A>> {
         let mut line = String::new();
         let path = self.path.join(ATTEMPT);
-        let file = File::open(&path).or_else(|_| File::open(path.with_extension(LOST)))?;
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => File::open(path.with_extension(LOST)),
+            file => file,
+        }?;
         BufReader::new(file).read_line(&mut line)?;
         Ok(serde_json::from_str(&line)?)
     }
@@ -302,8 +305,12 @@ impl AttemptDir {
     pub(super) fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let new = format!("{name}.new");
         let _ = fs::remove_file(self.path.join(&new));
-        self.create_file(&new, bytes)?;
-        fs::rename(self.path.join(new), self.path.join(name))
+        let replaced =
+            self.create_file(&new, bytes).and_then(|()| fs::rename(self.path.join(&new), self.path.join(name)));
+        if replaced.is_err() {
+            let _ = fs::remove_file(self.path.join(&new));
+        }
+        replaced
     }
 
     /// Removes the directory with all its files. Logs a warning if that fails.

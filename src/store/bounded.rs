@@ -39,6 +39,22 @@ impl Store {
         queue: &QueueName,
         count: usize,
     ) -> Result<ClaimResult, StoreError> {
+        match self.claim_batch_within(limits, node, queue, count).await {
+            Err(StoreError::Refused(why)) => {
+                self.set_refused_aside(node, queue, count, &why).await?;
+                self.claim_batch_within(limits, node, queue, count).await
+            }
+            result => result,
+        }
+    }
+
+    async fn claim_batch_within(
+        &self,
+        limits: &ConcurrencyLimits,
+        node: &NodeId,
+        queue: &QueueName,
+        count: usize,
+    ) -> Result<ClaimResult, StoreError> {
         self.with_retries(async || {
             let transaction = self.begin().await?;
             let mut remaining = count;
@@ -54,6 +70,7 @@ impl Store {
             let mut cluster = ClusterState::default();
             let mut has_turn = false;
             let mut found = ClaimResult::default();
+            let mut unreadable = Vec::new();
             while remaining > 0 {
                 let (filter, values) = self.exclusion_filter(&excluded, &found.tasks);
                 let candidates =
@@ -61,6 +78,10 @@ impl Store {
                 self.postpone(&transaction, &candidates.later).await?;
                 found.postponed += candidates.later.len();
                 remaining -= candidates.later.len();
+                self.set_aside(&transaction, &candidates.unreadable).await?;
+                found.postponed += candidates.unreadable.len();
+                remaining -= candidates.unreadable.len();
+                unreadable.extend(candidates.unreadable);
                 let choice: Vec<Candidate<'_>> = candidates.tasks.iter().map(candidate).collect();
                 if !has_turn && choice.iter().any(|candidate| limits.max_parallel(candidate.name).is_some()) {
                     self.take_turn(&transaction, TASKS_TURN).await?;
@@ -85,6 +106,7 @@ impl Store {
             }
             self.mark_running(&transaction, node, &mut found.tasks).await?;
             self.commit(transaction).await?;
+            self.note_set_aside(&unreadable);
             Ok(found)
         })
         .await

@@ -10,7 +10,9 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
 use super::{
     Store, StoreError,
     dialect::{Dialect, Kind},
+    readable::{UnreadableColumn, column, existing_instant, instant},
     rows::{Rows, claim_of},
+    set_aside::UnreadableTask,
 };
 use crate::domain::{
     identity::{NodeId, QueueName},
@@ -33,6 +35,8 @@ pub(super) struct Candidates {
     pub(super) tasks: Vec<ClaimedTask>,
     /// The tasks that are not due yet.
     pub(super) later: Vec<i64>,
+    /// The tasks that cannot be read.
+    pub(super) unreadable: Vec<UnreadableTask>,
 }
 
 /// The result of [`Store::peek`].
@@ -50,6 +54,8 @@ pub struct Peek {
 pub(super) const CLAIMED_COLUMNS: &str =
     "id, fence, name, payload, attempt, max_attempts, schedule, due_at, enqueued_at, started_at";
 pub(super) const ID_COLUMN: [(&str, Kind); 1] = [("id", Kind::Integer)];
+/// The number of the next attempt. The highest number stays as it is: one task that has it must not stop a claim.
+const NEXT_ATTEMPT: &str = "CASE WHEN attempt < 2147483647 THEN attempt + 1 ELSE attempt END";
 
 impl Store {
     /// Whether there is anything to do in these queues. It costs less than a claim that finds nothing.
@@ -94,24 +100,36 @@ impl Store {
     /// # Errors
     /// If the database is unavailable or refuses the statement.
     pub async fn claim(&self, node: &NodeId, queue: &QueueName, count: usize) -> Result<ClaimResult, StoreError> {
-        let count = count as i64;
+        match self.claim_batch(node, queue, count as i64).await {
+            Err(StoreError::Refused(why)) => {
+                self.set_refused_aside(node, queue, count, &why).await?;
+                self.claim_batch(node, queue, count as i64).await
+            }
+            result => result,
+        }
+    }
+
+    async fn claim_batch(&self, node: &NodeId, queue: &QueueName, count: i64) -> Result<ClaimResult, StoreError> {
         self.with_retries(async || {
             if self.dialect != Dialect::MySql {
                 return self.claim_by_update(&self.db, node, queue, count).await;
             }
             let transaction = self.begin().await?;
-            let Candidates { mut tasks, later } =
+            let Candidates { mut tasks, later, unreadable } =
                 self.lock_candidates(&transaction, node, queue, count, "", []).await?;
             self.postpone(&transaction, &later).await?;
             self.mark_running(&transaction, node, &mut tasks).await?;
+            self.set_aside(&transaction, &unreadable).await?;
             self.commit(transaction).await?;
-            Ok(ClaimResult { tasks, postponed: later.len() })
+            self.note_set_aside(&unreadable);
+            // The queue may go on behind the tasks that are set aside, as behind those that came too early.
+            Ok(ClaimResult { tasks, postponed: later.len() + unreadable.len() })
         })
         .await
     }
 
     /// The end of a SELECT of available tasks. `filter` is a further condition.
-    fn candidates(&self, filter: &str) -> String {
+    pub(super) fn candidates(&self, filter: &str) -> String {
         format!(
             "FROM sexton_task WHERE queue = ? AND state = 'available' \
              AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = ? AND q.paused) \
@@ -140,22 +158,28 @@ impl Store {
              WHERE id {among} {open}SELECT id {} {close} RETURNING {CLAIMED_COLUMNS}, priority, state",
             due("'running'", "'scheduled'"),
             due("fence + 1", "fence"),
-            due("attempt + 1", "attempt"),
+            due(NEXT_ATTEMPT, "attempt"),
             due("?", "NULL"),
             due(now, "NULL"),
             self.candidates(""),
         );
-        let (node, name) = (node.as_str(), queue.as_str());
-        let values = [node.into(), name.into(), name.into(), node.into(), count.into()];
+        let (own, name) = (node.as_str(), queue.as_str());
+        let values = [own.into(), name.into(), name.into(), own.into(), count.into()];
         let mut found = ClaimResult::default();
         let mut ordered = Vec::new();
+        let mut unreadable = Vec::new();
         for row in self.all(connection, &sql, values).await? {
-            if row.try_get::<String>("", "state")? == "running" {
-                ordered.push((row.try_get::<i32>("", "priority")?, claimed(&row, queue)?));
-            } else {
+            if row.try_get::<String>("", "state")? != "running" {
                 found.postponed += 1;
+                continue;
+            }
+            match claimed(&row, queue).and_then(|task| Ok((column::<i32>(&row, "priority")?, task))) {
+                Ok(task) => ordered.push(task),
+                Err(why) => unreadable.push(UnreadableTask::new(&row, why)?),
             }
         }
+        found.postponed += unreadable.len();
+        self.set_aside_claimed(node, &unreadable).await;
         ordered.sort_by_key(|(priority, task)| (*priority, task.claim.task_id));
         found.tasks = ordered.into_iter().map(|(_, task)| task).collect();
         Ok(found)
@@ -177,9 +201,9 @@ impl Store {
             Dialect::Postgres | Dialect::MySql => "FOR UPDATE SKIP LOCKED",
         };
         let sql = format!(
-            "SELECT {CLAIMED_COLUMNS}, run_at, {} AS at {} {lock}",
-            self.dialect.now(),
-            self.candidates(filter)
+            "SELECT {CLAIMED_COLUMNS}, CASE WHEN run_at <= {now} THEN 0 ELSE 1 END AS is_later, {now} AS at {} {lock}",
+            self.candidates(filter),
+            now = self.dialect.now(),
         );
         let mut values: Vec<Value> = vec![queue.as_str().into(), queue.as_str().into(), node.as_str().into()];
         values.extend(filter_values);
@@ -187,13 +211,18 @@ impl Store {
         let mut found = Candidates::default();
         for row in &self.all(transaction, &sql, values).await? {
             let at: DateTime<Utc> = row.try_get("", "at")?;
-            if row.try_get::<DateTime<Utc>>("", "run_at")? > at {
+            if row.try_get::<i32>("", "is_later")? == 1 {
                 found.later.push(row.try_get("", "id")?);
                 continue;
             }
-            let task = claimed(row, queue)?;
-            let claim = Claim { fence: task.claim.fence + 1, ..task.claim };
-            found.tasks.push(ClaimedTask { claim, attempt: task.attempt + 1, started_at: at, ..task });
+            match claimed(row, queue) {
+                Ok(task) => {
+                    let claim = Claim { fence: task.claim.fence + 1, ..task.claim };
+                    let attempt = task.attempt.saturating_add(1);
+                    found.tasks.push(ClaimedTask { claim, attempt, started_at: at, ..task });
+                }
+                Err(why) => found.unreadable.push(UnreadableTask::new(row, why)?),
+            }
         }
         Ok(found)
     }
@@ -220,7 +249,7 @@ impl Store {
         let sets = [
             ("state", "'running'"),
             ("fence", "t.fence + 1"),
-            ("attempt", "t.attempt + 1"),
+            ("attempt", NEXT_ATTEMPT),
             ("node", "?"),
             ("started_at", self.dialect.instant_parameter()),
         ];
@@ -246,22 +275,24 @@ impl Store {
     }
 }
 
-pub(super) fn claimed(row: &QueryResult, queue: &QueueName) -> Result<ClaimedTask, StoreError> {
+/// Reads a claimed task. A payload that cannot be read is the attempt's own failure; any other column sets it aside.
+pub(super) fn claimed(row: &QueryResult, queue: &QueueName) -> Result<ClaimedTask, UnreadableColumn> {
     let (payload, unreadable) = match row.try_get("", "payload") {
         Ok(payload) => (payload, None),
         Err(error) => (None, Some(error.to_string())),
     };
     Ok(ClaimedTask {
-        claim: claim_of(row)?,
-        name: row.try_get("", "name")?,
+        claim: claim_of(row).map_err(|error| UnreadableColumn(error.cause()))?,
+        name: column(row, "name")?,
         queue: queue.clone(),
         payload,
-        attempt: row.try_get("", "attempt")?,
-        max_attempts: row.try_get("", "max_attempts")?,
-        schedule: row.try_get("", "schedule")?,
-        due_at: row.try_get("", "due_at")?,
-        enqueued_at: row.try_get("", "enqueued_at")?,
-        started_at: row.try_get::<Option<DateTime<Utc>>>("", "started_at")?.unwrap_or_default(),
+        attempt: column(row, "attempt")?,
+        max_attempts: column(row, "max_attempts")?,
+        schedule: column(row, "schedule")?,
+        due_at: instant(row, "due_at")?,
+        enqueued_at: existing_instant(row, "enqueued_at")?,
+        // A task that waits may have any value there; the claim sets it.
+        started_at: instant(row, "started_at").ok().flatten().unwrap_or_default(),
         unreadable,
     })
 }

@@ -72,6 +72,22 @@ impl Dialect {
         }
     }
 
+    /// An instant that compares with [`Dialect::now`] as `column` does, and that can be read: `infinity` is far ahead.
+    pub(super) fn readable_instant(self, column: &str) -> String {
+        match self {
+            Self::Postgres => format!(
+                "LEAST(GREATEST({column}, timestamptz '0001-01-01 00:00:00+00'), \
+                 timestamptz '9999-12-31 23:59:59.999999+00')"
+            ),
+            Self::MySql => {
+                format!("CASE WHEN {column} < '1000-01-01' THEN CAST('1000-01-01' AS datetime(6)) ELSE {column} END")
+            }
+            Self::Sqlite => format!(
+                "CASE WHEN strftime('%s', {column}) IS NULL THEN '9999-12-31T23:59:59.999999+00:00' ELSE {column} END"
+            ),
+        }
+    }
+
     /// Converts the text of a JSON column of [`Dialect::rows`] to the type of a JSON column of a table.
     pub(super) fn json(self, text: &str) -> String {
         match self {

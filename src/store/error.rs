@@ -14,6 +14,9 @@ pub enum StoreError {
     /// The database refused a statement: a mistake, or a damaged table.
     #[error("the database refused a statement: {0}")]
     Refused(String),
+    /// A row has a value that this program cannot read.
+    #[error("{0}")]
+    Unreadable(String),
     /// The task itself is invalid.
     #[error(transparent)]
     InvalidTask(#[from] crate::domain::task::InvalidTask),
@@ -28,6 +31,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What the database said, without the beginning of the sentence.
+    pub(super) fn cause(&self) -> String {
+        match self {
+            Self::Unavailable(said) | Self::Conflict(said) | Self::Refused(said) => said.clone(),
+            other => other.to_string(),
+        }
+    }
+
     /// Whether it helps to wait.
     pub fn is_outage(&self) -> bool {
         matches!(self, Self::Unavailable(_))

@@ -15,7 +15,7 @@ use super::{
     dialect::{Dialect, Kind},
     rows::{Rows, claim_of},
 };
-use crate::domain::task::{FinishedAttempt, Report, claim::Claim};
+use crate::domain::task::{FinishedAttempt, NEVER, Report, claim::Claim};
 
 /// What happens to a finish whose claim does not hold any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +91,8 @@ const CLAIM_COLUMNS: [(&str, Kind); 5] = [
     ("next_payload", Kind::Text),
     ("node", Kind::Text),
 ];
+/// The number of attempts of a released task: this one does not count.
+pub(super) const RELEASED_ATTEMPT: &str = "CASE WHEN t.attempt > 0 THEN t.attempt - 1 ELSE 0 END";
 /// The columns of an attempt, cleared when its task does not run any more. A cancel request stays: the next claim of
 /// the task obeys it.
 pub(super) const CLEARED: [(&str, &str); 3] = [("node", "NULL"), ("started_at", "NULL"), ("progress", "NULL")];
@@ -137,6 +139,38 @@ impl Store {
         .await
     }
 
+    /// Applies the verdict of an attempt whose record the database refuses: the task goes on or ends all the same.
+    /// Returns whether its claim held.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses this as well.
+    pub async fn finish_unrecorded(&self, finished: &FinishedAttempt) -> Result<bool, StoreError> {
+        let batch = std::slice::from_ref(finished);
+        self.with_retries(async || {
+            let transaction = self.begin().await?;
+            let held = self.apply_verdicts(&transaction, batch, OnStale::Record).await?;
+            self.commit(transaction).await?;
+            Ok(!held.is_empty())
+        })
+        .await
+    }
+
+    /// Puts a running task on hold that the database refuses to finish: it does not run again by itself. Returns whether its
+    /// claim held.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses this as well.
+    pub async fn hold_unfinished(&self, claim: Claim) -> Result<bool, StoreError> {
+        let cleared: Vec<String> = CLEARED.iter().map(|(column, value)| format!("{column} = {value}")).collect();
+        let sql = format!(
+            "UPDATE sexton_task SET state = 'scheduled', run_at = {}, {} WHERE id = ? AND fence = ? AND state = 'running'",
+            self.dialect.instant_parameter(),
+            cleared.join(", ")
+        );
+        let values = [self.dialect.instant(NEVER).into(), claim.task_id.into(), claim.fence.into()];
+        Ok(self.with_retries(async || self.run(&self.db, &sql, values.clone()).await).await? > 0)
+    }
+
     /// Applies the verdicts to the tasks whose claims still hold. Returns these claims.
     async fn apply_verdicts(
         &self,
@@ -161,7 +195,7 @@ impl Store {
         let payload = format!("COALESCE({}, t.payload)", self.dialect.json("d.next_payload"));
         let mut retry = vec![("run_at", run_at.as_str()), ("payload", payload.as_str())];
         retry.extend(with(&[("state", "'retryable'")]));
-        let release = with(&[("state", "'available'"), ("attempt", "t.attempt - 1")]);
+        let release = with(&[("state", "'available'"), ("attempt", RELEASED_ATTEMPT)]);
         let steps = [
             (
                 of(&[Verdict::Completed, Verdict::Discarded, Verdict::Cancelled]),

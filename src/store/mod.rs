@@ -4,6 +4,7 @@
 //! other files that `tests/tidy` lists.
 
 mod adopt;
+mod ahead;
 mod bounded;
 mod claim;
 mod connect;
@@ -13,14 +14,19 @@ mod error;
 mod finish;
 mod future;
 mod history;
+mod isolated;
 mod ledger;
 mod migrate;
 mod nodes;
 mod overlap;
+mod portions;
 mod prune;
 mod queues;
+mod readable;
+mod rescue;
 mod rows;
 mod schedules;
+mod set_aside;
 mod summary;
 mod tasks;
 mod transaction;
@@ -42,9 +48,12 @@ pub use self::{
     error::StoreError,
     finish::{OnStale, Recorded},
     history::HistoryFilter,
+    isolated::Isolated,
     migrate::MigrationStatus,
     nodes::Heartbeat,
+    portions::{PortionResults, in_portions},
     queues::QueueRow,
+    rescue::{Rescue, RunningClaim},
     schedules::{Firing, ScheduleRow},
     summary::{LastRun, SchedulePicture},
     tasks::{CancelResult, Enqueued, TaskFilter},
@@ -65,6 +74,7 @@ pub struct Store {
 struct Counters {
     statements: AtomicU64,
     retried: AtomicU64,
+    isolated: Isolated,
 }
 
 impl Store {
@@ -86,6 +96,11 @@ impl Store {
     /// The number of transactions that were repeated after a deadlock or a serialization failure.
     pub fn retried(&self) -> u64 {
         self.counters.retried.load(Ordering::Relaxed)
+    }
+
+    /// What was isolated because it is bad.
+    pub fn isolated(&self) -> &Isolated {
+        &self.counters.isolated
     }
 
     /// Reads the database's time, which also proves that it answers.

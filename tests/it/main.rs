@@ -15,6 +15,7 @@ mod dialect;
 mod docs;
 mod import;
 mod init;
+mod isolation;
 mod logs;
 mod modules;
 mod periods;

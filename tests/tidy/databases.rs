@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use crate::source::production;
 
 /// The files that tell the databases apart: their statements differ in shape. Everything else asks `dialect.rs`.
-const TELLING_APART: [&str; 11] = [
+const TELLING_APART: [&str; 12] = [
     "migration/src/dialect.rs",
     "migration/src/m20261121_000008_type_reasons.rs",
+    "migration/src/m20261121_000010_refuse_bad_tasks.rs",
     "src/store/bounded.rs",
     "src/store/claim.rs",
     "src/store/connect.rs",

@@ -53,6 +53,12 @@ pub struct Status {
     pub unrecorded: usize,
     /// A sentence for each module that does not work, with the cause.
     pub unhealthy: Vec<String>,
+    /// How many bad rows, attempts, schedules and files are isolated, so that the rest goes on.
+    #[serde(default)]
+    pub isolated_count: u64,
+    /// A sentence for each of the first of them, with the cause.
+    #[serde(default)]
+    pub isolated: Vec<String>,
     /// What is logged, and where.
     pub log: Value,
     /// The running attempts, the longest first.
@@ -77,6 +83,8 @@ pub struct PlanInForce {
     pub schedules: Plan,
 }
 
+/// Maximum number of isolated things that are named.
+const MAX_ISOLATED: usize = 10;
 /// Maximum length of the time span.
 const MAX_SPAN: TimeDelta = TimeDelta::days(3_661);
 
@@ -150,6 +158,10 @@ impl Status {
             claimed: counts.as_ref().map_or(0, |counts| counts.waiting),
             unrecorded: counts.as_ref().map_or(0, |counts| counts.finished),
             unhealthy: components.map(|components| components.modules.unhealthy()).unwrap_or_default(),
+            isolated_count: components.map_or(0, |components| components.store.isolated().count()),
+            isolated: components
+                .map(|components| components.store.isolated().sentences(MAX_ISOLATED))
+                .unwrap_or_default(),
             log: serde_json::to_value(log.describe()).unwrap_or_default(),
             tasks: tasks(status),
             closed_queues: closed_queues(

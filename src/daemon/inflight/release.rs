@@ -5,11 +5,8 @@ use std::time::Duration;
 use super::claims::InFlight;
 use crate::{
     daemon::state::wakers::WakeReason,
-    domain::{
-        task::{FinishedAttempt, claim::Claim},
-        text::plural::counted,
-    },
-    store::{Store, StoreError},
+    domain::{task::claim::Claim, text::plural::counted},
+    store::{RunningClaim, Store, StoreError},
 };
 
 impl InFlight {
@@ -40,10 +37,9 @@ impl InFlight {
             return Ok(());
         }
         let claimed = store.running_of(&self.node).await?;
-        let is_lost = |finished: &FinishedAttempt| {
-            finished.duration_ms >= at_least.as_millis() as i64 && !self.contains(finished.claim)
-        };
-        let lost: Vec<Claim> = claimed.into_iter().filter(is_lost).map(|finished| finished.claim).collect();
+        let is_lost =
+            |running: &RunningClaim| running.running_ms >= at_least.as_millis() as i64 && !self.contains(running.claim);
+        let lost: Vec<Claim> = claimed.into_iter().filter(is_lost).map(|running| running.claim).collect();
         if !lost.is_empty() {
             let tasks = counted(lost.len(), "task");
             tracing::warn!(

@@ -225,6 +225,9 @@ impl DaemonStatus {
         if let Some(module) = components.modules.unhealthy().first() {
             line += &format!("; module {module}");
         }
+        if let count @ 1.. = components.store.isolated().count() {
+            line += &format!("; {} isolated", counted(count, "fault"));
+        }
         if self.facts(|facts| facts.config.mistakes.is_some()) {
             line += "; the new configuration has mistakes, the old one stays in force";
         }

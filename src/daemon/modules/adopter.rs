@@ -89,8 +89,9 @@ impl DaemonModule for Adopter {
                     tracing::warn!("cannot read {} now: {error}", dir.path().display());
                 }
                 Err(error) => {
-                    tracing::error!("{} is damaged and renamed to .damaged: {error}", dir.path().display());
+                    let path = dir.path().display();
                     let _ = std::fs::rename(dir.path(), dir.path().with_extension("damaged"));
+                    context.store().isolated().note(format_args!("{path} is damaged and renamed to .damaged"), error);
                 }
             }
             context.progress();

@@ -22,7 +22,7 @@ use crate::{
         identity::{ModuleName, NodeId},
         text::{duration, plural::counted},
     },
-    store::{OnStale, StoreError, Wakeup},
+    store::{StoreError, Wakeup},
 };
 
 /// Maximum time between two looks at the leases. A node with a short lease looks at each heartbeat at least.
@@ -34,6 +34,8 @@ const WAIT_FOR_OTHERS: Duration = Duration::from_millis(100);
 /// Time after the end of a lease, so that it is over for the database, too.
 const MARGIN: Duration = Duration::from_millis(20);
 
+/// Number of tasks between two signs of progress.
+const PORTION: usize = 500;
 /// After this time a claimed task that is not in flight is lost.
 const LOST_AFTER: Duration = Duration::from_secs(10);
 
@@ -141,13 +143,19 @@ impl Rescuer {
             if orphans.is_empty() {
                 break;
             }
-            let rescued = store.finish(&orphans, OnStale::Ignore).await?.counted;
-            context.progress();
-            if rescued > 0 {
-                tracing::warn!("released {} of dead nodes", counted(rescued, "task"));
-                self.rescued += rescued as u64;
-                self.parts.wakers.announce(Wakeup::Anything);
+            let mut rescued = 0;
+            for portion in orphans.chunks(PORTION) {
+                rescued += store.rescue(portion, "the node died or lost its lease").await?.released;
+                context.progress();
             }
+            // What is left now is refused, or has gone to another rescuer.
+            if rescued == 0 {
+                self.rest = MAX_REST;
+                break;
+            }
+            tracing::warn!("released {} of dead nodes", counted(rescued, "task"));
+            self.rescued += rescued as u64;
+            self.parts.wakers.announce(Wakeup::Anything);
         }
         store.remove_dead_nodes(node).await?;
         Ok(())

@@ -24,6 +24,9 @@ use self::{
 };
 use super::{period::Period, text::duration};
 
+/// A clock that is set back makes schedules silent until the time has come again, so that nothing runs twice. A schedule
+/// that is further ahead of the time than this goes on at once: a clock was wrong, and nobody waits for it.
+pub const AHEAD: TimeDelta = TimeDelta::days(1);
 /// Smallest distance of two instants: the resolution of the database.
 pub const TICK: TimeDelta = TimeDelta::microseconds(1);
 

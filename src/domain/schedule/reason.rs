@@ -81,9 +81,9 @@ pub enum Reason {
     },
     /// It was skipped because the schedule is paused.
     Paused,
-    /// The ledger has no typed reason.
+    /// The database refused its task, or the ledger has no typed reason.
     Other {
-        /// What an earlier version wrote, if anything. It is shown, and never interpreted.
+        /// What the database answered, or an earlier version wrote. It is shown, and never interpreted.
         text: Option<String>,
     },
 }

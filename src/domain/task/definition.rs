@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{on_lease_lost::OnLeaseLost, retry::RetryPolicy};
-use crate::domain::{command::CommandSpec, identity::QueueName, schedule::Schedule};
+use crate::domain::{command::CommandSpec, identity::QueueName, schedule::Schedule, text::json::nested};
 
 /// The kind that executes a program.
 pub const COMMAND: &str = "command";
@@ -42,6 +42,7 @@ pub struct TaskDefinition {
     /// The delays between attempts.
     pub retry: RetryPolicy,
     /// The payload of tasks that a schedule creates.
+    #[serde(default, deserialize_with = "nested")]
     pub payload: Option<serde_json::Value>,
     /// When it recurs. Attempts do not need it, and manifests do not contain it.
     #[serde(skip)]

@@ -10,7 +10,7 @@ pub mod verdict;
 
 use std::{path::PathBuf, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde_json::Value;
 use sexton_entities::states::{Outcome, Verdict};
 
@@ -18,7 +18,7 @@ use self::{claim::Claim, definition::check_name};
 use super::{
     command::{Usage, capture::Kept},
     identity::{NodeId, QueueName},
-    text::json::{MAX_DEPTH, holds_nul, is_too_deep},
+    text::json::{MAX_DEPTH, holds_nul, is_too_deep, nested},
 };
 
 /// A task to be enqueued.
@@ -132,6 +132,17 @@ impl NewTask {
     }
 }
 
+/// The earliest start of a task on hold.
+pub const NEVER: DateTime<Utc> = match NaiveDate::from_ymd_opt(9_999, 12, 31) {
+    Some(day) => day.and_time(NaiveTime::MIN).and_utc(),
+    None => DateTime::<Utc>::MAX_UTC,
+};
+
+/// Whether a task with this earliest start is on hold: that instant is never meant to come.
+pub fn is_on_hold(run_at: DateTime<Utc>) -> bool {
+    run_at.year() >= 9_999
+}
+
 /// A task that this node has claimed.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ClaimedTask {
@@ -143,6 +154,7 @@ pub struct ClaimedTask {
     /// The queue from which it was claimed.
     pub queue: QueueName,
     /// The payload.
+    #[serde(default, deserialize_with = "nested")]
     pub payload: Option<Value>,
     /// The number of this attempt, from 1.
     pub attempt: i32,
@@ -209,12 +221,14 @@ pub struct Report {
     #[serde(skip)]
     pub took: Option<Duration>,
     /// The result that the history keeps.
+    #[serde(default, deserialize_with = "nested")]
     pub result: Option<Value>,
     /// The captured standard output.
     pub stdout: Kept,
     /// The captured standard error.
     pub stderr: Kept,
     /// The payload of the next attempt, if it changes.
+    #[serde(default, deserialize_with = "nested")]
     pub next_payload: Option<Value>,
     /// The attempt directory, which is removed once the attempt is recorded.
     #[serde(skip)]
@@ -259,6 +273,7 @@ pub struct FinishedAttempt {
     /// Why it did not succeed.
     pub error: Option<String>,
     /// The payload of the attempt.
+    #[serde(default, deserialize_with = "nested")]
     pub payload: Option<Value>,
     /// What the attempt reported.
     pub report: Report,
@@ -324,6 +339,19 @@ mod tests {
         assert_eq!(serde_json::from_str::<ClaimedTask>(text).expect("the old form"), claimed());
         let written = serde_json::to_string(&claimed()).expect("written");
         assert_eq!(serde_json::from_str::<ClaimedTask>(&written).expect("the new form"), claimed());
+    }
+
+    #[test]
+    fn a_payload_may_be_as_deep_as_the_parser_reads_it_alone() {
+        let payload: Value = serde_json::from_str(&format!("{}{}", "[".repeat(127), "]".repeat(127))).expect("JSON");
+        let task = ClaimedTask { payload: Some(payload.clone()), ..claimed() };
+        let text = serde_json::to_string(&task).expect("written");
+        assert_eq!(serde_json::from_str::<ClaimedTask>(&text).expect("read"), task);
+        let (end, took) = (at("2026-11-21T10:00:02.5Z"), Duration::from_secs(1));
+        let mut finished = task.interrupted(&"n".into(), None, "it was lost", end, took);
+        finished.report.next_payload = Some(payload);
+        let text = serde_json::to_string(&[&finished]).expect("written");
+        assert_eq!(serde_json::from_str::<Vec<FinishedAttempt>>(&text).expect("read"), [finished]);
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use sexton::store::{CancelResult, HistoryFilter, OnStale};
+use sexton::{
+    domain::identity::NodeId,
+    store::{CancelResult, HistoryFilter, OnStale},
+};
 use sexton_entities::states::{Outcome, TaskState, Verdict};
 
 use super::{beat, ended, enqueue, one_claimed, register};
@@ -17,9 +20,9 @@ on_each_database! {
         assert!(store.orphans(&"alive".into()).await.unwrap().is_empty(), "the lease holds");
         store.heartbeat(&beat("dead", Duration::ZERO)).await.unwrap();
         let orphans = store.orphans(&"alive".into()).await.unwrap();
-        assert_eq!((orphans.len(), orphans[0].claim.task_id, orphans[0].node.as_str()), (1, task.claim.task_id, "dead"));
-        let (first, second) = tokio::join!(store.finish(&orphans, OnStale::Ignore), store.finish(&orphans, OnStale::Ignore));
-        assert_eq!(first.unwrap().counted + second.unwrap().counted, 1, "two rescuers, one rescue");
+        assert_eq!((orphans.len(), orphans[0].claim.task_id, orphans[0].node.clone()), (1, task.claim.task_id, Some(NodeId::from("dead"))));
+        let (first, second) = tokio::join!(store.rescue(&orphans, "it died"), store.rescue(&orphans, "it died"));
+        assert_eq!(first.unwrap().released + second.unwrap().released, 1, "two rescuers, one rescue");
         let row = store.task(task.claim.task_id).await.unwrap().unwrap();
         assert_eq!((row.state, row.attempt, row.node), (TaskState::Available, 0, None));
         let history = store.history(&HistoryFilter { limit: 10, ..HistoryFilter::default() }).await.unwrap();

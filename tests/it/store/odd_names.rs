@@ -97,8 +97,8 @@ on_each_database! {
         assert!(store.next_expiry(&alive).await.unwrap().0.is_some());
         assert_eq!(store.adopt(&alive, &[claimed[0].claim]).await.unwrap(), [claimed[0].claim].into());
         let orphans = store.orphans(&alive).await.unwrap();
-        assert_eq!((orphans.len(), &orphans[0].node, orphans[0].claim), (1, &dead, claimed[1].claim));
-        assert_eq!(store.finish(&orphans, OnStale::Ignore).await.unwrap().released, 1);
+        assert_eq!((orphans.len(), &orphans[0].node, orphans[0].claim), (1, &Some(dead), claimed[1].claim));
+        assert_eq!(store.rescue(&orphans, "it died").await.unwrap().released, 1);
         assert_eq!(store.task(claimed[1].claim.task_id).await.unwrap().unwrap().state, TaskState::Available);
         assert_eq!(store.remove_dead_nodes(&alive).await.unwrap(), 1);
     }
