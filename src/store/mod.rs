@@ -10,6 +10,7 @@ mod connect;
 mod connection;
 mod dialect;
 mod error;
+mod error_class;
 mod finish;
 mod future;
 mod history;
@@ -37,8 +38,7 @@ use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 use self::dialect::Dialect;
 pub use self::{
     claim::{ClaimResult, Peek},
-    connect::ConnectOptions,
-    connection::{Connection, DropInRuntime},
+    connection::{ConnectOptions, Connection, DropInRuntime, DatabaseTransaction},
     error::StoreError,
     finish::{OnStale, Recorded},
     history::HistoryFilter,
@@ -63,7 +63,6 @@ pub struct Store {
 /// The store's own counters, since the start.
 #[derive(Debug, Default)]
 struct Counters {
-    statements: AtomicU64,
     retried: AtomicU64,
 }
 
@@ -80,7 +79,7 @@ impl Store {
 
     /// The number of statements sent since the start, including begin and commit of transactions.
     pub fn statements(&self) -> u64 {
-        self.counters.statements.load(Ordering::Relaxed)
+        self.db.sessions().statements()
     }
 
     /// The number of transactions that were repeated after a deadlock or a serialization failure.
