@@ -1,6 +1,6 @@
 //! Connecting: a store on a database that may not answer yet.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use super::{
     Counters, Store, StoreError,
@@ -26,7 +26,7 @@ impl Store {
     pub fn connect(options: &ConnectOptions) -> Result<Self, StoreError> {
         let target = Target::parse(options).map_err(StoreError::InvalidUrl)?;
         let dialect = Dialect::of(&target);
-        if let Some(dir) = options.sqlite_file().as_deref().and_then(std::path::Path::parent) {
+        if let Some(dir) = options.sqlite_file().as_deref().and_then(Path::parent) {
             let problem =
                 |error| StoreError::InvalidUrl(format!("cannot create the directory {}: {error}", dir.display()));
             std::fs::create_dir_all(dir).map_err(problem)?;
@@ -50,11 +50,10 @@ impl Store {
         Ok(on_driver(store.db.sessions().probe()).await?)
     }
 
-    /// Whether the pool has stopped working although the database answers `other`: no connection was free for longer than
-    /// any statement may take.
-    pub fn is_stuck_beside(&self, other: &Self) -> bool {
-        let (pool, limit) = (self.db.sessions(), self.db.sessions().statement_timeout());
-        pool.starved_for() > limit * 2 && other.db.sessions().answered_within(limit)
+    /// Whether the pool has stopped working by itself: no connection was free for longer than any statement may take,
+    /// although the database answers on a connection beside it.
+    pub fn is_stuck(&self) -> bool {
+        self.db.sessions().is_stuck()
     }
 }
 

@@ -20,11 +20,13 @@ use crate::{
     },
     domain::text::plural::counted,
     handler::StopReason,
-    store::{Heartbeat, StoreError, Wakeup},
+    store::{Heartbeat, Store, StoreError, Wakeup},
 };
 
 /// Minimum time that a heartbeat waits for its answer, even at the end of a lease.
 const MIN_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the question for cancel requests may take.
+const CANCELS_TIMEOUT: Duration = Duration::from_secs(2);
 /// Every sixth heartbeat also asks for the database's time.
 const CLOCK_EVERY: u64 = 6;
 
@@ -36,6 +38,8 @@ pub(super) struct NodeParts {
     pub(super) lease: Arc<Lease>,
     pub(super) statuses: ModuleStatuses,
     pub(super) wakers: Wakers,
+    /// A connection of its own: whatever the pool waits for, the lease is kept.
+    pub(super) store: Store,
 }
 
 pub(super) struct NodeModule {
@@ -47,7 +51,7 @@ pub(super) struct NodeModule {
 impl DaemonModule for NodeModule {
     async fn pre_run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         self.give_up_expired_work();
-        context.store().set_clock(context.clock()).await?;
+        self.parts.store.set_clock(context.clock()).await?;
         self.register(context).await?;
         Ok(())
     }
@@ -57,9 +61,11 @@ impl DaemonModule for NodeModule {
         // A server that does not answer must not keep this node from noticing that its lease is over.
         let limit = self.parts.lease.left().unwrap_or(context.config().daemon.lease).max(MIN_TIMEOUT);
         match tokio::time::timeout(limit, self.beat(context)).await {
-            Ok(result) => Ok(result?),
-            Err(_) => Err(StoreError::Unavailable(format!("no answer within {} ms", limit.as_millis())).into()),
+            Ok(result) => result?,
+            Err(_) => return Err(StoreError::Unavailable(format!("no answer within {} ms", limit.as_millis())).into()),
         }
+        self.obey_cancels(context).await;
+        Ok(())
     }
 
     async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
@@ -73,7 +79,7 @@ impl NodeModule {
     }
 
     async fn beat(&mut self, context: &ModuleContext) -> Result<(), StoreError> {
-        let (store, parts) = (context.store(), &self.parts);
+        let (store, parts) = (&self.parts.store, &self.parts);
         self.beats += 1;
         if self.beats.is_multiple_of(CLOCK_EVERY) {
             store.set_clock(context.clock()).await?;
@@ -92,18 +98,30 @@ impl NodeModule {
         if was_over {
             parts.wakers.announce(Wakeup::Anything);
         }
-        if parts.in_flight.counts().running > 0 {
-            let cancelled = store.cancel_requests(&parts.identity.id).await?;
-            if !cancelled.is_empty() {
-                parts.in_flight.stop(Some(&cancelled), StopReason::Cancelled, None);
-            }
-        }
         Ok(())
+    }
+
+    /// Stops the attempts for which a cancel was requested. This reads the table of tasks, in which others may hold
+    /// locks: the lease does not depend on it.
+    async fn obey_cancels(&self, context: &ModuleContext) {
+        let NodeParts { identity, in_flight, .. } = &self.parts;
+        if in_flight.counts().running == 0 {
+            return;
+        }
+        let limit = CANCELS_TIMEOUT.min(context.config().daemon.lease / 4);
+        match tokio::time::timeout(limit, context.store().cancel_requests(&identity.id)).await {
+            Ok(Ok(cancelled)) if !cancelled.is_empty() => {
+                in_flight.stop(Some(&cancelled), StopReason::Cancelled, None);
+            }
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::debug!("cannot read the cancel requests: {error}"),
+            Err(_) => tracing::debug!("cannot read the cancel requests: no answer within {} ms", limit.as_millis()),
+        }
     }
 
     /// Registers the node. No task could be claimed before that, so the modules look for work again.
     async fn register(&self, context: &ModuleContext) -> Result<(), StoreError> {
-        context.store().register(&self.heartbeat(context)).await?;
+        self.parts.store.register(&self.heartbeat(context)).await?;
         self.parts.wakers.announce(Wakeup::Anything);
         Ok(())
     }

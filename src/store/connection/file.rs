@@ -3,54 +3,75 @@
 //! A file that was deleted or replaced lives on unseen for those who have it open: what they write is lost.
 
 use std::{
-    os::unix::fs::MetadataExt as _,
+    fs::File,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
-/// A database file, and which file it was when it was looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A database file.
+#[derive(Debug)]
 pub(in crate::store) struct SqliteFile {
     path: PathBuf,
-    /// Device and inode; none if it was not there.
-    identity: Option<(u64, u64)>,
+    was_opened: AtomicBool,
 }
+
+/// Which file it is: device and inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileIdentity(u64, u64);
 
 impl SqliteFile {
     pub(super) fn at(path: PathBuf) -> Self {
-        let identity = identity(&path);
-        Self { path, identity }
+        Self { path, was_opened: AtomicBool::new(false) }
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The same path as it is now.
-    pub(super) fn looked_at_again(&self) -> Self {
-        Self::at(self.path.clone())
+    /// Creates the file if it was never there. A new file is readable by its owner only; if it cannot be created, SQLite
+    /// reports the cause.
+    ///
+    /// # Errors
+    /// If the file was there and is lost, in one sentence.
+    pub(super) fn prepare(&self) -> Result<(), String> {
+        if self.was_opened.load(Ordering::Acquire) {
+            return match identity(&self.path) {
+                Some(_) => Ok(()),
+                None => Err(format!("the database file {} was deleted or moved", self.path.display())),
+            };
+        }
+        let _ = File::options().write(true).create_new(true).mode(0o600).open(&self.path);
+        Ok(())
+    }
+
+    /// The file was opened: which one it is.
+    pub(super) fn opened(&self) -> Option<FileIdentity> {
+        self.was_opened.store(true, Ordering::Release);
+        identity(&self.path)
+    }
+
+    /// What became of the file that was opened; none if its path still leads to it.
+    pub(super) fn change_since(&self, opened: FileIdentity) -> Option<&'static str> {
+        match identity(&self.path) {
+            Some(now) if now == opened => None,
+            Some(_) => Some("was replaced by another file"),
+            None => Some("was deleted or moved"),
+        }
     }
 
     /// The processes that write to the file at the moment, in brackets; empty if none can be named.
     pub(super) fn writers(&self) -> String {
         let mut shared = self.path.clone().into_os_string();
         shared.push("-shm");
-        let inode = identity(Path::new(&shared)).map(|(_, inode)| inode);
+        let inode = identity(Path::new(&shared)).map(|FileIdentity(_, inode)| inode);
         let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
         let named = |pid: u32| {
             let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
             format!("process {pid}, {}", name.trim())
         };
-        let found: Vec<String> = inode.map(|inode| writers(&locks, inode)).into_iter().flatten().map(named).collect();
+        let found: Vec<String> = inode.map(|inode| writers(&locks, inode)).unwrap_or_default().into_iter().map(named).collect();
         if found.is_empty() { String::new() } else { format!(" ({})", found.join("; ")) }
-    }
-
-    /// What became of the file since it was looked at; none if it is still the same.
-    pub(super) fn change(&self) -> Option<&'static str> {
-        match (self.identity, identity(&self.path)) {
-            (known, now) if known == now => None,
-            (_, None) => Some("was deleted or moved"),
-            _ => Some("was replaced by another file"),
-        }
     }
 }
 
@@ -69,8 +90,8 @@ fn writers(locks: &str, inode: u64) -> Vec<u32> {
 }
 
 /// Looks at the file without opening it: to close it again would release SQLite's own locks on it.
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+fn identity(path: &Path) -> Option<FileIdentity> {
+    std::fs::metadata(path).ok().map(|file| FileIdentity(file.dev(), file.ino()))
 }
 
 #[cfg(test)]

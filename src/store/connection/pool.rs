@@ -50,8 +50,8 @@ pub(in crate::store) struct Pool {
     waits: Waits,
     /// Since when no session was free in time; none while one was.
     starved_since: Mutex<Option<Instant>>,
-    /// When a statement was last answered.
-    answered: Mutex<Option<Instant>>,
+    /// When the database last answered a statement, of this pool or of a dedicated one beside it.
+    answered: Arc<Mutex<Option<Instant>>>,
 }
 
 /// The limits of a pool.
@@ -99,16 +99,21 @@ impl Pool {
             connect: options.acquire_timeout,
             statement: options.statement_timeout,
         };
-        Self::with_limits(target, limits, statements)
+        Self::with_limits(target, limits, statements, Arc::default())
     }
 
     /// A pool with one session of its own, and this time limit for everything.
     pub(in crate::store) fn dedicated(&self, limit: Duration) -> Arc<Self> {
         let limits = Limits { sessions: 1, acquire: limit, connect: limit, statement: limit };
-        Self::with_limits(self.target.clone(), limits, self.statements.clone())
+        Self::with_limits(self.target.clone(), limits, self.statements.clone(), self.answered.clone())
     }
 
-    fn with_limits(target: Target, limits: Limits, statements: Arc<AtomicU64>) -> Arc<Self> {
+    fn with_limits(
+        target: Target,
+        limits: Limits,
+        statements: Arc<AtomicU64>,
+        answered: Arc<Mutex<Option<Instant>>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             waits: Waits::new(target.clone()),
             target,
@@ -118,7 +123,7 @@ impl Pool {
             generation: AtomicU64::new(0),
             statements,
             starved_since: Mutex::new(None),
-            answered: Mutex::new(None),
+            answered,
         })
     }
 
@@ -146,14 +151,10 @@ impl Pool {
         &self.waits
     }
 
-    /// For how long no session was free in time.
-    pub(in crate::store) fn starved_for(&self) -> Duration {
-        self.starved_since.lock().map_or(Duration::ZERO, |since| since.elapsed())
-    }
-
-    /// Whether a statement was answered within this time.
-    pub(in crate::store) fn answered_within(&self, time: Duration) -> bool {
-        self.answered.lock().is_some_and(|at| at.elapsed() <= time)
+    /// Whether no session was free for longer than any statement may take, although the database answers others.
+    pub(in crate::store) fn is_stuck(&self) -> bool {
+        let is_starved = self.starved_since.lock().is_some_and(|since| since.elapsed() > self.limits.statement * 2);
+        is_starved && self.answered.lock().is_some_and(|at| at.elapsed() <= self.limits.statement)
     }
 
     /// Opens one session past the limits, and closes it.
@@ -204,8 +205,10 @@ impl Pool {
             if !self.is_current(&open) || open.idle_since.elapsed() > MAX_IDLE {
                 continue;
             }
-            let Some(change) = open.opened.file.as_ref().and_then(|file| file.change()) else { return Some(open) };
-            self.waits.note_file(open.opened.file.as_ref(), change);
+            let Some(change) = open.opened.file.and_then(|opened| self.target.file()?.change_since(opened)) else {
+                return Some(open);
+            };
+            self.waits.note_file(change);
         }
         None
     }
@@ -317,4 +320,59 @@ fn closed() -> sqlx::Error {
         std::io::ErrorKind::NotConnected,
         "the connection was closed after an earlier statement of the transaction",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(sessions: u32) -> Arc<Pool> {
+        let target = Target::parse(&ConnectOptions::new("sqlite::memory:")).expect("a target");
+        let short = Duration::from_millis(50);
+        let limits = Limits { sessions, acquire: short, connect: Duration::from_secs(5), statement: short };
+        Pool::with_limits(target, limits, Arc::default(), Arc::default())
+    }
+
+    fn on_a_runtime<F: Future<Output = ()>>(test: F) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(driver::on_driver(test));
+    }
+
+    #[test]
+    fn a_pool_without_sessions_beside_a_database_that_answers_is_stuck() {
+        on_a_runtime(async {
+            let pool = pool(1);
+            let lost = pool.lend().await.expect("a session");
+            let beside = pool.dedicated(Duration::from_secs(5));
+            let mut is_stuck = false;
+            while !is_stuck {
+                assert!(pool.lend().await.is_err(), "there is none");
+                beside.lend().await.expect("one beside").batch("SELECT 1").await.expect("an answer");
+                is_stuck = pool.is_stuck();
+            }
+            drop(lost);
+            let _found = pool.lend().await.expect("it is back");
+            assert!(!pool.is_stuck());
+        });
+    }
+
+    #[test]
+    fn only_finished_sessions_return() {
+        on_a_runtime(async {
+            let pool = pool(3);
+            pool.lend().await.expect("a session").batch("SELECT 1").await.expect("an answer");
+            assert_eq!(pool.idle.lock().len(), 1, "a finished one");
+            let mut loan = pool.lend().await.expect("a session");
+            loan.is_busy = true;
+            drop(loan);
+            assert_eq!(pool.idle.lock().len(), 0, "one that was given up");
+            let mut loan = pool.lend().await.expect("a session");
+            loan.set_in_transaction(true);
+            drop(loan);
+            // There is no transaction to be rolled back: SQLite has ended it by itself, and the session is in doubt.
+            let all = pool.permits.clone().acquire_many_owned(3).await.expect("all permits");
+            assert_eq!(pool.idle.lock().len(), 0, "one that cannot be rolled back");
+            drop(all);
+        });
+    }
 }

@@ -1,7 +1,6 @@
 //! Where sessions lead to, and how one is opened.
 
 use std::{
-    os::unix::fs::OpenOptionsExt as _,
     str::FromStr,
     sync::{
         Arc,
@@ -22,7 +21,9 @@ use sea_orm::{
     },
 };
 
-use super::{file::SqliteFile, hosts, options::ConnectOptions, session::Session};
+use super::{
+    file::{FileIdentity, SqliteFile},
+    hosts, options::ConnectOptions, session::Session};
 
 /// How long opening an SQLite file waits for another process that writes to it.
 const OPEN_BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,7 +43,7 @@ pub(in crate::store) enum Target {
         is_pooled: bool,
     },
     MySql(Box<MySqlConnectOptions>),
-    Sqlite(Box<SqliteConnectOptions>, Option<SqliteFile>),
+    Sqlite(Box<SqliteConnectOptions>, Option<Arc<SqliteFile>>),
 }
 
 /// A session that was just opened.
@@ -51,7 +52,7 @@ pub(super) struct Opened {
     /// The number of the session on the server, by which it is found in the server's own tables; none without a server.
     pub(super) number: Option<String>,
     /// The file that was opened.
-    pub(super) file: Option<SqliteFile>,
+    pub(super) file: Option<FileIdentity>,
 }
 
 impl Target {
@@ -70,7 +71,7 @@ impl Target {
                     .synchronous(SqliteSynchronous::Full)
                     .busy_timeout(OPEN_BUSY_TIMEOUT)
                     .disable_statement_logging();
-                Ok(Self::Sqlite(Box::new(file), options.sqlite_file().map(SqliteFile::at)))
+                Ok(Self::Sqlite(Box::new(file), options.sqlite_file().map(SqliteFile::at).map(Arc::new)))
             }
             "postgres" | "postgresql" => {
                 let (urls, must_write) = hosts::split(&options.url)?;
@@ -95,6 +96,14 @@ impl Target {
     /// Whether a pooler stands between, which keeps nothing in a session.
     pub(super) fn is_pooled(&self) -> bool {
         matches!(self, Self::Postgres { is_pooled: true, .. })
+    }
+
+    /// The file of an SQLite database.
+    pub(super) fn file(&self) -> Option<&SqliteFile> {
+        match self {
+            Self::Sqlite(_, file) => file.as_deref(),
+            Self::Postgres { .. } | Self::MySql(_) => None,
+        }
     }
 
     /// The statements that begin a transaction.
@@ -174,7 +183,7 @@ impl Target {
                 opened.map_err(|error| plain(&error))
             }
             Self::Sqlite(options, file) => {
-                open_sqlite(options, file.as_ref()).await.map_err(|error| plain(&error))
+                open_sqlite(options, file.as_deref()).await
             }
         }
     }
@@ -238,12 +247,16 @@ async fn open_mysql(server: &MySqlConnectOptions, lock_timeout: Duration) -> Res
     Ok(Opened { session, number, file: None })
 }
 
-async fn open_sqlite(options: &SqliteConnectOptions, file: Option<&SqliteFile>) -> Result<Opened, Error> {
+async fn open_sqlite(options: &SqliteConnectOptions, file: Option<&SqliteFile>) -> Result<Opened, String> {
     if let Some(file) = file {
-        // A new file is readable by its owner only. If it cannot be created, SQLite reports the cause.
-        let _ = std::fs::File::options().write(true).create_new(true).mode(0o600).open(file.path());
+        // An empty file in the place of a lost one would look as if there had never been a task.
+        file.prepare()?;
     }
-    let mut session = Session::Sqlite(options.connect().await?);
-    session.batch(SHORT_BUSY_TIMEOUT).await?;
-    Ok(Opened { session, number: None, file: file.map(SqliteFile::looked_at_again) })
+    let open = async {
+        let mut session = Session::Sqlite(options.connect().await?);
+        session.batch(SHORT_BUSY_TIMEOUT).await?;
+        Ok(session)
+    };
+    let session = open.await.map_err(|error: Error| plain(&error))?;
+    Ok(Opened { session, number: None, file: file.and_then(SqliteFile::opened) })
 }

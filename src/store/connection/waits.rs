@@ -80,10 +80,7 @@ impl Waits {
     /// Another process has been writing to the SQLite file for so long that a statement still waits.
     pub(super) fn note_busy_file(&self, waited: Duration) {
         if waited >= LONG && is_due(&mut self.said.lock().wait) {
-            let holders = match &self.target {
-                Target::Sqlite(_, Some(file)) => file.writers(),
-                _ => String::new(),
-            };
+            let holders = self.target.file().map(SqliteFile::writers).unwrap_or_default();
             tracing::warn!(
                 "statements have waited for {} s: another process writes to the database file{holders}",
                 waited.as_secs()
@@ -92,8 +89,8 @@ impl Waits {
     }
 
     /// The file of an idle session is not the one that its path leads to.
-    pub(super) fn note_file(&self, file: Option<&SqliteFile>, change: &str) {
-        if let Some(file) = file.filter(|_| is_due(&mut self.said.lock().file)) {
+    pub(super) fn note_file(&self, change: &str) {
+        if let Some(file) = self.target.file().filter(|_| is_due(&mut self.said.lock().file)) {
             tracing::error!(
                 "the database file {} {change} while it was open: it is opened again; what was written to the old file \
                  is not in the new one",

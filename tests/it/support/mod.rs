@@ -5,6 +5,7 @@ mod database;
 mod inside;
 mod mounted;
 mod wall;
+mod wire;
 
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ pub(crate) use self::{
     inside::{Inside, add_module, blueprint, change_modules},
     mounted::Mounted,
     wall::WallClock,
+    wire::Wire,
 };
 
 /// Long enough for a loaded host, short enough to notice a hang.
