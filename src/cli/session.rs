@@ -11,7 +11,7 @@ use sexton_entities::history;
 
 use crate::{
     client::{Client, EnqueueContext},
-    config::{self, Config, DaemonConfig, Mistake, Mistakes, Source, find_file, load, load_anyway},
+    config::{self, Config, DaemonConfig, Mistake, Mistakes, Pooler, Source, find_file, load, load_anyway},
     daemon::ModuleSpec,
     domain::{
         identity::ModuleName,
@@ -157,16 +157,22 @@ impl Session {
     /// Opens the database.
     pub(super) async fn open(&self) -> anyhow::Result<OpenSession> {
         let config = Arc::new(self.config()?);
-        let connect = ConnectOptions {
-            max_connections: 2,
-            acquire_timeout: config.database.acquire_timeout,
-            ..ConnectOptions::new(config.database.url.clone())
-        };
+        let connect = connect_options(&config);
         let store = Store::connect(&connect)?;
         Store::probe(&connect).await.with_context(|| redact::redacted(&connect.url))?;
         let known = KnownDefinitions { config: config.clone(), parts: self.parts.clone() };
         let client = Client::inside(store.clone(), Arc::new(known));
         Ok(OpenSession { config, store, client, connect })
+    }
+}
+
+/// How the command line connects to the database.
+pub(super) fn connect_options(config: &Config) -> ConnectOptions {
+    ConnectOptions {
+        max_connections: 2,
+        acquire_timeout: config.database.acquire_timeout,
+        is_pooled: config.database.pooler == Pooler::Transaction,
+        ..ConnectOptions::new(config.database.url.clone())
     }
 }
 

@@ -24,7 +24,7 @@ mod tree;
 
 pub use self::{
     daemon::{DaemonConfig, SupervisorConfig},
-    database::DatabaseConfig,
+    database::{DatabaseConfig, Pooler},
     diff::{Changes, ConfigDiff},
     files::FileStamp,
     load::{Source, find_file, load, load_anyway},

@@ -84,13 +84,16 @@ fn period(period: &Period) -> Table {
 
 fn database(config: &Config) -> Table {
     let database = &config.database;
-    table([
+    let mut shown = table([
         ("url", redact::redacted(&database.url).into()),
         ("max_connections", i64::from(database.max_connections).into()),
         ("acquire_timeout", length(database.acquire_timeout)),
         ("migrate", database.migrate.into()),
         ("notify_on_insert", database.notify_on_insert.into()),
-    ])
+        ("pooler", database.pooler.as_str().into()),
+    ]);
+    shown.extend(database.listen_url.iter().map(|url| ("listen_url".to_owned(), redact::redacted(url).into())));
+    shown
 }
 
 fn daemon(config: &Config) -> Table {

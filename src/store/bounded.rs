@@ -6,11 +6,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use sea_orm::{DatabaseTransaction, QueryResult, Value};
+use sea_orm::{QueryResult, Value};
 
 use super::{
     Store, StoreError,
     claim::{ClaimResult, ID_COLUMN},
+    connection::DatabaseTransaction,
     dialect::{Dialect, Kind},
     rows::Rows,
 };

@@ -5,10 +5,11 @@
 //! `scheduled`, because it would block the front of its queue.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
+use sea_orm::{ConnectionTrait, QueryResult, Value};
 
 use super::{
     Store, StoreError,
+    connection::DatabaseTransaction,
     dialect::{Dialect, Kind},
     readable::{UnreadableColumn, column, existing_instant, instant},
     rows::{Rows, claim_of},

@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use sea_orm::{DbBackend, Value};
 
+use super::connection::Target;
+
 /// The SQL dialect of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
@@ -23,6 +25,14 @@ pub(super) enum Kind {
 }
 
 impl Dialect {
+    pub(super) fn of(target: &Target) -> Self {
+        match target {
+            Target::Postgres { .. } => Self::Postgres,
+            Target::MySql(_) => Self::MySql,
+            Target::Sqlite(..) => Self::Sqlite,
+        }
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",

@@ -7,11 +7,11 @@
 
 use std::{collections::HashSet, ops::AddAssign};
 
-use sea_orm::DatabaseTransaction;
 use sexton_entities::states::{Outcome, Verdict};
 
 use super::{
     Store, StoreError,
+    connection::DatabaseTransaction,
     dialect::{Dialect, Kind},
     rows::{Rows, claim_of},
 };

@@ -1,11 +1,11 @@
 //! Writing entries of the fire ledger, `sexton_occurrence`: each reason as a code and typed values.
 
 use chrono::NaiveTime;
-use sea_orm::DatabaseTransaction;
 use sexton_entities::states::ReasonCode;
 
 use super::{
     Firing, Store, StoreError,
+    connection::DatabaseTransaction,
     dialect::Kind,
     rows::{Row, Rows},
 };

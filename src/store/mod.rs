@@ -11,6 +11,7 @@ mod connect;
 mod connection;
 mod dialect;
 mod error;
+mod error_class;
 mod finish;
 mod future;
 mod history;
@@ -43,8 +44,7 @@ use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 use self::dialect::Dialect;
 pub use self::{
     claim::{ClaimResult, Peek},
-    connect::ConnectOptions,
-    connection::{Connection, DropInRuntime},
+    connection::{ConnectOptions, Connection, DatabaseTransaction, DropInRuntime},
     error::StoreError,
     finish::{OnStale, Recorded},
     history::HistoryFilter,
@@ -72,7 +72,6 @@ pub struct Store {
 /// The store's own counters, since the start.
 #[derive(Debug, Default)]
 struct Counters {
-    statements: AtomicU64,
     retried: AtomicU64,
     isolated: Isolated,
 }
@@ -90,7 +89,7 @@ impl Store {
 
     /// The number of statements sent since the start, including begin and commit of transactions.
     pub fn statements(&self) -> u64 {
-        self.counters.statements.load(Ordering::Relaxed)
+        self.db.sessions().statements()
     }
 
     /// The number of transactions that were repeated after a deadlock or a serialization failure.

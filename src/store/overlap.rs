@@ -3,10 +3,10 @@
 use std::{borrow::Cow, collections::HashMap};
 
 use chrono::{DateTime, Utc};
-use sea_orm::{DatabaseTransaction, QueryResult};
+use sea_orm::QueryResult;
 use sexton_entities::states::Fate;
 
-use super::{Firing, Store, StoreError, dialect::Kind};
+use super::{Firing, Store, StoreError, connection::DatabaseTransaction, dialect::Kind};
 use crate::domain::schedule::{
     TICK,
     missed_policy::{self, Overlap},

@@ -6,10 +6,11 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{DatabaseTransaction, QueryResult};
+use sea_orm::QueryResult;
 
 use super::{
     Store, StoreError,
+    connection::DatabaseTransaction,
     dialect::Kind,
     finish::{CLEARED, RELEASED_ATTEMPT},
     portions::in_portions,

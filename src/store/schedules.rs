@@ -6,11 +6,11 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QueryTrait as _};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QueryTrait as _};
 use serde_json::Value;
 use sexton_entities::{occurrence, schedule, states::Fate};
 
-use super::{Store, StoreError, dialect::Kind, rows::Rows};
+use super::{Store, StoreError, connection::DatabaseTransaction, dialect::Kind, rows::Rows};
 use crate::domain::{
     identity::QueueName,
     schedule::{

@@ -1,7 +1,7 @@
 //! Tasks that cannot be read are set aside: discarded on record, with the column that is bad. They are never in the way
 //! of the tasks behind them.
 
-use sea_orm::{ConnectionTrait, QueryResult};
+use sea_orm::{ConnectionTrait, QueryResult, TransactionSession as _};
 
 use super::{
     Store, StoreError,

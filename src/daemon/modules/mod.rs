@@ -15,12 +15,15 @@ mod rescuer;
 mod wakeup;
 mod workers;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     components::Components, module::ModuleSpec, stage::Stage, supervision::supervisor_parts::ProcessModuleFactory,
 };
 use crate::domain::identity::ModuleName;
+
+/// A statement of the module `node` may always take this long.
+const MIN_HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Specs of all built-in modules of a daemon.
 pub fn built_in(daemon: &Components) -> Vec<ModuleSpec> {
@@ -40,6 +43,8 @@ pub fn built_in(daemon: &Components) -> Vec<ModuleSpec> {
 }
 
 fn node(daemon: &Components) -> ModuleSpec {
+    // Connecting and two statements fit into one lease.
+    let limit = (daemon.config().daemon.lease / 3).max(MIN_HEARTBEAT_TIMEOUT);
     let parts = node::NodeParts {
         identity: daemon.identity.clone(),
         in_flight: daemon.in_flight.clone(),
@@ -49,6 +54,7 @@ fn node(daemon: &Components) -> ModuleSpec {
         in_force: daemon.in_force.clone(),
         statuses: daemon.modules.clone(),
         wakers: daemon.wakers.clone(),
+        store: daemon.store.dedicated(limit),
     };
     ModuleSpec::new(ModuleName::NODE, Stage::Life, move || node::NodeModule::new(parts.clone()))
 }

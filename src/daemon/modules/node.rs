@@ -29,11 +29,13 @@ use crate::{
     domain::{daemon::lease::Grant, task::claim::Claim, text::plural::counted},
     handler::StopReason,
     shepherd::{LeaseFiles, NodeDir, Shepherds},
-    store::{Heartbeat, StoreError, Wakeup},
+    store::{Heartbeat, Store, StoreError, Wakeup},
 };
 
 /// Minimum time that a heartbeat waits for its answer, however short the lease.
 const MIN_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the question for cancel requests may take.
+const CANCELS_TIMEOUT: Duration = Duration::from_secs(2);
 /// Every sixth heartbeat also asks for the database's time.
 const CLOCK_EVERY: u64 = 6;
 
@@ -48,6 +50,8 @@ pub(super) struct NodeParts {
     pub(super) in_force: ConfigInForce,
     pub(super) statuses: ModuleStatuses,
     pub(super) wakers: Wakers,
+    /// A connection of its own: whatever the pool waits for, the lease is kept.
+    pub(super) store: Store,
 }
 
 pub(super) struct NodeModule {
@@ -64,7 +68,7 @@ impl DaemonModule for NodeModule {
             let watch = LeaseWatch::new(self.parts.in_flight.clone(), self.parts.in_force.clone());
             actix_rt::spawn(watch.run())
         });
-        context.store().set_clock(context.clock()).await?;
+        self.parts.store.set_clock(context.clock()).await?;
         self.register(context).await?;
         Ok(())
     }
@@ -77,7 +81,9 @@ impl DaemonModule for NodeModule {
         if beaten.as_ref().is_err_and(StoreError::is_outage) {
             self.parts.lease.note_away();
         }
-        Ok(beaten?)
+        beaten?;
+        self.obey_cancels(context).await;
+        Ok(())
     }
 
     async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
@@ -91,7 +97,7 @@ impl NodeModule {
     }
 
     async fn beat(&mut self, context: &ModuleContext) -> Result<(), StoreError> {
-        let (store, parts) = (context.store(), &self.parts);
+        let (store, parts) = (&self.parts.store, &self.parts);
         self.beats += 1;
         if self.beats.is_multiple_of(CLOCK_EVERY) {
             store.set_clock(context.clock()).await?;
@@ -120,18 +126,30 @@ impl NodeModule {
             tracing::info!("the lease is kept again");
             parts.wakers.announce(Wakeup::Anything);
         }
-        if parts.in_flight.counts().running > 0 {
-            let cancelled = store.cancel_requests(&parts.identity.id).await?;
-            if !cancelled.is_empty() {
-                parts.in_flight.stop(Some(&cancelled), StopReason::Cancelled, None);
-            }
-        }
         Ok(())
+    }
+
+    /// Stops the attempts for which a cancel was requested. This reads the table of tasks, in which others may hold
+    /// locks: the lease does not depend on it.
+    async fn obey_cancels(&self, context: &ModuleContext) {
+        let NodeParts { identity, in_flight, .. } = &self.parts;
+        if in_flight.counts().running == 0 {
+            return;
+        }
+        let limit = CANCELS_TIMEOUT.min(context.config().daemon.lease / 4);
+        match tokio::time::timeout(limit, context.store().cancel_requests(&identity.id)).await {
+            Ok(Ok(cancelled)) if !cancelled.is_empty() => {
+                in_flight.stop(Some(&cancelled), StopReason::Cancelled, None);
+            }
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::debug!("cannot read the cancel requests: {error}"),
+            Err(_) => tracing::debug!("cannot read the cancel requests: no answer within {} ms", limit.as_millis()),
+        }
     }
 
     /// Registers the node. No task could be claimed before that, so the modules look for work again.
     async fn register(&self, context: &ModuleContext) -> Result<(), StoreError> {
-        context.store().register(&self.heartbeat(context)).await?;
+        self.parts.store.register(&self.heartbeat(context)).await?;
         self.parts.wakers.announce(Wakeup::Anything);
         Ok(())
     }

@@ -141,7 +141,7 @@ impl Supervisor {
     }
 
     /// Counts a sign of life if each vital module has answered since the last one. Modules that are being restarted, or
-    /// that wait for the database, are excused.
+    /// that wait for the database, are excused; but not if the database answers and only the pool does not.
     fn note_liveness(&mut self, hang_timeout: Duration) {
         let is_well = |name: &ModuleName| {
             let child = self.children.get(name);
@@ -152,7 +152,7 @@ impl Supervisor {
                 });
             is_excused || child.is_none_or(|child| child.is_well(hang_timeout))
         };
-        if VITAL.iter().all(is_well) {
+        if VITAL.iter().all(is_well) && !self.parts.surroundings.store.is_stuck() {
             for name in &VITAL {
                 if let Some(child) = self.children.get_mut(name) {
                     child.count_sign_of_life();

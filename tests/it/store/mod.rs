@@ -2,6 +2,7 @@
 
 mod bounded;
 mod claim;
+mod connections;
 mod enqueue;
 mod finish;
 mod future;

@@ -6,6 +6,7 @@ mod inside;
 mod mounted;
 mod proxy;
 mod wall;
+mod wire;
 
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ pub(crate) use self::{
     mounted::Mounted,
     proxy::Proxy,
     wall::WallClock,
+    wire::Wire,
 };
 
 /// Long enough for a loaded host, short enough to notice a hang.
