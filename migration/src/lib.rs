@@ -12,6 +12,7 @@ mod m20261121_000005_add_command_columns;
 mod m20261121_000006_create_turn;
 mod m20261121_000007_find_runs_of_schedules;
 mod m20261121_000008_type_reasons;
+mod m20261121_000011_wait_for_definitions;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000006_create_turn::Step),
             Box::new(m20261121_000007_find_runs_of_schedules::Step),
             Box::new(m20261121_000008_type_reasons::Step),
+            Box::new(m20261121_000011_wait_for_definitions::Step),
         ]
     }
 

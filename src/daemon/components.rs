@@ -20,6 +20,7 @@ use super::{
     lifecycle::requests::Request,
     module::Surroundings,
     state::{
+        command_starts::CommandStarts,
         config_in_force::{ConfigInForce, LocalEnqueueContext},
         identity::NodeIdentity,
         lease::Lease,
@@ -28,6 +29,7 @@ use super::{
         module_status::ModuleStatuses,
         programs::Programs,
         spool::Spool,
+        unknown_tasks::UnknownTasks,
         wakers::{WakeReason, Wakers},
     },
     supervision::handle::SupervisorHandle,
@@ -68,6 +70,10 @@ pub struct Components {
     pub lease: Arc<Lease>,
     /// Signs of life of the vital modules.
     pub liveness: Arc<Liveness>,
+    /// Tasks that wait because no live node defines their name.
+    pub unknown_tasks: UnknownTasks,
+    /// Whether commands can be started.
+    pub starts: CommandStarts,
     /// The daemon's start.
     pub started: Instant,
     pub(super) milestones: Arc<Milestones>,
@@ -128,6 +134,8 @@ impl Components {
             modules: ModuleStatuses::default(),
             lease: Arc::default(),
             liveness,
+            unknown_tasks: UnknownTasks::default(),
+            starts: CommandStarts::new(shepherds.clone()),
             started: Instant::now(),
             milestones: Arc::new(Milestones::new(has_restarted())),
             spool: Spool::new(state_dir.join("spool")),
@@ -194,6 +202,7 @@ impl Components {
             in_force: self.in_force.clone(),
             in_flight: self.in_flight.clone(),
             lease: self.lease.clone(),
+            starts: self.starts.clone(),
             clock: self.clock.clone(),
             app_data: self.app_data.clone(),
         }

@@ -24,6 +24,7 @@ mod node_dir;
 mod output_capture;
 mod server;
 mod shepherds;
+mod start_failure;
 mod supervise;
 mod tail;
 mod title;

@@ -19,6 +19,7 @@ use crate::domain::{
     task::{
         ClaimedTask,
         limits::{Candidate, ClusterState, ConcurrencyLimits, Exclusions},
+        names::TaskNames,
     },
 };
 
@@ -39,6 +40,32 @@ impl Store {
         queue: &QueueName,
         count: usize,
     ) -> Result<ClaimResult, StoreError> {
+        self.claim_where_within(limits, None, node, queue, count).await
+    }
+
+    /// As [`Store::claim_within`], of tasks of `known` names only.
+    ///
+    /// # Errors
+    /// As [`Store::claim_within`].
+    pub async fn claim_known_within(
+        &self,
+        limits: &ConcurrencyLimits,
+        known: &TaskNames,
+        node: &NodeId,
+        queue: &QueueName,
+        count: usize,
+    ) -> Result<ClaimResult, StoreError> {
+        self.claim_where_within(limits, Some(known), node, queue, count).await
+    }
+
+    async fn claim_where_within(
+        &self,
+        limits: &ConcurrencyLimits,
+        known: Option<&TaskNames>,
+        node: &NodeId,
+        queue: &QueueName,
+        count: usize,
+    ) -> Result<ClaimResult, StoreError> {
         self.with_retries(async || {
             let transaction = self.begin().await?;
             let mut remaining = count;
@@ -55,7 +82,10 @@ impl Store {
             let mut has_turn = false;
             let mut found = ClaimResult::default();
             while remaining > 0 {
-                let (filter, values) = self.exclusion_filter(&excluded, &found.tasks);
+                let (mut filter, known_value) = self.known_filter("name", known);
+                let (others, other_values) = self.exclusion_filter(&excluded, &found.tasks);
+                filter += &others;
+                let values = known_value.into_iter().chain(other_values);
                 let candidates =
                     self.lock_candidates(&transaction, node, queue, remaining as i64, &filter, values).await?;
                 self.postpone(&transaction, &candidates.later).await?;

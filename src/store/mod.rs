@@ -24,6 +24,7 @@ mod schedules;
 mod summary;
 mod tasks;
 mod transaction;
+mod unknown;
 mod wakeup;
 mod why;
 
@@ -48,6 +49,7 @@ pub use self::{
     schedules::{Firing, ScheduleRow},
     summary::{LastRun, SchedulePicture},
     tasks::{CancelResult, Enqueued, TaskFilter},
+    unknown::UnknownName,
     wakeup::{Wakeup, WakeupListener},
 };
 use crate::clock::{Clock, uptime};

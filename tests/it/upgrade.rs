@@ -131,7 +131,8 @@ fn a_database_of_the_version_before_is_migrated() {
             [1, 2, 1, 5]
         );
         let history = store.history(&HistoryFilter { limit: 1_000, ..HistoryFilter::default() }).await.unwrap();
-        assert!(Outcome::ALL.iter().all(|outcome| history.iter().any(|row| row.outcome == *outcome)));
+        let known = Outcome::ALL.iter().filter(|outcome| **outcome != Outcome::Snoozed);
+        assert!(known.into_iter().all(|outcome| history.iter().any(|row| row.outcome == *outcome)));
         let unread: Vec<_> = ledger(&store, "by-hand").await.into_iter().filter_map(|entry| entry.reason).collect();
         assert_eq!(unread, ["the operator said no"], "only what cannot be read keeps its text");
     });
@@ -240,7 +241,7 @@ on_each_database! {
         // More than one portion.
         rows.extend((first_many + 1..2_500).map(|number| (due(number), Coalesced, format!("coalesced into the run of {instant}; and {number} before it"))));
         let store = of_sentences(&database, &rows).await;
-        assert_eq!(store.migrate(&database.options()).await.unwrap(), ["m20261121_000008_type_reasons"]);
+        assert_eq!(store.migrate(&database.options()).await.unwrap()[0], "m20261121_000008_type_reasons");
 
         let migrated = ledger(&store, "s").await;
         assert_eq!(migrated.len(), rows.len());
@@ -275,10 +276,11 @@ on_each_database! {
     async fn the_step_can_be_taken_back(database: Database) {
         let store = database.store().await;
         let application = database.application().await;
-        Migrator::down(&application, Some(1)).await.unwrap();
+        let steps = Migrator::migrations().len() as u32 - BEFORE;
+        Migrator::down(&application, Some(steps)).await.unwrap();
         let sql = "SELECT reason_code FROM sexton_occurrence";
         assert!(store.connection().execute_unprepared(sql).await.is_err());
-        assert_eq!(store.migrate(&database.options()).await.unwrap().len(), 1);
+        assert_eq!(store.migrate(&database.options()).await.unwrap().len(), steps as usize);
         store.connection().execute_unprepared(sql).await.unwrap();
     }
 }

@@ -7,6 +7,7 @@
 
 mod batch;
 mod closed;
+mod give_back;
 mod release;
 mod reservation;
 mod running;

@@ -28,7 +28,7 @@ pub struct InFlight {
     table: Arc<Mutex<ClaimTable>>,
     pub(super) node: NodeId,
     pub(super) dispatcher: Waker,
-    recorder: Waker,
+    pub(super) recorder: Waker,
     pub(super) adopter: Waker,
 }
 
@@ -39,6 +39,8 @@ pub(super) struct ClaimTable {
     pools: HashMap<QueueName, Waker>,
     pub(super) claims: HashMap<Claim, ClaimState>,
     pub(super) finished: VecDeque<FinishedAttempt>,
+    /// Claims of tasks that were not begun and are to be released.
+    pub(super) given_back: Vec<Claim>,
     /// The claims of finished attempts on disk, by file.
     pub(super) spooled: HashMap<PathBuf, Vec<Claim>>,
     pub(super) is_closed: bool,
@@ -66,6 +68,8 @@ pub(super) enum ClaimState {
     Adopting(QueueName),
     Finished,
     Spooled,
+    /// Was not begun, and is to be released.
+    GivenBack,
 }
 
 /// How much is in flight.
@@ -75,7 +79,7 @@ pub struct InFlightCounts {
     pub waiting: usize,
     /// Running.
     pub running: usize,
-    /// Finished, not recorded.
+    /// Finished or given back, not recorded.
     pub finished: usize,
 }
 
@@ -330,7 +334,7 @@ impl InFlight {
         InFlightCounts {
             waiting: count(|state| matches!(state, ClaimState::Waiting | ClaimState::Assigned(_))),
             running: count(|state| matches!(state, ClaimState::Running { .. })),
-            finished: count(|state| matches!(state, ClaimState::Finished)),
+            finished: count(|state| matches!(state, ClaimState::Finished | ClaimState::GivenBack)),
         }
     }
 

@@ -205,6 +205,9 @@ impl DaemonStatus {
         if self.is_quiet() {
             line += "; quiet: claiming nothing";
         }
+        if let Some(trouble) = components.starts.trouble() {
+            line += &format!("; cannot start commands: {}", trouble.reason);
+        }
         if let Some(module) = components.modules.unhealthy().first() {
             line += &format!("; module {module}");
         }

@@ -8,7 +8,12 @@ use super::wakers::Wakers;
 use crate::{
     client::EnqueueContext,
     config::Config,
-    domain::task::{NewTask, definition::TaskDefinition, limits::ConcurrencyLimits},
+    domain::task::{
+        NewTask,
+        definition::{COMMAND, TaskDefinition},
+        limits::ConcurrencyLimits,
+        names::TaskNames,
+    },
     handler::Registry,
     store::Wakeup,
 };
@@ -25,6 +30,9 @@ struct Derived {
     config: Arc<Config>,
     definitions: HashMap<String, Arc<TaskDefinition>>,
     limits: Arc<ConcurrencyLimits>,
+    /// What this node can execute, and what of it needs no shepherd.
+    names: Arc<TaskNames>,
+    names_without_commands: Arc<TaskNames>,
 }
 
 impl ConfigInForce {
@@ -58,6 +66,16 @@ impl ConfigInForce {
         self.current().definitions.get(name).cloned()
     }
 
+    /// The names of the tasks that this node can execute.
+    pub(in crate::daemon) fn names(&self) -> Arc<TaskNames> {
+        self.current().names.clone()
+    }
+
+    /// Those of the names that are no commands.
+    pub(in crate::daemon) fn names_without_commands(&self) -> Arc<TaskNames> {
+        self.current().names_without_commands.clone()
+    }
+
     /// The limits that hold in the whole cluster.
     pub(in crate::daemon) fn limits(&self) -> Arc<ConcurrencyLimits> {
         self.current().limits.clone()
@@ -71,7 +89,18 @@ impl Derived {
         definitions.extend(config.tasks.iter().map(|(name, definition)| (name.clone(), definition.clone())));
         let limits = config.queues.iter().filter_map(|(queue, settings)| Some((queue, settings.limit?)));
         let limits = ConcurrencyLimits::new(limits, definitions.values().map(|definition| &**definition));
-        Self { config: Arc::new(config), definitions, limits: Arc::new(limits) }
+        let can = |definition: &&Arc<TaskDefinition>| registry.get(&definition.kind).is_some();
+        let name = |definition: &Arc<TaskDefinition>| definition.name.clone();
+        let names = definitions.values().filter(can).map(name).collect();
+        let others = definitions.values().filter(can).filter(|definition| definition.kind != COMMAND);
+        let names_without_commands = Arc::new(others.map(name).collect());
+        Self {
+            config: Arc::new(config),
+            definitions,
+            limits: Arc::new(limits),
+            names: Arc::new(names),
+            names_without_commands,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What modules may share, in small parts. Each part outlives every module.
 
+pub(super) mod command_starts;
 pub(super) mod config_in_force;
 pub(super) mod identity;
 pub(super) mod lease;
@@ -8,4 +9,5 @@ pub(super) mod milestones;
 pub(super) mod module_status;
 pub(super) mod programs;
 pub(super) mod spool;
+pub(super) mod unknown_tasks;
 pub(super) mod wakers;

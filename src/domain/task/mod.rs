@@ -3,8 +3,10 @@
 pub mod claim;
 pub mod definition;
 pub mod limits;
+pub mod names;
 pub mod prefetch;
 pub mod retry;
+pub mod snooze;
 pub mod verdict;
 
 use std::{path::PathBuf, time::Duration};
@@ -157,6 +159,9 @@ pub struct ClaimedTask {
     pub started_at: DateTime<Utc>,
     /// Why the payload cannot be read: a database may accept JSON that this program does not.
     pub unreadable: Option<String>,
+    /// How often it was snoozed.
+    #[serde(default)]
+    pub snoozes: i32,
 }
 
 impl ClaimedTask {
@@ -279,6 +284,7 @@ impl ClaimedTask {
             enqueued_at: DateTime::UNIX_EPOCH,
             started_at: DateTime::UNIX_EPOCH,
             unreadable: None,
+            snoozes: 0,
         }
     }
 }

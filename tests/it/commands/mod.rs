@@ -6,6 +6,7 @@ mod black_box;
 mod limits;
 mod many;
 mod nasty;
+mod shortage;
 mod survival;
 
 use std::path::PathBuf;
