@@ -31,7 +31,7 @@ impl Breaker {
     /// Notes that the work failed. Returns what is new about it: the breaker was closed before, or the reason was another
     /// one.
     pub fn trip(&mut self, now: Duration, reason: &str) -> Option<&Open> {
-        let is_new = self.open.as_ref().is_none_or(|open| open.reason != reason);
+        let is_new = self.open.as_ref().is_none_or(|open| !is_same(&open.reason, reason));
         if let Some(open) = &mut self.open {
             reason.clone_into(&mut open.reason);
         } else {
@@ -48,7 +48,7 @@ impl Breaker {
         self.failures = self.failures.saturating_add(1);
         let Some(open) = &mut self.open else { return false };
         open.probe_at = now + delay(self.failures);
-        let is_new = open.reason != reason;
+        let is_new = !is_same(&open.reason, reason);
         reason.clone_into(&mut open.reason);
         is_new
     }
@@ -63,6 +63,11 @@ impl Breaker {
     pub fn open(&self) -> Option<&Open> {
         self.open.as_ref()
     }
+}
+
+/// Whether two reasons end with the same error. What precedes it differs from attempt to attempt, such as a path.
+fn is_same(a: &str, b: &str) -> bool {
+    a.rsplit(": ").next() == b.rsplit(": ").next()
 }
 
 /// The delay after the nth failure, from 1.
@@ -98,6 +103,7 @@ mod tests {
         assert!(breaker.trip(at(0), "full").is_some());
         assert!(breaker.trip(at(0), "full").is_none());
         assert!(breaker.trip(at(0), "no memory").is_some());
+        assert!(breaker.trip(at(0), "/b: no memory").is_none(), "at another path");
         assert!(breaker.probe_failed(at(1), "full"));
         assert_eq!(breaker.open().map(|open| open.since), Some(at(0)));
     }

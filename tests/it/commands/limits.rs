@@ -6,7 +6,7 @@ use sexton::NewTask;
 use sexton_entities::states::{Outcome, TaskState};
 
 use super::{Stand, outcome_of, processes, unusual};
-use crate::support::{Daemon, Database, Kind, Mounted, Printed as _, block_on, eventually, sexton, within};
+use crate::support::{Database, Kind, Mounted, Printed as _, block_on, eventually, sexton, within};
 
 fn shell(script: &str, settings: &str) -> String {
     format!("command = [\"sh\", \"-c\", '''{script}''']\n{settings}")

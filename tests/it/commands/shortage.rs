@@ -2,11 +2,17 @@
 
 use std::{fs, path::Path};
 
-use sexton::{Client, NewTask};
+use sexton::{
+    Client, NewTask,
+    domain::{
+        command::CommandSpec,
+        task::definition::{COMMAND, TaskDefinition},
+    },
+};
 use sexton_entities::states::{Outcome, TaskState};
 
 use super::{Stand, attempts_on_disk, outcome_of};
-use crate::support::{Daemon, Database, Kind, Mounted, Printed as _, block_on, eventually, sexton};
+use crate::support::{Daemon, Database, Inside, Kind, Mounted, Printed as _, block_on, blueprint, eventually, sexton};
 
 const TASKS: usize = 40;
 
@@ -16,7 +22,8 @@ fn status(config: &Path) -> String {
 
 /// Enqueues many tasks, waits until the node says why it gives them back, ends the trouble, and waits until all are
 /// done. Nothing but their success is on record.
-async fn given_back_and_done(stand: &Stand, daemon: &Daemon, told: &str, end_trouble: impl AsyncFnOnce()) {
+async fn given_back_and_done(stand: &mut Stand, told: &str, end_trouble: impl AsyncFnOnce()) {
+    let daemon = stand.daemon.as_ref().unwrap();
     let client = Client::new(stand.store.clone());
     client.enqueue_all(vec![NewTask::new("it"); TASKS]).await.unwrap();
     let line = "cannot be started for ";
@@ -40,7 +47,8 @@ async fn given_back_and_done(stand: &Stand, daemon: &Daemon, told: &str, end_tro
     assert!(rows.iter().all(|row| (row.outcome, row.attempt) == (Outcome::Succeeded, 1)), "{rows:?}");
     daemon.wait_for_log("this node can start commands again");
     assert!(!status(&stand.config).contains(line));
-    assert!(daemon.log().matches("this node cannot start commands: ").count() <= 2, "{}", daemon.log());
+    let log = stand.stop();
+    assert!(log.matches("this node cannot start commands: ").count() == 1, "{log}");
 }
 
 #[test]
@@ -56,17 +64,17 @@ fn a_full_disk_empties_no_queue() {
         fs::create_dir(&state).unwrap();
         let _mounted = Mounted::new(&state, "tmpfs", "size=1m,mode=700");
         let daemon = Daemon::start(&config, &["run"]);
-        let stand = Stand { database, store, config, daemon: None };
+        let mut stand = Stand { database, store, config, daemon: Some(daemon) };
         let filler = fs::File::create(state.join("filler")).unwrap();
         while std::io::Write::write(&mut &filler, &[0; 512]).is_ok_and(|count| count > 0) {}
-        given_back_and_done(&stand, &daemon, "No space left on device", async || {
+        drop(filler);
+        given_back_and_done(&mut stand, "No space left on device", async || {
             fs::remove_file(state.join("filler")).unwrap();
         })
         .await;
         let files = fs::read_dir(state.join("attempts")).unwrap().flatten();
         let left: Vec<_> = files.flat_map(|node| fs::read_dir(node.path()).unwrap().flatten()).collect();
         assert!(left.iter().all(|entry| entry.file_name() == "lock"), "{left:?}");
-        daemon.stop();
     });
 }
 
@@ -75,19 +83,28 @@ fn a_missing_shepherd_empties_no_queue() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
         let store = database.store().await;
-        let config = database.config("n", "[task.it]\ncommand = [\"true\"]");
-        // A program of its own, which can be taken away.
-        let program = database.folder.path().join("sexton");
-        fs::copy(env!("CARGO_BIN_EXE_sexton"), &program).unwrap();
-        let daemon = Daemon::start_program(&program, &config);
-        let stand = Stand { database, store, config, daemon: None };
-        let away = program.with_extension("away");
-        fs::rename(&program, &away).unwrap();
-        given_back_and_done(&stand, &daemon, "No such file or directory", async || {
-            fs::rename(&away, &program).unwrap();
+        let mut blueprint = blueprint(&database);
+        let program = database.folder.path().join("shepherds");
+        blueprint.program.clone_from(&program);
+        let mut it = TaskDefinition::new("it", COMMAND);
+        it.command = Some(CommandSpec::new(vec!["true".to_owned()]));
+        blueprint.config.tasks.insert("it".to_owned(), it.into());
+        let inside = Inside::start(blueprint);
+        let client = Client::new(store.clone());
+        client.enqueue_all(vec![NewTask::new("it"); TASKS]).await.unwrap();
+        let trouble = || inside.daemon.starts.trouble();
+        eventually("the node knows why", async || {
+            trouble().is_some_and(|trouble| trouble.reason.contains("No such file") && trouble.given_back > 0)
         })
         .await;
-        daemon.stop();
+        // What needs no shepherd is done meanwhile.
+        client.enqueue(NewTask::new("nothing")).await.unwrap();
+        eventually("the rest is done", async || crate::daemon::completed(&store).await == 1).await;
+        assert!(trouble().is_some());
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_sexton"), &program).unwrap();
+        eventually("all are done", async || crate::daemon::completed(&store).await == TASKS as i64 + 1).await;
+        assert_eq!((crate::daemon::history(&store).await.len(), trouble()), (TASKS + 1, None));
+        assert_eq!(inside.stop(), 0);
     });
 }
 
@@ -98,21 +115,20 @@ fn a_shortage_of_descriptors_empties_no_queue() {
         let store = database.store().await;
         let config = database.config("n", "[task.it]\ncommand = [\"true\"]");
         let daemon = Daemon::start(&config, &["run"]);
-        let stand = Stand { database, store, config, daemon: None };
+        let mut stand = Stand { database, store, config, daemon: Some(daemon) };
         let id = stand.enqueue(NewTask::new("it")).await;
         stand.finished(id).await;
         let clear = "DELETE FROM sexton_history";
         sea_orm::ConnectionTrait::execute_unprepared(stand.store.connection(), clear).await.unwrap();
-        let server = fork_server(daemon.pid());
+        let server = fork_server(stand.daemon.as_ref().unwrap().pid());
         let limit = |open: &str| {
-            let limit = format!("--nofile={open}:1048576");
+            let limit = format!("--nofile={open}:");
             let status = std::process::Command::new("prlimit").args(["--pid", &server.to_string(), &limit]).status();
             assert!(status.unwrap().success());
         };
         // Enough for what it has open, and not for one more shepherd.
         limit("6");
-        given_back_and_done(&stand, &daemon, "Too many open files", async || limit("1024")).await;
-        daemon.stop();
+        given_back_and_done(&mut stand, "Too many open files", async || limit("1024")).await;
     });
 }
 

@@ -67,15 +67,6 @@ impl Daemon {
         daemon
     }
 
-    /// Starts a copy of the binary, and waits until it is ready.
-    pub(crate) fn start_program(program: &Path, config: &Path) -> Self {
-        let mut command = Command::new(program);
-        command.arg("--config").arg(config).env_remove("SEXTON_CONFIG").arg("run");
-        let daemon = Self::of(command, config);
-        daemon.wait_for_log(" runs on ");
-        daemon
-    }
-
     /// Starts the binary.
     pub(crate) fn spawn(config: &Path, arguments: &[&str]) -> Self {
         let mut command = sexton(config);
