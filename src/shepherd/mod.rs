@@ -22,6 +22,7 @@ mod launch_spec;
 mod module_lock;
 mod node_dir;
 mod output_capture;
+mod probe;
 mod server;
 mod shepherds;
 mod start_failure;

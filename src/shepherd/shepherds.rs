@@ -30,17 +30,12 @@ use super::{
     title, tree,
     tree_stats::TreeStats,
 };
-use crate::{
-    domain::{command::CommandEnd, identity::NodeId, task::claim::Claim},
-    files::error_at,
-};
+use crate::domain::{command::CommandEnd, identity::NodeId, task::claim::Claim};
 
 /// A fork server that does not answer for this long hangs, and is replaced.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// The pause between two tries while descriptors or memory are short.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
-/// The size of a probe: a manifest, an input and a result of usual sizes.
-const PROBE_BYTES: usize = 16 * 1024;
 /// The variables that identify the processes of a task's attempt, and those of a module's program.
 const MARKING_VARIABLES: [[&str; 3]; 2] = [
     ["SEXTON_TASK_ID", "SEXTON_TASK_FENCE", "SEXTON_TASK_NODE"],
@@ -179,22 +174,7 @@ impl Shepherds {
         retry_on_shortage(|| Shepherd::watch(dir.clone(), pid)).await
     }
 
-    /// Checks that a command could be started now: there is disk space, and the fork server can fork.
-    ///
-    /// # Errors
-    /// The error of the operating system with which the start of a command would fail.
-    pub async fn probe(&self) -> io::Result<()> {
-        let node_dir = self.node_dir()?;
-        probe_space(&node_dir.path().join("probe"))?;
-        let nobody = AttemptDir::at(node_dir.path().join("none"));
-        match self.request(&nobody).await {
-            // The fork was made, and found that this attempt does not exist.
-            Err(error) if error.raw_os_error() == Some(Errno::EBUSY as i32) => Ok(()),
-            answer => answer.map(|_| ()),
-        }
-    }
-
-    async fn request(&self, dir: &AttemptDir) -> io::Result<i32> {
+    pub(super) async fn request(&self, dir: &AttemptDir) -> io::Result<i32> {
         let (answer, answered) = oneshot::channel();
         let gone = || io::Error::other("the thread of the fork server is gone");
         let request = ForkRequest { dir: dir.path().to_owned(), answer };
@@ -225,14 +205,6 @@ impl Shepherds {
             .cloned()
             .ok_or_else(|| io::Error::other("the thread of the fork server cannot be started"))
     }
-}
-
-/// Checks that a file of moderate size can be written.
-fn probe_space(path: &Path) -> io::Result<()> {
-    let written = std::fs::write(path, [0; PROBE_BYTES]).map_err(error_at(path));
-    // The file is removed whether or not it could be written.
-    let removed = std::fs::remove_file(path);
-    written.and(removed)
 }
 
 /// Raises the limit of open files, because each running command needs a descriptor. Returns the usual limit, which

@@ -95,7 +95,7 @@ impl Store {
              UNION ALL SELECT 'due', NULL, NULL FROM (SELECT 1 AS x) one WHERE {}",
             self.dialect.no_text(),
             self.dialect.rows("d", &QUEUE_COLUMN),
-            some(&format!("t.queue = d.name AND t.state = 'available'{is_known}"), "t.priority, t.id"),
+            some(&format!("t.state = 'available' AND t.queue = d.name{is_known}"), "t.priority, t.id"),
             self.dialect.rows("d", &QUEUE_COLUMN),
             some("t.queue IS NULL AND t.state = 'available'", "t.priority, t.id"),
             some(&format!("t.state IN ('scheduled', 'retryable') AND t.run_at <= {}", self.dialect.now()), "t.run_at"),

@@ -250,3 +250,68 @@ fn log_end(finished: &FinishedAttempt) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        config::Config,
+        daemon::state::wakers::{WakeReason, Wakers},
+        domain::{
+            identity::{ModuleName, QueueName},
+            task::claim::Claim,
+        },
+        handler::Registry,
+        shepherd::Shepherds,
+    };
+
+    /// Executes a claimed task of that name, on a node that defines only the command `it` and cannot start it.
+    async fn executed(name: &str, trip: bool) -> (InFlight, Wakers) {
+        let mut config = Config::default_for("sqlite::memory:");
+        let it = TaskDefinition::new("it", COMMAND);
+        config.tasks.insert("it".to_owned(), it.into());
+        let (wakers, queue) = (Wakers::default(), QueueName::from("q"));
+        let in_flight = InFlight::new("n".into(), &wakers);
+        in_flight.configure(&BTreeMap::from([(queue.clone(), 1)]));
+        let task = ClaimedTask { name: name.to_owned(), ..ClaimedTask::sample(7) };
+        in_flight.reserve(&queue).fill(1, vec![task]);
+        let task = in_flight.next(&queue, 0).expect("it is waiting");
+        let starts = CommandStarts::new(Shepherds::new("/nowhere".as_ref(), "n".into(), "/nowhere".into()));
+        if trip {
+            starts.note_failure(1, "no space");
+        }
+        let executor = Executor {
+            node: NodeIdentity::new(&config),
+            in_force: ConfigInForce::new(config, Registry::new()),
+            in_flight: in_flight.clone(),
+            lease: Arc::default(),
+            starts,
+            clock: Clock::system(),
+            app_data: AppData::default(),
+        };
+        executor.lease.renew(Instant::now(), Duration::from_secs(60));
+        executor.execute(task).await;
+        (in_flight, wakers)
+    }
+
+    fn is_given_back(in_flight: &InFlight, wakers: &Wakers) {
+        assert!(in_flight.contains(Claim::new(7, 1)), "until it is released");
+        assert!(in_flight.take_finished(9).attempts().is_empty(), "nothing is on record");
+        assert!(wakers.of(&ModuleName::RECORDER).take().contains(WakeReason::Finished));
+        assert_eq!(in_flight.reserve(&"q".into()).count(), 1, "its worker is free");
+    }
+
+    #[actix_rt::test]
+    async fn a_task_that_a_reload_made_unknown_is_given_back() {
+        let (in_flight, wakers) = executed("removed", false).await;
+        is_given_back(&in_flight, &wakers);
+    }
+
+    #[actix_rt::test]
+    async fn a_claimed_command_is_given_back_while_none_can_be_started() {
+        let (in_flight, wakers) = executed("it", true).await;
+        is_given_back(&in_flight, &wakers);
+    }
+}
