@@ -64,6 +64,8 @@ words! {
         TimedOut = "timed_out",
         /// The handler panicked, or a signal that Sexton did not send ended the command.
         Crashed = "crashed",
+        /// The handler or the command asked to be tried again later. That is no failure.
+        Snoozed = "snoozed",
         /// A request cancelled the task.
         Cancelled = "cancelled",
         /// The daemon stopped, died or lost its lease during the attempt.

@@ -62,6 +62,7 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 70 a module failed too often, \
+                          76 a newer version has migrated the database, \
                           78 mistakes in the configuration. `status`: 0 running, 3 not running, 4 unknown. \
                           `plan --against`: 2 the plans differ. `period check`: 0 inside, 1 outside, 2 unknown";
 

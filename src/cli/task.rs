@@ -6,7 +6,10 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde_json::json;
-use sexton_entities::states::{TaskState, Verdict};
+use sexton_entities::{
+    states::{TaskState, Verdict},
+    task,
+};
 
 use super::{
     exit_code::TIMED_OUT,
@@ -21,7 +24,10 @@ use crate::{
     domain::{
         command::answer::Progress,
         identity::QueueName,
-        task::{NewTask, is_on_hold},
+        task::{
+            NewTask, is_on_hold,
+            names::{DefinedBy, defined_by},
+        },
         text::{duration, suggest},
     },
     store::{CancelResult, Enqueued, TaskFilter, Wakeup},
@@ -180,7 +186,11 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
     let attempts = open.attempts(id).await?;
     anyhow::ensure!(task.is_some() || !attempts.is_empty(), lookup::unknown_task(id));
     if output.is_json() {
-        output.value(&json!({ "task": task, "history": attempts }))?;
+        let why = match &task {
+            Some(task) => why_it_waits(open, task).await?,
+            None => None,
+        };
+        output.value(&json!({ "task": task, "history": attempts, "waits": why }))?;
         return Ok(0);
     }
     match &task {
@@ -195,6 +205,9 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
             print_line!("enqueued {}, {}", time::text(task.enqueued_at), not_before(task.run_at));
             if let Some(payload) = &task.payload {
                 print_line!("payload {payload}");
+            }
+            if let Some(why) = why_it_waits(open, task).await? {
+                print_line!("{why}");
             }
             if let Some(progress) = task.progress.clone().and_then(|value| serde_json::from_value(value).ok()) {
                 print_line!("{}", shown_progress(&progress));
@@ -227,6 +240,20 @@ fn not_before(at: DateTime<Utc>) -> String {
         true => "on hold: `sexton task retry` starts it".to_owned(),
         false => format!("not before {}", time::text(at)),
     }
+}
+
+/// Why a task waits that could be executed now: no live node defines its name, or another one than this.
+async fn why_it_waits(open: &OpenSession, task: &task::Model) -> anyhow::Result<Option<String>> {
+    let is_due = task.state == TaskState::Available || task.unknown_since.is_some();
+    if !is_due || task.state == TaskState::Running {
+        return Ok(None);
+    }
+    let live = open.store.live_names().await.map_err(with_advice)?;
+    if live.is_empty() || defined_by(&task.name, &live) != DefinedBy::Nobody {
+        return Ok(None);
+    }
+    let since = task.unknown_since.map(|at| format!(" since {}", time::text(at))).unwrap_or_default();
+    Ok(Some(format!("no node defines {}; it waits{since}", task.name)))
 }
 
 fn shown_progress(progress: &Progress) -> String {

@@ -47,9 +47,25 @@ pub struct DaemonConfig {
     pub refuse_root: bool,
     /// How long history is kept.
     pub keep_history: Duration,
+    /// What becomes of tasks whose name no live node defines.
+    pub unknown_tasks: OnUnknown,
+    /// How long such tasks wait before they are discarded.
+    pub discard_unknown_after: Duration,
     /// Time zone of schedules and periods that name none.
     pub timezone: Tz,
 }
+
+/// What becomes of tasks whose name no live node defines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnUnknown {
+    /// They wait for a node that defines it, up to `discard_unknown_after`.
+    Wait,
+    /// They are discarded at once.
+    Discard,
+}
+
+/// The words of `unknown_tasks`.
+pub(super) const ON_UNKNOWN: [(&str, OnUnknown); 2] = [("wait", OnUnknown::Wait), ("discard", OnUnknown::Discard)];
 
 impl Default for DaemonConfig {
     fn default() -> Self {
@@ -72,6 +88,8 @@ impl Default for DaemonConfig {
             reload_debounce: Duration::from_secs(1),
             refuse_root: false,
             keep_history: Duration::from_secs(30 * 86_400),
+            unknown_tasks: OnUnknown::Wait,
+            discard_unknown_after: Duration::from_secs(7 * 86_400),
             timezone: Tz::UTC,
         }
     }
@@ -103,6 +121,10 @@ impl DaemonConfig {
             reload_debounce: section.duration("reload_debounce", tick).unwrap_or(default.reload_debounce),
             refuse_root: section.flag("refuse_root").unwrap_or(default.refuse_root),
             keep_history: section.duration("keep_history", Duration::ZERO).unwrap_or(default.keep_history),
+            unknown_tasks: section.choice("unknown_tasks", &ON_UNKNOWN).unwrap_or(default.unknown_tasks),
+            discard_unknown_after: section
+                .duration("discard_unknown_after", Duration::ZERO)
+                .unwrap_or(default.discard_unknown_after),
             timezone: section.zone("timezone").unwrap_or(default.timezone),
         };
         if read.lease < read.heartbeat * 2 {

@@ -23,7 +23,7 @@ mod toml_values;
 mod tree;
 
 pub use self::{
-    daemon::{DaemonConfig, SupervisorConfig},
+    daemon::{DaemonConfig, OnUnknown, SupervisorConfig},
     database::{DatabaseConfig, Pooler},
     diff::{Changes, ConfigDiff},
     files::FileStamp,

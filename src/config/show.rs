@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use toml::{Table, Value};
 
 use super::{
+    daemon::{ON_UNKNOWN, OnUnknown},
     missed_policy,
     module::ModuleConfig,
     queue::{AtPeriodEnd, QueueConfig},
@@ -113,6 +114,8 @@ fn daemon(config: &Config) -> Table {
         ("reload_debounce", length(daemon.reload_debounce)),
         ("refuse_root", daemon.refuse_root.into()),
         ("keep_history", length(daemon.keep_history)),
+        ("unknown_tasks", unknown_tasks(daemon.unknown_tasks).into()),
+        ("discard_unknown_after", length(daemon.discard_unknown_after)),
         ("timezone", daemon.timezone.name().into()),
     ]);
     let optional = [
@@ -127,6 +130,10 @@ fn daemon(config: &Config) -> Table {
 
 fn on_lease_lost(setting: Option<OnLeaseLost>) -> Option<(String, Value)> {
     setting.map(|setting| ("on_lease_lost".to_owned(), setting.word().into()))
+}
+
+fn unknown_tasks(choice: OnUnknown) -> &'static str {
+    ON_UNKNOWN.iter().find(|(_, value)| *value == choice).map_or("", |(word, _)| word)
 }
 
 fn log(config: &Config) -> Table {
@@ -170,6 +177,7 @@ fn definition(task: &TaskDefinition) -> Table {
     ]);
     shown.extend(task.max_parallel.map(|most| ("max_parallel".to_owned(), Value::from(most as i64))));
     shown.extend(on_lease_lost(task.on_lease_lost));
+    shown.extend(task.max_snoozes.map(|most| ("max_snoozes".to_owned(), Value::from(i64::from(most)))));
     shown.extend(task.timeout.map(|timeout| ("timeout".to_owned(), length(timeout))));
     if let Some(command) = &task.command {
         shown.extend(self::command(command));

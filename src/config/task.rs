@@ -68,6 +68,7 @@ pub(super) fn read(
         priority: section.integer("priority", -1_000_000..=1_000_000).unwrap_or(plain.priority),
         max_parallel: section.integer("max_parallel", 1..=1_000_000),
         max_attempts: section.integer("max_attempts", 1..=1_000_000).unwrap_or(plain.max_attempts),
+        max_snoozes: section.integer("max_snoozes", 0..=1_000_000),
         timeout: section.duration("timeout", Duration::from_millis(1)),
         kill_after: section.duration("kill_after", Duration::ZERO).unwrap_or(plain.kill_after),
         on_lease_lost: section.choice("on_lease_lost", &OnLeaseLost::WORDS),

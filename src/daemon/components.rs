@@ -21,6 +21,7 @@ use super::{
     module::Surroundings,
     state::{
         attempt_spool::Spool,
+        command_starts::CommandStarts,
         config_in_force::{ConfigInForce, LocalEnqueueContext},
         identity::NodeIdentity,
         lease::Lease,
@@ -28,6 +29,7 @@ use super::{
         milestones::Milestones,
         module_status::ModuleStatuses,
         programs::Programs,
+        unknown_tasks::UnknownTasks,
         wakers::{WakeReason, Wakers},
     },
     supervision::handle::SupervisorHandle,
@@ -70,6 +72,10 @@ pub struct Components {
     pub lease: Arc<Lease>,
     /// Signs of life of the vital modules.
     pub liveness: Arc<Liveness>,
+    /// Tasks that wait because no live node defines their name.
+    pub unknown_tasks: UnknownTasks,
+    /// Whether commands can be started.
+    pub starts: CommandStarts,
     /// The daemon's start.
     pub started: Instant,
     pub(super) milestones: Arc<Milestones>,
@@ -132,6 +138,8 @@ impl Components {
             wakers,
             modules: ModuleStatuses::default(),
             liveness,
+            unknown_tasks: UnknownTasks::default(),
+            starts: CommandStarts::new(shepherds.clone()),
             started: Instant::now(),
             milestones: Arc::new(Milestones::new(has_restarted())),
             spool: Spool::new(state_dir.join("spool")),
@@ -197,6 +205,7 @@ impl Components {
             node: self.identity.clone(),
             in_force: self.in_force.clone(),
             in_flight: self.in_flight.clone(),
+            starts: self.starts.clone(),
             clock: self.clock.clone(),
             app_data: self.app_data.clone(),
         }

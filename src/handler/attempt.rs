@@ -97,6 +97,8 @@ impl Attempt<'_> {
                 let outcome = match stopped {
                     Some(reason) => outcome_of(reason),
                     None if error.is_crash() => Outcome::Crashed,
+                    None if error.wish() == Wish::GiveBack => Outcome::Interrupted,
+                    None if matches!(error.wish(), Wish::RetryAfter(_)) => Outcome::Snoozed,
                     None => Outcome::Failed,
                 };
                 AttemptEnd { outcome, wish: error.wish(), error: Some(error.to_string()) }

@@ -73,7 +73,10 @@ impl TaskHandler for CommandHandler {
         // From here on the command may run, even if this worker is lost.
         context.outlive_worker();
         let started = shepherds.start(claim, &manifest, input.as_deref().map(str::as_bytes)).await;
-        let shepherd = started.map_err(|error| TaskError::new(format!("cannot start {}: {error}", command.argv[0])))?;
+        let shepherd = started.map_err(|error| {
+            let told = format!("cannot start {}: {error}", command.argv[0]);
+            if is_of_this_attempt(&error) { TaskError::new(told) } else { TaskError::give_back(told) }
+        })?;
         follow(&shepherd, context).await?;
         report_end(shepherd.attempt_dir(), context, command).await
     }
@@ -156,6 +159,12 @@ impl AdoptedCommand {
             }
         }
     }
+}
+
+/// Whether an attempt could not begin for a reason of its own. Everything else is a trouble of this machine, because its
+/// program is started later: a full disk, too many processes or open files, a shepherd that cannot be started.
+fn is_of_this_attempt(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
 }
 
 /// What the shepherd needs to know.

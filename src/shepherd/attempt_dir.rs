@@ -304,11 +304,12 @@ impl AttemptDir {
     /// Replaces a file atomically: a reader sees the old or the new one.
     pub(super) fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let new = format!("{name}.new");
-        let _ = fs::remove_file(self.path.join(&new));
-        let replaced =
-            self.create_file(&new, bytes).and_then(|()| fs::rename(self.path.join(&new), self.path.join(name)));
+        let new_path = self.path.join(&new);
+        let _ = fs::remove_file(&new_path);
+        let replaced = self.create_file(&new, bytes).and_then(|()| fs::rename(&new_path, self.path.join(name)));
         if replaced.is_err() {
-            let _ = fs::remove_file(self.path.join(&new));
+            // A full disk leaves no incomplete file behind.
+            let _ = fs::remove_file(&new_path);
         }
         replaced
     }

@@ -88,13 +88,13 @@ fn serve(open_files: Option<u64>) -> io::Result<()> {
             }
             request.pop();
             let dir = AttemptDir::at(PathBuf::from(OsStr::from_bytes(&request)));
-            let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
-            let answer = match context.single_threaded.fork() {
-                Ok(Some(shepherd)) => {
+            let forked = pipe2(OFlag::O_CLOEXEC).and_then(|ends| Ok((context.single_threaded.fork()?, ends)));
+            let answer = match forked {
+                Ok((Some(shepherd), (reader, writer))) => {
                     drop(writer);
                     answer_of(reader, shepherd)
                 }
-                Ok(None) => {
+                Ok((None, (reader, writer))) => {
                     // Only the fork server holds the socket, so that the daemon notices its end.
                     drop((reader, requests, daemon, ended));
                     supervise_command(&dir, &mask, writer.into(), low_fd, &context)

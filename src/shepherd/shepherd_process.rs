@@ -31,6 +31,7 @@ use super::{
     launch_spec::{AttemptManifest, LaunchSpec, StopOrder},
     lease_file::NodeLease,
     output_capture::{self, Stream},
+    start_failure::StartFailure,
     tree,
 };
 use crate::{
@@ -92,10 +93,19 @@ fn supervise(
     low_fd: OwnedFd,
     context: &ForkContext,
 ) -> io::Result<()> {
-    setsid()?;
-    set_child_subreaper(true)?;
-    dup2_stdin(&low_fd)?;
-    let manifest: AttemptManifest<serde::de::IgnoredAny> = dir.manifest()?;
+    let prepare = || -> io::Result<AttemptManifest<serde::de::IgnoredAny>> {
+        setsid()?;
+        set_child_subreaper(true)?;
+        dup2_stdin(&low_fd)?;
+        dir.manifest()
+    };
+    let manifest = match prepare() {
+        Ok(manifest) => manifest,
+        Err(error) => {
+            let failure = StartFailure::from(error).before("cannot start the command: ");
+            return dir.set_result(result_file, &failure.into_end());
+        }
+    };
     context.title.set(&manifest.spec.title);
     if manifest.spec.ends_with_daemon {
         set_pdeathsig(Signal::SIGTERM)?;
@@ -106,7 +116,7 @@ fn supervise(
     }
     let end = match Supervision::begin(dir, mask, manifest.spec, low_fd, context) {
         Ok(watch) => watch.run(),
-        Err(problem) => CommandEnd::failed(problem),
+        Err(failure) => failure.into_end(),
     };
     dir.set_result(result_file, &end)
 }
@@ -143,21 +153,22 @@ impl<'a> Supervision<'a> {
         mut spec: LaunchSpec,
         low_fd: OwnedFd,
         context: &ForkContext,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, StartFailure> {
         let program = spec.argv.first().cloned().ok_or("there is no command")?;
-        let cannot = |error: &dyn std::fmt::Display| format!("cannot start {program}: {error}");
+        let cannot = |failure: StartFailure| failure.before(&format!("cannot start {program}: "));
         let signals = SignalFd::with_flags(mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK);
-        let signals = signals.map_err(|error| cannot(&error))?;
+        let signals = signals.map_err(|error| cannot(error.into()))?;
         let pipe = || -> nix::Result<(OwnedFd, OwnedFd)> {
             let (reading, writing) = pipe2(OFlag::O_CLOEXEC)?;
             fcntl(&reading, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
             Ok((reading, writing))
         };
         let io_ends = || -> io::Result<_> { Ok((pipe()?, pipe()?, pipe()?, dir.input()?)) };
-        let ((answers, answer), (out, stdout), (err, stderr), input) = io_ends().map_err(|error| cannot(&error))?;
+        let ((answers, answer), (out, stdout), (err, stderr), input) =
+            io_ends().map_err(|error| cannot(error.into()))?;
         let name = dir.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let group = match &spec.cgroup {
-            Some(parent) => Some(Group::create(parent, &name).map_err(|error| cannot(&error))?),
+            Some(parent) => Some(Group::create(parent, &name).map_err(|error| cannot(error.into()))?),
             None => None,
         };
         let started = Instant::now();
@@ -369,7 +380,9 @@ impl<'a> Supervision<'a> {
         let mut problem = Vec::new();
         // The last writer is gone, so this does not block.
         if self.status.is_some() && self.problem.read_to_end(&mut problem).is_ok() && !problem.is_empty() {
-            end.failure = Some(String::from_utf8_lossy(&problem).into_owned());
+            let failure = StartFailure::from_bytes(&problem);
+            end.is_shortage = failure.as_ref().is_some_and(|failure| failure.is_shortage);
+            end.failure = failure.map(|failure| failure.text);
             return end;
         }
         let Some(status) = self.status else {

@@ -174,7 +174,7 @@ impl Shepherds {
         retry_on_shortage(|| Shepherd::watch(dir.clone(), pid)).await
     }
 
-    async fn request(&self, dir: &AttemptDir) -> io::Result<i32> {
+    pub(super) async fn request(&self, dir: &AttemptDir) -> io::Result<i32> {
         let (answer, answered) = oneshot::channel();
         let gone = || io::Error::other("the thread of the fork server is gone");
         let request = ForkRequest { dir: dir.path().to_owned(), answer };

@@ -20,6 +20,7 @@ use crate::domain::{
     task::{
         ClaimedTask,
         limits::{Candidate, ClusterState, ConcurrencyLimits, Exclusions},
+        names::TaskNames,
     },
 };
 
@@ -40,10 +41,36 @@ impl Store {
         queue: &QueueName,
         count: usize,
     ) -> Result<ClaimResult, StoreError> {
-        match self.claim_batch_within(limits, node, queue, count).await {
+        self.claim_where_within(limits, None, node, queue, count).await
+    }
+
+    /// As [`Store::claim_within`], of tasks of `known` names only.
+    ///
+    /// # Errors
+    /// As [`Store::claim_within`].
+    pub async fn claim_known_within(
+        &self,
+        limits: &ConcurrencyLimits,
+        known: &TaskNames,
+        node: &NodeId,
+        queue: &QueueName,
+        count: usize,
+    ) -> Result<ClaimResult, StoreError> {
+        self.claim_where_within(limits, Some(known), node, queue, count).await
+    }
+
+    async fn claim_where_within(
+        &self,
+        limits: &ConcurrencyLimits,
+        known: Option<&TaskNames>,
+        node: &NodeId,
+        queue: &QueueName,
+        count: usize,
+    ) -> Result<ClaimResult, StoreError> {
+        match self.claim_batch_within(limits, known, node, queue, count).await {
             Err(StoreError::Refused(why)) => {
                 self.set_refused_aside(node, queue, count, &why).await?;
-                self.claim_batch_within(limits, node, queue, count).await
+                self.claim_batch_within(limits, known, node, queue, count).await
             }
             result => result,
         }
@@ -52,6 +79,7 @@ impl Store {
     async fn claim_batch_within(
         &self,
         limits: &ConcurrencyLimits,
+        known: Option<&TaskNames>,
         node: &NodeId,
         queue: &QueueName,
         count: usize,
@@ -73,7 +101,10 @@ impl Store {
             let mut found = ClaimResult::default();
             let mut unreadable = Vec::new();
             while remaining > 0 {
-                let (filter, values) = self.exclusion_filter(&excluded, &found.tasks);
+                let (mut filter, known_value) = self.known_filter("name", known);
+                let (others, other_values) = self.exclusion_filter(&excluded, &found.tasks);
+                filter += &others;
+                let values = known_value.into_iter().chain(other_values);
                 let candidates =
                     self.lock_candidates(&transaction, node, queue, remaining as i64, &filter, values).await?;
                 self.postpone(&transaction, &candidates.later).await?;

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::domain::{
     identity::{NodeId, QueueName},
-    task::{ClaimedTask, claim::Claim},
+    task::{ClaimedTask, claim::Claim, names::TaskNames},
 };
 
 /// The result of a claim.
@@ -45,6 +45,8 @@ pub(super) struct Candidates {
 pub struct Peek {
     /// Queues with available tasks that are not paused.
     pub queues: Vec<QueueName>,
+    /// Queues whose first available task has an unknown name.
+    pub unknown: Vec<QueueName>,
     /// Whether tasks without a queue wait for one.
     pub without_queue: bool,
     /// Whether tasks are due for promotion.
@@ -53,10 +55,11 @@ pub struct Peek {
 
 /// The columns of a claimed task, in a table or a join where they are unambiguous.
 pub(super) const CLAIMED_COLUMNS: &str =
-    "id, fence, name, payload, attempt, max_attempts, schedule, due_at, enqueued_at, started_at";
+    "id, fence, name, payload, attempt, max_attempts, schedule, due_at, enqueued_at, started_at, snoozes";
 pub(super) const ID_COLUMN: [(&str, Kind); 1] = [("id", Kind::Integer)];
 /// The number of the next attempt. The highest number stays as it is: one task that has it must not stop a claim.
 const NEXT_ATTEMPT: &str = "CASE WHEN attempt < 2147483647 THEN attempt + 1 ELSE attempt END";
+const QUEUE_COLUMN: [(&str, Kind); 1] = [("name", Kind::Text)];
 
 impl Store {
     /// Whether there is anything to do in these queues. It costs less than a claim that finds nothing.
@@ -64,6 +67,18 @@ impl Store {
     /// # Errors
     /// If the database is unavailable or refuses the statement.
     pub async fn peek(&self, queues: &[QueueName]) -> Result<Peek, StoreError> {
+        self.peek_where(None, queues).await
+    }
+
+    /// As [`Store::peek`], for a node that claims tasks of `known` names only.
+    ///
+    /// # Errors
+    /// As [`Store::peek`].
+    pub async fn peek_known(&self, known: &TaskNames, queues: &[QueueName]) -> Result<Peek, StoreError> {
+        self.peek_where(Some(known), queues).await
+    }
+
+    async fn peek_where(&self, known: Option<&TaskNames>, queues: &[QueueName]) -> Result<Peek, StoreError> {
         let mut rows = Rows::new(self.dialect);
         for queue in queues {
             rows.push(|row| {
@@ -75,20 +90,35 @@ impl Store {
         let some = |condition: &str, order: &str| {
             format!("(SELECT t.id FROM sexton_task t WHERE {condition} ORDER BY {order} LIMIT 1) IS NOT NULL")
         };
+        let (is_known, known_value) = self.known_filter("t.name", known);
+        // The next task of each queue is read by its name, so that a queue full of unknown tasks is noticed cheaply.
         let sql = format!(
-            "SELECT 'queue' AS what, d.name FROM {} WHERE {} \
+            "SELECT 'queue' AS what, d.name, {} AS next FROM {} WHERE {} \
              AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = d.name AND q.paused) \
-             UNION ALL SELECT 'without_queue', NULL FROM (SELECT 1 AS x) one WHERE {} \
-             UNION ALL SELECT 'due', NULL FROM (SELECT 1 AS x) one WHERE {}",
-            self.dialect.rows("d", &[("name", Kind::Text)]),
-            some("t.queue = d.name AND t.state = 'available'", "t.priority, t.id"),
+             UNION ALL SELECT 'next', d.name, \
+             (SELECT t.name FROM sexton_task t WHERE t.queue = d.name AND t.state = 'available' \
+             ORDER BY t.priority, t.id LIMIT 1) FROM {} \
+             UNION ALL SELECT 'without_queue', NULL, NULL FROM (SELECT 1 AS x) one WHERE {} \
+             UNION ALL SELECT 'due', NULL, NULL FROM (SELECT 1 AS x) one WHERE {}",
+            self.dialect.no_text(),
+            self.dialect.rows("d", &QUEUE_COLUMN),
+            some(&format!("t.state = 'available' AND t.queue = d.name{is_known}"), "t.priority, t.id"),
+            self.dialect.rows("d", &QUEUE_COLUMN),
             some("t.queue IS NULL AND t.state = 'available'", "t.priority, t.id"),
             some(&format!("t.state IN ('scheduled', 'retryable') AND t.run_at <= {}", self.dialect.now()), "t.run_at"),
         );
+        let queues = rows.into_value();
+        let values: Vec<Value> = std::iter::once(queues.clone()).chain(known_value).chain([queues]).collect();
         let mut seen = Peek::default();
-        for row in self.all(&self.db, &sql, [rows.into_value()]).await? {
+        for row in self.all(&self.db, &sql, values).await? {
             match row.try_get::<String>("", "what")?.as_str() {
                 "queue" => seen.queues.push(row.try_get::<String>("", "name")?.into()),
+                "next" => {
+                    let next: Option<String> = row.try_get("", "next")?;
+                    if next.is_some_and(|next| known.is_some_and(|known| !known.contains(&next))) {
+                        seen.unknown.push(row.try_get::<String>("", "name")?.into());
+                    }
+                }
                 "without_queue" => seen.without_queue = true,
                 _ => seen.due = true,
             }
@@ -101,23 +131,54 @@ impl Store {
     /// # Errors
     /// If the database is unavailable or refuses the statement.
     pub async fn claim(&self, node: &NodeId, queue: &QueueName, count: usize) -> Result<ClaimResult, StoreError> {
-        match self.claim_batch(node, queue, count as i64).await {
+        self.claim_where(None, node, queue, count).await
+    }
+
+    /// As [`Store::claim`], of tasks of `known` names only. The others stay where they are, for other nodes.
+    ///
+    /// # Errors
+    /// As [`Store::claim`].
+    pub async fn claim_known(
+        &self,
+        known: &TaskNames,
+        node: &NodeId,
+        queue: &QueueName,
+        count: usize,
+    ) -> Result<ClaimResult, StoreError> {
+        self.claim_where(Some(known), node, queue, count).await
+    }
+
+    async fn claim_where(
+        &self,
+        known: Option<&TaskNames>,
+        node: &NodeId,
+        queue: &QueueName,
+        count: usize,
+    ) -> Result<ClaimResult, StoreError> {
+        match self.claim_batch(known, node, queue, count as i64).await {
             Err(StoreError::Refused(why)) => {
                 self.set_refused_aside(node, queue, count, &why).await?;
-                self.claim_batch(node, queue, count as i64).await
+                self.claim_batch(known, node, queue, count as i64).await
             }
             result => result,
         }
     }
 
-    async fn claim_batch(&self, node: &NodeId, queue: &QueueName, count: i64) -> Result<ClaimResult, StoreError> {
+    async fn claim_batch(
+        &self,
+        known: Option<&TaskNames>,
+        node: &NodeId,
+        queue: &QueueName,
+        count: i64,
+    ) -> Result<ClaimResult, StoreError> {
         self.with_retries(async || {
+            let filter = self.known_filter("name", known);
             if self.dialect != Dialect::MySql {
-                return self.claim_by_update(&self.db, node, queue, count).await;
+                return self.claim_by_update(&self.db, node, queue, count, filter).await;
             }
             let transaction = self.begin().await?;
             let Candidates { mut tasks, later, unreadable } =
-                self.lock_candidates(&transaction, node, queue, count, "", []).await?;
+                self.lock_candidates(&transaction, node, queue, count, &filter.0, filter.1).await?;
             self.postpone(&transaction, &later).await?;
             self.mark_running(&transaction, node, &mut tasks).await?;
             self.set_aside(&transaction, &unreadable).await?;
@@ -127,6 +188,20 @@ impl Store {
             Ok(ClaimResult { tasks, postponed: later.len() + unreadable.len() })
         })
         .await
+    }
+
+    /// The condition that `column` is one of these names, to follow others, and its parameter.
+    pub(super) fn known_filter(&self, column: &str, known: Option<&TaskNames>) -> (String, Option<Value>) {
+        let value = known.map(|known| self.known(known));
+        (value.as_ref().map_or_else(String::new, |_| format!(" AND {}", self.dialect.is_known(column))), value)
+    }
+
+    /// Names as the parameter of [`Dialect::is_known`].
+    pub(super) fn known(&self, known: &TaskNames) -> Value {
+        match self.dialect {
+            Dialect::MySql => known.iter().filter(|name| !name.contains(',')).collect::<Vec<_>>().join(",").into(),
+            Dialect::Postgres | Dialect::Sqlite => self.names(known.iter()),
+        }
     }
 
     /// The end of a SELECT of available tasks. `filter` is a further condition.
@@ -147,6 +222,7 @@ impl Store {
         node: &NodeId,
         queue: &QueueName,
         count: i64,
+        (filter, filter_values): (String, Option<Value>),
     ) -> Result<ClaimResult, StoreError> {
         let (open, close, among) = match self.dialect {
             Dialect::Postgres => ("ANY(ARRAY(", "FOR UPDATE SKIP LOCKED))", "="),
@@ -162,10 +238,12 @@ impl Store {
             due(NEXT_ATTEMPT, "attempt"),
             due("?", "NULL"),
             due(now, "NULL"),
-            self.candidates(""),
+            self.candidates(&filter),
         );
         let (own, name) = (node.as_str(), queue.as_str());
-        let values = [own.into(), name.into(), name.into(), own.into(), count.into()];
+        let mut values: Vec<Value> = vec![own.into(), name.into(), name.into(), own.into()];
+        values.extend(filter_values);
+        values.push(count.into());
         let mut found = ClaimResult::default();
         let mut ordered = Vec::new();
         let mut unreadable = Vec::new();
@@ -295,5 +373,6 @@ pub(super) fn claimed(row: &QueryResult, queue: &QueueName) -> Result<ClaimedTas
         // A task that waits may have any value there; the claim sets it.
         started_at: instant(row, "started_at").ok().flatten().unwrap_or_default(),
         unreadable,
+        snoozes: column(row, "snoozes")?,
     })
 }

@@ -98,6 +98,28 @@ impl Dialect {
         }
     }
 
+    /// The condition that a column with the name of a task is among names, which are one parameter (see
+    /// `Store::known`). It is evaluated row by row, so that the claim still reads its index in order: as a join, the
+    /// planner could begin with the names.
+    pub(super) fn is_known(self, column: &str) -> String {
+        match self {
+            // No name of a task contains a comma.
+            Self::MySql => format!("FIND_IN_SET({column}, ?) > 0"),
+            Self::Postgres => {
+                format!("{column} = ANY(ARRAY(SELECT k.name FROM {}))", self.rows("k", &[("name", Kind::Text)]))
+            }
+            Self::Sqlite => format!("{column} IN (SELECT k.name FROM {})", self.rows("k", &[("name", Kind::Text)])),
+        }
+    }
+
+    /// NULL as a text, in the first SELECT of a UNION.
+    pub(super) fn no_text(self) -> &'static str {
+        match self {
+            Self::Postgres => "CAST(NULL AS text)",
+            Self::MySql | Self::Sqlite => "NULL",
+        }
+    }
+
     /// Converts the text of a JSON column of [`Dialect::rows`] to the type of a JSON column of a table.
     pub(super) fn json(self, text: &str) -> String {
         match self {

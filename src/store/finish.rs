@@ -95,7 +95,8 @@ const CLAIM_COLUMNS: [(&str, Kind); 5] = [
 pub(super) const RELEASED_ATTEMPT: &str = "CASE WHEN t.attempt > 0 THEN t.attempt - 1 ELSE 0 END";
 /// The columns of an attempt, cleared when its task does not run any more. A cancel request stays: the next claim of
 /// the task obeys it.
-pub(super) const CLEARED: [(&str, &str); 3] = [("node", "NULL"), ("started_at", "NULL"), ("progress", "NULL")];
+pub(super) const CLEARED: [(&str, &str); 4] =
+    [("node", "NULL"), ("started_at", "NULL"), ("progress", "NULL"), ("unknown_since", "NULL")];
 
 impl Store {
     /// Records a batch of finished attempts in one transaction.
@@ -178,10 +179,11 @@ impl Store {
         batch: &[FinishedAttempt],
         on_stale: OnStale,
     ) -> Result<HashSet<Claim>, StoreError> {
-        let of = |verdicts: &[Verdict]| -> Vec<&FinishedAttempt> {
+        let of = |verdicts: &[Verdict], is_snoozed: bool| -> Vec<&FinishedAttempt> {
             batch
                 .iter()
                 .filter(|finished| finished.verdict.is_some_and(|verdict| verdicts.contains(&verdict)))
+                .filter(|finished| (finished.outcome == Outcome::Snoozed) == is_snoozed)
                 .collect()
         };
         let rows = self.dialect.rows("d", &CLAIM_COLUMNS);
@@ -194,15 +196,18 @@ impl Store {
         let run_at = self.dialect.now_plus_millis("d.retry_ms");
         let payload = format!("COALESCE({}, t.payload)", self.dialect.json("d.next_payload"));
         let mut retry = vec![("run_at", run_at.as_str()), ("payload", payload.as_str())];
+        let mut snooze = retry.clone();
         retry.extend(with(&[("state", "'retryable'")]));
+        snooze.extend(with(&[("state", "'scheduled'"), ("attempt", RELEASED_ATTEMPT), ("snoozes", "t.snoozes + 1")]));
         let release = with(&[("state", "'available'"), ("attempt", RELEASED_ATTEMPT)]);
         let steps = [
             (
-                of(&[Verdict::Completed, Verdict::Discarded, Verdict::Cancelled]),
+                of(&[Verdict::Completed, Verdict::Discarded, Verdict::Cancelled], false),
                 self.dialect.delete_joined("sexton_task", "id", &rows, on),
             ),
-            (of(&[Verdict::Released]), self.dialect.update_joined("sexton_task", &release, &rows, on)),
-            (of(&[Verdict::Retry]), self.dialect.update_joined("sexton_task", &retry, &rows, on)),
+            (of(&[Verdict::Released], false), self.dialect.update_joined("sexton_task", &release, &rows, on)),
+            (of(&[Verdict::Retry], false), self.dialect.update_joined("sexton_task", &retry, &rows, on)),
+            (of(&[Verdict::Retry], true), self.dialect.update_joined("sexton_task", &snooze, &rows, on)),
         ];
         let mut held = HashSet::new();
         for (finished, sql) in steps {

@@ -31,6 +31,7 @@ mod set_aside;
 mod summary;
 mod tasks;
 mod transaction;
+mod unknown;
 mod wakeup;
 mod why;
 
@@ -57,6 +58,7 @@ pub use self::{
     schedules::{Firing, ScheduleRow},
     summary::{LastRun, SchedulePicture},
     tasks::{CancelResult, Enqueued, TaskFilter},
+    unknown::UnknownName,
     wakeup::{Wakeup, WakeupListener},
 };
 use crate::clock::{Clock, uptime};

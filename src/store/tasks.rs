@@ -229,12 +229,14 @@ impl Store {
         Ok(self.run(&self.db, &sql, [id.into()]).await? > 0)
     }
 
-    /// The names of tasks that were inserted without a queue.
+    /// The names of available tasks that were inserted without a queue.
     ///
     /// # Errors
     /// If the database is unavailable or refuses the statement.
     pub async fn names_without_queue(&self) -> Result<Vec<String>, StoreError> {
-        let rows = self.all(&self.db, "SELECT DISTINCT name FROM sexton_task WHERE queue IS NULL", []).await?;
+        let rows = self
+            .all(&self.db, "SELECT DISTINCT name FROM sexton_task WHERE queue IS NULL AND state = 'available'", [])
+            .await?;
         rows.iter().map(|row| Ok(row.try_get("", "name")?)).collect()
     }
 

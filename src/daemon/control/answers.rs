@@ -11,12 +11,13 @@ use crate::{
     config::{Config, QueueConfig},
     daemon::{
         lifecycle::status::{ConfigStatus, DaemonStatus, Phase},
-        state::module_status::ModuleStatus,
+        state::{command_starts::StartTrouble, module_status::ModuleStatus},
     },
     domain::{
         identity::QueueName,
         schedule::plan::{Plan, plan},
     },
+    store::UnknownName,
     telemetry::LogControl,
 };
 
@@ -66,6 +67,12 @@ pub struct Status {
     /// The queues that are closed because they are outside their period, by name, and until when.
     #[serde(default)]
     pub closed_queues: BTreeMap<String, String>,
+    /// Why it cannot start commands at present; none if it can.
+    #[serde(default)]
+    pub command_starts: Option<StartTrouble>,
+    /// Tasks that wait because no live node defines their name, by name.
+    #[serde(default)]
+    pub unknown_tasks: Vec<UnknownName>,
 }
 
 /// What the schedules in force will do within a time span.
@@ -164,6 +171,8 @@ impl Status {
                 .unwrap_or_default(),
             log: serde_json::to_value(log.describe()).unwrap_or_default(),
             tasks: tasks(status),
+            command_starts: components.and_then(|components| components.starts.trouble()),
+            unknown_tasks: components.map(|components| components.unknown_tasks.all()).unwrap_or_default(),
             closed_queues: closed_queues(
                 &status.in_force(),
                 components.map_or_else(machine_time, |components| components.clock.now()),

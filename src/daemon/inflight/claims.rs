@@ -32,7 +32,7 @@ pub struct InFlight {
     pub(super) node: NodeId,
     lease: Arc<Lease>,
     pub(super) dispatcher: Waker,
-    recorder: Waker,
+    pub(super) recorder: Waker,
     pub(super) adopter: Waker,
 }
 
@@ -43,6 +43,8 @@ pub(super) struct ClaimTable {
     pools: HashMap<QueueName, Waker>,
     pub(super) claims: HashMap<Claim, ClaimState>,
     pub(super) finished: VecDeque<FinishedAttempt>,
+    /// Claims of tasks that were not begun and are to be released.
+    pub(super) given_back: Vec<Claim>,
     /// The claims of finished attempts on disk, by file.
     pub(super) spooled: HashMap<PathBuf, Vec<Claim>>,
     pub(super) is_closed: bool,
@@ -70,6 +72,8 @@ pub(super) enum ClaimState {
     Adopting(QueueName),
     Finished,
     Spooled,
+    /// Was not begun, and is to be released.
+    GivenBack,
 }
 
 /// How much is in flight.
@@ -79,7 +83,7 @@ pub struct InFlightCounts {
     pub waiting: usize,
     /// Running.
     pub running: usize,
-    /// Finished, not recorded.
+    /// Finished or given back, not recorded.
     pub finished: usize,
 }
 
@@ -339,7 +343,7 @@ impl InFlight {
         InFlightCounts {
             waiting: count(|state| matches!(state, ClaimState::Waiting | ClaimState::Assigned(_))),
             running: count(|state| matches!(state, ClaimState::Running { .. })),
-            finished: count(|state| matches!(state, ClaimState::Finished)),
+            finished: count(|state| matches!(state, ClaimState::Finished | ClaimState::GivenBack)),
         }
     }
 

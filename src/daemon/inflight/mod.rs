@@ -9,6 +9,7 @@ mod batch;
 mod claims;
 mod closed;
 mod doubt;
+mod give_back;
 mod release;
 mod reservation;
 mod running;

@@ -165,7 +165,8 @@ impl InFlight {
                 | ClaimState::Detached(_)
                 | ClaimState::Adopting(_)
                 | ClaimState::Finished
-                | ClaimState::Spooled => {}
+                | ClaimState::Spooled
+                | ClaimState::GivenBack => {}
             }
         }
         drop(table);

@@ -71,6 +71,8 @@ struct StatusFacts {
     phase: Phase,
     /// The outage for which it waits, as text.
     waiting_for: Option<String>,
+    /// Why it stops by itself.
+    reason: Option<String>,
     config: ConfigStatus,
     /// The configuration that counts until the modules run.
     first: Arc<Config>,
@@ -86,7 +88,8 @@ impl DaemonStatus {
         let database = redacted(&first.database.url);
         let config = ConfigStatus { file, loaded_at: machine_time(), mistakes: None, needs_restart: Vec::new() };
         let is_quiet = std::env::var_os(QUIET).is_some();
-        let facts = StatusFacts { phase: Phase::Starting, waiting_for: None, config, first, database, is_quiet };
+        let facts =
+            StatusFacts { phase: Phase::Starting, waiting_for: None, reason: None, config, first, database, is_quiet };
         let inner = StatusInner {
             started: Instant::now(),
             started_at: machine_time(),
@@ -122,6 +125,11 @@ impl DaemonStatus {
             facts.phase = phase;
             facts.waiting_for = waiting_for;
         });
+    }
+
+    /// The daemon is about to stop by itself, for this reason.
+    pub(in crate::daemon) fn note_reason(&self, reason: String) {
+        self.facts(|facts| facts.reason = Some(reason));
     }
 
     /// Stops claiming, or claims again.
@@ -213,6 +221,9 @@ impl DaemonStatus {
             Phase::Restarting => format!("restarting: {running} still running"),
             _ => format!("running {running}, {} claimed", counts.waiting),
         };
+        if let Some(reason) = self.facts(|facts| facts.reason.clone()) {
+            line += &format!("; {reason}");
+        }
         if counts.finished > 0 {
             line += &format!(", {} to be recorded", counts.finished);
         }
@@ -221,6 +232,9 @@ impl DaemonStatus {
         }
         if self.is_quiet() {
             line += "; quiet: claiming nothing";
+        }
+        if let Some(trouble) = components.starts.trouble() {
+            line += &format!("; cannot start commands: {}", trouble.reason);
         }
         if let Some(module) = components.modules.unhealthy().first() {
             line += &format!("; module {module}");

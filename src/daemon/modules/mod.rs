@@ -88,11 +88,15 @@ fn workers(daemon: &Components) -> ModuleSpec {
 }
 
 fn dispatcher(daemon: &Components) -> ModuleSpec {
-    let (node, in_flight) = (daemon.identity.id.clone(), daemon.in_flight.clone());
-    let (in_force, wakers) = (daemon.in_force.clone(), daemon.wakers.clone());
-    ModuleSpec::new(ModuleName::DISPATCHER, Stage::Intake, move || {
-        dispatcher::Dispatcher::new(node.clone(), in_flight.clone(), in_force.clone(), wakers.clone())
-    })
+    let parts = dispatcher::DispatcherParts {
+        node: daemon.identity.id.clone(),
+        in_flight: daemon.in_flight.clone(),
+        in_force: daemon.in_force.clone(),
+        wakers: daemon.wakers.clone(),
+        unknown_tasks: daemon.unknown_tasks.clone(),
+        starts: daemon.starts.clone(),
+    };
+    ModuleSpec::new(ModuleName::DISPATCHER, Stage::Intake, move || dispatcher::Dispatcher::new(parts.clone()))
 }
 
 fn future(daemon: &Components) -> ModuleSpec {

@@ -73,6 +73,7 @@ impl DaemonModule for Recorder {
         if self.replay_at.is_some_and(|at| at <= Instant::now()) {
             self.replay(context).await?;
         }
+        self.release_given_back(context).await;
         loop {
             let batch = self.in_flight.take_finished(BATCH);
             if batch.attempts().is_empty() {
@@ -127,6 +128,16 @@ impl Recorder {
             && !error.is_outage()
         {
             tracing::warn!("cannot record the progress of {}: {error}", counted(progress.len(), "task"));
+        }
+    }
+
+    /// Releases the tasks that workers gave back. What cannot be released now waits for the next round.
+    async fn release_given_back(&self, context: &ModuleContext) {
+        match self.in_flight.release_given_back(context.store()).await {
+            Ok(0) => {}
+            Ok(_) => self.wakers.announce(Wakeup::Now),
+            Err(error) if error.is_outage() => {}
+            Err(error) => tracing::warn!("cannot release tasks that were given back: {error}"),
         }
     }
 

@@ -10,8 +10,9 @@ use crate::{
     config::Config,
     domain::task::{
         ClaimedTask, NewTask,
-        definition::TaskDefinition,
+        definition::{COMMAND, TaskDefinition},
         limits::ConcurrencyLimits,
+        names::TaskNames,
         on_lease_lost::{LeaseLossRules, OnLeaseLost},
     },
     handler::Registry,
@@ -31,6 +32,9 @@ struct Derived {
     definitions: HashMap<String, Arc<TaskDefinition>>,
     limits: Arc<ConcurrencyLimits>,
     lease_loss: LeaseLossRules,
+    /// What this node can execute, and what of it needs no shepherd.
+    names: Arc<TaskNames>,
+    names_without_commands: Arc<TaskNames>,
 }
 
 impl ConfigInForce {
@@ -64,6 +68,16 @@ impl ConfigInForce {
         self.current().definitions.get(name).cloned()
     }
 
+    /// The names of the tasks that this node can execute.
+    pub(in crate::daemon) fn names(&self) -> Arc<TaskNames> {
+        self.current().names.clone()
+    }
+
+    /// Those of the names that are no commands.
+    pub(in crate::daemon) fn names_without_commands(&self) -> Arc<TaskNames> {
+        self.current().names_without_commands.clone()
+    }
+
     /// The limits that hold in the whole cluster.
     pub(in crate::daemon) fn limits(&self) -> Arc<ConcurrencyLimits> {
         self.current().limits.clone()
@@ -89,7 +103,19 @@ impl Derived {
             queues,
             definitions.values().map(|definition| &**definition),
         );
-        Self { config: Arc::new(config), definitions, limits: Arc::new(limits), lease_loss }
+        let can = |definition: &&Arc<TaskDefinition>| registry.get(&definition.kind).is_some();
+        let name = |definition: &Arc<TaskDefinition>| definition.name.clone();
+        let names = definitions.values().filter(can).map(name).collect();
+        let others = definitions.values().filter(can).filter(|definition| definition.kind != COMMAND);
+        let names_without_commands = Arc::new(others.map(name).collect());
+        Self {
+            config: Arc::new(config),
+            definitions,
+            limits: Arc::new(limits),
+            lease_loss,
+            names: Arc::new(names),
+            names_without_commands,
+        }
     }
 }
 

@@ -31,6 +31,9 @@ pub struct TaskDefinition {
     pub max_parallel: Option<usize>,
     /// The maximum number of attempts of a task.
     pub max_attempts: i32,
+    /// How often a task may be snoozed before a further snooze counts as a failure; none means no limit.
+    #[serde(default)]
+    pub max_snoozes: Option<i32>,
     /// The time limit of one attempt; none means no limit.
     pub timeout: Option<Duration>,
     /// The grace time of a stopped attempt, before it is killed or dropped.
@@ -61,6 +64,7 @@ impl TaskDefinition {
             priority: 0,
             max_parallel: None,
             max_attempts: 1,
+            max_snoozes: None,
             timeout: None,
             kill_after: Duration::from_secs(5),
             on_lease_lost: None,

@@ -3,9 +3,11 @@
 pub mod claim;
 pub mod definition;
 pub mod limits;
+pub mod names;
 pub mod on_lease_lost;
 pub mod prefetch_count;
 pub mod retry;
+pub mod snooze;
 pub mod verdict;
 
 use std::{path::PathBuf, time::Duration};
@@ -170,6 +172,9 @@ pub struct ClaimedTask {
     pub started_at: DateTime<Utc>,
     /// Why the payload cannot be read: a database may accept JSON that this program does not.
     pub unreadable: Option<String>,
+    /// How often it was snoozed.
+    #[serde(default)]
+    pub snoozes: i32,
 }
 
 impl ClaimedTask {
@@ -295,6 +300,7 @@ impl ClaimedTask {
             enqueued_at: DateTime::UNIX_EPOCH,
             started_at: DateTime::UNIX_EPOCH,
             unreadable: None,
+            snoozes: 0,
         }
     }
 }

@@ -6,6 +6,7 @@ mod black_box;
 mod limits;
 mod many;
 mod nasty;
+mod shortage;
 mod survival;
 
 use std::path::PathBuf;
@@ -20,10 +21,11 @@ use crate::support::{Daemon, Database, Kind, eventually};
 
 /// A daemon with its own SQLite file, for commands.
 struct Stand {
+    // Ends before its files are removed, so that a failed test can show its log.
+    daemon: Option<Daemon>,
     database: Database,
     store: Store,
     config: PathBuf,
-    daemon: Option<Daemon>,
 }
 
 impl Stand {

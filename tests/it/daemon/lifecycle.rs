@@ -38,18 +38,6 @@ on_each_database! {
         daemon.stop();
     }
 
-    async fn an_unknown_name_is_discarded_with_a_clear_error(database: Database) {
-        let store = database.store().await;
-        let daemon = database.daemon("n", "[task.cleanup]\nkind = \"noop\"");
-        database.application().await.execute_unprepared("INSERT INTO sexton_task (name) VALUES ('claenup')").await.unwrap();
-        eventually("it is on record", async || !history(&store).await.is_empty()).await;
-        let row = history(&store).await.remove(0);
-        assert_eq!((row.outcome, row.verdict, row.kind), (Outcome::Failed, Some(Verdict::Discarded), None));
-        assert_eq!(row.error.as_deref(), Some("no task `claenup` is defined on node n; did you mean `cleanup`?"));
-        assert_eq!(count(&store, "COUNT(*) FROM sexton_task").await, 0);
-        daemon.stop();
-    }
-
     async fn a_payload_that_nobody_can_read_is_discarded_and_harms_nobody(database: Database) {
         let store = database.store().await;
         let application = database.application().await;

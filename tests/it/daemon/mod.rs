@@ -12,6 +12,7 @@ mod periods;
 mod policies;
 mod schedules;
 mod ten_thousand;
+mod unknown;
 mod wakeups;
 mod why;
 mod wrong_clocks;

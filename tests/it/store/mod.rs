@@ -13,6 +13,7 @@ mod overlap;
 mod prune;
 mod queues;
 mod schedules;
+mod unknown;
 
 use std::time::Duration;
 

@@ -63,6 +63,7 @@ fn node(id: &str, started_at: &str, lease_expires_at: &str) -> node::Model {
         heartbeat_at: at(started_at),
         lease_expires_at: at(lease_expires_at),
         modules: None,
+        defines: None,
     }
 }
 
@@ -143,6 +144,8 @@ fn unfinished(id: i64, state: TaskState) -> Run {
         node: None,
         cancel_requested_at: None,
         progress: None,
+        snoozes: 0,
+        unknown_since: None,
     };
     Run { task: Some(task), attempt: None }
 }
