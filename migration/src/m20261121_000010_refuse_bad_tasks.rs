@@ -1,5 +1,5 @@
 //! Tasks that no node can read or finish are refused when they are written: an unknown state, running without a node, an
-//! instant that is none. Rows that are there already are repaired first, so that the step never fails on them.
+//! instant that does not exist. Rows that are there already are repaired first, so that the step never fails on them.
 //!
 //! `run_at` may be far beyond the calendar (`infinity` on PostgreSQL): such a task is on hold.
 

@@ -32,6 +32,7 @@ mod summary;
 mod tasks;
 mod transaction;
 mod unknown;
+mod unrecorded;
 mod wakeup;
 mod why;
 

@@ -87,11 +87,14 @@ impl Store {
         let name = queue.as_str();
         let count = i64::try_from(count.max(MIN_TRIED)).unwrap_or(i64::MAX);
         let values = [name.into(), name.into(), node.as_str().into(), count.into()];
+        let lock = format!("SELECT id FROM sexton_task WHERE id = ? {}", self.dialect.for_update());
         let mut refused = Vec::new();
         for row in self.all(&self.db, &format!("SELECT id {}", self.candidates("")), values).await? {
             let id: i64 = row.try_get("", "id")?;
             let tried = self.with_retries(async || {
                 let transaction = self.begin().await?;
+                // PostgreSQL answers before it gives the locks of the refused claim back: wait for them.
+                self.all(&transaction, &lock, [id.into()]).await?;
                 let mut found = self.lock_candidates(&transaction, node, queue, 1, "AND id = ?", [id.into()]).await?;
                 self.mark_running(&transaction, node, &mut found.tasks).await?;
                 Ok(transaction.rollback().await?)
@@ -136,6 +139,22 @@ impl Store {
             Ok(()) => self.note_set_aside(tasks),
             Err(error) => tracing::warn!("{node} cannot set tasks aside that cannot be read: {error}"),
         }
+    }
+
+    /// Notes the tasks in a state that this version does not know. They are left alone: a later version may know it.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
+    pub async fn note_unknown_states(&self) -> Result<(), StoreError> {
+        let sql = "SELECT id, state FROM sexton_task WHERE state NOT IN ('scheduled', 'available', 'running', 'retryable') \
+                   ORDER BY id LIMIT 1000";
+        for row in self.all(&self.db, sql, []).await? {
+            let (id, state): (i64, String) = (row.try_get("", "id")?, column(&row, "state").unwrap_or_default());
+            let what = format_args!("task {id} does not run");
+            self.isolated()
+                .note(what, format_args!("its state `{state}` is unknown (`sexton task retry {id}` starts it)"));
+        }
+        Ok(())
     }
 
     /// Notes what was set aside, for the log and the status.

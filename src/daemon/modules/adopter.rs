@@ -66,8 +66,16 @@ impl DaemonModule for Adopter {
         let own = parts.shepherds.existing_node_dir();
         let detached = parts.in_flight.detached_claims();
         let mut found: Vec<AttemptDir> = Vec::new();
+        let mut is_complete = true;
         for node_dir in self.abandoned.iter().chain(own.as_deref()) {
-            found.extend(node_dir.attempt_dirs()?);
+            match node_dir.attempt_dirs() {
+                Ok(dirs) => found.extend(dirs),
+                // Such as a lack of descriptors: the next round tries again, and the other directories go on.
+                Err(error) => {
+                    is_complete = false;
+                    tracing::warn!("cannot look for attempts now: {error}");
+                }
+            }
         }
         let claims: HashSet<Claim> = found.iter().filter_map(AttemptDir::claim).collect();
         let mut adopting = Vec::new();
@@ -97,7 +105,7 @@ impl DaemonModule for Adopter {
             context.progress();
         }
         // Attempts without a directory never began: the rescuer releases their tasks.
-        for claim in detached.into_iter().filter(|claim| !claims.contains(claim)) {
+        for claim in detached.into_iter().filter(|claim| is_complete && !claims.contains(claim)) {
             parts.in_flight.remove_detached(claim);
         }
         self.adopt(context.store(), adopting).await?;

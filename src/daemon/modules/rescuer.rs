@@ -74,6 +74,9 @@ impl DaemonModule for Rescuer {
             self.released_lost = Some(Instant::now());
             self.parts.in_flight.release_lost(context.store(), LOST_AFTER).await?;
         }
+        if self.searched.is_none() {
+            context.store().note_unknown_states().await?;
+        }
         let (lease, max_rest) = (context.config().daemon.lease, context.config().daemon.heartbeat.min(MAX_REST));
         let until = self.until_expiry(context, lease).await?;
         self.rest = until.map_or(max_rest, |until| (until + MARGIN).min(max_rest));

@@ -13,7 +13,7 @@ use sexton::{
 use sexton_entities::{history, states::TaskState, task};
 
 use super::{accept_bad_tasks, beat, count, is_refused, no_module_fell, refuse, run};
-use crate::support::{Database, Inside, Kind, blueprint, eventually, on_each_database};
+use crate::support::{Daemon, Database, Inside, Kind, Printed as _, blueprint, eventually, on_each_database, sexton};
 
 /// What people and programs write as an instant, and is none, or is far beyond the calendar.
 fn bad_instants(kind: Kind) -> &'static [&'static str] {
@@ -211,6 +211,27 @@ on_each_database! {
         assert_eq!(store.claim(&"n".into(), &"default".into(), 5).await.unwrap().tasks.len(), 1);
     }
 
+    async fn status_and_lists_tell_of_them(database: Database) {
+        let store = database.store().await;
+        let planted = plant(&database, &store).await;
+        run(&store, &[
+            "INSERT INTO sexton_task (name, queue, state) VALUES ('odd', 'q', 'bogus')",
+            "INSERT INTO sexton_task (name, queue, state, run_at) VALUES ('held', 'q', 'scheduled', '9999-12-31 00:00:00')",
+        ]).await;
+        let file = database.config("n", "[task.nothing]\nkind = \"noop\"");
+        let daemon = Daemon::start(&file, &["run"]);
+        let call = |arguments: &[&str]| sexton(&file).args(arguments).output().unwrap();
+        eventually("they are counted", async || call(&["status", "--json"]).json()["daemon"]["isolated_count"] == planted + 1).await;
+        let status = call(&["status"]).text();
+        let fault = format!("{} faults isolated", planted + 1);
+        assert!(status.contains(&fault) && status.contains("the task cannot be read: column enqueued_at"), "{status}");
+        let list = call(&["task", "list"]);
+        assert!(list.text().contains("on hold") && !list.text().contains("odd"), "{}", list.text());
+        assert!(list.errors().contains("of sexton_task is left out: ") && list.errors().contains("bogus"), "{}", list.errors());
+        let log = daemon.stop();
+        assert_eq!(log.matches(" is discarded: the task cannot be read").count(), planted, "each once: {log}");
+    }
+
     async fn a_daemon_works_beside_bad_rows(database: Database) {
         let store = database.store().await;
         let planted = plant(&database, &store).await;
@@ -226,7 +247,8 @@ on_each_database! {
         eventually("all is done", async || count(&store, completed).await == 22).await;
         assert_eq!(count(&store, "COUNT(*) FROM sexton_task").await, 1, "a state that may be of a later version is left alone");
         assert_eq!(count(&store, "COUNT(*) FROM sexton_history WHERE verdict = 'discarded'").await, planted as i64);
-        assert_eq!(inside.daemon.store.isolated().count(), planted as u64);
+        let told = inside.daemon.store.isolated().sentences(99);
+        assert!(told.len() == planted + 1 && told.iter().any(|told| told.contains("its state `bogus` is unknown")), "{told:?}");
         no_module_fell(&inside.daemon);
         inside.stop();
     }

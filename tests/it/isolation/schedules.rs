@@ -13,7 +13,7 @@ use sexton::{
 use sexton_entities::states::Fate;
 
 use super::{count, no_module_fell, refuse, run};
-use crate::support::{Inside, Printed as _, blueprint, eventually, on_each_database, sexton};
+use crate::support::{Database, Inside, Kind, Printed as _, block_on, blueprint, eventually, on_each_database, sexton};
 
 fn every_second(name: &str) -> (String, Arc<TaskDefinition>) {
     let schedule = Schedule::new(name, vec![Recurrence::Every(Duration::from_secs(1))]);
@@ -88,6 +88,28 @@ on_each_database! {
         let why = sexton(&file).args(["schedule", "why", "tick", "--at", "2030-01-01T00:00:00Z"]).output().unwrap();
         assert!(why.text().contains("the schedule is ahead of the time, because a clock was"), "{}{}", why.text(), why.errors());
     }
+}
+
+#[test]
+fn a_payload_that_postgres_does_not_store_stops_one_schedule_only() {
+    block_on(async {
+        let database = Database::new(Kind::Postgres).await;
+        let store = database.store().await;
+        let mut blueprint = blueprint(&database);
+        let (name, definition) = every_second("nul");
+        let definition = TaskDefinition { payload: Some("a\0b".into()), ..TaskDefinition::clone(&definition) };
+        blueprint.config.tasks.extend([every_second("a"), (name, definition.into()), every_second("z")]);
+        let inside = Inside::start(blueprint);
+        for name in ["a", "z"] {
+            let sql = format!("COUNT(*) FROM sexton_history WHERE name = '{name}' AND verdict = 'completed'");
+            eventually("the others go on", async || count(&store, &sql).await >= 2).await;
+        }
+        let ledger = store.occurrences("nul", 100).await.unwrap();
+        assert!(!ledger.is_empty() && ledger.iter().all(|entry| entry.fate == Fate::Skipped), "{ledger:?}");
+        assert_eq!(inside.daemon.store.isolated().count(), 1);
+        no_module_fell(&inside.daemon);
+        inside.stop();
+    });
 }
 
 #[test]

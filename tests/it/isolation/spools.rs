@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use sexton::domain::task::{FinishedAttempt, NewTask};
+use sexton::{
+    domain::task::{FinishedAttempt, NewTask, definition::TaskDefinition},
+    handler::CommandInfo,
+};
 
 use super::{beat, count, no_module_fell, refused_files, succeeded};
 use crate::support::{Database, Inside, blueprint, eventually, on_each_database};
@@ -31,6 +34,22 @@ async fn each_ended_once(database: &Database, tasks: i64) {
         count(&store, "COUNT(*) FROM sexton_history WHERE verdict = 'completed' AND node = 'before'").await,
         tasks
     );
+}
+
+#[test]
+fn the_manifest_of_a_deep_payload_is_read() {
+    let payload = format!("{}{}", "[".repeat(127), "]".repeat(127));
+    let task = serde_json::json!({ "task_id": 1, "fence": 1, "name": "a", "queue": "q", "payload": null, "attempt": 1,
+        "max_attempts": null, "schedule": null, "due_at": null, "enqueued_at": "2026-11-21T10:00:00Z",
+        "started_at": "2026-11-21T10:00:00Z", "unreadable": null });
+    let definition = serde_json::to_string(&TaskDefinition::new("a", "command")).unwrap();
+    let text = format!("{{\"task\":{task},\"definition\":{definition}}}").replacen(
+        "\"payload\":null",
+        &format!("\"payload\":{payload}"),
+        1,
+    );
+    let read: CommandInfo = serde_json::from_str(&text).unwrap();
+    assert_eq!(serde_json::to_string(&read.task.payload).unwrap(), payload);
 }
 
 on_each_database! {
