@@ -8,11 +8,11 @@ use super::wakers::Wakers;
 use crate::{
     client::EnqueueContext,
     config::Config,
-    domain::task::{
-        ClaimedTask, NewTask,
-        definition::TaskDefinition,
-        limits::ConcurrencyLimits,
-        on_lease_lost::{LeaseLossRules, OnLeaseLost},
+    domain::{
+        daemon::lease::OnLeaseLost,
+        task::{
+            ClaimedTask, NewTask, definition::TaskDefinition, lease_loss::LeaseLossRules, limits::ConcurrencyLimits,
+        },
     },
     handler::Registry,
     store::Wakeup,

@@ -15,10 +15,10 @@ use crate::{
     },
     domain::{
         command::capture::without_nul,
+        daemon::lease::OnLeaseLost,
         task::{
             ClaimedTask, FinishedAttempt, Report,
             definition::{NOOP, TaskDefinition},
-            on_lease_lost::OnLeaseLost,
             verdict::{self, Wish},
         },
         text::{duration, suggest},

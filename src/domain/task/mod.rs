@@ -2,8 +2,8 @@
 
 pub mod claim;
 pub mod definition;
+pub mod lease_loss;
 pub mod limits;
-pub mod on_lease_lost;
 pub mod prefetch;
 pub mod retry;
 pub mod verdict;
