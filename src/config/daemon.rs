@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use chrono_tz::Tz;
 
 use super::section::Section;
-use crate::domain::{daemon::restart::RestartPolicy, task::on_lease_lost::OnLeaseLost};
+use crate::domain::daemon::{lease::OnLeaseLost, restart::RestartPolicy};
 
 /// `[daemon]`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! `[queue.NAME]`.
 
 use super::{period, section::Section};
-use crate::domain::{period::Periods, task::on_lease_lost::OnLeaseLost};
+use crate::domain::{daemon::lease::OnLeaseLost, period::Periods};
 
 /// `[queue.NAME]`: a queue on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]

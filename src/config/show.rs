@@ -15,12 +15,14 @@ use super::{
 };
 use crate::domain::{
     command::{CommandSpec, OnDaemonStop},
-    daemon::log::{LogFormat, Rotation},
+    daemon::{
+        lease::OnLeaseLost,
+        log::{LogFormat, Rotation},
+    },
     period::{Calendar, Period},
     schedule::Outside,
     task::{
         definition::TaskDefinition,
-        on_lease_lost::OnLeaseLost,
         retry::{Growth, RetryPolicy},
     },
     text::redact,

@@ -6,12 +6,12 @@ use chrono_tz::Tz;
 
 use super::{command, missed_policy, schedule, schedule_period, section::Section};
 use crate::domain::{
+    daemon::lease::OnLeaseLost,
     identity::QueueName,
     period::Periods,
     schedule::Schedule,
     task::{
         definition::{COMMAND, DEFAULT_QUEUE, TaskDefinition},
-        on_lease_lost::OnLeaseLost,
         retry::{Growth, RetryPolicy},
     },
     text::suggest,

@@ -320,3 +320,19 @@ fn the_url_may_be_a_credential_of_systemd() {
     fs::write(folder.path().join("database-url"), "sqlite:///nowhere/x.db\n").unwrap();
     assert!(show(Some(folder.path())).text().contains("url = \"sqlite:///nowhere/x.db\""));
 }
+
+#[test]
+fn what_happens_when_the_lease_is_lost_is_a_setting_of_three_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sexton.toml");
+    let text = "[daemon]\non_lease_lost = \"finish\"\n[queue.q]\nworkers = 1\non_lease_lost = \"stop\"\n\
+                [task.t]\nkind = \"noop\"\non_lease_lost = \"stop\"\n";
+    fs::write(&file, text).unwrap();
+    let shown: toml::Table = sound(&file).show().parse().unwrap();
+    let at = |path: [&str; 2]| path.iter().try_fold(&shown, |table, key| table[*key].as_table()).unwrap();
+    assert_eq!(shown["daemon"]["on_lease_lost"].as_str(), Some("finish"));
+    assert_eq!(at(["queue", "q"])["on_lease_lost"].as_str(), Some("stop"));
+    assert_eq!(at(["task", "t"])["on_lease_lost"].as_str(), Some("stop"));
+    let found = mistakes("[daemon]\non_lease_lost = \"pray\"\n");
+    assert_eq!(found, ["FILE:2: daemon.on_lease_lost: `pray` is not known, expected \"finish\" or \"stop\""]);
+}

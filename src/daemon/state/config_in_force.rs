@@ -8,12 +8,16 @@ use super::wakers::Wakers;
 use crate::{
     client::EnqueueContext,
     config::Config,
-    domain::task::{
-        ClaimedTask, NewTask,
-        definition::{COMMAND, TaskDefinition},
-        limits::ConcurrencyLimits,
-        names::TaskNames,
-        on_lease_lost::{LeaseLossRules, OnLeaseLost},
+    domain::{
+        daemon::lease::OnLeaseLost,
+        task::{
+            ClaimedTask, NewTask,
+            definition::{COMMAND, TaskDefinition},
+            lease_loss::LeaseLossRules,
+            limits::ConcurrencyLimits,
+            names::TaskNames,
+        },
+    },
     },
     handler::Registry,
     store::Wakeup,

@@ -15,10 +15,10 @@ use crate::{
     },
     domain::{
         command::capture::without_nul,
+        daemon::lease::OnLeaseLost,
         task::{
             ClaimedTask, FinishedAttempt, Report,
             definition::{COMMAND, NOOP, TaskDefinition},
-            on_lease_lost::OnLeaseLost,
             snooze,
             verdict::{self, Wish},
         },

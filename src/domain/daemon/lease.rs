@@ -14,6 +14,15 @@ const MAX_MARGIN: Duration = Duration::from_secs(3);
 /// A heartbeat that takes longer than this part of the lease shows that the database did not answer meanwhile.
 const SLOW: u32 = 4;
 
+/// What happens to a running attempt when its node cannot keep its lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnLeaseLost {
+    /// It continues, and its result counts if no other node has taken the task. The task may run twice at once.
+    Finish,
+    /// It is stopped before the lease is over, so that the task never runs twice at once.
+    Stop,
+}
+
 /// A lease that a heartbeat has granted, as its node sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
@@ -35,6 +44,19 @@ pub enum Contact {
     Away,
     /// The database has been answering since then.
     BackSince(Duration),
+}
+
+impl OnLeaseLost {
+    /// The words of the configuration.
+    pub const WORDS: [(&str, Self); 2] = [("finish", Self::Finish), ("stop", Self::Stop)];
+
+    /// The word of the configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Finish => "finish",
+            Self::Stop => "stop",
+        }
+    }
 }
 
 impl Grant {
@@ -163,6 +185,13 @@ mod tests {
         assert_eq!(beat(110, 110), Contact::Steady);
         assert_eq!(beat(110, 118), Contact::BackSince(seconds(118)), "the answer took long");
         assert_eq!(beat(120, 120), Contact::BackSince(seconds(120)), "the heartbeat was late");
+    }
+
+    #[test]
+    fn the_words_are_those_of_the_configuration() {
+        for (word, setting) in OnLeaseLost::WORDS {
+            assert_eq!(setting.word(), word);
+        }
     }
 
     proptest! {

@@ -4,8 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{on_lease_lost::OnLeaseLost, retry::RetryPolicy};
-use crate::domain::{command::CommandSpec, identity::QueueName, schedule::Schedule, text::json::nested};
+use super::retry::RetryPolicy;
+use crate::domain::{
+    command::CommandSpec, daemon::lease::OnLeaseLost, identity::QueueName, schedule::Schedule, text::json::nested,
+};
 
 /// The kind that executes a program.
 pub const COMMAND: &str = "command";

@@ -2,9 +2,9 @@
 
 pub mod claim;
 pub mod definition;
+pub mod lease_loss;
 pub mod limits;
 pub mod names;
-pub mod on_lease_lost;
 pub mod prefetch_count;
 pub mod retry;
 pub mod snooze;

@@ -9,7 +9,7 @@ use sexton::{Client, NewTask, store::Store};
 use sexton_entities::states::{Outcome, Verdict};
 
 use super::{completed, count, history};
-use crate::support::{Daemon, Database, Kind, Proxy, block_on, eventually};
+use crate::support::{Daemon, Database, Inside, Kind, Proxy, block_on, blueprint, eventually, on_each_database};
 
 /// The settings of every node, then its tasks. The text of `script` goes on after the attempt has noted its begin, and
 /// whether an earlier attempt was still alive then.
@@ -282,6 +282,62 @@ on_servers! {
     exclusive_work_does_not_overlap_without_its_daemon
     exclusive_work_stops_on_record
     what_others_were_given_is_stopped
+}
+
+on_each_database! {
+    async fn a_machine_that_is_too_slow_for_its_lease_repeats_nothing(database: Database) {
+        let store = database.store().await;
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let settings = settings(folder, &until_told(folder), "").replace("6s", "1s");
+        let mut daemons = vec![database.daemon("first", &settings)];
+        enqueue(&store, NewTask::new("it")).await;
+        begun(folder, 1).await;
+        // A daemon that was killed still has its lease when the next one starts, which is not alone then.
+        daemons[0].kill();
+        daemons.push(database.daemon("first", &settings));
+        daemons[1].wait_for_log("adopting the command of it");
+        daemons[1].signal(Signal::SIGSTOP);
+        eventually("every lease is over", async || {
+            let now = store.now().await.unwrap();
+            store.nodes().await.unwrap().iter().all(|node| node.lease_expires_at < now)
+        })
+        .await;
+        daemons[1].signal(Signal::SIGCONT);
+        daemons[1].wait_for_log("the lease is kept again");
+        daemons[1].kill();
+        daemons.push(database.daemon("first", &settings));
+        daemons[2].wait_for_log("adopting the command of it");
+        std::fs::write(folder.join("go"), "").unwrap();
+        eventually("it is on record", async || completed(&store).await == 1).await;
+        assert_eq!((history(&store).await.len(), marks(folder)), (1, vec!["begin".to_owned()]));
+        daemons.remove(2).stop();
+    }
+
+    async fn tasks_that_never_began_leave_no_rows(database: Database) {
+        let store = database.store().await;
+        let inside = Inside::start(blueprint(&database));
+        let (node, in_flight) = (inside.daemon.identity.id.clone(), inside.daemon.in_flight.clone());
+        eventually("it has a lease", async || inside.daemon.lease.grant().is_some()).await;
+        in_flight.set_quiet(true);
+        let tasks = vec![NewTask::new("nothing").queue("default"); 5];
+        store.enqueue_all(store.connection(), &tasks).await.unwrap();
+        // As if the answer to the claim had been lost.
+        let mut claimed = 0;
+        eventually("all are claimed", async || {
+            claimed += store.claim(&node, &"default".into(), 5).await.unwrap().tasks.len();
+            claimed == 5
+        })
+        .await;
+        in_flight.release_lost(&store, std::time::Duration::ZERO).await.unwrap();
+        assert_eq!(count(&store, "COUNT(*) FROM sexton_task WHERE state = 'available' AND attempt = 0").await, 5);
+        assert!(history(&store).await.is_empty());
+        in_flight.set_quiet(false);
+        eventually("all are done", async || completed(&store).await == 5).await;
+        let rows = history(&store).await;
+        assert!(rows.len() == 5 && rows.iter().all(|row| (row.attempt, row.fence) == (1, 2)), "{rows:#?}");
+        assert_eq!(inside.stop(), 0);
+    }
 }
 
 #[test]

@@ -10,8 +10,7 @@ use crate::{
         state::{config_in_force::ConfigInForce, lease::Lease},
     },
     domain::{
-        daemon::lease::Grant,
-        task::on_lease_lost::OnLeaseLost,
+        daemon::lease::{Grant, OnLeaseLost},
         text::{duration, plural::counted},
     },
 };

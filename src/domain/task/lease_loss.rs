@@ -1,19 +1,10 @@
-//! What happens to a running attempt when its node cannot keep its lease: a setting of definitions, queues and nodes, with
-//! a default that follows from the limits.
+//! Which tasks stop when their node cannot keep its lease: a setting of definitions, queues and nodes, with a default that
+//! follows from the limits.
 
 use std::collections::{HashMap, HashSet};
 
 use super::definition::TaskDefinition;
-use crate::domain::{identity::QueueName, schedule::missed_policy::Overlap};
-
-/// What happens to a running attempt when its node cannot keep its lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnLeaseLost {
-    /// It continues, and its result counts if no other node has taken the task. The task may run twice at once.
-    Finish,
-    /// It is stopped before the lease is over, so that the task never runs twice at once.
-    Stop,
-}
+use crate::domain::{daemon::lease::OnLeaseLost, identity::QueueName, schedule::missed_policy::Overlap};
 
 /// The settings and limits of a configuration from which [`OnLeaseLost`] follows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,19 +16,6 @@ pub struct LeaseLossRules {
     limited_tasks: HashSet<String>,
     /// Schedules whose runs must not overlap.
     exclusive_schedules: HashSet<String>,
-}
-
-impl OnLeaseLost {
-    /// The words of the configuration.
-    pub const WORDS: [(&str, Self); 2] = [("finish", Self::Finish), ("stop", Self::Stop)];
-
-    /// The word of the configuration.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Finish => "finish",
-            Self::Stop => "stop",
-        }
-    }
 }
 
 impl LeaseLossRules {
@@ -121,12 +99,5 @@ mod tests {
         assert_eq!(rules.of(&stops, "own", None), OnLeaseLost::Finish);
         assert_eq!(rules.of(&stops, "other", None), OnLeaseLost::Stop);
         assert_eq!(rules.of(&plain, "other", None), OnLeaseLost::Finish, "said for the whole node");
-    }
-
-    #[test]
-    fn the_words_are_those_of_the_configuration() {
-        for (word, setting) in OnLeaseLost::WORDS {
-            assert_eq!(setting.word(), word);
-        }
     }
 }
