@@ -38,7 +38,7 @@ use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 use self::dialect::Dialect;
 pub use self::{
     claim::{ClaimResult, Peek},
-    connection::{ConnectOptions, Connection, DropInRuntime, DatabaseTransaction},
+    connection::{ConnectOptions, Connection, DatabaseTransaction, DropInRuntime},
     error::StoreError,
     finish::{OnStale, Recorded},
     history::HistoryFilter,

@@ -70,7 +70,8 @@ impl SqliteFile {
             let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
             format!("process {pid}, {}", name.trim())
         };
-        let found: Vec<String> = inode.map(|inode| writers(&locks, inode)).unwrap_or_default().into_iter().map(named).collect();
+        let found: Vec<String> =
+            inode.map(|inode| writers(&locks, inode)).unwrap_or_default().into_iter().map(named).collect();
         if found.is_empty() { String::new() } else { format!(" ({})", found.join("; ")) }
     }
 }

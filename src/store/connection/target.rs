@@ -23,7 +23,11 @@ use sea_orm::{
 
 use super::{
     file::{FileIdentity, SqliteFile},
-    hosts, options::ConnectOptions, session::Session};
+    hosts,
+    options::ConnectOptions,
+    session::Session,
+};
+use crate::domain::text::redact::scheme;
 
 /// How long opening an SQLite file waits for another process that writes to it.
 const OPEN_BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -87,9 +91,9 @@ impl Target {
                 let server = MySqlConnectOptions::from_str(&options.url).map_err(text)?;
                 Ok(Self::MySql(Box::new(server.disable_statement_logging())))
             }
-            other => Err(format!(
-                "`{other}` is not a supported database: write sqlite://PATH, postgres://… or mysql://…"
-            )),
+            other => {
+                Err(format!("`{other}` is not a supported database: write sqlite://PATH, postgres://… or mysql://…"))
+            }
         }
     }
 
@@ -135,7 +139,8 @@ impl Target {
                 Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
             }
             Self::MySql(server) => {
-                let pool = PoolOptions::new().max_connections(1).connect_with((**server).clone()).await.map_err(text)?;
+                let pool =
+                    PoolOptions::new().max_connections(1).connect_with((**server).clone()).await.map_err(text)?;
                 Ok(SqlxMySqlConnector::from_sqlx_mysql_pool(pool))
             }
             Self::Sqlite(file, _) => {
@@ -182,9 +187,7 @@ impl Target {
                 let opened = tokio::time::timeout(patience, opening).await.map_err(|_| no_answer(patience))?;
                 opened.map_err(|error| plain(&error))
             }
-            Self::Sqlite(options, file) => {
-                open_sqlite(options, file.as_deref()).await
-            }
+            Self::Sqlite(options, file) => open_sqlite(options, file.as_deref()).await,
         }
     }
 }
@@ -218,7 +221,8 @@ async fn open_postgres(
     is_pooled: bool,
     lock_timeout: Duration,
 ) -> Result<Opened, Error> {
-    let mut session = Session::Postgres(server.connect().await?);
+    let connection = server.connect().await?;
+    let mut session = if is_pooled { Session::Pooled(connection) } else { Session::Postgres(connection) };
     // A setting would stay with the server's session, which is another client's after the transaction.
     let set_lock_timeout = match is_pooled {
         true => String::new(),

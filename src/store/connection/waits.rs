@@ -116,9 +116,9 @@ impl Waits {
                 Ok(Err(problem)) => tracing::warn!(
                     "a statement has waited for {seconds} s (`{what}`), and the database does not say why: {problem}"
                 ),
-                Err(_) => tracing::warn!(
-                    "a statement has waited for {seconds} s (`{what}`): the database does not answer"
-                ),
+                Err(_) => {
+                    tracing::warn!("a statement has waited for {seconds} s (`{what}`): the database does not answer")
+                }
             }
         });
     }
@@ -131,7 +131,9 @@ impl Waits {
         }
         let mut opened = self.target.open(SEARCH_TIMEOUT, SEARCH_TIMEOUT).await?;
         let sql = match opened.session {
-            Session::Postgres(_) => format!("{POSTGRES_BLOCKERS}{number})) ORDER BY a.xact_start DESC"),
+            Session::Postgres(_) | Session::Pooled(_) => {
+                format!("{POSTGRES_BLOCKERS}{number})) ORDER BY a.xact_start DESC")
+            }
             Session::MySql(_) => format!("{MYSQL_BLOCKERS}{number} ORDER BY t.trx_started DESC"),
             Session::Sqlite(_) => return Ok(None),
         };

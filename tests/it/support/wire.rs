@@ -107,7 +107,12 @@ async fn carry(near: TcpStream, server: String, state: Arc<AtomicU8>, _counted: 
     }
 }
 
-async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, state: &AtomicU8, is_dead: &Cell<bool>) {
+async fn pump(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    state: &AtomicU8,
+    is_dead: &Cell<bool>,
+) {
     let mut bytes = [0; 16 * 1024];
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
         if state.load(Ordering::SeqCst) == SILENT {
