@@ -89,7 +89,7 @@ impl Store {
     pub async fn listen(&self, options: &ConnectOptions) -> Result<WakeupListener, StoreError> {
         match self.dialect {
             Dialect::Postgres => {
-                // A pooler would give the session to others: LISTEN needs a direct way, or there is none.
+                // A pooler would give the session to others: LISTEN needs a direct way. Without one, the node polls.
                 let direct = self.direct_target(options)?;
                 match direct.and_then(|target| target.to_listen()) {
                     None => Ok(WakeupListener::Silent),

@@ -91,9 +91,10 @@ impl Target {
                 let server = MySqlConnectOptions::from_str(&options.url).map_err(text)?;
                 Ok(Self::MySql(Box::new(server.disable_statement_logging())))
             }
-            other => {
-                Err(format!("`{other}` is not a supported database: write sqlite://PATH, postgres://… or mysql://…"))
-            }
+            _ => Err(format!(
+                "`{}` is not a supported database: write sqlite://PATH, postgres://… or mysql://…",
+                scheme(&options.url)
+            )),
         }
     }
 
@@ -223,7 +224,8 @@ async fn open_postgres(
 ) -> Result<Opened, Error> {
     let connection = server.connect().await?;
     let mut session = if is_pooled { Session::Pooled(connection) } else { Session::Postgres(connection) };
-    // A setting would stay with the server's session, which is another client's after the transaction.
+    // A number of our own, and no data: to bind it would cost another round trip. Behind a pooler it would stay with the
+    // server's session, which is another client's after the transaction.
     let set_lock_timeout = match is_pooled {
         true => String::new(),
         false => format!("SET lock_timeout = {};", lock_timeout.as_millis()),
