@@ -172,6 +172,7 @@ pub(super) fn connect_options(config: &Config) -> ConnectOptions {
         max_connections: 2,
         acquire_timeout: config.database.acquire_timeout,
         is_pooled: config.database.pooler == Pooler::Transaction,
+        direct_url: config.database.direct_url.clone(),
         ..ConnectOptions::new(config.database.url.clone())
     }
 }

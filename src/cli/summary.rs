@@ -1,5 +1,7 @@
 //! `sexton summary`: the tables that users of OTRS know, and tables of queues, nodes and modules.
 
+use std::time::Duration;
+
 use clap::Args;
 use sexton_entities::{
     states::{Outcome, TaskState},
@@ -23,6 +25,8 @@ use crate::{
     store::{SchedulePicture, TaskFilter},
 };
 
+/// A summary comes within this time, or says why not.
+const MAX_WAIT: Duration = Duration::from_secs(5);
 /// Maximum number of tasks in a table.
 const MAX_ROWS: u64 = 50;
 
@@ -33,10 +37,19 @@ pub(super) struct SummaryArgs {
 }
 
 pub(super) async fn run(session: &Session, output: Printer, args: &SummaryArgs) -> anyhow::Result<u8> {
-    let tables = match &args.module {
-        Some(name) => module_tables(session, name).await?,
-        None => everything(session, &session.open().await?).await?,
+    let found = async {
+        match &args.module {
+            Some(name) => module_tables(session, name).await,
+            None => everything(session, &session.open().await?).await,
+        }
     };
+    let tables = tokio::time::timeout(MAX_WAIT, found).await.map_err(|_| {
+        anyhow::anyhow!(
+            "the database did not answer within {} s: a lock may be held on Sexton's tables; the daemon's log names who \
+             holds it",
+            MAX_WAIT.as_secs()
+        )
+    })??;
     if output.is_json() {
         output.value(&tables)?;
         return Ok(0);

@@ -21,8 +21,8 @@ pub struct DatabaseConfig {
     pub notify_on_insert: bool,
     /// What stands between Sexton and PostgreSQL.
     pub pooler: Pooler,
-    /// A URL past the pooler, for LISTEN; without one, the node polls. May contain a password.
-    pub listen_url: Option<String>,
+    /// A URL past the pooler, for LISTEN and migrations; without one, the node polls. May contain a password.
+    pub direct_url: Option<String>,
 }
 
 /// A connection pooler between Sexton and the database.
@@ -54,7 +54,7 @@ impl Default for DatabaseConfig {
             migrate: true,
             notify_on_insert: false,
             pooler: Pooler::None,
-            listen_url: None,
+            direct_url: None,
         }
     }
 }
@@ -88,7 +88,7 @@ impl DatabaseConfig {
         });
         Self {
             pooler: pooler.unwrap_or_default(),
-            listen_url: section.text("listen_url"),
+            direct_url: section.text("direct_url"),
             url: url.or(from_file).or(from_credential).unwrap_or(default.url),
             max_connections: section.integer("max_connections", 2..=1_000).unwrap_or(default.max_connections),
             acquire_timeout: section

@@ -14,7 +14,12 @@ impl ConnectOptions {
     /// # Errors
     /// If the URL is invalid.
     pub fn check(&self) -> Result<(), StoreError> {
-        Target::parse(self).map(|_| ()).map_err(StoreError::InvalidUrl)
+        Target::parse(self).map_err(StoreError::InvalidUrl)?;
+        if self.is_pooled && !self.url.starts_with("postgres") {
+            return Err(StoreError::InvalidUrl("a pooler in transaction mode is for PostgreSQL only".to_owned()));
+        }
+        let direct = self.direct_url.iter().map(|url| Self::new(url.clone()).check());
+        direct.collect()
     }
 }
 
@@ -48,6 +53,21 @@ impl Store {
     pub async fn probe(options: &ConnectOptions) -> Result<(), StoreError> {
         let store = Store::connect(options)?;
         Ok(on_driver(store.db.sessions().probe()).await?)
+    }
+
+    /// Where sessions lead to that keep what is set in them: past a pooler. None if there is no such way.
+    ///
+    /// # Errors
+    /// If the URL is invalid.
+    pub(super) fn direct_target(&self, options: &ConnectOptions) -> Result<Option<Target>, StoreError> {
+        match &options.direct_url {
+            Some(url) => {
+                let target = Target::parse(&ConnectOptions::new(url.clone()));
+                target.map(Some).map_err(|problem| StoreError::InvalidUrl(format!("direct_url: {problem}")))
+            }
+            None if options.is_pooled => Ok(None),
+            None => Ok(Some(self.db.sessions().target().clone())),
+        }
     }
 
     /// Whether the pool has stopped working by itself: no connection was free for longer than any statement may take,

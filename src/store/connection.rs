@@ -24,7 +24,7 @@ use sea_orm::{
 };
 
 pub use self::{driver::DropInRuntime, options::ConnectOptions, transaction::DatabaseTransaction};
-pub(super) use self::{driver::on_driver, pool::Pool, target::Target};
+pub(super) use self::{driver::on_driver, pool::SessionPool, target::Target};
 use self::{
     errors::{Work, exec_error, query_error},
     pool::Loan,
@@ -37,13 +37,13 @@ const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Sessions with the database. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    pool: Arc<Pool>,
+    pool: Arc<SessionPool>,
     backend: DbBackend,
 }
 
 impl Connection {
     pub(super) fn new(target: Target, options: &ConnectOptions, backend: DbBackend) -> Self {
-        Self { pool: Pool::new(target, options, Arc::new(AtomicU64::new(0))), backend }
+        Self { pool: SessionPool::new(target, options, Arc::new(AtomicU64::new(0))), backend }
     }
 
     /// One session beside those of the pool, with this time limit for everything.
@@ -51,7 +51,7 @@ impl Connection {
         Self { pool: self.pool.dedicated(limit), backend: self.backend }
     }
 
-    pub(super) fn sessions(&self) -> &Pool {
+    pub(super) fn sessions(&self) -> &SessionPool {
         &self.pool
     }
 

@@ -39,7 +39,7 @@ impl Store {
     /// migrating it for a minute.
     pub async fn migrate(&self, options: &ConnectOptions) -> Result<Vec<String>, StoreError> {
         let lock = self.lock_schema(options).await?;
-        let applied = self.apply_missing().await;
+        let applied = self.apply_missing(options).await;
         if let MigrationLock::Session(transaction) = lock {
             if self.dialect == Dialect::MySql {
                 // The lock would stay with the pooled connection otherwise.
@@ -50,13 +50,20 @@ impl Store {
         applied
     }
 
-    async fn apply_missing(&self) -> Result<Vec<String>, StoreError> {
+    async fn apply_missing(&self, options: &ConnectOptions) -> Result<Vec<String>, StoreError> {
         let steps = self.migration_status().await?;
         let missing: Vec<String> = steps.into_iter().filter(|step| !step.applied).map(|step| step.name).collect();
         if !missing.is_empty() {
+            let target = self.direct_target(options)?.ok_or_else(|| {
+                StoreError::Refused(
+                    "the tables are not up to date, and a pooler in transaction mode stands before the database: set \
+                     database.direct_url, or run `sexton db migrate` with a URL past the pooler"
+                        .to_owned(),
+                )
+            })?;
             // The steps take as long as they take, on a connection of SeaORM's own.
             on_driver(async {
-                let steps = self.db.sessions().target().for_migration().await.map_err(StoreError::Unavailable)?;
+                let steps = target.for_migration().await.map_err(StoreError::Unavailable)?;
                 let applied = Migrator::up(&steps, None).await;
                 let _ = steps.close().await;
                 Ok::<(), StoreError>(applied?)

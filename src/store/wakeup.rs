@@ -17,11 +17,7 @@ use sea_orm::{
 };
 use tokio::time::timeout;
 
-use super::{
-    ConnectOptions, Store, StoreError,
-    connection::{Target, on_driver},
-    dialect::Dialect,
-};
+use super::{ConnectOptions, Store, StoreError, connection::on_driver, dialect::Dialect};
 
 /// The channel on PostgreSQL.
 const CHANNEL: &str = "sexton_wakeup";
@@ -93,15 +89,8 @@ impl Store {
     pub async fn listen(&self, options: &ConnectOptions) -> Result<WakeupListener, StoreError> {
         match self.dialect {
             Dialect::Postgres => {
-                // A pooler would give the session to others: LISTEN needs a direct way, or there is none.
-                let direct = match &options.listen_url {
-                    Some(url) => {
-                        let options = ConnectOptions { is_pooled: false, ..ConnectOptions::new(url.clone()) };
-                        Some(Target::parse(&options).map_err(StoreError::InvalidUrl)?)
-                    }
-                    None if options.is_pooled => None,
-                    None => Some(self.db.sessions().target().clone()),
-                };
+                // A pooler would give the session to others: LISTEN needs a direct way. Without one, the node polls.
+                let direct = self.direct_target(options)?;
                 match direct.and_then(|target| target.to_listen()) {
                     None => Ok(WakeupListener::Silent),
                     Some(server) => {

@@ -336,3 +336,27 @@ fn what_happens_when_the_lease_is_lost_is_a_setting_of_three_tables() {
     let found = mistakes("[daemon]\non_lease_lost = \"pray\"\n");
     assert_eq!(found, ["FILE:2: daemon.on_lease_lost: `pray` is not known, expected \"finish\" or \"stop\""]);
 }
+
+#[test]
+fn a_url_that_run_refuses_is_a_mistake() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sexton.toml");
+    let check = |url: &str, more: &str| {
+        fs::write(&file, format!("[database]\nurl = \"{url}\"\n{more}")).unwrap();
+        sexton(&file).args(["config", "check"]).output().unwrap()
+    };
+    for sound in ["postgres://u@one:1,two:2/d?target_session_attrs=read-write", "sqlite://x.db", "mysql://u@h/d"] {
+        let output = check(sound, "");
+        assert!(output.status.success(), "{sound}: {}", output.errors());
+    }
+    for (url, more, why) in [
+        ("postgres://u@one,two/d?target_session_attrs=standby", "", "because Sexton writes"),
+        ("oracle://h/d", "", "is not a supported database"),
+        ("mysql://u@h/d", "pooler = \"transaction\"", "for PostgreSQL only"),
+        ("postgres://u@h/d", "pooler = \"session\"", "write none or transaction"),
+    ] {
+        let output = check(url, more);
+        assert!(!output.status.success(), "{url}");
+        assert!(output.errors().contains(why), "{url}: {}", output.errors());
+    }
+}

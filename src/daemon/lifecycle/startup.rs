@@ -42,7 +42,7 @@ pub(in crate::daemon) async fn database(
             // After an outage, what hung in it ends within about a lease.
             statement_timeout: config.daemon.lease.clamp(MIN_STATEMENT_TIMEOUT, MAX_STATEMENT_TIMEOUT),
             is_pooled: config.database.pooler == Pooler::Transaction,
-            listen_url: config.database.listen_url.clone(),
+            direct_url: config.database.direct_url.clone(),
             ..ConnectOptions::new(config.database.url.clone())
         };
         let store = Store::connect(&options)?;

@@ -79,7 +79,6 @@ impl DaemonModule for Adopter {
         }
         let claims: HashSet<Claim> = found.iter().filter_map(AttemptDir::claim).collect();
         let mut adopting = Vec::new();
-        let mut is_complete = true;
         for dir in found {
             if dir.claim().is_some_and(|claim| parts.in_flight.is_attended(claim)) {
                 continue;

@@ -18,7 +18,6 @@ use crate::{
             names::TaskNames,
         },
     },
-    },
     handler::Registry,
     store::Wakeup,
 };

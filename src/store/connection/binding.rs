@@ -46,7 +46,6 @@ macro_rules! binder {
                     Value::ChronoDateTimeUtc(value) => arguments.add(value),
                     Value::ChronoDateTimeLocal(value) => arguments.add(value.map(|at| at.with_timezone(&Utc))),
                     Value::ChronoDateTimeWithTimeZone(value) => arguments.add(value.map(|at| at.with_timezone(&Utc))),
-                    #[allow(unreachable_patterns, reason = "features of other crates may add kinds of values")]
                     other => Err(format!("a parameter of this kind is not supported: {other:?}").into()),
                 };
                 added.map_err(Error::Encode)?;

@@ -18,8 +18,8 @@ pub struct ConnectOptions {
     /// Whether a pooler gives the sessions to others between two transactions, as pgbouncer in transaction mode does.
     /// Then nothing is kept in a session: no prepared statement, no setting, no LISTEN.
     pub is_pooled: bool,
-    /// The URL for LISTEN on PostgreSQL, past a pooler; none if it is [`ConnectOptions::url`].
-    pub listen_url: Option<String>,
+    /// The URL of PostgreSQL past a pooler, for LISTEN and migrations; none if it is [`ConnectOptions::url`].
+    pub direct_url: Option<String>,
 }
 
 impl ConnectOptions {
@@ -31,7 +31,7 @@ impl ConnectOptions {
             acquire_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(60),
             is_pooled: false,
-            listen_url: None,
+            direct_url: None,
         }
     }
 

@@ -39,7 +39,7 @@ const MIN_SQLITE_ACQUIRE: Duration = Duration::from_secs(30);
 
 /// Sessions with one database.
 #[derive(Debug)]
-pub(in crate::store) struct Pool {
+pub(in crate::store) struct SessionPool {
     target: Target,
     limits: Limits,
     permits: Arc<Semaphore>,
@@ -79,7 +79,7 @@ impl std::fmt::Debug for Open {
 
 /// The loan of a session.
 pub(super) struct Loan {
-    pool: Arc<Pool>,
+    pool: Arc<SessionPool>,
     open: Option<Open>,
     /// A statement is under way. If the loan ends now, nobody knows what the session will answer next.
     is_busy: bool,
@@ -89,7 +89,7 @@ pub(super) struct Loan {
     permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Pool {
+impl SessionPool {
     pub(in crate::store) fn new(target: Target, options: &ConnectOptions, statements: Arc<AtomicU64>) -> Arc<Self> {
         let is_file = matches!(target, Target::Sqlite(..));
         let acquire = if is_file { options.acquire_timeout.max(MIN_SQLITE_ACQUIRE) } else { options.acquire_timeout };
@@ -256,7 +256,7 @@ macro_rules! limited {
 }
 
 impl Loan {
-    pub(super) fn pool(&self) -> &Arc<Pool> {
+    pub(super) fn pool(&self) -> &Arc<SessionPool> {
         &self.pool
     }
 
@@ -326,11 +326,11 @@ fn closed() -> sqlx::Error {
 mod tests {
     use super::*;
 
-    fn pool(sessions: u32) -> Arc<Pool> {
+    fn pool(sessions: u32) -> Arc<SessionPool> {
         let target = Target::parse(&ConnectOptions::new("sqlite::memory:")).expect("a target");
         let short = Duration::from_millis(50);
         let limits = Limits { sessions, acquire: short, connect: Duration::from_secs(5), statement: short };
-        Pool::with_limits(target, limits, Arc::default(), Arc::default())
+        SessionPool::with_limits(target, limits, Arc::default(), Arc::default())
     }
 
     fn on_a_runtime<F: Future<Output = ()>>(test: F) {
@@ -346,7 +346,7 @@ mod tests {
             let beside = pool.dedicated(Duration::from_secs(5));
             let mut is_stuck = false;
             while !is_stuck {
-                assert!(pool.lend().await.is_err(), "there is none");
+                assert!(pool.lend().await.is_err(), "no session is free");
                 beside.lend().await.expect("one beside").batch("SELECT 1").await.expect("an answer");
                 is_stuck = pool.is_stuck();
             }

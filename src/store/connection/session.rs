@@ -13,6 +13,8 @@ use super::binding;
 /// A connection. Dropping it closes its socket or file at once, whatever the other side does.
 pub(in crate::store) enum Session {
     Postgres(PgConnection),
+    /// Through a pooler, which gives the server's session to others: no statement keeps a name in it.
+    Pooled(PgConnection),
     MySql(MySqlConnection),
     Sqlite(SqliteConnection),
 }
@@ -21,7 +23,7 @@ pub(in crate::store) enum Session {
 macro_rules! with_driver {
     ($session:expr, |$connection:ident, $bind:ident| $body:expr) => {
         match $session {
-            Session::Postgres($connection) => {
+            Session::Postgres($connection) | Session::Pooled($connection) => {
                 use binding::postgres as $bind;
                 $body
             }
@@ -38,18 +40,25 @@ macro_rules! with_driver {
 }
 
 impl Session {
+    /// Whether the session knows a statement that it has prepared before.
+    fn has_memory(&self) -> bool {
+        !matches!(self, Self::Pooled(_))
+    }
+
     /// Runs a statement with its parameters.
     pub(super) async fn execute(&mut self, statement: &Statement) -> Result<ExecResult, Error> {
+        let has_memory = self.has_memory();
         with_driver!(self, |connection, bind| {
-            let query = query_with(AssertSqlSafe(statement.sql.as_str()), bind(statement)?);
+            let query = query_with(AssertSqlSafe(statement.sql.as_str()), bind(statement)?).persistent(has_memory);
             Ok(query.execute(connection).await?.into())
         })
     }
 
     /// Returns the rows of a query.
     pub(super) async fn all(&mut self, statement: &Statement) -> Result<Vec<QueryResult>, Error> {
+        let has_memory = self.has_memory();
         with_driver!(self, |connection, bind| {
-            let query = query_with(AssertSqlSafe(statement.sql.as_str()), bind(statement)?);
+            let query = query_with(AssertSqlSafe(statement.sql.as_str()), bind(statement)?).persistent(has_memory);
             Ok(query.fetch_all(connection).await?.into_iter().map(Into::into).collect())
         })
     }

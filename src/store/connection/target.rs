@@ -27,6 +27,7 @@ use super::{
     options::ConnectOptions,
     session::Session,
 };
+use crate::domain::text::redact::scheme;
 
 /// How long opening an SQLite file waits for another process that writes to it.
 const OPEN_BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -90,9 +91,10 @@ impl Target {
                 let server = MySqlConnectOptions::from_str(&options.url).map_err(text)?;
                 Ok(Self::MySql(Box::new(server.disable_statement_logging())))
             }
-            other => {
-                Err(format!("`{other}` is not a supported database: write sqlite://PATH, postgres://… or mysql://…"))
-            }
+            _ => Err(format!(
+                "`{}` is not a supported database: write sqlite://PATH, postgres://… or mysql://…",
+                scheme(&options.url)
+            )),
         }
     }
 
@@ -220,8 +222,10 @@ async fn open_postgres(
     is_pooled: bool,
     lock_timeout: Duration,
 ) -> Result<Opened, Error> {
-    let mut session = Session::Postgres(server.connect().await?);
-    // A setting would stay with the server's session, which is another client's after the transaction.
+    let connection = server.connect().await?;
+    let mut session = if is_pooled { Session::Pooled(connection) } else { Session::Postgres(connection) };
+    // A number of our own, and no data: to bind it would cost another round trip. Behind a pooler it would stay with the
+    // server's session, which is another client's after the transaction.
     let set_lock_timeout = match is_pooled {
         true => String::new(),
         false => format!("SET lock_timeout = {};", lock_timeout.as_millis()),

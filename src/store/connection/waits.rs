@@ -8,7 +8,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use sea_orm::sqlx;
+use sea_orm::{DbBackend, Statement, sqlx};
 use tokio::time::timeout;
 
 use super::{driver, file::SqliteFile, session::Session, target::Target};
@@ -26,7 +26,7 @@ const SHOWN: usize = 60;
 const POSTGRES_BLOCKERS: &str = "SELECT format('process %s (%s@%s, %s, %s for %s s): %s', a.pid, a.usename, \
      coalesce(host(a.client_addr), 'local'), coalesce(nullif(a.application_name, ''), 'unnamed'), a.state, \
      floor(extract(epoch FROM now() - a.xact_start)), left(regexp_replace(a.query, '\\s+', ' ', 'g'), 80)) \
-     FROM pg_stat_activity a WHERE a.pid = ANY(pg_blocking_pids(";
+     FROM pg_stat_activity a WHERE a.pid = ANY(pg_blocking_pids(CAST(CAST($1 AS text) AS integer))) ORDER BY a.xact_start DESC";
 /// The oldest transaction of another session, on MySQL and MariaDB: the databases have no common table of locks.
 const MYSQL_BLOCKERS: &str = "SELECT CAST(CONCAT('connection ', t.trx_mysql_thread_id, ' (', \
      COALESCE(p.user, '?'), '@', COALESCE(p.host, '?'), ', ', LOWER(COALESCE(p.command, '?')), '), in a transaction \
@@ -34,7 +34,7 @@ const MYSQL_BLOCKERS: &str = "SELECT CAST(CONCAT('connection ', t.trx_mysql_thre
      LEFT JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id \
      WHERE t.trx_state <> 'LOCK WAIT' AND t.trx_mysql_thread_id <> CONNECTION_ID() \
      AND t.trx_rows_locked + t.trx_tables_locked + t.trx_rows_modified > 0 \
-     AND t.trx_mysql_thread_id <> ";
+     AND t.trx_mysql_thread_id <> ? ORDER BY t.trx_started DESC";
 
 /// What is known about the waits of one pool.
 #[derive(Clone, Debug)]
@@ -117,7 +117,7 @@ impl Waits {
                     "a statement has waited for {seconds} s (`{what}`), and the database does not say why: {problem}"
                 ),
                 Err(_) => {
-                    tracing::warn!("a statement has waited for {seconds} s (`{what}`): the database does not answer")
+                    tracing::warn!("a statement has waited for {seconds} s (`{what}`): the database does not answer");
                 }
             }
         });
@@ -125,18 +125,16 @@ impl Waits {
 
     /// Who blocks the session of that number, in the database's words.
     async fn blocker(&self, number: &str) -> Result<Option<String>, String> {
-        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-        if !is_number {
-            return Ok(None);
-        }
         let mut opened = self.target.open(SEARCH_TIMEOUT, SEARCH_TIMEOUT).await?;
-        let sql = match opened.session {
-            Session::Postgres(_) => format!("{POSTGRES_BLOCKERS}{number})) ORDER BY a.xact_start DESC"),
-            Session::MySql(_) => format!("{MYSQL_BLOCKERS}{number} ORDER BY t.trx_started DESC"),
+        let (backend, sql) = match opened.session {
+            Session::Postgres(_) | Session::Pooled(_) => (DbBackend::Postgres, POSTGRES_BLOCKERS),
+            Session::MySql(_) => (DbBackend::MySql, MYSQL_BLOCKERS),
             Session::Sqlite(_) => return Ok(None),
         };
-        let found = opened.session.texts(&sql).await.map_err(|error| error.to_string())?;
-        Ok(found.into_iter().next().flatten())
+        let statement = Statement::from_sql_and_values(backend, sql, [number.into()]);
+        let rows = opened.session.all(&statement).await.map_err(|error| error.to_string())?;
+        let first = rows.first().map(|row| row.try_get_by_index(0)).transpose();
+        Ok(first.map_err(|error| error.to_string())?.flatten())
     }
 }
 
