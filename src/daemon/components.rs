@@ -39,7 +39,10 @@ use crate::{
     client::Client,
     clock::Clock,
     config::{Config, FileStamp},
-    domain::identity::{ModuleName, QueueName},
+    domain::{
+        identity::{ModuleName, QueueName},
+        task::names::TaskNames,
+    },
     handler::{AppData, Registry},
     service::has_restarted,
     shepherd::{LeaseFiles, Shepherds},
@@ -157,6 +160,14 @@ impl Components {
     /// The configuration in force.
     pub fn config(&self) -> Arc<Config> {
         self.in_force.config()
+    }
+
+    /// The names of the tasks that this node can execute now.
+    pub(super) fn claimable_names(&self) -> Arc<TaskNames> {
+        match self.starts.is_open() {
+            false => self.in_force.names(),
+            true => self.in_force.names_without_commands(),
+        }
     }
 
     /// Puts another configuration in force, and makes modules act on it.
