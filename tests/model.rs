@@ -1,7 +1,7 @@
 //! A model of the delivery contract, explored exhaustively: two nodes, two tasks, and a bounded amount of trouble.
 //!
 //! `rules` has the rules as they were and as they are. With the earlier ones the checker must find the faults that were
-//! seen on real databases; with the mended ones it must find nothing. `state` and `protocol` say what is modelled: claim,
+//! seen on real databases; with the mended ones it must find nothing. `state`, `protocol` and `transactions` say what is modelled: claim,
 //! lease, fence, finish with a lost answer, rescue, adoption, the spool, and a database that goes away, forgets its last
 //! commits, or is replaced by another one.
 //!
@@ -16,6 +16,8 @@ mod protocol;
 mod rules;
 #[path = "model/state.rs"]
 mod state;
+#[path = "model/transactions.rs"]
+mod transactions;
 
 use stateright::{Checker, Model};
 
