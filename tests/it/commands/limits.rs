@@ -130,6 +130,11 @@ fn a_cancel_is_heard_by_the_next_heartbeat_on_mariadb() {
 }
 
 #[test]
+fn a_cancel_is_heard_by_the_next_heartbeat_on_mysql() {
+    block_on(async { cancelled(Database::new(Kind::MySql).await, Duration::from_secs(30)).await });
+}
+
+#[test]
 fn a_full_disk_fails_the_task_and_nothing_else() {
     assert!(nix::unistd::geteuid().is_root(), "this test mounts a small file system, and needs root for it");
     block_on(async {
