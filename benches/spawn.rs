@@ -98,7 +98,6 @@ fn paper() -> AttemptManifest<()> {
         stop_signal: Default::default(),
         keep_background: false,
         ends_with_daemon: false,
-        lease: None,
         cgroup: None,
     };
     AttemptManifest { boot_id: boot_id().to_owned(), spec, about: () }

@@ -1,4 +1,4 @@
-//! Differences between the SQL of the three databases.
+//! Differences between the SQL of the databases. MySQL and MariaDB share one dialect.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{DbBackend, Value};

@@ -192,7 +192,7 @@ async fn of_sentences(database: &Database, rows: &[(DateTime<Utc>, Fate, String)
 /// Inserts rows as a node of the version before does.
 async fn insert(database: &Database, store: &Store, rows: &[(DateTime<Utc>, Fate, String)]) {
     let format = match database.kind {
-        Kind::MariaDb => "%Y-%m-%d %H:%M:%S%.6f",
+        Kind::MariaDb | Kind::MySql => "%Y-%m-%d %H:%M:%S%.6f",
         Kind::Sqlite | Kind::Postgres => "%Y-%m-%dT%H:%M:%S%.6f+00:00",
     };
     for rows in rows.chunks(500) {

@@ -130,6 +130,11 @@ fn a_cancel_is_heard_by_the_next_heartbeat_on_mariadb() {
 }
 
 #[test]
+fn a_cancel_is_heard_by_the_next_heartbeat_on_mysql() {
+    block_on(async { cancelled(Database::new(Kind::MySql).await, Duration::from_secs(30)).await });
+}
+
+#[test]
 fn a_delegated_control_group_contains_the_command() {
     assert!(nix::unistd::geteuid().is_root(), "this test makes a control group, and needs root for it");
     block_on(async {

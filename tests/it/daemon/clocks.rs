@@ -244,6 +244,11 @@ fn a_clock_of_mariadb_set_by_hours_is_a_matter_of_the_policies() {
 }
 
 #[test]
+fn a_clock_of_mysql_set_by_hours_is_a_matter_of_the_policies() {
+    block_on(a_server_is_set_forward_and_back(Kind::MySql));
+}
+
+#[test]
 fn a_wall_clock_set_back_by_hours_fires_nothing_twice() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;

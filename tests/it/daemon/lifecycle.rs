@@ -42,13 +42,15 @@ on_each_database! {
         let store = database.store().await;
         let application = database.application().await;
         let odd = "INSERT INTO sexton_task (name, queue, payload) VALUES ('nothing', 'default', '{\"x\": 1e400}')";
-        application.execute_unprepared(odd).await.unwrap();
+        let inserted = application.execute_unprepared(odd).await;
+        assert_eq!(inserted.is_err(), database.kind == Kind::MySql, "MySQL itself refuses such a number: {inserted:?}");
+        let odd = i64::from(inserted.is_ok());
         Client::new(store.clone()).enqueue_all(vec![NewTask::new("nothing"); 20]).await.unwrap();
         let daemon = database.daemon("n", "[task.nothing]\nkind = \"noop\"");
-        eventually("all are on record", async || count(&store, "COUNT(*) FROM sexton_history").await == 21).await;
+        eventually("all are on record", async || count(&store, "COUNT(*) FROM sexton_history").await == 20 + odd).await;
         assert_eq!(completed(&store).await, 20);
         let sql = "COUNT(*) FROM sexton_history WHERE verdict = 'discarded' AND error LIKE 'the payload cannot be read%'";
-        assert_eq!(count(&store, sql).await, 1);
+        assert_eq!(count(&store, sql).await, odd);
         let log = daemon.stop();
         assert!(!log.contains("fell"), "{log}");
     }

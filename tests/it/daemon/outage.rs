@@ -80,6 +80,11 @@ fn what_ended_in_an_outage_of_mariadb_outlives_the_daemon() {
 }
 
 #[test]
+fn what_ended_in_an_outage_of_mysql_outlives_the_daemon() {
+    block_on(is_stopped_in_an_outage(Kind::MySql));
+}
+
+#[test]
 fn an_outage_of_postgres_is_survived() {
     block_on(survives_an_outage(Kind::Postgres));
 }
@@ -87,6 +92,11 @@ fn an_outage_of_postgres_is_survived() {
 #[test]
 fn an_outage_of_mariadb_is_survived() {
     block_on(survives_an_outage(Kind::MariaDb));
+}
+
+#[test]
+fn an_outage_of_mysql_is_survived() {
+    block_on(survives_an_outage(Kind::MySql));
 }
 
 #[test]

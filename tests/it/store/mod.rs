@@ -1,4 +1,4 @@
-//! The store's contract, verb by verb: one suite, three databases.
+//! The store's contract, verb by verb: one suite, four databases.
 
 mod bounded;
 mod claim;

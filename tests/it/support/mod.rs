@@ -42,7 +42,7 @@ pub(crate) fn block_on<F: Future>(body: F) -> F::Output {
     actix_rt::System::new().block_on(body)
 }
 
-/// Makes three tests of each case: one on each database.
+/// Makes four tests of each case: one on each database.
 macro_rules! on_each_database {
     ($($(#[$attribute:meta])* async fn $name:ident($database:ident: Database) $body:block)+) => {
         $(async fn $name($database: $crate::support::Database) $body
@@ -63,6 +63,11 @@ macro_rules! on_each_database {
             #[test]
             fn on_mariadb() {
                 block_on(async { super::$name(Database::new(Kind::MariaDb).await).await });
+            }
+
+            #[test]
+            fn on_mysql() {
+                block_on(async { super::$name(Database::new(Kind::MySql).await).await });
             }
         })+
     };
