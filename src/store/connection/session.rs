@@ -11,7 +11,7 @@ use sea_orm::{
 use super::binding;
 
 /// A connection. Dropping it closes its socket or file at once, whatever the other side does.
-pub(in crate::store) enum Session {
+pub(in crate::store) enum DatabaseSession {
     Postgres(PgConnection),
     /// Through a pooler, which gives the server's session to others: no statement keeps a name in it.
     Pooled(PgConnection),
@@ -23,15 +23,15 @@ pub(in crate::store) enum Session {
 macro_rules! with_driver {
     ($session:expr, |$connection:ident, $bind:ident| $body:expr) => {
         match $session {
-            Session::Postgres($connection) | Session::Pooled($connection) => {
+            DatabaseSession::Postgres($connection) | DatabaseSession::Pooled($connection) => {
                 use binding::postgres as $bind;
                 $body
             }
-            Session::MySql($connection) => {
+            DatabaseSession::MySql($connection) => {
                 use binding::mysql as $bind;
                 $body
             }
-            Session::Sqlite($connection) => {
+            DatabaseSession::Sqlite($connection) => {
                 use binding::sqlite as $bind;
                 $body
             }
@@ -39,7 +39,7 @@ macro_rules! with_driver {
     };
 }
 
-impl Session {
+impl DatabaseSession {
     /// Whether the session knows a statement that it has prepared before.
     fn has_memory(&self) -> bool {
         !matches!(self, Self::Pooled(_))

@@ -25,7 +25,7 @@ use super::{
     file::{FileIdentity, SqliteFile},
     hosts,
     options::ConnectOptions,
-    session::Session,
+    session::DatabaseSession,
 };
 use crate::domain::text::redact::scheme;
 
@@ -52,7 +52,7 @@ pub(in crate::store) enum Target {
 
 /// A session that was just opened.
 pub(super) struct Opened {
-    pub(super) session: Session,
+    pub(super) session: DatabaseSession,
     /// The number of the session on the server, by which it is found in the server's own tables; none without a server.
     pub(super) number: Option<String>,
     /// The file that was opened.
@@ -223,7 +223,8 @@ async fn open_postgres(
     lock_timeout: Duration,
 ) -> Result<Opened, Error> {
     let connection = server.connect().await?;
-    let mut session = if is_pooled { Session::Pooled(connection) } else { Session::Postgres(connection) };
+    let mut session =
+        if is_pooled { DatabaseSession::Pooled(connection) } else { DatabaseSession::Postgres(connection) };
     // A number of our own, and no data: to bind it would cost another round trip. Behind a pooler it would stay with the
     // server's session, which is another client's after the transaction.
     let set_lock_timeout = match is_pooled {
@@ -240,7 +241,7 @@ async fn open_postgres(
 }
 
 async fn open_mysql(server: &MySqlConnectOptions, lock_timeout: Duration) -> Result<Opened, Error> {
-    let mut session = Session::MySql(server.connect().await?);
+    let mut session = DatabaseSession::MySql(server.connect().await?);
     let seconds = lock_timeout.as_secs().max(1);
     // The server's default level locks the gaps between rows, and claims would block each other there. Its default time
     // limit for locks on tables is a day or a year.
@@ -259,7 +260,7 @@ async fn open_sqlite(options: &SqliteConnectOptions, file: Option<&SqliteFile>) 
         file.prepare()?;
     }
     let open = async {
-        let mut session = Session::Sqlite(options.connect().await?);
+        let mut session = DatabaseSession::Sqlite(options.connect().await?);
         session.batch(SHORT_BUSY_TIMEOUT).await?;
         Ok(session)
     };

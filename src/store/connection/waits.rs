@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use sea_orm::{DbBackend, Statement, sqlx};
 use tokio::time::timeout;
 
-use super::{driver, file::SqliteFile, session::Session, target::Target};
+use super::{driver, file::SqliteFile, session::DatabaseSession, target::Target};
 
 /// A statement that takes longer is looked into.
 const LONG: Duration = Duration::from_secs(5);
@@ -127,9 +127,9 @@ impl Waits {
     async fn blocker(&self, number: &str) -> Result<Option<String>, String> {
         let mut opened = self.target.open(SEARCH_TIMEOUT, SEARCH_TIMEOUT).await?;
         let (backend, sql) = match opened.session {
-            Session::Postgres(_) | Session::Pooled(_) => (DbBackend::Postgres, POSTGRES_BLOCKERS),
-            Session::MySql(_) => (DbBackend::MySql, MYSQL_BLOCKERS),
-            Session::Sqlite(_) => return Ok(None),
+            DatabaseSession::Postgres(_) | DatabaseSession::Pooled(_) => (DbBackend::Postgres, POSTGRES_BLOCKERS),
+            DatabaseSession::MySql(_) => (DbBackend::MySql, MYSQL_BLOCKERS),
+            DatabaseSession::Sqlite(_) => return Ok(None),
         };
         let statement = Statement::from_sql_and_values(backend, sql, [number.into()]);
         let rows = opened.session.all(&statement).await.map_err(|error| error.to_string())?;
