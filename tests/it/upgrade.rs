@@ -304,7 +304,7 @@ on_each_database! {
         let (now, later) = match database.kind {
             Kind::Sqlite => ("strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now')", "'2099-01-01T00:00:00.000000+00:00'"),
             Kind::Postgres => ("now()", "'2099-01-01T00:00:00+00:00'"),
-            Kind::MariaDb => ("utc_timestamp(6)", "'2099-01-01 00:00:00'"),
+            Kind::MariaDb | Kind::MySql => ("utc_timestamp(6)", "'2099-01-01 00:00:00'"),
         };
         let client = Client::new(store.clone());
         for name in ["kept", "gone", "retried"] {

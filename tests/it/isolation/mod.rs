@@ -42,7 +42,7 @@ async fn accept_bad_tasks(database: &Database, store: &Store) {
         Kind::Postgres => {
             "SELECT CAST(conname AS text) FROM pg_constraint WHERE contype = 'c' AND conrelid = CAST('sexton_task' AS regclass)"
         }
-        Kind::MariaDb => {
+        Kind::MariaDb | Kind::MySql => {
             "SELECT CAST(constraint_name AS char) FROM information_schema.table_constraints WHERE table_schema = DATABASE() \
              AND table_name = 'sexton_task' AND constraint_type = 'CHECK' AND constraint_name LIKE 'sexton%'"
         }
@@ -74,7 +74,7 @@ async fn refuse(database: &Database, store: &Store, table: &str, event: &str, na
             ),
             format!("CREATE TRIGGER {trigger} BEFORE {event} ON {table} FOR EACH ROW EXECUTE FUNCTION {trigger}()"),
         ],
-        Kind::MariaDb => vec![format!(
+        Kind::MariaDb | Kind::MySql => vec![format!(
             "CREATE TRIGGER {trigger} BEFORE {event} ON {table} FOR EACH ROW \
              IF {row}.name = '{name}' THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'cursed'; END IF"
         )],

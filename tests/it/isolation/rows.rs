@@ -20,6 +20,8 @@ fn bad_instants(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Postgres => &["'infinity'", "'-infinity'", "'290000-01-01'", "'20000-01-01'", "'0044-03-15 BC'"],
         Kind::MariaDb => &["'0000-00-00 00:00:00'"],
+        // It refuses all of them itself.
+        Kind::MySql => &[],
         Kind::Sqlite => &["'not a time'", "''"],
     }
 }
