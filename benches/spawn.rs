@@ -86,6 +86,7 @@ fn shepherd_rate(parallel: usize) -> f64 {
 fn paper() -> AttemptManifest<()> {
     let command = CommandSpec::new(vec!["/bin/true".to_owned()]);
     let spec = LaunchSpec {
+        lease: None,
         title: "sexton: [bench] true #1".to_owned(),
         argv: command.argv,
         env: Vec::new(),

@@ -1,15 +1,15 @@
 //! Open files and the names by which others find them.
 
 use std::{
-    fs::{File, Metadata},
+    fs::{File, Metadata, OpenOptions},
     io,
-    os::unix::fs::MetadataExt as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::Path,
 };
 
 use nix::{
     errno::Errno,
-    fcntl::{Flock, FlockArg},
+    fcntl::{Flock, FlockArg, OFlag},
 };
 
 /// Whether both are of the same file.
@@ -35,15 +35,44 @@ pub fn try_lock(file: File, how: FlockArg) -> io::Result<Option<Flock<File>>> {
     }
 }
 
+/// Options to open a file of the daemon's own: a symbolic link in its place is an error, because it may lead to a file
+/// that is not the daemon's.
+pub fn own_file() -> OpenOptions {
+    let mut options = File::options();
+    options.custom_flags(OFlag::O_NOFOLLOW.bits());
+    options
+}
+
 /// Puts the path of a file before its error.
 pub fn error_at(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
     let path = path.display().to_string();
-    move |error| io::Error::new(error.kind(), format!("{path}: {error}"))
+    move |error| io::Error::new(error.kind(), format!("{path}: {}", explained(error)))
+}
+
+/// An error of a file from [`own_file`] in plain words.
+pub fn explained(error: io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) if code == Errno::ELOOP as i32 => {
+            io::Error::new(error.kind(), "this is a symbolic link, and the daemon follows none here")
+        }
+        _ => error,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_in_place_of_a_file_is_not_followed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+        File::create(&file).expect("created");
+        std::os::unix::fs::symlink(&file, &link).expect("linked");
+        own_file().append(true).open(&file).expect("a file");
+        let error = own_file().append(true).open(&link).map_err(error_at(&link)).expect_err("a link").to_string();
+        assert!(error.contains("this is a symbolic link"), "{error}");
+    }
 
     #[test]
     fn a_replaced_file_is_another_one() {

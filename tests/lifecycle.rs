@@ -15,7 +15,7 @@ const PAGE: &str = include_str!("../docs/LIFECYCLE.md");
 const VERDICTS: (&str, &str) = ("From outcome to verdict", "| Outcome | Request | Attempts left | Verdict | Delay |");
 /// The delay that a handler asks for in these tests. The default retry policy has no delay this short.
 const ASKED: Duration = Duration::from_secs(7);
-const WISHES: [Wish; 3] = [Wish::Policy, Wish::RetryAfter(ASKED), Wish::Discard];
+const WISHES: [Wish; 4] = [Wish::Policy, Wish::RetryAfter(ASKED), Wish::Discard, Wish::GiveBack];
 /// Pairs of attempt and limit, with and without an attempt left.
 const LEFT: [(i32, i32); 4] = [(1, 2), (1, 3), (2, 3), (6, 20)];
 const NONE_LEFT: [(i32, i32); 4] = [(1, 1), (3, 3), (4, 3), (20, 20)];
@@ -162,6 +162,7 @@ fn written(wish: Wish) -> &'static str {
         Wish::Policy => "nothing",
         Wish::RetryAfter(_) => "`retry_after`",
         Wish::Discard => "`discard`",
+        Wish::GiveBack => "`give_back`",
     }
 }
 
@@ -259,7 +260,7 @@ fn check(rows: &[Vec<String>]) -> Result<(), String> {
 
 #[test]
 fn the_verdict_of_every_outcome_is_as_the_page_says() {
-    assert_eq!(every_case().len(), Outcome::ALL.len() * 6);
+    assert_eq!(every_case().len(), Outcome::ALL.len() * 8);
     assert_eq!(check(&table(VERDICTS.0, VERDICTS.1)), Ok(()));
 }
 

@@ -30,6 +30,8 @@ pub struct Model {
     pub lease_expires_at: DateTimeUtc,
     /// Its daemon modules with their states, as of the latest heartbeat.
     pub modules: Option<Json>,
+    /// Names of the tasks that it can execute, as an array. NULL if it has not said so.
+    pub defines: Option<Json>,
 }
 
 /// No foreign keys: tasks name their node in plain text.

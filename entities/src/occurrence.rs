@@ -20,7 +20,7 @@ pub struct Model {
     pub due_at: DateTimeUtc,
     /// The decision on the instant.
     pub fate: Fate,
-    /// Text that an earlier version wrote and the migration could not read. NULL in all other rows.
+    /// Text of the code `other`. NULL in all other rows, except those that an earlier version wrote.
     pub reason: Option<String>,
     /// The node that entered it.
     pub node: String,
@@ -44,9 +44,9 @@ pub struct Model {
     pub missed_max: Option<i64>,
     /// The setting `missed_age` that it exceeded, in milliseconds.
     pub missed_age_ms: Option<i64>,
-    /// Start of the setting `missed_window`, on the wall clocks of `window_timezone`.
+    /// Start of the setting `run_missed_between`, on the wall clocks of `window_timezone`.
     pub window_from: Option<Time>,
-    /// End of the setting `missed_window`, exclusive.
+    /// End of the setting `run_missed_between`, exclusive.
     pub window_to: Option<Time>,
     /// Time of day at which a node decided, on the same wall clocks. Seconds are dropped.
     pub window_at: Option<Time>,

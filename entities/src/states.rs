@@ -65,6 +65,8 @@ words! {
         /// The handler panicked, a signal that Sexton did not send ended the command, or the node died during this
         /// attempt and during too many before it.
         Crashed = "crashed",
+        /// The handler or the command asked to be tried again later. That is no failure.
+        Snoozed = "snoozed",
         /// A request cancelled the task.
         Cancelled = "cancelled",
         /// The daemon stopped, died or lost its lease during the attempt.
@@ -117,7 +119,7 @@ words! {
         MissedMax = "missed_max",
         /// It was missed for longer than `missed_age`.
         MissedAge = "missed_age",
-        /// It was missed, and `missed_window` was closed.
+        /// It was missed, and `run_missed_between` was closed.
         MissedWindow = "missed_window",
         /// It was skipped because an earlier run was not finished.
         Overlap = "overlap",
@@ -131,7 +133,7 @@ words! {
         OutsidePeriod = "outside_period",
         /// It was skipped because the schedule is paused.
         Paused = "paused",
-        /// An earlier version recorded it in words that the migration could not read.
+        /// It is in words: the database refused its task, or an earlier version wrote what the migration could not read.
         Other = "other",
     }
 }

@@ -49,6 +49,10 @@ pub struct Model {
     pub pickups: i32,
     /// Progress that the running attempt reported: `percent`, `text`.
     pub progress: Option<Json>,
+    /// Number of snoozes: attempts that asked to be made again later.
+    pub snoozes: i32,
+    /// Database time since which no live node defines its name, and it therefore waits. NULL for all other tasks.
+    pub unknown_since: Option<DateTimeUtc>,
 }
 
 /// No foreign keys: history outlives the tasks.

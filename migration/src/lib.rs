@@ -13,6 +13,8 @@ mod m20261121_000006_create_turn;
 mod m20261121_000007_find_runs_of_schedules;
 mod m20261121_000008_type_reasons;
 mod m20261121_000009_identify_claims;
+mod m20261121_000010_refuse_bad_tasks;
+mod m20261121_000011_wait_for_definitions;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{
@@ -36,6 +38,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000007_find_runs_of_schedules::Step),
             Box::new(m20261121_000008_type_reasons::Step),
             Box::new(m20261121_000009_identify_claims::Step),
+            Box::new(m20261121_000010_refuse_bad_tasks::Step),
+            Box::new(m20261121_000011_wait_for_definitions::Step),
         ]
     }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{
     exit_code::BAD_CONFIG,
     output::{Printer, print, print_line},
-    session::Session,
+    session::{Session, connect_options},
 };
 use crate::{
     config::{Config, Mistake, Mistakes},
@@ -22,28 +22,30 @@ pub(super) enum ConfigCommand {
 }
 
 pub(super) fn run(session: &Session, output: Printer, command: &ConfigCommand) -> anyhow::Result<u8> {
-    let file = session.file().map_or_else(|| "the defaults".to_owned(), |file| file.display().to_string());
+    let file = session.file().map_or_else(|| "the environment variables".to_owned(), |file| file.display().to_string());
     let (config, mistakes) = session.config_anyway();
     for warning in &config.warnings {
         eprintln!("{warning}");
     }
     if !mistakes.is_empty() {
-        return refuse(output, &file, &mistakes);
+        return refuse(session, output, &mistakes);
     }
     match command {
-        ConfigCommand::Check => check(output, &file, &config)?,
+        ConfigCommand::Check => return check(output, &file, &config),
         ConfigCommand::Show if output.is_json() => output.value(&toml::from_str::<Value>(&config.show())?)?,
         ConfigCommand::Show => print(&config.show()),
     }
     Ok(0)
 }
 
-fn refuse(output: Printer, file: &str, mistakes: &Mistakes) -> anyhow::Result<u8> {
+fn refuse(session: &Session, output: Printer, mistakes: &Mistakes) -> anyhow::Result<u8> {
     if output.is_json() {
         output.value(&mistakes.0.iter().map(object).collect::<Vec<_>>())?;
     } else {
         eprintln!("{mistakes}");
-        eprintln!("sexton: {} in {file}", counted(mistakes.0.len(), "mistake"));
+        if let Some(file) = session.file() {
+            eprintln!("sexton: {} in {}", counted(mistakes.0.len(), "mistake"), file.display());
+        }
     }
     Ok(BAD_CONFIG)
 }
@@ -53,11 +55,21 @@ fn object(mistake: &Mistake) -> Value {
     json!({ "file": location.source, "line": location.line, "setting": mistake.setting, "problem": mistake.problem })
 }
 
-fn check(output: Printer, file: &str, config: &Config) -> anyhow::Result<()> {
+fn check(output: Printer, file: &str, config: &Config) -> anyhow::Result<u8> {
+    // What `run` would refuse.
+    if let Err(error) = connect_options(config).check() {
+        let problem = error.to_string();
+        if output.is_json() {
+            output.value(&json!([{ "file": file, "line": null, "setting": "database.url", "problem": problem }]))?;
+        } else {
+            eprintln!("{file}: {problem}");
+        }
+        return Ok(BAD_CONFIG);
+    }
     if output.is_json() {
-        return output.value(&json!([]));
+        return output.value(&json!([])).map(|()| 0);
     }
     let (tasks, queues) = (counted(config.tasks.len(), "task"), counted(config.queues.len(), "queue"));
     print_line!("no mistakes in {file}: {tasks}, {queues}");
-    Ok(())
+    Ok(0)
 }

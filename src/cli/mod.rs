@@ -7,6 +7,7 @@ mod db;
 mod exit_code;
 mod history;
 mod import;
+mod init;
 mod log;
 mod lookup;
 mod manual;
@@ -61,6 +62,7 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 70 a module failed too often, \
+                          76 a newer version has migrated the database, \
                           78 mistakes in the configuration. `status`: 0 running, 3 not running, 4 unknown. \
                           `plan --against`: 2 the plans differ. `period check`: 0 inside, 1 outside, 2 unknown";
 
@@ -106,6 +108,8 @@ enum Command {
     Summary(summary::SummaryArgs),
     /// Show finished attempts
     History(history::HistoryArgs),
+    /// Write a first configuration, with comments
+    Init(init::InitArgs),
     /// Check and show the configuration; needs no database
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -161,6 +165,7 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
         Command::Bench(args) => return bench::run(&session, output, &args),
         Command::Config(command) => return config::run(&session, output, &command),
         Command::Import(command) => return import::run(output, &command),
+        Command::Init(args) => return init::run(output, &args),
         Command::Period(command) => return period::run(&session, output, &command),
         Command::Completions(args) => return Ok(manual::completions(Cli::command(), &args)),
         Command::Man(args) => return manual::man(Cli::command(), &args),
@@ -190,6 +195,7 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
             | Command::Bench(_)
             | Command::Config(_)
             | Command::Import(_)
+            | Command::Init(_)
             | Command::Period(_)
             | Command::Completions(_)
             | Command::Man(_) => Ok(0),

@@ -18,9 +18,12 @@ use super::session::{Session, log_warnings};
 use crate::{
     clock::Clock,
     config::Config,
-    daemon::{Blueprint, MAX_WAITING, Mode, QUIET, RESTART, Request, RunLock, is_asked_to_end, listen, with_built_in},
+    daemon::{
+        Blueprint, MAX_WAITING, Mode, NEWER_SCHEMA, QUIET, RESTART, Request, RunLock, is_asked_to_end, listen,
+        with_built_in,
+    },
     domain::text::duration,
-    service::{DAEMON_TITLE, RESTARTED, has_restarted, kill_children},
+    service::{DAEMON_TITLE, RESTARTED, has_restarted, hide_memory, kill_children},
     telemetry::{self, DebugChoice, FilePlan, LogControl, LogPlan, LogTarget},
 };
 
@@ -85,6 +88,7 @@ fn work(
     orders: Receiver<Request>,
     title_result: std::io::Result<()>,
 ) -> anyhow::Result<u8> {
+    hide_memory();
     if let Err(error) = title_result {
         tracing::debug!("cannot set the process title: {error}");
     }
@@ -123,7 +127,7 @@ fn work(
     }
     Ok(match code {
         // A stop that was requested meanwhile has precedence.
-        RESTART if is_asked_to_end() => 0,
+        RESTART | NEWER_SCHEMA if is_asked_to_end() => 0,
         code => u8::try_from(code).unwrap_or(1),
     })
 }

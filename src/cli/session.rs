@@ -11,7 +11,7 @@ use sexton_entities::history;
 
 use crate::{
     client::{Client, EnqueueContext},
-    config::{self, Config, DaemonConfig, Mistake, Mistakes, Source, find_file, load, load_anyway},
+    config::{self, Config, DaemonConfig, Mistake, Mistakes, Pooler, Source, find_file, load, load_anyway},
     daemon::ModuleSpec,
     domain::{
         identity::ModuleName,
@@ -89,12 +89,17 @@ impl Session {
     /// # Errors
     /// Every mistake in the configuration.
     pub(super) fn config_unprinted(&self) -> Result<Config, Mistakes> {
-        load(&self.source, &self.parts.known())
+        let (config, mistakes) = self.config_anyway();
+        if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
     }
 
     /// The configuration as far as it can be read, and every mistake in it.
     pub(super) fn config_anyway(&self) -> (Config, Mistakes) {
-        load_anyway(&self.source, &self.parts.known())
+        // An application's own program may need no configuration.
+        let needs_none = self.parts.registry.definitions().next().is_some();
+        let (config, mut mistakes) = load_anyway(&self.source, &self.parts.known());
+        mistakes.0.extend(self.source.missing().filter(|_| !needs_none));
+        (config, mistakes)
     }
 
     fn print_warnings(&self, config: &Config) {
@@ -152,16 +157,23 @@ impl Session {
     /// Opens the database.
     pub(super) async fn open(&self) -> anyhow::Result<OpenSession> {
         let config = Arc::new(self.config()?);
-        let connect = ConnectOptions {
-            max_connections: 2,
-            acquire_timeout: config.database.acquire_timeout,
-            ..ConnectOptions::new(config.database.url.clone())
-        };
+        let connect = connect_options(&config);
         let store = Store::connect(&connect)?;
         Store::probe(&connect).await.with_context(|| redact::redacted(&connect.url))?;
         let known = KnownDefinitions { config: config.clone(), parts: self.parts.clone() };
         let client = Client::inside(store.clone(), Arc::new(known));
         Ok(OpenSession { config, store, client, connect })
+    }
+}
+
+/// How the command line connects to the database.
+pub(super) fn connect_options(config: &Config) -> ConnectOptions {
+    ConnectOptions {
+        max_connections: 2,
+        acquire_timeout: config.database.acquire_timeout,
+        is_pooled: config.database.pooler == Pooler::Transaction,
+        direct_url: config.database.direct_url.clone(),
+        ..ConnectOptions::new(config.database.url.clone())
     }
 }
 

@@ -194,8 +194,32 @@ impl StatusReport {
             for (queue, reason) in &daemon.closed_queues {
                 line("queue", &format!("{queue} is closed: {reason}"));
             }
+            if let Some(trouble) = &daemon.command_starts {
+                let span = |seconds| duration::text(Duration::from_secs(seconds));
+                let (since, next) = (span(trouble.since_s), span(trouble.next_try_s));
+                let tasks = counted(usize::try_from(trouble.given_back).unwrap_or(usize::MAX), "task");
+                line("commands", &format!("cannot be started for {since}: {}", trouble.reason));
+                line("", &format!("gave back {tasks} uncounted; claims no commands, and tries again in {next}"));
+            }
+            for unknown in &daemon.unknown_tasks {
+                let tasks = counted(usize::try_from(unknown.tasks).unwrap_or(usize::MAX), "task");
+                line(
+                    "tasks",
+                    &format!(
+                        "no node defines `{}`: {tasks} of it wait since {}",
+                        unknown.name,
+                        time::text(unknown.since)
+                    ),
+                );
+            }
             for ailment in &daemon.unhealthy {
                 line("module", ailment);
+            }
+            for fault in &daemon.isolated {
+                line("isolated", fault);
+            }
+            if let more @ 1.. = daemon.isolated_count.saturating_sub(daemon.isolated.len() as u64) {
+                line("", &format!("and {more} more"));
             }
         }
         if let Some(SupervisorStatus { pid, failures, last_failure, last_failure_at, .. }) = &self.supervisor {

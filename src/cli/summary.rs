@@ -1,5 +1,7 @@
 //! `sexton summary`: the tables that users of OTRS know, and tables of queues, nodes and modules.
 
+use std::time::Duration;
+
 use clap::Args;
 use sexton_entities::{
     states::{Outcome, TaskState},
@@ -17,11 +19,14 @@ use crate::{
     daemon::Module,
     domain::{
         daemon::summary::SummaryTable,
+        task::is_on_hold,
         text::{duration, suggest},
     },
     store::{SchedulePicture, TaskFilter},
 };
 
+/// A summary comes within this time, or says why not.
+const MAX_WAIT: Duration = Duration::from_secs(5);
 /// Maximum number of tasks in a table.
 const MAX_ROWS: u64 = 50;
 
@@ -32,10 +37,19 @@ pub(super) struct SummaryArgs {
 }
 
 pub(super) async fn run(session: &Session, output: Printer, args: &SummaryArgs) -> anyhow::Result<u8> {
-    let tables = match &args.module {
-        Some(name) => module_tables(session, name).await?,
-        None => everything(session, &session.open().await?).await?,
+    let found = async {
+        match &args.module {
+            Some(name) => module_tables(session, name).await,
+            None => everything(session, &session.open().await?).await,
+        }
     };
+    let tables = tokio::time::timeout(MAX_WAIT, found).await.map_err(|_| {
+        anyhow::anyhow!(
+            "the database did not answer within {} s: a lock may be held on Sexton's tables; the daemon's log names who \
+             holds it",
+            MAX_WAIT.as_secs()
+        )
+    })??;
     if output.is_json() {
         output.value(&tables)?;
         return Ok(0);
@@ -99,8 +113,8 @@ fn future(scheduled: &[task::Model], retryable: &[task::Model]) -> SummaryTable 
             task.id.to_string(),
             task.name.clone(),
             or_dash(task.queue.clone()),
-            time::text(task.run_at),
-            (task.attempt + 1).to_string(),
+            if is_on_hold(task.run_at) { "on hold".to_owned() } else { time::text(task.run_at) },
+            task.attempt.saturating_add(1).to_string(),
         ]);
     }
     table

@@ -3,9 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde_json::json;
-use sexton_entities::states::{TaskState, Verdict};
+use sexton_entities::{
+    states::{TaskState, Verdict},
+    task,
+};
 
 use super::{
     exit_code::TIMED_OUT,
@@ -20,7 +24,10 @@ use crate::{
     domain::{
         command::answer::Progress,
         identity::QueueName,
-        task::NewTask,
+        task::{
+            NewTask, is_on_hold,
+            names::{DefinedBy, defined_by},
+        },
         text::{duration, suggest},
     },
     store::{CancelResult, Enqueued, TaskFilter, Wakeup},
@@ -167,7 +174,7 @@ async fn list(open: &OpenSession, output: Printer, args: ListArgs) -> anyhow::Re
             task.state.to_string(),
             task.priority.to_string(),
             task.attempt.to_string(),
-            time::text(task.run_at),
+            run_at(task.run_at),
             or_dash(task.node.clone()),
         ]
     })?;
@@ -179,7 +186,11 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
     let attempts = open.attempts(id).await?;
     anyhow::ensure!(task.is_some() || !attempts.is_empty(), lookup::unknown_task(id));
     if output.is_json() {
-        output.value(&json!({ "task": task, "history": attempts }))?;
+        let why = match &task {
+            Some(task) => why_it_waits(open, task).await?,
+            None => None,
+        };
+        output.value(&json!({ "task": task, "history": attempts, "waits": why }))?;
         return Ok(0);
     }
     match &task {
@@ -191,9 +202,12 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
                 or_dash(task.queue.clone()),
                 task.priority
             );
-            print_line!("enqueued {}, not before {}", time::text(task.enqueued_at), time::text(task.run_at));
+            print_line!("enqueued {}, {}", time::text(task.enqueued_at), not_before(task.run_at));
             if let Some(payload) = &task.payload {
                 print_line!("payload {payload}");
+            }
+            if let Some(why) = why_it_waits(open, task).await? {
+                print_line!("{why}");
             }
             if let Some(progress) = task.progress.clone().and_then(|value| serde_json::from_value(value).ok()) {
                 print_line!("{}", shown_progress(&progress));
@@ -214,6 +228,32 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
         ]
     })?;
     Ok(0)
+}
+
+/// The earliest start of a task.
+fn run_at(at: DateTime<Utc>) -> String {
+    if is_on_hold(at) { "on hold".to_owned() } else { time::text(at) }
+}
+
+fn not_before(at: DateTime<Utc>) -> String {
+    match is_on_hold(at) {
+        true => "on hold: `sexton task retry` starts it".to_owned(),
+        false => format!("not before {}", time::text(at)),
+    }
+}
+
+/// Why a task waits that could be executed now: no live node defines its name, or another one than this.
+async fn why_it_waits(open: &OpenSession, task: &task::Model) -> anyhow::Result<Option<String>> {
+    let is_due = task.state == TaskState::Available || task.unknown_since.is_some();
+    if !is_due || task.state == TaskState::Running {
+        return Ok(None);
+    }
+    let live = open.store.live_names().await.map_err(with_advice)?;
+    if live.is_empty() || defined_by(&task.name, &live) != DefinedBy::Nobody {
+        return Ok(None);
+    }
+    let since = task.unknown_since.map(|at| format!(" since {}", time::text(at))).unwrap_or_default();
+    Ok(Some(format!("no node defines {}; it waits{since}", task.name)))
 }
 
 fn shown_progress(progress: &Progress) -> String {
@@ -244,13 +284,12 @@ async fn cancel(open: &OpenSession, output: Printer, ids: &[i64]) -> anyhow::Res
 async fn retry(open: &OpenSession, output: Printer, ids: &[i64]) -> anyhow::Result<u8> {
     let mut failed = 0;
     for id in ids {
-        let (sentence, object) = if let Some(task) = open.store.task(*id).await.map_err(with_advice)? {
-            let is_available = open.store.run_now(*id).await?;
-            let sentence = match is_available {
-                true => format!("task {id} is available now"),
-                false => format!("task {id} is already {}", task.state),
-            };
-            (sentence, json!({ "id": id, "new": false }))
+        // First, because it needs nothing of the task but its number.
+        let is_available = open.store.run_now(*id).await.map_err(with_advice)?;
+        let (sentence, object) = if is_available {
+            (format!("task {id} is available now"), json!({ "id": id, "new": false }))
+        } else if let Some(task) = open.store.task(*id).await.map_err(with_advice)? {
+            (format!("task {id} is already {}", task.state), json!({ "id": id, "new": false }))
         } else if let Some(last) = open.attempts(*id).await?.pop() {
             let task =
                 NewTask { payload: last.payload, queue: last.queue.map(QueueName::from), ..NewTask::new(last.name) };

@@ -5,7 +5,10 @@ use std::{path::PathBuf, time::Duration};
 use chrono_tz::Tz;
 
 use super::section::Section;
-use crate::domain::{daemon::restart::RestartPolicy, task::pickups::DEFAULT_MAX_PICKUPS};
+use crate::domain::{
+    daemon::{lease::OnLeaseLost, restart::RestartPolicy},
+    task::pickups::DEFAULT_MAX_PICKUPS,
+};
 
 /// `[daemon]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub struct DaemonConfig {
     pub lease: Duration,
     /// How many nodes in a row may die during the attempts of a task before it is discarded.
     pub max_pickups: i32,
+    /// What happens to running attempts when the lease cannot be kept; absent, their limits decide.
+    pub on_lease_lost: Option<OnLeaseLost>,
     /// How long a stop waits for running tasks.
     pub stop_timeout: Duration,
     /// How long a forced stop waits for running tasks.
@@ -47,9 +52,25 @@ pub struct DaemonConfig {
     pub refuse_root: bool,
     /// How long history is kept.
     pub keep_history: Duration,
+    /// What becomes of tasks whose name no live node defines.
+    pub unknown_tasks: OnUnknown,
+    /// How long such tasks wait before they are discarded.
+    pub discard_unknown_after: Duration,
     /// Time zone of schedules and periods that name none.
     pub timezone: Tz,
 }
+
+/// What becomes of tasks whose name no live node defines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnUnknown {
+    /// They wait for a node that defines it, up to `discard_unknown_after`.
+    Wait,
+    /// They are discarded at once.
+    Discard,
+}
+
+/// The words of `unknown_tasks`.
+pub(super) const ON_UNKNOWN: [(&str, OnUnknown); 2] = [("wait", OnUnknown::Wait), ("discard", OnUnknown::Discard)];
 
 impl Default for DaemonConfig {
     fn default() -> Self {
@@ -63,6 +84,7 @@ impl Default for DaemonConfig {
             heartbeat: Duration::from_secs(10),
             lease: Duration::from_secs(30),
             max_pickups: DEFAULT_MAX_PICKUPS,
+            on_lease_lost: None,
             stop_timeout: Duration::from_secs(30),
             force_timeout: Duration::from_secs(5),
             watchdog: Duration::from_secs(15),
@@ -72,6 +94,8 @@ impl Default for DaemonConfig {
             reload_debounce: Duration::from_secs(1),
             refuse_root: false,
             keep_history: Duration::from_secs(30 * 86_400),
+            unknown_tasks: OnUnknown::Wait,
+            discard_unknown_after: Duration::from_secs(7 * 86_400),
             timezone: Tz::UTC,
         }
     }
@@ -94,6 +118,7 @@ impl DaemonConfig {
             heartbeat: section.duration("heartbeat", tick).unwrap_or(default.heartbeat),
             lease: section.duration("lease", tick * 3).unwrap_or(default.lease),
             max_pickups: section.integer("max_pickups", 1..=1_000_000).unwrap_or(default.max_pickups),
+            on_lease_lost: section.choice("on_lease_lost", &OnLeaseLost::WORDS),
             stop_timeout: section.duration("stop_timeout", Duration::ZERO).unwrap_or(default.stop_timeout),
             force_timeout: section.duration("force_timeout", Duration::ZERO).unwrap_or(default.force_timeout),
             watchdog: section.duration("watchdog", Duration::from_secs(1)).unwrap_or(default.watchdog),
@@ -103,6 +128,10 @@ impl DaemonConfig {
             reload_debounce: section.duration("reload_debounce", tick).unwrap_or(default.reload_debounce),
             refuse_root: section.flag("refuse_root").unwrap_or(default.refuse_root),
             keep_history: section.duration("keep_history", Duration::ZERO).unwrap_or(default.keep_history),
+            unknown_tasks: section.choice("unknown_tasks", &ON_UNKNOWN).unwrap_or(default.unknown_tasks),
+            discard_unknown_after: section
+                .duration("discard_unknown_after", Duration::ZERO)
+                .unwrap_or(default.discard_unknown_after),
             timezone: section.zone("timezone").unwrap_or(default.timezone),
         };
         if read.lease < read.heartbeat * 2 {

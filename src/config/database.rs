@@ -19,6 +19,30 @@ pub struct DatabaseConfig {
     /// Whether PostgreSQL reports tasks that were enqueued by plain SQL at once. The enqueuing transactions then lose
     /// group commit.
     pub notify_on_insert: bool,
+    /// What stands between Sexton and PostgreSQL.
+    pub pooler: Pooler,
+    /// A URL past the pooler, for LISTEN and migrations; without one, the node polls. May contain a password.
+    pub direct_url: Option<String>,
+}
+
+/// A connection pooler between Sexton and the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Pooler {
+    /// None, or one that gives each client a session of its own.
+    #[default]
+    None,
+    /// One that gives a session to another client after each transaction, as pgbouncer in transaction mode does.
+    Transaction,
+}
+
+impl Pooler {
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Transaction => "transaction",
+        }
+    }
 }
 
 impl Default for DatabaseConfig {
@@ -29,6 +53,8 @@ impl Default for DatabaseConfig {
             acquire_timeout: Duration::from_secs(5),
             migrate: true,
             notify_on_insert: false,
+            pooler: Pooler::None,
+            direct_url: None,
         }
     }
 }
@@ -53,7 +79,16 @@ impl DatabaseConfig {
         if let Some(second) = given.collect::<Vec<_>>().get(1) {
             section.refuse(second, "only one of url, url_file and url_credential can be set");
         }
+        let pooler = section.text("pooler").and_then(|word| {
+            let known = [Pooler::None, Pooler::Transaction].into_iter().find(|pooler| pooler.as_str() == word);
+            if known.is_none() {
+                section.refuse("pooler", format!("`{word}` is not a mode of a pooler: write none or transaction"));
+            }
+            known
+        });
         Self {
+            pooler: pooler.unwrap_or_default(),
+            direct_url: section.text("direct_url"),
             url: url.or(from_file).or(from_credential).unwrap_or(default.url),
             max_connections: section.integer("max_connections", 2..=1_000).unwrap_or(default.max_connections),
             acquire_timeout: section

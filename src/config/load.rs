@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    mistake::{Findings, Mistakes, SourceLocation},
+    mistake::{Findings, Mistake, Mistakes, SourceLocation},
     tables::{Config, KnownNames},
     tree::TreeNode,
 };
@@ -23,6 +23,20 @@ pub struct Source {
     pub file: Option<PathBuf>,
     /// Settings from the command line, each with its path. They override files and environment variables.
     pub overrides: Vec<(Vec<String>, String)>,
+}
+
+impl Source {
+    /// The mistake that there is no configuration at all: no file, no environment variable and no option. The defaults
+    /// alone would address a database that nobody chose.
+    pub fn missing(&self) -> Option<Mistake> {
+        let is_given = self.file.is_some() || !self.overrides.is_empty() || !variables().is_empty();
+        let files = DEFAULT_FILES.join(", ");
+        (!is_given).then(|| Mistake {
+            location: SourceLocation { source: "no configuration".to_owned(), line: None },
+            setting: String::new(),
+            problem: format!("none of {files} exists: name a file with --config, or write one with `sexton init`"),
+        })
+    }
 }
 
 /// The first of the default files that exists.

@@ -7,10 +7,10 @@ mod diff;
 mod files;
 mod load;
 mod log;
+mod missed_policy;
 mod mistake;
 mod module;
 mod period;
-mod policy;
 mod queue;
 mod recurrence;
 mod schedule;
@@ -23,8 +23,8 @@ mod toml_values;
 mod tree;
 
 pub use self::{
-    daemon::{DaemonConfig, SupervisorConfig},
-    database::DatabaseConfig,
+    daemon::{DaemonConfig, OnUnknown, SupervisorConfig},
+    database::{DatabaseConfig, Pooler},
     diff::{Changes, ConfigDiff},
     files::FileStamp,
     load::{Source, find_file, load, load_anyway},

@@ -1,7 +1,7 @@
 //! `[queue.NAME]`.
 
 use super::{period, section::Section};
-use crate::domain::period::Periods;
+use crate::domain::{daemon::lease::OnLeaseLost, period::Periods};
 
 /// `[queue.NAME]`: a queue on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,9 @@ pub struct QueueConfig {
     pub period: Option<String>,
     /// What happens to running tasks at the end of the period.
     pub at_period_end: AtPeriodEnd,
+    /// What happens to its running attempts when the node cannot keep its lease; absent, the node's setting or the limits
+    /// decide.
+    pub on_lease_lost: Option<OnLeaseLost>,
 }
 
 /// What happens to the running tasks of a queue at the end of its period.
@@ -29,7 +32,7 @@ pub enum AtPeriodEnd {
 impl QueueConfig {
     /// A queue with that number of workers, no limit and no period.
     pub fn of(workers: usize) -> Self {
-        Self { workers, limit: None, period: None, at_period_end: AtPeriodEnd::Finish }
+        Self { workers, limit: None, period: None, at_period_end: AtPeriodEnd::Finish, on_lease_lost: None }
     }
 
     pub(super) fn read(section: &mut Section<'_>, periods: &Periods) -> Self {
@@ -47,6 +50,7 @@ impl QueueConfig {
             section.refuse("at_period_end", "this setting needs a `period`");
         }
         let limit = section.integer("limit", 1..=1_000_000);
-        Self { workers: workers.unwrap_or(1), limit, period, at_period_end }
+        let on_lease_lost = section.choice("on_lease_lost", &OnLeaseLost::WORDS);
+        Self { workers: workers.unwrap_or(1), limit, period, at_period_end, on_lease_lost }
     }
 }

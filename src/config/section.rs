@@ -12,7 +12,11 @@ use super::{
 use crate::domain::{
     schedule::zone,
     task::definition::check_name,
-    text::{duration, suggest},
+    text::{
+        duration,
+        json::{MAX_DEPTH, holds_nul, is_too_deep},
+        suggest,
+    },
 };
 
 /// A table while it is read.
@@ -221,9 +225,16 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// Any value, as JSON.
+    /// Any value, as JSON that every database can store.
     pub(super) fn json(&mut self, key: &'static str) -> Option<serde_json::Value> {
-        self.node(key).map(as_json)
+        let value = as_json(self.node(key)?);
+        if holds_nul(&value) {
+            self.refuse(key, "it contains the character NUL (\\u0000), which databases cannot store: encode it");
+        }
+        if is_too_deep(&value) {
+            self.refuse(key, format!("it is nested more than {MAX_DEPTH} levels deep, which databases do not keep"));
+        }
+        Some(value)
     }
 
     /// A table within this one.

@@ -5,8 +5,9 @@ use std::{sync::Arc, time::Duration};
 use toml::{Table, Value};
 
 use super::{
+    daemon::{ON_UNKNOWN, OnUnknown},
+    missed_policy,
     module::ModuleConfig,
-    policy,
     queue::{AtPeriodEnd, QueueConfig},
     recurrence,
     tables::Config,
@@ -14,7 +15,10 @@ use super::{
 };
 use crate::domain::{
     command::{CommandSpec, OnDaemonStop},
-    daemon::log::{LogFormat, Rotation},
+    daemon::{
+        lease::OnLeaseLost,
+        log::{LogFormat, Rotation},
+    },
     period::{Calendar, Period},
     schedule::Outside,
     task::{
@@ -51,6 +55,7 @@ fn show(config: &Config) -> String {
 fn queue(queue: &QueueConfig) -> Table {
     let mut shown = table([("workers", (queue.workers as i64).into())]);
     shown.extend(queue.limit.map(|limit| ("limit".to_owned(), Value::from(limit as i64))));
+    shown.extend(on_lease_lost(queue.on_lease_lost));
     if let Some(period) = &queue.period {
         shown.insert("period".into(), period.clone().into());
         let end = if queue.at_period_end == AtPeriodEnd::Stop { "stop" } else { "finish" };
@@ -82,13 +87,16 @@ fn period(period: &Period) -> Table {
 
 fn database(config: &Config) -> Table {
     let database = &config.database;
-    table([
+    let mut shown = table([
         ("url", redact::redacted(&database.url).into()),
         ("max_connections", i64::from(database.max_connections).into()),
         ("acquire_timeout", length(database.acquire_timeout)),
         ("migrate", database.migrate.into()),
         ("notify_on_insert", database.notify_on_insert.into()),
-    ])
+        ("pooler", database.pooler.as_str().into()),
+    ]);
+    shown.extend(database.direct_url.iter().map(|url| ("direct_url".to_owned(), redact::redacted(url).into())));
+    shown
 }
 
 fn daemon(config: &Config) -> Table {
@@ -109,6 +117,8 @@ fn daemon(config: &Config) -> Table {
         ("reload_debounce", length(daemon.reload_debounce)),
         ("refuse_root", daemon.refuse_root.into()),
         ("keep_history", length(daemon.keep_history)),
+        ("unknown_tasks", unknown_tasks(daemon.unknown_tasks).into()),
+        ("discard_unknown_after", length(daemon.discard_unknown_after)),
         ("timezone", daemon.timezone.name().into()),
     ]);
     let optional = [
@@ -117,7 +127,16 @@ fn daemon(config: &Config) -> Table {
         ("max_memory", daemon.max_memory.map(bytes)),
     ];
     shown.extend(optional.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
+    shown.extend(on_lease_lost(daemon.on_lease_lost));
     shown
+}
+
+fn on_lease_lost(setting: Option<OnLeaseLost>) -> Option<(String, Value)> {
+    setting.map(|setting| ("on_lease_lost".to_owned(), setting.word().into()))
+}
+
+fn unknown_tasks(choice: OnUnknown) -> &'static str {
+    ON_UNKNOWN.iter().find(|(_, value)| *value == choice).map_or("", |(word, _)| word)
 }
 
 fn log(config: &Config) -> Table {
@@ -161,6 +180,8 @@ fn definition(task: &TaskDefinition) -> Table {
     ]);
     shown.extend(task.max_parallel.map(|most| ("max_parallel".to_owned(), Value::from(most as i64))));
     shown.extend(task.max_pickups.map(|most| ("max_pickups".to_owned(), Value::from(i64::from(most)))));
+    shown.extend(on_lease_lost(task.on_lease_lost));
+    shown.extend(task.max_snoozes.map(|most| ("max_snoozes".to_owned(), Value::from(i64::from(most)))));
     shown.extend(task.timeout.map(|timeout| ("timeout".to_owned(), length(timeout))));
     if let Some(command) = &task.command {
         shown.extend(self::command(command));
@@ -177,7 +198,7 @@ fn definition(task: &TaskDefinition) -> Table {
                 if schedule.outside_period == Outside::Hold { "hold" } else { "skip" }.into(),
             );
         }
-        shown.extend(policy::show(&schedule.policy));
+        shown.extend(missed_policy::show(&schedule.policy));
     }
     shown
 }

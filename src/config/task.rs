@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use chrono_tz::Tz;
 
-use super::{command, policy, schedule, schedule_period, section::Section};
+use super::{command, missed_policy, schedule, schedule_period, section::Section};
 use crate::domain::{
+    daemon::lease::OnLeaseLost,
     identity::QueueName,
     period::Periods,
     schedule::Schedule,
@@ -61,15 +62,17 @@ pub(super) fn read(
         let read = schedule::read(name, &path, node, zone, section.findings);
         Schedule { period: period.clone(), outside_period, ..read }
     });
-    let schedule = policy::read(section, zone, schedule);
+    let schedule = missed_policy::read(section, zone, schedule);
     TaskDefinition {
         queue: section.text("queue").map_or_else(|| DEFAULT_QUEUE.into(), QueueName::from),
         priority: section.integer("priority", -1_000_000..=1_000_000).unwrap_or(plain.priority),
         max_parallel: section.integer("max_parallel", 1..=1_000_000),
         max_attempts: section.integer("max_attempts", 1..=1_000_000).unwrap_or(plain.max_attempts),
         max_pickups: section.integer("max_pickups", 1..=1_000_000),
+        max_snoozes: section.integer("max_snoozes", 0..=1_000_000),
         timeout: section.duration("timeout", Duration::from_millis(1)),
         kill_after: section.duration("kill_after", Duration::ZERO).unwrap_or(plain.kill_after),
+        on_lease_lost: section.choice("on_lease_lost", &OnLeaseLost::WORDS),
         retry: section.table("retry", retry).unwrap_or(plain.retry),
         payload: section.json("payload"),
         schedule: schedule.filter(|schedule| !schedule.recurrences.is_empty()).map(Arc::new),

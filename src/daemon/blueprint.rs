@@ -18,6 +18,7 @@ use super::{
     components::{Components, Equipment},
     control,
     lifecycle::{
+        newer_schema::{self, NEWER_SCHEMA},
         once::{self, Mode},
         recycle::{self, RESTART},
         reload::{self, Loader, Reloader, set_log_levels},
@@ -131,6 +132,9 @@ impl Blueprint {
         actix_rt::spawn(service_notifier::run(status.clone()));
         let Some((store, connect)) = self.connect(&status, &mut requests).await? else { return Ok(0) };
         let daemon = Arc::new(self.assemble(store, connect, sender));
+        if status.has_waited() {
+            daemon.lease.note_away();
+        }
         let _ = known.set(daemon.clone());
         set_log_levels(&self.log, &daemon.config());
         let stages = start_modules(&daemon, std::mem::replace(&mut self.modules, Box::new(built_in)));
@@ -139,7 +143,7 @@ impl Blueprint {
         if let Some(on_start) = self.on_start.take() {
             on_start(daemon.clone());
         }
-        let mode = self.serve(&daemon, &status, &mut requests).await?;
+        let (mode, code) = self.serve(&daemon, &status, &mut requests).await?;
         let Some(supervisor) = daemon.supervisor() else { anyhow::bail!("the supervisor was never started") };
         status.enter(if mode == ShutdownMode::Restart { Phase::Restarting } else { Phase::Stopping }, None);
         let (report, mode) = shutdown::drain(&daemon, supervisor, &stages, &mut requests, mode).await;
@@ -147,7 +151,7 @@ impl Blueprint {
         if let Some(run_lock) = &self.run_lock {
             run_lock.write_exit_report(&report);
         }
-        Ok(if mode == ShutdownMode::Restart { RESTART } else { 0 })
+        Ok(if mode == ShutdownMode::Restart { RESTART } else { code })
     }
 
     fn open_control_socket(&self, status: &DaemonStatus, requests: &Sender<Request>) {
@@ -187,28 +191,40 @@ impl Blueprint {
         daemon
     }
 
-    /// Serves requests until the daemon is to stop. Returns how.
+    /// Another version has migrated the database. The daemon restarts itself where its program has been replaced as well,
+    /// otherwise it drains: its program would not start again.
+    fn yield_to_newer(&self, status: &DaemonStatus, why: String) -> (ShutdownMode, i32) {
+        let restarts = self.mode == Mode::Serve && newer_schema::is_program_replaced();
+        let what = if restarts { "restarts itself as its new version" } else { "claims nothing more and stops" };
+        tracing::error!("the daemon {what}: {why}");
+        status.note_reason(why);
+        (if restarts { ShutdownMode::Restart } else { ShutdownMode::Drain }, NEWER_SCHEMA)
+    }
+
+    /// Serves requests until the daemon is to stop. Returns how, and the exit code unless it restarts itself.
     async fn serve(
         &self,
         daemon: &Components,
         status: &DaemonStatus,
         requests: &mut Requests,
-    ) -> anyhow::Result<ShutdownMode> {
+    ) -> anyhow::Result<(ShutdownMode, i32)> {
         let first = daemon.config();
         let reloader = Reloader { daemon, loader: &self.loader, status, log: &self.log, first: &first };
+        let mut newer = std::pin::pin!(newer_schema::noticed(daemon));
         loop {
             let request = tokio::select! {
                 () = supervisor_lost(daemon) => anyhow::bail!("the supervisor has ended: no module is supervised"),
-                () = once::over(daemon, self.mode) => return Ok(ShutdownMode::Drain),
+                () = once::over(daemon, self.mode) => return Ok((ShutdownMode::Drain, 0)),
+                why = &mut newer => return Ok(self.yield_to_newer(status, why)),
                 why = recycle::due(daemon), if self.mode == Mode::Serve => {
                     tracing::info!("the daemon restarts itself: {why}");
-                    return Ok(ShutdownMode::Restart);
+                    return Ok((ShutdownMode::Restart, 0));
                 }
                 request = requests.next() => request,
             };
             match request {
-                None => return Ok(ShutdownMode::Drain),
-                Some(Request::Stop(mode)) => return Ok(mode),
+                None => return Ok((ShutdownMode::Drain, 0)),
+                Some(Request::Stop(mode)) => return Ok((mode, 0)),
                 Some(Request::Reload(reply)) => reload::answer(reply, reloader.reload()),
                 Some(Request::FilesChanged) => reloader.files_changed(),
                 Some(Request::Quiet(quiet)) => status.set_quiet(quiet),

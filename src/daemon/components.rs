@@ -20,6 +20,8 @@ use super::{
     lifecycle::requests::Request,
     module::Surroundings,
     state::{
+        attempt_spool::Spool,
+        command_starts::CommandStarts,
         config_in_force::{ConfigInForce, LocalEnqueueContext},
         foreign::ForeignLeftovers,
         identity::NodeIdentity,
@@ -28,7 +30,7 @@ use super::{
         milestones::Milestones,
         module_status::ModuleStatuses,
         programs::Programs,
-        spool::Spool,
+        unknown_tasks::UnknownTasks,
         wakers::{WakeReason, Wakers},
     },
     supervision::handle::SupervisorHandle,
@@ -38,10 +40,13 @@ use crate::{
     client::Client,
     clock::Clock,
     config::{Config, FileStamp},
-    domain::identity::{ModuleName, QueueName},
+    domain::{
+        identity::{ModuleName, QueueName},
+        task::names::TaskNames,
+    },
     handler::{AppData, Registry},
     service::has_restarted,
-    shepherd::Shepherds,
+    shepherd::{LeaseFiles, Shepherds},
     store::{ConnectOptions, Store},
 };
 
@@ -65,10 +70,16 @@ pub struct Components {
     pub wakers: Wakers,
     /// The status of each module.
     pub modules: ModuleStatuses,
+    /// The node's lease, for the shepherds of commands that must end before it does.
+    pub lease_files: LeaseFiles,
     /// The node's lease.
     pub lease: Arc<Lease>,
     /// Signs of life of the vital modules.
     pub liveness: Arc<Liveness>,
+    /// Tasks that wait because no live node defines their name.
+    pub unknown_tasks: UnknownTasks,
+    /// Whether commands can be started.
+    pub starts: CommandStarts,
     /// The daemon's start.
     pub started: Instant,
     pub(super) milestones: Arc<Milestones>,
@@ -122,18 +133,22 @@ impl Components {
             app_data.insert(database.clone());
         }
         let processes = Programs::new(Shepherds::new(&state_dir.join("modules"), identity.id.clone(), program));
+        let in_flight = InFlight::new(identity.id.clone(), &wakers);
         let components = Self {
             store,
             connect,
             clock,
             client,
-            in_flight: InFlight::new(identity.id.clone(), &wakers),
+            lease: in_flight.lease().clone(),
+            lease_files: LeaseFiles::default(),
+            in_flight,
             identity,
             in_force,
             wakers,
             modules: ModuleStatuses::default(),
-            lease: Arc::default(),
             liveness,
+            unknown_tasks: UnknownTasks::default(),
+            starts: CommandStarts::new(shepherds.clone()),
             started: Instant::now(),
             milestones: Arc::new(Milestones::new(has_restarted())),
             spool: Spool::new(state_dir.join("spool"), foreign.clone()),
@@ -152,6 +167,14 @@ impl Components {
     /// The configuration in force.
     pub fn config(&self) -> Arc<Config> {
         self.in_force.config()
+    }
+
+    /// The names of the tasks that this node can execute now.
+    pub(super) fn claimable_names(&self) -> Arc<TaskNames> {
+        match self.starts.is_open() {
+            false => self.in_force.names(),
+            true => self.in_force.names_without_commands(),
+        }
     }
 
     /// Puts another configuration in force, and makes modules act on it.
@@ -200,7 +223,7 @@ impl Components {
             node: self.identity.clone(),
             in_force: self.in_force.clone(),
             in_flight: self.in_flight.clone(),
-            lease: self.lease.clone(),
+            starts: self.starts.clone(),
             clock: self.clock.clone(),
             app_data: self.app_data.clone(),
         }

@@ -7,13 +7,7 @@ mod answers;
 
 pub use self::answers::{Module, PlanInForce, RunningTask, Status};
 
-use std::{
-    convert::Infallible,
-    io,
-    os::unix::{fs::PermissionsExt as _, net::UnixListener},
-    sync::Arc,
-    time::Duration,
-};
+use std::{convert::Infallible, io, os::unix::net::UnixListener, sync::Arc, time::Duration};
 
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
@@ -82,13 +76,8 @@ pub(super) fn listen(
 
 fn bind(run: &RunDir) -> io::Result<UnixListener> {
     let socket = run.control_socket();
-    // The lock is ours: the process that bound this socket is gone.
-    match std::fs::remove_file(&socket) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let listener = run.with_address(&socket, |address| UnixListener::bind(address))?;
-    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600))?;
+    // The lock is ours: the process that bound an existing socket is gone.
+    let listener = run.bind(&socket, |address| UnixListener::bind(address))?;
     listener.set_nonblocking(true)?;
     if run.is_deep() {
         tracing::warn!(

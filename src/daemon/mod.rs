@@ -21,6 +21,7 @@ pub use self::{
     control::{Module, PlanInForce, RunningTask, Status},
     inflight::{InFlight, InFlightCounts, Running},
     lifecycle::{
+        newer_schema::NEWER_SCHEMA,
         once::Mode,
         recycle::RESTART,
         reload::Loader,

@@ -53,9 +53,17 @@ impl Attempt<'_> {
         };
         let answer = match answer {
             Some(answer) => Some(answer),
-            None => tokio::time::timeout(self.context.grace() + FINAL_GRACE, &mut work).await.ok(),
+            None => tokio::time::timeout(self.patience(), &mut work).await.ok(),
         };
         self.judge(answer)
+    }
+
+    /// How long a stopped handler may take. The end of a lease does not wait.
+    fn patience(&self) -> Duration {
+        match self.context.stop_reason() {
+            Some(StopReason::LeaseLost) => self.context.grace(),
+            _ => self.context.grace() + FINAL_GRACE,
+        }
     }
 
     /// Returns at the time limit, after it has stopped the attempt.
@@ -69,10 +77,16 @@ impl Attempt<'_> {
         }
     }
 
-    /// The meaning of the handler's answer. Work that was completed in spite of a stop is completed.
+    /// The meaning of the handler's answer. Work that was completed in spite of a stop is completed, unless another node
+    /// has the task.
     fn judge(&self, answer: Option<HandlerResult>) -> AttemptEnd {
         let stopped = self.context.stop_reason();
         match answer {
+            Some(Ok(Ok(()))) if stopped == Some(StopReason::Superseded) => AttemptEnd {
+                outcome: Outcome::Superseded,
+                wish: Wish::Policy,
+                error: Some(stop_text(StopReason::Superseded, self.context)),
+            },
             Some(Ok(Ok(()))) => AttemptEnd { outcome: Outcome::Succeeded, wish: Wish::Policy, error: None },
             Some(Err(panic)) => AttemptEnd {
                 outcome: Outcome::Crashed,
@@ -83,6 +97,8 @@ impl Attempt<'_> {
                 let outcome = match stopped {
                     Some(reason) => outcome_of(reason),
                     None if error.is_crash() => Outcome::Crashed,
+                    None if error.wish() == Wish::GiveBack => Outcome::Interrupted,
+                    None if matches!(error.wish(), Wish::RetryAfter(_)) => Outcome::Snoozed,
                     None => Outcome::Failed,
                 };
                 AttemptEnd { outcome, wish: error.wish(), error: Some(error.to_string()) }
@@ -101,7 +117,8 @@ fn outcome_of(reason: StopReason) -> Outcome {
     match reason {
         StopReason::TimedOut => Outcome::TimedOut,
         StopReason::Cancelled => Outcome::Cancelled,
-        StopReason::PeriodOver | StopReason::Interrupted => Outcome::Interrupted,
+        StopReason::Superseded => Outcome::Superseded,
+        StopReason::PeriodOver | StopReason::LeaseLost | StopReason::Interrupted => Outcome::Interrupted,
     }
 }
 
@@ -114,6 +131,8 @@ pub(super) fn stop_text(reason: StopReason, context: &TaskContext) -> String {
         }
         StopReason::Cancelled => "it was cancelled".to_owned(),
         StopReason::PeriodOver => "the period of its queue was over".to_owned(),
+        StopReason::LeaseLost => "the lease could not be kept".to_owned(),
+        StopReason::Superseded => "another node has the task".to_owned(),
         StopReason::Interrupted => "the daemon was stopping".to_owned(),
     }
 }

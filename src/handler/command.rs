@@ -80,7 +80,10 @@ impl TaskHandler for CommandHandler {
         // From here on the command may run, even if this worker is lost.
         context.outlive_worker();
         let started = shepherds.start(claim, &manifest, input.as_deref().map(str::as_bytes)).await;
-        let shepherd = started.map_err(|error| TaskError::new(format!("cannot start {}: {error}", command.argv[0])))?;
+        let shepherd = started.map_err(|error| {
+            let told = format!("cannot start {}: {error}", command.argv[0]);
+            if is_of_this_attempt(&error) { TaskError::new(told) } else { TaskError::give_back(told) }
+        })?;
         follow(&shepherd, context).await?;
         report_end(shepherd.attempt_dir(), context, command).await
     }
@@ -104,11 +107,11 @@ impl DynHandler for AdoptedCommand {
                 context.report(|report| report.node_died = node_died);
                 Err(TaskError::new(why))
             };
+            if !self.is_ours {
+                context.stop(StopReason::Superseded, context.definition().kill_after);
+            }
             match self.inspect().await? {
                 AttemptDirState::Running(pid) => {
-                    if !self.is_ours {
-                        context.stop(StopReason::Interrupted, context.definition().kill_after);
-                    }
                     follow(&retry_on_shortage(|| Shepherd::watch(self.attempt_dir.clone(), pid)).await?, context)
                         .await?;
                 }
@@ -135,6 +138,8 @@ impl From<StopReason> for Stopped {
         match reason {
             StopReason::TimedOut => Self::TimedOut,
             StopReason::Cancelled => Self::Cancelled,
+            StopReason::LeaseLost => Self::LeaseLost,
+            StopReason::Superseded => Self::Superseded,
             StopReason::PeriodOver | StopReason::Interrupted => Self::Interrupted,
         }
     }
@@ -145,6 +150,8 @@ impl From<Stopped> for StopReason {
         match why {
             Stopped::TimedOut => Self::TimedOut,
             Stopped::Cancelled => Self::Cancelled,
+            Stopped::LeaseLost => Self::LeaseLost,
+            Stopped::Superseded => Self::Superseded,
             Stopped::Interrupted => Self::Interrupted,
         }
     }
@@ -160,6 +167,12 @@ impl AdoptedCommand {
             }
         }
     }
+}
+
+/// Whether an attempt could not begin for a reason of its own. Everything else is a trouble of this machine, because its
+/// program is started later: a full disk, too many processes or open files, a shepherd that cannot be started.
+fn is_of_this_attempt(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
 }
 
 /// What the shepherd needs to know.
@@ -181,6 +194,7 @@ fn launch_spec(command: &CommandSpec, context: &TaskContext, shepherds: &Shepher
         kill_after: definition.kill_after,
         stop_signal: StopSignal::default(),
         keep_background: command.keep_background,
+        lease: context.lease(),
         ends_with_daemon: command.on_daemon_stop == Some(OnDaemonStop::Stop),
         cgroup: shepherds.cgroup(),
     }

@@ -18,6 +18,7 @@ use crate::domain::{
         answer::Progress,
         capture::{Capture, CaptureLimits, without_nul},
     },
+    daemon::lease::Grant,
     task::{ClaimedTask, Report, definition::TaskDefinition},
     text::json::json_without_nul,
 };
@@ -40,7 +41,11 @@ pub enum StopReason {
     Cancelled,
     /// The period of its queue is over.
     PeriodOver,
-    /// The daemon is stopping, or has lost its lease.
+    /// The node cannot keep its lease, and the task must never run twice at once.
+    LeaseLost,
+    /// The task was given to another node. Whatever the attempt achieves does not count.
+    Superseded,
+    /// The daemon is stopping.
     Interrupted,
 }
 
@@ -58,6 +63,7 @@ pub struct TaskContext {
     progress: Mutex<Option<Progress>>,
     last_progress: Mutex<Option<Progress>>,
     outlives_worker: AtomicBool,
+    lease: OnceLock<Grant>,
 }
 
 impl AppData {
@@ -87,6 +93,7 @@ impl TaskContext {
             progress: Mutex::default(),
             last_progress: Mutex::default(),
             outlives_worker: AtomicBool::new(false),
+            lease: OnceLock::new(),
         }
     }
 
@@ -169,6 +176,16 @@ impl TaskContext {
     /// Notes that the attempt runs on without its worker, and can be adopted.
     pub(crate) fn outlive_worker(&self) {
         self.outlives_worker.store(true, Ordering::Release);
+    }
+
+    /// The attempt must end before the lease of its node does.
+    pub(crate) fn end_with_lease(&self, lease: Grant) {
+        let _ = self.lease.set(lease);
+    }
+
+    /// The lease before whose end the attempt must end, if it must.
+    pub(crate) fn lease(&self) -> Option<Grant> {
+        self.lease.get().copied()
     }
 
     /// Whether the attempt runs on without its worker.

@@ -23,7 +23,8 @@ impl TaskError {
         Self { wish: Wish::Discard, ..Self::new(cause) }
     }
 
-    /// The attempt failed. The next one follows after this delay, if attempts remain.
+    /// The work is not done, and the task is snoozed: the next attempt follows after this delay. That is no failure, and
+    /// the attempt is not counted, up to the `max_snoozes` of the definition.
     pub fn retry_after(delay: Duration, cause: impl fmt::Display) -> Self {
         Self { wish: Wish::RetryAfter(delay), ..Self::new(cause) }
     }
@@ -31,6 +32,11 @@ impl TaskError {
     /// The failure of a command. `crash` means that a signal killed it.
     pub(super) fn of_command(cause: impl fmt::Display, wish: Wish, crash: bool) -> Self {
         Self { wish, crash, ..Self::new(cause) }
+    }
+
+    /// This node cannot do the work at present, and another one may.
+    pub(super) fn give_back(cause: impl fmt::Display) -> Self {
+        Self { wish: Wish::GiveBack, ..Self::new(cause) }
     }
 
     pub(super) fn is_crash(&self) -> bool {

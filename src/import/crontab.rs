@@ -12,7 +12,7 @@ use super::{
 };
 use crate::domain::{
     command::CommandSpec,
-    schedule::policy::{Missed, Policy},
+    schedule::missed_policy::{Missed, Policy},
 };
 
 /// Variables that configure cron itself.

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use chrono_tz::Tz;
 use serde::Serialize;
 
-use crate::domain::{command::CommandSpec, cron::CronExpr, schedule::policy::Policy};
+use crate::domain::{command::CommandSpec, cron::CronExpr, schedule::missed_policy::Policy};
 
 /// The result of an import.
 #[derive(Debug, Default)]

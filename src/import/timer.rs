@@ -11,7 +11,7 @@ use super::{
     service,
     unit::{Setting, Unit, flag, service_of, span},
 };
-use crate::domain::schedule::policy::{Missed, Overlap, Policy};
+use crate::domain::schedule::missed_policy::{Missed, Overlap, Policy};
 
 /// Default of `AccuracySec=`.
 const DEFAULT_ACCURACY: Duration = Duration::from_secs(60);

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, time::Duration};
 use toml::{Table, Value};
 
 use super::draft::{Import, ImportedTask, Timing};
-use crate::domain::schedule::policy::{Missed, Overlap};
+use crate::domain::schedule::missed_policy::{Missed, Overlap};
 
 /// The import as the text of a configuration file. `heading` are comments at its top.
 pub fn toml(import: &Import, heading: &[String]) -> String {

@@ -8,7 +8,7 @@ use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::net::UnixStream;
 
-use super::rundir::RunDir;
+use super::rundir::{RunDir, with_address};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -84,7 +84,7 @@ async fn exchange(
 
 fn connect(run: &RunDir) -> Result<UnixStream, ControlError> {
     let socket = run.control_socket();
-    let connected = run.with_address(&socket, |address| {
+    let connected = with_address(&socket, |address| {
         let stream = std::os::unix::net::UnixStream::connect(address)?;
         stream.set_nonblocking(true)?;
         UnixStream::from_std(stream)

@@ -1,7 +1,6 @@
 //! The exit report of a daemon, which it leaves in the run directory for the process that stopped it.
 
 use std::{
-    fs::File,
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
 };
@@ -9,6 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::rundir::RunDir;
+use crate::files::own_file;
 
 const FILE: &str = "ending.json";
 
@@ -51,7 +51,7 @@ impl RunDir {
     /// Replaces a file atomically.
     pub(super) fn write<T: Serialize>(&self, name: &str, value: &T) -> io::Result<()> {
         let new = self.file(&format!(".{name}.{}", std::process::id()));
-        let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        let mut file = own_file().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         file.write_all(&serde_json::to_vec(value)?)?;
         std::fs::rename(&new, self.file(name))
     }

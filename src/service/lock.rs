@@ -65,7 +65,7 @@ impl FileLock {
     /// If another process holds the lock, or the file cannot be created or locked.
     pub fn take(path: &Path) -> Result<Self, LockError> {
         let impossible = |error| LockError::Impossible { path: path.to_owned(), error };
-        let options = || File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+        let options = || files::own_file().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
         let mut file = options().map_err(impossible)?;
         match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK))) {
             Ok(_) => {}

@@ -16,17 +16,17 @@ mod exit_report;
 mod lock;
 pub mod notify;
 mod ownership;
+mod process_supervisor;
 mod processes;
 mod rundir;
-mod supervisor;
 mod supervisor_status;
 
 pub use self::{
     exit_report::{ExitReport, Interrupted},
     lock::{FileLock, Holder, LockError, RESTARTED, has_restarted},
-    ownership::check_owner,
-    processes::{ProcessInfo, kill_children, own_memory, tree},
+    ownership::{check_directory, check_tree},
+    process_supervisor::{DAEMON_TITLE, Started, SupervisorPlan, enter, launch},
+    processes::{ProcessInfo, hide_memory, kill_children, own_memory, tree},
     rundir::{Role, RunDir},
-    supervisor::{DAEMON_TITLE, Started, SupervisorPlan, enter, launch},
     supervisor_status::{SupervisorState, SupervisorStatus},
 };

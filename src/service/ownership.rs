@@ -1,42 +1,92 @@
 //! Whether a directory is safe: a user who can write to it controls what the daemon does.
 
-use std::{io, os::unix::fs::MetadataExt as _, path::Path};
+use std::{
+    fs::{self, Metadata},
+    io,
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+};
 
-use nix::unistd::{Uid, User};
+use nix::unistd::{Gid, Group, Uid, User};
+
+use crate::files::error_at;
 
 /// Mode bit: every user may write.
 const WORLD_WRITABLE: u32 = 0o002;
+/// Mode bit: the group may write.
+const GROUP_WRITABLE: u32 = 0o020;
 
-/// Refuses a directory of another user (except root), and one to which every user may write. A missing directory is
-/// accepted.
+/// Refuses a directory of another user (except root), and one to which other users may write. The daemon's own group
+/// may write, except where root runs the daemon. A missing directory is accepted.
 ///
 /// # Errors
 /// If the directory is unsafe or cannot be checked. The error names the way out.
-pub fn check_owner(directory: &Path) -> io::Result<()> {
-    let metadata = match std::fs::metadata(directory) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(io::Error::new(error.kind(), format!("{}: {error}", directory.display()))),
-    };
-    let own = Uid::effective();
-    let owner = Uid::from_raw(metadata.uid());
-    let directory = directory.display();
-    let refuse = |problem: String| Err(io::Error::new(io::ErrorKind::PermissionDenied, problem));
-    if owner != own && !owner.is_root() {
-        let (theirs, ours) = (user_name(owner), user_name(own));
-        return refuse(format!(
-            "{directory} belongs to {theirs}, and the daemon runs as {ours}: run it as {theirs}, or `chown -R {ours} {directory}`"
-        ));
+pub fn check_directory(directory: &Path) -> io::Result<()> {
+    match fs::metadata(directory) {
+        Ok(metadata) => check(directory, &metadata),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error_at(directory)(error)),
     }
-    if metadata.mode() & WORLD_WRITABLE != 0 {
-        return refuse(format!("every user may write to {directory}: `chmod o-w {directory}` first"));
+}
+
+/// Refuses an unsafe directory, and one with an entry of another user: a symbolic link of theirs would lead the daemon
+/// elsewhere, and a directory of theirs could be exchanged.
+///
+/// # Errors
+/// If the directory or an entry is unsafe or cannot be checked. The error names the way out.
+pub fn check_tree(directory: &Path) -> io::Result<()> {
+    check_directory(directory)?;
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error_at(directory)(error)),
+    };
+    for entry in entries {
+        let path = entry.map_err(error_at(directory))?.path();
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => check(&path, &metadata)?,
+            Ok(metadata) => check_owner(&path, &metadata)?,
+            // It has just been removed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error_at(&path)(error)),
+        }
     }
     Ok(())
 }
 
+fn check(directory: &Path, metadata: &Metadata) -> io::Result<()> {
+    check_owner(directory, metadata)?;
+    let path = directory.display();
+    if metadata.mode() & WORLD_WRITABLE != 0 {
+        return refuse(format!("every user may write to {path}: `chmod o-w {path}` first"));
+    }
+    let group = Gid::from_raw(metadata.gid());
+    let is_trusted = group.as_raw() == 0 || (group == Gid::effective() && !Uid::effective().is_root());
+    if metadata.mode() & GROUP_WRITABLE != 0 && !is_trusted {
+        let name = Group::from_gid(group).ok().flatten().map_or_else(|| group.to_string(), |group| group.name);
+        return refuse(format!("the group {name} may write to {path}: `chmod g-w {path}` first"));
+    }
+    Ok(())
+}
+
+fn check_owner(path: &Path, metadata: &Metadata) -> io::Result<()> {
+    let (own, owner) = (Uid::effective(), Uid::from_raw(metadata.uid()));
+    if owner == own || owner.is_root() {
+        return Ok(());
+    }
+    let (theirs, ours, path) = (user_name(owner), user_name(own), path.display());
+    refuse(format!(
+        "{path} belongs to {theirs}, and the daemon runs as {ours}: run it as {theirs}, or `chown -hR {ours} {path}`"
+    ))
+}
+
+fn refuse(problem: String) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, problem))
+}
+
 /// The owner of a directory; none if that cannot be read.
 pub(super) fn owner_of(directory: &Path) -> Option<String> {
-    Some(user_name(Uid::from_raw(std::fs::metadata(directory).ok()?.uid())))
+    Some(user_name(Uid::from_raw(fs::metadata(directory).ok()?.uid())))
 }
 
 fn user_name(user: Uid) -> String {
@@ -52,10 +102,38 @@ mod tests {
     #[test]
     fn a_folder_in_which_everybody_may_write_is_refused() {
         let directory = tempfile::tempdir().expect("a directory");
-        check_owner(directory.path()).expect("its own");
+        check_directory(directory.path()).expect("its own");
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).expect("its own");
-        let problem = check_owner(directory.path()).expect_err("open to all").to_string();
+        let problem = check_directory(directory.path()).expect_err("open to all").to_string();
         assert!(problem.contains("chmod o-w"), "{problem}");
-        check_owner(&directory.path().join("missing")).expect("not there yet");
+        check_directory(&directory.path().join("missing")).expect("not there yet");
+    }
+
+    #[test]
+    fn a_folder_in_which_a_strange_group_may_write_is_refused() {
+        assert!(Uid::effective().is_root(), "this test needs root: only root can give a folder to another group");
+        let directory = tempfile::tempdir().expect("a directory");
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o770)).expect("its own");
+        check_directory(directory.path()).expect("the group is root");
+        std::os::unix::fs::chown(directory.path(), None, Some(65_534)).expect("given away");
+        let problem = check_directory(directory.path()).expect_err("the group may write").to_string();
+        assert!(problem.contains("the group nogroup may write to") && problem.contains("chmod g-w"), "{problem}");
+    }
+
+    #[test]
+    fn links_and_folders_of_others_are_refused() {
+        assert!(Uid::effective().is_root(), "this test needs root: only root can give a link away");
+        let directory = tempfile::tempdir().expect("a directory");
+        let (folder, link) = (directory.path().join("spool"), directory.path().join("link"));
+        fs::create_dir(&folder).expect("created");
+        std::os::unix::fs::symlink("/etc", &link).expect("created");
+        check_tree(directory.path()).expect("all its own");
+        std::os::unix::fs::lchown(&link, Some(65_534), None).expect("given away");
+        let problem = check_tree(directory.path()).expect_err("a link of another user").to_string();
+        assert!(problem.contains("link belongs to nobody"), "{problem}");
+        fs::remove_file(&link).expect("removed");
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).expect("its own");
+        let problem = check_tree(directory.path()).expect_err("open to all").to_string();
+        assert!(problem.contains("spool: `chmod o-w"), "{problem}");
     }
 }

@@ -63,6 +63,16 @@ pub fn kill_children() {
     }
 }
 
+/// Makes the memory and the environment of this process unreadable for other processes of its user, such as the commands
+/// it runs: both may hold the database's password. It is not dumped to a core file either (PR_SET_DUMPABLE of prctl(2)).
+/// An exec undoes it.
+pub fn hide_memory() {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!("the commands can read the environment of the daemon: {error}");
+    }
+}
+
 /// Resident memory of this process, in bytes.
 pub fn own_memory() -> Option<u64> {
     let statm = process::Process::myself().ok()?.statm().ok()?;

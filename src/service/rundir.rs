@@ -1,15 +1,18 @@
 //! The run directory: the files by which a daemon is found.
 
 use std::{
-    fs::DirBuilder,
+    fs::{self, DirBuilder, File},
     io,
-    os::unix::fs::DirBuilderExt as _,
+    os::{
+        fd::AsRawFd as _,
+        unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    },
     path::{Path, PathBuf},
 };
 
 use super::{
     lock::{FileLock, Holder, LockError},
-    ownership::{check_owner, owner_of},
+    ownership::{check_directory, owner_of},
 };
 
 /// Longest path of a unix socket, in bytes (unix(7)).
@@ -48,7 +51,7 @@ impl RunDir {
     pub fn create(&self) -> io::Result<()> {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", self.path.display()));
         DirBuilder::new().recursive(true).mode(0o700).create(&self.path).map_err(named)?;
-        check_owner(&self.path)
+        check_directory(&self.path)
     }
 
     /// Acquires the lock of a role.
@@ -96,23 +99,40 @@ impl RunDir {
         self.path.join(name)
     }
 
-    /// Calls `work` with an address for a socket in this directory. If the path is too long for an address, the address goes
-    /// through the open directory in /proc.
+    /// Binds a socket in this directory that is accessible for its owner only, from its first moment: it is bound in a
+    /// private directory, and then moved. An existing socket is replaced.
     ///
     /// # Errors
-    /// If the directory cannot be opened, or `work` fails.
-    pub fn with_address<T>(&self, socket: &Path, work: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
-        if socket.as_os_str().len() <= MAX_ADDRESS {
-            return work(socket);
-        }
-        let directory = std::fs::File::open(&self.path)?;
-        let number = std::os::fd::AsRawFd::as_raw_fd(&directory);
-        let name = socket.file_name().unwrap_or_default();
-        work(&Path::new("/proc/self/fd").join(number.to_string()).join(name))
+    /// If a directory or the socket cannot be created or moved.
+    pub fn bind<T>(&self, socket: &Path, bind: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+        let private = socket.with_extension("new");
+        // One is left if the daemon was killed between these steps.
+        let _ = fs::remove_dir_all(&private);
+        DirBuilder::new().mode(0o700).create(&private)?;
+        let new = private.join(socket.file_name().unwrap_or_default());
+        let bound = with_address(&new, bind)?;
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o600))?;
+        fs::rename(&new, socket)?;
+        fs::remove_dir(&private)?;
+        Ok(bound)
     }
 
     /// Whether the path of the control socket is too long for programs that do not go through /proc.
     pub fn is_deep(&self) -> bool {
         self.control_socket().as_os_str().len() > MAX_ADDRESS
     }
+}
+
+/// Calls `work` with an address for that socket. If the path is too long for an address, the address goes through the
+/// open directory in /proc.
+///
+/// # Errors
+/// If the directory cannot be opened, or `work` fails.
+pub(super) fn with_address<T>(socket: &Path, work: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    let (Some(directory), Some(name)) = (socket.parent(), socket.file_name()) else { return work(socket) };
+    if socket.as_os_str().len() <= MAX_ADDRESS {
+        return work(socket);
+    }
+    let directory = File::open(directory)?;
+    work(&Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(name))
 }

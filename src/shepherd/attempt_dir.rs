@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! state_dir/attempts/NODE/lock             locked by the daemon of that node
+//!                        /lease            until when its tasks are its own
 //!                        /4711-3/          task and fence
 //!                                attempt   the manifest; locked by the shepherd for life
 //!                                input     the payload: the command's standard input
@@ -37,7 +38,7 @@ use crate::{
         },
         task::claim::Claim,
     },
-    files::{error_at, try_lock},
+    files::{error_at, own_file, try_lock},
 };
 
 /// The names of a command's output streams, and of the files of their beginning.
@@ -135,7 +136,10 @@ impl AttemptDir {
     pub fn manifest<A: DeserializeOwned>(&self) -> io::Result<AttemptManifest<A>> {
         let mut line = String::new();
         let path = self.path.join(ATTEMPT);
-        let file = File::open(&path).or_else(|_| File::open(path.with_extension(LOST)))?;
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => File::open(path.with_extension(LOST)),
+            file => file,
+        }?;
         BufReader::new(file).read_line(&mut line)?;
         Ok(serde_json::from_str(&line)?)
     }
@@ -259,7 +263,7 @@ impl AttemptDir {
     /// which is passed on to the daemon.
     pub(super) fn reserve_result(&self) -> io::Result<File> {
         let path = self.path.join(format!("{RESULT}.new"));
-        let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        let file = own_file().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
         match fallocate(&file, FallocateFlags::empty(), 0, RESERVED_BYTES) {
             // Not all file systems support it.
             Ok(()) | Err(Errno::EOPNOTSUPP) => Ok(file),
@@ -300,9 +304,14 @@ impl AttemptDir {
     /// Replaces a file atomically: a reader sees the old or the new one.
     pub(super) fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let new = format!("{name}.new");
-        let _ = fs::remove_file(self.path.join(&new));
-        self.create_file(&new, bytes)?;
-        fs::rename(self.path.join(new), self.path.join(name))
+        let new_path = self.path.join(&new);
+        let _ = fs::remove_file(&new_path);
+        let replaced = self.create_file(&new, bytes).and_then(|()| fs::rename(&new_path, self.path.join(name)));
+        if replaced.is_err() {
+            // A full disk leaves no incomplete file behind.
+            let _ = fs::remove_file(&new_path);
+        }
+        replaced
     }
 
     /// Removes the directory with all its files. Logs a warning if that fails.

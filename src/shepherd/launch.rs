@@ -26,7 +26,7 @@ use nix::{
     },
 };
 
-use super::{cgroup, fork::ForkContext, launch_spec::LaunchSpec};
+use super::{cgroup, fork::ForkContext, launch_spec::LaunchSpec, start_failure::StartFailure};
 use crate::domain::command::ResourceLimits;
 
 /// The descriptors of a command.
@@ -47,20 +47,21 @@ pub(super) fn launch(
     io_ends: CommandIo,
     group: Option<&cgroup::Group>,
     context: &ForkContext,
-) -> Result<(Pid, File), String> {
+) -> Result<(Pid, File), StartFailure> {
     let shepherd = Pid::this();
     let begin = || -> io::Result<(Option<Pid>, OwnedFd, OwnedFd)> {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
         Ok((context.single_threaded.fork()?, reader, writer))
     };
-    let (pid, reader, writer) = begin().map_err(|error| format!("cannot start {}: {error}", spec.argv[0]))?;
+    let cannot = |failure: StartFailure| failure.before(&format!("cannot start {}: ", spec.argv[0]));
+    let (pid, reader, writer) = begin().map_err(|error| cannot(error.into()))?;
     let Some(pid) = pid else {
         drop(reader);
         let problem = match become_command(spec, io_ends, group, context, shepherd) {
             Err(problem) => problem,
             Ok(never) => match never {},
         };
-        let _ = File::from(writer).write_all(problem.as_bytes());
+        let _ = File::from(writer).write_all(&problem.to_bytes());
         std::process::exit(127);
     };
     Ok((pid, reader.into()))
@@ -73,12 +74,13 @@ fn become_command(
     group: Option<&cgroup::Group>,
     context: &ForkContext,
     shepherd: Pid,
-) -> Result<Infallible, String> {
+) -> Result<Infallible, StartFailure> {
     let program = &spec.argv[0];
-    let cannot = |error: &dyn std::fmt::Display| format!("cannot start {program}: {error}");
+    let cannot = |error: &dyn std::fmt::Display| StartFailure::from(format!("cannot start {program}: {error}"));
     setpgid(Pid::from_raw(0), Pid::from_raw(0)).map_err(|error| cannot(&error))?;
     if let Some(group) = group {
-        group.enter().map_err(|error| cannot(&format!("its control group: {error}")))?;
+        let of_group = format!("cannot start {program}: its control group: ");
+        group.enter().map_err(|error| StartFailure::from(error).before(&of_group))?;
     }
     let limits = &spec.limits;
     if let Some(mask) = limits.umask {
@@ -114,19 +116,23 @@ fn become_command(
         // The program would not have received the signal.
         return Err(cannot(&"it was stopped before it had started"));
     }
-    execute(&spec.argv, &variables).map_err(|problem| cannot(&problem))
+    execute(&spec.argv, &variables, limits).map_err(|failure| failure.before(&format!("cannot start {program}: ")))
 }
 
 /// Replaces this process by the program. Unlike execvp(3), it does not run a file without `#!` as a shell script.
-fn execute(argv: &[String], variables: &BTreeMap<String, String>) -> Result<Infallible, String> {
-    let nul = |_| "its arguments or variables contain NUL".to_owned();
+fn execute(
+    argv: &[String],
+    variables: &BTreeMap<String, String>,
+    limits: &ResourceLimits,
+) -> Result<Infallible, StartFailure> {
+    let nul = |_| StartFailure::from("its arguments or variables contain NUL");
     let arguments = argv.iter().map(|text| CString::new(text.as_str())).collect::<Result<Vec<_>, _>>().map_err(nul)?;
     let entries = variables.iter().map(|(name, value)| CString::new(format!("{name}={value}")));
     let entries = entries.collect::<Result<Vec<_>, _>>().map_err(nul)?;
     let program = Path::new(&argv[0]);
     if argv[0].contains('/') {
         let Err(error) = execve(&arguments[0], &arguments, &entries);
-        return Err(explained(program, error));
+        return Err(explained(program, error, limits));
     }
     let path = variables.get("PATH").map_or("", String::as_str);
     let mut refused = None;
@@ -137,11 +143,11 @@ fn execute(argv: &[String], variables: &BTreeMap<String, String>) -> Result<Infa
         match error {
             Errno::ENOENT if !file.exists() => {}
             Errno::ENOTDIR => {}
-            Errno::EACCES => refused = Some(explained(&file, error)),
-            error => return Err(explained(&file, error)),
+            Errno::EACCES => refused = Some(explained(&file, error, limits)),
+            error => return Err(explained(&file, error, limits)),
         }
     }
-    Err(refused.unwrap_or_else(|| format!("no such program in PATH={path}")))
+    Err(refused.unwrap_or_else(|| format!("no such program in PATH={path}").into()))
 }
 
 /// Sets the resource limits. A lower limit in force stays.
@@ -166,7 +172,7 @@ fn limit(limits: &ResourceLimits, memory: Option<u64>) -> Result<(), String> {
 }
 
 /// Changes to the configured user and group for good. Returns the user, if one is configured.
-fn change_user(limits: &ResourceLimits) -> Result<Option<User>, String> {
+fn change_user(limits: &ResourceLimits) -> Result<Option<User>, StartFailure> {
     let (Some(name), group) = (&limits.user, &limits.group) else {
         if let Some(group) = &limits.group {
             change_group(&find_group(group)?)?;
@@ -174,7 +180,7 @@ fn change_user(limits: &ResourceLimits) -> Result<Option<User>, String> {
         return Ok(None);
     };
     let user = User::from_name(name)
-        .map_err(|error| format!("cannot look up user {name}: {error}"))?
+        .map_err(|error| StartFailure::from(error).before(&format!("cannot look up user {name}: ")))?
         .ok_or_else(|| format!("there is no user {name} on this machine"))?;
     let gid = match group {
         Some(group) => find_group(group)?.gid,
@@ -189,7 +195,8 @@ fn change_user(limits: &ResourceLimits) -> Result<Option<User>, String> {
         setgid(gid)?;
         setuid(user.uid)
     };
-    become_user().map_err(|error| only_root(&format!("user {name}"), error))?;
+    become_user()
+        .map_err(|error| StartFailure::new(only_root(&format!("user {name}"), error), Some(error), Some(limits)))?;
     Ok(Some(user))
 }
 
@@ -230,14 +237,14 @@ fn base_environment(user: Option<&User>) -> BTreeMap<String, String> {
 }
 
 /// The meaning of an error of execve(2).
-fn explained(program: &Path, error: Errno) -> String {
+fn explained(program: &Path, error: Errno, limits: &ResourceLimits) -> StartFailure {
     let hint = match error {
         Errno::ENOENT if program.exists() => "; the file exists, but not the interpreter in its first line",
         Errno::EACCES => "; is the file executable, and may this user enter its directory?",
         Errno::ENOEXEC => "; it is neither a program nor a script that begins with #!",
         Errno::E2BIG => "; its arguments and variables together are too long",
-        Errno::ENOMEM => "; is limits.memory too low for it?",
+        Errno::ENOMEM if limits.memory.is_some() => "; is limits.memory too low for it?",
         _ => "",
     };
-    format!("{}{hint}", error.desc())
+    StartFailure::new(format!("{}{hint}", error.desc()), Some(error), Some(limits))
 }

@@ -4,7 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::command::{ResourceLimits, Stopped, capture::CaptureLimits, service::StopSignal};
+use crate::domain::{
+    command::{ResourceLimits, Stopped, capture::CaptureLimits, service::StopSignal},
+    daemon::lease::Grant,
+};
 
 /// A command, ready to be started.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +36,9 @@ pub struct LaunchSpec {
     pub keep_background: bool,
     /// Whether the command is stopped when the daemon dies.
     pub ends_with_daemon: bool,
+    /// The lease of the node at the start, if the command must end before its lease does.
+    #[serde(default)]
+    pub lease: Option<Grant>,
     /// The delegated control group of the daemon, if any. The command gets its own group below it.
     pub cgroup: Option<PathBuf>,
 }
@@ -75,6 +81,7 @@ impl AttemptManifest<u8> {
             stop_signal: StopSignal::Term,
             keep_background: false,
             ends_with_daemon: false,
+            lease: None,
             cgroup: None,
         };
         Self { boot_id: super::boot_id::boot_id().to_owned(), spec, about: 7 }

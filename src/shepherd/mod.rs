@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! sexton: daemon                        asks for a shepherd (shepherds.rs)
-//!  └ sexton: shepherds                  the fork server: this binary in a hidden mode (server.rs)
-//!     └ sexton: [default] report #4711  a shepherd, forked by the server (supervise.rs)
+//!  └ sexton: shepherds                  the fork server: this binary in a hidden mode (fork_server.rs)
+//!     └ sexton: [default] report #4711  a shepherd, forked by the server (shepherd_process.rs)
 //!        └ php bin/report               the command (launch.rs)
 //! ```
 //!
@@ -18,14 +18,17 @@ mod attempt_dir;
 mod boot_id;
 mod cgroup;
 mod fork;
+mod fork_server;
 mod launch;
 mod launch_spec;
+mod lease_file;
 mod module_lock;
 mod node_dir;
 mod output_capture;
-mod server;
+mod probe;
+mod shepherd_process;
 mod shepherds;
-mod supervise;
+mod start_failure;
 mod tail;
 mod title;
 mod tree;
@@ -35,10 +38,11 @@ pub use self::{
     aside::{DAMAGED, FOREIGN},
     attempt_dir::{AttemptDir, AttemptDirState, OUTPUT_STREAMS},
     boot_id::boot_id,
+    fork_server::enter,
     launch_spec::{AttemptManifest, LaunchSpec, StopOrder},
+    lease_file::LeaseFiles,
     module_lock::ModuleLock,
     node_dir::NodeDir,
-    server::enter,
     shepherds::{Shepherd, Shepherds, end_lost_command, retry_on_shortage},
     tail::{Piece, Sink, Tail},
     tree_stats::TreeStats,

@@ -9,7 +9,7 @@ use std::{
 
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::files::{error_at, is_at, try_lock};
+use crate::files::{error_at, is_at, own_file, try_lock};
 
 /// The directory of the locks. No node has such a name.
 const LOCKS_DIR: &str = ".seats";
@@ -30,7 +30,7 @@ impl ModuleLock {
         let path = Self::path(root, name)?;
         let dir = path.parent().unwrap_or(root);
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(error_at(dir))?;
-        let file = File::options().create(true).append(true).mode(0o600).open(&path).map_err(error_at(&path))?;
+        let file = own_file().create(true).append(true).mode(0o600).open(&path).map_err(error_at(&path))?;
         let lock = try_lock(file, FlockArg::LockExclusiveNonblock)?.map(|lock| Self { lock, path });
         // It may have been removed before it was locked: then another process can lock a new file.
         Ok(lock.filter(Self::is_in_place))

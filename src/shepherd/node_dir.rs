@@ -1,6 +1,7 @@
 //! Node directories: the attempts of one daemon, and the lock that shows whether the daemon is alive.
 
 use std::{
+    ffi::OsStr,
     fs::{self, DirBuilder, File},
     io,
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
@@ -10,10 +11,10 @@ use std::{
 use chrono::{DateTime, Utc};
 use nix::fcntl::{Flock, FlockArg};
 
-use super::attempt_dir::AttemptDir;
+use super::{attempt_dir::AttemptDir, lease_file::LEASE};
 use crate::{
     domain::identity::NodeId,
-    files::{error_at, is_at, try_lock},
+    files::{error_at, is_at, own_file, try_lock},
 };
 
 const LOCK: &str = "lock";
@@ -46,8 +47,7 @@ impl NodeDir {
     }
 
     fn lock(path: PathBuf) -> io::Result<Option<Self>> {
-        let file =
-            File::options().create(true).append(true).mode(0o600).open(path.join(LOCK)).map_err(error_at(&path))?;
+        let file = own_file().create(true).append(true).mode(0o600).open(path.join(LOCK)).map_err(error_at(&path))?;
         let Some(held) = try_lock(file, FlockArg::LockExclusiveNonblock)? else { return Ok(None) };
         // Its last holder may have removed it in the meantime.
         let is_named = held.metadata()?.nlink() > 0;
@@ -114,9 +114,10 @@ impl NodeDir {
     /// Removes the directory if it holds no attempt. Returns whether it is gone.
     pub fn remove_if_empty(&self) -> bool {
         let Ok(entries) = fs::read_dir(&self.path) else { return true };
-        if entries.flatten().any(|entry| entry.file_name() != LOCK) {
+        if entries.flatten().any(|entry| ![LOCK, LEASE].map(OsStr::new).contains(&&*entry.file_name())) {
             return false;
         }
+        let _ = fs::remove_file(self.path.join(LEASE));
         let _ = fs::remove_file(self.path.join(LOCK));
         fs::remove_dir(&self.path).is_ok()
     }

@@ -11,7 +11,10 @@ use std::{
 };
 
 use super::attempt_dir::AttemptDir;
-use crate::domain::command::capture::{Capture, CaptureLimits, Kept};
+use crate::{
+    domain::command::capture::{Capture, CaptureLimits, Kept},
+    files::own_file,
+};
 
 /// How often the files are brought up to date.
 const REFRESH_INTERVAL: Duration = Duration::from_millis(250);
@@ -96,7 +99,7 @@ impl Stream {
             Some(file) => file,
             None => {
                 let path = dir.path().join(self.name);
-                let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+                let file = own_file().create(true).truncate(false).write(true).mode(0o600).open(path)?;
                 self.head.insert(file)
             }
         };
@@ -126,7 +129,7 @@ impl Stream {
         let line = format!("{begin}\n").into_bytes();
         let (path, new) = (dir.path().join(format!("{}.tail", self.name)), format!("{}.tail.new", self.name));
         let new = dir.path().join(new);
-        let file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
+        let file = own_file().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
         let length = line.len() as u64;
         file.write_all_at(&[line, self.capture.tail_from(begin)].concat(), 0)?;
         match fs::rename(&path, path.with_extension("tail.old")) {

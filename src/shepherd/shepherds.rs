@@ -24,9 +24,9 @@ use tokio::{net::unix::pipe::Receiver, sync::oneshot};
 use super::{
     attempt_dir::{AttemptDir, AttemptDirState},
     cgroup::{self, Group},
+    fork_server::NAME,
     launch_spec::{AttemptManifest, StopOrder},
     node_dir::NodeDir,
-    server::NAME,
     title, tree,
     tree_stats::TreeStats,
 };
@@ -174,7 +174,7 @@ impl Shepherds {
         retry_on_shortage(|| Shepherd::watch(dir.clone(), pid)).await
     }
 
-    async fn request(&self, dir: &AttemptDir) -> io::Result<i32> {
+    pub(super) async fn request(&self, dir: &AttemptDir) -> io::Result<i32> {
         let (answer, answered) = oneshot::channel();
         let gone = || io::Error::other("the thread of the fork server is gone");
         let request = ForkRequest { dir: dir.path().to_owned(), answer };

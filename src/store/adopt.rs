@@ -51,6 +51,25 @@ impl Store {
         .await
     }
 
+    /// Returns those of the claims that `node` still holds: nobody else was given their tasks.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
+    pub async fn held_claims(&self, node: &NodeId, claims: &[ClaimIdentity]) -> Result<HashSet<Claim>, StoreError> {
+        if claims.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let mut rows = Rows::new(self.dialect);
+        for claim in claims {
+            rows.push(|row| {
+                row.claim(*claim).set("node", node.as_str());
+            });
+        }
+        let table = self.dialect.rows("d", &HELD_COLUMNS);
+        let sql = format!("SELECT t.id, t.fence FROM {table} JOIN sexton_task t ON {}", self.dialect.claim_holds());
+        self.all(&self.db, &sql, [rows.into_value()]).await?.iter().map(claim_of).collect()
+    }
+
     /// Stores the progress of tasks that `node` runs.
     ///
     /// # Errors

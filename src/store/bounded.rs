@@ -6,11 +6,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use sea_orm::{DatabaseTransaction, QueryResult, Value};
+use sea_orm::{QueryResult, Value};
 
 use super::{
     Store, StoreError,
     claim::{ClaimResult, ID_COLUMN},
+    connection::DatabaseTransaction,
     dialect::{Dialect, Kind},
     rows::Rows,
 };
@@ -19,6 +20,7 @@ use crate::domain::{
     task::{
         ClaimedTask,
         limits::{Candidate, ClusterState, ConcurrencyLimits, Exclusions},
+        names::TaskNames,
     },
 };
 
@@ -39,6 +41,49 @@ impl Store {
         queue: &QueueName,
         count: usize,
     ) -> Result<ClaimResult, StoreError> {
+        self.claim_where_within(limits, None, node, queue, count).await
+    }
+
+    /// As [`Store::claim_within`], of tasks of `known` names only.
+    ///
+    /// # Errors
+    /// As [`Store::claim_within`].
+    pub async fn claim_known_within(
+        &self,
+        limits: &ConcurrencyLimits,
+        known: &TaskNames,
+        node: &NodeId,
+        queue: &QueueName,
+        count: usize,
+    ) -> Result<ClaimResult, StoreError> {
+        self.claim_where_within(limits, Some(known), node, queue, count).await
+    }
+
+    async fn claim_where_within(
+        &self,
+        limits: &ConcurrencyLimits,
+        known: Option<&TaskNames>,
+        node: &NodeId,
+        queue: &QueueName,
+        count: usize,
+    ) -> Result<ClaimResult, StoreError> {
+        match self.claim_batch_within(limits, known, node, queue, count).await {
+            Err(StoreError::Refused(why)) => {
+                self.set_refused_aside(node, queue, count, &why).await?;
+                self.claim_batch_within(limits, known, node, queue, count).await
+            }
+            result => result,
+        }
+    }
+
+    async fn claim_batch_within(
+        &self,
+        limits: &ConcurrencyLimits,
+        known: Option<&TaskNames>,
+        node: &NodeId,
+        queue: &QueueName,
+        count: usize,
+    ) -> Result<ClaimResult, StoreError> {
         self.with_retries(async || {
             let transaction = self.begin().await?;
             let mut remaining = count;
@@ -54,13 +99,21 @@ impl Store {
             let mut cluster = ClusterState::default();
             let mut has_turn = false;
             let mut found = ClaimResult::default();
+            let mut unreadable = Vec::new();
             while remaining > 0 {
-                let (filter, values) = self.exclusion_filter(&excluded, &found.tasks);
+                let (mut filter, known_value) = self.known_filter("name", known);
+                let (others, other_values) = self.exclusion_filter(&excluded, &found.tasks);
+                filter += &others;
+                let values = known_value.into_iter().chain(other_values);
                 let candidates =
                     self.lock_candidates(&transaction, node, queue, remaining as i64, &filter, values).await?;
                 self.postpone(&transaction, &candidates.later).await?;
                 found.postponed += candidates.later.len();
                 remaining -= candidates.later.len();
+                self.set_aside(&transaction, &candidates.unreadable).await?;
+                found.postponed += candidates.unreadable.len();
+                remaining -= candidates.unreadable.len();
+                unreadable.extend(candidates.unreadable);
                 let choice: Vec<Candidate<'_>> = candidates.tasks.iter().map(candidate).collect();
                 if !has_turn && choice.iter().any(|candidate| limits.max_parallel(candidate.name).is_some()) {
                     self.take_turn(&transaction, TASKS_TURN).await?;
@@ -85,6 +138,7 @@ impl Store {
             }
             self.mark_running(&transaction, node, &mut found.tasks).await?;
             self.commit(transaction).await?;
+            self.note_set_aside(&unreadable);
             Ok(found)
         })
         .await

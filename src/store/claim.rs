@@ -5,16 +5,19 @@
 //! `scheduled`, because it would block the front of its queue.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
+use sea_orm::{ConnectionTrait, QueryResult, Value};
 
 use super::{
     Store, StoreError,
+    connection::DatabaseTransaction,
     dialect::{Dialect, Kind},
+    readable::{UnreadableColumn, column, existing_instant, instant},
     rows::{Rows, claim_of},
+    set_aside::UnreadableTask,
 };
 use crate::domain::{
     identity::{NodeId, QueueName},
-    task::{ClaimedTask, claim::Claim},
+    task::{ClaimedTask, claim::Claim, names::TaskNames},
 };
 
 /// The result of a claim.
@@ -33,6 +36,8 @@ pub(super) struct Candidates {
     pub(super) tasks: Vec<ClaimedTask>,
     /// The tasks that are not due yet.
     pub(super) later: Vec<i64>,
+    /// The tasks that cannot be read.
+    pub(super) unreadable: Vec<UnreadableTask>,
 }
 
 /// The result of [`Store::peek`].
@@ -40,6 +45,8 @@ pub(super) struct Candidates {
 pub struct Peek {
     /// Queues with available tasks that are not paused.
     pub queues: Vec<QueueName>,
+    /// Queues whose first available task has an unknown name.
+    pub unknown: Vec<QueueName>,
     /// Whether tasks without a queue wait for one.
     pub without_queue: bool,
     /// Whether tasks are due for promotion.
@@ -48,9 +55,12 @@ pub struct Peek {
 
 /// The columns of a claimed task, in a table or a join where they are unambiguous.
 pub(super) const CLAIMED_COLUMNS: &str =
-    "id, fence, name, payload, attempt, max_attempts, pickups, schedule, due_at, enqueued_at, started_at";
+    "id, fence, name, payload, attempt, max_attempts, pickups, schedule, due_at, enqueued_at, started_at, snoozes";
 pub(super) const ID_COLUMN: [(&str, Kind); 1] = [("id", Kind::Integer)];
 const FENCE_COLUMNS: [(&str, Kind); 2] = [("id", Kind::Integer), ("fence", Kind::Integer)];
+/// The number of the next attempt. The highest number stays as it is: one task that has it must not stop a claim.
+const NEXT_ATTEMPT: &str = "CASE WHEN attempt < 2147483647 THEN attempt + 1 ELSE attempt END";
+const QUEUE_COLUMN: [(&str, Kind); 1] = [("name", Kind::Text)];
 
 impl Store {
     /// Whether there is anything to do in these queues. It costs less than a claim that finds nothing.
@@ -58,6 +68,18 @@ impl Store {
     /// # Errors
     /// If the database is unavailable or refuses the statement.
     pub async fn peek(&self, queues: &[QueueName]) -> Result<Peek, StoreError> {
+        self.peek_where(None, queues).await
+    }
+
+    /// As [`Store::peek`], for a node that claims tasks of `known` names only.
+    ///
+    /// # Errors
+    /// As [`Store::peek`].
+    pub async fn peek_known(&self, known: &TaskNames, queues: &[QueueName]) -> Result<Peek, StoreError> {
+        self.peek_where(Some(known), queues).await
+    }
+
+    async fn peek_where(&self, known: Option<&TaskNames>, queues: &[QueueName]) -> Result<Peek, StoreError> {
         let mut rows = Rows::new(self.dialect);
         for queue in queues {
             rows.push(|row| {
@@ -69,20 +91,35 @@ impl Store {
         let some = |condition: &str, order: &str| {
             format!("(SELECT t.id FROM sexton_task t WHERE {condition} ORDER BY {order} LIMIT 1) IS NOT NULL")
         };
+        let (is_known, known_value) = self.known_filter("t.name", known);
+        // The next task of each queue is read by its name, so that a queue full of unknown tasks is noticed cheaply.
         let sql = format!(
-            "SELECT 'queue' AS what, d.name FROM {} WHERE {} \
+            "SELECT 'queue' AS what, d.name, {} AS next FROM {} WHERE {} \
              AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = d.name AND q.paused) \
-             UNION ALL SELECT 'without_queue', NULL FROM (SELECT 1 AS x) one WHERE {} \
-             UNION ALL SELECT 'due', NULL FROM (SELECT 1 AS x) one WHERE {}",
-            self.dialect.rows("d", &[("name", Kind::Text)]),
-            some("t.queue = d.name AND t.state = 'available'", "t.priority, t.id"),
+             UNION ALL SELECT 'next', d.name, \
+             (SELECT t.name FROM sexton_task t WHERE t.queue = d.name AND t.state = 'available' \
+             ORDER BY t.priority, t.id LIMIT 1) FROM {} \
+             UNION ALL SELECT 'without_queue', NULL, NULL FROM (SELECT 1 AS x) one WHERE {} \
+             UNION ALL SELECT 'due', NULL, NULL FROM (SELECT 1 AS x) one WHERE {}",
+            self.dialect.no_text(),
+            self.dialect.rows("d", &QUEUE_COLUMN),
+            some(&format!("t.state = 'available' AND t.queue = d.name{is_known}"), "t.priority, t.id"),
+            self.dialect.rows("d", &QUEUE_COLUMN),
             some("t.queue IS NULL AND t.state = 'available'", "t.priority, t.id"),
             some(&format!("t.state IN ('scheduled', 'retryable') AND t.run_at <= {}", self.dialect.now()), "t.run_at"),
         );
+        let queues = rows.into_value();
+        let values: Vec<Value> = std::iter::once(queues.clone()).chain(known_value).chain([queues]).collect();
         let mut seen = Peek::default();
-        for row in self.all(&self.db, &sql, [rows.into_value()]).await? {
+        for row in self.all(&self.db, &sql, values).await? {
             match row.try_get::<String>("", "what")?.as_str() {
                 "queue" => seen.queues.push(row.try_get::<String>("", "name")?.into()),
+                "next" => {
+                    let next: Option<String> = row.try_get("", "next")?;
+                    if next.is_some_and(|next| known.is_some_and(|known| !known.contains(&next))) {
+                        seen.unknown.push(row.try_get::<String>("", "name")?.into());
+                    }
+                }
                 "without_queue" => seen.without_queue = true,
                 _ => seen.due = true,
             }
@@ -95,24 +132,81 @@ impl Store {
     /// # Errors
     /// If the database is unavailable or refuses the statement.
     pub async fn claim(&self, node: &NodeId, queue: &QueueName, count: usize) -> Result<ClaimResult, StoreError> {
-        let count = count as i64;
+        self.claim_where(None, node, queue, count).await
+    }
+
+    /// As [`Store::claim`], of tasks of `known` names only. The others stay where they are, for other nodes.
+    ///
+    /// # Errors
+    /// As [`Store::claim`].
+    pub async fn claim_known(
+        &self,
+        known: &TaskNames,
+        node: &NodeId,
+        queue: &QueueName,
+        count: usize,
+    ) -> Result<ClaimResult, StoreError> {
+        self.claim_where(Some(known), node, queue, count).await
+    }
+
+    async fn claim_where(
+        &self,
+        known: Option<&TaskNames>,
+        node: &NodeId,
+        queue: &QueueName,
+        count: usize,
+    ) -> Result<ClaimResult, StoreError> {
+        match self.claim_batch(known, node, queue, count as i64).await {
+            Err(StoreError::Refused(why)) => {
+                self.set_refused_aside(node, queue, count, &why).await?;
+                self.claim_batch(known, node, queue, count as i64).await
+            }
+            result => result,
+        }
+    }
+
+    async fn claim_batch(
+        &self,
+        known: Option<&TaskNames>,
+        node: &NodeId,
+        queue: &QueueName,
+        count: i64,
+    ) -> Result<ClaimResult, StoreError> {
         self.with_retries(async || {
+            let filter = self.known_filter("name", known);
             if self.dialect != Dialect::MySql {
-                return self.claim_by_update(&self.db, node, queue, count).await;
+                return self.claim_by_update(&self.db, node, queue, count, filter).await;
             }
             let transaction = self.begin().await?;
-            let Candidates { mut tasks, later } =
-                self.lock_candidates(&transaction, node, queue, count, "", []).await?;
+            let Candidates { mut tasks, later, unreadable } =
+                self.lock_candidates(&transaction, node, queue, count, &filter.0, filter.1).await?;
             self.postpone(&transaction, &later).await?;
             self.mark_running(&transaction, node, &mut tasks).await?;
+            self.set_aside(&transaction, &unreadable).await?;
             self.commit(transaction).await?;
-            Ok(ClaimResult { tasks, postponed: later.len() })
+            self.note_set_aside(&unreadable);
+            // The queue may go on behind the tasks that are set aside, as behind those that came too early.
+            Ok(ClaimResult { tasks, postponed: later.len() + unreadable.len() })
         })
         .await
     }
 
+    /// The condition that `column` is one of these names, to follow others, and its parameter.
+    pub(super) fn known_filter(&self, column: &str, known: Option<&TaskNames>) -> (String, Option<Value>) {
+        let value = known.map(|known| self.known(known));
+        (value.as_ref().map_or_else(String::new, |_| format!(" AND {}", self.dialect.is_known(column))), value)
+    }
+
+    /// Names as the parameter of [`Dialect::is_known`].
+    pub(super) fn known(&self, known: &TaskNames) -> Value {
+        match self.dialect {
+            Dialect::MySql => known.iter().filter(|name| !name.contains(',')).collect::<Vec<_>>().join(",").into(),
+            Dialect::Postgres | Dialect::Sqlite => self.names(known.iter()),
+        }
+    }
+
     /// The end of a SELECT of available tasks. `filter` is a further condition.
-    fn candidates(&self, filter: &str) -> String {
+    pub(super) fn candidates(&self, filter: &str) -> String {
         format!(
             "FROM sexton_task WHERE queue = ? AND state = 'available' \
              AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = ? AND q.paused) \
@@ -129,6 +223,7 @@ impl Store {
         node: &NodeId,
         queue: &QueueName,
         count: i64,
+        (filter, filter_values): (String, Option<Value>),
     ) -> Result<ClaimResult, StoreError> {
         let (open, close, among) = match self.dialect {
             Dialect::Postgres => ("ANY(ARRAY(", "FOR UPDATE SKIP LOCKED))", "="),
@@ -141,22 +236,30 @@ impl Store {
              WHERE id {among} {open}SELECT id {} {close} RETURNING {CLAIMED_COLUMNS}, priority, state",
             due("'running'", "'scheduled'"),
             due(self.dialect.next_fence(), "fence"),
-            due("attempt + 1", "attempt"),
+            due(NEXT_ATTEMPT, "attempt"),
             due("?", "NULL"),
             due(now, "NULL"),
-            self.candidates(""),
+            self.candidates(&filter),
         );
-        let (node, name) = (node.as_str(), queue.as_str());
-        let values = [node.into(), name.into(), name.into(), node.into(), count.into()];
+        let (own, name) = (node.as_str(), queue.as_str());
+        let mut values: Vec<Value> = vec![own.into(), name.into(), name.into(), own.into()];
+        values.extend(filter_values);
+        values.push(count.into());
         let mut found = ClaimResult::default();
         let mut ordered = Vec::new();
+        let mut unreadable = Vec::new();
         for row in self.all(connection, &sql, values).await? {
-            if row.try_get::<String>("", "state")? == "running" {
-                ordered.push((row.try_get::<i32>("", "priority")?, claimed(&row, queue)?));
-            } else {
+            if row.try_get::<String>("", "state")? != "running" {
                 found.postponed += 1;
+                continue;
+            }
+            match claimed(&row, queue).and_then(|task| Ok((column::<i32>(&row, "priority")?, task))) {
+                Ok(task) => ordered.push(task),
+                Err(why) => unreadable.push(UnreadableTask::new(&row, why)?),
             }
         }
+        found.postponed += unreadable.len();
+        self.set_aside_claimed(node, &unreadable).await;
         ordered.sort_by_key(|(priority, task)| (*priority, task.claim.task_id));
         found.tasks = ordered.into_iter().map(|(_, task)| task).collect();
         Ok(found)
@@ -178,10 +281,11 @@ impl Store {
             Dialect::Postgres | Dialect::MySql => "FOR UPDATE SKIP LOCKED",
         };
         let sql = format!(
-            "SELECT {CLAIMED_COLUMNS}, run_at, {} AS next_fence, {} AS at {} {lock}",
-            self.dialect.next_fence(),
-            self.dialect.now(),
-            self.candidates(filter)
+            "SELECT {CLAIMED_COLUMNS}, CASE WHEN run_at <= {now} THEN 0 ELSE 1 END AS is_later, \
+             {next_fence} AS next_fence, {now} AS at {} {lock}",
+            self.candidates(filter),
+            next_fence = self.dialect.next_fence(),
+            now = self.dialect.now(),
         );
         let mut values: Vec<Value> = vec![queue.as_str().into(), queue.as_str().into(), node.as_str().into()];
         values.extend(filter_values);
@@ -189,13 +293,18 @@ impl Store {
         let mut found = Candidates::default();
         for row in &self.all(transaction, &sql, values).await? {
             let at: DateTime<Utc> = row.try_get("", "at")?;
-            if row.try_get::<DateTime<Utc>>("", "run_at")? > at {
+            if row.try_get::<i32>("", "is_later")? == 1 {
                 found.later.push(row.try_get("", "id")?);
                 continue;
             }
-            let task = claimed(row, queue)?;
-            let claim = Claim { fence: row.try_get("", "next_fence")?, ..task.claim };
-            found.tasks.push(ClaimedTask { claim, attempt: task.attempt + 1, started_at: at, ..task });
+            match claimed(row, queue) {
+                Ok(task) => {
+                    let claim = Claim { fence: row.try_get("", "next_fence")?, ..task.claim };
+                    let attempt = task.attempt.saturating_add(1);
+                    found.tasks.push(ClaimedTask { claim, attempt, started_at: at, ..task });
+                }
+                Err(why) => found.unreadable.push(UnreadableTask::new(row, why)?),
+            }
         }
         Ok(found)
     }
@@ -222,7 +331,7 @@ impl Store {
         let sets = [
             ("state", "'running'"),
             ("fence", "d.fence"),
-            ("attempt", "t.attempt + 1"),
+            ("attempt", NEXT_ATTEMPT),
             ("node", "?"),
             ("started_at", self.dialect.instant_parameter()),
         ];
@@ -254,23 +363,26 @@ impl Store {
     }
 }
 
-pub(super) fn claimed(row: &QueryResult, queue: &QueueName) -> Result<ClaimedTask, StoreError> {
+/// Reads a claimed task. A payload that cannot be read is the attempt's own failure; any other column sets it aside.
+pub(super) fn claimed(row: &QueryResult, queue: &QueueName) -> Result<ClaimedTask, UnreadableColumn> {
     let (payload, unreadable) = match row.try_get("", "payload") {
         Ok(payload) => (payload, None),
         Err(error) => (None, Some(error.to_string())),
     };
     Ok(ClaimedTask {
-        claim: claim_of(row)?,
-        name: row.try_get("", "name")?,
+        claim: claim_of(row).map_err(|error| UnreadableColumn(error.cause()))?,
+        name: column(row, "name")?,
         queue: queue.clone(),
         payload,
-        attempt: row.try_get("", "attempt")?,
-        max_attempts: row.try_get("", "max_attempts")?,
-        pickups: row.try_get("", "pickups")?,
-        schedule: row.try_get("", "schedule")?,
-        due_at: row.try_get("", "due_at")?,
-        enqueued_at: row.try_get("", "enqueued_at")?,
-        started_at: row.try_get::<Option<DateTime<Utc>>>("", "started_at")?.unwrap_or_default(),
+        attempt: column(row, "attempt")?,
+        max_attempts: column(row, "max_attempts")?,
+        pickups: column(row, "pickups")?,
+        schedule: column(row, "schedule")?,
+        due_at: instant(row, "due_at")?,
+        enqueued_at: existing_instant(row, "enqueued_at")?,
+        // A task that waits may have any value there; the claim sets it.
+        started_at: instant(row, "started_at").ok().flatten().unwrap_or_default(),
         unreadable,
+        snoozes: column(row, "snoozes")?,
     })
 }

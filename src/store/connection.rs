@@ -1,118 +1,102 @@
-//! The connection pool, with its sockets in a runtime that outlives every module.
-//!
-//! A pooled connection belongs to the runtime in which it was opened, and breaks when that runtime ends. Each module
-//! has a runtime of its own, which ends with the module. So connections are opened in a driver runtime that never ends;
-//! it is entered around every call that may open one.
+//! The connection to the database: a pool of sessions that may be used from any thread, and outlives every module.
+
+mod binding;
+mod driver;
+mod errors;
+mod file;
+mod hosts;
+mod options;
+mod pool;
+mod session;
+mod target;
+mod transaction;
+mod waits;
 
 use std::{
-    future::{Future, poll_fn},
-    pin::{Pin, pin},
-    sync::LazyLock,
-    task::{Context, Poll},
+    sync::{Arc, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
 use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult, IsolationLevel,
-    QueryResult, Statement, TransactionError, TransactionOptions, TransactionTrait,
+    AccessMode, ConnectionTrait, DbBackend, DbErr, ExecResult, IsolationLevel, QueryResult, Statement,
+    TransactionError, TransactionOptions, TransactionSession as _, TransactionTrait,
 };
-use tokio::runtime::{Builder, Handle};
 
+pub use self::{driver::DropInRuntime, options::ConnectOptions, transaction::DatabaseTransaction};
+pub(super) use self::{driver::on_driver, pool::SessionPool, target::Target};
+use self::{
+    errors::{Work, exec_error, query_error},
+    pool::Loan,
+};
 use super::error::is_busy;
 
 /// How long a statement waits for another process that writes to the SQLite file.
-pub(super) const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The driver runtime of all database sockets of this process, on a thread of its own.
-static DRIVER: LazyLock<Handle> = LazyLock::new(|| {
-    let (sender, handle) = std::sync::mpsc::sync_channel(1);
-    let thread = std::thread::Builder::new().name("database".to_owned()).spawn(move || {
-        match Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => {
-                let _ = sender.send(Ok(runtime.handle().clone()));
-                runtime.block_on(std::future::pending::<()>());
-            }
-            Err(error) => {
-                let _ = sender.send(Err(error));
-            }
-        }
-    });
-    match thread.map(|_| handle.recv()) {
-        Ok(Ok(Ok(handle))) => handle,
-        problem => panic!("cannot start the thread of the database sockets: {problem:?}"),
-    }
-});
-
-/// Polls a future inside the driver runtime, on the caller's thread.
-pub(super) async fn on_driver<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
-    poll_fn(|context| {
-        let _entered = DRIVER.enter();
-        future.as_mut().poll(context)
-    })
-    .await
-}
-
-/// A future that is also dropped inside the driver runtime. A connection that is dropped outside any runtime panics
-/// instead of returning to its pool; that happens to unfinished work of a stopped thread.
-pub struct DropInRuntime<F: Future>(Option<Pin<Box<F>>>);
-
-impl<F: Future> DropInRuntime<F> {
-    /// Wraps a future.
-    pub fn new(future: F) -> Self {
-        Self(Some(Box::pin(future)))
-    }
-}
-
-impl<F: Future> Future for DropInRuntime<F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        match &mut self.0 {
-            Some(future) => future.as_mut().poll(context),
-            None => Poll::Pending,
-        }
-    }
-}
-
-impl<F: Future> Drop for DropInRuntime<F> {
-    fn drop(&mut self) {
-        enter_driver(|| drop(self.0.take()));
-    }
-}
-
-/// Calls a function inside the driver runtime.
-pub(super) fn enter_driver<T>(make: impl FnOnce() -> T) -> T {
-    let _entered = DRIVER.enter();
-    make()
-}
-
-/// A connection pool that may be used from any thread and outlives its runtime.
+/// Sessions with the database. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    pool: DatabaseConnection,
+    pool: Arc<SessionPool>,
+    backend: DbBackend,
 }
 
 impl Connection {
-    pub(super) fn new(pool: DatabaseConnection) -> Self {
-        Self { pool }
+    pub(super) fn new(target: Target, options: &ConnectOptions, backend: DbBackend) -> Self {
+        Self { pool: SessionPool::new(target, options, Arc::new(AtomicU64::new(0))), backend }
     }
 
-    /// The pool itself, for calls inside [`on_driver`].
-    pub(super) fn pool(&self) -> &DatabaseConnection {
+    /// One session beside those of the pool, with this time limit for everything.
+    pub(super) fn dedicated(&self, limit: Duration) -> Self {
+        Self { pool: self.pool.dedicated(limit), backend: self.backend }
+    }
+
+    pub(super) fn sessions(&self) -> &SessionPool {
         &self.pool
+    }
+
+    async fn lend(&self) -> Result<Loan, DbErr> {
+        self.pool.lend().await
+    }
+
+    async fn execute_once(&self, statement: &Statement) -> Result<ExecResult, DbErr> {
+        self.pool.count_statement();
+        if self.pool.target().is_pooled() {
+            let transaction = self.begin_once("BEGIN").await?;
+            let result = transaction.execute_raw(statement.clone()).await?;
+            return transaction.commit().await.map(|()| result);
+        }
+        self.lend().await?.execute(statement).await.map_err(exec_error)
+    }
+
+    async fn all_once(&self, statement: &Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.pool.count_statement();
+        if self.pool.target().is_pooled() {
+            let transaction = self.begin_once("BEGIN").await?;
+            let rows = transaction.query_all_raw(statement.clone()).await?;
+            return transaction.commit().await.map(|()| rows);
+        }
+        self.lend().await?.all(statement).await.map_err(query_error)
+    }
+
+    async fn begin_once(&self, sql: &str) -> Result<DatabaseTransaction, DbErr> {
+        DatabaseTransaction::begin_in(self.lend().await?, self.backend, sql).await
     }
 }
 
 /// Repeats a statement while another process writes to the SQLite file. SQLite's own wait checks the file less and less
 /// often, in the end ten times a second, and would hardly ever find it free beside a process that writes all the time.
 macro_rules! retry_while_busy {
-    ($work:expr) => {{
+    ($connection:ident, $work:expr) => {{
         let started = Instant::now();
+        let patience = SQLITE_BUSY_TIMEOUT.min($connection.pool.statement_timeout());
         loop {
             match on_driver($work).await {
-                Err(error) if is_busy(&error) && started.elapsed() < SQLITE_BUSY_TIMEOUT => {
+                Err(error) if is_busy(&error) => {
+                    $connection.pool.waits().note_busy_file(started.elapsed());
+                    if started.elapsed() >= patience {
+                        break Err(error);
+                    }
                     tokio::time::sleep(Duration::from_micros(fastrand::u64(500..3_000))).await;
                 }
                 result => break result,
@@ -124,47 +108,45 @@ macro_rules! retry_while_busy {
 #[async_trait]
 impl ConnectionTrait for Connection {
     fn get_database_backend(&self) -> DbBackend {
-        self.pool.get_database_backend()
+        self.backend
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        retry_while_busy!(self.pool.execute_raw(statement.clone()))
+        retry_while_busy!(self, self.execute_once(&statement))
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        retry_while_busy!(self.pool.execute_unprepared(sql))
+        retry_while_busy!(self, async { self.lend().await?.batch(sql).await.map_err(exec_error) })
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        retry_while_busy!(self.pool.query_one_raw(statement.clone()))
+        Ok(self.query_all_raw(statement).await?.into_iter().next())
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        retry_while_busy!(self.pool.query_all_raw(statement.clone()))
+        retry_while_busy!(self, self.all_once(&statement))
     }
 }
-
-/// The function that [`TransactionTrait::transaction`] calls.
-type Work<'c, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'c>>;
 
 #[async_trait]
 impl TransactionTrait for Connection {
     type Transaction = DatabaseTransaction;
 
     async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
-        retry_while_busy!(self.pool.begin())
+        self.begin_with_options(TransactionOptions::default()).await
     }
 
     async fn begin_with_config(
         &self,
-        isolation: Option<IsolationLevel>,
-        access: Option<AccessMode>,
+        isolation_level: Option<IsolationLevel>,
+        access_mode: Option<AccessMode>,
     ) -> Result<DatabaseTransaction, DbErr> {
-        on_driver(self.pool.begin_with_config(isolation, access)).await
+        self.begin_with_options(TransactionOptions { isolation_level, access_mode, ..Default::default() }).await
     }
 
     async fn begin_with_options(&self, options: TransactionOptions) -> Result<DatabaseTransaction, DbErr> {
-        retry_while_busy!(self.pool.begin_with_options(options))
+        let sql = self.pool.target().begin(&options);
+        retry_while_busy!(self, self.begin_once(&sql))
     }
 
     async fn transaction<F, T, E>(&self, work: F) -> Result<T, TransactionError<E>>
@@ -173,7 +155,7 @@ impl TransactionTrait for Connection {
         T: Send,
         E: std::fmt::Display + std::fmt::Debug + Send,
     {
-        on_driver(self.pool.transaction(work)).await
+        self.transaction_with_config(work, None, None).await
     }
 
     async fn transaction_with_config<F, T, E>(
@@ -187,6 +169,7 @@ impl TransactionTrait for Connection {
         T: Send,
         E: std::fmt::Display + std::fmt::Debug + Send,
     {
-        on_driver(self.pool.transaction_with_config(work, isolation, access)).await
+        let begun = self.begin_with_config(isolation, access).await;
+        begun.map_err(TransactionError::Connection)?.finish_with(work).await
     }
 }

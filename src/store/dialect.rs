@@ -1,7 +1,9 @@
-//! Differences between the SQL of the three databases.
+//! Differences between the SQL of the databases. MySQL and MariaDB share one dialect.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{DbBackend, Value};
+
+use super::connection::Target;
 
 /// The SQL dialect of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +25,14 @@ pub(super) enum Kind {
 }
 
 impl Dialect {
+    pub(super) fn of(target: &Target) -> Self {
+        match target {
+            Target::Postgres { .. } => Self::Postgres,
+            Target::MySql(_) => Self::MySql,
+            Target::Sqlite(..) => Self::Sqlite,
+        }
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
@@ -104,6 +114,44 @@ impl Dialect {
         match self {
             Self::MySql => at.format("%Y-%m-%d %H:%M:%S%.6f").to_string(),
             _ => at.format("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string(),
+        }
+    }
+
+    /// An instant that compares with [`Dialect::now`] as `column` does, and that can be read: `infinity` is far ahead.
+    pub(super) fn readable_instant(self, column: &str) -> String {
+        match self {
+            Self::Postgres => format!(
+                "LEAST(GREATEST({column}, timestamptz '0001-01-01 00:00:00+00'), \
+                 timestamptz '9999-12-31 23:59:59.999999+00')"
+            ),
+            Self::MySql => {
+                format!("CASE WHEN {column} < '1000-01-01' THEN CAST('1000-01-01' AS datetime(6)) ELSE {column} END")
+            }
+            Self::Sqlite => format!(
+                "CASE WHEN strftime('%s', {column}) IS NULL THEN '9999-12-31T23:59:59.999999+00:00' ELSE {column} END"
+            ),
+        }
+    }
+
+    /// The condition that a column with the name of a task is among names, which are one parameter (see
+    /// `Store::known`). It is evaluated row by row, so that the claim still reads its index in order: as a join, the
+    /// planner could begin with the names.
+    pub(super) fn is_known(self, column: &str) -> String {
+        match self {
+            // No name of a task contains a comma.
+            Self::MySql => format!("FIND_IN_SET({column}, ?) > 0"),
+            Self::Postgres => {
+                format!("{column} = ANY(ARRAY(SELECT k.name FROM {}))", self.rows("k", &[("name", Kind::Text)]))
+            }
+            Self::Sqlite => format!("{column} IN (SELECT k.name FROM {})", self.rows("k", &[("name", Kind::Text)])),
+        }
+    }
+
+    /// NULL as a text, in the first SELECT of a UNION.
+    pub(super) fn no_text(self) -> &'static str {
+        match self {
+            Self::Postgres => "CAST(NULL AS text)",
+            Self::MySql | Self::Sqlite => "NULL",
         }
     }
 

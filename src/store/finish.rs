@@ -7,11 +7,11 @@
 
 use std::{collections::HashSet, ops::AddAssign};
 
-use sea_orm::DatabaseTransaction;
 use sexton_entities::states::{Outcome, Verdict};
 
 use super::{
     Store, StoreError,
+    connection::DatabaseTransaction,
     dialect::{Dialect, Kind},
     held::HELD_COLUMNS,
     rows::{Rows, claim_of},
@@ -100,9 +100,12 @@ const CLAIM_COLUMNS: [(&str, Kind); 7] = [
     ("next_payload", Kind::Text),
     ("node_died", Kind::Integer),
 ];
+/// The number of attempts of a released task: this one does not count.
+pub(super) const RELEASED_ATTEMPT: &str = "CASE WHEN t.attempt > 0 THEN t.attempt - 1 ELSE 0 END";
 /// The columns of an attempt, cleared when its task does not run any more. A cancel request stays: the next claim of
 /// the task obeys it.
-pub(super) const CLEARED: [(&str, &str); 3] = [("node", "NULL"), ("started_at", "NULL"), ("progress", "NULL")];
+pub(super) const CLEARED: [(&str, &str); 4] =
+    [("node", "NULL"), ("started_at", "NULL"), ("progress", "NULL"), ("unknown_since", "NULL")];
 
 impl Store {
     /// Records a batch of finished attempts in one transaction.
@@ -150,15 +153,16 @@ impl Store {
     }
 
     /// Applies the verdicts to the tasks whose claims still hold. Returns these claims.
-    async fn apply_verdicts(
+    pub(super) async fn apply_verdicts(
         &self,
         transaction: &DatabaseTransaction,
         batch: &[FinishedAttempt],
     ) -> Result<HashSet<Claim>, StoreError> {
-        let of = |verdicts: &[Verdict]| -> Vec<&FinishedAttempt> {
+        let of = |verdicts: &[Verdict], is_snoozed: bool| -> Vec<&FinishedAttempt> {
             batch
                 .iter()
                 .filter(|finished| finished.verdict.is_some_and(|verdict| verdicts.contains(&verdict)))
+                .filter(|finished| (finished.outcome == Outcome::Snoozed) == is_snoozed)
                 .collect()
         };
         let rows = self.dialect.rows("d", &CLAIM_COLUMNS);
@@ -168,16 +172,24 @@ impl Store {
         let run_at = self.dialect.now_plus_millis("d.retry_ms");
         let payload = format!("COALESCE({}, t.payload)", self.dialect.json("d.next_payload"));
         let mut retry = vec![("run_at", run_at.as_str()), ("payload", payload.as_str())];
+        let mut snooze = retry.clone();
         retry.extend(with(&[("state", "'retryable'"), ("pickups", "0")]));
+        snooze.extend(with(&[
+            ("state", "'scheduled'"),
+            ("attempt", RELEASED_ATTEMPT),
+            ("snoozes", "t.snoozes + 1"),
+            ("pickups", "0"),
+        ]));
         let release =
-            with(&[("state", "'available'"), ("attempt", "t.attempt - 1"), ("pickups", "t.pickups + d.node_died")]);
+            with(&[("state", "'available'"), ("attempt", RELEASED_ATTEMPT), ("pickups", "t.pickups + d.node_died")]);
         let steps = [
             (
-                of(&[Verdict::Completed, Verdict::Discarded, Verdict::Cancelled]),
+                of(&[Verdict::Completed, Verdict::Discarded, Verdict::Cancelled], false),
                 self.dialect.delete_joined("sexton_task", "id", &rows, on),
             ),
-            (of(&[Verdict::Released]), self.dialect.update_joined("sexton_task", &release, &rows, on)),
-            (of(&[Verdict::Retry]), self.dialect.update_joined("sexton_task", &retry, &rows, on)),
+            (of(&[Verdict::Released], false), self.dialect.update_joined("sexton_task", &release, &rows, on)),
+            (of(&[Verdict::Retry], false), self.dialect.update_joined("sexton_task", &retry, &rows, on)),
+            (of(&[Verdict::Retry], true), self.dialect.update_joined("sexton_task", &snooze, &rows, on)),
         ];
         let mut held = HashSet::new();
         for (finished, sql) in steps {
@@ -275,14 +287,16 @@ impl Store {
             ];
             if self.all(transaction, &known, values).await?.is_empty() {
                 let note = format!("it ended as {} after another claim of the task", finished.outcome);
+                let error = match (finished.outcome, &finished.error) {
+                    // Its node knew.
+                    (Outcome::Superseded, error) => error.clone(),
+                    (_, Some(error)) => Some(format!("{note}: {error}")),
+                    (_, None) => Some(note),
+                };
                 superseded.push(FinishedAttempt {
                     outcome: Outcome::Superseded,
                     verdict: None,
-                    error: match (finished.outcome, &finished.error) {
-                        (Outcome::Superseded, error) => error.clone(),
-                        (_, None) => Some(note),
-                        (_, Some(error)) => Some(format!("{note}: {error}")),
-                    },
+                    error,
                     ..(*finished).clone()
                 });
             }

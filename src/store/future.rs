@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Store, StoreError, dialect::Dialect};
+use super::{Store, StoreError, claim::ID_COLUMN, dialect::Dialect, portions::in_portions, readable::instant};
 
 /// The maximum number of tasks that one statement promotes.
 const BATCH_SIZE: u64 = 1_000;
@@ -30,12 +30,32 @@ impl Store {
         };
         let mut promoted = 0;
         loop {
-            let batch = self.with_retries(async || self.run(&self.db, &sql, []).await).await?;
+            let batch = match self.with_retries(async || self.run(&self.db, &sql, []).await).await {
+                Err(StoreError::Refused(_)) => return Ok(promoted + self.promote_one_by_one(&due).await?),
+                result => result?,
+            };
             promoted += batch;
             if batch < BATCH_SIZE {
                 return Ok(promoted);
             }
         }
+    }
+
+    /// Promotes those of the first due tasks that the database does not refuse to promote.
+    async fn promote_one_by_one(&self, due: &str) -> Result<u64, StoreError> {
+        let rows = self.all(&self.db, &format!("SELECT id FROM sexton_task WHERE {due}"), []).await?;
+        let ids = rows.iter().map(|row| Ok(row.try_get("", "id")?)).collect::<Result<Vec<i64>, StoreError>>()?;
+        let table = self.dialect.rows("d", &ID_COLUMN);
+        let on = "t.id = d.id AND t.state IN ('scheduled', 'retryable')";
+        let sql = self.dialect.update_joined("sexton_task", &[("state", "'available'")], &table, on);
+        let work = async |portion: &[i64]| {
+            self.with_retries(async || self.run(&self.db, &sql, [self.ids(portion.iter().copied())]).await).await
+        };
+        let results = in_portions([ids.as_slice()], work).await?;
+        for (id, why) in results.refused {
+            self.isolated().note(format_args!("task {id} cannot be made available"), why);
+        }
+        Ok(results.done.into_iter().sum())
     }
 
     /// When the next task is due; none if no task waits.
@@ -44,6 +64,7 @@ impl Store {
     /// If the database is unavailable or refuses the statement.
     pub async fn next_future(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
         let sql = format!("SELECT MIN(run_at) AS at FROM sexton_task WHERE {WAITING}");
-        Ok(self.one(&self.db, &sql, []).await?.try_get("", "at")?)
+        // What is beyond the calendar is on hold.
+        Ok(instant(&self.one(&self.db, &sql, []).await?, "at").ok().flatten())
     }
 }

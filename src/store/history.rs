@@ -1,7 +1,7 @@
 //! Reading the history. Only the finish and the cancel write it, and schedules for skipped instants.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait as _};
 use sexton_entities::{history, output, states::Outcome};
 
 use super::{Store, StoreError};
@@ -22,7 +22,7 @@ pub struct HistoryFilter {
 }
 
 impl Store {
-    /// Lists rows of the history, the newest first.
+    /// Lists rows of the history, the newest first. Rows that cannot be read are left out and reported.
     ///
     /// # Errors
     /// If the database is unavailable or refuses the statement.
@@ -47,7 +47,8 @@ impl Store {
             }
             _ => query.order_by_desc(history::Column::Id),
         };
-        Ok(newest.limit(filter.limit).all(&self.db).await?)
+        let query = newest.limit(filter.limit).build(self.backend());
+        self.readable(&self.db, query, "sexton_history", "id").await
     }
 
     /// The captured output of an attempt, if it wrote any.

@@ -1,15 +1,15 @@
 //! Writing entries of the fire ledger, `sexton_occurrence`: each reason as a code and typed values.
 
 use chrono::NaiveTime;
-use sea_orm::DatabaseTransaction;
 use sexton_entities::states::ReasonCode;
 
 use super::{
     Firing, Store, StoreError,
+    connection::DatabaseTransaction,
     dialect::Kind,
     rows::{Row, Rows},
 };
-use crate::domain::schedule::reason::columns::ReasonColumns;
+use crate::domain::schedule::reason::{Reason, columns::ReasonColumns};
 
 /// What identifies an entry, and the decision.
 const ENTRY: [(&str, Kind); 4] =
@@ -28,6 +28,8 @@ const VALUES: [(&str, Kind); 11] = [
     ("window_at", Kind::Time),
     ("window_timezone", Kind::Text),
 ];
+/// The text of a reason that has no values.
+const TEXT: [(&str, Kind); 1] = [("reason", Kind::Text)];
 /// How many earlier instants the entry accounts for, whatever its reason.
 const OTHERS: [(&str, Kind); 2] = [("stands_for", Kind::Integer), ("stands_for_more", Kind::Boolean)];
 
@@ -45,8 +47,11 @@ impl Store {
         firings: &[Firing],
     ) -> Result<u64, StoreError> {
         let is_paused = "s.paused AND d.fate <> 'coalesced'";
-        let values: Vec<String> =
-            VALUES.iter().map(|(name, _)| format!("CASE WHEN {is_paused} THEN NULL ELSE d.{name} END")).collect();
+        let values: Vec<String> = VALUES
+            .iter()
+            .chain(&TEXT)
+            .map(|(name, _)| format!("CASE WHEN {is_paused} THEN NULL ELSE d.{name} END"))
+            .collect();
         let select = format!(
             "SELECT d.schedule, d.due_at, CASE WHEN {is_paused} THEN 'skipped' ELSE d.fate END, \
              CASE WHEN {is_paused} THEN 'paused' ELSE d.reason_code END, {values}, \
@@ -54,9 +59,10 @@ impl Store {
              FROM {rows} JOIN sexton_schedule s ON s.name = d.schedule AND (d.fate = 'coalesced' OR s.last_at < d.due_at)",
             values = values.join(", "),
             text = self.dialect.text_parameter(),
-            rows = self.dialect.rows("d", &[&ENTRY[..], &VALUES, &OTHERS].concat()),
+            rows = self.dialect.rows("d", &[&ENTRY[..], &VALUES, &TEXT, &OTHERS].concat()),
         );
-        let columns: Vec<&str> = ENTRY.iter().chain(&VALUES).chain(&OTHERS).map(|(name, _)| *name).collect();
+        let columns: Vec<&str> =
+            ENTRY.iter().chain(&VALUES).chain(&TEXT).chain(&OTHERS).map(|(name, _)| *name).collect();
         let head = format!("sexton_occurrence ({}, node, entry)", columns.join(", "));
         let sql = self.dialect.insert_new(&head, &select);
         self.run(transaction, &sql, [node.into(), entry.into(), self.entry_rows(firings)]).await
@@ -70,6 +76,9 @@ impl Store {
                     .at("due_at", firing.due_at)
                     .set("fate", firing.fate.as_str());
                 set_reason(row, ReasonColumns::of(firing.reason.as_ref()));
+                if let Some(Reason::Other { text }) = &firing.reason {
+                    row.set("reason", text.clone());
+                }
                 if let Some(others) = firing.stands_for {
                     row.set("stands_for", others.count).set("stands_for_more", others.is_more);
                 }

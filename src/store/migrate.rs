@@ -4,13 +4,11 @@ use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
 
 use nix::fcntl::{Flock, FlockArg};
-use sea_orm::{ConnectionTrait as _, DatabaseTransaction};
 use sexton_migration::{Migrator, MigratorTrait};
 
 use super::{
     ConnectOptions, Store, StoreError,
-    connect::{LONG_BUSY_TIMEOUT, SHORT_BUSY_TIMEOUT},
-    connection::on_driver,
+    connection::{DatabaseTransaction, on_driver},
     dialect::Dialect,
 };
 
@@ -41,7 +39,7 @@ impl Store {
     /// migrating it for a minute.
     pub async fn migrate(&self, options: &ConnectOptions) -> Result<Vec<String>, StoreError> {
         let lock = self.lock_schema(options).await?;
-        let applied = self.apply_missing().await;
+        let applied = self.apply_missing(options).await;
         if let MigrationLock::Session(transaction) = lock {
             if self.dialect == Dialect::MySql {
                 // The lock would stay with the pooled connection otherwise.
@@ -52,24 +50,27 @@ impl Store {
         applied
     }
 
-    async fn apply_missing(&self) -> Result<Vec<String>, StoreError> {
+    async fn apply_missing(&self, options: &ConnectOptions) -> Result<Vec<String>, StoreError> {
         let steps = self.migration_status().await?;
         let missing: Vec<String> = steps.into_iter().filter(|step| !step.applied).map(|step| step.name).collect();
         if !missing.is_empty() {
-            self.set_long_timeout(true).await?;
-            let applied = on_driver(Migrator::up(self.db.pool(), None)).await;
-            self.set_long_timeout(false).await?;
-            applied?;
+            let target = self.direct_target(options)?.ok_or_else(|| {
+                StoreError::Refused(
+                    "the tables are not up to date, and a pooler in transaction mode stands before the database: set \
+                     database.direct_url, or run `sexton db migrate` with a URL past the pooler"
+                        .to_owned(),
+                )
+            })?;
+            // The steps take as long as they take, on a connection of SeaORM's own.
+            on_driver(async {
+                let steps = target.for_migration().await.map_err(StoreError::Unavailable)?;
+                let applied = Migrator::up(&steps, None).await;
+                let _ = steps.close().await;
+                Ok::<(), StoreError>(applied?)
+            })
+            .await?;
         }
         Ok(missing)
-    }
-
-    /// Sets how long SQLite waits for a busy file: the steps bypass the connection, which would wait longer.
-    async fn set_long_timeout(&self, is_long: bool) -> Result<(), StoreError> {
-        if self.dialect == Dialect::Sqlite {
-            self.db.execute_unprepared(if is_long { LONG_BUSY_TIMEOUT } else { SHORT_BUSY_TIMEOUT }).await?;
-        }
-        Ok(())
     }
 
     /// Lists the steps that this program knows, and whether they are applied.
@@ -77,11 +78,8 @@ impl Store {
     /// # Errors
     /// If the database is unavailable, or has a step that this program does not know.
     pub async fn migration_status(&self) -> Result<Vec<MigrationStatus>, StoreError> {
-        let applied: Vec<String> = on_driver(Migrator::get_migration_models(self.db.pool()))
-            .await?
-            .into_iter()
-            .map(|step| step.version)
-            .collect();
+        let applied: Vec<String> =
+            on_driver(Migrator::get_migration_models(&self.db)).await?.into_iter().map(|step| step.version).collect();
         let known: Vec<String> = Migrator::get_migration_files().iter().map(|step| step.name().to_owned()).collect();
         if let Some(unknown) = applied.iter().find(|step| !known.contains(step)) {
             return Err(StoreError::Newer(unknown.clone()));
@@ -113,7 +111,7 @@ async fn lock_file(options: &ConnectOptions) -> Result<MigrationLock, StoreError
     let mut path = database.into_os_string();
     path.push(".migrate-lock");
     let locked = tokio::task::spawn_blocking(move || {
-        let file = File::options().create(true).append(true).mode(0o600).open(&path)?;
+        let file = crate::files::own_file().create(true).append(true).mode(0o600).open(&path)?;
         Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| std::io::Error::from(errno))
     });
     match locked.await {

@@ -4,28 +4,37 @@
 //! other files that `tests/tidy` lists.
 
 mod adopt;
+mod ahead;
 mod bounded;
 mod claim;
 mod connect;
 mod connection;
 mod dialect;
 mod error;
+mod error_class;
 mod finish;
 mod future;
 mod held;
 mod history;
 mod identity;
+mod isolated;
 mod ledger;
 mod migrate;
 mod nodes;
 mod overlap;
+mod portions;
 mod prune;
 mod queues;
+mod readable;
+mod rescue;
 mod rows;
 mod schedules;
+mod set_aside;
 mod summary;
 mod tasks;
 mod transaction;
+mod unknown;
+mod unrecorded;
 mod wakeup;
 mod why;
 
@@ -39,17 +48,20 @@ use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 use self::dialect::Dialect;
 pub use self::{
     claim::{ClaimResult, Peek},
-    connect::ConnectOptions,
-    connection::{Connection, DropInRuntime},
+    connection::{ConnectOptions, Connection, DatabaseTransaction, DropInRuntime},
     error::StoreError,
     finish::{OnStale, Recorded},
     history::HistoryFilter,
+    isolated::Isolated,
     migrate::MigrationStatus,
     nodes::Heartbeat,
+    portions::{PortionResults, in_portions},
     queues::QueueRow,
+    rescue::{Rescue, RunningClaim},
     schedules::{Firing, ScheduleRow},
     summary::{LastRun, SchedulePicture},
     tasks::{CancelResult, Enqueued, TaskFilter},
+    unknown::UnknownName,
     wakeup::{Wakeup, WakeupListener},
 };
 use crate::{
@@ -70,8 +82,8 @@ pub struct Store {
 /// The store's own counters, since the start.
 #[derive(Debug, Default)]
 struct Counters {
-    statements: AtomicU64,
     retried: AtomicU64,
+    isolated: Isolated,
 }
 
 impl Store {
@@ -87,12 +99,17 @@ impl Store {
 
     /// The number of statements sent since the start, including begin and commit of transactions.
     pub fn statements(&self) -> u64 {
-        self.counters.statements.load(Ordering::Relaxed)
+        self.db.sessions().statements()
     }
 
     /// The number of transactions that were repeated after a deadlock or a serialization failure.
     pub fn retried(&self) -> u64 {
         self.counters.retried.load(Ordering::Relaxed)
+    }
+
+    /// What was isolated because it is bad.
+    pub fn isolated(&self) -> &Isolated {
+        &self.counters.isolated
     }
 
     /// Reads the database's time, which also proves that it answers.

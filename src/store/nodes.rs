@@ -1,21 +1,13 @@
-//! Nodes: registration, heartbeat and lease, and the running attempts of dead nodes.
+//! Nodes: registration, heartbeat and lease.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{EntityTrait, QueryOrder, QueryResult};
+use sea_orm::{EntityTrait, QueryOrder, QueryTrait as _};
 use sexton_entities::{node, states::NodeState};
 
-use super::{
-    Store, StoreError,
-    claim::{CLAIMED_COLUMNS, claimed},
-    dialect::Kind,
-    rows::Rows,
-};
-use crate::domain::{
-    identity::NodeId,
-    task::{FinishedAttempt, pickups::judge_dead_node},
-};
+use super::{Store, StoreError, dialect::Kind, readable::instant, rows::Rows};
+use crate::domain::identity::NodeId;
 
 const NODE_COLUMNS: [(&str, Kind); 7] = [
     ("id", Kind::Text),
@@ -104,7 +96,20 @@ impl Store {
     /// # Errors
     /// If the database is unavailable or refuses the statement.
     pub async fn nodes(&self) -> Result<Vec<node::Model>, StoreError> {
-        Ok(node::Entity::find().order_by_asc(node::Column::StartedAt).all(&self.db).await?)
+        let query = node::Entity::find().order_by_asc(node::Column::StartedAt).build(self.backend());
+        self.readable(&self.db, query, "sexton_node", "id").await
+    }
+
+    /// The number of other nodes that have a lease.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
+    pub async fn live_nodes_beside(&self, own: &NodeId) -> Result<i64, StoreError> {
+        let sql = format!(
+            "SELECT COUNT(*) AS live FROM sexton_node WHERE id <> ? AND lease_expires_at > {}",
+            self.dialect.now()
+        );
+        Ok(self.one(&self.db, &sql, [own.as_str().into()]).await?.try_get("", "live")?)
     }
 
     /// When the next lease of another node ends, and the database's time.
@@ -117,7 +122,7 @@ impl Store {
             self.dialect.now()
         );
         let row = self.one(&self.db, &sql, [own.as_str().into()]).await?;
-        Ok((row.try_get("", "expiry")?, row.try_get("", "at")?))
+        Ok((instant(&row, "expiry").ok().flatten(), row.try_get("", "at")?))
     }
 
     /// Removes the nodes whose lease has ended and that have no running task. Returns their number.
@@ -133,38 +138,6 @@ impl Store {
         self.with_retries(async || self.run(&self.db, &sql, [own.as_str().into()]).await).await
     }
 
-    /// The running attempts of other nodes that are dead or not registered, as interrupted attempts to be recorded. The
-    /// node's own attempts are not among them, even after its lease has ended: what it has finished meanwhile is
-    /// recorded first. `max_pickups` is the limit of the tasks of a name.
-    ///
-    /// # Errors
-    /// If the database is unavailable or refuses the statement.
-    pub async fn orphans(
-        &self,
-        own: &NodeId,
-        max_pickups: impl Fn(&str) -> i32,
-    ) -> Result<Vec<FinishedAttempt>, StoreError> {
-        let of = format!(
-            "t.node <> ? AND NOT EXISTS (SELECT 1 FROM sexton_node n WHERE n.id = t.node AND n.lease_expires_at > {})",
-            self.dialect.now()
-        );
-        let orphans = self.running_where(&of, own, "the node died or lost its lease").await?;
-        let judge = |(orphan, pickups): (FinishedAttempt, i32)| {
-            let limit = max_pickups(&orphan.name);
-            judge_dead_node(orphan, pickups, limit)
-        };
-        Ok(orphans.into_iter().map(judge).collect())
-    }
-
-    /// The attempts that the node runs according to the database, as interrupted attempts to be recorded.
-    ///
-    /// # Errors
-    /// If the database is unavailable or refuses the statement.
-    pub async fn running_of(&self, node: &NodeId) -> Result<Vec<FinishedAttempt>, StoreError> {
-        let running = self.running_where("t.node = ?", node, "the node has no record of the claim").await?;
-        Ok(running.into_iter().map(|(attempt, _)| attempt).collect())
-    }
-
     /// The running tasks of a node for which a cancel was requested.
     ///
     /// # Errors
@@ -173,32 +146,6 @@ impl Store {
         let sql = "SELECT id FROM sexton_task WHERE state = 'running' AND node = ? AND cancel_requested_at IS NOT NULL";
         let rows = self.all(&self.db, sql, [node.as_str().into()]).await?;
         rows.iter().map(|row| Ok(row.try_get("", "id")?)).collect()
-    }
-
-    /// Running attempts with the pickups of their tasks.
-    async fn running_where(
-        &self,
-        condition: &str,
-        node: &NodeId,
-        why: &str,
-    ) -> Result<Vec<(FinishedAttempt, i32)>, StoreError> {
-        let sql = format!(
-            "SELECT {CLAIMED_COLUMNS}, t.node, t.queue, {} AS at FROM sexton_task t \
-             WHERE t.state = 'running' AND {condition} ORDER BY t.id LIMIT 10000",
-            self.dialect.now()
-        );
-        let rows = self.all(&self.db, &sql, [node.as_str().into()]).await?;
-        let interrupted = |row: &QueryResult| {
-            let queue: Option<String> = row.try_get("", "queue")?;
-            let node: Option<String> = row.try_get("", "node")?;
-            let at: DateTime<Utc> = row.try_get("", "at")?;
-            let task = claimed(row, &queue.unwrap_or_default().into())?;
-            let started_at: Option<DateTime<Utc>> = row.try_get("", "started_at")?;
-            let took = (at - started_at.unwrap_or(at)).to_std().unwrap_or_default();
-            let interrupted = task.interrupted(&node.unwrap_or_default().into(), None, why, at, took);
-            Ok((FinishedAttempt { claimed_at: started_at, ..interrupted }, task.pickups))
-        };
-        rows.iter().map(interrupted).collect()
     }
 }
 

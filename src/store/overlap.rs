@@ -3,13 +3,13 @@
 use std::{borrow::Cow, collections::HashMap};
 
 use chrono::{DateTime, Utc};
-use sea_orm::{DatabaseTransaction, QueryResult};
+use sea_orm::QueryResult;
 use sexton_entities::states::Fate;
 
-use super::{Firing, Store, StoreError, dialect::Kind};
+use super::{Firing, Store, StoreError, connection::DatabaseTransaction, dialect::Kind};
 use crate::domain::schedule::{
     TICK,
-    policy::{self, Overlap},
+    missed_policy::{self, Overlap},
     reason::Reason,
 };
 
@@ -53,7 +53,7 @@ impl Store {
                 firing.due_at = firing.due_at.max(listed.last_at + TICK);
             }
             // Another node has entered it already, or the schedule is paused.
-            if firing.due_at <= listed.last_at || listed.paused || !policy::runs(firing.fate) {
+            if firing.due_at <= listed.last_at || listed.paused || !missed_policy::runs(firing.fate) {
                 continue;
             }
             match (firing.overlap, unfinished.get(&firing.schedule)) {

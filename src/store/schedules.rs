@@ -6,15 +6,15 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QueryTrait as _};
 use serde_json::Value;
 use sexton_entities::{occurrence, schedule, states::Fate};
 
-use super::{Store, StoreError, dialect::Kind, rows::Rows};
+use super::{Store, StoreError, connection::DatabaseTransaction, dialect::Kind, rows::Rows};
 use crate::domain::{
     identity::QueueName,
     schedule::{
-        policy::Overlap,
+        missed_policy::Overlap,
         reason::{Reason, StandsFor, sentence},
     },
 };
@@ -337,7 +337,8 @@ impl Store {
     /// # Errors
     /// If the database is not available or refuses the query.
     pub async fn schedules(&self) -> Result<Vec<schedule::Model>, StoreError> {
-        Ok(schedule::Entity::find().order_by_asc(schedule::Column::Name).all(&self.db).await?)
+        let query = schedule::Entity::find().order_by_asc(schedule::Column::Name).build(self.backend());
+        self.readable(&self.db, query, "sexton_schedule", "name").await
     }
 
     /// Pauses or resumes a schedule. Returns false if there is no schedule of that name.
@@ -356,11 +357,11 @@ impl Store {
     /// If the database is not available or refuses the query.
     pub async fn occurrences(&self, schedule: &str, limit: u64) -> Result<Vec<occurrence::Model>, StoreError> {
         use sea_orm::QuerySelect as _;
-        Ok(occurrence::Entity::find()
+        let query = occurrence::Entity::find()
             .filter(occurrence::Column::Schedule.eq(schedule))
             .order_by_desc(occurrence::Column::DueAt)
             .limit(limit)
-            .all(&self.db)
-            .await?)
+            .build(self.backend());
+        self.readable(&self.db, query, "sexton_occurrence", "schedule").await
     }
 }

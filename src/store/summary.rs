@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryTrait as _};
 use sexton_entities::{history, schedule};
 
 use super::{Store, StoreError, dialect::Kind, rows::Rows};
@@ -43,7 +43,8 @@ impl Store {
         }
         let mut last = HashMap::new();
         for batch in ids.chunks(5_000) {
-            let found = history::Entity::find().filter(history::Column::Id.is_in(batch.to_vec())).all(&self.db).await?;
+            let query = history::Entity::find().filter(history::Column::Id.is_in(batch.to_vec())).build(self.backend());
+            let found: Vec<LastRun> = self.readable(&self.db, query, "sexton_history", "id").await?;
             last.extend(found.into_iter().map(|run| (run.schedule.clone().unwrap_or_default(), run)));
         }
         Ok(schedules

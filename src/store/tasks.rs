@@ -1,12 +1,15 @@
 //! Tasks: enqueue, list, cancel, run now, assign a queue, release.
 
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, Iterable as _, QueryFilter, QueryOrder, QuerySelect, QueryTrait as _,
+    Select, sea_query::Expr,
+};
 use sexton_entities::{states::TaskState, task};
 
 use super::{
     Store, StoreError,
     dialect::{Dialect, Kind},
-    finish::CLEARED,
+    finish::{CLEARED, RELEASED_ATTEMPT},
     held::HELD_COLUMNS,
     rows::Rows,
 };
@@ -69,9 +72,10 @@ impl Store {
             return Ok(Enqueued::New(id));
         }
         let key = new.unique_key.clone().unwrap_or_default();
-        let holder = task::Entity::find().filter(task::Column::UniqueKey.eq(key)).one(connection).await?;
+        let holder = task::Entity::find().select_only().column(task::Column::Id);
+        let holder = holder.filter(task::Column::UniqueKey.eq(key)).into_tuple::<i64>().one(connection).await?;
         match holder {
-            Some(holder) => Ok(Enqueued::AlreadyThere(holder.id)),
+            Some(holder) => Ok(Enqueued::AlreadyThere(holder)),
             // That task ended between the two statements, so the key is free again.
             None => match self.insert_task(connection, new).await? {
                 Some(id) => Ok(Enqueued::New(id)),
@@ -141,17 +145,26 @@ impl Store {
     /// Returns an unfinished task.
     ///
     /// # Errors
-    /// If the database is unavailable or refuses the statement.
+    /// If the task cannot be read, or the database is unavailable or refuses the statement.
     pub async fn task(&self, id: i64) -> Result<Option<task::Model>, StoreError> {
-        Ok(task::Entity::find_by_id(id).one(&self.db).await?)
+        let query = self.unfinished().filter(task::Column::Id.eq(id));
+        self.readable_one(query.build(self.backend()), &format!("task {id}")).await
     }
 
-    /// Lists unfinished tasks in the order in which they would be claimed.
+    /// A query of unfinished tasks. An instant far beyond the calendar puts a task on hold, and can be read.
+    fn unfinished(&self) -> Select<task::Entity> {
+        let others = task::Column::iter().filter(|column| !matches!(column, task::Column::RunAt));
+        let run_at = self.dialect.readable_instant("run_at");
+        task::Entity::find().select_only().columns(others).expr_as(Expr::cust(run_at), "run_at")
+    }
+
+    /// Lists unfinished tasks in the order in which they would be claimed. Tasks that cannot be read are left out and
+    /// reported.
     ///
     /// # Errors
     /// If the database is unavailable or refuses the statement.
     pub async fn tasks(&self, filter: &TaskFilter) -> Result<Vec<task::Model>, StoreError> {
-        let mut query = task::Entity::find();
+        let mut query = self.unfinished();
         if let Some(name) = &filter.name {
             query = query.filter(task::Column::Name.eq(name.clone()));
         }
@@ -162,7 +175,7 @@ impl Store {
             query = query.filter(task::Column::State.eq(state));
         }
         let query = query.order_by_asc(task::Column::Priority).order_by_asc(task::Column::Id).limit(filter.limit);
-        Ok(query.all(&self.db).await?)
+        self.readable(&self.db, query.build(self.backend()), "sexton_task", "id").await
     }
 
     /// Cancels a task that has not started, or requests the cancel of a running one.
@@ -177,9 +190,9 @@ impl Store {
                 Some(row) => Some(row.try_get("", "state")?),
                 None => None,
             };
-            let result = match state.as_deref().and_then(TaskState::from_word) {
+            let result = match state.as_deref() {
                 None => CancelResult::NotThere,
-                Some(TaskState::Running) => {
+                Some(word) if TaskState::from_word(word) == Some(TaskState::Running) => {
                     let sql =
                         format!("UPDATE sexton_task SET cancel_requested_at = {} WHERE id = ?", self.dialect.now());
                     self.run(&transaction, &sql, [id.into()]).await?;
@@ -204,24 +217,27 @@ impl Store {
         .await
     }
 
-    /// Makes a scheduled or retryable task available at once. Returns false if there is no such task.
+    /// Makes a task available at once that waits for its time, or that has an unknown state. Returns false if there is no
+    /// such task.
     ///
     /// # Errors
     /// If the database is unavailable or refuses the statement.
     pub async fn run_now(&self, id: i64) -> Result<bool, StoreError> {
         let sql = format!(
-            "UPDATE sexton_task SET state = 'available', run_at = {} WHERE id = ? AND state IN ('scheduled', 'retryable')",
+            "UPDATE sexton_task SET state = 'available', run_at = {} WHERE id = ? AND state NOT IN ('available', 'running')",
             self.dialect.now()
         );
         Ok(self.run(&self.db, &sql, [id.into()]).await? > 0)
     }
 
-    /// The names of tasks that were inserted without a queue.
+    /// The names of available tasks that were inserted without a queue.
     ///
     /// # Errors
     /// If the database is unavailable or refuses the statement.
     pub async fn names_without_queue(&self) -> Result<Vec<String>, StoreError> {
-        let rows = self.all(&self.db, "SELECT DISTINCT name FROM sexton_task WHERE queue IS NULL", []).await?;
+        let rows = self
+            .all(&self.db, "SELECT DISTINCT name FROM sexton_task WHERE queue IS NULL AND state = 'available'", [])
+            .await?;
         rows.iter().map(|row| Ok(row.try_get("", "name")?)).collect()
     }
 
@@ -247,7 +263,7 @@ impl Store {
             return Ok(0);
         }
         let sets =
-            [("state", "'available'"), ("attempt", "t.attempt - 1")].into_iter().chain(CLEARED).collect::<Vec<_>>();
+            [("state", "'available'"), ("attempt", RELEASED_ATTEMPT)].into_iter().chain(CLEARED).collect::<Vec<_>>();
         let rows = self.dialect.rows("d", &HELD_COLUMNS);
         let sql = self.dialect.update_joined("sexton_task", &sets, &rows, &self.dialect.claim_holds());
         self.with_retries(async || {

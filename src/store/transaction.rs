@@ -1,10 +1,13 @@
 //! Transactions, and their repetition after a conflict.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
-use sea_orm::{DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionSession as _, TransactionTrait};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, connection::DatabaseTransaction};
 
 /// The maximum number of times that one piece of work is tried.
 const MAX_TRIES: u32 = 8;
@@ -16,9 +19,12 @@ impl Store {
         mut work: impl AsyncFnMut() -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut tries = 0;
+        let started = Instant::now();
+        let patience = self.db.sessions().statement_timeout();
         loop {
             match work().await {
-                Err(StoreError::Conflict(_)) if tries + 1 < MAX_TRIES => {
+                // A conflict may be the end of a long wait for a lock: all tries together take hardly longer than one.
+                Err(StoreError::Conflict(_)) if tries + 1 < MAX_TRIES && started.elapsed() < patience / 2 => {
                     tries += 1;
                     self.counters.retried.fetch_add(1, Ordering::Relaxed);
                     let pause = 2u64.pow(tries) * 2;
@@ -32,7 +38,6 @@ impl Store {
     /// Begins a transaction. On SQLite it takes the write lock at once: a transaction that reads first and writes later
     /// fails as soon as another process has written in between.
     pub(super) async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
-        self.counters.statements.fetch_add(1, Ordering::Relaxed);
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..Default::default()
@@ -42,7 +47,6 @@ impl Store {
 
     /// Commits a transaction. A commit may fail with a conflict: Galera reports a lost race only here.
     pub(super) async fn commit(&self, transaction: DatabaseTransaction) -> Result<(), StoreError> {
-        self.counters.statements.fetch_add(1, Ordering::Relaxed);
         Ok(transaction.commit().await?)
     }
 }

@@ -8,7 +8,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use sea_orm::{ConnectionTrait, sqlx::postgres::PgListener};
+use sea_orm::{
+    ConnectionTrait,
+    sqlx::{
+        Error,
+        postgres::{PgListener, PgPoolOptions},
+    },
+};
+use tokio::time::timeout;
 
 use super::{ConnectOptions, Store, StoreError, connection::on_driver, dialect::Dialect};
 
@@ -16,6 +23,11 @@ use super::{ConnectOptions, Store, StoreError, connection::on_driver, dialect::D
 const CHANNEL: &str = "sexton_wakeup";
 /// How often SQLite's write-ahead log is checked. A check is one system call, not a statement.
 const FILE_POLL_INTERVAL: Duration = Duration::from_millis(8);
+
+/// A listener that heard nothing for this long asks whether the server is still there.
+const SILENCE: Duration = Duration::from_secs(30);
+/// How long the server may take to answer the listener.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The reason of a wake-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,11 +89,21 @@ impl Store {
     pub async fn listen(&self, options: &ConnectOptions) -> Result<WakeupListener, StoreError> {
         match self.dialect {
             Dialect::Postgres => {
-                let unavailable = |error: sea_orm::sqlx::Error| StoreError::Unavailable(error.to_string());
-                let pool = self.db.pool().get_postgres_connection_pool();
-                let mut listener = on_driver(PgListener::connect_with(pool)).await.map_err(unavailable)?;
-                listener.listen(CHANNEL).await.map_err(unavailable)?;
-                Ok(WakeupListener::Postgres(Box::new(listener)))
+                // A pooler would give the session to others: LISTEN needs a direct way. Without one, the node polls.
+                let direct = self.direct_target(options)?;
+                match direct.and_then(|target| target.to_listen()) {
+                    None => Ok(WakeupListener::Silent),
+                    Some(server) => {
+                        let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(LISTEN_TIMEOUT);
+                        on_driver(async {
+                            let mut listener =
+                                PgListener::connect_with(&pool.connect_lazy_with(server)).await.map_err(unavailable)?;
+                            answered(listener.listen(CHANNEL)).await?;
+                            Ok(WakeupListener::Postgres(Box::new(listener)))
+                        })
+                        .await
+                    }
+                }
             }
             Dialect::Sqlite => Ok(match options.sqlite_file() {
                 Some(file) => {
@@ -135,16 +157,18 @@ impl WakeupListener {
     /// If the connection to PostgreSQL is lost and cannot be restored.
     pub async fn wait(&mut self) -> Result<Wakeup, StoreError> {
         match self {
-            Self::Postgres(listener) => match on_driver(listener.try_recv()).await {
-                Ok(Some(notification)) => Ok(match notification.payload() {
+            Self::Postgres(listener) => match on_driver(timeout(SILENCE, listener.try_recv())).await {
+                // A server that went away without a word would be listened to for ever.
+                Err(_) => on_driver(answered(listener.listen(CHANNEL))).await.map(|()| Wakeup::Anything),
+                Ok(Ok(Some(notification))) => Ok(match notification.payload() {
                     "now" => Wakeup::Now,
                     "later" => Wakeup::Later,
                     "cancel" => Wakeup::Cancel,
                     _ => Wakeup::Anything,
                 }),
                 // The connection was lost and restored; wake-ups in between are unknown.
-                Ok(None) => Ok(Wakeup::Anything),
-                Err(error) => Err(StoreError::Unavailable(error.to_string())),
+                Ok(Ok(None)) => Ok(Wakeup::Anything),
+                Ok(Err(error)) => Err(StoreError::Unavailable(error.to_string())),
             },
             Self::File { path, seen } => loop {
                 tokio::time::sleep(FILE_POLL_INTERVAL).await;
@@ -156,5 +180,17 @@ impl WakeupListener {
             },
             Self::Silent => std::future::pending().await,
         }
+    }
+}
+
+fn unavailable(error: Error) -> StoreError {
+    StoreError::Unavailable(error.to_string())
+}
+
+/// Waits for an answer to the listener.
+async fn answered(asked: impl Future<Output = Result<(), Error>>) -> Result<(), StoreError> {
+    match timeout(LISTEN_TIMEOUT, asked).await {
+        Ok(answer) => answer.map_err(unavailable),
+        Err(_) => Err(StoreError::Unavailable("the server does not answer the listener".to_owned())),
     }
 }

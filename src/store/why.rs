@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{EntityTrait, Statement};
+use sea_orm::{EntityTrait, IdenStatic as _, Iterable as _, QueryTrait as _, Statement};
 use sexton_entities::{history, occurrence, schedule, task};
 
 use super::{Store, StoreError, dialect::Kind, rows::Rows};
@@ -20,7 +20,8 @@ impl Store {
     /// # Errors
     /// If the database is not available or refuses a query.
     pub async fn schedule(&self, name: &str) -> Result<Option<schedule::Model>, StoreError> {
-        Ok(schedule::Entity::find_by_id(name).one(&self.db).await?)
+        let query = schedule::Entity::find_by_id(name).build(self.backend());
+        Ok(self.readable(&self.db, query, "sexton_schedule", "name").await?.pop())
     }
 
     /// The entry of an instant in the ledger, and the next entry of its schedule.
@@ -34,8 +35,8 @@ impl Store {
     ) -> Result<(Option<occurrence::Model>, Option<occurrence::Model>), StoreError> {
         let find = async |sign: &str| {
             let on = format!("sexton_occurrence x ON x.schedule = d.schedule AND x.due_at {sign} d.due_at");
-            let statement = self.about(&format!("{on} ORDER BY x.due_at LIMIT 1"), schedule, at);
-            occurrence::Entity::find().from_raw_sql(statement).one(&self.db).await
+            let query = self.about("x.*", &format!("{on} ORDER BY x.due_at LIMIT 1"), schedule, at);
+            Ok::<_, StoreError>(self.readable(&self.db, query, "sexton_occurrence", "schedule").await?.pop())
         };
         Ok((find("=").await?, find(">").await?))
     }
@@ -67,20 +68,26 @@ impl Store {
         at: DateTime<Utc>,
     ) -> Result<HashMap<DateTime<Utc>, Run>, StoreError> {
         let own = format!("x.schedule = d.schedule AND x.due_at {sign} d.due_at");
-        let unfinished = self.about(&format!("sexton_task x ON {own}"), schedule, at);
+        let columns: Vec<String> = task::Column::iter()
+            .map(|column| match column {
+                task::Column::RunAt => format!("{} AS run_at", self.dialect.readable_instant("x.run_at")),
+                other => format!("x.{}", other.as_str()),
+            })
+            .collect();
+        let unfinished = self.about(&columns.join(", "), &format!("sexton_task x ON {own}"), schedule, at);
         // A schedule has the name of its task, and history has an index on the name and the end.
         let decided = format!(
             "sexton_history x ON x.name = d.schedule AND x.finished_at >= d.finished_from AND {own} \
              WHERE x.verdict IS NOT NULL ORDER BY x.id"
         );
         let mut runs: HashMap<DateTime<Utc>, Run> = HashMap::new();
-        for task in task::Entity::find().from_raw_sql(unfinished).all(&self.db).await? {
+        for task in self.readable::<task::Model, _>(&self.db, unfinished, "sexton_task", "id").await? {
             if let Some(due_at) = task.due_at {
                 runs.entry(due_at).or_default().task = Some(task);
             }
         }
-        let decided = self.about(&decided, schedule, at);
-        for attempt in history::Entity::find().from_raw_sql(decided).all(&self.db).await? {
+        let decided = self.about("x.*", &decided, schedule, at);
+        for attempt in self.readable::<history::Model, _>(&self.db, decided, "sexton_history", "id").await? {
             if let Some(due_at) = attempt.due_at {
                 // The latest counts.
                 runs.entry(due_at).or_default().attempt = Some(attempt);
@@ -91,12 +98,12 @@ impl Store {
 
     /// The rows of a table `x` that are joined with an instant `d`. The instant travels as a row of JSON, in the text form
     /// of the tables: SQLite compares instants as text, and a plain parameter would have another form.
-    fn about(&self, join: &str, schedule: &str, at: DateTime<Utc>) -> Statement {
+    fn about(&self, columns: &str, join: &str, schedule: &str, at: DateTime<Utc>) -> Statement {
         let mut rows = Rows::new(self.dialect);
         rows.push(|row| {
             row.set("schedule", schedule).at("due_at", at).at("finished_from", at.checked_sub_signed(SLACK));
         });
-        let sql = format!("SELECT x.* FROM {} JOIN {join}", self.dialect.rows("d", &INSTANT));
+        let sql = format!("SELECT {columns} FROM {} JOIN {join}", self.dialect.rows("d", &INSTANT));
         self.statement(&sql, [rows.into_value()])
     }
 }

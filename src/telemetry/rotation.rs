@@ -89,14 +89,14 @@ impl LogFile {
             }
             self.open = None;
         }
-        let mut options = File::options();
+        let mut options = files::own_file();
         options.read(true).append(true).create(true).mode(0o640);
         let file = match options.open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 DirBuilder::new().recursive(true).mode(0o750).create(&self.plan.dir)?;
                 options.open(&path)?
             }
-            opened => opened?,
+            opened => opened.map_err(files::explained)?,
         };
         let metadata = file.metadata()?;
         (self.day, self.is_cut_off) = match metadata.len() {

@@ -73,7 +73,7 @@ impl QueueHours {
     async fn set_back(&self, database: &Database, store: &Store, hours: i64, names: &str) {
         let at = self.ago(hours) + TimeDelta::minutes(1);
         let at = match database.kind {
-            Kind::MariaDb => at.format("%Y-%m-%d %H:%M:%S%.6f").to_string(),
+            Kind::MariaDb | Kind::MySql => at.format("%Y-%m-%d %H:%M:%S%.6f").to_string(),
             Kind::Sqlite | Kind::Postgres => at.format("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string(),
         };
         let sql = format!("UPDATE sexton_schedule SET created_at = '{at}', last_at = '{at}' WHERE name IN ({names})");

@@ -291,7 +291,7 @@ fn policies_of_instants_are_checked_and_shown() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sexton.toml");
     let settings = "[task.t]\nkind = \"noop\"\nschedule = { cron = \"0 2 * * *\", timezone = \"Europe/Berlin\" }\nmissed = \"all\"\n\
-                    missed_max = 7\nmissed_age = \"2h\"\nmissed_window = \"22:00-05:00\"\noverlap = \"queue\"\nmax_parallel = 3\n";
+                    missed_max = 7\nmissed_age = \"2h\"\nrun_missed_between = \"22:00-05:00\"\noverlap = \"queue\"\nmax_parallel = 3\n";
     fs::write(&file, settings).unwrap();
     let config = sound(&file);
     for line in settings.lines().skip(3) {
@@ -319,4 +319,44 @@ fn the_url_may_be_a_credential_of_systemd() {
     assert!(show(Some(folder.path())).errors().contains("cannot read "), "it is not there");
     fs::write(folder.path().join("database-url"), "sqlite:///nowhere/x.db\n").unwrap();
     assert!(show(Some(folder.path())).text().contains("url = \"sqlite:///nowhere/x.db\""));
+}
+
+#[test]
+fn what_happens_when_the_lease_is_lost_is_a_setting_of_three_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sexton.toml");
+    let text = "[daemon]\non_lease_lost = \"finish\"\n[queue.q]\nworkers = 1\non_lease_lost = \"stop\"\n\
+                [task.t]\nkind = \"noop\"\non_lease_lost = \"stop\"\n";
+    fs::write(&file, text).unwrap();
+    let shown: toml::Table = sound(&file).show().parse().unwrap();
+    let at = |path: [&str; 2]| path.iter().try_fold(&shown, |table, key| table[*key].as_table()).unwrap();
+    assert_eq!(shown["daemon"]["on_lease_lost"].as_str(), Some("finish"));
+    assert_eq!(at(["queue", "q"])["on_lease_lost"].as_str(), Some("stop"));
+    assert_eq!(at(["task", "t"])["on_lease_lost"].as_str(), Some("stop"));
+    let found = mistakes("[daemon]\non_lease_lost = \"pray\"\n");
+    assert_eq!(found, ["FILE:2: daemon.on_lease_lost: `pray` is not known, expected \"finish\" or \"stop\""]);
+}
+
+#[test]
+fn a_url_that_run_refuses_is_a_mistake() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sexton.toml");
+    let check = |url: &str, more: &str| {
+        fs::write(&file, format!("[database]\nurl = \"{url}\"\n{more}")).unwrap();
+        sexton(&file).args(["config", "check"]).output().unwrap()
+    };
+    for sound in ["postgres://u@one:1,two:2/d?target_session_attrs=read-write", "sqlite://x.db", "mysql://u@h/d"] {
+        let output = check(sound, "");
+        assert!(output.status.success(), "{sound}: {}", output.errors());
+    }
+    for (url, more, why) in [
+        ("postgres://u@one,two/d?target_session_attrs=standby", "", "because Sexton writes"),
+        ("oracle://h/d", "", "is not a supported database"),
+        ("mysql://u@h/d", "pooler = \"transaction\"", "for PostgreSQL only"),
+        ("postgres://u@h/d", "pooler = \"session\"", "write none or transaction"),
+    ] {
+        let output = check(url, more);
+        assert!(!output.status.success(), "{url}");
+        assert!(output.errors().contains(why), "{url}: {}", output.errors());
+    }
 }

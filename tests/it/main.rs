@@ -14,6 +14,8 @@ mod daemon;
 mod dialect;
 mod docs;
 mod import;
+mod init;
+mod isolation;
 mod logs;
 mod modules;
 mod periods;

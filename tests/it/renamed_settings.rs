@@ -17,7 +17,7 @@ const RENAMED: [(&str, &str, &str, &str); 10] = [
     ("supervisor", "window", "restart_window", "\"70s\""),
     ("daemon", "config_settle", "reload_debounce", "\"7s\""),
     ("module.cron", "discard", "recycle_after", "\"3h\""),
-    ("task.t", "window", "missed_window", "\"01:00-05:00\""),
+    ("task.t", "window", "run_missed_between", "\"01:00-05:00\""),
     ("task.t", "outside", "outside_period", "\"hold\""),
 ];
 

@@ -189,3 +189,8 @@ fn with_postgres() {
 fn with_mariadb() {
     block_on(with_a_real_server(Kind::MariaDb));
 }
+
+#[test]
+fn with_mysql() {
+    block_on(with_a_real_server(Kind::MySql));
+}

@@ -5,13 +5,15 @@ use std::collections::BTreeSet;
 use crate::source::production;
 
 /// The files that tell the databases apart: their statements differ in shape. Everything else asks `dialect.rs`.
-const TELLING_APART: [&str; 12] = [
+const TELLING_APART: [&str; 14] = [
     "migration/src/dialect.rs",
     "migration/src/m20261121_000008_type_reasons.rs",
     "migration/src/m20261121_000009_identify_claims.rs",
+    "migration/src/m20261121_000010_refuse_bad_tasks.rs",
     "src/store/bounded.rs",
     "src/store/claim.rs",
-    "src/store/connect.rs",
+    "src/store/connection/target.rs",
+    "src/store/connection/waits.rs",
     "src/store/dialect.rs",
     "src/store/finish.rs",
     "src/store/future.rs",
@@ -26,7 +28,7 @@ const DATABASES: [&str; 3] = ["Postgres", "MySql", "Sqlite"];
 const QUERIES: [&str; 6] =
     ["Statement::", "execute_raw", "execute_unprepared", "query_all", "EntityTrait", "DbBackend"];
 /// The store's files with statements that have no parameters.
-const UNPREPARED: [&str; 3] = ["src/store/connection.rs", "src/store/migrate.rs", "src/store/wakeup.rs"];
+const UNPREPARED: [&str; 3] = ["src/store/connection.rs", "src/store/connection/transaction.rs", "src/store/wakeup.rs"];
 
 fn tells_apart(code: &str) -> bool {
     let variants = ENUMS.iter().flat_map(|name| DATABASES.map(|database| format!("{name}::{database}")));

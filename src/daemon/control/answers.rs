@@ -11,12 +11,13 @@ use crate::{
     config::{Config, QueueConfig},
     daemon::{
         lifecycle::status::{ConfigStatus, DaemonStatus, Phase},
-        state::module_status::ModuleStatus,
+        state::{command_starts::StartTrouble, module_status::ModuleStatus},
     },
     domain::{
         identity::QueueName,
         schedule::plan::{Plan, plan},
     },
+    store::UnknownName,
     telemetry::LogControl,
 };
 
@@ -56,6 +57,12 @@ pub struct Status {
     pub foreign_leftovers: usize,
     /// A sentence for each module that does not work, with the cause.
     pub unhealthy: Vec<String>,
+    /// How many bad rows, attempts, schedules and files are isolated, so that the rest goes on.
+    #[serde(default)]
+    pub isolated_count: u64,
+    /// A sentence for each of the first of them, with the cause.
+    #[serde(default)]
+    pub isolated: Vec<String>,
     /// What is logged, and where.
     pub log: Value,
     /// The running attempts, the longest first.
@@ -63,6 +70,12 @@ pub struct Status {
     /// The queues that are closed because they are outside their period, by name, and until when.
     #[serde(default)]
     pub closed_queues: BTreeMap<String, String>,
+    /// Why it cannot start commands at present; none if it can.
+    #[serde(default)]
+    pub command_starts: Option<StartTrouble>,
+    /// Tasks that wait because no live node defines their name, by name.
+    #[serde(default)]
+    pub unknown_tasks: Vec<UnknownName>,
 }
 
 /// What the schedules in force will do within a time span.
@@ -80,6 +93,8 @@ pub struct PlanInForce {
     pub schedules: Plan,
 }
 
+/// Maximum number of isolated things that are named.
+const MAX_ISOLATED: usize = 10;
 /// Maximum length of the time span.
 const MAX_SPAN: TimeDelta = TimeDelta::days(3_661);
 
@@ -154,8 +169,14 @@ impl Status {
             unrecorded: counts.as_ref().map_or(0, |counts| counts.finished),
             foreign_leftovers: components.map_or(0, |components| components.foreign.count()),
             unhealthy: components.map(|components| components.modules.unhealthy()).unwrap_or_default(),
+            isolated_count: components.map_or(0, |components| components.store.isolated().count()),
+            isolated: components
+                .map(|components| components.store.isolated().sentences(MAX_ISOLATED))
+                .unwrap_or_default(),
             log: serde_json::to_value(log.describe()).unwrap_or_default(),
             tasks: tasks(status),
+            command_starts: components.and_then(|components| components.starts.trouble()),
+            unknown_tasks: components.map(|components| components.unknown_tasks.all()).unwrap_or_default(),
             closed_queues: closed_queues(
                 &status.in_force(),
                 components.map_or_else(machine_time, |components| components.clock.now()),

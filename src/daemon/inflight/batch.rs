@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::table::{ClaimState, InFlight};
+use super::claims::{ClaimState, InFlight};
 use crate::{
     domain::task::{FinishedAttempt, claim::Claim},
     shepherd::AttemptDir,

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::table::InFlight;
+use super::claims::InFlight;
 use crate::{
     daemon::state::wakers::WakeReason,
-    domain::{task::FinishedAttempt, text::plural::counted},
-    store::{OnStale, Store, StoreError},
+    domain::{task::claim::ClaimIdentity, text::plural::counted},
+    store::{RunningClaim, Store, StoreError},
 };
 
 impl InFlight {
@@ -37,16 +37,17 @@ impl InFlight {
             return Ok(());
         }
         let claimed = store.running_of(&self.node).await?;
-        let is_lost = |finished: &FinishedAttempt| {
-            finished.duration_ms >= at_least.as_millis() as i64 && !self.contains(finished.claim)
-        };
-        let lost: Vec<FinishedAttempt> = claimed.into_iter().filter(is_lost).collect();
+        let is_lost =
+            |running: &RunningClaim| running.running_ms >= at_least.as_millis() as i64 && !self.contains(running.claim);
+        let lost: Vec<ClaimIdentity> =
+            claimed.into_iter().filter(is_lost).filter_map(|running| running.identity()).collect();
         if !lost.is_empty() {
             let tasks = counted(lost.len(), "task");
             tracing::warn!(
                 "releasing {tasks}: the connection broke before the answer to their claim arrived, and none was started"
             );
-            store.finish(&lost, OnStale::Ignore).await?;
+            // They never began, so that history has nothing to say of them.
+            store.release(&self.node, &lost).await?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use super::table::{CAPACITY, ClaimState, ClaimTable, InFlight};
+use super::claims::{CAPACITY, ClaimState, ClaimTable, InFlight};
 use crate::{
     daemon::state::wakers::WakeReason,
     domain::{

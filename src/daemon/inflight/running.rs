@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::table::{ClaimState, InFlight};
+use super::claims::{ClaimState, InFlight};
 use crate::{
     daemon::state::wakers::WakeReason,
     domain::{
@@ -168,7 +168,8 @@ impl InFlight {
                 | ClaimState::Detached(_)
                 | ClaimState::Adopting(_)
                 | ClaimState::Finished
-                | ClaimState::Spooled => {}
+                | ClaimState::Spooled
+                | ClaimState::GivenBack => {}
             }
         }
         drop(table);

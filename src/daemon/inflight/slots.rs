@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Instant};
 
-use crate::domain::task::{ClaimedTask, prefetch::Pace};
+use crate::domain::task::{ClaimedTask, prefetch_count::Pace};
 
 /// One queue's workers and what waits for them.
 #[derive(Default)]

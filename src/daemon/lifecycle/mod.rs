@@ -1,5 +1,6 @@
 //! The daemon's life: startup, requests from outside, reload, recycling and shutdown.
 
+pub(super) mod newer_schema;
 pub(super) mod once;
 pub(super) mod recycle;
 pub(super) mod reload;

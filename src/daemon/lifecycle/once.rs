@@ -58,7 +58,7 @@ async fn nothing_due(daemon: &Components) -> bool {
     let closed = daemon.in_flight.closed_queues();
     let queues = daemon.in_flight.workers().into_iter().map(|workers| workers.queue);
     let queues: Vec<QueueName> = queues.filter(|queue| !closed.contains(queue)).collect();
-    match daemon.store.peek(&queues).await {
+    match daemon.store.peek_known(&daemon.claimable_names(), &queues).await {
         Ok(seen) => seen.queues.is_empty() && !seen.without_queue && (!seen.due || is_off(&ModuleName::FUTURE)),
         Err(_) => false,
     }

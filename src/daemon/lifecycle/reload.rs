@@ -9,7 +9,7 @@ use crate::{
     config::{Config, ConfigDiff, DaemonConfig, Mistakes},
     daemon::{components::Components, inflight::InFlight},
     domain::text::{duration, redact::redacted},
-    service::{check_owner, notify},
+    service::{check_tree, notify},
     store::{ConnectOptions, Store},
     telemetry::LogControl,
 };
@@ -91,7 +91,7 @@ pub(in crate::daemon) fn before_running(
     if let Err(error) = Store::connect(&ConnectOptions::new(new.database.url.clone())) {
         return refuse(error.to_string());
     }
-    if let Err(error) = check_owner(&new.daemon.state_dir) {
+    if let Err(error) = check_tree(&new.daemon.state_dir) {
         return refuse(format!("daemon.state_dir: {error}"));
     }
     let changed = ConfigDiff::between(config, &new).to_string();

@@ -6,7 +6,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     config::DaemonConfig,
-    service::{ExitReport, FileLock, LockError, Role, RunDir, check_owner, has_restarted},
+    service::{ExitReport, FileLock, LockError, Role, RunDir, check_directory, check_tree, has_restarted},
 };
 
 /// A daemon's hold on its run directory, in which its control socket is.
@@ -31,7 +31,8 @@ impl RunLock {
     /// # Errors
     /// If another daemon holds the directory, or other users may write in a directory of the daemon.
     pub fn open(config: &DaemonConfig) -> anyhow::Result<Self> {
-        check_owner(&config.state_dir).map_err(|error| anyhow::anyhow!("daemon.state_dir: {error}"))?;
+        check_tree(&config.state_dir).map_err(|error| anyhow::anyhow!("daemon.state_dir: {error}"))?;
+        check_directory(&config.log_dir).map_err(|error| anyhow::anyhow!("daemon.log_dir: {error}"))?;
         let run = RunDir::at(&config.run_dir);
         let file = run.lock_file(Role::Daemon);
         let kept = has_restarted().then(|| FileLock::kept(&file)).flatten();

@@ -110,7 +110,7 @@ async fn sign_off(daemon: &Components) {
     let detached = daemon.in_flight.detached_count();
     if detached > 0 {
         let commands = counted(detached, "command");
-        tracing::info!("continuing without a daemon: {commands}; the next daemon on this machine adopts them");
+        tracing::info!("leaving {commands} running for the next daemon on this machine to adopt");
         return;
     }
     daemon.shepherds.leave();

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    config::Config,
+    config::{Config, Pooler},
     domain::text::{plural::counted, redact::redacted},
     service::notify,
     store::{ConnectOptions, Store, StoreError},
@@ -19,6 +19,10 @@ use crate::{
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// A lasting outage is logged this often.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The shortest and the longest time limit for a statement. Between them it is the length of the lease.
+const MIN_STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Returns the store once the database answers and has its tables; none if the daemon was asked to stop before that.
 ///
@@ -35,6 +39,10 @@ pub(in crate::daemon) async fn database(
         let options = ConnectOptions {
             max_connections: config.database.max_connections,
             acquire_timeout: config.database.acquire_timeout,
+            // After an outage, what hung in it ends within about a lease.
+            statement_timeout: config.daemon.lease.clamp(MIN_STATEMENT_TIMEOUT, MAX_STATEMENT_TIMEOUT),
+            is_pooled: config.database.pooler == Pooler::Transaction,
+            direct_url: config.database.direct_url.clone(),
             ..ConnectOptions::new(config.database.url.clone())
         };
         let store = Store::connect(&options)?;

@@ -2,7 +2,10 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -59,6 +62,8 @@ struct StatusInner {
     started: Instant,
     started_at: DateTime<Utc>,
     components: OnceLock<Arc<Components>>,
+    /// It had to wait for the database at its start.
+    has_waited: AtomicBool,
     facts: Mutex<StatusFacts>,
 }
 
@@ -66,6 +71,8 @@ struct StatusFacts {
     phase: Phase,
     /// The outage for which it waits, as text.
     waiting_for: Option<String>,
+    /// Why it stops by itself.
+    reason: Option<String>,
     config: ConfigStatus,
     /// The configuration that counts until the modules run.
     first: Arc<Config>,
@@ -81,11 +88,13 @@ impl DaemonStatus {
         let database = redacted(&first.database.url);
         let config = ConfigStatus { file, loaded_at: machine_time(), mistakes: None, needs_restart: Vec::new() };
         let is_quiet = std::env::var_os(QUIET).is_some();
-        let facts = StatusFacts { phase: Phase::Starting, waiting_for: None, config, first, database, is_quiet };
+        let facts =
+            StatusFacts { phase: Phase::Starting, waiting_for: None, reason: None, config, first, database, is_quiet };
         let inner = StatusInner {
             started: Instant::now(),
             started_at: machine_time(),
             components: OnceLock::new(),
+            has_waited: AtomicBool::new(false),
             facts: Mutex::new(facts),
         };
         Self { inner: Arc::new(inner) }
@@ -109,10 +118,18 @@ impl DaemonStatus {
 
     /// The daemon enters a phase.
     pub(in crate::daemon) fn enter(&self, phase: Phase, waiting_for: Option<String>) {
+        if phase == Phase::WaitingForDatabase {
+            self.inner.has_waited.store(true, Ordering::Relaxed);
+        }
         self.facts(|facts| {
             facts.phase = phase;
             facts.waiting_for = waiting_for;
         });
+    }
+
+    /// The daemon is about to stop by itself, for this reason.
+    pub(in crate::daemon) fn note_reason(&self, reason: String) {
+        self.facts(|facts| facts.reason = Some(reason));
     }
 
     /// Stops claiming, or claims again.
@@ -126,6 +143,11 @@ impl DaemonStatus {
 
     pub(in crate::daemon) fn is_quiet(&self) -> bool {
         self.facts(|facts| facts.is_quiet)
+    }
+
+    /// Whether it had to wait for the database at its start.
+    pub(in crate::daemon) fn has_waited(&self) -> bool {
+        self.inner.has_waited.load(Ordering::Relaxed)
     }
 
     pub(in crate::daemon) fn phase(&self) -> Phase {
@@ -199,11 +221,20 @@ impl DaemonStatus {
             Phase::Restarting => format!("restarting: {running} still running"),
             _ => format!("running {running}, {} claimed", counts.waiting),
         };
+        if let Some(reason) = self.facts(|facts| facts.reason.clone()) {
+            line += &format!("; {reason}");
+        }
         if counts.finished > 0 {
             line += &format!(", {} to be recorded", counts.finished);
         }
+        if components.lease.is_lost() {
+            line += "; the lease is lost, because the database does not answer: nothing new begins";
+        }
         if self.is_quiet() {
             line += "; quiet: claiming nothing";
+        }
+        if let Some(trouble) = components.starts.trouble() {
+            line += &format!("; cannot start commands: {}", trouble.reason);
         }
         let foreign = components.foreign.count();
         if foreign > 0 {
@@ -211,6 +242,9 @@ impl DaemonStatus {
         }
         if let Some(module) = components.modules.unhealthy().first() {
             line += &format!("; module {module}");
+        }
+        if let count @ 1.. = components.store.isolated().count() {
+            line += &format!("; {} isolated", counted(count, "fault"));
         }
         if self.facts(|facts| facts.config.mistakes.is_some()) {
             line += "; the new configuration has mistakes, the old one stays in force";

@@ -31,7 +31,7 @@ use crate::{
         task::claim::{Claim, ClaimIdentity},
     },
     handler::{AdoptedCommand, CommandInfo},
-    shepherd::{AttemptDir, AttemptManifest, DAMAGED, FOREIGN, NodeDir, Shepherds, boot_id},
+    shepherd::{AttemptDir, AttemptManifest, DAMAGED, FOREIGN, LeaseFiles, NodeDir, Shepherds, boot_id},
     store::{DropInRuntime, Store},
 };
 
@@ -40,6 +40,8 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// Delay while this node has no lease (adopted tasks would look like those of a dead node), and while the recorder has
 /// not replayed the spool (what is recorded is not adopted).
 const WAIT_FOR_OTHERS: Duration = Duration::from_millis(50);
+/// After so many rounds in which something could not be read, the other modules wait no longer.
+const MAX_INCOMPLETE_ROUNDS: u32 = 3;
 /// Damaged attempt directories are kept for this long.
 const KEEP_DAMAGED: Duration = Duration::from_secs(7 * 86_400);
 
@@ -49,6 +51,7 @@ pub(super) struct AdopterParts {
     pub(super) node: NodeId,
     pub(super) in_flight: InFlight,
     pub(super) lease: Arc<Lease>,
+    pub(super) lease_files: LeaseFiles,
     pub(super) shepherds: Shepherds,
     pub(super) milestones: Arc<Milestones>,
     pub(super) executor: Arc<Executor>,
@@ -82,8 +85,16 @@ impl DaemonModule for Adopter {
         let own = parts.shepherds.existing_node_dir();
         let detached = parts.in_flight.detached_claims();
         let mut found: Vec<AttemptDir> = Vec::new();
+        let mut is_complete = true;
         for node_dir in self.abandoned.iter().chain(own.as_deref()) {
-            found.extend(node_dir.attempt_dirs()?);
+            match node_dir.attempt_dirs() {
+                Ok(dirs) => found.extend(dirs),
+                // Such as a lack of descriptors: the next round tries again, and the other directories go on.
+                Err(error) => {
+                    is_complete = false;
+                    tracing::warn!("cannot look for attempts now: {error}");
+                }
+            }
         }
         let claims: HashSet<Claim> = found.iter().filter_map(AttemptDir::claim).collect();
         let mut adopting = Vec::new();
@@ -105,17 +116,19 @@ impl DaemonModule for Adopter {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 // Such as a lack of descriptors: the next round tries again.
                 Err(error) if !is_damaged(&error) || dir.is_held().unwrap_or(true) => {
+                    is_complete = false;
                     tracing::warn!("cannot read {} now: {error}", dir.path().display());
                 }
                 Err(error) => {
-                    tracing::error!("{} is damaged and renamed to .damaged: {error}", dir.path().display());
+                    let path = dir.path().display();
                     let _ = dir.put_aside(DAMAGED);
+                    context.store().isolated().note(format_args!("{path} is damaged and renamed to .damaged"), error);
                 }
             }
             context.progress();
         }
         // Attempts without a directory never began: the rescuer releases their tasks.
-        for claim in detached.into_iter().filter(|claim| !claims.contains(claim)) {
+        for claim in detached.into_iter().filter(|claim| is_complete && !claims.contains(claim)) {
             parts.in_flight.remove_detached(claim);
         }
         self.adopt(context.store(), adopting).await?;
@@ -126,7 +139,9 @@ impl DaemonModule for Adopter {
             node_dir.clean(machine_time() - KEEP_DAMAGED);
             !node_dir.remove_if_empty()
         });
-        if !parts.milestones.has_adopted() {
+        self.incomplete_rounds = if is_complete { 0 } else { self.incomplete_rounds + 1 };
+        // Until everything was read, nobody may release or claim what can be adopted; but no longer than that.
+        if !parts.milestones.has_adopted() && (is_complete || self.incomplete_rounds >= MAX_INCOMPLETE_ROUNDS) {
             parts.milestones.note_adopted();
             parts.wakers.wake(&ModuleName::DISPATCHER, WakeReason::SlotFree);
         }
@@ -215,6 +230,9 @@ impl Adopter {
                     "stopping the leftover command of {}: its task has gone to another node",
                     task.name
                 ),
+            }
+            if let Some(node_dir) = dir.path().parent() {
+                self.parts.lease_files.adopt(node_dir, self.parts.lease.grant());
             }
             self.adopted += 1;
             let handler = AdoptedCommand { attempt_dir: dir, boot_id: manifest.boot_id, is_ours };

@@ -3,12 +3,18 @@
 //! Every node does this for all its schedules. The ledger's unique key lets one node in for each instant.
 //!
 //! Settings: `[task.NAME] schedule`, `period`, `missed` and their relatives. It sleeps until the next instant, at most
-//! 30 s. Logs each fired schedule at level debug.
+//! 30 s. Logs each fired schedule at level debug, schedules whose tasks the database refuses, and schedules that were ahead
+//! of the time.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
+use sexton_entities::states::Fate;
 
 use crate::{
     config::Config,
@@ -21,13 +27,14 @@ use crate::{
         identity::NodeId,
         period::{Period, Periods},
         schedule::{
-            Schedule,
+            AHEAD, Schedule,
             agenda::Agenda,
-            policy::{Decision, Overlap},
+            missed_policy::{Decision, Overlap},
+            reason::{Reason, shown},
         },
         task::definition::TaskDefinition,
     },
-    store::{Firing, ScheduleRow, Wakeup},
+    store::{Firing, ScheduleRow, StoreError, Wakeup, in_portions},
 };
 
 /// Maximum time between two looks at the clock: it may be set, or the machine suspended.
@@ -42,6 +49,10 @@ pub(super) struct CronManager {
     entries: Vec<CronEntry>,
     /// When each entry is due next.
     agenda: Agenda,
+    /// Schedules whose tasks the database refuses.
+    refused: HashSet<String>,
+    /// When it last looked at the clock.
+    looked_at: Option<DateTime<Utc>>,
     fired: u64,
 }
 
@@ -64,6 +75,11 @@ impl DaemonModule for CronManager {
             self.load(context).await?;
         }
         let now = context.clock().now();
+        if self.looked_at.is_some_and(|before| before - now > AHEAD) {
+            // The clock was ahead, and so may the schedules be.
+            self.load(context).await?;
+        }
+        self.looked_at = Some(now);
         let mut firings = Vec::new();
         while let Some(index) = self.agenda.take_due(now) {
             let entry = &mut self.entries[index];
@@ -98,7 +114,7 @@ impl DaemonModule for CronManager {
 impl CronManager {
     pub(super) fn new(node: NodeId, milestones: Arc<Milestones>) -> Self {
         let (entries, agenda) = (Vec::new(), Agenda::default());
-        Self { node, milestones, config: None, entries, agenda, fired: 0 }
+        Self { node, milestones, config: None, entries, agenda, refused: HashSet::new(), looked_at: None, fired: 0 }
     }
 
     /// Loads the configured schedules, and from the database how far each has been processed.
@@ -117,6 +133,9 @@ impl CronManager {
                 spec: schedule.spec(),
             })
             .collect();
+        for (name, at) in context.store().return_from_future(context.clock().now()).await? {
+            tracing::warn!("schedule {name} was ahead of the time, because a clock was: it goes on from {}", shown(at));
+        }
         let last = context.store().sync_schedules(&sightings).await?;
         let in_order: Vec<(&str, &str, i32)> = scheduled
             .iter()
@@ -177,24 +196,97 @@ impl CronManager {
         Ok(())
     }
 
+    /// Enters instants. A schedule that the database refuses does not keep the others back.
     async fn fire(&mut self, context: &ModuleContext, firings: &[Firing]) -> anyhow::Result<()> {
-        for batch in firings.chunks(BATCH) {
-            let fired = context.store().fire(&self.node, batch).await?;
-            self.fired += fired.len() as u64;
+        let store = context.store();
+        let due = by_schedule(firings);
+        let work = async |portion: &[Vec<&Firing>]| {
+            let batch: Vec<Firing> = portion.iter().flatten().map(|firing| (*firing).clone()).collect();
+            let fired = store.fire(&self.node, &batch).await?;
             context.progress();
+            Ok((batch, fired))
+        };
+        let results = in_portions(portions(&due), work).await?;
+        for (batch, fired) in results.done {
+            self.fired += fired.len() as u64;
             if !fired.is_empty() {
                 context.client().wake_up(Wakeup::Now);
             }
             for name in &fired {
                 tracing::debug!("{name} is due");
+                if self.refused.remove(name) {
+                    store.isolated().forget(refused_schedule(name));
+                }
             }
-            if fired.is_empty() && context.store().is_any_unlisted(batch).await? {
+            if fired.is_empty() && store.is_any_unlisted(&batch).await? {
                 // Another node's reload has removed a schedule that this one still has.
                 self.config = None;
             }
         }
+        for (due, why) in results.refused {
+            self.refuse(context, due, &why).await?;
+        }
         Ok(())
     }
+
+    /// Notes that the database refuses the instants of a schedule: in the ledger as skipped if it takes that, without the
+    /// payload.
+    async fn refuse(&mut self, context: &ModuleContext, due: &[&Firing], why: &str) -> anyhow::Result<()> {
+        let Some(name) = due.first().map(|firing| firing.schedule.clone()) else { return Ok(()) };
+        let store = context.store();
+        store.isolated().note(refused_schedule(&name), why);
+        let text = Some(format!("the database refused its task: {why}"));
+        let skipped: Vec<Firing> = due
+            .iter()
+            .map(|firing| Firing {
+                fate: Fate::Skipped,
+                reason: Some(Reason::Other { text: text.clone() }),
+                payload: None,
+                ..(*firing).clone()
+            })
+            .collect();
+        self.refused.insert(name);
+        match store.fire(&self.node, &skipped).await {
+            Ok(_) => Ok(()),
+            Err(StoreError::Refused(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The name by which a refused schedule is reported.
+fn refused_schedule(name: &str) -> String {
+    format!("the database refuses the tasks of schedule {name}")
+}
+
+/// The instants of each schedule: they are accepted or refused together, because a later one moves the schedule beyond the
+/// earlier ones.
+fn by_schedule(firings: &[Firing]) -> Vec<Vec<&Firing>> {
+    let mut due: Vec<Vec<&Firing>> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for firing in firings {
+        let place = *places.entry(&firing.schedule).or_insert(due.len());
+        match due.get_mut(place) {
+            Some(known) => known.push(firing),
+            None => due.push(vec![firing]),
+        }
+    }
+    due
+}
+
+/// Cuts the instants into portions of about [`BATCH`].
+fn portions<'a, 'f>(due: &'a [Vec<&'f Firing>]) -> Vec<&'a [Vec<&'f Firing>]> {
+    let mut portions = Vec::new();
+    let (mut start, mut count) = (0, 0);
+    for (index, schedule) in due.iter().enumerate() {
+        if count > 0 && count + schedule.len() > BATCH {
+            portions.push(&due[start..index]);
+            (start, count) = (index, 0);
+        }
+        count += schedule.len();
+    }
+    portions.push(&due[start..]);
+    portions
 }
 
 impl CronEntry {

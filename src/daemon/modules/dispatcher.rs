@@ -9,6 +9,7 @@
 //! and closes by its period.
 
 mod queue_hours;
+mod unknown_names;
 
 use std::{
     collections::HashSet,
@@ -18,21 +19,26 @@ use std::{
 
 use async_trait::async_trait;
 
-use self::queue_hours::{ClosedQueue, QueueHours};
+use self::{
+    queue_hours::{ClosedQueue, QueueHours},
+    unknown_names::UnknownNames,
+};
 use crate::{
     config::AtPeriodEnd,
     daemon::{
         inflight::InFlight,
         module::{DaemonModule, ModuleContext, Next},
         state::{
+            command_starts::CommandStarts,
             config_in_force::ConfigInForce,
             milestones::Milestones,
+            unknown_tasks::UnknownTasks,
             wakers::{WakeReason, Wakers},
         },
     },
     domain::{
         identity::{ModuleName, NodeId, QueueName},
-        task::definition::DEFAULT_QUEUE,
+        task::names::TaskNames,
         text::plural::counted,
     },
     store::{OnStale, Store, StoreError},
@@ -44,6 +50,20 @@ const LIVELY: Duration = Duration::from_secs(10);
 const IDLE_FACTOR: u32 = 8;
 /// The factor when idle where enqueues by other processes wake the node.
 const IDLE_FACTOR_IF_WOKEN: u32 = 40;
+/// A poll that reads past many tasks of unknown names takes long. It is followed by a rest of so many times its length.
+const REST_FACTOR: u32 = 20;
+
+/// What the module needs of the daemon.
+#[derive(Clone)]
+pub(super) struct DispatcherParts {
+    pub(super) node: NodeId,
+    pub(super) in_flight: InFlight,
+    pub(super) in_force: ConfigInForce,
+    pub(super) wakers: Wakers,
+    pub(super) milestones: Arc<Milestones>,
+    pub(super) unknown_tasks: UnknownTasks,
+    pub(super) starts: CommandStarts,
+}
 
 pub(super) struct Dispatcher {
     node: NodeId,
@@ -57,6 +77,10 @@ pub(super) struct Dispatcher {
     /// When it last found a task.
     found: Instant,
     hours: QueueHours,
+    unknown: UnknownNames,
+    starts: CommandStarts,
+    /// How long the next poll has to wait, because the last one read past tasks of unknown names.
+    rest: Duration,
     /// Tasks were enqueued since the last poll.
     is_enqueued: bool,
     /// A claim ended without an answer: tasks may be this node's that are not in flight.
@@ -77,6 +101,9 @@ impl DaemonModule for Dispatcher {
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         self.close_queues(context);
         self.is_enqueued |= context.wake_reasons().contains(WakeReason::Enqueued);
+        self.is_enqueued |= self.unknown.publish(context.store()).await?;
+        self.is_enqueued |= self.unknown.deal(context).await?;
+        self.is_enqueued |= self.starts.probe_if_due().await;
         // The adopter wakes this module after its first round.
         if !self.milestones.has_adopted() {
             return Ok(());
@@ -87,8 +114,9 @@ impl DaemonModule for Dispatcher {
         }
         let mut queues: Vec<QueueName> = claimable.iter().filter(|queue| self.hot.contains(*queue)).cloned().collect();
         let interval = context.config().daemon.poll_interval;
-        let is_enqueued = std::mem::take(&mut self.is_enqueued);
-        if is_enqueued || queues.is_empty() || self.polled.is_none_or(|at| at.elapsed() >= interval) {
+        let has_waited = |time: Duration| self.polled.is_none_or(|at| at.elapsed() >= time);
+        if has_waited(self.rest) && (self.is_enqueued || queues.is_empty() || has_waited(interval)) {
+            self.is_enqueued = false;
             for queue in self.poll(context.store(), &claimable).await? {
                 if !queues.contains(&queue) {
                     queues.push(queue);
@@ -115,20 +143,20 @@ impl DaemonModule for Dispatcher {
             (false, false) => interval * IDLE_FACTOR,
             (false, true) => interval * IDLE_FACTOR_IF_WOKEN,
         };
+        let rest = if self.is_enqueued { interval } else { rest }.max(self.rest);
         let change = self.hours.until_change(context.clock().now());
-        Ok(Next::After(change.map_or(rest, |change| rest.min(change))))
+        let probe = self.starts.until_probe();
+        Ok(Next::After([change, probe].into_iter().flatten().fold(rest, Duration::min)))
     }
 }
 
 impl Dispatcher {
-    pub(super) fn new(
-        node: NodeId,
-        in_flight: InFlight,
-        in_force: ConfigInForce,
-        wakers: Wakers,
-        milestones: Arc<Milestones>,
-    ) -> Self {
+    pub(super) fn new(parts: DispatcherParts) -> Self {
+        let DispatcherParts { node, in_flight, in_force, wakers, milestones, unknown_tasks, starts } = parts;
         Self {
+            unknown: UnknownNames::new(node.clone(), in_force.clone(), unknown_tasks),
+            starts,
+            rest: Duration::ZERO,
             node,
             in_flight,
             in_force,
@@ -151,31 +179,45 @@ impl Dispatcher {
             let stopped = self.in_flight.stop_queue(queue);
             if stopped > 0 {
                 let tasks = counted(stopped, "running task");
-                tracing::warn!(%queue, "its period is over: stopping and releasing {tasks}");
+                tracing::warn!(%queue, "the queue is outside its period now: stopping {tasks}; they run again when the period begins");
             }
         }
     }
 
     /// Returns those of the `claimable` queues that have available tasks. Assigns a queue to tasks without one.
     async fn poll(&mut self, store: &Store, claimable: &[QueueName]) -> Result<Vec<QueueName>, StoreError> {
+        let began = Instant::now();
+        let seen = store.peek_known(&self.names(), claimable).await?;
         self.polled = Some(Instant::now());
-        let seen = store.peek(claimable).await?;
+        self.rest = if seen.unknown.is_empty() { Duration::ZERO } else { began.elapsed() * REST_FACTOR };
+        self.unknown.note(seen.unknown, []);
         if seen.due {
             self.wakers.wake(&ModuleName::FUTURE, WakeReason::Scheduled);
         }
         let mut found = seen.queues;
         if seen.without_queue {
             for name in store.names_without_queue().await? {
-                let definition = self.in_force.definition(&name);
-                let (queue, priority) = definition
-                    .map_or((DEFAULT_QUEUE.into(), 0), |definition| (definition.queue.clone(), definition.priority));
-                store.assign_queue(&name, &queue, priority).await?;
-                if claimable.contains(&queue) && !found.contains(&queue) {
-                    found.push(queue);
+                // Its queue is in its definition.
+                let Some(definition) = self.in_force.definition(&name) else {
+                    self.unknown.note([], [name]);
+                    continue;
+                };
+                let queue = &definition.queue;
+                store.assign_queue(&name, queue, definition.priority).await?;
+                if claimable.contains(queue) && !found.contains(queue) {
+                    found.push(queue.clone());
                 }
             }
         }
         Ok(found)
+    }
+
+    /// The names of the tasks that this node can execute now.
+    fn names(&self) -> Arc<TaskNames> {
+        match self.starts.is_open() {
+            false => self.in_force.names(),
+            true => self.in_force.names_without_commands(),
+        }
     }
 
     /// Claims tasks of one queue.
@@ -188,8 +230,8 @@ impl Dispatcher {
         let limits = self.in_force.limits();
         let is_unlimited = limits.is_unlimited(queue);
         let claimed = match is_unlimited {
-            true => store.claim(&self.node, queue, wanted).await,
-            false => store.claim_within(&limits, &self.node, queue, wanted).await,
+            true => store.claim_known(&self.names(), &self.node, queue, wanted).await,
+            false => store.claim_known_within(&limits, &self.names(), &self.node, queue, wanted).await,
         };
         let claimed = claimed.inspect_err(|_| self.is_in_doubt = true)?;
         let found = claimed.tasks.len() + claimed.postponed;

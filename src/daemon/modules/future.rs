@@ -19,6 +19,8 @@ use crate::{
 
 /// Maximum time between two looks: the wall clock may be set, or a wake-up lost.
 const MAX_REST: Duration = Duration::from_secs(30);
+/// Time until it tries again to promote what is due already.
+const REFUSED_REST: Duration = Duration::from_millis(250);
 /// Minimum time between two looks.
 const MIN_REST: Duration = Duration::from_millis(1);
 
@@ -44,7 +46,8 @@ impl DaemonModule for FutureManager {
     }
 
     async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
-        let until = self.next.map(|next| (next - context.clock().now()).to_std().unwrap_or(MIN_REST));
+        // What is still due is refused, or its clock differs a little.
+        let until = self.next.map(|next| (next - context.clock().now()).to_std().unwrap_or(REFUSED_REST));
         Ok(Next::After(until.map_or(MAX_REST, |until| until.clamp(MIN_REST, MAX_REST))))
     }
 

@@ -15,12 +15,15 @@ mod rescuer;
 mod wakeup;
 mod workers;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     components::Components, module::ModuleSpec, stage::Stage, supervision::supervisor_parts::ProcessModuleFactory,
 };
 use crate::domain::identity::ModuleName;
+
+/// A statement of the module `node` may always take this long.
+const MIN_HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Specs of all built-in modules of a daemon.
 pub fn built_in(daemon: &Components) -> Vec<ModuleSpec> {
@@ -40,12 +43,18 @@ pub fn built_in(daemon: &Components) -> Vec<ModuleSpec> {
 }
 
 fn node(daemon: &Components) -> ModuleSpec {
+    // Connecting and two statements fit into one lease.
+    let limit = (daemon.config().daemon.lease / 3).max(MIN_HEARTBEAT_TIMEOUT);
     let parts = node::NodeParts {
         identity: daemon.identity.clone(),
         in_flight: daemon.in_flight.clone(),
         lease: daemon.lease.clone(),
+        lease_files: daemon.lease_files.clone(),
+        shepherds: daemon.shepherds.clone(),
+        in_force: daemon.in_force.clone(),
         statuses: daemon.modules.clone(),
         wakers: daemon.wakers.clone(),
+        store: daemon.store.dedicated(limit),
     };
     ModuleSpec::new(ModuleName::NODE, Stage::Life, move || node::NodeModule::new(parts.clone()))
 }
@@ -63,6 +72,7 @@ fn adopter(daemon: &Components) -> ModuleSpec {
         node: daemon.identity.id.clone(),
         in_flight: daemon.in_flight.clone(),
         lease: daemon.lease.clone(),
+        lease_files: daemon.lease_files.clone(),
         shepherds: daemon.shepherds.clone(),
         milestones: daemon.milestones.clone(),
         executor: Arc::new(daemon.executor()),
@@ -81,13 +91,16 @@ fn workers(daemon: &Components) -> ModuleSpec {
 }
 
 fn dispatcher(daemon: &Components) -> ModuleSpec {
-    let (node, in_flight) = (daemon.identity.id.clone(), daemon.in_flight.clone());
-    let (in_force, wakers) = (daemon.in_force.clone(), daemon.wakers.clone());
-    let milestones = daemon.milestones.clone();
-    ModuleSpec::new(ModuleName::DISPATCHER, Stage::Intake, move || {
-        let milestones = milestones.clone();
-        dispatcher::Dispatcher::new(node.clone(), in_flight.clone(), in_force.clone(), wakers.clone(), milestones)
-    })
+    let parts = dispatcher::DispatcherParts {
+        node: daemon.identity.id.clone(),
+        in_flight: daemon.in_flight.clone(),
+        in_force: daemon.in_force.clone(),
+        wakers: daemon.wakers.clone(),
+        milestones: daemon.milestones.clone(),
+        unknown_tasks: daemon.unknown_tasks.clone(),
+        starts: daemon.starts.clone(),
+    };
+    ModuleSpec::new(ModuleName::DISPATCHER, Stage::Intake, move || dispatcher::Dispatcher::new(parts.clone()))
 }
 
 fn future(daemon: &Components) -> ModuleSpec {
@@ -112,6 +125,7 @@ fn rescuer(daemon: &Components) -> ModuleSpec {
         node: daemon.identity.id.clone(),
         in_flight: daemon.in_flight.clone(),
         in_force: daemon.in_force.clone(),
+        lease: daemon.lease.clone(),
         statuses: daemon.modules.clone(),
         milestones: daemon.milestones.clone(),
         wakers: daemon.wakers.clone(),

@@ -1,30 +1,41 @@
-//! `node`: registers the node, and keeps its lease by heartbeats. When the lease cannot be kept, it interrupts the node's
-//! own work, because other nodes take it over then.
+//! `node`: registers the node, and keeps its lease by heartbeats. When the lease cannot be kept, it stops what must never
+//! run twice at once, before the lease is over. When the database answers again, it asks whether the node's claims still
+//! hold, and stops only what other nodes were given.
 //!
-//! Settings: `daemon.heartbeat` (10s) is the interval, `daemon.lease` (30s) the length of the lease, `daemon.name`.
-//! Logs a warning when the lease is lost, with the number of interrupted attempts.
+//! Settings: `daemon.heartbeat` (10s) is the interval, `daemon.lease` (30s) the length of the lease, `on_lease_lost` (by
+//! the limits) of a task, a queue or `[daemon]`, `daemon.name`. Logs when the lease is lost and kept again, and what it
+//! stops.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+mod lease_watch;
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use tokio::task::JoinHandle;
+
+use self::lease_watch::LeaseWatch;
 
 use crate::{
+    clock::uptime,
     daemon::{
         components::node_state,
         inflight::InFlight,
         module::{DaemonModule, ModuleContext, Next},
-        state::{identity::NodeIdentity, lease::Lease, module_status::ModuleStatuses, wakers::Wakers},
+        state::{
+            config_in_force::ConfigInForce, identity::NodeIdentity, lease::Lease, module_status::ModuleStatuses,
+            wakers::Wakers,
+        },
     },
-    domain::text::plural::counted,
+    domain::{daemon::lease::Grant, task::claim::Claim, text::plural::counted},
     handler::StopReason,
-    store::{Heartbeat, StoreError, Wakeup},
+    shepherd::{LeaseFiles, NodeDir, Shepherds},
+    store::{Heartbeat, Store, StoreError, Wakeup},
 };
 
-/// Minimum time that a heartbeat waits for its answer, even at the end of a lease.
+/// Minimum time that a heartbeat waits for its answer, however short the lease.
 const MIN_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the question for cancel requests may take.
+const CANCELS_TIMEOUT: Duration = Duration::from_secs(2);
 /// Every sixth heartbeat also asks for the database's time.
 const CLOCK_EVERY: u64 = 6;
 
@@ -34,32 +45,45 @@ pub(super) struct NodeParts {
     pub(super) identity: NodeIdentity,
     pub(super) in_flight: InFlight,
     pub(super) lease: Arc<Lease>,
+    pub(super) lease_files: LeaseFiles,
+    pub(super) shepherds: Shepherds,
+    pub(super) in_force: ConfigInForce,
     pub(super) statuses: ModuleStatuses,
     pub(super) wakers: Wakers,
+    /// A connection of its own: whatever the pool waits for, the lease is kept.
+    pub(super) store: Store,
 }
 
 pub(super) struct NodeModule {
     parts: NodeParts,
     beats: u64,
+    /// Runs beside the heartbeats, on the thread of this module.
+    watch: Option<JoinHandle<()>>,
 }
 
 #[async_trait(?Send)]
 impl DaemonModule for NodeModule {
     async fn pre_run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        self.give_up_expired_work();
-        context.store().set_clock(context.clock()).await?;
+        self.watch.get_or_insert_with(|| {
+            let watch = LeaseWatch::new(self.parts.in_flight.clone(), self.parts.in_force.clone());
+            actix_rt::spawn(watch.run())
+        });
+        self.parts.store.set_clock(context.clock()).await?;
         self.register(context).await?;
         Ok(())
     }
 
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        self.give_up_expired_work();
-        // A server that does not answer must not keep this node from noticing that its lease is over.
-        let limit = self.parts.lease.left().unwrap_or(context.config().daemon.lease).max(MIN_TIMEOUT);
-        match tokio::time::timeout(limit, self.beat(context)).await {
-            Ok(result) => Ok(result?),
-            Err(_) => Err(StoreError::Unavailable(format!("no answer within {} ms", limit.as_millis())).into()),
+        let limit = context.config().daemon.lease.max(MIN_TIMEOUT);
+        let beaten = tokio::time::timeout(limit, self.beat(context))
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Unavailable(format!("no answer within {} ms", limit.as_millis()))));
+        if beaten.as_ref().is_err_and(StoreError::is_outage) {
+            self.parts.lease.note_away();
         }
+        beaten?;
+        self.obey_cancels(context).await;
+        Ok(())
     }
 
     async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
@@ -69,63 +93,84 @@ impl DaemonModule for NodeModule {
 
 impl NodeModule {
     pub(super) fn new(parts: NodeParts) -> Self {
-        Self { parts, beats: 0 }
+        Self { parts, beats: 0, watch: None }
     }
 
     async fn beat(&mut self, context: &ModuleContext) -> Result<(), StoreError> {
-        let (store, parts) = (context.store(), &self.parts);
+        let (store, parts) = (&self.parts.store, &self.parts);
         self.beats += 1;
         if self.beats.is_multiple_of(CLOCK_EVERY) {
             store.set_clock(context.clock()).await?;
         }
         let beat = self.heartbeat(context);
-        let asked_at = Instant::now();
-        if !store.heartbeat(&beat).await? {
-            tracing::warn!(
-                "other nodes removed this one, because its lease had run out: interrupting what runs, and registering again"
-            );
-            self.give_up_work();
+        let asked_at = uptime();
+        let is_registered = store.heartbeat(&beat).await?;
+        if !is_registered {
+            tracing::warn!("other nodes removed this one, because its lease had run out: registering again");
             self.register(context).await?;
         }
-        let was_over = parts.lease.is_over();
-        parts.lease.renew(asked_at, beat.lease);
+        let is_alone = store.live_nodes_beside(&parts.identity.id).await? == 0;
+        // Only now that the database has the lease again, nobody else can be given a task of this node.
+        if !is_registered || parts.lease.is_doubtful(beat.lease, asked_at) {
+            self.confirm_claims(context).await?;
+        }
+        let was_over = parts.lease.left().is_some_and(|left| left.is_zero());
+        let held_back = parts.lease.holds_back();
+        let grant = Grant { asked_at, length: beat.lease, is_alone };
+        parts.lease.renew(grant);
+        parts.lease_files.renew(parts.shepherds.existing_node_dir().as_deref().map(NodeDir::path), &grant);
+        if held_back {
+            parts.in_flight.wake_waiting();
+        }
         if was_over {
+            tracing::info!("the lease is kept again");
             parts.wakers.announce(Wakeup::Anything);
         }
-        if parts.in_flight.counts().running > 0 {
-            let cancelled = store.cancel_requests(&parts.identity.id).await?;
-            if !cancelled.is_empty() {
-                parts.in_flight.stop(Some(&cancelled), StopReason::Cancelled, None);
-            }
-        }
         Ok(())
+    }
+
+    /// Stops the attempts for which a cancel was requested. This reads the table of tasks, in which others may hold
+    /// locks: the lease does not depend on it.
+    async fn obey_cancels(&self, context: &ModuleContext) {
+        let NodeParts { identity, in_flight, .. } = &self.parts;
+        if in_flight.counts().running == 0 {
+            return;
+        }
+        let limit = CANCELS_TIMEOUT.min(context.config().daemon.lease / 4);
+        match tokio::time::timeout(limit, context.store().cancel_requests(&identity.id)).await {
+            Ok(Ok(cancelled)) if !cancelled.is_empty() => {
+                in_flight.stop(Some(&cancelled), StopReason::Cancelled, None);
+            }
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::debug!("cannot read the cancel requests: {error}"),
+            Err(_) => tracing::debug!("cannot read the cancel requests: no answer within {} ms", limit.as_millis()),
+        }
     }
 
     /// Registers the node. No task could be claimed before that, so the modules look for work again.
     async fn register(&self, context: &ModuleContext) -> Result<(), StoreError> {
-        context.store().register(&self.heartbeat(context)).await?;
+        self.parts.store.register(&self.heartbeat(context)).await?;
         self.parts.wakers.announce(Wakeup::Anything);
         Ok(())
     }
 
-    /// Once the lease is over, other nodes take this one's tasks: to continue would do the work twice.
-    fn give_up_expired_work(&self) {
-        if self.parts.lease.is_over() {
-            let stopped = self.give_up_work();
-            if stopped > 0 {
-                tracing::warn!(
-                    "the lease ran out before it could be renewed: interrupting {}; other nodes may run the tasks again",
-                    counted(stopped, "running attempt")
-                );
-            }
-        }
-    }
-
-    /// Interrupts what runs, and drops what has not begun. Returns how many attempts were interrupted.
-    fn give_up_work(&self) -> usize {
+    /// Asks whether the claims of what runs or waits here still hold. What other nodes were given is given up.
+    async fn confirm_claims(&self, context: &ModuleContext) -> Result<(), StoreError> {
         let in_flight = &self.parts.in_flight;
-        in_flight.remove(in_flight.take_waiting(Duration::ZERO).into_iter().map(|waiting| waiting.claim));
-        in_flight.stop(None, StopReason::Interrupted, None)
+        let claims = in_flight.unfinished_claims();
+        let held = context.store().held_claims(&self.parts.identity.id, &claims).await?;
+        let lost: HashSet<Claim> =
+            claims.into_iter().map(|identity| identity.claim).filter(|claim| !held.contains(claim)).collect();
+        let given_up = in_flight.give_up(&lost);
+        if given_up.stopped > 0 {
+            let attempts = counted(given_up.stopped, "running attempt");
+            tracing::warn!("other nodes were given tasks of this node while it had no lease: stopping {attempts}");
+        }
+        if given_up.dropped > 0 {
+            let tasks = counted(given_up.dropped, "task");
+            tracing::warn!("other nodes were given {tasks} that had not begun here");
+        }
+        Ok(())
     }
 
     fn heartbeat(&self, context: &ModuleContext) -> Heartbeat {
@@ -138,6 +183,14 @@ impl NodeModule {
             state: node_state(&self.parts.in_flight),
             lease: context.config().daemon.lease,
             modules: serde_json::to_value(self.parts.statuses.all()).unwrap_or_default(),
+        }
+    }
+}
+
+impl Drop for NodeModule {
+    fn drop(&mut self) {
+        if let Some(watch) = self.watch.take() {
+            watch.abort();
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     clock::machine_time,
     daemon::{
         module::{DaemonModule, ModuleContext, Next},
-        state::spool::Spool,
+        state::attempt_spool::Spool,
     },
     domain::text::{duration, plural::counted},
 };

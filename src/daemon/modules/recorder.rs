@@ -2,20 +2,24 @@
 //! answer.
 //!
 //! Settings: none of its own. It cannot be disabled. A finished attempt wakes it. Logs how many attempts it recorded from
-//! the spool, and attempts whose output or payload the database refused.
+//! the spool, and attempts that the database refused: they are in `spool/refused`.
 
-use std::time::Duration;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use serde_json::Value;
+use sexton_entities::states::Verdict;
 
 use crate::{
     daemon::{
         inflight::InFlight,
         module::{DaemonModule, ModuleContext, Next},
         state::{
+            attempt_spool::{Spool, SpooledBatch},
             config_in_force::ConfigInForce,
-            spool::Spool,
             wakers::{WakeReason, Wakers},
         },
     },
@@ -26,7 +30,7 @@ use crate::{
         task::{FinishedAttempt, Report},
         text::plural::counted,
     },
-    store::{OnStale, Recorded, Store, StoreError, Wakeup},
+    store::{OnStale, Recorded, Store, StoreError, Wakeup, in_portions},
 };
 
 /// Maximum number of attempts in one transaction.
@@ -35,12 +39,16 @@ const BATCH: usize = 500;
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// How often it checks for progress and finished attempts without a wake-up.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// After this time it tries to read a file again.
+const READ_AGAIN: Duration = Duration::from_secs(10);
 
 pub(super) struct Recorder {
     in_flight: InFlight,
     spool: Spool,
     in_force: ConfigInForce,
     wakers: Wakers,
+    /// When a file of the spool that could not be read is tried again.
+    replay_at: Option<Instant>,
     recorded: u64,
     batches: u64,
     stale: u64,
@@ -49,6 +57,9 @@ pub(super) struct Recorder {
 #[async_trait(?Send)]
 impl DaemonModule for Recorder {
     async fn pre_run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        for path in self.spool.refused() {
+            context.store().isolated().note(refused_attempt(&path), "the database refused it earlier");
+        }
         let replayed = self.replay(context).await;
         if replayed.is_err() {
             // Attempts that finish during the outage go to disk as well.
@@ -59,6 +70,10 @@ impl DaemonModule for Recorder {
 
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         self.record_progress(context).await;
+        if self.replay_at.is_some_and(|at| at <= Instant::now()) {
+            self.replay(context).await?;
+        }
+        self.release_given_back(context).await;
         loop {
             let batch = self.in_flight.take_finished(BATCH);
             if batch.attempts().is_empty() {
@@ -69,7 +84,7 @@ impl DaemonModule for Recorder {
                 .attempts()
                 .iter()
                 .any(|ended| limits.applies_to(&ended.queue, &ended.name, ended.schedule.as_deref()));
-            match record(context.store(), batch.attempts()).await {
+            match self.record(context.store(), batch.attempts()).await {
                 Ok(recorded) => {
                     self.note(recorded);
                     if may_free_others {
@@ -102,7 +117,7 @@ impl DaemonModule for Recorder {
 
 impl Recorder {
     pub(super) fn new(in_flight: InFlight, spool: Spool, in_force: ConfigInForce, wakers: Wakers) -> Self {
-        Self { in_flight, spool, in_force, wakers, recorded: 0, batches: 0, stale: 0 }
+        Self { in_flight, spool, in_force, wakers, replay_at: None, recorded: 0, batches: 0, stale: 0 }
     }
 
     /// Writes the progress that running attempts report. Progress that is lost is replaced by the next one.
@@ -116,19 +131,29 @@ impl Recorder {
         }
     }
 
+    /// Releases the tasks that workers gave back. What cannot be released now waits for the next round.
+    async fn release_given_back(&self, context: &ModuleContext) {
+        match self.in_flight.release_given_back(context.store()).await {
+            Ok(0) => {}
+            Ok(_) => self.wakers.announce(Wakeup::Now),
+            Err(error) if error.is_outage() => {}
+            Err(error) => tracing::warn!("cannot release tasks that were given back: {error}"),
+        }
+    }
+
     /// Records the attempts in the spool.
     async fn replay(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        self.replay_at = None;
         self.spool.put_foreign_aside();
-        for path in self.spool.waiting() {
-            // It could not be moved.
-            if !self.spool.is_own(&path) {
-                continue;
-            }
-            if let Some(batch) = self.spool.read(&path) {
-                let recorded = record(context.store(), &batch).await?;
-                tracing::info!("recorded {} from the spool", counted(batch.len(), "finished attempt"));
-                self.note(recorded);
-                self.spool.remove(&path);
+        // What is foreign and could not be moved stays where it is.
+        for path in self.spool.waiting().into_iter().filter(|path| self.spool.is_own(path)) {
+            match self.spool.read(&path) {
+                Ok(None) => {}
+                Ok(Some(batch)) => self.replay_batch(context.store(), &path, batch).await?,
+                Err(error) => {
+                    tracing::warn!("cannot read {} now: {error}", path.display());
+                    self.replay_at = Some(Instant::now() + READ_AGAIN);
+                }
             }
             context.progress();
         }
@@ -137,10 +162,101 @@ impl Recorder {
         Ok(())
     }
 
+    async fn replay_batch(&mut self, store: &Store, path: &Path, batch: SpooledBatch) -> anyhow::Result<()> {
+        let recorded = self.record(store, &batch.attempts).await?;
+        tracing::info!("recorded {} from the spool", counted(batch.attempts.len(), "finished attempt"));
+        self.note(recorded);
+        let Some((_, why)) = batch.damaged.first() else {
+            self.spool.remove(path);
+            return Ok(());
+        };
+        match self.spool.put_aside(path, &batch.damaged) {
+            Ok(aside) => {
+                let lines = counted(batch.damaged.len(), "damaged line");
+                store.isolated().note(format_args!("{} has {lines}", aside.display()), why);
+                self.spool.remove(path);
+            }
+            // What was recorded from it is not recorded twice.
+            Err(error) => {
+                tracing::warn!("cannot put damaged lines of {} aside: {error}", path.display());
+                self.replay_at = Some(Instant::now() + READ_AGAIN);
+            }
+        }
+        Ok(())
+    }
+
+    /// Records a batch, in portions that fit into a server's packet limit. An attempt that the database refuses is recorded
+    /// without its output and payload, or else put aside, so that it does not keep the others back.
+    async fn record(&self, store: &Store, batch: &[FinishedAttempt]) -> Result<Recorded, StoreError> {
+        let work = async |portion: &[FinishedAttempt]| store.finish(portion, OnStale::Record).await;
+        let results = in_portions(portions(batch), work).await?;
+        let mut total = Recorded::default();
+        results.done.into_iter().for_each(|recorded| total += recorded);
+        for (finished, why) in results.refused {
+            let bare = bare(finished, &why);
+            total += match store.finish(std::slice::from_ref(&bare), OnStale::Record).await {
+                Err(StoreError::Refused(why)) => self.put_aside(store, finished, &bare, &why).await?,
+                result => {
+                    let recorded = result?;
+                    tracing::error!(
+                        task.id = finished.claim.task_id,
+                        "recorded {} without its output and payload, which the database refused: {why}",
+                        finished.name
+                    );
+                    recorded
+                }
+            };
+        }
+        Ok(total)
+    }
+
+    /// Keeps an attempt on disk whose record the database refuses in any form, and applies its verdict to its task.
+    async fn put_aside(
+        &self,
+        store: &Store,
+        finished: &FinishedAttempt,
+        bare: &FinishedAttempt,
+        why: &str,
+    ) -> Result<Recorded, StoreError> {
+        let (claim, name) = (finished.claim, &finished.name);
+        match self.spool.refuse(finished, why) {
+            Ok(path) => store.isolated().note(refused_attempt(&path), format_args!("the database refuses it: {why}")),
+            Err(error) => tracing::error!(
+                task.id = claim.task_id,
+                "the record of {name} (claim {claim}, {}) is lost: the database refuses it ({why}), and the disk ({error})",
+                finished.outcome
+            ),
+        }
+        let is_held = match store.finish_unrecorded(bare).await {
+            Err(StoreError::Refused(why)) => {
+                let is_held = match store.hold_unfinished(claim).await {
+                    Err(StoreError::Refused(_)) => false,
+                    result => result?,
+                };
+                let hold = if is_held { ", and is on hold" } else { "" };
+                let what = format!("task {} cannot be finished{hold}", claim.task_id);
+                store.isolated().note(what, format_args!("{why} (claim {claim})"));
+                false
+            }
+            result => result?,
+        };
+        let one_if = |verdict| usize::from(is_held && finished.verdict == Some(verdict));
+        Ok(Recorded {
+            counted: usize::from(is_held),
+            stale: 0,
+            retrying: one_if(Verdict::Retry),
+            released: one_if(Verdict::Released),
+        })
+    }
+
     fn note(&mut self, recorded: Recorded) {
         self.batches += 1;
         self.recorded += recorded.counted as u64;
         self.stale += recorded.stale as u64;
+        if recorded.stale > 0 {
+            let attempts = counted(recorded.stale, "attempt");
+            tracing::warn!("{attempts} came too late and changed nothing (superseded): the tasks were given out again");
+        }
         if recorded.retrying > 0 {
             self.wakers.wake(&ModuleName::FUTURE, WakeReason::Scheduled);
         }
@@ -150,50 +266,25 @@ impl Recorder {
     }
 }
 
-/// Records a batch, in portions that fit into a server's packet limit.
-async fn record(store: &Store, batch: &[FinishedAttempt]) -> Result<Recorded, StoreError> {
-    let mut total = Recorded::default();
-    for portion in portions(batch) {
-        let recorded = match store.finish(portion, OnStale::Record).await {
-            Err(StoreError::Refused(_)) => one_by_one(store, portion).await?,
-            result => result?,
-        };
-        total += recorded;
-    }
-    Ok(total)
+/// The name by which a file in `spool/refused` is reported.
+fn refused_attempt(path: &Path) -> String {
+    format!("{} is put aside", path.display())
 }
 
-/// Records attempts one by one. One that the database refuses is recorded without its output and payload, so that it does
-/// not keep the others back.
-async fn one_by_one(store: &Store, batch: &[FinishedAttempt]) -> Result<Recorded, StoreError> {
-    let mut total = Recorded::default();
-    for finished in batch {
-        let recorded = match store.finish(std::slice::from_ref(finished), OnStale::Record).await {
-            Err(StoreError::Refused(why)) => {
-                tracing::error!(
-                    task.id = finished.claim.task_id,
-                    "recorded {} without its output and payload, which the database refused: {why}",
-                    finished.name
-                );
-                let bare = FinishedAttempt {
-                    error: Some(format!("the database refused the output and the payload: {why}")),
-                    payload: None,
-                    report: Report {
-                        stdout: Kept::default(),
-                        stderr: Kept::default(),
-                        result: None,
-                        next_payload: None,
-                        ..finished.report.clone()
-                    },
-                    ..finished.clone()
-                };
-                store.finish(&[bare], OnStale::Record).await?
-            }
-            result => result?,
-        };
-        total += recorded;
+/// An attempt without what the database may refuse: its output and its payloads.
+fn bare(finished: &FinishedAttempt, why: &str) -> FinishedAttempt {
+    FinishedAttempt {
+        error: Some(format!("the database refused the output and the payload: {why}")),
+        payload: None,
+        report: Report {
+            stdout: Kept::default(),
+            stderr: Kept::default(),
+            result: None,
+            next_payload: None,
+            ..finished.report.clone()
+        },
+        ..finished.clone()
     }
-    Ok(total)
 }
 
 /// Cuts a batch into portions of at most [`BATCH_BYTES`] of output and payloads.

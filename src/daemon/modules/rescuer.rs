@@ -1,7 +1,9 @@
-//! `rescuer`: releases the tasks of nodes that died or lost their lease, and removes those nodes.
+//! `rescuer`: releases the tasks of nodes that died or lost their lease, and removes those nodes. After an outage of the
+//! database it waits for one lease, so that nodes come back to their own tasks first.
 //!
-//! Settings: `daemon.max_pickups` and `task.NAME.max_pickups` (5); `daemon.lease` (30s) of the dead node decides when.
-//! Logs how many tasks it rescued, and those that it discards because they took down one node after the other.
+//! Settings: `daemon.max_pickups` and `task.NAME.max_pickups` (5); `daemon.lease` (30s) of the dead node decides when, and
+//! this node's own after an outage. Logs how many tasks it rescued, that it waits, and the tasks that it discards because
+//! they took down one node after the other.
 
 use std::{
     sync::Arc,
@@ -16,18 +18,19 @@ use crate::{
         inflight::InFlight,
         module::{DaemonModule, ModuleContext, Next},
         state::{
-            config_in_force::ConfigInForce, milestones::Milestones, module_status::ModuleStatuses, wakers::Wakers,
+            config_in_force::ConfigInForce, lease::Lease, milestones::Milestones, module_status::ModuleStatuses,
+            wakers::Wakers,
         },
     },
     domain::{
-        daemon::summary::SummaryTable,
+        daemon::{lease::Contact, summary::SummaryTable},
         identity::{ModuleName, NodeId},
-        text::plural::counted,
+        text::{duration, plural::counted},
     },
-    store::{OnStale, Wakeup},
+    store::{StoreError, Wakeup},
 };
 
-/// Maximum time between two looks at the leases.
+/// Maximum time between two looks at the leases. A node with a short lease looks at each heartbeat at least.
 const MAX_REST: Duration = Duration::from_secs(15);
 /// How often it searches for tasks of nodes that have no row at all.
 const SEARCH_INTERVAL: Duration = Duration::from_secs(60);
@@ -36,6 +39,8 @@ const WAIT_FOR_OTHERS: Duration = Duration::from_millis(100);
 /// Time after the end of a lease, so that it is over for the database, too.
 const MARGIN: Duration = Duration::from_millis(20);
 
+/// Number of tasks between two signs of progress.
+const PORTION: usize = 500;
 /// After this time a claimed task that is not in flight is lost.
 const LOST_AFTER: Duration = Duration::from_secs(10);
 
@@ -45,6 +50,7 @@ pub(super) struct RescuerParts {
     pub(super) node: NodeId,
     pub(super) in_flight: InFlight,
     pub(super) in_force: ConfigInForce,
+    pub(super) lease: Arc<Lease>,
     pub(super) statuses: ModuleStatuses,
     pub(super) milestones: Arc<Milestones>,
     pub(super) wakers: Wakers,
@@ -58,6 +64,8 @@ pub(super) struct Rescuer {
     rescued: u64,
     /// Tasks that took down one node after the other.
     discarded: u64,
+    /// It has logged that it waits after an outage.
+    is_waiting: bool,
 }
 
 #[async_trait(?Send)]
@@ -74,12 +82,26 @@ impl DaemonModule for Rescuer {
             self.released_lost = Some(Instant::now());
             self.parts.in_flight.release_lost(context.store(), LOST_AFTER).await?;
         }
-        let (expiry, now) = context.store().next_expiry(&self.parts.node).await?;
-        let until = expiry.map(|expiry| (expiry - now).to_std().unwrap_or_default());
-        self.rest = until.map_or(MAX_REST, |until| (until + MARGIN).min(MAX_REST));
-        if until == Some(Duration::ZERO) || self.searched.is_none_or(|at| at.elapsed() >= SEARCH_INTERVAL) {
-            self.searched = Some(Instant::now());
-            self.rescue(context).await?;
+        if self.searched.is_none() {
+            context.store().note_unknown_states().await?;
+        }
+        let (lease, max_rest) = (context.config().daemon.lease, context.config().daemon.heartbeat.min(MAX_REST));
+        let until = self.until_expiry(context, lease).await?;
+        self.rest = until.map_or(max_rest, |until| (until + MARGIN).min(max_rest));
+        let has_expired = until == Some(Duration::ZERO);
+        let search_interval = (lease * 2).min(SEARCH_INTERVAL);
+        if has_expired || self.searched.is_none_or(|at| at.elapsed() >= search_interval) {
+            match self.parts.lease.rescue_delay(lease) {
+                Some(Duration::ZERO) => {
+                    self.is_waiting = false;
+                    self.searched = Some(Instant::now());
+                    self.rescue(context).await?;
+                }
+                delay => {
+                    self.rest = delay.unwrap_or(max_rest).min(max_rest);
+                    self.report_wait(has_expired, lease);
+                }
+            }
         }
         Ok(())
     }
@@ -99,7 +121,38 @@ impl DaemonModule for Rescuer {
 
 impl Rescuer {
     pub(super) fn new(parts: RescuerParts) -> Self {
-        Self { parts, searched: None, released_lost: None, rest: Duration::ZERO, rescued: 0, discarded: 0 }
+        Self {
+            parts,
+            searched: None,
+            released_lost: None,
+            rest: Duration::ZERO,
+            rescued: 0,
+            discarded: 0,
+            is_waiting: false,
+        }
+    }
+
+    /// The time until the next lease of another node ends. Notes if the database was away.
+    async fn until_expiry(&self, context: &ModuleContext, lease: Duration) -> Result<Option<Duration>, StoreError> {
+        let asked = Instant::now();
+        let found = context.store().next_expiry(&self.parts.node).await;
+        if Contact::is_slow(asked.elapsed(), lease) || found.as_ref().is_err_and(StoreError::is_outage) {
+            self.parts.lease.note_away();
+        }
+        let (expiry, now) = found?;
+        Ok(expiry.map(|expiry| (expiry - now).to_std().unwrap_or_default()))
+    }
+
+    /// Logs once that it waits with the tasks of a node whose lease is over.
+    fn report_wait(&mut self, has_expired: bool, lease: Duration) {
+        if has_expired && !self.is_waiting {
+            self.is_waiting = true;
+            tracing::info!(
+                "the lease of another node is over, but the database was away: waiting {} for the node to come back before \
+                 its tasks are released",
+                duration::text(lease)
+            );
+        }
     }
 
     async fn rescue(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
@@ -109,21 +162,25 @@ impl Rescuer {
             if orphans.is_empty() {
                 break;
             }
-            let recorded = store.finish(&orphans, OnStale::Ignore).await?;
-            context.progress();
-            if recorded.counted > 0 {
-                let discarded = recorded.counted - recorded.released;
-                if recorded.released > 0 {
-                    tracing::warn!("released {} of dead nodes", counted(recorded.released, "task"));
+            let (mut rescued, mut discarded) = (0, 0);
+            for portion in orphans.chunks(PORTION) {
+                let max_pickups = |name: &str| self.parts.in_force.max_pickups(name);
+                let rescue = store.rescue(portion, "the node died or lost its lease", max_pickups).await?;
+                rescued += rescue.released;
+                discarded += rescue.discarded.len();
+                for (claim, name, why) in &rescue.discarded {
+                    tracing::error!(task.id = claim.task_id, "{name} is discarded: {why}");
                 }
-                self.rescued += recorded.released as u64;
-                self.discarded += discarded as u64;
-                for crashed in orphans.iter().filter(|orphan| orphan.outcome == Outcome::Crashed && discarded > 0) {
-                    let why = crashed.error.as_deref().unwrap_or_default();
-                    tracing::error!(task.id = crashed.claim.task_id, "{} is discarded: {why}", crashed.name);
-                }
-                self.parts.wakers.announce(Wakeup::Anything);
+                context.progress();
             }
+            // What is left now is refused, or has gone to another rescuer.
+            if rescued == 0 {
+                self.rest = MAX_REST;
+                break;
+            }
+            tracing::warn!("released {} of dead nodes", counted(rescued, "task"));
+            self.rescued += rescued as u64;
+            self.parts.wakers.announce(Wakeup::Anything);
         }
         store.remove_dead_nodes(node).await?;
         Ok(())

@@ -35,7 +35,7 @@ impl DaemonModule for Workers {
             // The threads of the incarnation before this one are gone, and their attempts with them.
             let lost = self.in_flight.interrupt_abandoned("its worker was lost", context.clock().now());
             if lost > 0 {
-                tracing::warn!("interrupted {}: the workers were lost", counted(lost, "attempt"));
+                tracing::warn!("a worker thread failed: {} interrupted, to run again", counted(lost, "attempt"));
             }
         }
         Ok(())

@@ -8,7 +8,16 @@ use super::wakers::Wakers;
 use crate::{
     client::EnqueueContext,
     config::Config,
-    domain::task::{NewTask, definition::TaskDefinition, limits::ConcurrencyLimits},
+    domain::{
+        daemon::lease::OnLeaseLost,
+        task::{
+            ClaimedTask, NewTask,
+            definition::{COMMAND, TaskDefinition},
+            lease_loss::LeaseLossRules,
+            limits::ConcurrencyLimits,
+            names::TaskNames,
+        },
+    },
     handler::Registry,
     store::Wakeup,
 };
@@ -25,6 +34,10 @@ struct Derived {
     config: Arc<Config>,
     definitions: HashMap<String, Arc<TaskDefinition>>,
     limits: Arc<ConcurrencyLimits>,
+    lease_loss: LeaseLossRules,
+    /// What this node can execute, and what of it needs no shepherd.
+    names: Arc<TaskNames>,
+    names_without_commands: Arc<TaskNames>,
 }
 
 impl ConfigInForce {
@@ -64,9 +77,24 @@ impl ConfigInForce {
         own.unwrap_or_else(|| self.config().daemon.max_pickups)
     }
 
+    /// The names of the tasks that this node can execute.
+    pub(in crate::daemon) fn names(&self) -> Arc<TaskNames> {
+        self.current().names.clone()
+    }
+
+    /// Those of the names that are no commands.
+    pub(in crate::daemon) fn names_without_commands(&self) -> Arc<TaskNames> {
+        self.current().names_without_commands.clone()
+    }
+
     /// The limits that hold in the whole cluster.
     pub(in crate::daemon) fn limits(&self) -> Arc<ConcurrencyLimits> {
         self.current().limits.clone()
+    }
+
+    /// What happens to a running attempt when this node cannot keep its lease.
+    pub(in crate::daemon) fn on_lease_lost(&self, task: &ClaimedTask) -> OnLeaseLost {
+        self.current().lease_loss.of(&task.queue, &task.name, task.schedule.as_deref())
     }
 }
 
@@ -77,7 +105,26 @@ impl Derived {
         definitions.extend(config.tasks.iter().map(|(name, definition)| (name.clone(), definition.clone())));
         let limits = config.queues.iter().filter_map(|(queue, settings)| Some((queue, settings.limit?)));
         let limits = ConcurrencyLimits::new(limits, definitions.values().map(|definition| &**definition));
-        Self { config: Arc::new(config), definitions, limits: Arc::new(limits) }
+        let queues =
+            config.queues.iter().map(|(queue, settings)| (queue, settings.on_lease_lost, settings.limit.is_some()));
+        let lease_loss = LeaseLossRules::new(
+            config.daemon.on_lease_lost,
+            queues,
+            definitions.values().map(|definition| &**definition),
+        );
+        let can = |definition: &&Arc<TaskDefinition>| registry.get(&definition.kind).is_some();
+        let name = |definition: &Arc<TaskDefinition>| definition.name.clone();
+        let names = definitions.values().filter(can).map(name).collect();
+        let others = definitions.values().filter(can).filter(|definition| definition.kind != COMMAND);
+        let names_without_commands = Arc::new(others.map(name).collect());
+        Self {
+            config: Arc::new(config),
+            definitions,
+            limits: Arc::new(limits),
+            lease_loss,
+            names: Arc::new(names),
+            names_without_commands,
+        }
     }
 }
 

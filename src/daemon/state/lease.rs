@@ -1,34 +1,67 @@
-//! The node's lease: until when its running tasks are its own, as far as it knows itself.
+//! The node's lease: until when its running tasks are its own, as far as it knows itself; and its contact with the
+//! database.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::{
+    clock::uptime,
+    domain::daemon::lease::{Contact, Grant},
+};
+
 /// The node's own view of its lease. It outlives the module that keeps it.
 #[derive(Debug, Default)]
-pub struct Lease(Mutex<Option<Granted>>);
+pub struct Lease(Mutex<LeaseState>);
 
-/// A lease that the database has granted.
-#[derive(Clone, Copy, Debug)]
-struct Granted {
-    asked_at: Instant,
-    length: Duration,
+#[derive(Clone, Copy, Debug, Default)]
+struct LeaseState {
+    grant: Option<Grant>,
+    contact: Contact,
 }
 
 impl Lease {
-    /// The lease was renewed by a statement sent at `asked_at`. The database counts from some moment after that.
-    pub fn renew(&self, asked_at: Instant, length: Duration) {
-        *self.0.lock() = Some(Granted { asked_at, length });
+    /// The lease was renewed by that heartbeat. The database counts from some moment after it was sent.
+    pub fn renew(&self, grant: Grant) {
+        let mut state = self.0.lock();
+        state.contact = state.contact.after_heartbeat(state.grant, grant.asked_at, uptime(), grant.length);
+        state.grant = Some(grant);
+    }
+
+    /// The database does not answer, or did not answer for a while.
+    pub fn note_away(&self) {
+        self.0.lock().contact = Contact::Away;
+    }
+
+    /// The lease as it was granted last; none before the first heartbeat.
+    pub fn grant(&self) -> Option<Grant> {
+        self.0.lock().grant
     }
 
     /// The time that is left; none before the first grant.
     pub fn left(&self) -> Option<Duration> {
-        let granted = *self.0.lock();
-        granted.map(|granted| granted.length.saturating_sub(granted.asked_at.elapsed()))
+        self.grant().map(|grant| grant.left(uptime()))
     }
 
-    /// Whether the lease has run out.
-    pub fn is_over(&self) -> bool {
-        self.left() == Some(Duration::ZERO)
+    /// Whether the lease has run out, and other nodes may have taken the tasks.
+    pub fn is_lost(&self) -> bool {
+        self.grant().is_some_and(|grant| !grant.is_alone && grant.is_over(uptime()))
+    }
+
+    /// Whether claimed tasks must not begin, because other nodes may take them.
+    pub fn holds_back(&self) -> bool {
+        self.grant().is_some_and(|grant| grant.holds_back(uptime()))
+    }
+
+    /// Whether other nodes may have been given this node's tasks: the lease was in doubt at `now`, or the database was
+    /// away less than one lease ago.
+    pub fn is_doubtful(&self, length: Duration, now: Duration) -> bool {
+        let LeaseState { grant, contact } = *self.0.lock();
+        grant.is_some_and(|grant| now >= grant.doubtful_at()) || contact.is_doubtful(length, now)
+    }
+
+    /// How long this node must not release the tasks of others yet; none while the database is away.
+    pub fn rescue_delay(&self, length: Duration) -> Option<Duration> {
+        self.0.lock().contact.rescue_delay(length, uptime())
     }
 }

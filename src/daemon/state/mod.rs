@@ -1,5 +1,7 @@
 //! What modules may share, in small parts. Each part outlives every module.
 
+pub(super) mod attempt_spool;
+pub(super) mod command_starts;
 pub(super) mod config_in_force;
 pub(super) mod foreign;
 pub(super) mod identity;
@@ -8,5 +10,5 @@ pub(super) mod liveness;
 pub(super) mod milestones;
 pub(super) mod module_status;
 pub(super) mod programs;
-pub(super) mod spool;
+pub(super) mod unknown_tasks;
 pub(super) mod wakers;

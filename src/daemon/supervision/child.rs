@@ -29,6 +29,10 @@ use crate::{
 /// Grace beyond a stopped program's own `stop_timeout`: the kernel may be slow to release it.
 const STOP_MARGIN: Duration = Duration::from_secs(20);
 
+/// Threads of one module that may hang at the same time. Such a thread cannot be ended, so replacing it without a bound
+/// would use up the process.
+const MAX_HUNG_THREADS: usize = 3;
+
 /// A module under supervision.
 pub(super) struct Child {
     pub(super) spec: ModuleSpec,
@@ -46,6 +50,8 @@ pub(super) struct Child {
     pub(super) address: Option<Recipient<Ping>>,
     /// It failed, and this starts it again.
     pub(super) pending: Option<SpawnHandle>,
+    /// The generations whose threads hang: they gave no sign of life, and have not ended since.
+    hung: Vec<u64>,
     activity: Activity,
     /// When it last answered a ping, in milliseconds since `started`.
     answered: Arc<AtomicU64>,
@@ -81,6 +87,7 @@ impl Child {
             arbiter: None,
             address: None,
             pending: None,
+            hung: Vec::new(),
             activity: Activity::default(),
             answered: Arc::default(),
             counted_answer: 0,
@@ -98,6 +105,35 @@ impl Child {
         self.started = Instant::now();
         self.incarnation = self.stopping.child_token();
         self.ending_since = None;
+    }
+
+    /// Leaves the thread of the present incarnation behind. Its late messages are ignored.
+    pub(super) fn leave_behind(&mut self, is_hung: bool) {
+        if is_hung {
+            self.hung.push(self.generation);
+        }
+        self.generation += 1;
+        self.address = None;
+        if let Some(arbiter) = self.arbiter.take() {
+            arbiter.stop();
+        }
+    }
+
+    /// How many of its threads hang.
+    pub(super) fn hung_threads(&self) -> usize {
+        self.hung.len()
+    }
+
+    /// Whether so many of its threads hang that it gets no further one.
+    pub(super) fn lacks_threads(&self) -> bool {
+        self.hung.len() >= MAX_HUNG_THREADS
+    }
+
+    /// Notes that an earlier incarnation has ended. True if it had been left behind as hung.
+    pub(super) fn has_returned(&mut self, generation: u64) -> bool {
+        let before = self.hung.len();
+        self.hung.retain(|hung| *hung != generation);
+        self.hung.len() < before
     }
 
     /// Whether it has an incarnation.

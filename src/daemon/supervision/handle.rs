@@ -53,7 +53,9 @@ impl SupervisorHandle {
     /// Makes the supervisor act on the configuration in force: modules may have been added, changed or removed.
     pub(in crate::daemon) fn reconfigure(&self) {
         if let Err(error) = self.reconfigure.try_send(Reconfigure) {
-            tracing::error!("cannot notify the supervisor of the new configuration ({error}): reload again");
+            tracing::error!(
+                "the modules do not know of the new configuration, because their supervisor takes no messages ({error}): reload again"
+            );
         }
     }
 

@@ -227,23 +227,46 @@ impl Rounds {
     }
 }
 
-/// An outage of the database as one module sees it, logged once a minute.
+/// Outages of the database as one module sees them. However often the database comes and goes, they are logged once a
+/// minute.
 #[derive(Default)]
 struct Outage {
     logged: Option<Instant>,
+    /// It was logged, and its end was not.
+    is_told: bool,
 }
 
 impl Outage {
     fn log(&mut self, module: &ModuleName, error: &anyhow::Error) {
         if self.logged.is_none_or(|logged| logged.elapsed() >= OUTAGE_LOG_INTERVAL) {
             self.logged = Some(Instant::now());
+            self.is_told = true;
             tracing::warn!(%module, "{error:#}; trying again every second");
         }
     }
 
     fn over(&mut self, module: &ModuleName) {
-        if self.logged.take().is_some() {
+        if std::mem::take(&mut self.is_told) {
             tracing::info!(%module, "the database answers again");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_told_once_a_minute_however_often_it_ends() {
+        let (module, error) = (ModuleName::NODE, anyhow::anyhow!("away"));
+        let mut outage = Outage::default();
+        outage.log(&module, &error);
+        let first = outage.logged;
+        outage.over(&module);
+        outage.log(&module, &error);
+        assert_eq!((outage.logged, outage.is_told), (first, false), "it is too soon");
+        outage.logged = Instant::now().checked_sub(OUTAGE_LOG_INTERVAL);
+        outage.log(&module, &error);
+        assert!(outage.is_told && outage.logged != first);
     }
 }

@@ -68,6 +68,7 @@ impl Supervisor {
         let config = config.supervisor.clone();
         Self { parts, config, children, started: now, checked: now, awake_since: now, is_stopping: false }
     }
+
     /// Starts another incarnation of a module, if it is to have one.
     fn start(&mut self, name: &ModuleName, context: &mut Context<Self>) {
         let Some(child) = self.children.get_mut(name) else { return };
@@ -140,16 +141,18 @@ impl Supervisor {
     }
 
     /// Counts a sign of life if each vital module has answered since the last one. Modules that are being restarted, or
-    /// that wait for the database, are excused.
+    /// that wait for the database, are excused; but not if the database answers and only the pool does not.
     fn note_liveness(&mut self, hang_timeout: Duration) {
         let is_well = |name: &ModuleName| {
-            let is_excused = self.parts.statuses.get(name).is_some_and(|status| {
-                status.state.has_stopped()
-                    || matches!(status.state, ModuleState::Failed | ModuleState::WaitingForDatabase)
-            });
-            is_excused || self.children.get(name).is_none_or(|child| child.is_well(hang_timeout))
+            let child = self.children.get(name);
+            let is_excused = !child.is_some_and(Child::lacks_threads)
+                && self.parts.statuses.get(name).is_some_and(|status| {
+                    status.state.has_stopped()
+                        || matches!(status.state, ModuleState::Failed | ModuleState::WaitingForDatabase)
+                });
+            is_excused || child.is_none_or(|child| child.is_well(hang_timeout))
         };
-        if VITAL.iter().all(is_well) {
+        if VITAL.iter().all(is_well) && !self.parts.surroundings.store.is_stuck() {
             for name in &VITAL {
                 if let Some(child) = self.children.get_mut(name) {
                     child.count_sign_of_life();
@@ -160,17 +163,12 @@ impl Supervisor {
     }
 
     /// A module failed: restarts it after a delay, or gives up.
-    fn failed(&mut self, name: &ModuleName, why: &str, context: &mut Context<Self>) {
+    fn failed(&mut self, name: &ModuleName, why: &str, is_hung: bool, context: &mut Context<Self>) {
         let since_start = self.started.elapsed();
         let Some(child) = self.children.get_mut(name) else { return };
         let policy = child.restart_policy(&self.config.restart);
         let response = child.restarts.record_failure(&policy, since_start);
-        // A thread that hangs in a system call cannot be ended: it is left behind, and its late messages are ignored.
-        child.generation += 1;
-        child.address = None;
-        if let Some(arbiter) = child.arbiter.take() {
-            arbiter.stop();
-        }
+        child.leave_behind(is_hung);
         self.parts.statuses.update(name, |status| {
             status.state = ModuleState::Failed;
             status.failures += 1;
@@ -184,6 +182,14 @@ impl Supervisor {
             _ if child.wanted != Wanted::Up => {
                 tracing::warn!(module = %name, "failed while it stopped: {why}");
                 self.start(name, context);
+            }
+            Response::RestartAfter(_) if child.lacks_threads() => {
+                let why = format!(
+                    "{why}; {} of its threads hang in system calls, so it is restarted only when one of them returns",
+                    child.hung_threads()
+                );
+                tracing::error!(module = %name, "failed ({why})");
+                self.parts.statuses.update(name, |status| status.last_error = Some(why));
             }
             Response::RestartAfter(delay) => {
                 tracing::error!(module = %name, "failed ({why}); restarting it in {}", duration::text(delay));
@@ -283,10 +289,15 @@ impl Handler<ModuleExited> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, exited: ModuleExited, context: &mut Context<Self>) {
-        let Some(child) = self.children.get_mut(&exited.module).filter(|child| child.generation == exited.generation)
-        else {
+        let Some(child) = self.children.get_mut(&exited.module) else { return };
+        if child.generation != exited.generation {
+            let waits = child.lacks_threads() && child.pending.is_none();
+            if child.has_returned(exited.generation) && waits {
+                tracing::info!(module = %exited.module, "one of its threads that hung has returned: restarting it");
+                self.start(&exited.module, context);
+            }
             return;
-        };
+        }
         let stopping = child.stopping.is_cancelled();
         match exited.exit {
             Exit::Stopped | Exit::Recycled if stopping => {
@@ -300,9 +311,9 @@ impl Handler<ModuleExited> for Supervisor {
                 }
                 self.start(&exited.module, context);
             }
-            Exit::Failed(why) => self.failed(&exited.module, &why, context),
-            Exit::Panicked(why) => self.failed(&exited.module, &format!("panic: {why}"), context),
-            Exit::Hung => self.failed(&exited.module, "it made no progress", context),
+            Exit::Failed(why) => self.failed(&exited.module, &why, false, context),
+            Exit::Panicked(why) => self.failed(&exited.module, &format!("panic: {why}"), false, context),
+            Exit::Hung => self.failed(&exited.module, "it made no progress", true, context),
         }
     }
 }

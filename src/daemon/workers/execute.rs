@@ -11,19 +11,22 @@ use crate::{
     clock::Clock,
     daemon::{
         inflight::InFlight,
-        state::{config_in_force::ConfigInForce, identity::NodeIdentity, lease::Lease},
+        state::{command_starts::CommandStarts, config_in_force::ConfigInForce, identity::NodeIdentity},
     },
     domain::{
         command::capture::without_nul,
+        daemon::lease::OnLeaseLost,
         task::{
             ClaimedTask, FinishedAttempt, Report,
-            definition::{NOOP, TaskDefinition},
+            definition::{COMMAND, NOOP, TaskDefinition},
             pickups::judge_dead_node,
+            snooze,
             verdict::{self, Wish},
         },
-        text::{duration, suggest},
+        text::duration,
     },
     handler::{AppData, Attempt, AttemptEnd, DynHandler, TaskContext},
+    shepherd::AttemptDir,
 };
 
 /// Maximum delay before the next attempt, whatever a handler asks for: ten years.
@@ -34,7 +37,7 @@ pub(in crate::daemon) struct Executor {
     pub(in crate::daemon) node: NodeIdentity,
     pub(in crate::daemon) in_force: ConfigInForce,
     pub(in crate::daemon) in_flight: InFlight,
-    pub(in crate::daemon) lease: Arc<Lease>,
+    pub(in crate::daemon) starts: CommandStarts,
     pub(in crate::daemon) clock: Clock,
     pub(in crate::daemon) app_data: AppData,
 }
@@ -42,26 +45,55 @@ pub(in crate::daemon) struct Executor {
 impl Executor {
     /// Makes one attempt, and puts its end in flight for the recorder.
     pub(super) async fn execute(&self, task: ClaimedTask) {
+        if self.in_flight.lease().holds_back() {
+            // Other nodes may take it: it waits until the database says whose it is.
+            return self.in_flight.requeue(task);
+        }
         let mut guard = AttemptGuard::new(self, &task);
         let definition = self.in_force.definition(&task.name);
         let handler = definition.as_ref().and_then(|definition| self.in_force.registry().get(&definition.kind));
-        let unknown = || Arc::new(TaskDefinition::new(&task.name, ""));
-        let (end, report) = match (&definition, handler) {
-            _ if self.lease.is_over() => (
-                AttemptEnd { error: Some("the node's lease had run out".to_owned()), ..INTERRUPTED },
-                Report::default(),
-            ),
-            (Some(_), _) if task.unreadable.is_some() => (unreadable(&task), Report::default()),
-            (Some(definition), Some(handler)) => {
+        let (Some(definition), Some(handler)) = (definition, handler) else {
+            // A reload has removed the definition since the claim.
+            tracing::debug!(
+                task.id = task.claim.task_id,
+                "given back: task `{}` is not defined here any more",
+                task.name
+            );
+            return guard.give_back();
+        };
+        if definition.kind == COMMAND && self.starts.is_open() {
+            self.starts.note_given_back();
+            return guard.give_back();
+        }
+        let (end, report) = match task.unreadable.is_some() {
+            true => (unreadable(&task), Report::default()),
+            false => {
                 tracing::debug!(task.id = task.claim.task_id, task.attempt, "{} starts", task.name);
                 let context = guard.begin(definition.clone(), false);
                 let end = Attempt { handler: &*handler, context: &context }.call().await;
                 (end, context.take_report())
             }
-            _ => (self.undefined(&task), Report::default()),
         };
-        let kind = definition.as_ref().map(|definition| definition.kind.clone());
-        guard.end(kind, &definition.unwrap_or_else(unknown), end, report);
+        self.conclude(guard, &definition, end, report);
+    }
+
+    /// Puts the end of an attempt in flight for the recorder, or gives the task back.
+    fn conclude(&self, guard: AttemptGuard<'_>, definition: &TaskDefinition, mut end: AttemptEnd, report: Report) {
+        let task_id = guard.task.as_ref().map_or(0, |task| task.claim.task_id);
+        if end.wish == Wish::GiveBack && end.outcome == Outcome::Interrupted {
+            let why = end.error.clone().unwrap_or_default();
+            if self.starts.note_failure(task_id, &why) {
+                if let Some(dir) = report.attempt_dir {
+                    AttemptDir::at(dir).remove();
+                }
+                return guard.give_back();
+            }
+            end.outcome = Outcome::Failed;
+            end.error = Some(format!("{why}; this node can start other commands"));
+        } else if definition.kind == COMMAND {
+            self.starts.note_start(task_id);
+        }
+        guard.end(Some(definition.kind.clone()), definition, end, report);
     }
 
     /// Follows an attempt that another daemon or worker began.
@@ -77,20 +109,9 @@ impl Executor {
         let context = guard.begin(definition.clone(), true);
         let end = Attempt { handler, context: &context }.call().await;
         let report = context.take_report();
-        guard.end(Some(definition.kind.clone()), &definition, end, report);
-    }
-
-    /// A task whose name is not defined on this node: it would fail every time.
-    fn undefined(&self, task: &ClaimedTask) -> AttemptEnd {
-        let config = self.in_force.config();
-        let hint = suggest::hint(&task.name, config.tasks.keys().map(String::as_str));
-        let error = format!("no task `{}` is defined on node {}{hint}", task.name, self.node.name);
-        AttemptEnd { outcome: Outcome::Failed, wish: Wish::Discard, error: Some(error) }
+        self.conclude(guard, &definition, end, report);
     }
 }
-
-/// The end of an attempt that was not made.
-const INTERRUPTED: AttemptEnd = AttemptEnd { outcome: Outcome::Interrupted, wish: Wish::Policy, error: None };
 
 /// A payload that the database accepts and Sexton cannot read: it would fail every time.
 fn unreadable(task: &ClaimedTask) -> AttemptEnd {
@@ -120,14 +141,32 @@ impl<'a> AttemptGuard<'a> {
         let Some(task) = self.task.clone() else { unreachable!("an attempt begins once") };
         let claim = task.claim;
         let context = Arc::new(TaskContext::new(task, definition, self.executor.app_data.clone()));
+        if self.executor.in_force.on_lease_lost(context.task()) == OnLeaseLost::Stop
+            && let Some(grant) = self.executor.in_flight.lease().grant()
+        {
+            context.end_with_lease(grant);
+        }
         self.executor.in_flight.begin(claim, context.clone(), is_adopted);
         self.context = Some(context.clone());
         context
     }
 
+    /// The attempt was not made, and the task is for another node, or for later.
+    fn give_back(mut self) {
+        if let Some(task) = self.task.take() {
+            self.executor.in_flight.give_back(&task);
+        }
+    }
+
     /// The attempt has ended.
-    fn end(mut self, kind: Option<String>, definition: &TaskDefinition, end: AttemptEnd, report: Report) {
+    fn end(mut self, kind: Option<String>, definition: &TaskDefinition, mut end: AttemptEnd, report: Report) {
         let Some(task) = self.task.take() else { return };
+        if end.outcome == Outcome::Snoozed
+            && let Some(refusal) = snooze::refusal(task.snoozes, definition.max_snoozes)
+        {
+            end.outcome = Outcome::Failed;
+            end.error = Some(end.error.map_or_else(|| refusal.clone(), |error| format!("{refusal}: {error}")));
+        }
         let took = report.took.unwrap_or_else(|| self.since.elapsed());
         let max_attempts = task.max_attempts.unwrap_or(definition.max_attempts);
         let judgement =
@@ -161,7 +200,7 @@ impl<'a> AttemptGuard<'a> {
             true => judge_dead_node(finished, task.pickups, self.executor.in_force.max_pickups(&definition.name)),
             false => finished,
         };
-        log_end(&finished);
+        log_end(&finished, self.executor.in_flight.lease().is_lost());
         self.executor.in_flight.end(finished, took);
     }
 }
@@ -181,8 +220,8 @@ impl Drop for AttemptGuard<'_> {
     }
 }
 
-/// Logs one line for each attempt.
-fn log_end(finished: &FinishedAttempt) {
+/// Logs one line for each attempt. While the lease is lost, another node may have the task, and nobody can tell.
+fn log_end(finished: &FinishedAttempt, is_lease_lost: bool) {
     let took = duration::short(finished.duration_ms);
     let (id, attempt) = (finished.claim.task_id, finished.attempt);
     let error = finished.error.as_deref().unwrap_or_default();
@@ -191,7 +230,22 @@ fn log_end(finished: &FinishedAttempt) {
         (Outcome::Succeeded, _) if finished.kind.as_deref() == Some(NOOP) => {
             tracing::debug!(task.id = id, "{} succeeded", finished.name);
         }
+        (Outcome::Succeeded, _) if is_lease_lost => tracing::warn!(
+            task.id = id,
+            attempt,
+            "{} ended well in {took}; it counts if no other node was given the task meanwhile",
+            finished.name
+        ),
         (Outcome::Succeeded, _) => tracing::info!(task.id = id, attempt, "{} succeeded in {took}", finished.name),
+        (Outcome::Snoozed, _) => {
+            let wait = duration::short(finished.retry_ms as i64);
+            tracing::info!(
+                task.id = id,
+                attempt,
+                "{} snoozed after {took}: {error}; next attempt in {wait}",
+                finished.name
+            );
+        }
         (outcome, Some(Verdict::Retry)) => {
             let wait = duration::short(finished.retry_ms as i64);
             tracing::warn!(
@@ -201,11 +255,77 @@ fn log_end(finished: &FinishedAttempt) {
                 finished.name
             );
         }
-        (Outcome::Cancelled | Outcome::Interrupted, _) => {
+        (Outcome::Cancelled | Outcome::Interrupted | Outcome::Superseded, _) => {
             tracing::warn!(task.id = id, attempt, "{} {} after {took}: {error}", finished.name, finished.outcome);
         }
         (outcome, _) => {
             tracing::error!(task.id = id, attempt, "{} {outcome} after {took}: {error}; discarded", finished.name);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        clock::uptime,
+        config::Config,
+        daemon::state::wakers::{WakeReason, Wakers},
+        domain::{
+            daemon::lease::Grant,
+            identity::{ModuleName, QueueName},
+            task::claim::Claim,
+        },
+        handler::Registry,
+        shepherd::Shepherds,
+    };
+
+    /// Executes a claimed task of that name, on a node that defines only the command `it` and cannot start it.
+    async fn executed(name: &str, trip: bool) -> (InFlight, Wakers) {
+        let mut config = Config::default_for("sqlite::memory:");
+        let it = TaskDefinition::new("it", COMMAND);
+        config.tasks.insert("it".to_owned(), it.into());
+        let (wakers, queue) = (Wakers::default(), QueueName::from("q"));
+        let in_flight = InFlight::new("n".into(), &wakers);
+        in_flight.configure(&BTreeMap::from([(queue.clone(), 1)]));
+        let task = ClaimedTask { name: name.to_owned(), ..ClaimedTask::sample(7) };
+        in_flight.reserve(&queue).fill(1, vec![task]);
+        let task = in_flight.next(&queue, 0).expect("it is waiting");
+        let starts = CommandStarts::new(Shepherds::new("/nowhere".as_ref(), "n".into(), "/nowhere".into()));
+        if trip {
+            starts.note_failure(1, "no space");
+        }
+        let executor = Executor {
+            node: NodeIdentity::new(&config),
+            in_force: ConfigInForce::new(config, Registry::new()),
+            in_flight: in_flight.clone(),
+            starts,
+            clock: Clock::system(),
+            app_data: AppData::default(),
+        };
+        in_flight.lease().renew(Grant { asked_at: uptime(), length: Duration::from_secs(60), is_alone: true });
+        executor.execute(task).await;
+        (in_flight, wakers)
+    }
+
+    fn is_given_back(in_flight: &InFlight, wakers: &Wakers) {
+        assert!(in_flight.contains(Claim::new(7, 1)), "until it is released");
+        assert!(in_flight.take_finished(9).attempts().is_empty(), "nothing is on record");
+        assert!(wakers.of(&ModuleName::RECORDER).take().contains(WakeReason::Finished));
+        assert_eq!(in_flight.reserve(&"q".into()).count(), 1, "its worker is free");
+    }
+
+    #[actix_rt::test]
+    async fn a_task_that_a_reload_made_unknown_is_given_back() {
+        let (in_flight, wakers) = executed("removed", false).await;
+        is_given_back(&in_flight, &wakers);
+    }
+
+    #[actix_rt::test]
+    async fn a_claimed_command_is_given_back_while_none_can_be_started() {
+        let (in_flight, wakers) = executed("it", true).await;
+        is_given_back(&in_flight, &wakers);
     }
 }

@@ -87,7 +87,11 @@ pub enum Stopped {
     TimedOut,
     /// Its task was cancelled.
     Cancelled,
-    /// The daemon was stopping, or had lost the task.
+    /// The node could not keep its lease.
+    LeaseLost,
+    /// Another node has the task.
+    Superseded,
+    /// The daemon was stopping.
     Interrupted,
 }
 
@@ -96,6 +100,9 @@ pub enum Stopped {
 pub struct CommandEnd {
     /// Why it could not be started, or could not be supervised to its end.
     pub failure: Option<String>,
+    /// Whether it could not be started because this machine has no disk space, process, memory or descriptor for it.
+    #[serde(default)]
+    pub is_shortage: bool,
     /// The exit code.
     pub exit_code: Option<i32>,
     /// The signal that killed it, and the name of the signal.
@@ -153,7 +160,8 @@ impl CommandEnd {
     pub fn judge(&self, spec: &CommandSpec) -> Result<(), CommandFailure> {
         let failed = |error: String| Err(CommandFailure { error, wish: Wish::Policy, is_crash: false });
         if let Some(why) = &self.failure {
-            return failed(why.clone());
+            let wish = if self.is_shortage { Wish::GiveBack } else { Wish::Policy };
+            return Err(CommandFailure { error: why.clone(), wish, is_crash: false });
         }
         if let Some(why) = &self.answer.discard {
             return Err(CommandFailure { error: why.clone(), wish: Wish::Discard, is_crash: false });
@@ -259,6 +267,14 @@ mod tests {
         assert_eq!((failure.error.as_str(), failure.is_crash), ("killed by SIGSEGV, core dumped", true));
         let stopped = CommandEnd { stopped: Some(Stopped::TimedOut), ..died };
         assert!(!stopped.judge(&spec()).expect_err("it died").is_crash);
+    }
+
+    #[test]
+    fn what_this_machine_could_not_start_is_given_back() {
+        let failed = CommandEnd::failed("cannot start true: Resource temporarily unavailable");
+        assert_eq!(failed.judge(&spec()).expect_err("not started").wish, Wish::Policy);
+        let short = CommandEnd { is_shortage: true, ..failed };
+        assert_eq!(short.judge(&spec()).expect_err("not started").wish, Wish::GiveBack);
     }
 
     #[test]

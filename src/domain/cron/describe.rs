@@ -3,7 +3,7 @@
 use super::{
     days::{CronDays, MonthDay, WeekDay},
     field::{DAY_OF_MONTH, DAY_OF_WEEK, FIRST_YEAR, HOUR, MINUTE, MONTH, SECOND},
-    plan::CronPlan,
+    next_time::CompiledCron,
     values::Values,
 };
 
@@ -27,7 +27,7 @@ const MONTHS: [&str; 12] = [
 const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 /// The sentence for a compiled expression.
-pub(super) fn sentence(plan: &CronPlan) -> String {
+pub(super) fn sentence(plan: &CompiledCron) -> String {
     let (times, is_named) = times(plan);
     let days = days(&plan.days, &plan.months);
     let mut text = match (days.is_empty(), is_named) {
@@ -45,7 +45,7 @@ pub(super) fn sentence(plan: &CronPlan) -> String {
 }
 
 /// The times of day, and whether they are listed one by one.
-fn times(plan: &CronPlan) -> (String, bool) {
+fn times(plan: &CompiledCron) -> (String, bool) {
     let of = |values: &Values| values.iter().collect::<Vec<_>>();
     let (seconds, minutes, hours) = (of(&plan.seconds), of(&plan.minutes), of(&plan.hours));
     let every_hour = plan.hours == HOUR.all();

@@ -8,7 +8,7 @@ mod days;
 mod describe;
 mod error;
 mod field;
-mod plan;
+mod next_time;
 mod values;
 
 use std::{fmt, str::FromStr};
@@ -17,7 +17,7 @@ use chrono::NaiveDateTime;
 use chrono_tz::Tz;
 
 pub use self::error::CronError;
-use self::{field::FieldPart, plan::CronPlan};
+use self::{field::FieldPart, next_time::CompiledCron};
 use crate::domain::text::suggest::hint;
 
 /// A compiled crontab expression: five fields, six with seconds, seven with a year, or an `@` name.
@@ -27,7 +27,7 @@ pub struct CronExpr {
     source: String,
     zone: Option<Tz>,
     /// `None` for `@reboot`, which has no times.
-    plan: Option<Box<CronPlan>>,
+    plan: Option<Box<CompiledCron>>,
 }
 
 const ALIASES: [(&str, &str); 7] = [
@@ -61,7 +61,7 @@ impl CronExpr {
             let hint = if fields.len() == 1 { hint(&source, names) } else { String::new() };
             return Err(CronError::FieldCount { source_text: source, found: fields.len(), hint });
         }
-        let plan = CronPlan::compile(&fields, name, &source)?;
+        let plan = CompiledCron::compile(&fields, name, &source)?;
         Ok(Self { source, zone, plan: Some(Box::new(plan)) })
     }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     PeriodPlace, Schedule, TICK,
-    policy::{Decision, Due, NAMED},
+    missed_policy::{Decision, Due, NAMED},
     reason::StandsFor,
 };
 use crate::domain::period::Period;
@@ -97,7 +97,7 @@ mod tests {
         period::sample,
         schedule::{
             Outside,
-            policy::{Missed, Policy, runs},
+            missed_policy::{Missed, Policy, runs},
             reason::Reason,
             recurrence::Recurrence,
         },
@@ -136,14 +136,24 @@ mod tests {
     }
 
     #[test]
+    fn an_outage_of_seconds_loses_no_instant() {
+        let due = every(1).due(at("2026-11-21T10:00:00Z"), at("2026-11-21T10:00:03.2Z"), None);
+        assert_eq!(due.iter().map(|decision| decision.fate).collect::<Vec<_>>(), [Fate::Fired; 3]);
+    }
+
+    #[test]
     fn a_year_of_seconds_costs_little_and_names_the_latest() {
         let due = every(1).due(at("2025-11-21T10:00:00Z"), at("2026-11-21T10:00:00Z"), None);
-        assert_eq!(due.len(), NAMED + 1);
-        assert_eq!((due[NAMED].at, due[NAMED].fate), (at("2026-11-21T10:00:00Z"), Fate::Fired));
-        assert_eq!((due[NAMED - 1].at, due[NAMED - 1].fate), (at("2026-11-21T09:59:59Z"), Fate::Coalesced));
+        // The last minute is not missed.
+        assert_eq!(due.len(), NAMED + 61);
+        assert_eq!((due[NAMED + 60].at, due[NAMED + 60].fate), (at("2026-11-21T10:00:00Z"), Fate::Fired));
+        assert_eq!((due[NAMED].at, due[NAMED].fate), (at("2026-11-21T09:59:00Z"), Fate::Late));
+        let into = Reason::Coalesced { into: at("2026-11-21T09:59:00Z") };
+        assert_eq!((due[NAMED - 1].at, due[NAMED - 1].fate), (at("2026-11-21T09:58:59Z"), Fate::Coalesced));
+        assert_eq!(due[NAMED - 1].reason, Some(into));
         assert_eq!(due[0].stands_for, Some(StandsFor { count: 10_000, is_more: true }));
         let less = every(1).due(at("2026-11-21T08:00:00Z"), at("2026-11-21T10:00:00Z"), None);
-        assert_eq!(less[0].stands_for, Some(StandsFor { count: 7_099, is_more: false }));
+        assert_eq!(less[0].stands_for, Some(StandsFor { count: 7_039, is_more: false }));
     }
 
     fn office() -> Arc<Period> {
@@ -235,7 +245,8 @@ mod tests {
                 proptest::prop_assert!(decision.held_until.is_none_or(|begin| begin > now && office.is_inside(begin)));
             }
             if missed == Missed::Last {
-                proptest::prop_assert!(running(&due).len() <= 1);
+                // An interval of a minute has two instants within the grace period.
+                proptest::prop_assert!(running(&due).len() <= 2);
             }
         }
     }

@@ -2,9 +2,9 @@
 
 pub mod agenda;
 mod due;
+pub mod missed_policy;
 pub mod moment;
 pub mod plan;
-pub mod policy;
 pub mod reason;
 pub mod recurrence;
 pub mod upcoming;
@@ -18,12 +18,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sexton_entities::states::Fate;
 
 use self::{
-    policy::{Decision, Missed, Policy, runs},
+    missed_policy::{Decision, Missed, Policy, runs},
     reason::Reason,
     recurrence::Recurrence,
 };
 use super::{period::Period, text::duration};
 
+/// A clock that is set back makes schedules silent until the time has come again, so that nothing runs twice. A schedule
+/// that is further ahead of the time than this goes on at once: a clock was wrong, and nobody waits for it.
+pub const AHEAD: TimeDelta = TimeDelta::days(1);
 /// Smallest distance of two instants: the resolution of the database.
 pub const TICK: TimeDelta = TimeDelta::microseconds(1);
 

@@ -41,9 +41,9 @@ pub enum Reason {
     },
     /// It was missed, and missed runs may start in a window only.
     MissedWindow {
-        /// Start of the setting `missed_window`.
+        /// Start of the setting `run_missed_between`.
         from: NaiveTime,
-        /// End of the setting `missed_window`, exclusive.
+        /// End of the setting `run_missed_between`, exclusive.
         to: NaiveTime,
         /// Time of day at which a node decided.
         at: NaiveTime,
@@ -81,9 +81,9 @@ pub enum Reason {
     },
     /// It was skipped because the schedule is paused.
     Paused,
-    /// The ledger has no typed reason.
+    /// The database refused its task, or the ledger has no typed reason.
     Other {
-        /// What an earlier version wrote, if anything. It is shown, and never interpreted.
+        /// What the database answered, or an earlier version wrote. It is shown, and never interpreted.
         text: Option<String>,
     },
 }

@@ -126,7 +126,7 @@ mod tests {
     use crate::domain::{
         period::sample,
         schedule::{
-            policy::{Missed, Policy},
+            missed_policy::{Missed, Policy},
             recurrence::Recurrence,
         },
     };

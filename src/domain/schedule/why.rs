@@ -16,7 +16,7 @@ use sexton_entities::{
 };
 
 use super::{
-    Schedule, policy,
+    Schedule, missed_policy,
     reason::{self, ON_TIME, Reason, StandsFor, columns::ReasonColumns, shown},
 };
 use crate::domain::{period::Period, text::duration};
@@ -239,7 +239,7 @@ impl Background<'_> {
     /// What happened to the instant that another one was coalesced into.
     fn other_words(&self, known: &InstantRecord) -> String {
         match &known.into {
-            Some((entry, run)) if policy::runs(entry.fate) => format!(", {}", self.task_words(run)),
+            Some((entry, run)) if missed_policy::runs(entry.fate) => format!(", {}", self.task_words(run)),
             Some((entry, _)) => {
                 let reason = Reason::of(entry).map(|reason| reason.to_string()).unwrap_or_default();
                 format!(", which was skipped itself: {reason}")

@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::retry::RetryPolicy;
-use crate::domain::{command::CommandSpec, identity::QueueName, schedule::Schedule};
+use crate::domain::{
+    command::CommandSpec, daemon::lease::OnLeaseLost, identity::QueueName, schedule::Schedule, text::json::nested,
+};
 
 /// The kind that executes a program.
 pub const COMMAND: &str = "command";
@@ -35,13 +37,21 @@ pub struct TaskDefinition {
     /// the daemon. Manifests of earlier versions have none.
     #[serde(default)]
     pub max_pickups: Option<i32>,
+    /// How often a task may be snoozed before a further snooze counts as a failure; none means no limit.
+    #[serde(default)]
+    pub max_snoozes: Option<i32>,
     /// The time limit of one attempt; none means no limit.
     pub timeout: Option<Duration>,
     /// The grace time of a stopped attempt, before it is killed or dropped.
     pub kill_after: Duration,
+    /// What happens to a running attempt when the node cannot keep its lease; absent, its queue or its limits decide.
+    /// Attempts do not need it.
+    #[serde(skip)]
+    pub on_lease_lost: Option<OnLeaseLost>,
     /// The delays between attempts.
     pub retry: RetryPolicy,
     /// The payload of tasks that a schedule creates.
+    #[serde(default, deserialize_with = "nested")]
     pub payload: Option<serde_json::Value>,
     /// When it recurs. Attempts do not need it, and manifests do not contain it.
     #[serde(skip)]
@@ -61,8 +71,10 @@ impl TaskDefinition {
             max_parallel: None,
             max_attempts: 1,
             max_pickups: None,
+            max_snoozes: None,
             timeout: None,
             kill_after: Duration::from_secs(5),
+            on_lease_lost: None,
             retry: RetryPolicy::default(),
             payload: None,
             schedule: None,

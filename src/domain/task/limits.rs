@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::definition::TaskDefinition;
-use crate::domain::{identity::QueueName, schedule::policy::Overlap};
+use crate::domain::{identity::QueueName, schedule::missed_policy::Overlap};
 
 /// The limits of a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -146,7 +146,7 @@ impl ConcurrencyLimits {
 mod tests {
     use super::*;
     use crate::domain::{
-        schedule::{Schedule, policy::Policy, recurrence::Recurrence},
+        schedule::{Schedule, missed_policy::Policy, recurrence::Recurrence},
         task::definition::NOOP,
     };
 

@@ -2,15 +2,18 @@
 
 pub mod claim;
 pub mod definition;
+pub mod lease_loss;
 pub mod limits;
+pub mod names;
 pub mod pickups;
-pub mod prefetch;
+pub mod prefetch_count;
 pub mod retry;
+pub mod snooze;
 pub mod verdict;
 
 use std::{path::PathBuf, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde_json::Value;
 use sexton_entities::states::{Outcome, Verdict};
 
@@ -21,7 +24,7 @@ use self::{
 use super::{
     command::{Usage, capture::Kept},
     identity::{NodeId, QueueName},
-    text::json::{MAX_DEPTH, holds_nul, is_too_deep},
+    text::json::{MAX_DEPTH, holds_nul, is_too_deep, nested},
 };
 
 /// A task to be enqueued.
@@ -135,6 +138,17 @@ impl NewTask {
     }
 }
 
+/// The earliest start of a task on hold.
+pub const NEVER: DateTime<Utc> = match NaiveDate::from_ymd_opt(9_999, 12, 31) {
+    Some(day) => day.and_time(NaiveTime::MIN).and_utc(),
+    None => DateTime::<Utc>::MAX_UTC,
+};
+
+/// Whether a task with this earliest start is on hold: that instant is never meant to come.
+pub fn is_on_hold(run_at: DateTime<Utc>) -> bool {
+    run_at.year() >= 9_999
+}
+
 /// A task that this node has claimed.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ClaimedTask {
@@ -146,6 +160,7 @@ pub struct ClaimedTask {
     /// The queue from which it was claimed.
     pub queue: QueueName,
     /// The payload.
+    #[serde(default, deserialize_with = "nested")]
     pub payload: Option<Value>,
     /// The number of this attempt, from 1.
     pub attempt: i32,
@@ -164,6 +179,9 @@ pub struct ClaimedTask {
     pub started_at: DateTime<Utc>,
     /// Why the payload cannot be read: a database may accept JSON that this program does not.
     pub unreadable: Option<String>,
+    /// How often it was snoozed.
+    #[serde(default)]
+    pub snoozes: i32,
 }
 
 impl ClaimedTask {
@@ -232,12 +250,14 @@ pub struct Report {
     #[serde(skip)]
     pub took: Option<Duration>,
     /// The result that the history keeps.
+    #[serde(default, deserialize_with = "nested")]
     pub result: Option<Value>,
     /// The captured standard output.
     pub stdout: Kept,
     /// The captured standard error.
     pub stderr: Kept,
     /// The payload of the next attempt, if it changes.
+    #[serde(default, deserialize_with = "nested")]
     pub next_payload: Option<Value>,
     /// Whether the node died during the attempt: such an attempt counts toward `max_pickups`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -288,6 +308,7 @@ pub struct FinishedAttempt {
     /// Why it did not succeed.
     pub error: Option<String>,
     /// The payload of the attempt.
+    #[serde(default, deserialize_with = "nested")]
     pub payload: Option<Value>,
     /// What the attempt reported.
     pub report: Report,
@@ -317,6 +338,7 @@ impl ClaimedTask {
             enqueued_at: DateTime::UNIX_EPOCH,
             started_at: DateTime::UNIX_EPOCH,
             unreadable: None,
+            snoozes: 0,
         }
     }
 }
@@ -362,6 +384,19 @@ mod tests {
         let again = ClaimedTask { pickups: 2, ..claimed() };
         let written = serde_json::to_string(&again).expect("written");
         assert_eq!(serde_json::from_str::<ClaimedTask>(&written).expect("the new form"), again);
+    }
+
+    #[test]
+    fn a_payload_may_be_as_deep_as_the_parser_reads_it_alone() {
+        let payload: Value = serde_json::from_str(&format!("{}{}", "[".repeat(127), "]".repeat(127))).expect("JSON");
+        let task = ClaimedTask { payload: Some(payload.clone()), ..claimed() };
+        let text = serde_json::to_string(&task).expect("written");
+        assert_eq!(serde_json::from_str::<ClaimedTask>(&text).expect("read"), task);
+        let (end, took) = (at("2026-11-21T10:00:02.5Z"), Duration::from_secs(1));
+        let mut finished = task.interrupted(&"n".into(), None, "it was lost", end, took);
+        finished.report.next_payload = Some(payload);
+        let text = serde_json::to_string(&[&finished]).expect("written");
+        assert_eq!(serde_json::from_str::<Vec<FinishedAttempt>>(&text).expect("read"), [finished]);
     }
 
     #[test]

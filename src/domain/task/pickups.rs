@@ -14,18 +14,22 @@ pub const DEFAULT_MAX_PICKUPS: i32 = 5;
 pub fn judge_dead_node(attempt: FinishedAttempt, before: i32, max_pickups: i32) -> FinishedAttempt {
     let mut judged = attempt;
     judged.report.node_died = true;
+    match crash_reason(judged.error.as_deref().unwrap_or_default(), before, max_pickups) {
+        None => judged,
+        error => FinishedAttempt { outcome: Outcome::Crashed, verdict: Some(Verdict::Discarded), error, ..judged },
+    }
+}
+
+/// Why a task is discarded after an attempt that ended because of `why`, with the death of its node; none if the limit is
+/// not reached.
+pub fn crash_reason(why: &str, before: i32, max_pickups: i32) -> Option<String> {
     let deaths = before.saturating_add(1);
     if deaths < max_pickups {
-        return judged;
+        return None;
     }
-    let why = judged.error.take().map(|why| format!("{why}; ")).unwrap_or_default();
+    let why = if why.is_empty() { String::new() } else { format!("{why}; ") };
     let count = counted(usize::try_from(deaths).unwrap_or_default(), "attempt");
-    FinishedAttempt {
-        outcome: Outcome::Crashed,
-        verdict: Some(Verdict::Discarded),
-        error: Some(format!("{why}its node died during {count} in a row, and max_pickups is {max_pickups}")),
-        ..judged
-    }
+    Some(format!("{why}its node died during {count} in a row, and max_pickups is {max_pickups}"))
 }
 
 #[cfg(test)]

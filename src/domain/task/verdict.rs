@@ -14,7 +14,9 @@ pub enum Wish {
     Policy,
     /// No further attempt.
     Discard,
-    /// A next attempt after this delay, if attempts remain.
+    /// This node cannot do the work at present: the task is given back, and the attempt is not counted.
+    GiveBack,
+    /// A next attempt after this delay: a snooze, unless the attempt was stopped.
     RetryAfter(Duration),
 }
 
@@ -41,12 +43,18 @@ pub fn judge(
         Outcome::Succeeded => plain(Verdict::Completed),
         Outcome::Cancelled => plain(Verdict::Cancelled),
         Outcome::Interrupted => plain(Verdict::Released),
+        Outcome::Snoozed => {
+            let delay = if let Wish::RetryAfter(delay) = wish { delay } else { policy.delay_after(attempt, chance) };
+            Judgement { verdict: Some(Verdict::Retry), delay }
+        }
         Outcome::Superseded | Outcome::Skipped => Judgement { verdict: None, delay: Duration::ZERO },
         Outcome::Failed | Outcome::TimedOut | Outcome::Crashed => match wish {
             Wish::Discard => plain(Verdict::Discarded),
             _ if attempt >= max_attempts => plain(Verdict::Discarded),
             Wish::RetryAfter(delay) => Judgement { verdict: Some(Verdict::Retry), delay },
-            Wish::Policy => Judgement { verdict: Some(Verdict::Retry), delay: policy.delay_after(attempt, chance) },
+            Wish::Policy | Wish::GiveBack => {
+                Judgement { verdict: Some(Verdict::Retry), delay: policy.delay_after(attempt, chance) }
+            }
         },
     }
 }
@@ -78,6 +86,13 @@ mod tests {
     fn the_delay_of_the_handler_is_kept() {
         let wish = Wish::RetryAfter(Duration::from_secs(7));
         assert_eq!(judge(Outcome::Failed, wish, 1, 2, &RetryPolicy::default(), 0.5).delay, Duration::from_secs(7));
+    }
+
+    #[test]
+    fn a_snooze_uses_up_no_attempt() {
+        let wish = Wish::RetryAfter(Duration::from_secs(7));
+        let snoozed = judge(Outcome::Snoozed, wish, 1, 1, &RetryPolicy::default(), 0.5);
+        assert_eq!(snoozed, Judgement { verdict: Some(Verdict::Retry), delay: Duration::from_secs(7) });
     }
 
     #[test]

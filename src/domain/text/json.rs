@@ -1,6 +1,7 @@
 //! JSON that every supported database can store.
 
-use serde_json::Value;
+use serde::{Deserialize as _, Deserializer, de::Error as _};
+use serde_json::{Value, value::RawValue};
 
 use crate::domain::command::capture::without_nul;
 
@@ -27,6 +28,16 @@ pub fn holds_nul(value: &Value) -> bool {
         Value::Object(map) => map.iter().any(|(key, item)| key.contains('\0') || holds_nul(item)),
         _ => false,
     }
+}
+
+/// Reads a value inside a larger document as deep as if it stood alone: the parser counts the levels around it otherwise,
+/// and refuses the whole document.
+///
+/// # Errors
+/// If the value is no JSON, or is nested more deeply than the parser allows.
+pub fn nested<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    let text = Option::<Box<RawValue>>::deserialize(deserializer)?;
+    text.map(|text| serde_json::from_str(text.get()).map_err(D::Error::custom)).transpose()
 }
 
 /// The value with each NUL replaced, as by [`without_nul`].

@@ -117,13 +117,40 @@ fn progress_is_shown_while_it_runs() {
 fn it_may_ask_to_be_tried_again_with_new_work() {
     block_on(async {
         let body = r#"if grep -q second; then echo '{"result": "done"}' >&3; else echo '{"retry_after": 0.1, "payload": "second"}' >&3; fi"#;
-        let mut stand = Stand::of(&format!("command = [\"sh\", \"-c\", '''{body}''']\nmax_attempts = 2")).await;
+        let mut stand = Stand::of(&format!("command = [\"sh\", \"-c\", '''{body}''']")).await;
         let (row, _) = stand.run(Some(json!("first"))).await;
         let rows = stand.rows(row.task_id.unwrap()).await;
         let told: Vec<_> = rows.iter().map(|row| (row.verdict.unwrap(), row.payload.clone().unwrap())).collect();
         assert_eq!(told, [(Verdict::Retry, json!("first")), (Verdict::Completed, json!("second"))]);
         assert_eq!(rows[0].error.as_deref(), Some("it asked to be tried again in 100ms"));
         assert_eq!(row.result, Some(json!("done")));
+        // That is no failure: no attempt is counted, and the default of one attempt is enough.
+        let outcomes: Vec<_> = rows.iter().map(|row| (row.outcome, row.attempt)).collect();
+        assert_eq!(outcomes, [(Outcome::Snoozed, 1), (Outcome::Succeeded, 1)]);
+        let log = stand.stop();
+        assert!(log.contains("it snoozed after") && !log.contains("ERROR"), "{log}");
+    });
+}
+
+#[test]
+fn it_may_not_ask_without_end_where_that_is_limited() {
+    block_on(async {
+        let body = r#"echo '{"retry_after": 0.05}' >&3; exit 1"#;
+        let settings = "max_snoozes = 2\nmax_attempts = 2\nretry = { delay = \"10ms\" }";
+        let mut stand = Stand::of(&format!("command = [\"sh\", \"-c\", '''{body}''']\n{settings}")).await;
+        let (row, _) = stand.run(None).await;
+        let rows = stand.rows(row.task_id.unwrap()).await;
+        let told: Vec<_> = rows.iter().map(|row| (row.outcome, row.verdict.unwrap(), row.attempt)).collect();
+        let expected = [
+            (Outcome::Snoozed, Verdict::Retry, 1),
+            (Outcome::Snoozed, Verdict::Retry, 1),
+            (Outcome::Failed, Verdict::Retry, 1),
+            (Outcome::Failed, Verdict::Discarded, 2),
+        ];
+        assert_eq!(told, expected);
+        let why =
+            "it asked to be tried again later once more, and max_snoozes is 2: it asked to be tried again in 50ms";
+        assert_eq!(row.error.as_deref(), Some(why));
         stand.stop();
     });
 }

@@ -6,7 +6,7 @@ use sexton::NewTask;
 use sexton_entities::states::{Outcome, TaskState};
 
 use super::{Stand, outcome_of, processes, unusual};
-use crate::support::{Daemon, Database, Kind, Mounted, Printed as _, block_on, eventually, sexton, within};
+use crate::support::{Database, Kind, Mounted, Printed as _, block_on, eventually, sexton, within};
 
 fn shell(script: &str, settings: &str) -> String {
     format!("command = [\"sh\", \"-c\", '''{script}''']\n{settings}")
@@ -130,37 +130,8 @@ fn a_cancel_is_heard_by_the_next_heartbeat_on_mariadb() {
 }
 
 #[test]
-fn a_full_disk_fails_the_task_and_nothing_else() {
-    assert!(nix::unistd::geteuid().is_root(), "this test mounts a small file system, and needs root for it");
-    block_on(async {
-        let folder = tempfile::tempdir().unwrap();
-        let state = folder.path().join("state");
-        std::fs::create_dir(&state).unwrap();
-        let at = state.display().to_string();
-        let _mounted = Mounted::new(&state, "tmpfs", "size=64k,mode=700");
-        let database = Database::new(Kind::Sqlite).await;
-        let store = database.store().await;
-        let run_dir = folder.path().join("run");
-        let settings = format!("run_dir = \"{}\"\n[task.it]\ncommand = [\"echo\", \"hello\"]", run_dir.display());
-        let config = database.config("n", &settings);
-        let text = std::fs::read_to_string(&config)
-            .unwrap()
-            .replace(&database.folder.path().join("n/state").display().to_string(), &at);
-        std::fs::write(&config, text).unwrap();
-        let daemon = Daemon::start(&config, &["run"]);
-        let stand = Stand { database, store, config, daemon: None };
-        assert_eq!(stand.run(None).await.0.outcome, Outcome::Succeeded);
-        std::fs::write(state.join("ballast"), vec![0; 60 * 1024]).unwrap();
-        let filler = std::fs::File::options().append(true).create(true).open(state.join("filler")).unwrap();
-        while std::io::Write::write(&mut &filler, &[0; 512]).is_ok_and(|count| count > 0) {}
-        let (row, _) = stand.run(None).await;
-        assert_eq!(row.outcome, Outcome::Failed);
-        let error = row.error.unwrap();
-        assert!(error.contains("cannot start echo") && error.contains("No space left on device"), "{error}");
-        std::fs::remove_file(state.join("ballast")).unwrap();
-        assert_eq!(stand.run(None).await.0.outcome, Outcome::Succeeded, "the daemon has gone on");
-        daemon.stop();
-    });
+fn a_cancel_is_heard_by_the_next_heartbeat_on_mysql() {
+    block_on(async { cancelled(Database::new(Kind::MySql).await, Duration::from_secs(30)).await });
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod identity;
 mod limits;
 mod many;
 mod nasty;
+mod shortage;
 mod survival;
 
 use std::path::PathBuf;
@@ -21,10 +22,11 @@ use crate::support::{Daemon, Database, Kind, eventually};
 
 /// A daemon with its own SQLite file, for commands.
 struct Stand {
+    // Ends before its files are removed, so that a failed test can show its log.
+    daemon: Option<Daemon>,
     database: Database,
     store: Store,
     config: PathBuf,
-    daemon: Option<Daemon>,
 }
 
 impl Stand {

@@ -95,7 +95,7 @@ fn what_was_told_to_keep_goes_on_through_a_stop() {
         let id = stand.enqueue(NewTask::new("it")).await;
         eventually("it runs", async || !processes(&sleep).is_empty()).await;
         let log = stand.stop();
-        assert!(log.contains("continuing without a daemon: 1 command;"), "{log}");
+        assert!(log.contains("leaving 1 command running for the next daemon"), "{log}");
         assert!(!processes(&sleep).is_empty());
         assert_eq!(stand.store.task(id).await.unwrap().unwrap().state, TaskState::Running);
         stand.start();

@@ -53,11 +53,11 @@ missed_age = \"1h\"
 [task.inside]
 kind = \"noop\"
 schedule = \"0 * * * *\"
-missed_window = \"13:00-14:00\"
+run_missed_between = \"13:00-14:00\"
 [task.outside]
 kind = \"noop\"
 schedule = \"0 * * * *\"
-missed_window = \"01:00-05:00\"
+run_missed_between = \"01:00-05:00\"
 ";
 
 use Fate::{Coalesced, Fired, Late, Skipped};
@@ -195,8 +195,14 @@ fn a_downtime_of_hours_is_a_matter_of_the_policies() {
         let (store, clock, daemon) = ticking(&database).await;
         daemon.stop();
         clock.set(at("13:30:00"));
-        let daemon = Daemon::start_on(&clock, &database.config("n", SETTINGS));
+        let file = database.config("n", SETTINGS);
+        let daemon = Daemon::start_on(&clock, &file);
         three_hours_were_dealt_with(&store).await;
+        let arguments = ["schedule", "why", "last", "--at", "2026-06-10T11:00:00Z", "--json"];
+        let coalesced = sexton(&file).args(arguments).output().unwrap().json();
+        assert_eq!((coalesced["fate"].as_str(), coalesced["expected"].as_bool()), (Some("coalesced"), Some(true)));
+        let sentence = coalesced["why"].as_str().unwrap();
+        assert!(sentence.contains("coalesced into the run of 2026-06-10T13:00:00"), "{sentence}");
         no_module_fell(&daemon);
         daemon.stop();
     });
@@ -235,6 +241,11 @@ fn a_clock_of_postgres_set_by_hours_is_a_matter_of_the_policies() {
 #[test]
 fn a_clock_of_mariadb_set_by_hours_is_a_matter_of_the_policies() {
     block_on(a_server_is_set_forward_and_back(Kind::MariaDb));
+}
+
+#[test]
+fn a_clock_of_mysql_set_by_hours_is_a_matter_of_the_policies() {
+    block_on(a_server_is_set_forward_and_back(Kind::MySql));
 }
 
 #[test]

@@ -95,6 +95,11 @@ fn over_four_nodes_on_mariadb() {
 }
 
 #[test]
+fn over_four_nodes_on_mysql() {
+    block_on(over_several_nodes(Kind::MySql, 4));
+}
+
+#[test]
 fn over_two_nodes_on_sqlite() {
     block_on(over_several_nodes(Kind::Sqlite, 2));
 }
@@ -107,6 +112,11 @@ fn with_one_of_four_nodes_killed_on_postgres() {
 #[test]
 fn with_one_of_four_nodes_killed_on_mariadb() {
     block_on(with_a_node_killed(Kind::MariaDb, 4));
+}
+
+#[test]
+fn with_one_of_four_nodes_killed_on_mysql() {
+    block_on(with_a_node_killed(Kind::MySql, 4));
 }
 
 #[test]

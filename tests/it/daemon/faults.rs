@@ -1,7 +1,10 @@
 //! Every daemon module panics, fails and hangs, in turn and under load: it comes back, and no task is lost.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -205,5 +208,59 @@ fn modules_are_replaced_when_their_time_is_over() {
         assert!(inside.daemon.modules.all().iter().all(|status| status.failures == 0));
         assert_eq!(inside.stop(), 0);
         assert_eq!(completed(&store).await, enqueued);
+    });
+}
+
+/// A module whose thread hangs in each round, until the test lets it go.
+struct Stuck {
+    begun: Arc<AtomicUsize>,
+    gate: Arc<(Mutex<bool>, Condvar)>,
+}
+
+#[async_trait(?Send)]
+impl DaemonModule for Stuck {
+    async fn run(&mut self, _: &ModuleContext) -> anyhow::Result<()> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        let (is_open, opened) = &*self.gate;
+        drop(opened.wait_while(is_open.lock().unwrap(), |is_open| !*is_open).unwrap());
+        Ok(())
+    }
+}
+
+#[test]
+fn threads_that_hang_are_not_replaced_without_end() {
+    crate::support::block_on(async {
+        let database = crate::support::Database::new(crate::support::Kind::Sqlite).await;
+        let mut blueprint = blueprint(&database);
+        blueprint.config.supervisor.ping_interval = Duration::from_millis(20);
+        blueprint.config.supervisor.hang_timeout = Duration::from_millis(200);
+        blueprint.config.supervisor.restart.restart_delay = Duration::from_millis(1);
+        blueprint.config.supervisor.restart.max_restart_delay = Duration::from_millis(1);
+        let (begun, gate) = (Arc::<AtomicUsize>::default(), Arc::<(Mutex<bool>, Condvar)>::default());
+        let parts = (begun.clone(), gate.clone());
+        add_module(
+            &mut blueprint,
+            ModuleSpec::new("stuck", sexton::daemon::Stage::Intake, move || Stuck {
+                begun: parts.0.clone(),
+                gate: parts.1.clone(),
+            }),
+        );
+        let inside = Inside::start(blueprint);
+        let status = || inside.daemon.modules.get("stuck").unwrap_or_default();
+        let says_why = || status().last_error.is_some_and(|error| error.contains("3 of its threads hang"));
+        eventually("three threads hang, and it says so", async || says_why()).await;
+        // Ten more hangs would have been noticed meanwhile.
+        let rounds = || inside.daemon.modules.get(&ModuleName::NODE).unwrap().rounds;
+        let before = rounds();
+        eventually("the daemon goes on", async || {
+            inside.daemon.wakers.wake(&ModuleName::NODE, WakeReason::Requested);
+            rounds() > before + 10
+        })
+        .await;
+        assert_eq!((begun.load(Ordering::SeqCst), status().failures), (3, 3));
+        *gate.0.lock().unwrap() = true;
+        gate.1.notify_all();
+        eventually("it works again", async || status().rounds > 0).await;
+        assert_eq!(inside.stop(), 0);
     });
 }

@@ -38,29 +38,19 @@ on_each_database! {
         daemon.stop();
     }
 
-    async fn an_unknown_name_is_discarded_with_a_clear_error(database: Database) {
-        let store = database.store().await;
-        let daemon = database.daemon("n", "[task.cleanup]\nkind = \"noop\"");
-        database.application().await.execute_unprepared("INSERT INTO sexton_task (name) VALUES ('claenup')").await.unwrap();
-        eventually("it is on record", async || !history(&store).await.is_empty()).await;
-        let row = history(&store).await.remove(0);
-        assert_eq!((row.outcome, row.verdict, row.kind), (Outcome::Failed, Some(Verdict::Discarded), None));
-        assert_eq!(row.error.as_deref(), Some("no task `claenup` is defined on node n; did you mean `cleanup`?"));
-        assert_eq!(count(&store, "COUNT(*) FROM sexton_task").await, 0);
-        daemon.stop();
-    }
-
     async fn a_payload_that_nobody_can_read_is_discarded_and_harms_nobody(database: Database) {
         let store = database.store().await;
         let application = database.application().await;
         let odd = "INSERT INTO sexton_task (name, queue, payload) VALUES ('nothing', 'default', '{\"x\": 1e400}')";
-        application.execute_unprepared(odd).await.unwrap();
+        let inserted = application.execute_unprepared(odd).await;
+        assert_eq!(inserted.is_err(), database.kind == Kind::MySql, "MySQL itself refuses such a number: {inserted:?}");
+        let odd = i64::from(inserted.is_ok());
         Client::new(store.clone()).enqueue_all(vec![NewTask::new("nothing"); 20]).await.unwrap();
         let daemon = database.daemon("n", "[task.nothing]\nkind = \"noop\"");
-        eventually("all are on record", async || count(&store, "COUNT(*) FROM sexton_history").await == 21).await;
+        eventually("all are on record", async || count(&store, "COUNT(*) FROM sexton_history").await == 20 + odd).await;
         assert_eq!(completed(&store).await, 20);
         let sql = "COUNT(*) FROM sexton_history WHERE verdict = 'discarded' AND error LIKE 'the payload cannot be read%'";
-        assert_eq!(count(&store, sql).await, 1);
+        assert_eq!(count(&store, sql).await, odd);
         let log = daemon.stop();
         assert!(!log.contains("fell"), "{log}");
     }

@@ -1,91 +1,23 @@
 //! The database goes away and comes back: nothing exits, nothing is lost, and the operator sees it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
-
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use sexton::{Client, NewTask};
 use sexton_entities::states::Verdict;
-use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
-};
 
 use super::{completed, count, history};
 use crate::{
     commands::{processes, unusual},
-    support::{Daemon, Database, Kind, block_on, eventually},
+    support::{Daemon, Database, Kind, Wire, block_on, eventually},
 };
-
-/// A wire to the server that can be cut.
-struct Wire {
-    address: String,
-    up: Arc<AtomicBool>,
-}
-
-impl Wire {
-    /// A wire to the server behind an address.
-    fn to(url: &str) -> Self {
-        let parsed = url::Url::parse(url).unwrap();
-        let server = format!("127.0.0.1:{}", parsed.port().unwrap());
-        let up = Arc::new(AtomicBool::new(true));
-        let is_up = up.clone();
-        let (tell, port) = std::sync::mpsc::sync_channel(1);
-        // On a thread of its own: the test's is not always free.
-        std::thread::spawn(move || {
-            block_on(async move {
-                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-                tell.send(listener.local_addr().unwrap().port()).unwrap();
-                loop {
-                    let (near, _) = listener.accept().await.unwrap();
-                    if is_up.load(Ordering::SeqCst) {
-                        tokio::task::spawn_local(carry(near, server.clone(), is_up.clone()));
-                    }
-                }
-            });
-        });
-        let port = port.recv().unwrap();
-        let mut through = parsed;
-        through.set_port(Some(port)).unwrap();
-        Self { address: through.to_string(), up }
-    }
-
-    fn cut(&self) {
-        self.up.store(false, Ordering::SeqCst);
-    }
-
-    fn mend(&self) {
-        self.up.store(true, Ordering::SeqCst);
-    }
-}
-
-/// Carries bytes until the wire is cut.
-async fn carry(mut near: TcpStream, server: String, is_up: Arc<AtomicBool>) {
-    let mut far = TcpStream::connect(server).await.unwrap();
-    let cut = async {
-        while is_up.load(Ordering::SeqCst) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::select! {
-        _ = copy_bidirectional(&mut near, &mut far) => {}
-        () = cut => {}
-    }
-}
 
 async fn survives_an_outage(kind: Kind) {
     let mut database = Database::new(kind).await;
     let store = database.store().await;
     let wire = Wire::to(&database.url);
-    database.url = wire.address.clone();
+    database.url = wire.url.clone();
     let settings = "heartbeat = \"500ms\"\nlease = \"4s\"\n[task.nap]\ncommand = [\"sleep\", \"1\"]\n[task.nothing]\nkind = \"noop\"";
     let daemon = database.daemon("n", settings);
     let client = Client::new(store.clone());
@@ -115,7 +47,7 @@ async fn is_stopped_in_an_outage(kind: Kind) {
     let mut database = Database::new(kind).await;
     let store = database.store().await;
     let wire = Wire::to(&database.url);
-    database.url = wire.address.clone();
+    database.url = wire.url.clone();
     let settings = "heartbeat = \"500ms\"\nlease = \"4s\"\n[task.one]\ncommand = [\"sleep\", \"1\"]\n[task.two]\ncommand = [\"sleep\", \"1.7\"]";
     let file = database.config("n", settings);
     let daemon = Daemon::start(&file, &["run"]);
@@ -148,6 +80,11 @@ fn what_ended_in_an_outage_of_mariadb_outlives_the_daemon() {
 }
 
 #[test]
+fn what_ended_in_an_outage_of_mysql_outlives_the_daemon() {
+    block_on(is_stopped_in_an_outage(Kind::MySql));
+}
+
+#[test]
 fn an_outage_of_postgres_is_survived() {
     block_on(survives_an_outage(Kind::Postgres));
 }
@@ -158,13 +95,18 @@ fn an_outage_of_mariadb_is_survived() {
 }
 
 #[test]
+fn an_outage_of_mysql_is_survived() {
+    block_on(survives_an_outage(Kind::MySql));
+}
+
+#[test]
 fn a_database_that_is_down_at_the_start_is_waited_for() {
     block_on(async {
         let mut database = Database::new(Kind::Postgres).await;
         let store = database.bare_store();
         let wire = Wire::to(&database.url);
         wire.cut();
-        database.url = wire.address.clone();
+        database.url = wire.url.clone();
         let daemon = Daemon::spawn(&database.config("n", "[task.nothing]\nkind = \"noop\""), &["run"]);
         daemon.wait_for_log("trying again every second");
         wire.mend();
@@ -195,7 +137,7 @@ fn a_program_that_needs_the_database_waits_for_it() {
         let mut database = Database::new(Kind::Postgres).await;
         let _store = database.store().await;
         let wire = Wire::to(&database.url);
-        database.url = wire.address.clone();
+        database.url = wire.url.clone();
         let (needy, other) = (unusual(), unusual());
         let daemon = database.daemon(
             "n",

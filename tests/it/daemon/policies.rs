@@ -8,7 +8,7 @@ use sexton::{
     domain::{
         schedule::{
             Schedule,
-            policy::{Missed, Policy},
+            missed_policy::{Missed, Policy},
             recurrence::Recurrence,
         },
         task::definition::{NOOP, TaskDefinition},

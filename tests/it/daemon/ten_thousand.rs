@@ -16,7 +16,7 @@ use sexton::{
     domain::{
         schedule::{
             Schedule,
-            policy::{Missed, Policy, runs},
+            missed_policy::{Missed, Policy, runs},
             recurrence::Recurrence,
             zone::Dst,
         },

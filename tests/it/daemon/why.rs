@@ -23,7 +23,7 @@ on_each_database! {
         eventually("it has fired", async || completed(&store).await >= 1).await;
         daemon.stop();
         let last = store.schedules().await.unwrap().into_iter().find(|known| known.name == "tick").unwrap().last_at;
-        within(Duration::from_secs(30), "some instants were missed", async || {
+        within(Duration::from_secs(30), "some instants have come", async || {
             (store.now().await.unwrap() - last).num_seconds() >= 4
         })
         .await;
@@ -34,9 +34,9 @@ on_each_database! {
         let daemon = Daemon::start(&file, &["run"]);
         eventually("it fires again", async || completed(&store).await > before).await;
         daemon.stop();
-        let coalesced = why(&file, "tick", &next);
-        assert_eq!((coalesced["fate"].as_str(), coalesced["expected"].as_bool()), (Some("coalesced"), Some(true)));
-        assert!(coalesced["why"].as_str().unwrap().contains("coalesced into the run of"), "{coalesced}");
+        let delayed = why(&file, "tick", &next);
+        assert!(matches!(delayed["fate"].as_str(), Some("fired" | "late")), "{delayed}");
+        assert_eq!(delayed["expected"].as_bool(), Some(true));
         let ledger = store.occurrences("tick", 100).await.unwrap();
         let fired = ledger.iter().rev().find(|entry| entry.fate == Fate::Fired).unwrap();
         let ran = why(&file, "tick", &fired.due_at.to_rfc3339());

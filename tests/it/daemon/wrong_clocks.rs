@@ -65,6 +65,11 @@ fn a_node_with_a_wrong_clock_fires_by_the_time_of_mariadb() {
 }
 
 #[test]
+fn a_node_with_a_wrong_clock_fires_by_the_time_of_mysql() {
+    block_on(the_time_is_the_servers(Kind::MySql, &[5]));
+}
+
+#[test]
 fn nodes_with_different_clocks_fire_each_instant_once_on_postgres() {
     block_on(the_time_is_the_servers(Kind::Postgres, &[0, -7, 3]));
 }
@@ -72,6 +77,11 @@ fn nodes_with_different_clocks_fire_each_instant_once_on_postgres() {
 #[test]
 fn nodes_with_different_clocks_fire_each_instant_once_on_mariadb() {
     block_on(the_time_is_the_servers(Kind::MariaDb, &[0, -7, 3]));
+}
+
+#[test]
+fn nodes_with_different_clocks_fire_each_instant_once_on_mysql() {
+    block_on(the_time_is_the_servers(Kind::MySql, &[0, -7, 3]));
 }
 
 /// Nobody looks at a schedule by a clock that is still wrong, however late the module comes that corrects it later on.
@@ -100,4 +110,9 @@ fn the_time_of_postgres_is_known_before_a_schedule_is_looked_at() {
 #[test]
 fn the_time_of_mariadb_is_known_before_a_schedule_is_looked_at() {
     block_on(the_time_is_known_at_once(Kind::MariaDb));
+}
+
+#[test]
+fn the_time_of_mysql_is_known_before_a_schedule_is_looked_at() {
+    block_on(the_time_is_known_at_once(Kind::MySql));
 }

@@ -4,6 +4,7 @@ mod control;
 mod places;
 mod recycling;
 mod reloading;
+mod safety;
 mod start_stop;
 mod survival;
 

@@ -5,7 +5,7 @@ use sexton::{
     domain::{
         schedule::{
             Schedule,
-            policy::{Overlap, Policy},
+            missed_policy::{Overlap, Policy},
             reason::Reason,
         },
         task::{

@@ -76,7 +76,7 @@ on_each_database! {
         let in_an_hour = match database.kind {
             Kind::Sqlite => "datetime('now', '+1 hour')",
             Kind::Postgres => "now() + interval '1 hour'",
-            Kind::MariaDb => "utc_timestamp(6) + INTERVAL 1 HOUR",
+            Kind::MariaDb | Kind::MySql => "utc_timestamp(6) + INTERVAL 1 HOUR",
         };
         let sql = format!("INSERT INTO sexton_task (name, queue, run_at) VALUES ('later', 'default', {in_an_hour})");
         database.application().await.execute_unprepared(&sql).await.unwrap();

@@ -55,6 +55,27 @@ on_each_database! {
         assert_eq!((waiting.state, waiting.payload), (TaskState::Retryable, Some(json!("page 2"))));
     }
 
+    async fn a_snooze_counts_no_attempt(database: Database) {
+        let store = database.store().await;
+        register(&store, "n").await;
+        let task = one_claimed(&store, "n").await;
+        let mut snoozed = ended(&task, "n", Outcome::Snoozed, Verdict::Retry);
+        snoozed.retry_ms = 3_600_000;
+        snoozed.report.next_payload = Some(json!("page 2"));
+        let failed = ended(&one_claimed(&store, "n").await, "n", Outcome::Failed, Verdict::Retry);
+        let recorded = store.finish(&[snoozed, failed], OnStale::Record).await.unwrap();
+        assert_eq!((recorded.counted, recorded.retrying), (2, 2));
+        let waiting = store.task(task.claim.task_id).await.unwrap().unwrap();
+        assert_eq!((waiting.state, waiting.attempt, waiting.snoozes), (TaskState::Scheduled, 0, 1));
+        assert_eq!((waiting.payload, waiting.node), (Some(json!("page 2")), None));
+        let other = store.task(task.claim.task_id + 1).await.unwrap().unwrap();
+        assert_eq!((other.state, other.attempt, other.snoozes), (TaskState::Retryable, 1, 0));
+        assert!(store.run_now(task.claim.task_id).await.unwrap());
+        let again = store.claim(&"n".into(), &"default".into(), 1).await.unwrap().tasks.remove(0);
+        assert_eq!((again.claim.task_id, again.attempt, again.snoozes), (task.claim.task_id, 1, 1));
+        assert_eq!(history(&store).await[0].outcome, Outcome::Snoozed);
+    }
+
     async fn what_a_database_leaves_out_is_told_and_never_lost(database: Database) {
         let store = database.store().await;
         register(&store, "n").await;

@@ -1,7 +1,8 @@
-//! The store's contract, verb by verb: one suite, three databases.
+//! The store's contract, verb by verb: one suite, four databases.
 
 mod bounded;
 mod claim;
+mod connections;
 mod enqueue;
 mod finish;
 mod future;
@@ -13,6 +14,7 @@ mod overlap;
 mod prune;
 mod queues;
 mod schedules;
+mod unknown;
 
 use std::time::Duration;
 

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use sexton::store::{CancelResult, HistoryFilter, OnStale};
+use sexton::{
+    domain::identity::NodeId,
+    store::{CancelResult, HistoryFilter, OnStale},
+};
 use sexton_entities::states::{Outcome, TaskState, Verdict};
 
 use super::{beat, ended, enqueue, one_claimed, register};
@@ -16,10 +19,10 @@ on_each_database! {
         let task = one_claimed(&store, "dead").await;
         assert!(store.orphans(&"alive".into(), |_| 5).await.unwrap().is_empty(), "the lease holds");
         store.heartbeat(&beat("dead", Duration::ZERO)).await.unwrap();
-        let orphans = store.orphans(&"alive".into(), |_| 5).await.unwrap();
-        assert_eq!((orphans.len(), orphans[0].claim.task_id, orphans[0].node.as_str()), (1, task.claim.task_id, "dead"));
-        let (first, second) = tokio::join!(store.finish(&orphans, OnStale::Ignore), store.finish(&orphans, OnStale::Ignore));
-        assert_eq!(first.unwrap().counted + second.unwrap().counted, 1, "two rescuers, one rescue");
+        let orphans = store.orphans(&"alive".into()).await.unwrap();
+        assert_eq!((orphans.len(), orphans[0].claim.task_id, orphans[0].node.clone()), (1, task.claim.task_id, Some(NodeId::from("dead"))));
+        let (first, second) = tokio::join!(store.rescue(&orphans, "it died", |_| 5), store.rescue(&orphans, "it died", |_| 5));
+        assert_eq!(first.unwrap().released + second.unwrap().released, 1, "two rescuers, one rescue");
         let row = store.task(task.claim.task_id).await.unwrap().unwrap();
         assert_eq!((row.state, row.attempt, row.node), (TaskState::Available, 0, None));
         let history = store.history(&HistoryFilter { limit: 10, ..HistoryFilter::default() }).await.unwrap();
@@ -59,6 +62,36 @@ on_each_database! {
         let history = store.history(&HistoryFilter { limit: 10, ..HistoryFilter::default() }).await.unwrap();
         assert_eq!((history[0].outcome, history[0].verdict, history[0].attempt), (Outcome::Cancelled, Some(Verdict::Cancelled), 0));
         assert_eq!(history[0].started_at, None);
+    }
+
+    async fn a_node_learns_which_claims_it_still_holds(database: Database) {
+        let store = database.store().await;
+        for node in ["n", "other"] {
+            register(&store, node).await;
+        }
+        enqueue(&store, "work", 4).await;
+        let tasks = store.claim(&"n".into(), &"default".into(), 4).await.unwrap().tasks;
+        let claims: Vec<_> = tasks.iter().map(|task| task.claim).collect();
+        let held = async || store.held_claims(&"n".into(), &claims).await.unwrap();
+        assert_eq!(held().await.len(), 4);
+        assert!(store.held_claims(&"n".into(), &[]).await.unwrap().is_empty());
+        // The first is done, the second is released and claimed by another node, the third is adopted there.
+        store.finish(&[ended(&tasks[0], "n", Outcome::Succeeded, Verdict::Completed)], OnStale::Record).await.unwrap();
+        store.release(&"n".into(), &claims[1..2]).await.unwrap();
+        assert_eq!(held().await, [claims[2], claims[3]].into());
+        store.claim(&"other".into(), &"default".into(), 1).await.unwrap();
+        store.adopt(&"other".into(), &claims[2..3]).await.unwrap();
+        assert_eq!(held().await, [claims[3]].into());
+    }
+
+    async fn a_node_learns_whether_it_is_alone(database: Database) {
+        let store = database.store().await;
+        register(&store, "n").await;
+        assert_eq!(store.live_nodes_beside(&"n".into()).await.unwrap(), 0);
+        register(&store, "other").await;
+        assert_eq!(store.live_nodes_beside(&"n".into()).await.unwrap(), 1);
+        store.heartbeat(&beat("other", Duration::ZERO)).await.unwrap();
+        assert_eq!(store.live_nodes_beside(&"n".into()).await.unwrap(), 0, "it is dead");
     }
 
     async fn the_next_lease_to_run_out_is_known(database: Database) {

@@ -96,9 +96,9 @@ on_each_database! {
         store.heartbeat(&beat(&dead, Duration::ZERO)).await.unwrap();
         assert!(store.next_expiry(&alive).await.unwrap().0.is_some());
         assert_eq!(store.adopt(&alive, &[claimed[0].identity()]).await.unwrap(), [claimed[0].claim].into());
-        let orphans = store.orphans(&alive, |_| 5).await.unwrap();
-        assert_eq!((orphans.len(), &orphans[0].node, orphans[0].claim), (1, &dead, claimed[1].claim));
-        assert_eq!(store.finish(&orphans, OnStale::Ignore).await.unwrap().released, 1);
+        let orphans = store.orphans(&alive).await.unwrap();
+        assert_eq!((orphans.len(), &orphans[0].node, orphans[0].claim), (1, &Some(dead), claimed[1].claim));
+        assert_eq!(store.rescue(&orphans, "it died", |_| 5).await.unwrap().released, 1);
         assert_eq!(store.task(claimed[1].claim.task_id).await.unwrap().unwrap().state, TaskState::Available);
         assert_eq!(store.remove_dead_nodes(&alive).await.unwrap(), 1);
     }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sexton::{
     domain::schedule::{
-        policy::Overlap,
+        missed_policy::Overlap,
         reason::{Reason, StandsFor},
     },
     store::{Firing, HistoryFilter, Store},

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use sexton::{
-    domain::schedule::{policy::Overlap, reason::Reason},
+    domain::schedule::{missed_policy::Overlap, reason::Reason},
     store::{Firing, HistoryFilter, ScheduleRow, Store, TaskFilter},
 };
 use sexton_entities::states::{Fate, Outcome, ReasonCode};

@@ -62,6 +62,11 @@ impl Daemon {
     pub(crate) fn start_on(clock: &WallClock, config: &Path) -> Self {
         let mut command = sexton(config);
         clock.govern(command.arg("run"));
+        Self::start_command(command, config)
+    }
+
+    /// Starts that command, which runs the binary, and waits until it is ready.
+    pub(crate) fn start_command(command: Command, config: &Path) -> Self {
         let daemon = Self::of(command, config);
         daemon.wait_for_log(" runs on ");
         daemon
@@ -134,7 +139,13 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("── {} ──\n{}", self.log.display(), self.log());
+            // The test's directory may be gone by now. A second panic would hide the first one.
+            let log = fs::read(&self.log);
+            let text = log.map_or_else(
+                |error| format!("(its log cannot be read: {error})"),
+                |log| String::from_utf8_lossy(&log).into_owned(),
+            );
+            eprintln!("── {} ──\n{text}", self.log.display());
         }
     }
 }

@@ -20,6 +20,19 @@ pub(crate) enum Kind {
     Sqlite,
     Postgres,
     MariaDb,
+    MySql,
+}
+
+impl Kind {
+    /// The name by which `tests/server` knows it.
+    fn server(self) -> &'static str {
+        match self {
+            Self::Sqlite => panic!("SQLite has no server"),
+            Self::Postgres => "postgres",
+            Self::MariaDb => "mariadb",
+            Self::MySql => "mysql",
+        }
+    }
 }
 
 /// The database of one test.
@@ -41,19 +54,17 @@ impl Database {
         let folder = tempfile::tempdir().unwrap();
         let url = match kind {
             Kind::Sqlite => format!("sqlite://{}", folder.path().join("sexton.db").display()),
-            Kind::Postgres => create(server("postgres")).await,
-            Kind::MariaDb => create(server("mariadb")).await,
+            Kind::Postgres | Kind::MariaDb | Kind::MySql => create(server(kind)).await,
         };
         Self { kind, url, folder }
     }
 
     /// A database on a separate server, on a host whose clock begins at `at`.
     pub(crate) async fn with_clock(kind: Kind, at: DateTime<Utc>) -> (Self, Server, WallClock) {
-        let name = if kind == Kind::Postgres { "postgres" } else { "mariadb" };
         let home = home(&uuid::Uuid::new_v4().simple().to_string());
         std::fs::create_dir_all(&home).unwrap();
         let clock = WallClock::new(&home, at);
-        let server = start(name, &home, |script| clock.govern(script.arg("once")));
+        let server = start(kind, &home, |script| clock.govern(script.arg("once")));
         let url = create(&server.address).await;
         (Self { kind, url, folder: tempfile::tempdir().unwrap() }, server, clock)
     }
@@ -82,15 +93,20 @@ impl Database {
     }
 }
 
-fn server(kind: &'static str) -> &'static str {
+fn server(kind: Kind) -> &'static str {
     static POSTGRES: OnceLock<Server> = OnceLock::new();
     static MARIADB: OnceLock<Server> = OnceLock::new();
-    let known = if kind == "postgres" { &POSTGRES } else { &MARIADB };
-    &known.get_or_init(|| start(kind, &home(kind), |_| {})).address
+    static MYSQL: OnceLock<Server> = OnceLock::new();
+    let known = match kind {
+        Kind::MySql => &MYSQL,
+        Kind::MariaDb => &MARIADB,
+        Kind::Sqlite | Kind::Postgres => &POSTGRES,
+    };
+    &known.get_or_init(|| start(kind, &home(kind.server()), |_| {})).address
 }
 
 /// Starts a server, or uses the running one of that directory.
-fn start(kind: &str, home: &Path, prepare: impl FnOnce(&mut Command)) -> Server {
+fn start(kind: Kind, home: &Path, prepare: impl FnOnce(&mut Command)) -> Server {
     std::fs::create_dir_all(home).unwrap();
     // Before the start, so that the server never appears to be unused.
     let users = File::options().create(true).append(true).open(home.join("users")).unwrap();
@@ -98,7 +114,7 @@ fn start(kind: &str, home: &Path, prepare: impl FnOnce(&mut Command)) -> Server 
         Flock::lock(file, FlockArg::LockShared).unwrap_or_else(|(_, error)| panic!("{error}"))
     });
     let mut script = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/server"));
-    prepare(script.arg(kind).arg(home));
+    prepare(script.arg(kind.server()).arg(home));
     let output = script.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Server { address: String::from_utf8(output.stdout).unwrap().trim().to_owned(), _in_use: in_use }

@@ -4,7 +4,9 @@ mod daemon;
 mod database;
 mod inside;
 mod mounted;
+mod proxy;
 mod wall;
+mod wire;
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +15,9 @@ pub(crate) use self::{
     database::{Database, Kind},
     inside::{Inside, add_module, blueprint, change_modules},
     mounted::Mounted,
+    proxy::Proxy,
     wall::WallClock,
+    wire::Wire,
 };
 
 /// Long enough for a loaded host, short enough to notice a hang.
@@ -38,7 +42,7 @@ pub(crate) fn block_on<F: Future>(body: F) -> F::Output {
     actix_rt::System::new().block_on(body)
 }
 
-/// Makes three tests of each case: one on each database.
+/// Makes four tests of each case: one on each database.
 macro_rules! on_each_database {
     ($($(#[$attribute:meta])* async fn $name:ident($database:ident: Database) $body:block)+) => {
         $(async fn $name($database: $crate::support::Database) $body
@@ -59,6 +63,11 @@ macro_rules! on_each_database {
             #[test]
             fn on_mariadb() {
                 block_on(async { super::$name(Database::new(Kind::MariaDb).await).await });
+            }
+
+            #[test]
+            fn on_mysql() {
+                block_on(async { super::$name(Database::new(Kind::MySql).await).await });
             }
         })+
     };

@@ -272,6 +272,7 @@ fn spec(
         stop_signal: process.stop_signal,
         keep_background: false,
         ends_with_daemon: true,
+        lease: None,
         cgroup: parts.processes.shepherds.cgroup(),
     }
 }

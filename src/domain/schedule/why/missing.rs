@@ -8,7 +8,7 @@ use sexton_entities::{occurrence, schedule, states::Fate};
 use super::{Background, Became, InstantRecord, shown};
 use crate::domain::{
     schedule::{
-        PeriodPlace, Schedule,
+        AHEAD, PeriodPlace, Schedule,
         reason::{self, GRACE, Reason, StandsFor},
     },
     text::duration,
@@ -30,7 +30,7 @@ impl Background<'_> {
         };
         let paused = if seen.paused { ", and the schedule is paused" } else { "" };
         if at > self.now {
-            return (Became::Ahead, format!("{}{paused}", self.ahead(at)));
+            return (Became::Ahead, format!("{}{}{paused}", self.ahead(at), self.silence(seen)));
         }
         if at < seen.created_at {
             return (Became::NotRun, format!("the schedule is newer: it was first seen at {}", shown(seen.created_at)));
@@ -56,6 +56,19 @@ impl Background<'_> {
             None => ", and the configuration here does not have the schedule".to_owned(),
         };
         format!("{wait} ahead{place}")
+    }
+
+    /// Why a schedule that is ahead of the time enters nothing, as the end of a sentence.
+    fn silence(&self, seen: &schedule::Model) -> String {
+        if seen.last_at <= self.now + GRACE {
+            return String::new();
+        }
+        let until = shown(seen.last_at);
+        let ahead = "but the schedule is ahead of the time, because a clock was";
+        match seen.last_at > self.now + AHEAD {
+            true => format!(", {ahead} (until {until}): module cron moves it back when it starts"),
+            false => format!(", {ahead}: it is silent until {until}, so that nothing runs twice"),
+        }
     }
 
     /// An instant that the entry of a later one accounts for.
@@ -101,6 +114,9 @@ impl Background<'_> {
         if self.now.signed_duration_since(at).to_std().is_ok_and(|age| age > self.keep) {
             let keep = duration::text(self.keep);
             return (Became::NotKnown, format!("its entry would be older than history is kept ({keep})"));
+        }
+        if seen.last_at > self.now + GRACE {
+            return (Became::NotRun, self.silence(seen).trim_start_matches(", but ").to_owned());
         }
         if known.next.is_none() {
             // Only an edit moves a schedule beyond its last entry.

@@ -8,7 +8,7 @@ use crate::domain::{
     period::sample,
     schedule::{
         Outside,
-        policy::{Missed, Policy},
+        missed_policy::{Missed, Policy},
         reason::tests::{entry as reasoned, reasons},
         recurrence::Recurrence,
     },
@@ -63,6 +63,7 @@ fn node(id: &str, started_at: &str, lease_expires_at: &str) -> node::Model {
         heartbeat_at: at(started_at),
         lease_expires_at: at(lease_expires_at),
         modules: None,
+        defines: None,
     }
 }
 
@@ -145,6 +146,8 @@ fn unfinished(id: i64, state: TaskState) -> Run {
         cancel_requested_at: None,
         pickups: 0,
         progress: None,
+        snoozes: 0,
+        unknown_since: None,
     };
     Run { task: Some(task), attempt: None }
 }

@@ -1,0 +1,38 @@
+//! `sexton init`: the first configuration.
+
+use std::{
+    fs::File,
+    io::{self, Write as _},
+    path::PathBuf,
+};
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::json;
+
+use super::output::Printer;
+
+/// A configuration with comments, and without tasks.
+const STARTER: &str = include_str!("../../config/starter.toml");
+
+#[derive(Args)]
+pub(super) struct InitArgs {
+    /// The file to write
+    #[arg(default_value = "sexton.toml")]
+    file: PathBuf,
+}
+
+/// Writes the file. An existing file stays as it is.
+pub(super) fn run(output: Printer, args: &InitArgs) -> anyhow::Result<u8> {
+    let file = args.file.display().to_string();
+    let written = File::create_new(&args.file).and_then(|mut new| new.write_all(STARTER.as_bytes()));
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            anyhow::bail!("{file} exists already and stays as it is: name another file")
+        }
+        written => written.with_context(|| file.clone())?,
+    }
+    let next = "add your tasks to it, then `sexton config check` and `sexton run`";
+    output.report(&format!("{file} is written: {next}"), &json!({ "file": file }))?;
+    Ok(0)
+}

@@ -1,0 +1,198 @@
+//! Tasks of names that this node does not define: left to other nodes, or set aside if no live node defines them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    config::{DaemonConfig, OnUnknown},
+    daemon::{
+        module::ModuleContext,
+        state::{config_in_force::ConfigInForce, unknown_tasks::UnknownTasks},
+    },
+    domain::{
+        identity::{NodeId, QueueName},
+        task::names::{DefinedBy, NodeNames, TaskNames, defined_by},
+        text::{duration, plural::counted, suggest},
+    },
+    store::{Store, StoreError, UnknownName},
+};
+
+/// How often unknown names at the front of a queue are dealt with.
+const INTERVAL: Duration = Duration::from_secs(2);
+/// How often tasks that were set aside are counted, taken back and discarded.
+const REVIEW_INTERVAL: Duration = Duration::from_secs(30);
+
+/// What the dispatcher knows of names that this node does not define.
+pub(super) struct UnknownNames {
+    node: NodeId,
+    in_force: ConfigInForce,
+    waiting: UnknownTasks,
+    /// What this node has published of itself.
+    published: Option<Arc<TaskNames>>,
+    /// Queues whose first task is of an unknown name.
+    ahead: BTreeSet<QueueName>,
+    /// Unknown names of tasks that wait for a queue.
+    without_queue: BTreeSet<String>,
+    /// Names about which the log has been told.
+    told: BTreeSet<String>,
+    checked: Option<Instant>,
+    reviewed: Option<Instant>,
+}
+
+impl UnknownNames {
+    pub(super) fn new(node: NodeId, in_force: ConfigInForce, waiting: UnknownTasks) -> Self {
+        Self {
+            node,
+            in_force,
+            waiting,
+            published: None,
+            ahead: BTreeSet::new(),
+            without_queue: BTreeSet::new(),
+            told: BTreeSet::new(),
+            checked: None,
+            reviewed: None,
+        }
+    }
+
+    /// Publishes what this node defines, at its start and after a change. Returns whether tasks that had been set aside
+    /// are available again.
+    pub(super) async fn publish(&mut self, store: &Store) -> Result<bool, StoreError> {
+        let names = self.in_force.names();
+        if self.published.as_ref() == Some(&names) {
+            return Ok(false);
+        }
+        // Without a row, the node is about to register: the next round publishes.
+        if store.publish_names(&self.node, &names).await? {
+            self.published = Some(names.clone());
+            self.told.clear();
+            self.reviewed = None;
+        }
+        Ok(store.take_back(&names).await? > 0)
+    }
+
+    /// Queues whose first task is of an unknown name, and the unknown names of tasks without a queue.
+    pub(super) fn note(
+        &mut self,
+        queues: impl IntoIterator<Item = QueueName>,
+        names: impl IntoIterator<Item = String>,
+    ) {
+        self.ahead.extend(queues);
+        self.without_queue.extend(names);
+    }
+
+    /// Deals with what was noted. Returns whether tasks are available that this node can claim.
+    pub(super) async fn deal(&mut self, context: &ModuleContext) -> Result<bool, StoreError> {
+        let store = context.store();
+        let is_over = |since: Option<Instant>, interval| since.is_none_or(|at| at.elapsed() >= interval);
+        let is_noted = !self.ahead.is_empty() || !self.without_queue.is_empty();
+        let has_checked = is_noted && is_over(self.checked, INTERVAL);
+        if has_checked {
+            self.checked = Some(Instant::now());
+            self.set_aside(store).await?;
+        }
+        if !has_checked && !is_over(self.reviewed, REVIEW_INTERVAL) {
+            return Ok(false);
+        }
+        self.reviewed = Some(Instant::now());
+        self.review(store, &context.config().daemon).await
+    }
+
+    /// Sets tasks aside that no live node defines.
+    async fn set_aside(&mut self, store: &Store) -> Result<(), StoreError> {
+        let known = self.in_force.names();
+        // A node that was declared dead has registered again, without its names.
+        store.publish_names(&self.node, &known).await?;
+        let live = store.live_names().await?;
+        let mut places: BTreeMap<Option<QueueName>, Vec<String>> = BTreeMap::new();
+        for queue in std::mem::take(&mut self.ahead) {
+            let names = store.names_ahead(&queue).await?;
+            places.insert(Some(queue), names);
+        }
+        places.insert(None, std::mem::take(&mut self.without_queue).into_iter().collect());
+        for (queue, names) in places {
+            let unknown: Vec<String> = names.into_iter().filter(|name| !known.contains(name)).collect();
+            let lacking: Vec<String> =
+                unknown.into_iter().filter(|name| self.is_defined_by_nobody(name, &live)).collect();
+            if !lacking.is_empty() {
+                store.set_unknown_aside(queue.as_ref(), &lacking.into_iter().collect()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether no live node defines that name. If another one does, the log says once that the tasks are left to it.
+    fn is_defined_by_nobody(&mut self, name: &str, live: &[NodeNames]) -> bool {
+        let others = match defined_by(name, live) {
+            DefinedBy::Nobody => return true,
+            DefinedBy::Nodes(nodes) => format!("left to {}", nodes.join(", ")),
+            DefinedBy::Perhaps(node) => {
+                format!("left to {node}, whose version does not say what it defines")
+            }
+        };
+        if self.told.insert(name.to_owned()) {
+            tracing::info!("task `{name}` is not defined on this node: its tasks are {others}");
+        }
+        false
+    }
+
+    /// Counts the tasks that were set aside, takes back those that this node defines, and discards those whose time is
+    /// over.
+    async fn review(&mut self, store: &Store, config: &DaemonConfig) -> Result<bool, StoreError> {
+        let mut waiting = store.set_aside_names().await?;
+        if waiting.is_empty() {
+            self.report(Vec::new(), config);
+            return Ok(false);
+        }
+        let known = self.in_force.names();
+        let is_ours = waiting.iter().any(|waits| known.contains(&waits.name));
+        let taken = if is_ours { store.take_back(&known).await? } else { 0 };
+        waiting.retain(|waits| !known.contains(&waits.name));
+        let live = store.live_names().await?;
+        let patience = match config.unknown_tasks {
+            OnUnknown::Wait => config.discard_unknown_after,
+            OnUnknown::Discard => Duration::ZERO,
+        };
+        let mut is_stale = false;
+        for name in waiting.iter().map(|waits| &waits.name) {
+            if defined_by(name, &live) == DefinedBy::Nobody {
+                let waited = match config.unknown_tasks {
+                    OnUnknown::Wait => format!(", and it has waited for {}", duration::text(patience)),
+                    OnUnknown::Discard => String::new(),
+                };
+                let hint = suggest::hint(name, known.iter());
+                let why = format!("no node defines task `{name}`{hint}{waited}");
+                let discarded = store.discard_set_aside(name, patience, &why).await?;
+                is_stale |= discarded > 0;
+                if discarded > 0 {
+                    let tasks = counted(usize::try_from(discarded).unwrap_or(usize::MAX), "task");
+                    tracing::error!("discarded {tasks}: {why}");
+                }
+            }
+        }
+        if is_stale {
+            waiting = store.set_aside_names().await?;
+        }
+        self.report(waiting, config);
+        Ok(taken > 0)
+    }
+
+    /// Tells the status, and the log once.
+    fn report(&mut self, waiting: Vec<UnknownName>, config: &DaemonConfig) {
+        let known = self.in_force.names();
+        let (new, gone) = self.waiting.replace(waiting);
+        for UnknownName { name, tasks, .. } in new {
+            let tasks = counted(usize::try_from(tasks).unwrap_or(usize::MAX), "task");
+            let hint = suggest::hint(&name, known.iter());
+            let patience = duration::text(config.discard_unknown_after);
+            tracing::warn!(
+                "no node defines task `{name}`{hint}: {tasks} of it wait, and are discarded if none does within {patience}"
+            );
+        }
+        for name in gone {
+            tracing::info!("no task `{name}` waits for a definition any more");
+        }
+    }
+}

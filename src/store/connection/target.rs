@@ -1,0 +1,269 @@
+//! Where sessions lead to, and how one is opened.
+
+use std::{
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use sea_orm::{
+    DatabaseConnection, SqliteTransactionMode, SqlxMySqlConnector, SqlxPostgresConnector, SqlxSqliteConnector,
+    TransactionOptions,
+    sqlx::{
+        ConnectOptions as _, Error,
+        mysql::MySqlConnectOptions,
+        pool::PoolOptions,
+        postgres::PgConnectOptions,
+        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+    },
+};
+
+use super::{
+    file::{FileIdentity, SqliteFile},
+    hosts,
+    options::ConnectOptions,
+    session::DatabaseSession,
+};
+use crate::domain::text::redact::scheme;
+
+/// How long opening an SQLite file waits for another process that writes to it.
+const OPEN_BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// SQLite itself waits this long for a busy file. Longer waits are done by the connection (see `retry_while_busy`).
+const SHORT_BUSY_TIMEOUT: &str = "PRAGMA busy_timeout = 10";
+
+/// The database that sessions lead to.
+#[derive(Clone, Debug)]
+pub(in crate::store) enum Target {
+    Postgres {
+        /// In the order of the URL.
+        hosts: Vec<PgConnectOptions>,
+        /// Whether a host is refused that only reads.
+        must_write: bool,
+        /// The host that was reached last.
+        last: Arc<AtomicUsize>,
+        is_pooled: bool,
+    },
+    MySql(Box<MySqlConnectOptions>),
+    Sqlite(Box<SqliteConnectOptions>, Option<Arc<SqliteFile>>),
+}
+
+/// A session that was just opened.
+pub(super) struct Opened {
+    pub(super) session: DatabaseSession,
+    /// The number of the session on the server, by which it is found in the server's own tables; none without a server.
+    pub(super) number: Option<String>,
+    /// The file that was opened.
+    pub(super) file: Option<FileIdentity>,
+}
+
+impl Target {
+    /// Reads the URL. Nothing is opened.
+    ///
+    /// # Errors
+    /// If the URL is invalid, in one sentence.
+    pub(in crate::store) fn parse(options: &ConnectOptions) -> Result<Self, String> {
+        let text = |error: Error| error.to_string();
+        match options.url.split(':').next().unwrap_or_default() {
+            "sqlite" => {
+                let file = SqliteConnectOptions::from_str(&options.url).map_err(text)?;
+                let file = file
+                    .create_if_missing(true)
+                    .journal_mode(SqliteJournalMode::Wal)
+                    .synchronous(SqliteSynchronous::Full)
+                    .busy_timeout(OPEN_BUSY_TIMEOUT)
+                    .disable_statement_logging();
+                Ok(Self::Sqlite(Box::new(file), options.sqlite_file().map(SqliteFile::at).map(Arc::new)))
+            }
+            "postgres" | "postgresql" => {
+                let (urls, must_write) = hosts::split(&options.url)?;
+                let read = |url: String| {
+                    let server = PgConnectOptions::from_str(&url).map_err(text)?.application_name("sexton");
+                    let capacity = if options.is_pooled { 0 } else { 100 };
+                    Ok(server.statement_cache_capacity(capacity).disable_statement_logging())
+                };
+                let hosts = urls.into_iter().map(read).collect::<Result<_, String>>()?;
+                Ok(Self::Postgres { hosts, must_write, last: Arc::default(), is_pooled: options.is_pooled })
+            }
+            "mysql" | "mariadb" => {
+                let server = MySqlConnectOptions::from_str(&options.url).map_err(text)?;
+                Ok(Self::MySql(Box::new(server.disable_statement_logging())))
+            }
+            _ => Err(format!(
+                "`{}` is not a supported database: write sqlite://PATH, postgres://… or mysql://…",
+                scheme(&options.url)
+            )),
+        }
+    }
+
+    /// Whether a pooler stands between, which keeps nothing in a session.
+    pub(super) fn is_pooled(&self) -> bool {
+        matches!(self, Self::Postgres { is_pooled: true, .. })
+    }
+
+    /// The file of an SQLite database.
+    pub(super) fn file(&self) -> Option<&SqliteFile> {
+        match self {
+            Self::Sqlite(_, file) => file.as_deref(),
+            Self::Postgres { .. } | Self::MySql(_) => None,
+        }
+    }
+
+    /// The statements that begin a transaction.
+    pub(super) fn begin(&self, options: &TransactionOptions) -> String {
+        let level = options.isolation_level.map(|level| format!("SET TRANSACTION ISOLATION LEVEL {level}"));
+        let access = options.access_mode.map(|access| format!("SET TRANSACTION {access}"));
+        let settings = level.into_iter().chain(access);
+        match self {
+            Self::Postgres { .. } => std::iter::once("BEGIN".to_owned()).chain(settings).collect::<Vec<_>>().join("; "),
+            Self::MySql(_) => settings.chain(["BEGIN".to_owned()]).collect::<Vec<_>>().join("; "),
+            Self::Sqlite(..) => match options.sqlite_transaction_mode {
+                Some(SqliteTransactionMode::Immediate) => "BEGIN IMMEDIATE".to_owned(),
+                Some(SqliteTransactionMode::Exclusive) => "BEGIN EXCLUSIVE".to_owned(),
+                _ => "BEGIN".to_owned(),
+            },
+        }
+    }
+
+    /// A connection as SeaORM's migrations need one.
+    ///
+    /// # Errors
+    /// If the database cannot be reached, in one sentence.
+    pub(in crate::store) async fn for_migration(&self) -> Result<DatabaseConnection, String> {
+        let text = |error: Error| plain(&error);
+        match self {
+            Self::Postgres { hosts, last, .. } => {
+                let server = hosts[last.load(Ordering::Relaxed) % hosts.len()].clone();
+                let pool = PoolOptions::new().max_connections(1).connect_with(server).await.map_err(text)?;
+                Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+            }
+            Self::MySql(server) => {
+                let pool =
+                    PoolOptions::new().max_connections(1).connect_with((**server).clone()).await.map_err(text)?;
+                Ok(SqlxMySqlConnector::from_sqlx_mysql_pool(pool))
+            }
+            Self::Sqlite(file, _) => {
+                let pool = PoolOptions::new().max_connections(1).connect_with((**file).clone()).await.map_err(text)?;
+                Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
+            }
+        }
+    }
+
+    /// The server for LISTEN, the one that was reached last; none but on PostgreSQL.
+    pub(in crate::store) fn to_listen(&self) -> Option<PgConnectOptions> {
+        match self {
+            Self::Postgres { hosts, last, .. } => Some(hosts[last.load(Ordering::Relaxed) % hosts.len()].clone()),
+            Self::MySql(_) | Self::Sqlite(..) => None,
+        }
+    }
+
+    /// Opens a session. A server gives up waiting for a lock after `lock_timeout`; an attempt to reach one host takes at
+    /// most `patience`.
+    ///
+    /// # Errors
+    /// If no host can be used, in one sentence.
+    pub(super) async fn open(&self, lock_timeout: Duration, patience: Duration) -> Result<Opened, String> {
+        match self {
+            Self::Postgres { hosts, must_write, last, is_pooled } => {
+                let first = last.load(Ordering::Relaxed);
+                let mut problems = Vec::new();
+                for place in 0..hosts.len() {
+                    let at = (first + place) % hosts.len();
+                    let opening = open_postgres(&hosts[at], *must_write, *is_pooled, lock_timeout);
+                    match tokio::time::timeout(patience, opening).await {
+                        Ok(Ok(opened)) => {
+                            last.store(at, Ordering::Relaxed);
+                            return Ok(opened);
+                        }
+                        Ok(Err(error)) => problems.push((at, plain(&error))),
+                        Err(_) => problems.push((at, no_answer(patience))),
+                    }
+                }
+                Err(of_hosts(hosts, problems))
+            }
+            Self::MySql(server) => {
+                let opening = open_mysql(server, lock_timeout);
+                let opened = tokio::time::timeout(patience, opening).await.map_err(|_| no_answer(patience))?;
+                opened.map_err(|error| plain(&error))
+            }
+            Self::Sqlite(options, file) => open_sqlite(options, file.as_deref()).await,
+        }
+    }
+}
+
+fn no_answer(patience: Duration) -> String {
+    format!("the server does not answer within {} ms", patience.as_millis())
+}
+
+/// The error without the driver's words around it.
+fn plain(error: &Error) -> String {
+    match error {
+        Error::Io(error) => error.to_string(),
+        Error::Database(said) => said.message().to_owned(),
+        Error::Configuration(error) => error.to_string(),
+        error => error.to_string(),
+    }
+}
+
+/// Among several hosts, names the one that each problem is of.
+fn of_hosts(hosts: &[PgConnectOptions], problems: Vec<(usize, String)>) -> String {
+    let name = |(at, problem): (usize, String)| match hosts.len() {
+        1 => problem,
+        _ => format!("{}:{}: {problem}", hosts[at].get_host(), hosts[at].get_port()),
+    };
+    problems.into_iter().map(name).collect::<Vec<_>>().join("; ")
+}
+
+async fn open_postgres(
+    server: &PgConnectOptions,
+    must_write: bool,
+    is_pooled: bool,
+    lock_timeout: Duration,
+) -> Result<Opened, Error> {
+    let connection = server.connect().await?;
+    let mut session =
+        if is_pooled { DatabaseSession::Pooled(connection) } else { DatabaseSession::Postgres(connection) };
+    // A number of our own, and no data: to bind it would cost another round trip. Behind a pooler it would stay with the
+    // server's session, which is another client's after the transaction.
+    let set_lock_timeout = match is_pooled {
+        true => String::new(),
+        false => format!("SET lock_timeout = {};", lock_timeout.as_millis()),
+    };
+    let sql = format!("{set_lock_timeout} SELECT pg_backend_pid()::text, current_setting('transaction_read_only')");
+    let mut found = session.texts(&sql).await?.into_iter();
+    let number = found.next().flatten().filter(|_| !is_pooled);
+    if must_write && found.next().flatten().as_deref() == Some("on") {
+        return Err(Error::Configuration("the server only reads: it is a standby, or read-only".into()));
+    }
+    Ok(Opened { session, number, file: None })
+}
+
+async fn open_mysql(server: &MySqlConnectOptions, lock_timeout: Duration) -> Result<Opened, Error> {
+    let mut session = DatabaseSession::MySql(server.connect().await?);
+    let seconds = lock_timeout.as_secs().max(1);
+    // The server's default level locks the gaps between rows, and claims would block each other there. Its default time
+    // limit for locks on tables is a day or a year.
+    let sql = format!(
+        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
+         SET SESSION innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}; \
+         SELECT CAST(CONNECTION_ID() AS CHAR)"
+    );
+    let number = session.texts(&sql).await?.into_iter().next().flatten();
+    Ok(Opened { session, number, file: None })
+}
+
+async fn open_sqlite(options: &SqliteConnectOptions, file: Option<&SqliteFile>) -> Result<Opened, String> {
+    if let Some(file) = file {
+        // An empty file in the place of a lost one would look as if there had never been a task.
+        file.prepare()?;
+    }
+    let open = async {
+        let mut session = DatabaseSession::Sqlite(options.connect().await?);
+        session.batch(SHORT_BUSY_TIMEOUT).await?;
+        Ok(session)
+    };
+    let session = open.await.map_err(|error: Error| plain(&error))?;
+    Ok(Opened { session, number: None, file: file.and_then(SqliteFile::opened) })
+}

@@ -1,0 +1,166 @@
+//! Tasks that cannot be read are set aside: discarded on record, with the column that is bad. They are never in the way
+//! of the tasks behind them.
+
+use sea_orm::{ConnectionTrait, QueryResult, TransactionSession as _};
+
+use super::{
+    Store, StoreError,
+    dialect::Kind,
+    readable::{UnreadableColumn, column},
+    rows::Rows,
+};
+use crate::domain::identity::{NodeId, QueueName};
+
+const COLUMNS: [(&str, Kind); 3] = [("id", Kind::Integer), ("error", Kind::Text), ("has_payload", Kind::Integer)];
+
+/// At least this many tasks are tried alone: a claim within limits passes over others.
+const MIN_TRIED: usize = 100;
+
+/// A task that cannot be read, or that the database refuses to let run.
+#[derive(Clone, Debug)]
+pub(super) struct UnreadableTask {
+    id: i64,
+    why: String,
+    /// The payload can be read, so that history keeps it.
+    has_payload: bool,
+}
+
+impl UnreadableTask {
+    /// The task in that row.
+    ///
+    /// # Errors
+    /// If not even its number can be read.
+    pub(super) fn new(row: &QueryResult, UnreadableColumn(why): UnreadableColumn) -> Result<Self, StoreError> {
+        let has_payload = column::<Option<serde_json::Value>>(row, "payload").is_ok();
+        Ok(Self { id: row.try_get("", "id")?, why: format!("the task cannot be read: {why}"), has_payload })
+    }
+}
+
+impl Store {
+    /// Discards tasks that the caller has locked or claimed, on record. A row of history that is there already stays.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses a statement.
+    pub(super) async fn set_aside<C: ConnectionTrait>(
+        &self,
+        connection: &C,
+        tasks: &[UnreadableTask],
+    ) -> Result<(), StoreError> {
+        if tasks.is_empty() {
+            return Ok(());
+        }
+        let mut rows = Rows::new(self.dialect);
+        for task in tasks {
+            rows.push(|row| {
+                row.set("id", task.id).set("error", task.why.clone()).set("has_payload", i64::from(task.has_payload));
+            });
+        }
+        let rows = rows.into_value();
+        let table = self.dialect.rows("d", &COLUMNS);
+        // Only columns that cannot hold what history does not take.
+        let insert = self.dialect.insert_new(
+            "sexton_history (task_id, name, queue, schedule, finished_at, attempt, outcome, verdict, error, payload, fence)",
+            &format!(
+                "SELECT t.id, t.name, t.queue, t.schedule, {}, \
+                 CASE WHEN t.attempt BETWEEN 0 AND 2147483647 THEN t.attempt ELSE 0 END, 'failed', 'discarded', d.error, \
+                 CASE WHEN d.has_payload = 1 THEN t.payload END, t.fence FROM {table} JOIN sexton_task t ON t.id = d.id",
+                self.dialect.now()
+            ),
+        );
+        self.run(connection, &insert, [rows.clone()]).await?;
+        self.run(connection, &self.dialect.delete_joined("sexton_task", "id", &table, "t.id = d.id"), [rows]).await?;
+        Ok(())
+    }
+
+    /// Finds the tasks at the head of a queue that the database refuses to mark as running, and discards them. `why` is
+    /// its answer to the whole claim, which is logged if no task is found.
+    ///
+    /// # Errors
+    /// If the database is unavailable, or refuses each statement.
+    pub(super) async fn set_refused_aside(
+        &self,
+        node: &NodeId,
+        queue: &QueueName,
+        count: usize,
+        why: &str,
+    ) -> Result<(), StoreError> {
+        let name = queue.as_str();
+        let count = i64::try_from(count.max(MIN_TRIED)).unwrap_or(i64::MAX);
+        let values = [name.into(), name.into(), node.as_str().into(), count.into()];
+        let lock = format!("SELECT id FROM sexton_task WHERE id = ? {}", self.dialect.for_update());
+        let mut refused = Vec::new();
+        for row in self.all(&self.db, &format!("SELECT id {}", self.candidates("")), values).await? {
+            let id: i64 = row.try_get("", "id")?;
+            let tried = self.with_retries(async || {
+                let transaction = self.begin().await?;
+                // PostgreSQL answers before it gives the locks of the refused claim back: wait for them.
+                self.all(&transaction, &lock, [id.into()]).await?;
+                let mut found = self.lock_candidates(&transaction, node, queue, 1, "AND id = ?", [id.into()]).await?;
+                self.mark_running(&transaction, node, &mut found.tasks).await?;
+                Ok(transaction.rollback().await?)
+            });
+            match tried.await {
+                Err(StoreError::Refused(why)) => {
+                    let why = format!("the database refuses to let it run: {why}");
+                    refused.push(UnreadableTask { id, why, has_payload: true });
+                }
+                tried => tried?,
+            }
+        }
+        if refused.is_empty() {
+            tracing::warn!(%queue, "the database refused a claim, and none of its tasks alone: {why}");
+        }
+        for task in &refused {
+            let alone = std::slice::from_ref(task);
+            self.with_retries(async || {
+                let transaction = self.begin().await?;
+                self.set_aside(&transaction, alone).await?;
+                self.commit(transaction).await
+            })
+            .await?;
+            self.note_set_aside(alone);
+        }
+        Ok(())
+    }
+
+    /// Discards tasks that this node has just claimed. If that fails, they stay claimed, and the rescuer releases them.
+    pub(super) async fn set_aside_claimed(&self, node: &NodeId, tasks: &[UnreadableTask]) {
+        if tasks.is_empty() {
+            return;
+        }
+        let result = self
+            .with_retries(async || {
+                let transaction = self.begin().await?;
+                self.set_aside(&transaction, tasks).await?;
+                self.commit(transaction).await
+            })
+            .await;
+        match result {
+            Ok(()) => self.note_set_aside(tasks),
+            Err(error) => tracing::warn!("{node} cannot set tasks aside that cannot be read: {error}"),
+        }
+    }
+
+    /// Notes the tasks in a state that this version does not know. They are left alone: a later version may know it.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
+    pub async fn note_unknown_states(&self) -> Result<(), StoreError> {
+        let sql = "SELECT id, state FROM sexton_task WHERE state NOT IN ('scheduled', 'available', 'running', 'retryable') \
+                   ORDER BY id LIMIT 1000";
+        for row in self.all(&self.db, sql, []).await? {
+            let (id, state): (i64, String) = (row.try_get("", "id")?, column(&row, "state").unwrap_or_default());
+            let what = format_args!("task {id} does not run");
+            self.isolated()
+                .note(what, format_args!("its state `{state}` is unknown (`sexton task retry {id}` starts it)"));
+        }
+        Ok(())
+    }
+
+    /// Notes what was set aside, for the log and the status.
+    pub(super) fn note_set_aside(&self, tasks: &[UnreadableTask]) {
+        for task in tasks {
+            self.isolated().note(format_args!("task {} is discarded", task.id), &task.why);
+        }
+    }
+}
