@@ -40,6 +40,8 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// Delay while this node has no lease (adopted tasks would look like those of a dead node), and while the recorder has
 /// not replayed the spool (what is recorded is not adopted).
 const WAIT_FOR_OTHERS: Duration = Duration::from_millis(50);
+/// The same while something could not be read, and the other modules wait.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// After so many rounds in which something could not be read, the other modules wait no longer.
 const MAX_INCOMPLETE_ROUNDS: u32 = 3;
 /// Damaged attempt directories are kept for this long.
@@ -66,6 +68,8 @@ pub(super) struct Adopter {
     abandoned: Vec<NodeDir>,
     adopted: u64,
     is_waiting: bool,
+    /// Rounds in a row in which something could not be read.
+    incomplete_rounds: u32,
 }
 
 #[async_trait(?Send)]
@@ -149,7 +153,12 @@ impl DaemonModule for Adopter {
     }
 
     async fn post_run(&mut self, _: &ModuleContext) -> anyhow::Result<Next> {
-        Ok(Next::After(if self.is_waiting { WAIT_FOR_OTHERS } else { INTERVAL }))
+        Ok(Next::After(match self.is_waiting {
+            true => WAIT_FOR_OTHERS,
+            // The dispatcher and the rescuer wait for it.
+            false if !self.parts.milestones.has_adopted() => RETRY_INTERVAL,
+            false => INTERVAL,
+        }))
     }
 
     /// The attempts that it follows would have to be adopted again.
@@ -194,7 +203,7 @@ impl AdopterParts {
 
 impl Adopter {
     pub(super) fn new(parts: AdopterParts) -> Self {
-        Self { parts, abandoned: Vec::new(), adopted: 0, is_waiting: false }
+        Self { parts, abandoned: Vec::new(), adopted: 0, is_waiting: false, incomplete_rounds: 0 }
     }
 
     /// Moves the tasks to this node in the database, and follows their commands.

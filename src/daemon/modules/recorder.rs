@@ -5,7 +5,7 @@
 //! the spool, and attempts that the database refused: they are in `spool/refused`.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -146,7 +146,8 @@ impl Recorder {
         self.replay_at = None;
         self.spool.put_foreign_aside();
         // What is foreign and could not be moved stays where it is.
-        for path in self.spool.waiting().into_iter().filter(|path| self.spool.is_own(path)) {
+        let own: Vec<PathBuf> = self.spool.waiting().into_iter().filter(|path| self.spool.is_own(path)).collect();
+        for path in own {
             match self.spool.read(&path) {
                 Ok(None) => {}
                 Ok(Some(batch)) => self.replay_batch(context.store(), &path, batch).await?,

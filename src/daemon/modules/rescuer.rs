@@ -11,7 +11,6 @@ use std::{
 };
 
 use async_trait::async_trait;
-use sexton_entities::states::Outcome;
 
 use crate::{
     daemon::{
@@ -158,7 +157,7 @@ impl Rescuer {
     async fn rescue(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let (store, node) = (context.store(), &self.parts.node);
         loop {
-            let orphans = store.orphans(node, |name| self.parts.in_force.max_pickups(name)).await?;
+            let orphans = store.orphans(node).await?;
             if orphans.is_empty() {
                 break;
             }
@@ -174,12 +173,15 @@ impl Rescuer {
                 context.progress();
             }
             // What is left now is refused, or has gone to another rescuer.
-            if rescued == 0 {
+            if rescued + discarded == 0 {
                 self.rest = MAX_REST;
                 break;
             }
-            tracing::warn!("released {} of dead nodes", counted(rescued, "task"));
+            if rescued > 0 {
+                tracing::warn!("released {} of dead nodes", counted(rescued, "task"));
+            }
             self.rescued += rescued as u64;
+            self.discarded += discarded as u64;
             self.parts.wakers.announce(Wakeup::Anything);
         }
         store.remove_dead_nodes(node).await?;

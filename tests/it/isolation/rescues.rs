@@ -30,7 +30,7 @@ on_each_database! {
         dead_node(&store, &tasks).await;
         let orphans = store.orphans(&"alive".into()).await.unwrap();
         assert_eq!(orphans.len(), 4_200);
-        let rescue = store.rescue(&orphans, "it died").await.unwrap();
+        let rescue = store.rescue(&orphans, "it died", |_| 5).await.unwrap();
         assert_eq!((rescue.released, rescue.refused.len()), (4_200, 0));
         assert_eq!(count(&store, "COUNT(*) FROM sexton_task WHERE state = 'available' AND attempt = 0 AND node IS NULL").await, 4_200);
         let history = store.history(&HistoryFilter { limit: 1, ..HistoryFilter::default() }).await.unwrap();
@@ -46,7 +46,7 @@ on_each_database! {
         dead_node(&store, &tasks).await;
         refuse(&database, &store, "sexton_task", "UPDATE", "cursed").await;
         let orphans = store.orphans(&"alive".into()).await.unwrap();
-        let rescue = store.rescue(&orphans, "it died").await.unwrap();
+        let rescue = store.rescue(&orphans, "it died", |_| 5).await.unwrap();
         assert_eq!((rescue.released, rescue.refused.len()), (599, 1));
         let told = store.isolated().sentences(9);
         assert!(told.len() == 1 && told[0].starts_with("task 78 cannot be released: ") && told[0].contains("cursed"), "{told:?}");
