@@ -114,11 +114,8 @@ fn supervise(
             nix::sys::signal::raise(Signal::SIGTERM)?;
         }
     }
-    let end = match Supervision::begin(dir, mask, manifest.spec, low_fd, context) {
-        Ok(watch) => watch.run(),
-        Err(failure) => failure.into_end(),
-    };
-    dir.set_result(result_file, &end)
+    let watch = Supervision::begin(dir, mask, manifest.spec, low_fd, context);
+    dir.set_result(result_file, &watch.map_or_else(StartFailure::into_end, Supervision::run))
 }
 
 /// A supervised command.

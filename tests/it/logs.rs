@@ -157,7 +157,7 @@ fn a_full_log_disk_stops_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("log");
         fs::create_dir(&dir).unwrap();
-        let _mounted = Mounted::new(&dir, "tmpfs", "size=64k");
+        let _mounted = Mounted::new(&dir, "tmpfs", "size=64k,mode=755");
         let database = Database::new(Kind::Sqlite).await;
         let store = database.store().await;
         let file = database.config("n", &format!("log_dir = \"{}\"\n{SETTINGS}", dir.display()));

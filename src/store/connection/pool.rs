@@ -43,7 +43,7 @@ pub(in crate::store) struct SessionPool {
     target: Target,
     limits: Limits,
     permits: Arc<Semaphore>,
-    idle: Mutex<Vec<Open>>,
+    idle: Mutex<Vec<IdleSession>>,
     /// Rises when all sessions of the moment are given up: they lead to a server that only reads, or that stops.
     generation: AtomicU64,
     statements: Arc<AtomicU64>,
@@ -64,23 +64,23 @@ struct Limits {
 }
 
 /// An open session, and what is known of it.
-struct Open {
+struct IdleSession {
     opened: Opened,
     generation: u64,
     since: Instant,
     idle_since: Instant,
 }
 
-impl std::fmt::Debug for Open {
+impl std::fmt::Debug for IdleSession {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Open").field("generation", &self.generation).finish_non_exhaustive()
+        f.debug_struct("IdleSession").field("generation", &self.generation).finish_non_exhaustive()
     }
 }
 
 /// The loan of a session.
 pub(super) struct Loan {
     pool: Arc<SessionPool>,
-    open: Option<Open>,
+    open: Option<IdleSession>,
     /// A statement is under way. If the loan ends now, nobody knows what the session will answer next.
     is_busy: bool,
     is_in_transaction: bool,
@@ -186,7 +186,7 @@ impl SessionPool {
             let Some(mut open) = self.take_idle() else {
                 let generation = self.generation.load(Ordering::Acquire);
                 let opened = self.open().await?;
-                break Open { opened, generation, since: Instant::now(), idle_since: Instant::now() };
+                break IdleSession { opened, generation, since: Instant::now(), idle_since: Instant::now() };
             };
             if open.idle_since.elapsed() < TEST_AFTER_IDLE
                 || matches!(timeout(TEST_TIMEOUT, open.opened.session.ping()).await, Ok(Ok(())))
@@ -199,7 +199,7 @@ impl SessionPool {
     }
 
     /// An idle session that may be used. Those that may not are closed.
-    fn take_idle(&self) -> Option<Open> {
+    fn take_idle(&self) -> Option<IdleSession> {
         let mut idle = self.idle.lock();
         while let Some(open) = idle.pop() {
             if !self.is_current(&open) || open.idle_since.elapsed() > MAX_IDLE {
@@ -213,11 +213,11 @@ impl SessionPool {
         None
     }
 
-    fn is_current(&self, open: &Open) -> bool {
+    fn is_current(&self, open: &IdleSession) -> bool {
         open.generation == self.generation.load(Ordering::Acquire)
     }
 
-    fn give_back(&self, mut open: Open) {
+    fn give_back(&self, mut open: IdleSession) {
         let is_old = open.since.elapsed() > MAX_LIFE && open.opened.file.is_none() && self.limits.sessions > 1;
         if !is_old && self.is_current(&open) {
             open.idle_since = Instant::now();

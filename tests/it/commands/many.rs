@@ -13,7 +13,8 @@ fn five_hundred_at_once() {
         let go = folder.path().join("go");
         let sleep = unusual();
         let definition = format!(
-            "workers = 500\n[task.it]\ncommand = [\"sh\", \"-c\", '''while [ ! -e {} ]; do sleep 0.2; done; : {sleep}''']",
+            "workers = 500\n[task.it]\ncommand = [\"sh\", \"-c\", '''while [ -d {} ] && [ ! -e {} ]; do sleep 1; done; : {sleep}''']",
+            folder.path().display(),
             go.display()
         );
         let mut stand = Stand::new(&definition).await;

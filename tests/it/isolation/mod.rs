@@ -8,7 +8,7 @@ mod spools;
 
 use std::{path::PathBuf, time::Duration};
 
-use sea_orm::{ConnectionTrait, Statement};
+use sea_orm::{ConnectionTrait as _, DbBackend, Statement, TransactionSession as _, TransactionTrait as _};
 use sexton::{
     daemon::Components,
     domain::task::{ClaimedTask, FinishedAttempt, Report},
@@ -20,9 +20,14 @@ use crate::support::{Database, Kind};
 
 /// Runs statements as an application does.
 async fn run(store: &Store, statements: &[&str]) {
-    for sql in statements {
-        store.connection().execute_unprepared(sql).await.unwrap_or_else(|error| panic!("{sql}\n{error}"));
+    // One session for all: on MySQL it has to accept the zero date, as older servers do.
+    let transaction = store.connection().begin().await.unwrap();
+    let is_mysql = transaction.get_database_backend() == DbBackend::MySql;
+    let loose = "SET SESSION sql_mode = REPLACE(REPLACE(@@sql_mode, 'NO_ZERO_DATE', ''), 'NO_ZERO_IN_DATE', '')";
+    for sql in is_mysql.then_some(&loose).into_iter().chain(statements) {
+        transaction.execute_unprepared(sql).await.unwrap_or_else(|error| panic!("{sql}\n{error}"));
     }
+    transaction.commit().await.unwrap();
 }
 
 /// Whether the database refuses a statement.

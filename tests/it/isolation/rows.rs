@@ -19,9 +19,7 @@ use crate::support::{Daemon, Database, Inside, Kind, Printed as _, blueprint, ev
 fn bad_instants(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Postgres => &["'infinity'", "'-infinity'", "'290000-01-01'", "'20000-01-01'", "'0044-03-15 BC'"],
-        Kind::MariaDb => &["'0000-00-00 00:00:00'"],
-        // It refuses all of them itself.
-        Kind::MySql => &[],
+        Kind::MariaDb | Kind::MySql => &["'0000-00-00 00:00:00'"],
         Kind::Sqlite => &["'not a time'", "''"],
     }
 }
@@ -39,7 +37,9 @@ async fn history(store: &Store) -> Vec<history::Model> {
 async fn plant(database: &Database, store: &Store) -> usize {
     accept_bad_tasks(database, store).await;
     let mut planted = 0;
-    for column in ["due_at", "enqueued_at"].into_iter().skip(usize::from(database.kind == Kind::MariaDb)) {
+    for column in
+        ["due_at", "enqueued_at"].into_iter().skip(usize::from(matches!(database.kind, Kind::MariaDb | Kind::MySql)))
+    {
         for value in bad_instants(database.kind) {
             let sql = format!(
                 "INSERT INTO sexton_task (name, queue, priority, {column}) VALUES ('nothing', 'default', -9, {value})"

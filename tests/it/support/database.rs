@@ -87,6 +87,9 @@ impl Database {
 
     /// A connection as an application has one.
     pub(crate) async fn application(&self) -> DatabaseConnection {
+        if self.kind == Kind::Sqlite {
+            File::options().append(true).create(true).open(self.folder.path().join("sexton.db")).unwrap();
+        }
         let mut options = sea_orm::ConnectOptions::new(self.url.clone());
         options.max_connections(if self.kind == Kind::Sqlite { 1 } else { 4 }).sqlx_logging(false);
         SeaOrm::connect(options).await.unwrap()
