@@ -24,21 +24,11 @@ impl Store {
         if claims.is_empty() {
             return Ok(HashSet::new());
         }
-        let mut rows = Rows::new(self.dialect);
-        for claim in claims {
-            rows.push(|row| {
-                row.claim(*claim).set("node", node.as_str());
-            });
-        }
-        let rows = rows.into_value();
         let table = self.dialect.rows("d", &CLAIM_COLUMNS);
         let update = self.dialect.update_joined("sexton_task", &[("node", "d.node")], &table, CLAIM_HOLDS);
-        let still_held =
-            format!("SELECT t.id, t.fence FROM {table} JOIN sexton_task t ON {CLAIM_HOLDS} AND t.node = d.node");
         self.with_retries(async || {
-            self.run(&self.db, &update, [rows.clone()]).await?;
-            let found = self.all(&self.db, &still_held, [rows.clone()]).await?;
-            found.iter().map(claim_of).collect()
+            self.run(&self.db, &update, [self.claims_of(node, claims)]).await?;
+            self.held_claims(node, claims).await
         })
         .await
     }
@@ -51,15 +41,20 @@ impl Store {
         if claims.is_empty() {
             return Ok(HashSet::new());
         }
+        let table = self.dialect.rows("d", &CLAIM_COLUMNS);
+        let sql = format!("SELECT t.id, t.fence FROM {table} JOIN sexton_task t ON {CLAIM_HOLDS} AND t.node = d.node");
+        self.all(&self.db, &sql, [self.claims_of(node, claims)]).await?.iter().map(claim_of).collect()
+    }
+
+    /// The claims with their node, as the parameter for [`CLAIM_COLUMNS`].
+    fn claims_of(&self, node: &NodeId, claims: &[Claim]) -> sea_orm::Value {
         let mut rows = Rows::new(self.dialect);
         for claim in claims {
             rows.push(|row| {
                 row.claim(*claim).set("node", node.as_str());
             });
         }
-        let table = self.dialect.rows("d", &CLAIM_COLUMNS);
-        let sql = format!("SELECT t.id, t.fence FROM {table} JOIN sexton_task t ON {CLAIM_HOLDS} AND t.node = d.node");
-        self.all(&self.db, &sql, [rows.into_value()]).await?.iter().map(claim_of).collect()
+        rows.into_value()
     }
 
     /// Stores the progress of running tasks.

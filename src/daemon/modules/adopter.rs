@@ -26,6 +26,10 @@ use crate::{
 const INTERVAL: Duration = Duration::from_secs(10);
 /// Delay while this node has no lease: adopted tasks would look like those of a dead node.
 const WAIT_FOR_LEASE: Duration = Duration::from_millis(50);
+/// The same while something could not be read, and the rescuer waits.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// After this number of rounds in which something could not be read, the rescuer waits no longer.
+const MAX_INCOMPLETE_ROUNDS: u32 = 30;
 /// Damaged attempt directories are kept for this long.
 const KEEP_DAMAGED: Duration = Duration::from_secs(7 * 86_400);
 
@@ -47,6 +51,8 @@ pub(super) struct Adopter {
     abandoned: Vec<NodeDir>,
     adopted: u64,
     is_waiting: bool,
+    /// Rounds in a row in which something could not be read.
+    incomplete_rounds: u32,
 }
 
 #[async_trait(?Send)]
@@ -112,15 +118,20 @@ impl DaemonModule for Adopter {
             node_dir.clean(machine_time() - KEEP_DAMAGED);
             !node_dir.remove_if_empty()
         });
-        // Until everything was read, the rescuer must not release what can be adopted.
-        if is_complete {
+        self.incomplete_rounds = if is_complete { 0 } else { self.incomplete_rounds + 1 };
+        // Until everything was read, the rescuer must not release what can be adopted; but it does not wait for ever.
+        if is_complete || self.incomplete_rounds >= MAX_INCOMPLETE_ROUNDS {
             parts.milestones.note_adopted();
         }
         Ok(())
     }
 
     async fn post_run(&mut self, _: &ModuleContext) -> anyhow::Result<Next> {
-        Ok(Next::After(if self.is_waiting { WAIT_FOR_LEASE } else { INTERVAL }))
+        Ok(Next::After(match self.is_waiting {
+            true => WAIT_FOR_LEASE,
+            false if !self.parts.milestones.has_adopted() => RETRY_INTERVAL,
+            false => INTERVAL,
+        }))
     }
 
     /// The attempts that it follows would have to be adopted again.
@@ -144,7 +155,7 @@ fn is_damaged(error: &std::io::Error) -> bool {
 
 impl Adopter {
     pub(super) fn new(parts: AdopterParts) -> Self {
-        Self { parts, abandoned: Vec::new(), adopted: 0, is_waiting: false }
+        Self { parts, abandoned: Vec::new(), adopted: 0, is_waiting: false, incomplete_rounds: 0 }
     }
 
     /// Moves the tasks to this node in the database, and follows their commands.
