@@ -101,7 +101,7 @@ pub(super) async fn start(
     }
 }
 
-/// The configuration, checked before the start: a daemon that fails at its start would be restarted in vain.
+/// The configuration, checked before the start: a restart does not help a daemon that cannot start.
 fn checked_config(session: &Session, args: &StartArgs) -> anyhow::Result<DaemonConfig> {
     let config = session.config()?;
     match session.unknown_module(&config, args.debug.as_deref()) {

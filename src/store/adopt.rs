@@ -32,21 +32,13 @@ impl Store {
         if claims.is_empty() {
             return Ok(HashSet::new());
         }
-        let mut rows = Rows::new(self.dialect);
-        for claim in claims {
-            rows.push(|row| {
-                row.claim(*claim).set("node", node.as_str());
-            });
-        }
-        let rows = rows.into_value();
+        let rows = self.claims_of(node, claims);
         let table = self.dialect.rows("d", &ADOPTED_COLUMNS);
-        let on = self.dialect.claim_stands();
-        let update = self.dialect.update_joined("sexton_task", &[("node", "d.node")], &table, &on);
-        let still_held = format!("SELECT t.id, t.fence FROM {table} JOIN sexton_task t ON {on} AND t.node = d.node");
+        let stands = self.dialect.claim_stands();
+        let update = self.dialect.update_joined("sexton_task", &[("node", "d.node")], &table, &stands);
         self.with_retries(async || {
             self.run(&self.db, &update, [rows.clone()]).await?;
-            let found = self.all(&self.db, &still_held, [rows.clone()]).await?;
-            found.iter().map(claim_of).collect()
+            self.held_claims(node, claims).await
         })
         .await
     }
@@ -59,15 +51,20 @@ impl Store {
         if claims.is_empty() {
             return Ok(HashSet::new());
         }
+        let table = self.dialect.rows("d", &HELD_COLUMNS);
+        let sql = format!("SELECT t.id, t.fence FROM {table} JOIN sexton_task t ON {}", self.dialect.claim_holds());
+        self.all(&self.db, &sql, [self.claims_of(node, claims)]).await?.iter().map(claim_of).collect()
+    }
+
+    /// The claims with their node, as the parameter for [`ADOPTED_COLUMNS`] and [`HELD_COLUMNS`].
+    fn claims_of(&self, node: &NodeId, claims: &[ClaimIdentity]) -> sea_orm::Value {
         let mut rows = Rows::new(self.dialect);
         for claim in claims {
             rows.push(|row| {
                 row.claim(*claim).set("node", node.as_str());
             });
         }
-        let table = self.dialect.rows("d", &HELD_COLUMNS);
-        let sql = format!("SELECT t.id, t.fence FROM {table} JOIN sexton_task t ON {}", self.dialect.claim_holds());
-        self.all(&self.db, &sql, [rows.into_value()]).await?.iter().map(claim_of).collect()
+        rows.into_value()
     }
 
     /// Stores the progress of tasks that `node` runs.

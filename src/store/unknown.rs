@@ -7,7 +7,11 @@ use chrono::{DateTime, Utc};
 use sea_orm::Value;
 use serde::{Deserialize, Serialize};
 
-use super::{Store, StoreError, claim::ID_COLUMN};
+use super::{
+    Store, StoreError,
+    claim::ID_COLUMN,
+    readable::{column, instant},
+};
 use crate::domain::{
     identity::{NodeId, QueueName},
     task::names::{NodeNames, TaskNames},
@@ -56,7 +60,8 @@ impl Store {
         );
         let mut live = Vec::new();
         for row in self.all(&self.db, &sql, []).await? {
-            let defines: Option<serde_json::Value> = row.try_get("", "defines")?;
+            // What cannot be read counts as not published.
+            let defines: Option<serde_json::Value> = column(&row, "defines").unwrap_or_default();
             let names = defines.and_then(|list| serde_json::from_value::<Vec<String>>(list).ok());
             live.push(NodeNames { node: row.try_get("", "name")?, names: names.map(TaskNames::from_iter) });
         }
@@ -126,7 +131,8 @@ impl Store {
             Ok(UnknownName {
                 name: row.try_get("", "name")?,
                 tasks: row.try_get("", "tasks")?,
-                since: row.try_get("", "since")?,
+                // An instant that cannot be read must not hide the tasks.
+                since: instant(row, "since").ok().flatten().unwrap_or_default(),
             })
         };
         rows.iter().map(read).collect()

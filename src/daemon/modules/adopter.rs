@@ -42,8 +42,8 @@ const INTERVAL: Duration = Duration::from_secs(10);
 const WAIT_FOR_OTHERS: Duration = Duration::from_millis(50);
 /// The same while something could not be read, and the other modules wait.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
-/// After so many rounds in which something could not be read, the other modules wait no longer.
-const MAX_INCOMPLETE_ROUNDS: u32 = 3;
+/// After this number of rounds in which something could not be read, the other modules wait no longer.
+const MAX_INCOMPLETE_ROUNDS: u32 = 10;
 /// Damaged attempt directories are kept for this long.
 const KEEP_DAMAGED: Duration = Duration::from_secs(7 * 86_400);
 
@@ -144,7 +144,7 @@ impl DaemonModule for Adopter {
             !node_dir.remove_if_empty()
         });
         self.incomplete_rounds = if is_complete { 0 } else { self.incomplete_rounds + 1 };
-        // Until everything was read, nobody may release or claim what can be adopted; but no longer than that.
+        // Until everything was read, nobody may release or claim what can be adopted; but they do not wait for ever.
         if !parts.milestones.has_adopted() && (is_complete || self.incomplete_rounds >= MAX_INCOMPLETE_ROUNDS) {
             parts.milestones.note_adopted();
             parts.wakers.wake(&ModuleName::DISPATCHER, WakeReason::SlotFree);

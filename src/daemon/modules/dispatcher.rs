@@ -13,6 +13,7 @@ mod unknown_names;
 
 use std::{
     collections::HashSet,
+    fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -50,7 +51,7 @@ const LIVELY: Duration = Duration::from_secs(10);
 const IDLE_FACTOR: u32 = 8;
 /// The factor when idle where enqueues by other processes wake the node.
 const IDLE_FACTOR_IF_WOKEN: u32 = 40;
-/// A poll that reads past many tasks of unknown names takes long. It is followed by a rest of so many times its length.
+/// A poll that reads past many tasks of unknown names takes long. The rest after it is this many times as long.
 const REST_FACTOR: u32 = 20;
 
 /// What the module needs of the daemon.
@@ -101,8 +102,11 @@ impl DaemonModule for Dispatcher {
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         self.close_queues(context);
         self.is_enqueued |= context.wake_reasons().contains(WakeReason::Enqueued);
-        self.is_enqueued |= self.unknown.publish(context.store()).await?;
-        self.is_enqueued |= self.unknown.deal(context).await?;
+        let store = context.store();
+        let published = self.unknown.publish(store).await;
+        self.is_enqueued |= isolated(store, "the names that this node defines", published)?;
+        let dealt = self.unknown.deal(context).await;
+        self.is_enqueued |= isolated(store, "tasks that no node defines", dealt)?;
         self.is_enqueued |= self.starts.probe_if_due().await;
         // The adopter wakes this module after its first round.
         if !self.milestones.has_adopted() {
@@ -117,14 +121,18 @@ impl DaemonModule for Dispatcher {
         let has_waited = |time: Duration| self.polled.is_none_or(|at| at.elapsed() >= time);
         if has_waited(self.rest) && (self.is_enqueued || queues.is_empty() || has_waited(interval)) {
             self.is_enqueued = false;
-            for queue in self.poll(context.store(), &claimable).await? {
+            for queue in self.poll(store, &claimable).await? {
                 if !queues.contains(&queue) {
                     queues.push(queue);
                 }
             }
         }
         for queue in queues {
-            self.claim(context.store(), &queue).await?;
+            let claimed = self.claim(store, &queue).await;
+            if claimed.is_err() {
+                self.hot.remove(&queue);
+            }
+            isolated(store, format_args!("claims of queue {queue}"), claimed)?;
             context.progress();
         }
         Ok(())
@@ -258,5 +266,20 @@ impl Dispatcher {
             store.finish(&[again.claimed_again(&self.node)], OnStale::Record).await?;
         }
         Ok(())
+    }
+}
+
+/// The result of one part of the work. What the database refuses there is noted, and does not stop the other parts.
+fn isolated<T: Default>(
+    store: &Store,
+    what: impl fmt::Display + Copy,
+    result: Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    match result {
+        Err(error) if !error.is_outage() => {
+            store.isolated().note(what, error);
+            Ok(T::default())
+        }
+        result => result.inspect(|_| store.isolated().forget(what)),
     }
 }

@@ -29,7 +29,7 @@ use crate::{
 /// Grace beyond a stopped program's own `stop_timeout`: the kernel may be slow to release it.
 const STOP_MARGIN: Duration = Duration::from_secs(20);
 
-/// Threads of one module that may hang at the same time. Such a thread cannot be ended, so replacing it without a bound
+/// Maximum number of threads of one module that may hang at the same time. Such a thread cannot be ended, so replacing it without a bound
 /// would use up the process.
 const MAX_HUNG_THREADS: usize = 3;
 
@@ -124,7 +124,7 @@ impl Child {
         self.hung.len()
     }
 
-    /// Whether so many of its threads hang that it gets no further one.
+    /// Whether it gets no further thread, because [`MAX_HUNG_THREADS`] of them hang.
     pub(super) fn lacks_threads(&self) -> bool {
         self.hung.len() >= MAX_HUNG_THREADS
     }

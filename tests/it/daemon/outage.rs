@@ -10,21 +10,21 @@ use sexton_entities::states::Verdict;
 use super::{completed, count, history};
 use crate::{
     commands::{processes, unusual},
-    support::{Daemon, Database, Kind, Wire, block_on, eventually},
+    support::{Daemon, Database, Kind, Proxy, block_on, eventually},
 };
 
 async fn survives_an_outage(kind: Kind) {
     let mut database = Database::new(kind).await;
     let store = database.store().await;
-    let wire = Wire::to(&database.url);
-    database.url = wire.url.clone();
+    let proxy = Proxy::to(&database.url);
+    database.url = proxy.url.clone();
     let settings = "heartbeat = \"500ms\"\nlease = \"4s\"\n[task.nap]\ncommand = [\"sleep\", \"1\"]\n[task.nothing]\nkind = \"noop\"";
     let daemon = database.daemon("n", settings);
     let client = Client::new(store.clone());
     client.enqueue_all(vec![NewTask::new("nap"); 5]).await.unwrap();
     eventually("five run", async || count(&store, "COUNT(*) FROM sexton_task WHERE state = 'running'").await == 5)
         .await;
-    wire.cut();
+    proxy.cut();
     daemon.wait_for_log("the database is not available");
     let spool = database.folder.path().join("n/state/spool");
     eventually("what finished meanwhile waits on disk", async || {
@@ -34,7 +34,7 @@ async fn survives_an_outage(kind: Kind) {
     .await;
     client.enqueue_all(vec![NewTask::new("nothing"); 100]).await.unwrap();
     assert_eq!(completed(&store).await, 0, "it cannot know of them");
-    wire.mend();
+    proxy.restore();
     eventually("all is done", async || completed(&store).await == 105).await;
     let rows = history(&store).await;
     assert_eq!(rows.len(), 105, "nothing was done twice");
@@ -46,8 +46,8 @@ async fn survives_an_outage(kind: Kind) {
 async fn is_stopped_in_an_outage(kind: Kind) {
     let mut database = Database::new(kind).await;
     let store = database.store().await;
-    let wire = Wire::to(&database.url);
-    database.url = wire.url.clone();
+    let proxy = Proxy::to(&database.url);
+    database.url = proxy.url.clone();
     let settings = "heartbeat = \"500ms\"\nlease = \"4s\"\n[task.one]\ncommand = [\"sleep\", \"1\"]\n[task.two]\ncommand = [\"sleep\", \"1.7\"]";
     let file = database.config("n", settings);
     let daemon = Daemon::start(&file, &["run"]);
@@ -58,11 +58,11 @@ async fn is_stopped_in_an_outage(kind: Kind) {
         .unwrap();
     eventually("four run", async || count(&store, "COUNT(*) FROM sexton_task WHERE state = 'running'").await == 4)
         .await;
-    wire.cut();
+    proxy.cut();
     daemon.wait_for_log("two succeeded");
     daemon.stop();
     assert_eq!(completed(&store).await, 0, "nobody could tell");
-    wire.mend();
+    proxy.restore();
     let daemon = Daemon::start(&file, &["run"]);
     eventually("all is on record", async || completed(&store).await == 4).await;
     assert_eq!(history(&store).await.len(), 4, "and nothing was done twice, though the lease had run out");
@@ -104,12 +104,12 @@ fn a_database_that_is_down_at_the_start_is_waited_for() {
     block_on(async {
         let mut database = Database::new(Kind::Postgres).await;
         let store = database.bare_store();
-        let wire = Wire::to(&database.url);
-        wire.cut();
-        database.url = wire.url.clone();
+        let proxy = Proxy::to(&database.url);
+        proxy.cut();
+        database.url = proxy.url.clone();
         let daemon = Daemon::spawn(&database.config("n", "[task.nothing]\nkind = \"noop\""), &["run"]);
         daemon.wait_for_log("trying again every second");
-        wire.mend();
+        proxy.restore();
         daemon.wait_for_log(" runs on ");
         let told = daemon.log().matches("trying again every second").count();
         assert_eq!(told, 1, "once a minute");
@@ -136,8 +136,8 @@ fn a_program_that_needs_the_database_waits_for_it() {
     block_on(async {
         let mut database = Database::new(Kind::Postgres).await;
         let _store = database.store().await;
-        let wire = Wire::to(&database.url);
-        database.url = wire.url.clone();
+        let proxy = Proxy::to(&database.url);
+        database.url = proxy.url.clone();
         let (needy, other) = (unusual(), unusual());
         let daemon = database.daemon(
             "n",
@@ -148,7 +148,7 @@ fn a_program_that_needs_the_database_waits_for_it() {
         );
         let pid = |text: &str| processes(text).first().map(|(pid, _)| *pid);
         eventually("both run", async || pid(&needy).is_some() && pid(&other).is_some()).await;
-        wire.cut();
+        proxy.cut();
         let (first, its) = (pid(&needy).unwrap(), pid(&other).unwrap());
         kill(Pid::from_raw(first), Signal::SIGKILL).unwrap();
         kill(Pid::from_raw(its), Signal::SIGKILL).unwrap();
@@ -158,7 +158,7 @@ fn a_program_that_needs_the_database_waits_for_it() {
         })
         .await;
         assert_eq!(pid(&needy), None);
-        wire.mend();
+        proxy.restore();
         eventually("it runs again", async || pid(&needy).is_some()).await;
         daemon.stop();
         assert_eq!((pid(&needy), pid(&other)), (None, None));

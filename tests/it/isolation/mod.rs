@@ -5,6 +5,7 @@ mod rescues;
 mod rows;
 mod schedules;
 mod spools;
+mod unknown;
 
 use std::{path::PathBuf, time::Duration};
 

@@ -11,7 +11,7 @@ use sexton::{
 use super::{beat, count, refuse};
 use crate::support::on_each_database;
 
-/// A dead node with so many running tasks.
+/// A dead node with this number of running tasks.
 async fn dead_node(store: &Store, tasks: &[NewTask]) {
     store.register(&beat("dead", Duration::from_secs(600))).await.unwrap();
     store.register(&beat("alive", Duration::from_secs(600))).await.unwrap();

@@ -15,7 +15,7 @@ use sexton_entities::{history, states::TaskState, task};
 use super::{accept_bad_tasks, beat, count, is_refused, no_module_fell, refuse, run};
 use crate::support::{Daemon, Database, Inside, Kind, Printed as _, blueprint, eventually, on_each_database, sexton};
 
-/// What people and programs write as an instant, and is none, or is far beyond the calendar.
+/// What people and programs write as an instant, though it does not exist or is far beyond the calendar.
 fn bad_instants(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Postgres => &["'infinity'", "'-infinity'", "'290000-01-01'", "'20000-01-01'", "'0044-03-15 BC'"],

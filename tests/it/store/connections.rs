@@ -10,7 +10,7 @@ use sexton::{
 use sexton_entities::states::{Outcome, Verdict};
 
 use super::{ended, enqueue, one_claimed, register};
-use crate::support::{Database, Kind, Mounted, PATIENCE, Wire, block_on, eventually};
+use crate::support::{Database, Kind, Mounted, PATIENCE, Proxy, block_on, eventually};
 
 /// Few connections, and little patience.
 fn hasty(url: &str) -> ConnectOptions {
@@ -30,11 +30,11 @@ async fn names(store: &Store) -> Result<Vec<String>, StoreError> {
 
 async fn outlives_a_silent_server(kind: Kind) {
     let database = Database::new(kind).await;
-    let wire = Wire::to(&database.url);
-    let store = Store::connect(&hasty(&wire.url)).unwrap();
+    let proxy = Proxy::to(&database.url);
+    let store = Store::connect(&hasty(&proxy.url)).unwrap();
     for round in 0..3 {
         eventually("it answers", async || store.now().await.is_ok()).await;
-        wire.silence();
+        proxy.silence();
         // As modules do that are stopped, or whose own time is over.
         for _ in 0..4 {
             let given_up = tokio::time::timeout(Duration::from_millis(50), store.now()).await;
@@ -45,25 +45,25 @@ async fn outlives_a_silent_server(kind: Kind) {
             let answer = tokio::time::timeout(PATIENCE, store.now()).await.expect("a time limit");
             assert!(answer.unwrap_err().is_outage());
         }
-        wire.mend();
+        proxy.restore();
         eventually(&format!("both connections work again, in round {round}"), async || {
             let (one, two) = tokio::join!(store.now(), store.now());
             one.is_ok() && two.is_ok()
         })
         .await;
-        eventually("dead connections are closed", async || wire.open() <= 2).await;
+        eventually("dead connections are closed", async || proxy.open() <= 2).await;
     }
     // In a transaction, too.
     let transaction = store.connection().begin().await.unwrap();
-    wire.silence();
+    proxy.silence();
     let error = transaction.execute_unprepared("SELECT 1").await.unwrap_err();
     assert!(StoreError::from(error).to_string().contains("no answer within 1 s to `SELECT 1`"));
     drop(transaction);
     let transaction = store.connection().begin().await;
     assert!(transaction.is_err(), "nobody answers");
-    wire.mend();
+    proxy.restore();
     eventually("it answers", async || store.now().await.is_ok()).await;
-    eventually("dead connections are closed", async || wire.open() <= 2).await;
+    eventually("dead connections are closed", async || proxy.open() <= 2).await;
 }
 
 #[test]

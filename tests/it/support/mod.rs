@@ -6,7 +6,6 @@ mod inside;
 mod mounted;
 mod proxy;
 mod wall;
-mod wire;
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +16,6 @@ pub(crate) use self::{
     mounted::Mounted,
     proxy::Proxy,
     wall::WallClock,
-    wire::Wire,
 };
 
 /// Long enough for a loaded host, short enough to notice a hang.
