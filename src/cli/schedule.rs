@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
 use serde_json::json;
+use sexton_entities::json_text::JsonText;
 
 use super::{
     lookup,
@@ -183,7 +184,7 @@ async fn pause(open: &OpenSession, output: Printer, name: &str, paused: bool) ->
 async fn run_now(open: &OpenSession, output: Printer, name: &str) -> anyhow::Result<u8> {
     lookup::schedule(&open.config, name)?;
     let definition = open.config.tasks.get(name).context("the schedule has no task")?;
-    let task = NewTask { payload: definition.payload.clone(), ..NewTask::new(name) };
+    let task = NewTask { payload: definition.payload.clone().map(JsonText::from), ..NewTask::new(name) };
     let enqueued = open.client.enqueue_in(open.store.connection(), task).await.map_err(with_advice)?;
     open.client.wake_up_now(Wakeup::Now).await?;
     let (Enqueued::New(id) | Enqueued::AlreadyThere(id)) = enqueued;

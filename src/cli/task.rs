@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use serde_json::json;
 use sexton_entities::{
+    history,
     states::{TaskState, Verdict},
     task,
 };
@@ -138,7 +140,7 @@ async fn add(session: &Session, open: &OpenSession, output: Printer, args: AddAr
         anyhow::bail!("task `{}` is not defined here{hint} (--undefined enqueues it anyway)", args.name);
     }
     let payload = match &args.payload {
-        Some(text) => Some(serde_json::from_str(text).with_context(|| format!("the payload is not JSON: {text}"))?),
+        Some(text) => Some(text.parse().with_context(|| format!("the payload is not JSON: {text}"))?),
         None => None,
     };
     let run_at = args.at.as_deref().map(|at| time::parse(at, open.config.daemon.timezone)).transpose()?;
@@ -190,7 +192,7 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
             Some(task) => why_it_waits(open, task).await?,
             None => None,
         };
-        output.value(&json!({ "task": task, "history": attempts, "waits": why }))?;
+        output.value(&ShownTask { task: task.as_ref(), history: &attempts, waits: why.as_deref() })?;
         return Ok(0);
     }
     match &task {
@@ -228,6 +230,14 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
         ]
     })?;
     Ok(0)
+}
+
+/// A task as JSON. Its payload is written as it came.
+#[derive(Serialize)]
+struct ShownTask<'a> {
+    task: Option<&'a task::Model>,
+    history: &'a [history::Model],
+    waits: Option<&'a str>,
 }
 
 /// The earliest start of a task.
@@ -314,7 +324,7 @@ async fn wait(open: &OpenSession, output: Printer, id: i64, timeout: Option<Dura
             let last = last.with_context(|| lookup::unknown_task(id))?;
             let verdict = or_dash(last.verdict);
             let error = last.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
-            output.report(&format!("task {id} is {verdict}{error}"), &json!(last))?;
+            output.report(&format!("task {id} is {verdict}{error}"), &last)?;
             return Ok(u8::from(last.verdict != Some(Verdict::Completed)));
         }
         if timeout.is_some_and(|timeout| begun.elapsed() >= timeout) {

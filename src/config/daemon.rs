@@ -7,8 +7,11 @@ use chrono_tz::Tz;
 use super::section::Section;
 use crate::domain::{
     daemon::{lease::OnLeaseLost, restart::RestartPolicy},
-    task::pickups::DEFAULT_MAX_PICKUPS,
+    task::{DEFAULT_MAX_PAYLOAD, pickups::DEFAULT_MAX_PICKUPS},
 };
+
+/// Upper limit of `max_payload`: no database sends a larger value.
+const MAX_PAYLOAD_LIMIT: u64 = 512 << 20;
 
 /// `[daemon]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub struct DaemonConfig {
     pub heartbeat: Duration,
     /// How long after a heartbeat the node's claim to its running tasks is valid.
     pub lease: Duration,
+    /// The largest payload of a task, in bytes.
+    pub max_payload: u64,
     /// How many nodes in a row may die during the attempts of a task before it is discarded.
     pub max_pickups: i32,
     /// What happens to running attempts when the lease cannot be kept; absent, their limits decide.
@@ -83,6 +88,7 @@ impl Default for DaemonConfig {
             poll_interval: Duration::from_millis(250),
             heartbeat: Duration::from_secs(10),
             lease: Duration::from_secs(30),
+            max_payload: DEFAULT_MAX_PAYLOAD,
             max_pickups: DEFAULT_MAX_PICKUPS,
             on_lease_lost: None,
             stop_timeout: Duration::from_secs(30),
@@ -117,6 +123,7 @@ impl DaemonConfig {
             poll_interval: section.duration("poll_interval", tick).unwrap_or(default.poll_interval),
             heartbeat: section.duration("heartbeat", tick).unwrap_or(default.heartbeat),
             lease: section.duration("lease", tick * 3).unwrap_or(default.lease),
+            max_payload: section.bytes("max_payload", 1..=MAX_PAYLOAD_LIMIT).unwrap_or(default.max_payload),
             max_pickups: section.integer("max_pickups", 1..=1_000_000).unwrap_or(default.max_pickups),
             on_lease_lost: section.choice("on_lease_lost", &OnLeaseLost::WORDS),
             stop_timeout: section.duration("stop_timeout", Duration::ZERO).unwrap_or(default.stop_timeout),

@@ -109,6 +109,7 @@ fn daemon(config: &Config) -> Table {
         ("poll_interval", length(daemon.poll_interval)),
         ("heartbeat", length(daemon.heartbeat)),
         ("lease", length(daemon.lease)),
+        ("max_payload", bytes(daemon.max_payload)),
         ("max_pickups", i64::from(daemon.max_pickups).into()),
         ("stop_timeout", length(daemon.stop_timeout)),
         ("force_timeout", length(daemon.force_timeout)),

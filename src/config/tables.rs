@@ -74,8 +74,8 @@ impl Config {
         let mut queues: BTreeMap<QueueName, QueueConfig> =
             queues.into_iter().map(|(name, queue)| (name.into(), queue)).collect();
         queues.entry(DEFAULT_QUEUE.into()).or_insert(QueueConfig::of(daemon.workers));
-        let tasks = top
-            .tables("task", |name, table| Arc::new(task::read(name, table, daemon.timezone, &periods, &known.kinds)));
+        let tasks =
+            top.tables("task", |name, table| Arc::new(task::read(name, table, &daemon, &periods, &known.kinds)));
         let modules = top.tables("module", |name, table| module::read(name, table, &known.modules));
         top.finish();
         for definition in tasks.values() {

@@ -2,9 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chrono_tz::Tz;
-
-use super::{command, missed_policy, schedule, schedule_period, section::Section};
+use super::{command, daemon::DaemonConfig, missed_policy, schedule, schedule_period, section::Section};
 use crate::domain::{
     daemon::lease::OnLeaseLost,
     identity::QueueName,
@@ -21,10 +19,11 @@ use crate::domain::{
 pub(super) fn read(
     name: &str,
     section: &mut Section<'_>,
-    zone: Tz,
+    daemon: &DaemonConfig,
     periods: &Periods,
     kinds: &[String],
 ) -> TaskDefinition {
+    let zone = daemon.timezone;
     let command = command::read(section);
     let kind = section.text("kind");
     // An invalid command still makes the kind `command`.
@@ -74,7 +73,7 @@ pub(super) fn read(
         kill_after: section.duration("kill_after", Duration::ZERO).unwrap_or(plain.kill_after),
         on_lease_lost: section.choice("on_lease_lost", &OnLeaseLost::WORDS),
         retry: section.table("retry", retry).unwrap_or(plain.retry),
-        payload: section.json("payload"),
+        payload: section.json("payload", daemon.max_payload),
         schedule: schedule.filter(|schedule| !schedule.recurrences.is_empty()).map(Arc::new),
         command,
         ..plain

@@ -179,6 +179,7 @@ impl Components {
 
     /// Puts another configuration in force, and makes modules act on it.
     pub(super) fn set_config(&self, config: Config) {
+        self.store.set_max_payload(config.daemon.max_payload);
         self.in_force.replace(config);
         self.set_workers();
         for module in [

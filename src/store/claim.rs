@@ -53,9 +53,9 @@ pub struct Peek {
     pub due: bool,
 }
 
-/// The columns of a claimed task, in a table or a join where they are unambiguous.
-pub(super) const CLAIMED_COLUMNS: &str =
-    "id, fence, name, payload, attempt, max_attempts, pickups, schedule, due_at, enqueued_at, started_at, snoozes";
+/// The columns of a claimed task besides its payload, in a table or a join where they are unambiguous.
+const CLAIMED_COLUMNS: &str =
+    "id, fence, name, attempt, max_attempts, pickups, schedule, due_at, enqueued_at, started_at, snoozes";
 pub(super) const ID_COLUMN: [(&str, Kind); 1] = [("id", Kind::Integer)];
 const FENCE_COLUMNS: [(&str, Kind); 2] = [("id", Kind::Integer), ("fence", Kind::Integer)];
 /// The number of the next attempt. The highest number stays as it is: one task that has it must not stop a claim.
@@ -233,18 +233,19 @@ impl Store {
         let due = |due: &str, not_due: &str| format!("CASE WHEN run_at <= {now} THEN {due} ELSE {not_due} END");
         let sql = format!(
             "UPDATE sexton_task SET state = {}, fence = {}, attempt = {}, node = {}, started_at = {} \
-             WHERE id {among} {open}SELECT id {} {close} RETURNING {CLAIMED_COLUMNS}, priority, state",
+             WHERE id {among} {open}SELECT id {} {close} RETURNING {CLAIMED_COLUMNS}, {}, priority, state",
             due("'running'", "'scheduled'"),
             due(self.dialect.next_fence(), "fence"),
             due(NEXT_ATTEMPT, "attempt"),
             due("?", "NULL"),
             due(now, "NULL"),
             self.candidates(&filter),
+            self.dialect.payload_within(),
         );
         let (own, name) = (node.as_str(), queue.as_str());
         let mut values: Vec<Value> = vec![own.into(), name.into(), name.into(), own.into()];
         values.extend(filter_values);
-        values.push(count.into());
+        values.extend([count.into(), self.payload_limit()]);
         let mut found = ClaimResult::default();
         let mut ordered = Vec::new();
         let mut unreadable = Vec::new();
@@ -253,7 +254,7 @@ impl Store {
                 found.postponed += 1;
                 continue;
             }
-            match claimed(&row, queue).and_then(|task| Ok((column::<i32>(&row, "priority")?, task))) {
+            match self.claimed(&row, queue).and_then(|task| Ok((column::<i32>(&row, "priority")?, task))) {
                 Ok(task) => ordered.push(task),
                 Err(why) => unreadable.push(UnreadableTask::new(&row, why)?),
             }
@@ -281,13 +282,15 @@ impl Store {
             Dialect::Postgres | Dialect::MySql => "FOR UPDATE SKIP LOCKED",
         };
         let sql = format!(
-            "SELECT {CLAIMED_COLUMNS}, CASE WHEN run_at <= {now} THEN 0 ELSE 1 END AS is_later, \
+            "SELECT {CLAIMED_COLUMNS}, {payload}, CASE WHEN run_at <= {now} THEN 0 ELSE 1 END AS is_later, \
              {next_fence} AS next_fence, {now} AS at {} {lock}",
             self.candidates(filter),
+            payload = self.dialect.payload_within(),
             next_fence = self.dialect.next_fence(),
             now = self.dialect.now(),
         );
-        let mut values: Vec<Value> = vec![queue.as_str().into(), queue.as_str().into(), node.as_str().into()];
+        let (own, name) = (node.as_str(), queue.as_str());
+        let mut values: Vec<Value> = vec![self.payload_limit(), name.into(), name.into(), own.into()];
         values.extend(filter_values);
         values.push(count.into());
         let mut found = Candidates::default();
@@ -297,7 +300,7 @@ impl Store {
                 found.later.push(row.try_get("", "id")?);
                 continue;
             }
-            match claimed(row, queue) {
+            match self.claimed(row, queue) {
                 Ok(task) => {
                     let claim = Claim { fence: row.try_get("", "next_fence")?, ..task.claim };
                     let attempt = task.attempt.saturating_add(1);
@@ -361,28 +364,39 @@ impl Store {
         }
         rows.into_value()
     }
-}
 
-/// Reads a claimed task. A payload that cannot be read is the attempt's own failure; any other column sets it aside.
-pub(super) fn claimed(row: &QueryResult, queue: &QueueName) -> Result<ClaimedTask, UnreadableColumn> {
-    let (payload, unreadable) = match row.try_get("", "payload") {
-        Ok(payload) => (payload, None),
-        Err(error) => (None, Some(error.to_string())),
-    };
-    Ok(ClaimedTask {
-        claim: claim_of(row).map_err(|error| UnreadableColumn(error.cause()))?,
-        name: column(row, "name")?,
-        queue: queue.clone(),
-        payload,
-        attempt: column(row, "attempt")?,
-        max_attempts: column(row, "max_attempts")?,
-        pickups: column(row, "pickups")?,
-        schedule: column(row, "schedule")?,
-        due_at: instant(row, "due_at")?,
-        enqueued_at: existing_instant(row, "enqueued_at")?,
-        // A task that waits may have any value there; the claim sets it.
-        started_at: instant(row, "started_at").ok().flatten().unwrap_or_default(),
-        unreadable,
-        snoozes: column(row, "snoozes")?,
-    })
+    fn payload_limit(&self) -> Value {
+        i64::try_from(self.max_payload()).unwrap_or(i64::MAX).into()
+    }
+
+    /// Reads a claimed task. A payload that cannot be read is the attempt's own failure; one that is too large, or any
+    /// other column, sets it aside.
+    fn claimed(&self, row: &QueryResult, queue: &QueueName) -> Result<ClaimedTask, UnreadableColumn> {
+        let (payload, unreadable) = match row.try_get("", "payload") {
+            Ok(payload) => (payload, None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        let (bytes, max) = (column::<Option<i64>>(row, "payload_bytes")?, self.max_payload());
+        if let Some(bytes) = bytes.filter(|_| payload.is_none()).filter(|bytes| bytes.unsigned_abs() > max) {
+            return Err(UnreadableColumn(format!(
+                "the payload has {bytes} bytes, and daemon.max_payload allows {max}"
+            )));
+        }
+        Ok(ClaimedTask {
+            claim: claim_of(row).map_err(|error| UnreadableColumn(error.cause()))?,
+            name: column(row, "name")?,
+            queue: queue.clone(),
+            payload,
+            attempt: column(row, "attempt")?,
+            max_attempts: column(row, "max_attempts")?,
+            pickups: column(row, "pickups")?,
+            schedule: column(row, "schedule")?,
+            due_at: instant(row, "due_at")?,
+            enqueued_at: existing_instant(row, "enqueued_at")?,
+            // A task that waits may have any value there; the claim sets it.
+            started_at: instant(row, "started_at").ok().flatten().unwrap_or_default(),
+            unreadable,
+            snoozes: column(row, "snoozes")?,
+        })
+    }
 }

@@ -1,6 +1,6 @@
 //! Connecting: a store on a database that may not answer yet.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use super::{
     Counters, Store, StoreError,
@@ -37,7 +37,8 @@ impl Store {
             std::fs::create_dir_all(dir).map_err(problem)?;
         }
         let db = Connection::new(target, options, dialect.backend());
-        Ok(Self { db, dialect, counters: Counters::default().into(), id: std::sync::Arc::default() })
+        let max_payload = Arc::new(options.max_payload.into());
+        Ok(Self { db, dialect, counters: Counters::default().into(), id: Arc::default(), max_payload })
     }
 
     /// The same database through a connection of its own, beside the pool: what must not wait for others uses it.

@@ -147,6 +147,20 @@ impl Dialect {
         }
     }
 
+    /// The columns `payload`, unless it has more bytes than a parameter says, and `payload_bytes`.
+    pub(super) fn payload_within(self) -> String {
+        let (bytes, max) = match self {
+            Self::Postgres => ("octet_length(CAST(payload AS text))", "CAST(? AS bigint)"),
+            Self::MySql => ("LENGTH(payload)", "?"),
+            Self::Sqlite => ("length(CAST(payload AS blob))", "?"),
+        };
+        let bytes_column = match self {
+            Self::Postgres => format!("CAST({bytes} AS bigint)"),
+            Self::MySql | Self::Sqlite => bytes.to_owned(),
+        };
+        format!("CASE WHEN {bytes} <= {max} THEN payload END AS payload, {bytes_column} AS payload_bytes")
+    }
+
     /// NULL as a text, in the first SELECT of a UNION.
     pub(super) fn no_text(self) -> &'static str {
         match self {

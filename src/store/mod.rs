@@ -77,6 +77,8 @@ pub struct Store {
     counters: Arc<Counters>,
     /// The identity of the database, once it was read.
     id: Arc<OnceLock<DatabaseId>>,
+    /// The largest payload, in bytes.
+    max_payload: Arc<AtomicU64>,
 }
 
 /// The store's own counters, since the start.
@@ -105,6 +107,16 @@ impl Store {
     /// The number of transactions that were repeated after a deadlock or a serialization failure.
     pub fn retried(&self) -> u64 {
         self.counters.retried.load(Ordering::Relaxed)
+    }
+
+    /// The largest payload that is enqueued and claimed, in bytes.
+    pub fn max_payload(&self) -> u64 {
+        self.max_payload.load(Ordering::Relaxed)
+    }
+
+    /// Changes the largest payload, for all clones.
+    pub fn set_max_payload(&self, bytes: u64) {
+        self.max_payload.store(bytes, Ordering::Relaxed);
     }
 
     /// What was isolated because it is bad.

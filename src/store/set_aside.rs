@@ -2,6 +2,7 @@
 //! of the tasks behind them.
 
 use sea_orm::{ConnectionTrait, QueryResult, TransactionSession as _};
+use sexton_entities::json_text::JsonText;
 
 use super::{
     Store, StoreError,
@@ -31,7 +32,7 @@ impl UnreadableTask {
     /// # Errors
     /// If not even its number can be read.
     pub(super) fn new(row: &QueryResult, UnreadableColumn(why): UnreadableColumn) -> Result<Self, StoreError> {
-        let has_payload = column::<Option<serde_json::Value>>(row, "payload").is_ok();
+        let has_payload = column::<Option<JsonText>>(row, "payload").is_ok();
         Ok(Self { id: row.try_get("", "id")?, why: format!("the task cannot be read: {why}"), has_payload })
     }
 }

@@ -91,14 +91,14 @@ impl Store {
     /// As [`Store::enqueue`]: all tasks are enqueued, or none.
     pub async fn enqueue_all<C: ConnectionTrait>(&self, connection: &C, tasks: &[NewTask]) -> Result<u64, StoreError> {
         for new in tasks {
-            new.check()?;
+            self.check(new)?;
         }
         let sql = self.insert_tasks_sql();
         self.run(connection, &sql, [self.task_rows(tasks)]).await
     }
 
     async fn insert_task<C: ConnectionTrait>(&self, connection: &C, new: &NewTask) -> Result<Option<i64>, StoreError> {
-        new.check()?;
+        self.check(new)?;
         let sql = self.insert_tasks_sql();
         let rows = self.task_rows(std::slice::from_ref(new));
         if self.dialect == Dialect::MySql {
@@ -107,6 +107,11 @@ impl Store {
         }
         let row = connection.query_one_raw(self.statement(&format!("{sql} RETURNING id"), [rows])).await?;
         Ok(row.map(|row| row.try_get("", "id")).transpose()?)
+    }
+
+    fn check(&self, new: &NewTask) -> Result<(), StoreError> {
+        new.check()?;
+        Ok(new.check_size(self.max_payload())?)
     }
 
     fn insert_tasks_sql(&self) -> String {

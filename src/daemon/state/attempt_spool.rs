@@ -44,6 +44,9 @@ pub(in crate::daemon) struct Spool {
 struct SpooledAttempt<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     database: Option<&'a DatabaseId>,
+    /// Why it was put aside, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<&'a str>,
     #[serde(flatten)]
     attempt: &'a FinishedAttempt,
 }
@@ -94,7 +97,7 @@ impl Spool {
     /// Writes a batch.
     pub(in crate::daemon) fn write(&self, batch: &[FinishedAttempt]) -> io::Result<PathBuf> {
         let database = self.foreign.own();
-        let line = |attempt| serde_json::to_vec(&SpooledAttempt { database, attempt });
+        let line = |attempt| serde_json::to_vec(&SpooledAttempt { database, refused: None, attempt });
         let lines = batch.iter().map(line).collect::<Result<Vec<_>, _>>()?;
         let text = [b"[\n", &*lines.join(&b",\n"[..]), b"\n]\n"].concat();
         store_file(&self.dir, &format!("{}.json", uuid::Uuid::now_v7()), &text)
@@ -102,8 +105,8 @@ impl Spool {
 
     /// Puts an attempt aside that the database refuses, with the reason. Returns its file.
     pub(in crate::daemon) fn refuse(&self, finished: &FinishedAttempt, why: &str) -> io::Result<PathBuf> {
-        let mut attempt = serde_json::to_value(SpooledAttempt { database: self.foreign.own(), attempt: finished })?;
-        attempt["refused"] = why.into();
+        let spooled = SpooledAttempt { database: self.foreign.own(), refused: Some(why), attempt: finished };
+        let attempt = serde_json::to_string(&spooled)?;
         // The same attempt has one file, however often it is refused.
         let name = format!("{}-{}.json", finished.claim, finished.finished_at.timestamp_micros());
         store_file(&self.dir.join(REFUSED), &name, format!("[\n{attempt}\n]\n").as_bytes())

@@ -9,7 +9,7 @@ use sexton::{
 };
 
 use super::{beat, count, refuse};
-use crate::support::on_each_database;
+use crate::support::{on_each_database, value};
 
 /// A dead node with this number of running tasks.
 async fn dead_node(store: &Store, tasks: &[NewTask]) {
@@ -34,7 +34,7 @@ on_each_database! {
         assert_eq!((rescue.released, rescue.refused.len()), (4_200, 0));
         assert_eq!(count(&store, "COUNT(*) FROM sexton_task WHERE state = 'available' AND attempt = 0 AND node IS NULL").await, 4_200);
         let history = store.history(&HistoryFilter { limit: 1, ..HistoryFilter::default() }).await.unwrap();
-        assert_eq!((history[0].payload.as_ref(), history[0].error.as_deref()), (Some(&payload), Some("it died")));
+        assert_eq!((value(&history[0].payload).as_ref(), history[0].error.as_deref()), (Some(&payload), Some("it died")));
         assert!(history[0].started_at.is_some() && history[0].duration_ms.is_some() && history[0].enqueued_at.is_some());
         assert_eq!(count(&store, "COUNT(*) FROM sexton_history WHERE outcome = 'interrupted'").await, 4_200);
     }

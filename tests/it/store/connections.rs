@@ -169,7 +169,7 @@ fn a_full_disk_loses_nothing_and_holds_no_lock() {
             let filler = place.join("filler");
             fill(&filler, 64 * 1024);
             let mut finished = ended(&task, "n", Outcome::Succeeded, Verdict::Completed);
-            finished.payload = Some(serde_json::json!("x".repeat(2_000_000)));
+            finished.payload = Some(serde_json::json!("x".repeat(2_000_000)).into());
             finished.report = Report::default();
             let error = store.finish(&[finished.clone()], OnStale::Record).await.unwrap_err();
             assert!(matches!(error, StoreError::Unavailable(_)), "{error}");

@@ -11,6 +11,7 @@ mod migrate;
 mod nodes;
 mod odd_names;
 mod overlap;
+mod payloads;
 mod prune;
 mod queues;
 mod schedules;

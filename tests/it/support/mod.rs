@@ -9,6 +9,8 @@ mod wall;
 
 use std::time::{Duration, Instant};
 
+use sexton_entities::json_text::JsonText;
+
 pub(crate) use self::{
     daemon::{Daemon, Printed, sexton},
     database::{Database, Kind},
@@ -33,6 +35,11 @@ pub(crate) async fn within(patience: Duration, what: &str, mut condition: impl A
         assert!(Instant::now() < end, "waited {patience:?} without success: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// The value of a JSON text.
+pub(crate) fn value(json: &Option<JsonText>) -> Option<serde_json::Value> {
+    json.as_ref().map(|json| json.decode().unwrap())
 }
 
 /// Runs a test's body.
