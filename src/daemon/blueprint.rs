@@ -20,6 +20,7 @@ use super::{
     lifecycle::{
         newer_schema::{self, NEWER_SCHEMA},
         once::{self, Mode},
+        other_database,
         recycle::{self, RESTART},
         reload::{self, Loader, Reloader, set_log_levels},
         requests::{Request, Requests, ShutdownMode},
@@ -211,11 +212,16 @@ impl Blueprint {
         let first = daemon.config();
         let reloader = Reloader { daemon, loader: &self.loader, status, log: &self.log, first: &first };
         let mut newer = std::pin::pin!(newer_schema::noticed(daemon));
+        let mut other = std::pin::pin!(other_database::noticed(daemon));
         loop {
             let request = tokio::select! {
                 () = supervisor_lost(daemon) => anyhow::bail!("the supervisor has ended: no module is supervised"),
                 () = once::over(daemon, self.mode) => return Ok((ShutdownMode::Drain, 0)),
                 why = &mut newer => return Ok(self.yield_to_newer(status, why)),
+                why = &mut other, if self.mode == Mode::Serve => {
+                    tracing::error!("the daemon restarts itself: {why}");
+                    return Ok((ShutdownMode::Restart, 0));
+                }
                 why = recycle::due(daemon), if self.mode == Mode::Serve => {
                     tracing::info!("the daemon restarts itself: {why}");
                     return Ok((ShutdownMode::Restart, 0));

@@ -5,14 +5,15 @@
 //! `scheduled`, because it would block the front of its queue.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, QueryResult, Value};
+use sea_orm::{ConnectionTrait, Value};
 
 use super::{
     Store, StoreError,
+    claimed::check_fence,
     connection::DatabaseTransaction,
     dialect::{Dialect, Kind},
-    readable::{UnreadableColumn, column, existing_instant, instant},
-    rows::{Rows, claim_of},
+    readable::column,
+    rows::Rows,
     set_aside::UnreadableTask,
 };
 use crate::domain::{
@@ -254,7 +255,11 @@ impl Store {
                 found.postponed += 1;
                 continue;
             }
-            match self.claimed(&row, queue).and_then(|task| Ok((column::<i32>(&row, "priority")?, task))) {
+            let read = self.claimed(&row, queue).and_then(|task| {
+                check_fence(task.claim.fence)?;
+                Ok((column::<i32>(&row, "priority")?, task))
+            });
+            match read {
                 Ok(task) => ordered.push(task),
                 Err(why) => unreadable.push(UnreadableTask::new(&row, why)?),
             }
@@ -300,9 +305,10 @@ impl Store {
                 found.later.push(row.try_get("", "id")?);
                 continue;
             }
-            match self.claimed(row, queue) {
+            let next_fence = row.try_get("", "next_fence")?;
+            match self.claimed(row, queue).and_then(|task| check_fence(next_fence).map(|()| task)) {
                 Ok(task) => {
-                    let claim = Claim { fence: row.try_get("", "next_fence")?, ..task.claim };
+                    let claim = Claim { fence: next_fence, ..task.claim };
                     let attempt = task.attempt.saturating_add(1);
                     found.tasks.push(ClaimedTask { claim, attempt, started_at: at, ..task });
                 }
@@ -363,40 +369,5 @@ impl Store {
             });
         }
         rows.into_value()
-    }
-
-    fn payload_limit(&self) -> Value {
-        i64::try_from(self.max_payload()).unwrap_or(i64::MAX).into()
-    }
-
-    /// Reads a claimed task. A payload that cannot be read is the attempt's own failure; one that is too large, or any
-    /// other column, sets it aside.
-    fn claimed(&self, row: &QueryResult, queue: &QueueName) -> Result<ClaimedTask, UnreadableColumn> {
-        let (payload, unreadable) = match row.try_get("", "payload") {
-            Ok(payload) => (payload, None),
-            Err(error) => (None, Some(error.to_string())),
-        };
-        let (bytes, max) = (column::<Option<i64>>(row, "payload_bytes")?, self.max_payload());
-        if let Some(bytes) = bytes.filter(|_| payload.is_none()).filter(|bytes| bytes.unsigned_abs() > max) {
-            return Err(UnreadableColumn(format!(
-                "the payload has {bytes} bytes, and daemon.max_payload allows {max}"
-            )));
-        }
-        Ok(ClaimedTask {
-            claim: claim_of(row).map_err(|error| UnreadableColumn(error.cause()))?,
-            name: column(row, "name")?,
-            queue: queue.clone(),
-            payload,
-            attempt: column(row, "attempt")?,
-            max_attempts: column(row, "max_attempts")?,
-            pickups: column(row, "pickups")?,
-            schedule: column(row, "schedule")?,
-            due_at: instant(row, "due_at")?,
-            enqueued_at: existing_instant(row, "enqueued_at")?,
-            // A task that waits may have any value there; the claim sets it.
-            started_at: instant(row, "started_at").ok().flatten().unwrap_or_default(),
-            unreadable,
-            snoozes: column(row, "snoozes")?,
-        })
     }
 }

@@ -7,6 +7,7 @@ mod adopt;
 mod ahead;
 mod bounded;
 mod claim;
+mod claimed;
 mod connect;
 mod connection;
 mod dialect;
@@ -47,6 +48,7 @@ use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 
 use self::dialect::Dialect;
 pub use self::{
+    adopt::Adoption,
     claim::{ClaimResult, Peek},
     connection::{ConnectOptions, Connection, DatabaseTransaction, DropInRuntime},
     error::StoreError,

@@ -259,27 +259,29 @@ impl Store {
     }
 
     /// Releases claimed tasks that were never started: no attempt is counted, and nothing is recorded. Returns the
-    /// number of tasks whose claim still held.
+    /// number of tasks whose claim still held. A task that the database refuses to release is put on hold, or else
+    /// reported, and does not keep the others back.
     ///
     /// # Errors
-    /// If the database is unavailable or refuses the statement.
+    /// If the database is unavailable.
     pub async fn release(&self, node: &NodeId, claims: &[ClaimIdentity]) -> Result<u64, StoreError> {
-        if claims.is_empty() {
-            return Ok(0);
-        }
         let sets =
             [("state", "'available'"), ("attempt", RELEASED_ATTEMPT)].into_iter().chain(CLEARED).collect::<Vec<_>>();
         let rows = self.dialect.rows("d", &HELD_COLUMNS);
         let sql = self.dialect.update_joined("sexton_task", &sets, &rows, &self.dialect.claim_holds());
-        self.with_retries(async || {
-            let mut rows_value = Rows::new(self.dialect);
-            for claim in claims {
-                rows_value.push(|row| {
-                    row.claim(*claim).set("node", node.as_str());
-                });
-            }
-            self.run(&self.db, &sql, [rows_value.into_value()]).await
-        })
-        .await
+        let results = self.change_claims(node, claims, &sql).await?;
+        for claim in claims {
+            self.isolated().forget(format_args!("task {} cannot be released", claim.claim.task_id));
+        }
+        for (identity, why) in results.refused {
+            let task = identity.claim.task_id;
+            let hold = match self.hold_unfinished(node, *identity).await {
+                Ok(true) => ", and is on hold",
+                Ok(false) | Err(StoreError::Refused(_)) => "",
+                Err(error) => return Err(error),
+            };
+            self.isolated().note(format_args!("task {task} cannot be released{hold}"), why);
+        }
+        Ok(results.done.iter().sum())
     }
 }

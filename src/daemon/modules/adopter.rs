@@ -213,8 +213,8 @@ impl Adopter {
         found: Vec<(AttemptDir, AttemptManifest<CommandInfo>)>,
     ) -> anyhow::Result<()> {
         let claims: Vec<ClaimIdentity> = found.iter().map(|(_, manifest)| manifest.about.task.identity()).collect();
-        let ours = match store.adopt(&self.parts.node, &claims).await {
-            Ok(ours) => ours,
+        let adoption = match store.adopt(&self.parts.node, &claims).await {
+            Ok(adoption) => adoption,
             Err(error) => {
                 for claim in claims {
                     self.parts.in_flight.detach(claim.claim);
@@ -223,7 +223,13 @@ impl Adopter {
             }
         };
         for (dir, manifest) in found {
-            let is_ours = ours.contains(&manifest.about.task.claim);
+            let claim = manifest.about.task.claim;
+            if adoption.refused.contains(&claim) {
+                // It goes on without a daemon, and the next round tries again.
+                self.parts.in_flight.detach(claim);
+                continue;
+            }
+            let is_ours = adoption.held.contains(&claim);
             self.parts.shepherds.restore_memory_limit(&dir, &manifest);
             let CommandInfo { task, definition, .. } = manifest.about;
             match is_ours {

@@ -230,6 +230,12 @@ impl Dispatcher {
 
     /// Claims tasks of one queue.
     async fn claim(&mut self, store: &Store, queue: &QueueName) -> Result<(), StoreError> {
+        if self.in_force.longest_grace(queue).is_some_and(|grace| self.in_flight.lease().is_late_for(grace)) {
+            // The next heartbeat is due: what must end before the lease does begins after it.
+            self.hot.remove(queue);
+            self.found = Instant::now();
+            return Ok(());
+        }
         let reservation = self.in_flight.reserve(queue);
         let wanted = reservation.count();
         if wanted == 0 {

@@ -229,7 +229,7 @@ impl Recorder {
         }
         let is_held = match store.finish_unrecorded(bare).await {
             Err(StoreError::Refused(why)) => {
-                let is_held = match store.hold_unfinished(claim).await {
+                let is_held = match store.hold_unfinished(&finished.node, finished.identity()).await {
                     Err(StoreError::Refused(_)) => false,
                     result => result?,
                 };

@@ -1,6 +1,6 @@
 //! The configuration in force, which a reload replaces as a whole.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::RwLock;
 
@@ -10,6 +10,7 @@ use crate::{
     config::Config,
     domain::{
         daemon::lease::OnLeaseLost,
+        identity::QueueName,
         task::{
             ClaimedTask, NewTask,
             definition::{COMMAND, TaskDefinition},
@@ -35,6 +36,8 @@ struct Derived {
     definitions: HashMap<String, Arc<TaskDefinition>>,
     limits: Arc<ConcurrencyLimits>,
     lease_loss: LeaseLossRules,
+    /// The longest `kill_after` of each queue among the tasks that stop before the lease is over.
+    grace_times: HashMap<QueueName, Duration>,
     /// What this node can execute, and what of it needs no shepherd.
     names: Arc<TaskNames>,
     names_without_commands: Arc<TaskNames>,
@@ -92,6 +95,11 @@ impl ConfigInForce {
         self.current().limits.clone()
     }
 
+    /// The longest `kill_after` in a queue among the tasks that stop before the lease is over; none without such tasks.
+    pub(in crate::daemon) fn longest_grace(&self, queue: &QueueName) -> Option<Duration> {
+        self.current().grace_times.get(queue).copied()
+    }
+
     /// What happens to a running attempt when this node cannot keep its lease.
     pub(in crate::daemon) fn on_lease_lost(&self, task: &ClaimedTask) -> OnLeaseLost {
         self.current().lease_loss.of(&task.queue, &task.name, task.schedule.as_deref())
@@ -112,6 +120,15 @@ impl Derived {
             queues,
             definitions.values().map(|definition| &**definition),
         );
+        let mut grace_times: HashMap<QueueName, Duration> = HashMap::new();
+        for definition in definitions.values() {
+            let (queue, schedule) = (&definition.queue, definition.schedule.as_ref());
+            let name = schedule.map(|schedule| schedule.name.as_str());
+            if lease_loss.of(queue, &definition.name, name) == OnLeaseLost::Stop {
+                let longest = grace_times.entry(queue.clone()).or_default();
+                *longest = definition.kill_after.max(*longest);
+            }
+        }
         let can = |definition: &&Arc<TaskDefinition>| registry.get(&definition.kind).is_some();
         let name = |definition: &Arc<TaskDefinition>| definition.name.clone();
         let names = definitions.values().filter(can).map(name).collect();
@@ -122,6 +139,7 @@ impl Derived {
             definitions,
             limits: Arc::new(limits),
             lease_loss,
+            grace_times,
             names: Arc::new(names),
             names_without_commands,
         }

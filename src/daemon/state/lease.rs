@@ -53,6 +53,11 @@ impl Lease {
         self.grant().is_some_and(|grant| grant.holds_back(uptime()))
     }
 
+    /// Whether it is too late to begin what must have ended before the lease does, with that grace time.
+    pub fn is_late_for(&self, kill_after: Duration) -> bool {
+        self.grant().is_some_and(|grant| grant.is_late_for(uptime(), kill_after))
+    }
+
     /// Whether other nodes may have been given this node's tasks: the lease was in doubt at `now`, or the database was
     /// away less than one lease ago.
     pub fn is_doubtful(&self, length: Duration, now: Duration) -> bool {

@@ -5,7 +5,15 @@ use std::path::Path;
 
 use nix::sys::signal::Signal;
 use sea_orm::ConnectionTrait as _;
-use sexton::{Client, NewTask, store::Store};
+use sexton::{
+    Client, NewTask,
+    clock::uptime,
+    domain::{
+        daemon::lease::Grant,
+        task::definition::{NOOP, TaskDefinition},
+    },
+    store::Store,
+};
 use sexton_entities::states::{Outcome, Verdict};
 
 use super::{completed, count, history};
@@ -360,5 +368,43 @@ fn another_writer_of_the_file_ends_no_work() {
         eventually("it is on record", async || completed(&store).await == 1).await;
         assert_eq!((history(&store).await.len(), marks(folder)), (1, vec!["begin".to_owned()]));
         daemon.stop();
+    });
+}
+
+#[test]
+fn nothing_exclusive_begins_that_could_not_end_within_the_lease() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let store = database.store().await;
+        let minute = std::time::Duration::from_secs(60);
+        let mut plan = blueprint(&database);
+        plan.config.daemon.heartbeat = 5 * minute;
+        plan.config.daemon.lease = 10 * minute;
+        let bound = TaskDefinition {
+            max_parallel: Some(1),
+            kill_after: 60 * minute,
+            queue: "serial".into(),
+            ..TaskDefinition::new("bound", NOOP)
+        };
+        plan.config.tasks.insert("bound".to_owned(), bound.into());
+        plan.config
+            .queues
+            .insert("serial".into(), plan.config.queues[&sexton::domain::identity::QueueName::from("default")].clone());
+        let inside = Inside::start(plan);
+        eventually("it has a lease", async || inside.daemon.lease.grant().is_some()).await;
+        let grant = inside.daemon.lease.grant().unwrap();
+        // Half of it is over, and another node lives.
+        inside.daemon.lease.renew(Grant {
+            asked_at: uptime().saturating_sub(grant.length / 2),
+            is_alone: false,
+            ..grant
+        });
+        enqueue(&store, NewTask::new("bound").queue("serial")).await;
+        enqueue(&store, NewTask::new("nothing").queue("default")).await;
+        eventually("the other one is done", async || completed(&store).await == 1).await;
+        assert_eq!(count(&store, "COUNT(*) FROM sexton_task WHERE state = 'available' AND fence = 0").await, 1);
+        inside.daemon.lease.renew(Grant { asked_at: uptime(), is_alone: false, ..grant });
+        eventually("it begins after a heartbeat", async || completed(&store).await == 2).await;
+        assert_eq!(inside.stop(), 0);
     });
 }

@@ -45,7 +45,9 @@ on_each_database! {
         let store = database.store().await;
         let application = database.application().await;
         let deep = "[".repeat(25);
-        let payload = format!("{deep}1e400, 123456789012345678901234567890{}", deep.replace('[', "]"));
+        // MySQL checks that a number fits its own JSON type, and rounds none.
+        let large = if database.kind == Kind::MySql { "1e300" } else { "1e400" };
+        let payload = format!("{deep}{large}, 123456789012345678901234567890{}", deep.replace('[', "]"));
         let insert = format!("INSERT INTO sexton_task (name, payload) VALUES ('show', '{payload}')");
         application.execute_unprepared(&insert).await.unwrap();
         Client::new(store.clone()).enqueue_all(vec![NewTask::new("nothing"); 20]).await.unwrap();

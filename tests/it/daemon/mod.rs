@@ -3,11 +3,13 @@
 mod clocks;
 mod exactly_once;
 mod faults;
+mod faulty_disk;
 mod instants;
 mod leases;
 mod lifecycle;
 mod limits;
 mod locks;
+mod other_database;
 mod outage;
 mod periods;
 mod policies;

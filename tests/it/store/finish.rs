@@ -111,20 +111,20 @@ on_each_database! {
         store.set_progress(&"old".into(), &[&[(claim, progress.clone())][..], &others].concat()).await.unwrap();
         store.set_progress(&"new".into(), &[(claim, Progress::default())]).await.unwrap();
         let unknown = of(Claim::new(task.claim.task_id + 1, 1));
-        assert!(store.adopt(&"new".into(), &[later, unknown, again[0], again[1]]).await.unwrap().is_empty());
-        let held = store.adopt(&"new".into(), &[claim, later]).await.unwrap();
+        assert!(store.adopt(&"new".into(), &[later, unknown, again[0], again[1]]).await.unwrap().held.is_empty());
+        let held = store.adopt(&"new".into(), &[claim, later]).await.unwrap().held;
         assert_eq!(held, [task.claim].into());
         let row = store.task(task.claim.task_id).await.unwrap().unwrap();
         assert_eq!((row.node.as_deref(), row.progress), (Some("new"), Some(json!(progress))));
         assert_eq!(store.running_of(&"old".into()).await.unwrap(), []);
-        assert_eq!(store.adopt(&"new".into(), &[claim]).await.unwrap().len(), 1, "twice does no harm");
+        assert_eq!(store.adopt(&"new".into(), &[claim]).await.unwrap().held.len(), 1, "twice does no harm");
         // A rescuer that looked before the adoption comes too late.
         let rescue = ended(&task, "old", Outcome::Interrupted, Verdict::Released);
         assert_eq!(store.finish(&[rescue], OnStale::Ignore).await.unwrap().counted, 0);
         assert_eq!(store.task(task.claim.task_id).await.unwrap().unwrap().node.as_deref(), Some("new"));
         let finished = ended(&task, "new", Outcome::Interrupted, Verdict::Released);
         store.finish(std::slice::from_ref(&finished), OnStale::Record).await.unwrap();
-        assert!(store.adopt(&"new".into(), &[claim]).await.unwrap().is_empty(), "it is nobody's now");
+        assert!(store.adopt(&"new".into(), &[claim]).await.unwrap().held.is_empty(), "it is nobody's now");
         assert_eq!(store.task(task.claim.task_id).await.unwrap().unwrap().progress, None);
     }
 }

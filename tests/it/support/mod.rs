@@ -2,6 +2,7 @@
 
 mod daemon;
 mod database;
+mod faulty_disk;
 mod inside;
 mod mounted;
 mod proxy;
@@ -14,6 +15,7 @@ use sexton_entities::json_text::JsonText;
 pub(crate) use self::{
     daemon::{Daemon, Printed, sexton},
     database::{Database, Kind},
+    faulty_disk::FaultyDisk,
     inside::{Inside, add_module, blueprint, change_modules},
     mounted::Mounted,
     proxy::Proxy,
