@@ -37,5 +37,5 @@ pub use self::{
         module_status::{ModuleState, ModuleStatus},
         wakers::{WakeReason, WakeReasons, Waker},
     },
-    supervision::{panics::install_hook, supervisor::GAVE_UP},
+    supervision::{panic_messages::install_hook, supervisor::GAVE_UP},
 };

@@ -8,7 +8,7 @@ use crate::{
         components::Components,
         stage::Stage,
         state::{module_status::ModuleStatuses, wakers::WakeReason},
-        supervision::handle::SupervisorHandle,
+        supervision::supervisor_handle::SupervisorHandle,
     },
     domain::{
         identity::ModuleName,

@@ -17,7 +17,7 @@ use crate::{
         inflight::InFlight,
         module::{DaemonModule, ModuleContext, Next},
         state::{
-            foreign::ForeignLeftovers,
+            foreign_leftovers::ForeignLeftovers,
             lease::Lease,
             milestones::Milestones,
             module_status::{ModuleState, ModuleStatuses},
