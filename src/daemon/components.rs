@@ -34,7 +34,7 @@ use super::{
         wakers::{WakeReason, Wakers},
     },
     supervision::supervisor_handle::SupervisorHandle,
-    workers::execute::Executor,
+    workers::attempt_executor::Executor,
 };
 use crate::{
     client::Client,

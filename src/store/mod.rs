@@ -4,9 +4,9 @@
 //! other files that `tests/tidy` lists.
 
 mod adopt;
-mod ahead;
 mod bounded;
 mod claim;
+mod claim_conditions;
 mod connect;
 mod connection;
 mod dialect;
@@ -14,13 +14,12 @@ mod error;
 mod error_class;
 mod finish;
 mod future;
-mod held;
 mod history;
 mod identity;
-mod isolated;
-mod ledger;
+mod isolated_faults;
 mod migrate;
 mod nodes;
+mod occurrences;
 mod overlap;
 mod portions;
 mod prune;
@@ -29,6 +28,7 @@ mod readable;
 mod rescue;
 mod rows;
 mod schedules;
+mod schedules_ahead;
 mod set_aside;
 mod summary;
 mod tasks;
@@ -52,7 +52,7 @@ pub use self::{
     error::StoreError,
     finish::{OnStale, Recorded},
     history::HistoryFilter,
-    isolated::Isolated,
+    isolated_faults::Isolated,
     migrate::MigrationStatus,
     nodes::Heartbeat,
     portions::{PortionResults, in_portions},

@@ -6,8 +6,8 @@ use super::requests::{Request, Requests, ShutdownMode};
 use crate::{
     daemon::{
         components::Components,
-        stage::Stage,
         state::{module_status::ModuleStatuses, wakers::WakeReason},
+        stop_stage::Stage,
         supervision::supervisor_handle::SupervisorHandle,
     },
     domain::{

@@ -23,7 +23,7 @@ use crate::{
             module_status::{ModuleState, ModuleStatuses},
             wakers::{WakeReason, Wakers},
         },
-        workers::execute::Executor,
+        workers::attempt_executor::Executor,
     },
     domain::{
         daemon::summary::SummaryTable,

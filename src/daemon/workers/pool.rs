@@ -10,7 +10,7 @@ use actix::{Actor, Addr, Arbiter, AsyncContext as _, Context, Handler, Recipient
 use parking_lot::Mutex;
 
 use super::{
-    execute::Executor,
+    attempt_executor::Executor,
     worker::{PoolPlace, Worker},
 };
 use crate::{
