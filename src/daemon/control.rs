@@ -24,7 +24,7 @@ use super::{
         run_lock::RunLock,
         status::DaemonStatus,
     },
-    supervision::handle::RestartError,
+    supervision::supervisor_handle::RestartError,
 };
 use crate::{
     service::{LockError, RunDir, control::Problem},

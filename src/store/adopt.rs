@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use super::{
     Store, StoreError,
+    claim_conditions::HELD_COLUMNS,
     dialect::Kind,
-    held::HELD_COLUMNS,
     portions::{PortionResults, in_portions},
     rows::{Rows, claim_of},
 };

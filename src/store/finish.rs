@@ -5,15 +5,16 @@
 //! another claim by now does not change the task; it is recorded as superseded. A finish may be repeated after a commit
 //! in doubt, because the claim and the outcome are unique in the history.
 
-use std::{collections::HashSet, ops::AddAssign};
+use std::collections::HashSet;
 
 use sexton_entities::states::{Outcome, Verdict};
 
 use super::{
     Store, StoreError,
+    claim_conditions::HELD_COLUMNS,
     connection::DatabaseTransaction,
     dialect::{Dialect, Kind},
-    held::HELD_COLUMNS,
+    recorded::Recorded,
     rows::{Rows, claim_of},
 };
 use crate::domain::task::{
@@ -28,28 +29,6 @@ pub enum OnStale {
     Record,
     /// It is dropped: another rescuer has recorded it already.
     Ignore,
-}
-
-/// The result of a batch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Recorded {
-    /// Finishes whose claim held.
-    pub counted: usize,
-    /// Finishes that came too late and were recorded as superseded.
-    pub stale: usize,
-    /// Tasks that will be tried again later.
-    pub retrying: usize,
-    /// Tasks that are available again at once.
-    pub released: usize,
-}
-
-impl AddAssign for Recorded {
-    fn add_assign(&mut self, more: Self) {
-        self.counted += more.counted;
-        self.stale += more.stale;
-        self.retrying += more.retrying;
-        self.released += more.released;
-    }
 }
 
 const HISTORY_COLUMNS: [(&str, Kind); 26] = [

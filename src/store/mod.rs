@@ -4,9 +4,9 @@
 //! other files that `tests/tidy` lists.
 
 mod adopt;
-mod ahead;
 mod bounded;
 mod claim;
+mod claim_conditions;
 mod claimed;
 mod connect;
 mod connection;
@@ -15,21 +15,22 @@ mod error;
 mod error_class;
 mod finish;
 mod future;
-mod held;
 mod history;
 mod identity;
-mod isolated;
-mod ledger;
+mod isolated_faults;
 mod migrate;
 mod nodes;
+mod occurrences;
 mod overlap;
 mod portions;
 mod prune;
 mod queues;
 mod readable;
+mod recorded;
 mod rescue;
 mod rows;
 mod schedules;
+mod schedules_ahead;
 mod set_aside;
 mod summary;
 mod tasks;
@@ -52,13 +53,14 @@ pub use self::{
     claim::{ClaimResult, Peek},
     connection::{ConnectOptions, Connection, DatabaseTransaction, DropInRuntime},
     error::StoreError,
-    finish::{OnStale, Recorded},
+    finish::OnStale,
     history::HistoryFilter,
-    isolated::Isolated,
+    isolated_faults::Isolated,
     migrate::MigrationStatus,
     nodes::Heartbeat,
     portions::{PortionResults, in_portions},
     queues::QueueRow,
+    recorded::Recorded,
     rescue::{Rescue, RunningClaim},
     schedules::{Firing, ScheduleRow},
     summary::{LastRun, SchedulePicture},

@@ -1,6 +1,6 @@
 //! Attempts whose record the database refuses in any form: their tasks go on or end all the same.
 
-use super::{Store, StoreError, finish::CLEARED, held::HELD_COLUMNS};
+use super::{Store, StoreError, claim_conditions::HELD_COLUMNS, finish::CLEARED};
 use crate::domain::{
     identity::NodeId,
     task::{FinishedAttempt, NEVER, claim::ClaimIdentity},

@@ -22,7 +22,7 @@ use crate::{
         inflight::InFlight,
         module::{DaemonModule, ModuleContext, Next},
         state::{
-            config_in_force::ConfigInForce, identity::NodeIdentity, lease::Lease, module_status::ModuleStatuses,
+            config_in_force::ConfigInForce, lease::Lease, module_status::ModuleStatuses, this_node::NodeIdentity,
             wakers::Wakers,
         },
     },

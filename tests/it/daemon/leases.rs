@@ -5,15 +5,7 @@ use std::path::Path;
 
 use nix::sys::signal::Signal;
 use sea_orm::ConnectionTrait as _;
-use sexton::{
-    Client, NewTask,
-    clock::uptime,
-    domain::{
-        daemon::lease::Grant,
-        task::definition::{NOOP, TaskDefinition},
-    },
-    store::Store,
-};
+use sexton::{Client, NewTask, store::Store};
 use sexton_entities::states::{Outcome, Verdict};
 
 use super::{completed, count, history};
@@ -33,7 +25,12 @@ fn settings(folder: &Path, script: &str, more: &str) -> String {
 
 /// Waits for the file `go`, in the first attempt only.
 fn until_told(folder: &Path) -> String {
-    format!("test $SEXTON_TASK_FENCE -gt 1 || while [ ! -e {}/go ]; do sleep 0.05; done", folder.display())
+    only_first(folder, &format!("while [ ! -e {}/go ]; do sleep 0.05; done", folder.display()))
+}
+
+/// The script in the first attempt, nothing in later ones.
+fn only_first(folder: &Path, script: &str) -> String {
+    format!("test $(grep -c begin {}/marks) -gt 1 || {{ {script}; }}", folder.display())
 }
 
 fn marks(folder: &Path) -> Vec<String> {
@@ -85,6 +82,10 @@ fn only(rows: &[history::Model], outcome: Outcome) -> &history::Model {
     let found: Vec<_> = rows.iter().filter(|row| row.outcome == outcome).collect();
     assert_eq!(found.len(), 1, "one row as {outcome}: {rows:#?}");
     found[0]
+}
+
+fn newest_fence(rows: &[history::Model]) -> Option<i64> {
+    rows.iter().map(|row| row.fence).max()
 }
 
 /// A node that is alone finishes everything, and what it finishes counts.
@@ -155,8 +156,8 @@ async fn exclusive_work_does_not_overlap(kind: Kind) {
     let store = database.store().await;
     let folder = tempfile::tempdir().unwrap();
     let (folder, proxy) = (folder.path(), Proxy::to(&database.url));
-    let script = "test $SEXTON_TASK_FENCE -gt 1 || { trap '' TERM; while :; do sleep 0.05; done; }";
-    let settings = settings(folder, script, "queue = \"serial\"\n");
+    let script = only_first(folder, "trap '' TERM; while :; do sleep 0.05; done");
+    let settings = settings(folder, &script, "queue = \"serial\"\n");
     let first = through(&database, &proxy, "first", &settings);
     enqueue(&store, NewTask::new("it").queue("serial")).await;
     begun(folder, 1).await;
@@ -173,7 +174,7 @@ async fn exclusive_work_does_not_overlap(kind: Kind) {
     first.stop();
     second.stop();
     let rows = history(&store).await;
-    assert_eq!((only(&rows, Outcome::Succeeded).fence, rows.len()), (2, 2), "{rows:#?}");
+    assert!(rows.len() == 2 && Some(only(&rows, Outcome::Succeeded).fence) == newest_fence(&rows), "{rows:#?}");
 }
 
 /// A node freezes, or dies: its shepherds keep the rule without it.
@@ -183,8 +184,8 @@ async fn exclusive_work_does_not_overlap_without_its_daemon(kind: Kind) {
         let store = database.store().await;
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
-        let script = "test $SEXTON_TASK_FENCE -gt 1 || { trap '' TERM; while :; do sleep 0.05; done; }";
-        let settings = settings(folder, script, "queue = \"serial\"\n");
+        let script = only_first(folder, "trap '' TERM; while :; do sleep 0.05; done");
+        let settings = settings(folder, &script, "queue = \"serial\"\n");
         let mut first = database.daemon("first", &settings);
         enqueue(&store, NewTask::new("it").queue("serial")).await;
         begun(folder, 1).await;
@@ -204,7 +205,7 @@ async fn exclusive_work_does_not_overlap_without_its_daemon(kind: Kind) {
         }
         second.stop();
         let rows = history(&store).await;
-        assert_eq!((only(&rows, Outcome::Succeeded).fence, rows.len()), (2, 2), "{rows:#?}");
+        assert!(rows.len() == 2 && Some(only(&rows, Outcome::Succeeded).fence) == newest_fence(&rows), "{rows:#?}");
     }
 }
 
@@ -262,7 +263,7 @@ async fn what_others_were_given_is_stopped(kind: Kind) {
     let rows = history(&store).await;
     let late = only(&rows, Outcome::Superseded);
     assert_eq!(late.error.as_deref(), Some("another node has the task: killed by SIGTERM"));
-    assert_eq!((late.fence, only(&rows, Outcome::Succeeded).fence), (1, 2));
+    assert!(late.fence < only(&rows, Outcome::Succeeded).fence, "{rows:#?}");
 }
 
 macro_rules! on_servers {
@@ -343,7 +344,7 @@ on_each_database! {
         in_flight.set_quiet(false);
         eventually("all are done", async || completed(&store).await == 5).await;
         let rows = history(&store).await;
-        assert!(rows.len() == 5 && rows.iter().all(|row| (row.attempt, row.fence) == (1, 2)), "{rows:#?}");
+        assert!(rows.len() == 5 && rows.iter().all(|row| row.attempt == 1), "{rows:#?}");
         assert_eq!(inside.stop(), 0);
     }
 }
@@ -368,43 +369,5 @@ fn another_writer_of_the_file_ends_no_work() {
         eventually("it is on record", async || completed(&store).await == 1).await;
         assert_eq!((history(&store).await.len(), marks(folder)), (1, vec!["begin".to_owned()]));
         daemon.stop();
-    });
-}
-
-#[test]
-fn nothing_exclusive_begins_that_could_not_end_within_the_lease() {
-    block_on(async {
-        let database = Database::new(Kind::Sqlite).await;
-        let store = database.store().await;
-        let minute = std::time::Duration::from_secs(60);
-        let mut plan = blueprint(&database);
-        plan.config.daemon.heartbeat = 5 * minute;
-        plan.config.daemon.lease = 10 * minute;
-        let bound = TaskDefinition {
-            max_parallel: Some(1),
-            kill_after: 60 * minute,
-            queue: "serial".into(),
-            ..TaskDefinition::new("bound", NOOP)
-        };
-        plan.config.tasks.insert("bound".to_owned(), bound.into());
-        plan.config
-            .queues
-            .insert("serial".into(), plan.config.queues[&sexton::domain::identity::QueueName::from("default")].clone());
-        let inside = Inside::start(plan);
-        eventually("it has a lease", async || inside.daemon.lease.grant().is_some()).await;
-        let grant = inside.daemon.lease.grant().unwrap();
-        // Half of it is over, and another node lives.
-        inside.daemon.lease.renew(Grant {
-            asked_at: uptime().saturating_sub(grant.length / 2),
-            is_alone: false,
-            ..grant
-        });
-        enqueue(&store, NewTask::new("bound").queue("serial")).await;
-        enqueue(&store, NewTask::new("nothing").queue("default")).await;
-        eventually("the other one is done", async || completed(&store).await == 1).await;
-        assert_eq!(count(&store, "COUNT(*) FROM sexton_task WHERE state = 'available' AND fence = 0").await, 1);
-        inside.daemon.lease.renew(Grant { asked_at: uptime(), is_alone: false, ..grant });
-        eventually("it begins after a heartbeat", async || completed(&store).await == 2).await;
-        assert_eq!(inside.stop(), 0);
     });
 }

@@ -5,6 +5,7 @@ mod exactly_once;
 mod faults;
 mod faulty_disk;
 mod instants;
+mod late_leases;
 mod leases;
 mod lifecycle;
 mod limits;
