@@ -173,6 +173,7 @@ pub(super) fn connect_options(config: &Config) -> ConnectOptions {
         acquire_timeout: config.database.acquire_timeout,
         is_pooled: config.database.pooler == Pooler::Transaction,
         direct_url: config.database.direct_url.clone(),
+        schema: config.database.schema.clone(),
         ..ConnectOptions::new(config.database.url.clone())
     }
 }

@@ -43,6 +43,7 @@ pub(in crate::daemon) async fn database(
             statement_timeout: config.daemon.lease.clamp(MIN_STATEMENT_TIMEOUT, MAX_STATEMENT_TIMEOUT),
             is_pooled: config.database.pooler == Pooler::Transaction,
             direct_url: config.database.direct_url.clone(),
+            schema: config.database.schema.clone(),
             ..ConnectOptions::new(config.database.url.clone())
         };
         let store = Store::connect(&options)?;

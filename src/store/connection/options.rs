@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use crate::domain::text::redact::redacted;
+use crate::domain::{schema_name::SchemaName, text::redact::redacted};
 
 /// The address of the database, and the limits of the pool.
 #[derive(Clone)]
@@ -20,6 +20,8 @@ pub struct ConnectOptions {
     pub is_pooled: bool,
     /// The URL of PostgreSQL past a pooler, for LISTEN and migrations; none if it is [`ConnectOptions::url`].
     pub direct_url: Option<String>,
+    /// The schema of the tables on PostgreSQL; none for the server's own search path, which usually means `public`.
+    pub schema: Option<SchemaName>,
 }
 
 impl ConnectOptions {
@@ -32,6 +34,7 @@ impl ConnectOptions {
             statement_timeout: Duration::from_secs(60),
             is_pooled: false,
             direct_url: None,
+            schema: None,
         }
     }
 
