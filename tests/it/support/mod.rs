@@ -2,9 +2,11 @@
 
 mod daemon;
 mod database;
+pub(crate) mod document;
 mod inside;
 mod mounted;
 mod proxy;
+mod role;
 mod wall;
 
 use std::time::{Duration, Instant};
@@ -15,6 +17,7 @@ pub(crate) use self::{
     inside::{Inside, add_module, blueprint, change_modules},
     mounted::Mounted,
     proxy::Proxy,
+    role::Role,
     wall::WallClock,
 };
 
