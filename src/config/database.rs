@@ -3,7 +3,10 @@
 use std::{fmt, path::Path, time::Duration};
 
 use super::section::Section;
-use crate::domain::{schema_name::SchemaName, text::redact::redacted};
+use crate::domain::{
+    schema_name::{self, SchemaName},
+    text::redact::redacted,
+};
 
 /// `[database]`: where Sexton's tables are.
 #[derive(Clone, PartialEq, Eq)]
@@ -92,8 +95,7 @@ impl DatabaseConfig {
         let url = url.or(from_file).or(from_credential).unwrap_or(default.url);
         let schema = section.parsed("schema");
         if schema.is_some() && !url.starts_with("postgres") {
-            let instead = "on MySQL and MariaDB name another database in the URL, on SQLite another file";
-            section.refuse("schema", format!("a schema is for PostgreSQL only: {instead}"));
+            section.refuse("schema", schema_name::POSTGRES_ONLY);
         }
         Self {
             pooler: pooler.unwrap_or_default(),

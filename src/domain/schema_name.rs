@@ -5,6 +5,10 @@ use std::{fmt, str::FromStr};
 /// Maximum number of bytes: the channel for wake-ups, whose name is made of this one, stays within PostgreSQL's 63.
 const MAX_LENGTH: usize = 40;
 
+/// Why a schema is refused for another database.
+pub const POSTGRES_ONLY: &str = "a schema is for PostgreSQL only: on MySQL and MariaDB name another database in the URL, on \
+                                 SQLite another file";
+
 /// The name of a PostgreSQL schema. It reads the same with quotes and without, so it may stand in SQL text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaName(String);

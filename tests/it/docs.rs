@@ -73,6 +73,13 @@ fn every_configuration_of_the_documents_is_sound() {
         "docs/EXTENDING.md",
         "docs/IMPORT.md",
         "docs/PERIODS.md",
+        "docs/recipes/python.md",
+        "docs/recipes/php.md",
+        "docs/recipes/nodejs.md",
+        "docs/recipes/ruby.md",
+        "docs/recipes/go.md",
+        "docs/recipes/java.md",
+        "docs/recipes/shell.md",
     ];
     for document in documents {
         for block in blocks(document, "toml") {

@@ -27,16 +27,15 @@ use super::{
     options::ConnectOptions,
     session::DatabaseSession,
 };
-use crate::domain::{schema_name::SchemaName, text::redact::scheme};
+use crate::domain::{
+    schema_name::{self, SchemaName},
+    text::redact::scheme,
+};
 
 /// How long opening an SQLite file waits for another process that writes to it.
 const OPEN_BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// SQLite itself waits this long for a busy file. Longer waits are done by the connection (see `retry_while_busy`).
 const SHORT_BUSY_TIMEOUT: &str = "PRAGMA busy_timeout = 10";
-
-/// Why a schema is refused.
-const NO_SCHEMA: &str = "a schema is for PostgreSQL only: on MySQL and MariaDB name another database in the URL, on SQLite \
-                         another file";
 
 /// The database that sessions lead to.
 #[derive(Clone, Debug)]
@@ -73,7 +72,7 @@ impl Target {
     pub(in crate::store) fn parse(options: &ConnectOptions) -> Result<Self, String> {
         let text = |error: Error| error.to_string();
         if options.schema.is_some() && !options.url.starts_with("postgres") {
-            return Err(NO_SCHEMA.to_owned());
+            return Err(schema_name::POSTGRES_ONLY.to_owned());
         }
         match options.url.split(':').next().unwrap_or_default() {
             "sqlite" => {

@@ -1,8 +1,8 @@
-//! Several Sextons in one PostgreSQL database: each has a schema, and a channel for wake-ups.
+//! Several Sextons beside each other: on PostgreSQL in schemas, each with a channel for wake-ups; elsewhere in databases.
 
 use std::{fs, path::PathBuf};
 
-use sea_orm::{ConnectionTrait as _, DatabaseConnection};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, TransactionSession as _, TransactionTrait as _};
 use sexton::{
     Client, NewTask,
     store::{ConnectOptions, Store, Wakeup},
@@ -137,4 +137,32 @@ fn a_schema_that_cannot_be_is_refused() {
     let found = problem("postgres://h/d", "My Schema");
     assert!(found.contains("`My Schema` is not the name of a schema"), "{found}");
     assert!(problem("postgres://h/d", "pg_toast").contains("belongs to PostgreSQL itself"));
+}
+
+/// On MySQL and MariaDB a database is what a schema is on PostgreSQL.
+async fn enqueues_into_another_database(kind: Kind) {
+    let (own, other) = (Database::new(kind).await, Database::new(kind).await);
+    let (own_store, store) = (own.store().await, other.store().await);
+    let application = own.application().await;
+    let name = other.url.rsplit('/').next().unwrap();
+    for (number, is_committed) in [(1, false), (2, true)] {
+        let transaction = application.begin().await.unwrap();
+        transaction.execute_unprepared("INSERT INTO sexton_task (name) VALUES ('here')").await.unwrap();
+        let sql = format!("INSERT INTO {name}.sexton_task (name) VALUES ('there{number}')");
+        transaction.execute_unprepared(&sql).await.unwrap();
+        if is_committed { transaction.commit().await.unwrap() } else { transaction.rollback().await.unwrap() }
+    }
+    assert_eq!(count(&own_store, "COUNT(*) FROM sexton_task WHERE name = 'here'").await, 1);
+    assert_eq!(count(&store, "COUNT(*) FROM sexton_task WHERE name = 'there2'").await, 1);
+    assert_eq!(count(&store, "COUNT(*) FROM sexton_task").await, 1, "what was rolled back is in neither");
+}
+
+#[test]
+fn one_transaction_enqueues_into_two_databases_of_mariadb() {
+    block_on(enqueues_into_another_database(Kind::MariaDb));
+}
+
+#[test]
+fn one_transaction_enqueues_into_two_databases_of_mysql() {
+    block_on(enqueues_into_another_database(Kind::MySql));
 }

@@ -59,12 +59,12 @@ const JAVA: Recipe = Recipe {
     page: "java",
     probe: &["sh", "-c", "javac -version && ls /usr/share/java/postgresql.jar /usr/share/java/gson.jar"],
     packages: "default-jdk-headless libpostgresql-jdbc-java libgoogle-gson-java",
-    compile: &[],
+    compile: &[&["javac", "-cp", "/usr/share/java/gson.jar", "Enqueue.java", "Worker.java"]],
     enqueue: (
         "java Enqueue.java",
-        &["java", "-cp", "/usr/share/java/postgresql.jar:/usr/share/java/gson.jar", "Enqueue.java"],
+        &["java", "-cp", "/usr/share/java/postgresql.jar:/usr/share/java/gson.jar:.", "Enqueue"],
     ),
-    worker: ("java Worker.java", &["java", "-cp", "/usr/share/java/gson.jar", "Worker.java"]),
+    worker: ("java Worker.java", &["java", "-cp", "/usr/share/java/gson.jar:.", "Worker"]),
 };
 
 const SHELL: Recipe = Recipe {
