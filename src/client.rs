@@ -48,6 +48,15 @@ impl Client {
         Ok(Self::new(Store::connect(&ConnectOptions::new(url))?))
     }
 
+    /// As [`Client::connect`], to a Sexton whose setting `database.schema` has that value.
+    ///
+    /// # Errors
+    /// As [`Client::connect`], or if the name of the schema is invalid.
+    pub fn connect_in_schema(url: &str, schema: &str) -> Result<Self, StoreError> {
+        let schema = schema.parse().map_err(StoreError::InvalidUrl)?;
+        Ok(Self::new(Store::connect(&ConnectOptions { schema: Some(schema), ..ConnectOptions::new(url) })?))
+    }
+
     /// A client on an open store.
     pub fn new(store: Store) -> Self {
         Self { store, context: None, state: Arc::default() }

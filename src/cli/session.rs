@@ -174,6 +174,7 @@ pub(super) fn connect_options(config: &Config) -> ConnectOptions {
         is_pooled: config.database.pooler == Pooler::Transaction,
         direct_url: config.database.direct_url.clone(),
         max_payload: config.daemon.max_payload,
+        schema: config.database.schema.clone(),
         ..ConnectOptions::new(config.database.url.clone())
     }
 }

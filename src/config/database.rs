@@ -3,7 +3,10 @@
 use std::{fmt, path::Path, time::Duration};
 
 use super::section::Section;
-use crate::domain::text::redact::redacted;
+use crate::domain::{
+    schema_name::{self, SchemaName},
+    text::redact::redacted,
+};
 
 /// `[database]`: where Sexton's tables are.
 #[derive(Clone, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub struct DatabaseConfig {
     pub pooler: Pooler,
     /// A URL past the pooler, for LISTEN and migrations; without one, the node polls. May contain a password.
     pub direct_url: Option<String>,
+    /// The schema of the tables on PostgreSQL; none for the server's own search path.
+    pub schema: Option<SchemaName>,
 }
 
 /// A connection pooler between Sexton and the database.
@@ -55,6 +60,7 @@ impl Default for DatabaseConfig {
             notify_on_insert: false,
             pooler: Pooler::None,
             direct_url: None,
+            schema: None,
         }
     }
 }
@@ -86,10 +92,16 @@ impl DatabaseConfig {
             }
             known
         });
+        let url = url.or(from_file).or(from_credential).unwrap_or(default.url);
+        let schema = section.parsed("schema");
+        if schema.is_some() && !url.starts_with("postgres") {
+            section.refuse("schema", schema_name::POSTGRES_ONLY);
+        }
         Self {
             pooler: pooler.unwrap_or_default(),
             direct_url: section.text("direct_url"),
-            url: url.or(from_file).or(from_credential).unwrap_or(default.url),
+            schema,
+            url,
             max_connections: section.integer("max_connections", 2..=1_000).unwrap_or(default.max_connections),
             acquire_timeout: section
                 .duration("acquire_timeout", Duration::from_millis(100))

@@ -95,6 +95,7 @@ fn database(config: &Config) -> Table {
         ("notify_on_insert", database.notify_on_insert.into()),
         ("pooler", database.pooler.as_str().into()),
     ]);
+    shown.extend(database.schema.iter().map(|schema| ("schema".to_owned(), schema.as_str().into())));
     shown.extend(database.direct_url.iter().map(|url| ("direct_url".to_owned(), redact::redacted(url).into())));
     shown
 }

@@ -63,7 +63,8 @@ impl Store {
     pub(super) fn direct_target(&self, options: &ConnectOptions) -> Result<Option<Target>, StoreError> {
         match &options.direct_url {
             Some(url) => {
-                let target = Target::parse(&ConnectOptions::new(url.clone()));
+                let schema = options.schema.clone();
+                let target = Target::parse(&ConnectOptions { schema, ..ConnectOptions::new(url.clone()) });
                 target.map(Some).map_err(|problem| StoreError::InvalidUrl(format!("direct_url: {problem}")))
             }
             None if options.is_pooled => Ok(None),

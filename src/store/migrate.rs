@@ -11,6 +11,7 @@ use super::{
     connection::{DatabaseTransaction, on_driver},
     dialect::Dialect,
 };
+use crate::domain::schema_name::SchemaName;
 
 /// The key of the advisory lock: "sexton" in ASCII.
 const LOCK_KEY: i64 = 0x7365_7874_6f6e;
@@ -39,6 +40,7 @@ impl Store {
     /// migrating it for a minute.
     pub async fn migrate(&self, options: &ConnectOptions) -> Result<Vec<String>, StoreError> {
         let lock = self.lock_schema(options).await?;
+        self.create_schema().await?;
         let applied = self.apply_missing(options).await;
         if let MigrationLock::Session(transaction) = lock {
             if self.dialect == Dialect::MySql {
@@ -48,6 +50,29 @@ impl Store {
             self.commit(transaction).await?;
         }
         applied
+    }
+
+    /// Creates the schema that is set, if it is missing.
+    async fn create_schema(&self) -> Result<(), StoreError> {
+        let Some(schema) = self.missing_schema().await? else { return Ok(()) };
+        // The name is checked, and cannot be a parameter.
+        let sql = format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\"");
+        let created = self.run(&self.db, &sql, []).await.map(|_| ());
+        created.map_err(|error| match error {
+            StoreError::Refused(said) => StoreError::Refused(format!(
+                "there is no schema `{schema}`, and this role cannot create it ({said}): let its administrator run \
+                 `CREATE SCHEMA {schema} AUTHORIZATION` with the name of this role"
+            )),
+            other => other,
+        })
+    }
+
+    /// The schema that is set, if the database does not have it.
+    async fn missing_schema(&self) -> Result<Option<&SchemaName>, StoreError> {
+        let Some(schema) = self.db.sessions().target().schema() else { return Ok(None) };
+        let sql = "SELECT (to_regnamespace(CAST(? AS text)) IS NULL) AS is_missing";
+        let is_missing: bool = self.one(&self.db, sql, [schema.as_str().into()]).await?.try_get("", "is_missing")?;
+        Ok(is_missing.then_some(schema))
     }
 
     async fn apply_missing(&self, options: &ConnectOptions) -> Result<Vec<String>, StoreError> {
@@ -76,8 +101,12 @@ impl Store {
     /// Lists the steps that this program knows, and whether they are applied.
     ///
     /// # Errors
-    /// If the database is unavailable, or has a step that this program does not know.
+    /// If the database is unavailable, lacks the schema that is set, or has a step that this program does not know.
     pub async fn migration_status(&self) -> Result<Vec<MigrationStatus>, StoreError> {
+        if let Some(schema) = self.missing_schema().await? {
+            let problem = format!("the database has no schema `{schema}`: `sexton db migrate` creates it");
+            return Err(StoreError::Refused(problem));
+        }
         let applied: Vec<String> =
             on_driver(Migrator::get_migration_models(&self.db)).await?.into_iter().map(|step| step.version).collect();
         let known: Vec<String> = Migrator::get_migration_files().iter().map(|step| step.name().to_owned()).collect();

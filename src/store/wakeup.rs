@@ -18,9 +18,13 @@ use sea_orm::{
 use tokio::time::timeout;
 
 use super::{ConnectOptions, Store, StoreError, connection::on_driver, dialect::Dialect};
+use crate::domain::schema_name::SchemaName;
 
-/// The channel on PostgreSQL.
+/// The channel on PostgreSQL. A channel belongs to a whole database, so another schema has a channel of its own: this
+/// name, an underscore, and the name of the schema.
 const CHANNEL: &str = "sexton_wakeup";
+/// The schema whose channel is [`CHANNEL`], as if none were set.
+const DEFAULT_SCHEMA: &str = "public";
 /// How often SQLite's write-ahead log is checked. A check is one system call, not a statement.
 const FILE_POLL_INTERVAL: Duration = Duration::from_millis(8);
 
@@ -57,7 +61,12 @@ impl Wakeup {
 #[derive(Debug)]
 pub enum WakeupListener {
     /// PostgreSQL sends them.
-    Postgres(Box<PgListener>),
+    Postgres {
+        /// The connection on which they arrive.
+        listener: Box<PgListener>,
+        /// The channel.
+        channel: String,
+    },
     /// SQLite's write-ahead log changes with each write of any process.
     File {
         /// The path of the write-ahead log.
@@ -77,9 +86,22 @@ impl Store {
     pub async fn wake(&self, wakeup: Wakeup) -> Result<(), StoreError> {
         if self.dialect == Dialect::Postgres {
             let sql = "SELECT CAST(pg_notify(?, ?) AS text) AS done";
-            self.one(&self.db, sql, [CHANNEL.into(), wakeup.word().into()]).await?;
+            self.one(&self.db, sql, [self.channel().into(), wakeup.word().into()]).await?;
         }
         Ok(())
+    }
+
+    /// The channel of this database and schema.
+    fn channel(&self) -> String {
+        match self.own_schema() {
+            Some(schema) => format!("{CHANNEL}_{schema}"),
+            None => CHANNEL.to_owned(),
+        }
+    }
+
+    /// The schema, if it is set to another one than the default.
+    fn own_schema(&self) -> Option<&SchemaName> {
+        self.db.sessions().target().schema().filter(|schema| schema.as_str() != DEFAULT_SCHEMA)
     }
 
     /// Starts listening for wake-ups.
@@ -98,8 +120,9 @@ impl Store {
                         on_driver(async {
                             let mut listener =
                                 PgListener::connect_with(&pool.connect_lazy_with(server)).await.map_err(unavailable)?;
-                            answered(listener.listen(CHANNEL)).await?;
-                            Ok(WakeupListener::Postgres(Box::new(listener)))
+                            let channel = self.channel();
+                            answered(listener.listen(&channel)).await?;
+                            Ok(WakeupListener::Postgres { listener: Box::new(listener), channel })
                         })
                         .await
                     }
@@ -130,6 +153,12 @@ impl Store {
                      AND tgrelid = to_regclass('sexton_task')";
         let is_there = self.one(&self.db, known, []).await?.try_get::<i64>("", "triggers")? > 0;
         let sql = match (wanted, is_there) {
+            (true, false) if self.own_schema().is_some() => {
+                "CREATE OR REPLACE FUNCTION sexton_wakeup() RETURNS trigger LANGUAGE plpgsql AS \
+                 $$ BEGIN PERFORM pg_notify('sexton_wakeup_' || TG_TABLE_SCHEMA, ''); RETURN NULL; END $$; \
+                 CREATE OR REPLACE TRIGGER sexton_task_wakeup AFTER INSERT ON sexton_task \
+                 FOR EACH STATEMENT EXECUTE FUNCTION sexton_wakeup()"
+            }
             (true, false) => {
                 "CREATE OR REPLACE FUNCTION sexton_wakeup() RETURNS trigger LANGUAGE plpgsql AS \
                  $$ BEGIN PERFORM pg_notify('sexton_wakeup', ''); RETURN NULL; END $$; \
@@ -157,9 +186,9 @@ impl WakeupListener {
     /// If the connection to PostgreSQL is lost and cannot be restored.
     pub async fn wait(&mut self) -> Result<Wakeup, StoreError> {
         match self {
-            Self::Postgres(listener) => match on_driver(timeout(SILENCE, listener.try_recv())).await {
+            Self::Postgres { listener, channel } => match on_driver(timeout(SILENCE, listener.try_recv())).await {
                 // A server that went away without a word would be listened to for ever.
-                Err(_) => on_driver(answered(listener.listen(CHANNEL))).await.map(|()| Wakeup::Anything),
+                Err(_) => on_driver(answered(listener.listen(channel))).await.map(|()| Wakeup::Anything),
                 Ok(Ok(Some(notification))) => Ok(match notification.payload() {
                     "now" => Wakeup::Now,
                     "later" => Wakeup::Later,

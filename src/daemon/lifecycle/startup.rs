@@ -44,6 +44,7 @@ pub(in crate::daemon) async fn database(
             is_pooled: config.database.pooler == Pooler::Transaction,
             direct_url: config.database.direct_url.clone(),
             max_payload: config.daemon.max_payload,
+            schema: config.database.schema.clone(),
             ..ConnectOptions::new(config.database.url.clone())
         };
         let store = Store::connect(&options)?;

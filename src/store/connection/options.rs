@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use crate::domain::{task::DEFAULT_MAX_PAYLOAD, text::redact::redacted};
+use crate::domain::{schema_name::SchemaName, task::DEFAULT_MAX_PAYLOAD, text::redact::redacted};
 
 /// The address of the database, and the limits of the pool.
 #[derive(Clone)]
@@ -22,6 +22,8 @@ pub struct ConnectOptions {
     pub direct_url: Option<String>,
     /// The largest payload that is enqueued and claimed, in bytes.
     pub max_payload: u64,
+    /// The schema of the tables on PostgreSQL; none for the server's own search path, which usually means `public`.
+    pub schema: Option<SchemaName>,
 }
 
 impl ConnectOptions {
@@ -35,6 +37,7 @@ impl ConnectOptions {
             is_pooled: false,
             direct_url: None,
             max_payload: DEFAULT_MAX_PAYLOAD,
+            schema: None,
         }
     }
 

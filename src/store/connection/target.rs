@@ -27,7 +27,10 @@ use super::{
     options::ConnectOptions,
     session::DatabaseSession,
 };
-use crate::domain::text::redact::scheme;
+use crate::domain::{
+    schema_name::{self, SchemaName},
+    text::redact::scheme,
+};
 
 /// How long opening an SQLite file waits for another process that writes to it.
 const OPEN_BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,6 +48,8 @@ pub(in crate::store) enum Target {
         /// The host that was reached last.
         last: Arc<AtomicUsize>,
         is_pooled: bool,
+        /// None for the server's own search path.
+        schema: Option<SchemaName>,
     },
     MySql(Box<MySqlConnectOptions>),
     Sqlite(Box<SqliteConnectOptions>, Option<Arc<SqliteFile>>),
@@ -66,6 +71,9 @@ impl Target {
     /// If the URL is invalid, in one sentence.
     pub(in crate::store) fn parse(options: &ConnectOptions) -> Result<Self, String> {
         let text = |error: Error| error.to_string();
+        if options.schema.is_some() && !options.url.starts_with("postgres") {
+            return Err(schema_name::POSTGRES_ONLY.to_owned());
+        }
         match options.url.split(':').next().unwrap_or_default() {
             "sqlite" => {
                 let file = SqliteConnectOptions::from_str(&options.url).map_err(text)?;
@@ -82,10 +90,16 @@ impl Target {
                 let read = |url: String| {
                     let server = PgConnectOptions::from_str(&url).map_err(text)?.application_name("sexton");
                     let capacity = if options.is_pooled { 0 } else { 100 };
-                    Ok(server.statement_cache_capacity(capacity).disable_statement_logging())
+                    let server = server.statement_cache_capacity(capacity).disable_statement_logging();
+                    // A pooler would refuse the option, or give the setting to others: there it is set in each transaction.
+                    Ok(match options.schema.as_ref().filter(|_| !options.is_pooled) {
+                        Some(schema) => server.options([("search_path", schema)]),
+                        None => server,
+                    })
                 };
                 let hosts = urls.into_iter().map(read).collect::<Result<_, String>>()?;
-                Ok(Self::Postgres { hosts, must_write, last: Arc::default(), is_pooled: options.is_pooled })
+                let (is_pooled, schema) = (options.is_pooled, options.schema.clone());
+                Ok(Self::Postgres { hosts, must_write, last: Arc::default(), is_pooled, schema })
             }
             "mysql" | "mariadb" => {
                 let server = MySqlConnectOptions::from_str(&options.url).map_err(text)?;
@@ -111,13 +125,32 @@ impl Target {
         }
     }
 
+    /// The schema of the tables, if it is set.
+    pub(in crate::store) fn schema(&self) -> Option<&SchemaName> {
+        match self {
+            Self::Postgres { schema, .. } => schema.as_ref(),
+            Self::MySql(_) | Self::Sqlite(..) => None,
+        }
+    }
+
+    /// What makes a transaction behind a pooler find the tables; none where the session knows.
+    pub(super) fn set_schema(&self) -> Option<String> {
+        let schema = self.schema().filter(|_| self.is_pooled())?;
+        // Its name is checked: it reads the same inside the quotes.
+        Some(format!("SET LOCAL search_path TO \"{schema}\""))
+    }
+
     /// The statements that begin a transaction.
     pub(super) fn begin(&self, options: &TransactionOptions) -> String {
         let level = options.isolation_level.map(|level| format!("SET TRANSACTION ISOLATION LEVEL {level}"));
         let access = options.access_mode.map(|access| format!("SET TRANSACTION {access}"));
         let settings = level.into_iter().chain(access);
         match self {
-            Self::Postgres { .. } => std::iter::once("BEGIN".to_owned()).chain(settings).collect::<Vec<_>>().join("; "),
+            Self::Postgres { .. } => std::iter::once("BEGIN".to_owned())
+                .chain(settings)
+                .chain(self.set_schema())
+                .collect::<Vec<_>>()
+                .join("; "),
             Self::MySql(_) => settings.chain(["BEGIN".to_owned()]).collect::<Vec<_>>().join("; "),
             Self::Sqlite(..) => match options.sqlite_transaction_mode {
                 Some(SqliteTransactionMode::Immediate) => "BEGIN IMMEDIATE".to_owned(),
@@ -166,7 +199,7 @@ impl Target {
     /// If no host can be used, in one sentence.
     pub(super) async fn open(&self, lock_timeout: Duration, patience: Duration) -> Result<Opened, String> {
         match self {
-            Self::Postgres { hosts, must_write, last, is_pooled } => {
+            Self::Postgres { hosts, must_write, last, is_pooled, .. } => {
                 let first = last.load(Ordering::Relaxed);
                 let mut problems = Vec::new();
                 for place in 0..hosts.len() {

@@ -16,6 +16,7 @@ mod periods;
 mod policies;
 mod pooler;
 mod schedules;
+mod schemas;
 mod ten_thousand;
 mod unknown;
 mod wakeups;

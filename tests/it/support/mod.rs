@@ -3,9 +3,11 @@
 mod daemon;
 mod database;
 mod faulty_disk;
+pub(crate) mod document;
 mod inside;
 mod mounted;
 mod proxy;
+mod role;
 mod wall;
 
 use std::time::{Duration, Instant};
@@ -19,6 +21,7 @@ pub(crate) use self::{
     inside::{Inside, add_module, blueprint, change_modules},
     mounted::Mounted,
     proxy::Proxy,
+    role::Role,
     wall::WallClock,
 };
 
