@@ -8,6 +8,7 @@ mod exit_code;
 mod history;
 mod import;
 mod init;
+mod locate;
 mod log;
 mod lookup;
 mod manual;
@@ -34,15 +35,8 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use self::session::Parts;
-use self::{
-    exit_code::{BAD_CONFIG, FAILED},
-    output::Printer,
-    session::Session,
-};
-use crate::{
-    config::Mistakes,
-    telemetry::{self, DebugChoice, LogFormat, LogPlan, LogTarget},
-};
+use self::{output::Printer, session::Session};
+use crate::telemetry::{self, DebugChoice, LogFormat, LogPlan, LogTarget};
 
 /// A supervised background-task daemon for applications that have a SQL database.
 #[derive(Parser)]
@@ -142,7 +136,7 @@ pub fn main(parts: Arc<Parts>) -> ExitCode {
                 true => telemetry::print_within(message + "\n", run::FINAL_LOG_TIMEOUT),
                 false => eprintln!("{message}"),
             }
-            ExitCode::from(if error.is::<Mistakes>() { BAD_CONFIG } else { FAILED })
+            ExitCode::from(exit_code::of(&error))
         }
     }
 }

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::{
     exit_code::FAILED,
+    locate::Located,
     output::{Printer, print_line},
     session::Session,
     stop::{StopOptions, stop_daemon},
@@ -52,10 +53,11 @@ pub(super) async fn start(
     args: &StartArgs,
 ) -> anyhow::Result<u8> {
     let config = checked_config(session, args)?;
-    let run = RunDir::at(&config.run_dir);
     let plan = supervisor_plan(session, &config, log, args)?;
     let end = Instant::now() + args.timeout;
     loop {
+        // Also a daemon whose run directory has been changed in the configuration since its start.
+        let run = session.locate()?.run;
         let supervisor = run.supervisor_status()?;
         match (&supervisor, run.holder(Role::Daemon)?) {
             (_, Some(daemon)) if is_working(&run).await => {
@@ -106,7 +108,12 @@ fn checked_config(session: &Session, args: &StartArgs) -> anyhow::Result<DaemonC
     let config = session.config()?;
     match session.unknown_module(&config, args.debug.as_deref()) {
         Some(problem) => anyhow::bail!("{problem}"),
-        None => Ok(config.daemon),
+        None => {
+            for warning in session.advice(&config) {
+                eprintln!("sexton: {warning}");
+            }
+            Ok(config.daemon)
+        }
     }
 }
 
@@ -117,8 +124,8 @@ async fn is_working(run: &RunDir) -> bool {
 }
 
 pub(super) async fn stop(session: &Session, output: Printer, args: &StopArgs) -> anyhow::Result<u8> {
-    let config = session.daemon()?;
-    let result = stop_daemon(&RunDir::at(&config.run_dir), &stop_options(&config, args.force)).await?;
+    let Located { config, run } = session.locate()?;
+    let result = stop_daemon(&run, &stop_options(&config, args.force)).await?;
     output.report(&result.sentence(), &json!(result))?;
     Ok(0)
 }
@@ -130,8 +137,8 @@ pub(super) async fn restart(
     args: &StartArgs,
 ) -> anyhow::Result<u8> {
     // With mistakes in the configuration, the daemon must not be stopped: it could not start again.
-    let config = checked_config(session, args)?;
-    let run = RunDir::at(&config.run_dir);
+    checked_config(session, args)?;
+    let Located { config, run } = session.locate()?;
     let (supervisor, daemon) = (run.holder(Role::Supervisor)?, run.holder(Role::Daemon)?);
     if let (None, Some(daemon)) = (supervisor, daemon)
         && !was_started_here(daemon.pid)

@@ -1,12 +1,12 @@
 //! The run lock: a daemon holds its run directory for life, so that each has one daemon.
 
-use std::io;
+use std::{io, path::Path};
 
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     config::DaemonConfig,
-    service::{ExitReport, FileLock, LockError, Role, RunDir, check_directory, check_tree, has_restarted},
+    service::{ExitReport, FileLock, LockError, Role, RunDir, StartRecord, check_directory, check_tree, has_restarted},
 };
 
 /// A daemon's hold on its run directory, in which its control socket is.
@@ -14,6 +14,7 @@ use crate::{
 pub struct RunLock {
     pub(in crate::daemon) run: RunDir,
     lock: Mutex<LockState>,
+    record: StartRecord,
 }
 
 /// Whether the run directory is held.
@@ -25,17 +26,16 @@ enum LockState {
 }
 
 impl RunLock {
-    /// Takes the run directory, and creates it if it is missing. If nothing can be written there, the daemon runs without
+    /// Takes the run directory, and creates it if it is missing. `file` is the configuration file. If nothing can be written there, the daemon runs without
     /// a control socket, and logs that.
     ///
     /// # Errors
     /// If another daemon holds the directory, or other users may write in a directory of the daemon.
-    pub fn open(config: &DaemonConfig) -> anyhow::Result<Self> {
+    pub fn open(config: &DaemonConfig, file: Option<&Path>) -> anyhow::Result<Self> {
         check_tree(&config.state_dir).map_err(|error| anyhow::anyhow!("daemon.state_dir: {error}"))?;
         check_directory(&config.log_dir).map_err(|error| anyhow::anyhow!("daemon.log_dir: {error}"))?;
         let run = RunDir::at(&config.run_dir);
-        let file = run.lock_file(Role::Daemon);
-        let kept = has_restarted().then(|| FileLock::kept(&file)).flatten();
+        let kept = has_restarted().then(|| FileLock::kept(&run.lock_file(Role::Daemon))).flatten();
         let lock = match (run.create(), kept) {
             (Ok(()), Some(lock)) => LockState::Held(lock),
             (Ok(()), None) => match run.lock(Role::Daemon) {
@@ -53,7 +53,18 @@ impl RunLock {
             }
             (Err(error), _) => Self::without(&error.to_string()),
         };
-        Ok(Self { run, lock: Mutex::new(lock) })
+        let opened = Self { run, lock: Mutex::new(lock), record: StartRecord::of(file, &config.state_dir) };
+        opened.write_start_record();
+        Ok(opened)
+    }
+
+    /// Lets commands find the daemon when its configuration names another run directory by then.
+    fn write_start_record(&self) {
+        if self.is_held()
+            && let Err(error) = self.run.set_start_record(&self.record)
+        {
+            tracing::warn!("{}: {error}", self.run.path().display());
+        }
     }
 
     fn without(why: &str) -> LockState {
@@ -85,6 +96,8 @@ impl RunLock {
         }
         self.run.create().map_err(|error| LockError::Impossible { path: self.run.path().to_owned(), error })?;
         *held = LockState::Held(self.run.lock(Role::Daemon)?);
+        drop(held);
+        self.write_start_record();
         tracing::warn!("{} was deleted, and is restored", self.run.path().display());
         Ok(true)
     }

@@ -11,7 +11,7 @@ use crate::{
     clock::Clock,
     config::{Config, Pooler},
     domain::text::{plural::counted, redact::redacted},
-    service::notify,
+    service::{is_restart, notify},
     store::{ConnectOptions, Store, StoreError},
 };
 
@@ -96,6 +96,11 @@ async fn connect(
         match ready(store, options, config, clock, status).await {
             Ok(()) => return Ok(()),
             Err(error) if !error.is_outage() => return Err(error.into()),
+            // The operator is there, and has to change something. A daemon that has run before waits: the password may
+            // just be changing.
+            Err(error) if error.is_configuration() && logged.is_none() && !is_restart() => {
+                return Err(anyhow::Error::from(error).context(redacted(&options.url)));
+            }
             Err(error) => {
                 status.enter(Phase::WaitingForDatabase, Some(error.to_string()));
                 if logged.is_none() {

@@ -15,6 +15,7 @@ use nix::{
 };
 
 use super::plan::{DAEMON_TITLE, SupervisorPlan};
+use crate::service::lock::SUCCESSOR;
 
 /// Number of bytes that are kept of a daemon's standard error.
 const MAX_STDERR: usize = 4_096;
@@ -27,7 +28,8 @@ pub(super) struct Daemon {
 }
 
 impl Daemon {
-    pub(super) fn start(plan: &SupervisorPlan, notify: &Path) -> io::Result<Self> {
+    /// Starts a daemon; `is_successor` if an earlier one failed.
+    pub(super) fn start(plan: &SupervisorPlan, notify: &Path, is_successor: bool) -> io::Result<Self> {
         let mut child = Command::new(&plan.program)
             .arg0(DAEMON_TITLE)
             .args(&plan.arguments)
@@ -35,6 +37,8 @@ impl Daemon {
             .env("WATCHDOG_USEC", plan.watchdog.as_micros().to_string())
             .env_remove("WATCHDOG_PID")
             .env_remove("JOURNAL_STREAM")
+            .env_remove(SUCCESSOR)
+            .envs(is_successor.then_some((SUCCESSOR, "1")))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -284,7 +284,7 @@ impl RunLoop<'_> {
 
     fn start(&mut self) -> Option<i32> {
         self.daemon_status.clear();
-        match Daemon::start(&self.plan, &self.endpoint.address) {
+        match Daemon::start(&self.plan, &self.endpoint.address, !self.is_start_waiting) {
             Ok(daemon) => {
                 self.daemon = Some(daemon);
                 self.watchdog_due = Some(Instant::now() + self.plan.watchdog.max(MIN_START_TIMEOUT));
