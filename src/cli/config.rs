@@ -27,6 +27,7 @@ pub(super) enum ConfigCommand {
 
 pub(super) fn run(session: &Session, output: Printer, command: &ConfigCommand) -> anyhow::Result<u8> {
     let (config, mistakes) = session.config_anyway();
+    let is_strict = matches!(command, ConfigCommand::Check { strict: true });
     let mut warnings = config.warnings.clone();
     if matches!(command, ConfigCommand::Check { .. }) && mistakes.is_empty() {
         warnings.extend(session.advice(&config));
@@ -35,10 +36,10 @@ pub(super) fn run(session: &Session, output: Printer, command: &ConfigCommand) -
         eprintln!("{warning}");
     }
     if !mistakes.is_empty() {
-        return refuse(session, output, &mistakes, &warnings);
+        return refuse(session, output, &mistakes, if is_strict { &warnings } else { &[] });
     }
     match command {
-        ConfigCommand::Check { strict } => return check(session, output, &config, &warnings, *strict),
+        ConfigCommand::Check { .. } => return check(session, output, &config, &warnings, is_strict),
         ConfigCommand::Show if output.is_json() => output.value(&toml::from_str::<Value>(&config.show())?)?,
         ConfigCommand::Show => print(&config.show()),
     }
@@ -79,7 +80,9 @@ fn check(
 ) -> anyhow::Result<u8> {
     let code = if is_strict && !warnings.is_empty() { BAD_CONFIG } else { 0 };
     if output.is_json() {
-        return output.value(&warnings.iter().map(warning).collect::<Vec<_>>()).map(|()| code);
+        // What does not fail is on standard error only, so that an empty list means success.
+        let failing = warnings.iter().filter(|_| is_strict).map(warning);
+        return output.value(&failing.collect::<Vec<_>>()).map(|()| code);
     }
     let registered = session.parts.registry.definitions().filter(|known| !config.tasks.contains_key(&known.name));
     let of_handlers = match registered.count() {

@@ -89,6 +89,11 @@ fn work(
     title_result: std::io::Result<()>,
 ) -> anyhow::Result<u8> {
     hide_memory();
+    if args.log_files
+        && let Err(error) = telemetry::log_stdout()
+    {
+        tracing::warn!("what modules print is lost: {error}");
+    }
     if let Err(error) = title_result {
         tracing::debug!("cannot set the process title: {error}");
     }

@@ -219,7 +219,8 @@ fn misleads(mistake: &Mistake, config: &Config) -> bool {
     match mistake.setting.as_str() {
         "" => mistake.location.line.is_none() || is_default,
         "database" | "database.url" | "database.url_file" | "database.url_credential" => true,
-        setting => setting.starts_with("database.") && is_default,
+        // A misspelt table may be the one with the address.
+        setting => (setting.starts_with("database.") || !setting.contains('.')) && is_default,
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     config::DaemonConfig,
     daemon::{Phase, Status},
-    service::{Role, RunDir, Started, SupervisorPlan, SupervisorState, control, launch, tree},
+    service::{DAEMON_TITLE, Role, RunDir, Started, SupervisorPlan, SupervisorState, control, launch, tree},
 };
 
 /// Interval between two checks of a start or stop by another process.
@@ -40,7 +40,7 @@ pub(super) struct StartArgs {
 
 #[derive(Args)]
 pub(super) struct StopArgs {
-    /// Stop running tasks after daemon.force_timeout instead of daemon.stop_timeout
+    /// Give running tasks only daemon.force_timeout (5 s, unless set) to end, instead of daemon.stop_timeout (30 s)
     #[arg(long)]
     force: bool,
 }
@@ -62,8 +62,15 @@ pub(super) async fn start(
         match (&supervisor, run.holder(Role::Daemon)?) {
             (_, Some(daemon)) if is_working(&run).await => {
                 let alone = match supervisor {
-                    Some(_) => "",
-                    None => ", without a process supervisor (in the foreground, or under systemd)",
+                    Some(_) => String::new(),
+                    None if was_started_here(daemon.pid) => match launch(&plan.clone().adopting(daemon.pid, &run))? {
+                        Started::Ready { .. } => {
+                            "; its process supervisor had ended, and a new one watches it".to_owned()
+                        }
+                        Started::Failed { why, .. } => format!(", without a process supervisor ({why})"),
+                        Started::AlreadyThere { .. } => String::new(),
+                    },
+                    None => ", without a process supervisor (in the foreground, or under systemd)".to_owned(),
                 };
                 let sentence = format!("Sexton is already running: process {}{alone}", daemon.pid);
                 output.report(&sentence, &json!({ "started": false, "pid": daemon.pid }))?;
@@ -158,7 +165,12 @@ pub(super) async fn restart(
 
 /// Whether `sexton start` has started the daemon, whose process supervisor is gone.
 fn was_started_here(pid: i32) -> bool {
-    tree(&[pid]).first().is_some_and(|daemon| daemon.title.contains(" --log-files"))
+    tree(&[pid]).first().is_some_and(|daemon| was_started_in_background(&daemon.title))
+}
+
+/// Whether a process with this title is a daemon that `sexton start` has started.
+pub(super) fn was_started_in_background(title: &str) -> bool {
+    title.starts_with(DAEMON_TITLE) && title.contains(" --log-files")
 }
 
 fn stop_options(config: &DaemonConfig, force: bool) -> StopOptions {
@@ -194,6 +206,7 @@ fn supervisor_plan(
         watchdog: config.watchdog,
         stop_timeout: config.stop_timeout,
         force_timeout: config.force_timeout,
+        adopt: None,
     })
 }
 

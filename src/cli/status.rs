@@ -11,6 +11,7 @@ use super::{
     locate::Located,
     output::{Printer, print_line},
     session::Session,
+    start::was_started_in_background,
     time,
 };
 use crate::{
@@ -229,6 +230,10 @@ impl StatusReport {
                 _ => String::new(),
             };
             line("supervisor", &format!("process {pid}{failure}"));
+        }
+        let was_supervised = self.processes.iter().any(|process| was_started_in_background(&process.title));
+        if self.supervisor.is_none() && self.daemon.is_some() && was_supervised {
+            line("supervisor", "none: it has ended, and nothing restarts the daemon; `sexton start` starts a new one");
         }
         if !self.processes.is_empty() {
             print_line!("\n{:>8} {:>10} {:>9}  PROCESS", "PID", "MEMORY", "AGE");

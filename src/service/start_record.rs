@@ -29,6 +29,9 @@ pub struct StartRecord {
     pub config: Option<PathBuf>,
     /// The state directory.
     pub state_dir: PathBuf,
+    /// Whether its modules have run.
+    #[serde(default)]
+    pub has_run: bool,
     /// The values of the variables that tell daemons with the same configuration file apart.
     pub variables: Vec<Option<String>>,
 }
@@ -41,6 +44,7 @@ impl StartRecord {
             pid: i32::try_from(std::process::id()).unwrap_or_default(),
             config: config.map(absolute),
             state_dir: absolute(state_dir),
+            has_run: false,
             variables: variables(),
         }
     }
@@ -61,6 +65,11 @@ impl RunDir {
         self.write(FILE, record)
     }
 
+    /// The record of the latest daemon.
+    pub fn start_record(&self) -> Option<StartRecord> {
+        self.read(FILE)
+    }
+
     /// Whether a daemon or a process supervisor holds this directory.
     pub fn is_held(&self) -> bool {
         [Role::Daemon, Role::Supervisor].into_iter().any(|role| matches!(self.holder(role), Ok(Some(_))))
@@ -72,7 +81,7 @@ impl RunDir {
         let mut found = Vec::new();
         for path in run_dirs(&listed) {
             let run = Self::at(&path);
-            let record = run.read::<StartRecord>(FILE).filter(|record| record.is_of(config));
+            let record = run.start_record().filter(|record| record.is_of(config));
             if let Some(record) = record.filter(|_| is_trusted(&path) && run.is_held()) {
                 found.push((run, record));
             }
@@ -82,7 +91,8 @@ impl RunDir {
 }
 
 fn variables() -> Vec<Option<String>> {
-    VARIABLES.iter().map(|name| std::env::var(name).ok()).collect()
+    let value = |name| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
+    VARIABLES.into_iter().map(value).collect()
 }
 
 /// Directories of strangers are not believed. Root controls the daemons of all users.

@@ -9,6 +9,7 @@ mod batch;
 mod claims;
 mod closed;
 mod doubt;
+mod failed_tasks;
 mod give_back;
 mod release;
 mod reservation;
