@@ -1,8 +1,6 @@
 //! Which daemon a command is for: the one in the configured run directory; if none is there, the one that was started
 //! with the same configuration file before the run directory was changed.
 
-use std::path::PathBuf;
-
 use super::session::Session;
 use crate::{
     config::{DaemonConfig, Mistake, Mistakes},
@@ -26,6 +24,7 @@ impl Session {
     pub(super) fn locate(&self) -> anyhow::Result<Located> {
         let (config, mistakes) = self.config_anyway();
         self.print_warnings(&config);
+        let is_sound = mistakes.0.iter().all(|mistake| !mistake.setting.is_empty() && !misleads(mistake));
         let misleading: Vec<Mistake> = mistakes.0.into_iter().filter(misleads).collect();
         let run = RunDir::at(&config.daemon.run_dir);
         if misleading.is_empty() && run.is_held() {
@@ -37,16 +36,15 @@ impl Session {
             [] => Err(Mistakes(misleading).into()),
             [(started, record)] => {
                 let (old, now) = (started.path().display(), run.path().display());
-                self.say_once(&match misleading.is_empty() {
+                self.say_once(&match is_sound {
                     true => format!(
                         "the running daemon was started with run directory {old}; the configuration now says {now}, which \
                          takes effect at its next start"
                     ),
                     false => format!("the configuration has mistakes; the running daemon was found in {old}"),
                 });
-                let state_dir: PathBuf = record.state_dir.clone();
-                let directories = DaemonConfig { run_dir: started.path().to_owned(), state_dir, ..config.daemon };
-                Ok(Located { config: directories, run: started.clone() })
+                let (run_dir, state_dir) = (started.path().to_owned(), record.state_dir.clone());
+                Ok(Located { config: DaemonConfig { run_dir, state_dir, ..config.daemon }, run: started.clone() })
             }
             several => {
                 let paths: Vec<String> = several.iter().map(|(run, _)| run.path().display().to_string()).collect();
@@ -63,5 +61,5 @@ impl Session {
 /// Whether the run directory may be wrong because of a mistake.
 fn misleads(mistake: &Mistake) -> bool {
     let places = ["daemon", "daemon.state_dir", "daemon.run_dir"];
-    places.contains(&mistake.setting.as_str()) || mistake.setting.is_empty()
+    places.contains(&mistake.setting.as_str()) || (mistake.setting.is_empty() && mistake.location.line.is_none())
 }

@@ -58,9 +58,10 @@ struct Cli {
 /// The heading of the options that every command has.
 const GLOBAL: &str = "Options of every command";
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed (`run --once`: a task failed), 2 wrong usage, 3 timed out, 70 a module failed too often, \
-                          76 a newer version has migrated the database, \
-                          78 mistakes in the configuration, or a database that refuses the login. `status`: 0 running, 3 not running, 4 unknown. \
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed (`run --once`: a task failed), 2 wrong usage, 3 timed out, \
+                          70 a module failed too often, 76 a newer version has migrated the database, \
+                          78 mistakes in the configuration, or a database that refuses the login. \
+                          `status`: 0 running, 3 not running, 4 unknown. \
                           `plan --against`: 2 the plans differ. `period check`: 0 inside, 1 outside, 2 unknown";
 
 #[derive(Subcommand)]

@@ -55,15 +55,16 @@ pub(super) async fn start(
     let config = checked_config(session, args)?;
     let plan = supervisor_plan(session, &config, log, args)?;
     let end = Instant::now() + args.timeout;
+    // The run directory of the running daemon may have been changed in the configuration since its start.
+    let (running, configured) = (session.locate()?.run, RunDir::at(&config.run_dir));
     loop {
-        // Also a daemon whose run directory has been changed in the configuration since its start.
-        let run = session.locate()?.run;
+        let run = if running.is_held() { &running } else { &configured };
         let supervisor = run.supervisor_status()?;
         match (&supervisor, run.holder(Role::Daemon)?) {
-            (_, Some(daemon)) if is_working(&run).await => {
+            (_, Some(daemon)) if is_working(run).await => {
                 let alone = match supervisor {
                     Some(_) => String::new(),
-                    None if was_started_here(daemon.pid) => match launch(&plan.clone().adopting(daemon.pid, &run))? {
+                    None if was_started_here(daemon.pid) => match launch(&plan.clone().adopting(daemon.pid, run))? {
                         Started::Ready { .. } => {
                             "; its process supervisor had ended, and a new one watches it".to_owned()
                         }

@@ -2,6 +2,8 @@
 
 mod host;
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use self::host::Host;
@@ -42,9 +44,9 @@ pub fn advice(source: &Source, config: &Config, queues: &[QueueName], now: DateT
             adviser.command(&["module", name], &process.command);
         }
     }
+    let used: BTreeSet<&QueueName> = config.tasks.values().map(|task| &task.queue).chain(queues).collect();
     for queue in config.queues.keys() {
-        let is_used = config.tasks.values().any(|task| task.queue == *queue) || queues.contains(queue);
-        if !is_used && *queue != *DEFAULT_QUEUE && root.find(&["queue", queue]).is_some() {
+        if !used.contains(queue) && **queue != *DEFAULT_QUEUE && root.find(&["queue", queue]).is_some() {
             let text = "no task uses this queue: only tasks that are enqueued with its name run there".to_owned();
             adviser.warn(&["queue", queue], Some(text));
         }

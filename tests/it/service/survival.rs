@@ -7,7 +7,7 @@ use nix::{
 use serde_json::json;
 
 use super::Service;
-use crate::support::{Database, Kind, Printed, block_on};
+use crate::support::{Database, Kind, block_on};
 
 /// Sends the daemon that signal; checks that `status` is true at all times, and that the daemon is restarted.
 fn comes_back_after(signal: Signal) {
