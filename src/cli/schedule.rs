@@ -182,6 +182,7 @@ async fn pause(open: &OpenSession, output: Printer, name: &str, paused: bool) ->
 }
 
 async fn run_now(open: &OpenSession, output: Printer, name: &str) -> anyhow::Result<u8> {
+    open.check_definition(name)?;
     lookup::schedule(&open.config, name)?;
     let definition = open.config.tasks.get(name).context("the schedule has no task")?;
     let task = NewTask { payload: definition.payload.clone().map(JsonText::from), ..NewTask::new(name) };

@@ -135,6 +135,7 @@ pub(super) async fn run(session: &Session, output: Printer, command: TaskCommand
 }
 
 async fn add(session: &Session, open: &OpenSession, output: Printer, args: AddArgs) -> anyhow::Result<u8> {
+    open.check_definition(&args.name)?;
     if !args.undefined && session.definition(&open.config, &args.name).is_none() {
         let hint = suggest::hint(&args.name, open.config.tasks.keys().map(String::as_str));
         anyhow::bail!("task `{}` is not defined here{hint} (--undefined enqueues it anyway)", args.name);

@@ -140,6 +140,9 @@ impl Blueprint {
         set_log_levels(&self.log, &daemon.config());
         let stages = start_modules(&daemon, std::mem::replace(&mut self.modules, Box::new(built_in)));
         status.set_running(daemon.clone());
+        if let Some(run_lock) = &self.run_lock {
+            run_lock.note_running();
+        }
         report_start(&daemon, &status);
         if let Some(on_start) = self.on_start.take() {
             on_start(daemon.clone());
@@ -169,7 +172,8 @@ impl Blueprint {
         status: &DaemonStatus,
         requests: &mut Requests,
     ) -> anyhow::Result<Option<(Store, ConnectOptions)>> {
-        let connecting = startup::database(&mut self.config, &self.loader, &self.clock, status, requests);
+        let is_successor = self.run_lock.as_ref().is_some_and(|run_lock| run_lock.is_successor());
+        let connecting = startup::database(&mut self.config, &self.loader, &self.clock, status, requests, is_successor);
         match self.mode {
             Mode::For(length) => tokio::time::timeout(length, connecting).await.unwrap_or(Ok(None)),
             Mode::Serve | Mode::Once => connecting.await,
@@ -216,7 +220,9 @@ impl Blueprint {
         loop {
             let request = tokio::select! {
                 () = supervisor_lost(daemon) => anyhow::bail!("the supervisor has ended: no module is supervised"),
-                () = once::over(daemon, self.mode) => return Ok((ShutdownMode::Drain, 0)),
+                () = once::over(daemon, self.mode) => {
+                    return Ok((ShutdownMode::Drain, once::exit_code(daemon, self.mode)));
+                }
                 why = &mut newer => return Ok(self.yield_to_newer(status, why)),
                 why = &mut other, if self.mode == Mode::Serve => {
                     tracing::error!("the daemon restarts itself: {why}");

@@ -135,6 +135,7 @@ fn mistakes_on_the_command_line_are_explained() {
             assert!(!output.status.success(), "{arguments:?}");
             output.errors()
         };
+        std::fs::write(database.folder.path().join("sexton.db"), "").unwrap();
         assert!(errors(&["task", "list"]).contains("run `sexton db migrate`, or start the daemon"));
         assert!(call(&file, &["run", "--once"]).status.success());
         assert!(errors(&["task", "add", "gret"]).contains("task `gret` is not defined here; did you mean `greet`?"));

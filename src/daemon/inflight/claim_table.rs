@@ -9,7 +9,7 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::queue_slots::Slots;
+use super::{failed_tasks::FailedTasks, queue_slots::Slots};
 use crate::{
     daemon::state::{
         lease::Lease,
@@ -46,6 +46,7 @@ pub(super) struct ClaimTable {
     pools: HashMap<QueueName, Waker>,
     pub(super) claims: HashMap<Claim, ClaimState>,
     pub(super) finished: VecDeque<FinishedAttempt>,
+    pub(super) failed: FailedTasks,
     /// Claims of tasks that were not begun and are to be released.
     pub(super) given_back: Vec<ClaimIdentity>,
     /// The claims of finished attempts on disk, by file.
@@ -263,6 +264,7 @@ impl InFlight {
             let is_waited_for = !slots.waiting.is_empty();
             pool = is_waited_for.then(|| table.pool_waker(&finished.queue));
         }
+        table.failed.note(&finished);
         table.finished.push_back(finished);
         drop(guard);
         self.recorder.wake(WakeReason::Finished);

@@ -13,7 +13,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use sea_orm::{ConnAcquireErr, DbErr, ExecResult, QueryResult, RuntimeErr, Statement, sqlx};
+use sea_orm::{ConnAcquireErr, DbErr, ExecResult, QueryResult, Statement, sqlx};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -168,8 +168,7 @@ impl SessionPool {
     async fn open(&self) -> Result<Opened, DbErr> {
         // The server's limit for locks is the shorter one: it leaves a session in order, and a reason.
         let lock_timeout = self.limits.statement * 2 / 3;
-        let opened = self.target.open(lock_timeout, self.limits.connect).await;
-        opened.map_err(|problem| DbErr::Conn(RuntimeErr::Internal(problem)))
+        Ok(self.target.open(lock_timeout, self.limits.connect).await?)
     }
 
     /// Lends a session: an idle one, or a new one.

@@ -27,9 +27,12 @@ use super::{
     options::ConnectOptions,
     session::DatabaseSession,
 };
-use crate::domain::{
-    schema_name::{self, SchemaName},
-    text::redact::scheme,
+use crate::{
+    domain::{
+        schema_name::{self, SchemaName},
+        text::redact::scheme,
+    },
+    store::error::OpenFailure,
 };
 
 /// How long opening an SQLite file waits for another process that writes to it.
@@ -165,7 +168,7 @@ impl Target {
     /// # Errors
     /// If the database cannot be reached, in one sentence.
     pub(in crate::store) async fn for_migration(&self) -> Result<DatabaseConnection, String> {
-        let text = |error: Error| plain(&error);
+        let text = |error: Error| OpenFailure::from(&error).text;
         match self {
             Self::Postgres { hosts, last, .. } => {
                 let server = hosts[last.load(Ordering::Relaxed) % hosts.len()].clone();
@@ -196,12 +199,12 @@ impl Target {
     /// most `patience`.
     ///
     /// # Errors
-    /// If no host can be used, in one sentence.
-    pub(super) async fn open(&self, lock_timeout: Duration, patience: Duration) -> Result<Opened, String> {
+    /// If no host can be used.
+    pub(super) async fn open(&self, lock_timeout: Duration, patience: Duration) -> Result<Opened, OpenFailure> {
         match self {
             Self::Postgres { hosts, must_write, last, is_pooled, .. } => {
                 let first = last.load(Ordering::Relaxed);
-                let mut problems = Vec::new();
+                let mut failures = Vec::new();
                 for place in 0..hosts.len() {
                     let at = (first + place) % hosts.len();
                     let opening = open_postgres(&hosts[at], *must_write, *is_pooled, lock_timeout);
@@ -210,43 +213,34 @@ impl Target {
                             last.store(at, Ordering::Relaxed);
                             return Ok(opened);
                         }
-                        Ok(Err(error)) => problems.push((at, plain(&error))),
-                        Err(_) => problems.push((at, no_answer(patience))),
+                        Ok(Err(error)) => failures.push((at, OpenFailure::from(&error))),
+                        Err(_) => failures.push((at, no_answer(patience))),
                     }
                 }
-                Err(of_hosts(hosts, problems))
+                Err(of_hosts(hosts, failures))
             }
             Self::MySql(server) => {
                 let opening = open_mysql(server, lock_timeout);
                 let opened = tokio::time::timeout(patience, opening).await.map_err(|_| no_answer(patience))?;
-                opened.map_err(|error| plain(&error))
+                opened.map_err(|error| OpenFailure::from(&error))
             }
             Self::Sqlite(options, file) => open_sqlite(options, file.as_deref()).await,
         }
     }
 }
 
-fn no_answer(patience: Duration) -> String {
-    format!("the server does not answer within {} ms", patience.as_millis())
+fn no_answer(patience: Duration) -> OpenFailure {
+    OpenFailure::outage(format!("the server does not answer within {} ms", patience.as_millis()))
 }
 
-/// The error without the driver's words around it.
-fn plain(error: &Error) -> String {
-    match error {
-        Error::Io(error) => error.to_string(),
-        Error::Database(said) => said.message().to_owned(),
-        Error::Configuration(error) => error.to_string(),
-        error => error.to_string(),
-    }
-}
-
-/// Among several hosts, names the one that each problem is of.
-fn of_hosts(hosts: &[PgConnectOptions], problems: Vec<(usize, String)>) -> String {
-    let name = |(at, problem): (usize, String)| match hosts.len() {
-        1 => problem,
-        _ => format!("{}:{}: {problem}", hosts[at].get_host(), hosts[at].get_port()),
+/// Among several hosts, names the one that each failure is of. One that may pass is worth waiting for.
+fn of_hosts(hosts: &[PgConnectOptions], failures: Vec<(usize, OpenFailure)>) -> OpenFailure {
+    let is_refusal = failures.iter().all(|(_, failure)| failure.is_refusal);
+    let name = |(at, failure): (usize, OpenFailure)| match hosts.len() {
+        1 => failure.text,
+        _ => format!("{}:{}: {failure}", hosts[at].get_host(), hosts[at].get_port()),
     };
-    problems.into_iter().map(name).collect::<Vec<_>>().join("; ")
+    OpenFailure { text: failures.into_iter().map(name).collect::<Vec<_>>().join("; "), is_refusal }
 }
 
 async fn open_postgres(
@@ -287,16 +281,19 @@ async fn open_mysql(server: &MySqlConnectOptions, lock_timeout: Duration) -> Res
     Ok(Opened { session, number, file: None })
 }
 
-async fn open_sqlite(options: &SqliteConnectOptions, file: Option<&SqliteFile>) -> Result<Opened, String> {
+async fn open_sqlite(options: &SqliteConnectOptions, file: Option<&SqliteFile>) -> Result<Opened, OpenFailure> {
     if let Some(file) = file {
         // An empty file in the place of a lost one would look as if there had never been a task.
-        file.prepare()?;
+        file.prepare().map_err(OpenFailure::outage)?;
     }
     let open = async {
         let mut session = DatabaseSession::Sqlite(options.connect().await?);
         session.batch(SHORT_BUSY_TIMEOUT).await?;
         Ok(session)
     };
-    let session = open.await.map_err(|error: Error| plain(&error))?;
+    let session = open.await.map_err(|error: Error| match file.and_then(SqliteFile::denial) {
+        Some(denial) => OpenFailure { text: denial, is_refusal: true },
+        None => OpenFailure::from(&error),
+    })?;
     Ok(Opened { session, number: None, file: file.and_then(SqliteFile::opened) })
 }

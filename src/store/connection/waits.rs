@@ -125,7 +125,8 @@ impl Waits {
 
     /// Who blocks the session of that number, in the database's words.
     async fn blocker(&self, number: &str) -> Result<Option<String>, String> {
-        let mut opened = self.target.open(SEARCH_TIMEOUT, SEARCH_TIMEOUT).await?;
+        let opening = self.target.open(SEARCH_TIMEOUT, SEARCH_TIMEOUT).await;
+        let mut opened = opening.map_err(|failure| failure.to_string())?;
         let (backend, sql) = match opened.session {
             DatabaseSession::Postgres(_) | DatabaseSession::Pooled(_) => (DbBackend::Postgres, POSTGRES_BLOCKERS),
             DatabaseSession::MySql(_) => (DbBackend::MySql, MYSQL_BLOCKERS),

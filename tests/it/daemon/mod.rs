@@ -15,6 +15,7 @@ mod outage;
 mod periods;
 mod policies;
 mod pooler;
+mod refused_logins;
 mod schedules;
 mod schemas;
 mod ten_thousand;

@@ -40,7 +40,11 @@ async fn survives_an_outage(kind: Kind) {
     assert_eq!(rows.len(), 105, "nothing was done twice");
     assert!(rows.iter().all(|row| row.verdict == Some(Verdict::Completed)));
     assert_eq!(std::fs::read_dir(&spool).unwrap().count(), 0);
-    daemon.stop();
+    daemon.wait_for_log("the database answers again: it was away for ");
+    let log = daemon.stop();
+    for internal in ["testing the connection", "on-release", "at line ", "PoolTimedOut", "DbErr", "SqlxError"] {
+        assert!(!log.contains(internal), "{internal}: {log}");
+    }
 }
 
 async fn is_stopped_in_an_outage(kind: Kind) {
