@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sexton_entities::states::{Outcome, Verdict};
 
-use super::claims::InFlight;
+use super::claim_table::InFlight;
 use crate::domain::task::FinishedAttempt;
 
 /// A long-lived daemon remembers no more.
