@@ -35,6 +35,7 @@ pub use self::{
     stage::Stage,
     state::{
         module_status::{ModuleState, ModuleStatus},
+        queue_troubles::{FullQueue, UnservedQueue},
         wakers::{WakeReason, WakeReasons, Waker},
     },
     supervision::{panics::install_hook, supervisor::GAVE_UP},

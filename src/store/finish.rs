@@ -52,7 +52,7 @@ impl AddAssign for Recorded {
     }
 }
 
-const HISTORY_COLUMNS: [(&str, Kind); 26] = [
+const HISTORY_COLUMNS: [(&str, Kind); 27] = [
     ("task_id", Kind::Integer),
     ("name", Kind::Text),
     ("kind", Kind::Text),
@@ -79,6 +79,7 @@ const HISTORY_COLUMNS: [(&str, Kind); 26] = [
     ("peak_memory", Kind::Integer),
     ("output_bytes", Kind::Integer),
     ("result", Kind::Text),
+    ("left_behind", Kind::Integer),
 ];
 const OUTPUT_COLUMNS: [(&str, Kind); 9] = [
     ("task_id", Kind::Integer),
@@ -353,7 +354,8 @@ impl Store {
                     .set("cpu_system_ms", finished.report.usage.map(|usage| usage.system_ms))
                     .set("peak_memory", finished.report.usage.map(|usage| usage.peak_memory))
                     .set("output_bytes", finished.report.usage.map(|usage| usage.output_bytes))
-                    .json("result", finished.report.result.as_ref());
+                    .json("result", finished.report.result.as_ref())
+                    .set("left_behind", finished.report.left_behind);
             });
         }
         self.run(transaction, &sql, [rows.into_value()]).await

@@ -20,6 +20,8 @@ pub(super) struct Slots {
     pub(super) has_backlog: bool,
     /// The queue is outside its period: none of its tasks starts.
     pub(super) is_closed: bool,
+    /// Since when all workers are busy and none has become free.
+    pub(super) full_since: Option<Instant>,
 }
 
 impl Slots {
@@ -40,8 +42,23 @@ impl Slots {
         self.workers + self.running + self.reserved + self.waiting.len() == 0
     }
 
+    /// One attempt more runs.
+    pub(super) fn begin_one(&mut self) {
+        self.running += 1;
+        self.note_load();
+    }
+
     /// One attempt less runs.
     pub(super) fn end_one(&mut self) {
         self.running = self.running.saturating_sub(1);
+        self.note_load();
+    }
+
+    /// Notes whether a worker is free, after a change of their number or of the running attempts.
+    pub(super) fn note_load(&mut self) {
+        match self.workers > 0 && self.running >= self.workers {
+            true => drop(self.full_since.get_or_insert_with(Instant::now)),
+            false => self.full_since = None,
+        }
     }
 }
