@@ -15,7 +15,7 @@ use crate::{
         identity::QueueName,
         task::{
             definition::check_name,
-            waiting::{ClusterQueues, LongRunner, Service, whole},
+            waiting::{ClusterQueues, LongRunner, ServedBy, whole},
         },
     },
     store::QueueRow,
@@ -74,15 +74,15 @@ impl QueueListing {
         let period = config.queues.get(&row.name).and_then(|queue| queue.period.clone());
         let standing = period.as_ref().and_then(|name| Some(config.periods.get(name)?.status(now)));
         let longest = cluster.load(&row.name).longest;
-        let (service, words) = match cluster.service(&row.name) {
-            Service::NoNode => ("no_node", Some("no node is running".to_owned())),
-            Service::Nobody => ("nobody", Some("no node serves it".to_owned())),
-            Service::Quiet => ("quiet", Some("each node that serves it is quiet or about to stop".to_owned())),
-            Service::Perhaps(_) => ("unknown", None),
-            Service::Served { full_since, .. } => ("served", full_since.map(|at| full(at, longest.as_ref(), now))),
+        let (service, words) = match cluster.served_by(&row.name) {
+            ServedBy::NoNode => ("no_node", Some("no node is running".to_owned())),
+            ServedBy::Nobody => ("nobody", Some("no node serves it".to_owned())),
+            ServedBy::Quiet => ("quiet", Some("each node that serves it is quiet or about to stop".to_owned())),
+            ServedBy::Perhaps(_) => ("unknown", None),
+            ServedBy::Workers { full_since, .. } => ("served", full_since.map(|at| full(at, longest.as_ref(), now))),
         };
-        let (workers, full_since) = match cluster.service(&row.name) {
-            Service::Served { workers, full_since } => (workers, full_since),
+        let (workers, full_since) = match cluster.served_by(&row.name) {
+            ServedBy::Workers { count, full_since } => (count, full_since),
             _ => (0, None),
         };
         // Tasks without a queue get one as soon as a node runs.

@@ -10,7 +10,7 @@ use super::{
 use crate::domain::{
     task::{
         names::{DefinedBy, defined_by},
-        waiting::{ClusterQueues, Service},
+        waiting::{ClusterQueues, ServedBy},
     },
     text::suggest,
 };
@@ -52,10 +52,12 @@ pub(super) async fn why_it_waits(open: &OpenSession, task: &task::Model) -> anyh
 /// What somebody should know who has just put a task into a queue: that no node will take it for now.
 pub(super) async fn nobody_takes(open: &OpenSession, queue: Option<&str>) -> anyhow::Result<Option<String>> {
     let cluster = ClusterQueues { live: open.store.live_queues().await.map_err(with_advice)?, ..Default::default() };
-    Ok(match (cluster.service(queue.unwrap_or_default()), queue) {
-        (Service::NoNode, _) => Some("no node is running".to_owned()),
-        (Service::Nobody, Some(queue)) => Some(format!("no node serves queue {queue}")),
-        (Service::Quiet, Some(queue)) => Some(format!("each node that serves queue {queue} is quiet or about to stop")),
+    Ok(match (cluster.served_by(queue.unwrap_or_default()), queue) {
+        (ServedBy::NoNode, _) => Some("no node is running".to_owned()),
+        (ServedBy::Nobody, Some(queue)) => Some(format!("no node serves queue {queue}")),
+        (ServedBy::Quiet, Some(queue)) => {
+            Some(format!("each node that serves queue {queue} is quiet or about to stop"))
+        }
         _ => None,
     })
 }

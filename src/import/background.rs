@@ -1,12 +1,12 @@
 //! Commands that seem to leave a process in the background, which cron lets live and Sexton ends.
 
 /// Programs that start another one and end.
-const STARTERS: [&str; 6] = ["nohup", "setsid", "disown", "daemonize", "start-stop-daemon", "daemon"];
+const STARTERS: [&str; 5] = ["nohup", "setsid", "disown", "start-stop-daemon", "daemon"];
 /// Programs that start services, if the last word says so.
 const SERVICE_STARTERS: [&str; 4] = ["service", "rc-service", "invoke-rc.d", "apachectl"];
 const STARTS: [&str; 3] = ["start", "restart", "reload-or-restart"];
 /// Arguments by which many programs go into the background.
-const ARGUMENTS: [&str; 3] = ["--daemon", "--daemonize", "--background"];
+const ARGUMENTS: [&str; 2] = ["--daemon", "--background"];
 
 /// The word of a command because of which it may leave a process in the background.
 pub(super) fn background_word(command: &str) -> Option<String> {
@@ -66,7 +66,7 @@ mod tests {
             ("/etc/init.d/apache2 restart", Some("/etc/init.d/apache2")),
             ("/etc/init.d/apache2 status", None),
             ("/usr/sbin/service cron start", Some("/usr/sbin/service")),
-            ("redis-server --daemonize yes", Some("--daemonize")),
+            ("queue-runner --daemon", Some("--daemon")),
             ("systemctl start a", None),
         ] {
             assert_eq!(background_word(command).as_deref(), word, "{command}");

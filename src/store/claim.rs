@@ -11,7 +11,6 @@ use super::{
     Store, StoreError,
     connection::DatabaseTransaction,
     dialect::{Dialect, Kind},
-    expiry::UNBEGUN,
     readable::{UnreadableColumn, column, existing_instant, instant},
     rows::{Rows, claim_of},
     set_aside::UnreadableTask,
@@ -61,6 +60,8 @@ pub(super) const ID_COLUMN: [(&str, Kind); 1] = [("id", Kind::Integer)];
 const FENCE_COLUMNS: [(&str, Kind); 2] = [("id", Kind::Integer), ("fence", Kind::Integer)];
 /// The number of the next attempt. The highest number stays as it is: one task that has it must not stop a claim.
 const NEXT_ATTEMPT: &str = "CASE WHEN attempt < 2147483647 THEN attempt + 1 ELSE attempt END";
+/// The condition that no attempt of a task has begun. An attempt that was interrupted does not count as one.
+pub(super) const UNBEGUN: &str = "attempt = 0 AND snoozes = 0 AND state IN ('available', 'scheduled')";
 const QUEUE_COLUMN: [(&str, Kind); 1] = [("name", Kind::Text)];
 
 impl Store {

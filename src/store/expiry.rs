@@ -5,11 +5,13 @@
 use chrono::{DateTime, Utc};
 use sea_orm::Value;
 
-use super::{Store, StoreError, claim::ID_COLUMN, readable::instant};
-use crate::domain::{identity::QueueName, task::waiting::EXPIRED};
+use super::{
+    Store, StoreError,
+    claim::{ID_COLUMN, UNBEGUN},
+    readable::instant,
+};
+use crate::domain::identity::QueueName;
 
-/// The condition that no attempt of a task has begun. An attempt that was interrupted does not count as one.
-pub(super) const UNBEGUN: &str = "attempt = 0 AND snoozes = 0 AND state IN ('available', 'scheduled')";
 /// How many tasks one transaction ends.
 const PORTION: i64 = 500;
 
@@ -43,7 +45,7 @@ impl Store {
         let record = format!(
             "INSERT INTO sexton_history (task_id, name, queue, schedule, due_at, enqueued_at, finished_at, attempt, \
              outcome, verdict, reason_code, error, payload, fence) SELECT t.id, t.name, t.queue, t.schedule, t.due_at, \
-             t.enqueued_at, {now}, t.attempt, 'skipped', 'discarded', '{EXPIRED}', {}, t.payload, t.fence + 1 \
+             t.enqueued_at, {now}, t.attempt, 'skipped', 'discarded', 'expired', {}, t.payload, t.fence + 1 \
              FROM {these} JOIN sexton_task t ON t.id = d.id",
             self.dialect.text_parameter(),
         );

@@ -24,6 +24,7 @@ mod ledger;
 mod migrate;
 mod move_tasks;
 mod nodes;
+mod output;
 mod overlap;
 mod portions;
 mod prune;

@@ -399,4 +399,6 @@ impl Became {
 }
 
 #[cfg(test)]
+mod begin_tests;
+#[cfg(test)]
 mod tests;

@@ -8,9 +8,6 @@ use sexton_entities::states::NodeState;
 
 use crate::domain::text::{duration, plural::counted};
 
-/// Code in the history of a task that expired before it began.
-pub const EXPIRED: &str = "expired";
-
 /// A queue on one node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServedQueue {
@@ -70,7 +67,7 @@ pub struct ClusterQueues {
 
 /// Who serves a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Service {
+pub enum ServedBy {
     /// No node is running.
     NoNode,
     /// No live node has workers for it.
@@ -80,9 +77,9 @@ pub enum Service {
     /// Each node that serves it is quiet or about to stop.
     Quiet,
     /// Nodes that claim tasks serve it.
-    Served {
+    Workers {
         /// The number of its workers.
-        workers: usize,
+        count: usize,
         /// Since when none of them has become free, on any node. Set only once that has lasted for a while.
         full_since: Option<DateTime<Utc>>,
     },
@@ -122,9 +119,9 @@ pub enum WaitCause {
 
 impl ClusterQueues {
     /// Who serves a queue.
-    pub fn service(&self, queue: &str) -> Service {
+    pub fn served_by(&self, queue: &str) -> ServedBy {
         if self.live.is_empty() {
-            return Service::NoNode;
+            return ServedBy::NoNode;
         }
         let of = |node: &NodeQueues| node.queues.as_ref()?.get(queue).copied().filter(|served| served.workers > 0);
         let serving: Vec<(NodeState, ServedQueue)> =
@@ -133,8 +130,8 @@ impl ClusterQueues {
             serving.iter().filter(|(state, _)| *state == NodeState::Running).map(|(_, served)| *served).collect();
         let silent = self.live.iter().find(|node| node.queues.is_none());
         match (active.is_empty(), silent) {
-            (false, _) => Service::Served {
-                workers: active.iter().map(|served| served.workers).sum(),
+            (false, _) => ServedBy::Workers {
+                count: active.iter().map(|served| served.workers).sum(),
                 // A node that does not say may have a free worker.
                 full_since: active
                     .iter()
@@ -143,9 +140,9 @@ impl ClusterQueues {
                     .flatten()
                     .filter(|_| silent.is_none() && active.iter().all(|served| served.full_since.is_some())),
             },
-            (true, Some(silent)) => Service::Perhaps(silent.node.clone()),
-            (true, None) if serving.is_empty() => Service::Nobody,
-            (true, None) => Service::Quiet,
+            (true, Some(silent)) => ServedBy::Perhaps(silent.node.clone()),
+            (true, None) if serving.is_empty() => ServedBy::Nobody,
+            (true, None) => ServedBy::Quiet,
         }
     }
 
@@ -156,8 +153,8 @@ impl ClusterQueues {
 
     /// Why a due task of that queue and name has not begun; none if nothing is known that holds it back.
     pub fn cause(&self, queue: Option<&str>, name: &str, rules: LocalRules, now: DateTime<Utc>) -> Option<WaitCause> {
-        let service = self.service(queue.unwrap_or_default());
-        if service == Service::NoNode {
+        let served_by = self.served_by(queue.unwrap_or_default());
+        if served_by == ServedBy::NoNode {
             return Some(WaitCause::NoNode);
         }
         let queue = queue?.to_owned();
@@ -166,18 +163,18 @@ impl ClusterQueues {
             let since = (now - longest.started_at).to_std().unwrap_or_default();
             (longest, since)
         });
-        match service {
+        match served_by {
             _ if load.paused => Some(WaitCause::Paused(queue)),
-            Service::Nobody => Some(WaitCause::NotServed(queue)),
+            ServedBy::Nobody => Some(WaitCause::NotServed(queue)),
             _ if rules.closed.is_some() => Some(WaitCause::Closed(queue, rules.closed.unwrap_or_default())),
-            Service::Quiet => Some(WaitCause::Quiet(queue)),
-            _ => match (rules.max_parallel, rules.limit, service) {
+            ServedBy::Quiet => Some(WaitCause::Quiet(queue)),
+            _ => match (rules.max_parallel, rules.limit, served_by) {
                 (Some(most), ..) if self.running.get(name).is_some_and(|running| *running >= most) => {
                     Some(WaitCause::TaskLimit(name.to_owned(), most))
                 }
                 (_, Some(most), _) if load.running >= most => Some(WaitCause::QueueLimit(queue, most, longest)),
-                (.., Service::Served { workers, .. }) if load.running >= workers => {
-                    Some(WaitCause::Busy(queue, workers, longest))
+                (.., ServedBy::Workers { count, .. }) if load.running >= count => {
+                    Some(WaitCause::Busy(queue, count, longest))
                 }
                 _ => None,
             },
@@ -305,9 +302,9 @@ mod tests {
         let closed = LocalRules { closed: Some("outside period office".to_owned()), ..LocalRules::default() };
         assert_eq!(why(&none, closed.clone()).as_deref(), Some("no node serves queue q"), "that counts first");
         let old = cluster([node("a", running, Some(&[])), node("old", running, None)], 0);
-        assert_eq!((old.service("q"), why(&old, LocalRules::default())), (Service::Perhaps("old".to_owned()), None));
+        assert_eq!((old.served_by("q"), why(&old, LocalRules::default())), (ServedBy::Perhaps("old".to_owned()), None));
         let quiet = cluster([node("a", NodeState::Quiet, Some(&[("q", 1, None)]))], 0);
-        assert_eq!(quiet.service("q"), Service::Quiet);
+        assert_eq!(quiet.served_by("q"), ServedBy::Quiet);
         let open = cluster([node("a", running, Some(&[("q", 1, None)]))], 0);
         assert_eq!(why(&open, closed).as_deref(), Some("queue q is outside period office"));
         let mut paused = none;
@@ -321,8 +318,8 @@ mod tests {
         let full = |other| {
             let nodes =
                 [node("a", running, Some(&[("q", 1, Some(early))])), node("b", running, Some(&[("q", 1, other)]))];
-            match cluster(nodes, 2).service("q") {
-                Service::Served { full_since, .. } => full_since,
+            match cluster(nodes, 2).served_by("q") {
+                ServedBy::Workers { full_since, .. } => full_since,
                 other => panic!("{other:?}"),
             }
         };

@@ -12,6 +12,7 @@ mod outage;
 mod periods;
 mod policies;
 mod pooler;
+mod queues;
 mod schedules;
 mod ten_thousand;
 mod unknown;

@@ -1,4 +1,4 @@
-//! Queues that need attention: the log is told once, and the other nodes learn which queues this one serves.
+//! Queues that need attention are logged once, and the other nodes learn which queues this one serves.
 
 use std::{
     collections::BTreeSet,
@@ -15,7 +15,7 @@ use crate::{
     },
     domain::{
         identity::NodeId,
-        task::waiting::{ClusterQueues, ServedQueue, ServedQueues, Service},
+        task::waiting::{ClusterQueues, ServedBy, ServedQueue, ServedQueues},
         text::plural::counted,
     },
     store::{Store, StoreError},
@@ -113,7 +113,7 @@ impl QueueWatch {
         let mut unserved = Vec::new();
         if !waiting.is_empty() {
             let cluster = ClusterQueues { live: store.live_queues().await?, ..ClusterQueues::default() };
-            for queue in waiting.iter().filter(|queue| cluster.service(queue) == Service::Nobody) {
+            for queue in waiting.iter().filter(|queue| cluster.served_by(queue) == ServedBy::Nobody) {
                 let tasks = store.waiting_in(queue).await?;
                 unserved.push(UnservedQueue { queue: queue.to_string(), tasks });
             }

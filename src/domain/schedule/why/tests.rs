@@ -1,8 +1,6 @@
 //! Sentences about instants, and that they contain no guesses.
 
 use chrono::TimeDelta;
-use sexton_entities::states::NodeState;
-
 use proptest::prelude::{any, prop_assert_eq, proptest};
 
 use super::*;
@@ -14,18 +12,17 @@ use crate::domain::{
         reason::tests::{entry as reasoned, reasons},
         recurrence::Recurrence,
     },
-    task::waiting::{LongRunner, NodeQueues, QueueLoad, ServedQueue},
 };
 
-fn at(text: &str) -> DateTime<Utc> {
+pub(super) fn at(text: &str) -> DateTime<Utc> {
     text.parse().expect("an instant")
 }
 
 /// A Saturday.
-const AT: &str = "2026-11-21T10:00:00Z";
-const LATER: &str = "2026-11-21T12:00:00Z";
+pub(super) const AT: &str = "2026-11-21T10:00:00Z";
+pub(super) const LATER: &str = "2026-11-21T12:00:00Z";
 
-fn entry(due_at: &str, fate: Fate, reason: Option<Reason>) -> occurrence::Model {
+pub(super) fn entry(due_at: &str, fate: Fate, reason: Option<Reason>) -> occurrence::Model {
     reasoned(at(due_at), fate, reason.as_ref())
 }
 
@@ -37,7 +34,7 @@ fn into(instant: &str) -> Option<Reason> {
     Some(Reason::Coalesced { into: at(instant) })
 }
 
-fn hourly() -> Schedule {
+pub(super) fn hourly() -> Schedule {
     Schedule::new("s", vec![Recurrence::Every(Duration::from_secs(3_600))])
 }
 
@@ -61,7 +58,7 @@ fn node(id: &str, started_at: &str, lease_expires_at: &str) -> node::Model {
         host: "h".into(),
         pid: 1,
         version: "1".into(),
-        state: NodeState::Running,
+        state: sexton_entities::states::NodeState::Running,
         started_at: at(started_at),
         heartbeat_at: at(started_at),
         lease_expires_at: at(lease_expires_at),
@@ -72,7 +69,7 @@ fn node(id: &str, started_at: &str, lease_expires_at: &str) -> node::Model {
 }
 
 /// An hourly schedule whose latest entry is that of 09:00, seen at `now`.
-fn background<'a>(schedule: &'a Schedule, now: &str) -> Background<'a> {
+pub(super) fn background<'a>(schedule: &'a Schedule, now: &str) -> Background<'a> {
     Background {
         name: "s",
         seen: Some(seen()),
@@ -83,20 +80,20 @@ fn background<'a>(schedule: &'a Schedule, now: &str) -> Background<'a> {
     }
 }
 
-fn of(background: &Background<'_>, known: &InstantRecord) -> Account {
+pub(super) fn of(background: &Background<'_>, known: &InstantRecord) -> Account {
     let (_, expected, _) = background.neighbours(at(AT));
     background.account(at(AT), expected, known)
 }
 
-fn with(entry: occurrence::Model) -> InstantRecord {
+pub(super) fn with(entry: occurrence::Model) -> InstantRecord {
     InstantRecord { entry: Some(entry), ..InstantRecord::default() }
 }
 
-fn told(background: &Background<'_>, known: &InstantRecord) -> String {
+pub(super) fn told(background: &Background<'_>, known: &InstantRecord) -> String {
     of(background, known).why
 }
 
-fn attempt(id: i64, verdict: Verdict, error: Option<&str>) -> Run {
+pub(super) fn attempt(id: i64, verdict: Verdict, error: Option<&str>) -> Run {
     let attempt = history::Model {
         id: 1,
         task_id: Some(id),
@@ -131,7 +128,7 @@ fn attempt(id: i64, verdict: Verdict, error: Option<&str>) -> Run {
     Run { attempt: Some(attempt), ..Run::default() }
 }
 
-fn unfinished(id: i64, state: TaskState) -> Run {
+pub(super) fn unfinished(id: i64, state: TaskState) -> Run {
     let task = task::Model {
         id,
         name: "s".into(),
@@ -193,49 +190,6 @@ fn the_sentence_names_the_task_and_how_it_ended() {
     assert!(told(&hourly, &fired(unfinished(8, TaskState::Running))).ends_with("as task 8, which is running"));
     let retried = told(&hourly, &fired(unfinished(8, TaskState::Available)));
     assert!(retried.ends_with("as task 8, which is available"), "{retried}");
-}
-
-/// A cluster of one node, whose only worker for queue `q` has been busy since ten o'clock.
-fn busy() -> ClusterQueues {
-    let served = ServedQueue { workers: 1, full_since: None };
-    let node =
-        NodeQueues { node: "n".into(), state: NodeState::Running, queues: Some([("q".to_owned(), served)].into()) };
-    let longest = LongRunner { id: 16, name: "hang".into(), started_at: at(AT) };
-    let load = QueueLoad { running: 1, longest: Some(longest), ..QueueLoad::default() };
-    ClusterQueues { live: vec![node], loads: [("q".to_owned(), load)].into(), ..ClusterQueues::default() }
-}
-
-#[test]
-fn enqueued_on_time_is_not_begun() {
-    let hourly = hourly();
-    let mut hourly = background(&hourly, LATER);
-    let fired = |run| InstantRecord { run, ..with(entry(AT, Fate::Fired, None)) };
-    let mut waits = unfinished(8, TaskState::Available);
-    waits.task.as_mut().expect("a task").attempt = 0;
-    let enqueued = "s was enqueued at 2026-11-21T10:00:00Z, on time, as task 8, which has not begun";
-    assert_eq!(told(&hourly, &fired(waits.clone())), enqueued);
-    hourly.cluster = Some(busy());
-    let account = of(&hourly, &fired(waits.clone()));
-    let cause = "the only worker of queue q is busy with hang (task 16) for 2h";
-    assert_eq!((account.why, account.waits_code), (format!("{enqueued}: {cause}"), Some("workers_busy")));
-    let rules = LocalRules { closed: Some("outside period p for good".to_owned()), ..LocalRules::default() };
-    hourly.queue_rules.insert("q".to_owned(), rules);
-    let closed = told(&hourly, &fired(waits));
-    assert_eq!(closed, format!("{enqueued}: queue q is outside period p for good"));
-    let mut done = attempt(7, Verdict::Completed, None);
-    let entered_at = entry(AT, Fate::Fired, None).entered_at;
-    for (seconds, verb, later) in [(9, "ran", ""), (74, "was enqueued", "began 1m 14s later, ")] {
-        done.began_at = Some(entered_at + TimeDelta::seconds(seconds));
-        let words =
-            format!("s {verb} at 2026-11-21T10:00:00Z, on time, {later}as task 7, which was completed after 2.0 s");
-        assert_eq!(told(&hourly, &fired(done.clone())), words);
-    }
-    let mut expired = attempt(9, Verdict::Discarded, Some("it expired before it began: queue q is paused"));
-    let end = expired.attempt.as_mut().expect("an end");
-    (end.outcome, end.duration_ms) = (Outcome::Skipped, None);
-    let words = "was enqueued at 2026-11-21T10:00:00Z, on time, as task 9, which was skipped: it expired before it began: \
-                 queue q is paused";
-    assert_eq!(told(&hourly, &fired(expired)), format!("s {words}"));
 }
 
 #[test]
