@@ -62,3 +62,29 @@ impl Slots {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_full_while_no_worker_becomes_free() {
+        let mut slots = Slots { workers: 2, ..Slots::default() };
+        slots.begin_one();
+        assert_eq!(slots.full_since, None);
+        slots.begin_one();
+        let since = slots.full_since.expect("both are busy");
+        slots.note_load();
+        assert_eq!(slots.full_since, Some(since));
+        slots.end_one();
+        assert_eq!(slots.full_since, None, "a busy queue whose tasks end is not full");
+        slots.begin_one();
+        assert!(slots.full_since.is_some_and(|again| again >= since));
+        slots.workers = 3;
+        slots.note_load();
+        assert_eq!(slots.full_since, None);
+        let mut none = Slots::default();
+        none.begin_one();
+        assert_eq!(none.full_since, None, "without workers the queue is left to other nodes");
+    }
+}

@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use sea_orm::ConnectionTrait as _;
-use sexton::{Client, NewTask, store::Enqueued};
+use sexton::{
+    Client, NewTask,
+    store::{Enqueued, TaskFilter},
+};
 use sexton_entities::states::{Outcome, TaskState};
 
 use super::{completed, history};
@@ -133,12 +136,19 @@ on_each_database! {
 
     async fn a_task_of_a_schedule_expires_behind_a_pause(database: Database) {
         let store = database.store().await;
-        let tables = "[task.tick]\nkind = \"noop\"\nschedule = { every = \"1s\" }\nexpires = \"1s\"";
+        let tables = "[task.tick]\nkind = \"noop\"\nschedule = { every = \"1s\" }\nexpires = \"1s\"\n\
+                      [task.aged]\nkind = \"noop\"\nschedule = { every = \"1s\" }\nmissed_age = \"1m\"\noverlap = \"skip\"";
         let config = database.config("n", tables);
         store.pause_queue(&"default".into(), true).await.unwrap();
         let daemon = Daemon::start(&config, &["run"]);
         eventually("some have expired", async || history(&store).await.len() >= 2).await;
-        let row = history(&store).await.remove(0);
+        let aged = TaskFilter { name: Some("aged".to_owned()), limit: 1, ..TaskFilter::default() };
+        eventually("the other one waits", async || !store.tasks(&aged).await.unwrap().is_empty()).await;
+        let task = store.tasks(&aged).await.unwrap().remove(0);
+        assert_eq!((task.expires_at.unwrap() - task.due_at.unwrap()).num_milliseconds(), 60_000, "by its age");
+        let is_tick = |row: &sexton_entities::history::Model| row.task_id.is_some() && row.name == "tick";
+        eventually("a task has expired", async || history(&store).await.iter().any(is_tick)).await;
+        let row = history(&store).await.into_iter().find(is_tick).unwrap();
         assert_eq!((row.outcome, row.reason_code.as_deref()), (Outcome::Skipped, Some("expired")));
         assert_eq!(row.error.as_deref(), Some("it expired before it began: queue default is paused"));
         daemon.wait_for_log("of queue default expired before they began: queue default is paused; they are in the history as skipped");
