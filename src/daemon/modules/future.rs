@@ -22,6 +22,8 @@ use crate::{
 const MAX_REST: Duration = Duration::from_secs(30);
 /// Time until it tries again to promote what is due already.
 const REFUSED_REST: Duration = Duration::from_millis(250);
+/// By this name tasks are reported that have expired and cannot be ended.
+const EXPIRED_TASKS: &str = "tasks that have expired";
 /// Minimum time between two looks.
 const MIN_REST: Duration = Duration::from_millis(1);
 
@@ -36,7 +38,14 @@ pub(super) struct FutureManager {
 #[async_trait(?Send)]
 impl DaemonModule for FutureManager {
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        self.skip_expired(context).await?;
+        match self.skip_expired(context).await {
+            // What cannot be ended must not keep others from their start.
+            Err(error) if !error.is_outage() => context.store().isolated().note(EXPIRED_TASKS, error),
+            result => {
+                result?;
+                context.store().isolated().forget(EXPIRED_TASKS);
+            }
+        }
         self.next = context.store().next_future().await?;
         if self.next.is_some_and(|next| next <= context.clock().now()) {
             let promoted = context.store().promote().await?;

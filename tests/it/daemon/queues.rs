@@ -146,7 +146,7 @@ on_each_database! {
         eventually("the other one waits", async || !store.tasks(&aged).await.unwrap().is_empty()).await;
         let task = store.tasks(&aged).await.unwrap().remove(0);
         assert_eq!((task.expires_at.unwrap() - task.due_at.unwrap()).num_milliseconds(), 60_000, "by its age");
-        let is_tick = |row: &sexton_entities::history::Model| row.task_id.is_some() && row.name == "tick";
+        let is_tick = |row: &history::Model| row.task_id.is_some() && row.name == "tick";
         eventually("a task has expired", async || history(&store).await.iter().any(is_tick)).await;
         let row = history(&store).await.into_iter().find(is_tick).unwrap();
         assert_eq!((row.outcome, row.reason_code.as_deref()), (Outcome::Skipped, Some("expired")));
