@@ -158,5 +158,11 @@ impl Drop for IdleOnDrop {
 
 /// The wake-up that an enqueue of this task causes.
 pub fn wakeup_for(task: &NewTask) -> Wakeup {
-    if task.run_at.is_some() || task.delay.is_some() { Wakeup::Later } else { Wakeup::Now }
+    let expires = task.expires.is_some() || task.expires_at.is_some();
+    match task.run_at.is_some() || task.delay.is_some() {
+        true => Wakeup::Later,
+        // The end of its time is waited for as the start of another one's.
+        false if expires => Wakeup::Anything,
+        false => Wakeup::Now,
+    }
 }

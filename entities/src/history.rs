@@ -68,6 +68,11 @@ pub struct Model {
     pub output_bytes: Option<i64>,
     /// Result that the attempt reported.
     pub result: Option<JsonText>,
+    /// Why nothing was executed: `expired`, or the reason code of a skipped instant in the ledger. A text, because a
+    /// newer node may know further codes.
+    pub reason_code: Option<String>,
+    /// Number of processes that a command left behind and that were ended. NULL if it left none.
+    pub left_behind: Option<i32>,
 }
 
 /// No foreign keys: the tasks are deleted when they finish.

@@ -53,6 +53,8 @@ pub struct Model {
     pub snoozes: i32,
     /// Database time since which no live node defines its name, and it therefore waits. NULL for all other tasks.
     pub unknown_since: Option<DateTimeUtc>,
+    /// Database time at which it expires: no attempt begins from then on, unless one has begun before.
+    pub expires_at: Option<DateTimeUtc>,
 }
 
 /// No foreign keys: history outlives the tasks.

@@ -1,14 +1,17 @@
 //! `sexton history`.
 
 use clap::Args;
-use sexton_entities::states::Outcome;
+use sexton_entities::{history, states::Outcome};
 
 use super::{
     output::{Printer, or_dash},
     session::{Session, with_advice},
     time, why,
 };
-use crate::{domain::text::duration, store::HistoryFilter};
+use crate::{
+    domain::{command::left_behind, text::duration},
+    store::HistoryFilter,
+};
 
 /// Upper limit of instants of a schedule.
 const MAX_INSTANTS: u64 = 100_000;
@@ -60,8 +63,15 @@ pub(super) async fn run(session: &Session, output: Printer, args: HistoryArgs) -
             or_dash(row.verdict),
             time::text(row.finished_at),
             or_dash(row.duration_ms.map(duration::short)),
-            or_dash(row.error.clone()),
+            or_dash(remark(row)),
         ]
     })?;
     Ok(0)
+}
+
+/// What is remarkable about an attempt, for people: why it did not succeed, and the processes that it left behind.
+pub(super) fn remark(row: &history::Model) -> Option<String> {
+    let left = row.left_behind.and_then(|count| u64::try_from(count).ok()).filter(|count| *count > 0).map(left_behind);
+    let parts: Vec<String> = row.error.clone().into_iter().chain(left).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }

@@ -27,7 +27,9 @@ mod status;
 mod stop;
 mod summary;
 mod task;
+mod task_move;
 mod time;
+mod waiting;
 mod why;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};

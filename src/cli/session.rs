@@ -274,6 +274,7 @@ impl EnqueueContext for KnownDefinitions {
         if let Some(definition) = self.config.tasks.get(&task.name).map(|known| &**known).or_else(registered) {
             task.queue.get_or_insert_with(|| definition.queue.clone());
             task.priority.get_or_insert(definition.priority);
+            task.expires = task.expires.or(definition.expires);
         }
     }
 }

@@ -194,6 +194,12 @@ impl StatusReport {
             for (queue, reason) in &daemon.closed_queues {
                 line("queue", &format!("{queue} is closed: {reason}"));
             }
+            for full in &daemon.full_queues {
+                line("queue", &format!("{} {}", full.queue, full.words()));
+            }
+            for unserved in &daemon.unserved_queues {
+                line("queue", &format!("{}: {}", unserved.queue, unserved.words()));
+            }
             if let Some(trouble) = &daemon.command_starts {
                 let span = |seconds| duration::text(Duration::from_secs(seconds));
                 let (since, next) = (span(trouble.since_s), span(trouble.next_try_s));

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use sexton_entities::{
     history,
     states::{TaskState, Verdict},
@@ -15,21 +15,21 @@ use sexton_entities::{
 
 use super::{
     exit_code::TIMED_OUT,
+    history,
     log::{self, LogArgs},
     lookup,
     output::{Printer, or_dash, print_line},
     session::{OpenSession, Session, with_advice},
+    task_move::{self, MoveArgs},
     time,
+    waiting::{WhyItWaits, check_queue, nobody_takes, why_it_waits},
 };
 use crate::{
     client::wakeup_for,
     domain::{
         command::answer::Progress,
         identity::QueueName,
-        task::{
-            NewTask, is_on_hold,
-            names::{DefinedBy, defined_by},
-        },
+        task::{NewTask, is_on_hold},
         text::{duration, suggest},
     },
     store::{CancelResult, Enqueued, TaskFilter, Wakeup},
@@ -61,6 +61,8 @@ pub(super) enum TaskCommand {
         #[arg(required = true)]
         ids: Vec<i64>,
     },
+    /// Move the waiting tasks of a queue to another queue
+    Move(MoveArgs),
     /// Wait for the end of a task; fails if the task failed
     Wait {
         /// The task's id
@@ -95,7 +97,10 @@ pub(super) struct AddArgs {
     /// Enqueue only if no unfinished task has this key
     #[arg(long, value_name = "KEY")]
     unique: Option<String>,
-    /// Enqueue also if this configuration does not define the task (another node's may)
+    /// Do not begin it later than this: a time, or a duration after the earliest start
+    #[arg(long, value_name = "TIME")]
+    expires: Option<String>,
+    /// Enqueue also if this configuration does not define the task, or does not have the queue (another node's may)
     #[arg(long)]
     undefined: bool,
 }
@@ -129,6 +134,7 @@ pub(super) async fn run(session: &Session, output: Printer, command: TaskCommand
         TaskCommand::Show { id } => show(&open, output, id).await,
         TaskCommand::Cancel { ids } => cancel(&open, output, &ids).await,
         TaskCommand::Retry { ids } => retry(&open, output, &ids).await,
+        TaskCommand::Move(args) => task_move::run(session, &open, output, args).await,
         TaskCommand::Wait { id, timeout } => wait(&open, output, id, timeout).await,
         TaskCommand::Log(args) => log::run(&open, output, args).await,
     }
@@ -144,6 +150,12 @@ async fn add(session: &Session, open: &OpenSession, output: Printer, args: AddAr
         Some(text) => Some(text.parse().with_context(|| format!("the payload is not JSON: {text}"))?),
         None => None,
     };
+    if let Some(queue) = args.queue.as_ref().filter(|_| !args.undefined) {
+        check_queue(session, open, queue).await?;
+    }
+    let expires = args.expires.as_deref().and_then(|text| duration::parse(text).ok());
+    let expires_at = args.expires.as_deref().filter(|_| expires.is_none());
+    let expires_at = expires_at.map(|at| time::parse(at, open.config.daemon.timezone)).transpose()?;
     let run_at = args.at.as_deref().map(|at| time::parse(at, open.config.daemon.timezone)).transpose()?;
     let task = NewTask {
         payload,
@@ -152,16 +164,22 @@ async fn add(session: &Session, open: &OpenSession, output: Printer, args: AddAr
         run_at,
         delay: args.delay,
         unique_key: args.unique,
+        expires,
+        expires_at,
         ..NewTask::new(args.name)
     };
+    let definition = session.definition(&open.config, &task.name);
+    let queue = task.queue.clone().or_else(|| definition.map(|definition| definition.queue));
     let wakeup = wakeup_for(&task);
     let enqueued = open.client.enqueue_in(open.store.connection(), task).await.map_err(with_advice)?;
     open.client.wake_up_now(wakeup).await?;
+    let note = nobody_takes(open, queue.as_deref()).await?;
+    let but = note.as_ref().map(|note| format!(", but {note}")).unwrap_or_default();
     let (id, sentence) = match enqueued {
-        Enqueued::New(id) => (id, format!("task {id} is enqueued")),
+        Enqueued::New(id) => (id, format!("task {id} is enqueued{but}")),
         Enqueued::AlreadyThere(id) => (id, format!("task {id} is already enqueued with this unique key")),
     };
-    output.report(&sentence, &json!({ "id": id, "new": matches!(enqueued, Enqueued::New(_)) }))?;
+    output.report(&sentence, &json!({ "id": id, "new": matches!(enqueued, Enqueued::New(_)), "note": note }))?;
     Ok(0)
 }
 
@@ -193,7 +211,8 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
             Some(task) => why_it_waits(open, task).await?,
             None => None,
         };
-        output.value(&ShownTask { task: task.as_ref(), history: &attempts, waits: why.as_deref() })?;
+        let [why, code] = WhyItWaits::json(why.as_ref());
+        output.value(&ShownTask { task: task.as_ref(), history: &attempts, waits: why, waits_code: code })?;
         return Ok(0);
     }
     match &task {
@@ -205,12 +224,13 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
                 or_dash(task.queue.clone()),
                 task.priority
             );
-            print_line!("enqueued {}, {}", time::text(task.enqueued_at), not_before(task.run_at));
+            let expires = task.expires_at.map(|at| format!(", expires {}", time::text(at))).unwrap_or_default();
+            print_line!("enqueued {}, {}{expires}", time::text(task.enqueued_at), not_before(task.run_at));
             if let Some(payload) = &task.payload {
                 print_line!("payload {payload}");
             }
             if let Some(why) = why_it_waits(open, task).await? {
-                print_line!("{why}");
+                print_line!("{}", why.sentence);
             }
             if let Some(progress) = task.progress.clone().and_then(|value| serde_json::from_value(value).ok()) {
                 print_line!("{}", shown_progress(&progress));
@@ -227,7 +247,7 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
             or_dash(attempt.started_at.map(time::text)),
             or_dash(attempt.duration_ms.map(duration::short)),
             or_dash(attempt.node.clone()),
-            or_dash(attempt.error.clone()),
+            or_dash(history::remark(attempt)),
         ]
     })?;
     Ok(0)
@@ -238,7 +258,8 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
 struct ShownTask<'a> {
     task: Option<&'a task::Model>,
     history: &'a [history::Model],
-    waits: Option<&'a str>,
+    waits: Value,
+    waits_code: Value,
 }
 
 /// The earliest start of a task.
@@ -251,20 +272,6 @@ fn not_before(at: DateTime<Utc>) -> String {
         true => "on hold: `sexton task retry` starts it".to_owned(),
         false => format!("not before {}", time::text(at)),
     }
-}
-
-/// Why a task waits that could be executed now: no live node defines its name, or another one than this.
-async fn why_it_waits(open: &OpenSession, task: &task::Model) -> anyhow::Result<Option<String>> {
-    let is_due = task.state == TaskState::Available || task.unknown_since.is_some();
-    if !is_due || task.state == TaskState::Running {
-        return Ok(None);
-    }
-    let live = open.store.live_names().await.map_err(with_advice)?;
-    if live.is_empty() || defined_by(&task.name, &live) != DefinedBy::Nobody {
-        return Ok(None);
-    }
-    let since = task.unknown_since.map(|at| format!(" since {}", time::text(at))).unwrap_or_default();
-    Ok(Some(format!("no node defines {}; it waits{since}", task.name)))
 }
 
 fn shown_progress(progress: &Progress) -> String {

@@ -11,6 +11,7 @@ use crate::domain::{
     task::{
         definition::{COMMAND, DEFAULT_QUEUE, TaskDefinition},
         retry::{Growth, RetryPolicy},
+        time_limit::TimeLimit,
     },
     text::suggest,
 };
@@ -55,6 +56,7 @@ pub(super) fn read(
         section.refuse("kind", problem);
     }
     let plain = TaskDefinition::new(name, kind);
+    let limit: Option<TimeLimit> = section.parsed("timeout");
     let (period, outside_period) = schedule_period::read(section, periods);
     let schedule = section.node("schedule").map(|node| {
         let path = format!("task.{name}.schedule");
@@ -69,7 +71,9 @@ pub(super) fn read(
         max_attempts: section.integer("max_attempts", 1..=1_000_000).unwrap_or(plain.max_attempts),
         max_pickups: section.integer("max_pickups", 1..=1_000_000),
         max_snoozes: section.integer("max_snoozes", 0..=1_000_000),
-        timeout: section.duration("timeout", Duration::from_millis(1)),
+        timeout: TimeLimit::first([limit]),
+        is_unlimited: limit == Some(TimeLimit::Unlimited),
+        expires: section.duration("expires", Duration::from_secs(1)),
         kill_after: section.duration("kill_after", Duration::ZERO).unwrap_or(plain.kill_after),
         on_lease_lost: section.choice("on_lease_lost", &OnLeaseLost::WORDS),
         retry: section.table("retry", retry).unwrap_or(plain.retry),

@@ -29,6 +29,7 @@ use super::{
         milestones::Milestones,
         module_status::ModuleStatuses,
         programs::Programs,
+        queue_troubles::UnservedQueues,
         this_node::NodeIdentity,
         unknown_tasks::UnknownTasks,
         wakers::{WakeReason, Wakers},
@@ -78,6 +79,8 @@ pub struct Components {
     pub liveness: Arc<Liveness>,
     /// Tasks that wait because no live node defines their name.
     pub unknown_tasks: UnknownTasks,
+    /// Queues with tasks that no live node serves.
+    pub unserved: UnservedQueues,
     /// Whether commands can be started.
     pub starts: CommandStarts,
     /// The daemon's start.
@@ -148,6 +151,7 @@ impl Components {
             modules: ModuleStatuses::default(),
             liveness,
             unknown_tasks: UnknownTasks::default(),
+            unserved: UnservedQueues::default(),
             starts: CommandStarts::new(shepherds.clone()),
             started: Instant::now(),
             milestones: Arc::new(Milestones::new(has_restarted())),

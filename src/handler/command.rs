@@ -271,6 +271,7 @@ async fn report_end(attempt_dir: &AttemptDir, context: &TaskContext, command: &C
             report.stderr.add_line(&format!("sexton: invalid answer of the command: {problem}"));
         }
         report.took = Some(end.took);
+        report.left_behind = i32::try_from(end.left_behind).ok().filter(|count| *count > 0);
         report.attempt_dir = Some(attempt_dir.path().to_owned());
     });
     judged.map_err(|failure| {

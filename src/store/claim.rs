@@ -50,7 +50,7 @@ pub struct Peek {
     pub unknown: Vec<QueueName>,
     /// Whether tasks without a queue wait for one.
     pub without_queue: bool,
-    /// Whether tasks are due for promotion.
+    /// Whether tasks are due for promotion, or have expired.
     pub due: bool,
 }
 
@@ -61,6 +61,8 @@ pub(super) const ID_COLUMN: [(&str, Kind); 1] = [("id", Kind::Integer)];
 const FENCE_COLUMNS: [(&str, Kind); 2] = [("id", Kind::Integer), ("fence", Kind::Integer)];
 /// The number of the next attempt. The highest number stays as it is: one task that has it must not stop a claim.
 const NEXT_ATTEMPT: &str = "CASE WHEN attempt < 2147483647 THEN attempt + 1 ELSE attempt END";
+/// The condition that no attempt of a task has begun. An attempt that was interrupted does not count as one.
+pub(super) const UNBEGUN: &str = "attempt = 0 AND snoozes = 0 AND state IN ('available', 'scheduled')";
 const QUEUE_COLUMN: [(&str, Kind); 1] = [("name", Kind::Text)];
 
 impl Store {
@@ -101,13 +103,14 @@ impl Store {
              (SELECT t.name FROM sexton_task t WHERE t.queue = d.name AND t.state = 'available' \
              ORDER BY t.priority, t.id LIMIT 1) FROM {} \
              UNION ALL SELECT 'without_queue', NULL, NULL FROM (SELECT 1 AS x) one WHERE {} \
-             UNION ALL SELECT 'due', NULL, NULL FROM (SELECT 1 AS x) one WHERE {}",
+             UNION ALL SELECT 'due', NULL, NULL FROM (SELECT 1 AS x) one WHERE {} OR {}",
             self.dialect.no_text(),
             self.dialect.rows("d", &QUEUE_COLUMN),
             some(&format!("t.state = 'available' AND t.queue = d.name{is_known}"), "t.priority, t.id"),
             self.dialect.rows("d", &QUEUE_COLUMN),
             some("t.queue IS NULL AND t.state = 'available'", "t.priority, t.id"),
             some(&format!("t.state IN ('scheduled', 'retryable') AND t.run_at <= {}", self.dialect.now()), "t.run_at"),
+            some(&format!("t.expires_at <= {} AND {UNBEGUN}", self.dialect.now()), "t.expires_at"),
         );
         let queues = rows.into_value();
         let values: Vec<Value> = std::iter::once(queues.clone()).chain(known_value).chain([queues]).collect();
@@ -211,9 +214,10 @@ impl Store {
         format!(
             "FROM sexton_task WHERE queue = ? AND state = 'available' \
              AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = ? AND q.paused) \
-             AND EXISTS (SELECT 1 FROM sexton_node n WHERE n.id = ? AND n.lease_expires_at > {}) {filter} \
+             AND EXISTS (SELECT 1 FROM sexton_node n WHERE n.id = ? AND n.lease_expires_at > {now}) \
+             AND (expires_at IS NULL OR expires_at > {now} OR attempt > 0 OR snoozes > 0) {filter} \
              ORDER BY priority, id LIMIT ?",
-            self.dialect.now()
+            now = self.dialect.now()
         )
     }
 

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::domain::{
     identity::{NodeId, QueueName},
-    task::{NewTask, claim::ClaimIdentity},
+    task::{NewTask, claim::ClaimIdentity, expiry},
 };
 
 /// The result of an enqueue.
@@ -51,7 +51,7 @@ pub struct TaskFilter {
     pub limit: u64,
 }
 
-const NEW_TASK_COLUMNS: [(&str, Kind); 8] = [
+const NEW_TASK_COLUMNS: [(&str, Kind); 10] = [
     ("name", Kind::Text),
     ("queue", Kind::Text),
     ("priority", Kind::Integer),
@@ -60,6 +60,8 @@ const NEW_TASK_COLUMNS: [(&str, Kind); 8] = [
     ("delay_ms", Kind::Integer),
     ("unique_key", Kind::Text),
     ("max_attempts", Kind::Integer),
+    ("expires_at", Kind::Instant),
+    ("expires_ms", Kind::Integer),
 ];
 
 impl Store {
@@ -122,17 +124,19 @@ impl Store {
         );
         let select = format!(
             "SELECT d.name, d.queue, CASE WHEN {run_at} > {now} THEN 'scheduled' ELSE 'available' END, \
-             COALESCE(d.priority, 0), {}, {run_at}, d.unique_key, d.max_attempts FROM {}",
+             COALESCE(d.priority, 0), {}, {run_at}, d.unique_key, d.max_attempts, COALESCE(d.expires_at, {}) FROM {}",
             self.dialect.json("d.payload"),
+            self.dialect.now_plus_millis("d.expires_ms"),
             self.dialect.rows("d", &NEW_TASK_COLUMNS),
         );
-        let head = "sexton_task (name, queue, state, priority, payload, run_at, unique_key, max_attempts)";
+        let head = "sexton_task (name, queue, state, priority, payload, run_at, unique_key, max_attempts, expires_at)";
         self.dialect.insert_new(head, &select)
     }
 
     fn task_rows(&self, tasks: &[NewTask]) -> sea_orm::Value {
         let mut rows = Rows::new(self.dialect);
         for new in tasks {
+            let (expires_at, expires_after) = expiry::of_new(new);
             rows.push(|row| {
                 row.set("name", new.name.clone())
                     .set("queue", new.queue.as_deref())
@@ -141,7 +145,9 @@ impl Store {
                     .at("run_at", new.run_at)
                     .set("delay_ms", new.delay.map(|delay| delay.as_millis() as u64))
                     .set("unique_key", new.unique_key.clone())
-                    .set("max_attempts", new.max_attempts);
+                    .set("max_attempts", new.max_attempts)
+                    .at("expires_at", expires_at)
+                    .set("expires_ms", expires_after.map(|after| after.as_millis() as u64));
             });
         }
         rows.into_value()

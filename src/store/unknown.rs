@@ -167,7 +167,7 @@ impl Store {
 
     /// Finds and locks tasks in portions, and runs statements on them, each portion in a transaction of its own. The
     /// parameters of a statement are a text, if it has one, and the ids. Returns the number of tasks.
-    async fn in_portions(
+    pub(super) async fn in_portions(
         &self,
         find: &str,
         values: Vec<Value>,

@@ -100,6 +100,8 @@ pub struct QueueWorkers {
     pub busy: usize,
     /// How many workers there are to be.
     pub workers: usize,
+    /// For how long no worker has become free; none if one is free.
+    pub full_for: Option<Duration>,
 }
 
 impl ClaimTable {
@@ -158,6 +160,7 @@ impl InFlight {
             table.slots.entry(queue.clone()).or_default().workers = *count;
         }
         table.slots.retain(|_, slots| !slots.is_unused());
+        table.slots.values_mut().for_each(Slots::note_load);
         let pools = table.pools_with_waiting_tasks();
         drop(table);
         wake(&pools);
@@ -236,7 +239,7 @@ impl InFlight {
             return None;
         }
         let (task, _) = slots.waiting.pop_front()?;
-        slots.running += 1;
+        slots.begin_one();
         table.claims.insert(task.claim, ClaimState::Assigned(Box::new(task.clone())));
         Some(task)
     }
@@ -363,6 +366,7 @@ impl InFlight {
             queue: queue.clone(),
             busy: slots.running,
             workers: slots.workers,
+            full_for: slots.full_since.map(|since| since.elapsed()),
         };
         self.lock().slots.iter().map(workers).collect()
     }

@@ -20,6 +20,8 @@ pub(super) struct Slots {
     pub(super) has_backlog: bool,
     /// The queue is outside its period: none of its tasks starts.
     pub(super) is_closed: bool,
+    /// Since when all workers are busy and none has become free.
+    pub(super) full_since: Option<Instant>,
 }
 
 impl Slots {
@@ -40,8 +42,49 @@ impl Slots {
         self.workers + self.running + self.reserved + self.waiting.len() == 0
     }
 
+    /// One attempt more runs.
+    pub(super) fn begin_one(&mut self) {
+        self.running += 1;
+        self.note_load();
+    }
+
     /// One attempt less runs.
     pub(super) fn end_one(&mut self) {
         self.running = self.running.saturating_sub(1);
+        self.note_load();
+    }
+
+    /// Notes whether a worker is free, after a change of their number or of the running attempts.
+    pub(super) fn note_load(&mut self) {
+        match self.workers > 0 && self.running >= self.workers {
+            true => drop(self.full_since.get_or_insert_with(Instant::now)),
+            false => self.full_since = None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_full_while_no_worker_becomes_free() {
+        let mut slots = Slots { workers: 2, ..Slots::default() };
+        slots.begin_one();
+        assert_eq!(slots.full_since, None);
+        slots.begin_one();
+        let since = slots.full_since.expect("both are busy");
+        slots.note_load();
+        assert_eq!(slots.full_since, Some(since));
+        slots.end_one();
+        assert_eq!(slots.full_since, None, "a busy queue whose tasks end is not full");
+        slots.begin_one();
+        assert!(slots.full_since.is_some_and(|again| again >= since));
+        slots.workers = 3;
+        slots.note_load();
+        assert_eq!(slots.full_since, None);
+        let mut none = Slots::default();
+        none.begin_one();
+        assert_eq!(none.full_since, None, "without workers the queue is left to other nodes");
     }
 }

@@ -35,7 +35,7 @@ impl InFlight {
             _ if table.is_closed => return false,
             Some(ClaimState::Detached(_)) => {}
             Some(_) => return false,
-            None => table.slots.entry(task.queue.clone()).or_default().running += 1,
+            None => table.slots.entry(task.queue.clone()).or_default().begin_one(),
         }
         table.claims.insert(task.claim, ClaimState::Adopting(task.queue.clone()));
         true

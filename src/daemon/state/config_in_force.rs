@@ -17,6 +17,7 @@ use crate::{
             lease_loss::LeaseLossRules,
             limits::ConcurrencyLimits,
             names::TaskNames,
+            time_limit::TimeLimit,
         },
     },
     handler::Registry,
@@ -72,6 +73,22 @@ impl ConfigInForce {
     /// The definition of that name: the configuration's, or else the one that a handler brings along.
     pub fn definition(&self, name: &str) -> Option<Arc<TaskDefinition>> {
         self.current().definitions.get(name).cloned()
+    }
+
+    /// A definition as it counts for tasks of that queue: with the time limit of the queue or the daemon, if it has none
+    /// of its own.
+    pub(in crate::daemon) fn with_time_limit(
+        &self,
+        definition: Arc<TaskDefinition>,
+        queue: &QueueName,
+    ) -> Arc<TaskDefinition> {
+        let config = self.config();
+        let of_queue = config.queues.get(queue).and_then(|queue| queue.timeout);
+        let timeout = TimeLimit::first([definition.time_limit(), of_queue, config.daemon.timeout]);
+        match timeout == definition.timeout {
+            true => definition,
+            false => Arc::new(TaskDefinition { timeout, ..(*definition).clone() }),
+        }
     }
 
     /// How many nodes in a row may die during the attempts of a task of that name.
@@ -161,5 +178,6 @@ impl EnqueueContext for LocalEnqueueContext {
         let Some(definition) = self.in_force.definition(&task.name) else { return };
         task.queue.get_or_insert_with(|| definition.queue.clone());
         task.priority.get_or_insert(definition.priority);
+        task.expires = task.expires.or(definition.expires);
     }
 }

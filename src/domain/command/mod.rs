@@ -14,7 +14,7 @@ use self::{
     answer::Answer,
     capture::{CaptureLimits, Kept},
 };
-use super::task::verdict::Wish;
+use super::{task::verdict::Wish, text::plural::counted};
 
 /// A program and its environment. It comes from the configuration only, never from the database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,6 +121,15 @@ pub struct CommandEnd {
     pub stderr: Kept,
     /// What it answered.
     pub answer: Answer,
+    /// The number of processes that it left behind and that were ended.
+    #[serde(default)]
+    pub left_behind: usize,
+}
+
+/// `1 process left behind was ended`, for people.
+pub fn left_behind(count: u64) -> String {
+    let verb = if count == 1 { "was" } else { "were" };
+    format!("{} left behind {verb} ended", counted(count, "process"))
 }
 
 /// The resource usage of an attempt, without processes that outlived it.

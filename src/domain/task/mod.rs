@@ -2,6 +2,7 @@
 
 pub mod claim;
 pub mod definition;
+pub mod expiry;
 pub mod lease_loss;
 pub mod limits;
 pub mod names;
@@ -9,7 +10,9 @@ pub mod pickups;
 pub mod prefetch_count;
 pub mod retry;
 pub mod snooze;
+pub mod time_limit;
 pub mod verdict;
+pub mod waiting;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -52,6 +55,10 @@ pub struct NewTask {
     pub unique_key: Option<String>,
     /// The maximum number of attempts; the one of the definition if absent.
     pub max_attempts: Option<i32>,
+    /// When it expires: no attempt begins from then on, unless one has begun before.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it expires, as a time after its earliest start; instead of `expires_at`. The one of the definition if absent.
+    pub expires: Option<Duration>,
 }
 
 /// Why a task cannot be enqueued.
@@ -80,6 +87,12 @@ pub enum InvalidTask {
     /// The limit allows no attempt.
     #[error("max_attempts is {0}, at least 1 is needed")]
     MaxAttempts(i32),
+    /// It could never begin.
+    #[error("the task expires at {0}, which is not after its earliest start {1}")]
+    ExpiresBeforeStart(DateTime<Utc>, DateTime<Utc>),
+    /// The instant is beyond the calendars of the databases.
+    #[error("the task expires at {0}: only the years 1000 to 9998 can be stored")]
+    ExpiryBeyondCalendar(DateTime<Utc>),
 }
 
 impl NewTask {
@@ -124,6 +137,18 @@ impl NewTask {
         self
     }
 
+    /// Sets when it expires: no attempt begins from then on, and the task ends as skipped.
+    pub fn expires_at(mut self, at: DateTime<Utc>) -> Self {
+        self.expires_at = Some(at);
+        self
+    }
+
+    /// Sets when it expires, as a time after its earliest start.
+    pub fn expires(mut self, after: Duration) -> Self {
+        self.expires = Some(after);
+        self
+    }
+
     /// Sets a key that only one unfinished task may have.
     pub fn unique_key(mut self, key: impl Into<String>) -> Self {
         self.unique_key = Some(key.into());
@@ -144,6 +169,14 @@ impl NewTask {
         }
         if let Some(limit) = self.max_attempts.filter(|limit| *limit < 1) {
             return Err(InvalidTask::MaxAttempts(limit));
+        }
+        if let Some(expiry) = self.expires_at {
+            if !(1_000..=9_998).contains(&expiry.year()) {
+                return Err(InvalidTask::ExpiryBeyondCalendar(expiry));
+            }
+            if let Some(start) = self.run_at.filter(|start| *start >= expiry) {
+                return Err(InvalidTask::ExpiresBeforeStart(expiry, start));
+            }
         }
         self.payload.as_ref().map_or(Ok(()), |payload| json::check(payload.get())).map_err(InvalidTask::Payload)
     }
@@ -282,6 +315,9 @@ pub struct Report {
     /// Whether the node died during the attempt: such an attempt counts toward `max_pickups`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub node_died: bool,
+    /// The number of processes that a command left behind and that were ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_behind: Option<i32>,
     /// The attempt directory, which is removed once the attempt is recorded.
     #[serde(skip)]
     pub attempt_dir: Option<PathBuf>,

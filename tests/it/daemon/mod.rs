@@ -15,6 +15,7 @@ mod outage;
 mod periods;
 mod policies;
 mod pooler;
+mod queues;
 mod refused_logins;
 mod schedules;
 mod schemas;

@@ -2,8 +2,10 @@
 
 mod bounded;
 mod claim;
+mod cluster_queues;
 mod connections;
 mod enqueue;
+mod expiry;
 mod finish;
 mod future;
 mod identity;

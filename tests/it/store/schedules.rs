@@ -30,6 +30,7 @@ pub(super) fn firing(name: &str, due_at: DateTime<Utc>, fate: Fate) -> Firing {
         overlap: Overlap::Allow,
         at_start: false,
         run_at: None,
+        expires_at: None,
         next_at: Some(due_at + TimeDelta::hours(1)),
         task: format!("{name}-task"),
         queue: "default".into(),
