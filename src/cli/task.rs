@@ -8,7 +8,6 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sexton_entities::{
-    history,
     states::{TaskState, Verdict},
     task,
 };
@@ -257,7 +256,7 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
 #[derive(Serialize)]
 struct ShownTask<'a> {
     task: Option<&'a task::Model>,
-    history: &'a [history::Model],
+    history: &'a [sexton_entities::history::Model],
     waits: Value,
     waits_code: Value,
 }
