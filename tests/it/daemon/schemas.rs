@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use sea_orm::{ConnectionTrait as _, DatabaseConnection, TransactionSession as _, TransactionTrait as _};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, TransactionTrait as _};
 use sexton::{
     Client, NewTask,
     store::{ConnectOptions, Store, Wakeup},
