@@ -3,7 +3,11 @@
 use std::fmt::Write as _;
 
 use sea_orm::{ConnectionTrait, Statement};
-use sexton::store::{Store, Wakeup};
+use sexton::store::{Store, TaskFilter, Wakeup};
+use sexton_entities::states::{
+    TaskState::{Running, Scheduled},
+    Verdict,
+};
 
 use crate::{
     daemon::{completed, history},
@@ -73,7 +77,7 @@ async fn enqueues_and_looks_only(kind: Kind) {
         assert_eq!(heard.unwrap(), Wakeup::Anything);
     }
     changes_nothing(&role, &columns, kind, &[]).await;
-    let waiting = store.tasks(&sexton::store::TaskFilter { limit: 10, ..Default::default() }).await.unwrap();
+    let waiting = store.tasks(&TaskFilter { limit: 10, ..Default::default() }).await.unwrap();
     let mut found = String::new();
     for task in &waiting {
         write!(found, "{} {:?} ", task.name, task.queue.as_deref()).unwrap();
@@ -89,10 +93,9 @@ async fn enqueues_and_looks_only(kind: Kind) {
     role.execute("INSERT INTO sexton_task (name, run_at) VALUES ('cleanup', '9999-12-31 00:00:00')").await;
     role.execute("INSERT INTO sexton_task (name) VALUES ('long')").await;
     let state = async |name: &str| {
-        let tasks = store.tasks(&sexton::store::TaskFilter { limit: 10, ..Default::default() }).await.unwrap();
-        tasks.iter().find(|task| task.name == name).map(|task| task.state.clone())
+        let tasks = store.tasks(&TaskFilter { limit: 10, ..Default::default() }).await.unwrap();
+        tasks.iter().find(|task| task.name == name).map(|task| task.state)
     };
-    use sexton_entities::states::TaskState::{Running, Scheduled};
     eventually("it runs", async || state("long").await == Some(Running)).await;
     eventually("it is on hold", async || state("cleanup").await == Some(Scheduled)).await;
     role.execute(&format!("UPDATE sexton_task SET cancel_requested_at = {now} WHERE name = 'long'")).await;
@@ -101,7 +104,7 @@ async fn enqueues_and_looks_only(kind: Kind) {
     eventually("it is cancelled", async || state("long").await.is_none()).await;
     let rows = history(&store).await;
     let row = rows.iter().find(|row| row.name == "long").unwrap();
-    assert_eq!(row.verdict, Some(sexton_entities::states::Verdict::Cancelled), "{row:?}");
+    assert_eq!(row.verdict, Some(Verdict::Cancelled), "{row:?}");
     let again =
         blocks("docs/SQL.md", "sql").into_iter().find(|sql| sql.contains("SELECT name, payload, queue")).unwrap();
     let first = rows.iter().find(|row| row.name == "cleanup").unwrap().id;

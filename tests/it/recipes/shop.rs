@@ -49,7 +49,8 @@ struct Shop {
 
 /// Runs the programs of a page on a database.
 pub(super) async fn try_out(kind: Kind, recipe: Recipe) {
-    if let Some(problem) = recipe.missing(&mut recipe.command(recipe.probe, Path::new("/"))) {
+    let empty = tempfile::tempdir().unwrap();
+    if let Some(problem) = recipe.missing(&mut recipe.command(recipe.probe, empty.path())) {
         panic!("{problem}");
     }
     let shop = Shop::open(kind, recipe).await;
@@ -81,7 +82,7 @@ impl Recipe {
         // Debian's modules, also for a Node.js from elsewhere; and those that tests/install-node-pg has unpacked.
         command.env("NODE_PATH", format!("/usr/share/nodejs:/var/tmp/sexton-node-{user}/usr/share/nodejs"));
         command.env("LC_ALL", "C.UTF-8").env("GO111MODULE", "off").env("GOPATH", "/usr/share/gocode");
-        command.env("GOCACHE", std::env::temp_dir().join(format!("sexton-go-{user}")));
+        command.env("GOCACHE", folder.join("go-cache"));
         command
     }
 }
@@ -160,7 +161,7 @@ impl Shop {
         assert_eq!(self.count("newsletter").await, 1);
         eventually("both attempts are on record", async || history(&self.store).await.len() == 2).await;
         let rows = history(&self.store).await;
-        let ends: Vec<_> = rows.iter().map(|row| (row.outcome.clone(), row.verdict.clone())).collect();
+        let ends: Vec<_> = rows.iter().map(|row| (row.outcome, row.verdict)).collect();
         assert_eq!(ends, [(Outcome::Snoozed, Some(Verdict::Retry)), (Outcome::Succeeded, Some(Verdict::Completed))]);
         assert_eq!(rows[0].payload, Some(json!({"title": TITLE, "letters": LETTERS}).into()));
         assert_eq!(rows[1].payload, Some(json!({"title": TITLE, "letters": LETTERS, "done": 3}).into()));
