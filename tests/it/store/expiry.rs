@@ -61,7 +61,7 @@ on_each_database! {
         let row = history(&store).await.remove(0);
         assert_eq!((row.task_id, row.outcome, row.verdict), (Some(late), Outcome::Skipped, Some(Verdict::Discarded)));
         assert_eq!((row.reason_code.as_deref(), row.error.as_deref()), (Some("expired"), Some("it isn't time")));
-        assert_eq!((row.payload, row.started_at, row.attempt), (Some(7.into()), None, 0));
+        assert_eq!((row.payload, row.started_at, row.attempt), (Some(serde_json::json!(7).into()), None, 0));
     }
 
     async fn many_tasks_expire_at_once(database: Database) {
