@@ -47,13 +47,14 @@ impl Store {
         let update = self.dialect.update_joined("sexton_task", &[("node", "d.node")], &table, &stands);
         let results = self.change_claims(node, claims, &update).await?;
         let mut adoption = Adoption { held: self.held_claims(node, claims).await?, ..Adoption::default() };
-        for claim in claims {
-            self.isolated().forget(format_args!("task {} cannot be adopted", claim.claim.task_id));
-        }
         for (ClaimIdentity { claim, .. }, why) in results.refused {
             self.isolated()
                 .note(format_args!("task {} cannot be adopted", claim.task_id), format_args!("{why} (claim {claim})"));
             adoption.refused.insert(*claim);
+        }
+        for ClaimIdentity { claim, .. } in claims.iter().filter(|identity| !adoption.refused.contains(&identity.claim))
+        {
+            self.isolated().forget(format_args!("task {} cannot be adopted", claim.task_id));
         }
         Ok(adoption)
     }

@@ -1,29 +1,37 @@
-//! Reading a claimed task: a row that this node cannot execute is told apart.
+//! Reading a claimed task, and what is wrong with one that this node cannot execute.
 
 use sea_orm::{QueryResult, Value};
+use sexton_entities::json_text::JsonText;
 
 use super::{
     Store,
     readable::{UnreadableColumn, column, existing_instant, instant},
     rows::claim_of,
 };
-use crate::domain::{identity::QueueName, task::ClaimedTask};
+use crate::domain::{identity::QueueName, task::ClaimedTask, text::json};
 
 impl Store {
-    /// The parameter of [`Dialect::payload_within`](super::dialect::Dialect::payload_within).
+    /// The parameter of [`Dialect::payload_within`](super::dialect::Dialect::payload_within). PostgreSQL adds a space to
+    /// each comma and each colon, so that the text of an accepted payload may have twice its bytes.
     pub(super) fn payload_limit(&self) -> Value {
-        i64::try_from(self.max_payload()).unwrap_or(i64::MAX).into()
+        i64::try_from(self.max_payload().saturating_mul(2)).unwrap_or(i64::MAX).into()
     }
 
     /// Reads a claimed task. A payload that cannot be read is the attempt's own failure; one that is too large, or any
     /// other column, sets it aside.
     pub(super) fn claimed(&self, row: &QueryResult, queue: &QueueName) -> Result<ClaimedTask, UnreadableColumn> {
-        let (payload, unreadable) = match row.try_get("", "payload") {
+        let (payload, unreadable): (Option<JsonText>, _) = match row.try_get("", "payload") {
             Ok(payload) => (payload, None),
             Err(error) => (None, Some(error.to_string())),
         };
-        let (bytes, max) = (column::<Option<i64>>(row, "payload_bytes")?, self.max_payload());
-        if let Some(bytes) = bytes.filter(|_| payload.is_none()).filter(|bytes| bytes.unsigned_abs() > max) {
+        let max = self.max_payload();
+        let bytes = match &payload {
+            Some(payload) if payload.get().len() as u64 > max => json::compact_size(payload.get()) as u64,
+            Some(_) => 0,
+            // Left in the database, or no payload at all.
+            None => column::<Option<i64>>(row, "payload_bytes")?.unwrap_or_default().unsigned_abs(),
+        };
+        if bytes > max && unreadable.is_none() {
             return Err(UnreadableColumn(format!(
                 "the payload has {bytes} bytes, and daemon.max_payload allows {max}"
             )));

@@ -276,7 +276,7 @@ impl Store {
         let rows = self.dialect.rows("d", &HELD_COLUMNS);
         let sql = self.dialect.update_joined("sexton_task", &sets, &rows, &self.dialect.claim_holds());
         let results = self.change_claims(node, claims, &sql).await?;
-        for claim in claims {
+        for claim in claims.iter().filter(|claim| results.refused.iter().all(|(refused, _)| refused != claim)) {
             self.isolated().forget(format_args!("task {} cannot be released", claim.claim.task_id));
         }
         for (identity, why) in results.refused {

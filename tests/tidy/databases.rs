@@ -11,6 +11,7 @@ const TELLING_APART: [&str; 15] = [
     "migration/src/m20261121_000009_identify_claims.rs",
     "migration/src/m20261121_000010_refuse_bad_tasks.rs",
     "migration/src/m20261121_000012_expire_tasks.rs",
+    "migration/src/m20261121_000014_keep_payloads.rs",
     "src/store/bounded.rs",
     "src/store/claim.rs",
     "src/store/connection/target.rs",

@@ -50,6 +50,15 @@ impl InFlight {
         }
     }
 
+    /// Leaves a task that cannot be adopted now to a later round of the adopter, which is not woken.
+    pub fn postpone_adoption(&self, claim: Claim) {
+        if let Some(state) = self.lock().claims.get_mut(&claim)
+            && let ClaimState::Adopting(queue) = state
+        {
+            *state = ClaimState::Detached(queue.clone());
+        }
+    }
+
     /// Lets a running task continue without a worker that follows it, and wakes the adopter.
     pub fn detach(&self, claim: Claim) {
         let mut table = self.lock();
@@ -225,6 +234,10 @@ mod tests {
         assert!(in_flight.adopt(&ClaimedTask::sample(1)) && !in_flight.adopt(&ClaimedTask::sample(1)), "once");
         assert_eq!(in_flight.reserve(&queue).count(), 0, "its queue has no free worker");
         in_flight.cancel_adoptions();
+        assert!(in_flight.adopt(&ClaimedTask::sample(1)));
+        let _ = in_flight.adopter.take();
+        in_flight.postpone_adoption(claim);
+        assert!(!in_flight.adopter.is_pending(), "a later round tries again");
         assert_eq!((in_flight.detached_claims(), in_flight.is_attended(claim)), (vec![claim], false));
         assert!(in_flight.adopt(&ClaimedTask::sample(1)), "again, without counting twice");
         in_flight.detach(claim);

@@ -226,7 +226,7 @@ impl Adopter {
             let claim = manifest.about.task.claim;
             if adoption.refused.contains(&claim) {
                 // It goes on without a daemon, and the next round tries again.
-                self.parts.in_flight.detach(claim);
+                self.parts.in_flight.postpone_adoption(claim);
                 continue;
             }
             let is_ours = adoption.held.contains(&claim);

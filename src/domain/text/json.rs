@@ -62,6 +62,19 @@ pub fn check(text: &str) -> Result<(), BadJson> {
     Ok(())
 }
 
+/// The number of bytes without the spaces between values, which the databases keep, add or remove.
+pub fn compact_size(text: &str) -> usize {
+    let (mut size, mut is_text, mut is_escaped) = (0, false, false);
+    for byte in text.bytes() {
+        size += usize::from(is_text || !byte.is_ascii_whitespace());
+        if byte == b'"' && !is_escaped {
+            is_text = !is_text;
+        }
+        is_escaped = is_text && byte == b'\\' && !is_escaped;
+    }
+    size
+}
+
 /// Checks a string behind its opening quote. Returns its length with the closing one.
 fn check_string(bytes: &[u8]) -> Result<usize, BadJson> {
     let (mut at, mut is_high) = (0, false);
@@ -156,6 +169,13 @@ mod tests {
         let without = json_without_nul(value.into());
         assert_eq!(without, json!({"a\u{fffd}": ["b\u{fffd}", "\\u0000", "\\\u{fffd}", "é\u{1F600}"]}));
         assert_eq!(check(without.get()), Ok(()));
+    }
+
+    #[test]
+    fn only_spaces_between_values_do_not_count() {
+        let value = json!({"a b": [1, "\\\" \" ", {"c": "\\"}], " ": null});
+        let pretty = serde_json::to_string_pretty(&value).expect("JSON");
+        assert_eq!(compact_size(&pretty), value.to_string().len(), "{pretty}");
     }
 
     #[test]
