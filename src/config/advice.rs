@@ -21,7 +21,7 @@ use crate::domain::{
     text::database_url,
 };
 
-/// How far the search for an instant inside a period goes: first a little, and far if there is none.
+/// How far the search for an instant inside a period goes: first a little, and far if it finds nothing.
 const SEARCHES: [TimeDelta; 2] = [TimeDelta::days(40), TimeDelta::days(9 * 366)];
 
 /// The warnings about a configuration without mistakes. `queues` are those of registered handlers.

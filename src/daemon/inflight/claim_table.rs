@@ -249,6 +249,11 @@ impl InFlight {
         self.lock().claims.insert(claim, ClaimState::Running { context, since: Instant::now(), is_adopted });
     }
 
+    /// How many tasks failed on this node and have not succeeded since, up to a thousand.
+    pub fn failed_tasks(&self) -> usize {
+        self.lock().failed.count()
+    }
+
     /// An attempt has finished. False if it had been taken from its worker before.
     pub fn end(&self, finished: FinishedAttempt, took: Duration) -> bool {
         let mut guard = self.lock();

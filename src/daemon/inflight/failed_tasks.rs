@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use sexton_entities::states::{Outcome, Verdict};
 
-use super::claim_table::InFlight;
 use crate::domain::task::FinishedAttempt;
 
 /// A long-lived daemon remembers no more.
@@ -29,12 +28,10 @@ impl FailedTasks {
             _ => {}
         }
     }
-}
 
-impl InFlight {
-    /// How many tasks failed on this node and have not succeeded since, up to a thousand.
-    pub fn failed_tasks(&self) -> usize {
-        self.lock().failed.0.len()
+    /// Their number, up to a thousand.
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
     }
 }
 
@@ -51,7 +48,7 @@ mod tests {
             let ended =
                 task.interrupted(&NodeId::from("n"), None, "", chrono::DateTime::UNIX_EPOCH, Default::default());
             failed.note(&FinishedAttempt { outcome, verdict: Some(verdict), ..ended });
-            failed.0.len()
+            failed.count()
         };
         assert_eq!(end(1, Outcome::Succeeded, Verdict::Completed), 0);
         assert_eq!(end(1, Outcome::Snoozed, Verdict::Retry), 0);

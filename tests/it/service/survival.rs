@@ -173,11 +173,11 @@ fn what_a_module_prints_is_logged() {
         service.done(&["start"]);
         // As `println!` of a module does.
         let mut stdout = std::fs::File::options().write(true).open(format!("/proc/{}/fd/1", service.daemon())).unwrap();
-        std::io::Write::write_all(&mut stdout, b"a module says hello\nand more").unwrap();
-        drop(stdout);
+        std::io::Write::write_all(&mut stdout, b"a module says hello\nand more\n").unwrap();
         service.wait_for_log("INFO stdout: a module says hello");
-        service.done(&["stop"]);
         service.wait_for_log("INFO stdout: and more");
+        drop(stdout);
+        service.done(&["stop"]);
     });
 }
 
