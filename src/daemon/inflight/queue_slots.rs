@@ -1,8 +1,14 @@
 //! The slots of one queue: its workers on this node, and the claimed tasks that wait for them.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use crate::domain::task::{ClaimedTask, prefetch_count::Pace};
+
+/// Tasks that are short enough to be claimed ahead do not keep all workers busy for this long.
+const STUCK: Duration = Duration::from_secs(1);
 
 /// One queue's workers and what waits for them.
 #[derive(Default)]
@@ -30,7 +36,9 @@ impl Slots {
         if self.is_closed {
             return 0;
         }
-        let ahead = self.pace.ahead(self.workers);
+        // While no worker becomes free, what is claimed ahead would only wait here instead of in its queue.
+        let is_stuck = self.full_since.is_some_and(|since| since.elapsed() >= STUCK);
+        let ahead = if is_stuck { 0 } else { self.pace.ahead(self.workers) };
         if ahead > 0 && self.waiting.len() + self.reserved > ahead / 2 {
             return 0;
         }

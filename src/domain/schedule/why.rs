@@ -172,13 +172,14 @@ impl Background<'_> {
             None => self.without_entry(at, expected, known),
         };
         let entry = known.entry.as_ref();
+        let begin = entry.map_or(Begin::AtOnce, |entry| Begin::between(&known.run, entry.entered_at));
         let run = if became == Became::Coalesced { known.into.as_ref().map(|(_, run)| run) } else { Some(&known.run) };
         let attempt = run.and_then(|run| run.attempt.as_ref());
         Account {
             schedule: self.name.to_owned(),
             due_at: at,
             became,
-            why: self.sentence(at, became, &words, Begin::of(known)),
+            why: self.sentence(at, became, &words, begin),
             words,
             expected,
             fate: entry.map(|entry| entry.fate),
@@ -296,7 +297,7 @@ impl Background<'_> {
             _ => String::new(),
         };
         match (&run.task, &run.attempt) {
-            (Some(task), _) if task.state == TaskState::Available && has_not_begun(task, run) => {
+            (Some(task), _) if task.state == TaskState::Available && run.has_not_begun() => {
                 let cause = self.cause(task).map(|cause| format!(": {cause}")).unwrap_or_default();
                 format!("as task {}, which has not begun{cause}", task.id)
             }
@@ -330,11 +331,6 @@ impl Background<'_> {
 }
 
 impl Begin {
-    /// When the task of an instant began.
-    fn of(known: &InstantRecord) -> Self {
-        known.entry.as_ref().map_or(Self::AtOnce, |entry| Self::between(&known.run, entry.entered_at))
-    }
-
     fn between(run: &Run, enqueued_at: DateTime<Utc>) -> Self {
         match run.began_at() {
             Some(began) if began - enqueued_at > PUNCTUAL => {
@@ -343,17 +339,11 @@ impl Begin {
             Some(_) => Self::AtOnce,
             None => {
                 let is_dropped = |end: &history::Model| matches!(end.outcome, Outcome::Skipped | Outcome::Cancelled);
-                let waits = run.task.as_ref().is_some_and(|task| has_not_begun(task, run));
                 let never = run.task.is_none() && run.attempt.as_ref().is_some_and(is_dropped);
-                if waits || never { Self::NotYet } else { Self::AtOnce }
+                if never || run.has_not_begun() { Self::NotYet } else { Self::AtOnce }
             }
         }
     }
-}
-
-/// Whether no attempt of an unfinished task has begun.
-fn has_not_begun(task: &task::Model, run: &Run) -> bool {
-    task.attempt == 0 && task.snoozes == 0 && run.began_at().is_none()
 }
 
 impl InstantRecord {
@@ -372,6 +362,12 @@ impl Run {
     /// When the first attempt began.
     pub fn began_at(&self) -> Option<DateTime<Utc>> {
         self.began_at.or_else(|| self.task.as_ref()?.started_at)
+    }
+
+    /// Whether its task is unfinished, and no attempt has begun.
+    fn has_not_begun(&self) -> bool {
+        let is_new = |task: &task::Model| task.attempt == 0 && task.snoozes == 0;
+        self.began_at().is_none() && self.task.as_ref().is_some_and(is_new)
     }
 
     /// The task's number.
