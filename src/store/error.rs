@@ -57,10 +57,7 @@ impl From<DbErr> for StoreError {
             // A connection that cannot be opened, for whatever reason: the operator of the server may change it.
             DbErr::Conn(_) => Self::Unavailable(plain(&error)),
             DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause)) => {
-                let said = match &**cause {
-                    sqlx::Error::Database(said) => said.to_string(),
-                    _ => plain(&error),
-                };
+                let said = cause_of(cause);
                 match class(cause) {
                     Class::Outage | Class::ReadOnly => Self::Unavailable(said),
                     Class::Conflict => Self::Conflict(said),
@@ -69,6 +66,23 @@ impl From<DbErr> for StoreError {
             }
             _ => Self::Refused(plain(&error)),
         }
+    }
+}
+
+/// What the database or the operating system said, without the driver's words around it.
+pub(super) fn cause_of(error: &sqlx::Error) -> String {
+    match error {
+        // MySQL's numbers are what its users search for. The others' words are clearer without codes and line numbers.
+        sqlx::Error::Database(said) if said.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().is_some() => {
+            said.to_string()
+        }
+        sqlx::Error::Database(said) => said.message().to_owned(),
+        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            "the server closed the connection".to_owned()
+        }
+        sqlx::Error::Io(error) => error.to_string(),
+        sqlx::Error::Configuration(error) => error.to_string(),
+        error => error.to_string(),
     }
 }
 
