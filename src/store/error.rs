@@ -81,6 +81,10 @@ pub(super) fn cause_of(error: &sqlx::Error) -> String {
             "the server closed the connection".to_owned()
         }
         sqlx::Error::Io(error) => error.to_string(),
+        // No byte came instead of the first one.
+        sqlx::Error::Protocol(said) if said.contains("SSLRequest: 0x00") => {
+            "the server closed the connection".to_owned()
+        }
         sqlx::Error::Configuration(error) => error.to_string(),
         error => error.to_string(),
     }

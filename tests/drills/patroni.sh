@@ -9,7 +9,7 @@ BASE=$((20000 + RANDOM % 1000 * 10))
 # apart NAME PROGRAM...: runs it in the background, as the user postgres, and keeps its process id.
 apart() {
     # shellcheck disable=SC2016  # for that shell
-    as_postgres sh -c 'echo $$ >"$0.pid"; exec "$@" >>"$0.log" 2>&1' "$RUN/patroni/$@" 8>&- </dev/null &
+    as_postgres sh -c 'echo $$ >"$0.pid"; exec "$@" >>"$0.log" 2>&1' "$RUN/patroni/$@" 8>&- </dev/null 2>/dev/null &
     disown
 }
 
