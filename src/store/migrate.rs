@@ -4,7 +4,6 @@ use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
 
 use nix::fcntl::{Flock, FlockArg};
-use sea_orm::ConnectionTrait as _;
 use sexton_migration::{Migrator, MigratorTrait};
 
 use super::{
@@ -104,7 +103,7 @@ impl Store {
         };
         let transaction = self.begin().await?;
         if self.dialect == Dialect::MySql {
-            transaction.execute_unprepared(MYSQL_SILENCE).await?;
+            self.run(&transaction, MYSQL_SILENCE, []).await?;
         }
         let row = self.one(&transaction, sql, values).await?;
         if self.dialect == Dialect::MySql && row.try_get::<Option<i64>>("", "locked")? != Some(1) {
