@@ -18,7 +18,8 @@ as_mysql() {
     fi
 }
 
-# serve NUMBER [new]: starts a server; the first one begins the group, the others join it.
+# serve NUMBER [new]: starts a server; the first one begins the group, the others join it. Until it is a member it only
+# reads: what it is told before would be known to nobody else, and it could not join.
 serve() {
     local home=$RUN/m$1 port=$((BASE + $1))
     as_mysql "$MYSQLD" --no-defaults --datadir="$home/data" --socket="$home/socket" --pid-file="$home/pid" \
@@ -26,11 +27,11 @@ serve() {
         --mysqlx=OFF --secure-file-priv=NULL --skip-name-resolve --plugin-dir="$PLUGINS" --plugin-load-add=group_replication.so \
         --gtid-mode=ON --enforce-gtid-consistency=ON --log-bin=binlog --max-connections=100 \
         --innodb-buffer-pool-size=64M --innodb-redo-log-capacity=32M --innodb-flush-log-at-trx-commit=2 --sync-binlog=0 \
-        --group-replication-group-name=6b1d3c2e-0000-4000-8000-000000000001 --group-replication-start-on-boot=OFF \
+        --group-replication-group-name=6b1d3c2e-0000-4000-8000-000000000001 --group-replication-start-on-boot=OFF --super-read-only=ON \
         --group-replication-local-address="127.0.0.1:$((port + 4))" \
         --group-replication-group-seeds="127.0.0.1:$((BASE + 5)),127.0.0.1:$((BASE + 6)),127.0.0.1:$((BASE + 7))" \
         --group-replication-single-primary-mode=OFF --group-replication-enforce-update-everywhere-checks=ON \
-        --group-replication-recovery-get-public-key=ON --group-replication-member-expel-timeout=0 \
+        --group-replication-recovery-get-public-key=ON \
         >>"$home/log" 2>&1 </dev/null 8>&- &
     disown
     within 60 on_server "$1" "SELECT 1"
