@@ -5,6 +5,7 @@ mod driver;
 mod errors;
 mod file;
 mod hosts;
+mod limits;
 mod options;
 mod pool;
 mod session;
@@ -93,7 +94,7 @@ macro_rules! retry_while_busy {
         loop {
             match on_driver($work).await {
                 Err(error) if is_busy(&error) => {
-                    $connection.pool.waits().note_busy_file(started.elapsed());
+                    $connection.pool.waits().note_busy_file();
                     if started.elapsed() >= patience {
                         break Err(error);
                     }

@@ -72,10 +72,7 @@ impl From<DbErr> for StoreError {
                 None => Self::Unavailable(plain(&error)),
             },
             DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause)) => {
-                let said = match &**cause {
-                    sqlx::Error::Database(said) => said.to_string(),
-                    _ => plain(&error),
-                };
+                let said = cause_of(cause);
                 match class(cause) {
                     Class::Outage | Class::ReadOnly => Self::Unavailable(said),
                     Class::Conflict => Self::Conflict(said),
@@ -124,24 +121,42 @@ impl From<OpenFailure> for DbErr {
 impl From<&sqlx::Error> for OpenFailure {
     fn from(error: &sqlx::Error) -> Self {
         use sqlx::{mysql::MySqlDatabaseError, postgres::PgDatabaseError, sqlite::SqliteError};
-        let (text, is_refusal) = match error {
-            sqlx::Error::Io(error) => (error.to_string(), false),
-            sqlx::Error::Configuration(error) => (error.to_string(), false),
+        let is_refusal = match error {
             sqlx::Error::Database(said) => {
                 let code = said.code().unwrap_or_default();
-                let is_refusal = if said.try_downcast_ref::<PgDatabaseError>().is_some() {
+                if said.try_downcast_ref::<PgDatabaseError>().is_some() {
                     error_class::postgres_refuses_login(&code)
                 } else if let Some(said) = said.try_downcast_ref::<MySqlDatabaseError>() {
                     error_class::mysql_refuses_login(said.number())
                 } else {
                     said.try_downcast_ref::<SqliteError>().is_some()
                         && code.parse().is_ok_and(error_class::sqlite_refuses_file)
-                };
-                (said.message().to_owned(), is_refusal)
+                }
             }
-            error => (error.to_string(), false),
+            _ => false,
         };
-        Self { text, is_refusal }
+        Self { text: cause_of(error), is_refusal }
+    }
+}
+
+/// What the database or the operating system said, without the driver's words around it.
+pub(super) fn cause_of(error: &sqlx::Error) -> String {
+    match error {
+        // MySQL's numbers are what its users search for. The others' words are clearer without codes and line numbers.
+        sqlx::Error::Database(said) if said.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().is_some() => {
+            said.to_string()
+        }
+        sqlx::Error::Database(said) => said.message().to_owned(),
+        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            "the server closed the connection".to_owned()
+        }
+        sqlx::Error::Io(error) => error.to_string(),
+        // No byte came instead of the first one.
+        sqlx::Error::Protocol(said) if said.contains("SSLRequest: 0x00") => {
+            "the server closed the connection".to_owned()
+        }
+        sqlx::Error::Configuration(error) => error.to_string(),
+        error => error.to_string(),
     }
 }
 

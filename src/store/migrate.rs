@@ -16,6 +16,12 @@ use crate::domain::schema_name::SchemaName;
 /// The key of the advisory lock: "sexton" in ASCII.
 const LOCK_KEY: i64 = 0x7365_7874_6f6e;
 
+/// The transaction that holds the lock is silent while the steps run: the server must not end it for that.
+const POSTGRES_LOCK: &str = "SELECT set_config('idle_in_transaction_session_timeout', '0', true), \
+                             pg_advisory_xact_lock(?)::text AS locked";
+/// The same on MySQL and MariaDB, for their own lock.
+const MYSQL_SILENCE: &str = "SET SESSION wait_timeout = 86400 /*M!100300 , idle_transaction_timeout = 0 */";
+
 /// One step of the schema's history.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct MigrationStatus {
@@ -120,11 +126,14 @@ impl Store {
     /// on another connection; for an SQLite file, a lock file does.
     async fn lock_schema(&self, options: &ConnectOptions) -> Result<MigrationLock, StoreError> {
         let (sql, values) = match self.dialect {
-            Dialect::Postgres => ("SELECT pg_advisory_xact_lock(?)::text AS locked", vec![LOCK_KEY.into()]),
+            Dialect::Postgres => (POSTGRES_LOCK, vec![LOCK_KEY.into()]),
             Dialect::MySql => ("SELECT GET_LOCK('sexton_migrate', 60) AS locked", Vec::new()),
             Dialect::Sqlite => return lock_file(options).await,
         };
         let transaction = self.begin().await?;
+        if self.dialect == Dialect::MySql {
+            self.run(&transaction, MYSQL_SILENCE, []).await?;
+        }
         let row = self.one(&transaction, sql, values).await?;
         if self.dialect == Dialect::MySql && row.try_get::<Option<i64>>("", "locked")? != Some(1) {
             return Err(StoreError::Unavailable(

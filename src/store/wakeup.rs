@@ -5,7 +5,7 @@
 
 use std::{
     path::PathBuf,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use sea_orm::{
@@ -17,7 +17,7 @@ use sea_orm::{
 };
 use tokio::time::timeout;
 
-use super::{ConnectOptions, Store, StoreError, connection::on_driver, dialect::Dialect};
+use super::{ConnectOptions, Store, StoreError, connection::on_driver, dialect::Dialect, error::cause_of};
 use crate::domain::schema_name::SchemaName;
 
 /// The channel on PostgreSQL. A channel belongs to a whole database, so another schema has a channel of its own: this
@@ -29,7 +29,7 @@ const DEFAULT_SCHEMA: &str = "public";
 const FILE_POLL_INTERVAL: Duration = Duration::from_millis(8);
 
 /// A listener that heard nothing for this long asks whether the server is still there.
-const SILENCE: Duration = Duration::from_secs(30);
+const SILENCE: Duration = Duration::from_secs(10);
 /// How long the server may take to answer the listener.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -61,12 +61,7 @@ impl Wakeup {
 #[derive(Debug)]
 pub enum WakeupListener {
     /// PostgreSQL sends them.
-    Postgres {
-        /// The connection on which they arrive.
-        listener: Box<PgListener>,
-        /// The channel.
-        channel: String,
-    },
+    Postgres(Box<ServerListener>),
     /// SQLite's write-ahead log changes with each write of any process.
     File {
         /// The path of the write-ahead log.
@@ -76,6 +71,17 @@ pub enum WakeupListener {
     },
     /// There are none: the node polls.
     Silent,
+}
+
+/// A session that listens. Its socket has no other traffic, so that the loss of the server would not show.
+#[derive(Debug)]
+pub struct ServerListener {
+    session: PgListener,
+    channel: String,
+    /// When the server last said something.
+    heard: Instant,
+    /// Since when it owes an answer to the question whether it is still there.
+    asked: Option<Instant>,
 }
 
 impl Store {
@@ -118,11 +124,12 @@ impl Store {
                     Some(server) => {
                         let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(LISTEN_TIMEOUT);
                         on_driver(async {
-                            let mut listener =
+                            let mut session =
                                 PgListener::connect_with(&pool.connect_lazy_with(server)).await.map_err(unavailable)?;
                             let channel = self.channel();
-                            answered(listener.listen(&channel)).await?;
-                            Ok(WakeupListener::Postgres { listener: Box::new(listener), channel })
+                            answered(session.listen(&channel)).await?;
+                            let listener = ServerListener { session, channel, heard: Instant::now(), asked: None };
+                            Ok(WakeupListener::Postgres(Box::new(listener)))
                         })
                         .await
                     }
@@ -180,25 +187,14 @@ impl WakeupListener {
         matches!(self, Self::File { .. })
     }
 
-    /// Waits for the next wake-up. Without wake-ups it never returns.
+    /// Waits for the next wake-up. Without wake-ups it never returns. It may be given up and called again: nothing is
+    /// lost.
     ///
     /// # Errors
-    /// If the connection to PostgreSQL is lost and cannot be restored.
+    /// If the connection to PostgreSQL is lost and cannot be restored, or the server is silent.
     pub async fn wait(&mut self) -> Result<Wakeup, StoreError> {
         match self {
-            Self::Postgres { listener, channel } => match on_driver(timeout(SILENCE, listener.try_recv())).await {
-                // A server that went away without a word would be listened to for ever.
-                Err(_) => on_driver(answered(listener.listen(channel))).await.map(|()| Wakeup::Anything),
-                Ok(Ok(Some(notification))) => Ok(match notification.payload() {
-                    "now" => Wakeup::Now,
-                    "later" => Wakeup::Later,
-                    "cancel" => Wakeup::Cancel,
-                    _ => Wakeup::Anything,
-                }),
-                // The connection was lost and restored; wake-ups in between are unknown.
-                Ok(Ok(None)) => Ok(Wakeup::Anything),
-                Ok(Err(error)) => Err(StoreError::Unavailable(error.to_string())),
-            },
+            Self::Postgres(listener) => on_driver(listener.wait()).await,
             Self::File { path, seen } => loop {
                 tokio::time::sleep(FILE_POLL_INTERVAL).await;
                 let state = std::fs::metadata(&*path).ok().and_then(|file| Some((file.modified().ok()?, file.len())));
@@ -212,14 +208,46 @@ impl WakeupListener {
     }
 }
 
+impl ServerListener {
+    async fn wait(&mut self) -> Result<Wakeup, StoreError> {
+        // The caller gives up sooner than this: what counts is how long the server has been silent in all.
+        let patience = SILENCE.saturating_sub(self.heard.elapsed());
+        let wakeup = match timeout(patience, self.session.try_recv()).await {
+            // A server that went away without a word would be listened to for ever.
+            Err(_) => {
+                if self.asked.get_or_insert_with(Instant::now).elapsed() >= LISTEN_TIMEOUT {
+                    return Err(silent());
+                }
+                answered(self.session.listen(&self.channel)).await?;
+                Wakeup::Anything
+            }
+            Ok(Ok(Some(notification))) => match notification.payload() {
+                "now" => Wakeup::Now,
+                "later" => Wakeup::Later,
+                "cancel" => Wakeup::Cancel,
+                _ => Wakeup::Anything,
+            },
+            // The connection was lost and restored; wake-ups in between are unknown.
+            Ok(Ok(None)) => Wakeup::Anything,
+            Ok(Err(error)) => return Err(unavailable(error)),
+        };
+        (self.heard, self.asked) = (Instant::now(), None);
+        Ok(wakeup)
+    }
+}
+
+fn silent() -> StoreError {
+    StoreError::Unavailable("the server does not answer the listener".to_owned())
+}
+
 fn unavailable(error: Error) -> StoreError {
-    StoreError::Unavailable(error.to_string())
+    StoreError::Unavailable(cause_of(&error))
 }
 
 /// Waits for an answer to the listener.
 async fn answered(asked: impl Future<Output = Result<(), Error>>) -> Result<(), StoreError> {
     match timeout(LISTEN_TIMEOUT, asked).await {
         Ok(answer) => answer.map_err(unavailable),
-        Err(_) => Err(StoreError::Unavailable("the server does not answer the listener".to_owned())),
+        Err(_) => Err(silent()),
     }
 }

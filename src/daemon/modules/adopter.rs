@@ -126,7 +126,8 @@ impl DaemonModule for Adopter {
                 Err(error) => {
                     let path = dir.path().display();
                     let _ = dir.put_aside(DAMAGED);
-                    context.store().isolated().note(format_args!("{path} is damaged and renamed to .damaged"), error);
+                    let why = reason_of_damage(&error);
+                    context.store().isolated().note(format_args!("{path} is damaged and renamed to .damaged"), why);
                 }
             }
             context.progress();
@@ -178,6 +179,14 @@ impl DaemonModule for Adopter {
 /// Whether the file is no attempt at all.
 fn is_damaged(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
+}
+
+/// A manifest is not flushed: after a crash of the machine it may be empty, or end early.
+fn reason_of_damage(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::UnexpectedEof => "the file ends too early, as after a crash of the machine".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 impl AdopterParts {
@@ -256,5 +265,22 @@ impl Adopter {
             actix_rt::spawn(DropInRuntime::new(following));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_that_was_not_flushed_is_explained() {
+        let why = |text: &str| {
+            let error = std::io::Error::from(serde_json::from_str::<AttemptManifest<u8>>(text).unwrap_err());
+            assert!(is_damaged(&error), "{error}");
+            reason_of_damage(&error)
+        };
+        assert_eq!(why(""), "the file ends too early, as after a crash of the machine");
+        assert_eq!(why("{\"about\":"), why(""));
+        assert!(why("no manifest").contains("at line 1 column"));
     }
 }

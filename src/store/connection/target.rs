@@ -24,6 +24,7 @@ use sea_orm::{
 use super::{
     file::{FileIdentity, SqliteFile},
     hosts,
+    limits::ServerLimits,
     options::ConnectOptions,
     session::DatabaseSession,
 };
@@ -195,19 +196,18 @@ impl Target {
         }
     }
 
-    /// Opens a session. A server gives up waiting for a lock after `lock_timeout`; an attempt to reach one host takes at
-    /// most `patience`.
+    /// Opens a session. An attempt to reach one host takes at most `patience`.
     ///
     /// # Errors
     /// If no host can be used.
-    pub(super) async fn open(&self, lock_timeout: Duration, patience: Duration) -> Result<Opened, OpenFailure> {
+    pub(super) async fn open(&self, limits: ServerLimits, patience: Duration) -> Result<Opened, OpenFailure> {
         match self {
             Self::Postgres { hosts, must_write, last, is_pooled, .. } => {
                 let first = last.load(Ordering::Relaxed);
                 let mut failures = Vec::new();
                 for place in 0..hosts.len() {
                     let at = (first + place) % hosts.len();
-                    let opening = open_postgres(&hosts[at], *must_write, *is_pooled, lock_timeout);
+                    let opening = open_postgres(&hosts[at], *must_write, *is_pooled, limits);
                     match tokio::time::timeout(patience, opening).await {
                         Ok(Ok(opened)) => {
                             last.store(at, Ordering::Relaxed);
@@ -220,7 +220,7 @@ impl Target {
                 Err(of_hosts(hosts, failures))
             }
             Self::MySql(server) => {
-                let opening = open_mysql(server, lock_timeout);
+                let opening = open_mysql(server, limits);
                 let opened = tokio::time::timeout(patience, opening).await.map_err(|_| no_answer(patience))?;
                 opened.map_err(|error| OpenFailure::from(&error))
             }
@@ -247,18 +247,24 @@ async fn open_postgres(
     server: &PgConnectOptions,
     must_write: bool,
     is_pooled: bool,
-    lock_timeout: Duration,
+    limits: ServerLimits,
 ) -> Result<Opened, Error> {
     let connection = server.connect().await?;
     let mut session =
         if is_pooled { DatabaseSession::Pooled(connection) } else { DatabaseSession::Postgres(connection) };
     // A number of our own, and no data: to bind it would cost another round trip. Behind a pooler it would stay with the
     // server's session, which is another client's after the transaction.
-    let set_lock_timeout = match is_pooled {
+    let settings = match is_pooled {
         true => String::new(),
-        false => format!("SET lock_timeout = {};", lock_timeout.as_millis()),
+        // The server also asks a silent client after a minute whether it is there: sessions of lost nodes end.
+        false => format!(
+            "SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}; SET tcp_keepalives_idle = 60; \
+             SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;",
+            limits.lock.as_millis(),
+            limits.transaction.as_millis()
+        ),
     };
-    let sql = format!("{set_lock_timeout} SELECT pg_backend_pid()::text, current_setting('transaction_read_only')");
+    let sql = format!("{settings} SELECT pg_backend_pid()::text, current_setting('transaction_read_only')");
     let mut found = session.texts(&sql).await?.into_iter();
     let number = found.next().flatten().filter(|_| !is_pooled);
     if must_write && found.next().flatten().as_deref() == Some("on") {
@@ -267,14 +273,15 @@ async fn open_postgres(
     Ok(Opened { session, number, file: None })
 }
 
-async fn open_mysql(server: &MySqlConnectOptions, lock_timeout: Duration) -> Result<Opened, Error> {
+async fn open_mysql(server: &MySqlConnectOptions, limits: ServerLimits) -> Result<Opened, Error> {
     let mut session = DatabaseSession::MySql(server.connect().await?);
-    let seconds = lock_timeout.as_secs().max(1);
+    let [lock, transaction, idle] = [limits.lock, limits.transaction, limits.idle].map(|limit| limit.as_secs().max(1));
     // The server's default level locks the gaps between rows, and claims would block each other there. Its default time
-    // limit for locks on tables is a day or a year.
+    // limit for locks on tables is a day or a year. What follows `M!` is for MariaDB alone.
     let sql = format!(
         "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
-         SET SESSION innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}; \
+         SET SESSION innodb_lock_wait_timeout = {lock}, lock_wait_timeout = {lock}, wait_timeout = {idle} \
+         /*M!100300 , idle_transaction_timeout = {transaction} */; \
          SELECT CAST(CONNECTION_ID() AS CHAR)"
     );
     let number = session.texts(&sql).await?.into_iter().next().flatten();

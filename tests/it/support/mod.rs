@@ -2,8 +2,8 @@
 
 mod daemon;
 mod database;
-mod faulty_disk;
 pub(crate) mod document;
+mod faulty_disk;
 mod inside;
 mod mounted;
 mod proxy;
