@@ -28,7 +28,10 @@ leave() {
     done
     if declare -F tidy_up >/dev/null; then tidy_up || true; fi
     # Its own server ends at once; it would end by itself half a minute later.
-    [ -z "${SERVER:-}" ] || kill -QUIT "$SERVER" 2>/dev/null || true
+    if [ -n "${SERVER:-}" ]; then
+        # PostgreSQL takes its processes with it; MySQL would first write out what is thrown away.
+        [ "$KIND" = postgres ] && kill -QUIT "$SERVER" 2>/dev/null || kill -9 "$SERVER" 2>/dev/null || true
+    fi
     exec 8>&- || true
     if [ "$status" = 0 ] && [ -z "${KEEP_RECORDS:-}" ]; then
         for _ in $(seq 50); do
