@@ -7,7 +7,7 @@ mod adopt;
 mod bounded;
 mod claim;
 mod claim_conditions;
-mod claimed;
+mod claimed_task;
 mod cluster_queues;
 mod connect;
 mod connection;
@@ -16,6 +16,7 @@ mod error;
 mod error_class;
 mod expiry;
 mod finish;
+mod finish_result;
 mod future;
 mod history;
 mod identity;
@@ -29,18 +30,17 @@ mod overlap;
 mod portions;
 mod prune;
 mod queues;
-mod readable;
-mod recorded;
+mod refused_finishes;
 mod rescue;
+mod row_decoding;
 mod rows;
 mod schedules;
 mod schedules_ahead;
-mod set_aside;
 mod summary;
 mod tasks;
 mod transaction;
 mod unknown;
-mod unrecorded;
+mod unreadable_tasks;
 mod wakeup;
 mod why;
 
@@ -58,13 +58,13 @@ pub use self::{
     connection::{ConnectOptions, Connection, DatabaseTransaction, DropInRuntime},
     error::StoreError,
     finish::OnStale,
+    finish_result::Recorded,
     history::HistoryFilter,
     isolated_faults::Isolated,
     migrate::MigrationStatus,
     nodes::Heartbeat,
     portions::{PortionResults, in_portions},
     queues::QueueRow,
-    recorded::Recorded,
     rescue::{Rescue, RunningClaim},
     schedules::{Firing, ScheduleRow},
     summary::{LastRun, SchedulePicture},
