@@ -20,8 +20,9 @@ const LOCK_KEY: i64 = 0x7365_7874_6f6e;
 const POSTGRES_LOCK: &str = "SELECT set_config('idle_in_transaction_session_timeout', '0', true), \
                              pg_advisory_xact_lock(?)::text AS locked";
 /// Such locks belong to the whole server: its other databases have locks of their own.
-const MYSQL_LOCK: &str = "SELECT GET_LOCK(CONCAT('sexton_migrate_', SHA1(DATABASE())), 60) AS locked";
-const MYSQL_UNLOCK: &str = "SELECT RELEASE_LOCK(CONCAT('sexton_migrate_', SHA1(DATABASE()))) AS released";
+const MYSQL_LOCK: &str = "SELECT GET_LOCK(CONCAT('sexton_migrate_', LEFT(SHA2(DATABASE(), 256), 40)), 60) AS locked";
+const MYSQL_UNLOCK: &str =
+    "SELECT RELEASE_LOCK(CONCAT('sexton_migrate_', LEFT(SHA2(DATABASE(), 256), 40))) AS released";
 /// A session that holds [`MYSQL_LOCK`] is silent meanwhile, too.
 const MYSQL_SILENCE: &str = "SET SESSION wait_timeout = 86400 /*M!100300 , idle_transaction_timeout = 0 */";
 
