@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use parking_lot::Mutex;
 
+use super::error::StoreError;
+
 /// The maximum number that is remembered. More are counted, and not named.
 const MAX_NAMED: usize = 1_000;
 
@@ -52,6 +54,24 @@ impl Isolated {
     /// A sentence for each of the first `limit`.
     pub fn sentences(&self, limit: usize) -> Vec<String> {
         self.register.lock().reasons.iter().take(limit).map(|(what, why)| format!("{what}: {why}")).collect()
+    }
+
+    /// The result of one part of the work. What the database refuses there is noted, and does not stop the other parts.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub fn part<T: Default>(
+        &self,
+        what: impl fmt::Display + Copy,
+        result: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        match result {
+            Err(error) if !error.is_outage() => {
+                self.note(what, error);
+                Ok(T::default())
+            }
+            result => result.inspect(|_| self.forget(what)),
+        }
     }
 }
 

@@ -15,7 +15,6 @@ mod unknown_names;
 
 use std::{
     collections::HashSet,
-    fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -111,11 +110,11 @@ impl DaemonModule for Dispatcher {
         self.is_enqueued |= context.wake_reasons().contains(WakeReason::Enqueued);
         let store = context.store();
         let published = self.unknown.publish(store).await;
-        self.is_enqueued |= isolated(store, "the names that this node defines", published)?;
+        self.is_enqueued |= store.isolated().part("the names that this node defines", published)?;
         let shared = self.watch.share(store).await;
-        isolated(store, "the queues that this node serves", shared)?;
+        store.isolated().part("the queues that this node serves", shared)?;
         let dealt = self.unknown.deal(context).await;
-        self.is_enqueued |= isolated(store, "tasks that no node defines", dealt)?;
+        self.is_enqueued |= store.isolated().part("tasks that no node defines", dealt)?;
         self.is_enqueued |= self.starts.probe_if_due().await;
         // The adopter wakes this module after its first round.
         if !self.milestones.has_adopted() {
@@ -141,7 +140,7 @@ impl DaemonModule for Dispatcher {
             if claimed.is_err() {
                 self.hot.remove(&queue);
             }
-            isolated(store, format_args!("claims of queue {queue}"), claimed)?;
+            store.isolated().part(format_args!("claims of queue {queue}"), claimed)?;
             context.progress();
         }
         Ok(())
@@ -283,20 +282,5 @@ impl Dispatcher {
             store.finish(&[again.claimed_again(&self.node)], OnStale::Record).await?;
         }
         Ok(())
-    }
-}
-
-/// The result of one part of the work. What the database refuses there is noted, and does not stop the other parts.
-fn isolated<T: Default>(
-    store: &Store,
-    what: impl fmt::Display + Copy,
-    result: Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    match result {
-        Err(error) if !error.is_outage() => {
-            store.isolated().note(what, error);
-            Ok(T::default())
-        }
-        result => result.inspect(|_| store.isolated().forget(what)),
     }
 }

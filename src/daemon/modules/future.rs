@@ -38,14 +38,9 @@ pub(super) struct FutureManager {
 #[async_trait(?Send)]
 impl DaemonModule for FutureManager {
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        match self.skip_expired(context).await {
-            // What cannot be ended must not keep others from their start.
-            Err(error) if !error.is_outage() => context.store().isolated().note(EXPIRED_TASKS, error),
-            result => {
-                result?;
-                context.store().isolated().forget(EXPIRED_TASKS);
-            }
-        }
+        // What cannot be ended must not keep others from their start.
+        let skipped = self.skip_expired(context).await;
+        context.store().isolated().part(EXPIRED_TASKS, skipped)?;
         self.next = context.store().next_future().await?;
         if self.next.is_some_and(|next| next <= context.clock().now()) {
             let promoted = context.store().promote().await?;
@@ -93,7 +88,9 @@ impl FutureManager {
             let rules = queue.as_ref().map(|queue| context.config().rules_of(queue, now)).unwrap_or_default();
             let cause = cluster.cause(queue.as_deref(), "", rules, now);
             let why = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
-            let expired = store.skip_expired(queue.as_ref(), &format!("it expired before it began{why}")).await?;
+            let expired = store.skip_expired(queue.as_ref(), &format!("it expired before it began{why}")).await;
+            let place = queue.as_deref().unwrap_or("(none)");
+            let expired = store.isolated().part(format_args!("expired tasks of queue {place}"), expired)?;
             self.expired += expired;
             if expired > 0 {
                 let tasks = counted(expired, "task");

@@ -1,4 +1,4 @@
-//! Tasks that take their nodes down: after so many dead nodes in a row, a task is not started again.
+//! Tasks that take their nodes down: after `max_pickups` dead nodes in a row, a task is not started again.
 
 use sexton_entities::states::{Outcome, Verdict};
 

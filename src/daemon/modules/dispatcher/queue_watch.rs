@@ -31,7 +31,7 @@ pub(super) struct QueueWatch {
     node: NodeId,
     in_flight: InFlight,
     unserved: UnservedQueues,
-    /// Full queues about which the log has been told, and since when they are full.
+    /// Full queues that were logged, and since when they are full.
     full: Vec<(String, DateTime<Utc>)>,
     /// What this node has published, and when.
     published: Option<(ServedQueues, Instant)>,
