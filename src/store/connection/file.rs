@@ -31,20 +31,17 @@ impl SqliteFile {
         &self.path
     }
 
-    /// Creates the file if it was never there. A new file is readable by its owner only; if it cannot be created, SQLite
-    /// reports the cause.
+    /// Creates the file if it was never there, and returns which one it is; none if it cannot be created: SQLite reports
+    /// the cause. A new file is readable by its owner only.
     ///
     /// # Errors
     /// If the file was there and is lost, in one sentence.
-    pub(super) fn prepare(&self) -> Result<(), String> {
+    pub(super) fn prepare(&self) -> Result<Option<FileIdentity>, String> {
         if self.was_opened.load(Ordering::Acquire) {
-            return match identity(&self.path) {
-                Some(_) => Ok(()),
-                None => Err(format!("the database file {} was deleted or moved", self.path.display())),
-            };
+            return identity(&self.path).map(Some).ok_or_else(|| self.lost());
         }
         let _ = File::options().write(true).create_new(true).mode(0o600).open(&self.path);
-        Ok(())
+        Ok(identity(&self.path))
     }
 
     /// That this process may not write to the file, or to its directory, where SQLite keeps its log.
@@ -56,10 +53,17 @@ impl SqliteFile {
         Some(format!("this user may not write to {}", refused.display()))
     }
 
-    /// The file was opened: which one it is.
-    pub(super) fn opened(&self) -> Option<FileIdentity> {
+    /// SQLite opened the file that `prepare` returned.
+    ///
+    /// # Errors
+    /// If the path no longer leads to that file, in one sentence: which one SQLite opened cannot be known.
+    pub(super) fn opened(&self, prepared: Option<FileIdentity>) -> Result<Option<FileIdentity>, String> {
         self.was_opened.store(true, Ordering::Release);
-        identity(&self.path)
+        if identity(&self.path) == prepared { Ok(prepared) } else { Err(self.lost()) }
+    }
+
+    fn lost(&self) -> String {
+        format!("the database file {} was deleted or moved", self.path.display())
     }
 
     /// What became of the file that was opened; none if its path still leads to it.

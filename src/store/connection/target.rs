@@ -81,13 +81,15 @@ impl Target {
         match options.url.split(':').next().unwrap_or_default() {
             "sqlite" => {
                 let file = SqliteConnectOptions::from_str(&options.url).map_err(text)?;
+                let path = options.sqlite_file();
                 let file = file
-                    .create_if_missing(true)
+                    // A file is made by `SqliteFile` alone, and only if it was never there.
+                    .create_if_missing(path.is_none())
                     .journal_mode(SqliteJournalMode::Wal)
                     .synchronous(SqliteSynchronous::Full)
                     .busy_timeout(OPEN_BUSY_TIMEOUT)
                     .disable_statement_logging();
-                Ok(Self::Sqlite(Box::new(file), options.sqlite_file().map(SqliteFile::at).map(Arc::new)))
+                Ok(Self::Sqlite(Box::new(file), path.map(SqliteFile::at).map(Arc::new)))
             }
             "postgres" | "postgresql" => {
                 let (urls, must_write) = hosts::split(&options.url)?;
@@ -289,10 +291,11 @@ async fn open_mysql(server: &MySqlConnectOptions, limits: ServerLimits) -> Resul
 }
 
 async fn open_sqlite(options: &SqliteConnectOptions, file: Option<&SqliteFile>) -> Result<Opened, OpenFailure> {
-    if let Some(file) = file {
+    let prepared = match file {
         // An empty file in the place of a lost one would look as if there had never been a task.
-        file.prepare().map_err(OpenFailure::outage)?;
-    }
+        Some(file) => file.prepare().map_err(OpenFailure::outage)?,
+        None => None,
+    };
     let open = async {
         let mut session = DatabaseSession::Sqlite(options.connect().await?);
         session.batch(SHORT_BUSY_TIMEOUT).await?;
@@ -302,5 +305,9 @@ async fn open_sqlite(options: &SqliteConnectOptions, file: Option<&SqliteFile>) 
         Some(denial) => OpenFailure { text: denial, is_refusal: true },
         None => OpenFailure::from(&error),
     })?;
-    Ok(Opened { session, number: None, file: file.and_then(SqliteFile::opened) })
+    let file = match file {
+        Some(file) => file.opened(prepared).map_err(OpenFailure::outage)?,
+        None => None,
+    };
+    Ok(Opened { session, number: None, file })
 }
