@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     exit_code::BAD_CONFIG,
-    output::{Printer, print, print_line},
+    output::{Printer, print_error, print_line, print_text},
     session::{Session, connect_options},
 };
 use crate::{
@@ -25,7 +25,7 @@ pub(super) fn run(session: &Session, output: Printer, command: &ConfigCommand) -
     let file = session.file().map_or_else(|| "the environment variables".to_owned(), |file| file.display().to_string());
     let (config, mistakes) = session.config_anyway();
     for warning in &config.warnings {
-        eprintln!("{warning}");
+        print_error!("{warning}");
     }
     if !mistakes.is_empty() {
         return refuse(session, output, &mistakes);
@@ -33,7 +33,7 @@ pub(super) fn run(session: &Session, output: Printer, command: &ConfigCommand) -
     match command {
         ConfigCommand::Check => return check(output, &file, &config),
         ConfigCommand::Show if output.is_json() => output.value(&toml::from_str::<Value>(&config.show())?)?,
-        ConfigCommand::Show => print(&config.show()),
+        ConfigCommand::Show => print_text(&config.show()),
     }
     Ok(0)
 }
@@ -42,9 +42,9 @@ fn refuse(session: &Session, output: Printer, mistakes: &Mistakes) -> anyhow::Re
     if output.is_json() {
         output.value(&mistakes.0.iter().map(object).collect::<Vec<_>>())?;
     } else {
-        eprintln!("{mistakes}");
+        print_error!("{mistakes}");
         if let Some(file) = session.file() {
-            eprintln!("sexton: {} in {}", counted(mistakes.0.len(), "mistake"), file.display());
+            print_error!("sexton: {} in {}", counted(mistakes.0.len(), "mistake"), file.display());
         }
     }
     Ok(BAD_CONFIG)
@@ -62,7 +62,7 @@ fn check(output: Printer, file: &str, config: &Config) -> anyhow::Result<u8> {
         if output.is_json() {
             output.value(&json!([{ "file": file, "line": null, "setting": "database.url", "problem": problem }]))?;
         } else {
-            eprintln!("{file}: {problem}");
+            print_error!("{file}: {problem}");
         }
         return Ok(BAD_CONFIG);
     }

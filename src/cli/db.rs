@@ -3,7 +3,10 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{output::Printer, session::Session};
+use super::{
+    output::{Column, Printer},
+    session::Session,
+};
 use crate::domain::text::plural::counted;
 
 #[derive(Subcommand)]
@@ -28,7 +31,8 @@ pub(super) async fn run(session: &Session, output: Printer, command: DbCommand) 
         }
         DbCommand::Status => {
             let steps = open.store.migration_status().await?;
-            output.list(&steps, ["Migration", "Applied"], "There are no migrations.", |step| {
+            let columns = ["Migration", "Applied"].map(Column::value);
+            output.list(&steps, columns, "There are no migrations.", |step| {
                 [step.name.clone(), if step.applied { "yes" } else { "no" }.to_owned()]
             })?;
             Ok(u8::from(steps.iter().any(|step| !step.applied)))

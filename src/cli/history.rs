@@ -4,11 +4,14 @@ use clap::Args;
 use sexton_entities::states::Outcome;
 
 use super::{
-    output::{Printer, or_dash},
+    output::{Column, Printer, or_dash},
     session::{Session, with_advice},
     time, why,
 };
-use crate::{domain::text::duration, store::HistoryFilter};
+use crate::{
+    domain::text::{duration, instant::Sense},
+    store::HistoryFilter,
+};
 
 /// Upper limit of instants of a schedule.
 const MAX_INSTANTS: u64 = 100_000;
@@ -24,7 +27,7 @@ pub(super) struct HistoryArgs {
     /// Only attempts with this outcome
     #[arg(long, value_parser = outcome)]
     outcome: Option<Outcome>,
-    /// Only attempts since this time, or of this duration until now
+    /// Only attempts since this time: 15:56, `yesterday 22:00`, 2026-12-24, an instant in RFC 3339, or 2h for the last two hours
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
     /// Maximum number, the newest first
@@ -39,9 +42,9 @@ fn outcome(word: &str) -> Result<Outcome, String> {
 
 pub(super) async fn run(session: &Session, output: Printer, args: HistoryArgs) -> anyhow::Result<u8> {
     let open = session.open().await?;
+    // Database time, as in the rows.
     let now = open.store.now().await?;
-    let since =
-        args.since.as_deref().map(|since| time::parse_since(since, open.config.daemon.timezone, now)).transpose()?;
+    let since = args.since.as_deref().map(|since| time::parse(since, output.zone(), Sense::Past, now)).transpose()?;
     if let Some(name) = &args.schedule {
         let background = why::background(&open, name).await?;
         let accounts = why::latest(&open, &background, since, args.limit.min(MAX_INSTANTS)).await?;
@@ -50,7 +53,16 @@ pub(super) async fn run(session: &Session, output: Printer, args: HistoryArgs) -
     }
     let filter = HistoryFilter { name: args.name, outcome: args.outcome, since, limit: args.limit, task_id: None };
     let rows = open.store.history(&filter).await.map_err(with_advice)?;
-    let columns = ["Task", "Name", "Attempt", "Outcome", "Verdict", "Finished", "Duration", "Error"];
+    let columns = [
+        Column::value("Task"),
+        Column::name("Name"),
+        Column::value("Attempt").leaves(3),
+        Column::word("Outcome"),
+        Column::word("Verdict").leaves(2),
+        Column::value("Finished"),
+        Column::value("Duration").leaves(1),
+        Column::prose("Error"),
+    ];
     output.list(&rows, columns, "No matching attempts.", |row| {
         [
             or_dash(row.task_id),
@@ -58,7 +70,7 @@ pub(super) async fn run(session: &Session, output: Printer, args: HistoryArgs) -
             row.attempt.to_string(),
             row.outcome.to_string(),
             or_dash(row.verdict),
-            time::text(row.finished_at),
+            output.time(row.finished_at),
             or_dash(row.duration_ms.map(duration::short)),
             or_dash(row.error.clone()),
         ]

@@ -1,6 +1,7 @@
 //! The command line: a noun, then a verb. Each command is one file.
 
 mod bench;
+mod command_pid;
 mod config;
 mod control;
 mod db;
@@ -26,11 +27,13 @@ mod status;
 mod stop;
 mod summary;
 mod task;
+mod task_end;
 mod time;
 mod why;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
+use chrono_tz::Tz;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use self::session::Parts;
@@ -41,6 +44,7 @@ use self::{
 };
 use crate::{
     config::Mistakes,
+    domain::text::clean,
     telemetry::{self, DebugChoice, LogFormat, LogPlan, LogTarget},
 };
 
@@ -54,6 +58,9 @@ struct Cli {
     /// Print JSON for programs instead of tables for people
     #[arg(long, global = true)]
     json: bool,
+    /// Show times in UTC instead of the reader's time zone (`daemon.timezone`, otherwise `TZ`)
+    #[arg(long, global = true)]
+    utc: bool,
     /// Log filter: error, warn, info, debug, trace, or directives such as `sexton=debug`
     #[arg(long, global = true, value_name = "FILTER", env = "SEXTON_LOG")]
     log: Option<String>,
@@ -136,7 +143,7 @@ pub fn main(parts: Arc<Parts>) -> ExitCode {
     match run(cli, parts) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            let message = format!("sexton: {error:#}");
+            let message = clean::lines(&format!("sexton: {error:#}"));
             match is_daemon {
                 // The daemon's end must not wait for readers of its standard error.
                 true => telemetry::print_within(message + "\n", run::FINAL_LOG_TIMEOUT),
@@ -149,11 +156,11 @@ pub fn main(parts: Arc<Parts>) -> ExitCode {
 
 fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
     let session = Session::new(cli.config, parts);
-    let output = Printer::new(cli.json);
     // The daemon starts its log as configured.
     if let Command::Run(args) = cli.command {
         return run::run(&session, &args, cli.log);
     }
+    let output = Printer::new(cli.json, if cli.utc { Tz::UTC } else { session.zone() });
     telemetry::start(LogPlan {
         target: LogTarget::Automatic,
         format: LogFormat::Text,

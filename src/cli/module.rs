@@ -7,9 +7,8 @@ use sexton_entities::node;
 
 use super::{
     control,
-    output::{Printer, or_dash},
+    output::{Column, Printer, or_dash},
     session::{Session, with_advice},
-    time,
 };
 use crate::daemon::{Module, ModuleStatus};
 
@@ -55,14 +54,21 @@ pub(super) fn of_heartbeat(node: &node::Model) -> Vec<ModuleStatus> {
 
 async fn list(session: &Session, output: Printer, all: bool) -> anyhow::Result<u8> {
     let modules = known(session, all).await?;
-    let columns = ["Node", "Module", "State", "Failures", "Started", "Last error"];
+    let columns = [
+        Column::name("Node").leaves(3),
+        Column::name("Module"),
+        Column::word("State"),
+        Column::value("Failures").leaves(2),
+        Column::value("Started").leaves(1),
+        Column::prose("Last error"),
+    ];
     output.list(&modules, columns, "No daemon is running.", |Module { node, status }| {
         [
             node.clone(),
             status.name.clone(),
             status.state.to_string(),
             status.failures.to_string(),
-            or_dash(status.started_at.map(time::text)),
+            output.time_or_dash(status.started_at),
             or_dash(status.last_error.clone()),
         ]
     })?;

@@ -3,9 +3,8 @@
 use clap::Subcommand;
 
 use super::{
-    output::Printer,
+    output::{Column, Printer},
     session::{Session, with_advice},
-    time,
 };
 use crate::domain::text::duration;
 
@@ -19,7 +18,15 @@ pub(super) async fn list(session: &Session, output: Printer) -> anyhow::Result<u
     let open = session.open().await?;
     let nodes = open.store.nodes().await.map_err(with_advice)?;
     let now = open.store.now().await?;
-    let columns = ["Node", "Host", "Pid", "Version", "State", "Started", "Heartbeat"];
+    let columns = [
+        Column::name("Node"),
+        Column::name("Host").leaves(1),
+        Column::value("Pid").leaves(3),
+        Column::value("Version").leaves(4),
+        Column::word("State"),
+        Column::value("Started").leaves(2),
+        Column::value("Heartbeat"),
+    ];
     output.list(&nodes, columns, "No node is running.", |node| {
         let state = if node.lease_expires_at < now { "dead".to_owned() } else { node.state.to_string() };
         [
@@ -28,7 +35,7 @@ pub(super) async fn list(session: &Session, output: Printer) -> anyhow::Result<u
             node.pid.to_string(),
             node.version.clone(),
             state,
-            time::text(node.started_at),
+            output.time(node.started_at),
             format!("{} ago", duration::short((now - node.heartbeat_at).num_milliseconds())),
         ]
     })?;

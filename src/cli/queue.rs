@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    output::Printer,
+    output::{Column, Printer},
     session::{OpenSession, Session, with_advice},
     why::closed,
 };
@@ -82,9 +82,21 @@ pub(super) async fn listed(open: &OpenSession) -> anyhow::Result<Vec<QueueListin
 }
 
 async fn list(open: &OpenSession, output: Printer) -> anyhow::Result<u8> {
-    let queues = listed(open).await?;
-    let columns = ["Queue", "State", "Available", "Running", "Scheduled", "Retryable"];
-    output.list(&queues, columns, "There are no queues.", |QueueListing { row: queue, state, .. }| {
+    print(output, &listed(open).await?)?;
+    Ok(0)
+}
+
+/// Prints queues.
+pub(super) fn print(output: Printer, queues: &[QueueListing]) -> anyhow::Result<()> {
+    let columns = [
+        Column::name("Queue"),
+        Column::prose("State"),
+        Column::value("Available"),
+        Column::value("Running"),
+        Column::value("Scheduled").leaves(2),
+        Column::value("Retryable").leaves(1),
+    ];
+    output.list(queues, columns, "There are no queues.", |QueueListing { row: queue, state, .. }| {
         [
             if queue.name.is_empty() { "(no queue yet)".to_owned() } else { queue.name.to_string() },
             state.clone(),
@@ -93,8 +105,7 @@ async fn list(open: &OpenSession, output: Printer) -> anyhow::Result<u8> {
             queue.scheduled.to_string(),
             queue.retryable.to_string(),
         ]
-    })?;
-    Ok(0)
+    })
 }
 
 async fn pause(open: &OpenSession, output: Printer, name: &QueueName, paused: bool) -> anyhow::Result<u8> {

@@ -8,9 +8,9 @@ use serde_json::json;
 use super::{
     lookup,
     next::{self, NextArgs, ScheduleChoice},
-    output::{Printer, or_dash, print_line},
+    output::{Column, Printer, or_dash, print_line},
     session::{OpenSession, Session, with_advice},
-    time, why,
+    why,
 };
 use crate::{
     config::Config,
@@ -49,9 +49,10 @@ pub(super) enum ScheduleCommand {
     Why {
         /// The schedule's name
         name: String,
-        /// The due time
+        /// The due time: 15:56, `yesterday 22:00`, 2026-12-24, RFC 3339, or 2h for the latest one two hours ago [default:
+        /// the latest one]
         #[arg(long, value_name = "TIME")]
-        at: String,
+        at: Option<String>,
     },
     /// Pause a schedule: its instants are recorded as skipped
     Pause {
@@ -80,7 +81,7 @@ pub(super) async fn run(session: &Session, output: Printer, command: ScheduleCom
     match command {
         ScheduleCommand::List => list(&open, output).await,
         ScheduleCommand::Show { name, limit } => show(&open, output, &name, limit).await,
-        ScheduleCommand::Why { name, at } => why::run(&open, output, &name, &at).await,
+        ScheduleCommand::Why { name, at } => why::run(&open, output, &name, at.as_deref()).await,
         ScheduleCommand::Pause { name } => pause(&open, output, &name, true).await,
         ScheduleCommand::Resume { name } => pause(&open, output, &name, false).await,
         ScheduleCommand::Run { name } => run_now(&open, output, &name).await,
@@ -89,10 +90,11 @@ pub(super) async fn run(session: &Session, output: Printer, command: ScheduleCom
 }
 
 /// A schedule as JSON: its row and its latest outcome.
-fn object(picture: &SchedulePicture) -> serde_json::Value {
+pub(super) fn object(picture: &SchedulePicture) -> serde_json::Value {
     let mut object = json!(picture.schedule);
     let last = picture.last.as_ref();
     object["last_outcome"] = json!(last.map(|run| run.outcome));
+    object["last_started_at"] = json!(last.and_then(|run| run.started_at));
     object["last_finished_at"] = json!(last.map(|run| run.finished_at));
     object["last_duration_ms"] = json!(last.and_then(|run| run.duration_ms));
     object
@@ -114,12 +116,20 @@ async fn list(open: &OpenSession, output: Printer) -> anyhow::Result<u8> {
                 if schedule.paused { "paused" } else { "active" }.to_owned(),
                 or_dash(picture.last.as_ref().map(|run| run.outcome)),
                 or_dash(
-                    schedule.next_at.map(|at| format!("{}{}", time::text(at), place(&open.config, &schedule.name, at))),
+                    schedule
+                        .next_at
+                        .map(|at| format!("{}{}", output.time(at), place(&open.config, &schedule.name, at))),
                 ),
             ]
         })
         .collect();
-    let columns = ["Schedule", "Recurs", "State", "Last outcome", "Next"].map(str::to_owned);
+    let columns = [
+        Column::name("Schedule"),
+        Column::prose("Recurs").leaves(1),
+        Column::word("State"),
+        Column::word("Last outcome"),
+        Column::prose("Next"),
+    ];
     output.table(&columns, &rows, "There are no schedules.");
     Ok(0)
 }
@@ -163,7 +173,7 @@ async fn show(open: &OpenSession, output: Printer, name: &str, limit: u64) -> an
     let next = schedule.next_at.map(|at| {
         let account = background.account(at, Some(true), &InstantRecord::default());
         let place = if at > background.now { format!(" ({})", account.words) } else { String::new() };
-        format!("{}{place}", time::text(at))
+        format!("{}{place}", output.time(at))
     });
     print_line!("{}; next {}", if schedule.paused { "paused" } else { "active" }, or_dash(next));
     why::list(output, &accounts)?;

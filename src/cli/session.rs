@@ -7,8 +7,10 @@ use std::{
 };
 
 use anyhow::Context as _;
+use chrono_tz::Tz;
 use sexton_entities::history;
 
+use super::{output::print_error, time};
 use crate::{
     client::{Client, EnqueueContext},
     config::{self, Config, DaemonConfig, Mistake, Mistakes, Pooler, Source, find_file, load, load_anyway},
@@ -105,7 +107,7 @@ impl Session {
     fn print_warnings(&self, config: &Config) {
         if !self.has_warned.replace(true) {
             for warning in &config.warnings {
-                eprintln!("sexton: {warning}");
+                print_error!("sexton: {warning}");
             }
         }
     }
@@ -141,6 +143,12 @@ impl Session {
     pub(super) fn definition(&self, config: &Config, name: &str) -> Option<TaskDefinition> {
         let registered = || self.parts.registry.definitions().find(|definition| definition.name == name);
         config.tasks.get(name).map(|known| &**known).or_else(registered).cloned()
+    }
+
+    /// The time zone of the reader: `daemon.timezone` if it is configured, otherwise that of the environment.
+    pub(super) fn zone(&self) -> Tz {
+        let daemon = self.config_anyway().0.daemon;
+        if daemon.has_timezone { daemon.timezone } else { time::environment_zone() }
     }
 
     /// The message that one of the names is not a daemon module.

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{
     exit_code::FAILED,
-    output::{Printer, print_line},
+    output::{Printer, print_error, print_line},
     session::Session,
     stop::{StopOptions, stop_daemon},
 };
@@ -76,8 +76,8 @@ pub(super) async fn start(
                     return Ok(0);
                 }
                 Started::Failed { why, code } => {
-                    eprintln!("{why}");
-                    eprintln!("sexton: the daemon did not start");
+                    print_error!("{why}");
+                    print_error!("sexton: the daemon did not start");
                     return Ok(code
                         .and_then(|code| u8::try_from(code).ok())
                         .filter(|code| *code != 0)

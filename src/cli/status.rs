@@ -10,7 +10,6 @@ use super::{
     exit_code::{NOT_RUNNING, STATUS_UNKNOWN},
     output::{Printer, print_line},
     session::Session,
-    time,
 };
 use crate::{
     config::DaemonConfig,
@@ -60,7 +59,7 @@ pub(super) async fn run(session: &Session, output: Printer) -> anyhow::Result<u8
     if output.is_json() {
         output.value(&report)?;
     } else {
-        report.print();
+        report.print(output);
     }
     Ok(match report.state {
         Health::Running | Health::Starting | Health::Stopping => 0,
@@ -156,7 +155,7 @@ impl StatusReport {
         }
     }
 
-    fn print(&self) {
+    fn print(&self, output: Printer) {
         print_line!("{}", self.summary);
         let line = |name: &str, text: &str| print_line!("  {name:<14}{text}");
         if let Some(daemon) = &self.daemon {
@@ -170,7 +169,7 @@ impl StatusReport {
                 .file
                 .as_ref()
                 .map_or_else(|| "the defaults".to_owned(), |file| file.display().to_string());
-            line("configuration", &format!("{file}, read {}", time::text(daemon.config.loaded_at)));
+            line("configuration", &format!("{file}, read {}", output.time(daemon.config.loaded_at)));
             if let Some(mistakes) = &daemon.config.mistakes {
                 line("", "a newer version has mistakes and is not in force:");
                 for mistake in mistakes.lines() {
@@ -208,7 +207,7 @@ impl StatusReport {
                     &format!(
                         "no node defines `{}`: {tasks} of it wait since {}",
                         unknown.name,
-                        time::text(unknown.since)
+                        output.time(unknown.since)
                     ),
                 );
             }
@@ -225,14 +224,15 @@ impl StatusReport {
         if let Some(SupervisorStatus { pid, failures, last_failure, last_failure_at, .. }) = &self.supervisor {
             let failure = match (last_failure, last_failure_at) {
                 (Some(failure), Some(at)) => {
-                    format!("; the daemon failed {}, last at {}: {failure}", times(*failures), time::text(*at))
+                    format!("; the daemon failed {}, last at {}: {failure}", times(*failures), output.time(*at))
                 }
                 _ => String::new(),
             };
             line("supervisor", &format!("process {pid}{failure}"));
         }
         if !self.processes.is_empty() {
-            print_line!("\n{:>8} {:>10} {:>9}  PROCESS", "PID", "MEMORY", "AGE");
+            print_line!("");
+            print_line!("{:>8} {:>10} {:>9}  PROCESS", "PID", "MEMORY", "AGE");
         }
         for process in &self.processes {
             let indent = "  ".repeat(process.depth);

@@ -12,12 +12,13 @@ use sexton_entities::{
 };
 
 use super::{
+    command_pid::command_pid,
     exit_code::TIMED_OUT,
     log::{self, LogArgs},
     lookup,
-    output::{Printer, or_dash, print_line},
+    output::{Column, Printer, or_dash, print_error, print_line},
     session::{OpenSession, Session, with_advice},
-    time,
+    task_end, time,
 };
 use crate::{
     client::wakeup_for,
@@ -28,7 +29,7 @@ use crate::{
             NewTask, is_on_hold,
             names::{DefinedBy, defined_by},
         },
-        text::{duration, suggest},
+        text::{duration, instant::Sense, suggest},
     },
     store::{CancelResult, Enqueued, TaskFilter, Wakeup},
 };
@@ -84,7 +85,7 @@ pub(super) struct AddArgs {
     /// The priority, lower goes first [default: the definition's]
     #[arg(long, allow_negative_numbers = true)]
     priority: Option<i32>,
-    /// Earliest start
+    /// Earliest start: 15:56, `tomorrow 08:00`, 2026-12-24, `2026-12-24 18:00` or RFC 3339
     #[arg(long, value_name = "TIME", conflicts_with = "delay")]
     at: Option<String>,
     /// Delay before the task may start
@@ -141,7 +142,8 @@ async fn add(session: &Session, open: &OpenSession, output: Printer, args: AddAr
         Some(text) => Some(serde_json::from_str(text).with_context(|| format!("the payload is not JSON: {text}"))?),
         None => None,
     };
-    let run_at = args.at.as_deref().map(|at| time::parse(at, open.config.daemon.timezone)).transpose()?;
+    let now = open.store.now().await.map_err(with_advice)?;
+    let run_at = args.at.as_deref().map(|at| time::parse(at, output.zone(), Sense::Future, now)).transpose()?;
     let task = NewTask {
         payload,
         queue: args.queue,
@@ -165,7 +167,17 @@ async fn add(session: &Session, open: &OpenSession, output: Printer, args: AddAr
 async fn list(open: &OpenSession, output: Printer, args: ListArgs) -> anyhow::Result<u8> {
     let filter = TaskFilter { name: args.name, queue: args.queue, state: args.state, limit: args.limit };
     let tasks = open.store.tasks(&filter).await.map_err(with_advice)?;
-    let columns = ["Task", "Name", "Queue", "State", "Priority", "Attempt", "Run at", "Node"];
+    let columns = [
+        Column::value("Task"),
+        Column::name("Name"),
+        Column::name("Queue").leaves(1),
+        Column::word("State"),
+        Column::value("Priority").leaves(4),
+        Column::value("Attempt").leaves(3),
+        Column::value("Run at"),
+        Column::name("Node").leaves(5),
+        Column::prose("Progress").leaves(2),
+    ];
     output.list(&tasks, columns, "There are no unfinished tasks.", |task| {
         [
             task.id.to_string(),
@@ -174,8 +186,9 @@ async fn list(open: &OpenSession, output: Printer, args: ListArgs) -> anyhow::Re
             task.state.to_string(),
             task.priority.to_string(),
             task.attempt.to_string(),
-            run_at(task.run_at),
+            run_at(output, task.run_at),
             or_dash(task.node.clone()),
+            or_dash(progress(task)),
         ]
     })?;
     Ok(0)
@@ -187,10 +200,11 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
     anyhow::ensure!(task.is_some() || !attempts.is_empty(), lookup::unknown_task(id));
     if output.is_json() {
         let why = match &task {
-            Some(task) => why_it_waits(open, task).await?,
+            Some(task) => why_it_waits(open, output, task).await?,
             None => None,
         };
-        output.value(&json!({ "task": task, "history": attempts, "waits": why }))?;
+        let (written, pid) = task_end::details(open, task.as_ref(), &attempts).await?;
+        output.value(&json!({ "task": task, "history": attempts, "waits": why, "output": written, "pid": pid }))?;
         return Ok(0);
     }
     match &task {
@@ -202,48 +216,60 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
                 or_dash(task.queue.clone()),
                 task.priority
             );
-            print_line!("enqueued {}, {}", time::text(task.enqueued_at), not_before(task.run_at));
+            print_line!("enqueued {}, {}", output.time(task.enqueued_at), not_before(output, task.run_at));
             if let Some(payload) = &task.payload {
                 print_line!("payload {payload}");
             }
-            if let Some(why) = why_it_waits(open, task).await? {
+            if let Some(why) = why_it_waits(open, output, task).await? {
                 print_line!("{why}");
             }
-            if let Some(progress) = task.progress.clone().and_then(|value| serde_json::from_value(value).ok()) {
-                print_line!("{}", shown_progress(&progress));
+            if let Some(progress) = progress(task) {
+                print_line!("progress {progress}");
+            }
+            if let Some(pid) = command_pid(&open.config, task) {
+                print_line!("running as process {pid} on {}", or_dash(task.node.clone()));
             }
         }
-        None => print_line!("Task {id}, {}: finished", attempts[0].name),
+        None => task_end::print_head(output, id, &attempts),
     }
-    let columns = ["Attempt", "Outcome", "Verdict", "Started", "Duration", "Node", "Error"];
+    let columns = [
+        Column::value("Attempt"),
+        Column::word("Outcome"),
+        Column::word("Verdict"),
+        Column::value("Started").leaves(1),
+        Column::value("Duration").leaves(2),
+        Column::name("Node").leaves(3),
+        Column::prose("Error"),
+    ];
     output.list(&attempts, columns, "No attempt has ended yet.", |attempt| {
         [
             attempt.attempt.to_string(),
             attempt.outcome.to_string(),
             or_dash(attempt.verdict),
-            or_dash(attempt.started_at.map(time::text)),
+            output.time_or_dash(attempt.started_at),
             or_dash(attempt.duration_ms.map(duration::short)),
             or_dash(attempt.node.clone()),
             or_dash(attempt.error.clone()),
         ]
     })?;
+    task_end::print_output(open, &attempts).await?;
     Ok(0)
 }
 
 /// The earliest start of a task.
-fn run_at(at: DateTime<Utc>) -> String {
-    if is_on_hold(at) { "on hold".to_owned() } else { time::text(at) }
+pub(super) fn run_at(output: Printer, at: DateTime<Utc>) -> String {
+    if is_on_hold(at) { "on hold".to_owned() } else { output.time(at) }
 }
 
-fn not_before(at: DateTime<Utc>) -> String {
+fn not_before(output: Printer, at: DateTime<Utc>) -> String {
     match is_on_hold(at) {
         true => "on hold: `sexton task retry` starts it".to_owned(),
-        false => format!("not before {}", time::text(at)),
+        false => format!("not before {}", output.time(at)),
     }
 }
 
 /// Why a task waits that could be executed now: no live node defines its name, or another one than this.
-async fn why_it_waits(open: &OpenSession, task: &task::Model) -> anyhow::Result<Option<String>> {
+async fn why_it_waits(open: &OpenSession, output: Printer, task: &task::Model) -> anyhow::Result<Option<String>> {
     let is_due = task.state == TaskState::Available || task.unknown_since.is_some();
     if !is_due || task.state == TaskState::Running {
         return Ok(None);
@@ -252,14 +278,15 @@ async fn why_it_waits(open: &OpenSession, task: &task::Model) -> anyhow::Result<
     if live.is_empty() || defined_by(&task.name, &live) != DefinedBy::Nobody {
         return Ok(None);
     }
-    let since = task.unknown_since.map(|at| format!(" since {}", time::text(at))).unwrap_or_default();
+    let since = task.unknown_since.map(|at| format!(" since {}", output.time(at))).unwrap_or_default();
     Ok(Some(format!("no node defines {}; it waits{since}", task.name)))
 }
 
-fn shown_progress(progress: &Progress) -> String {
-    let percent = progress.percent.map(|percent| format!(" {percent} %")).unwrap_or_default();
-    let text = progress.text.as_ref().map(|text| format!(" {text}")).unwrap_or_default();
-    format!("progress{percent}{text}")
+/// The progress that the running attempt has reported, such as `40 % page 2`.
+fn progress(task: &task::Model) -> Option<String> {
+    let Progress { percent, text } = serde_json::from_value(task.progress.clone()?).ok()?;
+    let words: Vec<String> = percent.map(|percent| format!("{percent} %")).into_iter().chain(text).collect();
+    Some(words.join(" ")).filter(|words| !words.is_empty())
 }
 
 async fn cancel(open: &OpenSession, output: Printer, ids: &[i64]) -> anyhow::Result<u8> {
@@ -318,7 +345,7 @@ async fn wait(open: &OpenSession, output: Printer, id: i64, timeout: Option<Dura
             return Ok(u8::from(last.verdict != Some(Verdict::Completed)));
         }
         if timeout.is_some_and(|timeout| begun.elapsed() >= timeout) {
-            eprintln!("sexton: task {id} did not end within {}", duration::text(timeout.unwrap_or_default()));
+            print_error!("sexton: task {id} did not end within {}", duration::text(timeout.unwrap_or_default()));
             return Ok(TIMED_OUT);
         }
         tokio::time::sleep(POLL_INTERVAL).await;
