@@ -115,7 +115,7 @@ async fn inspect(config: &DaemonConfig) -> StatusReport {
 
 fn from_answer(status: &Status) -> (Health, String) {
     let pid = status.pid;
-    let age = duration::text(Duration::from_secs(status.uptime_s));
+    let age = whole_seconds(status.uptime_ms);
     match status.phase {
         Phase::Starting => (Health::Starting, format!("Sexton is starting: process {pid}")),
         Phase::WaitingForDatabase => {
@@ -125,6 +125,10 @@ fn from_answer(status: &Status) -> (Health, String) {
         Phase::Restarting => (Health::Running, format!("Sexton is restarting itself: process {pid}")),
         Phase::Stopping => (Health::Stopping, format!("Sexton is stopping: process {pid}")),
     }
+}
+
+fn whole_seconds(millis: u64) -> String {
+    duration::text(Duration::from_secs(millis / 1_000))
 }
 
 fn from_supervisor(run_dir: &str, supervisor: Option<&SupervisorStatus>) -> (Health, String) {
@@ -194,8 +198,7 @@ impl StatusReport {
                 line("queue", &format!("{queue} is closed: {reason}"));
             }
             if let Some(trouble) = &daemon.command_starts {
-                let span = |seconds| duration::text(Duration::from_secs(seconds));
-                let (since, next) = (span(trouble.since_s), span(trouble.next_try_s));
+                let (since, next) = (whole_seconds(trouble.since_ms), whole_seconds(trouble.next_try_ms));
                 let tasks = counted(usize::try_from(trouble.given_back).unwrap_or(usize::MAX), "task");
                 line("commands", &format!("cannot be started for {since}: {}", trouble.reason));
                 line("", &format!("gave back {tasks} uncounted; claims no commands, and tries again in {next}"));
@@ -236,8 +239,7 @@ impl StatusReport {
         }
         for process in &self.processes {
             let indent = "  ".repeat(process.depth);
-            let (memory, age) =
-                (ByteSize(process.memory_bytes).to_string(), duration::text(Duration::from_secs(process.age_s)));
+            let (memory, age) = (ByteSize(process.memory_bytes).to_string(), whole_seconds(process.age_ms));
             print_line!("{:>8} {memory:>10} {age:>9}  {indent}{}", process.pid, process.title);
         }
     }

@@ -25,11 +25,15 @@ pub(super) fn environment_zone() -> Tz {
     name.and_then(|name| named(&name)).unwrap_or(Tz::UTC)
 }
 
+/// The names of UTC. Its instants are shown with a `Z`.
+const UTC: [Tz; 6] = [Tz::UTC, Tz::Etc__UTC, Tz::UCT, Tz::Etc__UCT, Tz::Zulu, Tz::Universal];
+
 /// The zone of a value of `TZ`: a name, or the path of a file, with or without a colon.
 fn named(name: &str) -> Option<Tz> {
     let name = name.strip_prefix(':').unwrap_or(name);
     let below = Path::new(name).strip_prefix("/usr/share/zoneinfo").ok().and_then(Path::to_str);
-    below.unwrap_or(name).parse().ok()
+    let zone = below.unwrap_or(name).parse().ok()?;
+    Some(if UTC.contains(&zone) { Tz::UTC } else { zone })
 }
 
 #[cfg(test)]
@@ -41,6 +45,6 @@ mod tests {
         for name in ["Europe/Berlin", ":Europe/Berlin", "/usr/share/zoneinfo/Europe/Berlin"] {
             assert_eq!(named(name), Some(Tz::Europe__Berlin), "{name}");
         }
-        assert_eq!(named("CET-1CEST"), None);
+        assert_eq!((named("Etc/UTC"), named("CET-1CEST")), (Some(Tz::UTC), None));
     }
 }

@@ -9,6 +9,7 @@ mod bounded;
 mod claim;
 mod connect;
 mod connection;
+mod dead_nodes;
 mod dialect;
 mod error;
 mod error_class;

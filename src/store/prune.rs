@@ -8,7 +8,8 @@ use super::{Store, StoreError, claim::ID_COLUMN};
 const BATCH_SIZE: usize = 1_000;
 
 impl Store {
-    /// Deletes history with its output and occurrences that are older than `keep`. Returns the number of history rows.
+    /// Deletes history with its output and occurrences that are older than `keep`, and the record of nodes that died longer
+    /// than a day ago. Returns the number of history rows.
     /// `progress` is called after each batch.
     ///
     /// # Errors
@@ -27,6 +28,7 @@ impl Store {
         }
         let sql = format!("DELETE FROM sexton_occurrence WHERE entered_at < {before}");
         self.with_retries(async || self.run(&self.db, &sql, [age.into()]).await).await?;
+        self.forget_dead_nodes().await?;
         Ok(pruned)
     }
 

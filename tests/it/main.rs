@@ -18,6 +18,7 @@ mod init;
 mod isolation;
 mod logs;
 mod modules;
+mod output;
 mod periods;
 mod plan;
 mod renamed_settings;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
+
 use super::super::{
     module,
     output::{Column, Printer, print_line},
@@ -75,7 +77,10 @@ pub(super) fn print(output: Printer, modules: &[Module]) -> anyhow::Result<()> {
             print_line!("");
             print_line!("{}:", table.header);
             let columns: Vec<Column> = table.columns.iter().map(Column::prose).collect();
-            output.table(&columns, &table.rows, &table.none);
+            // A module writes an instant in RFC 3339, and every reader sees it on the own clocks.
+            let shown = |cell: &String| cell.parse::<DateTime<Utc>>().map_or(cell.clone(), |at| output.time(at));
+            let rows: Vec<Vec<String>> = table.rows.iter().map(|row| row.iter().map(shown).collect()).collect();
+            output.table(&columns, &rows, &table.none);
         }
     }
     Ok(())

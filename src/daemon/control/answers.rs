@@ -40,8 +40,9 @@ pub struct Status {
     pub quiet: bool,
     /// When it was started.
     pub started_at: DateTime<Utc>,
-    /// The time since its start, in seconds.
-    pub uptime_s: u64,
+    /// The time since its start, in milliseconds. Earlier versions did not tell it so.
+    #[serde(default)]
+    pub uptime_ms: u64,
     /// The database's URL, without its password.
     pub database: String,
     /// Where the configuration comes from, and its mistakes.
@@ -161,7 +162,7 @@ impl Status {
             waiting_for: status.waiting_for(),
             quiet: status.is_quiet(),
             started_at: status.started_at(),
-            uptime_s: status.age().as_secs(),
+            uptime_ms: millis(status.age()),
             database: status.database(),
             config: status.config(),
             running: counts.as_ref().map_or(0, |counts| counts.running),
@@ -202,10 +203,13 @@ pub struct Module {
     pub status: ModuleStatus,
 }
 
+fn millis(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// The running attempts, the longest first.
 pub(super) fn tasks(status: &DaemonStatus) -> Vec<RunningTask> {
     let running = status.components().map(|components| components.in_flight.running()).unwrap_or_default();
-    let millis = |since: Duration| u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
     running
         .into_iter()
         .map(|running| RunningTask {
