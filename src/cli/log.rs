@@ -6,6 +6,7 @@ use std::{
 };
 
 use chrono::TimeDelta;
+use chrono_tz::Tz;
 use clap::Args;
 use sexton_entities::{history, output, states::TaskState};
 
@@ -70,7 +71,7 @@ pub(super) async fn run(open: &OpenSession, output: Printer, args: LogArgs) -> a
     for (attempt, text) in written {
         print_line!("── attempt {}, {} ──", attempt.attempt, attempt.outcome);
         match args.timestamps {
-            true => print_timed(attempt, &text),
+            true => print_timed(output, attempt, &text),
             false => print_plain(&text, args.raw),
         }
     }
@@ -104,7 +105,7 @@ fn kept(text: &output::Model) -> [Kept; 2] {
 }
 
 /// Prints the lines of both streams in the order of their times.
-fn print_timed(attempt: &history::Model, text: &output::Model) {
+fn print_timed(output: Printer, attempt: &history::Model, text: &output::Model) {
     let [out, err] = kept(text);
     let tagged = |tag: &'static str, kept: &Kept| -> Vec<(u64, &'static str, String)> {
         kept.lines().map(|(at, line)| (at.unwrap_or_default(), tag, line.to_owned())).collect()
@@ -112,12 +113,11 @@ fn print_timed(attempt: &history::Model, text: &output::Model) {
     let mut lines = tagged("out", &out);
     lines.extend(tagged("err", &err));
     lines.sort_by_key(|(at, _, _)| *at);
+    let format = if output.zone() == Tz::UTC { "%F %T%.3fZ" } else { "%F %T%.3f%:z" };
     for (at, tag, line) in lines {
-        let at = TimeDelta::milliseconds(at as i64);
-        match attempt.started_at {
-            Some(started) => print_line!("{} {tag} {line}", (started + at).format("%F %T%.3fZ")),
-            None => print_line!("{tag} {line}"),
-        }
+        let at = attempt.started_at.map(|started| started + TimeDelta::milliseconds(at as i64));
+        let at = at.map(|at| format!("{} ", at.with_timezone(&output.zone()).format(format))).unwrap_or_default();
+        print_text(&format!("{at}{tag} {line}\n"));
     }
 }
 
@@ -155,7 +155,7 @@ async fn follow(open: &OpenSession, id: i64, is_raw: bool) -> anyhow::Result<u8>
 
 /// Prints the output of one attempt until its end.
 async fn follow_attempt(open: &OpenSession, attempt_dir: &AttemptDir, is_raw: bool) -> anyhow::Result<()> {
-    let mut streams = OUTPUT_STREAMS.map(|name| (Sink::new(name, is_raw), Tail::new(attempt_dir, name)));
+    let mut streams = OUTPUT_STREAMS.map(|name| (CommandStream::new(name, is_raw), Tail::new(attempt_dir, name)));
     while attempt_dir.is_held()? {
         for (sink, stream) in &mut streams {
             stream.read(&mut |piece| sink.print(piece))?;
@@ -183,13 +183,13 @@ async fn follow_attempt(open: &OpenSession, attempt_dir: &AttemptDir, is_raw: bo
 }
 
 /// The stream that a command has written to, for its output.
-struct Sink {
+struct CommandStream {
     is_error: bool,
     /// Absent if the bytes are printed as they are.
     cleaner: Option<Cleaner>,
 }
 
-impl Sink {
+impl CommandStream {
     fn new(stream: &str, is_raw: bool) -> Self {
         Self { is_error: stream == "stderr", cleaner: (!is_raw).then(Cleaner::default) }
     }

@@ -40,7 +40,7 @@ pub fn json(text: &str) -> String {
     clean
 }
 
-/// The last line that has any text, on one line and of at most `most` characters. `None` if there is none.
+/// The last line that has any text, on one line and of at most `most` characters. `None` if no line has.
 pub fn last_line(text: &str, most: usize) -> Option<String> {
     let clean = lines(text);
     let last = clean.lines().map(str::trim).rfind(|line| !line.is_empty())?;

@@ -48,8 +48,23 @@ pub fn elided(text: &str, most: usize) -> String {
 
 /// The pieces that stay whole, and whether each of them begins a word.
 fn pieces(text: &str) -> impl Iterator<Item = (&str, bool)> {
-    text.split_whitespace()
-        .flat_map(|word| word.split_inclusive(JOINTS).enumerate().map(|(number, piece)| (piece, number == 0)))
+    text.split_whitespace().flat_map(|word| {
+        let mut rest = word;
+        std::iter::from_fn(move || {
+            let begins_word = rest.len() == word.len();
+            let (piece, behind) = rest.split_at(piece_end(rest));
+            rest = behind;
+            (!piece.is_empty()).then_some((piece, begins_word))
+        })
+    })
+}
+
+/// Where the first piece of a word ends: behind its joints, which follow at least one other letter.
+fn piece_end(word: &str) -> usize {
+    let is_joint = |letter: char| JOINTS.contains(&letter);
+    let begin = word.find(|letter| !is_joint(letter)).unwrap_or(word.len());
+    let joint = word[begin..].find(is_joint).map_or(word.len(), |place| begin + place);
+    word[joint..].find(|letter| !is_joint(letter)).map_or(word.len(), |place| joint + place)
 }
 
 #[cfg(test)]
@@ -62,6 +77,7 @@ mod tests {
     fn words_stay_whole() {
         assert_eq!(wrapped("exit code 255: it was discarded", 9), ["exit code", "255: it", "was", "discarded"]);
         assert_eq!(wrapped("cannot start /usr/lib/php/run.php", 16), ["cannot start", "/usr/lib/php/", "run.php"]);
+        assert_eq!(wrapped("see https://example.com/a?b=c", 14), ["see https://", "example.com/", "a?b=c"]);
         assert_eq!(wrapped("Donaudampfschiff", 8), ["Donauda…"]);
         assert_eq!(wrapped("数数数", 5), ["数数…"]);
         assert_eq!(wrapped("", 5), [""]);

@@ -10,7 +10,7 @@ use crate::support::{Daemon, Printed as _, eventually, on_each_database};
 
 const SETTINGS: &str = r#"heartbeat = "200ms"
 [period.office]
-monday = "09:00-17:00"
+ranges = { monday = "09:00-17:00" }
 [queue.reports]
 workers = 1
 period = "office"
