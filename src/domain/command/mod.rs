@@ -288,7 +288,7 @@ mod tests {
             "PHP Stack trace:\n\u{1b}[31mPHP Warning:  Undefined variable $x\u{7}\u{1b}[0m\n\n".to_owned();
         let error = |end: &CommandEnd| end.judge(&spec()).expect_err("it failed").error;
         assert_eq!(error(&php), "exit code 255: PHP Warning:  Undefined variable $x\\u{7}");
-        let died = CommandEnd { exit_code: None, signal: Some((11, "SIGSEGV".to_owned())), ..php.clone() };
+        let died = CommandEnd { exit_code: None, signal: Some((11, "SIGSEGV".to_owned())), ..php };
         assert_eq!(error(&died), "killed by SIGSEGV: PHP Warning:  Undefined variable $x\\u{7}");
         assert_eq!(error(&CommandEnd { stopped: Some(Stopped::Cancelled), ..died }), "killed by SIGSEGV");
         let text = "begin\n[… 7 bytes left out …]\n".to_owned();

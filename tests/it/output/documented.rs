@@ -10,7 +10,7 @@ use crate::support::{Daemon, Printed as _, eventually, on_each_database};
 
 const SETTINGS: &str = r#"heartbeat = "200ms"
 [period.office]
-ranges = { monday = "09:00-17:00" }
+ranges = { "monday - sunday" = "00:00-24:00" }
 [queue.reports]
 workers = 1
 period = "office"
@@ -135,6 +135,7 @@ on_each_database! {
         let fail = check("task add", &["task", "add", "fail"])["id"].to_string();
         let slow = check("task add", &["task", "add", "slow"])["id"].to_string();
         check("task add", &["task", "add", "greet", "--at", "tomorrow 08:00"]);
+        json(&file, &["queue", "pause", "reports"]);
         check("task add", &["task", "add", "rare"]);
         eventually("the short tasks are finished, the long one runs, the schedule has fired", async || {
             let is_finished = async |id: &str| store.task(id.parse().unwrap()).await.unwrap().is_none();
