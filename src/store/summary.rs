@@ -15,8 +15,8 @@ pub type LastRun = history::Model;
 pub struct SchedulePicture {
     /// The schedule as the database has it.
     pub schedule: schedule::Model,
-    /// The latest finished attempt of its task, also of one that was not enqueued by the schedule. Skipped instants and
-    /// superseded attempts do not count.
+    /// The latest finished attempt of its task, also of one that was not enqueued by the schedule; without one,
+    /// its latest skipped instant. Superseded attempts do not count.
     pub last: Option<LastRun>,
 }
 
@@ -33,9 +33,15 @@ impl Store {
                 row.set("task", schedule.task.clone());
             });
         }
+        let latest = |which: &str| {
+            format!(
+                "(SELECT h.id FROM sexton_history h WHERE h.name = d.task AND {which} ORDER BY h.finished_at DESC LIMIT 1)"
+            )
+        };
         let sql = format!(
-            "SELECT (SELECT h.id FROM sexton_history h WHERE h.name = d.task \
-             AND h.outcome NOT IN ('superseded', 'skipped') ORDER BY h.finished_at DESC LIMIT 1) AS id FROM {}",
+            "SELECT COALESCE({}, {}) AS id FROM {}",
+            latest("h.outcome NOT IN ('superseded', 'skipped')"),
+            latest("h.outcome = 'skipped'"),
             self.dialect.rows("d", &[("task", Kind::Text)])
         );
         let mut ids = Vec::new();
