@@ -65,6 +65,12 @@ pub struct Model {
     pub output_bytes: Option<i64>,
     /// Result that the attempt reported.
     pub result: Option<Json>,
+    /// Login user, or else the account, that cancelled the task. NULL if nobody did, and in rows of earlier versions.
+    pub cancelled_by: Option<String>,
+    /// Host on which the task was cancelled.
+    pub cancelled_host: Option<String>,
+    /// Why the task was cancelled, as the operator gave it.
+    pub cancel_reason: Option<String>,
 }
 
 /// No foreign keys: the tasks are deleted when they finish.

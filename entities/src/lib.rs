@@ -4,6 +4,7 @@
 //! `sexton::domain` decides what happens to a row, and `sexton::store` does it.
 //! Instants are UTC with microseconds in the database's own time type (ISO text on SQLite).
 
+pub mod audit;
 pub mod database;
 pub mod history;
 pub mod node;

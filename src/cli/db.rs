@@ -3,13 +3,19 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{output::Printer, session::Session};
+use super::{
+    output::Printer,
+    session::{ReasonArgs, Session},
+};
 use crate::domain::text::plural::counted;
 
 #[derive(Subcommand)]
 pub(super) enum DbCommand {
     /// Create the tables, or bring them up to date
-    Migrate,
+    Migrate {
+        #[command(flatten)]
+        reason: ReasonArgs,
+    },
     /// List the migrations; fails if some are not applied
     Status,
 }
@@ -17,8 +23,8 @@ pub(super) enum DbCommand {
 pub(super) async fn run(session: &Session, output: Printer, command: DbCommand) -> anyhow::Result<u8> {
     let open = session.open().await?;
     match command {
-        DbCommand::Migrate => {
-            let applied = open.store.migrate(&open.connect).await?;
+        DbCommand::Migrate { reason } => {
+            let applied = open.because(&reason).migrate(&open.connect).await?;
             let sentence = match applied.len() {
                 0 => "the tables are up to date".to_owned(),
                 count => format!("{} applied: {}", counted(count, "migration"), applied.join(", ")),

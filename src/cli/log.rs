@@ -7,12 +7,14 @@ use std::{
 
 use chrono::TimeDelta;
 use clap::Args;
+use serde_json::json;
 use sexton_entities::{history, output, states::TaskState};
 
 use super::{
     lookup,
     output::{Printer, print, print_line},
     session::{OpenSession, with_advice},
+    time,
 };
 use crate::{
     domain::command::capture::{Kept, gap},
@@ -67,6 +69,33 @@ pub(super) async fn run(open: &OpenSession, output: Printer, args: LogArgs) -> a
             true => print_timed(attempt, &text),
             false => print_plain(&text),
         }
+    }
+    Ok(0)
+}
+
+/// Prints what these attempts have written.
+pub(super) async fn of_attempts(open: &OpenSession, output: Printer, rows: &[history::Model]) -> anyhow::Result<u8> {
+    let mut objects = Vec::new();
+    for row in rows {
+        let text = open.store.output(row.id).await?;
+        if output.is_json() {
+            let mut object = json!(row);
+            object["output"] = json!(text);
+            objects.push(object);
+            continue;
+        }
+        let task = row.task_id.map(|id| format!("task {id}, ")).unwrap_or_default();
+        let at = time::text(row.finished_at);
+        print_line!("── {task}{}, attempt {}: {}, {at} ──", row.name, row.attempt, row.outcome);
+        match text {
+            Some(text) => print_plain(&text),
+            None => print_line!("(no output)"),
+        }
+    }
+    if output.is_json() {
+        output.value(&objects)?;
+    } else if rows.is_empty() {
+        print_line!("No matching attempts.");
     }
     Ok(0)
 }

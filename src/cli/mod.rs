@@ -1,6 +1,8 @@
 //! The command line: a noun, then a verb. Each command is one file.
 
+mod audit;
 mod bench;
+mod bulk;
 mod config;
 mod control;
 mod db;
@@ -15,11 +17,13 @@ mod module;
 mod next;
 mod node;
 mod output;
+mod pause;
 mod period;
 mod plan;
 mod queue;
 mod run;
 mod schedule;
+mod selection;
 mod session;
 mod start;
 mod status;
@@ -75,15 +79,17 @@ enum Command {
     /// Stop the daemon, and wait until it has ended
     Stop(start::StopArgs),
     /// Stop the daemon, and start it again
-    Restart(start::StartArgs),
+    Restart(start::RestartArgs),
     /// Reload the configuration of the running daemon
-    Reload,
+    Reload(session::ReasonArgs),
     /// Show whether the daemon is running, and its health
     Status,
-    /// Pause claiming: the daemon starts no further tasks
-    Quiet,
-    /// Resume claiming
-    Resume,
+    /// Make the daemon on this host claim nothing; running tasks continue
+    Quiet(control::QuietArgs),
+    /// Pause everything in the whole cluster, also over restarts: no task is claimed, and no schedule fires
+    Pause(session::ReasonArgs),
+    /// Resume everything, and end quiet mode of the daemon on this host
+    Resume(session::ReasonArgs),
     /// Log debug events of the running daemon
     Debug(control::DebugArgs),
     /// Enqueue, show and control tasks
@@ -108,6 +114,9 @@ enum Command {
     Summary(summary::SummaryArgs),
     /// Show finished attempts
     History(history::HistoryArgs),
+    /// Show who did what
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Write a first configuration, with comments
     Init(init::InitArgs),
     /// Check and show the configuration; needs no database
@@ -185,10 +194,12 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
             Command::Start(args) => start::start(&session, output, cli.log.as_deref(), &args).await,
             Command::Stop(args) => start::stop(&session, output, &args).await,
             Command::Restart(args) => start::restart(&session, output, cli.log.as_deref(), &args).await,
-            Command::Reload => control::reload(&session, output).await,
+            Command::Reload(reason) => control::reload(&session, output, &reason).await,
             Command::Status => status::run(&session, output).await,
-            Command::Quiet => control::set_quiet(&session, output, true).await,
-            Command::Resume => control::set_quiet(&session, output, false).await,
+            Command::Quiet(args) => control::quiet(&session, output, &args).await,
+            Command::Pause(reason) => pause::pause(&session, output, &reason).await,
+            Command::Resume(reason) => pause::resume(&session, output, &reason).await,
+            Command::Audit(command) => audit::run(&session, output, command).await,
             Command::Debug(args) => control::debug(&session, output, &args).await,
             // Handled above.
             Command::Run(_)

@@ -7,13 +7,14 @@ use serde_json::json;
 
 use super::{
     output::Printer,
-    session::{OpenSession, Session, with_advice},
+    pause,
+    session::{OpenSession, ReasonArgs, Session, with_advice},
     why::closed,
 };
 use crate::{
     config::Config,
-    domain::{identity::QueueName, task::definition::check_name},
-    store::QueueRow,
+    domain::{identity::QueueName, task::definition::check_name, text::suggest},
+    store::{QueueRow, Wakeup},
 };
 
 #[derive(Subcommand)]
@@ -24,11 +25,15 @@ pub(super) enum QueueCommand {
     Pause {
         /// The queue's name
         name: QueueName,
+        #[command(flatten)]
+        reason: ReasonArgs,
     },
     /// Resume a paused queue
     Resume {
         /// The queue's name
         name: QueueName,
+        #[command(flatten)]
+        reason: ReasonArgs,
     },
 }
 
@@ -36,8 +41,8 @@ pub(super) async fn run(session: &Session, output: Printer, command: QueueComman
     let open = session.open().await?;
     match command {
         QueueCommand::List => list(&open, output).await,
-        QueueCommand::Pause { name } => pause(&open, output, &name, true).await,
-        QueueCommand::Resume { name } => pause(&open, output, &name, false).await,
+        QueueCommand::Pause { name, reason } => pause(&open, output, &name, true, &reason).await,
+        QueueCommand::Resume { name, reason } => pause(&open, output, &name, false, &reason).await,
     }
 }
 
@@ -57,10 +62,14 @@ pub(super) struct QueueListing {
 }
 
 impl QueueListing {
-    fn of(config: &Config, row: QueueRow, now: DateTime<Utc>) -> Self {
+    fn of(config: &Config, row: QueueRow, now: DateTime<Utc>, all_paused: bool) -> Self {
         let period = config.queues.get(&row.name).and_then(|queue| queue.period.clone());
         let standing = period.as_ref().and_then(|name| Some(config.periods.get(name)?.status(now)));
-        let words = [row.paused.then(|| "paused".to_owned()), closed(config, &row.name, now)];
+        let words = [
+            all_paused.then(|| "everything is paused".to_owned()),
+            row.paused.then(|| pause::state(true, &row.pause)),
+            closed(config, &row.name, now),
+        ];
         let state = words.into_iter().flatten().collect::<Vec<_>>().join("; ");
         Self {
             period,
@@ -78,7 +87,8 @@ pub(super) async fn listed(open: &OpenSession) -> anyhow::Result<Vec<QueueListin
     let queues = open.store.queues(&known).await.map_err(with_advice)?;
     // Database time, as the daemon uses it.
     let now = open.store.now().await.map_err(with_advice)?;
-    Ok(queues.into_iter().map(|row| QueueListing::of(&open.config, row, now)).collect())
+    let all_paused = open.store.all_paused().await.map_err(with_advice)?.is_some();
+    Ok(queues.into_iter().map(|row| QueueListing::of(&open.config, row, now, all_paused)).collect())
 }
 
 async fn list(open: &OpenSession, output: Printer) -> anyhow::Result<u8> {
@@ -97,14 +107,25 @@ async fn list(open: &OpenSession, output: Printer) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-async fn pause(open: &OpenSession, output: Printer, name: &QueueName, paused: bool) -> anyhow::Result<u8> {
+async fn pause(
+    open: &OpenSession,
+    output: Printer,
+    name: &QueueName,
+    paused: bool,
+    reason: &ReasonArgs,
+) -> anyhow::Result<u8> {
     check_name(name).map_err(anyhow::Error::msg)?;
     let known: Vec<QueueName> = open.config.queues.keys().cloned().collect();
-    if !open.store.queues(&known).await.map_err(with_advice)?.iter().any(|queue| queue.name == *name) {
-        anyhow::bail!("there is no queue `{name}`: it is not configured here, and has no waiting tasks");
+    let queues = open.store.queues(&known).await.map_err(with_advice)?;
+    if !queues.iter().any(|queue| queue.name == *name) {
+        let hint = suggest::hint(name, queues.iter().map(|queue| &*queue.name));
+        anyhow::bail!("there is no queue `{name}`: it is not configured here, and has no waiting tasks{hint}");
     }
-    open.store.pause_queue(name, paused).await?;
-    let state = if paused { "paused" } else { "active" };
-    output.report(&format!("queue {name} is {state}"), &json!({ "name": name, "paused": paused }))?;
-    Ok(0)
+    open.because(reason).pause_queue(name, paused).await.map_err(with_advice)?;
+    if !paused {
+        open.client.wake_up_now(Wakeup::Now).await?;
+    }
+    let queues = open.store.queues(&[]).await.map_err(with_advice)?;
+    let details = queues.into_iter().find(|queue| queue.name == *name).map(|queue| queue.pause).unwrap_or_default();
+    pause::report(output, &format!("queue {name}"), paused, &details, &json!({ "name": name }))
 }

@@ -7,7 +7,8 @@ use std::{
 };
 
 use anyhow::Context as _;
-use sexton_entities::history;
+use clap::Args;
+use sexton_entities::{history, states::Via};
 
 use crate::{
     client::{Client, EnqueueContext},
@@ -19,7 +20,8 @@ use crate::{
         text::{redact, suggest},
     },
     handler::{AppData, Registry},
-    store::{ConnectOptions, HistoryFilter, Store, StoreError, Wakeup},
+    principal::Principal,
+    store::{ConnectOptions, Deed, Enqueued, HistoryFilter, Store, StoreError, Wakeup},
 };
 
 /// The parts of a daemon that the command line runs or asks about.
@@ -50,6 +52,14 @@ impl Parts {
             modules: self.module_names().map(|name| name.to_string()).collect(),
         }
     }
+}
+
+/// Why something is done.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct ReasonArgs {
+    /// Why, for `sexton audit list`
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
 }
 
 /// A session with its database.
@@ -158,7 +168,7 @@ impl Session {
     pub(super) async fn open(&self) -> anyhow::Result<OpenSession> {
         let config = Arc::new(self.config()?);
         let connect = connect_options(&config);
-        let store = Store::connect(&connect)?;
+        let store = Store::connect(&connect)?.acting(Principal::of_this_process(Via::Cli));
         Store::probe(&connect).await.with_context(|| redact::redacted(&connect.url))?;
         let known = KnownDefinitions { config: config.clone(), parts: self.parts.clone() };
         let client = Client::inside(store.clone(), Arc::new(known));
@@ -203,6 +213,20 @@ impl EnqueueContext for KnownDefinitions {
 }
 
 impl OpenSession {
+    /// The store for a deed with this reason.
+    pub(super) fn because(&self, reason: &ReasonArgs) -> Store {
+        self.store.acting(Principal::of_this_process(Via::Cli).because(reason.reason.clone()))
+    }
+
+    /// Enqueues a task by hand.
+    ///
+    /// # Errors
+    /// If the task is invalid, or the database is unavailable: then nothing was enqueued.
+    pub(super) async fn enqueue(&self, task: NewTask, deed: &Deed, reason: &ReasonArgs) -> anyhow::Result<Enqueued> {
+        let task = self.client.filled_in(task);
+        self.because(reason).enqueue_by_hand(&task, deed).await.map_err(with_advice)
+    }
+
     /// The attempts of a task, the oldest first.
     pub(super) async fn attempts(&self, id: i64) -> anyhow::Result<Vec<history::Model>> {
         let filter = HistoryFilter { task_id: Some(id), limit: 1_000, ..HistoryFilter::default() };

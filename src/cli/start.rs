@@ -11,9 +11,10 @@ use hyper::Method;
 use serde_json::json;
 
 use super::{
+    audit,
     exit_code::FAILED,
     output::{Printer, print_line},
-    session::Session,
+    session::{ReasonArgs, Session},
     stop::{StopOptions, stop_daemon},
 };
 use crate::{
@@ -35,6 +36,14 @@ pub(super) struct StartArgs {
     /// How long to wait for a daemon that another process starts or stops at the same time
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = crate::domain::text::duration::parse)]
     timeout: Duration,
+}
+
+#[derive(Args)]
+pub(super) struct RestartArgs {
+    #[command(flatten)]
+    start: StartArgs,
+    #[command(flatten)]
+    reason: ReasonArgs,
 }
 
 #[derive(Args)]
@@ -127,7 +136,7 @@ pub(super) async fn restart(
     session: &Session,
     output: Printer,
     log: Option<&str>,
-    args: &StartArgs,
+    RestartArgs { start: args, reason }: &RestartArgs,
 ) -> anyhow::Result<u8> {
     // With mistakes in the configuration, the daemon must not be stopped: it could not start again.
     let config = checked_config(session, args)?;
@@ -146,7 +155,12 @@ pub(super) async fn restart(
     if !output.is_json() && result.was_running() {
         print_line!("{}", result.sentence());
     }
-    start(session, output, log, args).await
+    let code = start(session, output, log, args).await?;
+    if code == 0 {
+        let (before, after) = (result.pid, run.holder(Role::Daemon)?.map(|daemon| daemon.pid));
+        audit::note_restart(session, reason, before, after).await;
+    }
+    Ok(code)
 }
 
 /// Whether `sexton start` has started the daemon, whose process supervisor is gone.

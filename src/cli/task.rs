@@ -7,16 +7,18 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use sexton_entities::{
-    states::{TaskState, Verdict},
+    states::{AuditAction, AuditTarget, TaskState, Verdict},
     task,
 };
 
 use super::{
+    bulk::{self, CancelArgs, RetryArgs},
     exit_code::TIMED_OUT,
     log::{self, LogArgs},
     lookup,
     output::{Printer, or_dash, print_line},
-    session::{OpenSession, Session, with_advice},
+    pause, selection,
+    session::{OpenSession, ReasonArgs, Session, with_advice},
     time,
 };
 use crate::{
@@ -30,7 +32,7 @@ use crate::{
         },
         text::{duration, suggest},
     },
-    store::{CancelResult, Enqueued, TaskFilter, Wakeup},
+    store::{Deed, Enqueued, TaskFilter},
 };
 
 /// Interval between two checks of a task.
@@ -48,17 +50,9 @@ pub(super) enum TaskCommand {
         id: i64,
     },
     /// Cancel tasks: waiting ones at once, running ones through their node
-    Cancel {
-        /// The tasks' ids
-        #[arg(required = true)]
-        ids: Vec<i64>,
-    },
+    Cancel(CancelArgs),
     /// Retry tasks: waiting ones at once, finished ones as new tasks
-    Retry {
-        /// The tasks' ids
-        #[arg(required = true)]
-        ids: Vec<i64>,
-    },
+    Retry(RetryArgs),
     /// Wait for the end of a task; fails if the task failed
     Wait {
         /// The task's id
@@ -96,6 +90,8 @@ pub(super) struct AddArgs {
     /// Enqueue also if this configuration does not define the task (another node's may)
     #[arg(long)]
     undefined: bool,
+    #[command(flatten)]
+    reason: ReasonArgs,
 }
 
 #[derive(Args)]
@@ -107,16 +103,11 @@ pub(super) struct ListArgs {
     #[arg(long)]
     queue: Option<QueueName>,
     /// Only tasks in this state
-    #[arg(long, value_parser = state)]
+    #[arg(long, value_parser = selection::state)]
     state: Option<TaskState>,
     /// Maximum number of tasks
     #[arg(long, default_value_t = 100)]
     limit: u64,
-}
-
-fn state(word: &str) -> Result<TaskState, String> {
-    let all: Vec<&str> = TaskState::ALL.iter().map(|state| state.as_str()).collect();
-    TaskState::from_word(word).ok_or_else(|| format!("expected one of {}", all.join(", ")))
 }
 
 pub(super) async fn run(session: &Session, output: Printer, command: TaskCommand) -> anyhow::Result<u8> {
@@ -125,8 +116,8 @@ pub(super) async fn run(session: &Session, output: Printer, command: TaskCommand
         TaskCommand::Add(args) => add(session, &open, output, args).await,
         TaskCommand::List(args) => list(&open, output, args).await,
         TaskCommand::Show { id } => show(&open, output, id).await,
-        TaskCommand::Cancel { ids } => cancel(&open, output, &ids).await,
-        TaskCommand::Retry { ids } => retry(&open, output, &ids).await,
+        TaskCommand::Cancel(args) => bulk::cancel(session, &open, output, &args).await,
+        TaskCommand::Retry(args) => bulk::retry(session, &open, output, &args).await,
         TaskCommand::Wait { id, timeout } => wait(&open, output, id, timeout).await,
         TaskCommand::Log(args) => log::run(&open, output, args).await,
     }
@@ -152,7 +143,8 @@ async fn add(session: &Session, open: &OpenSession, output: Printer, args: AddAr
         ..NewTask::new(args.name)
     };
     let wakeup = wakeup_for(&task);
-    let enqueued = open.client.enqueue_in(open.store.connection(), task).await.map_err(with_advice)?;
+    let deed = Deed::new(AuditAction::Enqueue, AuditTarget::Task, task.name.as_str());
+    let enqueued = open.enqueue(task, &deed, &args.reason).await?;
     open.client.wake_up_now(wakeup).await?;
     let (id, sentence) = match enqueued {
         Enqueued::New(id) => (id, format!("task {id} is enqueued")),
@@ -224,7 +216,7 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
             or_dash(attempt.started_at.map(time::text)),
             or_dash(attempt.duration_ms.map(duration::short)),
             or_dash(attempt.node.clone()),
-            or_dash(attempt.error.clone()),
+            or_dash(pause::cancelled_by(attempt).or_else(|| attempt.error.clone())),
         ]
     })?;
     Ok(0)
@@ -260,50 +252,6 @@ fn shown_progress(progress: &Progress) -> String {
     let percent = progress.percent.map(|percent| format!(" {percent} %")).unwrap_or_default();
     let text = progress.text.as_ref().map(|text| format!(" {text}")).unwrap_or_default();
     format!("progress{percent}{text}")
-}
-
-async fn cancel(open: &OpenSession, output: Printer, ids: &[i64]) -> anyhow::Result<u8> {
-    let mut failed = 0;
-    for id in ids {
-        let (sentence, result) = match open.store.cancel(*id).await.map_err(with_advice)? {
-            CancelResult::Cancelled => (format!("task {id} is cancelled"), "cancelled"),
-            CancelResult::Requested => {
-                open.client.wake_up_now(Wakeup::Cancel).await?;
-                (format!("task {id} is running; its node will stop it"), "requested")
-            }
-            CancelResult::NotThere => {
-                failed = 1;
-                (format!("there is no unfinished task {id}"), "not_there")
-            }
-        };
-        output.report(&sentence, &json!({ "id": id, "result": result }))?;
-    }
-    Ok(failed)
-}
-
-async fn retry(open: &OpenSession, output: Printer, ids: &[i64]) -> anyhow::Result<u8> {
-    let mut failed = 0;
-    for id in ids {
-        // First, because it needs nothing of the task but its number.
-        let is_available = open.store.run_now(*id).await.map_err(with_advice)?;
-        let (sentence, object) = if is_available {
-            (format!("task {id} is available now"), json!({ "id": id, "new": false }))
-        } else if let Some(task) = open.store.task(*id).await.map_err(with_advice)? {
-            (format!("task {id} is already {}", task.state), json!({ "id": id, "new": false }))
-        } else if let Some(last) = open.attempts(*id).await?.pop() {
-            let task =
-                NewTask { payload: last.payload, queue: last.queue.map(QueueName::from), ..NewTask::new(last.name) };
-            let enqueued = open.client.enqueue_in(open.store.connection(), task).await?;
-            let (Enqueued::New(new) | Enqueued::AlreadyThere(new)) = enqueued;
-            (format!("task {id} was finished; it is enqueued again as task {new}"), json!({ "id": new, "new": true }))
-        } else {
-            failed = 1;
-            (lookup::unknown_task(*id), json!({ "id": id, "new": false }))
-        };
-        output.report(&sentence, &object)?;
-    }
-    open.client.wake_up_now(Wakeup::Now).await?;
-    Ok(failed)
 }
 
 async fn wait(open: &OpenSession, output: Printer, id: i64, timeout: Option<Duration>) -> anyhow::Result<u8> {

@@ -1,7 +1,7 @@
 //! The claim: a node takes tasks. Together with the wake-up, this part differs most between the databases.
 //!
 //! The statement that claims also checks the node's own lease, so a node that has lost it gets nothing. It sees paused
-//! queues at once. Plain SQL may insert a task as `available` with a later `run_at`: the claim moves such a task to
+//! queues, and the pause of everything, at once. Plain SQL may insert a task as `available` with a later `run_at`: the claim moves such a task to
 //! `scheduled`, because it would block the front of its queue.
 
 use chrono::{DateTime, Utc};
@@ -11,6 +11,7 @@ use super::{
     Store, StoreError,
     connection::DatabaseTransaction,
     dialect::{Dialect, Kind},
+    pause::NOT_ALL_PAUSED,
     readable::{UnreadableColumn, column, existing_instant, instant},
     rows::{Rows, claim_of},
     set_aside::UnreadableTask,
@@ -95,7 +96,7 @@ impl Store {
         // The next task of each queue is read by its name, so that a queue full of unknown tasks is noticed cheaply.
         let sql = format!(
             "SELECT 'queue' AS what, d.name, {} AS next FROM {} WHERE {} \
-             AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = d.name AND q.paused) \
+             AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = d.name AND q.paused) AND {NOT_ALL_PAUSED} \
              UNION ALL SELECT 'next', d.name, \
              (SELECT t.name FROM sexton_task t WHERE t.queue = d.name AND t.state = 'available' \
              ORDER BY t.priority, t.id LIMIT 1) FROM {} \
@@ -209,7 +210,7 @@ impl Store {
     pub(super) fn candidates(&self, filter: &str) -> String {
         format!(
             "FROM sexton_task WHERE queue = ? AND state = 'available' \
-             AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = ? AND q.paused) \
+             AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = ? AND q.paused) AND {NOT_ALL_PAUSED} \
              AND EXISTS (SELECT 1 FROM sexton_node n WHERE n.id = ? AND n.lease_expires_at > {}) {filter} \
              ORDER BY priority, id LIMIT ?",
             self.dialect.now()

@@ -37,7 +37,7 @@ impl Store {
             std::fs::create_dir_all(dir).map_err(problem)?;
         }
         let db = Connection::new(target, options, dialect.backend());
-        Ok(Self { db, dialect, counters: Counters::default().into(), id: std::sync::Arc::default() })
+        Ok(Self { db, dialect, counters: Counters::default().into(), id: std::sync::Arc::default(), principal: None })
     }
 
     /// The same database through a connection of its own, beside the pool: what must not wait for others uses it.

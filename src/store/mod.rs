@@ -5,7 +5,9 @@
 
 mod adopt;
 mod ahead;
+mod audit;
 mod bounded;
+mod cancel;
 mod claim;
 mod connect;
 mod connection;
@@ -21,14 +23,18 @@ mod isolated;
 mod ledger;
 mod migrate;
 mod nodes;
+mod output;
 mod overlap;
+mod pause;
 mod portions;
 mod prune;
 mod queues;
 mod readable;
 mod rescue;
+mod retry;
 mod rows;
 mod schedules;
+mod selection;
 mod set_aside;
 mod summary;
 mod tasks;
@@ -47,6 +53,8 @@ use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 
 use self::dialect::Dialect;
 pub use self::{
+    audit::{AuditFilter, Deed},
+    cancel::CancelResult,
     claim::{ClaimResult, Peek},
     connection::{ConnectOptions, Connection, DatabaseTransaction, DropInRuntime},
     error::StoreError,
@@ -55,18 +63,22 @@ pub use self::{
     isolated::Isolated,
     migrate::MigrationStatus,
     nodes::Heartbeat,
+    pause::PauseDetails,
     portions::{PortionResults, in_portions},
     queues::QueueRow,
     rescue::{Rescue, RunningClaim},
+    retry::{FinishedSelection, FinishedTasks},
     schedules::{Firing, ScheduleRow},
+    selection::{SelectedTasks, TaskSelection},
     summary::{LastRun, SchedulePicture},
-    tasks::{CancelResult, Enqueued, TaskFilter},
+    tasks::{Enqueued, TaskFilter},
     unknown::UnknownName,
     wakeup::{Wakeup, WakeupListener},
 };
 use crate::{
     clock::{Clock, uptime},
     domain::identity::DatabaseId,
+    principal::Principal,
 };
 
 /// A connected database with Sexton's tables. Clones share one connection pool.
@@ -77,6 +89,8 @@ pub struct Store {
     counters: Arc<Counters>,
     /// The identity of the database, once it was read.
     id: Arc<OnceLock<DatabaseId>>,
+    /// In whose name it acts; `None` for the application that runs this process.
+    principal: Option<Arc<Principal>>,
 }
 
 /// The store's own counters, since the start.

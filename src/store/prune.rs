@@ -1,4 +1,4 @@
-//! Retention: old history, occurrences and schedules are deleted, in batches that do not block other work.
+//! Retention: old history, occurrences, audit and schedules are deleted, in batches that do not block other work.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -8,7 +8,8 @@ use super::{Store, StoreError, claim::ID_COLUMN};
 const BATCH_SIZE: usize = 1_000;
 
 impl Store {
-    /// Deletes history with its output and occurrences that are older than `keep`. Returns the number of history rows.
+    /// Deletes history with its output, occurrences and audit that are older than `keep`. Returns the number of history
+    /// rows.
     /// `progress` is called after each batch.
     ///
     /// # Errors
@@ -25,13 +26,15 @@ impl Store {
             }
             progress();
         }
-        let sql = format!("DELETE FROM sexton_occurrence WHERE entered_at < {before}");
-        self.with_retries(async || self.run(&self.db, &sql, [age.into()]).await).await?;
+        for (table, column) in [("sexton_occurrence", "entered_at"), ("sexton_audit", "done_at")] {
+            let sql = format!("DELETE FROM {table} WHERE {column} < {before}");
+            self.with_retries(async || self.run(&self.db, &sql, [age.into()]).await).await?;
+        }
         Ok(pruned)
     }
 
-    /// Deletes configured schedules that no node has fired for `keep`. The node's `own` schedules stay: after a
-    /// downtime, they need to know which instants have been dealt with.
+    /// Deletes configured schedules that no node has fired for `keep`, or marks them as removed if they are paused. The
+    /// node's `own` schedules stay: after a downtime, they need to know which instants have been dealt with.
     ///
     /// # Errors
     /// If the database is unavailable or refuses the statement.
@@ -39,11 +42,10 @@ impl Store {
         let old = format!("origin = 'config' AND next_at < {}", self.dialect.now_plus_millis("?"));
         let age = age(keep);
         let rows = self.all(&self.db, &format!("SELECT name FROM sexton_schedule WHERE {old}"), [age.into()]).await?;
-        let sql = format!("DELETE FROM sexton_schedule WHERE name = ? AND {old}");
         for row in rows {
             let name: String = row.try_get("", "name")?;
             if !own.contains(name.as_str()) {
-                self.with_retries(async || self.run(&self.db, &sql, [name.clone().into(), age.into()]).await).await?;
+                self.forget_schedule(&name, &format!("AND {old}"), &[age.into()]).await?;
             }
         }
         Ok(())
