@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::{
     exit_code::{NOT_RUNNING, STATUS_UNKNOWN},
     output::{Printer, print_line},
+    pause,
     session::Session,
     time,
 };
@@ -190,6 +191,9 @@ impl StatusReport {
             if daemon.foreign_leftovers > 0 {
                 let found = counted(daemon.foreign_leftovers, "leftover");
                 line("state_dir", &format!("{found} of another database, not applied (the log has the paths)"));
+            }
+            if let Some(details) = &daemon.everything_paused {
+                line("paused", &format!("everything is {} (`sexton resume`)", pause::state(true, details)));
             }
             for (queue, reason) in &daemon.closed_queues {
                 line("queue", &format!("{queue} is closed: {reason}"));

@@ -20,7 +20,9 @@ use super::{
     lifecycle::requests::Request,
     module::Surroundings,
     state::{
+        all_paused::AllPaused,
         attempt_spool::Spool,
+        audit_trail::AuditTrail,
         command_starts::CommandStarts,
         config_in_force::{ConfigInForce, LocalEnqueueContext},
         foreign::ForeignLeftovers,
@@ -78,10 +80,13 @@ pub struct Components {
     pub liveness: Arc<Liveness>,
     /// Tasks that wait because no live node defines their name.
     pub unknown_tasks: UnknownTasks,
+    /// Whether everything is paused.
+    pub all_paused: AllPaused,
     /// Whether commands can be started.
     pub starts: CommandStarts,
     /// The daemon's start.
     pub started: Instant,
+    pub(super) audit: AuditTrail,
     pub(super) milestones: Arc<Milestones>,
     pub(super) spool: Spool,
     pub(super) foreign: ForeignLeftovers,
@@ -135,6 +140,7 @@ impl Components {
         let processes = Programs::new(Shepherds::new(&state_dir.join("modules"), identity.id.clone(), program));
         let in_flight = InFlight::new(identity.id.clone(), &wakers);
         let components = Self {
+            audit: AuditTrail::new(store.clone()),
             store,
             connect,
             clock,
@@ -148,6 +154,7 @@ impl Components {
             modules: ModuleStatuses::default(),
             liveness,
             unknown_tasks: UnknownTasks::default(),
+            all_paused: AllPaused::default(),
             starts: CommandStarts::new(shepherds.clone()),
             started: Instant::now(),
             milestones: Arc::new(Milestones::new(has_restarted())),

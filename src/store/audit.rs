@@ -129,7 +129,7 @@ impl Store {
     /// # Errors
     /// If the database is unavailable or refuses the statement.
     pub async fn audit(&self, deed: &Deed) -> Result<(), StoreError> {
-        self.with_retries(async || self.record_deeds(&self.db, std::slice::from_ref(deed)).await).await
+        self.record_deeds(&self.db, std::slice::from_ref(deed)).await
     }
 
     /// Records deeds, in the transaction in which they are done.

@@ -6,6 +6,7 @@
 mod support;
 
 mod accounts;
+mod audit;
 mod bench;
 mod cli;
 mod commands;

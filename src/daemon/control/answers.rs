@@ -17,7 +17,7 @@ use crate::{
         identity::QueueName,
         schedule::plan::{Plan, plan},
     },
-    store::UnknownName,
+    store::{PauseDetails, UnknownName},
     telemetry::LogControl,
 };
 
@@ -76,6 +76,9 @@ pub struct Status {
     /// Tasks that wait because no live node defines their name, by name.
     #[serde(default)]
     pub unknown_tasks: Vec<UnknownName>,
+    /// Since when everything is paused, by whom and why; none if it is not.
+    #[serde(default)]
+    pub everything_paused: Option<PauseDetails>,
 }
 
 /// What the schedules in force will do within a time span.
@@ -176,6 +179,7 @@ impl Status {
             log: serde_json::to_value(log.describe()).unwrap_or_default(),
             tasks: tasks(status),
             command_starts: components.and_then(|components| components.starts.trouble()),
+            everything_paused: components.and_then(|components| components.all_paused.get()),
             unknown_tasks: components.map(|components| components.unknown_tasks.all()).unwrap_or_default(),
             closed_queues: closed_queues(
                 &status.in_force(),

@@ -233,6 +233,9 @@ impl DaemonStatus {
         if self.is_quiet() {
             line += "; quiet: claiming nothing";
         }
+        if components.all_paused.get().is_some() {
+            line += "; everything is paused: claiming nothing";
+        }
         if let Some(trouble) = components.starts.trouble() {
             line += &format!("; cannot start commands: {}", trouble.reason);
         }
