@@ -59,6 +59,16 @@ async fn resume_all(session: &Session, reason: &ReasonArgs) -> anyhow::Result<(P
     Ok((before.unwrap_or_default(), changed))
 }
 
+/// Why a task of this queue is held back: everything is paused, or the queue is.
+pub(super) async fn why_held(open: &OpenSession, queue: Option<&str>) -> anyhow::Result<Option<String>> {
+    if let Some(details) = open.store.all_paused().await.map_err(with_advice)? {
+        return Ok(Some(format!("it waits: everything is {}", state(true, &details))));
+    }
+    let queues = open.store.queues(&[]).await.map_err(with_advice)?;
+    let own = queues.iter().find(|known| known.paused && Some(&*known.name) == queue);
+    Ok(own.map(|queue| format!("it waits: queue {} is {}", queue.name, state(true, &queue.pause))))
+}
+
 /// Reports that something is paused or resumed.
 pub(super) fn report(
     output: Printer,

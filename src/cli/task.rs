@@ -234,11 +234,14 @@ fn not_before(at: DateTime<Utc>) -> String {
     }
 }
 
-/// Why a task waits that could be executed now: no live node defines its name, or another one than this.
+/// Why a task waits that could be executed now: it is held back by a pause, or no live node defines its name.
 async fn why_it_waits(open: &OpenSession, task: &task::Model) -> anyhow::Result<Option<String>> {
     let is_due = task.state == TaskState::Available || task.unknown_since.is_some();
     if !is_due || task.state == TaskState::Running {
         return Ok(None);
+    }
+    if let Some(why) = pause::why_held(open, task.queue.as_deref()).await? {
+        return Ok(Some(why));
     }
     let live = open.store.live_names().await.map_err(with_advice)?;
     if live.is_empty() || defined_by(&task.name, &live) != DefinedBy::Nobody {

@@ -16,6 +16,8 @@ use crate::principal::Principal;
 /// Maximum number of characters of an account and of a host.
 const MAX_ACCOUNT: usize = 100;
 const MAX_HOST: usize = 255;
+/// Maximum number of characters of the name of what it was done to.
+const MAX_NAME: usize = 255;
 
 /// One deed, without who did it.
 #[derive(Clone, Debug, PartialEq)]
@@ -165,7 +167,7 @@ impl Store {
             rows.push(|row| {
                 row.set("action", deed.action.as_str())
                     .set("target", deed.target.as_str())
-                    .set("name", deed.name.clone())
+                    .set("name", fitting(deed.name.as_deref(), MAX_NAME))
                     .set("task_id", deed.task_id)
                     .json("value_before", deed.before.as_ref())
                     .json("value_after", deed.after.as_ref())

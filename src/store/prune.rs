@@ -15,22 +15,32 @@ impl Store {
     /// # Errors
     /// If the database is unavailable or refuses the statement.
     pub async fn prune(&self, keep: Duration, progress: impl Fn()) -> Result<u64, StoreError> {
-        let before = self.dialect.now_plus_millis("?");
         let age = age(keep);
+        let history = [("sexton_output", "history_id"), ("sexton_history", "id")];
+        let pruned = self.prune_batches(("sexton_history", "finished_at"), &history, age, &progress).await?;
+        self.prune_batches(("sexton_audit", "done_at"), &[("sexton_audit", "id")], age, &progress).await?;
+        let before = self.dialect.now_plus_millis("?");
+        let sql = format!("DELETE FROM sexton_occurrence WHERE entered_at < {before}");
+        self.with_retries(async || self.run(&self.db, &sql, [age.into()]).await).await?;
+        Ok(pruned)
+    }
+
+    async fn prune_batches(
+        &self,
+        old: (&str, &str),
+        tables: &[(&str, &str)],
+        age: i64,
+        progress: &impl Fn(),
+    ) -> Result<u64, StoreError> {
         let mut pruned = 0;
         loop {
-            let batch = self.with_retries(async || self.prune_batch(&before, age).await).await?;
+            let batch = self.with_retries(async || self.prune_batch(old, tables, age).await).await?;
             pruned += batch as u64;
             if batch < BATCH_SIZE {
-                break;
+                return Ok(pruned);
             }
             progress();
         }
-        for (table, column) in [("sexton_occurrence", "entered_at"), ("sexton_audit", "done_at")] {
-            let sql = format!("DELETE FROM {table} WHERE {column} < {before}");
-            self.with_retries(async || self.run(&self.db, &sql, [age.into()]).await).await?;
-        }
-        Ok(pruned)
     }
 
     /// Deletes configured schedules that no node has fired for `keep`, or marks them as removed if they are paused. The
@@ -63,16 +73,21 @@ impl Store {
         .await
     }
 
-    async fn prune_batch(&self, before: &str, age: i64) -> Result<usize, StoreError> {
-        let sql = format!(
-            "SELECT id FROM sexton_history WHERE finished_at < {before} ORDER BY finished_at LIMIT {BATCH_SIZE}"
-        );
+    /// Deletes the oldest rows of `old` from these tables, by a key that has their number. Returns the number of rows.
+    async fn prune_batch(
+        &self,
+        (old, column): (&str, &str),
+        tables: &[(&str, &str)],
+        age: i64,
+    ) -> Result<usize, StoreError> {
+        let before = self.dialect.now_plus_millis("?");
+        let sql = format!("SELECT id FROM {old} WHERE {column} < {before} ORDER BY {column} LIMIT {BATCH_SIZE}");
         let rows = self.all(&self.db, &sql, [age.into()]).await?;
         let ids = rows.iter().map(|row| Ok(row.try_get::<i64>("", "id")?)).collect::<Result<Vec<_>, StoreError>>()?;
         if !ids.is_empty() {
             let transaction = self.begin().await?;
             let rows = self.dialect.rows("d", &ID_COLUMN);
-            for (table, key) in [("sexton_output", "history_id"), ("sexton_history", "id")] {
+            for (table, key) in tables {
                 let sql = self.dialect.delete_joined(table, key, &rows, &format!("t.{key} = d.id"));
                 self.run(&transaction, &sql, [self.ids(ids.iter().copied())]).await?;
             }

@@ -73,6 +73,8 @@ on_each_database! {
         assert_eq!((&queue["name"], &queue["paused"], &queue["pause_reason"]), (&json!("mail"), &json!(true), &json!("the mail server is away")));
         assert_eq!((&queue["paused_by"], &queue["paused_host"]), (&json!(person()), &json!(host())));
         let id = json(&file, &["task", "add", "send", "--reason", "a test"])["id"].to_string();
+        let waits = json(&file, &["task", "show", &id])["waits"].clone();
+        assert!(waits.as_str().is_some_and(|waits| waits.starts_with("it waits: queue mail is paused since 20")), "{waits}");
         done(&file, &["task", "cancel", &id, "--reason", "wrong month"]);
         let history = json(&file, &["history", "--name", "send"]);
         assert_eq!((&history[0]["cancelled_by"], &history[0]["cancelled_host"], &history[0]["cancel_reason"]),
@@ -151,6 +153,8 @@ on_each_database! {
         }).await;
         assert!(done(&file, &["status"]).contains("everything is paused since 20"));
         assert!(done(&file, &["queue", "list"]).contains("everything is paused"));
+        let waits = json(&file, &["task", "show", &id])["waits"].clone();
+        assert!(waits.as_str().is_some_and(|waits| waits.starts_with("it waits: everything is paused since 20")), "{waits}");
         assert!(store.occurrences("often", 9).await.unwrap().is_empty(), "no schedule fires");
         assert_eq!(store.tasks(&TaskFilter { limit: 9, ..TaskFilter::default() }).await.unwrap().len(), 1);
         let resumed = done(&file, &["resume"]);

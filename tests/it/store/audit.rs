@@ -25,7 +25,7 @@ use crate::support::{Kind, on_each_database};
 fn alice(reason: &str) -> Principal {
     Principal {
         via: Via::Cli,
-        account: Some("root".to_owned()),
+        account: Some("deploy".to_owned()),
         login: Some("alice".to_owned()),
         host: Some("shop01".to_owned()),
         reason: Some(reason.to_owned()),
@@ -75,7 +75,7 @@ on_each_database! {
         let [pause, resume] = [&deeds[0], &deeds[1]];
         assert!(about_now(pause.done_at));
         assert_eq!((pause.action, pause.target, pause.name.as_deref()), (AuditAction::Pause, AuditTarget::Queue, Some("mail")));
-        assert_eq!((pause.via, pause.account.as_deref(), pause.login.as_deref()), (Via::Cli, Some("root"), Some("alice")));
+        assert_eq!((pause.via, pause.account.as_deref(), pause.login.as_deref()), (Via::Cli, Some("deploy"), Some("alice")));
         assert_eq!((pause.host.as_deref(), pause.reason.as_deref()), (Some("shop01"), Some("the server is away")));
         assert_eq!((pause.value_before.clone(), pause.value_after.clone()), (Some(json!({"paused": false})), Some(json!({"paused": true}))));
         assert_eq!((resume.action, resume.login.as_deref()), (AuditAction::Resume, Some("bob")));
@@ -237,7 +237,7 @@ on_each_database! {
         };
         let none = AuditFilter::default;
         assert_eq!(names(AuditFilter { by: Some("bob".to_owned()), ..none() }).await, ["reports"]);
-        assert_eq!(names(AuditFilter { by: Some("root".to_owned()), ..none() }).await, ["reports", "mail"]);
+        assert_eq!(names(AuditFilter { by: Some("deploy".to_owned()), ..none() }).await, ["reports", "mail"]);
         assert_eq!(names(AuditFilter { via: Some(Via::Signal), ..none() }).await, ["n"]);
         assert_eq!(names(AuditFilter { target: Some(AuditTarget::Queue), name: Some("mail".to_owned()), ..none() }).await, ["mail"]);
         assert_eq!(names(AuditFilter { host: Some("shop02".to_owned()), ..none() }).await, [""; 0]);
