@@ -6,7 +6,7 @@ use chrono_tz::Tz;
 
 use super::section::Section;
 use crate::domain::{
-    daemon::{lease::OnLeaseLost, restart::RestartPolicy},
+    daemon::{lease::OnLeaseLost, restart_policy::RestartPolicy},
     task::pickups::DEFAULT_MAX_PICKUPS,
 };
 

@@ -30,9 +30,9 @@ use super::{
     module::ModuleSpec,
     modules::{built_in, process_module},
     supervision::{
-        handle::SupervisorHandle,
-        panics::install_hook,
+        panic_messages::install_hook,
         supervisor::{GAVE_UP, Supervisor},
+        supervisor_handle::SupervisorHandle,
         supervisor_parts::SupervisorParts,
     },
 };

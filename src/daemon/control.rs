@@ -27,7 +27,7 @@ use super::{
         run_lock::RunLock,
         status::DaemonStatus,
     },
-    supervision::handle::RestartError,
+    supervision::supervisor_handle::RestartError,
 };
 use crate::{
     principal::Principal,

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use super::{
     Store, StoreError,
+    claim_conditions::HELD_COLUMNS,
     dialect::Kind,
-    held::HELD_COLUMNS,
     rows::{Rows, claim_of},
 };
 use crate::domain::{

@@ -11,9 +11,9 @@ use sexton_entities::states::{Outcome, Verdict};
 
 use super::{
     Store, StoreError,
+    claim_conditions::HELD_COLUMNS,
     connection::DatabaseTransaction,
     dialect::{Dialect, Kind},
-    held::HELD_COLUMNS,
     rows::{Rows, claim_of},
 };
 use crate::domain::task::{

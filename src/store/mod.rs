@@ -4,11 +4,11 @@
 //! other files that `tests/tidy` lists.
 
 mod adopt;
-mod ahead;
 mod audit;
 mod bounded;
 mod cancel;
 mod claim;
+mod claim_conditions;
 mod connect;
 mod connection;
 mod dialect;
@@ -16,13 +16,12 @@ mod error;
 mod error_class;
 mod finish;
 mod future;
-mod held;
 mod history;
 mod identity;
-mod isolated;
-mod ledger;
+mod isolated_faults;
 mod migrate;
 mod nodes;
+mod occurrences;
 mod output;
 mod overlap;
 mod pause;
@@ -34,6 +33,7 @@ mod rescue;
 mod retry;
 mod rows;
 mod schedules;
+mod schedules_ahead;
 mod selection;
 mod set_aside;
 mod summary;
@@ -60,7 +60,7 @@ pub use self::{
     error::StoreError,
     finish::{OnStale, Recorded},
     history::HistoryFilter,
-    isolated::Isolated,
+    isolated_faults::Isolated,
     migrate::MigrationStatus,
     nodes::Heartbeat,
     pause::PauseDetails,

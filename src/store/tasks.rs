@@ -8,9 +8,9 @@ use sexton_entities::{states::TaskState, task};
 
 use super::{
     Store, StoreError,
+    claim_conditions::HELD_COLUMNS,
     dialect::{Dialect, Kind},
     finish::{CLEARED, RELEASED_ATTEMPT},
-    held::HELD_COLUMNS,
     rows::Rows,
 };
 use crate::domain::{

@@ -17,13 +17,13 @@ use crate::{
         inflight::InFlight,
         module::{DaemonModule, ModuleContext, Next},
         state::{
-            foreign::ForeignLeftovers,
+            foreign_leftovers::ForeignLeftovers,
             lease::Lease,
             milestones::Milestones,
             module_status::{ModuleState, ModuleStatuses},
             wakers::{WakeReason, Wakers},
         },
-        workers::execute::Executor,
+        workers::attempt_executor::Executor,
     },
     domain::{
         daemon::summary::SummaryTable,

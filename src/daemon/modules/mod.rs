@@ -18,7 +18,7 @@ mod workers;
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    components::Components, module::ModuleSpec, stage::Stage, supervision::supervisor_parts::ProcessModuleFactory,
+    components::Components, module::ModuleSpec, stop_stage::Stage, supervision::supervisor_parts::ProcessModuleFactory,
 };
 use crate::domain::identity::ModuleName;
 

@@ -22,8 +22,8 @@ use crate::{
         inflight::InFlight,
         module::{DaemonModule, ModuleContext, Next},
         state::{
-            all_paused::AllPaused, config_in_force::ConfigInForce, identity::NodeIdentity, lease::Lease,
-            module_status::ModuleStatuses, wakers::Wakers,
+            all_paused::AllPaused, config_in_force::ConfigInForce, lease::Lease, module_status::ModuleStatuses,
+            this_node::NodeIdentity, wakers::Wakers,
         },
     },
     domain::{daemon::lease::Grant, task::claim::Claim, text::plural::counted},

@@ -49,6 +49,8 @@ pub(super) struct Recorder {
     wakers: Wakers,
     /// When a file of the spool that could not be read is tried again.
     replay_at: Option<Instant>,
+    /// The last round ended although more attempts may have finished.
+    has_more: bool,
     recorded: u64,
     batches: u64,
     stale: u64,
@@ -74,7 +76,13 @@ impl DaemonModule for Recorder {
             self.replay(context).await?;
         }
         self.release_given_back(context).await;
+        let end = Instant::now() + INTERVAL;
         loop {
+            // While attempts finish faster than they are recorded, progress, releases and the spool have their turn too.
+            self.has_more = Instant::now() >= end;
+            if self.has_more {
+                return Ok(());
+            }
             let batch = self.in_flight.take_finished(BATCH);
             if batch.attempts().is_empty() {
                 return Ok(());
@@ -105,7 +113,7 @@ impl DaemonModule for Recorder {
     }
 
     async fn post_run(&mut self, _: &ModuleContext) -> anyhow::Result<Next> {
-        Ok(Next::After(INTERVAL))
+        Ok(Next::After(if self.has_more { Duration::ZERO } else { INTERVAL }))
     }
 
     fn summary(&self) -> Vec<SummaryTable> {
@@ -117,7 +125,7 @@ impl DaemonModule for Recorder {
 
 impl Recorder {
     pub(super) fn new(in_flight: InFlight, spool: Spool, in_force: ConfigInForce, wakers: Wakers) -> Self {
-        Self { in_flight, spool, in_force, wakers, replay_at: None, recorded: 0, batches: 0, stale: 0 }
+        Self { in_flight, spool, in_force, wakers, replay_at: None, has_more: false, recorded: 0, batches: 0, stale: 0 }
     }
 
     /// Writes the progress that running attempts report. Progress that is lost is replaced by the next one.

@@ -11,7 +11,7 @@ use crate::{
     daemon::{
         inflight::{InFlight, QueueWorkers},
         module::{DaemonModule, ModuleContext, Next},
-        workers::{execute::Executor, pool::PoolHandle},
+        workers::{attempt_executor::Executor, pool::PoolHandle},
     },
     domain::{daemon::summary::SummaryTable, identity::QueueName, text::plural::counted},
 };

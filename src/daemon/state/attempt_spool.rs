@@ -19,7 +19,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::foreign::ForeignLeftovers;
+use super::foreign_leftovers::ForeignLeftovers;
 use crate::{
     daemon::inflight::InFlight,
     domain::{identity::DatabaseId, task::FinishedAttempt},

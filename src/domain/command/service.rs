@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use super::{CommandEnd, CommandSpec, Stopped};
-use crate::domain::{daemon::restart::RestartPolicy, text::duration};
+use crate::domain::{daemon::restart_policy::RestartPolicy, text::duration};
 
 /// The maximum number of characters of a program's last line in an error.
 const MAX_LAST_LINE: usize = 300;

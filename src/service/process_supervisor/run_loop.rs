@@ -28,7 +28,7 @@ use super::{
 use crate::{
     clock::machine_time,
     domain::{
-        daemon::restart::{Response, RestartPolicy, Restarts},
+        daemon::restart_policy::{Response, RestartPolicy, Restarts},
         text::duration,
     },
     service::{

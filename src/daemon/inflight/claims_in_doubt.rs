@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use super::claims::{ClaimState, InFlight, wake};
+use super::claim_table::{ClaimState, InFlight, wake};
 use crate::{
     domain::task::claim::{Claim, ClaimIdentity},
     handler::{StopReason, TaskContext},

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::claims::{ClaimState, InFlight};
+use super::claim_table::{ClaimState, InFlight};
 use crate::{
     domain::task::{FinishedAttempt, claim::Claim},
     shepherd::AttemptDir,

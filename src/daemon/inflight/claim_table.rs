@@ -9,7 +9,7 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::slots::Slots;
+use super::queue_slots::Slots;
 use crate::{
     daemon::state::{
         lease::Lease,

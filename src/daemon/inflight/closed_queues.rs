@@ -1,7 +1,7 @@
 //! Queues that are closed because they are outside their period: none of their tasks starts, and running ones may be
 //! asked to stop.
 
-use super::claims::{ClaimState, InFlight, wake};
+use super::claim_table::{ClaimState, InFlight, wake};
 use crate::{domain::identity::QueueName, handler::StopReason};
 
 impl InFlight {

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::daemon::{
     messages::{Reconfigure, RestartModule, StopStage},
-    stage::Stage,
+    stop_stage::Stage,
 };
 
 /// How long the supervisor has for an answer.

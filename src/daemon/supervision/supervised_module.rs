@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     module_actor::{ExitGuard, ModuleActor, Rounds},
-    panics,
+    panic_messages,
     supervisor_parts::SupervisorParts,
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
         messages::{Exit, ModuleExited, ModuleStarted, Ping},
         module::{Activity, ModuleContext, ModuleSpec},
     },
-    domain::daemon::restart::{RestartPolicy, Restarts},
+    domain::daemon::restart_policy::{RestartPolicy, Restarts},
 };
 
 /// Grace beyond a stopped program's own `stop_timeout`: the kernel may be slow to release it.
@@ -34,7 +34,7 @@ const STOP_MARGIN: Duration = Duration::from_secs(20);
 const MAX_HUNG_THREADS: usize = 3;
 
 /// A module under supervision.
-pub(super) struct Child {
+pub(super) struct SupervisedModule {
     pub(super) spec: ModuleSpec,
     pub(super) settings: ModuleConfig,
     pub(super) wanted: Wanted,
@@ -72,7 +72,7 @@ pub(super) enum Wanted {
     Removed,
 }
 
-impl Child {
+impl SupervisedModule {
     pub(super) fn new(spec: ModuleSpec, settings: ModuleConfig) -> Self {
         let stopping = CancellationToken::new();
         Self {
@@ -172,7 +172,7 @@ impl Child {
             || self.ending_since.is_some_and(|since| since.elapsed().min(awake) > stop_limit)
     }
 
-    /// Whether it has answered a ping since [`Child::count_sign_of_life`], and makes progress.
+    /// Whether it has answered a ping since [`SupervisedModule::count_sign_of_life`], and makes progress.
     pub(super) fn is_well(&self, hang_timeout: Duration) -> bool {
         self.answered.load(Ordering::Relaxed) != self.counted_answer && self.activity.busy_for() <= hang_timeout
     }
@@ -200,7 +200,7 @@ impl Child {
         let context =
             ModuleContext::new(name.clone(), surroundings, waker, self.incarnation.clone(), self.activity.clone());
         move || {
-            panics::supervise_this_thread();
+            panic_messages::supervise_this_thread();
             // The guard exists before the factory is called: a factory may panic as well.
             let exits = supervisor.clone().recipient();
             let guard = ExitGuard { module: name.clone(), generation, exit: Exit::Stopped, supervisor: exits };

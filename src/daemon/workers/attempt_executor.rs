@@ -11,7 +11,7 @@ use crate::{
     clock::Clock,
     daemon::{
         inflight::InFlight,
-        state::{command_starts::CommandStarts, config_in_force::ConfigInForce, identity::NodeIdentity},
+        state::{command_starts::CommandStarts, config_in_force::ConfigInForce, this_node::NodeIdentity},
     },
     domain::{
         command::capture::without_nul,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::claims::{ClaimState, InFlight};
+use super::claim_table::{ClaimState, InFlight};
 use crate::{
     daemon::state::wakers::WakeReason,
     domain::{
