@@ -76,7 +76,7 @@ fn login_of(process: &str) -> Option<String> {
 
 /// The user who called sudo. It is what the environment says, which its owner may have set to anything.
 fn sudo_user() -> Option<String> {
-    std::env::var("SUDO_USER").ok().filter(|user| !user.is_empty())
+    std::env::var_os("SUDO_USER")?.into_string().ok().filter(|user| !user.is_empty())
 }
 
 fn host() -> Option<String> {

@@ -76,7 +76,7 @@ pub(in crate::daemon) async fn database(
         match request {
             None => return Ok(Some((store, options))),
             Some(Some(Request::Reload { reply, .. })) => {
-                reload::answer(reply, reload::before_running(config, loader, status))
+                reload::answer(reply, reload::before_running(config, loader, status));
             }
             Some(_) => return Ok(None),
         }
