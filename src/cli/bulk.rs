@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 use sexton_entities::states::{AuditAction, AuditTarget, TaskState, Verdict};
@@ -97,12 +98,13 @@ pub(super) async fn cancel(
     let mut refused = RefusedTasks::default();
     let mut selected = store.selected(&selection).await.map_err(with_advice)?;
     loop {
-        let ids = selected.next().await?;
+        let so_far = || stopped_after(cancelled + requested);
+        let ids = selected.next().await.with_context(so_far)?;
         if ids.is_empty() {
             break;
         }
-        let results =
-            in_portions([&ids[..]], async |portion: &[i64]| store.cancel_all(portion, &selection).await).await?;
+        let work = async |portion: &[i64]| store.cancel_all(portion, &selection).await;
+        let results = in_portions([&ids[..]], work).await.with_context(so_far)?;
         for (_, result) in results.done.into_iter().flatten() {
             match result {
                 CancelResult::Cancelled => cancelled += 1,
@@ -121,6 +123,11 @@ pub(super) async fn cancel(
     let object = json!({ "cancelled": cancelled, "requested": requested, "left": left, "refused": refused.count });
     output.report(&sentence, &object)?;
     Ok(u8::from(refused.count > 0))
+}
+
+/// What was done when the database failed. The portion in which it failed is done as a whole, or not at all.
+fn stopped_after(done: usize) -> String {
+    format!("the command stopped after {}; call it again for the rest", counted(done, "task"))
 }
 
 fn left_words(left: usize) -> String {
@@ -193,12 +200,13 @@ pub(super) async fn retry(
     let mut refused = RefusedTasks::default();
     let mut selected = store.selected(&selection).await.map_err(with_advice)?;
     loop {
-        let ids = selected.next().await?;
+        let so_far = || stopped_after(available);
+        let ids = selected.next().await.with_context(so_far)?;
         if ids.is_empty() {
             break;
         }
-        let results =
-            in_portions([&ids[..]], async |portion: &[i64]| store.run_all_now(portion, &selection).await).await?;
+        let work = async |portion: &[i64]| store.run_all_now(portion, &selection).await;
+        let results = in_portions([&ids[..]], work).await.with_context(so_far)?;
         let changed = results.done.iter().map(Vec::len).sum::<usize>();
         available += changed;
         left += ids.len() - changed - results.refused.len();
@@ -237,23 +245,24 @@ async fn retry_discarded(
     let mut refused = RefusedTasks::default();
     let mut finished = store.finished(&selection).await.map_err(with_advice)?;
     loop {
-        let ids = finished.next().await.map_err(with_advice)?;
+        let so_far = || stopped_after(enqueued);
+        let ids = finished.next().await.with_context(so_far)?;
         if ids.is_empty() {
             break;
         }
         found += ids.len();
         if args.dry_run {
-            before += store.count_retried(&ids).await?;
+            before += store.count_retried(&ids).await.with_context(so_far)?;
             continue;
         }
         let again = |row: sexton_entities::history::Model| {
             let task = again(&row);
             (row, open.client.filled_in(task))
         };
-        let rows: Vec<_> = store.history_rows(&ids).await?.into_iter().map(again).collect();
-        let mut done = 0;
-        let results = in_portions([&rows[..]], async |portion: &[_]| store.retry_finished(portion).await).await?;
-        done += results.done.iter().sum::<u64>() as usize;
+        let rows: Vec<_> = store.history_rows(&ids).await.with_context(so_far)?.into_iter().map(again).collect();
+        let work = async |portion: &[_]| store.retry_finished(portion).await;
+        let results = in_portions([&rows[..]], work).await.with_context(so_far)?;
+        let done = results.done.iter().sum::<u64>() as usize;
         enqueued += done;
         before += rows.len() - done - results.refused.len();
         let numbers: Vec<(i64, String)> =

@@ -19,7 +19,7 @@ pub struct TaskSelection {
     pub name: Option<String>,
     /// Only tasks in this queue.
     pub queue: Option<QueueName>,
-    /// Only tasks in one of these states; in any state if there is none.
+    /// Only tasks in one of these states; in any state if the list is empty.
     pub states: Vec<TaskState>,
     /// Only tasks of this schedule.
     pub schedule: Option<String>,
