@@ -173,6 +173,8 @@ words! {
         Retry = "retry",
         /// Enqueued a task by hand.
         Enqueue = "enqueue",
+        /// Moved a waiting task to another queue.
+        Move = "move",
         /// Put the configuration of a node in force again.
         Reload = "reload",
         /// Restarted a node or one of its modules.

@@ -10,13 +10,14 @@ use serde_json::{Value, json};
 use sexton_entities::states::Via;
 
 use super::{
+    locate::Located,
     output::Printer,
     session::{ReasonArgs, Session},
 };
 use crate::{
     principal::Principal,
     service::{
-        Role, RunDir,
+        Role,
         control::{self, ControlError},
     },
 };
@@ -49,7 +50,7 @@ pub(super) async fn request<T: DeserializeOwned>(
     path: &str,
     body: Option<&Value>,
 ) -> anyhow::Result<T> {
-    let run = RunDir::at(&session.daemon()?.run_dir);
+    let run = session.locate()?.run;
     match control::ask(&run, method, path, body, ANSWER_TIMEOUT).await {
         Err(ControlError::NotThere(socket)) => match run.holder(Role::Daemon)? {
             Some(holder) => {
@@ -61,13 +62,13 @@ pub(super) async fn request<T: DeserializeOwned>(
     }
 }
 
-/// As [`request`]; none if no daemon is running.
+/// As [`request`]; none if no daemon is running, or mistakes in the configuration hide it.
 pub(super) async fn request_if_running<T: DeserializeOwned>(
     session: &Session,
     method: Method,
     path: &str,
 ) -> anyhow::Result<Option<T>> {
-    let run = RunDir::at(&session.daemon()?.run_dir);
+    let Ok(Located { run, .. }) = session.locate() else { return Ok(None) };
     match control::ask(&run, method, path, None, ANSWER_TIMEOUT).await {
         Err(ControlError::NotThere(_)) => Ok(None),
         answer => Ok(Some(answer?)),

@@ -21,9 +21,9 @@ pub(super) enum DbCommand {
 }
 
 pub(super) async fn run(session: &Session, output: Printer, command: DbCommand) -> anyhow::Result<u8> {
-    let open = session.open().await?;
     match command {
         DbCommand::Migrate { reason } => {
+            let open = session.open_or_create().await?;
             let applied = open.because(&reason).migrate(&open.connect).await?;
             let sentence = match applied.len() {
                 0 => "the tables are up to date".to_owned(),
@@ -33,6 +33,7 @@ pub(super) async fn run(session: &Session, output: Printer, command: DbCommand) 
             Ok(0)
         }
         DbCommand::Status => {
+            let open = session.open().await?;
             let steps = open.store.migration_status().await?;
             output.list(&steps, ["Migration", "Applied"], "There are no migrations.", |step| {
                 [step.name.clone(), if step.applied { "yes" } else { "no" }.to_owned()]

@@ -1,7 +1,10 @@
 //! `sexton history`.
 
 use clap::Args;
-use sexton_entities::states::{Outcome, Verdict};
+use sexton_entities::{
+    history,
+    states::{Outcome, Verdict},
+};
 
 use super::{
     log,
@@ -12,7 +15,7 @@ use super::{
     time, why,
 };
 use crate::{
-    domain::{identity::QueueName, text::duration},
+    domain::{command::left_behind, identity::QueueName, text::duration},
     store::HistoryFilter,
 };
 
@@ -109,8 +112,16 @@ pub(super) async fn run(session: &Session, output: Printer, args: HistoryArgs) -
             or_dash(row.verdict),
             time::text(row.finished_at),
             or_dash(row.duration_ms.map(duration::short)),
-            or_dash(pause::cancelled_by(row).or_else(|| row.error.clone())),
+            or_dash(remark(row)),
         ]
     })?;
     Ok(0)
+}
+
+/// What is remarkable about an attempt, for people: who cancelled it, or else why it did not succeed, and the processes
+/// that it left behind.
+pub(super) fn remark(row: &history::Model) -> Option<String> {
+    let left = row.left_behind.and_then(|count| u64::try_from(count).ok()).filter(|count| *count > 0).map(left_behind);
+    let parts: Vec<String> = pause::cancelled_by(row).or_else(|| row.error.clone()).into_iter().chain(left).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }

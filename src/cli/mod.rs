@@ -10,6 +10,7 @@ mod exit_code;
 mod history;
 mod import;
 mod init;
+mod locate;
 mod log;
 mod lookup;
 mod manual;
@@ -30,7 +31,9 @@ mod status;
 mod stop;
 mod summary;
 mod task;
+mod task_move;
 mod time;
+mod waiting;
 mod why;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
@@ -38,36 +41,33 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use self::session::Parts;
-use self::{
-    exit_code::{BAD_CONFIG, FAILED},
-    output::Printer,
-    session::Session,
-};
-use crate::{
-    config::Mistakes,
-    telemetry::{self, DebugChoice, LogFormat, LogPlan, LogTarget},
-};
+use self::{output::Printer, session::Session};
+use crate::telemetry::{self, DebugChoice, LogFormat, LogPlan, LogTarget};
 
 /// A supervised background-task daemon for applications that have a SQL database.
 #[derive(Parser)]
 #[command(name = "sexton", version, about, after_help = EXIT_CODES)]
 struct Cli {
     /// The configuration file [default: sexton.toml, config/sexton.toml or /etc/sexton/sexton.toml]
-    #[arg(long, global = true, value_name = "FILE", env = "SEXTON_CONFIG")]
+    #[arg(long, help_heading = GLOBAL, global = true, value_name = "FILE", env = "SEXTON_CONFIG")]
     config: Option<PathBuf>,
     /// Print JSON for programs instead of tables for people
-    #[arg(long, global = true)]
+    #[arg(long, help_heading = GLOBAL, global = true)]
     json: bool,
     /// Log filter: error, warn, info, debug, trace, or directives such as `sexton=debug`
-    #[arg(long, global = true, value_name = "FILTER", env = "SEXTON_LOG")]
+    #[arg(long, help_heading = GLOBAL, global = true, value_name = "FILTER", env = "SEXTON_LOG")]
     log: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 70 a module failed too often, \
-                          76 a newer version has migrated the database, \
-                          78 mistakes in the configuration. `status`: 0 running, 3 not running, 4 unknown. \
+/// The heading of the options that every command has.
+const GLOBAL: &str = "Options of every command";
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed (`run --once`: a task failed), 2 wrong usage, 3 timed out, \
+                          70 a module failed too often, 76 a newer version has migrated the database, \
+                          78 mistakes in the configuration, or a database that refuses the login. \
+                          `status`: 0 running, 3 not running, 4 unknown. \
                           `plan --against`: 2 the plans differ. `period check`: 0 inside, 1 outside, 2 unknown";
 
 #[derive(Subcommand)]
@@ -151,7 +151,7 @@ pub fn main(parts: Arc<Parts>) -> ExitCode {
                 true => telemetry::print_within(message + "\n", run::FINAL_LOG_TIMEOUT),
                 false => eprintln!("{message}"),
             }
-            ExitCode::from(if error.is::<Mistakes>() { BAD_CONFIG } else { FAILED })
+            ExitCode::from(exit_code::of(&error))
         }
     }
 }

@@ -9,7 +9,10 @@ use super::{
     session::{OpenSession, ReasonArgs, Session, with_advice},
     time,
 };
-use crate::store::{PauseDetails, Wakeup};
+use crate::{
+    domain::task::waiting::WaitCause,
+    store::{PauseDetails, Wakeup},
+};
 
 /// Pauses everything: no node claims a task, and no schedule fires.
 pub(super) async fn pause(session: &Session, output: Printer, reason: &ReasonArgs) -> anyhow::Result<u8> {
@@ -59,14 +62,18 @@ async fn resume_all(session: &Session, reason: &ReasonArgs) -> anyhow::Result<(P
     Ok((before.unwrap_or_default(), changed))
 }
 
-/// Why a task of this queue is held back: everything is paused, or the queue is.
-pub(super) async fn why_held(open: &OpenSession, queue: Option<&str>) -> anyhow::Result<Option<String>> {
+/// Why a task of this queue is held back: everything is paused, or the queue is. With the sentence for people.
+pub(super) async fn why_held(open: &OpenSession, queue: Option<&str>) -> anyhow::Result<Option<(WaitCause, String)>> {
     if let Some(details) = open.store.all_paused().await.map_err(with_advice)? {
-        return Ok(Some(format!("it waits: everything is {}", state(true, &details))));
+        let sentence = format!("it waits: everything is {}", state(true, &details));
+        return Ok(Some((WaitCause::EverythingPaused, sentence)));
     }
     let queues = open.store.queues(&[]).await.map_err(with_advice)?;
-    let own = queues.iter().find(|known| known.paused && Some(&*known.name) == queue);
-    Ok(own.map(|queue| format!("it waits: queue {} is {}", queue.name, state(true, &queue.pause))))
+    let own = queues.into_iter().find(|known| known.paused && Some(&*known.name) == queue);
+    Ok(own.map(|queue| {
+        let sentence = format!("it waits: queue {} is {}", queue.name, state(true, &queue.pause));
+        (WaitCause::Paused(queue.name.to_string()), sentence)
+    }))
 }
 
 /// Reports that something is paused or resumed.

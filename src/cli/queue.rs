@@ -9,11 +9,17 @@ use super::{
     output::Printer,
     pause,
     session::{OpenSession, ReasonArgs, Session, with_advice},
-    why::closed,
 };
 use crate::{
     config::Config,
-    domain::{identity::QueueName, task::definition::check_name, text::suggest},
+    domain::{
+        identity::QueueName,
+        task::{
+            definition::check_name,
+            waiting::{ClusterQueues, LongRunner, ServedBy, whole},
+        },
+        text::suggest,
+    },
     store::{QueueRow, Wakeup},
 };
 
@@ -46,7 +52,7 @@ pub(super) async fn run(session: &Session, output: Printer, command: QueueComman
     }
 }
 
-/// A queue in the database, and its period in this configuration.
+/// A queue in the database, its period in this configuration, and who serves it.
 #[derive(Serialize)]
 pub(super) struct QueueListing {
     #[serde(flatten)]
@@ -57,38 +63,73 @@ pub(super) struct QueueListing {
     closed: bool,
     /// When the period begins or ends next; none without a period or a further change.
     until: Option<DateTime<Utc>>,
+    /// Whether nodes take tasks from it: `served`, `no_node`, `nobody`, `quiet`, or `unknown`.
+    service: &'static str,
+    /// The number of its workers in the cluster.
+    workers: usize,
+    /// Since when no worker has become free, if that has lasted for a while.
+    full_since: Option<DateTime<Utc>>,
+    /// The task that has run for the longest time.
+    longest: Option<LongRunner>,
     #[serde(skip)]
     pub(super) state: String,
 }
 
 impl QueueListing {
-    fn of(config: &Config, row: QueueRow, now: DateTime<Utc>, all_paused: bool) -> Self {
+    fn of(config: &Config, cluster: &ClusterQueues, row: QueueRow, now: DateTime<Utc>) -> Self {
         let period = config.queues.get(&row.name).and_then(|queue| queue.period.clone());
         let standing = period.as_ref().and_then(|name| Some(config.periods.get(name)?.status(now)));
+        let longest = cluster.load(&row.name).longest;
+        let (service, words) = match cluster.served_by(&row.name) {
+            ServedBy::NoNode => ("no_node", Some("no node is running".to_owned())),
+            ServedBy::Nobody => ("nobody", Some("no node serves it".to_owned())),
+            ServedBy::Quiet => ("quiet", Some("each node that serves it is quiet or about to stop".to_owned())),
+            ServedBy::Perhaps(_) => ("unknown", None),
+            ServedBy::Workers { full_since, .. } => ("served", full_since.map(|at| full(at, longest.as_ref(), now))),
+        };
+        let (workers, full_since) = match cluster.served_by(&row.name) {
+            ServedBy::Workers { count, full_since } => (count, full_since),
+            _ => (0, None),
+        };
+        // Tasks without a queue get one as soon as a node runs.
+        let words = words.filter(|_| !row.name.is_empty() || service == "no_node");
         let words = [
-            all_paused.then(|| "everything is paused".to_owned()),
+            cluster.everything_paused.then(|| "everything is paused".to_owned()),
             row.paused.then(|| pause::state(true, &row.pause)),
-            closed(config, &row.name, now),
+            config.rules_of(&row.name, now).closed,
+            words,
         ];
         let state = words.into_iter().flatten().collect::<Vec<_>>().join("; ");
         Self {
             period,
             closed: standing.is_some_and(|standing| !standing.inside),
             until: standing.and_then(|standing| standing.until),
+            service,
+            workers,
+            full_since,
+            longest,
             state: if state.is_empty() { "active".to_owned() } else { state },
             row,
         }
     }
 }
 
+/// That a queue has had no free worker for a while.
+fn full(since: DateTime<Utc>, longest: Option<&LongRunner>, now: DateTime<Utc>) -> String {
+    let length = |since: DateTime<Utc>| whole((now - since).to_std().unwrap_or_default());
+    let longest =
+        longest.map(|task| format!(", the longest runs {task} for {}", length(task.started_at))).unwrap_or_default();
+    format!("no free worker for {}{longest}", length(since))
+}
+
 /// All queues in the database and in the configuration, by name.
 pub(super) async fn listed(open: &OpenSession) -> anyhow::Result<Vec<QueueListing>> {
     let known: Vec<QueueName> = open.config.queues.keys().cloned().collect();
     let queues = open.store.queues(&known).await.map_err(with_advice)?;
+    let cluster = open.store.cluster_queues().await.map_err(with_advice)?;
     // Database time, as the daemon uses it.
     let now = open.store.now().await.map_err(with_advice)?;
-    let all_paused = open.store.all_paused().await.map_err(with_advice)?.is_some();
-    Ok(queues.into_iter().map(|row| QueueListing::of(&open.config, row, now, all_paused)).collect())
+    Ok(queues.into_iter().map(|row| QueueListing::of(&open.config, &cluster, row, now)).collect())
 }
 
 async fn list(open: &OpenSession, output: Printer) -> anyhow::Result<u8> {

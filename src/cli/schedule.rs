@@ -4,7 +4,10 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
 use serde_json::json;
-use sexton_entities::states::{AuditAction, AuditTarget};
+use sexton_entities::{
+    json_text::JsonText,
+    states::{AuditAction, AuditTarget},
+};
 
 use super::{
     lookup,
@@ -197,9 +200,10 @@ async fn pause(
 }
 
 async fn run_now(open: &OpenSession, output: Printer, name: &str, reason: &ReasonArgs) -> anyhow::Result<u8> {
+    open.check_definition(name)?;
     lookup::schedule(&open.config, name)?;
     let definition = open.config.tasks.get(name).context("the schedule has no task")?;
-    let task = NewTask { payload: definition.payload.clone(), ..NewTask::new(name) };
+    let task = NewTask { payload: definition.payload.clone().map(JsonText::from), ..NewTask::new(name) };
     let deed = Deed::new(AuditAction::Enqueue, AuditTarget::Schedule, name);
     let enqueued = open.enqueue(task, &deed, reason).await?;
     open.client.wake_up_now(Wakeup::Now).await?;

@@ -8,19 +8,20 @@ use serde::Serialize;
 
 use super::{
     exit_code::{NOT_RUNNING, STATUS_UNKNOWN},
+    locate::Located,
     output::{Printer, print_line},
     pause,
     session::Session,
+    start::was_started_in_background,
     time,
 };
 use crate::{
-    config::DaemonConfig,
     daemon::{Phase, Status},
     domain::text::{
         duration,
         plural::{counted, times},
     },
-    service::{ProcessInfo, Role, RunDir, SupervisorState, SupervisorStatus, control, tree},
+    service::{ProcessInfo, Role, SupervisorState, SupervisorStatus, control, tree},
     shepherd::{AttemptDirState, NodeDir},
 };
 
@@ -54,8 +55,8 @@ enum Health {
 }
 
 pub(super) async fn run(session: &Session, output: Printer) -> anyhow::Result<u8> {
-    let report = match session.daemon() {
-        Ok(config) => inspect(&config).await,
+    let report = match session.locate() {
+        Ok(located) => inspect(&located).await,
         Err(error) => StatusReport::unknown("", &error.to_string()),
     };
     if output.is_json() {
@@ -70,9 +71,8 @@ pub(super) async fn run(session: &Session, output: Printer) -> anyhow::Result<u8
     })
 }
 
-async fn inspect(config: &DaemonConfig) -> StatusReport {
-    let run = RunDir::at(&config.run_dir);
-    let answer = control::ask::<Status>(&run, Method::GET, "/status", None, ANSWER_TIMEOUT).await;
+async fn inspect(Located { config, run }: &Located) -> StatusReport {
+    let answer = control::ask::<Status>(run, Method::GET, "/status", None, ANSWER_TIMEOUT).await;
     let (supervisor, holder) = match (run.supervisor_status(), run.holder(Role::Daemon)) {
         (Ok(supervisor), Ok(holder)) => (supervisor, holder),
         (Err(error), _) | (_, Err(error)) => {
@@ -198,6 +198,12 @@ impl StatusReport {
             for (queue, reason) in &daemon.closed_queues {
                 line("queue", &format!("{queue} is closed: {reason}"));
             }
+            for full in &daemon.full_queues {
+                line("queue", &format!("{} {}", full.queue, full.words()));
+            }
+            for unserved in &daemon.unserved_queues {
+                line("queue", &format!("{}: {}", unserved.queue, unserved.words()));
+            }
             if let Some(trouble) = &daemon.command_starts {
                 let span = |seconds| duration::text(Duration::from_secs(seconds));
                 let (since, next) = (span(trouble.since_s), span(trouble.next_try_s));
@@ -234,6 +240,10 @@ impl StatusReport {
                 _ => String::new(),
             };
             line("supervisor", &format!("process {pid}{failure}"));
+        }
+        let was_supervised = self.processes.iter().any(|process| was_started_in_background(&process.title));
+        if self.supervisor.is_none() && self.daemon.is_some() && was_supervised {
+            line("supervisor", "none: it has ended, and nothing restarts the daemon; `sexton start` starts a new one");
         }
         if !self.processes.is_empty() {
             print_line!("\n{:>8} {:>10} {:>9}  PROCESS", "PID", "MEMORY", "AGE");

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 use sexton_entities::{
     states::{AuditAction, AuditTarget, TaskState, Verdict},
     task,
@@ -14,22 +15,22 @@ use sexton_entities::{
 use super::{
     bulk::{self, CancelArgs, RetryArgs},
     exit_code::TIMED_OUT,
+    history,
     log::{self, LogArgs},
     lookup,
     output::{Printer, or_dash, print_line},
-    pause, selection,
+    selection,
     session::{OpenSession, ReasonArgs, Session, with_advice},
+    task_move::{self, MoveArgs},
     time,
+    waiting::{WhyItWaits, check_queue, nobody_takes, why_it_waits},
 };
 use crate::{
     client::wakeup_for,
     domain::{
         command::answer::Progress,
         identity::QueueName,
-        task::{
-            NewTask, is_on_hold,
-            names::{DefinedBy, defined_by},
-        },
+        task::{NewTask, is_on_hold},
         text::{duration, suggest},
     },
     store::{Deed, Enqueued, TaskFilter},
@@ -53,6 +54,8 @@ pub(super) enum TaskCommand {
     Cancel(CancelArgs),
     /// Retry tasks: waiting ones at once, finished ones as new tasks
     Retry(RetryArgs),
+    /// Move the waiting tasks of a queue to another queue
+    Move(MoveArgs),
     /// Wait for the end of a task; fails if the task failed
     Wait {
         /// The task's id
@@ -87,7 +90,10 @@ pub(super) struct AddArgs {
     /// Enqueue only if no unfinished task has this key
     #[arg(long, value_name = "KEY")]
     unique: Option<String>,
-    /// Enqueue also if this configuration does not define the task (another node's may)
+    /// Do not begin it later than this: a time, or a duration after the earliest start
+    #[arg(long, value_name = "TIME")]
+    expires: Option<String>,
+    /// Enqueue also if this configuration does not define the task, or does not have the queue (another node's may)
     #[arg(long)]
     undefined: bool,
     #[command(flatten)]
@@ -118,20 +124,28 @@ pub(super) async fn run(session: &Session, output: Printer, command: TaskCommand
         TaskCommand::Show { id } => show(&open, output, id).await,
         TaskCommand::Cancel(args) => bulk::cancel(session, &open, output, &args).await,
         TaskCommand::Retry(args) => bulk::retry(session, &open, output, &args).await,
+        TaskCommand::Move(args) => task_move::run(session, &open, output, args).await,
         TaskCommand::Wait { id, timeout } => wait(&open, output, id, timeout).await,
         TaskCommand::Log(args) => log::run(&open, output, args).await,
     }
 }
 
 async fn add(session: &Session, open: &OpenSession, output: Printer, args: AddArgs) -> anyhow::Result<u8> {
+    open.check_definition(&args.name)?;
     if !args.undefined && session.definition(&open.config, &args.name).is_none() {
         let hint = suggest::hint(&args.name, open.config.tasks.keys().map(String::as_str));
         anyhow::bail!("task `{}` is not defined here{hint} (--undefined enqueues it anyway)", args.name);
     }
     let payload = match &args.payload {
-        Some(text) => Some(serde_json::from_str(text).with_context(|| format!("the payload is not JSON: {text}"))?),
+        Some(text) => Some(text.parse().with_context(|| format!("the payload is not JSON: {text}"))?),
         None => None,
     };
+    if let Some(queue) = args.queue.as_ref().filter(|_| !args.undefined) {
+        check_queue(session, open, queue).await?;
+    }
+    let expires = args.expires.as_deref().and_then(|text| duration::parse(text).ok());
+    let expires_at = args.expires.as_deref().filter(|_| expires.is_none());
+    let expires_at = expires_at.map(|at| time::parse(at, open.config.daemon.timezone)).transpose()?;
     let run_at = args.at.as_deref().map(|at| time::parse(at, open.config.daemon.timezone)).transpose()?;
     let task = NewTask {
         payload,
@@ -140,17 +154,23 @@ async fn add(session: &Session, open: &OpenSession, output: Printer, args: AddAr
         run_at,
         delay: args.delay,
         unique_key: args.unique,
+        expires,
+        expires_at,
         ..NewTask::new(args.name)
     };
+    let definition = session.definition(&open.config, &task.name);
+    let queue = task.queue.clone().or_else(|| definition.map(|definition| definition.queue));
     let wakeup = wakeup_for(&task);
     let deed = Deed::new(AuditAction::Enqueue, AuditTarget::Task, task.name.as_str());
     let enqueued = open.enqueue(task, &deed, &args.reason).await?;
     open.client.wake_up_now(wakeup).await?;
+    let note = nobody_takes(open, queue.as_deref()).await?;
+    let but = note.as_ref().map(|note| format!(", but {note}")).unwrap_or_default();
     let (id, sentence) = match enqueued {
-        Enqueued::New(id) => (id, format!("task {id} is enqueued")),
+        Enqueued::New(id) => (id, format!("task {id} is enqueued{but}")),
         Enqueued::AlreadyThere(id) => (id, format!("task {id} is already enqueued with this unique key")),
     };
-    output.report(&sentence, &json!({ "id": id, "new": matches!(enqueued, Enqueued::New(_)) }))?;
+    output.report(&sentence, &json!({ "id": id, "new": matches!(enqueued, Enqueued::New(_)), "note": note }))?;
     Ok(0)
 }
 
@@ -182,7 +202,8 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
             Some(task) => why_it_waits(open, task).await?,
             None => None,
         };
-        output.value(&json!({ "task": task, "history": attempts, "waits": why }))?;
+        let [why, code] = WhyItWaits::json(why.as_ref());
+        output.value(&ShownTask { task: task.as_ref(), history: &attempts, waits: why, waits_code: code })?;
         return Ok(0);
     }
     match &task {
@@ -194,12 +215,13 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
                 or_dash(task.queue.clone()),
                 task.priority
             );
-            print_line!("enqueued {}, {}", time::text(task.enqueued_at), not_before(task.run_at));
+            let expires = task.expires_at.map(|at| format!(", expires {}", time::text(at))).unwrap_or_default();
+            print_line!("enqueued {}, {}{expires}", time::text(task.enqueued_at), not_before(task.run_at));
             if let Some(payload) = &task.payload {
                 print_line!("payload {payload}");
             }
             if let Some(why) = why_it_waits(open, task).await? {
-                print_line!("{why}");
+                print_line!("{}", why.sentence);
             }
             if let Some(progress) = task.progress.clone().and_then(|value| serde_json::from_value(value).ok()) {
                 print_line!("{}", shown_progress(&progress));
@@ -216,10 +238,19 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
             or_dash(attempt.started_at.map(time::text)),
             or_dash(attempt.duration_ms.map(duration::short)),
             or_dash(attempt.node.clone()),
-            or_dash(pause::cancelled_by(attempt).or_else(|| attempt.error.clone())),
+            or_dash(history::remark(attempt)),
         ]
     })?;
     Ok(0)
+}
+
+/// A task as JSON. Its payload is written as it came.
+#[derive(Serialize)]
+struct ShownTask<'a> {
+    task: Option<&'a task::Model>,
+    history: &'a [sexton_entities::history::Model],
+    waits: Value,
+    waits_code: Value,
 }
 
 /// The earliest start of a task.
@@ -232,23 +263,6 @@ fn not_before(at: DateTime<Utc>) -> String {
         true => "on hold: `sexton task retry` starts it".to_owned(),
         false => format!("not before {}", time::text(at)),
     }
-}
-
-/// Why a task waits that could be executed now: it is held back by a pause, or no live node defines its name.
-async fn why_it_waits(open: &OpenSession, task: &task::Model) -> anyhow::Result<Option<String>> {
-    let is_due = task.state == TaskState::Available || task.unknown_since.is_some();
-    if !is_due || task.state == TaskState::Running {
-        return Ok(None);
-    }
-    if let Some(why) = pause::why_held(open, task.queue.as_deref()).await? {
-        return Ok(Some(why));
-    }
-    let live = open.store.live_names().await.map_err(with_advice)?;
-    if live.is_empty() || defined_by(&task.name, &live) != DefinedBy::Nobody {
-        return Ok(None);
-    }
-    let since = task.unknown_since.map(|at| format!(" since {}", time::text(at))).unwrap_or_default();
-    Ok(Some(format!("no node defines {}; it waits{since}", task.name)))
 }
 
 fn shown_progress(progress: &Progress) -> String {
@@ -265,7 +279,7 @@ async fn wait(open: &OpenSession, output: Printer, id: i64, timeout: Option<Dura
             let last = last.with_context(|| lookup::unknown_task(id))?;
             let verdict = or_dash(last.verdict);
             let error = last.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
-            output.report(&format!("task {id} is {verdict}{error}"), &json!(last))?;
+            output.report(&format!("task {id} is {verdict}{error}"), &last)?;
             return Ok(u8::from(last.verdict != Some(Verdict::Completed)));
         }
         if timeout.is_some_and(|timeout| begun.elapsed() >= timeout) {

@@ -31,6 +31,7 @@ use super::{
         milestones::Milestones,
         module_status::ModuleStatuses,
         programs::Programs,
+        queue_troubles::UnservedQueues,
         this_node::NodeIdentity,
         unknown_tasks::UnknownTasks,
         wakers::{WakeReason, Wakers},
@@ -82,6 +83,8 @@ pub struct Components {
     pub unknown_tasks: UnknownTasks,
     /// Whether everything is paused.
     pub all_paused: AllPaused,
+    /// Queues with tasks that no live node serves.
+    pub unserved: UnservedQueues,
     /// Whether commands can be started.
     pub starts: CommandStarts,
     /// The daemon's start.
@@ -155,6 +158,7 @@ impl Components {
             liveness,
             unknown_tasks: UnknownTasks::default(),
             all_paused: AllPaused::default(),
+            unserved: UnservedQueues::default(),
             starts: CommandStarts::new(shepherds.clone()),
             started: Instant::now(),
             milestones: Arc::new(Milestones::new(has_restarted())),
@@ -186,6 +190,7 @@ impl Components {
 
     /// Puts another configuration in force, and makes modules act on it.
     pub(super) fn set_config(&self, config: Config) {
+        self.store.set_max_payload(config.daemon.max_payload);
         self.in_force.replace(config);
         self.set_workers();
         for module in [

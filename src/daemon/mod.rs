@@ -34,6 +34,7 @@ pub use self::{
     modules::built_in,
     state::{
         module_status::{ModuleState, ModuleStatus},
+        queue_troubles::{FullQueue, UnservedQueue},
         wakers::{WakeReason, WakeReasons, Waker},
     },
     stop_stage::Stage,

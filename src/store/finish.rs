@@ -5,7 +5,7 @@
 //! another claim by now does not change the task; it is recorded as superseded. A finish may be repeated after a commit
 //! in doubt, because the claim and the outcome are unique in the history.
 
-use std::{collections::HashSet, ops::AddAssign};
+use std::collections::HashSet;
 
 use sexton_entities::states::{Outcome, Verdict};
 
@@ -14,6 +14,7 @@ use super::{
     claim_conditions::HELD_COLUMNS,
     connection::DatabaseTransaction,
     dialect::{Dialect, Kind},
+    recorded::Recorded,
     rows::{Rows, claim_of},
 };
 use crate::domain::task::{
@@ -30,29 +31,7 @@ pub enum OnStale {
     Ignore,
 }
 
-/// The result of a batch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Recorded {
-    /// Finishes whose claim held.
-    pub counted: usize,
-    /// Finishes that came too late and were recorded as superseded.
-    pub stale: usize,
-    /// Tasks that will be tried again later.
-    pub retrying: usize,
-    /// Tasks that are available again at once.
-    pub released: usize,
-}
-
-impl AddAssign for Recorded {
-    fn add_assign(&mut self, more: Self) {
-        self.counted += more.counted;
-        self.stale += more.stale;
-        self.retrying += more.retrying;
-        self.released += more.released;
-    }
-}
-
-const HISTORY_COLUMNS: [(&str, Kind); 26] = [
+const HISTORY_COLUMNS: [(&str, Kind); 27] = [
     ("task_id", Kind::Integer),
     ("name", Kind::Text),
     ("kind", Kind::Text),
@@ -79,6 +58,7 @@ const HISTORY_COLUMNS: [(&str, Kind); 26] = [
     ("peak_memory", Kind::Integer),
     ("output_bytes", Kind::Integer),
     ("result", Kind::Text),
+    ("left_behind", Kind::Integer),
 ];
 const CLAIM_COLUMNS: [(&str, Kind); 7] = [
     ("id", Kind::Integer),
@@ -343,7 +323,8 @@ impl Store {
                     .set("cpu_system_ms", finished.report.usage.map(|usage| usage.system_ms))
                     .set("peak_memory", finished.report.usage.map(|usage| usage.peak_memory))
                     .set("output_bytes", finished.report.usage.map(|usage| usage.output_bytes))
-                    .json("result", finished.report.result.as_ref());
+                    .json("result", finished.report.result.as_ref())
+                    .set("left_behind", finished.report.left_behind);
             });
         }
         self.run(transaction, &sql, [rows.into_value()]).await

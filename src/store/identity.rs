@@ -24,6 +24,16 @@ impl Store {
         self.id.get()
     }
 
+    /// The identity of the database now, if it is another one than was first read.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
+    pub async fn other_database_id(&self) -> Result<Option<DatabaseId>, StoreError> {
+        let row = database::Entity::find_by_id(ROW).one(&self.db).await?;
+        let now: Option<DatabaseId> = row.map(|row| row.uuid.into());
+        Ok(now.filter(|now| self.known_database_id().is_some_and(|known| known != now)))
+    }
+
     async fn read_database_id(&self) -> Result<DatabaseId, StoreError> {
         let new = uuid::Uuid::new_v4().to_string();
         let select = format!("SELECT {ROW}, {} FROM (SELECT 1 AS x) one", self.dialect.text_parameter());

@@ -9,17 +9,21 @@ mod bounded;
 mod cancel;
 mod claim;
 mod claim_conditions;
+mod claimed;
+mod cluster_queues;
 mod connect;
 mod connection;
 mod dialect;
 mod error;
 mod error_class;
+mod expiry;
 mod finish;
 mod future;
 mod history;
 mod identity;
 mod isolated_faults;
 mod migrate;
+mod move_tasks;
 mod nodes;
 mod occurrences;
 mod output;
@@ -29,6 +33,7 @@ mod portions;
 mod prune;
 mod queues;
 mod readable;
+mod recorded;
 mod rescue;
 mod retry;
 mod rows;
@@ -53,12 +58,13 @@ use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 
 use self::dialect::Dialect;
 pub use self::{
+    adopt::Adoption,
     audit::{AuditFilter, Deed},
     cancel::CancelResult,
     claim::{ClaimResult, Peek},
     connection::{ConnectOptions, Connection, DatabaseTransaction, DropInRuntime},
     error::StoreError,
-    finish::{OnStale, Recorded},
+    finish::OnStale,
     history::HistoryFilter,
     isolated_faults::Isolated,
     migrate::MigrationStatus,
@@ -66,6 +72,7 @@ pub use self::{
     pause::PauseDetails,
     portions::{PortionResults, in_portions},
     queues::QueueRow,
+    recorded::Recorded,
     rescue::{Rescue, RunningClaim},
     retry::{FinishedSelection, FinishedTasks},
     schedules::{Firing, ScheduleRow},
@@ -91,6 +98,8 @@ pub struct Store {
     id: Arc<OnceLock<DatabaseId>>,
     /// In whose name it acts; `None` for the application that runs this process.
     principal: Option<Arc<Principal>>,
+    /// The largest payload, in bytes.
+    max_payload: Arc<AtomicU64>,
 }
 
 /// The store's own counters, since the start.
@@ -119,6 +128,16 @@ impl Store {
     /// The number of transactions that were repeated after a deadlock or a serialization failure.
     pub fn retried(&self) -> u64 {
         self.counters.retried.load(Ordering::Relaxed)
+    }
+
+    /// The largest payload that is enqueued and claimed, in bytes.
+    pub fn max_payload(&self) -> u64 {
+        self.max_payload.load(Ordering::Relaxed)
+    }
+
+    /// Changes the largest payload, for all clones.
+    pub fn set_max_payload(&self, bytes: u64) {
+        self.max_payload.store(bytes, Ordering::Relaxed);
     }
 
     /// What was isolated because it is bad.

@@ -51,6 +51,8 @@ pub struct Firing {
     pub next_at: Option<DateTime<Utc>>,
     /// When its task may start, if that is later than now.
     pub run_at: Option<DateTime<Utc>>,
+    /// When its task expires.
+    pub expires_at: Option<DateTime<Utc>>,
     /// Task definition of the task to enqueue.
     pub task: String,
     /// Queue of that task.
@@ -64,10 +66,11 @@ pub struct Firing {
 const SCHEDULE: [(&str, Kind); 3] = [("name", Kind::Text), ("task", Kind::Text), ("spec", Kind::Text)];
 const INSTANT: [(&str, Kind); 2] = [("schedule", Kind::Text), ("due_at", Kind::Instant)];
 const ADVANCE: [(&str, Kind); 3] = [("schedule", Kind::Text), ("due_at", Kind::Instant), ("next_at", Kind::Instant)];
-const ENQUEUE: [(&str, Kind); 7] = [
+const ENQUEUE: [(&str, Kind); 8] = [
     ("schedule", Kind::Text),
     ("due_at", Kind::Instant),
     ("run_at", Kind::Instant),
+    ("expires_at", Kind::Instant),
     ("task", Kind::Text),
     ("queue", Kind::Text),
     ("priority", Kind::Integer),
@@ -192,8 +195,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let now = self.dialect.now();
         let sql = format!(
-            "INSERT INTO sexton_task (name, queue, priority, payload, schedule, due_at, run_at, state) \
-             SELECT d.task, d.queue, d.priority, {}, d.schedule, d.due_at, COALESCE(d.run_at, {now}), \
+            "INSERT INTO sexton_task (name, queue, priority, payload, schedule, due_at, run_at, expires_at, state) \
+             SELECT d.task, d.queue, d.priority, {}, d.schedule, d.due_at, COALESCE(d.run_at, {now}), d.expires_at, \
              CASE WHEN d.run_at > {now} THEN 'scheduled' ELSE 'available' END {}",
             self.dialect.json("d.payload"),
             self.joined(&ENQUEUE, "IN ('fired', 'late')")
@@ -212,8 +215,8 @@ impl Store {
         firings: &[Firing],
     ) -> Result<(), StoreError> {
         let sql = format!(
-            "INSERT INTO sexton_history (name, queue, payload, schedule, due_at, finished_at, node, outcome, error) \
-             SELECT d.task, d.queue, {}, d.schedule, d.due_at, {}, {}, 'skipped', \
+            "INSERT INTO sexton_history (name, queue, payload, schedule, due_at, finished_at, node, outcome, reason_code, error) \
+             SELECT d.task, d.queue, {}, d.schedule, d.due_at, {}, {}, 'skipped', o.reason_code, \
              CASE WHEN o.reason_code = 'paused' THEN d.if_paused ELSE d.error END {}",
             self.dialect.json("d.payload"),
             self.dialect.now(),
@@ -265,6 +268,7 @@ impl Store {
                     .set("if_paused", told(Some(&Reason::Paused)))
                     .at("next_at", firing.next_at)
                     .at("run_at", firing.run_at)
+                    .at("expires_at", firing.expires_at)
                     .set("task", firing.task.clone())
                     .set("queue", firing.queue.as_str())
                     .set("priority", firing.priority)

@@ -11,7 +11,11 @@ use crate::{
     config::{Config, QueueConfig},
     daemon::{
         lifecycle::status::{ConfigStatus, DaemonStatus, Phase},
-        state::{command_starts::StartTrouble, module_status::ModuleStatus},
+        state::{
+            command_starts::StartTrouble,
+            module_status::ModuleStatus,
+            queue_troubles::{FullQueue, UnservedQueue},
+        },
     },
     domain::{
         identity::QueueName,
@@ -79,6 +83,12 @@ pub struct Status {
     /// Since when everything is paused, by whom and why; none if it is not.
     #[serde(default)]
     pub everything_paused: Option<PauseDetails>,
+    /// Queues that have had no free worker on this node for a while, by name.
+    #[serde(default)]
+    pub full_queues: Vec<FullQueue>,
+    /// Queues with waiting tasks that no live node serves, by name.
+    #[serde(default)]
+    pub unserved_queues: Vec<UnservedQueue>,
 }
 
 /// What the schedules in force will do within a time span.
@@ -181,6 +191,8 @@ impl Status {
             command_starts: components.and_then(|components| components.starts.trouble()),
             everything_paused: components.and_then(|components| components.all_paused.get()),
             unknown_tasks: components.map(|components| components.unknown_tasks.all()).unwrap_or_default(),
+            full_queues: status.full_queues(),
+            unserved_queues: components.map(|components| components.unserved.all()).unwrap_or_default(),
             closed_queues: closed_queues(
                 &status.in_force(),
                 components.map_or_else(machine_time, |components| components.clock.now()),

@@ -9,7 +9,7 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::queue_slots::Slots;
+use super::{failed_tasks::FailedTasks, queue_slots::Slots};
 use crate::{
     daemon::state::{
         lease::Lease,
@@ -46,6 +46,7 @@ pub(super) struct ClaimTable {
     pools: HashMap<QueueName, Waker>,
     pub(super) claims: HashMap<Claim, ClaimState>,
     pub(super) finished: VecDeque<FinishedAttempt>,
+    pub(super) failed: FailedTasks,
     /// Claims of tasks that were not begun and are to be released.
     pub(super) given_back: Vec<ClaimIdentity>,
     /// The claims of finished attempts on disk, by file.
@@ -99,6 +100,8 @@ pub struct QueueWorkers {
     pub busy: usize,
     /// How many workers there are to be.
     pub workers: usize,
+    /// For how long no worker has become free; none if one is free.
+    pub full_for: Option<Duration>,
 }
 
 impl ClaimTable {
@@ -157,6 +160,7 @@ impl InFlight {
             table.slots.entry(queue.clone()).or_default().workers = *count;
         }
         table.slots.retain(|_, slots| !slots.is_unused());
+        table.slots.values_mut().for_each(Slots::note_load);
         let pools = table.pools_with_waiting_tasks();
         drop(table);
         wake(&pools);
@@ -235,7 +239,7 @@ impl InFlight {
             return None;
         }
         let (task, _) = slots.waiting.pop_front()?;
-        slots.running += 1;
+        slots.begin_one();
         table.claims.insert(task.claim, ClaimState::Assigned(Box::new(task.clone())));
         Some(task)
     }
@@ -243,6 +247,11 @@ impl InFlight {
     /// A task from [`InFlight::next`] or [`InFlight::adopt`] runs now.
     pub fn begin(&self, claim: Claim, context: Arc<TaskContext>, is_adopted: bool) {
         self.lock().claims.insert(claim, ClaimState::Running { context, since: Instant::now(), is_adopted });
+    }
+
+    /// How many tasks failed on this node and have not succeeded since, up to a thousand.
+    pub fn failed_tasks(&self) -> usize {
+        self.lock().failed.count()
     }
 
     /// An attempt has finished. False if it had been taken from its worker before.
@@ -263,6 +272,7 @@ impl InFlight {
             let is_waited_for = !slots.waiting.is_empty();
             pool = is_waited_for.then(|| table.pool_waker(&finished.queue));
         }
+        table.failed.note(&finished);
         table.finished.push_back(finished);
         drop(guard);
         self.recorder.wake(WakeReason::Finished);
@@ -361,6 +371,7 @@ impl InFlight {
             queue: queue.clone(),
             busy: slots.running,
             workers: slots.workers,
+            full_for: slots.full_since.map(|since| since.elapsed()),
         };
         self.lock().slots.iter().map(workers).collect()
     }

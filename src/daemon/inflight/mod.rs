@@ -8,6 +8,7 @@
 mod claim_table;
 mod claims_in_doubt;
 mod closed_queues;
+mod failed_tasks;
 mod queue_slots;
 mod recording_batch;
 mod release;

@@ -44,13 +44,13 @@ impl InFlight {
             |running: &RunningClaim| running.running_ms >= at_least.as_millis() as i64 && !self.contains(running.claim);
         let lost: Vec<ClaimIdentity> =
             claimed.into_iter().filter(is_lost).filter_map(|running| running.identity()).collect();
-        if !lost.is_empty() {
-            let tasks = counted(lost.len(), "task");
+        // They never began, so that history has nothing to say of them.
+        let released = store.release(&self.node, &lost).await?;
+        if released > 0 {
+            let tasks = counted(usize::try_from(released).unwrap_or(usize::MAX), "task");
             tracing::warn!(
-                "releasing {tasks}: the connection broke before the answer to their claim arrived, and none was started"
+                "released {tasks}: the connection broke before the answer to their claim arrived, and none was started"
             );
-            // They never began, so that history has nothing to say of them.
-            store.release(&self.node, &lost).await?;
         }
         Ok(())
     }

@@ -35,7 +35,7 @@ impl InFlight {
             _ if table.is_closed => return false,
             Some(ClaimState::Detached(_)) => {}
             Some(_) => return false,
-            None => table.slots.entry(task.queue.clone()).or_default().running += 1,
+            None => table.slots.entry(task.queue.clone()).or_default().begin_one(),
         }
         table.claims.insert(task.claim, ClaimState::Adopting(task.queue.clone()));
         true
@@ -47,6 +47,15 @@ impl InFlight {
             if let ClaimState::Adopting(queue) = state {
                 *state = ClaimState::Detached(queue.clone());
             }
+        }
+    }
+
+    /// Leaves a task that cannot be adopted now to a later round of the adopter, which is not woken.
+    pub fn postpone_adoption(&self, claim: Claim) {
+        if let Some(state) = self.lock().claims.get_mut(&claim)
+            && let ClaimState::Adopting(queue) = state
+        {
+            *state = ClaimState::Detached(queue.clone());
         }
     }
 
@@ -225,6 +234,10 @@ mod tests {
         assert!(in_flight.adopt(&ClaimedTask::sample(1)) && !in_flight.adopt(&ClaimedTask::sample(1)), "once");
         assert_eq!(in_flight.reserve(&queue).count(), 0, "its queue has no free worker");
         in_flight.cancel_adoptions();
+        assert!(in_flight.adopt(&ClaimedTask::sample(1)));
+        let _ = in_flight.adopter.take();
+        in_flight.postpone_adoption(claim);
+        assert!(!in_flight.adopter.is_pending(), "a later round tries again");
         assert_eq!((in_flight.detached_claims(), in_flight.is_attended(claim)), (vec![claim], false));
         assert!(in_flight.adopt(&ClaimedTask::sample(1)), "again, without counting twice");
         in_flight.detach(claim);

@@ -32,7 +32,7 @@ use crate::{
             missed_policy::{Decision, Overlap},
             reason::{Reason, shown},
         },
-        task::definition::TaskDefinition,
+        task::{definition::TaskDefinition, expiry},
     },
     store::{Firing, ScheduleRow, StoreError, Wakeup, in_portions},
 };
@@ -341,6 +341,8 @@ impl CronEntry {
         let held = decision.held_until;
         let jitter = self.schedule.jitter.and_then(|most| TimeDelta::from_std(most.mul_f64(fastrand::f64())).ok());
         let jittered = jitter.map(|jitter| held.unwrap_or(now) + jitter);
+        let run_at = jittered.or(held);
+        let (expires, missed_age) = (self.definition.expires, self.schedule.policy.missed_age);
         Firing {
             schedule: self.schedule.name.clone(),
             due_at: decision.at,
@@ -350,7 +352,8 @@ impl CronEntry {
             overlap: self.schedule.policy.overlap,
             at_start: false,
             next_at,
-            run_at: jittered.or(held),
+            run_at,
+            expires_at: expiry::of_instant(decision.at, run_at, now, expires, missed_age),
             task: self.definition.name.clone(),
             queue: self.definition.queue.clone(),
             priority: self.definition.priority,

@@ -99,6 +99,7 @@ fn dispatcher(daemon: &Components) -> ModuleSpec {
         wakers: daemon.wakers.clone(),
         milestones: daemon.milestones.clone(),
         unknown_tasks: daemon.unknown_tasks.clone(),
+        unserved: daemon.unserved.clone(),
         starts: daemon.starts.clone(),
     };
     ModuleSpec::new(ModuleName::DISPATCHER, Stage::Intake, move || dispatcher::Dispatcher::new(parts.clone()))

@@ -26,7 +26,11 @@ use crate::{
             this_node::NodeIdentity, wakers::Wakers,
         },
     },
-    domain::{daemon::lease::Grant, task::claim::Claim, text::plural::counted},
+    domain::{
+        daemon::lease::Grant,
+        task::claim::Claim,
+        text::{duration, plural::counted},
+    },
     handler::StopReason,
     shepherd::{LeaseFiles, NodeDir, Shepherds},
     store::{Heartbeat, Store, StoreError, Wakeup},
@@ -76,13 +80,18 @@ impl DaemonModule for NodeModule {
 
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let limit = context.config().daemon.lease.max(MIN_TIMEOUT);
+        let asked_at = uptime();
         let beaten = tokio::time::timeout(limit, self.beat(context))
             .await
             .unwrap_or_else(|_| Err(StoreError::Unavailable(format!("no answer within {} ms", limit.as_millis()))));
         if beaten.as_ref().is_err_and(StoreError::is_outage) {
-            self.parts.lease.note_away();
+            self.parts.lease.note_failed_heartbeat(asked_at);
         }
         beaten?;
+        if let Some(silence) = self.parts.lease.end_silence() {
+            let silence = duration::text(Duration::from_secs(silence.as_secs().max(1)));
+            tracing::info!("the database answers again: it was away for {silence}");
+        }
         self.obey_cancels(context).await;
         self.notice_pause(context).await;
         Ok(())

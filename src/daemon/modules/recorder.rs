@@ -10,8 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use serde_json::Value;
-use sexton_entities::states::Verdict;
+use sexton_entities::{json_text::JsonText, states::Verdict};
 
 use crate::{
     daemon::{
@@ -238,7 +237,7 @@ impl Recorder {
         }
         let is_held = match store.finish_unrecorded(bare).await {
             Err(StoreError::Refused(why)) => {
-                let is_held = match store.hold_unfinished(claim).await {
+                let is_held = match store.hold_unfinished(&finished.node, finished.identity()).await {
                     Err(StoreError::Refused(_)) => false,
                     result => result?,
                 };
@@ -298,12 +297,7 @@ fn bare(finished: &FinishedAttempt, why: &str) -> FinishedAttempt {
 
 /// Cuts a batch into portions of at most [`BATCH_BYTES`] of output and payloads.
 fn portions(batch: &[FinishedAttempt]) -> Vec<&[FinishedAttempt]> {
-    let json = |value: Option<&Value>| {
-        value.map_or(0, |value| match value {
-            Value::Null | Value::Bool(_) | Value::Number(_) => 8,
-            other => other.to_string().len(),
-        })
-    };
+    let json = |json: Option<&JsonText>| json.map_or(0, |json| json.get().len());
     let kept = |kept: &Kept| kept.text.len() + kept.stamps.len() * 16;
     let weight = |finished: &FinishedAttempt| {
         let report = &finished.report;

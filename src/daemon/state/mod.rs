@@ -11,6 +11,7 @@ pub(super) mod liveness;
 pub(super) mod milestones;
 pub(super) mod module_status;
 pub(super) mod programs;
+pub(super) mod queue_troubles;
 pub(super) mod this_node;
 pub(super) mod unknown_tasks;
 pub(super) mod wakers;

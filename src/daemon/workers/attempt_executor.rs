@@ -14,7 +14,7 @@ use crate::{
         state::{command_starts::CommandStarts, config_in_force::ConfigInForce, this_node::NodeIdentity},
     },
     domain::{
-        command::capture::without_nul,
+        command::{capture::without_nul, left_behind},
         daemon::lease::OnLeaseLost,
         task::{
             ClaimedTask, FinishedAttempt, Report,
@@ -61,6 +61,7 @@ impl Executor {
             );
             return guard.give_back();
         };
+        let definition = self.in_force.with_time_limit(definition, &task.queue);
         if definition.kind == COMMAND && self.starts.is_open() {
             self.starts.note_given_back();
             return guard.give_back();
@@ -224,7 +225,8 @@ impl Drop for AttemptGuard<'_> {
 fn log_end(finished: &FinishedAttempt, is_lease_lost: bool) {
     let took = duration::short(finished.duration_ms);
     let (id, attempt) = (finished.claim.task_id, finished.attempt);
-    let error = finished.error.as_deref().unwrap_or_default();
+    let left = finished.report.left_behind.and_then(|count| u64::try_from(count).ok()).map(left_behind);
+    let error = finished.error.iter().chain(&left).map(String::as_str).collect::<Vec<_>>().join("; ");
     match (finished.outcome, finished.verdict) {
         // Tasks that do nothing are used for measuring, in large numbers.
         (Outcome::Succeeded, _) if finished.kind.as_deref() == Some(NOOP) => {
@@ -235,6 +237,13 @@ fn log_end(finished: &FinishedAttempt, is_lease_lost: bool) {
             attempt,
             "{} ended well in {took}; it counts if no other node was given the task meanwhile",
             finished.name
+        ),
+        (Outcome::Succeeded, _) if left.is_some() => tracing::warn!(
+            task.id = id,
+            attempt,
+            "{} succeeded in {took}; {} (keep_background = true lets such processes live)",
+            finished.name,
+            left.unwrap_or_default()
         ),
         (Outcome::Succeeded, _) => tracing::info!(task.id = id, attempt, "{} succeeded in {took}", finished.name),
         (Outcome::Snoozed, _) => {

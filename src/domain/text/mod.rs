@@ -1,5 +1,6 @@
 //! Text: durations, plurals and suggestions as people read them, JSON within limits, and URLs without their passwords.
 
+pub mod database_url;
 pub mod duration;
 pub mod json;
 pub mod plural;

@@ -185,7 +185,7 @@ on_each_database! {
         assert_eq!(counts.iter().sum::<u64>(), 601, "{counts:?}");
         assert_eq!(store.count_retried(&ids).await.unwrap(), 601);
         let again = tasks(&store).await;
-        assert_eq!((again.len(), again[0].payload.clone()), (601, Some(json!(2))));
+        assert_eq!((again.len(), again[0].payload.clone()), (601, Some(json!(2).into())));
         let audit = store.deeds(&AuditFilter { action: Some(AuditAction::Retry), task_id: rows[0].0.task_id, limit: 9, ..AuditFilter::default() }).await.unwrap();
         assert_eq!((audit.len(), audit[0].login.as_deref()), (1, Some("alice")));
     }
