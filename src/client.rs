@@ -48,6 +48,15 @@ impl Client {
         Ok(Self::new(Store::connect(&ConnectOptions::new(url))?))
     }
 
+    /// As [`Client::connect`], to a Sexton whose setting `database.schema` has that value.
+    ///
+    /// # Errors
+    /// As [`Client::connect`], or if the name of the schema is invalid.
+    pub fn connect_in_schema(url: &str, schema: &str) -> Result<Self, StoreError> {
+        let schema = schema.parse().map_err(StoreError::InvalidUrl)?;
+        Ok(Self::new(Store::connect(&ConnectOptions { schema: Some(schema), ..ConnectOptions::new(url) })?))
+    }
+
     /// A client on an open store.
     pub fn new(store: Store) -> Self {
         Self { store, context: None, state: Arc::default() }
@@ -130,7 +139,8 @@ impl Client {
         self.store.wake(wakeup).await
     }
 
-    fn filled_in(&self, mut task: NewTask) -> NewTask {
+    /// The task with what its definition provides.
+    pub(crate) fn filled_in(&self, mut task: NewTask) -> NewTask {
         if let Some(context) = &self.context {
             context.fill_in(&mut task);
         }
@@ -149,5 +159,11 @@ impl Drop for IdleOnDrop {
 
 /// The wake-up that an enqueue of this task causes.
 pub fn wakeup_for(task: &NewTask) -> Wakeup {
-    if task.run_at.is_some() || task.delay.is_some() { Wakeup::Later } else { Wakeup::Now }
+    let expires = task.expires.is_some() || task.expires_at.is_some();
+    match task.run_at.is_some() || task.delay.is_some() {
+        true => Wakeup::Later,
+        // The end of its time is waited for as the start of another one's.
+        false if expires => Wakeup::Anything,
+        false => Wakeup::Now,
+    }
 }

@@ -3,7 +3,10 @@
 use sea_orm::entity::prelude::*;
 use serde::Serialize;
 
-use crate::states::{Outcome, Verdict};
+use crate::{
+    json_text::JsonText,
+    states::{Outcome, Verdict},
+};
 
 /// One finished attempt. The columns are a stable interface, described in `docs/SQL.md`.
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize)]
@@ -49,7 +52,7 @@ pub struct Model {
     /// Why it did not succeed, as a text for people.
     pub error: Option<String>,
     /// The task's payload.
-    pub payload: Option<Json>,
+    pub payload: Option<JsonText>,
     /// Fence of the claim that this row ends. Unique together with the task, the outcome, `enqueued_at` and
     /// `claimed_at`.
     pub fence: i64,
@@ -64,7 +67,18 @@ pub struct Model {
     /// Number of bytes that a command wrote to both streams, including those that were not kept.
     pub output_bytes: Option<i64>,
     /// Result that the attempt reported.
-    pub result: Option<Json>,
+    pub result: Option<JsonText>,
+    /// Why nothing was executed: `expired`, or the reason code of a skipped instant in the ledger. A text, because a
+    /// newer node may know further codes.
+    pub reason_code: Option<String>,
+    /// Number of processes that a command left behind and that were ended. NULL if it left none.
+    pub left_behind: Option<i32>,
+    /// Login user, or else the account, that cancelled the task. NULL if nobody did, and in rows of earlier versions.
+    pub cancelled_by: Option<String>,
+    /// Host on which the task was cancelled.
+    pub cancelled_host: Option<String>,
+    /// Why the task was cancelled, as the operator gave it.
+    pub cancel_reason: Option<String>,
 }
 
 /// No foreign keys: the tasks are deleted when they finish.

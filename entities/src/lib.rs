@@ -1,12 +1,14 @@
 //! Rows of Sexton's tables, and the words that are stored in them.
 //!
-//! Each file is one table; [`states`] declares every stored word once. Entities are rows without behaviour:
+//! Each file is one table; [`states`] declares every stored word once, and [`json_text`] is the type of payloads. Entities are rows without behaviour:
 //! `sexton::domain` decides what happens to a row, and `sexton::store` does it.
 //! Instants are UTC with microseconds in the database's own time type (ISO text on SQLite).
 
+pub mod audit;
 pub mod database;
 pub mod dead_node;
 pub mod history;
+pub mod json_text;
 pub mod node;
 pub mod occurrence;
 pub mod output;

@@ -32,6 +32,9 @@ pub struct Model {
     pub modules: Option<Json>,
     /// Names of the tasks that it can execute, as an array. NULL if it has not said so.
     pub defines: Option<Json>,
+    /// The queues that it serves, by name: `workers`, and `full_since` if it has had no free worker for a while. NULL if
+    /// it has not said so.
+    pub queues: Option<Json>,
 }
 
 /// No foreign keys: tasks name their node in plain text.

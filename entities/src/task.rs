@@ -3,7 +3,7 @@
 use sea_orm::entity::prelude::*;
 use serde::Serialize;
 
-use crate::states::TaskState;
+use crate::{json_text::JsonText, states::TaskState};
 
 /// One task that was accepted and is not finished. `INSERT INTO sexton_task (name) VALUES ('x')` is a complete enqueue.
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize)]
@@ -21,7 +21,7 @@ pub struct Model {
     /// Lower numbers are claimed first.
     pub priority: i32,
     /// Input of the task.
-    pub payload: Option<Json>,
+    pub payload: Option<JsonText>,
     /// Earliest instant at which an attempt may begin.
     pub run_at: DateTimeUtc,
     /// Key that at most one unfinished task may have.
@@ -53,6 +53,8 @@ pub struct Model {
     pub snoozes: i32,
     /// Database time since which no live node defines its name, and it therefore waits. NULL for all other tasks.
     pub unknown_since: Option<DateTimeUtc>,
+    /// Database time at which it expires: no attempt begins from then on, unless one has begun before.
+    pub expires_at: Option<DateTimeUtc>,
 }
 
 /// No foreign keys: history outlives the tasks.

@@ -6,41 +6,49 @@ use serde_json::{Value, json};
 use super::{
     exit_code::BAD_CONFIG,
     output::{Printer, print_error, print_line, print_text},
-    session::{Session, connect_options},
+    session::Session,
 };
 use crate::{
-    config::{Config, Mistake, Mistakes},
+    config::{Config, ConfigWarning, Mistake, Mistakes, SourceLocation},
     domain::text::plural::counted,
 };
 
 #[derive(Subcommand)]
 pub(super) enum ConfigCommand {
-    /// Report every mistake in the configuration, and every setting that should be written differently
-    Check,
+    /// Report every mistake in the configuration, and warn of what will not work on this machine
+    Check {
+        /// Fail also if there are warnings
+        #[arg(long)]
+        strict: bool,
+    },
     /// Show the configuration in force, with every default filled in
     Show,
 }
 
 pub(super) fn run(session: &Session, output: Printer, command: &ConfigCommand) -> anyhow::Result<u8> {
-    let file = session.file().map_or_else(|| "the environment variables".to_owned(), |file| file.display().to_string());
     let (config, mistakes) = session.config_anyway();
-    for warning in &config.warnings {
+    let is_strict = matches!(command, ConfigCommand::Check { strict: true });
+    let mut warnings = config.warnings.clone();
+    if matches!(command, ConfigCommand::Check { .. }) && mistakes.is_empty() {
+        warnings.extend(session.advice(&config));
+    }
+    for warning in &warnings {
         print_error!("{warning}");
     }
     if !mistakes.is_empty() {
-        return refuse(session, output, &mistakes);
+        return refuse(session, output, &mistakes, if is_strict { &warnings } else { &[] });
     }
     match command {
-        ConfigCommand::Check => return check(output, &file, &config),
+        ConfigCommand::Check { .. } => return check(session, output, &config, &warnings, is_strict),
         ConfigCommand::Show if output.is_json() => output.value(&toml::from_str::<Value>(&config.show())?)?,
         ConfigCommand::Show => print_text(&config.show()),
     }
     Ok(0)
 }
 
-fn refuse(session: &Session, output: Printer, mistakes: &Mistakes) -> anyhow::Result<u8> {
+fn refuse(session: &Session, output: Printer, mistakes: &Mistakes, warnings: &[ConfigWarning]) -> anyhow::Result<u8> {
     if output.is_json() {
-        output.value(&mistakes.0.iter().map(object).collect::<Vec<_>>())?;
+        output.value(&mistakes.0.iter().map(mistake).chain(warnings.iter().map(warning)).collect::<Vec<_>>())?;
     } else {
         print_error!("{mistakes}");
         if let Some(file) = session.file() {
@@ -50,26 +58,42 @@ fn refuse(session: &Session, output: Printer, mistakes: &Mistakes) -> anyhow::Re
     Ok(BAD_CONFIG)
 }
 
-fn object(mistake: &Mistake) -> Value {
-    let location = &mistake.location;
-    json!({ "file": location.source, "line": location.line, "setting": mistake.setting, "problem": mistake.problem })
+fn mistake(mistake: &Mistake) -> Value {
+    object(&mistake.location, &mistake.setting, &mistake.problem, "mistake")
 }
 
-fn check(output: Printer, file: &str, config: &Config) -> anyhow::Result<u8> {
-    // What `run` would refuse.
-    if let Err(error) = connect_options(config).check() {
-        let problem = error.to_string();
-        if output.is_json() {
-            output.value(&json!([{ "file": file, "line": null, "setting": "database.url", "problem": problem }]))?;
-        } else {
-            print_error!("{file}: {problem}");
-        }
-        return Ok(BAD_CONFIG);
-    }
+fn warning(warning: &ConfigWarning) -> Value {
+    object(&warning.location, &warning.setting, &warning.text, "warning")
+}
+
+fn object(location: &SourceLocation, setting: &str, problem: &str, severity: &str) -> Value {
+    json!({ "file": location.source, "line": location.line, "setting": setting, "problem": problem,
+            "severity": severity })
+}
+
+fn check(
+    session: &Session,
+    output: Printer,
+    config: &Config,
+    warnings: &[ConfigWarning],
+    is_strict: bool,
+) -> anyhow::Result<u8> {
+    let code = if is_strict && !warnings.is_empty() { BAD_CONFIG } else { 0 };
     if output.is_json() {
-        return output.value(&json!([])).map(|()| 0);
+        // What does not fail is on standard error only, so that an empty list means success.
+        let failing = warnings.iter().filter(|_| is_strict).map(warning);
+        return output.value(&failing.collect::<Vec<_>>()).map(|()| code);
     }
+    let registered = session.parts.registry.definitions().filter(|known| !config.tasks.contains_key(&known.name));
+    let of_handlers = match registered.count() {
+        0 => String::new(),
+        count => format!(", {} of registered handlers", counted(count, "more task")),
+    };
     let (tasks, queues) = (counted(config.tasks.len(), "task"), counted(config.queues.len(), "queue"));
-    print_line!("no mistakes in {file}: {tasks}, {queues}");
-    Ok(0)
+    let warned = match warnings.len() {
+        0 => String::new(),
+        count => format!("; {}", counted(count, "warning")),
+    };
+    print_line!("no mistakes in {}: {tasks}{of_handlers}, {queues}{warned}", session.source_name());
+    Ok(code)
 }

@@ -1,5 +1,7 @@
 //! Exit codes of the command line. `sexton --help` lists them.
 
+use crate::{config::Mistakes, store::StoreError};
+
 /// The command failed; the message is on standard error.
 pub(super) const FAILED: u8 = 1;
 /// `period check`: no such period, or no such time.
@@ -12,5 +14,13 @@ pub(super) const TIMED_OUT: u8 = 3;
 pub(super) const NOT_RUNNING: u8 = 3;
 /// `status`: cannot tell whether the daemon is running.
 pub(super) const STATUS_UNKNOWN: u8 = 4;
-/// Mistakes in the configuration: `EX_CONFIG` of sysexits.h.
+/// Mistakes in the configuration, or a database that refuses what it says: `EX_CONFIG` of sysexits.h.
 pub(super) const BAD_CONFIG: u8 = 78;
+
+/// The exit code for an error that ends a command.
+pub(super) fn of(error: &anyhow::Error) -> u8 {
+    let is_configuration = error.chain().any(|cause| {
+        cause.is::<Mistakes>() || cause.downcast_ref::<StoreError>().is_some_and(StoreError::is_configuration)
+    });
+    if is_configuration { BAD_CONFIG } else { FAILED }
+}

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -14,7 +15,10 @@ use super::{
     exit_code::FAILED,
     output::{Printer, print_error, print_text},
 };
-use crate::domain::text::plural::counted;
+use crate::domain::{
+    schedule::missed_policy::Overlap,
+    text::{duration, plural::counted},
+};
 use crate::import::{Crontab, CrontabFormat, Import, Names, Unit, UnitText, crontab, service_of, timer, toml};
 
 #[derive(Subcommand)]
@@ -36,6 +40,12 @@ pub(super) struct CrontabArgs {
     /// Entries name no user, as in the output of `crontab -l`
     #[arg(long)]
     user: bool,
+    /// What happens to a run while an earlier one of its entry is not finished; cron starts it all the same
+    #[arg(long, value_name = "allow|skip|queue", value_parser = overlap)]
+    overlap: Option<Overlap>,
+    /// Time limit of each run, such as 6h; cron has none
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    timeout: Option<Duration>,
     #[command(flatten)]
     target: ImportTarget,
 }
@@ -60,9 +70,10 @@ struct ImportTarget {
 }
 
 /// Comments that apply to every import. Differences of single entries are in the notes.
-const GENERAL: [&str; 2] = [
+const GENERAL: [&str; 3] = [
     " Commands start in the daemon's directory and as the daemon's user, unless `dir` and `user` are set.",
     " Without `missed = \"skip\"`, the last instant that was missed during a downtime runs once after it.",
+    " Processes that a command leaves in the background are ended with it, unless `keep_background = true`.",
 ];
 const NO_ZONE: &str = " Times without `timezone` are in the time zone `daemon.timezone`, by default UTC.";
 
@@ -98,8 +109,34 @@ pub(super) fn run(output: Printer, command: &ImportCommand) -> anyhow::Result<u8
         let left_out = import.notes.iter().filter(|note| note.is_missing()).count();
         let (tasks, items) = (counted(import.drafts.len(), "task"), counted(left_out, "item"));
         print_error!("sexton: {tasks} written; {items} left out");
+        if let Some(advice) = advice(command, &import) {
+            print_error!("sexton: {advice}");
+        }
     }
     Ok(if import.is_incomplete() { FAILED } else { 0 })
+}
+
+/// What cron does, and few want: runs that hang, and pile up until all workers are busy.
+fn advice(command: &ImportCommand, import: &Import) -> Option<&'static str> {
+    let ImportCommand::Crontab(args) = command else { return None };
+    let has_schedule = import.drafts.iter().any(|draft| !draft.timings.is_empty());
+    match (has_schedule, args.overlap, args.timeout) {
+        (false, ..) | (_, Some(_), Some(_)) => None,
+        (_, None, None) => {
+            Some("as in cron, runs may overlap and have no time limit; --overlap skip --timeout 6h changes that")
+        }
+        (_, None, _) => Some("as in cron, runs may overlap; --overlap skip changes that"),
+        (.., None) => Some("as in cron, runs have no time limit; --timeout 6h changes that"),
+    }
+}
+
+fn overlap(word: &str) -> Result<Overlap, String> {
+    match word {
+        "allow" => Ok(Overlap::Allow),
+        "skip" => Ok(Overlap::Skip),
+        "queue" => Ok(Overlap::Queue),
+        _ => Err("expected one of allow, skip, queue".to_owned()),
+    }
 }
 
 fn read_crontab(file: &Path, args: &CrontabArgs, names: &mut Names) -> anyhow::Result<Import> {
@@ -111,7 +148,15 @@ fn read_crontab(file: &Path, args: &CrontabArgs, names: &mut Names) -> anyhow::R
     let is_account = |name: &str| nix::unistd::User::from_name(name).is_ok_and(|found| found.is_some());
     let name = shown(file);
     let text = text_of(file)?;
-    let source = Crontab { file: &name, text: &text, format, zone: args.target.timezone, is_account: &is_account };
+    let source = Crontab {
+        file: &name,
+        text: &text,
+        format,
+        zone: args.target.timezone,
+        overlap: args.overlap.unwrap_or(Overlap::Allow),
+        timeout: args.timeout,
+        is_account: &is_account,
+    };
     Ok(crontab(&source, names))
 }
 

@@ -8,6 +8,7 @@ use std::{
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 use clap::Args;
+use serde::Serialize;
 use sexton_entities::{history, output, states::TaskState};
 
 use super::{
@@ -74,6 +75,39 @@ pub(super) async fn run(open: &OpenSession, output: Printer, args: LogArgs) -> a
             true => print_timed(output, attempt, &text),
             false => print_plain(&text, args.raw),
         }
+    }
+    Ok(0)
+}
+
+/// An attempt with its output, as JSON. Its payload is written as it came.
+#[derive(Serialize)]
+struct WrittenAttempt<'a> {
+    #[serde(flatten)]
+    attempt: &'a history::Model,
+    output: Option<output::Model>,
+}
+
+/// Prints what these attempts have written.
+pub(super) async fn of_attempts(open: &OpenSession, output: Printer, rows: &[history::Model]) -> anyhow::Result<u8> {
+    let mut written = Vec::new();
+    for attempt in rows {
+        let text = open.store.output(attempt.id).await?;
+        if output.is_json() {
+            written.push(WrittenAttempt { attempt, output: text });
+            continue;
+        }
+        let task = attempt.task_id.map(|id| format!("task {id}, ")).unwrap_or_default();
+        let at = output.time(attempt.finished_at);
+        print_line!("── {task}{}, attempt {}: {}, {at} ──", attempt.name, attempt.attempt, attempt.outcome);
+        match text {
+            Some(text) => print_plain(&text, false),
+            None => print_line!("(no output)"),
+        }
+    }
+    if output.is_json() {
+        output.value(&written)?;
+    } else if rows.is_empty() {
+        print_line!("No matching attempts.");
     }
     Ok(0)
 }

@@ -1,6 +1,8 @@
 //! The command line: a noun, then a verb. Each command is one file.
 
+mod audit;
 mod bench;
+mod bulk;
 mod command_pid;
 mod config;
 mod control;
@@ -9,6 +11,7 @@ mod exit_code;
 mod history;
 mod import;
 mod init;
+mod locate;
 mod log;
 mod lookup;
 mod manual;
@@ -16,11 +19,13 @@ mod module;
 mod next;
 mod node;
 mod output;
+mod pause;
 mod period;
 mod plan;
 mod queue;
 mod run;
 mod schedule;
+mod selection;
 mod session;
 mod start;
 mod status;
@@ -28,7 +33,9 @@ mod stop;
 mod summary;
 mod task;
 mod task_end;
+mod task_move;
 mod time;
+mod waiting;
 mod why;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
@@ -37,13 +44,8 @@ use chrono_tz::Tz;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use self::session::Parts;
-use self::{
-    exit_code::{BAD_CONFIG, FAILED},
-    output::Printer,
-    session::Session,
-};
+use self::{output::Printer, session::Session};
 use crate::{
-    config::Mistakes,
     domain::text::clean,
     telemetry::{self, DebugChoice, LogFormat, LogPlan, LogTarget},
 };
@@ -53,24 +55,28 @@ use crate::{
 #[command(name = "sexton", version, about, after_help = EXIT_CODES)]
 struct Cli {
     /// The configuration file [default: sexton.toml, config/sexton.toml or /etc/sexton/sexton.toml]
-    #[arg(long, global = true, value_name = "FILE", env = "SEXTON_CONFIG")]
+    #[arg(long, help_heading = GLOBAL, global = true, value_name = "FILE", env = "SEXTON_CONFIG")]
     config: Option<PathBuf>,
     /// Print JSON for programs instead of tables for people
-    #[arg(long, global = true)]
+    #[arg(long, help_heading = GLOBAL, global = true)]
     json: bool,
     /// Show times in UTC instead of the reader's time zone (`daemon.timezone`, otherwise `TZ`)
-    #[arg(long, global = true)]
+    #[arg(long, help_heading = GLOBAL, global = true)]
     utc: bool,
     /// Log filter: error, warn, info, debug, trace, or directives such as `sexton=debug`
-    #[arg(long, global = true, value_name = "FILTER", env = "SEXTON_LOG")]
+    #[arg(long, help_heading = GLOBAL, global = true, value_name = "FILTER", env = "SEXTON_LOG")]
     log: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 70 a module failed too often, \
-                          76 a newer version has migrated the database, \
-                          78 mistakes in the configuration. `status`: 0 running, 3 not running, 4 unknown. \
+/// The heading of the options that every command has.
+const GLOBAL: &str = "Options of every command";
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed (`run --once`: a task failed), 2 wrong usage, 3 timed out, \
+                          70 a module failed too often, 76 a newer version has migrated the database, \
+                          78 mistakes in the configuration, or a database that refuses the login. \
+                          `status`: 0 running, 3 not running, 4 unknown. \
                           `plan --against`: 2 the plans differ. `period check`: 0 inside, 1 outside, 2 unknown";
 
 #[derive(Subcommand)]
@@ -82,15 +88,17 @@ enum Command {
     /// Stop the daemon, and wait until it has ended
     Stop(start::StopArgs),
     /// Stop the daemon, and start it again
-    Restart(start::StartArgs),
+    Restart(start::RestartArgs),
     /// Reload the configuration of the running daemon
-    Reload,
+    Reload(session::ReasonArgs),
     /// Show whether the daemon is running, and its health
     Status,
-    /// Pause claiming: the daemon starts no further tasks
-    Quiet,
-    /// Resume claiming
-    Resume,
+    /// Make the daemon on this host claim nothing; running tasks continue
+    Quiet(control::QuietArgs),
+    /// Pause everything in the whole cluster, also over restarts: no task is claimed, and no schedule fires
+    Pause(session::ReasonArgs),
+    /// Resume everything, and end quiet mode of the daemon on this host
+    Resume(session::ReasonArgs),
     /// Log debug events of the running daemon
     Debug(control::DebugArgs),
     /// Enqueue, show and control tasks
@@ -115,6 +123,9 @@ enum Command {
     Summary(summary::SummaryArgs),
     /// Show finished attempts
     History(history::HistoryArgs),
+    /// Show who did what
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Write a first configuration, with comments
     Init(init::InitArgs),
     /// Check and show the configuration; needs no database
@@ -149,7 +160,7 @@ pub fn main(parts: Arc<Parts>) -> ExitCode {
                 true => telemetry::print_within(message + "\n", run::FINAL_LOG_TIMEOUT),
                 false => eprintln!("{message}"),
             }
-            ExitCode::from(if error.is::<Mistakes>() { BAD_CONFIG } else { FAILED })
+            ExitCode::from(exit_code::of(&error))
         }
     }
 }
@@ -192,10 +203,12 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
             Command::Start(args) => start::start(&session, output, cli.log.as_deref(), &args).await,
             Command::Stop(args) => start::stop(&session, output, &args).await,
             Command::Restart(args) => start::restart(&session, output, cli.log.as_deref(), &args).await,
-            Command::Reload => control::reload(&session, output).await,
+            Command::Reload(reason) => control::reload(&session, output, &reason).await,
             Command::Status => status::run(&session, output).await,
-            Command::Quiet => control::set_quiet(&session, output, true).await,
-            Command::Resume => control::set_quiet(&session, output, false).await,
+            Command::Quiet(args) => control::quiet(&session, output, &args).await,
+            Command::Pause(reason) => pause::pause(&session, output, &reason).await,
+            Command::Resume(reason) => pause::resume(&session, output, &reason).await,
+            Command::Audit(command) => audit::run(&session, output, command).await,
             Command::Debug(args) => control::debug(&session, output, &args).await,
             // Handled above.
             Command::Run(_)

@@ -8,7 +8,7 @@ use sexton_entities::node;
 use super::{
     control,
     output::{Column, Printer, or_dash},
-    session::{Session, with_advice},
+    session::{ReasonArgs, Session, with_advice},
 };
 use crate::daemon::{Module, ModuleStatus};
 
@@ -24,13 +24,15 @@ pub(super) enum ModuleCommand {
     Restart {
         /// The module's name
         name: String,
+        #[command(flatten)]
+        reason: ReasonArgs,
     },
 }
 
 pub(super) async fn run(session: &Session, output: Printer, command: ModuleCommand) -> anyhow::Result<u8> {
     match command {
         ModuleCommand::List { all } => list(session, output, all).await,
-        ModuleCommand::Restart { name } => restart(session, output, &name).await,
+        ModuleCommand::Restart { name, reason } => restart(session, output, &name, &reason).await,
     }
 }
 
@@ -75,10 +77,10 @@ async fn list(session: &Session, output: Printer, all: bool) -> anyhow::Result<u
     Ok(0)
 }
 
-async fn restart(session: &Session, output: Printer, name: &str) -> anyhow::Result<u8> {
+async fn restart(session: &Session, output: Printer, name: &str, reason: &ReasonArgs) -> anyhow::Result<u8> {
     let path =
         format!("/modules/{}/restart", url::form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>());
-    let answer: Value = control::request(session, Method::POST, &path, None).await?;
+    let answer: Value = control::deed(session, &path, reason).await?;
     output.report(&format!("module {name} is being recycled"), &json!(answer))?;
     Ok(0)
 }

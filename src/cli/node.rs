@@ -34,6 +34,7 @@ struct NodeListing {
     /// None if it is dead.
     modules: Option<Value>,
     defines: Option<Value>,
+    queues: Option<Value>,
 }
 
 impl NodeListing {
@@ -51,6 +52,7 @@ impl NodeListing {
             lease_expires_at: node.lease_expires_at,
             modules: node.modules,
             defines: node.defines,
+            queues: node.queues,
         }
     }
 }
@@ -69,6 +71,7 @@ impl From<dead_node::Model> for NodeListing {
             lease_expires_at: node.lease_expires_at,
             modules: None,
             defines: None,
+            queues: None,
         }
     }
 }

@@ -116,7 +116,7 @@ impl Printer {
     }
 
     /// The result of a command: a sentence, or a JSON object.
-    pub(super) fn report(self, sentence: &str, object: &serde_json::Value) -> anyhow::Result<()> {
+    pub(super) fn report(self, sentence: &str, object: &impl Serialize) -> anyhow::Result<()> {
         if self.json {
             return self.value(object);
         }

@@ -89,18 +89,24 @@ fn work(
     title_result: std::io::Result<()>,
 ) -> anyhow::Result<u8> {
     hide_memory();
+    if args.log_files
+        && let Err(error) = telemetry::log_stdout()
+    {
+        tracing::warn!("what modules print is lost: {error}");
+    }
     if let Err(error) = title_result {
         tracing::debug!("cannot set the process title: {error}");
     }
     check_user(&config)?;
-    let run_lock = Arc::new(RunLock::open(&config.daemon)?);
+    let run_lock = Arc::new(RunLock::open(&config.daemon, session.file().map(PathBuf::as_path))?);
     match session.file() {
         Some(file) => tracing::info!("the configuration file is {}", file.display()),
         None => {
             tracing::warn!("no configuration file was found: only tasks of registered handlers can run");
         }
     }
-    log_warnings(&config);
+    log_warnings(&config.warnings);
+    log_warnings(&session.advice(&config));
     let is_quiet = Arc::new(AtomicBool::new(false));
     let blueprint = Blueprint {
         program: "/proc/self/exe".into(),

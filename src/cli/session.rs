@@ -8,20 +8,23 @@ use std::{
 
 use anyhow::Context as _;
 use chrono_tz::Tz;
-use sexton_entities::history;
+use clap::Args;
+use sexton_entities::{history, states::Via};
 
 use super::{output::print_error, time};
 use crate::{
     client::{Client, EnqueueContext},
-    config::{self, Config, DaemonConfig, Mistake, Mistakes, Pooler, Source, find_file, load, load_anyway},
+    clock::machine_time,
+    config::{self, Config, ConfigWarning, DatabaseConfig, Mistake, Mistakes, Pooler, Source, find_file, load_anyway},
     daemon::ModuleSpec,
     domain::{
         identity::ModuleName,
         task::{NewTask, definition::TaskDefinition},
-        text::{redact, suggest},
+        text::{plural::counted, redact, suggest},
     },
     handler::{AppData, Registry},
-    store::{ConnectOptions, HistoryFilter, Store, StoreError, Wakeup},
+    principal::Principal,
+    store::{ConnectOptions, Deed, Enqueued, HistoryFilter, Store, StoreError, Wakeup},
 };
 
 /// The parts of a daemon that the command line runs or asks about.
@@ -37,6 +40,8 @@ pub(super) struct Session {
     pub(super) parts: Arc<Parts>,
     /// Whether the warnings about the configuration have been printed.
     has_warned: Cell<bool>,
+    /// Whether it has been said where the daemon was found.
+    has_told: Cell<bool>,
 }
 
 impl Parts {
@@ -54,9 +59,19 @@ impl Parts {
     }
 }
 
+/// Why something is done.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct ReasonArgs {
+    /// Why, for `sexton audit list`
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+}
+
 /// A session with its database.
 pub(super) struct OpenSession {
     pub(super) config: Arc<Config>,
+    /// The mistakes in the configuration, none of which concerns the database.
+    mistakes: Mistakes,
     pub(super) store: Store,
     pub(super) client: Client,
     pub(super) connect: ConnectOptions,
@@ -68,6 +83,7 @@ impl Session {
             source: Source { file: file.or_else(find_file), overrides: Vec::new() },
             parts,
             has_warned: Cell::new(false),
+            has_told: Cell::new(false),
         }
     }
 
@@ -99,12 +115,17 @@ impl Session {
     pub(super) fn config_anyway(&self) -> (Config, Mistakes) {
         // An application's own program may need no configuration.
         let needs_none = self.parts.registry.definitions().next().is_some();
-        let (config, mut mistakes) = load_anyway(&self.source, &self.parts.known());
+        let (config, mut mistakes) = read(&self.source, &self.parts);
         mistakes.0.extend(self.source.missing().filter(|_| !needs_none));
         (config, mistakes)
     }
 
-    fn print_warnings(&self, config: &Config) {
+    /// What a sound configuration will not do here and now.
+    pub(super) fn advice(&self, config: &Config) -> Vec<ConfigWarning> {
+        advice(&self.source, &self.parts, config)
+    }
+
+    pub(super) fn print_warnings(&self, config: &Config) {
         if !self.has_warned.replace(true) {
             for warning in &config.warnings {
                 print_error!("sexton: {warning}");
@@ -112,31 +133,36 @@ impl Session {
         }
     }
 
-    /// The configuration of another file.
-    pub(super) fn config_of(&self, file: &Path) -> Result<Config, Mistakes> {
-        load(&Source { file: Some(file.to_owned()), overrides: Vec::new() }, &self.parts.known())
+    /// Prints a message on standard error, if it is the first of its kind in this call.
+    pub(super) fn say_once(&self, message: &str) {
+        if !self.has_told.replace(true) {
+            print_error!("sexton: {message}");
+        }
     }
 
-    /// The settings that address and stop the daemon. Mistakes in other settings do not matter.
-    ///
-    /// # Errors
-    /// Mistakes because of which these settings may be wrong.
-    pub(super) fn daemon(&self) -> Result<DaemonConfig, Mistakes> {
-        let (config, mistakes) = self.config_anyway();
-        self.print_warnings(&config);
-        let places = ["daemon", "daemon.state_dir", "daemon.run_dir"];
-        let misleads = |mistake: &Mistake| {
-            places.contains(&mistake.setting.as_str())
-                || (mistake.setting.is_empty() && mistake.location.line.is_none())
-        };
-        let misleading: Vec<Mistake> = mistakes.0.into_iter().filter(misleads).collect();
-        if misleading.is_empty() { Ok(config.daemon) } else { Err(Mistakes(misleading)) }
+    /// The configuration of another file.
+    pub(super) fn config_of(&self, file: &Path) -> Result<Config, Mistakes> {
+        let (config, mistakes) = read(&Source { file: Some(file.to_owned()), overrides: Vec::new() }, &self.parts);
+        if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
     }
 
     /// Loads the configuration each time it is called.
     pub(super) fn loader(&self) -> crate::daemon::Loader {
         let (source, parts) = (self.source.clone(), self.parts.clone());
-        Box::new(move || load(&source, &parts.known()).inspect(log_warnings))
+        Box::new(move || {
+            let (config, mistakes) = read(&source, &parts);
+            if !mistakes.is_empty() {
+                return Err(mistakes);
+            }
+            log_warnings(&config.warnings);
+            log_warnings(&advice(&source, &parts, &config));
+            Ok(config)
+        })
+    }
+
+    /// Where the configuration comes from, for people.
+    pub(super) fn source_name(&self) -> String {
+        self.source.name()
     }
 
     /// The definition of that name, from the configuration or a registered handler.
@@ -162,16 +188,74 @@ impl Session {
         Some(format!("there is no daemon module `{unknown}`{hint}"))
     }
 
-    /// Opens the database.
+    /// Opens the database to look at it, or to change rows. Mistakes in other settings than those of the database do not
+    /// matter.
     pub(super) async fn open(&self) -> anyhow::Result<OpenSession> {
-        let config = Arc::new(self.config()?);
+        let (config, mistakes) = self.config_anyway();
+        let file = connect_options(&config).sqlite_file().filter(|file| matches!(file.try_exists(), Ok(false)));
+        if let (Some(file), false) = (file, mistakes.0.iter().any(|mistake| misleads(mistake, &config))) {
+            let path = std::path::absolute(&file).unwrap_or(file);
+            anyhow::bail!(
+                "the database {} does not exist yet: `sexton run` and `sexton start` create it, and so does \
+                 `sexton db migrate`",
+                path.display()
+            );
+        }
+        self.open_any(config, mistakes).await
+    }
+
+    /// The same; an SQLite file is created if it is missing.
+    pub(super) async fn open_or_create(&self) -> anyhow::Result<OpenSession> {
+        let (config, mistakes) = self.config_anyway();
+        self.open_any(config, mistakes).await
+    }
+
+    async fn open_any(&self, config: Config, mistakes: Mistakes) -> anyhow::Result<OpenSession> {
+        if mistakes.0.iter().any(|mistake| misleads(mistake, &config)) {
+            return Err(mistakes.into());
+        }
+        self.print_warnings(&config);
         let connect = connect_options(&config);
-        let store = Store::connect(&connect)?;
+        if !mistakes.is_empty() {
+            let (count, database) = (counted(mistakes.0.len(), "mistake"), redact::redacted(&connect.url));
+            print_error!(
+                "sexton: the configuration has {count} (`sexton config check` shows it); going on with {database}"
+            );
+        }
+        let config = Arc::new(config);
+        let store = Store::connect(&connect)?.acting(Principal::of_this_process(Via::Cli));
         Store::probe(&connect).await.with_context(|| redact::redacted(&connect.url))?;
         let known = KnownDefinitions { config: config.clone(), parts: self.parts.clone() };
         let client = Client::inside(store.clone(), Arc::new(known));
-        Ok(OpenSession { config, store, client, connect })
+        Ok(OpenSession { config, mistakes, store, client, connect })
     }
+}
+
+/// Whether the database may be the wrong one because of a mistake: its address may be missing, or only the default.
+fn misleads(mistake: &Mistake, config: &Config) -> bool {
+    let is_default = config.database.url == DatabaseConfig::default().url;
+    match mistake.setting.as_str() {
+        "" => mistake.location.line.is_none() || is_default,
+        "database" | "database.url" | "database.url_file" | "database.url_credential" => true,
+        // A misspelt table may be the one with the address.
+        setting => (setting.starts_with("database.") || !setting.contains('.')) && is_default,
+    }
+}
+
+/// Reads a configuration, and checks its database URL as the driver will read it.
+fn read(source: &Source, parts: &Parts) -> (Config, Mistakes) {
+    let (config, mut mistakes) = load_anyway(source, &parts.known());
+    let is_known = mistakes.0.iter().any(|mistake| mistake.setting.starts_with("database"));
+    if let Some(StoreError::InvalidUrl(problem)) = connect_options(&config).check().err().filter(|_| !is_known) {
+        let location = source.location(&["database", "url"]);
+        mistakes.0.push(Mistake { location, setting: "database.url".to_owned(), problem });
+    }
+    (config, mistakes)
+}
+
+fn advice(source: &Source, parts: &Parts, config: &Config) -> Vec<ConfigWarning> {
+    let queues: Vec<_> = parts.registry.definitions().map(|definition| definition.queue.clone()).collect();
+    config::advice(source, config, &queues, machine_time())
 }
 
 /// How the command line connects to the database.
@@ -181,13 +265,15 @@ pub(super) fn connect_options(config: &Config) -> ConnectOptions {
         acquire_timeout: config.database.acquire_timeout,
         is_pooled: config.database.pooler == Pooler::Transaction,
         direct_url: config.database.direct_url.clone(),
+        max_payload: config.daemon.max_payload,
+        schema: config.database.schema.clone(),
         ..ConnectOptions::new(config.database.url.clone())
     }
 }
 
 /// Logs the warnings about a configuration: the daemon does so at its start and at each reload.
-pub(super) fn log_warnings(config: &Config) {
-    for warning in &config.warnings {
+pub(super) fn log_warnings(warnings: &[ConfigWarning]) {
+    for warning in warnings {
         tracing::warn!("{warning}");
     }
 }
@@ -206,11 +292,37 @@ impl EnqueueContext for KnownDefinitions {
         if let Some(definition) = self.config.tasks.get(&task.name).map(|known| &**known).or_else(registered) {
             task.queue.get_or_insert_with(|| definition.queue.clone());
             task.priority.get_or_insert(definition.priority);
+            task.expires = task.expires.or(definition.expires);
         }
     }
 }
 
 impl OpenSession {
+    /// The store for a deed with this reason.
+    pub(super) fn because(&self, reason: &ReasonArgs) -> Store {
+        self.store.acting(Principal::of_this_process(Via::Cli).because(reason.reason.clone()))
+    }
+
+    /// Enqueues a task by hand.
+    ///
+    /// # Errors
+    /// If the task is invalid, or the database is unavailable: then nothing was enqueued.
+    pub(super) async fn enqueue(&self, task: NewTask, deed: &Deed, reason: &ReasonArgs) -> anyhow::Result<Enqueued> {
+        let task = self.client.filled_in(task);
+        self.because(reason).enqueue_by_hand(&task, deed).await.map_err(with_advice)
+    }
+
+    /// Checks that the definition of a task was read as it was written.
+    ///
+    /// # Errors
+    /// The mistakes because of which it may be another one.
+    pub(super) fn check_definition(&self, name: &str) -> Result<(), Mistakes> {
+        let table = format!("task.{name}");
+        let concerns = |mistake: &&Mistake| mistake.setting.is_empty() || mistake.setting.starts_with(&table);
+        let found: Vec<Mistake> = self.mistakes.0.iter().filter(concerns).cloned().collect();
+        if found.is_empty() { Ok(()) } else { Err(Mistakes(found)) }
+    }
+
     /// The attempts of a task, the oldest first.
     pub(super) async fn attempts(&self, id: i64) -> anyhow::Result<Vec<history::Model>> {
         let filter = HistoryFilter { task_id: Some(id), limit: 1_000, ..HistoryFilter::default() };

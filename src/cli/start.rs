@@ -11,15 +11,17 @@ use hyper::Method;
 use serde_json::json;
 
 use super::{
+    audit,
     exit_code::FAILED,
+    locate::Located,
     output::{Printer, print_error, print_line},
-    session::Session,
+    session::{ReasonArgs, Session},
     stop::{StopOptions, stop_daemon},
 };
 use crate::{
     config::DaemonConfig,
     daemon::{Phase, Status},
-    service::{Role, RunDir, Started, SupervisorPlan, SupervisorState, control, launch, tree},
+    service::{DAEMON_TITLE, Role, RunDir, Started, SupervisorPlan, SupervisorState, control, launch, tree},
 };
 
 /// Interval between two checks of a start or stop by another process.
@@ -38,8 +40,16 @@ pub(super) struct StartArgs {
 }
 
 #[derive(Args)]
+pub(super) struct RestartArgs {
+    #[command(flatten)]
+    start: StartArgs,
+    #[command(flatten)]
+    reason: ReasonArgs,
+}
+
+#[derive(Args)]
 pub(super) struct StopArgs {
-    /// Stop running tasks after daemon.force_timeout instead of daemon.stop_timeout
+    /// Give running tasks only daemon.force_timeout (5 s, unless set) to end, instead of daemon.stop_timeout (30 s)
     #[arg(long)]
     force: bool,
 }
@@ -52,16 +62,25 @@ pub(super) async fn start(
     args: &StartArgs,
 ) -> anyhow::Result<u8> {
     let config = checked_config(session, args)?;
-    let run = RunDir::at(&config.run_dir);
     let plan = supervisor_plan(session, &config, log, args)?;
     let end = Instant::now() + args.timeout;
+    // The run directory of the running daemon may have been changed in the configuration since its start.
+    let (running, configured) = (session.locate()?.run, RunDir::at(&config.run_dir));
     loop {
+        let run = if running.is_held() { &running } else { &configured };
         let supervisor = run.supervisor_status()?;
         match (&supervisor, run.holder(Role::Daemon)?) {
-            (_, Some(daemon)) if is_working(&run).await => {
+            (_, Some(daemon)) if is_working(run).await => {
                 let alone = match supervisor {
-                    Some(_) => "",
-                    None => ", without a process supervisor (in the foreground, or under systemd)",
+                    Some(_) => String::new(),
+                    None if was_started_here(daemon.pid) => match launch(&plan.clone().adopting(daemon.pid, run))? {
+                        Started::Ready { .. } => {
+                            "; its process supervisor had ended, and a new one watches it".to_owned()
+                        }
+                        Started::Failed { why, .. } => format!(", without a process supervisor ({why})"),
+                        Started::AlreadyThere { .. } => String::new(),
+                    },
+                    None => ", without a process supervisor (in the foreground, or under systemd)".to_owned(),
                 };
                 let sentence = format!("Sexton is already running: process {}{alone}", daemon.pid);
                 output.report(&sentence, &json!({ "started": false, "pid": daemon.pid }))?;
@@ -106,7 +125,12 @@ fn checked_config(session: &Session, args: &StartArgs) -> anyhow::Result<DaemonC
     let config = session.config()?;
     match session.unknown_module(&config, args.debug.as_deref()) {
         Some(problem) => anyhow::bail!("{problem}"),
-        None => Ok(config.daemon),
+        None => {
+            for warning in session.advice(&config) {
+                print_error!("sexton: {warning}");
+            }
+            Ok(config.daemon)
+        }
     }
 }
 
@@ -117,8 +141,8 @@ async fn is_working(run: &RunDir) -> bool {
 }
 
 pub(super) async fn stop(session: &Session, output: Printer, args: &StopArgs) -> anyhow::Result<u8> {
-    let config = session.daemon()?;
-    let result = stop_daemon(&RunDir::at(&config.run_dir), &stop_options(&config, args.force)).await?;
+    let Located { config, run } = session.locate()?;
+    let result = stop_daemon(&run, &stop_options(&config, args.force)).await?;
     output.report(&result.sentence(), &json!(result))?;
     Ok(0)
 }
@@ -127,11 +151,11 @@ pub(super) async fn restart(
     session: &Session,
     output: Printer,
     log: Option<&str>,
-    args: &StartArgs,
+    RestartArgs { start: args, reason }: &RestartArgs,
 ) -> anyhow::Result<u8> {
     // With mistakes in the configuration, the daemon must not be stopped: it could not start again.
-    let config = checked_config(session, args)?;
-    let run = RunDir::at(&config.run_dir);
+    checked_config(session, args)?;
+    let Located { config, run } = session.locate()?;
     let (supervisor, daemon) = (run.holder(Role::Supervisor)?, run.holder(Role::Daemon)?);
     if let (None, Some(daemon)) = (supervisor, daemon)
         && !was_started_here(daemon.pid)
@@ -146,12 +170,22 @@ pub(super) async fn restart(
     if !output.is_json() && result.was_running() {
         print_line!("{}", result.sentence());
     }
-    start(session, output, log, args).await
+    let code = start(session, output, log, args).await?;
+    if code == 0 {
+        let (before, after) = (result.pid, run.holder(Role::Daemon)?.map(|daemon| daemon.pid));
+        audit::note_restart(session, reason, before, after).await;
+    }
+    Ok(code)
 }
 
 /// Whether `sexton start` has started the daemon, whose process supervisor is gone.
 fn was_started_here(pid: i32) -> bool {
-    tree(&[pid]).first().is_some_and(|daemon| daemon.title.contains(" --log-files"))
+    tree(&[pid]).first().is_some_and(|daemon| was_started_in_background(&daemon.title))
+}
+
+/// Whether a process with this title is a daemon that `sexton start` has started.
+pub(super) fn was_started_in_background(title: &str) -> bool {
+    title.starts_with(DAEMON_TITLE) && title.contains(" --log-files")
 }
 
 fn stop_options(config: &DaemonConfig, force: bool) -> StopOptions {
@@ -187,6 +221,7 @@ fn supervisor_plan(
         watchdog: config.watchdog,
         stop_timeout: config.stop_timeout,
         force_timeout: config.force_timeout,
+        adopt: None,
     })
 }
 

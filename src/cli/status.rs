@@ -8,17 +8,19 @@ use serde::Serialize;
 
 use super::{
     exit_code::{NOT_RUNNING, STATUS_UNKNOWN},
+    locate::Located,
     output::{Printer, print_line},
+    pause,
     session::Session,
+    start::was_started_in_background,
 };
 use crate::{
-    config::DaemonConfig,
     daemon::{Phase, Status},
     domain::text::{
         duration,
         plural::{counted, times},
     },
-    service::{ProcessInfo, Role, RunDir, SupervisorState, SupervisorStatus, control, tree},
+    service::{ProcessInfo, Role, SupervisorState, SupervisorStatus, control, tree},
     shepherd::{AttemptDirState, NodeDir},
 };
 
@@ -52,8 +54,8 @@ enum Health {
 }
 
 pub(super) async fn run(session: &Session, output: Printer) -> anyhow::Result<u8> {
-    let report = match session.daemon() {
-        Ok(config) => inspect(&config).await,
+    let report = match session.locate() {
+        Ok(located) => inspect(&located).await,
         Err(error) => StatusReport::unknown("", &error.to_string()),
     };
     if output.is_json() {
@@ -68,9 +70,8 @@ pub(super) async fn run(session: &Session, output: Printer) -> anyhow::Result<u8
     })
 }
 
-async fn inspect(config: &DaemonConfig) -> StatusReport {
-    let run = RunDir::at(&config.run_dir);
-    let answer = control::ask::<Status>(&run, Method::GET, "/status", None, ANSWER_TIMEOUT).await;
+async fn inspect(Located { config, run }: &Located) -> StatusReport {
+    let answer = control::ask::<Status>(run, Method::GET, "/status", None, ANSWER_TIMEOUT).await;
     let (supervisor, holder) = match (run.supervisor_status(), run.holder(Role::Daemon)) {
         (Ok(supervisor), Ok(holder)) => (supervisor, holder),
         (Err(error), _) | (_, Err(error)) => {
@@ -194,8 +195,17 @@ impl StatusReport {
                 let found = counted(daemon.foreign_leftovers, "leftover");
                 line("state_dir", &format!("{found} of another database, not applied (the log has the paths)"));
             }
+            if let Some(details) = &daemon.everything_paused {
+                line("paused", &format!("everything is {} (`sexton resume`)", pause::state(output, true, details)));
+            }
             for (queue, reason) in &daemon.closed_queues {
                 line("queue", &format!("{queue} is closed: {reason}"));
+            }
+            for full in &daemon.full_queues {
+                line("queue", &format!("{} {}", full.queue, full.words()));
+            }
+            for unserved in &daemon.unserved_queues {
+                line("queue", &format!("{}: {}", unserved.queue, unserved.words()));
             }
             if let Some(trouble) = &daemon.command_starts {
                 let (since, next) = (whole_seconds(trouble.since_ms), whole_seconds(trouble.next_try_ms));
@@ -232,6 +242,10 @@ impl StatusReport {
                 _ => String::new(),
             };
             line("supervisor", &format!("process {pid}{failure}"));
+        }
+        let was_supervised = self.processes.iter().any(|process| was_started_in_background(&process.title));
+        if self.supervisor.is_none() && self.daemon.is_some() && was_supervised {
+            line("supervisor", "none: it has ended, and nothing restarts the daemon; `sexton start` starts a new one");
         }
         if !self.processes.is_empty() {
             print_line!("");

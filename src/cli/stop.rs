@@ -44,6 +44,8 @@ pub(super) struct StopResult {
     pub(super) pid: Option<i32>,
     /// Duration in milliseconds.
     pub(super) took_ms: u64,
+    /// How long running tasks had to end, in milliseconds.
+    pub(super) task_timeout_ms: u64,
     /// Tasks that were interrupted and released.
     pub(super) interrupted: Vec<Interrupted>,
     /// Number of commands that continue without a daemon.
@@ -58,7 +60,11 @@ pub(super) async fn stop_daemon(run: &RunDir, options: &StopOptions) -> anyhow::
     let begun = Instant::now();
     let mut end = begun + options.task_timeout + RECORD_MARGIN;
     let mut asked = begun;
-    let mut result = StopResult { run_dir: run.path().display().to_string(), ..StopResult::default() };
+    let mut result = StopResult {
+        run_dir: run.path().display().to_string(),
+        task_timeout_ms: u64::try_from(options.task_timeout.as_millis()).unwrap_or(u64::MAX),
+        ..StopResult::default()
+    };
     let mut signalled = Vec::new();
     loop {
         let (supervisor, daemon) = (run.holder(Role::Supervisor)?, run.holder(Role::Daemon)?);
@@ -144,7 +150,9 @@ impl StopResult {
         if !self.interrupted.is_empty() {
             let names: Vec<String> =
                 self.interrupted.iter().map(|task| format!("{} (task {})", task.name, task.id)).collect();
+            let limit = duration::text(Duration::from_millis(self.task_timeout_ms));
             text += &format!("\n{} interrupted and released: {}", counted(names.len(), "task"), names.join(", "));
+            text += &format!("; running tasks had {limit} to end");
         }
         if self.detached > 0 {
             let commands = counted(self.detached, "command");

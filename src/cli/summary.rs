@@ -6,7 +6,8 @@ use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use clap::Args;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use sexton_entities::{states::TaskState, task};
 
 use super::{
@@ -49,11 +50,31 @@ struct Overview {
     now: DateTime<Utc>,
 }
 
+/// The same as JSON. Payloads are written as they came.
+#[derive(Serialize)]
+struct ShownOverview<'a> {
+    schedules: Vec<Value>,
+    future: &'a [task::Model],
+    waiting: &'a [task::Model],
+    running: Vec<RunningTask<'a>>,
+    queues: &'a [QueueListing],
+    modules: &'a [Module],
+}
+
+/// A running task as JSON.
+#[derive(Serialize)]
+struct RunningTask<'a> {
+    #[serde(flatten)]
+    task: &'a task::Model,
+    pid: Option<i32>,
+    running_ms: Option<i64>,
+}
+
 pub(super) async fn run(session: &Session, output: Printer, args: &SummaryArgs) -> anyhow::Result<u8> {
     let found = async {
         match &args.module {
             Some(name) => modules::print(output, &modules::named(session, name).await?),
-            None => Overview::load(session, &session.open().await?).await?.print(output),
+            None => Overview::load(session, &session.open().await?, output).await?.print(output),
         }
     };
     tokio::time::timeout(MAX_WAIT, found).await.map_err(|_| {
@@ -72,7 +93,7 @@ async fn tasks(open: &OpenSession, state: TaskState) -> anyhow::Result<Vec<task:
 }
 
 impl Overview {
-    async fn load(session: &Session, open: &OpenSession) -> anyhow::Result<Self> {
+    async fn load(session: &Session, open: &OpenSession, output: Printer) -> anyhow::Result<Self> {
         let schedules = open.store.schedule_pictures().await.map_err(with_advice)?;
         let mut future = tasks(open, TaskState::Scheduled).await?;
         future.extend(tasks(open, TaskState::Retryable).await?);
@@ -84,7 +105,7 @@ impl Overview {
             waiting: tasks(open, TaskState::Available).await?,
             pids: command_pids(&open.config, &running),
             running,
-            queues: queue::listed(open).await?,
+            queues: queue::listed(open, output).await?,
             modules: module::known(session, false).await?,
             now: open.store.now().await?,
         })
@@ -106,21 +127,20 @@ impl Overview {
     }
 
     /// The same objects as in the lists of each noun.
-    fn object(&self) -> Value {
-        let running = self.running.iter().map(|task| {
-            let mut object = json!(task);
-            object["pid"] = json!(self.pids.get(&task.id));
-            object["running_ms"] = json!(self.running_ms(task));
-            object
+    fn object(&self) -> ShownOverview<'_> {
+        let running = self.running.iter().map(|task| RunningTask {
+            task,
+            pid: self.pids.get(&task.id).copied(),
+            running_ms: self.running_ms(task),
         });
-        json!({
-            "schedules": self.schedules.iter().map(schedule::object).collect::<Vec<_>>(),
-            "future": self.future,
-            "waiting": self.waiting,
-            "running": running.collect::<Vec<_>>(),
-            "queues": self.queues,
-            "modules": self.modules,
-        })
+        ShownOverview {
+            schedules: self.schedules.iter().map(schedule::object).collect(),
+            future: &self.future,
+            waiting: &self.waiting,
+            running: running.collect(),
+            queues: &self.queues,
+            modules: &self.modules,
+        }
     }
 
     /// How long a task has been running, in milliseconds.

@@ -5,33 +5,37 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 use sexton_entities::{
-    states::{TaskState, Verdict},
+    states::{AuditAction, AuditTarget, TaskState, Verdict},
     task,
 };
 
 use super::{
+    bulk::{self, CancelArgs, RetryArgs},
     command_pid::command_pid,
     exit_code::TIMED_OUT,
+    history,
     log::{self, LogArgs},
     lookup,
     output::{Column, Printer, or_dash, print_error, print_line},
-    session::{OpenSession, Session, with_advice},
-    task_end, time,
+    selection,
+    session::{OpenSession, ReasonArgs, Session, with_advice},
+    task_end,
+    task_move::{self, MoveArgs},
+    time,
+    waiting::{WhyItWaits, check_queue, nobody_takes, why_it_waits},
 };
 use crate::{
     client::wakeup_for,
     domain::{
         command::answer::Progress,
         identity::QueueName,
-        task::{
-            NewTask, is_on_hold,
-            names::{DefinedBy, defined_by},
-        },
+        task::{NewTask, is_on_hold},
         text::{duration, instant::Sense, suggest},
     },
-    store::{CancelResult, Enqueued, TaskFilter, Wakeup},
+    store::{Deed, Enqueued, TaskFilter},
 };
 
 /// Interval between two checks of a task.
@@ -49,17 +53,11 @@ pub(super) enum TaskCommand {
         id: i64,
     },
     /// Cancel tasks: waiting ones at once, running ones through their node
-    Cancel {
-        /// The tasks' ids
-        #[arg(required = true)]
-        ids: Vec<i64>,
-    },
+    Cancel(CancelArgs),
     /// Retry tasks: waiting ones at once, finished ones as new tasks
-    Retry {
-        /// The tasks' ids
-        #[arg(required = true)]
-        ids: Vec<i64>,
-    },
+    Retry(RetryArgs),
+    /// Move the waiting tasks of a queue to another queue
+    Move(MoveArgs),
     /// Wait for the end of a task; fails if the task failed
     Wait {
         /// The task's id
@@ -94,9 +92,14 @@ pub(super) struct AddArgs {
     /// Enqueue only if no unfinished task has this key
     #[arg(long, value_name = "KEY")]
     unique: Option<String>,
-    /// Enqueue also if this configuration does not define the task (another node's may)
+    /// Do not begin it later than this: a time, or a duration after the earliest start
+    #[arg(long, value_name = "TIME")]
+    expires: Option<String>,
+    /// Enqueue also if this configuration does not define the task, or does not have the queue (another node's may)
     #[arg(long)]
     undefined: bool,
+    #[command(flatten)]
+    reason: ReasonArgs,
 }
 
 #[derive(Args)]
@@ -108,16 +111,11 @@ pub(super) struct ListArgs {
     #[arg(long)]
     queue: Option<QueueName>,
     /// Only tasks in this state
-    #[arg(long, value_parser = state)]
+    #[arg(long, value_parser = selection::state)]
     state: Option<TaskState>,
     /// Maximum number of tasks
     #[arg(long, default_value_t = 100)]
     limit: u64,
-}
-
-fn state(word: &str) -> Result<TaskState, String> {
-    let all: Vec<&str> = TaskState::ALL.iter().map(|state| state.as_str()).collect();
-    TaskState::from_word(word).ok_or_else(|| format!("expected one of {}", all.join(", ")))
 }
 
 pub(super) async fn run(session: &Session, output: Printer, command: TaskCommand) -> anyhow::Result<u8> {
@@ -126,24 +124,33 @@ pub(super) async fn run(session: &Session, output: Printer, command: TaskCommand
         TaskCommand::Add(args) => add(session, &open, output, args).await,
         TaskCommand::List(args) => list(&open, output, args).await,
         TaskCommand::Show { id } => show(&open, output, id).await,
-        TaskCommand::Cancel { ids } => cancel(&open, output, &ids).await,
-        TaskCommand::Retry { ids } => retry(&open, output, &ids).await,
+        TaskCommand::Cancel(args) => bulk::cancel(session, &open, output, &args).await,
+        TaskCommand::Retry(args) => bulk::retry(session, &open, output, &args).await,
+        TaskCommand::Move(args) => task_move::run(session, &open, output, args).await,
         TaskCommand::Wait { id, timeout } => wait(&open, output, id, timeout).await,
         TaskCommand::Log(args) => log::run(&open, output, args).await,
     }
 }
 
 async fn add(session: &Session, open: &OpenSession, output: Printer, args: AddArgs) -> anyhow::Result<u8> {
+    open.check_definition(&args.name)?;
     if !args.undefined && session.definition(&open.config, &args.name).is_none() {
         let hint = suggest::hint(&args.name, open.config.tasks.keys().map(String::as_str));
         anyhow::bail!("task `{}` is not defined here{hint} (--undefined enqueues it anyway)", args.name);
     }
     let payload = match &args.payload {
-        Some(text) => Some(serde_json::from_str(text).with_context(|| format!("the payload is not JSON: {text}"))?),
+        Some(text) => Some(text.parse().with_context(|| format!("the payload is not JSON: {text}"))?),
         None => None,
     };
+    if let Some(queue) = args.queue.as_ref().filter(|_| !args.undefined) {
+        check_queue(session, open, queue).await?;
+    }
     let now = open.store.now().await.map_err(with_advice)?;
-    let run_at = args.at.as_deref().map(|at| time::parse(at, output.zone(), Sense::Future, now)).transpose()?;
+    let ahead = |at: &str| time::parse(at, output.zone(), Sense::Future, now);
+    let expires = args.expires.as_deref().and_then(|text| duration::parse(text).ok());
+    let expires_at = args.expires.as_deref().filter(|_| expires.is_none());
+    let expires_at = expires_at.map(ahead).transpose()?;
+    let run_at = args.at.as_deref().map(ahead).transpose()?;
     let task = NewTask {
         payload,
         queue: args.queue,
@@ -151,16 +158,23 @@ async fn add(session: &Session, open: &OpenSession, output: Printer, args: AddAr
         run_at,
         delay: args.delay,
         unique_key: args.unique,
+        expires,
+        expires_at,
         ..NewTask::new(args.name)
     };
+    let definition = session.definition(&open.config, &task.name);
+    let queue = task.queue.clone().or_else(|| definition.map(|definition| definition.queue));
     let wakeup = wakeup_for(&task);
-    let enqueued = open.client.enqueue_in(open.store.connection(), task).await.map_err(with_advice)?;
+    let deed = Deed::new(AuditAction::Enqueue, AuditTarget::Task, task.name.as_str());
+    let enqueued = open.enqueue(task, &deed, &args.reason).await?;
     open.client.wake_up_now(wakeup).await?;
+    let note = nobody_takes(open, queue.as_deref()).await?;
+    let but = note.as_ref().map(|note| format!(", but {note}")).unwrap_or_default();
     let (id, sentence) = match enqueued {
-        Enqueued::New(id) => (id, format!("task {id} is enqueued")),
+        Enqueued::New(id) => (id, format!("task {id} is enqueued{but}")),
         Enqueued::AlreadyThere(id) => (id, format!("task {id} is already enqueued with this unique key")),
     };
-    output.report(&sentence, &json!({ "id": id, "new": matches!(enqueued, Enqueued::New(_)) }))?;
+    output.report(&sentence, &json!({ "id": id, "new": matches!(enqueued, Enqueued::New(_)), "note": note }))?;
     Ok(0)
 }
 
@@ -203,8 +217,16 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
             Some(task) => why_it_waits(open, output, task).await?,
             None => None,
         };
+        let [why, code] = WhyItWaits::json(why.as_ref());
         let (written, pid) = task_end::details(open, task.as_ref(), &attempts).await?;
-        output.value(&json!({ "task": task, "history": attempts, "waits": why, "output": written, "pid": pid }))?;
+        output.value(&ShownTask {
+            task: task.as_ref(),
+            history: &attempts,
+            waits: why,
+            waits_code: code,
+            output: written,
+            pid,
+        })?;
         return Ok(0);
     }
     match &task {
@@ -216,12 +238,13 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
                 or_dash(task.queue.clone()),
                 task.priority
             );
-            print_line!("enqueued {}, {}", output.time(task.enqueued_at), not_before(output, task.run_at));
+            let expires = task.expires_at.map(|at| format!(", expires {}", output.time(at))).unwrap_or_default();
+            print_line!("enqueued {}, {}{expires}", output.time(task.enqueued_at), not_before(output, task.run_at));
             if let Some(payload) = &task.payload {
                 print_line!("payload {payload}");
             }
             if let Some(why) = why_it_waits(open, output, task).await? {
-                print_line!("{why}");
+                print_line!("{}", why.sentence);
             }
             if let Some(progress) = progress(task) {
                 print_line!("progress {progress}");
@@ -249,11 +272,24 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
             output.time_or_dash(attempt.started_at),
             or_dash(attempt.duration_ms.map(duration::short)),
             or_dash(attempt.node.clone()),
-            or_dash(attempt.error.clone()),
+            or_dash(history::remark(attempt)),
         ]
     })?;
     task_end::print_output(open, &attempts).await?;
     Ok(0)
+}
+
+/// A task as JSON. Its payload is written as it came.
+#[derive(Serialize)]
+struct ShownTask<'a> {
+    task: Option<&'a task::Model>,
+    history: &'a [sexton_entities::history::Model],
+    waits: Value,
+    waits_code: Value,
+    /// What the latest attempt wrote.
+    output: Option<sexton_entities::output::Model>,
+    /// The process of its command, if it runs on this machine.
+    pid: Option<i32>,
 }
 
 /// The earliest start of a task.
@@ -268,69 +304,11 @@ fn not_before(output: Printer, at: DateTime<Utc>) -> String {
     }
 }
 
-/// Why a task waits that could be executed now: no live node defines its name, or another one than this.
-async fn why_it_waits(open: &OpenSession, output: Printer, task: &task::Model) -> anyhow::Result<Option<String>> {
-    let is_due = task.state == TaskState::Available || task.unknown_since.is_some();
-    if !is_due || task.state == TaskState::Running {
-        return Ok(None);
-    }
-    let live = open.store.live_names().await.map_err(with_advice)?;
-    if live.is_empty() || defined_by(&task.name, &live) != DefinedBy::Nobody {
-        return Ok(None);
-    }
-    let since = task.unknown_since.map(|at| format!(" since {}", output.time(at))).unwrap_or_default();
-    Ok(Some(format!("no node defines {}; it waits{since}", task.name)))
-}
-
 /// The progress that the running attempt has reported, such as `40 % page 2`.
 fn progress(task: &task::Model) -> Option<String> {
     let Progress { percent, text } = serde_json::from_value(task.progress.clone()?).ok()?;
     let words: Vec<String> = percent.map(|percent| format!("{percent} %")).into_iter().chain(text).collect();
     Some(words.join(" ")).filter(|words| !words.is_empty())
-}
-
-async fn cancel(open: &OpenSession, output: Printer, ids: &[i64]) -> anyhow::Result<u8> {
-    let mut failed = 0;
-    for id in ids {
-        let (sentence, result) = match open.store.cancel(*id).await.map_err(with_advice)? {
-            CancelResult::Cancelled => (format!("task {id} is cancelled"), "cancelled"),
-            CancelResult::Requested => {
-                open.client.wake_up_now(Wakeup::Cancel).await?;
-                (format!("task {id} is running; its node will stop it"), "requested")
-            }
-            CancelResult::NotThere => {
-                failed = 1;
-                (format!("there is no unfinished task {id}"), "not_there")
-            }
-        };
-        output.report(&sentence, &json!({ "id": id, "result": result }))?;
-    }
-    Ok(failed)
-}
-
-async fn retry(open: &OpenSession, output: Printer, ids: &[i64]) -> anyhow::Result<u8> {
-    let mut failed = 0;
-    for id in ids {
-        // First, because it needs nothing of the task but its number.
-        let is_available = open.store.run_now(*id).await.map_err(with_advice)?;
-        let (sentence, object) = if is_available {
-            (format!("task {id} is available now"), json!({ "id": id, "new": false }))
-        } else if let Some(task) = open.store.task(*id).await.map_err(with_advice)? {
-            (format!("task {id} is already {}", task.state), json!({ "id": id, "new": false }))
-        } else if let Some(last) = open.attempts(*id).await?.pop() {
-            let task =
-                NewTask { payload: last.payload, queue: last.queue.map(QueueName::from), ..NewTask::new(last.name) };
-            let enqueued = open.client.enqueue_in(open.store.connection(), task).await?;
-            let (Enqueued::New(new) | Enqueued::AlreadyThere(new)) = enqueued;
-            (format!("task {id} was finished; it is enqueued again as task {new}"), json!({ "id": new, "new": true }))
-        } else {
-            failed = 1;
-            (lookup::unknown_task(*id), json!({ "id": id, "new": false }))
-        };
-        output.report(&sentence, &object)?;
-    }
-    open.client.wake_up_now(Wakeup::Now).await?;
-    Ok(failed)
 }
 
 async fn wait(open: &OpenSession, output: Printer, id: i64, timeout: Option<Duration>) -> anyhow::Result<u8> {
@@ -341,7 +319,7 @@ async fn wait(open: &OpenSession, output: Printer, id: i64, timeout: Option<Dura
             let last = last.with_context(|| lookup::unknown_task(id))?;
             let verdict = or_dash(last.verdict);
             let error = last.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
-            output.report(&format!("task {id} is {verdict}{error}"), &json!(last))?;
+            output.report(&format!("task {id} is {verdict}{error}"), &last)?;
             return Ok(u8::from(last.verdict != Some(Verdict::Completed)));
         }
         if timeout.is_some_and(|timeout| begun.elapsed() >= timeout) {

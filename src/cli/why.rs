@@ -13,12 +13,9 @@ use super::{
     session::{OpenSession, with_advice},
     time,
 };
-use crate::{
-    config::Config,
-    domain::{
-        schedule::why::{Account, Background, InstantRecord},
-        text::instant::{self, Sense},
-    },
+use crate::domain::{
+    schedule::why::{Account, Background, InstantRecord},
+    text::instant::{self, Sense},
 };
 
 /// Explains why a schedule ran, or did not run, at a time; without one, at its latest instant.
@@ -79,18 +76,10 @@ pub(super) async fn background<'a>(open: &'a OpenSession, name: &'a str) -> anyh
         is_cron_off: !config.module("cron").enabled,
         keep: config.daemon.keep_history,
         max_parallel: schedule.and_then(|schedule| config.tasks.get(&schedule.name)?.max_parallel),
-        closed_queues: config
-            .queues
-            .keys()
-            .filter_map(|queue| Some((queue.to_string(), closed(config, queue, now)?)))
-            .collect(),
+        queue_rules: config.queues.keys().map(|queue| (queue.to_string(), config.rules_of(queue, now))).collect(),
+        cluster: Some(open.store.cluster_queues().await.map_err(with_advice)?),
         now,
     })
-}
-
-/// Why a queue is closed, by this configuration: `outside period office until 2026-11-23 08:00:00Z`.
-pub(super) fn closed(config: &Config, queue: &str, now: DateTime<Utc>) -> Option<String> {
-    config.periods.get(config.queues.get(queue)?.period.as_ref()?)?.outside_in_words(now)
 }
 
 async fn record(open: &OpenSession, name: &str, at: DateTime<Utc>) -> Result<InstantRecord, crate::store::StoreError> {

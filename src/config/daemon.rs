@@ -6,9 +6,12 @@ use chrono_tz::Tz;
 
 use super::section::Section;
 use crate::domain::{
-    daemon::{lease::OnLeaseLost, restart::RestartPolicy},
-    task::pickups::DEFAULT_MAX_PICKUPS,
+    daemon::{lease::OnLeaseLost, restart_policy::RestartPolicy},
+    task::{DEFAULT_MAX_PAYLOAD, pickups::DEFAULT_MAX_PICKUPS, time_limit::TimeLimit},
 };
+
+/// Upper limit of `max_payload`: no database sends a larger value.
+const MAX_PAYLOAD_LIMIT: u64 = 512 << 20;
 
 /// `[daemon]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,10 +33,16 @@ pub struct DaemonConfig {
     pub heartbeat: Duration,
     /// How long after a heartbeat the node's claim to its running tasks is valid.
     pub lease: Duration,
+    /// The largest payload of a task, in bytes.
+    pub max_payload: u64,
     /// How many nodes in a row may die during the attempts of a task before it is discarded.
     pub max_pickups: i32,
     /// What happens to running attempts when the lease cannot be kept; absent, their limits decide.
     pub on_lease_lost: Option<OnLeaseLost>,
+    /// Time limit of an attempt whose task and queue have none.
+    pub timeout: Option<TimeLimit>,
+    /// A queue without a free worker for this long is reported.
+    pub report_full_after: Duration,
     /// How long a stop waits for running tasks.
     pub stop_timeout: Duration,
     /// How long a forced stop waits for running tasks.
@@ -85,8 +94,11 @@ impl Default for DaemonConfig {
             poll_interval: Duration::from_millis(250),
             heartbeat: Duration::from_secs(10),
             lease: Duration::from_secs(30),
+            max_payload: DEFAULT_MAX_PAYLOAD,
             max_pickups: DEFAULT_MAX_PICKUPS,
             on_lease_lost: None,
+            timeout: None,
+            report_full_after: Duration::from_secs(60),
             stop_timeout: Duration::from_secs(30),
             force_timeout: Duration::from_secs(5),
             watchdog: Duration::from_secs(15),
@@ -121,8 +133,11 @@ impl DaemonConfig {
             poll_interval: section.duration("poll_interval", tick).unwrap_or(default.poll_interval),
             heartbeat: section.duration("heartbeat", tick).unwrap_or(default.heartbeat),
             lease: section.duration("lease", tick * 3).unwrap_or(default.lease),
+            max_payload: section.bytes("max_payload", 1..=MAX_PAYLOAD_LIMIT).unwrap_or(default.max_payload),
             max_pickups: section.integer("max_pickups", 1..=1_000_000).unwrap_or(default.max_pickups),
             on_lease_lost: section.choice("on_lease_lost", &OnLeaseLost::WORDS),
+            timeout: section.parsed("timeout"),
+            report_full_after: section.duration("report_full_after", tick).unwrap_or(default.report_full_after),
             stop_timeout: section.duration("stop_timeout", Duration::ZERO).unwrap_or(default.stop_timeout),
             force_timeout: section.duration("force_timeout", Duration::ZERO).unwrap_or(default.force_timeout),
             watchdog: section.duration("watchdog", Duration::from_secs(1)).unwrap_or(default.watchdog),

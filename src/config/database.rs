@@ -3,7 +3,10 @@
 use std::{fmt, path::Path, time::Duration};
 
 use super::section::Section;
-use crate::domain::text::redact::redacted;
+use crate::domain::{
+    schema_name::{self, SchemaName},
+    text::{database_url, redact::redacted},
+};
 
 /// `[database]`: where Sexton's tables are.
 #[derive(Clone, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub struct DatabaseConfig {
     pub pooler: Pooler,
     /// A URL past the pooler, for LISTEN and migrations; without one, the node polls. May contain a password.
     pub direct_url: Option<String>,
+    /// The schema of the tables on PostgreSQL; none for the server's own search path.
+    pub schema: Option<SchemaName>,
 }
 
 /// A connection pooler between Sexton and the database.
@@ -55,6 +60,7 @@ impl Default for DatabaseConfig {
             notify_on_insert: false,
             pooler: Pooler::None,
             direct_url: None,
+            schema: None,
         }
     }
 }
@@ -76,8 +82,16 @@ impl DatabaseConfig {
             .and_then(|name| credential(&name).map_err(|problem| section.refuse("url_credential", problem)).ok());
         let url = section.text("url");
         let given = ["url", "url_file", "url_credential"].into_iter().filter(|key| section.node(key).is_some());
-        if let Some(second) = given.collect::<Vec<_>>().get(1) {
+        let given: Vec<&str> = given.collect();
+        if let Some(second) = given.get(1) {
             section.refuse(second, "only one of url, url_file and url_credential can be set");
+        }
+        let chosen = url.or(from_file).or(from_credential);
+        let direct_url = section.text("direct_url");
+        for (key, url) in [(given.first().copied(), &chosen), (Some("direct_url"), &direct_url)] {
+            if let (Some(key), Some(Err(problem))) = (key, url.as_deref().map(database_url::check)) {
+                section.refuse(key, problem);
+            }
         }
         let pooler = section.text("pooler").and_then(|word| {
             let known = [Pooler::None, Pooler::Transaction].into_iter().find(|pooler| pooler.as_str() == word);
@@ -86,10 +100,16 @@ impl DatabaseConfig {
             }
             known
         });
+        let url = chosen.unwrap_or(default.url);
+        let schema = section.parsed("schema");
+        if schema.is_some() && !url.starts_with("postgres") {
+            section.refuse("schema", schema_name::POSTGRES_ONLY);
+        }
         Self {
             pooler: pooler.unwrap_or_default(),
-            direct_url: section.text("direct_url"),
-            url: url.or(from_file).or(from_credential).unwrap_or(default.url),
+            direct_url,
+            schema,
+            url,
             max_connections: section.integer("max_connections", 2..=1_000).unwrap_or(default.max_connections),
             acquire_timeout: section
                 .duration("acquire_timeout", Duration::from_millis(100))

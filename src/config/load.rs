@@ -39,6 +39,22 @@ impl Source {
     }
 }
 
+impl Source {
+    /// The location of a setting, or of what is nearest to it.
+    pub fn location(&self, setting: &[&str]) -> SourceLocation {
+        merged(self, &mut Findings::default()).location_of(setting).clone()
+    }
+
+    /// Where the settings come from, for people.
+    pub fn name(&self) -> String {
+        match &self.file {
+            Some(file) => file.display().to_string(),
+            None if variables().is_empty() => "the defaults, as there is no configuration file".to_owned(),
+            None => "the environment variables".to_owned(),
+        }
+    }
+}
+
 /// The first of the default files that exists.
 pub fn find_file() -> Option<PathBuf> {
     DEFAULT_FILES.iter().map(PathBuf::from).find(|path| path.exists())
@@ -57,11 +73,18 @@ pub fn load(source: &Source, known: &KnownNames) -> Result<Config, Mistakes> {
 /// be read has its default.
 pub fn load_anyway(source: &Source, known: &KnownNames) -> (Config, Mistakes) {
     let mut findings = Findings::default();
+    let root = merged(source, &mut findings);
+    let config = Config::read(&root, known, &mut findings);
+    (config, findings.mistakes.sorted())
+}
+
+/// The settings of all files, of the environment variables and of the command line.
+pub(super) fn merged(source: &Source, findings: &mut Findings) -> TreeNode {
     let mut root = TreeNode::empty();
     if let Some(file) = &source.file {
-        root.overlay(read_file(file, &mut findings));
-        for more in conf_d(file, &mut findings) {
-            root.overlay(read_file(&more, &mut findings));
+        root.overlay(read_file(file, findings));
+        for more in conf_d(file, findings) {
+            root.overlay(read_file(&more, findings));
         }
     }
     for (name, value) in variables() {
@@ -71,8 +94,7 @@ pub fn load_anyway(source: &Source, known: &KnownNames) -> (Config, Mistakes) {
     for (path, value) in &source.overrides {
         root.overlay(TreeNode::at_path(path, TreeNode::from_variable(&format!("--{}", path.join(".")), value)));
     }
-    let config = Config::read(&root, known, &mut findings);
-    (config, findings.mistakes.sorted())
+    root
 }
 
 fn read_file(path: &Path, findings: &mut Findings) -> TreeNode {

@@ -31,6 +31,8 @@ pub struct Mistakes(pub Vec<Mistake>);
 pub struct ConfigWarning {
     /// The location of the value.
     pub location: SourceLocation,
+    /// The setting, such as `task.cleanup.user`; empty if the text names it.
+    pub setting: String,
     /// The warning, as a sentence without a full stop.
     pub text: String,
 }
@@ -51,14 +53,19 @@ impl Findings {
 
     /// Adds a warning.
     pub(super) fn warn(&mut self, location: &SourceLocation, text: String) {
-        self.warnings.push(ConfigWarning { location: location.clone(), text });
+        self.warnings.push(ConfigWarning { location: location.clone(), setting: String::new(), text });
     }
 
     /// Takes the warnings, sorted by file and line.
     pub(super) fn take_warnings(&mut self) -> Vec<ConfigWarning> {
-        self.warnings.sort_by(|a, b| a.location.order().cmp(&b.location.order()));
+        sort(&mut self.warnings);
         std::mem::take(&mut self.warnings)
     }
+}
+
+/// Sorts warnings by file and line.
+pub(super) fn sort(warnings: &mut [ConfigWarning]) {
+    warnings.sort_by(|a, b| a.location.order().cmp(&b.location.order()));
 }
 
 impl Mistakes {
@@ -108,6 +115,9 @@ impl fmt::Display for Mistakes {
 
 impl fmt::Display for ConfigWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.location, self.text)
+        match self.setting.as_str() {
+            "" => write!(f, "{}: {}", self.location, self.text),
+            setting => write!(f, "{}: {setting}: {}", self.location, self.text),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The configuration: files and environment variables, checked as a whole.
 
+mod advice;
 mod command;
 mod daemon;
 mod database;
@@ -23,6 +24,7 @@ mod toml_values;
 mod tree;
 
 pub use self::{
+    advice::advice,
     daemon::{DaemonConfig, OnUnknown, SupervisorConfig},
     database::{DatabaseConfig, Pooler},
     diff::{Changes, ConfigDiff},

@@ -1,7 +1,7 @@
 //! `[queue.NAME]`.
 
 use super::{period, section::Section};
-use crate::domain::{daemon::lease::OnLeaseLost, period::Periods};
+use crate::domain::{daemon::lease::OnLeaseLost, period::Periods, task::time_limit::TimeLimit};
 
 /// `[queue.NAME]`: a queue on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct QueueConfig {
     /// What happens to its running attempts when the node cannot keep its lease; absent, the node's setting or the limits
     /// decide.
     pub on_lease_lost: Option<OnLeaseLost>,
+    /// Time limit of an attempt whose task has none; absent, the daemon's.
+    pub timeout: Option<TimeLimit>,
 }
 
 /// What happens to the running tasks of a queue at the end of its period.
@@ -32,7 +34,14 @@ pub enum AtPeriodEnd {
 impl QueueConfig {
     /// A queue with that number of workers, no limit and no period.
     pub fn of(workers: usize) -> Self {
-        Self { workers, limit: None, period: None, at_period_end: AtPeriodEnd::Finish, on_lease_lost: None }
+        Self {
+            workers,
+            limit: None,
+            period: None,
+            at_period_end: AtPeriodEnd::Finish,
+            on_lease_lost: None,
+            timeout: None,
+        }
     }
 
     pub(super) fn read(section: &mut Section<'_>, periods: &Periods) -> Self {
@@ -51,6 +60,7 @@ impl QueueConfig {
         }
         let limit = section.integer("limit", 1..=1_000_000);
         let on_lease_lost = section.choice("on_lease_lost", &OnLeaseLost::WORDS);
-        Self { workers: workers.unwrap_or(1), limit, period, at_period_end, on_lease_lost }
+        let timeout = section.parsed("timeout");
+        Self { workers: workers.unwrap_or(1), limit, period, at_period_end, on_lease_lost, timeout }
     }
 }

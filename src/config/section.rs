@@ -12,11 +12,7 @@ use super::{
 use crate::domain::{
     schedule::zone,
     task::definition::check_name,
-    text::{
-        duration,
-        json::{MAX_DEPTH, holds_nul, is_too_deep},
-        suggest,
-    },
+    text::{duration, json, suggest},
 };
 
 /// A table while it is read.
@@ -225,14 +221,15 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// Any value, as JSON that every database can store.
-    pub(super) fn json(&mut self, key: &'static str) -> Option<serde_json::Value> {
+    /// Any value, as JSON that every database can store, of at most `max` bytes.
+    pub(super) fn json(&mut self, key: &'static str, max: u64) -> Option<serde_json::Value> {
         let value = as_json(self.node(key)?);
-        if holds_nul(&value) {
-            self.refuse(key, "it contains the character NUL (\\u0000), which databases cannot store: encode it");
+        let text = value.to_string();
+        if let Err(problem) = json::check(&text) {
+            self.refuse(key, problem.to_string());
         }
-        if is_too_deep(&value) {
-            self.refuse(key, format!("it is nested more than {MAX_DEPTH} levels deep, which databases do not keep"));
+        if text.len() as u64 > max {
+            self.refuse(key, format!("it has {} bytes, and daemon.max_payload allows {max}", text.len()));
         }
         Some(value)
     }

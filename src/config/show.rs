@@ -24,6 +24,7 @@ use crate::domain::{
     task::{
         definition::TaskDefinition,
         retry::{Growth, RetryPolicy},
+        time_limit::TimeLimit,
     },
     text::redact,
 };
@@ -56,6 +57,7 @@ fn queue(queue: &QueueConfig) -> Table {
     let mut shown = table([("workers", (queue.workers as i64).into())]);
     shown.extend(queue.limit.map(|limit| ("limit".to_owned(), Value::from(limit as i64))));
     shown.extend(on_lease_lost(queue.on_lease_lost));
+    shown.extend(time_limit(queue.timeout));
     if let Some(period) = &queue.period {
         shown.insert("period".into(), period.clone().into());
         let end = if queue.at_period_end == AtPeriodEnd::Stop { "stop" } else { "finish" };
@@ -95,6 +97,7 @@ fn database(config: &Config) -> Table {
         ("notify_on_insert", database.notify_on_insert.into()),
         ("pooler", database.pooler.as_str().into()),
     ]);
+    shown.extend(database.schema.iter().map(|schema| ("schema".to_owned(), schema.as_str().into())));
     shown.extend(database.direct_url.iter().map(|url| ("direct_url".to_owned(), redact::redacted(url).into())));
     shown
 }
@@ -109,7 +112,9 @@ fn daemon(config: &Config) -> Table {
         ("poll_interval", length(daemon.poll_interval)),
         ("heartbeat", length(daemon.heartbeat)),
         ("lease", length(daemon.lease)),
+        ("max_payload", bytes(daemon.max_payload)),
         ("max_pickups", i64::from(daemon.max_pickups).into()),
+        ("report_full_after", length(daemon.report_full_after)),
         ("stop_timeout", length(daemon.stop_timeout)),
         ("force_timeout", length(daemon.force_timeout)),
         ("watchdog", length(daemon.watchdog)),
@@ -128,7 +133,12 @@ fn daemon(config: &Config) -> Table {
     ];
     shown.extend(optional.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
     shown.extend(on_lease_lost(daemon.on_lease_lost));
+    shown.extend(time_limit(daemon.timeout));
     shown
+}
+
+fn time_limit(setting: Option<TimeLimit>) -> Option<(String, Value)> {
+    setting.map(|limit| ("timeout".to_owned(), limit.text().into()))
 }
 
 fn on_lease_lost(setting: Option<OnLeaseLost>) -> Option<(String, Value)> {
@@ -182,7 +192,8 @@ fn definition(task: &TaskDefinition) -> Table {
     shown.extend(task.max_pickups.map(|most| ("max_pickups".to_owned(), Value::from(i64::from(most)))));
     shown.extend(on_lease_lost(task.on_lease_lost));
     shown.extend(task.max_snoozes.map(|most| ("max_snoozes".to_owned(), Value::from(i64::from(most)))));
-    shown.extend(task.timeout.map(|timeout| ("timeout".to_owned(), length(timeout))));
+    shown.extend(time_limit(task.time_limit()));
+    shown.extend(task.expires.map(|expires| ("expires".to_owned(), length(expires))));
     if let Some(command) = &task.command {
         shown.extend(self::command(command));
     }

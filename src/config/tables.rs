@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
+use chrono::{DateTime, Utc};
+
 use super::{
     daemon::{DaemonConfig, SupervisorConfig},
     database::DatabaseConfig,
@@ -18,7 +20,10 @@ use crate::domain::{
     identity::QueueName,
     period::Periods,
     schedule::Schedule,
-    task::definition::{DEFAULT_QUEUE, TaskDefinition},
+    task::{
+        definition::{DEFAULT_QUEUE, TaskDefinition},
+        waiting::LocalRules,
+    },
 };
 
 /// The names that a configuration may refer to, besides those that it defines.
@@ -74,8 +79,8 @@ impl Config {
         let mut queues: BTreeMap<QueueName, QueueConfig> =
             queues.into_iter().map(|(name, queue)| (name.into(), queue)).collect();
         queues.entry(DEFAULT_QUEUE.into()).or_insert(QueueConfig::of(daemon.workers));
-        let tasks = top
-            .tables("task", |name, table| Arc::new(task::read(name, table, daemon.timezone, &periods, &known.kinds)));
+        let tasks =
+            top.tables("task", |name, table| Arc::new(task::read(name, table, &daemon, &periods, &known.kinds)));
         let modules = top.tables("module", |name, table| module::read(name, table, &known.modules));
         top.finish();
         for definition in tasks.values() {
@@ -87,6 +92,14 @@ impl Config {
     /// The schedules of all task definitions.
     pub fn schedules(&self) -> impl Iterator<Item = &Schedule> {
         self.tasks.values().filter_map(|task| task.schedule.as_deref())
+    }
+
+    /// What holds back the tasks of a queue by this configuration.
+    pub fn rules_of(&self, queue: &str, now: DateTime<Utc>) -> LocalRules {
+        let Some(settings) = self.queues.get(queue) else { return LocalRules::default() };
+        let period = settings.period.as_ref().and_then(|name| self.periods.get(name));
+        let closed = period.and_then(|period| period.outside_in_words(now));
+        LocalRules { closed, limit: settings.limit, max_parallel: None }
     }
 
     /// The settings of a daemon module; the defaults if the configuration does not mention it.

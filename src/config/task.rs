@@ -2,9 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chrono_tz::Tz;
-
-use super::{command, missed_policy, schedule, schedule_period, section::Section};
+use super::{command, daemon::DaemonConfig, missed_policy, schedule, schedule_period, section::Section};
 use crate::domain::{
     daemon::lease::OnLeaseLost,
     identity::QueueName,
@@ -13,6 +11,7 @@ use crate::domain::{
     task::{
         definition::{COMMAND, DEFAULT_QUEUE, TaskDefinition},
         retry::{Growth, RetryPolicy},
+        time_limit::TimeLimit,
     },
     text::suggest,
 };
@@ -21,10 +20,11 @@ use crate::domain::{
 pub(super) fn read(
     name: &str,
     section: &mut Section<'_>,
-    zone: Tz,
+    daemon: &DaemonConfig,
     periods: &Periods,
     kinds: &[String],
 ) -> TaskDefinition {
+    let zone = daemon.timezone;
     let command = command::read(section);
     let kind = section.text("kind");
     // An invalid command still makes the kind `command`.
@@ -56,6 +56,7 @@ pub(super) fn read(
         section.refuse("kind", problem);
     }
     let plain = TaskDefinition::new(name, kind);
+    let limit: Option<TimeLimit> = section.parsed("timeout");
     let (period, outside_period) = schedule_period::read(section, periods);
     let schedule = section.node("schedule").map(|node| {
         let path = format!("task.{name}.schedule");
@@ -70,11 +71,13 @@ pub(super) fn read(
         max_attempts: section.integer("max_attempts", 1..=1_000_000).unwrap_or(plain.max_attempts),
         max_pickups: section.integer("max_pickups", 1..=1_000_000),
         max_snoozes: section.integer("max_snoozes", 0..=1_000_000),
-        timeout: section.duration("timeout", Duration::from_millis(1)),
+        timeout: TimeLimit::first([limit]),
+        is_unlimited: limit == Some(TimeLimit::Unlimited),
+        expires: section.duration("expires", Duration::from_secs(1)),
         kill_after: section.duration("kill_after", Duration::ZERO).unwrap_or(plain.kill_after),
         on_lease_lost: section.choice("on_lease_lost", &OnLeaseLost::WORDS),
         retry: section.table("retry", retry).unwrap_or(plain.retry),
-        payload: section.json("payload"),
+        payload: section.json("payload", daemon.max_payload),
         schedule: schedule.filter(|schedule| !schedule.recurrences.is_empty()).map(Arc::new),
         command,
         ..plain

@@ -73,6 +73,21 @@ impl TreeNode {
         }
     }
 
+    /// The value at the end of `path`.
+    pub(super) fn find(&self, path: &[&str]) -> Option<&Self> {
+        match (path, &self.item) {
+            ([], _) => Some(self),
+            ([first, rest @ ..], TreeValue::Table(entries)) => entries.get(*first)?.find(rest),
+            _ => None,
+        }
+    }
+
+    /// The location of the value at the end of `path`; if it is missing, of the innermost table that is there.
+    pub(super) fn location_of(&self, path: &[&str]) -> &SourceLocation {
+        let next = path.split_first().and_then(|(first, rest)| Some((self.find(&[first])?, rest)));
+        next.map_or(&self.location, |(node, rest)| node.location_of(rest))
+    }
+
     /// A tree with a single value, at the end of `path`.
     pub(super) fn at_path(path: &[String], leaf: Self) -> Self {
         path.iter().rev().fold(leaf, |node, key| Self {

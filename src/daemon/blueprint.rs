@@ -20,8 +20,9 @@ use super::{
     lifecycle::{
         newer_schema::{self, NEWER_SCHEMA},
         once::{self, Mode},
+        other_database,
         recycle::{self, RESTART},
-        reload::{self, Loader, Reloader, set_log_levels},
+        reload::{self, Loader, Reloader, quiet_deed, set_log_levels},
         requests::{Request, Requests, ShutdownMode},
         run_lock::RunLock,
         service_notifier, shutdown, startup,
@@ -30,9 +31,9 @@ use super::{
     module::ModuleSpec,
     modules::{built_in, process_module},
     supervision::{
-        handle::SupervisorHandle,
-        panics::install_hook,
+        panic_messages::install_hook,
         supervisor::{GAVE_UP, Supervisor},
+        supervisor_handle::SupervisorHandle,
         supervisor_parts::SupervisorParts,
     },
 };
@@ -139,6 +140,9 @@ impl Blueprint {
         set_log_levels(&self.log, &daemon.config());
         let stages = start_modules(&daemon, std::mem::replace(&mut self.modules, Box::new(built_in)));
         status.set_running(daemon.clone());
+        if let Some(run_lock) = &self.run_lock {
+            run_lock.note_running();
+        }
         report_start(&daemon, &status);
         if let Some(on_start) = self.on_start.take() {
             on_start(daemon.clone());
@@ -168,7 +172,8 @@ impl Blueprint {
         status: &DaemonStatus,
         requests: &mut Requests,
     ) -> anyhow::Result<Option<(Store, ConnectOptions)>> {
-        let connecting = startup::database(&mut self.config, &self.loader, &self.clock, status, requests);
+        let is_successor = self.run_lock.as_ref().is_some_and(|run_lock| run_lock.is_successor());
+        let connecting = startup::database(&mut self.config, &self.loader, &self.clock, status, requests, is_successor);
         match self.mode {
             Mode::For(length) => tokio::time::timeout(length, connecting).await.unwrap_or(Ok(None)),
             Mode::Serve | Mode::Once => connecting.await,
@@ -211,11 +216,18 @@ impl Blueprint {
         let first = daemon.config();
         let reloader = Reloader { daemon, loader: &self.loader, status, log: &self.log, first: &first };
         let mut newer = std::pin::pin!(newer_schema::noticed(daemon));
+        let mut other = std::pin::pin!(other_database::noticed(daemon));
         loop {
             let request = tokio::select! {
                 () = supervisor_lost(daemon) => anyhow::bail!("the supervisor has ended: no module is supervised"),
-                () = once::over(daemon, self.mode) => return Ok((ShutdownMode::Drain, 0)),
+                () = once::over(daemon, self.mode) => {
+                    return Ok((ShutdownMode::Drain, once::exit_code(daemon, self.mode)));
+                }
                 why = &mut newer => return Ok(self.yield_to_newer(status, why)),
+                why = &mut other, if self.mode == Mode::Serve => {
+                    tracing::error!("the daemon restarts itself: {why}");
+                    return Ok((ShutdownMode::Restart, 0));
+                }
                 why = recycle::due(daemon), if self.mode == Mode::Serve => {
                     tracing::info!("the daemon restarts itself: {why}");
                     return Ok((ShutdownMode::Restart, 0));
@@ -225,9 +237,12 @@ impl Blueprint {
             match request {
                 None => return Ok((ShutdownMode::Drain, 0)),
                 Some(Request::Stop(mode)) => return Ok((mode, 0)),
-                Some(Request::Reload(reply)) => reload::answer(reply, reloader.reload()),
+                Some(Request::Reload { reply, by }) => reload::answer(reply, reloader.reload(&by)),
                 Some(Request::FilesChanged) => reloader.files_changed(),
-                Some(Request::Quiet(quiet)) => status.set_quiet(quiet),
+                Some(Request::Quiet { quiet, by }) => {
+                    daemon.audit.note(&by, quiet_deed(&daemon.identity.name, status.is_quiet(), quiet));
+                    status.set_quiet(quiet);
+                }
                 Some(Request::LogRunning) => reload::log_running(&daemon.in_flight),
             }
         }

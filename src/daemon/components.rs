@@ -20,21 +20,24 @@ use super::{
     lifecycle::requests::Request,
     module::Surroundings,
     state::{
+        all_paused::AllPaused,
         attempt_spool::Spool,
+        audit_trail::AuditTrail,
         command_starts::CommandStarts,
         config_in_force::{ConfigInForce, LocalEnqueueContext},
-        foreign::ForeignLeftovers,
-        identity::NodeIdentity,
+        foreign_leftovers::ForeignLeftovers,
         lease::Lease,
         liveness::Liveness,
         milestones::Milestones,
         module_status::ModuleStatuses,
         programs::Programs,
+        queue_troubles::UnservedQueues,
+        this_node::NodeIdentity,
         unknown_tasks::UnknownTasks,
         wakers::{WakeReason, Wakers},
     },
-    supervision::handle::SupervisorHandle,
-    workers::execute::Executor,
+    supervision::supervisor_handle::SupervisorHandle,
+    workers::attempt_executor::Executor,
 };
 use crate::{
     client::Client,
@@ -78,10 +81,15 @@ pub struct Components {
     pub liveness: Arc<Liveness>,
     /// Tasks that wait because no live node defines their name.
     pub unknown_tasks: UnknownTasks,
+    /// Whether everything is paused.
+    pub all_paused: AllPaused,
+    /// Queues with tasks that no live node serves.
+    pub unserved: UnservedQueues,
     /// Whether commands can be started.
     pub starts: CommandStarts,
     /// The daemon's start.
     pub started: Instant,
+    pub(super) audit: AuditTrail,
     pub(super) milestones: Arc<Milestones>,
     pub(super) spool: Spool,
     pub(super) foreign: ForeignLeftovers,
@@ -135,6 +143,7 @@ impl Components {
         let processes = Programs::new(Shepherds::new(&state_dir.join("modules"), identity.id.clone(), program));
         let in_flight = InFlight::new(identity.id.clone(), &wakers);
         let components = Self {
+            audit: AuditTrail::new(store.clone()),
             store,
             connect,
             clock,
@@ -148,6 +157,8 @@ impl Components {
             modules: ModuleStatuses::default(),
             liveness,
             unknown_tasks: UnknownTasks::default(),
+            all_paused: AllPaused::default(),
+            unserved: UnservedQueues::default(),
             starts: CommandStarts::new(shepherds.clone()),
             started: Instant::now(),
             milestones: Arc::new(Milestones::new(has_restarted())),
@@ -179,6 +190,7 @@ impl Components {
 
     /// Puts another configuration in force, and makes modules act on it.
     pub(super) fn set_config(&self, config: Config) {
+        self.store.set_max_payload(config.daemon.max_payload);
         self.in_force.replace(config);
         self.set_workers();
         for module in [

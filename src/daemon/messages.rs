@@ -9,7 +9,7 @@ use std::sync::Arc;
 use actix::{Message, Recipient};
 use tokio::sync::oneshot;
 
-use super::stage::Stage;
+use super::stop_stage::Stage;
 use crate::domain::{identity::ModuleName, task::ClaimedTask};
 
 /// To the supervisor: an incarnation of a module has ended.

@@ -10,8 +10,8 @@ mod lifecycle;
 mod messages;
 mod module;
 mod modules;
-mod stage;
 mod state;
+mod stop_stage;
 mod supervision;
 mod workers;
 
@@ -32,10 +32,11 @@ pub use self::{
     },
     module::{DaemonModule, ModuleContext, ModuleSpec, Next},
     modules::built_in,
-    stage::Stage,
     state::{
         module_status::{ModuleState, ModuleStatus},
+        queue_troubles::{FullQueue, UnservedQueue},
         wakers::{WakeReason, WakeReasons, Waker},
     },
-    supervision::{panics::install_hook, supervisor::GAVE_UP},
+    stop_stage::Stage,
+    supervision::{panic_messages::install_hook, supervisor::GAVE_UP},
 };

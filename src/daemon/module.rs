@@ -11,12 +11,12 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    stage::Stage,
     state::{
         config_in_force::ConfigInForce,
         module_status::ModuleState,
         wakers::{WakeReasons, Waker},
     },
+    stop_stage::Stage,
 };
 use crate::{
     client::Client,

@@ -6,5 +6,6 @@ pub mod daemon;
 pub mod identity;
 pub mod period;
 pub mod schedule;
+pub mod schema_name;
 pub mod task;
 pub mod text;

@@ -3,7 +3,7 @@
 use std::{io, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use sexton_entities::json_text::JsonText;
 
 use super::{
     attempt::stop_text,
@@ -59,16 +59,16 @@ pub struct CommandInfo {
 impl TaskHandler for CommandHandler {
     const KIND: &'static str = COMMAND;
     const ENDS_BY_ITSELF: bool = true;
-    type Payload = Value;
+    type Payload = JsonText;
 
-    async fn run(&self, payload: Value, context: &TaskContext) -> Result<(), TaskError> {
+    async fn run(&self, payload: JsonText, context: &TaskContext) -> Result<(), TaskError> {
         let Some(command) = &context.definition().command else {
             return Err(TaskError::discard("the definition has no command"));
         };
         let Some(shepherds) = context.app_data::<Shepherds>() else {
             return Err(TaskError::new("this program has no shepherds, so it cannot run commands"));
         };
-        let input = (!payload.is_null()).then(|| payload.to_string());
+        let input = (!payload.is_null()).then(|| payload.get().to_owned());
         let about = CommandInfo {
             database: context.app_data::<DatabaseId>().cloned(),
             task: context.task().clone(),
@@ -92,7 +92,7 @@ impl TaskHandler for CommandHandler {
 impl DynHandler for AdoptedCommand {
     fn call<'a>(
         &'a self,
-        _: Option<Value>,
+        _: Option<JsonText>,
         context: &'a TaskContext,
     ) -> futures::future::LocalBoxFuture<'a, Result<(), TaskError>> {
         Box::pin(async move {
@@ -271,6 +271,7 @@ async fn report_end(attempt_dir: &AttemptDir, context: &TaskContext, command: &C
             report.stderr.add_line(&format!("sexton: invalid answer of the command: {problem}"));
         }
         report.took = Some(end.took);
+        report.left_behind = i32::try_from(end.left_behind).ok().filter(|count| *count > 0);
         report.attempt_dir = Some(attempt_dir.path().to_owned());
     });
     judged.map_err(|failure| {

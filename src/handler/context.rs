@@ -163,13 +163,13 @@ impl TaskContext {
 
     /// Sets the result that the history keeps.
     pub fn result(&self, result: impl Into<serde_json::Value>) {
-        let result = json_without_nul(result.into());
+        let result = json_without_nul(result.into().into());
         self.report(|report| report.result = Some(result));
     }
 
     /// Sets the payload of the next attempt, if there is one.
     pub fn next_payload(&self, payload: impl Into<serde_json::Value>) {
-        let payload = json_without_nul(payload.into());
+        let payload = json_without_nul(payload.into().into());
         self.report(|report| report.next_payload = Some(payload));
     }
 

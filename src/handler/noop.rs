@@ -1,6 +1,6 @@
 //! Kind `noop`: does nothing and succeeds, for benchmarks and first tries.
 
-use serde_json::Value;
+use serde::de::IgnoredAny;
 
 use super::{context::TaskContext, error::TaskError, task_handler::TaskHandler};
 use crate::domain::task::definition::NOOP;
@@ -11,9 +11,9 @@ pub struct NoopHandler;
 
 impl TaskHandler for NoopHandler {
     const KIND: &'static str = NOOP;
-    type Payload = Value;
+    type Payload = IgnoredAny;
 
-    async fn run(&self, _payload: Value, _context: &TaskContext) -> Result<(), TaskError> {
+    async fn run(&self, _payload: IgnoredAny, _context: &TaskContext) -> Result<(), TaskError> {
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use futures::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use sexton_entities::json_text::JsonText;
 
 use super::{context::TaskContext, error::TaskError};
 use crate::domain::task::definition::TaskDefinition;
@@ -19,7 +19,7 @@ pub trait TaskHandler: Send + Sync + 'static {
     /// its end without a limit.
     const ENDS_BY_ITSELF: bool = false;
 
-    /// The type of the payload. An absent payload is decoded from `null`. If a payload does not fit, the task is
+    /// The type of the payload. An absent payload is decoded from `null`. `JsonText` takes the text as it came. If a payload does not fit, the task is
     /// discarded, because it would not fit the next time either.
     type Payload: DeserializeOwned;
 
@@ -46,7 +46,7 @@ pub trait DynHandler: Send + Sync {
     /// Decodes the payload and does the work.
     fn call<'a>(
         &'a self,
-        payload: Option<Value>,
+        payload: Option<JsonText>,
         context: &'a TaskContext,
     ) -> LocalBoxFuture<'a, Result<(), TaskError>>;
 
@@ -57,11 +57,11 @@ pub trait DynHandler: Send + Sync {
 impl<H: TaskHandler> DynHandler for H {
     fn call<'a>(
         &'a self,
-        payload: Option<Value>,
+        payload: Option<JsonText>,
         context: &'a TaskContext,
     ) -> LocalBoxFuture<'a, Result<(), TaskError>> {
         Box::pin(async move {
-            let payload = serde_json::from_value(payload.unwrap_or(Value::Null))
+            let payload = serde_json::from_str(payload.as_ref().map_or("null", JsonText::get))
                 .map_err(|error| TaskError::discard(format!("the payload does not fit: {error}")))?;
             self.run(payload, context).await
         })

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use chrono_tz::Tz;
 
 use super::{
+    background::background_word,
     draft::{Import, ImportNoteKind, ImportedTask, Timing, check_expression},
     format::{self, CrontabFormat, CrontabLine},
     name::{self, Names},
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::domain::{
     command::CommandSpec,
-    schedule::missed_policy::{Missed, Policy},
+    schedule::missed_policy::{Missed, Overlap, Policy},
 };
 
 /// Variables that configure cron itself.
@@ -28,6 +29,10 @@ pub struct Crontab<'a> {
     pub format: Option<CrontabFormat>,
     /// Time zone, unless the crontab sets one.
     pub zone: Option<Tz>,
+    /// What happens to runs that overlap; cron lets them.
+    pub overlap: Overlap,
+    /// Time limit of each run; cron has none.
+    pub timeout: Option<Duration>,
     /// Whether an account of that name exists on this host.
     pub is_account: &'a dyn Fn(&str) -> bool,
 }
@@ -144,12 +149,20 @@ impl Reader<'_> {
         }
         let delay = self.variables.get("RANDOM_DELAY").and_then(|minutes| minutes.parse::<u32>().ok());
         let jitter = delay.filter(|minutes| *minutes > 0).map(|minutes| Duration::from_secs(60 * u64::from(minutes)));
+        if let Some(word) = background_word(&command) {
+            let text = format!(
+                "`{word}` may leave a process in the background: it is ended with the command, unless \
+                 `keep_background = true`"
+            );
+            self.note(ImportNoteKind::Differs, text);
+        }
         let name = self.names.take(&name::from_command(&command));
         let command = self.command(&command, &input, entry.user);
         let comments = std::mem::take(&mut self.pending);
         // cron does not catch up on missed runs, and does not wait for an earlier run.
-        let policy = Policy { missed: Missed::Skip, ..Policy::default() };
-        let draft = ImportedTask { name, comments, command, timings, jitter, policy, timeout: None, kill_after: None };
+        let policy = Policy { missed: Missed::Skip, overlap: self.crontab.overlap, ..Policy::default() };
+        let timeout = self.crontab.timeout;
+        let draft = ImportedTask { name, comments, command, timings, jitter, policy, timeout, kill_after: None };
         self.import.drafts.push(draft);
     }
 
@@ -264,7 +277,15 @@ mod tests {
     use super::*;
 
     fn import(text: &str) -> Import {
-        let source = Crontab { file: "tab", text, format: None, zone: None, is_account: &|_| false };
+        let source = Crontab {
+            file: "tab",
+            text,
+            format: None,
+            zone: None,
+            overlap: Overlap::Allow,
+            timeout: None,
+            is_account: &|_| false,
+        };
         read(&source, &mut Names::default())
     }
 

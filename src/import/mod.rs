@@ -1,5 +1,6 @@
 //! The import of other schedulers' files: their text is converted to drafts of tasks, with notes.
 
+mod background;
 mod calendar;
 mod crontab;
 mod draft;

@@ -209,6 +209,13 @@ fn other(setting: &Setting, import: &mut Import) {
         | ("StandardOutput" | "StandardError", "journal" | "inherit" | "syslog")
         | ("StandardInput", "null")
         | ("Restart", "no") => {}
+        ("Type", "forking") => left_out(
+            import,
+            setting,
+            "Type=forking: the task is finished when its process ends, and what it leaves in the background is ended, \
+             unless `keep_background = true`"
+                .to_owned(),
+        ),
         ("Type", _) => left_out(import, setting, format!("Type={value}: the task is finished when its process ends")),
         ("EnvironmentFile", file) => {
             let file = file.trim_start_matches('-');

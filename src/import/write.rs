@@ -48,7 +48,12 @@ fn task(text: &mut String, draft: &ImportedTask) {
     set("schedule", schedule(&draft.timings, draft.jitter));
     let skips = |skips: bool| (skips && !draft.timings.is_empty()).then(|| Value::from("skip"));
     set("missed", skips(draft.policy.missed == Missed::Skip));
-    set("overlap", skips(draft.policy.overlap == Overlap::Skip));
+    let overlap = match draft.policy.overlap {
+        Overlap::Allow => None,
+        Overlap::Skip => Some("skip"),
+        Overlap::Queue => Some("queue"),
+    };
+    set("overlap", overlap.filter(|_| !draft.timings.is_empty()).map(Value::from));
     set("timeout", draft.timeout.map(length));
     set("kill_after", draft.kill_after.map(length));
     set("user", confines.user.clone().map(Value::from));

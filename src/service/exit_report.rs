@@ -43,6 +43,11 @@ impl RunDir {
         self.write(FILE, ending)
     }
 
+    /// Removes the exit report of an earlier daemon.
+    pub fn clear_ending(&self) {
+        self.remove(FILE);
+    }
+
     /// The exit report of the daemon with that process id, if it has written one.
     pub fn ending(&self, pid: i32) -> Option<ExitReport> {
         self.read::<ExitReport>(FILE).filter(|ending| ending.pid == pid)

@@ -24,6 +24,14 @@ pub const RESTARTED: &str = "SEXTON_RESTARTED";
 /// The same as a daemon of an earlier version sets it, whose binary was replaced while it ran.
 const RESTARTED_BEFORE: &str = "SEXTON_STARTED_ANEW";
 
+/// Environment variable of a daemon that its process supervisor starts after a failure of an earlier one.
+pub(super) const SUCCESSOR: &str = "SEXTON_SUCCESSOR";
+
+/// Whether this process replaces a daemon that has run before: it restarted itself, or it failed and was restarted.
+pub fn is_restart() -> bool {
+    has_restarted() || std::env::var_os(SUCCESSOR).is_some()
+}
+
 /// Whether this process is a daemon that has restarted itself by `exec`.
 pub fn has_restarted() -> bool {
     [RESTARTED, RESTARTED_BEFORE].iter().any(|name| std::env::var_os(name).is_some())

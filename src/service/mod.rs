@@ -6,6 +6,7 @@
 //!         control.sock       control socket of the daemon, HTTP
 //!         notify.sock        messages of the daemon to its process supervisor
 //!         supervisor.json    status of the process supervisor
+//!         daemon.json        what the daemon was started with
 //!         ending.json        how the latest daemon ended
 //! ```
 //!
@@ -19,14 +20,16 @@ mod ownership;
 mod process_supervisor;
 mod processes;
 mod rundir;
+mod start_record;
 mod supervisor_status;
 
 pub use self::{
     exit_report::{ExitReport, Interrupted},
-    lock::{FileLock, Holder, LockError, RESTARTED, has_restarted},
+    lock::{FileLock, Holder, LockError, RESTARTED, has_restarted, is_restart},
     ownership::{check_directory, check_tree},
     process_supervisor::{DAEMON_TITLE, Started, SupervisorPlan, enter, launch},
     processes::{ProcessInfo, hide_memory, kill_children, own_memory, tree},
     rundir::{Role, RunDir},
+    start_record::StartRecord,
     supervisor_status::{SupervisorState, SupervisorStatus},
 };

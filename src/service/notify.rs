@@ -19,6 +19,11 @@ pub(super) enum ServiceMessage {
     ExtendTimeout(Duration),
 }
 
+/// Whether a service manager has started this process.
+pub fn has_manager() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
 /// Reports that the daemon is ready, at its start and after a reload.
 pub fn ready(status: &str) {
     send(&[NotifyState::Ready, NotifyState::Status(status)]);

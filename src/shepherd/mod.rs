@@ -13,7 +13,6 @@
 //! (attempt_dir.rs). Any daemon that finds the attempt directory can adopt the attempt.
 
 mod answers;
-mod aside;
 mod attempt_dir;
 mod boot_id;
 mod cgroup;
@@ -26,6 +25,7 @@ mod module_lock;
 mod node_dir;
 mod output_capture;
 mod probe;
+mod put_aside;
 mod shepherd_process;
 mod shepherds;
 mod start_failure;
@@ -35,7 +35,6 @@ mod tree;
 mod tree_stats;
 
 pub use self::{
-    aside::{DAMAGED, FOREIGN},
     attempt_dir::{AttemptDir, AttemptDirState, OUTPUT_STREAMS},
     boot_id::boot_id,
     fork_server::enter,
@@ -43,6 +42,7 @@ pub use self::{
     lease_file::LeaseFiles,
     module_lock::ModuleLock,
     node_dir::NodeDir,
+    put_aside::{DAMAGED, FOREIGN},
     shepherds::{Shepherd, Shepherds, end_lost_command, retry_on_shortage},
     tail::{Piece, Sink, Tail},
     tree_stats::TreeStats,

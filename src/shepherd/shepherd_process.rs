@@ -204,10 +204,10 @@ impl<'a> Supervision<'a> {
         // The command, or its background processes, may have written this before its end.
         let until = Instant::now() + DRAIN_TIME;
         while self.read(&mut buffer) && Instant::now() < until {}
-        let leftovers = self.end_leftovers(&mut buffer);
+        let (left_behind, unended) = self.end_leftovers(&mut buffer);
         let until = Instant::now() + DRAIN_TIME;
         while self.read(&mut buffer) && Instant::now() < until {}
-        self.end(took, leftovers)
+        CommandEnd { left_behind, ..self.end(took, unended) }
     }
 
     /// Waits for output, a signal or a deadline.
@@ -313,23 +313,18 @@ impl<'a> Supervision<'a> {
         self.stop.as_ref().and_then(|stop| stop.killed_at).is_some_and(|at| at.elapsed() >= KILL_DEADLINE)
     }
 
-    /// Ends the background processes of the command, unless they may live on. Returns the number of those that could
-    /// not be ended.
-    fn end_leftovers(&mut self, buffer: &mut [u8]) -> usize {
-        if self.spec.keep_background && self.stop.is_none() {
-            return 0;
-        }
-        if !self.collect_ended() {
-            return 0;
+    /// Ends the background processes of the command, unless they may live on. Returns the number of those that the
+    /// command left behind although nothing stopped it, and of those that could not be ended.
+    fn end_leftovers(&mut self, buffer: &mut [u8]) -> (usize, usize) {
+        if (self.spec.keep_background && self.stop.is_none()) || !self.collect_ended() {
+            return (0, 0);
         }
         let mut killed_at = None;
         let grace_ends = Instant::now() + LEFTOVER_GRACE;
-        if self.stop.is_none() {
-            tree::signal_all(Signal::SIGTERM);
-        }
+        let left_behind = if self.stop.is_none() { tree::signal_all(Signal::SIGTERM) } else { 0 };
         while self.collect_ended() {
             if killed_at.is_some_and(|at: Instant| at.elapsed() >= KILL_DEADLINE) {
-                return tree::count();
+                return (left_behind, tree::count());
             }
             // A stop gives its grace time to the whole tree. A later order may shorten it.
             if Instant::now() >= self.stop.as_ref().map_or(grace_ends, |stop| stop.kill_at) {
@@ -342,7 +337,7 @@ impl<'a> Supervision<'a> {
             self.read(buffer);
             self.handle_signals();
         }
-        0
+        (left_behind, 0)
     }
 
     /// Collects ended children. Returns whether processes remain.

@@ -43,14 +43,16 @@ pub(super) fn count() -> usize {
     descendants(Pid::this()).len()
 }
 
-/// Sends a signal to all descendants of this process. Stopped processes are continued, so that they receive it.
-pub(super) fn signal_all(signal: Signal) {
+/// Sends a signal to all descendants of this process. Stopped processes are continued, so that they receive it. Returns
+/// their number.
+pub(super) fn signal_all(signal: Signal) -> usize {
     let found = descendants(Pid::this());
     for signal in [signal, Signal::SIGCONT] {
         for pid in &found {
             let _ = kill(*pid, signal);
         }
     }
+    found.len()
 }
 
 /// Kills all descendants of this process. They are stopped first, from the top, until no new ones appear: this catches

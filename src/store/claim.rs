@@ -1,18 +1,20 @@
 //! The claim: a node takes tasks. Together with the wake-up, this part differs most between the databases.
 //!
 //! The statement that claims also checks the node's own lease, so a node that has lost it gets nothing. It sees paused
-//! queues at once. Plain SQL may insert a task as `available` with a later `run_at`: the claim moves such a task to
-//! `scheduled`, because it would block the front of its queue.
+//! queues, and the pause of everything, at once. Plain SQL may insert a task as `available` with a later `run_at`: the
+//! claim moves such a task to `scheduled`, because it would block the front of its queue.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, QueryResult, Value};
+use sea_orm::{ConnectionTrait, Value};
 
 use super::{
     Store, StoreError,
+    claimed::check_fence,
     connection::DatabaseTransaction,
     dialect::{Dialect, Kind},
-    readable::{UnreadableColumn, column, existing_instant, instant},
-    rows::{Rows, claim_of},
+    pause::NOT_ALL_PAUSED,
+    readable::column,
+    rows::Rows,
     set_aside::UnreadableTask,
 };
 use crate::domain::{
@@ -49,17 +51,19 @@ pub struct Peek {
     pub unknown: Vec<QueueName>,
     /// Whether tasks without a queue wait for one.
     pub without_queue: bool,
-    /// Whether tasks are due for promotion.
+    /// Whether tasks are due for promotion, or have expired.
     pub due: bool,
 }
 
-/// The columns of a claimed task, in a table or a join where they are unambiguous.
-pub(super) const CLAIMED_COLUMNS: &str =
-    "id, fence, name, payload, attempt, max_attempts, pickups, schedule, due_at, enqueued_at, started_at, snoozes";
+/// The columns of a claimed task besides its payload, in a table or a join where they are unambiguous.
+const CLAIMED_COLUMNS: &str =
+    "id, fence, name, attempt, max_attempts, pickups, schedule, due_at, enqueued_at, started_at, snoozes";
 pub(super) const ID_COLUMN: [(&str, Kind); 1] = [("id", Kind::Integer)];
 const FENCE_COLUMNS: [(&str, Kind); 2] = [("id", Kind::Integer), ("fence", Kind::Integer)];
 /// The number of the next attempt. The highest number stays as it is: one task that has it must not stop a claim.
 const NEXT_ATTEMPT: &str = "CASE WHEN attempt < 2147483647 THEN attempt + 1 ELSE attempt END";
+/// The condition that no attempt of a task has begun. An attempt that was interrupted does not count as one.
+pub(super) const UNBEGUN: &str = "attempt = 0 AND snoozes = 0 AND state IN ('available', 'scheduled')";
 const QUEUE_COLUMN: [(&str, Kind); 1] = [("name", Kind::Text)];
 
 impl Store {
@@ -95,18 +99,19 @@ impl Store {
         // The next task of each queue is read by its name, so that a queue full of unknown tasks is noticed cheaply.
         let sql = format!(
             "SELECT 'queue' AS what, d.name, {} AS next FROM {} WHERE {} \
-             AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = d.name AND q.paused) \
+             AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = d.name AND q.paused) AND {NOT_ALL_PAUSED} \
              UNION ALL SELECT 'next', d.name, \
              (SELECT t.name FROM sexton_task t WHERE t.queue = d.name AND t.state = 'available' \
              ORDER BY t.priority, t.id LIMIT 1) FROM {} \
              UNION ALL SELECT 'without_queue', NULL, NULL FROM (SELECT 1 AS x) one WHERE {} \
-             UNION ALL SELECT 'due', NULL, NULL FROM (SELECT 1 AS x) one WHERE {}",
+             UNION ALL SELECT 'due', NULL, NULL FROM (SELECT 1 AS x) one WHERE {} OR {}",
             self.dialect.no_text(),
             self.dialect.rows("d", &QUEUE_COLUMN),
             some(&format!("t.state = 'available' AND t.queue = d.name{is_known}"), "t.priority, t.id"),
             self.dialect.rows("d", &QUEUE_COLUMN),
             some("t.queue IS NULL AND t.state = 'available'", "t.priority, t.id"),
             some(&format!("t.state IN ('scheduled', 'retryable') AND t.run_at <= {}", self.dialect.now()), "t.run_at"),
+            some(&format!("t.expires_at <= {} AND {UNBEGUN}", self.dialect.now()), "t.expires_at"),
         );
         let queues = rows.into_value();
         let values: Vec<Value> = std::iter::once(queues.clone()).chain(known_value).chain([queues]).collect();
@@ -209,10 +214,11 @@ impl Store {
     pub(super) fn candidates(&self, filter: &str) -> String {
         format!(
             "FROM sexton_task WHERE queue = ? AND state = 'available' \
-             AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = ? AND q.paused) \
-             AND EXISTS (SELECT 1 FROM sexton_node n WHERE n.id = ? AND n.lease_expires_at > {}) {filter} \
+             AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = ? AND q.paused) AND {NOT_ALL_PAUSED} \
+             AND EXISTS (SELECT 1 FROM sexton_node n WHERE n.id = ? AND n.lease_expires_at > {now}) \
+             AND (expires_at IS NULL OR expires_at > {now} OR attempt > 0 OR snoozes > 0) {filter} \
              ORDER BY priority, id LIMIT ?",
-            self.dialect.now()
+            now = self.dialect.now()
         )
     }
 
@@ -233,18 +239,19 @@ impl Store {
         let due = |due: &str, not_due: &str| format!("CASE WHEN run_at <= {now} THEN {due} ELSE {not_due} END");
         let sql = format!(
             "UPDATE sexton_task SET state = {}, fence = {}, attempt = {}, node = {}, started_at = {} \
-             WHERE id {among} {open}SELECT id {} {close} RETURNING {CLAIMED_COLUMNS}, priority, state",
+             WHERE id {among} {open}SELECT id {} {close} RETURNING {CLAIMED_COLUMNS}, {}, priority, state",
             due("'running'", "'scheduled'"),
             due(self.dialect.next_fence(), "fence"),
             due(NEXT_ATTEMPT, "attempt"),
             due("?", "NULL"),
             due(now, "NULL"),
             self.candidates(&filter),
+            self.dialect.payload_within(),
         );
         let (own, name) = (node.as_str(), queue.as_str());
         let mut values: Vec<Value> = vec![own.into(), name.into(), name.into(), own.into()];
         values.extend(filter_values);
-        values.push(count.into());
+        values.extend([count.into(), self.payload_limit()]);
         let mut found = ClaimResult::default();
         let mut ordered = Vec::new();
         let mut unreadable = Vec::new();
@@ -253,7 +260,11 @@ impl Store {
                 found.postponed += 1;
                 continue;
             }
-            match claimed(&row, queue).and_then(|task| Ok((column::<i32>(&row, "priority")?, task))) {
+            let read = self.claimed(&row, queue).and_then(|task| {
+                check_fence(task.claim.fence)?;
+                Ok((column::<i32>(&row, "priority")?, task))
+            });
+            match read {
                 Ok(task) => ordered.push(task),
                 Err(why) => unreadable.push(UnreadableTask::new(&row, why)?),
             }
@@ -281,13 +292,15 @@ impl Store {
             Dialect::Postgres | Dialect::MySql => "FOR UPDATE SKIP LOCKED",
         };
         let sql = format!(
-            "SELECT {CLAIMED_COLUMNS}, CASE WHEN run_at <= {now} THEN 0 ELSE 1 END AS is_later, \
+            "SELECT {CLAIMED_COLUMNS}, {payload}, CASE WHEN run_at <= {now} THEN 0 ELSE 1 END AS is_later, \
              {next_fence} AS next_fence, {now} AS at {} {lock}",
             self.candidates(filter),
+            payload = self.dialect.payload_within(),
             next_fence = self.dialect.next_fence(),
             now = self.dialect.now(),
         );
-        let mut values: Vec<Value> = vec![queue.as_str().into(), queue.as_str().into(), node.as_str().into()];
+        let (own, name) = (node.as_str(), queue.as_str());
+        let mut values: Vec<Value> = vec![self.payload_limit(), name.into(), name.into(), own.into()];
         values.extend(filter_values);
         values.push(count.into());
         let mut found = Candidates::default();
@@ -297,9 +310,10 @@ impl Store {
                 found.later.push(row.try_get("", "id")?);
                 continue;
             }
-            match claimed(row, queue) {
+            let next_fence = row.try_get("", "next_fence")?;
+            match self.claimed(row, queue).and_then(|task| check_fence(next_fence).map(|()| task)) {
                 Ok(task) => {
-                    let claim = Claim { fence: row.try_get("", "next_fence")?, ..task.claim };
+                    let claim = Claim { fence: next_fence, ..task.claim };
                     let attempt = task.attempt.saturating_add(1);
                     found.tasks.push(ClaimedTask { claim, attempt, started_at: at, ..task });
                 }
@@ -361,28 +375,4 @@ impl Store {
         }
         rows.into_value()
     }
-}
-
-/// Reads a claimed task. A payload that cannot be read is the attempt's own failure; any other column sets it aside.
-pub(super) fn claimed(row: &QueryResult, queue: &QueueName) -> Result<ClaimedTask, UnreadableColumn> {
-    let (payload, unreadable) = match row.try_get("", "payload") {
-        Ok(payload) => (payload, None),
-        Err(error) => (None, Some(error.to_string())),
-    };
-    Ok(ClaimedTask {
-        claim: claim_of(row).map_err(|error| UnreadableColumn(error.cause()))?,
-        name: column(row, "name")?,
-        queue: queue.clone(),
-        payload,
-        attempt: column(row, "attempt")?,
-        max_attempts: column(row, "max_attempts")?,
-        pickups: column(row, "pickups")?,
-        schedule: column(row, "schedule")?,
-        due_at: instant(row, "due_at")?,
-        enqueued_at: existing_instant(row, "enqueued_at")?,
-        // A task that waits may have any value there; the claim sets it.
-        started_at: instant(row, "started_at").ok().flatten().unwrap_or_default(),
-        unreadable,
-        snoozes: column(row, "snoozes")?,
-    })
 }

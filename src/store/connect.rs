@@ -1,6 +1,6 @@
 //! Connecting: a store on a database that may not answer yet.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use super::{
     Counters, Store, StoreError,
@@ -37,7 +37,8 @@ impl Store {
             std::fs::create_dir_all(dir).map_err(problem)?;
         }
         let db = Connection::new(target, options, dialect.backend());
-        Ok(Self { db, dialect, counters: Counters::default().into(), id: std::sync::Arc::default() })
+        let max_payload = Arc::new(options.max_payload.into());
+        Ok(Self { db, dialect, counters: Counters::default().into(), id: Arc::default(), principal: None, max_payload })
     }
 
     /// The same database through a connection of its own, beside the pool: what must not wait for others uses it.
@@ -62,7 +63,8 @@ impl Store {
     pub(super) fn direct_target(&self, options: &ConnectOptions) -> Result<Option<Target>, StoreError> {
         match &options.direct_url {
             Some(url) => {
-                let target = Target::parse(&ConnectOptions::new(url.clone()));
+                let schema = options.schema.clone();
+                let target = Target::parse(&ConnectOptions { schema, ..ConnectOptions::new(url.clone()) });
                 target.map(Some).map_err(|problem| StoreError::InvalidUrl(format!("direct_url: {problem}")))
             }
             None if options.is_pooled => Ok(None),

@@ -5,6 +5,7 @@ mod driver;
 mod errors;
 mod file;
 mod hosts;
+mod limits;
 mod options;
 mod pool;
 mod session;
@@ -62,7 +63,7 @@ impl Connection {
     async fn execute_once(&self, statement: &Statement) -> Result<ExecResult, DbErr> {
         self.pool.count_statement();
         if self.pool.target().is_pooled() {
-            let transaction = self.begin_once("BEGIN").await?;
+            let transaction = self.begin_once(&self.pool.target().begin(&TransactionOptions::default())).await?;
             let result = transaction.execute_raw(statement.clone()).await?;
             return transaction.commit().await.map(|()| result);
         }
@@ -72,7 +73,7 @@ impl Connection {
     async fn all_once(&self, statement: &Statement) -> Result<Vec<QueryResult>, DbErr> {
         self.pool.count_statement();
         if self.pool.target().is_pooled() {
-            let transaction = self.begin_once("BEGIN").await?;
+            let transaction = self.begin_once(&self.pool.target().begin(&TransactionOptions::default())).await?;
             let rows = transaction.query_all_raw(statement.clone()).await?;
             return transaction.commit().await.map(|()| rows);
         }
@@ -93,7 +94,7 @@ macro_rules! retry_while_busy {
         loop {
             match on_driver($work).await {
                 Err(error) if is_busy(&error) => {
-                    $connection.pool.waits().note_busy_file(started.elapsed());
+                    $connection.pool.waits().note_busy_file();
                     if started.elapsed() >= patience {
                         break Err(error);
                     }
@@ -116,7 +117,9 @@ impl ConnectionTrait for Connection {
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        retry_while_busy!(self, async { self.lend().await?.batch(sql).await.map_err(exec_error) })
+        let set_schema = self.pool.target().set_schema();
+        let sql = set_schema.map_or(sql.to_owned(), |set_schema| format!("{set_schema}; {sql}"));
+        retry_while_busy!(self, async { self.lend().await?.batch(&sql).await.map_err(exec_error) })
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {

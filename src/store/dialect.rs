@@ -75,15 +75,21 @@ impl Dialect {
     }
 
     /// The fence of the next claim of a task: one more than before, or the database's time in microseconds if that is
-    /// greater. So a fence never returns, although a failover may lose the claim that had it.
+    /// greater. So a fence never returns, although a failover may lose the claim that had it. The highest number stays as
+    /// it is: no task is claimed with it.
     pub(super) fn next_fence(self) -> &'static str {
         match self {
             Self::Postgres => {
-                "GREATEST(fence + 1, CAST(floor(extract(epoch FROM clock_timestamp()) * 1000000) AS bigint))"
+                "GREATEST(CASE WHEN fence < 9223372036854775807 THEN fence + 1 ELSE fence END, \
+                 CAST(floor(extract(epoch FROM clock_timestamp()) * 1000000) AS bigint))"
             }
-            Self::MySql => "GREATEST(fence + 1, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', utc_timestamp(6)))",
+            Self::MySql => {
+                "GREATEST(CASE WHEN fence < 9223372036854775807 THEN fence + 1 ELSE fence END, \
+                 TIMESTAMPDIFF(MICROSECOND, '1970-01-01', utc_timestamp(6)))"
+            }
             Self::Sqlite => {
-                "max(fence + 1, CAST(strftime('%s', 'now') AS integer) * 1000000 \
+                "max(CASE WHEN fence < 9223372036854775807 THEN fence + 1 ELSE fence END, \
+                 CAST(strftime('%s', 'now') AS integer) * 1000000 \
                  + CAST(substr(strftime('%f', 'now'), 4) AS integer) * 1000)"
             }
         }
@@ -145,6 +151,20 @@ impl Dialect {
             }
             Self::Sqlite => format!("{column} IN (SELECT k.name FROM {})", self.rows("k", &[("name", Kind::Text)])),
         }
+    }
+
+    /// The columns `payload`, unless it has more bytes than a parameter says, and `payload_bytes`.
+    pub(super) fn payload_within(self) -> String {
+        let (bytes, max) = match self {
+            Self::Postgres => ("octet_length(CAST(payload AS text))", "CAST(? AS bigint)"),
+            Self::MySql => ("LENGTH(payload)", "?"),
+            Self::Sqlite => ("length(CAST(payload AS blob))", "?"),
+        };
+        let bytes_column = match self {
+            Self::Postgres => format!("CAST({bytes} AS bigint)"),
+            Self::MySql | Self::Sqlite => bytes.to_owned(),
+        };
+        format!("CASE WHEN {bytes} <= {max} THEN payload END AS payload, {bytes_column} AS payload_bytes")
     }
 
     /// NULL as a text, in the first SELECT of a UNION.

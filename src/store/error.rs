@@ -10,6 +10,10 @@ pub enum StoreError {
     /// The database does not answer or cannot work at present. It helps to wait and to try again.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// The database answers, but refuses the login or the file that the configuration names. A running daemon waits: the
+    /// password may just be changing.
+    #[error("the database cannot be used as configured: {0}")]
+    Misconfigured(String),
     /// All connections were in use for too long. It helps to wait. The database may well be in order.
     #[error("no connection to the database was free in time: all of them were in use by statements that take long")]
     Exhausted,
@@ -39,14 +43,21 @@ impl StoreError {
     /// What the database said, without the beginning of the sentence.
     pub(super) fn cause(&self) -> String {
         match self {
-            Self::Unavailable(said) | Self::Conflict(said) | Self::Refused(said) => said.clone(),
+            Self::Unavailable(said) | Self::Misconfigured(said) | Self::Conflict(said) | Self::Refused(said) => {
+                said.clone()
+            }
             other => other.to_string(),
         }
     }
 
     /// Whether it helps to wait.
     pub fn is_outage(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Exhausted | Self::Conflict(_))
+        matches!(self, Self::Unavailable(_) | Self::Misconfigured(_) | Self::Exhausted | Self::Conflict(_))
+    }
+
+    /// Whether the configuration of the database has to be changed, or the database itself.
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, Self::Misconfigured(_) | Self::InvalidUrl(_))
     }
 }
 
@@ -54,13 +65,14 @@ impl From<DbErr> for StoreError {
     fn from(error: DbErr) -> Self {
         match &error {
             DbErr::ConnectionAcquire(_) => Self::Exhausted,
-            // A connection that cannot be opened, for whatever reason: the operator of the server may change it.
-            DbErr::Conn(_) => Self::Unavailable(plain(&error)),
+            // A session that cannot be opened, for whatever reason: the operator of the server may change it.
+            DbErr::Conn(_) => match OpenFailure::of(&error) {
+                Some(failure) if failure.is_refusal => Self::Misconfigured(failure.text.clone()),
+                Some(failure) => Self::Unavailable(failure.text.clone()),
+                None => Self::Unavailable(plain(&error)),
+            },
             DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause)) => {
-                let said = match &**cause {
-                    sqlx::Error::Database(said) => said.to_string(),
-                    _ => plain(&error),
-                };
+                let said = cause_of(cause);
                 match class(cause) {
                     Class::Outage | Class::ReadOnly => Self::Unavailable(said),
                     Class::Conflict => Self::Conflict(said),
@@ -69,6 +81,82 @@ impl From<DbErr> for StoreError {
             }
             _ => Self::Refused(plain(&error)),
         }
+    }
+}
+
+/// Why a session could not be opened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub(super) struct OpenFailure {
+    /// The problem, in one sentence.
+    pub(super) text: String,
+    /// The database refuses the login or the file.
+    pub(super) is_refusal: bool,
+}
+
+impl OpenFailure {
+    /// A failure that may pass.
+    pub(super) fn outage(text: impl Into<String>) -> Self {
+        Self { text: text.into(), is_refusal: false }
+    }
+
+    /// The failure that an error carries.
+    fn of(error: &DbErr) -> Option<&Self> {
+        match error {
+            DbErr::Conn(RuntimeErr::SqlxError(cause)) => match &**cause {
+                sqlx::Error::Configuration(inner) => inner.downcast_ref(),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+impl From<OpenFailure> for DbErr {
+    fn from(failure: OpenFailure) -> Self {
+        Self::Conn(RuntimeErr::SqlxError(std::sync::Arc::new(sqlx::Error::Configuration(Box::new(failure)))))
+    }
+}
+
+impl From<&sqlx::Error> for OpenFailure {
+    fn from(error: &sqlx::Error) -> Self {
+        use sqlx::{mysql::MySqlDatabaseError, postgres::PgDatabaseError, sqlite::SqliteError};
+        let is_refusal = match error {
+            sqlx::Error::Database(said) => {
+                let code = said.code().unwrap_or_default();
+                if said.try_downcast_ref::<PgDatabaseError>().is_some() {
+                    error_class::postgres_refuses_login(&code)
+                } else if let Some(said) = said.try_downcast_ref::<MySqlDatabaseError>() {
+                    error_class::mysql_refuses_login(said.number())
+                } else {
+                    said.try_downcast_ref::<SqliteError>().is_some()
+                        && code.parse().is_ok_and(error_class::sqlite_refuses_file)
+                }
+            }
+            _ => false,
+        };
+        Self { text: cause_of(error), is_refusal }
+    }
+}
+
+/// What the database or the operating system said, without the driver's words around it.
+pub(super) fn cause_of(error: &sqlx::Error) -> String {
+    match error {
+        // MySQL's numbers are what its users search for. The others' words are clearer without codes and line numbers.
+        sqlx::Error::Database(said) if said.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().is_some() => {
+            said.to_string()
+        }
+        sqlx::Error::Database(said) => said.message().to_owned(),
+        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            "the server closed the connection".to_owned()
+        }
+        sqlx::Error::Io(error) => error.to_string(),
+        // No byte came instead of the first one.
+        sqlx::Error::Protocol(said) if said.contains("SSLRequest: 0x00") => {
+            "the server closed the connection".to_owned()
+        }
+        sqlx::Error::Configuration(error) => error.to_string(),
+        error => error.to_string(),
     }
 }
 

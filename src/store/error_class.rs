@@ -49,6 +49,23 @@ pub(super) fn postgres(state: &str, is_fatal: bool) -> Class {
     }
 }
 
+/// Whether PostgreSQL or a pooler refuses a new session because of its role, its password or its database: only a change
+/// of the configuration or of the server's accounts helps.
+pub(super) fn postgres_refuses_login(state: &str) -> bool {
+    matches!(state, "28000" | "28P01" | "3D000" | "42501")
+}
+
+/// The same of MySQL and its relatives: access denied, an unknown database, a host that may not log in, an account that
+/// is locked or whose password has expired.
+pub(super) fn mysql_refuses_login(number: u16) -> bool {
+    matches!(number, 1044 | 1045 | 1049 | 1130 | 1698 | 1820 | 1862 | 3118 | 4151)
+}
+
+/// Whether SQLite refuses a file because it is not a database.
+pub(super) fn sqlite_refuses_file(code: i32) -> bool {
+    code & 0xff == 26
+}
+
 /// An error number and the SQLSTATE of MySQL, MariaDB, Galera, or of a proxy that speaks for them.
 pub(super) fn mysql(number: u16, state: &str) -> Class {
     match number {
@@ -121,6 +138,23 @@ mod tests {
         ] {
             assert_eq!(postgres(state, false), class, "{state}");
         }
+    }
+
+    #[test]
+    fn a_refused_login_is_told_from_an_outage() {
+        for state in ["28000", "28P01", "3D000", "42501"] {
+            assert!(postgres_refuses_login(state), "{state}");
+        }
+        for state in ["08006", "53300", "57P01", "57P03", "08P01", ""] {
+            assert!(!postgres_refuses_login(state), "{state}");
+        }
+        for number in [1044, 1045, 1049, 1130, 1698, 1820, 1862, 3118, 4151] {
+            assert!(mysql_refuses_login(number), "{number}");
+        }
+        for number in [1040, 1047, 1053, 1129, 1203, 1226, 9001] {
+            assert!(!mysql_refuses_login(number), "{number}");
+        }
+        assert!(sqlite_refuses_file(26) && !sqlite_refuses_file(14));
     }
 
     #[test]

@@ -5,19 +5,20 @@
 //! another claim by now does not change the task; it is recorded as superseded. A finish may be repeated after a commit
 //! in doubt, because the claim and the outcome are unique in the history.
 
-use std::{collections::HashSet, ops::AddAssign};
+use std::collections::HashSet;
 
 use sexton_entities::states::{Outcome, Verdict};
 
 use super::{
     Store, StoreError,
+    claim_conditions::HELD_COLUMNS,
     connection::DatabaseTransaction,
     dialect::{Dialect, Kind},
-    held::HELD_COLUMNS,
+    recorded::Recorded,
     rows::{Rows, claim_of},
 };
 use crate::domain::task::{
-    FinishedAttempt, Report,
+    FinishedAttempt,
     claim::{Claim, ClaimIdentity},
 };
 
@@ -30,29 +31,7 @@ pub enum OnStale {
     Ignore,
 }
 
-/// The result of a batch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Recorded {
-    /// Finishes whose claim held.
-    pub counted: usize,
-    /// Finishes that came too late and were recorded as superseded.
-    pub stale: usize,
-    /// Tasks that will be tried again later.
-    pub retrying: usize,
-    /// Tasks that are available again at once.
-    pub released: usize,
-}
-
-impl AddAssign for Recorded {
-    fn add_assign(&mut self, more: Self) {
-        self.counted += more.counted;
-        self.stale += more.stale;
-        self.retrying += more.retrying;
-        self.released += more.released;
-    }
-}
-
-const HISTORY_COLUMNS: [(&str, Kind); 26] = [
+const HISTORY_COLUMNS: [(&str, Kind); 27] = [
     ("task_id", Kind::Integer),
     ("name", Kind::Text),
     ("kind", Kind::Text),
@@ -79,17 +58,7 @@ const HISTORY_COLUMNS: [(&str, Kind); 26] = [
     ("peak_memory", Kind::Integer),
     ("output_bytes", Kind::Integer),
     ("result", Kind::Text),
-];
-const OUTPUT_COLUMNS: [(&str, Kind); 9] = [
-    ("task_id", Kind::Integer),
-    ("fence", Kind::Integer),
-    ("enqueued_at", Kind::Instant),
-    ("claimed_at", Kind::Instant),
-    ("outcome", Kind::Text),
-    ("stdout", Kind::Text),
-    ("stderr", Kind::Text),
-    ("truncated", Kind::Boolean),
-    ("times", Kind::Text),
+    ("left_behind", Kind::Integer),
 ];
 const CLAIM_COLUMNS: [(&str, Kind); 7] = [
     ("id", Kind::Integer),
@@ -138,6 +107,7 @@ impl Store {
             }
             let superseded_rows: Vec<&FinishedAttempt> = superseded.iter().collect();
             self.insert_history(&transaction, &superseded_rows).await?;
+            self.sign_cancelled(&transaction, &current).await?;
             let rows: Vec<&FinishedAttempt> = current.iter().copied().chain(superseded_rows).collect();
             self.insert_output(&transaction, &rows).await?;
             self.commit(transaction).await?;
@@ -353,52 +323,10 @@ impl Store {
                     .set("cpu_system_ms", finished.report.usage.map(|usage| usage.system_ms))
                     .set("peak_memory", finished.report.usage.map(|usage| usage.peak_memory))
                     .set("output_bytes", finished.report.usage.map(|usage| usage.output_bytes))
-                    .json("result", finished.report.result.as_ref());
+                    .json("result", finished.report.result.as_ref())
+                    .set("left_behind", finished.report.left_behind);
             });
         }
         self.run(transaction, &sql, [rows.into_value()]).await
-    }
-
-    async fn insert_output(
-        &self,
-        transaction: &DatabaseTransaction,
-        finished: &[&FinishedAttempt],
-    ) -> Result<(), StoreError> {
-        let mut rows = Rows::new(self.dialect);
-        let mut any = false;
-        let wrote = |report: &Report| !report.stdout.text.is_empty() || !report.stderr.text.is_empty();
-        for finished in finished.iter().filter(|finished| wrote(&finished.report)) {
-            any = true;
-            let Report { stdout, stderr, .. } = &finished.report;
-            let mut times = serde_json::json!({ "stdout": stdout.stamps, "stderr": stderr.stamps });
-            if stdout.omission.or(stderr.omission).is_some() {
-                times["left_out"] = serde_json::json!({ "stdout": stdout.omission, "stderr": stderr.omission });
-            }
-            rows.push(|row| {
-                row.set("task_id", finished.claim.task_id)
-                    .set("fence", finished.claim.fence)
-                    .at("enqueued_at", finished.enqueued_at)
-                    .at("claimed_at", finished.claimed_at)
-                    .set("outcome", finished.outcome.as_str())
-                    .set("stdout", stdout.text.clone())
-                    .set("stderr", stderr.text.clone())
-                    .set("truncated", stdout.truncated || stderr.truncated)
-                    .json("times", Some(&times));
-            });
-        }
-        if !any {
-            return Ok(());
-        }
-        let select = format!(
-            "SELECT h.id, COALESCE(d.stdout, ''), COALESCE(d.stderr, ''), d.truncated, {} FROM {} \
-             JOIN sexton_history h ON h.task_id = d.task_id AND h.fence = d.fence AND h.outcome = d.outcome \
-             AND h.enqueued_at = d.enqueued_at AND {}",
-            self.dialect.json("d.times"),
-            self.dialect.rows("d", &OUTPUT_COLUMNS),
-            self.dialect.same("h.claimed_at", "d.claimed_at"),
-        );
-        let sql = self.dialect.insert_new("sexton_output (history_id, stdout, stderr, truncated, times)", &select);
-        self.run(transaction, &sql, [rows.into_value()]).await?;
-        Ok(())
     }
 }

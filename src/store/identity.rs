@@ -7,7 +7,7 @@ use super::{Store, StoreError};
 use crate::domain::identity::DatabaseId;
 
 /// The primary key of the only row.
-const ROW: i32 = 1;
+pub(super) const ROW: i32 = 1;
 
 impl Store {
     /// The identity of the database, which the first daemon makes. The primary key decides between two first ones.
@@ -22,6 +22,16 @@ impl Store {
     /// The identity of the database as it was first read; none before that.
     pub fn known_database_id(&self) -> Option<&DatabaseId> {
         self.id.get()
+    }
+
+    /// The identity of the database now, if it is another one than was first read.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
+    pub async fn other_database_id(&self) -> Result<Option<DatabaseId>, StoreError> {
+        let row = database::Entity::find_by_id(ROW).one(&self.db).await?;
+        let now: Option<DatabaseId> = row.map(|row| row.uuid.into());
+        Ok(now.filter(|now| self.known_database_id().is_some_and(|known| known != now)))
     }
 
     async fn read_database_id(&self) -> Result<DatabaseId, StoreError> {

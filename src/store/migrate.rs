@@ -4,16 +4,25 @@ use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
 
 use nix::fcntl::{Flock, FlockArg};
+use serde_json::json;
+use sexton_entities::states::{AuditAction, AuditTarget};
 use sexton_migration::{Migrator, MigratorTrait};
 
 use super::{
-    ConnectOptions, Store, StoreError,
+    ConnectOptions, Deed, Store, StoreError,
     connection::{DatabaseTransaction, on_driver},
     dialect::Dialect,
 };
+use crate::domain::schema_name::SchemaName;
 
 /// The key of the advisory lock: "sexton" in ASCII.
 const LOCK_KEY: i64 = 0x7365_7874_6f6e;
+
+/// The transaction that holds the lock is silent while the steps run: the server must not end it for that.
+const POSTGRES_LOCK: &str = "SELECT set_config('idle_in_transaction_session_timeout', '0', true), \
+                             pg_advisory_xact_lock(?)::text AS locked";
+/// The same on MySQL and MariaDB, for their own lock.
+const MYSQL_SILENCE: &str = "SET SESSION wait_timeout = 86400 /*M!100300 , idle_transaction_timeout = 0 */";
 
 /// One step of the schema's history.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -39,6 +48,7 @@ impl Store {
     /// migrating it for a minute.
     pub async fn migrate(&self, options: &ConnectOptions) -> Result<Vec<String>, StoreError> {
         let lock = self.lock_schema(options).await?;
+        self.create_schema().await?;
         let applied = self.apply_missing(options).await;
         if let MigrationLock::Session(transaction) = lock {
             if self.dialect == Dialect::MySql {
@@ -47,7 +57,38 @@ impl Store {
             }
             self.commit(transaction).await?;
         }
-        applied
+        let applied = applied?;
+        if !applied.is_empty() {
+            let deed = Deed::new(AuditAction::Migrate, AuditTarget::Database, "sexton");
+            // The tables are up to date, whatever becomes of the record.
+            if let Err(error) = self.audit(&deed.from_to(None, json!({ "applied": applied }))).await {
+                tracing::warn!("the migration is not in the audit: {error}");
+            }
+        }
+        Ok(applied)
+    }
+
+    /// Creates the schema that is set, if it is missing.
+    async fn create_schema(&self) -> Result<(), StoreError> {
+        let Some(schema) = self.missing_schema().await? else { return Ok(()) };
+        // The name is checked, and cannot be a parameter.
+        let sql = format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\"");
+        let created = self.run(&self.db, &sql, []).await.map(|_| ());
+        created.map_err(|error| match error {
+            StoreError::Refused(said) => StoreError::Refused(format!(
+                "there is no schema `{schema}`, and this role cannot create it ({said}): let its administrator run \
+                 `CREATE SCHEMA {schema} AUTHORIZATION` with the name of this role"
+            )),
+            other => other,
+        })
+    }
+
+    /// The schema that is set, if the database does not have it.
+    async fn missing_schema(&self) -> Result<Option<&SchemaName>, StoreError> {
+        let Some(schema) = self.db.sessions().target().schema() else { return Ok(None) };
+        let sql = "SELECT (to_regnamespace(CAST(? AS text)) IS NULL) AS is_missing";
+        let is_missing: bool = self.one(&self.db, sql, [schema.as_str().into()]).await?.try_get("", "is_missing")?;
+        Ok(is_missing.then_some(schema))
     }
 
     async fn apply_missing(&self, options: &ConnectOptions) -> Result<Vec<String>, StoreError> {
@@ -76,8 +117,12 @@ impl Store {
     /// Lists the steps that this program knows, and whether they are applied.
     ///
     /// # Errors
-    /// If the database is unavailable, or has a step that this program does not know.
+    /// If the database is unavailable, lacks the schema that is set, or has a step that this program does not know.
     pub async fn migration_status(&self) -> Result<Vec<MigrationStatus>, StoreError> {
+        if let Some(schema) = self.missing_schema().await? {
+            let problem = format!("the database has no schema `{schema}`: `sexton db migrate` creates it");
+            return Err(StoreError::Refused(problem));
+        }
         let applied: Vec<String> =
             on_driver(Migrator::get_migration_models(&self.db)).await?.into_iter().map(|step| step.version).collect();
         let known: Vec<String> = Migrator::get_migration_files().iter().map(|step| step.name().to_owned()).collect();
@@ -91,11 +136,14 @@ impl Store {
     /// on another connection; for an SQLite file, a lock file does.
     async fn lock_schema(&self, options: &ConnectOptions) -> Result<MigrationLock, StoreError> {
         let (sql, values) = match self.dialect {
-            Dialect::Postgres => ("SELECT pg_advisory_xact_lock(?)::text AS locked", vec![LOCK_KEY.into()]),
+            Dialect::Postgres => (POSTGRES_LOCK, vec![LOCK_KEY.into()]),
             Dialect::MySql => ("SELECT GET_LOCK('sexton_migrate', 60) AS locked", Vec::new()),
             Dialect::Sqlite => return lock_file(options).await,
         };
         let transaction = self.begin().await?;
+        if self.dialect == Dialect::MySql {
+            self.run(&transaction, MYSQL_SILENCE, []).await?;
+        }
         let row = self.one(&transaction, sql, values).await?;
         if self.dialect == Dialect::MySql && row.try_get::<Option<i64>>("", "locked")? != Some(1) {
             return Err(StoreError::Unavailable(

@@ -4,32 +4,43 @@
 //! other files that `tests/tidy` lists.
 
 mod adopt;
-mod ahead;
+mod audit;
 mod bounded;
+mod cancel;
 mod claim;
+mod claim_conditions;
+mod claimed;
+mod cluster_queues;
 mod connect;
 mod connection;
 mod dead_nodes;
 mod dialect;
 mod error;
 mod error_class;
+mod expiry;
 mod finish;
 mod future;
-mod held;
 mod history;
 mod identity;
-mod isolated;
-mod ledger;
+mod isolated_faults;
 mod migrate;
+mod move_tasks;
 mod nodes;
+mod occurrences;
+mod output;
 mod overlap;
+mod pause;
 mod portions;
 mod prune;
 mod queues;
 mod readable;
+mod recorded;
 mod rescue;
+mod retry;
 mod rows;
 mod schedules;
+mod schedules_ahead;
+mod selection;
 mod set_aside;
 mod summary;
 mod tasks;
@@ -48,26 +59,34 @@ use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 
 use self::dialect::Dialect;
 pub use self::{
+    adopt::Adoption,
+    audit::{AuditFilter, Deed},
+    cancel::CancelResult,
     claim::{ClaimResult, Peek},
     connection::{ConnectOptions, Connection, DatabaseTransaction, DropInRuntime},
     error::StoreError,
-    finish::{OnStale, Recorded},
+    finish::OnStale,
     history::HistoryFilter,
-    isolated::Isolated,
+    isolated_faults::Isolated,
     migrate::MigrationStatus,
     nodes::Heartbeat,
+    pause::PauseDetails,
     portions::{PortionResults, in_portions},
     queues::QueueRow,
+    recorded::Recorded,
     rescue::{Rescue, RunningClaim},
+    retry::{FinishedSelection, FinishedTasks},
     schedules::{Firing, ScheduleRow},
+    selection::{SelectedTasks, TaskSelection},
     summary::{LastRun, SchedulePicture},
-    tasks::{CancelResult, Enqueued, TaskFilter},
+    tasks::{Enqueued, TaskFilter},
     unknown::UnknownName,
     wakeup::{Wakeup, WakeupListener},
 };
 use crate::{
     clock::{Clock, uptime},
     domain::identity::DatabaseId,
+    principal::Principal,
 };
 
 /// A connected database with Sexton's tables. Clones share one connection pool.
@@ -78,6 +97,10 @@ pub struct Store {
     counters: Arc<Counters>,
     /// The identity of the database, once it was read.
     id: Arc<OnceLock<DatabaseId>>,
+    /// In whose name it acts; `None` for the application that runs this process.
+    principal: Option<Arc<Principal>>,
+    /// The largest payload, in bytes.
+    max_payload: Arc<AtomicU64>,
 }
 
 /// The store's own counters, since the start.
@@ -106,6 +129,16 @@ impl Store {
     /// The number of transactions that were repeated after a deadlock or a serialization failure.
     pub fn retried(&self) -> u64 {
         self.counters.retried.load(Ordering::Relaxed)
+    }
+
+    /// The largest payload that is enqueued and claimed, in bytes.
+    pub fn max_payload(&self) -> u64 {
+        self.max_payload.load(Ordering::Relaxed)
+    }
+
+    /// Changes the largest payload, for all clones.
+    pub fn set_max_payload(&self, bytes: u64) {
+        self.max_payload.store(bytes, Ordering::Relaxed);
     }
 
     /// What was isolated because it is bad.

@@ -59,7 +59,7 @@ impl Row {
     }
 
     /// Sets a column to the text of a JSON value.
-    pub(super) fn json(&mut self, column: &str, value: Option<&Json>) -> &mut Self {
+    pub(super) fn json(&mut self, column: &str, value: Option<&impl ToString>) -> &mut Self {
         let text = value.map(ToString::to_string);
         self.set(column, text)
     }

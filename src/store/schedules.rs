@@ -51,6 +51,8 @@ pub struct Firing {
     pub next_at: Option<DateTime<Utc>>,
     /// When its task may start, if that is later than now.
     pub run_at: Option<DateTime<Utc>>,
+    /// When its task expires.
+    pub expires_at: Option<DateTime<Utc>>,
     /// Task definition of the task to enqueue.
     pub task: String,
     /// Queue of that task.
@@ -64,10 +66,11 @@ pub struct Firing {
 const SCHEDULE: [(&str, Kind); 3] = [("name", Kind::Text), ("task", Kind::Text), ("spec", Kind::Text)];
 const INSTANT: [(&str, Kind); 2] = [("schedule", Kind::Text), ("due_at", Kind::Instant)];
 const ADVANCE: [(&str, Kind); 3] = [("schedule", Kind::Text), ("due_at", Kind::Instant), ("next_at", Kind::Instant)];
-const ENQUEUE: [(&str, Kind); 7] = [
+const ENQUEUE: [(&str, Kind); 8] = [
     ("schedule", Kind::Text),
     ("due_at", Kind::Instant),
     ("run_at", Kind::Instant),
+    ("expires_at", Kind::Instant),
     ("task", Kind::Text),
     ("queue", Kind::Text),
     ("priority", Kind::Integer),
@@ -94,10 +97,11 @@ impl Store {
         schedules: &[ScheduleRow],
     ) -> Result<HashMap<String, DateTime<Utc>>, StoreError> {
         self.with_retries(async || {
-            let known: HashMap<String, (String, String)> =
-                self.schedules().await?.into_iter().map(|known| (known.name, (known.task, known.spec))).collect();
+            let known: HashMap<String, schedule::Model> =
+                self.schedules_with_removed().await?.into_iter().map(|known| (known.name.clone(), known)).collect();
             let is_same = |seen: &&ScheduleRow| {
-                known.get(&seen.name).is_some_and(|(task, spec)| *task == seen.task && *spec == seen.spec)
+                let known = known.get(&seen.name).filter(|known| known.removed_at.is_none());
+                known.is_some_and(|known| known.task == seen.task && known.spec == seen.spec)
             };
             let (fresh, edited): (Vec<_>, Vec<_>) =
                 schedules.iter().filter(|seen| !is_same(seen)).partition(|seen| !known.contains_key(&seen.name));
@@ -111,7 +115,13 @@ impl Store {
             }
             if !edited.is_empty() {
                 let now = self.dialect.now();
-                let sets = [("task", "d.task"), ("spec", "d.spec"), ("last_at", now), ("next_at", "NULL")];
+                let sets = [
+                    ("task", "d.task"),
+                    ("spec", "d.spec"),
+                    ("last_at", now),
+                    ("next_at", "NULL"),
+                    ("removed_at", "NULL"),
+                ];
                 let sql = self.dialect.update_joined("sexton_schedule", &sets, &rows_sql, "t.name = d.name");
                 self.run(&self.db, &sql, [self.schedule_rows(&edited)]).await?;
             }
@@ -130,13 +140,14 @@ impl Store {
         rows.into_value()
     }
 
-    /// Deletes schedules that are no longer in the configuration. Their ledger stays.
+    /// Deletes schedules that are no longer in the configuration. Their ledger stays. One that is paused is marked as
+    /// removed, so that it is still paused if it comes back.
     ///
     /// # Errors
     /// If the database is not available or refuses a statement.
     pub async fn forget_schedules(&self, names: &[String]) -> Result<(), StoreError> {
         for name in names {
-            schedule::Entity::delete_by_id(name.clone()).exec(&self.db).await?;
+            self.forget_schedule(name, "", &[]).await?;
         }
         Ok(())
     }
@@ -184,8 +195,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let now = self.dialect.now();
         let sql = format!(
-            "INSERT INTO sexton_task (name, queue, priority, payload, schedule, due_at, run_at, state) \
-             SELECT d.task, d.queue, d.priority, {}, d.schedule, d.due_at, COALESCE(d.run_at, {now}), \
+            "INSERT INTO sexton_task (name, queue, priority, payload, schedule, due_at, run_at, expires_at, state) \
+             SELECT d.task, d.queue, d.priority, {}, d.schedule, d.due_at, COALESCE(d.run_at, {now}), d.expires_at, \
              CASE WHEN d.run_at > {now} THEN 'scheduled' ELSE 'available' END {}",
             self.dialect.json("d.payload"),
             self.joined(&ENQUEUE, "IN ('fired', 'late')")
@@ -204,8 +215,8 @@ impl Store {
         firings: &[Firing],
     ) -> Result<(), StoreError> {
         let sql = format!(
-            "INSERT INTO sexton_history (name, queue, payload, schedule, due_at, finished_at, node, outcome, error) \
-             SELECT d.task, d.queue, {}, d.schedule, d.due_at, {}, {}, 'skipped', \
+            "INSERT INTO sexton_history (name, queue, payload, schedule, due_at, finished_at, node, outcome, reason_code, error) \
+             SELECT d.task, d.queue, {}, d.schedule, d.due_at, {}, {}, 'skipped', o.reason_code, \
              CASE WHEN o.reason_code = 'paused' THEN d.if_paused ELSE d.error END {}",
             self.dialect.json("d.payload"),
             self.dialect.now(),
@@ -257,6 +268,7 @@ impl Store {
                     .set("if_paused", told(Some(&Reason::Paused)))
                     .at("next_at", firing.next_at)
                     .at("run_at", firing.run_at)
+                    .at("expires_at", firing.expires_at)
                     .set("task", firing.task.clone())
                     .set("queue", firing.queue.as_str())
                     .set("priority", firing.priority)
@@ -272,7 +284,8 @@ impl Store {
     /// If the database is not available or refuses the query.
     pub async fn is_any_unlisted(&self, firings: &[Firing]) -> Result<bool, StoreError> {
         let sql = format!(
-            "SELECT d.schedule FROM {} LEFT JOIN sexton_schedule s ON s.name = d.schedule WHERE s.name IS NULL LIMIT 1",
+            "SELECT d.schedule FROM {} LEFT JOIN sexton_schedule s ON s.name = d.schedule AND s.removed_at IS NULL \
+             WHERE s.name IS NULL LIMIT 1",
             self.dialect.rows("d", &INSTANT)
         );
         Ok(!self.all(&self.db, &sql, [self.firing_rows(firings)]).await?.is_empty())
@@ -337,18 +350,15 @@ impl Store {
     /// # Errors
     /// If the database is not available or refuses the query.
     pub async fn schedules(&self) -> Result<Vec<schedule::Model>, StoreError> {
-        let query = schedule::Entity::find().order_by_asc(schedule::Column::Name).build(self.backend());
-        self.readable(&self.db, query, "sexton_schedule", "name").await
+        let mut schedules = self.schedules_with_removed().await?;
+        schedules.retain(|schedule| schedule.removed_at.is_none());
+        Ok(schedules)
     }
 
-    /// Pauses or resumes a schedule. Returns false if there is no schedule of that name.
-    ///
-    /// # Errors
-    /// If the database is not available or refuses the statement.
-    pub async fn pause_schedule(&self, name: &str, paused: bool) -> Result<bool, StoreError> {
-        let sql = "UPDATE sexton_schedule SET paused = ? WHERE name = ?";
-        let changed = self.with_retries(async || self.run(&self.db, sql, [paused.into(), name.into()]).await).await?;
-        Ok(changed > 0)
+    /// All schedules, and those that were removed while they were paused.
+    async fn schedules_with_removed(&self) -> Result<Vec<schedule::Model>, StoreError> {
+        let query = schedule::Entity::find().order_by_asc(schedule::Column::Name).build(self.backend());
+        self.readable(&self.db, query, "sexton_schedule", "name").await
     }
 
     /// The latest `limit` entries of a schedule in the ledger, newest first.

@@ -1,17 +1,25 @@
 //! Tasks that cannot be read are set aside: discarded on record, with the column that is bad. They are never in the way
 //! of the tasks behind them.
 
+use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, QueryResult, TransactionSession as _};
+use sexton_entities::json_text::JsonText;
 
 use super::{
     Store, StoreError,
     dialect::Kind,
-    readable::{UnreadableColumn, column},
+    readable::{UnreadableColumn, column, instant},
     rows::Rows,
 };
 use crate::domain::identity::{NodeId, QueueName};
 
-const COLUMNS: [(&str, Kind); 3] = [("id", Kind::Integer), ("error", Kind::Text), ("has_payload", Kind::Integer)];
+const COLUMNS: [(&str, Kind); 5] = [
+    ("id", Kind::Integer),
+    ("fence", Kind::Integer),
+    ("enqueued_at", Kind::Instant),
+    ("error", Kind::Text),
+    ("has_payload", Kind::Integer),
+];
 
 /// At least this many tasks are tried alone: a claim within limits passes over others.
 const MIN_TRIED: usize = 100;
@@ -20,6 +28,9 @@ const MIN_TRIED: usize = 100;
 #[derive(Clone, Debug)]
 pub(super) struct UnreadableTask {
     id: i64,
+    /// Its fence and the instant of its enqueue, as far as they can be read: its number may be given again.
+    fence: Option<i64>,
+    enqueued_at: Option<DateTime<Utc>>,
     why: String,
     /// The payload can be read, so that history keeps it.
     has_payload: bool,
@@ -31,8 +42,18 @@ impl UnreadableTask {
     /// # Errors
     /// If not even its number can be read.
     pub(super) fn new(row: &QueryResult, UnreadableColumn(why): UnreadableColumn) -> Result<Self, StoreError> {
-        let has_payload = column::<Option<serde_json::Value>>(row, "payload").is_ok();
-        Ok(Self { id: row.try_get("", "id")?, why: format!("the task cannot be read: {why}"), has_payload })
+        let has_payload = column::<Option<JsonText>>(row, "payload").is_ok();
+        Self::because(row, format!("the task cannot be read: {why}"), has_payload)
+    }
+
+    fn because(row: &QueryResult, why: String, has_payload: bool) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.try_get("", "id")?,
+            fence: column(row, "fence").ok(),
+            enqueued_at: instant(row, "enqueued_at").ok().flatten(),
+            why,
+            has_payload,
+        })
     }
 }
 
@@ -52,23 +73,31 @@ impl Store {
         let mut rows = Rows::new(self.dialect);
         for task in tasks {
             rows.push(|row| {
-                row.set("id", task.id).set("error", task.why.clone()).set("has_payload", i64::from(task.has_payload));
+                row.set("id", task.id)
+                    .set("fence", task.fence)
+                    .at("enqueued_at", task.enqueued_at)
+                    .set("error", task.why.clone())
+                    .set("has_payload", i64::from(task.has_payload));
             });
         }
         let rows = rows.into_value();
         let table = self.dialect.rows("d", &COLUMNS);
+        let on = format!(
+            "t.id = d.id AND (d.fence IS NULL OR t.fence = d.fence) AND (d.enqueued_at IS NULL OR {})",
+            self.dialect.same_instant("t.enqueued_at", "d.enqueued_at")
+        );
         // Only columns that cannot hold what history does not take.
         let insert = self.dialect.insert_new(
             "sexton_history (task_id, name, queue, schedule, finished_at, attempt, outcome, verdict, error, payload, fence)",
             &format!(
                 "SELECT t.id, t.name, t.queue, t.schedule, {}, \
                  CASE WHEN t.attempt BETWEEN 0 AND 2147483647 THEN t.attempt ELSE 0 END, 'failed', 'discarded', d.error, \
-                 CASE WHEN d.has_payload = 1 THEN t.payload END, t.fence FROM {table} JOIN sexton_task t ON t.id = d.id",
+                 CASE WHEN d.has_payload = 1 THEN t.payload END, t.fence FROM {table} JOIN sexton_task t ON {on}",
                 self.dialect.now()
             ),
         );
         self.run(connection, &insert, [rows.clone()]).await?;
-        self.run(connection, &self.dialect.delete_joined("sexton_task", "id", &table, "t.id = d.id"), [rows]).await?;
+        self.run(connection, &self.dialect.delete_joined("sexton_task", "id", &table, &on), [rows]).await?;
         Ok(())
     }
 
@@ -89,7 +118,8 @@ impl Store {
         let values = [name.into(), name.into(), node.as_str().into(), count.into()];
         let lock = format!("SELECT id FROM sexton_task WHERE id = ? {}", self.dialect.for_update());
         let mut refused = Vec::new();
-        for row in self.all(&self.db, &format!("SELECT id {}", self.candidates("")), values).await? {
+        for row in self.all(&self.db, &format!("SELECT id, fence, enqueued_at {}", self.candidates("")), values).await?
+        {
             let id: i64 = row.try_get("", "id")?;
             let tried = self.with_retries(async || {
                 let transaction = self.begin().await?;
@@ -102,7 +132,7 @@ impl Store {
             match tried.await {
                 Err(StoreError::Refused(why)) => {
                     let why = format!("the database refuses to let it run: {why}");
-                    refused.push(UnreadableTask { id, why, has_payload: true });
+                    refused.push(UnreadableTask::because(&row, why, true)?);
                 }
                 tried => tried?,
             }

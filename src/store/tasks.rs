@@ -1,4 +1,4 @@
-//! Tasks: enqueue, list, cancel, run now, assign a queue, release.
+//! Tasks: enqueue, list, assign a queue, release.
 
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, Iterable as _, QueryFilter, QueryOrder, QuerySelect, QueryTrait as _,
@@ -8,14 +8,14 @@ use sexton_entities::{states::TaskState, task};
 
 use super::{
     Store, StoreError,
+    claim_conditions::HELD_COLUMNS,
     dialect::{Dialect, Kind},
     finish::{CLEARED, RELEASED_ATTEMPT},
-    held::HELD_COLUMNS,
     rows::Rows,
 };
 use crate::domain::{
     identity::{NodeId, QueueName},
-    task::{NewTask, claim::ClaimIdentity},
+    task::{NewTask, claim::ClaimIdentity, expiry},
 };
 
 /// The result of an enqueue.
@@ -25,17 +25,6 @@ pub enum Enqueued {
     New(i64),
     /// An unfinished task has the unique key already; its number.
     AlreadyThere(i64),
-}
-
-/// The result of a cancel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CancelResult {
-    /// The task had not started. It is in the history as cancelled.
-    Cancelled,
-    /// The task runs. Its node will stop it.
-    Requested,
-    /// There is no unfinished task with that number.
-    NotThere,
 }
 
 /// Selects unfinished tasks.
@@ -51,7 +40,7 @@ pub struct TaskFilter {
     pub limit: u64,
 }
 
-const NEW_TASK_COLUMNS: [(&str, Kind); 8] = [
+const NEW_TASK_COLUMNS: [(&str, Kind); 10] = [
     ("name", Kind::Text),
     ("queue", Kind::Text),
     ("priority", Kind::Integer),
@@ -60,6 +49,8 @@ const NEW_TASK_COLUMNS: [(&str, Kind); 8] = [
     ("delay_ms", Kind::Integer),
     ("unique_key", Kind::Text),
     ("max_attempts", Kind::Integer),
+    ("expires_at", Kind::Instant),
+    ("expires_ms", Kind::Integer),
 ];
 
 impl Store {
@@ -91,14 +82,14 @@ impl Store {
     /// As [`Store::enqueue`]: all tasks are enqueued, or none.
     pub async fn enqueue_all<C: ConnectionTrait>(&self, connection: &C, tasks: &[NewTask]) -> Result<u64, StoreError> {
         for new in tasks {
-            new.check()?;
+            self.check(new)?;
         }
         let sql = self.insert_tasks_sql();
         self.run(connection, &sql, [self.task_rows(tasks)]).await
     }
 
     async fn insert_task<C: ConnectionTrait>(&self, connection: &C, new: &NewTask) -> Result<Option<i64>, StoreError> {
-        new.check()?;
+        self.check(new)?;
         let sql = self.insert_tasks_sql();
         let rows = self.task_rows(std::slice::from_ref(new));
         if self.dialect == Dialect::MySql {
@@ -109,6 +100,11 @@ impl Store {
         Ok(row.map(|row| row.try_get("", "id")).transpose()?)
     }
 
+    fn check(&self, new: &NewTask) -> Result<(), StoreError> {
+        new.check()?;
+        Ok(new.check_size(self.max_payload())?)
+    }
+
     fn insert_tasks_sql(&self) -> String {
         let now = self.dialect.now();
         let run_at = format!(
@@ -117,17 +113,19 @@ impl Store {
         );
         let select = format!(
             "SELECT d.name, d.queue, CASE WHEN {run_at} > {now} THEN 'scheduled' ELSE 'available' END, \
-             COALESCE(d.priority, 0), {}, {run_at}, d.unique_key, d.max_attempts FROM {}",
+             COALESCE(d.priority, 0), {}, {run_at}, d.unique_key, d.max_attempts, COALESCE(d.expires_at, {}) FROM {}",
             self.dialect.json("d.payload"),
+            self.dialect.now_plus_millis("d.expires_ms"),
             self.dialect.rows("d", &NEW_TASK_COLUMNS),
         );
-        let head = "sexton_task (name, queue, state, priority, payload, run_at, unique_key, max_attempts)";
+        let head = "sexton_task (name, queue, state, priority, payload, run_at, unique_key, max_attempts, expires_at)";
         self.dialect.insert_new(head, &select)
     }
 
     fn task_rows(&self, tasks: &[NewTask]) -> sea_orm::Value {
         let mut rows = Rows::new(self.dialect);
         for new in tasks {
+            let (expires_at, expires_after) = expiry::of_new(new);
             rows.push(|row| {
                 row.set("name", new.name.clone())
                     .set("queue", new.queue.as_deref())
@@ -136,7 +134,9 @@ impl Store {
                     .at("run_at", new.run_at)
                     .set("delay_ms", new.delay.map(|delay| delay.as_millis() as u64))
                     .set("unique_key", new.unique_key.clone())
-                    .set("max_attempts", new.max_attempts);
+                    .set("max_attempts", new.max_attempts)
+                    .at("expires_at", expires_at)
+                    .set("expires_ms", expires_after.map(|after| after.as_millis() as u64));
             });
         }
         rows.into_value()
@@ -178,58 +178,6 @@ impl Store {
         self.readable(&self.db, query.build(self.backend()), "sexton_task", "id").await
     }
 
-    /// Cancels a task that has not started, or requests the cancel of a running one.
-    ///
-    /// # Errors
-    /// If the database is unavailable or refuses the statement.
-    pub async fn cancel(&self, id: i64) -> Result<CancelResult, StoreError> {
-        self.with_retries(async || {
-            let transaction = self.begin().await?;
-            let sql = format!("SELECT state FROM sexton_task WHERE id = ? {}", self.dialect.for_update());
-            let state: Option<String> = match transaction.query_one_raw(self.statement(&sql, [id.into()])).await? {
-                Some(row) => Some(row.try_get("", "state")?),
-                None => None,
-            };
-            let result = match state.as_deref() {
-                None => CancelResult::NotThere,
-                Some(word) if TaskState::from_word(word) == Some(TaskState::Running) => {
-                    let sql =
-                        format!("UPDATE sexton_task SET cancel_requested_at = {} WHERE id = ?", self.dialect.now());
-                    self.run(&transaction, &sql, [id.into()]).await?;
-                    CancelResult::Requested
-                }
-                Some(_) => {
-                    let sql = format!(
-                        "INSERT INTO sexton_history (task_id, name, queue, schedule, due_at, enqueued_at, finished_at, \
-                         attempt, outcome, verdict, error, payload, fence) \
-                         SELECT id, name, queue, schedule, due_at, enqueued_at, {}, attempt, 'cancelled', 'cancelled', \
-                         'cancelled before it started', payload, fence FROM sexton_task WHERE id = ?",
-                        self.dialect.now()
-                    );
-                    self.run(&transaction, &sql, [id.into()]).await?;
-                    task::Entity::delete_by_id(id).exec(&transaction).await?;
-                    CancelResult::Cancelled
-                }
-            };
-            self.commit(transaction).await?;
-            Ok(result)
-        })
-        .await
-    }
-
-    /// Makes a task available at once that waits for its time, or that has an unknown state. Returns false if there is no
-    /// such task.
-    ///
-    /// # Errors
-    /// If the database is unavailable or refuses the statement.
-    pub async fn run_now(&self, id: i64) -> Result<bool, StoreError> {
-        let sql = format!(
-            "UPDATE sexton_task SET state = 'available', run_at = {} WHERE id = ? AND state NOT IN ('available', 'running')",
-            self.dialect.now()
-        );
-        Ok(self.run(&self.db, &sql, [id.into()]).await? > 0)
-    }
-
     /// The names of available tasks that were inserted without a queue.
     ///
     /// # Errors
@@ -254,27 +202,29 @@ impl Store {
     }
 
     /// Releases claimed tasks that were never started: no attempt is counted, and nothing is recorded. Returns the
-    /// number of tasks whose claim still held.
+    /// number of tasks whose claim still held. A task that the database refuses to release is put on hold, or else
+    /// reported, and does not keep the others back.
     ///
     /// # Errors
-    /// If the database is unavailable or refuses the statement.
+    /// If the database is unavailable.
     pub async fn release(&self, node: &NodeId, claims: &[ClaimIdentity]) -> Result<u64, StoreError> {
-        if claims.is_empty() {
-            return Ok(0);
-        }
         let sets =
             [("state", "'available'"), ("attempt", RELEASED_ATTEMPT)].into_iter().chain(CLEARED).collect::<Vec<_>>();
         let rows = self.dialect.rows("d", &HELD_COLUMNS);
         let sql = self.dialect.update_joined("sexton_task", &sets, &rows, &self.dialect.claim_holds());
-        self.with_retries(async || {
-            let mut rows_value = Rows::new(self.dialect);
-            for claim in claims {
-                rows_value.push(|row| {
-                    row.claim(*claim).set("node", node.as_str());
-                });
-            }
-            self.run(&self.db, &sql, [rows_value.into_value()]).await
-        })
-        .await
+        let results = self.change_claims(node, claims, &sql).await?;
+        for claim in claims.iter().filter(|claim| results.refused.iter().all(|(refused, _)| refused != claim)) {
+            self.isolated().forget(format_args!("task {} cannot be released", claim.claim.task_id));
+        }
+        for (identity, why) in results.refused {
+            let task = identity.claim.task_id;
+            let hold = match self.hold_unfinished(node, *identity).await {
+                Ok(true) => ", and is on hold",
+                Ok(false) | Err(StoreError::Refused(_)) => "",
+                Err(error) => return Err(error),
+            };
+            self.isolated().note(format_args!("task {task} cannot be released{hold}"), why);
+        }
+        Ok(results.done.iter().sum())
     }
 }

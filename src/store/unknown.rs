@@ -23,6 +23,8 @@ const PORTION: i64 = 1_000;
 const DISCARD_PORTION: i64 = 500;
 /// For how long tasks are set aside. After that they are looked at again, also by nodes that do not know of this.
 const ASIDE_MILLIS: i64 = 3_600_000;
+/// The fence of a task that ends without a claim.
+const RAISED_FENCE: &str = "CASE WHEN t.fence < 9223372036854775807 THEN t.fence + 1 ELSE t.fence END";
 const IS_ASIDE: &str = "state = 'scheduled' AND unknown_since IS NOT NULL";
 
 /// The tasks of one name that wait for a node that defines it.
@@ -153,7 +155,7 @@ impl Store {
         let record = format!(
             "INSERT INTO sexton_history (task_id, name, queue, schedule, due_at, enqueued_at, finished_at, attempt, \
              outcome, verdict, error, payload, fence) SELECT t.id, t.name, t.queue, t.schedule, t.due_at, t.enqueued_at, {}, \
-             t.attempt, 'failed', 'discarded', {}, t.payload, t.fence + 1 FROM {these} \
+             t.attempt, 'failed', 'discarded', {}, t.payload, {RAISED_FENCE} FROM {these} \
              JOIN sexton_task t ON t.id = d.id",
             self.dialect.now(),
             self.dialect.text_parameter(),
@@ -165,7 +167,7 @@ impl Store {
 
     /// Finds and locks tasks in portions, and runs statements on them, each portion in a transaction of its own. The
     /// parameters of a statement are a text, if it has one, and the ids. Returns the number of tasks.
-    async fn in_portions(
+    pub(super) async fn in_portions(
         &self,
         find: &str,
         values: Vec<Value>,

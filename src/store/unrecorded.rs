@@ -1,7 +1,10 @@
 //! Attempts whose record the database refuses in any form: their tasks go on or end all the same.
 
-use super::{Store, StoreError, finish::CLEARED};
-use crate::domain::task::{FinishedAttempt, NEVER, claim::Claim};
+use super::{Store, StoreError, claim_conditions::HELD_COLUMNS, finish::CLEARED};
+use crate::domain::{
+    identity::NodeId,
+    task::{FinishedAttempt, NEVER, claim::ClaimIdentity},
+};
 
 impl Store {
     /// Applies the verdict of an attempt whose record the database refuses: the task goes on or ends all the same.
@@ -25,14 +28,13 @@ impl Store {
     ///
     /// # Errors
     /// If the database is unavailable or refuses this as well.
-    pub async fn hold_unfinished(&self, claim: Claim) -> Result<bool, StoreError> {
-        let cleared: Vec<String> = CLEARED.iter().map(|(column, value)| format!("{column} = {value}")).collect();
-        let sql = format!(
-            "UPDATE sexton_task SET state = 'scheduled', run_at = {}, {} WHERE id = ? AND fence = ? AND state = 'running'",
-            self.dialect.instant_parameter(),
-            cleared.join(", ")
-        );
-        let values = [self.dialect.instant(NEVER).into(), claim.task_id.into(), claim.fence.into()];
+    pub async fn hold_unfinished(&self, node: &NodeId, identity: ClaimIdentity) -> Result<bool, StoreError> {
+        let held = [("state", "'scheduled'"), ("run_at", self.dialect.instant_parameter())];
+        let sets: Vec<(&str, &str)> = held.into_iter().chain(CLEARED).collect();
+        let rows = self.dialect.rows("d", &HELD_COLUMNS);
+        let sql = self.dialect.update_joined("sexton_task", &sets, &rows, &self.dialect.claim_holds());
+        let never = self.dialect.instant(NEVER).into();
+        let values = self.dialect.joined_values([never], self.claims_of(node, &[identity]));
         Ok(self.with_retries(async || self.run(&self.db, &sql, values.clone()).await).await? > 0)
     }
 }

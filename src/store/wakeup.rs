@@ -5,7 +5,7 @@
 
 use std::{
     path::PathBuf,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use sea_orm::{
@@ -17,15 +17,19 @@ use sea_orm::{
 };
 use tokio::time::timeout;
 
-use super::{ConnectOptions, Store, StoreError, connection::on_driver, dialect::Dialect};
+use super::{ConnectOptions, Store, StoreError, connection::on_driver, dialect::Dialect, error::cause_of};
+use crate::domain::schema_name::SchemaName;
 
-/// The channel on PostgreSQL.
+/// The channel on PostgreSQL. A channel belongs to a whole database, so another schema has a channel of its own: this
+/// name, an underscore, and the name of the schema.
 const CHANNEL: &str = "sexton_wakeup";
+/// The schema whose channel is [`CHANNEL`], as if none were set.
+const DEFAULT_SCHEMA: &str = "public";
 /// How often SQLite's write-ahead log is checked. A check is one system call, not a statement.
 const FILE_POLL_INTERVAL: Duration = Duration::from_millis(8);
 
 /// A listener that heard nothing for this long asks whether the server is still there.
-const SILENCE: Duration = Duration::from_secs(30);
+const SILENCE: Duration = Duration::from_secs(10);
 /// How long the server may take to answer the listener.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -57,7 +61,7 @@ impl Wakeup {
 #[derive(Debug)]
 pub enum WakeupListener {
     /// PostgreSQL sends them.
-    Postgres(Box<PgListener>),
+    Postgres(Box<ServerListener>),
     /// SQLite's write-ahead log changes with each write of any process.
     File {
         /// The path of the write-ahead log.
@@ -69,6 +73,17 @@ pub enum WakeupListener {
     Silent,
 }
 
+/// A session that listens. Its socket has no other traffic, so that the loss of the server would not show.
+#[derive(Debug)]
+pub struct ServerListener {
+    session: PgListener,
+    channel: String,
+    /// When the server last said something.
+    heard: Instant,
+    /// Since when it owes an answer to the question whether it is still there.
+    asked: Option<Instant>,
+}
+
 impl Store {
     /// Wakes the other processes. A lost wake-up does no harm, because they also poll.
     ///
@@ -77,9 +92,22 @@ impl Store {
     pub async fn wake(&self, wakeup: Wakeup) -> Result<(), StoreError> {
         if self.dialect == Dialect::Postgres {
             let sql = "SELECT CAST(pg_notify(?, ?) AS text) AS done";
-            self.one(&self.db, sql, [CHANNEL.into(), wakeup.word().into()]).await?;
+            self.one(&self.db, sql, [self.channel().into(), wakeup.word().into()]).await?;
         }
         Ok(())
+    }
+
+    /// The channel of this database and schema.
+    fn channel(&self) -> String {
+        match self.own_schema() {
+            Some(schema) => format!("{CHANNEL}_{schema}"),
+            None => CHANNEL.to_owned(),
+        }
+    }
+
+    /// The schema, if it is set to another one than the default.
+    fn own_schema(&self) -> Option<&SchemaName> {
+        self.db.sessions().target().schema().filter(|schema| schema.as_str() != DEFAULT_SCHEMA)
     }
 
     /// Starts listening for wake-ups.
@@ -96,9 +124,11 @@ impl Store {
                     Some(server) => {
                         let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(LISTEN_TIMEOUT);
                         on_driver(async {
-                            let mut listener =
+                            let mut session =
                                 PgListener::connect_with(&pool.connect_lazy_with(server)).await.map_err(unavailable)?;
-                            answered(listener.listen(CHANNEL)).await?;
+                            let channel = self.channel();
+                            answered(session.listen(&channel)).await?;
+                            let listener = ServerListener { session, channel, heard: Instant::now(), asked: None };
                             Ok(WakeupListener::Postgres(Box::new(listener)))
                         })
                         .await
@@ -130,6 +160,12 @@ impl Store {
                      AND tgrelid = to_regclass('sexton_task')";
         let is_there = self.one(&self.db, known, []).await?.try_get::<i64>("", "triggers")? > 0;
         let sql = match (wanted, is_there) {
+            (true, false) if self.own_schema().is_some() => {
+                "CREATE OR REPLACE FUNCTION sexton_wakeup() RETURNS trigger LANGUAGE plpgsql AS \
+                 $$ BEGIN PERFORM pg_notify('sexton_wakeup_' || TG_TABLE_SCHEMA, ''); RETURN NULL; END $$; \
+                 CREATE OR REPLACE TRIGGER sexton_task_wakeup AFTER INSERT ON sexton_task \
+                 FOR EACH STATEMENT EXECUTE FUNCTION sexton_wakeup()"
+            }
             (true, false) => {
                 "CREATE OR REPLACE FUNCTION sexton_wakeup() RETURNS trigger LANGUAGE plpgsql AS \
                  $$ BEGIN PERFORM pg_notify('sexton_wakeup', ''); RETURN NULL; END $$; \
@@ -151,25 +187,14 @@ impl WakeupListener {
         matches!(self, Self::File { .. })
     }
 
-    /// Waits for the next wake-up. Without wake-ups it never returns.
+    /// Waits for the next wake-up. Without wake-ups it never returns. It may be given up and called again: nothing is
+    /// lost.
     ///
     /// # Errors
-    /// If the connection to PostgreSQL is lost and cannot be restored.
+    /// If the connection to PostgreSQL is lost and cannot be restored, or the server is silent.
     pub async fn wait(&mut self) -> Result<Wakeup, StoreError> {
         match self {
-            Self::Postgres(listener) => match on_driver(timeout(SILENCE, listener.try_recv())).await {
-                // A server that went away without a word would be listened to for ever.
-                Err(_) => on_driver(answered(listener.listen(CHANNEL))).await.map(|()| Wakeup::Anything),
-                Ok(Ok(Some(notification))) => Ok(match notification.payload() {
-                    "now" => Wakeup::Now,
-                    "later" => Wakeup::Later,
-                    "cancel" => Wakeup::Cancel,
-                    _ => Wakeup::Anything,
-                }),
-                // The connection was lost and restored; wake-ups in between are unknown.
-                Ok(Ok(None)) => Ok(Wakeup::Anything),
-                Ok(Err(error)) => Err(StoreError::Unavailable(error.to_string())),
-            },
+            Self::Postgres(listener) => on_driver(listener.wait()).await,
             Self::File { path, seen } => loop {
                 tokio::time::sleep(FILE_POLL_INTERVAL).await;
                 let state = std::fs::metadata(&*path).ok().and_then(|file| Some((file.modified().ok()?, file.len())));
@@ -183,14 +208,46 @@ impl WakeupListener {
     }
 }
 
+impl ServerListener {
+    async fn wait(&mut self) -> Result<Wakeup, StoreError> {
+        // The caller gives up sooner than this: what counts is how long the server has been silent in all.
+        let patience = SILENCE.saturating_sub(self.heard.elapsed());
+        let wakeup = match timeout(patience, self.session.try_recv()).await {
+            // A server that went away without a word would be listened to for ever.
+            Err(_) => {
+                if self.asked.get_or_insert_with(Instant::now).elapsed() >= LISTEN_TIMEOUT {
+                    return Err(silent());
+                }
+                answered(self.session.listen(&self.channel)).await?;
+                Wakeup::Anything
+            }
+            Ok(Ok(Some(notification))) => match notification.payload() {
+                "now" => Wakeup::Now,
+                "later" => Wakeup::Later,
+                "cancel" => Wakeup::Cancel,
+                _ => Wakeup::Anything,
+            },
+            // The connection was lost and restored; wake-ups in between are unknown.
+            Ok(Ok(None)) => Wakeup::Anything,
+            Ok(Err(error)) => return Err(unavailable(error)),
+        };
+        (self.heard, self.asked) = (Instant::now(), None);
+        Ok(wakeup)
+    }
+}
+
+fn silent() -> StoreError {
+    StoreError::Unavailable("the server does not answer the listener".to_owned())
+}
+
 fn unavailable(error: Error) -> StoreError {
-    StoreError::Unavailable(error.to_string())
+    StoreError::Unavailable(cause_of(&error))
 }
 
 /// Waits for an answer to the listener.
 async fn answered(asked: impl Future<Output = Result<(), Error>>) -> Result<(), StoreError> {
     match timeout(LISTEN_TIMEOUT, asked).await {
         Ok(answer) => answer.map_err(unavailable),
-        Err(_) => Err(StoreError::Unavailable("the server does not answer the listener".to_owned())),
+        Err(_) => Err(silent()),
     }
 }

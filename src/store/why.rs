@@ -89,8 +89,10 @@ impl Store {
         let decided = self.about("x.*", &decided, schedule, at);
         for attempt in self.readable::<history::Model, _>(&self.db, decided, "sexton_history", "id").await? {
             if let Some(due_at) = attempt.due_at {
+                let run = runs.entry(due_at).or_default();
+                run.began_at = run.began_at.or(attempt.started_at);
                 // The latest counts.
-                runs.entry(due_at).or_default().attempt = Some(attempt);
+                run.attempt = Some(attempt);
             }
         }
         Ok(runs)

@@ -11,6 +11,7 @@ mod plan;
 mod rotation;
 mod start;
 mod stderr;
+mod stdout;
 mod writer;
 
 pub use self::{
@@ -18,5 +19,6 @@ pub use self::{
     plan::{FilePlan, LogPlan, LogTarget},
     start::start,
     stderr::print_within,
+    stdout::log_stdout,
 };
 pub use crate::domain::daemon::log::{LogFormat, Rotation};

@@ -1,16 +1,7 @@
 # A PostgreSQL with a streaming standby, and a failover between them. To be sourced after `lib.sh`.
 # shellcheck shell=bash
 
-need psql postgresql
-PG=$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)
-
-as_postgres() {
-    if [ "$(id -u)" = 0 ]; then
-        setpriv --reuid=postgres --regid=postgres --init-groups -- "$@"
-    else
-        "$@"
-    fi
-}
+. "$HERE/postgres.sh"
 
 # pair synchronous|asynchronous: the standby is ready. The address stays the same over the failover.
 pair() {

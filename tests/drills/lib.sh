@@ -28,9 +28,12 @@ leave() {
     done
     if declare -F tidy_up >/dev/null; then tidy_up || true; fi
     # Its own server ends at once; it would end by itself half a minute later.
-    [ -z "${SERVER:-}" ] || kill -QUIT "$SERVER" 2>/dev/null || true
+    if [ -n "${SERVER:-}" ]; then
+        # PostgreSQL takes its processes with it; MySQL would first write out what is thrown away.
+        [ "$KIND" = postgres ] && kill -QUIT "$SERVER" 2>/dev/null || kill -9 "$SERVER" 2>/dev/null || true
+    fi
     exec 8>&- || true
-    if [ "$status" = 0 ]; then
+    if [ "$status" = 0 ] && [ -z "${KEEP_RECORDS:-}" ]; then
         for _ in $(seq 50); do
             rm -rf "$RUN" 2>/dev/null && break
             sleep 0.2
@@ -130,6 +133,23 @@ start() {
 
 is_ready() {
     "$SEXTON_BINARY" --config "$RUN/$1/sexton.toml" --json status 2>/dev/null | grep -q '"phase": *"running"'
+}
+
+# shows log|status NAME PATTERN: what tells an operator what is wrong: a line of the node's log, or of `sexton status`.
+shows() {
+    local line deadline=$((SECONDS + 30))
+    until line=$(operator_sees "$1" "$2" | grep -E -- "$3" | head -n 1) && [ -n "$line" ]; do
+        [ "$SECONDS" -lt "$deadline" ] || die "$2 does not show in its $1: $3"
+        sleep 0.3
+    done
+    say "$1 of $2: $(sed -E 's/^ +//; s/ +/ /g' <<<"$line" | cut -c 1-240)"
+}
+
+operator_sees() {
+    case $1 in
+        log) cut -d ' ' -f 2- "$RUN/$2/log" ;;
+        status) "$SEXTON_BINARY" --config "$RUN/$2/sexton.toml" status 2>&1 || true ;;
+    esac
 }
 
 # within SECONDS COMMAND...: waits until it holds.

@@ -34,6 +34,15 @@ on_each_database! {
         let row = &listed[0];
         assert_eq!((row["name"].as_str(), row["queue"].as_str(), row["priority"].as_i64()), (Some("greet"), Some("friendly"), Some(-3)));
         assert_eq!((row["state"].as_str(), &row["payload"]["name"]), (Some("available"), &Value::from("Ada")));
+        let long = "123456789012345678901234567890";
+        let numbered = json(&file, &["task", "add", "greet", "--payload", long])["id"].to_string();
+        for shown in [&["task", "list", "--json"][..], &["task", "show", &numbered, "--json"], &["task", "show", &numbered]] {
+            let text = call(&file, shown).text();
+            assert!(text.contains(long), "{shown:?}: {text}");
+        }
+        let large = format!("\"{}\"", "x".repeat(1 << 16));
+        assert!(call(&database.config("small", &format!("max_payload = \"64KiB\"\n{SETTINGS}")), &["task", "add", "greet", "--payload", &large[..]])
+            .errors().contains("the payload has 65538 bytes, and daemon.max_payload allows 65536"));
         assert!(call(&file, &["run", "--once"]).status.success());
         assert!(call(&file, &["task", "wait", &id]).status.success());
         let log = call(&file, &["task", "log", &id]);
@@ -126,6 +135,7 @@ fn mistakes_on_the_command_line_are_explained() {
             assert!(!output.status.success(), "{arguments:?}");
             output.errors()
         };
+        std::fs::write(database.folder.path().join("sexton.db"), "").unwrap();
         assert!(errors(&["task", "list"]).contains("run `sexton db migrate`, or start the daemon"));
         assert!(call(&file, &["run", "--once"]).status.success());
         assert!(errors(&["task", "add", "gret"]).contains("task `gret` is not defined here; did you mean `greet`?"));

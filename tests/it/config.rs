@@ -168,6 +168,15 @@ fn modules_are_shown_and_compared() {
 }
 
 #[test]
+fn a_node_has_a_plain_name() {
+    for name in ["a b", "a\\nb", "a\\u001b[31m", "", "a%", "x\\\"y"] {
+        let found = mistakes(&format!("[daemon]\nname = \"{name}\"\n"));
+        assert!(found[0].starts_with("FILE:2: daemon.name: "), "{name}: {found:?}");
+    }
+    assert!(mistakes(&format!("[daemon]\nname = \"{}\"\n", "n".repeat(81)))[0].contains("longer than 80 bytes"));
+}
+
+#[test]
 fn conf_d_and_variables_override_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sexton.toml");

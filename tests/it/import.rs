@@ -328,3 +328,30 @@ fn a_timer_without_its_service_writes_nothing_and_reports_it() {
     let other = import("systemd-timer", &[&write(folder.path(), "x.service", "")], &[]);
     assert!(other.errors().contains("expected the path of a .timer file"), "{}", other.errors());
 }
+
+#[test]
+fn a_crontab_can_be_given_what_cron_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let tab =
+        write(folder.path(), "tab", "* * * * * /usr/bin/sync-all\n* * * * * nohup /usr/bin/worker > /dev/null &\n");
+    let plain = import("crontab", &[&tab], &[]);
+    assert!(!plain.text().contains("overlap") && !plain.text().contains("timeout"), "{}", plain.text());
+    let advice =
+        "sexton: as in cron, runs may overlap and have no time limit; --overlap skip --timeout 6h changes that";
+    assert!(plain.errors().lines().any(|line| line == advice), "{}", plain.errors());
+    let background = "tab:2: differs: `&` may leave a process in the background: it is ended with the command, unless \
+                      `keep_background = true`";
+    assert!(plain.errors().contains(background) && !plain.errors().contains("tab:1"), "{}", plain.errors());
+    let (file, report) = imported("crontab", &[&tab], &["--overlap", "skip", "--timeout", "6h"]);
+    assert_eq!((report.len(), report[0]["kind"].as_str(), report[0]["line"].as_u64()), (1, Some("differs"), Some(2)));
+    let text = fs::read_to_string(&file).unwrap();
+    for setting in ["overlap = \"skip\"", "timeout = \"6h\""] {
+        assert_eq!(text.matches(setting).count(), 2, "{text}");
+    }
+    let shown = sexton(&file).args(["config", "show"]).output().unwrap().text();
+    assert!(shown.contains("overlap = \"skip\"") && shown.contains("timeout = \"6h\""), "{shown}");
+    let advised = import("crontab", &[&tab], &["--overlap", "queue", "--timeout", "6h"]);
+    assert!(!advised.errors().contains("as in cron"), "{}", advised.errors());
+    let refused = import("crontab", &[&tab], &["--overlap", "never"]);
+    assert!(refused.errors().contains("expected one of allow, skip, queue"), "{}", refused.errors());
+}

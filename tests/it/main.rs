@@ -6,13 +6,17 @@
 mod support;
 
 mod accounts;
+mod audit;
 mod bench;
 mod cli;
 mod commands;
 mod config;
+mod config_checks;
 mod daemon;
+mod despite_mistakes;
 mod dialect;
 mod docs;
+mod grants;
 mod import;
 mod init;
 mod isolation;
@@ -21,7 +25,9 @@ mod modules;
 mod output;
 mod periods;
 mod plan;
+mod recipes;
 mod renamed_settings;
+mod run_once;
 mod secrets;
 mod service;
 mod stalled_logs;

@@ -94,6 +94,7 @@ async fn is_hidden_while_it_runs(url: &str, told: &str) {
 }
 
 const AWAY: &str = "the database is not available";
+const REFUSED: &str = "the database cannot be used as configured";
 
 #[test]
 fn with_postgres_out_of_reach() {
@@ -176,8 +177,8 @@ async fn with_a_real_server(kind: Kind) {
         assert_hidden("a daemon that is up", &log);
     }
     address.set_username("nobody-of-that-name").unwrap();
-    is_hidden(address.as_str(), AWAY).await;
-    is_hidden_while_it_runs(address.as_str(), AWAY).await;
+    is_hidden(address.as_str(), REFUSED).await;
+    is_hidden_while_it_runs(address.as_str(), REFUSED).await;
 }
 
 #[test]

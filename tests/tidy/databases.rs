@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use crate::source::production;
 
 /// The files that tell the databases apart: their statements differ in shape. Everything else asks `dialect.rs`.
-const TELLING_APART: [&str; 14] = [
+const TELLING_APART: [&str; 16] = [
     "migration/src/dialect.rs",
     "migration/src/m20261121_000008_type_reasons.rs",
     "migration/src/m20261121_000009_identify_claims.rs",
     "migration/src/m20261121_000010_refuse_bad_tasks.rs",
+    "migration/src/m20261121_000012_expire_tasks.rs",
+    "migration/src/m20261121_000014_keep_payloads.rs",
     "src/store/bounded.rs",
     "src/store/claim.rs",
     "src/store/connection/target.rs",

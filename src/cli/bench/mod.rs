@@ -15,7 +15,14 @@ use super::{
 pub(super) fn run(session: &Session, output: Printer, args: &BenchArgs) -> anyhow::Result<u8> {
     let url = match &args.database {
         Some(url) => url.clone(),
-        None => session.config()?.database.url,
+        None => {
+            let database = session.config()?.database;
+            anyhow::ensure!(
+                database.schema.is_none(),
+                "the benchmark works without a schema: name a database by --database"
+            );
+            database.url
+        }
     };
     let figures = actix_rt::System::new().block_on(async { Measure::new(&url, args).await?.all().await })?;
     print(output, &figures)?;

@@ -11,13 +11,17 @@ use crate::{
     config::{Config, QueueConfig},
     daemon::{
         lifecycle::status::{ConfigStatus, DaemonStatus, Phase},
-        state::{command_starts::StartTrouble, module_status::ModuleStatus},
+        state::{
+            command_starts::StartTrouble,
+            module_status::ModuleStatus,
+            queue_troubles::{FullQueue, UnservedQueue},
+        },
     },
     domain::{
         identity::QueueName,
         schedule::plan::{Plan, plan},
     },
-    store::UnknownName,
+    store::{PauseDetails, UnknownName},
     telemetry::LogControl,
 };
 
@@ -77,6 +81,15 @@ pub struct Status {
     /// Tasks that wait because no live node defines their name, by name.
     #[serde(default)]
     pub unknown_tasks: Vec<UnknownName>,
+    /// Since when everything is paused, by whom and why; none if it is not.
+    #[serde(default)]
+    pub everything_paused: Option<PauseDetails>,
+    /// Queues that have had no free worker on this node for a while, by name.
+    #[serde(default)]
+    pub full_queues: Vec<FullQueue>,
+    /// Queues with waiting tasks that no live node serves, by name.
+    #[serde(default)]
+    pub unserved_queues: Vec<UnservedQueue>,
 }
 
 /// What the schedules in force will do within a time span.
@@ -177,7 +190,10 @@ impl Status {
             log: serde_json::to_value(log.describe()).unwrap_or_default(),
             tasks: tasks(status),
             command_starts: components.and_then(|components| components.starts.trouble()),
+            everything_paused: components.and_then(|components| components.all_paused.get()),
             unknown_tasks: components.map(|components| components.unknown_tasks.all()).unwrap_or_default(),
+            full_queues: status.full_queues(),
+            unserved_queues: components.map(|components| components.unserved.all()).unwrap_or_default(),
             closed_queues: closed_queues(
                 &status.in_force(),
                 components.map_or_else(machine_time, |components| components.clock.now()),

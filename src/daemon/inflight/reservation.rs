@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use super::claims::{CAPACITY, ClaimState, ClaimTable, InFlight};
+use super::claim_table::{CAPACITY, ClaimState, ClaimTable, InFlight};
 use crate::{
     daemon::state::wakers::WakeReason,
     domain::{

@@ -2,6 +2,7 @@
 
 pub(super) mod newer_schema;
 pub(super) mod once;
+pub(super) mod other_database;
 pub(super) mod recycle;
 pub(super) mod reload;
 pub(super) mod requests;

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use crate::{
     daemon::{components::Components, state::module_status::ModuleState},
-    domain::identity::{ModuleName, QueueName},
+    domain::{
+        identity::{ModuleName, QueueName},
+        text::plural::counted,
+    },
 };
 
 /// How often it checks.
@@ -35,6 +38,17 @@ pub(in crate::daemon) async fn over(daemon: &Components, mode: Mode) {
                 idle_checks = if nothing_due(daemon).await { idle_checks + 1 } else { 0 };
             }
         }
+    }
+}
+
+/// The exit code of a daemon that has done its work: 1 if a task failed in `run --once`.
+pub(in crate::daemon) fn exit_code(daemon: &Components, mode: Mode) -> i32 {
+    match daemon.in_flight.failed_tasks() {
+        failed @ 1.. if mode == Mode::Once => {
+            tracing::error!("{} failed: the exit code is 1", counted(failed, "task"));
+            1
+        }
+        _ => 0,
     }
 }
 

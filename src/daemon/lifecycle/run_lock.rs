@@ -1,12 +1,15 @@
 //! The run lock: a daemon holds its run directory for life, so that each has one daemon.
 
-use std::io;
+use std::{io, path::Path};
 
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     config::DaemonConfig,
-    service::{ExitReport, FileLock, LockError, Role, RunDir, check_directory, check_tree, has_restarted},
+    service::{
+        ExitReport, FileLock, LockError, Role, RunDir, StartRecord, check_directory, check_tree, has_restarted,
+        is_restart, notify,
+    },
 };
 
 /// A daemon's hold on its run directory, in which its control socket is.
@@ -14,6 +17,8 @@ use crate::{
 pub struct RunLock {
     pub(in crate::daemon) run: RunDir,
     lock: Mutex<LockState>,
+    record: Mutex<StartRecord>,
+    is_successor: bool,
 }
 
 /// Whether the run directory is held.
@@ -26,16 +31,15 @@ enum LockState {
 
 impl RunLock {
     /// Takes the run directory, and creates it if it is missing. If nothing can be written there, the daemon runs without
-    /// a control socket, and logs that.
+    /// a control socket, and logs that. `file` is the configuration file.
     ///
     /// # Errors
     /// If another daemon holds the directory, or other users may write in a directory of the daemon.
-    pub fn open(config: &DaemonConfig) -> anyhow::Result<Self> {
+    pub fn open(config: &DaemonConfig, file: Option<&Path>) -> anyhow::Result<Self> {
         check_tree(&config.state_dir).map_err(|error| anyhow::anyhow!("daemon.state_dir: {error}"))?;
         check_directory(&config.log_dir).map_err(|error| anyhow::anyhow!("daemon.log_dir: {error}"))?;
         let run = RunDir::at(&config.run_dir);
-        let file = run.lock_file(Role::Daemon);
-        let kept = has_restarted().then(|| FileLock::kept(&file)).flatten();
+        let kept = has_restarted().then(|| FileLock::kept(&run.lock_file(Role::Daemon))).flatten();
         let lock = match (run.create(), kept) {
             (Ok(()), Some(lock)) => LockState::Held(lock),
             (Ok(()), None) => match run.lock(Role::Daemon) {
@@ -53,7 +57,35 @@ impl RunLock {
             }
             (Err(error), _) => Self::without(&error.to_string()),
         };
-        Ok(Self { run, lock: Mutex::new(lock) })
+        let record = StartRecord::of(file, &config.state_dir);
+        let is_successor = is_restart() || is_restarted_by_service_manager(&run);
+        // This process writes a report also when it restarts itself. That is not its end.
+        if !matches!(lock, LockState::Unavailable) && run.ending(record.pid).is_some() {
+            run.clear_ending();
+        }
+        let opened = Self { run, lock: Mutex::new(lock), record: Mutex::new(record), is_successor };
+        opened.write_start_record();
+        Ok(opened)
+    }
+
+    /// Whether this daemon replaces one that worked before and did not stop.
+    pub(in crate::daemon) fn is_successor(&self) -> bool {
+        self.is_successor
+    }
+
+    /// The modules run: a daemon that replaces this one after a crash knows that all was well.
+    pub(in crate::daemon) fn note_running(&self) {
+        self.record.lock().has_run = true;
+        self.write_start_record();
+    }
+
+    /// Lets commands find the daemon when its configuration names another run directory by then.
+    fn write_start_record(&self) {
+        if self.is_held()
+            && let Err(error) = self.run.set_start_record(&self.record.lock())
+        {
+            tracing::warn!("{}: {error}", self.run.path().display());
+        }
     }
 
     fn without(why: &str) -> LockState {
@@ -85,6 +117,8 @@ impl RunLock {
         }
         self.run.create().map_err(|error| LockError::Impossible { path: self.run.path().to_owned(), error })?;
         *held = LockState::Held(self.run.lock(Role::Daemon)?);
+        drop(held);
+        self.write_start_record();
         tracing::warn!("{} was deleted, and is restored", self.run.path().display());
         Ok(true)
     }
@@ -106,4 +140,11 @@ impl RunLock {
             tracing::warn!("the run lock cannot be kept over the restart, and is taken again: {error}");
         }
     }
+}
+
+/// Whether a service manager such as systemd starts the daemon again after a crash: the earlier one had worked, and left
+/// no exit report. A process supervisor of `sexton start` says so itself.
+fn is_restarted_by_service_manager(run: &RunDir) -> bool {
+    let has_crashed = || run.start_record().is_some_and(|old| old.has_run && run.ending(old.pid).is_none());
+    notify::has_manager() && matches!(run.holder(Role::Supervisor), Ok(None)) && has_crashed()
 }

@@ -6,9 +6,9 @@ use super::requests::{Request, Requests, ShutdownMode};
 use crate::{
     daemon::{
         components::Components,
-        stage::Stage,
         state::{module_status::ModuleStatuses, wakers::WakeReason},
-        supervision::handle::SupervisorHandle,
+        stop_stage::Stage,
+        supervision::supervisor_handle::SupervisorHandle,
     },
     domain::{
         identity::ModuleName,

@@ -2,15 +2,19 @@
 
 use std::time::{Duration, Instant};
 
+use sexton_entities::states::Via;
+
 use super::{
-    reload::{self, Loader},
+    reload::{self, Loader, quiet_deed},
     requests::{Reply, Request, Requests},
     status::{DaemonStatus, Phase},
 };
 use crate::{
     clock::Clock,
     config::{Config, Pooler},
-    domain::text::{plural::counted, redact::redacted},
+    daemon::state::audit_trail,
+    domain::text::{duration, plural::counted, redact::redacted},
+    principal::Principal,
     service::notify,
     store::{ConnectOptions, Store, StoreError},
 };
@@ -24,17 +28,27 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 const MIN_STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// What is known about the wait for the database.
+struct Trouble {
+    /// When it was logged last; none if there was no need to wait.
+    logged: Option<Instant>,
+    /// The daemon replaces one that worked before.
+    is_successor: bool,
+}
+
 /// Returns the store once the database answers and has its tables; none if the daemon was asked to stop before that.
 ///
-/// A configuration that is reloaded meanwhile may name another database.
+/// A configuration that is reloaded meanwhile may name another database. A login that the database refuses is an outage
+/// only for a daemon that replaces one that worked before (`is_successor`).
 pub(in crate::daemon) async fn database(
     config: &mut Config,
     loader: &Loader,
     clock: &Clock,
     status: &DaemonStatus,
     requests: &mut Requests,
+    is_successor: bool,
 ) -> anyhow::Result<Option<(Store, ConnectOptions)>> {
-    let mut logged: Option<Instant> = None;
+    let mut trouble = Trouble { logged: None, is_successor };
     loop {
         let options = ConnectOptions {
             max_connections: config.database.max_connections,
@@ -43,11 +57,13 @@ pub(in crate::daemon) async fn database(
             statement_timeout: config.daemon.lease.clamp(MIN_STATEMENT_TIMEOUT, MAX_STATEMENT_TIMEOUT),
             is_pooled: config.database.pooler == Pooler::Transaction,
             direct_url: config.database.direct_url.clone(),
+            max_payload: config.daemon.max_payload,
+            schema: config.database.schema.clone(),
             ..ConnectOptions::new(config.database.url.clone())
         };
-        let store = Store::connect(&options)?;
+        let store = Store::connect(&options)?.acting(Principal::of_this_process(Via::Daemon));
         let request = {
-            let mut connecting = std::pin::pin!(connect(&store, &options, config, clock, status, &mut logged));
+            let mut connecting = std::pin::pin!(connect(&store, &options, config, clock, status, &mut trouble));
             loop {
                 let request = tokio::select! {
                     ready = &mut connecting => {
@@ -57,10 +73,13 @@ pub(in crate::daemon) async fn database(
                     request = requests.next() => request,
                 };
                 match request {
-                    Some(Request::Quiet(quiet)) => status.set_quiet(quiet),
+                    Some(Request::Quiet { quiet, by }) => {
+                        audit_trail::log(&by, &quiet_deed("this node", status.is_quiet(), quiet));
+                        status.set_quiet(quiet);
+                    }
                     Some(Request::LogRunning) => tracing::info!("{}", status.line()),
                     // The tables may be being updated: that must not be interrupted.
-                    Some(Request::Reload(reply)) if status.phase() == Phase::Starting => refuse_reload(reply),
+                    Some(Request::Reload { reply, .. }) if status.phase() == Phase::Starting => refuse_reload(reply),
                     Some(Request::FilesChanged) => {}
                     request => break Some(request),
                 }
@@ -68,7 +87,9 @@ pub(in crate::daemon) async fn database(
         };
         match request {
             None => return Ok(Some((store, options))),
-            Some(Some(Request::Reload(reply))) => reload::answer(reply, reload::before_running(config, loader, status)),
+            Some(Some(Request::Reload { reply, .. })) => {
+                reload::answer(reply, reload::before_running(config, loader, status));
+            }
             Some(_) => return Ok(None),
         }
     }
@@ -90,20 +111,31 @@ async fn connect(
     config: &Config,
     clock: &Clock,
     status: &DaemonStatus,
-    logged: &mut Option<Instant>,
+    trouble: &mut Trouble,
 ) -> anyhow::Result<()> {
     loop {
         match ready(store, options, config, clock, status).await {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                if trouble.logged.is_some() {
+                    let waited = duration::text(Duration::from_secs(status.age().as_secs().max(1)));
+                    tracing::info!("the database answers: the start waited for it for {waited}");
+                }
+                return Ok(());
+            }
             Err(error) if !error.is_outage() => return Err(error.into()),
+            // The operator is there, and has to change something. A daemon that has run before waits: the password may
+            // just be changing.
+            Err(error) if error.is_configuration() && trouble.logged.is_none() && !trouble.is_successor => {
+                return Err(anyhow::Error::from(error).context(redacted(&options.url)));
+            }
             Err(error) => {
                 status.enter(Phase::WaitingForDatabase, Some(error.to_string()));
-                if logged.is_none() {
+                if trouble.logged.is_none() {
                     // As ready as the daemon can be by itself.
                     notify::ready(&status.line());
                 }
-                if logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
-                    *logged = Some(Instant::now());
+                if trouble.logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+                    trouble.logged = Some(Instant::now());
                     tracing::warn!("{}: {error}; trying again every second", redacted(&options.url));
                 }
             }

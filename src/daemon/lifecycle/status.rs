@@ -16,7 +16,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clock::machine_time,
     config::Config,
-    daemon::components::Components,
+    daemon::{
+        components::Components,
+        state::queue_troubles::{FullQueue, full_queues},
+    },
     domain::text::{plural::counted, redact::redacted},
 };
 
@@ -205,6 +208,12 @@ impl DaemonStatus {
         self.facts(|facts| facts.config.mistakes.replace(mistakes.to_owned()).as_deref() != Some(mistakes))
     }
 
+    /// The queues that have had no free worker on this node for a while.
+    pub(in crate::daemon) fn full_queues(&self) -> Vec<FullQueue> {
+        let least = self.in_force().daemon.report_full_after;
+        self.components().map(|components| full_queues(&components.in_flight, least)).unwrap_or_default()
+    }
+
     /// The status in one line, for systemd and `sexton status`.
     pub(in crate::daemon) fn line(&self) -> String {
         let (phase, waiting_for) = self.facts(|facts| (facts.phase, facts.waiting_for.clone()));
@@ -232,6 +241,15 @@ impl DaemonStatus {
         }
         if self.is_quiet() {
             line += "; quiet: claiming nothing";
+        }
+        if components.all_paused.get().is_some() {
+            line += "; everything is paused: claiming nothing";
+        }
+        if let Some(full) = self.full_queues().first() {
+            line += &format!("; queue {} {}", full.queue, full.words());
+        }
+        if let Some(unserved) = components.unserved.all().first() {
+            line += &format!("; queue {}: {}", unserved.queue, unserved.words());
         }
         if let Some(trouble) = components.starts.trouble() {
             line += &format!("; cannot start commands: {}", trouble.reason);

@@ -17,13 +17,13 @@ use crate::{
         inflight::InFlight,
         module::{DaemonModule, ModuleContext, Next},
         state::{
-            foreign::ForeignLeftovers,
+            foreign_leftovers::ForeignLeftovers,
             lease::Lease,
             milestones::Milestones,
             module_status::{ModuleState, ModuleStatuses},
             wakers::{WakeReason, Wakers},
         },
-        workers::execute::Executor,
+        workers::attempt_executor::Executor,
     },
     domain::{
         daemon::summary::SummaryTable,
@@ -126,7 +126,8 @@ impl DaemonModule for Adopter {
                 Err(error) => {
                     let path = dir.path().display();
                     let _ = dir.put_aside(DAMAGED);
-                    context.store().isolated().note(format_args!("{path} is damaged and renamed to .damaged"), error);
+                    let why = reason_of_damage(&error);
+                    context.store().isolated().note(format_args!("{path} is damaged and renamed to .damaged"), why);
                 }
             }
             context.progress();
@@ -180,6 +181,14 @@ fn is_damaged(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
 }
 
+/// A manifest is not flushed: after a crash of the machine it may be empty, or end early.
+fn reason_of_damage(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::UnexpectedEof => "the file ends too early, as after a crash of the machine".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
 impl AdopterParts {
     /// Whether the recorder may still be replaying the spool. Its failure does not keep the adopter waiting.
     fn is_recorder_starting(&self) -> bool {
@@ -213,8 +222,8 @@ impl Adopter {
         found: Vec<(AttemptDir, AttemptManifest<CommandInfo>)>,
     ) -> anyhow::Result<()> {
         let claims: Vec<ClaimIdentity> = found.iter().map(|(_, manifest)| manifest.about.task.identity()).collect();
-        let ours = match store.adopt(&self.parts.node, &claims).await {
-            Ok(ours) => ours,
+        let adoption = match store.adopt(&self.parts.node, &claims).await {
+            Ok(adoption) => adoption,
             Err(error) => {
                 for claim in claims {
                     self.parts.in_flight.detach(claim.claim);
@@ -223,7 +232,13 @@ impl Adopter {
             }
         };
         for (dir, manifest) in found {
-            let is_ours = ours.contains(&manifest.about.task.claim);
+            let claim = manifest.about.task.claim;
+            if adoption.refused.contains(&claim) {
+                // It goes on without a daemon, and the next round tries again.
+                self.parts.in_flight.postpone_adoption(claim);
+                continue;
+            }
+            let is_ours = adoption.held.contains(&claim);
             self.parts.shepherds.restore_memory_limit(&dir, &manifest);
             let CommandInfo { task, definition, .. } = manifest.about;
             match is_ours {
@@ -250,5 +265,22 @@ impl Adopter {
             actix_rt::spawn(DropInRuntime::new(following));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_that_was_not_flushed_is_explained() {
+        let why = |text: &str| {
+            let error = std::io::Error::from(serde_json::from_str::<AttemptManifest<u8>>(text).unwrap_err());
+            assert!(is_damaged(&error), "{error}");
+            reason_of_damage(&error)
+        };
+        assert_eq!(why(""), "the file ends too early, as after a crash of the machine");
+        assert_eq!(why("{\"about\":"), why(""));
+        assert!(why("no manifest").contains("at line 1 column"));
     }
 }

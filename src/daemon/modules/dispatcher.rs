@@ -5,10 +5,12 @@
 //! until the adopter has taken up what earlier daemons left running: that occupies slots.
 //!
 //! Settings: `daemon.poll_interval` (250ms), when idle one eighth as often, and one fortieth as often where enqueues by
-//! other processes wake the node; `queue.NAME.workers`, `limit`, `period` and `at_period_end`. Logs when a queue opens
-//! and closes by its period.
+//! other processes wake the node; `queue.NAME.workers`, `limit`, `period` and `at_period_end`;
+//! `daemon.report_full_after`. Logs when a queue opens and closes by its period, when it has had no free worker for a while,
+//! and when tasks wait in a queue that no node serves.
 
 mod queue_hours;
+mod queue_watch;
 mod unknown_names;
 
 use std::{
@@ -22,6 +24,7 @@ use async_trait::async_trait;
 
 use self::{
     queue_hours::{ClosedQueue, QueueHours},
+    queue_watch::QueueWatch,
     unknown_names::UnknownNames,
 };
 use crate::{
@@ -33,6 +36,7 @@ use crate::{
             command_starts::CommandStarts,
             config_in_force::ConfigInForce,
             milestones::Milestones,
+            queue_troubles::UnservedQueues,
             unknown_tasks::UnknownTasks,
             wakers::{WakeReason, Wakers},
         },
@@ -63,6 +67,7 @@ pub(super) struct DispatcherParts {
     pub(super) wakers: Wakers,
     pub(super) milestones: Arc<Milestones>,
     pub(super) unknown_tasks: UnknownTasks,
+    pub(super) unserved: UnservedQueues,
     pub(super) starts: CommandStarts,
 }
 
@@ -79,6 +84,7 @@ pub(super) struct Dispatcher {
     found: Instant,
     hours: QueueHours,
     unknown: UnknownNames,
+    watch: QueueWatch,
     starts: CommandStarts,
     /// How long the next poll has to wait, because the last one read past tasks of unknown names.
     rest: Duration,
@@ -101,10 +107,13 @@ impl DaemonModule for Dispatcher {
 
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         self.close_queues(context);
+        self.watch.report_full(context);
         self.is_enqueued |= context.wake_reasons().contains(WakeReason::Enqueued);
         let store = context.store();
         let published = self.unknown.publish(store).await;
         self.is_enqueued |= isolated(store, "the names that this node defines", published)?;
+        let shared = self.watch.share(store).await;
+        isolated(store, "the queues that this node serves", shared)?;
         let dealt = self.unknown.deal(context).await;
         self.is_enqueued |= isolated(store, "tasks that no node defines", dealt)?;
         self.is_enqueued |= self.starts.probe_if_due().await;
@@ -154,14 +163,16 @@ impl DaemonModule for Dispatcher {
         let rest = if self.is_enqueued { interval } else { rest }.max(self.rest);
         let change = self.hours.until_change(context.clock().now());
         let probe = self.starts.until_probe();
-        Ok(Next::After([change, probe].into_iter().flatten().fold(rest, Duration::min)))
+        let full = self.watch.until_report(context.config().daemon.report_full_after);
+        Ok(Next::After([change, probe, full].into_iter().flatten().fold(rest, Duration::min)))
     }
 }
 
 impl Dispatcher {
     pub(super) fn new(parts: DispatcherParts) -> Self {
-        let DispatcherParts { node, in_flight, in_force, wakers, milestones, unknown_tasks, starts } = parts;
+        let DispatcherParts { node, in_flight, in_force, wakers, milestones, unknown_tasks, unserved, starts } = parts;
         Self {
+            watch: QueueWatch::new(node.clone(), in_flight.clone(), unserved),
             unknown: UnknownNames::new(node.clone(), in_force.clone(), unknown_tasks),
             starts,
             rest: Duration::ZERO,
@@ -230,6 +241,12 @@ impl Dispatcher {
 
     /// Claims tasks of one queue.
     async fn claim(&mut self, store: &Store, queue: &QueueName) -> Result<(), StoreError> {
+        if self.in_force.longest_grace(queue).is_some_and(|grace| self.in_flight.lease().is_late_for(grace)) {
+            // The next heartbeat is due: what must end before the lease does begins after it.
+            self.hot.remove(queue);
+            self.found = Instant::now();
+            return Ok(());
+        }
         let reservation = self.in_flight.reserve(queue);
         let wanted = reservation.count();
         if wanted == 0 {

@@ -1,7 +1,8 @@
-//! `future`: the future manager. Promotes scheduled and retryable tasks whose time has come to `available`.
+//! `future`: the future manager. Promotes scheduled and retryable tasks whose time has come to `available`, and ends tasks
+//! that have expired before they began.
 //!
-//! Settings: none of its own. It sleeps until the next task is due, at most 30 s, and is woken by enqueues for later.
-//! Logs nothing.
+//! Settings: none of its own. It sleeps until the next task is due or expires, at most 30 s, and is woken by enqueues for
+//! later. Logs a warning for the tasks of a queue that have expired.
 
 use std::time::Duration;
 
@@ -13,26 +14,38 @@ use crate::{
         module::{DaemonModule, ModuleContext, Next},
         state::wakers::Wakers,
     },
-    domain::daemon::summary::SummaryTable,
-    store::Wakeup,
+    domain::{daemon::summary::SummaryTable, text::plural::counted},
+    store::{StoreError, Wakeup},
 };
 
 /// Maximum time between two looks: the wall clock may be set, or a wake-up lost.
 const MAX_REST: Duration = Duration::from_secs(30);
 /// Time until it tries again to promote what is due already.
 const REFUSED_REST: Duration = Duration::from_millis(250);
+/// By this name tasks are reported that have expired and cannot be ended.
+const EXPIRED_TASKS: &str = "tasks that have expired";
 /// Minimum time between two looks.
 const MIN_REST: Duration = Duration::from_millis(1);
 
 pub(super) struct FutureManager {
     wakers: Wakers,
     next: Option<DateTime<Utc>>,
+    next_expiry: Option<DateTime<Utc>>,
     promoted: u64,
+    expired: u64,
 }
 
 #[async_trait(?Send)]
 impl DaemonModule for FutureManager {
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        match self.skip_expired(context).await {
+            // What cannot be ended must not keep others from their start.
+            Err(error) if !error.is_outage() => context.store().isolated().note(EXPIRED_TASKS, error),
+            result => {
+                result?;
+                context.store().isolated().forget(EXPIRED_TASKS);
+            }
+        }
         self.next = context.store().next_future().await?;
         if self.next.is_some_and(|next| next <= context.clock().now()) {
             let promoted = context.store().promote().await?;
@@ -47,14 +60,16 @@ impl DaemonModule for FutureManager {
 
     async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
         // What is still due is refused, or its clock differs a little.
-        let until = self.next.map(|next| (next - context.clock().now()).to_std().unwrap_or(REFUSED_REST));
-        Ok(Next::After(until.map_or(MAX_REST, |until| until.clamp(MIN_REST, MAX_REST))))
+        let until = |at: DateTime<Utc>| (at - context.clock().now()).to_std().unwrap_or(REFUSED_REST);
+        let next = [self.next, self.next_expiry].into_iter().flatten().map(until).min();
+        Ok(Next::After(next.map_or(MAX_REST, |until| until.clamp(MIN_REST, MAX_REST))))
     }
 
     fn summary(&self) -> Vec<SummaryTable> {
-        let mut table = SummaryTable::new("Future tasks", &["Next", "Promoted"], "No task is scheduled for later.");
+        let columns = ["Next", "Promoted", "Expired"];
+        let mut table = SummaryTable::new("Future tasks", &columns, "No task is scheduled for later.");
         if let Some(next) = self.next {
-            table.row([next.to_rfc3339(), self.promoted.to_string()]);
+            table.row([next.to_rfc3339(), self.promoted.to_string(), self.expired.to_string()]);
         }
         vec![table]
     }
@@ -62,6 +77,31 @@ impl DaemonModule for FutureManager {
 
 impl FutureManager {
     pub(super) fn new(wakers: Wakers) -> Self {
-        Self { wakers, next: None, promoted: 0 }
+        Self { wakers, next: None, next_expiry: None, promoted: 0, expired: 0 }
+    }
+
+    /// Ends the tasks that have expired before they began, queue by queue, each with what held it back.
+    async fn skip_expired(&mut self, context: &ModuleContext) -> Result<(), StoreError> {
+        let (store, now) = (context.store(), context.clock().now());
+        self.next_expiry = store.next_task_expiry().await?;
+        if self.next_expiry.is_none_or(|next| next > now) {
+            return Ok(());
+        }
+        let queues = store.queues_with_expired_tasks().await?;
+        let cluster = store.cluster_queues().await?;
+        for queue in queues {
+            let rules = queue.as_ref().map(|queue| context.config().rules_of(queue, now)).unwrap_or_default();
+            let cause = cluster.cause(queue.as_deref(), "", rules, now);
+            let why = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+            let expired = store.skip_expired(queue.as_ref(), &format!("it expired before it began{why}")).await?;
+            self.expired += expired;
+            if expired > 0 {
+                let tasks = counted(expired, "task");
+                let queue = queue.as_deref().map(|queue| format!(" of queue {queue}")).unwrap_or_default();
+                tracing::warn!("{tasks}{queue} expired before they began{why}; they are in the history as skipped");
+            }
+        }
+        self.next_expiry = store.next_task_expiry().await?;
+        Ok(())
     }
 }

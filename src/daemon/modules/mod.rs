@@ -18,7 +18,7 @@ mod workers;
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    components::Components, module::ModuleSpec, stage::Stage, supervision::supervisor_parts::ProcessModuleFactory,
+    components::Components, module::ModuleSpec, stop_stage::Stage, supervision::supervisor_parts::ProcessModuleFactory,
 };
 use crate::domain::identity::ModuleName;
 
@@ -54,6 +54,7 @@ fn node(daemon: &Components) -> ModuleSpec {
         in_force: daemon.in_force.clone(),
         statuses: daemon.modules.clone(),
         wakers: daemon.wakers.clone(),
+        all_paused: daemon.all_paused.clone(),
         store: daemon.store.dedicated(limit),
     };
     ModuleSpec::new(ModuleName::NODE, Stage::Life, move || node::NodeModule::new(parts.clone()))
@@ -98,6 +99,7 @@ fn dispatcher(daemon: &Components) -> ModuleSpec {
         wakers: daemon.wakers.clone(),
         milestones: daemon.milestones.clone(),
         unknown_tasks: daemon.unknown_tasks.clone(),
+        unserved: daemon.unserved.clone(),
         starts: daemon.starts.clone(),
     };
     ModuleSpec::new(ModuleName::DISPATCHER, Stage::Intake, move || dispatcher::Dispatcher::new(parts.clone()))
@@ -110,7 +112,10 @@ fn future(daemon: &Components) -> ModuleSpec {
 
 fn cron(daemon: &Components) -> ModuleSpec {
     let (node, milestones) = (daemon.identity.id.clone(), daemon.milestones.clone());
-    ModuleSpec::new(ModuleName::CRON, Stage::Intake, move || cron::CronManager::new(node.clone(), milestones.clone()))
+    let all_paused = daemon.all_paused.clone();
+    ModuleSpec::new(ModuleName::CRON, Stage::Intake, move || {
+        cron::CronManager::new(node.clone(), milestones.clone(), all_paused.clone())
+    })
 }
 
 fn wakeup(daemon: &Components) -> ModuleSpec {

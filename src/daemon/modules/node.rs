@@ -22,11 +22,15 @@ use crate::{
         inflight::InFlight,
         module::{DaemonModule, ModuleContext, Next},
         state::{
-            config_in_force::ConfigInForce, identity::NodeIdentity, lease::Lease, module_status::ModuleStatuses,
-            wakers::Wakers,
+            all_paused::AllPaused, config_in_force::ConfigInForce, lease::Lease, module_status::ModuleStatuses,
+            this_node::NodeIdentity, wakers::Wakers,
         },
     },
-    domain::{daemon::lease::Grant, task::claim::Claim, text::plural::counted},
+    domain::{
+        daemon::lease::Grant,
+        task::claim::Claim,
+        text::{duration, plural::counted},
+    },
     handler::StopReason,
     shepherd::{LeaseFiles, NodeDir, Shepherds},
     store::{Heartbeat, Store, StoreError, Wakeup},
@@ -34,7 +38,7 @@ use crate::{
 
 /// Minimum time that a heartbeat waits for its answer, however short the lease.
 const MIN_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long the question for cancel requests may take.
+/// How long the questions for cancel requests and for a pause may take.
 const CANCELS_TIMEOUT: Duration = Duration::from_secs(2);
 /// Every sixth heartbeat also asks for the database's time.
 const CLOCK_EVERY: u64 = 6;
@@ -50,6 +54,7 @@ pub(super) struct NodeParts {
     pub(super) in_force: ConfigInForce,
     pub(super) statuses: ModuleStatuses,
     pub(super) wakers: Wakers,
+    pub(super) all_paused: AllPaused,
     /// A connection of its own: whatever the pool waits for, the lease is kept.
     pub(super) store: Store,
 }
@@ -75,14 +80,20 @@ impl DaemonModule for NodeModule {
 
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let limit = context.config().daemon.lease.max(MIN_TIMEOUT);
+        let asked_at = uptime();
         let beaten = tokio::time::timeout(limit, self.beat(context))
             .await
             .unwrap_or_else(|_| Err(StoreError::Unavailable(format!("no answer within {} ms", limit.as_millis()))));
         if beaten.as_ref().is_err_and(StoreError::is_outage) {
-            self.parts.lease.note_away();
+            self.parts.lease.note_failed_heartbeat(asked_at);
         }
         beaten?;
+        if let Some(silence) = self.parts.lease.end_silence() {
+            let silence = duration::text(Duration::from_secs(silence.as_secs().max(1)));
+            tracing::info!("the database answers again: it was away for {silence}");
+        }
         self.obey_cancels(context).await;
+        self.notice_pause(context).await;
         Ok(())
     }
 
@@ -144,6 +155,16 @@ impl NodeModule {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::debug!("cannot read the cancel requests: {error}"),
             Err(_) => tracing::debug!("cannot read the cancel requests: no answer within {} ms", limit.as_millis()),
+        }
+    }
+
+    /// Asks whether everything is paused, for the status. The claim asks by itself.
+    async fn notice_pause(&self, context: &ModuleContext) {
+        let limit = CANCELS_TIMEOUT.min(context.config().daemon.lease / 4);
+        match tokio::time::timeout(limit, context.store().all_paused()).await {
+            Ok(Ok(pause)) => self.parts.all_paused.note(pause),
+            Ok(Err(error)) => tracing::debug!("cannot read whether everything is paused: {error}"),
+            Err(_) => tracing::debug!("cannot read whether everything is paused: no answer in time"),
         }
     }
 

@@ -10,8 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use serde_json::Value;
-use sexton_entities::states::Verdict;
+use sexton_entities::{json_text::JsonText, states::Verdict};
 
 use crate::{
     daemon::{
@@ -49,6 +48,8 @@ pub(super) struct Recorder {
     wakers: Wakers,
     /// When a file of the spool that could not be read is tried again.
     replay_at: Option<Instant>,
+    /// The last round ended although more attempts may have finished.
+    has_more: bool,
     recorded: u64,
     batches: u64,
     stale: u64,
@@ -74,7 +75,13 @@ impl DaemonModule for Recorder {
             self.replay(context).await?;
         }
         self.release_given_back(context).await;
+        let end = Instant::now() + INTERVAL;
         loop {
+            // While attempts finish faster than they are recorded, progress, releases and the spool have their turn too.
+            self.has_more = Instant::now() >= end;
+            if self.has_more {
+                return Ok(());
+            }
             let batch = self.in_flight.take_finished(BATCH);
             if batch.attempts().is_empty() {
                 return Ok(());
@@ -105,7 +112,7 @@ impl DaemonModule for Recorder {
     }
 
     async fn post_run(&mut self, _: &ModuleContext) -> anyhow::Result<Next> {
-        Ok(Next::After(INTERVAL))
+        Ok(Next::After(if self.has_more { Duration::ZERO } else { INTERVAL }))
     }
 
     fn summary(&self) -> Vec<SummaryTable> {
@@ -117,7 +124,7 @@ impl DaemonModule for Recorder {
 
 impl Recorder {
     pub(super) fn new(in_flight: InFlight, spool: Spool, in_force: ConfigInForce, wakers: Wakers) -> Self {
-        Self { in_flight, spool, in_force, wakers, replay_at: None, recorded: 0, batches: 0, stale: 0 }
+        Self { in_flight, spool, in_force, wakers, replay_at: None, has_more: false, recorded: 0, batches: 0, stale: 0 }
     }
 
     /// Writes the progress that running attempts report. Progress that is lost is replaced by the next one.
@@ -230,7 +237,7 @@ impl Recorder {
         }
         let is_held = match store.finish_unrecorded(bare).await {
             Err(StoreError::Refused(why)) => {
-                let is_held = match store.hold_unfinished(claim).await {
+                let is_held = match store.hold_unfinished(&finished.node, finished.identity()).await {
                     Err(StoreError::Refused(_)) => false,
                     result => result?,
                 };
@@ -290,12 +297,7 @@ fn bare(finished: &FinishedAttempt, why: &str) -> FinishedAttempt {
 
 /// Cuts a batch into portions of at most [`BATCH_BYTES`] of output and payloads.
 fn portions(batch: &[FinishedAttempt]) -> Vec<&[FinishedAttempt]> {
-    let json = |value: Option<&Value>| {
-        value.map_or(0, |value| match value {
-            Value::Null | Value::Bool(_) | Value::Number(_) => 8,
-            other => other.to_string().len(),
-        })
-    };
+    let json = |json: Option<&JsonText>| json.map_or(0, |json| json.get().len());
     let kept = |kept: &Kept| kept.text.len() + kept.stamps.len() * 16;
     let weight = |finished: &FinishedAttempt| {
         let report = &finished.report;

@@ -59,6 +59,8 @@ pub(super) struct Rescuer {
     parts: RescuerParts,
     searched: Option<Instant>,
     released_lost: Option<Instant>,
+    /// It has looked for tasks in unknown states. That reads the whole table, so that it happens once.
+    has_noted_states: bool,
     rest: Duration,
     rescued: u64,
     /// Tasks that took down one node after the other.
@@ -81,8 +83,9 @@ impl DaemonModule for Rescuer {
             self.released_lost = Some(Instant::now());
             self.parts.in_flight.release_lost(context.store(), LOST_AFTER).await?;
         }
-        if self.searched.is_none() {
+        if !self.has_noted_states {
             context.store().note_unknown_states().await?;
+            self.has_noted_states = true;
         }
         let (lease, max_rest) = (context.config().daemon.lease, context.config().daemon.heartbeat.min(MAX_REST));
         let until = self.until_expiry(context, lease).await?;
@@ -124,6 +127,7 @@ impl Rescuer {
             parts,
             searched: None,
             released_lost: None,
+            has_noted_states: false,
             rest: Duration::ZERO,
             rescued: 0,
             discarded: 0,
@@ -174,7 +178,7 @@ impl Rescuer {
             }
             // What is left now is refused, or has gone to another rescuer.
             if rescued + discarded == 0 {
-                self.rest = MAX_REST;
+                self.rest = context.config().daemon.heartbeat.min(MAX_REST);
                 break;
             }
             if rescued > 0 {

@@ -11,7 +11,7 @@ use crate::{
     daemon::{
         inflight::{InFlight, QueueWorkers},
         module::{DaemonModule, ModuleContext, Next},
-        workers::{execute::Executor, pool::PoolHandle},
+        workers::{attempt_executor::Executor, pool::PoolHandle},
     },
     domain::{daemon::summary::SummaryTable, identity::QueueName, text::plural::counted},
 };
@@ -72,7 +72,7 @@ impl DaemonModule for Workers {
 
     fn summary(&self) -> Vec<SummaryTable> {
         let mut table = SummaryTable::new("Workers", &["Queue", "Busy", "Workers"], "This node serves no queue.");
-        for QueueWorkers { queue, busy, workers } in &self.seen {
+        for QueueWorkers { queue, busy, workers, .. } in &self.seen {
             table.row([queue.to_string(), busy.to_string(), workers.to_string()]);
         }
         vec![table]

@@ -13,13 +13,16 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::foreign::ForeignLeftovers;
+use super::foreign_leftovers::ForeignLeftovers;
 use crate::{
     daemon::inflight::InFlight,
     domain::{identity::DatabaseId, task::FinishedAttempt},
@@ -27,6 +30,8 @@ use crate::{
 
 /// Maximum number of attempts in one file.
 const MAX_BATCH: usize = 500;
+/// That nothing can be written is said this often.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// The directory of what was put aside.
 const REFUSED: &str = "refused";
 /// The directory of batches of another database.
@@ -37,6 +42,8 @@ const FOREIGN: &str = "foreign";
 pub(in crate::daemon) struct Spool {
     dir: PathBuf,
     foreign: ForeignLeftovers,
+    /// When it was last said that nothing can be written.
+    failure_logged: Arc<Mutex<Option<Instant>>>,
 }
 
 /// An attempt as it is written, with the database that it is of.
@@ -44,6 +51,9 @@ pub(in crate::daemon) struct Spool {
 struct SpooledAttempt<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     database: Option<&'a DatabaseId>,
+    /// Why it was put aside, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<&'a str>,
     #[serde(flatten)]
     attempt: &'a FinishedAttempt,
 }
@@ -68,7 +78,7 @@ pub(in crate::daemon) struct SpooledBatch {
 impl Spool {
     /// The spool in that directory, which need not exist yet.
     pub(in crate::daemon) fn new(dir: PathBuf, foreign: ForeignLeftovers) -> Self {
-        Self { dir, foreign }
+        Self { dir, foreign, failure_logged: Arc::default() }
     }
 
     /// Moves all finished attempts that are in flight to disk. If that fails, they stay in memory.
@@ -81,11 +91,16 @@ impl Spool {
             match self.write(batch.attempts()) {
                 Ok(path) => batch.spooled(path),
                 Err(error) => {
-                    let dir = self.dir.display();
-                    return tracing::error!(
-                        "cannot keep finished attempts in {dir}: {error}; they stay in memory, and are lost if the daemon \
-                         ends before the database answers"
-                    );
+                    let mut logged = self.failure_logged.lock();
+                    if logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+                        *logged = Some(Instant::now());
+                        let dir = self.dir.display();
+                        tracing::error!(
+                            "cannot keep finished attempts in {dir}: {error}; they stay in memory, and are lost if the \
+                             daemon ends before the database answers"
+                        );
+                    }
+                    return;
                 }
             }
         }
@@ -94,7 +109,7 @@ impl Spool {
     /// Writes a batch.
     pub(in crate::daemon) fn write(&self, batch: &[FinishedAttempt]) -> io::Result<PathBuf> {
         let database = self.foreign.own();
-        let line = |attempt| serde_json::to_vec(&SpooledAttempt { database, attempt });
+        let line = |attempt| serde_json::to_vec(&SpooledAttempt { database, refused: None, attempt });
         let lines = batch.iter().map(line).collect::<Result<Vec<_>, _>>()?;
         let text = [b"[\n", &*lines.join(&b",\n"[..]), b"\n]\n"].concat();
         store_file(&self.dir, &format!("{}.json", uuid::Uuid::now_v7()), &text)
@@ -102,8 +117,8 @@ impl Spool {
 
     /// Puts an attempt aside that the database refuses, with the reason. Returns its file.
     pub(in crate::daemon) fn refuse(&self, finished: &FinishedAttempt, why: &str) -> io::Result<PathBuf> {
-        let mut attempt = serde_json::to_value(SpooledAttempt { database: self.foreign.own(), attempt: finished })?;
-        attempt["refused"] = why.into();
+        let spooled = SpooledAttempt { database: self.foreign.own(), refused: Some(why), attempt: finished };
+        let attempt = serde_json::to_string(&spooled)?;
         // The same attempt has one file, however often it is refused.
         let name = format!("{}-{}.json", finished.claim, finished.finished_at.timestamp_micros());
         store_file(&self.dir.join(REFUSED), &name, format!("[\n{attempt}\n]\n").as_bytes())
@@ -250,7 +265,7 @@ mod tests {
     fn attempts(count: i64) -> Vec<FinishedAttempt> {
         let end = |id| {
             let now = DateTime::UNIX_EPOCH;
-            ClaimedTask::sample(id).interrupted(&"n".into(), None, "two\nlines", now, std::time::Duration::ZERO)
+            ClaimedTask::sample(id).interrupted(&"n".into(), None, "two\nlines", now, Duration::ZERO)
         };
         (1..=count).map(end).collect()
     }

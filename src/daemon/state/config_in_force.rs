@@ -1,6 +1,6 @@
 //! The configuration in force, which a reload replaces as a whole.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::RwLock;
 
@@ -10,12 +10,14 @@ use crate::{
     config::Config,
     domain::{
         daemon::lease::OnLeaseLost,
+        identity::QueueName,
         task::{
             ClaimedTask, NewTask,
             definition::{COMMAND, TaskDefinition},
             lease_loss::LeaseLossRules,
             limits::ConcurrencyLimits,
             names::TaskNames,
+            time_limit::TimeLimit,
         },
     },
     handler::Registry,
@@ -35,6 +37,8 @@ struct Derived {
     definitions: HashMap<String, Arc<TaskDefinition>>,
     limits: Arc<ConcurrencyLimits>,
     lease_loss: LeaseLossRules,
+    /// The longest `kill_after` of each queue among the tasks that stop before the lease is over.
+    grace_times: HashMap<QueueName, Duration>,
     /// What this node can execute, and what of it needs no shepherd.
     names: Arc<TaskNames>,
     names_without_commands: Arc<TaskNames>,
@@ -71,6 +75,22 @@ impl ConfigInForce {
         self.current().definitions.get(name).cloned()
     }
 
+    /// A definition as it counts for tasks of that queue: with the time limit of the queue or the daemon, if it has none
+    /// of its own.
+    pub(in crate::daemon) fn with_time_limit(
+        &self,
+        definition: Arc<TaskDefinition>,
+        queue: &QueueName,
+    ) -> Arc<TaskDefinition> {
+        let config = self.config();
+        let of_queue = config.queues.get(queue).and_then(|queue| queue.timeout);
+        let timeout = TimeLimit::first([definition.time_limit(), of_queue, config.daemon.timeout]);
+        match timeout == definition.timeout {
+            true => definition,
+            false => Arc::new(TaskDefinition { timeout, ..(*definition).clone() }),
+        }
+    }
+
     /// How many nodes in a row may die during the attempts of a task of that name.
     pub(in crate::daemon) fn max_pickups(&self, name: &str) -> i32 {
         let own = self.definition(name).and_then(|definition| definition.max_pickups);
@@ -90,6 +110,11 @@ impl ConfigInForce {
     /// The limits that hold in the whole cluster.
     pub(in crate::daemon) fn limits(&self) -> Arc<ConcurrencyLimits> {
         self.current().limits.clone()
+    }
+
+    /// The longest `kill_after` in a queue among the tasks that stop before the lease is over; none without such tasks.
+    pub(in crate::daemon) fn longest_grace(&self, queue: &QueueName) -> Option<Duration> {
+        self.current().grace_times.get(queue).copied()
     }
 
     /// What happens to a running attempt when this node cannot keep its lease.
@@ -112,6 +137,15 @@ impl Derived {
             queues,
             definitions.values().map(|definition| &**definition),
         );
+        let mut grace_times: HashMap<QueueName, Duration> = HashMap::new();
+        for definition in definitions.values() {
+            let (queue, schedule) = (&definition.queue, definition.schedule.as_ref());
+            let name = schedule.map(|schedule| schedule.name.as_str());
+            if lease_loss.of(queue, &definition.name, name) == OnLeaseLost::Stop {
+                let longest = grace_times.entry(queue.clone()).or_default();
+                *longest = definition.kill_after.max(*longest);
+            }
+        }
         let can = |definition: &&Arc<TaskDefinition>| registry.get(&definition.kind).is_some();
         let name = |definition: &Arc<TaskDefinition>| definition.name.clone();
         let names = definitions.values().filter(can).map(name).collect();
@@ -122,6 +156,7 @@ impl Derived {
             definitions,
             limits: Arc::new(limits),
             lease_loss,
+            grace_times,
             names: Arc::new(names),
             names_without_commands,
         }
@@ -143,5 +178,6 @@ impl EnqueueContext for LocalEnqueueContext {
         let Some(definition) = self.in_force.definition(&task.name) else { return };
         task.queue.get_or_insert_with(|| definition.queue.clone());
         task.priority.get_or_insert(definition.priority);
+        task.expires = task.expires.or(definition.expires);
     }
 }

@@ -18,6 +18,8 @@ pub struct Lease(Mutex<LeaseState>);
 struct LeaseState {
     grant: Option<Grant>,
     contact: Contact,
+    /// When the first heartbeat was sent that the database did not answer; none while it answers.
+    silent_since: Option<Duration>,
 }
 
 impl Lease {
@@ -31,6 +33,18 @@ impl Lease {
     /// The database does not answer, or did not answer for a while.
     pub fn note_away(&self) {
         self.0.lock().contact = Contact::Away;
+    }
+
+    /// The heartbeat that was sent at `asked_at` has failed, because the database does not answer.
+    pub fn note_failed_heartbeat(&self, asked_at: Duration) {
+        let mut state = self.0.lock();
+        state.contact = Contact::Away;
+        state.silent_since.get_or_insert(asked_at);
+    }
+
+    /// How long the database did not answer the heartbeats, once it answers again; none if it was not away.
+    pub fn end_silence(&self) -> Option<Duration> {
+        self.0.lock().silent_since.take().map(|since| uptime().saturating_sub(since))
     }
 
     /// The lease as it was granted last; none before the first heartbeat.
@@ -53,10 +67,15 @@ impl Lease {
         self.grant().is_some_and(|grant| grant.holds_back(uptime()))
     }
 
+    /// Whether it is too late to begin what must have ended before the lease does, with that grace time.
+    pub fn is_late_for(&self, kill_after: Duration) -> bool {
+        self.grant().is_some_and(|grant| grant.is_late_for(uptime(), kill_after))
+    }
+
     /// Whether other nodes may have been given this node's tasks: the lease was in doubt at `now`, or the database was
     /// away less than one lease ago.
     pub fn is_doubtful(&self, length: Duration, now: Duration) -> bool {
-        let LeaseState { grant, contact } = *self.0.lock();
+        let LeaseState { grant, contact, .. } = *self.0.lock();
         grant.is_some_and(|grant| now >= grant.doubtful_at()) || contact.is_doubtful(length, now)
     }
 

@@ -1,14 +1,17 @@
 //! What modules may share, in small parts. Each part outlives every module.
 
+pub(super) mod all_paused;
 pub(super) mod attempt_spool;
+pub(super) mod audit_trail;
 pub(super) mod command_starts;
 pub(super) mod config_in_force;
-pub(super) mod foreign;
-pub(super) mod identity;
+pub(super) mod foreign_leftovers;
 pub(super) mod lease;
 pub(super) mod liveness;
 pub(super) mod milestones;
 pub(super) mod module_status;
 pub(super) mod programs;
+pub(super) mod queue_troubles;
+pub(super) mod this_node;
 pub(super) mod unknown_tasks;
 pub(super) mod wakers;

@@ -16,7 +16,7 @@ use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Handler, Recip
 use tokio::sync::Notify;
 use tracing::Instrument as _;
 
-use super::panics;
+use super::panic_messages;
 use crate::{
     daemon::{
         messages::{Exit, ModuleExited, Ping, WakeUp},
@@ -119,7 +119,7 @@ impl Handler<WakeUp> for ModuleActor {
 impl Drop for ExitGuard {
     fn drop(&mut self) {
         let exit = match std::thread::panicking() {
-            true => Exit::Panicked(panics::last_on_this_thread()),
+            true => Exit::Panicked(panic_messages::last_on_this_thread()),
             false => self.exit.clone(),
         };
         let exited = ModuleExited { module: self.module.clone(), generation: self.generation, exit };

@@ -14,7 +14,7 @@ use std::{
 use actix::{Actor, AsyncContext as _, Context, Handler, System};
 
 use super::{
-    child::{Child, Wanted},
+    supervised_module::{SupervisedModule, Wanted},
     supervisor_parts::SupervisorParts,
 };
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
         module::ModuleSpec,
         state::{module_status::ModuleState, wakers::WakeReason},
     },
-    domain::{daemon::restart::Response, identity::ModuleName, text::duration},
+    domain::{daemon::restart_policy::Response, identity::ModuleName, text::duration},
 };
 
 /// The exit code of a daemon whose modules fail too often: `EX_SOFTWARE` of sysexits.h.
@@ -38,7 +38,7 @@ const VITAL: [ModuleName; 2] = [ModuleName::NODE, ModuleName::DISPATCHER];
 pub(in crate::daemon) struct Supervisor {
     parts: SupervisorParts,
     config: SupervisorConfig,
-    children: HashMap<ModuleName, Child>,
+    children: HashMap<ModuleName, SupervisedModule>,
     started: Instant,
     /// When it last checked its modules.
     checked: Instant,
@@ -52,9 +52,9 @@ impl Supervisor {
     /// A supervisor of these modules, and of the configured process modules.
     pub(in crate::daemon) fn new(parts: SupervisorParts, modules: Vec<ModuleSpec>) -> Self {
         let config = parts.config();
-        let mut children: HashMap<ModuleName, Child> = modules
+        let mut children: HashMap<ModuleName, SupervisedModule> = modules
             .into_iter()
-            .map(|spec| (spec.name.clone(), Child::new(spec.clone(), config.module(&spec.name))))
+            .map(|spec| (spec.name.clone(), SupervisedModule::new(spec.clone(), config.module(&spec.name))))
             .collect();
         for (name, settings) in &config.modules {
             let name = ModuleName::from(name.as_str());
@@ -145,7 +145,7 @@ impl Supervisor {
     fn note_liveness(&mut self, hang_timeout: Duration) {
         let is_well = |name: &ModuleName| {
             let child = self.children.get(name);
-            let is_excused = !child.is_some_and(Child::lacks_threads)
+            let is_excused = !child.is_some_and(SupervisedModule::lacks_threads)
                 && self.parts.statuses.get(name).is_some_and(|status| {
                     status.state.has_stopped()
                         || matches!(status.state, ModuleState::Failed | ModuleState::WaitingForDatabase)
@@ -365,6 +365,6 @@ impl Handler<StopStage> for Supervisor {
 }
 
 /// A process module as a child; none if its settings name no program.
-fn process_child(parts: &SupervisorParts, name: &ModuleName, settings: &ModuleConfig) -> Option<Child> {
-    (parts.process_module)(name, settings).map(|spec| Child::new(spec, settings.clone()))
+fn process_child(parts: &SupervisorParts, name: &ModuleName, settings: &ModuleConfig) -> Option<SupervisedModule> {
+    (parts.process_module)(name, settings).map(|spec| SupervisedModule::new(spec, settings.clone()))
 }

@@ -1,5 +1,5 @@
 //! The workers: a pool for each queue, the workers in it, and one attempt from its start to its end.
 
-pub(super) mod execute;
+pub(super) mod attempt_executor;
 pub(super) mod pool;
 pub(super) mod worker;

@@ -10,7 +10,7 @@ use actix::{Actor, Addr, Arbiter, AsyncContext as _, Context, Handler, Recipient
 use parking_lot::Mutex;
 
 use super::{
-    execute::Executor,
+    attempt_executor::Executor,
     worker::{PoolPlace, Worker},
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
         inflight::InFlight,
         messages::{Execute, GiveBack, Resize, WakeUp},
         state::wakers::Waker,
-        supervision::panics,
+        supervision::panic_messages,
     },
     domain::identity::QueueName,
 };
@@ -54,7 +54,7 @@ impl PoolHandle {
     /// Starts a pool without workers on a thread of its own.
     pub(in crate::daemon) fn start(queue: &QueueName, executor: &Arc<Executor>, in_flight: &InFlight) -> Self {
         let arbiter = Arbiter::new();
-        arbiter.spawn_fn(panics::supervise_this_thread);
+        arbiter.spawn_fn(panic_messages::supervise_this_thread);
         let (executor, in_flight, queue) = (executor.clone(), in_flight.clone(), queue.clone());
         let address = Pool::start_in_arbiter(&arbiter.handle(), move |_| {
             let flying = in_flight.clone();
@@ -157,7 +157,7 @@ impl Drop for Pool {
     fn drop(&mut self) {
         // The panic hook is silent on supervised threads.
         if std::thread::panicking() {
-            tracing::error!(queue = %self.queue, "the pool panicked: {}", panics::last_on_this_thread());
+            tracing::error!(queue = %self.queue, "the pool panicked: {}", panic_messages::last_on_this_thread());
         }
     }
 }

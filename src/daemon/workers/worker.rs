@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::{Actor, AsyncContext as _, Context, Handler, WrapFuture as _};
 use parking_lot::Mutex;
 
-use super::execute::Executor;
+use super::attempt_executor::Executor;
 use crate::{
     daemon::{
         inflight::InFlight,

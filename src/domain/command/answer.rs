@@ -1,13 +1,14 @@
 //! The answers of a command: lines of JSON that it writes to a descriptor of its own while it runs.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
+use sexton_entities::json_text::JsonText;
 
 use crate::domain::text::{
     duration,
-    json::{MAX_DEPTH, is_too_deep, json_without_nul},
+    json::{self, json_without_nul},
 };
 
 /// The maximum length of a line, in bytes.
@@ -28,13 +29,13 @@ pub struct Progress {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// The result that the history keeps.
-    pub result: Option<Value>,
+    pub result: Option<JsonText>,
     /// The progress.
     pub progress: Option<Progress>,
     /// The work is not done, and is to be tried again after this delay.
     pub retry_after: Option<Duration>,
     /// The payload of the next attempt.
-    pub payload: Option<Value>,
+    pub payload: Option<JsonText>,
     /// The work will never be done, and the reason.
     pub discard: Option<String>,
     /// The first part of the answer that is invalid.
@@ -50,24 +51,33 @@ impl Answer {
         if line.len() > MAX_LINE {
             return self.note(format!("a line of {} bytes is longer than {MAX_LINE}", line.len()));
         }
-        match serde_json::from_slice(line) {
-            Ok(Value::Object(settings)) => {
-                for (key, value) in settings {
-                    self.set(&key, json_without_nul(value));
+        match serde_json::from_slice::<&RawValue>(line).map(RawValue::get) {
+            Ok(text) if text.starts_with('{') => match serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(text) {
+                Ok(settings) => {
+                    for (key, value) in settings {
+                        self.set(&key, json_without_nul(value.into()));
+                    }
                 }
-            }
+                Err(error) => self.note(format!("not JSON: {error}: {text}")),
+            },
             Ok(other) => self.note(format!("expected a JSON object, found {other}")),
             Err(error) => self.note(format!("not JSON: {error}: {}", String::from_utf8_lossy(line).trim_end())),
         }
     }
 
-    fn set(&mut self, key: &str, value: Value) {
+    fn set(&mut self, key: &str, json: JsonText) {
+        if let Err(problem) = json::check(json.get()) {
+            return self.note(format!("{key}: {problem}"));
+        }
+        match key {
+            "result" => return self.result = Some(json),
+            "payload" => return self.payload = Some(json),
+            _ => {}
+        }
+        let Ok(value) = json.decode::<Value>() else {
+            return self.note(format!("{key} {json}: the number is too large"));
+        };
         match (key, value) {
-            (key, value) if is_too_deep(&value) => {
-                self.note(format!("{key}: it is nested more than {MAX_DEPTH} levels deep"));
-            }
-            ("result", value) => self.result = Some(value),
-            ("payload", value) => self.payload = Some(value),
             ("progress", value) => match progress(&value) {
                 Some(progress) => self.progress = Some(progress),
                 None => self.note(format!("progress {value}: expected a percentage, or percent and text")),
@@ -137,13 +147,16 @@ mod tests {
             r#"{"retry_after": "10m", "payload": {"page": 2}}"#,
         ]);
         assert_eq!(answer.progress, Some(Progress { percent: Some(50.0), text: Some("half".to_owned()) }));
-        assert_eq!(answer.result, Some(json!({"rows": 3})));
-        assert_eq!((answer.retry_after, answer.payload), (Some(Duration::from_secs(600)), Some(json!({"page": 2}))));
+        assert!(answer.result.is_some_and(|kept| kept == json!({"rows": 3})));
+        assert_eq!(
+            (answer.retry_after, answer.payload),
+            (Some(Duration::from_secs(600)), Some(r#"{"page": 2}"#.parse().unwrap()))
+        );
         assert_eq!(answer.problem, None);
         assert_eq!(read(&[r#"{"discard": "no such order"}"#]).discard.as_deref(), Some("no such order"));
         let answer = read(&[r#"{"progress": "a\u0000b", "result": {"k\u0000": ["\u0000"]}}"#]);
         assert_eq!(answer.progress.and_then(|progress| progress.text).as_deref(), Some("a\u{fffd}b"));
-        assert_eq!(answer.result, Some(json!({"k\u{fffd}": ["\u{fffd}"]})), "no database refuses it");
+        assert!(answer.result.is_some_and(|kept| kept == json!({"k\u{fffd}": ["\u{fffd}"]})), "no database refuses it");
         assert_eq!(read(&[r#"{"retry_after": 1.5}"#]).retry_after, Some(Duration::from_millis(1500)));
     }
 

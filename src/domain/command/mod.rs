@@ -8,7 +8,7 @@ pub mod service;
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use sexton_entities::json_text::JsonText;
 
 use self::{
     answer::Answer,
@@ -16,7 +16,10 @@ use self::{
 };
 use super::{
     task::verdict::Wish,
-    text::clean::{last_line, one_line, shortened},
+    text::{
+        clean::{last_line, one_line, shortened},
+        plural::counted,
+    },
 };
 
 /// How much of a line of standard error an error quotes, in characters.
@@ -127,6 +130,15 @@ pub struct CommandEnd {
     pub stderr: Kept,
     /// What it answered.
     pub answer: Answer,
+    /// The number of processes that it left behind and that were ended.
+    #[serde(default)]
+    pub left_behind: usize,
+}
+
+/// `1 process left behind was ended`, for people.
+pub fn left_behind(count: u64) -> String {
+    let verb = if count == 1 { "was" } else { "were" };
+    format!("{} left behind {verb} ended", counted(count, "process"))
 }
 
 /// The resource usage of an attempt, without processes that outlived it.
@@ -243,11 +255,11 @@ impl CommandSpec {
     }
 
     /// The configured variables from a payload. A variable that the payload does not have is left out.
-    pub fn from_payload(&self, payload: Option<&Value>) -> Vec<(String, String)> {
-        let value = |pointer: &String| match payload?.pointer(pointer)? {
-            Value::Null => None,
-            Value::String(text) => Some(text.clone()),
-            other => Some(other.to_string()),
+    pub fn from_payload(&self, payload: Option<&JsonText>) -> Vec<(String, String)> {
+        let value = |pointer: &String| match payload?.pointer(pointer)?.get() {
+            "null" => None,
+            text if text.starts_with('"') => serde_json::from_str::<String>(text).ok(),
+            other => Some(other.to_owned()),
         };
         let set = |(name, pointer): (&String, &String)| Some((name.clone(), value(pointer)?.replace('\0', "\u{fffd}")));
         self.payload_env.iter().filter_map(set).collect()
@@ -342,7 +354,9 @@ mod tests {
         let wanted = [("ORDER", "/order/id"), ("NAME", "/name"), ("GONE", "/gone")];
         let payload_env = wanted.map(|(name, pointer)| (name.to_owned(), pointer.to_owned())).into();
         let spec = CommandSpec { payload_env, ..spec() };
-        let set = spec.from_payload(Some(&json!({"order": {"id": 7}, "name": "a b"})));
+        let long = r#"{"order": {"id": 123456789012345678901234567890}}"#.parse().unwrap();
+        assert!(spec.from_payload(Some(&long)).iter().any(|(_, value)| value == "123456789012345678901234567890"));
+        let set = spec.from_payload(Some(&json!({"order": {"id": 7}, "name": "a b"}).into()));
         assert_eq!(set, [("NAME".to_owned(), "a b".to_owned()), ("ORDER".to_owned(), "7".to_owned())]);
     }
 }

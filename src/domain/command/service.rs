@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use super::{CommandEnd, CommandSpec, Stopped};
-use crate::domain::{daemon::restart::RestartPolicy, text::duration};
+use crate::domain::{daemon::restart_policy::RestartPolicy, text::duration};
 
 /// A program that is kept running as a daemon module.
 #[derive(Clone, Debug, PartialEq, Eq)]

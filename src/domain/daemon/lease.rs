@@ -80,6 +80,13 @@ impl Grant {
         !self.is_alone && now >= self.doubtful_at()
     }
 
+    /// Whether it is too late to begin what must have ended before the lease does: its `kill_after` would be cut short. In
+    /// the first half of a lease it never is, so that a long grace time prevents nothing.
+    pub fn is_late_for(&self, now: Duration, kill_after: Duration) -> bool {
+        let latest = self.ends_at().saturating_sub(kill_after);
+        !self.is_alone && now >= latest.clamp(self.asked_at + self.length / 2, self.doubtful_at())
+    }
+
     /// When everything must have ended that must never run twice at once.
     pub fn ends_at(&self) -> Duration {
         self.asked_at + self.length - (self.length / 10).min(MAX_MARGIN)
@@ -157,6 +164,15 @@ mod tests {
     fn nothing_new_begins_while_the_lease_is_in_doubt() {
         assert!(!GRANT.holds_back(seconds(119)) && GRANT.holds_back(seconds(120)));
         assert!(!GRANT.is_over(seconds(129)) && GRANT.is_over(seconds(130)));
+    }
+
+    #[test]
+    fn what_could_not_use_its_grace_time_does_not_begin() {
+        assert!(!GRANT.is_late_for(seconds(119), seconds(5)) && GRANT.is_late_for(seconds(120), seconds(5)));
+        assert!(!GRANT.is_late_for(seconds(116), seconds(10)) && GRANT.is_late_for(seconds(117), seconds(10)));
+        assert!(!GRANT.is_late_for(seconds(114), seconds(3_600)), "it begins in the first half");
+        assert!(GRANT.is_late_for(seconds(115), seconds(3_600)));
+        assert!(!Grant { is_alone: true, ..GRANT }.is_late_for(seconds(100_000), seconds(5)));
     }
 
     #[test]

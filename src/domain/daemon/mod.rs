@@ -4,5 +4,5 @@ pub mod breaker;
 pub mod lease;
 pub mod log;
 pub mod recycle;
-pub mod restart;
+pub mod restart_policy;
 pub mod summary;

@@ -13,7 +13,7 @@ mod sample;
 mod spans;
 mod status;
 mod times;
-mod walls;
+mod wall_clock;
 mod words;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -112,7 +112,7 @@ impl Period {
 
     /// The instant at which a day begins in its zone.
     pub fn begin_of(&self, day: NaiveDate) -> DateTime<Utc> {
-        walls::time_of(self.zone, day, 0)
+        wall_clock::time_of(self.zone, day, 0)
     }
 
     /// Whether an instant is inside.
@@ -146,8 +146,8 @@ impl Period {
         if self.rules.is_empty() {
             return Spans::default();
         }
-        let first = walls::date(self.zone, whole.start);
-        let last = walls::date(self.zone, whole.end);
+        let first = wall_clock::date(self.zone, whole.start);
+        let last = wall_clock::date(self.zone, whole.end);
         let mut spans = Vec::new();
         let days = first.checked_sub_days(LOOK_BACK).unwrap_or(first).iter_days();
         for day in days.take_while(|day| *day <= last) {
@@ -158,7 +158,7 @@ impl Period {
 
     fn add_day(&self, day: NaiveDate, spans: &mut Vec<Span>) {
         for time in self.counting(day).flat_map(|rule| &rule.times) {
-            let on_wall = |seconds| walls::time_of(self.zone, day, seconds);
+            let on_wall = |seconds| wall_clock::time_of(self.zone, day, seconds);
             // A day that the zone skips has no times.
             if on_wall(0) < on_wall(times::DAY) {
                 spans.push(Span { start: on_wall(time.begin), end: on_wall(time.end) });
@@ -217,7 +217,7 @@ impl Period {
     /// Adds the dates after `after` that are named with their year, in this period and those that it includes or excludes.
     fn add_landmarks(&self, after: DateTime<Utc>, found: &mut Vec<DateTime<Utc>>) {
         let dates = self.rules.iter().flat_map(|rule| rule.days.dates());
-        found.extend(dates.map(|date| walls::time_of(self.zone, date, 0)).filter(|at| *at > after));
+        found.extend(dates.map(|date| wall_clock::time_of(self.zone, date, 0)).filter(|at| *at > after));
         found
             .extend(self.calendars().filter_map(|calendar| Some(calendar.spans.from(after).first()?.start.max(after))));
         for period in self.includes.iter().chain(&self.excludes) {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
-use super::{AHEAD, LARGEST_PIECE, LOOK_BACK, Period, spans::Span, times::TimeRange, walls};
+use super::{AHEAD, LARGEST_PIECE, LOOK_BACK, Period, spans::Span, times::TimeRange, wall_clock};
 
 /// Whether an instant is inside a period, and until when that stays so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,13 +152,13 @@ impl Period {
 
     /// The period's own range that begins or ends at an instant.
     fn range_at(&self, at: DateTime<Utc>, side: Side) -> Option<String> {
-        let today = walls::date(self.zone, at);
+        let today = wall_clock::date(self.zone, at);
         let first = today.checked_sub_days(LOOK_BACK).unwrap_or(today);
         let mut days = first.iter_days().take_while(|day| *day <= today);
         days.find_map(|day| {
             let edge = |time: &TimeRange| match side {
-                Side::Begin => walls::time_of(self.zone, day, time.begin),
-                Side::End => walls::time_of(self.zone, day, time.end),
+                Side::Begin => wall_clock::time_of(self.zone, day, time.begin),
+                Side::End => wall_clock::time_of(self.zone, day, time.end),
             };
             let found = |time: &&TimeRange| edge(time) == at;
             self.counting(day).find_map(|rule| Some(format!("{} {}", rule.days.text, rule.times.iter().find(found)?)))

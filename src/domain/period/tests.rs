@@ -26,7 +26,7 @@ pub(super) fn period(zone: Tz, rules: &[(&str, &str)]) -> Period {
 fn day(rules: &[(&str, &str)], date: &str) -> Vec<String> {
     let zone = Tz::Europe__Berlin;
     let date: NaiveDate = date.parse().expect("a date");
-    let whole = Span { start: walls::time_of(zone, date, 0), end: walls::time_of(zone, date, times::DAY) };
+    let whole = Span { start: wall_clock::time_of(zone, date, 0), end: wall_clock::time_of(zone, date, times::DAY) };
     let show = |at: DateTime<Utc>| at.with_timezone(&zone).format("%H:%M%:::z").to_string();
     let spans = period(zone, rules).spans(whole);
     spans.as_slice().iter().map(|span| format!("{} {}", show(span.start), show(span.end))).collect()

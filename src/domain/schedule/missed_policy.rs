@@ -12,7 +12,7 @@ use sexton_entities::states::Fate;
 use super::reason::{GRACE, Reason, StandsFor};
 
 /// A due instant older than this is late.
-const PUNCTUAL: TimeDelta = TimeDelta::seconds(10);
+pub const PUNCTUAL: TimeDelta = TimeDelta::seconds(10);
 /// Number of instants that do not run and have an entry of their own. Of more, the latest have one.
 pub const NAMED: usize = 100;
 /// Upper bound of the instants within the grace period. Only a list of intervals below a second has more.

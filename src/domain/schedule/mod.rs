@@ -1,7 +1,7 @@
 //! Schedules: their instants, and the position of an instant relative to the schedule's period.
 
 pub mod agenda;
-mod due;
+mod due_instants;
 pub mod missed_policy;
 pub mod moment;
 pub mod plan;

@@ -16,10 +16,15 @@ use sexton_entities::{
 };
 
 use super::{
-    Schedule, missed_policy,
+    Schedule,
+    missed_policy::{self, PUNCTUAL},
     reason::{self, ON_TIME, Reason, StandsFor, columns::ReasonColumns, shown},
 };
-use crate::domain::{period::Period, text::duration};
+use crate::domain::{
+    period::Period,
+    task::waiting::{ClusterQueues, LocalRules, WaitCause, whole},
+    text::duration,
+};
 
 /// How far back the search for the neighbour before an instant goes: February 29th may be eight years ago.
 const FAR: TimeDelta = TimeDelta::days(3_000);
@@ -43,8 +48,10 @@ pub struct Background<'a> {
     pub keep: Duration,
     /// The `max_parallel` of its task.
     pub max_parallel: Option<usize>,
-    /// Queues that are closed now, each with the reason for people.
-    pub closed_queues: BTreeMap<String, String>,
+    /// What the configuration says about its queues: whether they are closed now, and their limits.
+    pub queue_rules: BTreeMap<String, LocalRules>,
+    /// The queues of the cluster now. `None` if they are not known.
+    pub cluster: Option<ClusterQueues>,
     /// Database time.
     pub now: DateTime<Utc>,
 }
@@ -69,6 +76,19 @@ pub struct Run {
     pub task: Option<task::Model>,
     /// The latest attempt that had a verdict.
     pub attempt: Option<history::Model>,
+    /// When the first attempt on record began.
+    pub began_at: Option<DateTime<Utc>>,
+}
+
+/// When the task of an instant began, counted from its enqueue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begin {
+    /// At once, or nothing else is known.
+    AtOnce,
+    /// After this time.
+    Later(Duration),
+    /// It has not begun, or it ended before it began.
+    NotYet,
 }
 
 /// What happened to an instant, in one word.
@@ -136,8 +156,12 @@ pub struct Account {
     pub verdict: Option<Verdict>,
     /// The node that entered it in the ledger.
     pub node: Option<String>,
-    /// Database time at which it was entered.
+    /// Database time at which it was entered in the ledger, with its task: the enqueue.
     pub entered_at: Option<DateTime<Utc>>,
+    /// When its task began.
+    pub began_at: Option<DateTime<Utc>>,
+    /// Why its task has not begun although it may, as a word.
+    pub waits_code: Option<&'static str>,
 }
 
 impl Background<'_> {
@@ -148,13 +172,14 @@ impl Background<'_> {
             None => self.without_entry(at, expected, known),
         };
         let entry = known.entry.as_ref();
+        let begin = entry.map_or(Begin::AtOnce, |entry| Begin::between(&known.run, entry.entered_at));
         let run = if became == Became::Coalesced { known.into.as_ref().map(|(_, run)| run) } else { Some(&known.run) };
         let attempt = run.and_then(|run| run.attempt.as_ref());
         Account {
             schedule: self.name.to_owned(),
             due_at: at,
             became,
-            why: self.sentence(at, became, &words),
+            why: self.sentence(at, became, &words, begin),
             words,
             expected,
             fate: entry.map(|entry| entry.fate),
@@ -169,6 +194,8 @@ impl Background<'_> {
             verdict: attempt.and_then(|run| run.verdict),
             node: entry.map(|entry| entry.node.clone()),
             entered_at: entry.map(|entry| entry.entered_at),
+            began_at: run.and_then(Run::began_at),
+            waits_code: run.and_then(|run| self.cause(run.task.as_ref()?)).map(|cause| cause.code()),
         }
     }
 
@@ -186,9 +213,11 @@ impl Background<'_> {
         schedule.latest_between(since.min(self.now), self.now, most)
     }
 
-    fn sentence(&self, at: DateTime<Utc>, became: Became, words: &str) -> String {
+    fn sentence(&self, at: DateTime<Utc>, became: Became, words: &str, begin: Begin) -> String {
         let (name, at) = (self.name, shown(at));
         match became {
+            Became::Fired if begin != Begin::AtOnce => format!("{name} was enqueued at {at}, {words}"),
+            Became::Late if begin != Begin::AtOnce => format!("{name} was enqueued for {at}, {words}"),
             Became::Fired => format!("{name} ran at {at}, {words}"),
             Became::Late => format!("{name} ran for {at}, {words}"),
             Became::Held | Became::Coalesced => format!("{name} did not run at {at} itself: {words}"),
@@ -210,14 +239,16 @@ impl Background<'_> {
             .map(|node| format!("; node {}, which entered it, has been up since {}", node.id, shown(node.started_at)));
         let since = since.unwrap_or_default();
         match (entry.fate, &reason) {
-            (Fate::Fired, None) => (Became::Fired, format!("{words}, {}", self.task_words(&known.run))),
+            (Fate::Fired, None) => {
+                (Became::Fired, format!("{words}, {}", self.task_words(&known.run, entry.entered_at)))
+            }
             (Fate::Fired | Fate::Late, reason) => {
                 let became = match (entry.fate, reason) {
                     (_, Some(Reason::Held { .. })) => Became::Held,
                     (Fate::Fired, _) => Became::Fired,
                     _ => Became::Late,
                 };
-                (became, format!("{words}{since}, {}", self.task_words(&known.run)))
+                (became, format!("{words}{since}, {}", self.task_words(&known.run, entry.entered_at)))
             }
             (Fate::Coalesced, _) => (Became::Coalesced, format!("{words}{}{since}", self.other_words(known))),
             (Fate::Skipped, _) => (Became::Skipped, format!("{words}{since}")),
@@ -239,7 +270,9 @@ impl Background<'_> {
     /// What happened to the instant that another one was coalesced into.
     fn other_words(&self, known: &InstantRecord) -> String {
         match &known.into {
-            Some((entry, run)) if missed_policy::runs(entry.fate) => format!(", {}", self.task_words(run)),
+            Some((entry, run)) if missed_policy::runs(entry.fate) => {
+                format!(", {}", self.task_words(run, entry.entered_at))
+            }
             Some((entry, _)) => {
                 let reason = Reason::of(entry).map(|reason| reason.to_string()).unwrap_or_default();
                 format!(", which was skipped itself: {reason}")
@@ -257,27 +290,58 @@ impl Background<'_> {
         }
     }
 
-    /// What happened to a task.
-    fn task_words(&self, run: &Run) -> String {
+    /// What happened to a task that was enqueued at `enqueued_at`.
+    fn task_words(&self, run: &Run, enqueued_at: DateTime<Utc>) -> String {
+        let began = match Begin::between(run, enqueued_at) {
+            Begin::Later(delay) => format!("began {} later, ", whole(delay)),
+            _ => String::new(),
+        };
         match (&run.task, &run.attempt) {
+            (Some(task), _) if task.state == TaskState::Available && run.has_not_begun() => {
+                let cause = self.cause(task).map(|cause| format!(": {cause}")).unwrap_or_default();
+                format!("as task {}, which has not begun{cause}", task.id)
+            }
             (Some(task), _) => {
-                let is_waiting = task.state == TaskState::Available;
-                let closed = task.queue.as_ref().filter(|_| is_waiting);
-                let closed =
-                    closed.and_then(|queue| Some(format!("; queue {queue} is {}", self.closed_queues.get(queue)?)));
-                let bound = self.max_parallel.filter(|_| closed.is_none() && is_waiting);
-                let bound = bound.map(|most| format!("; at most {most} of {} run at once", task.name));
-                format!("as task {}, which is {}{}", task.id, task.state, closed.or(bound).unwrap_or_default())
+                let cause = self.cause(task).map(|cause| format!("; {cause}")).unwrap_or_default();
+                format!("{began}as task {}, which is {}{cause}", task.id, task.state)
             }
             (None, Some(run)) => {
                 let task = run.task_id.map(|id| id.to_string()).unwrap_or_default();
-                let end = run.verdict.map_or(run.outcome.as_str(), |verdict| verdict.as_str());
+                let end = match (run.outcome, run.verdict) {
+                    (Outcome::Skipped, _) => Outcome::Skipped.as_str(),
+                    (outcome, verdict) => verdict.map_or(outcome.as_str(), |verdict| verdict.as_str()),
+                };
                 let took =
                     run.duration_ms.map(|millis| format!(" after {}", duration::short(millis))).unwrap_or_default();
                 let error = run.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
-                format!("as task {task}, which was {end}{took}{error}")
+                format!("{began}as task {task}, which was {end}{took}{error}")
             }
             (None, None) => "as a task that is no longer on record".to_owned(),
+        }
+    }
+
+    /// Why a task that waits for a worker has not begun.
+    fn cause(&self, task: &task::Model) -> Option<WaitCause> {
+        let cluster = self.cluster.as_ref().filter(|_| task.state == TaskState::Available)?;
+        let queue = task.queue.as_deref();
+        let rules = queue.and_then(|queue| self.queue_rules.get(queue)).cloned().unwrap_or_default();
+        let rules = LocalRules { max_parallel: self.max_parallel, ..rules };
+        cluster.cause(queue, &task.name, rules, self.now)
+    }
+}
+
+impl Begin {
+    fn between(run: &Run, enqueued_at: DateTime<Utc>) -> Self {
+        match run.began_at() {
+            Some(began) if began - enqueued_at > PUNCTUAL => {
+                Self::Later((began - enqueued_at).to_std().unwrap_or_default())
+            }
+            Some(_) => Self::AtOnce,
+            None => {
+                let is_dropped = |end: &history::Model| matches!(end.outcome, Outcome::Skipped | Outcome::Cancelled);
+                let never = run.task.is_none() && run.attempt.as_ref().is_some_and(is_dropped);
+                if never || run.has_not_begun() { Self::NotYet } else { Self::AtOnce }
+            }
         }
     }
 }
@@ -295,6 +359,17 @@ impl InstantRecord {
 }
 
 impl Run {
+    /// When the first attempt began.
+    pub fn began_at(&self) -> Option<DateTime<Utc>> {
+        self.began_at.or_else(|| self.task.as_ref()?.started_at)
+    }
+
+    /// Whether its task is unfinished, and no attempt has begun.
+    fn has_not_begun(&self) -> bool {
+        let is_new = |task: &task::Model| task.attempt == 0 && task.snoozes == 0;
+        self.began_at().is_none() && self.task.as_ref().is_some_and(is_new)
+    }
+
     /// The task's number.
     pub fn id(&self) -> Option<i64> {
         self.task.as_ref().map(|task| task.id).or_else(|| self.attempt.as_ref().and_then(|attempt| attempt.task_id))
@@ -319,5 +394,7 @@ impl Became {
     }
 }
 
+#[cfg(test)]
+mod begin_tests;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::retry::RetryPolicy;
+use super::{retry::RetryPolicy, time_limit::TimeLimit};
 use crate::domain::{
     command::CommandSpec, daemon::lease::OnLeaseLost, identity::QueueName, schedule::Schedule, text::json::nested,
 };
@@ -40,8 +40,14 @@ pub struct TaskDefinition {
     /// How often a task may be snoozed before a further snooze counts as a failure; none means no limit.
     #[serde(default)]
     pub max_snoozes: Option<i32>,
-    /// The time limit of one attempt; none means no limit.
+    /// The time limit of one attempt; none means the limit of the queue or the daemon, if there is one.
     pub timeout: Option<Duration>,
+    /// There is no time limit, whatever the queue and the daemon say. Manifests have the limit that counts.
+    #[serde(skip)]
+    pub is_unlimited: bool,
+    /// How long after its earliest start a task expires that has not begun. Attempts do not need it.
+    #[serde(skip)]
+    pub expires: Option<Duration>,
     /// The grace time of a stopped attempt, before it is killed or dropped.
     pub kill_after: Duration,
     /// What happens to a running attempt when the node cannot keep its lease; absent, its queue or its limits decide.
@@ -61,6 +67,11 @@ pub struct TaskDefinition {
 }
 
 impl TaskDefinition {
+    /// Its own time limit, if it has one.
+    pub fn time_limit(&self) -> Option<TimeLimit> {
+        self.timeout.map(TimeLimit::After).or(self.is_unlimited.then_some(TimeLimit::Unlimited))
+    }
+
     /// A definition with the defaults of the configuration.
     pub fn new(name: &str, kind: &str) -> Self {
         Self {
@@ -73,6 +84,8 @@ impl TaskDefinition {
             max_pickups: None,
             max_snoozes: None,
             timeout: None,
+            is_unlimited: false,
+            expires: None,
             kill_after: Duration::from_secs(5),
             on_lease_lost: None,
             retry: RetryPolicy::default(),

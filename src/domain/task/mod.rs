@@ -2,6 +2,7 @@
 
 pub mod claim;
 pub mod definition;
+pub mod expiry;
 pub mod lease_loss;
 pub mod limits;
 pub mod names;
@@ -9,13 +10,18 @@ pub mod pickups;
 pub mod prefetch_count;
 pub mod retry;
 pub mod snooze;
+pub mod time_limit;
 pub mod verdict;
+pub mod waiting;
 
 use std::{path::PathBuf, time::Duration};
 
 use chrono::{DateTime, Datelike as _, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde_json::Value;
-use sexton_entities::states::{Outcome, Verdict};
+use sexton_entities::{
+    json_text::JsonText,
+    states::{Outcome, Verdict},
+};
 
 use self::{
     claim::{Claim, ClaimIdentity},
@@ -24,8 +30,11 @@ use self::{
 use super::{
     command::{Usage, capture::Kept},
     identity::{NodeId, QueueName},
-    text::json::{MAX_DEPTH, holds_nul, is_too_deep, nested},
+    text::json::{self, BadJson},
 };
+
+/// The largest payload by default, in bytes.
+pub const DEFAULT_MAX_PAYLOAD: u64 = 1 << 20;
 
 /// A task to be enqueued.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,7 +42,7 @@ pub struct NewTask {
     /// The name of the task definition.
     pub name: String,
     /// The payload.
-    pub payload: Option<Value>,
+    pub payload: Option<JsonText>,
     /// The queue; the one of the definition if absent.
     pub queue: Option<QueueName>,
     /// The priority; lower goes first. The one of the definition if absent.
@@ -46,6 +55,10 @@ pub struct NewTask {
     pub unique_key: Option<String>,
     /// The maximum number of attempts; the one of the definition if absent.
     pub max_attempts: Option<i32>,
+    /// When it expires: no attempt begins from then on, unless one has begun before.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it expires, as a time after its earliest start; instead of `expires_at`. The one of the definition if absent.
+    pub expires: Option<Duration>,
 }
 
 /// Why a task cannot be enqueued.
@@ -60,15 +73,26 @@ pub enum InvalidTask {
     /// The unique key is too long for the index.
     #[error("the unique key has {0} bytes, at most 190 are allowed")]
     UniqueKey(usize),
-    /// The payload contains a character that PostgreSQL's JSON cannot store.
-    #[error("the payload contains the character NUL (\\u0000), which databases cannot store: encode it first")]
-    NulInPayload,
-    /// The payload is nested more deeply than MariaDB allows.
-    #[error("the payload is nested more than {MAX_DEPTH} levels deep, which databases do not keep")]
-    TooDeep,
+    /// One of the supported databases does not keep the payload.
+    #[error("the payload cannot be kept: {0}")]
+    Payload(BadJson),
+    /// The payload is larger than `max_payload` allows.
+    #[error("the payload has {bytes} bytes, and daemon.max_payload allows {max}")]
+    LargePayload {
+        /// The size of the payload.
+        bytes: u64,
+        /// The setting.
+        max: u64,
+    },
     /// The limit allows no attempt.
     #[error("max_attempts is {0}, at least 1 is needed")]
     MaxAttempts(i32),
+    /// It could never begin.
+    #[error("the task expires at {0}, which is not after its earliest start {1}")]
+    ExpiresBeforeStart(DateTime<Utc>, DateTime<Utc>),
+    /// The instant is beyond the calendars of the databases.
+    #[error("the task expires at {0}: only the years 1000 to 9998 can be stored")]
+    ExpiryBeyondCalendar(DateTime<Utc>),
 }
 
 impl NewTask {
@@ -79,7 +103,13 @@ impl NewTask {
 
     /// Sets the payload.
     pub fn payload(mut self, payload: impl Into<Value>) -> Self {
-        self.payload = Some(payload.into());
+        self.payload = Some(payload.into().into());
+        self
+    }
+
+    /// Sets the payload to a JSON text, which reaches a command as it is: numbers of any length are not rounded.
+    pub fn payload_text(mut self, payload: JsonText) -> Self {
+        self.payload = Some(payload);
         self
     }
 
@@ -107,6 +137,18 @@ impl NewTask {
         self
     }
 
+    /// Sets when it expires: no attempt begins from then on, and the task ends as skipped.
+    pub fn expires_at(mut self, at: DateTime<Utc>) -> Self {
+        self.expires_at = Some(at);
+        self
+    }
+
+    /// Sets when it expires, as a time after its earliest start.
+    pub fn expires(mut self, after: Duration) -> Self {
+        self.expires = Some(after);
+        self
+    }
+
     /// Sets a key that only one unfinished task may have.
     pub fn unique_key(mut self, key: impl Into<String>) -> Self {
         self.unique_key = Some(key.into());
@@ -128,13 +170,24 @@ impl NewTask {
         if let Some(limit) = self.max_attempts.filter(|limit| *limit < 1) {
             return Err(InvalidTask::MaxAttempts(limit));
         }
-        if self.payload.as_ref().is_some_and(holds_nul) {
-            return Err(InvalidTask::NulInPayload);
+        if let Some(expiry) = self.expires_at {
+            if !(1_000..=9_998).contains(&expiry.year()) {
+                return Err(InvalidTask::ExpiryBeyondCalendar(expiry));
+            }
+            if let Some(start) = self.run_at.filter(|start| *start >= expiry) {
+                return Err(InvalidTask::ExpiresBeforeStart(expiry, start));
+            }
         }
-        if self.payload.as_ref().is_some_and(is_too_deep) {
-            return Err(InvalidTask::TooDeep);
-        }
-        Ok(())
+        self.payload.as_ref().map_or(Ok(()), |payload| json::check(payload.get())).map_err(InvalidTask::Payload)
+    }
+
+    /// Checks that the payload has at most `max` bytes.
+    ///
+    /// # Errors
+    /// If it has more.
+    pub fn check_size(&self, max: u64) -> Result<(), InvalidTask> {
+        let bytes = self.payload.as_ref().map_or(0, |payload| payload.get().len() as u64);
+        if bytes > max { Err(InvalidTask::LargePayload { bytes, max }) } else { Ok(()) }
     }
 }
 
@@ -160,8 +213,8 @@ pub struct ClaimedTask {
     /// The queue from which it was claimed.
     pub queue: QueueName,
     /// The payload.
-    #[serde(default, deserialize_with = "nested")]
-    pub payload: Option<Value>,
+    #[serde(default)]
+    pub payload: Option<JsonText>,
     /// The number of this attempt, from 1.
     pub attempt: i32,
     /// The maximum number of attempts, if the task has its own.
@@ -250,18 +303,21 @@ pub struct Report {
     #[serde(skip)]
     pub took: Option<Duration>,
     /// The result that the history keeps.
-    #[serde(default, deserialize_with = "nested")]
-    pub result: Option<Value>,
+    #[serde(default)]
+    pub result: Option<JsonText>,
     /// The captured standard output.
     pub stdout: Kept,
     /// The captured standard error.
     pub stderr: Kept,
     /// The payload of the next attempt, if it changes.
-    #[serde(default, deserialize_with = "nested")]
-    pub next_payload: Option<Value>,
+    #[serde(default)]
+    pub next_payload: Option<JsonText>,
     /// Whether the node died during the attempt: such an attempt counts toward `max_pickups`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub node_died: bool,
+    /// The number of processes that a command left behind and that were ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_behind: Option<i32>,
     /// The attempt directory, which is removed once the attempt is recorded.
     #[serde(skip)]
     pub attempt_dir: Option<PathBuf>,
@@ -308,8 +364,8 @@ pub struct FinishedAttempt {
     /// Why it did not succeed.
     pub error: Option<String>,
     /// The payload of the attempt.
-    #[serde(default, deserialize_with = "nested")]
-    pub payload: Option<Value>,
+    #[serde(default)]
+    pub payload: Option<JsonText>,
     /// What the attempt reported.
     pub report: Report,
 }
@@ -351,7 +407,7 @@ mod tests {
 
     #[test]
     fn what_one_database_would_refuse_is_refused_everywhere() {
-        assert_eq!(NewTask::new("a").payload(json!({"x": ["a\0b"]})).check(), Err(InvalidTask::NulInPayload));
+        assert_eq!(NewTask::new("a").payload(json!({"x": ["a\0b"]})).check(), Err(InvalidTask::Payload(BadJson::Nul)));
         assert!(matches!(NewTask::new("").check(), Err(InvalidTask::Name(_))));
         assert!(matches!(NewTask::new("rm -rf").check(), Err(InvalidTask::Name(_))));
         assert_eq!(NewTask::new("a").unique_key("k".repeat(191)).check(), Err(InvalidTask::UniqueKey(191)));
@@ -367,7 +423,7 @@ mod tests {
             claim: Claim::new(4711, 3),
             name: "report".to_owned(),
             queue: "default".into(),
-            payload: Some(json!({"page": 18_446_744_073_709_551_615_u64})),
+            payload: Some(json!({"page": 18_446_744_073_709_551_615_u64}).into()),
             enqueued_at: at("2026-11-21T10:00:00Z"),
             started_at: at("2026-11-21T10:00:01.5Z"),
             ..ClaimedTask::sample(4711)
@@ -387,8 +443,9 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_may_be_as_deep_as_the_parser_reads_it_alone() {
-        let payload: Value = serde_json::from_str(&format!("{}{}", "[".repeat(127), "]".repeat(127))).expect("JSON");
+    fn a_payload_may_be_of_any_depth_and_its_numbers_of_any_length() {
+        let text = format!("{}123456789012345678901234567890{}", "[".repeat(5_000), "]".repeat(5_000));
+        let payload: JsonText = text.parse().expect("JSON");
         let task = ClaimedTask { payload: Some(payload.clone()), ..claimed() };
         let text = serde_json::to_string(&task).expect("written");
         assert_eq!(serde_json::from_str::<ClaimedTask>(&text).expect("read"), task);

@@ -3,6 +3,7 @@
 
 pub mod clean;
 pub mod columns;
+pub mod database_url;
 pub mod duration;
 pub mod instant;
 pub mod json;

@@ -8,6 +8,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::service::rundir::RunDir;
+
 /// The title of a daemon in `ps`, before its arguments.
 pub const DAEMON_TITLE: &str = "sexton: daemon";
 
@@ -28,6 +30,17 @@ pub struct SupervisorPlan {
     pub stop_timeout: Duration,
     /// How long running tasks may take after a forced stop.
     pub force_timeout: Duration,
+    /// Process id of a running daemon that has lost its process supervisor, to be watched instead of a new one.
+    #[serde(default)]
+    pub adopt: Option<i32>,
+}
+
+impl SupervisorPlan {
+    /// The same for a running daemon, in its own run directory.
+    #[must_use]
+    pub fn adopting(self, pid: i32, run: &RunDir) -> Self {
+        Self { run_dir: run.path().to_owned(), adopt: Some(pid), ..self }
+    }
 }
 
 /// The result of a start.

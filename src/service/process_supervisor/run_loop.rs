@@ -2,11 +2,7 @@
 
 use std::{
     io,
-    os::{
-        fd::AsFd as _,
-        unix::{net::UnixStream, process::ExitStatusExt as _},
-    },
-    process::ExitStatus,
+    os::{fd::AsFd as _, unix::net::UnixStream},
     time::{Duration, Instant},
 };
 
@@ -20,7 +16,7 @@ use signal_hook::{
 };
 
 use super::{
-    child::Daemon,
+    child::{Daemon, DaemonEnd},
     endpoint::SupervisorEndpoint,
     log::SupervisorLog,
     plan::{Started, SupervisorPlan, report},
@@ -28,7 +24,7 @@ use super::{
 use crate::{
     clock::machine_time,
     domain::{
-        daemon::restart::{Response, RestartPolicy, Restarts},
+        daemon::restart_policy::{Response, RestartPolicy, Restarts},
         text::duration,
     },
     service::{
@@ -113,7 +109,7 @@ pub(super) fn run(plan: SupervisorPlan, run: &RunDir, lock: FileLock) -> io::Res
         killed: Vec::new(),
     };
     run_loop.log.write("INFO", "has started");
-    let mut end = run_loop.start();
+    let mut end = run_loop.begin();
     let code = loop {
         if let Some(code) = end {
             break code;
@@ -135,19 +131,18 @@ impl RunLoop<'_> {
             let left = due.saturating_duration_since(Instant::now()).as_millis() + 1;
             PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
         });
-        let stderr = self.daemon.as_ref().and_then(Daemon::stderr_fd);
+        let of_daemon = self.daemon.as_ref().and_then(Daemon::watched_fd);
         let mut waiting = vec![
             PollFd::new(signals.get_read().as_fd(), PollFlags::POLLIN),
             PollFd::new(self.endpoint.notify.as_fd(), PollFlags::POLLIN),
         ];
-        waiting.extend(stderr.as_ref().map(|stderr| PollFd::new(stderr.as_fd(), PollFlags::POLLIN)));
+        waiting.extend(of_daemon.map(|watched| PollFd::new(watched, PollFlags::POLLIN)));
         let asleep = Instant::now();
         match poll(&mut waiting, timeout) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
         drop(waiting);
-        drop(stderr);
         // After a suspension of the machine the daemon needs time for its next message.
         let expected = due.map(|due| due.saturating_duration_since(asleep));
         if expected.is_some_and(|expected| asleep.elapsed() > expected + FREEZE_THRESHOLD) {
@@ -282,9 +277,28 @@ impl RunLoop<'_> {
         }
     }
 
+    /// Starts the first daemon, or watches one that has lost its process supervisor.
+    fn begin(&mut self) -> Option<i32> {
+        let Some(pid) = self.plan.adopt else { return self.start() };
+        match Daemon::adopt(pid, self.run) {
+            Ok(daemon) => self.daemon = Some(daemon),
+            Err(error) => {
+                report(&Started::Failed { why: error.to_string(), code: None });
+                return Some(1);
+            }
+        }
+        // Where the daemon's messages go through the earlier process supervisor, they are lost.
+        self.watchdog_due = (!self.run.is_deep()).then(|| Instant::now() + self.plan.watchdog.max(MIN_START_TIMEOUT));
+        self.set_state(SupervisorState::Watching);
+        self.log.write("INFO", &format!("watches the running daemon: process {pid}"));
+        report(&Started::Ready { pid, status: String::new() });
+        self.detach();
+        None
+    }
+
     fn start(&mut self) -> Option<i32> {
         self.daemon_status.clear();
-        match Daemon::start(&self.plan, &self.endpoint.address) {
+        match Daemon::start(&self.plan, &self.endpoint.address, !self.is_start_waiting) {
             Ok(daemon) => {
                 self.daemon = Some(daemon);
                 self.watchdog_due = Some(Instant::now() + self.plan.watchdog.max(MIN_START_TIMEOUT));
@@ -301,7 +315,7 @@ impl RunLoop<'_> {
     }
 
     /// A daemon has ended. If it ended cleanly, the supervision ends; otherwise the daemon is restarted.
-    fn daemon_ended(&mut self, status: ExitStatus) -> Option<i32> {
+    fn daemon_ended(&mut self, end: DaemonEnd) -> Option<i32> {
         let mut daemon = self.daemon.take()?;
         let (pid, stderr) = (daemon.pid(), daemon.take_stderr());
         self.watchdog_due = None;
@@ -313,19 +327,24 @@ impl RunLoop<'_> {
         if self.is_start_waiting {
             let why = match (is_stopping, stderr.as_str()) {
                 (true, _) => "it was stopped while it was starting".to_owned(),
-                (false, "") => format!("it ended before it was ready ({})", exit_text(status)),
+                (false, "") => format!("it ended before it was ready ({end})"),
                 (false, stderr) => stderr.to_owned(),
             };
             self.log.write("ERROR", &format!("the daemon did not start: {why}"));
-            report(&Started::Failed { why, code: status.code() });
-            return Some(status.code().filter(|code| *code != 0).unwrap_or(1));
+            report(&Started::Failed { why, code: end.code() });
+            return Some(end.code().filter(|code| *code != 0).unwrap_or(1));
         }
-        if status.success() || is_stopping {
-            self.log.write("INFO", &format!("the daemon has ended ({})", exit_text(status)));
+        let is_clean = match end {
+            DaemonEnd::Status(status) => status.success(),
+            // A daemon that stops leaves a report, one that fails does not.
+            DaemonEnd::Unseen => self.run.ending(pid).is_some(),
+        };
+        if is_clean || is_stopping {
+            self.log.write("INFO", &format!("the daemon has ended ({end})"));
             return Some(0);
         }
         let last = stderr.lines().next_back().map(|line| format!(": {line}")).unwrap_or_default();
-        self.daemon_failed(&format!("{}{last}", exit_text(status)))
+        self.daemon_failed(&format!("{end}{last}"))
     }
 
     /// A daemon has failed: it is restarted after a delay, unless it fails too often.
@@ -375,13 +394,4 @@ fn catch_signals() -> io::Result<Signals> {
     let (read, write) = UnixStream::pair()?;
     let signals = [SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT, SIGCHLD];
     SignalDelivery::with_pipe(read, write, SignalOnly, signals)
-}
-
-/// How a process ended, in words.
-fn exit_text(status: ExitStatus) -> String {
-    match (status.code(), status.signal().map(Signal::try_from)) {
-        (Some(code), _) => format!("exit code {code}"),
-        (None, Some(Ok(signal))) => format!("signal {} {}", signal as i32, signal.as_str()),
-        (None, _) => status.to_string(),
-    }
 }

@@ -9,6 +9,8 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
+use rustix::fs::Access;
+
 /// A database file.
 #[derive(Debug)]
 pub(in crate::store) struct SqliteFile {
@@ -43,6 +45,15 @@ impl SqliteFile {
         }
         let _ = File::options().write(true).create_new(true).mode(0o600).open(&self.path);
         Ok(())
+    }
+
+    /// That this process may not write to the file, or to its directory, where SQLite keeps its log.
+    pub(super) fn denial(&self) -> Option<String> {
+        let dir = self.path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let refused = [self.path.as_path(), dir].into_iter().find(|path| {
+            rustix::fs::access(*path, Access::READ_OK | Access::WRITE_OK) == Err(rustix::io::Errno::ACCESS)
+        })?;
+        Some(format!("this user may not write to {}", refused.display()))
     }
 
     /// The file was opened: which one it is.

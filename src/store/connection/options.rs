@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use crate::domain::text::redact::redacted;
+use crate::domain::{schema_name::SchemaName, task::DEFAULT_MAX_PAYLOAD, text::redact::redacted};
 
 /// The address of the database, and the limits of the pool.
 #[derive(Clone)]
@@ -20,6 +20,10 @@ pub struct ConnectOptions {
     pub is_pooled: bool,
     /// The URL of PostgreSQL past a pooler, for LISTEN and migrations; none if it is [`ConnectOptions::url`].
     pub direct_url: Option<String>,
+    /// The largest payload that is enqueued and claimed, in bytes.
+    pub max_payload: u64,
+    /// The schema of the tables on PostgreSQL; none for the server's own search path, which usually means `public`.
+    pub schema: Option<SchemaName>,
 }
 
 impl ConnectOptions {
@@ -32,6 +36,8 @@ impl ConnectOptions {
             statement_timeout: Duration::from_secs(60),
             is_pooled: false,
             direct_url: None,
+            max_payload: DEFAULT_MAX_PAYLOAD,
+            schema: None,
         }
     }
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use sea_orm::{ConnAcquireErr, DbErr, ExecResult, QueryResult, RuntimeErr, Statement, sqlx};
+use sea_orm::{ConnAcquireErr, DbErr, ExecResult, QueryResult, Statement, sqlx};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -21,22 +21,17 @@ use tokio::{
 
 use super::{
     driver,
+    limits::Limits,
     options::ConnectOptions,
     target::{Opened, Target},
     waits::Waits,
 };
 use crate::store::error::class;
 
-/// A session that was idle for this long is tested before use.
-const TEST_AFTER_IDLE: Duration = Duration::from_secs(60);
-/// The time limit of that test, and of a rollback.
+/// The time limit of a test of an idle session, and of a rollback.
 const TEST_TIMEOUT: Duration = Duration::from_secs(3);
-/// A session is closed after this much idleness, or this much life.
-const MAX_IDLE: Duration = Duration::from_secs(600);
+/// A session is closed after this much life.
 const MAX_LIFE: Duration = Duration::from_secs(1_800);
-/// An acquisition of SQLite's only session waits at least this long.
-const MIN_SQLITE_ACQUIRE: Duration = Duration::from_secs(30);
-
 /// Sessions with one database.
 #[derive(Debug)]
 pub(in crate::store) struct SessionPool {
@@ -52,15 +47,6 @@ pub(in crate::store) struct SessionPool {
     starved_since: Mutex<Option<Instant>>,
     /// When the database last answered a statement, of this pool or of a dedicated one beside it.
     answered: Arc<Mutex<Option<Instant>>>,
-}
-
-/// The limits of a pool.
-#[derive(Clone, Copy, Debug)]
-struct Limits {
-    sessions: u32,
-    acquire: Duration,
-    connect: Duration,
-    statement: Duration,
 }
 
 /// An open session, and what is known of it.
@@ -91,21 +77,21 @@ pub(super) struct Loan {
 
 impl SessionPool {
     pub(in crate::store) fn new(target: Target, options: &ConnectOptions, statements: Arc<AtomicU64>) -> Arc<Self> {
-        let is_file = matches!(target, Target::Sqlite(..));
-        let acquire = if is_file { options.acquire_timeout.max(MIN_SQLITE_ACQUIRE) } else { options.acquire_timeout };
-        let limits = Limits {
-            sessions: if is_file { 1 } else { options.max_connections.max(1) },
-            acquire,
-            connect: options.acquire_timeout,
-            statement: options.statement_timeout,
-        };
-        Self::with_limits(target, limits, statements, Arc::default())
+        let limits = Limits::of_pool(matches!(target, Target::Sqlite(..)), options);
+        let waits = Waits::new(target.clone());
+        Self::with_limits(target, limits, statements, Arc::default(), waits)
     }
 
     /// A pool with one session of its own, and this time limit for everything.
     pub(in crate::store) fn dedicated(&self, limit: Duration) -> Arc<Self> {
-        let limits = Limits { sessions: 1, acquire: limit, connect: limit, statement: limit };
-        Self::with_limits(self.target.clone(), limits, self.statements.clone(), self.answered.clone())
+        let limits = Limits::dedicated(limit);
+        Self::with_limits(
+            self.target.clone(),
+            limits,
+            self.statements.clone(),
+            self.answered.clone(),
+            self.waits.clone(),
+        )
     }
 
     fn with_limits(
@@ -113,9 +99,10 @@ impl SessionPool {
         limits: Limits,
         statements: Arc<AtomicU64>,
         answered: Arc<Mutex<Option<Instant>>>,
+        waits: Waits,
     ) -> Arc<Self> {
         Arc::new(Self {
-            waits: Waits::new(target.clone()),
+            waits,
             target,
             limits,
             permits: Arc::new(Semaphore::new(limits.sessions as usize)),
@@ -166,10 +153,7 @@ impl SessionPool {
     }
 
     async fn open(&self) -> Result<Opened, DbErr> {
-        // The server's limit for locks is the shorter one: it leaves a session in order, and a reason.
-        let lock_timeout = self.limits.statement * 2 / 3;
-        let opened = self.target.open(lock_timeout, self.limits.connect).await;
-        opened.map_err(|problem| DbErr::Conn(RuntimeErr::Internal(problem)))
+        Ok(self.target.open(self.limits.at_the_server(), self.limits.connect).await?)
     }
 
     /// Lends a session: an idle one, or a new one.
@@ -188,7 +172,7 @@ impl SessionPool {
                 let opened = self.open().await?;
                 break IdleSession { opened, generation, since: Instant::now(), idle_since: Instant::now() };
             };
-            if open.idle_since.elapsed() < TEST_AFTER_IDLE
+            if open.idle_since.elapsed() < self.limits.test_after_idle()
                 || matches!(timeout(TEST_TIMEOUT, open.opened.session.ping()).await, Ok(Ok(())))
             {
                 break open;
@@ -202,7 +186,7 @@ impl SessionPool {
     fn take_idle(&self) -> Option<IdleSession> {
         let mut idle = self.idle.lock();
         while let Some(open) = idle.pop() {
-            if !self.is_current(&open) || open.idle_since.elapsed() > MAX_IDLE {
+            if !self.is_current(&open) || open.idle_since.elapsed() > self.limits.max_idle() {
                 continue;
             }
             let Some(change) = open.opened.file.and_then(|opened| self.target.file()?.change_since(opened)) else {
@@ -222,7 +206,7 @@ impl SessionPool {
         if !is_old && self.is_current(&open) {
             open.idle_since = Instant::now();
             let mut idle = self.idle.lock();
-            idle.retain(|open| open.idle_since.elapsed() <= MAX_IDLE);
+            idle.retain(|open| open.idle_since.elapsed() <= self.limits.max_idle());
             idle.push(open);
         }
     }
@@ -329,8 +313,10 @@ mod tests {
     fn pool(sessions: u32) -> Arc<SessionPool> {
         let target = Target::parse(&ConnectOptions::new("sqlite::memory:")).expect("a target");
         let short = Duration::from_millis(50);
-        let limits = Limits { sessions, acquire: short, connect: Duration::from_secs(5), statement: short };
-        SessionPool::with_limits(target, limits, Arc::default(), Arc::default())
+        let mut limits = Limits::dedicated(Duration::from_secs(5));
+        (limits.sessions, limits.acquire, limits.statement) = (sessions, short, short);
+        let waits = Waits::new(target.clone());
+        SessionPool::with_limits(target, limits, Arc::default(), Arc::default(), waits)
     }
 
     fn on_a_runtime<F: Future<Output = ()>>(test: F) {

@@ -24,10 +24,17 @@ use sea_orm::{
 use super::{
     file::{FileIdentity, SqliteFile},
     hosts,
+    limits::ServerLimits,
     options::ConnectOptions,
     session::DatabaseSession,
 };
-use crate::domain::text::redact::scheme;
+use crate::{
+    domain::{
+        schema_name::{self, SchemaName},
+        text::redact::scheme,
+    },
+    store::error::OpenFailure,
+};
 
 /// How long opening an SQLite file waits for another process that writes to it.
 const OPEN_BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,6 +52,8 @@ pub(in crate::store) enum Target {
         /// The host that was reached last.
         last: Arc<AtomicUsize>,
         is_pooled: bool,
+        /// None for the server's own search path.
+        schema: Option<SchemaName>,
     },
     MySql(Box<MySqlConnectOptions>),
     Sqlite(Box<SqliteConnectOptions>, Option<Arc<SqliteFile>>),
@@ -66,6 +75,9 @@ impl Target {
     /// If the URL is invalid, in one sentence.
     pub(in crate::store) fn parse(options: &ConnectOptions) -> Result<Self, String> {
         let text = |error: Error| error.to_string();
+        if options.schema.is_some() && !options.url.starts_with("postgres") {
+            return Err(schema_name::POSTGRES_ONLY.to_owned());
+        }
         match options.url.split(':').next().unwrap_or_default() {
             "sqlite" => {
                 let file = SqliteConnectOptions::from_str(&options.url).map_err(text)?;
@@ -82,10 +94,16 @@ impl Target {
                 let read = |url: String| {
                     let server = PgConnectOptions::from_str(&url).map_err(text)?.application_name("sexton");
                     let capacity = if options.is_pooled { 0 } else { 100 };
-                    Ok(server.statement_cache_capacity(capacity).disable_statement_logging())
+                    let server = server.statement_cache_capacity(capacity).disable_statement_logging();
+                    // A pooler would refuse the option, or give the setting to others: there it is set in each transaction.
+                    Ok(match options.schema.as_ref().filter(|_| !options.is_pooled) {
+                        Some(schema) => server.options([("search_path", schema)]),
+                        None => server,
+                    })
                 };
                 let hosts = urls.into_iter().map(read).collect::<Result<_, String>>()?;
-                Ok(Self::Postgres { hosts, must_write, last: Arc::default(), is_pooled: options.is_pooled })
+                let (is_pooled, schema) = (options.is_pooled, options.schema.clone());
+                Ok(Self::Postgres { hosts, must_write, last: Arc::default(), is_pooled, schema })
             }
             "mysql" | "mariadb" => {
                 let server = MySqlConnectOptions::from_str(&options.url).map_err(text)?;
@@ -111,13 +129,32 @@ impl Target {
         }
     }
 
+    /// The schema of the tables, if it is set.
+    pub(in crate::store) fn schema(&self) -> Option<&SchemaName> {
+        match self {
+            Self::Postgres { schema, .. } => schema.as_ref(),
+            Self::MySql(_) | Self::Sqlite(..) => None,
+        }
+    }
+
+    /// What makes a transaction behind a pooler find the tables; none where the session knows.
+    pub(super) fn set_schema(&self) -> Option<String> {
+        let schema = self.schema().filter(|_| self.is_pooled())?;
+        // Its name is checked: it reads the same inside the quotes.
+        Some(format!("SET LOCAL search_path TO \"{schema}\""))
+    }
+
     /// The statements that begin a transaction.
     pub(super) fn begin(&self, options: &TransactionOptions) -> String {
         let level = options.isolation_level.map(|level| format!("SET TRANSACTION ISOLATION LEVEL {level}"));
         let access = options.access_mode.map(|access| format!("SET TRANSACTION {access}"));
         let settings = level.into_iter().chain(access);
         match self {
-            Self::Postgres { .. } => std::iter::once("BEGIN".to_owned()).chain(settings).collect::<Vec<_>>().join("; "),
+            Self::Postgres { .. } => std::iter::once("BEGIN".to_owned())
+                .chain(settings)
+                .chain(self.set_schema())
+                .collect::<Vec<_>>()
+                .join("; "),
             Self::MySql(_) => settings.chain(["BEGIN".to_owned()]).collect::<Vec<_>>().join("; "),
             Self::Sqlite(..) => match options.sqlite_transaction_mode {
                 Some(SqliteTransactionMode::Immediate) => "BEGIN IMMEDIATE".to_owned(),
@@ -132,7 +169,7 @@ impl Target {
     /// # Errors
     /// If the database cannot be reached, in one sentence.
     pub(in crate::store) async fn for_migration(&self) -> Result<DatabaseConnection, String> {
-        let text = |error: Error| plain(&error);
+        let text = |error: Error| OpenFailure::from(&error).text;
         match self {
             Self::Postgres { hosts, last, .. } => {
                 let server = hosts[last.load(Ordering::Relaxed) % hosts.len()].clone();
@@ -159,79 +196,75 @@ impl Target {
         }
     }
 
-    /// Opens a session. A server gives up waiting for a lock after `lock_timeout`; an attempt to reach one host takes at
-    /// most `patience`.
+    /// Opens a session. An attempt to reach one host takes at most `patience`.
     ///
     /// # Errors
-    /// If no host can be used, in one sentence.
-    pub(super) async fn open(&self, lock_timeout: Duration, patience: Duration) -> Result<Opened, String> {
+    /// If no host can be used.
+    pub(super) async fn open(&self, limits: ServerLimits, patience: Duration) -> Result<Opened, OpenFailure> {
         match self {
-            Self::Postgres { hosts, must_write, last, is_pooled } => {
+            Self::Postgres { hosts, must_write, last, is_pooled, .. } => {
                 let first = last.load(Ordering::Relaxed);
-                let mut problems = Vec::new();
+                let mut failures = Vec::new();
                 for place in 0..hosts.len() {
                     let at = (first + place) % hosts.len();
-                    let opening = open_postgres(&hosts[at], *must_write, *is_pooled, lock_timeout);
+                    let opening = open_postgres(&hosts[at], *must_write, *is_pooled, limits);
                     match tokio::time::timeout(patience, opening).await {
                         Ok(Ok(opened)) => {
                             last.store(at, Ordering::Relaxed);
                             return Ok(opened);
                         }
-                        Ok(Err(error)) => problems.push((at, plain(&error))),
-                        Err(_) => problems.push((at, no_answer(patience))),
+                        Ok(Err(error)) => failures.push((at, OpenFailure::from(&error))),
+                        Err(_) => failures.push((at, no_answer(patience))),
                     }
                 }
-                Err(of_hosts(hosts, problems))
+                Err(of_hosts(hosts, failures))
             }
             Self::MySql(server) => {
-                let opening = open_mysql(server, lock_timeout);
+                let opening = open_mysql(server, limits);
                 let opened = tokio::time::timeout(patience, opening).await.map_err(|_| no_answer(patience))?;
-                opened.map_err(|error| plain(&error))
+                opened.map_err(|error| OpenFailure::from(&error))
             }
             Self::Sqlite(options, file) => open_sqlite(options, file.as_deref()).await,
         }
     }
 }
 
-fn no_answer(patience: Duration) -> String {
-    format!("the server does not answer within {} ms", patience.as_millis())
+fn no_answer(patience: Duration) -> OpenFailure {
+    OpenFailure::outage(format!("the server does not answer within {} ms", patience.as_millis()))
 }
 
-/// The error without the driver's words around it.
-fn plain(error: &Error) -> String {
-    match error {
-        Error::Io(error) => error.to_string(),
-        Error::Database(said) => said.message().to_owned(),
-        Error::Configuration(error) => error.to_string(),
-        error => error.to_string(),
-    }
-}
-
-/// Among several hosts, names the one that each problem is of.
-fn of_hosts(hosts: &[PgConnectOptions], problems: Vec<(usize, String)>) -> String {
-    let name = |(at, problem): (usize, String)| match hosts.len() {
-        1 => problem,
-        _ => format!("{}:{}: {problem}", hosts[at].get_host(), hosts[at].get_port()),
+/// Among several hosts, names the one that each failure is of. One that may pass is worth waiting for.
+fn of_hosts(hosts: &[PgConnectOptions], failures: Vec<(usize, OpenFailure)>) -> OpenFailure {
+    let is_refusal = failures.iter().all(|(_, failure)| failure.is_refusal);
+    let name = |(at, failure): (usize, OpenFailure)| match hosts.len() {
+        1 => failure.text,
+        _ => format!("{}:{}: {failure}", hosts[at].get_host(), hosts[at].get_port()),
     };
-    problems.into_iter().map(name).collect::<Vec<_>>().join("; ")
+    OpenFailure { text: failures.into_iter().map(name).collect::<Vec<_>>().join("; "), is_refusal }
 }
 
 async fn open_postgres(
     server: &PgConnectOptions,
     must_write: bool,
     is_pooled: bool,
-    lock_timeout: Duration,
+    limits: ServerLimits,
 ) -> Result<Opened, Error> {
     let connection = server.connect().await?;
     let mut session =
         if is_pooled { DatabaseSession::Pooled(connection) } else { DatabaseSession::Postgres(connection) };
     // A number of our own, and no data: to bind it would cost another round trip. Behind a pooler it would stay with the
     // server's session, which is another client's after the transaction.
-    let set_lock_timeout = match is_pooled {
+    let settings = match is_pooled {
         true => String::new(),
-        false => format!("SET lock_timeout = {};", lock_timeout.as_millis()),
+        // The server also asks a silent client after a minute whether it is there: sessions of lost nodes end.
+        false => format!(
+            "SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}; SET tcp_keepalives_idle = 60; \
+             SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;",
+            limits.lock.as_millis(),
+            limits.transaction.as_millis()
+        ),
     };
-    let sql = format!("{set_lock_timeout} SELECT pg_backend_pid()::text, current_setting('transaction_read_only')");
+    let sql = format!("{settings} SELECT pg_backend_pid()::text, current_setting('transaction_read_only')");
     let mut found = session.texts(&sql).await?.into_iter();
     let number = found.next().flatten().filter(|_| !is_pooled);
     if must_write && found.next().flatten().as_deref() == Some("on") {
@@ -240,30 +273,34 @@ async fn open_postgres(
     Ok(Opened { session, number, file: None })
 }
 
-async fn open_mysql(server: &MySqlConnectOptions, lock_timeout: Duration) -> Result<Opened, Error> {
+async fn open_mysql(server: &MySqlConnectOptions, limits: ServerLimits) -> Result<Opened, Error> {
     let mut session = DatabaseSession::MySql(server.connect().await?);
-    let seconds = lock_timeout.as_secs().max(1);
+    let [lock, transaction, idle] = [limits.lock, limits.transaction, limits.idle].map(|limit| limit.as_secs().max(1));
     // The server's default level locks the gaps between rows, and claims would block each other there. Its default time
-    // limit for locks on tables is a day or a year.
+    // limit for locks on tables is a day or a year. What follows `M!` is for MariaDB alone.
     let sql = format!(
         "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
-         SET SESSION innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}; \
+         SET SESSION innodb_lock_wait_timeout = {lock}, lock_wait_timeout = {lock}, wait_timeout = {idle} \
+         /*M!100300 , idle_transaction_timeout = {transaction} */; \
          SELECT CAST(CONNECTION_ID() AS CHAR)"
     );
     let number = session.texts(&sql).await?.into_iter().next().flatten();
     Ok(Opened { session, number, file: None })
 }
 
-async fn open_sqlite(options: &SqliteConnectOptions, file: Option<&SqliteFile>) -> Result<Opened, String> {
+async fn open_sqlite(options: &SqliteConnectOptions, file: Option<&SqliteFile>) -> Result<Opened, OpenFailure> {
     if let Some(file) = file {
         // An empty file in the place of a lost one would look as if there had never been a task.
-        file.prepare()?;
+        file.prepare().map_err(OpenFailure::outage)?;
     }
     let open = async {
         let mut session = DatabaseSession::Sqlite(options.connect().await?);
         session.batch(SHORT_BUSY_TIMEOUT).await?;
         Ok(session)
     };
-    let session = open.await.map_err(|error: Error| plain(&error))?;
+    let session = open.await.map_err(|error: Error| match file.and_then(SqliteFile::denial) {
+        Some(denial) => OpenFailure { text: denial, is_refusal: true },
+        None => OpenFailure::from(&error),
+    })?;
     Ok(Opened { session, number: None, file: file.and_then(SqliteFile::opened) })
 }

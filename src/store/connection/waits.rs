@@ -11,12 +11,14 @@ use parking_lot::Mutex;
 use sea_orm::{DbBackend, Statement, sqlx};
 use tokio::time::timeout;
 
-use super::{driver, file::SqliteFile, session::DatabaseSession, target::Target};
+use super::{driver, file::SqliteFile, limits::ServerLimits, session::DatabaseSession, target::Target};
 
 /// A statement that takes longer is looked into.
 const LONG: Duration = Duration::from_secs(5);
 /// How long the search for the reason may take.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(3);
+/// An SQLite file that was not found busy for this long was free in between.
+const FREE: Duration = Duration::from_secs(3);
 /// The same thing is said this often.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// Length of the part of a statement that is shown.
@@ -36,17 +38,19 @@ const MYSQL_BLOCKERS: &str = "SELECT CAST(CONCAT('connection ', t.trx_mysql_thre
      AND t.trx_rows_locked + t.trx_tables_locked + t.trx_rows_modified > 0 \
      AND t.trx_mysql_thread_id <> ? ORDER BY t.trx_started DESC";
 
-/// What is known about the waits of one pool.
+/// What is known about the waits of one pool, and of the dedicated ones beside it.
 #[derive(Clone, Debug)]
 pub(super) struct Waits {
     target: Target,
     said: Arc<Mutex<Said>>,
 }
 
-/// When something was last said.
+/// When something was last said or seen.
 #[derive(Debug, Default)]
 struct Said {
     wait: Option<Instant>,
+    /// Since when the SQLite file has been busy, and when it last was.
+    busy: Option<(Instant, Instant)>,
     file: Option<Instant>,
 }
 
@@ -77,9 +81,15 @@ impl Waits {
         Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, text)))
     }
 
-    /// Another process has been writing to the SQLite file for so long that a statement still waits.
-    pub(super) fn note_busy_file(&self, waited: Duration) {
-        if waited >= LONG && is_due(&mut self.said.lock().wait) {
+    /// A statement found that another process writes to the SQLite file. Statements that give up soon count together: it is
+    /// the file that is busy, and none of them may wait for long.
+    pub(super) fn note_busy_file(&self) {
+        let mut said = self.said.lock();
+        let since = said.busy.filter(|(_, last)| last.elapsed() < FREE).map_or_else(Instant::now, |(since, _)| since);
+        said.busy = Some((since, Instant::now()));
+        let waited = since.elapsed();
+        if waited >= LONG && is_due(&mut said.wait) {
+            drop(said);
             let holders = self.target.file().map(SqliteFile::writers).unwrap_or_default();
             tracing::warn!(
                 "statements have waited for {} s: another process writes to the database file{holders}",
@@ -125,7 +135,9 @@ impl Waits {
 
     /// Who blocks the session of that number, in the database's words.
     async fn blocker(&self, number: &str) -> Result<Option<String>, String> {
-        let mut opened = self.target.open(SEARCH_TIMEOUT, SEARCH_TIMEOUT).await?;
+        let limits = ServerLimits { lock: SEARCH_TIMEOUT, transaction: SEARCH_TIMEOUT, idle: SEARCH_TIMEOUT };
+        let opening = self.target.open(limits, SEARCH_TIMEOUT).await;
+        let mut opened = opening.map_err(|failure| failure.to_string())?;
         let (backend, sql) = match opened.session {
             DatabaseSession::Postgres(_) | DatabaseSession::Pooled(_) => (DbBackend::Postgres, POSTGRES_BLOCKERS),
             DatabaseSession::MySql(_) => (DbBackend::MySql, MYSQL_BLOCKERS),
@@ -164,6 +176,21 @@ mod tests {
     fn a_statement_is_shown_by_its_beginning() {
         assert_eq!(shown("SELECT 1\n  FROM x"), "SELECT 1 FROM x");
         assert_eq!(shown(&"ä".repeat(100)), format!("{}…", "ä".repeat(SHOWN)));
+    }
+
+    #[test]
+    fn a_busy_file_counts_over_several_statements() {
+        let target = Target::parse(&super::super::options::ConnectOptions::new("sqlite::memory:")).expect("a target");
+        let waits = Waits::new(target);
+        let ago = |seconds| Instant::now().checked_sub(Duration::from_secs(seconds)).expect("an instant");
+        waits.note_busy_file();
+        assert!(waits.said.lock().wait.is_none(), "it has just become busy");
+        waits.said.lock().busy = Some((ago(10), ago(4)));
+        waits.note_busy_file();
+        assert!(waits.said.lock().wait.is_none(), "it was free in between");
+        waits.said.lock().busy = Some((ago(6), ago(1)));
+        waits.note_busy_file();
+        assert!(waits.said.lock().wait.is_some(), "no statement waited for long, but the file is busy");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use sexton::NewTask;
 use sexton_entities::states::{Outcome, Verdict};
 
 use super::{Stand, outcome_of};
-use crate::support::{Database, Kind, Printed as _, block_on, eventually, sexton};
+use crate::support::{Database, Kind, Printed as _, block_on, eventually, sexton, value};
 
 #[test]
 fn it_knows_its_attempt_and_nothing_of_the_daemon() {
@@ -81,7 +81,7 @@ fn a_result_is_kept_in_history() {
         let definition =
             r#"command = ["sh", "-c", '''echo '{"result": {"rows": 3}}' >&3; echo '{"progess": 1}' >&3''']"#;
         let (row, output) = outcome_of(definition, None).await;
-        assert_eq!((row.outcome, row.result), (Outcome::Succeeded, Some(json!({"rows": 3}))));
+        assert_eq!((row.outcome, value(&row.result)), (Outcome::Succeeded, Some(json!({"rows": 3}))));
         let told = output.unwrap().stderr;
         assert!(told.contains("sexton: invalid answer of the command: `progess` is not known"), "{told}");
     });
@@ -120,10 +120,10 @@ fn it_may_ask_to_be_tried_again_with_new_work() {
         let mut stand = Stand::of(&format!("command = [\"sh\", \"-c\", '''{body}''']")).await;
         let (row, _) = stand.run(Some(json!("first"))).await;
         let rows = stand.rows(row.task_id.unwrap()).await;
-        let told: Vec<_> = rows.iter().map(|row| (row.verdict.unwrap(), row.payload.clone().unwrap())).collect();
+        let told: Vec<_> = rows.iter().map(|row| (row.verdict.unwrap(), value(&row.payload).unwrap())).collect();
         assert_eq!(told, [(Verdict::Retry, json!("first")), (Verdict::Completed, json!("second"))]);
         assert_eq!(rows[0].error.as_deref(), Some("it asked to be tried again in 100ms"));
-        assert_eq!(row.result, Some(json!("done")));
+        assert_eq!(value(&row.result), Some(json!("done")));
         // That is no failure: no attempt is counted, and the default of one attempt is enough.
         let outcomes: Vec<_> = rows.iter().map(|row| (row.outcome, row.attempt)).collect();
         assert_eq!(outcomes, [(Outcome::Snoozed, 1), (Outcome::Succeeded, 1)]);

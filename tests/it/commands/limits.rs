@@ -152,11 +152,8 @@ fn a_delegated_control_group_contains_the_command() {
         let (row, output) = stand.run(None).await;
         assert_eq!(row.outcome, Outcome::Succeeded);
         let text = output.unwrap().stdout;
-        assert!(
-            text.lines()
-                .any(|line| line.starts_with("0::") && line.ends_with(&format!("/{name}/{}-1", row.task_id.unwrap()))),
-            "{text}"
-        );
+        let own_group = format!("/{name}/{}-{}", row.task_id.unwrap(), row.fence);
+        assert!(text.lines().any(|line| line.starts_with("0::") && line.ends_with(&own_group)), "{text}");
         let own = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
         assert!(own.contains(&format!("/{name}/daemon")), "the daemon itself has moved out of the way: {own}");
         assert_eq!(processes(&format!("sleep {sleep}")), []);

@@ -78,7 +78,7 @@ impl Stand {
 
     /// Runs `it` to its end; gives its row and what it wrote.
     async fn run(&self, payload: Option<serde_json::Value>) -> (history::Model, Option<output::Model>) {
-        let id = self.enqueue(NewTask { payload, ..NewTask::new("it") }).await;
+        let id = self.enqueue(NewTask { payload: payload.map(Into::into), ..NewTask::new("it") }).await;
         let row = self.finished(id).await;
         let output = self.output(&row).await;
         (row, output)

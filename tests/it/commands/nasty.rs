@@ -6,7 +6,7 @@ use serde_json::json;
 use sexton_entities::states::Outcome;
 
 use super::{Stand, outcome_of, processes, script, shepherd_of, unusual};
-use crate::support::{block_on, eventually, sexton};
+use crate::support::{Printed as _, block_on, eventually, sexton};
 
 /// A definition of a shell script.
 fn shell(script: &str, settings: &str) -> String {
@@ -48,6 +48,33 @@ fn a_grandchild_that_holds_the_pipe_holds_up_nothing() {
         assert_eq!((row.outcome, output.unwrap().stdout.as_str()), (Outcome::Succeeded, "done\n"));
         assert!(row.duration_ms.unwrap() < 15_000, "{:?}", row.duration_ms);
         assert_eq!(processes(&sleep), [], "what it has left behind is ended");
+    });
+}
+
+#[test]
+fn what_it_left_behind_is_on_record() {
+    block_on(async {
+        let sleep = unusual();
+        let mut stand = Stand::of(&shell(&format!("sleep {sleep} & (setsid sleep {sleep} &)"), "")).await;
+        let id = stand.enqueue(sexton::NewTask::new("it")).await;
+        let row = stand.finished(id).await;
+        assert_eq!((row.outcome, row.left_behind, row.error), (Outcome::Succeeded, Some(2), None));
+        let said = "2 processes left behind were ended";
+        for arguments in [&["history"][..], &["task", "show", &id.to_string()]] {
+            let shown = sexton(&stand.config).args(arguments).output().unwrap().text();
+            // The table may break the line.
+            let flat: Vec<&str> =
+                shown.split(|c: char| c.is_whitespace() || c == '|').filter(|word| !word.is_empty()).collect();
+            assert!(flat.contains(&"2") && shown.contains("behind"), "{shown}");
+        }
+        stand
+            .daemon
+            .as_ref()
+            .unwrap()
+            .wait_for_log(&format!("{said} (keep_background = true lets such processes live)"));
+        let log = stand.stop();
+        assert!(log.contains("WARN") && log.contains("it succeeded in"), "{log}");
+        assert_eq!(processes(&sleep), []);
     });
 }
 

@@ -40,7 +40,11 @@ async fn survives_an_outage(kind: Kind) {
     assert_eq!(rows.len(), 105, "nothing was done twice");
     assert!(rows.iter().all(|row| row.verdict == Some(Verdict::Completed)));
     assert_eq!(std::fs::read_dir(&spool).unwrap().count(), 0);
-    daemon.stop();
+    daemon.wait_for_log("the database answers again: it was away for ");
+    let log = daemon.stop();
+    for internal in ["testing the connection", "on-release", "at line ", "PoolTimedOut", "DbErr", "SqlxError"] {
+        assert!(!log.contains(internal), "{internal}: {log}");
+    }
 }
 
 async fn is_stopped_in_an_outage(kind: Kind) {
@@ -162,5 +166,30 @@ fn a_program_that_needs_the_database_waits_for_it() {
         eventually("it runs again", async || pid(&needy).is_some()).await;
         daemon.stop();
         assert_eq!((pid(&needy), pid(&other)), (None, None));
+    });
+}
+
+#[test]
+fn an_outage_of_seconds_costs_a_schedule_of_seconds_nothing() {
+    block_on(async {
+        let mut database = Database::new(Kind::Postgres).await;
+        let store = database.store().await;
+        let proxy = Proxy::to(&database.url);
+        database.url = proxy.url.clone();
+        let settings =
+            "heartbeat = \"500ms\"\nlease = \"4s\"\n[task.tick]\nkind = \"noop\"\nschedule = { every = \"1s\" }";
+        let daemon = database.daemon("n", settings);
+        let fired = "COUNT(*) FROM sexton_occurrence WHERE fate IN ('fired', 'late')";
+        eventually("it fires", async || count(&store, fired).await >= 2).await;
+        proxy.cut();
+        let until = store.now().await.unwrap() + chrono::TimeDelta::seconds(5);
+        eventually("five seconds pass", async || store.now().await.unwrap() > until).await;
+        let before = count(&store, fired).await;
+        proxy.restore();
+        eventually("what was missed runs", async || count(&store, fired).await >= before + 6).await;
+        assert_eq!(count(&store, "COUNT(*) FROM sexton_occurrence WHERE fate NOT IN ('fired', 'late')").await, 0);
+        let seconds = "CAST(EXTRACT(EPOCH FROM MAX(due_at) - MIN(due_at)) AS bigint) - COUNT(*) FROM sexton_occurrence";
+        assert_eq!(count(&store, seconds).await, -1, "each second has its run");
+        daemon.stop();
     });
 }

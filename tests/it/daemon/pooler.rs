@@ -7,7 +7,10 @@ use std::{
     process::{Child, Command},
 };
 
-use sexton::{Client, NewTask};
+use sexton::{
+    Client, NewTask,
+    store::{ConnectOptions, Store},
+};
 
 use super::{completed, count};
 use crate::support::{Daemon, Database, Kind, Printed as _, block_on, eventually, sexton};
@@ -54,9 +57,12 @@ impl Drop for Pgbouncer {
     }
 }
 
-async fn works_through_a_pooler(listens: bool) {
+async fn works_through_a_pooler(listens: bool, schema: Option<&str>) {
     let mut database = Database::new(Kind::Postgres).await;
-    let store = database.store().await;
+    let schema_name = schema.map(|name| name.parse().unwrap());
+    let options = ConnectOptions { schema: schema_name, ..database.options() };
+    let store = Store::connect(&options).unwrap();
+    store.migrate(&options).await.unwrap();
     let direct = database.url.clone();
     let mut through = url::Url::parse(&direct).unwrap();
     let pooler = Pgbouncer::before(through.port().unwrap());
@@ -65,9 +71,12 @@ async fn works_through_a_pooler(listens: bool) {
     database.url = through.to_string();
     let settings = "heartbeat = \"500ms\"\nlease = \"5s\"\n[task.nothing]\nkind = \"noop\"\n[task.often]\nkind = \"noop\"\nschedule = { every = \"1s\" }";
     let file = database.config("n", settings);
-    let direct_url = if listens { format!("direct_url = \"{direct}\"\n") } else { String::new() };
+    let mut more = if listens { format!("direct_url = \"{direct}\"\n") } else { String::new() };
+    if let Some(schema) = schema {
+        more.push_str(&format!("schema = \"{schema}\"\n"));
+    }
     let text = fs::read_to_string(&file).unwrap();
-    fs::write(&file, text.replacen("\n\n[daemon]", &format!("\npooler = \"transaction\"\n{direct_url}\n[daemon]"), 1))
+    fs::write(&file, text.replacen("\n\n[daemon]", &format!("\npooler = \"transaction\"\n{more}\n[daemon]"), 1))
         .unwrap();
     let daemon = Daemon::start(&file, &["run"]);
     let client = Client::new(store.clone());
@@ -90,10 +99,18 @@ async fn works_through_a_pooler(listens: bool) {
 
 #[test]
 fn a_pooler_in_transaction_mode_is_worked_through() {
-    block_on(works_through_a_pooler(false));
+    block_on(works_through_a_pooler(false, None));
 }
 
 #[test]
 fn a_pooler_is_passed_by_to_listen() {
-    block_on(works_through_a_pooler(true));
+    block_on(works_through_a_pooler(true, None));
+}
+
+#[test]
+fn behind_a_pooler_a_schema_is_set_in_each_transaction() {
+    block_on(async {
+        works_through_a_pooler(true, Some("chores")).await;
+        works_through_a_pooler(false, Some("chores")).await;
+    });
 }

@@ -117,10 +117,11 @@ fn a_payload_that_no_database_stores_is_a_mistake_with_its_line() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sexton.toml");
     let deep = format!("{}1{}", "[".repeat(40), "]".repeat(40));
-    std::fs::write(&file, format!("[task.a]\nkind = \"noop\"\npayload = {{ text = \"a\\u0000b\" }}\n[task.b]\nkind = \"noop\"\npayload = {deep}\n")).unwrap();
+    std::fs::write(&file, format!("[task.a]\nkind = \"noop\"\npayload = {{ text = \"a\\u0000b\" }}\n[task.b]\nkind = \"noop\"\npayload = {deep}\n[task.c]\nkind = \"noop\"\npayload = \"{}\"\n", "x".repeat(1 << 20))).unwrap();
     let check = sexton(&file).args(["config", "check"]).output().unwrap();
     assert!(!check.status.success());
     let told = check.text() + &check.errors();
     assert!(told.contains("sexton.toml:3: task.a.payload: it contains the character NUL"), "{told}");
     assert!(told.contains("sexton.toml:6: task.b.payload: it is nested more than 30 levels deep"), "{told}");
+    assert!(told.contains("task.c.payload: it has 1048578 bytes, and daemon.max_payload allows 1048576"), "{told}");
 }

@@ -56,7 +56,7 @@ on_each_database! {
     async fn a_deep_payload_is_read_and_recorded(database: Database) {
         let mut batch = finished(&database, 5).await;
         let deep: Value = serde_json::from_str(&format!("{}{}", "[".repeat(126), "]".repeat(126))).unwrap();
-        batch[2].payload = Some(deep);
+        batch[2].payload = Some(deep.into());
         // As earlier versions wrote it.
         spool(&database, &serde_json::to_vec(&batch).unwrap());
         let inside = Inside::start(blueprint(&database));

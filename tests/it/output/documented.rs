@@ -135,8 +135,9 @@ on_each_database! {
         let fail = check("task add", &["task", "add", "fail"])["id"].to_string();
         let slow = check("task add", &["task", "add", "slow"])["id"].to_string();
         check("task add", &["task", "add", "greet", "--at", "tomorrow 08:00"]);
-        json(&file, &["queue", "pause", "reports"]);
-        check("task add", &["task", "add", "rare"]);
+        check("queue pause", &["queue", "pause", "reports", "--reason", "an audit"]);
+        check("schedule pause", &["schedule", "pause", "rare"]);
+        let rare = check("task add", &["task", "add", "rare", "--expires", "tomorrow 08:00"])["id"].to_string();
         eventually("the short tasks are finished, the long one runs, the schedule has fired", async || {
             let is_finished = async |id: &str| store.task(id.parse().unwrap()).await.unwrap().is_none();
             let running = store.task(slow.parse().unwrap()).await.unwrap().unwrap();
@@ -164,6 +165,13 @@ on_each_database! {
         check("node list", &["node", "list"]);
         check("module list", &["module", "list", "--all"]);
         check("summary MODULE", &["summary", "workers"]);
+        let written = check("history --output", &["history", "--name", "greet", "--output"]);
+        assert_eq!(written[0]["output"]["stdout"], "hello\n");
+        check("pause", &["pause"]);
+        let shown = check("task show", &["task", "show", &rare]);
+        assert_eq!(shown["waits_code"], "everything_paused");
+        check("resume", &["resume"]);
+        assert_ne!(check("audit list", &["audit", "list"]), serde_json::json!([]));
         let summary = check("summary", &["summary"]);
         for list in ["schedules", "future", "waiting", "running", "queues", "modules"] {
             assert_ne!(summary[list], serde_json::json!([]), "{list}");
@@ -172,11 +180,15 @@ on_each_database! {
         assert!(status["daemon"].is_object() && status["processes"][0].is_object(), "{status:#}");
         check("period list", &["period", "list"]);
         check("db status", &["db", "status"]);
+        check("task move", &["task", "move", "--queue", "reports", "--to", "default", "--dry-run"]);
+        check("task retry --FILTER", &["task", "retry", "--name", "greet", "--dry-run"]);
+        check("task retry --FILTER", &["task", "retry", "--discarded"]);
+        check("task cancel --FILTER", &["task", "cancel", "--name", "slow", "--dry-run"]);
+        check("task cancel --FILTER", &["task", "cancel", "--name", "slow"]);
         assert_eq!(untried, ["period check"], "its exit code tells the answer");
         let inside = call(&file, &["period", "check", "office", "--at", "2026-11-23 10:00", "--json"]);
         let answer = inside.json();
         assert_eq!(page.faults(&answer, "period answer", "period check"), Vec::<String>::new(), "{answer:#}");
-        store.cancel(slow.parse().unwrap()).await.unwrap();
         daemon.stop();
     }
 }

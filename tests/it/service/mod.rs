@@ -1,6 +1,7 @@
 //! The daemon's life for its operator: `start`, `stop`, `status`, `reload`, without systemd.
 
 mod control;
+mod moved;
 mod places;
 mod recycling;
 mod reloading;

@@ -125,6 +125,7 @@ fn stop_reports_interrupted_tasks() {
             } else {
                 let told = output.text();
                 assert!(told.contains("1 task interrupted and released: stubborn"), "{told}");
+                assert!(told.contains("; running tasks had 100ms to end"), "{told}");
             }
         }
     });

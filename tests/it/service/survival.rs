@@ -7,7 +7,7 @@ use nix::{
 use serde_json::json;
 
 use super::Service;
-use crate::support::{Database, Kind, Printed, block_on};
+use crate::support::{Database, Kind, block_on};
 
 /// Sends the daemon that signal; checks that `status` is true at all times, and that the daemon is restarted.
 fn comes_back_after(signal: Signal) {
@@ -111,10 +111,73 @@ fn without_its_process_supervisor_it_continues_and_can_be_stopped() {
         kill(Pid::from_raw(service.pid("supervisor").unwrap()), Signal::SIGKILL).unwrap();
         service.wait("it is gone", || service.status().1["supervisor"].is_null().then_some(()));
         assert_eq!(service.status().0, 0);
-        let told = service.call(&["start"]).text();
-        assert!(told.contains("without a process supervisor"), "{told}");
-        service.done(&["stop"]);
+        let shown = service.done(&["status"]);
+        let says = "none: it has ended, and nothing restarts the daemon; `sexton start` starts a new one";
+        assert!(shown.contains(says), "{shown}");
+        // `start` mends it: the daemon continues, and is watched again.
+        let pid = service.daemon();
+        let told = service.done(&["start"]);
+        let says = format!(
+            "Sexton is already running: process {pid}; its process supervisor had ended, and a new one watches it\n"
+        );
+        assert_eq!(told, says);
+        let supervisor = service.pid("supervisor").unwrap();
+        assert!(super::is_ours(supervisor, &service.run_dir));
+        assert_eq!(service.status().1["supervisor"]["state"], "watching");
+        assert_eq!(service.done(&["start"]), format!("Sexton is already running: process {pid}\n"));
+        service.kill(Signal::SIGKILL);
+        let next = service.wait("another daemon runs", || {
+            let status = service.status().1;
+            status["daemon"]["pid"].as_i64().filter(|next| *next != i64::from(pid) && status["state"] == "running")
+        });
+        assert_eq!(i64::from(service.daemon()), next);
+        let told = service.done(&["stop"]);
+        assert!(told.starts_with(&format!("Sexton has stopped: process {next}")), "{told}");
         assert_eq!(service.status().0, 3);
+        assert!(!super::is_ours(supervisor, &service.run_dir));
+    });
+}
+
+#[test]
+fn an_adopted_daemon_that_stops_ends_its_new_supervisor() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let service = Service::new(&database, "watchdog = \"2s\"");
+        service.done(&["start"]);
+        kill(Pid::from_raw(service.pid("supervisor").unwrap()), Signal::SIGKILL).unwrap();
+        service.wait("it is gone", || service.status().1["supervisor"].is_null().then_some(()));
+        service.done(&["start"]);
+        let (pid, supervisor) = (service.daemon(), service.pid("supervisor").unwrap());
+        // Its signs of life arrive at the new one.
+        let old = service.status().1["daemon"]["uptime_ms"].as_u64().unwrap();
+        service.wait("it lives longer than its watchdog would let a silent one", || {
+            (service.status().1["daemon"]["uptime_ms"].as_u64() >= Some(old + 4_000)).then_some(())
+        });
+        assert_eq!(service.daemon(), pid);
+        service.kill(Signal::SIGTERM);
+        service.wait("both have ended", || (!super::is_ours(supervisor, &service.run_dir)).then_some(()));
+        assert_eq!(service.status().0, 3);
+        assert!(!service.log().contains("the daemon failed"), "{}", service.log());
+    });
+}
+
+#[test]
+fn what_a_module_prints_is_logged() {
+    assert!(
+        nix::unistd::Uid::effective().is_root(),
+        "this test needs root: the files of a daemon are hidden from others"
+    );
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let service = Service::new(&database, "");
+        service.done(&["start"]);
+        // As `println!` of a module does.
+        let mut stdout = std::fs::File::options().write(true).open(format!("/proc/{}/fd/1", service.daemon())).unwrap();
+        std::io::Write::write_all(&mut stdout, b"a module says hello\nand more\n").unwrap();
+        service.wait_for_log("INFO stdout: a module says hello");
+        service.wait_for_log("INFO stdout: and more");
+        drop(stdout);
+        service.done(&["stop"]);
     });
 }
 

@@ -76,6 +76,89 @@ fn a_silent_mariadb_costs_no_connection() {
     block_on(outlives_a_silent_server(Kind::MariaDb));
 }
 
+/// A machine that loses its power or its network in the middle of a transaction: the server hears nothing of it.
+async fn frees_the_rows_of_a_client_that_vanished(kind: Kind) {
+    let database = Database::new(kind).await;
+    let store = database.store().await;
+    enqueue(&store, "work", 1).await;
+    let proxy = Proxy::to(&database.url);
+    let lost = Store::connect(&hasty(&proxy.url)).unwrap();
+    let transaction = lost.connection().begin().await.unwrap();
+    transaction.execute_unprepared("UPDATE sexton_task SET priority = priority + 1").await.unwrap();
+    let row = "SELECT id FROM sexton_task FOR UPDATE NOWAIT";
+    assert!(store.connection().execute_unprepared(row).await.is_err(), "it is locked");
+    proxy.silence();
+    eventually("its row is free", async || store.connection().execute_unprepared(row).await.is_ok()).await;
+    assert!(transaction.execute_unprepared("SELECT 1").await.is_err());
+}
+
+#[test]
+fn a_vanished_client_of_postgres_keeps_no_rows() {
+    block_on(frees_the_rows_of_a_client_that_vanished(Kind::Postgres));
+}
+
+#[test]
+fn a_vanished_client_of_mariadb_keeps_no_rows() {
+    block_on(frees_the_rows_of_a_client_that_vanished(Kind::MariaDb));
+}
+
+#[test]
+fn a_vanished_client_of_mysql_keeps_no_rows() {
+    block_on(frees_the_rows_of_a_client_that_vanished(Kind::MySql));
+}
+
+#[test]
+fn an_idle_session_outlives_the_limits_of_the_server() {
+    block_on(async {
+        for kind in [Kind::Postgres, Kind::MariaDb, Kind::MySql] {
+            let database = Database::new(kind).await;
+            let store = Store::connect(&hasty(&database.url)).unwrap();
+            store.now().await.unwrap();
+            // Beyond two seconds without a word, MySQL and MariaDB end the session.
+            tokio::time::sleep(Duration::from_millis(3_500)).await;
+            store.now().await.unwrap_or_else(|error| panic!("{kind:?}: {error}"));
+        }
+    });
+}
+
+#[test]
+fn a_silent_server_is_not_listened_to_for_ever() {
+    block_on(async {
+        let database = Database::new(Kind::Postgres).await;
+        let proxy = Proxy::to(&database.url);
+        let options = hasty(&proxy.url);
+        let store = Store::connect(&options).unwrap();
+        let mut listener = store.listen(&options).await.unwrap();
+        proxy.silence();
+        // The module waits in rounds.
+        let mut error = None;
+        eventually("the loss is noticed", async || {
+            let round = tokio::time::timeout(Duration::from_millis(500), listener.wait()).await;
+            error = round.ok().and_then(Result::err);
+            error.is_some()
+        })
+        .await;
+        let error = error.unwrap().to_string();
+        assert_eq!(error, "the database is not available: the server does not answer the listener");
+    });
+}
+
+#[test]
+fn what_the_driver_says_is_in_plain_words() {
+    block_on(async {
+        let database = Database::new(Kind::Postgres).await;
+        let store = database.store().await;
+        let error = StoreError::from(store.connection().execute_unprepared("SELECT 1/0").await.unwrap_err());
+        assert_eq!(error.to_string(), "the database refused a statement: division by zero");
+        let proxy = Proxy::to(&database.url);
+        let through = Store::connect(&hasty(&proxy.url)).unwrap();
+        through.now().await.unwrap();
+        proxy.silence();
+        let error = through.now().await.unwrap_err().to_string();
+        assert!(error.starts_with("the database is not available: no answer within 1 s to `"), "{error}");
+    });
+}
+
 /// A failover leaves the old primary read-only, and the sessions with it open.
 async fn leaves_a_session_that_only_reads(kind: Kind) {
     let database = Database::new(kind).await;
@@ -169,7 +252,7 @@ fn a_full_disk_loses_nothing_and_holds_no_lock() {
             let filler = place.join("filler");
             fill(&filler, 64 * 1024);
             let mut finished = ended(&task, "n", Outcome::Succeeded, Verdict::Completed);
-            finished.payload = Some(serde_json::json!("x".repeat(2_000_000)));
+            finished.payload = Some(serde_json::json!("x".repeat(2_000_000)).into());
             finished.report = Report::default();
             let error = store.finish(&[finished.clone()], OnStale::Record).await.unwrap_err();
             assert!(matches!(error, StoreError::Unavailable(_)), "{error}");

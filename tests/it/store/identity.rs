@@ -116,7 +116,7 @@ on_each_database! {
         assert_eq!(second.claim, first.claim, "the case that is tested");
         assert_eq!(store.release(&"first".into(), &[first.identity()]).await.unwrap(), 0);
         store.set_progress(&"first".into(), &[(first.identity(), Progress::default())]).await.unwrap();
-        assert!(store.adopt(&"third".into(), &[first.identity()]).await.unwrap().is_empty());
+        assert!(store.adopt(&"third".into(), &[first.identity()]).await.unwrap().held.is_empty());
         let rescued = ended(&first, "first", Outcome::Interrupted, Verdict::Released);
         assert_eq!(store.finish(&[rescued], OnStale::Ignore).await.unwrap().counted, 0);
         let recorded = finish(&store, &done(&first, "first")).await;

@@ -1,9 +1,13 @@
 //! The store's contract, verb by verb: one suite, four databases.
 
+mod audit;
 mod bounded;
+mod bulk;
 mod claim;
+mod cluster_queues;
 mod connections;
 mod enqueue;
+mod expiry;
 mod finish;
 mod future;
 mod identity;
@@ -11,6 +15,7 @@ mod migrate;
 mod nodes;
 mod odd_names;
 mod overlap;
+mod payloads;
 mod prune;
 mod queues;
 mod schedules;

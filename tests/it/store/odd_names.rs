@@ -95,7 +95,7 @@ on_each_database! {
         let claimed = store.claim(&dead, &queue(), 2).await.unwrap().tasks;
         store.heartbeat(&beat(&dead, Duration::ZERO)).await.unwrap();
         assert!(store.next_expiry(&alive).await.unwrap().0.is_some());
-        assert_eq!(store.adopt(&alive, &[claimed[0].identity()]).await.unwrap(), [claimed[0].claim].into());
+        assert_eq!(store.adopt(&alive, &[claimed[0].identity()]).await.unwrap().held, [claimed[0].claim].into());
         let orphans = store.orphans(&alive).await.unwrap();
         assert_eq!((orphans.len(), &orphans[0].node, orphans[0].claim), (1, &Some(dead), claimed[1].claim));
         assert_eq!(store.rescue(&orphans, "it died", |_| 5).await.unwrap().released, 1);

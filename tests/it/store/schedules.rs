@@ -9,7 +9,7 @@ use sexton::{
 use sexton_entities::states::{Fate, Outcome, ReasonCode};
 
 use super::about_now;
-use crate::support::on_each_database;
+use crate::support::{on_each_database, value};
 
 pub(super) fn sighting(name: &str, spec: &str) -> ScheduleRow {
     ScheduleRow { name: name.to_owned(), task: format!("{name}-task"), spec: spec.to_owned() }
@@ -30,6 +30,7 @@ pub(super) fn firing(name: &str, due_at: DateTime<Utc>, fate: Fate) -> Firing {
         overlap: Overlap::Allow,
         at_start: false,
         run_at: None,
+        expires_at: None,
         next_at: Some(due_at + TimeDelta::hours(1)),
         task: format!("{name}-task"),
         queue: "default".into(),
@@ -75,7 +76,7 @@ on_each_database! {
         assert_eq!(tasks.len(), 50);
         let first = tasks.iter().find(|task| task.schedule.as_deref() == Some("s0")).unwrap();
         assert_eq!((first.name.as_str(), first.due_at, first.priority), ("s0-task", Some(at), 2));
-        assert_eq!((first.payload.clone(), first.queue.as_deref()), (Some(json!({"of": "s0"})), Some("default")));
+        assert_eq!((value(&first.payload), first.queue.as_deref()), (Some(json!({"of": "s0"})), Some("default")));
         let schedule = store.schedules().await.unwrap().remove(0);
         assert_eq!((schedule.last_at, schedule.next_at), (at, Some(at + TimeDelta::hours(1))));
     }

@@ -9,7 +9,7 @@ use sexton::{
 use sexton_entities::states::{Outcome, TaskState, Verdict};
 
 use super::{beat, enqueue, register};
-use crate::support::on_each_database;
+use crate::support::{on_each_database, value};
 
 fn names(names: &[&str]) -> TaskNames {
     names.iter().copied().collect()
@@ -118,7 +118,7 @@ on_each_database! {
         assert_eq!(rows.len(), 1_200);
         let row = &rows[0];
         assert_eq!((row.outcome, row.verdict, row.attempt), (Outcome::Failed, Some(Verdict::Discarded), 0));
-        assert_eq!((row.error.as_deref(), row.payload.clone()), (Some("no node defines it's name"), Some(0.into())));
+        assert_eq!((row.error.as_deref(), value(&row.payload)), (Some("no node defines it's name"), Some(0.into())));
         assert!(store.task(row.task_id.unwrap()).await.unwrap().is_none());
     }
 }

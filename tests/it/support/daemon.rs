@@ -79,6 +79,11 @@ impl Daemon {
         Self::of(command, config)
     }
 
+    /// Starts that command, which runs the binary.
+    pub(crate) fn spawn_command(command: Command, config: &Path) -> Self {
+        Self::of(command, config)
+    }
+
     fn of(mut command: Command, config: &Path) -> Self {
         let log = config.with_extension("log");
         let file = fs::File::create(&log).unwrap();

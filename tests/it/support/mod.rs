@@ -2,19 +2,26 @@
 
 mod daemon;
 mod database;
+pub(crate) mod document;
+mod faulty_disk;
 mod inside;
 mod mounted;
 mod proxy;
+mod role;
 mod wall;
 
 use std::time::{Duration, Instant};
 
+use sexton_entities::json_text::JsonText;
+
 pub(crate) use self::{
     daemon::{Daemon, Printed, sexton},
     database::{Database, Kind},
+    faulty_disk::FaultyDisk,
     inside::{Inside, add_module, blueprint, change_modules},
     mounted::Mounted,
     proxy::Proxy,
+    role::Role,
     wall::WallClock,
 };
 
@@ -33,6 +40,11 @@ pub(crate) async fn within(patience: Duration, what: &str, mut condition: impl A
         assert!(Instant::now() < end, "waited {patience:?} without success: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// The value of a JSON text.
+pub(crate) fn value(json: &Option<JsonText>) -> Option<serde_json::Value> {
+    json.as_ref().map(|json| json.decode().unwrap())
 }
 
 /// Runs a test's body.

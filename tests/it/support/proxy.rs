@@ -96,10 +96,10 @@ impl Proxy {
     }
 }
 
-/// Carries bytes until the proxy is cut or one side closes.
-async fn carry(near: TcpStream, server: String, state: Arc<AtomicU8>, _counted: Counted) {
-    let Ok(far) = TcpStream::connect(server).await else { return };
-    let ((near_out, near_in), (far_out, far_in)) = (near.into_split(), far.into_split());
+/// Carries bytes until the proxy is cut or one side closes. The server does not hear of the end of a client in silence.
+async fn carry(mut near: TcpStream, server: String, state: Arc<AtomicU8>, counted: Counted) {
+    let Ok(mut far) = TcpStream::connect(server).await else { return };
+    let ((near_out, near_in), (far_out, far_in)) = (near.split(), far.split());
     let is_dead = Rc::new(Cell::new(false));
     let cut = async {
         while state.load(Ordering::SeqCst) != CUT {
@@ -113,6 +113,10 @@ async fn carry(near: TcpStream, server: String, state: Arc<AtomicU8>, _counted: 
         () = pump(near_out, far_in, &state, &is_dead) => {}
         () = pump(far_out, near_in, &state, &is_dead) => {}
         () = cut => {}
+    }
+    drop((near, counted));
+    while is_dead.get() && state.load(Ordering::SeqCst) != CUT {
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use icalendar::parser::Property;
 
-use crate::domain::period::walls;
+use crate::domain::period::wall_clock;
 
 /// A day, or a wall-clock time of a zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,8 +72,8 @@ impl EventTime {
     /// The instant. A day begins by the wall clocks of `zone`.
     pub(super) fn instant(self, zone: Tz) -> DateTime<Utc> {
         match self {
-            Self::Day(day) => walls::instant(zone, midnight(day)),
-            Self::Time(wall, own) => walls::instant(own, wall),
+            Self::Day(day) => wall_clock::instant(zone, midnight(day)),
+            Self::Time(wall, own) => wall_clock::instant(own, wall),
         }
     }
 

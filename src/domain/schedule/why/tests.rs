@@ -14,15 +14,15 @@ use crate::domain::{
     },
 };
 
-fn at(text: &str) -> DateTime<Utc> {
+pub(super) fn at(text: &str) -> DateTime<Utc> {
     text.parse().expect("an instant")
 }
 
 /// A Saturday.
-const AT: &str = "2026-11-21T10:00:00Z";
-const LATER: &str = "2026-11-21T12:00:00Z";
+pub(super) const AT: &str = "2026-11-21T10:00:00Z";
+pub(super) const LATER: &str = "2026-11-21T12:00:00Z";
 
-fn entry(due_at: &str, fate: Fate, reason: Option<Reason>) -> occurrence::Model {
+pub(super) fn entry(due_at: &str, fate: Fate, reason: Option<Reason>) -> occurrence::Model {
     reasoned(at(due_at), fate, reason.as_ref())
 }
 
@@ -34,7 +34,7 @@ fn into(instant: &str) -> Option<Reason> {
     Some(Reason::Coalesced { into: at(instant) })
 }
 
-fn hourly() -> Schedule {
+pub(super) fn hourly() -> Schedule {
     Schedule::new("s", vec![Recurrence::Every(Duration::from_secs(3_600))])
 }
 
@@ -48,6 +48,11 @@ fn seen() -> schedule::Model {
         last_at: at("2026-11-21T09:00:00Z"),
         next_at: None,
         created_at: at("2026-11-20T00:00:00Z"),
+        paused_at: None,
+        paused_by: None,
+        paused_host: None,
+        pause_reason: None,
+        removed_at: None,
     }
 }
 
@@ -64,11 +69,12 @@ fn node(id: &str, started_at: &str, lease_expires_at: &str) -> node::Model {
         lease_expires_at: at(lease_expires_at),
         modules: None,
         defines: None,
+        queues: None,
     }
 }
 
 /// An hourly schedule whose latest entry is that of 09:00, seen at `now`.
-fn background<'a>(schedule: &'a Schedule, now: &str) -> Background<'a> {
+pub(super) fn background<'a>(schedule: &'a Schedule, now: &str) -> Background<'a> {
     Background {
         name: "s",
         seen: Some(seen()),
@@ -79,20 +85,20 @@ fn background<'a>(schedule: &'a Schedule, now: &str) -> Background<'a> {
     }
 }
 
-fn of(background: &Background<'_>, known: &InstantRecord) -> Account {
+pub(super) fn of(background: &Background<'_>, known: &InstantRecord) -> Account {
     let (_, expected, _) = background.neighbours(at(AT));
     background.account(at(AT), expected, known)
 }
 
-fn with(entry: occurrence::Model) -> InstantRecord {
+pub(super) fn with(entry: occurrence::Model) -> InstantRecord {
     InstantRecord { entry: Some(entry), ..InstantRecord::default() }
 }
 
-fn told(background: &Background<'_>, known: &InstantRecord) -> String {
+pub(super) fn told(background: &Background<'_>, known: &InstantRecord) -> String {
     of(background, known).why
 }
 
-fn attempt(id: i64, verdict: Verdict, error: Option<&str>) -> Run {
+pub(super) fn attempt(id: i64, verdict: Verdict, error: Option<&str>) -> Run {
     let attempt = history::Model {
         id: 1,
         task_id: Some(id),
@@ -121,11 +127,16 @@ fn attempt(id: i64, verdict: Verdict, error: Option<&str>) -> Run {
         peak_memory: None,
         output_bytes: None,
         result: None,
+        cancelled_by: None,
+        cancelled_host: None,
+        cancel_reason: None,
+        reason_code: None,
+        left_behind: None,
     };
-    Run { task: None, attempt: Some(attempt) }
+    Run { attempt: Some(attempt), ..Run::default() }
 }
 
-fn unfinished(id: i64, state: TaskState) -> Run {
+pub(super) fn unfinished(id: i64, state: TaskState) -> Run {
     let task = task::Model {
         id,
         name: "s".into(),
@@ -148,8 +159,9 @@ fn unfinished(id: i64, state: TaskState) -> Run {
         progress: None,
         snoozes: 0,
         unknown_since: None,
+        expires_at: None,
     };
-    Run { task: Some(task), attempt: None }
+    Run { task: Some(task), ..Run::default() }
 }
 
 #[test]
@@ -176,7 +188,7 @@ fn an_entry_of_the_ledger_is_explained_from_its_values() {
 #[test]
 fn the_sentence_names_the_task_and_how_it_ended() {
     let hourly = hourly();
-    let mut hourly = background(&hourly, LATER);
+    let hourly = background(&hourly, LATER);
     let fired = |run| InstantRecord { run, ..with(entry(AT, Fate::Fired, None)) };
     let done = of(&hourly, &fired(attempt(7, Verdict::Completed, None)));
     assert_eq!(done.words, "on time, as task 7, which was completed after 2.0 s");
@@ -184,9 +196,8 @@ fn the_sentence_names_the_task_and_how_it_ended() {
     let failed = told(&hourly, &fired(attempt(7, Verdict::Discarded, Some("exit code 1"))));
     assert!(failed.ends_with("as task 7, which was discarded after 2.0 s: exit code 1"));
     assert!(told(&hourly, &fired(unfinished(8, TaskState::Running))).ends_with("as task 8, which is running"));
-    hourly.closed_queues.insert("q".to_owned(), "outside period p for good".to_owned());
-    let waits = told(&hourly, &fired(unfinished(8, TaskState::Available)));
-    assert!(waits.ends_with("which is available; queue q is outside period p for good"), "{waits}");
+    let retried = told(&hourly, &fired(unfinished(8, TaskState::Available)));
+    assert!(retried.ends_with("as task 8, which is available"), "{retried}");
 }
 
 #[test]

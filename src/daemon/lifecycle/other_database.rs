@@ -1,0 +1,16 @@
+//! Whether the database was replaced by another one while this daemon runs, such as by another SQLite file.
+
+use crate::daemon::components::Components;
+
+/// Ends when the database is another one than at the start. Returns why that restarts the daemon: what it has in flight
+/// is of the earlier one. It looks once in a heartbeat.
+pub(in crate::daemon) async fn noticed(daemon: &Components) -> String {
+    loop {
+        tokio::time::sleep(daemon.config().daemon.heartbeat).await;
+        // Outages are the modules' concern.
+        if let Ok(Some(other)) = daemon.store.other_database_id().await {
+            let known = daemon.store.known_database_id().map(ToString::to_string).unwrap_or_default();
+            return format!("the database was replaced by another one (identity {other}, before {known})");
+        }
+    }
+}

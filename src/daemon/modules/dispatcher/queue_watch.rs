@@ -1,0 +1,135 @@
+//! Queues that need attention are logged once, and the other nodes learn which queues this one serves.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::{
+    daemon::{
+        inflight::{InFlight, QueueWorkers},
+        module::ModuleContext,
+        state::queue_troubles::{UnservedQueue, UnservedQueues, full_queues},
+    },
+    domain::{
+        identity::NodeId,
+        task::waiting::{ClusterQueues, ServedBy, ServedQueue, ServedQueues},
+        text::plural::counted,
+    },
+    store::{Store, StoreError},
+};
+
+/// How often queues are searched that no node serves.
+const REVIEW_INTERVAL: Duration = Duration::from_secs(10);
+/// How often the queues of this node are published without a change: a node that was declared dead loses them.
+const PUBLISH_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Watches the queues of this node and of the cluster.
+pub(super) struct QueueWatch {
+    node: NodeId,
+    in_flight: InFlight,
+    unserved: UnservedQueues,
+    /// Full queues about which the log has been told, and since when they are full.
+    full: Vec<(String, DateTime<Utc>)>,
+    /// What this node has published, and when.
+    published: Option<(ServedQueues, Instant)>,
+    reviewed: Option<Instant>,
+}
+
+impl QueueWatch {
+    pub(super) fn new(node: NodeId, in_flight: InFlight, unserved: UnservedQueues) -> Self {
+        Self { node, in_flight, unserved, full: Vec::new(), published: None, reviewed: None }
+    }
+
+    /// Reports queues without a free worker, and those that have one again. Needs no database.
+    pub(super) fn report_full(&mut self, context: &ModuleContext) {
+        let full = full_queues(&self.in_flight, context.config().daemon.report_full_after);
+        let now = context.clock().now();
+        for queue in &full {
+            if self.full.iter().any(|(known, _)| *known == queue.queue) {
+                continue;
+            }
+            tracing::warn!("queue {} {}", queue.queue, queue.words());
+            let length = TimeDelta::milliseconds(i64::try_from(queue.full_ms).unwrap_or(i64::MAX));
+            self.full.push((queue.queue.clone(), now - length));
+        }
+        self.full.retain(|(known, _)| {
+            let is_full = full.iter().any(|queue| queue.queue == *known);
+            if !is_full {
+                tracing::info!("queue {known} has a free worker again");
+            }
+            is_full
+        });
+    }
+
+    /// How long until a queue must be reported as full; none if none is about to.
+    pub(super) fn until_report(&self, least: Duration) -> Option<Duration> {
+        let is_told = |queue: &QueueWorkers| self.full.iter().any(|(known, _)| *known == *queue.queue);
+        let workers = self.in_flight.workers();
+        let full = workers.iter().filter(|queue| !is_told(queue)).filter_map(|queue| queue.full_for);
+        full.map(|full_for| least.saturating_sub(full_for)).min()
+    }
+
+    /// Publishes the queues of this node after a change, and searches for queues that no node serves.
+    pub(super) async fn share(&mut self, store: &Store) -> Result<(), StoreError> {
+        let served: ServedQueues = self.in_flight.workers().into_iter().map(|queue| self.served(&queue)).collect();
+        let is_known =
+            self.published.as_ref().is_some_and(|(known, at)| *known == served && at.elapsed() < PUBLISH_INTERVAL);
+        if !is_known {
+            let is_change = self.published.as_ref().is_none_or(|(known, _)| *known != served);
+            // Without a row, the node is about to register: the next round publishes.
+            if store.publish_queues(&self.node, &served).await? {
+                self.published = Some((served, Instant::now()));
+            }
+            if is_change {
+                self.reviewed = None;
+            }
+        }
+        if self.reviewed.is_none_or(|at| at.elapsed() >= REVIEW_INTERVAL) {
+            self.reviewed = Some(Instant::now());
+            self.review(store).await?;
+        }
+        Ok(())
+    }
+
+    fn served(&self, queue: &QueueWorkers) -> (String, ServedQueue) {
+        let since = self.full.iter().find(|(known, _)| *known == *queue.queue).map(|(_, since)| *since);
+        (queue.queue.to_string(), ServedQueue { workers: queue.workers, full_since: since })
+    }
+
+    /// Searches for tasks in queues that no node serves.
+    async fn review(&mut self, store: &Store) -> Result<(), StoreError> {
+        let own: BTreeSet<String> = self
+            .in_flight
+            .workers()
+            .into_iter()
+            .filter(|queue| queue.workers > 0)
+            .map(|queue| queue.queue.to_string())
+            .collect();
+        let mut waiting = store.queues_with_waiting_tasks().await?;
+        waiting.retain(|queue| !own.contains(&**queue));
+        let mut unserved = Vec::new();
+        if !waiting.is_empty() {
+            let cluster = ClusterQueues { live: store.live_queues().await?, ..ClusterQueues::default() };
+            for queue in waiting.iter().filter(|queue| cluster.served_by(queue) == ServedBy::Nobody) {
+                let tasks = store.waiting_in(queue).await?;
+                unserved.push(UnservedQueue { queue: queue.to_string(), tasks });
+            }
+        }
+        let (new, gone) = self.unserved.replace(unserved);
+        for UnservedQueue { queue, tasks } in new {
+            let verb = if tasks == 1 { "waits" } else { "wait" };
+            let tasks = counted(tasks, "task");
+            tracing::warn!(
+                "no node serves queue {queue}, and {tasks} {verb} there: give it workers in [queue.{queue}], or move them \
+                 with `sexton task move`"
+            );
+        }
+        for queue in gone {
+            tracing::info!("no task waits any more in queue {queue} without a node that serves it");
+        }
+        Ok(())
+    }
+}
