@@ -56,14 +56,14 @@ struct ShownOverview<'a> {
     schedules: Vec<Value>,
     future: &'a [task::Model],
     waiting: &'a [task::Model],
-    running: Vec<RunningTask<'a>>,
+    running: Vec<TaskWithProcess<'a>>,
     queues: &'a [QueueListing],
     modules: &'a [Module],
 }
 
 /// A running task as JSON.
 #[derive(Serialize)]
-struct RunningTask<'a> {
+struct TaskWithProcess<'a> {
     #[serde(flatten)]
     task: &'a task::Model,
     pid: Option<i32>,
@@ -128,7 +128,7 @@ impl Overview {
 
     /// The same objects as in the lists of each noun.
     fn object(&self) -> ShownOverview<'_> {
-        let running = self.running.iter().map(|task| RunningTask {
+        let running = self.running.iter().map(|task| TaskWithProcess {
             task,
             pid: self.pids.get(&task.id).copied(),
             running_ms: self.running_ms(task),
