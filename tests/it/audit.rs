@@ -119,7 +119,7 @@ on_each_database! {
         assert_eq!(left().await, 3);
         assert_eq!(json(&file, &["task", "cancel", "--queue", "mail"]), json!({"cancelled": 0, "requested": 0, "left": 0, "refused": 0}));
         // They are discarded, and retried once.
-        done(&file, &["run", "--once"]);
+        assert_eq!(call(&file, &["run", "--once"]).status.code(), Some(1), "tasks failed");
         assert_eq!(done(&file, &["task", "retry", "--discarded", "--since", "1h", "--dry-run"]), "3 discarded tasks would be enqueued again\n");
         assert_eq!(done(&file, &["task", "retry", "--discarded", "--since", "1h"]), "3 discarded tasks enqueued again\n");
         assert_eq!(done(&file, &["task", "retry", "--discarded", "--since", "1h"]),
