@@ -108,11 +108,11 @@ pub(super) async fn reload(session: &Session, output: Printer, reason: &ReasonAr
     let answer: Value = deed(session, "/reload", reason).await.context("the configuration was not reloaded")?;
     let needs_restart: Vec<&str> =
         answer["needs_restart"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let mut sentence = format!("The configuration was reloaded: {}", answer["changed"].as_str().unwrap_or_default());
+    let mut lines = vec![format!("The configuration was reloaded: {}", answer["changed"].as_str().unwrap_or_default())];
     if !needs_restart.is_empty() {
-        sentence += &format!("\nchanges that take effect at the next start: {}", needs_restart.join(", "));
+        lines.push(format!("changes that take effect at the next start: {}", needs_restart.join(", ")));
     }
-    output.report(&sentence, &answer)?;
+    output.report_lines(&lines, &answer)?;
     Ok(0)
 }
 

@@ -117,10 +117,17 @@ impl Printer {
 
     /// The result of a command: a sentence, or a JSON object.
     pub(super) fn report(self, sentence: &str, object: &impl Serialize) -> anyhow::Result<()> {
+        self.report_lines(&[sentence], object)
+    }
+
+    /// The result of a command: a sentence and further lines, or a JSON object.
+    pub(super) fn report_lines(self, lines: &[impl AsRef<str>], object: &impl Serialize) -> anyhow::Result<()> {
         if self.json {
             return self.value(object);
         }
-        print_line!("{sentence}");
+        for line in lines {
+            print_line!("{}", line.as_ref());
+        }
         Ok(())
     }
 }

@@ -18,9 +18,10 @@ pub(super) async fn pause(session: &Session, output: Printer, reason: &ReasonArg
     let open = session.open().await?;
     open.because(reason).pause_all(true).await.map_err(with_advice)?;
     let details = open.store.all_paused().await.map_err(with_advice)?.unwrap_or_default();
-    let note = "\nno node claims a task, and no schedule fires, until `sexton resume`; running tasks continue";
+    let note = "no node claims a task, and no schedule fires, until `sexton resume`; running tasks continue";
     let object = object(&json!({ "everything": true }), true, &details);
-    output.report(&format!("everything is {}{note}", state(output, true, &details)), &object)?;
+    let sentence = format!("everything is {}", state(output, true, &details));
+    output.report_lines(&[sentence.as_str(), note], &object)?;
     Ok(0)
 }
 

@@ -143,7 +143,7 @@ async fn is_working(run: &RunDir) -> bool {
 pub(super) async fn stop(session: &Session, output: Printer, args: &StopArgs) -> anyhow::Result<u8> {
     let Located { config, run } = session.locate()?;
     let result = stop_daemon(&run, &stop_options(&config, args.force)).await?;
-    output.report(&result.sentence(), &json!(result))?;
+    output.report_lines(&result.lines(), &json!(result))?;
     Ok(0)
 }
 
@@ -168,7 +168,7 @@ pub(super) async fn restart(
     }
     let result = stop_daemon(&run, &stop_options(&config, false)).await?;
     if !output.is_json() && result.was_running() {
-        print_line!("{}", result.sentence());
+        result.lines().iter().for_each(|line| print_line!("{line}"));
     }
     let code = start(session, output, log, args).await?;
     if code == 0 {

@@ -74,8 +74,8 @@ fn a_finished_task_is_shown_with_its_payload_result_and_output() {
         let shown = text(&file, &["task", "show", "1"]);
         for words in [
             "Task 1, greet: completed, queue default, node n-",
-            "payload {\"order\":17}",
-            "result {\"sent\":3}",
+            "payload {\"order\": 17}",
+            "result {\"sent\": 3}",
             "29\n30\n",
             "oops",
         ] {

@@ -78,7 +78,7 @@ async fn furnished(settings: &str) -> (Database, std::path::PathBuf) {
     let file = database.config("a-node-with-a-long-name", settings);
     assert!(call(&file, &["run", "--once"]).status.success());
     assert!(call(&file, &["task", "add", "invoice-send-reminders"]).status.success());
-    assert!(call(&file, &["run", "--once"]).status.success());
+    assert_eq!(call(&file, &["run", "--once"]).status.code(), Some(1), "the task fails");
     assert!(call(&file, &["task", "add", "invoice-send-reminders", "--at", "tomorrow 08:00"]).status.success());
     (database, file)
 }
