@@ -9,7 +9,7 @@ mod bounded;
 mod cancel;
 mod claim;
 mod claim_conditions;
-mod claimed;
+mod claimed_task;
 mod cluster_queues;
 mod connect;
 mod connection;
@@ -18,6 +18,7 @@ mod error;
 mod error_class;
 mod expiry;
 mod finish;
+mod finish_result;
 mod future;
 mod history;
 mod identity;
@@ -32,20 +33,19 @@ mod pause;
 mod portions;
 mod prune;
 mod queues;
-mod readable;
-mod recorded;
+mod refused_finishes;
 mod rescue;
 mod retry;
+mod row_decoding;
 mod rows;
 mod schedules;
 mod schedules_ahead;
 mod selection;
-mod set_aside;
 mod summary;
 mod tasks;
 mod transaction;
 mod unknown;
-mod unrecorded;
+mod unreadable_tasks;
 mod wakeup;
 mod why;
 
@@ -65,6 +65,7 @@ pub use self::{
     connection::{ConnectOptions, Connection, DatabaseTransaction, DropInRuntime},
     error::StoreError,
     finish::OnStale,
+    finish_result::Recorded,
     history::HistoryFilter,
     isolated_faults::Isolated,
     migrate::MigrationStatus,
@@ -72,7 +73,6 @@ pub use self::{
     pause::PauseDetails,
     portions::{PortionResults, in_portions},
     queues::QueueRow,
-    recorded::Recorded,
     rescue::{Rescue, RunningClaim},
     retry::{FinishedSelection, FinishedTasks},
     schedules::{Firing, ScheduleRow},
