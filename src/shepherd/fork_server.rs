@@ -35,9 +35,9 @@ use signal_hook::consts::{
 use super::{
     attempt_dir::AttemptDir,
     fork::{ForkContext, SingleThreaded},
+    process_tree,
     shepherd_process::supervise_command,
     title::Title,
-    tree,
 };
 
 /// The name in the arguments of the fork server, by which it recognises itself.
@@ -79,7 +79,7 @@ fn serve(open_files: Option<u64>) -> io::Result<()> {
         let [is_asked, has_ended] = waiting.map(|fd| fd.any().unwrap_or(false));
         if has_ended {
             while ended.read_signal()?.is_some() {}
-            tree::collect_ended(None);
+            process_tree::collect_ended(None);
         }
         if is_asked {
             let mut request = Vec::new();

@@ -25,13 +25,13 @@ mod module_lock;
 mod node_dir;
 mod output_capture;
 mod probe;
+mod process_tree;
 mod put_aside;
 mod shepherd_process;
 mod shepherds;
 mod start_failure;
 mod tail;
 mod title;
-mod tree;
 mod tree_stats;
 
 pub use self::{

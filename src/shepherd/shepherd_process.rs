@@ -31,8 +31,8 @@ use super::{
     launch_spec::{AttemptManifest, LaunchSpec, StopOrder},
     lease_file::NodeLease,
     output_capture::{self, Stream},
+    process_tree,
     start_failure::StartFailure,
-    tree,
 };
 use crate::{
     clock::uptime,
@@ -290,7 +290,7 @@ impl<'a> Supervision<'a> {
             None => {
                 self.stop = Some(StopInProgress { why: order.why, kill_at, killed_at: None });
                 let signal = format!("SIG{}", self.spec.stop_signal);
-                tree::signal_all(signal.parse().unwrap_or(Signal::SIGTERM));
+                process_tree::signal_all(signal.parse().unwrap_or(Signal::SIGTERM));
             }
         }
     }
@@ -300,7 +300,7 @@ impl<'a> Supervision<'a> {
         if let Some(group) = &self.group {
             group.kill();
         }
-        tree::kill_all();
+        process_tree::kill_all();
         // Where the kernel does not list the descendants, at least these two are known; until the command is collected
         // and its number may be reused.
         if self.status.is_none() {
@@ -321,10 +321,10 @@ impl<'a> Supervision<'a> {
         }
         let mut killed_at = None;
         let grace_ends = Instant::now() + LEFTOVER_GRACE;
-        let left_behind = if self.stop.is_none() { tree::signal_all(Signal::SIGTERM) } else { 0 };
+        let left_behind = if self.stop.is_none() { process_tree::signal_all(Signal::SIGTERM) } else { 0 };
         while self.collect_ended() {
             if killed_at.is_some_and(|at: Instant| at.elapsed() >= KILL_DEADLINE) {
-                return (left_behind, tree::count());
+                return (left_behind, process_tree::count());
             }
             // A stop gives its grace time to the whole tree. A later order may shorten it.
             if Instant::now() >= self.stop.as_ref().map_or(grace_ends, |stop| stop.kill_at) {
@@ -342,7 +342,7 @@ impl<'a> Supervision<'a> {
 
     /// Collects ended children. Returns whether processes remain.
     fn collect_ended(&mut self) -> bool {
-        let (status, any_left) = tree::collect_ended(Some(self.command));
+        let (status, any_left) = process_tree::collect_ended(Some(self.command));
         self.status = self.status.or(status);
         any_left
     }

@@ -27,7 +27,7 @@ use super::{
     fork_server::NAME,
     launch_spec::{AttemptManifest, StopOrder},
     node_dir::NodeDir,
-    title, tree,
+    process_tree, title,
     tree_stats::TreeStats,
 };
 use crate::domain::{command::CommandEnd, identity::NodeId, task::claim::Claim};
@@ -385,5 +385,5 @@ fn kill_leftovers(dir: &AttemptDir) -> usize {
     };
     let variables: Vec<String> = manifest.iter().flat_map(|manifest| &manifest.spec.env).filter_map(is_mark).collect();
     // Fewer variables could match other processes.
-    if variables.len() == MARKING_VARIABLES[0].len() { tree::kill_marked(&variables) } else { 0 }
+    if variables.len() == MARKING_VARIABLES[0].len() { process_tree::kill_marked(&variables) } else { 0 }
 }

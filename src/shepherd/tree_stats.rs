@@ -2,7 +2,7 @@
 
 use procfs::process::Process;
 
-use super::tree;
+use super::process_tree;
 
 /// The process tree of one command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct TreeStats {
 impl TreeStats {
     /// Reads the tree below the shepherd with that process number.
     pub fn of(shepherd: i32) -> Self {
-        let found = tree::descendants_of(shepherd);
+        let found = process_tree::descendants_of(shepherd);
         let pages =
             |pid: &i32| Process::new(*pid).and_then(|process| process.statm()).map_or(0, |memory| memory.resident);
         Self {

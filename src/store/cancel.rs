@@ -12,7 +12,7 @@ use super::{
     claim::ID_COLUMN,
     connection::DatabaseTransaction,
     dialect::Kind,
-    readable::instant,
+    row_decoding::instant,
     rows::Rows,
     selection::TaskSelection,
 };

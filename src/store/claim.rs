@@ -9,13 +9,13 @@ use sea_orm::{ConnectionTrait, Value};
 
 use super::{
     Store, StoreError,
-    claimed::check_fence,
+    claimed_task::check_fence,
     connection::DatabaseTransaction,
     dialect::{Dialect, Kind},
     pause::NOT_ALL_PAUSED,
-    readable::column,
+    row_decoding::column,
     rows::Rows,
-    set_aside::UnreadableTask,
+    unreadable_tasks::UnreadableTask,
 };
 use crate::domain::{
     identity::{NodeId, QueueName},

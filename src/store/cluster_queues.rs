@@ -5,7 +5,7 @@ use sexton_entities::states::NodeState;
 
 use super::{
     Store, StoreError,
-    readable::{column, existing_instant},
+    row_decoding::{column, existing_instant},
 };
 use crate::domain::{
     identity::{NodeId, QueueName},

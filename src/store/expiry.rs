@@ -8,7 +8,7 @@ use sea_orm::Value;
 use super::{
     Store, StoreError,
     claim::{ID_COLUMN, UNBEGUN},
-    readable::instant,
+    row_decoding::instant,
 };
 use crate::domain::identity::QueueName;
 

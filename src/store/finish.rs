@@ -14,7 +14,7 @@ use super::{
     claim_conditions::HELD_COLUMNS,
     connection::DatabaseTransaction,
     dialect::{Dialect, Kind},
-    recorded::Recorded,
+    finish_result::Recorded,
     rows::{Rows, claim_of},
 };
 use crate::domain::task::{

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Store, StoreError, claim::ID_COLUMN, dialect::Dialect, portions::in_portions, readable::instant};
+use super::{Store, StoreError, claim::ID_COLUMN, dialect::Dialect, portions::in_portions, row_decoding::instant};
 
 /// The maximum number of tasks that one statement promotes.
 const BATCH_SIZE: u64 = 1_000;

@@ -21,7 +21,11 @@ const LOCK_KEY: i64 = 0x7365_7874_6f6e;
 /// The transaction that holds the lock is silent while the steps run: the server must not end it for that.
 const POSTGRES_LOCK: &str = "SELECT set_config('idle_in_transaction_session_timeout', '0', true), \
                              pg_advisory_xact_lock(?)::text AS locked";
-/// The same on MySQL and MariaDB, for their own lock.
+/// Such locks belong to the whole server: its other databases have locks of their own.
+const MYSQL_LOCK: &str = "SELECT GET_LOCK(CONCAT('sexton_migrate_', LEFT(SHA2(DATABASE(), 256), 40)), 60) AS locked";
+const MYSQL_UNLOCK: &str =
+    "SELECT RELEASE_LOCK(CONCAT('sexton_migrate_', LEFT(SHA2(DATABASE(), 256), 40))) AS released";
+/// A session that holds [`MYSQL_LOCK`] is silent meanwhile, too.
 const MYSQL_SILENCE: &str = "SET SESSION wait_timeout = 86400 /*M!100300 , idle_transaction_timeout = 0 */";
 
 /// One step of the schema's history.
@@ -53,7 +57,7 @@ impl Store {
         if let MigrationLock::Session(transaction) = lock {
             if self.dialect == Dialect::MySql {
                 // The lock would stay with the pooled connection otherwise.
-                self.one(&transaction, "SELECT RELEASE_LOCK('sexton_migrate') AS released", []).await?;
+                self.one(&transaction, MYSQL_UNLOCK, []).await?;
             }
             self.commit(transaction).await?;
         }
@@ -137,7 +141,7 @@ impl Store {
     async fn lock_schema(&self, options: &ConnectOptions) -> Result<MigrationLock, StoreError> {
         let (sql, values) = match self.dialect {
             Dialect::Postgres => (POSTGRES_LOCK, vec![LOCK_KEY.into()]),
-            Dialect::MySql => ("SELECT GET_LOCK('sexton_migrate', 60) AS locked", Vec::new()),
+            Dialect::MySql => (MYSQL_LOCK, Vec::new()),
             Dialect::Sqlite => return lock_file(options).await,
         };
         let transaction = self.begin().await?;

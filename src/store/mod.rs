@@ -9,7 +9,7 @@ mod bounded;
 mod cancel;
 mod claim;
 mod claim_conditions;
-mod claimed;
+mod claimed_task;
 mod cluster_queues;
 mod connect;
 mod connection;
@@ -19,6 +19,7 @@ mod error;
 mod error_class;
 mod expiry;
 mod finish;
+mod finish_result;
 mod future;
 mod history;
 mod identity;
@@ -33,20 +34,19 @@ mod pause;
 mod portions;
 mod prune;
 mod queues;
-mod readable;
-mod recorded;
+mod refused_finishes;
 mod rescue;
 mod retry;
+mod row_decoding;
 mod rows;
 mod schedules;
 mod schedules_ahead;
 mod selection;
-mod set_aside;
 mod summary;
 mod tasks;
 mod transaction;
 mod unknown;
-mod unrecorded;
+mod unreadable_tasks;
 mod wakeup;
 mod why;
 
@@ -66,6 +66,7 @@ pub use self::{
     connection::{ConnectOptions, Connection, DatabaseTransaction, DropInRuntime},
     error::StoreError,
     finish::OnStale,
+    finish_result::Recorded,
     history::HistoryFilter,
     isolated_faults::Isolated,
     migrate::MigrationStatus,
@@ -73,7 +74,6 @@ pub use self::{
     pause::PauseDetails,
     portions::{PortionResults, in_portions},
     queues::QueueRow,
-    recorded::Recorded,
     rescue::{Rescue, RunningClaim},
     retry::{FinishedSelection, FinishedTasks},
     schedules::{Firing, ScheduleRow},

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::{EntityTrait, QueryOrder, QueryTrait as _};
 use sexton_entities::{node, states::NodeState};
 
-use super::{Store, StoreError, dialect::Kind, readable::instant, rows::Rows};
+use super::{Store, StoreError, dialect::Kind, row_decoding::instant, rows::Rows};
 use crate::domain::identity::NodeId;
 
 const NODE_COLUMNS: [(&str, Kind); 7] = [

@@ -17,7 +17,7 @@ use super::{
     audit::{Deed, Signature},
     connection::DatabaseTransaction,
     identity::ROW,
-    readable::instant,
+    row_decoding::instant,
 };
 use crate::domain::identity::QueueName;
 

@@ -15,7 +15,7 @@ use super::{
     dialect::Kind,
     finish::{CLEARED, RELEASED_ATTEMPT},
     portions::in_portions,
-    readable::{column, instant},
+    row_decoding::{column, instant},
     rows::{Rows, claim_of},
 };
 use crate::domain::{

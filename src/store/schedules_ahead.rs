@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sea_orm::QueryResult;
 
-use super::{Store, StoreError, readable::instant};
+use super::{Store, StoreError, row_decoding::instant};
 use crate::domain::schedule::AHEAD;
 
 impl Store {

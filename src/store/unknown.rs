@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Store, StoreError,
     claim::ID_COLUMN,
-    readable::{column, instant},
+    row_decoding::{column, instant},
 };
 use crate::domain::{
     identity::{NodeId, QueueName},

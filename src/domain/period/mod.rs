@@ -6,7 +6,7 @@
 mod calendar;
 mod day;
 #[cfg(test)]
-mod oracle;
+mod oracle_tests;
 mod resolve;
 #[cfg(test)]
 mod sample;

@@ -8,7 +8,7 @@ use sexton_entities::json_text::JsonText;
 use super::{
     Store, StoreError,
     dialect::Kind,
-    readable::{UnreadableColumn, column, instant},
+    row_decoding::{UnreadableColumn, column, instant},
     rows::Rows,
 };
 use crate::domain::identity::{NodeId, QueueName};

@@ -5,7 +5,7 @@ use sexton_entities::json_text::JsonText;
 
 use super::{
     Store,
-    readable::{UnreadableColumn, column, existing_instant, instant},
+    row_decoding::{UnreadableColumn, column, existing_instant, instant},
     rows::claim_of,
 };
 use crate::domain::{identity::QueueName, task::ClaimedTask, text::json};
