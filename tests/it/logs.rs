@@ -48,7 +48,7 @@ fn files_for_everything_for_modules_and_for_errors() {
         assert!(sexton(&file).args(["task", "add", "fail"]).output().unwrap().status.success());
         greet(&file);
         let output = sexton(&file).args(["run", "--once", "--log-files", "--debug"]).output().unwrap();
-        assert!(output.status.success());
+        assert_eq!(output.status.code(), Some(1), "a task failed");
         assert_eq!((output.text(), output.errors()), (String::new(), String::new()), "all of it is in the files");
         let dir = log_dir(&database);
         let all = events(&fs::read_to_string(dir.join("sexton.log")).unwrap());
@@ -62,7 +62,7 @@ fn files_for_everything_for_modules_and_for_errors() {
         let find = |text: &str| all.iter().find(|event| event["message"].as_str().unwrap().contains(text)).unwrap();
         let failed = find("fail failed");
         assert!(failed["task.id"].is_number() && failed["attempt"] == 1, "{failed}");
-        assert_eq!(failed["target"], "sexton::daemon::workers::execute");
+        assert_eq!(failed["target"], "sexton::daemon::workers::attempt_executor");
         let errors = events(&fs::read_to_string(dir.join("error.log")).unwrap());
         let expected: Vec<&Value> =
             all.iter().filter(|event| event["level"] == "warn" || event["level"] == "error").collect();

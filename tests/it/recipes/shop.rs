@@ -13,7 +13,7 @@ use sexton_entities::states::{Outcome, Verdict};
 
 use crate::{
     daemon::history,
-    support::{Daemon, Database, Kind, Printed as _, Role, document::block, eventually, value},
+    support::{Daemon, Database, Kind, Printed as _, Role, document::block, eventually},
 };
 
 /// What would break a value that is spliced into SQL, JSON or a command line.
@@ -163,9 +163,9 @@ impl Shop {
         let rows = history(&self.store).await;
         let ends: Vec<_> = rows.iter().map(|row| (row.outcome, row.verdict)).collect();
         assert_eq!(ends, [(Outcome::Snoozed, Some(Verdict::Retry)), (Outcome::Succeeded, Some(Verdict::Completed))]);
-        assert_eq!(value(&rows[0].payload), Some(json!({"title": TITLE, "letters": LETTERS})));
-        assert_eq!(value(&rows[1].payload), Some(json!({"title": TITLE, "letters": LETTERS, "done": 3})));
-        assert_eq!(value(&rows[1].result), Some(json!({"sent": LETTERS})));
+        assert_eq!(rows[0].payload.as_ref().unwrap(), &json!({"title": TITLE, "letters": LETTERS}));
+        assert_eq!(rows[1].payload.as_ref().unwrap(), &json!({"title": TITLE, "letters": LETTERS, "done": 3}));
+        assert_eq!(rows[1].result.as_ref().unwrap(), &json!({"sent": LETTERS}));
         for (row, letters) in rows.iter().zip([1..=3, 4..=5]) {
             let output = self.store.output(row.id).await.unwrap().unwrap();
             let expected: String = letters.map(|number| format!("letter {number} of {TITLE}\n")).collect();

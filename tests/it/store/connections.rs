@@ -56,8 +56,9 @@ async fn outlives_a_silent_server(kind: Kind) {
     // In a transaction, too.
     let transaction = store.connection().begin().await.unwrap();
     proxy.silence();
-    let error = transaction.execute_unprepared("SELECT 1").await.unwrap_err();
-    assert!(StoreError::from(error).to_string().contains("no answer within 1 s to `SELECT 1`"));
+    // Either side may give up first: the server ends a silent transaction after the same time.
+    let error = StoreError::from(transaction.execute_unprepared("SELECT 1").await.unwrap_err());
+    assert!(error.is_outage(), "{error}");
     drop(transaction);
     let transaction = store.connection().begin().await;
     assert!(transaction.is_err(), "nobody answers");
