@@ -139,7 +139,8 @@ impl Client {
         self.store.wake(wakeup).await
     }
 
-    fn filled_in(&self, mut task: NewTask) -> NewTask {
+    /// The task with what its definition provides.
+    pub(crate) fn filled_in(&self, mut task: NewTask) -> NewTask {
         if let Some(context) = &self.context {
             context.fill_in(&mut task);
         }

@@ -1,4 +1,4 @@
-//! `sexton_database`: which database this is. One row, made at the first start.
+//! `sexton_database`: which database this is, and whether everything is paused. One row, made at the first start.
 
 use sea_orm::entity::prelude::*;
 use serde::Serialize;
@@ -14,6 +14,16 @@ pub struct Model {
     pub uuid: String,
     /// Database time at which it was made.
     pub created_at: DateTimeUtc,
+    /// While true, no node claims a task, and no schedule fires.
+    pub paused: bool,
+    /// Database time at which it was paused. NULL if it is not paused, or if an earlier version paused it.
+    pub paused_at: Option<DateTimeUtc>,
+    /// Login user, or else the account, that paused it.
+    pub paused_by: Option<String>,
+    /// Host on which it was paused.
+    pub paused_host: Option<String>,
+    /// Why it was paused, as the operator gave it.
+    pub pause_reason: Option<String>,
 }
 
 /// No foreign keys: nothing in the database refers to it.

@@ -73,6 +73,12 @@ pub struct Model {
     pub reason_code: Option<String>,
     /// Number of processes that a command left behind and that were ended. NULL if it left none.
     pub left_behind: Option<i32>,
+    /// Login user, or else the account, that cancelled the task. NULL if nobody did, and in rows of earlier versions.
+    pub cancelled_by: Option<String>,
+    /// Host on which the task was cancelled.
+    pub cancelled_host: Option<String>,
+    /// Why the task was cancelled, as the operator gave it.
+    pub cancel_reason: Option<String>,
 }
 
 /// No foreign keys: the tasks are deleted when they finish.

@@ -4,7 +4,9 @@
 //! `sexton::domain` decides what happens to a row, and `sexton::store` does it.
 //! Instants are UTC with microseconds in the database's own time type (ISO text on SQLite).
 
+pub mod audit;
 pub mod database;
+pub mod dead_node;
 pub mod history;
 pub mod json_text;
 pub mod node;

@@ -14,6 +14,14 @@ pub struct Model {
     pub paused: bool,
     /// Database time of the latest change.
     pub changed_at: DateTimeUtc,
+    /// Database time at which it was paused. NULL if it is not paused, or if an earlier version paused it.
+    pub paused_at: Option<DateTimeUtc>,
+    /// Login user, or else the account, that paused it.
+    pub paused_by: Option<String>,
+    /// Host on which it was paused.
+    pub paused_host: Option<String>,
+    /// Why it was paused, as the operator gave it.
+    pub pause_reason: Option<String>,
 }
 
 /// No foreign keys: tasks name their queue in plain text.

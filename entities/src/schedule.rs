@@ -26,6 +26,17 @@ pub struct Model {
     pub next_at: Option<DateTimeUtc>,
     /// Database time at which a node first entered it.
     pub created_at: DateTimeUtc,
+    /// Database time at which it was paused. NULL if it is not paused, or if an earlier version paused it.
+    pub paused_at: Option<DateTimeUtc>,
+    /// Login user, or else the account, that paused it.
+    pub paused_by: Option<String>,
+    /// Host on which it was paused.
+    pub paused_host: Option<String>,
+    /// Why it was paused, as the operator gave it.
+    pub pause_reason: Option<String>,
+    /// Database time at which a reload removed it while it was paused. Such a row keeps the pause for its return, and is
+    /// no schedule otherwise.
+    pub removed_at: Option<DateTimeUtc>,
 }
 
 /// No foreign keys: occurrences and tasks name their schedule in plain text and outlive it.

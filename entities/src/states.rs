@@ -159,3 +159,65 @@ words! {
         Quiet = "quiet",
     }
 }
+
+words! {
+    /// What an operator or an application did.
+    AuditAction {
+        /// Paused a queue, a schedule, or everything.
+        Pause = "pause",
+        /// Resumed what was paused, or a node that was quiet.
+        Resume = "resume",
+        /// Cancelled a task, or requested it of the node that runs it.
+        Cancel = "cancel",
+        /// Made a task available at once, or enqueued a finished one again.
+        Retry = "retry",
+        /// Enqueued a task by hand.
+        Enqueue = "enqueue",
+        /// Moved a waiting task to another queue.
+        Move = "move",
+        /// Put the configuration of a node in force again.
+        Reload = "reload",
+        /// Restarted a node or one of its modules.
+        Restart = "restart",
+        /// Made a node claim nothing.
+        Quiet = "quiet",
+        /// Changed the tables.
+        Migrate = "migrate",
+    }
+}
+
+words! {
+    /// What kind of thing it was done to.
+    AuditTarget {
+        /// The whole cluster.
+        Cluster = "cluster",
+        /// One node.
+        Node = "node",
+        /// One module of a node.
+        Module = "module",
+        /// A queue.
+        Queue = "queue",
+        /// A schedule.
+        Schedule = "schedule",
+        /// A task.
+        Task = "task",
+        /// The tables.
+        Database = "database",
+    }
+}
+
+words! {
+    /// By which way it was done.
+    Via {
+        /// The command line.
+        Cli = "cli",
+        /// A signal to the daemon.
+        Signal = "signal",
+        /// A request at the control socket that did not come from the command line.
+        ControlSocket = "control_socket",
+        /// An application, through the library.
+        Client = "client",
+        /// The daemon by itself: at its start, or because a file had changed.
+        Daemon = "daemon",
+    }
+}

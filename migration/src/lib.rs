@@ -17,6 +17,8 @@ mod m20261121_000010_refuse_bad_tasks;
 mod m20261121_000011_wait_for_definitions;
 mod m20261121_000012_expire_tasks;
 mod m20261121_000014_keep_payloads;
+mod m20261121_000015_keep_audit;
+mod m20261121_000016_remember_dead_nodes;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{
@@ -44,6 +46,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000011_wait_for_definitions::Step),
             Box::new(m20261121_000012_expire_tasks::Step),
             Box::new(m20261121_000014_keep_payloads::Step),
+            Box::new(m20261121_000015_keep_audit::Step),
+            Box::new(m20261121_000016_remember_dead_nodes::Step),
         ]
     }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     exit_code::BAD_CONFIG,
-    output::{Printer, print, print_line},
+    output::{Printer, print_error, print_line, print_text},
     session::Session,
 };
 use crate::{
@@ -33,7 +33,7 @@ pub(super) fn run(session: &Session, output: Printer, command: &ConfigCommand) -
         warnings.extend(session.advice(&config));
     }
     for warning in &warnings {
-        eprintln!("{warning}");
+        print_error!("{warning}");
     }
     if !mistakes.is_empty() {
         return refuse(session, output, &mistakes, if is_strict { &warnings } else { &[] });
@@ -41,7 +41,7 @@ pub(super) fn run(session: &Session, output: Printer, command: &ConfigCommand) -
     match command {
         ConfigCommand::Check { .. } => return check(session, output, &config, &warnings, is_strict),
         ConfigCommand::Show if output.is_json() => output.value(&toml::from_str::<Value>(&config.show())?)?,
-        ConfigCommand::Show => print(&config.show()),
+        ConfigCommand::Show => print_text(&config.show()),
     }
     Ok(0)
 }
@@ -50,9 +50,9 @@ fn refuse(session: &Session, output: Printer, mistakes: &Mistakes, warnings: &[C
     if output.is_json() {
         output.value(&mistakes.0.iter().map(mistake).chain(warnings.iter().map(warning)).collect::<Vec<_>>())?;
     } else {
-        eprintln!("{mistakes}");
+        print_error!("{mistakes}");
         if let Some(file) = session.file() {
-            eprintln!("sexton: {} in {}", counted(mistakes.0.len(), "mistake"), file.display());
+            print_error!("sexton: {} in {}", counted(mistakes.0.len(), "mistake"), file.display());
         }
     }
     Ok(BAD_CONFIG)

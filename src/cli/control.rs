@@ -7,11 +7,19 @@ use clap::Args;
 use hyper::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use sexton_entities::states::Via;
 
-use super::{locate::Located, output::Printer, session::Session};
-use crate::service::{
-    Role,
-    control::{self, ControlError},
+use super::{
+    locate::Located,
+    output::Printer,
+    session::{ReasonArgs, Session},
+};
+use crate::{
+    principal::Principal,
+    service::{
+        Role,
+        control::{self, ControlError},
+    },
 };
 
 /// How long a command waits for the daemon's answer.
@@ -24,6 +32,15 @@ pub(super) struct DebugArgs {
     /// Log no debug events
     #[arg(long, conflicts_with = "modules")]
     off: bool,
+}
+
+#[derive(Args)]
+pub(super) struct QuietArgs {
+    /// Claim again
+    #[arg(long)]
+    off: bool,
+    #[command(flatten)]
+    reason: ReasonArgs,
 }
 
 /// Sends a request to the daemon of this configuration.
@@ -58,25 +75,52 @@ pub(super) async fn request_if_running<T: DeserializeOwned>(
     }
 }
 
-pub(super) async fn reload(session: &Session, output: Printer) -> anyhow::Result<u8> {
+/// Asks the daemon to do something that is recorded in the audit: with who asks, and why.
+pub(super) async fn deed<T: DeserializeOwned>(session: &Session, path: &str, reason: &ReasonArgs) -> anyhow::Result<T> {
+    request(session, Method::POST, &signed(path, reason), None).await
+}
+
+/// As [`deed`]; none if no daemon is running.
+pub(super) async fn deed_if_running<T: DeserializeOwned>(
+    session: &Session,
+    path: &str,
+    reason: &ReasonArgs,
+) -> anyhow::Result<Option<T>> {
+    request_if_running(session, Method::POST, &signed(path, reason)).await
+}
+
+/// The daemon finds the account by itself, and sudo's user in this process only.
+fn signed(path: &str, reason: &ReasonArgs) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("via", Via::Cli.as_str());
+    if let Some(login) = Principal::of_this_process(Via::Cli).login {
+        query.append_pair("login", &login);
+    }
+    if let Some(reason) = &reason.reason {
+        query.append_pair("reason", reason);
+    }
+    format!("{path}?{}", query.finish())
+}
+
+pub(super) async fn reload(session: &Session, output: Printer, reason: &ReasonArgs) -> anyhow::Result<u8> {
     // Mistakes are reported here as well as by the daemon.
     session.config()?;
-    let answer: Value =
-        request(session, Method::POST, "/reload", None).await.context("the configuration was not reloaded")?;
+    let answer: Value = deed(session, "/reload", reason).await.context("the configuration was not reloaded")?;
     let needs_restart: Vec<&str> =
         answer["needs_restart"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let mut sentence = format!("The configuration was reloaded: {}", answer["changed"].as_str().unwrap_or_default());
+    let mut lines = vec![format!("The configuration was reloaded: {}", answer["changed"].as_str().unwrap_or_default())];
     if !needs_restart.is_empty() {
-        sentence += &format!("\nchanges that take effect at the next start: {}", needs_restart.join(", "));
+        lines.push(format!("changes that take effect at the next start: {}", needs_restart.join(", ")));
     }
-    output.report(&sentence, &answer)?;
+    output.report_lines(&lines, &answer)?;
     Ok(0)
 }
 
-/// Pauses or resumes claiming.
-pub(super) async fn set_quiet(session: &Session, output: Printer, quiet: bool) -> anyhow::Result<u8> {
-    let answer: Value = request(session, Method::POST, if quiet { "/quiet" } else { "/resume" }, None).await?;
-    output.report(if quiet { "claiming is paused until `sexton resume`" } else { "claiming is resumed" }, &answer)?;
+/// Makes the daemon claim nothing, or claim again.
+pub(super) async fn quiet(session: &Session, output: Printer, args: &QuietArgs) -> anyhow::Result<u8> {
+    let answer: Value = deed(session, if args.off { "/resume" } else { "/quiet" }, &args.reason).await?;
+    output
+        .report(if args.off { "claiming is resumed" } else { "claiming is paused until `sexton resume`" }, &answer)?;
     Ok(0)
 }
 

@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 
 use super::{
     exit_code::FAILED,
-    output::{Printer, print},
+    output::{Printer, print_error, print_text},
 };
 use crate::domain::{
     schedule::missed_policy::Overlap,
@@ -101,16 +101,16 @@ pub(super) fn run(output: Printer, command: &ImportCommand) -> anyhow::Result<u8
     }
     write(&toml(&import, &heading), target.out.as_deref())?;
     if output.is_json() {
-        eprintln!("{}", serde_json::to_string_pretty(&import.notes)?);
+        print_error!("{}", serde_json::to_string_pretty(&import.notes)?);
     } else {
         for note in &import.notes {
-            eprintln!("{note}");
+            print_error!("{note}");
         }
         let left_out = import.notes.iter().filter(|note| note.is_missing()).count();
         let (tasks, items) = (counted(import.drafts.len(), "task"), counted(left_out, "item"));
-        eprintln!("sexton: {tasks} written; {items} left out");
+        print_error!("sexton: {tasks} written; {items} left out");
         if let Some(advice) = advice(command, &import) {
-            eprintln!("sexton: {advice}");
+            print_error!("sexton: {advice}");
         }
     }
     Ok(if import.is_incomplete() { FAILED } else { 0 })
@@ -219,7 +219,7 @@ fn text_of(file: &Path) -> anyhow::Result<String> {
 /// Writes to standard output, or to a file that must not exist.
 fn write(text: &str, out: Option<&Path>) -> anyhow::Result<()> {
     let Some(out) = out else {
-        print(text);
+        print_text(text);
         return Ok(());
     };
     let mut file = fs::File::create_new(out).map_err(|error| match error.kind() {

@@ -6,16 +6,21 @@ use std::{
 };
 
 use chrono::TimeDelta;
+use chrono_tz::Tz;
 use clap::Args;
+use serde::Serialize;
 use sexton_entities::{history, output, states::TaskState};
 
 use super::{
     lookup,
-    output::{Printer, print, print_line},
+    output::{Printer, print_error, print_line, print_raw, print_text},
     session::{OpenSession, with_advice},
 };
 use crate::{
-    domain::command::capture::{Kept, gap},
+    domain::{
+        command::capture::{Kept, gap},
+        text::clean::Cleaner,
+    },
     shepherd::{AttemptDir, NodeDir, OUTPUT_STREAMS, Piece, Tail},
 };
 
@@ -34,11 +39,14 @@ pub(super) struct LogArgs {
     /// Merge both streams, each line with its time
     #[arg(long, short)]
     timestamps: bool,
+    /// Print the bytes as they are kept, also those that would control the terminal
+    #[arg(long, conflicts_with = "timestamps")]
+    raw: bool,
 }
 
 pub(super) async fn run(open: &OpenSession, output: Printer, args: LogArgs) -> anyhow::Result<u8> {
     if args.follow {
-        return follow(open, args.id).await;
+        return follow(open, args.id, args.raw).await;
     }
     let id = args.id;
     let mut written = Vec::new();
@@ -64,14 +72,48 @@ pub(super) async fn run(open: &OpenSession, output: Printer, args: LogArgs) -> a
     for (attempt, text) in written {
         print_line!("── attempt {}, {} ──", attempt.attempt, attempt.outcome);
         match args.timestamps {
-            true => print_timed(attempt, &text),
-            false => print_plain(&text),
+            true => print_timed(output, attempt, &text),
+            false => print_plain(&text, args.raw),
         }
     }
     Ok(0)
 }
 
-fn print_plain(text: &output::Model) {
+/// An attempt with its output, as JSON. Its payload is written as it came.
+#[derive(Serialize)]
+struct WrittenAttempt<'a> {
+    #[serde(flatten)]
+    attempt: &'a history::Model,
+    output: Option<output::Model>,
+}
+
+/// Prints what these attempts have written.
+pub(super) async fn of_attempts(open: &OpenSession, output: Printer, rows: &[history::Model]) -> anyhow::Result<u8> {
+    let mut written = Vec::new();
+    for attempt in rows {
+        let text = open.store.output(attempt.id).await?;
+        if output.is_json() {
+            written.push(WrittenAttempt { attempt, output: text });
+            continue;
+        }
+        let task = attempt.task_id.map(|id| format!("task {id}, ")).unwrap_or_default();
+        let at = output.time(attempt.finished_at);
+        print_line!("── {task}{}, attempt {}: {}, {at} ──", attempt.name, attempt.attempt, attempt.outcome);
+        match text {
+            Some(text) => print_plain(&text, false),
+            None => print_line!("(no output)"),
+        }
+    }
+    if output.is_json() {
+        output.value(&written)?;
+    } else if rows.is_empty() {
+        print_line!("No matching attempts.");
+    }
+    Ok(0)
+}
+
+fn print_plain(text: &output::Model, is_raw: bool) {
+    let print = |text: &str| if is_raw { print_raw(text.as_bytes()) } else { print_text(text) };
     print(&text.stdout);
     if !text.stderr.is_empty() {
         print_line!("── standard error ──");
@@ -97,7 +139,7 @@ fn kept(text: &output::Model) -> [Kept; 2] {
 }
 
 /// Prints the lines of both streams in the order of their times.
-fn print_timed(attempt: &history::Model, text: &output::Model) {
+fn print_timed(output: Printer, attempt: &history::Model, text: &output::Model) {
     let [out, err] = kept(text);
     let tagged = |tag: &'static str, kept: &Kept| -> Vec<(u64, &'static str, String)> {
         kept.lines().map(|(at, line)| (at.unwrap_or_default(), tag, line.to_owned())).collect()
@@ -105,23 +147,22 @@ fn print_timed(attempt: &history::Model, text: &output::Model) {
     let mut lines = tagged("out", &out);
     lines.extend(tagged("err", &err));
     lines.sort_by_key(|(at, _, _)| *at);
+    let format = if output.zone() == Tz::UTC { "%F %T%.3fZ" } else { "%F %T%.3f%:z" };
     for (at, tag, line) in lines {
-        let at = TimeDelta::milliseconds(at as i64);
-        match attempt.started_at {
-            Some(started) => print_line!("{} {tag} {line}", (started + at).format("%F %T%.3fZ")),
-            None => print_line!("{tag} {line}"),
-        }
+        let at = attempt.started_at.map(|started| started + TimeDelta::milliseconds(at as i64));
+        let at = at.map(|at| format!("{} ", at.with_timezone(&output.zone()).format(format))).unwrap_or_default();
+        print_text(&format!("{at}{tag} {line}\n"));
     }
 }
 
 /// Prints output as it is written, until the task is finished.
-async fn follow(open: &OpenSession, id: i64) -> anyhow::Result<u8> {
+async fn follow(open: &OpenSession, id: i64, is_raw: bool) -> anyhow::Result<u8> {
     let root = open.config.daemon.state_dir.join("attempts");
     let (mut is_announced, mut seen, mut ended_at) = (false, None, Instant::now());
     loop {
         let task = open.store.task(id).await.map_err(with_advice)?;
         if let Some(attempt_dir) = NodeDir::newest_attempt(&root, id).filter(|attempt_dir| attempt_dir.claim() > seen) {
-            follow_attempt(open, &attempt_dir).await?;
+            follow_attempt(open, &attempt_dir, is_raw).await?;
             (seen, ended_at) = (attempt_dir.claim(), Instant::now());
             continue;
         }
@@ -135,8 +176,8 @@ async fn follow(open: &OpenSession, id: i64) -> anyhow::Result<u8> {
             is_announced = true;
             let node = task.node.unwrap_or_default();
             match seen {
-                Some(_) => eprintln!("sexton: the attempt has ended; no daemon has recorded it yet"),
-                None => eprintln!(
+                Some(_) => print_error!("sexton: the attempt has ended; no daemon has recorded it yet"),
+                None => print_error!(
                     "sexton: task {id} is running on {node}; its output is on that machine only, for users who may read {}",
                     root.display()
                 ),
@@ -147,17 +188,17 @@ async fn follow(open: &OpenSession, id: i64) -> anyhow::Result<u8> {
 }
 
 /// Prints the output of one attempt until its end.
-async fn follow_attempt(open: &OpenSession, attempt_dir: &AttemptDir) -> anyhow::Result<()> {
-    let mut streams = OUTPUT_STREAMS.map(|name| (name, Tail::new(attempt_dir, name)));
+async fn follow_attempt(open: &OpenSession, attempt_dir: &AttemptDir, is_raw: bool) -> anyhow::Result<()> {
+    let mut streams = OUTPUT_STREAMS.map(|name| (CommandStream::new(name, is_raw), Tail::new(attempt_dir, name)));
     while attempt_dir.is_held()? {
-        for (name, stream) in &mut streams {
-            stream.read(&mut |piece| print_piece(name, piece))?;
+        for (sink, stream) in &mut streams {
+            stream.read(&mut |piece| sink.print(piece))?;
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
     let mut finish = |kept: [&Kept; 2]| -> std::io::Result<()> {
-        for ((name, stream), kept) in streams.iter_mut().zip(kept) {
-            stream.finish(kept, &mut |piece| print_piece(name, piece))?;
+        for ((sink, stream), kept) in streams.iter_mut().zip(kept) {
+            stream.finish(kept, &mut |piece| sink.print(piece))?;
         }
         Ok(())
     };
@@ -175,20 +216,34 @@ async fn follow_attempt(open: &OpenSession, attempt_dir: &AttemptDir) -> anyhow:
     Ok(())
 }
 
-/// Prints output to the stream that the command has written it to.
-fn print_piece(stream: &str, piece: Piece<'_>) -> std::io::Result<()> {
-    let note;
-    let bytes = match piece {
-        Piece::Bytes(bytes) => bytes,
-        Piece::LeftOut(count) => {
-            note = gap(count);
-            note.as_bytes()
-        }
-    };
-    if stream == "stderr" {
-        return std::io::stderr().write_all(bytes);
+/// The stream that a command has written to, for its output.
+struct CommandStream {
+    is_error: bool,
+    /// Absent if the bytes are printed as they are.
+    cleaner: Option<Cleaner>,
+}
+
+impl CommandStream {
+    fn new(stream: &str, is_raw: bool) -> Self {
+        Self { is_error: stream == "stderr", cleaner: (!is_raw).then(Cleaner::default) }
     }
-    let mut stdout = std::io::stdout().lock();
-    stdout.write_all(bytes)?;
-    stdout.flush()
+
+    fn print(&mut self, piece: Piece<'_>) -> std::io::Result<()> {
+        let note;
+        let bytes = match piece {
+            Piece::Bytes(bytes) => bytes,
+            Piece::LeftOut(count) => {
+                note = gap(count);
+                note.as_bytes()
+            }
+        };
+        let clean = self.cleaner.as_mut().map(|cleaner| cleaner.push(bytes));
+        let bytes = clean.as_ref().map_or(bytes, String::as_bytes);
+        if self.is_error {
+            return std::io::stderr().write_all(bytes);
+        }
+        let mut stdout = std::io::stdout().lock();
+        stdout.write_all(bytes)?;
+        stdout.flush()
+    }
 }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::{Args, Command};
 use clap_complete::Shell;
 
-use super::output::print;
+use super::output::print_raw;
 
 #[derive(Args)]
 pub(super) struct CompletionsArgs {
@@ -24,7 +24,7 @@ pub(super) struct ManArgs {
 pub(super) fn completions(mut command: Command, args: &CompletionsArgs) -> u8 {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "sexton", &mut script);
-    print(&String::from_utf8_lossy(&script));
+    print_raw(&script);
     0
 }
 
@@ -37,7 +37,7 @@ pub(super) fn man(command: Command, args: &ManArgs) -> anyhow::Result<u8> {
         None => {
             let mut page = Vec::new();
             clap_mangen::Man::new(command).render(&mut page)?;
-            print(&String::from_utf8_lossy(&page));
+            print_raw(&page);
         }
     }
     Ok(0)

@@ -1,6 +1,9 @@
 //! The command line: a noun, then a verb. Each command is one file.
 
+mod audit;
 mod bench;
+mod bulk;
+mod command_pid;
 mod config;
 mod control;
 mod db;
@@ -16,17 +19,20 @@ mod module;
 mod next;
 mod node;
 mod output;
+mod pause;
 mod period;
 mod plan;
 mod queue;
 mod run;
 mod schedule;
+mod selection;
 mod session;
 mod start;
 mod status;
 mod stop;
 mod summary;
 mod task;
+mod task_end;
 mod task_move;
 mod time;
 mod waiting;
@@ -34,11 +40,15 @@ mod why;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
+use chrono_tz::Tz;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use self::session::Parts;
 use self::{output::Printer, session::Session};
-use crate::telemetry::{self, DebugChoice, LogFormat, LogPlan, LogTarget};
+use crate::{
+    domain::text::clean,
+    telemetry::{self, DebugChoice, LogFormat, LogPlan, LogTarget},
+};
 
 /// A supervised background-task daemon for applications that have a SQL database.
 #[derive(Parser)]
@@ -50,6 +60,9 @@ struct Cli {
     /// Print JSON for programs instead of tables for people
     #[arg(long, help_heading = GLOBAL, global = true)]
     json: bool,
+    /// Show times in UTC instead of the reader's time zone (`daemon.timezone`, otherwise `TZ`)
+    #[arg(long, help_heading = GLOBAL, global = true)]
+    utc: bool,
     /// Log filter: error, warn, info, debug, trace, or directives such as `sexton=debug`
     #[arg(long, help_heading = GLOBAL, global = true, value_name = "FILTER", env = "SEXTON_LOG")]
     log: Option<String>,
@@ -75,15 +88,17 @@ enum Command {
     /// Stop the daemon, and wait until it has ended
     Stop(start::StopArgs),
     /// Stop the daemon, and start it again
-    Restart(start::StartArgs),
+    Restart(start::RestartArgs),
     /// Reload the configuration of the running daemon
-    Reload,
+    Reload(session::ReasonArgs),
     /// Show whether the daemon is running, and its health
     Status,
-    /// Pause claiming: the daemon starts no further tasks
-    Quiet,
-    /// Resume claiming
-    Resume,
+    /// Make the daemon on this host claim nothing; running tasks continue
+    Quiet(control::QuietArgs),
+    /// Pause everything in the whole cluster, also over restarts: no task is claimed, and no schedule fires
+    Pause(session::ReasonArgs),
+    /// Resume everything, and end quiet mode of the daemon on this host
+    Resume(session::ReasonArgs),
     /// Log debug events of the running daemon
     Debug(control::DebugArgs),
     /// Enqueue, show and control tasks
@@ -108,6 +123,9 @@ enum Command {
     Summary(summary::SummaryArgs),
     /// Show finished attempts
     History(history::HistoryArgs),
+    /// Show who did what
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Write a first configuration, with comments
     Init(init::InitArgs),
     /// Check and show the configuration; needs no database
@@ -136,7 +154,7 @@ pub fn main(parts: Arc<Parts>) -> ExitCode {
     match run(cli, parts) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            let message = format!("sexton: {error:#}");
+            let message = clean::lines(&format!("sexton: {error:#}"));
             match is_daemon {
                 // The daemon's end must not wait for readers of its standard error.
                 true => telemetry::print_within(message + "\n", run::FINAL_LOG_TIMEOUT),
@@ -149,11 +167,11 @@ pub fn main(parts: Arc<Parts>) -> ExitCode {
 
 fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
     let session = Session::new(cli.config, parts);
-    let output = Printer::new(cli.json);
     // The daemon starts its log as configured.
     if let Command::Run(args) = cli.command {
         return run::run(&session, &args, cli.log);
     }
+    let output = Printer::new(cli.json, if cli.utc { Tz::UTC } else { session.zone() });
     telemetry::start(LogPlan {
         target: LogTarget::Automatic,
         format: LogFormat::Text,
@@ -185,10 +203,12 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
             Command::Start(args) => start::start(&session, output, cli.log.as_deref(), &args).await,
             Command::Stop(args) => start::stop(&session, output, &args).await,
             Command::Restart(args) => start::restart(&session, output, cli.log.as_deref(), &args).await,
-            Command::Reload => control::reload(&session, output).await,
+            Command::Reload(reason) => control::reload(&session, output, &reason).await,
             Command::Status => status::run(&session, output).await,
-            Command::Quiet => control::set_quiet(&session, output, true).await,
-            Command::Resume => control::set_quiet(&session, output, false).await,
+            Command::Quiet(args) => control::quiet(&session, output, &args).await,
+            Command::Pause(reason) => pause::pause(&session, output, &reason).await,
+            Command::Resume(reason) => pause::resume(&session, output, &reason).await,
+            Command::Audit(command) => audit::run(&session, output, command).await,
             Command::Debug(args) => control::debug(&session, output, &args).await,
             // Handled above.
             Command::Run(_)

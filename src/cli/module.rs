@@ -7,9 +7,8 @@ use sexton_entities::node;
 
 use super::{
     control,
-    output::{Printer, or_dash},
-    session::{Session, with_advice},
-    time,
+    output::{Column, Printer, or_dash},
+    session::{ReasonArgs, Session, with_advice},
 };
 use crate::daemon::{Module, ModuleStatus};
 
@@ -25,13 +24,15 @@ pub(super) enum ModuleCommand {
     Restart {
         /// The module's name
         name: String,
+        #[command(flatten)]
+        reason: ReasonArgs,
     },
 }
 
 pub(super) async fn run(session: &Session, output: Printer, command: ModuleCommand) -> anyhow::Result<u8> {
     match command {
         ModuleCommand::List { all } => list(session, output, all).await,
-        ModuleCommand::Restart { name } => restart(session, output, &name).await,
+        ModuleCommand::Restart { name, reason } => restart(session, output, &name, &reason).await,
     }
 }
 
@@ -55,24 +56,31 @@ pub(super) fn of_heartbeat(node: &node::Model) -> Vec<ModuleStatus> {
 
 async fn list(session: &Session, output: Printer, all: bool) -> anyhow::Result<u8> {
     let modules = known(session, all).await?;
-    let columns = ["Node", "Module", "State", "Failures", "Started", "Last error"];
+    let columns = [
+        Column::name("Node").leaves(3),
+        Column::name("Module"),
+        Column::word("State"),
+        Column::value("Failures").leaves(2),
+        Column::value("Started").leaves(1),
+        Column::prose("Last error"),
+    ];
     output.list(&modules, columns, "No daemon is running.", |Module { node, status }| {
         [
             node.clone(),
             status.name.clone(),
             status.state.to_string(),
             status.failures.to_string(),
-            or_dash(status.started_at.map(time::text)),
+            output.time_or_dash(status.started_at),
             or_dash(status.last_error.clone()),
         ]
     })?;
     Ok(0)
 }
 
-async fn restart(session: &Session, output: Printer, name: &str) -> anyhow::Result<u8> {
+async fn restart(session: &Session, output: Printer, name: &str, reason: &ReasonArgs) -> anyhow::Result<u8> {
     let path =
         format!("/modules/{}/restart", url::form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>());
-    let answer: Value = control::request(session, Method::POST, &path, None).await?;
+    let answer: Value = control::deed(session, &path, reason).await?;
     output.report(&format!("module {name} is being recycled"), &json!(answer))?;
     Ok(0)
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{
     lookup,
-    output::{Printer, print_line},
+    output::{Printer, print_error, print_line},
     session::Session,
     time,
 };
@@ -25,6 +25,7 @@ use crate::{
             upcoming::{self, Upcoming},
             zone,
         },
+        text::instant::Sense,
     },
 };
 
@@ -77,7 +78,7 @@ pub(super) struct NextArgs {
     /// Number of instants
     #[arg(short = 'n', long, default_value_t = 5)]
     count: usize,
-    /// Instants after this time [default: now]
+    /// Instants after this time, on the clocks of the schedule: 15:56, `tomorrow 08:00`, 2026-12-24 or RFC 3339 [default: now]
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
     /// Include instants that are skipped because they are outside the schedule's period
@@ -89,13 +90,14 @@ pub(super) struct NextArgs {
 pub(super) fn next(session: &Session, output: Printer, which: &ScheduleChoice, args: &NextArgs) -> anyhow::Result<u8> {
     let found = which.find(session)?;
     let zone = found.zone;
-    let from = args.from.as_deref().map_or(Ok(machine_time()), |from| time::parse(from, zone))?;
+    let now = machine_time();
+    let from = args.from.as_deref().map_or(Ok(now), |from| time::parse(from, zone, Sense::Today, now))?;
     let outlook = upcoming::next(&found.schedule, found.period.as_deref(), from, args.count, args.all);
     if output.is_json() {
         let objects: Vec<_> = outlook.coming.iter().map(|coming| object(&found, *coming)).collect();
         output.value(&objects)?;
         if let Some(until) = outlook.gave_up_at {
-            eprintln!("sexton: all further instants until {} are outside the period", local_text(zone, until));
+            print_error!("sexton: all further instants until {} are outside the period", local_text(zone, until));
         }
         return Ok(0);
     }

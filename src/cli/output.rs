@@ -1,26 +1,50 @@
-//! Tables for people, JSON for programs.
+//! What the command line prints: tables for people, JSON for programs. Everything that goes to a terminal is cleaned here.
+
+mod table;
+mod terminal;
 
 use std::io::Write as _;
 
-use comfy_table::{ContentArrangement, Table, presets::ASCII_BORDERS_ONLY_CONDENSED as ASCII_BORDERS};
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use serde::Serialize;
 
-/// Prints a line.
+pub(super) use self::table::Column;
+use self::terminal::Terminal;
+use crate::{
+    clock::machine_time,
+    domain::text::{clean, instant},
+};
+
+/// Prints a line. What would break or control the line is shown as an escape.
 macro_rules! print_line {
     ($($words:tt)*) => {
-        $crate::cli::output::print(&format!("{}\n", format_args!($($words)*)))
+        $crate::cli::output::print_text(&format!("{}\n", $crate::domain::text::clean::one_line(&format!($($words)*))))
     };
 }
 pub(super) use print_line;
 
-/// Prints text. If the reader has closed the pipe (`sexton task list | head`), the process ends.
-pub(super) fn print(text: &str) {
+/// Prints a message on standard error. Line breaks remain; what would control the terminal is shown as an escape.
+macro_rules! print_error {
+    ($($words:tt)*) => {
+        eprintln!("{}", $crate::domain::text::clean::lines(&format!($($words)*)))
+    };
+}
+pub(super) use print_error;
+
+/// Prints clean text: only line breaks and tabs are left of its control characters.
+pub(super) fn print_text(text: &str) {
+    print_raw(clean::lines(text).as_bytes());
+}
+
+/// Prints bytes as they are. If the reader has closed the pipe (`sexton task list | head`), the process ends.
+pub(super) fn print_raw(bytes: &[u8]) {
     let mut stdout = std::io::stdout().lock();
-    if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    if let Err(error) = stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         // The exit code of a program that SIGPIPE has ended.
         let is_closed = error.kind() == std::io::ErrorKind::BrokenPipe;
         if !is_closed {
-            eprintln!("sexton: standard output: {error}");
+            print_error!("sexton: standard output: {error}");
         }
         std::process::exit(if is_closed { 128 + signal_hook::consts::SIGPIPE } else { 1 });
     }
@@ -30,22 +54,41 @@ pub(super) fn print(text: &str) {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Printer {
     json: bool,
+    terminal: Terminal,
+    zone: Tz,
+    now: DateTime<Utc>,
 }
 
 impl Printer {
-    pub(super) fn new(json: bool) -> Self {
-        Self { json }
+    /// Prints for a reader in that time zone.
+    pub(super) fn new(json: bool, zone: Tz) -> Self {
+        Self { json, terminal: Terminal::of_stdout(), zone, now: machine_time() }
     }
 
     pub(super) fn is_json(self) -> bool {
         self.json
     }
 
+    /// The time zone of the reader.
+    pub(super) fn zone(self) -> Tz {
+        self.zone
+    }
+
+    /// An instant for the reader.
+    pub(super) fn time(self, at: DateTime<Utc>) -> String {
+        instant::short(at, self.zone, self.now)
+    }
+
+    /// An instant that may be absent.
+    pub(super) fn time_or_dash(self, at: Option<DateTime<Utc>>) -> String {
+        or_dash(at.map(|at| self.time(at)))
+    }
+
     /// A list: a JSON array of objects or a table. `none` is printed instead of an empty table.
     pub(super) fn list<T: Serialize, const N: usize>(
         self,
         rows: &[T],
-        columns: [&str; N],
+        columns: [Column; N],
         none: &str,
         cells: impl Fn(&T) -> [String; N],
     ) -> anyhow::Result<()> {
@@ -53,36 +96,38 @@ impl Printer {
             return self.value(rows);
         }
         let cells: Vec<Vec<String>> = rows.iter().map(|row| cells(row).to_vec()).collect();
-        self.table(&columns.map(str::to_owned), &cells, none);
+        self.table(&columns, &cells, none);
         Ok(())
     }
 
     /// A table. `none` is printed instead of an empty one.
-    pub(super) fn table(self, columns: &[String], rows: &[Vec<String>], none: &str) {
+    pub(super) fn table(self, columns: &[Column], rows: &[Vec<String>], none: &str) {
         if rows.is_empty() {
             print_line!("{none}");
             return;
         }
-        let mut table = Table::new();
-        table.load_style(ASCII_BORDERS).set_content_arrangement(ContentArrangement::Dynamic).set_header(columns);
-        for row in rows {
-            table.add_row(row);
-        }
-        print_line!("{table}");
+        print_raw(table::drawn(columns, rows, self.terminal).as_bytes());
     }
 
     /// A value, as JSON.
     pub(super) fn value<T: Serialize + ?Sized>(self, value: &T) -> anyhow::Result<()> {
-        print_line!("{}", serde_json::to_string_pretty(value)?);
+        print_raw((clean::json(&serde_json::to_string_pretty(value)?) + "\n").as_bytes());
         Ok(())
     }
 
     /// The result of a command: a sentence, or a JSON object.
     pub(super) fn report(self, sentence: &str, object: &impl Serialize) -> anyhow::Result<()> {
+        self.report_lines(&[sentence], object)
+    }
+
+    /// The result of a command: a sentence and further lines, or a JSON object.
+    pub(super) fn report_lines(self, lines: &[impl AsRef<str>], object: &impl Serialize) -> anyhow::Result<()> {
         if self.json {
             return self.value(object);
         }
-        print_line!("{sentence}");
+        for line in lines {
+            print_line!("{}", line.as_ref());
+        }
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     exit_code::{FAILED, PERIOD_UNKNOWN},
     lookup,
-    output::{Printer, print_line},
+    output::{Column, Printer, print_error, print_line},
     session::Session,
     time,
 };
@@ -16,7 +16,7 @@ use crate::{
     config::Config,
     domain::{
         period::{Period, PeriodStatus, Span},
-        text::plural::counted,
+        text::{instant::Sense, plural::counted},
     },
 };
 
@@ -36,7 +36,8 @@ pub(super) enum PeriodCommand {
     Check {
         /// The period's name
         name: String,
-        /// The time, on the clocks of the period [default: now]
+        /// The time, on the clocks of the period: 15:56, `tomorrow 08:00`, 2026-12-24, RFC 3339, or 2h for two hours ago
+        /// [default: now]
         #[arg(long, value_name = "TIME")]
         at: Option<String>,
     },
@@ -52,7 +53,7 @@ pub(super) fn run(session: &Session, output: Printer, command: &PeriodCommand) -
                 Ok((period, at)) => check(period, output, at),
                 // Scripts must not take the error for `outside`.
                 Err(error) => {
-                    eprintln!("sexton: {error:#}");
+                    print_error!("sexton: {error:#}");
                     Ok(PERIOD_UNKNOWN)
                 }
             }
@@ -61,7 +62,7 @@ pub(super) fn run(session: &Session, output: Printer, command: &PeriodCommand) -
 }
 
 fn instant(period: &Period, at: &Option<String>) -> anyhow::Result<DateTime<Utc>> {
-    at.as_ref().map_or(Ok(machine_time()), |at| time::parse(at, period.zone))
+    at.as_ref().map_or(Ok(machine_time()), |at| time::parse(at, period.zone, Sense::Today, machine_time()))
 }
 
 fn word(state: PeriodStatus) -> &'static str {
@@ -92,7 +93,14 @@ fn list(config: &Config, output: Printer) -> anyhow::Result<u8> {
             vec![period.name.clone(), word(*state).to_owned(), until, period.zone.name().to_owned(), users]
         })
         .collect();
-    output.table(&["Period", "Now", "Until", "Zone", "Used by"].map(str::to_owned), &rows, "There are no periods.");
+    let columns = [
+        Column::name("Period"),
+        Column::word("Now"),
+        Column::value("Until"),
+        Column::value("Zone").leaves(1),
+        Column::prose("Used by").leaves(2),
+    ];
+    output.table(&columns, &rows, "There are no periods.");
     Ok(0)
 }
 
@@ -150,7 +158,7 @@ fn show(period: &Period, output: Printer, days: u64) -> anyhow::Result<u8> {
         .map(|span| vec![local_text(period, span.start), local_text(period, span.end)])
         .collect();
     let none = format!("The period has no times in {}.", counted(days, "day"));
-    output.table(&["From", "Until"].map(str::to_owned), &rows, &none);
+    output.table(&["From", "Until"].map(Column::value), &rows, &none);
     Ok(0)
 }
 

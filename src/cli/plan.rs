@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{
     control,
     exit_code::PLANS_DIFFER,
-    output::{Printer, or_dash, print_line},
+    output::{Column, Printer, or_dash, print_line},
     session::Session,
     time,
 };
@@ -27,7 +27,10 @@ use crate::{
             Outside,
             plan::{BusyMinute, Difference, Instants, Plan, busiest, differences, plan},
         },
-        text::plural::{counted, times},
+        text::{
+            instant::Sense,
+            plural::{counted, times},
+        },
     },
 };
 
@@ -47,7 +50,7 @@ pub(super) struct PlanArgs {
     /// Number of days
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3_660))]
     days: u32,
-    /// Start of the time range [default: now]
+    /// Start of the time range: 15:56, `tomorrow 08:00`, 2026-12-24 or RFC 3339 [default: now]
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
 }
@@ -77,11 +80,11 @@ impl Baseline {
     }
 
     /// The second part of "compared with …".
-    fn description(&self) -> String {
+    fn description(&self, output: Printer) -> String {
         match self {
             Self::File { file, .. } => file.display().to_string(),
             Self::Running(daemon) => {
-                let (file, loaded_at) = (file_name(daemon.config.file.as_ref()), time::text(daemon.config.loaded_at));
+                let (file, loaded_at) = (file_name(daemon.config.file.as_ref()), output.time(daemon.config.loaded_at));
                 format!("the configuration in force in the daemon (process {}: {file}, read {loaded_at})", daemon.pid)
             }
         }
@@ -94,7 +97,8 @@ fn file_name(file: Option<&PathBuf>) -> String {
 
 pub(super) async fn run(session: &Session, output: Printer, args: &PlanArgs) -> anyhow::Result<u8> {
     let config = session.config()?;
-    let from = args.from.as_deref().map_or(Ok(machine_time()), |from| time::parse(from, config.daemon.timezone))?;
+    let now = machine_time();
+    let from = args.from.as_deref().map_or(Ok(now), |from| time::parse(from, output.zone(), Sense::Today, now))?;
     let to = from.checked_add_signed(TimeDelta::days(i64::from(args.days))).context("`--from` is too late")?;
     let old = match &args.against {
         Some(file) => Some(old_plan(session, file, from, to).await?),
@@ -113,10 +117,10 @@ pub(super) async fn run(session: &Session, output: Printer, args: &PlanArgs) -> 
         output.value(&json!({ "from": from, "to": to, "config": session.file(), "against": against,
                               "schedules": schedules, "changes": changes, "busiest": busy }))?;
     } else {
-        let (file, from, to) = (file_name(session.file()), time::text(from), time::text(to));
+        let (file, from, to) = (file_name(session.file()), output.time(from), output.time(to));
         match (&found, &old) {
             (Some(found), Some(old)) => {
-                print_line!("From {from} to {to}, {file} compared with {}:", old.description());
+                print_line!("From {from} to {to}, {file} compared with {}:", old.description(output));
                 differences_table(output, found, old.plan(), &new_plan);
             }
             _ => {
@@ -125,7 +129,7 @@ pub(super) async fn run(session: &Session, output: Printer, args: &PlanArgs) -> 
             }
         }
         busy_table(output, &busy);
-        print_cuts(&new_plan);
+        print_cuts(output, &new_plan);
     }
     Ok(if found.is_some_and(|found| !found.is_empty()) { PLANS_DIFFER } else { 0 })
 }
@@ -186,20 +190,27 @@ fn plan_table(output: Printer, config: &Config, plan: &Plan) {
         .iter()
         .map(|(name, instants)| {
             let more = if instants.cut_at.is_some() { "+" } else { "" };
-            let first = or_dash(instants.times.first().copied().map(time::text));
+            let first = or_dash(instants.times.first().copied().map(|at| output.time(at)));
             let period = period(config, name).map(|(period, outside)| format!("{period}; {outside} outside"));
             vec![name.clone(), format!("{}{more}", instants.times.len()), first, or_dash(period)]
         })
         .collect();
-    output.table(&["Schedule", "Instants", "First", "Period"].map(str::to_owned), &rows, "There are no schedules.");
+    let columns = [
+        Column::name("Schedule"),
+        Column::value("Instants"),
+        Column::value("First"),
+        Column::prose("Period").leaves(1),
+    ];
+    output.table(&columns, &rows, "There are no schedules.");
 }
 
 fn differences_table(output: Printer, found: &BTreeMap<String, Difference>, old: &Plan, new: &Plan) {
     let rows: Vec<Vec<String>> = found
         .iter()
         .map(|(name, change)| {
-            let moved = change.moved.first().map(|(from, to)| format!("{} -> {}", time::text(*from), time::text(*to)));
-            let first = moved.or_else(|| change.first().map(time::text));
+            let moved =
+                change.moved.first().map(|(from, to)| format!("{} -> {}", output.time(*from), output.time(*to)));
+            let first = moved.or_else(|| change.first().map(|at| output.time(at)));
             vec![
                 name.clone(),
                 state(name, old, new).to_owned(),
@@ -210,13 +221,20 @@ fn differences_table(output: Printer, found: &BTreeMap<String, Difference>, old:
             ]
         })
         .collect();
-    let columns = ["Schedule", "Change", "Added", "Removed", "Moved", "First"].map(str::to_owned);
+    let columns = [
+        Column::name("Schedule"),
+        Column::word("Change"),
+        Column::value("Added"),
+        Column::value("Removed"),
+        Column::value("Moved"),
+        Column::prose("First"),
+    ];
     output.table(&columns, &rows, "The plans do not differ.");
     for (name, change) in found {
         if let Some(until) = change.compared_until {
             print_line!(
                 "{name} has too many instants to compare all of them: instants after {} are not counted",
-                time::text(until)
+                output.time(until)
             );
         }
     }
@@ -233,20 +251,20 @@ fn busy_table(output: Printer, busy: &[BusyMinute]) {
             let mut names: Vec<String> = minute.schedules.iter().take(MAX_NAMES).map(name).collect();
             let more = minute.schedules.len() - names.len();
             names.extend((more > 0).then(|| format!("and {more} more")));
-            vec![minute.at.format("%Y-%m-%d %H:%MZ").to_string(), minute.count.to_string(), names.join(", ")]
+            vec![output.time(minute.at), minute.count.to_string(), names.join(", ")]
         })
         .collect();
     output.table(
-        &["Busiest minute", "Instants", "Schedules"].map(str::to_owned),
+        &[Column::value("Busiest minute"), Column::value("Instants"), Column::prose("Schedules")],
         &rows,
         "No schedule runs in this time.",
     );
 }
 
-fn print_cuts(plan: &Plan) {
+fn print_cuts(output: Printer, plan: &Plan) {
     for (name, instants) in plan {
         if let Some(until) = instants.cut_at {
-            let (count, until) = (instants.times.len(), time::text(until));
+            let (count, until) = (instants.times.len(), output.time(until));
             print_line!("{name}: only the first {} up to {until} are counted", counted(count, "instant"));
         }
     }

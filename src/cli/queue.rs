@@ -6,8 +6,9 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    output::Printer,
-    session::{OpenSession, Session, with_advice},
+    output::{Column, Printer},
+    pause,
+    session::{OpenSession, ReasonArgs, Session, with_advice},
 };
 use crate::{
     config::Config,
@@ -17,8 +18,9 @@ use crate::{
             definition::check_name,
             waiting::{ClusterQueues, LongRunner, ServedBy, whole},
         },
+        text::suggest,
     },
-    store::QueueRow,
+    store::{QueueRow, Wakeup},
 };
 
 #[derive(Subcommand)]
@@ -29,11 +31,15 @@ pub(super) enum QueueCommand {
     Pause {
         /// The queue's name
         name: QueueName,
+        #[command(flatten)]
+        reason: ReasonArgs,
     },
     /// Resume a paused queue
     Resume {
         /// The queue's name
         name: QueueName,
+        #[command(flatten)]
+        reason: ReasonArgs,
     },
 }
 
@@ -41,8 +47,8 @@ pub(super) async fn run(session: &Session, output: Printer, command: QueueComman
     let open = session.open().await?;
     match command {
         QueueCommand::List => list(&open, output).await,
-        QueueCommand::Pause { name } => pause(&open, output, &name, true).await,
-        QueueCommand::Resume { name } => pause(&open, output, &name, false).await,
+        QueueCommand::Pause { name, reason } => pause(&open, output, &name, true, &reason).await,
+        QueueCommand::Resume { name, reason } => pause(&open, output, &name, false, &reason).await,
     }
 }
 
@@ -70,7 +76,7 @@ pub(super) struct QueueListing {
 }
 
 impl QueueListing {
-    fn of(config: &Config, cluster: &ClusterQueues, row: QueueRow, now: DateTime<Utc>) -> Self {
+    fn of(output: Printer, config: &Config, cluster: &ClusterQueues, row: QueueRow, now: DateTime<Utc>) -> Self {
         let period = config.queues.get(&row.name).and_then(|queue| queue.period.clone());
         let standing = period.as_ref().and_then(|name| Some(config.periods.get(name)?.status(now)));
         let longest = cluster.load(&row.name).longest;
@@ -87,7 +93,12 @@ impl QueueListing {
         };
         // Tasks without a queue get one as soon as a node runs.
         let words = words.filter(|_| !row.name.is_empty() || service == "no_node");
-        let words = [row.paused.then(|| "paused".to_owned()), config.rules_of(&row.name, now).closed, words];
+        let words = [
+            cluster.everything_paused.then(|| "everything is paused".to_owned()),
+            row.paused.then(|| pause::state(output, true, &row.pause)),
+            config.rules_of(&row.name, now).closed,
+            words,
+        ];
         let state = words.into_iter().flatten().collect::<Vec<_>>().join("; ");
         Self {
             period,
@@ -112,19 +123,31 @@ fn full(since: DateTime<Utc>, longest: Option<&LongRunner>, now: DateTime<Utc>) 
 }
 
 /// All queues in the database and in the configuration, by name.
-pub(super) async fn listed(open: &OpenSession) -> anyhow::Result<Vec<QueueListing>> {
+pub(super) async fn listed(open: &OpenSession, output: Printer) -> anyhow::Result<Vec<QueueListing>> {
     let known: Vec<QueueName> = open.config.queues.keys().cloned().collect();
     let queues = open.store.queues(&known).await.map_err(with_advice)?;
     let cluster = open.store.cluster_queues().await.map_err(with_advice)?;
     // Database time, as the daemon uses it.
     let now = open.store.now().await.map_err(with_advice)?;
-    Ok(queues.into_iter().map(|row| QueueListing::of(&open.config, &cluster, row, now)).collect())
+    Ok(queues.into_iter().map(|row| QueueListing::of(output, &open.config, &cluster, row, now)).collect())
 }
 
 async fn list(open: &OpenSession, output: Printer) -> anyhow::Result<u8> {
-    let queues = listed(open).await?;
-    let columns = ["Queue", "State", "Available", "Running", "Scheduled", "Retryable"];
-    output.list(&queues, columns, "There are no queues.", |QueueListing { row: queue, state, .. }| {
+    print(output, &listed(open, output).await?)?;
+    Ok(0)
+}
+
+/// Prints queues.
+pub(super) fn print(output: Printer, queues: &[QueueListing]) -> anyhow::Result<()> {
+    let columns = [
+        Column::name("Queue"),
+        Column::prose("State"),
+        Column::value("Available"),
+        Column::value("Running"),
+        Column::value("Scheduled").leaves(2),
+        Column::value("Retryable").leaves(1),
+    ];
+    output.list(queues, columns, "There are no queues.", |QueueListing { row: queue, state, .. }| {
         [
             if queue.name.is_empty() { "(no queue yet)".to_owned() } else { queue.name.to_string() },
             state.clone(),
@@ -133,18 +156,28 @@ async fn list(open: &OpenSession, output: Printer) -> anyhow::Result<u8> {
             queue.scheduled.to_string(),
             queue.retryable.to_string(),
         ]
-    })?;
-    Ok(0)
+    })
 }
 
-async fn pause(open: &OpenSession, output: Printer, name: &QueueName, paused: bool) -> anyhow::Result<u8> {
+async fn pause(
+    open: &OpenSession,
+    output: Printer,
+    name: &QueueName,
+    paused: bool,
+    reason: &ReasonArgs,
+) -> anyhow::Result<u8> {
     check_name(name).map_err(anyhow::Error::msg)?;
     let known: Vec<QueueName> = open.config.queues.keys().cloned().collect();
-    if !open.store.queues(&known).await.map_err(with_advice)?.iter().any(|queue| queue.name == *name) {
-        anyhow::bail!("there is no queue `{name}`: it is not configured here, and has no waiting tasks");
+    let queues = open.store.queues(&known).await.map_err(with_advice)?;
+    if !queues.iter().any(|queue| queue.name == *name) {
+        let hint = suggest::hint(name, queues.iter().map(|queue| &*queue.name));
+        anyhow::bail!("there is no queue `{name}`: it is not configured here, and has no waiting tasks{hint}");
     }
-    open.store.pause_queue(name, paused).await?;
-    let state = if paused { "paused" } else { "active" };
-    output.report(&format!("queue {name} is {state}"), &json!({ "name": name, "paused": paused }))?;
-    Ok(0)
+    open.because(reason).pause_queue(name, paused).await.map_err(with_advice)?;
+    if !paused {
+        open.client.wake_up_now(Wakeup::Now).await?;
+    }
+    let queues = open.store.queues(&[]).await.map_err(with_advice)?;
+    let details = queues.into_iter().find(|queue| queue.name == *name).map(|queue| queue.pause).unwrap_or_default();
+    pause::report(output, &format!("queue {name}"), paused, &details, &json!({ "name": name }))
 }

@@ -4,14 +4,18 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
 use serde_json::json;
-use sexton_entities::json_text::JsonText;
+use sexton_entities::{
+    json_text::JsonText,
+    states::{AuditAction, AuditTarget},
+};
 
 use super::{
     lookup,
     next::{self, NextArgs, ScheduleChoice},
-    output::{Printer, or_dash, print_line},
-    session::{OpenSession, Session, with_advice},
-    time, why,
+    output::{Column, Printer, or_dash, print_line},
+    pause,
+    session::{OpenSession, ReasonArgs, Session, with_advice},
+    why,
 };
 use crate::{
     config::Config,
@@ -19,7 +23,7 @@ use crate::{
         schedule::{PeriodPlace, Schedule, why::InstantRecord},
         task::NewTask,
     },
-    store::{Enqueued, SchedulePicture, Wakeup},
+    store::{Deed, Enqueued, PauseDetails, SchedulePicture, Wakeup},
 };
 
 #[derive(Subcommand)]
@@ -50,24 +54,31 @@ pub(super) enum ScheduleCommand {
     Why {
         /// The schedule's name
         name: String,
-        /// The due time
+        /// The due time: 15:56, `yesterday 22:00`, 2026-12-24, RFC 3339, or 2h for the latest one two hours ago [default:
+        /// the latest one]
         #[arg(long, value_name = "TIME")]
-        at: String,
+        at: Option<String>,
     },
     /// Pause a schedule: its instants are recorded as skipped
     Pause {
         /// The schedule's name
         name: String,
+        #[command(flatten)]
+        reason: ReasonArgs,
     },
     /// Resume a paused schedule
     Resume {
         /// The schedule's name
         name: String,
+        #[command(flatten)]
+        reason: ReasonArgs,
     },
     /// Enqueue a schedule's task now, independently of its times
     Run {
         /// The schedule's name
         name: String,
+        #[command(flatten)]
+        reason: ReasonArgs,
     },
 }
 
@@ -81,19 +92,20 @@ pub(super) async fn run(session: &Session, output: Printer, command: ScheduleCom
     match command {
         ScheduleCommand::List => list(&open, output).await,
         ScheduleCommand::Show { name, limit } => show(&open, output, &name, limit).await,
-        ScheduleCommand::Why { name, at } => why::run(&open, output, &name, &at).await,
-        ScheduleCommand::Pause { name } => pause(&open, output, &name, true).await,
-        ScheduleCommand::Resume { name } => pause(&open, output, &name, false).await,
-        ScheduleCommand::Run { name } => run_now(&open, output, &name).await,
+        ScheduleCommand::Why { name, at } => why::run(&open, output, &name, at.as_deref()).await,
+        ScheduleCommand::Pause { name, reason } => pause(&open, output, &name, true, &reason).await,
+        ScheduleCommand::Resume { name, reason } => pause(&open, output, &name, false, &reason).await,
+        ScheduleCommand::Run { name, reason } => run_now(&open, output, &name, &reason).await,
         ScheduleCommand::Next { .. } | ScheduleCommand::Describe { .. } => Ok(0),
     }
 }
 
 /// A schedule as JSON: its row and its latest outcome.
-fn object(picture: &SchedulePicture) -> serde_json::Value {
+pub(super) fn object(picture: &SchedulePicture) -> serde_json::Value {
     let mut object = json!(picture.schedule);
     let last = picture.last.as_ref();
     object["last_outcome"] = json!(last.map(|run| run.outcome));
+    object["last_started_at"] = json!(last.and_then(|run| run.started_at));
     object["last_finished_at"] = json!(last.map(|run| run.finished_at));
     object["last_duration_ms"] = json!(last.and_then(|run| run.duration_ms));
     object
@@ -112,15 +124,23 @@ async fn list(open: &OpenSession, output: Printer) -> anyhow::Result<u8> {
             vec![
                 schedule.name.clone(),
                 schedule.spec.clone(),
-                if schedule.paused { "paused" } else { "active" }.to_owned(),
+                pause::state(output, schedule.paused, &PauseDetails::from(schedule)),
                 or_dash(picture.last.as_ref().map(|run| run.outcome)),
                 or_dash(
-                    schedule.next_at.map(|at| format!("{}{}", time::text(at), place(&open.config, &schedule.name, at))),
+                    schedule
+                        .next_at
+                        .map(|at| format!("{}{}", output.time(at), place(&open.config, &schedule.name, at))),
                 ),
             ]
         })
         .collect();
-    let columns = ["Schedule", "Recurs", "State", "Last outcome", "Next"].map(str::to_owned);
+    let columns = [
+        Column::name("Schedule"),
+        Column::prose("Recurs").leaves(1),
+        Column::prose("State"),
+        Column::word("Last outcome"),
+        Column::prose("Next"),
+    ];
     output.table(&columns, &rows, "There are no schedules.");
     Ok(0)
 }
@@ -164,29 +184,38 @@ async fn show(open: &OpenSession, output: Printer, name: &str, limit: u64) -> an
     let next = schedule.next_at.map(|at| {
         let account = background.account(at, Some(true), &InstantRecord::default());
         let place = if at > background.now { format!(" ({})", account.words) } else { String::new() };
-        format!("{}{place}", time::text(at))
+        format!("{}{place}", output.time(at))
     });
-    print_line!("{}; next {}", if schedule.paused { "paused" } else { "active" }, or_dash(next));
+    print_line!("{}; next {}", pause::state(output, schedule.paused, &PauseDetails::from(schedule)), or_dash(next));
     why::list(output, &accounts)?;
     Ok(0)
 }
 
-async fn pause(open: &OpenSession, output: Printer, name: &str, paused: bool) -> anyhow::Result<u8> {
-    if !open.store.pause_schedule(name, paused).await.map_err(with_advice)? {
+async fn pause(
+    open: &OpenSession,
+    output: Printer,
+    name: &str,
+    paused: bool,
+    reason: &ReasonArgs,
+) -> anyhow::Result<u8> {
+    if !open.because(reason).pause_schedule(name, paused).await.map_err(with_advice)? {
         let known = open.store.schedules().await?;
         anyhow::bail!(lookup::unknown_schedule(name, known.iter().map(|schedule| schedule.name.as_str())));
     }
-    let state = if paused { "paused" } else { "active" };
-    output.report(&format!("schedule {name} is {state}"), &json!({ "name": name, "paused": paused }))?;
-    Ok(0)
+    let details = match open.store.schedule(name).await.map_err(with_advice)? {
+        Some(schedule) if paused => PauseDetails::from(&schedule),
+        _ => PauseDetails::default(),
+    };
+    pause::report(output, &format!("schedule {name}"), paused, &details, &json!({ "name": name }))
 }
 
-async fn run_now(open: &OpenSession, output: Printer, name: &str) -> anyhow::Result<u8> {
+async fn run_now(open: &OpenSession, output: Printer, name: &str, reason: &ReasonArgs) -> anyhow::Result<u8> {
     open.check_definition(name)?;
     lookup::schedule(&open.config, name)?;
     let definition = open.config.tasks.get(name).context("the schedule has no task")?;
     let task = NewTask { payload: definition.payload.clone().map(JsonText::from), ..NewTask::new(name) };
-    let enqueued = open.client.enqueue_in(open.store.connection(), task).await.map_err(with_advice)?;
+    let deed = Deed::new(AuditAction::Enqueue, AuditTarget::Schedule, name);
+    let enqueued = open.enqueue(task, &deed, reason).await?;
     open.client.wake_up_now(Wakeup::Now).await?;
     let (Enqueued::New(id) | Enqueued::AlreadyThere(id)) = enqueued;
     output.report(&format!("task {id} is enqueued"), &json!({ "id": id, "new": true }))?;

@@ -7,8 +7,11 @@ use std::{
 };
 
 use anyhow::Context as _;
-use sexton_entities::history;
+use chrono_tz::Tz;
+use clap::Args;
+use sexton_entities::{history, states::Via};
 
+use super::{output::print_error, time};
 use crate::{
     client::{Client, EnqueueContext},
     clock::machine_time,
@@ -20,7 +23,8 @@ use crate::{
         text::{plural::counted, redact, suggest},
     },
     handler::{AppData, Registry},
-    store::{ConnectOptions, HistoryFilter, Store, StoreError, Wakeup},
+    principal::Principal,
+    store::{ConnectOptions, Deed, Enqueued, HistoryFilter, Store, StoreError, Wakeup},
 };
 
 /// The parts of a daemon that the command line runs or asks about.
@@ -53,6 +57,14 @@ impl Parts {
             modules: self.module_names().map(|name| name.to_string()).collect(),
         }
     }
+}
+
+/// Why something is done.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct ReasonArgs {
+    /// Why, for `sexton audit list`
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
 }
 
 /// A session with its database.
@@ -116,7 +128,7 @@ impl Session {
     pub(super) fn print_warnings(&self, config: &Config) {
         if !self.has_warned.replace(true) {
             for warning in &config.warnings {
-                eprintln!("sexton: {warning}");
+                print_error!("sexton: {warning}");
             }
         }
     }
@@ -124,7 +136,7 @@ impl Session {
     /// Prints a message on standard error, if it is the first of its kind in this call.
     pub(super) fn say_once(&self, message: &str) {
         if !self.has_told.replace(true) {
-            eprintln!("sexton: {message}");
+            print_error!("sexton: {message}");
         }
     }
 
@@ -157,6 +169,12 @@ impl Session {
     pub(super) fn definition(&self, config: &Config, name: &str) -> Option<TaskDefinition> {
         let registered = || self.parts.registry.definitions().find(|definition| definition.name == name);
         config.tasks.get(name).map(|known| &**known).or_else(registered).cloned()
+    }
+
+    /// The time zone of the reader: `daemon.timezone` if it is configured, otherwise that of the environment.
+    pub(super) fn zone(&self) -> Tz {
+        let daemon = self.config_anyway().0.daemon;
+        if daemon.has_timezone { daemon.timezone } else { time::environment_zone() }
     }
 
     /// The message that one of the names is not a daemon module.
@@ -200,12 +218,12 @@ impl Session {
         let connect = connect_options(&config);
         if !mistakes.is_empty() {
             let (count, database) = (counted(mistakes.0.len(), "mistake"), redact::redacted(&connect.url));
-            eprintln!(
+            print_error!(
                 "sexton: the configuration has {count} (`sexton config check` shows it); going on with {database}"
             );
         }
         let config = Arc::new(config);
-        let store = Store::connect(&connect)?;
+        let store = Store::connect(&connect)?.acting(Principal::of_this_process(Via::Cli));
         Store::probe(&connect).await.with_context(|| redact::redacted(&connect.url))?;
         let known = KnownDefinitions { config: config.clone(), parts: self.parts.clone() };
         let client = Client::inside(store.clone(), Arc::new(known));
@@ -280,6 +298,20 @@ impl EnqueueContext for KnownDefinitions {
 }
 
 impl OpenSession {
+    /// The store for a deed with this reason.
+    pub(super) fn because(&self, reason: &ReasonArgs) -> Store {
+        self.store.acting(Principal::of_this_process(Via::Cli).because(reason.reason.clone()))
+    }
+
+    /// Enqueues a task by hand.
+    ///
+    /// # Errors
+    /// If the task is invalid, or the database is unavailable: then nothing was enqueued.
+    pub(super) async fn enqueue(&self, task: NewTask, deed: &Deed, reason: &ReasonArgs) -> anyhow::Result<Enqueued> {
+        let task = self.client.filled_in(task);
+        self.because(reason).enqueue_by_hand(&task, deed).await.map_err(with_advice)
+    }
+
     /// Checks that the definition of a task was read as it was written.
     ///
     /// # Errors

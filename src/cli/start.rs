@@ -11,10 +11,11 @@ use hyper::Method;
 use serde_json::json;
 
 use super::{
+    audit,
     exit_code::FAILED,
     locate::Located,
-    output::{Printer, print_line},
-    session::Session,
+    output::{Printer, print_error, print_line},
+    session::{ReasonArgs, Session},
     stop::{StopOptions, stop_daemon},
 };
 use crate::{
@@ -36,6 +37,14 @@ pub(super) struct StartArgs {
     /// How long to wait for a daemon that another process starts or stops at the same time
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = crate::domain::text::duration::parse)]
     timeout: Duration,
+}
+
+#[derive(Args)]
+pub(super) struct RestartArgs {
+    #[command(flatten)]
+    start: StartArgs,
+    #[command(flatten)]
+    reason: ReasonArgs,
 }
 
 #[derive(Args)]
@@ -86,8 +95,8 @@ pub(super) async fn start(
                     return Ok(0);
                 }
                 Started::Failed { why, code } => {
-                    eprintln!("{why}");
-                    eprintln!("sexton: the daemon did not start");
+                    print_error!("{why}");
+                    print_error!("sexton: the daemon did not start");
                     return Ok(code
                         .and_then(|code| u8::try_from(code).ok())
                         .filter(|code| *code != 0)
@@ -118,7 +127,7 @@ fn checked_config(session: &Session, args: &StartArgs) -> anyhow::Result<DaemonC
         Some(problem) => anyhow::bail!("{problem}"),
         None => {
             for warning in session.advice(&config) {
-                eprintln!("sexton: {warning}");
+                print_error!("sexton: {warning}");
             }
             Ok(config.daemon)
         }
@@ -134,7 +143,7 @@ async fn is_working(run: &RunDir) -> bool {
 pub(super) async fn stop(session: &Session, output: Printer, args: &StopArgs) -> anyhow::Result<u8> {
     let Located { config, run } = session.locate()?;
     let result = stop_daemon(&run, &stop_options(&config, args.force)).await?;
-    output.report(&result.sentence(), &json!(result))?;
+    output.report_lines(&result.lines(), &json!(result))?;
     Ok(0)
 }
 
@@ -142,7 +151,7 @@ pub(super) async fn restart(
     session: &Session,
     output: Printer,
     log: Option<&str>,
-    args: &StartArgs,
+    RestartArgs { start: args, reason }: &RestartArgs,
 ) -> anyhow::Result<u8> {
     // With mistakes in the configuration, the daemon must not be stopped: it could not start again.
     checked_config(session, args)?;
@@ -159,9 +168,14 @@ pub(super) async fn restart(
     }
     let result = stop_daemon(&run, &stop_options(&config, false)).await?;
     if !output.is_json() && result.was_running() {
-        print_line!("{}", result.sentence());
+        result.lines().iter().for_each(|line| print_line!("{line}"));
     }
-    start(session, output, log, args).await
+    let code = start(session, output, log, args).await?;
+    if code == 0 {
+        let (before, after) = (result.pid, run.holder(Role::Daemon)?.map(|daemon| daemon.pid));
+        audit::note_restart(session, reason, before, after).await;
+    }
+    Ok(code)
 }
 
 /// Whether `sexton start` has started the daemon, whose process supervisor is gone.

@@ -10,9 +10,9 @@ use super::{
     exit_code::{NOT_RUNNING, STATUS_UNKNOWN},
     locate::Located,
     output::{Printer, print_line},
+    pause,
     session::Session,
     start::was_started_in_background,
-    time,
 };
 use crate::{
     daemon::{Phase, Status},
@@ -61,7 +61,7 @@ pub(super) async fn run(session: &Session, output: Printer) -> anyhow::Result<u8
     if output.is_json() {
         output.value(&report)?;
     } else {
-        report.print();
+        report.print(output);
     }
     Ok(match report.state {
         Health::Running | Health::Starting | Health::Stopping => 0,
@@ -116,7 +116,7 @@ async fn inspect(Located { config, run }: &Located) -> StatusReport {
 
 fn from_answer(status: &Status) -> (Health, String) {
     let pid = status.pid;
-    let age = duration::text(Duration::from_secs(status.uptime_s));
+    let age = whole_seconds(status.uptime_ms);
     match status.phase {
         Phase::Starting => (Health::Starting, format!("Sexton is starting: process {pid}")),
         Phase::WaitingForDatabase => {
@@ -126,6 +126,10 @@ fn from_answer(status: &Status) -> (Health, String) {
         Phase::Restarting => (Health::Running, format!("Sexton is restarting itself: process {pid}")),
         Phase::Stopping => (Health::Stopping, format!("Sexton is stopping: process {pid}")),
     }
+}
+
+fn whole_seconds(millis: u64) -> String {
+    duration::text(Duration::from_secs(millis / 1_000))
 }
 
 fn from_supervisor(run_dir: &str, supervisor: Option<&SupervisorStatus>) -> (Health, String) {
@@ -156,7 +160,7 @@ impl StatusReport {
         }
     }
 
-    fn print(&self) {
+    fn print(&self, output: Printer) {
         print_line!("{}", self.summary);
         let line = |name: &str, text: &str| print_line!("  {name:<14}{text}");
         if let Some(daemon) = &self.daemon {
@@ -170,7 +174,7 @@ impl StatusReport {
                 .file
                 .as_ref()
                 .map_or_else(|| "the defaults".to_owned(), |file| file.display().to_string());
-            line("configuration", &format!("{file}, read {}", time::text(daemon.config.loaded_at)));
+            line("configuration", &format!("{file}, read {}", output.time(daemon.config.loaded_at)));
             if let Some(mistakes) = &daemon.config.mistakes {
                 line("", "a newer version has mistakes and is not in force:");
                 for mistake in mistakes.lines() {
@@ -191,6 +195,9 @@ impl StatusReport {
                 let found = counted(daemon.foreign_leftovers, "leftover");
                 line("state_dir", &format!("{found} of another database, not applied (the log has the paths)"));
             }
+            if let Some(details) = &daemon.everything_paused {
+                line("paused", &format!("everything is {} (`sexton resume`)", pause::state(output, true, details)));
+            }
             for (queue, reason) in &daemon.closed_queues {
                 line("queue", &format!("{queue} is closed: {reason}"));
             }
@@ -201,8 +208,7 @@ impl StatusReport {
                 line("queue", &format!("{}: {}", unserved.queue, unserved.words()));
             }
             if let Some(trouble) = &daemon.command_starts {
-                let span = |seconds| duration::text(Duration::from_secs(seconds));
-                let (since, next) = (span(trouble.since_s), span(trouble.next_try_s));
+                let (since, next) = (whole_seconds(trouble.since_ms), whole_seconds(trouble.next_try_ms));
                 let tasks = counted(usize::try_from(trouble.given_back).unwrap_or(usize::MAX), "task");
                 line("commands", &format!("cannot be started for {since}: {}", trouble.reason));
                 line("", &format!("gave back {tasks} uncounted; claims no commands, and tries again in {next}"));
@@ -214,7 +220,7 @@ impl StatusReport {
                     &format!(
                         "no node defines `{}`: {tasks} of it wait since {}",
                         unknown.name,
-                        time::text(unknown.since)
+                        output.time(unknown.since)
                     ),
                 );
             }
@@ -231,7 +237,7 @@ impl StatusReport {
         if let Some(SupervisorStatus { pid, failures, last_failure, last_failure_at, .. }) = &self.supervisor {
             let failure = match (last_failure, last_failure_at) {
                 (Some(failure), Some(at)) => {
-                    format!("; the daemon failed {}, last at {}: {failure}", times(*failures), time::text(*at))
+                    format!("; the daemon failed {}, last at {}: {failure}", times(*failures), output.time(*at))
                 }
                 _ => String::new(),
             };
@@ -242,12 +248,12 @@ impl StatusReport {
             line("supervisor", "none: it has ended, and nothing restarts the daemon; `sexton start` starts a new one");
         }
         if !self.processes.is_empty() {
-            print_line!("\n{:>8} {:>10} {:>9}  PROCESS", "PID", "MEMORY", "AGE");
+            print_line!("");
+            print_line!("{:>8} {:>10} {:>9}  PROCESS", "PID", "MEMORY", "AGE");
         }
         for process in &self.processes {
             let indent = "  ".repeat(process.depth);
-            let (memory, age) =
-                (ByteSize(process.memory_bytes).to_string(), duration::text(Duration::from_secs(process.age_s)));
+            let (memory, age) = (ByteSize(process.memory_bytes).to_string(), whole_seconds(process.age_ms));
             print_line!("{:>8} {memory:>10} {age:>9}  {indent}{}", process.pid, process.title);
         }
     }

@@ -138,29 +138,29 @@ impl StopResult {
     }
 
     /// The result in a sentence, and further lines.
-    pub(super) fn sentence(&self) -> String {
+    pub(super) fn lines(&self) -> Vec<String> {
         if !self.was_running() {
-            return format!("Sexton is not running (no process holds {}/daemon.lock)", self.run_dir);
+            return vec![format!("Sexton is not running (no process holds {}/daemon.lock)", self.run_dir)];
         }
         let took = duration::short(i64::try_from(self.took_ms).unwrap_or(i64::MAX));
-        let mut text = match self.pid {
+        let mut lines = vec![match self.pid {
             Some(pid) => format!("Sexton has stopped: process {pid}, within {took}"),
             None => format!("Sexton has stopped, within {took}; no daemon was running"),
-        };
+        }];
         if !self.interrupted.is_empty() {
             let names: Vec<String> =
                 self.interrupted.iter().map(|task| format!("{} (task {})", task.name, task.id)).collect();
             let limit = duration::text(Duration::from_millis(self.task_timeout_ms));
-            text += &format!("\n{} interrupted and released: {}", counted(names.len(), "task"), names.join(", "));
-            text += &format!("; running tasks had {limit} to end");
+            let (tasks, names) = (counted(names.len(), "task"), names.join(", "));
+            lines.push(format!("{tasks} interrupted and released: {names}; running tasks had {limit} to end"));
         }
         if self.detached > 0 {
             let commands = counted(self.detached, "command");
-            text += &format!("\n{commands} without a daemon: the next daemon adopts them");
+            lines.push(format!("{commands} without a daemon: the next daemon adopts them"));
         }
         for pid in &self.killed {
-            text += &format!("\nprocess {pid} did not stop in time, and was killed");
+            lines.push(format!("process {pid} did not stop in time, and was killed"));
         }
-        text
+        lines
     }
 }

@@ -1,27 +1,27 @@
 //! `sexton summary`: the tables that users of OTRS know, and tables of queues, nodes and modules.
 
-use std::time::Duration;
+mod modules;
 
+use std::{collections::HashMap, time::Duration};
+
+use chrono::{DateTime, Utc};
 use clap::Args;
-use sexton_entities::{
-    states::{Outcome, TaskState},
-    task,
-};
+use serde::Serialize;
+use serde_json::Value;
+use sexton_entities::{states::TaskState, task};
 
 use super::{
+    command_pid::command_pids,
     module,
-    output::{Printer, or_dash, print_line},
+    output::{Column, Printer, or_dash, print_line},
     queue::{self, QueueListing},
+    schedule,
     session::{OpenSession, Session, with_advice},
-    time,
+    task::run_at,
 };
 use crate::{
     daemon::Module,
-    domain::{
-        daemon::summary::SummaryTable,
-        task::is_on_hold,
-        text::{duration, suggest},
-    },
+    domain::text::duration,
     store::{SchedulePicture, TaskFilter},
 };
 
@@ -36,41 +36,55 @@ pub(super) struct SummaryArgs {
     module: Option<String>,
 }
 
+/// What a summary shows.
+struct Overview {
+    schedules: Vec<SchedulePicture>,
+    /// Scheduled and retryable tasks, the next one first.
+    future: Vec<task::Model>,
+    waiting: Vec<task::Model>,
+    running: Vec<task::Model>,
+    /// Process ids of running commands on this machine, by task.
+    pids: HashMap<i64, i32>,
+    queues: Vec<QueueListing>,
+    modules: Vec<Module>,
+    now: DateTime<Utc>,
+}
+
+/// The same as JSON. Payloads are written as they came.
+#[derive(Serialize)]
+struct ShownOverview<'a> {
+    schedules: Vec<Value>,
+    future: &'a [task::Model],
+    waiting: &'a [task::Model],
+    running: Vec<TaskWithProcess<'a>>,
+    queues: &'a [QueueListing],
+    modules: &'a [Module],
+}
+
+/// A running task as JSON.
+#[derive(Serialize)]
+struct TaskWithProcess<'a> {
+    #[serde(flatten)]
+    task: &'a task::Model,
+    pid: Option<i32>,
+    running_ms: Option<i64>,
+}
+
 pub(super) async fn run(session: &Session, output: Printer, args: &SummaryArgs) -> anyhow::Result<u8> {
     let found = async {
         match &args.module {
-            Some(name) => module_tables(session, name).await,
-            None => everything(session, &session.open().await?).await,
+            Some(name) => modules::print(output, &modules::named(session, name).await?),
+            None => Overview::load(session, &session.open().await?, output).await?.print(output),
         }
     };
-    let tables = tokio::time::timeout(MAX_WAIT, found).await.map_err(|_| {
+    tokio::time::timeout(MAX_WAIT, found).await.map_err(|_| {
         anyhow::anyhow!(
             "the database did not answer within {} s: a lock may be held on Sexton's tables; the daemon's log names who \
              holds it",
             MAX_WAIT.as_secs()
         )
     })??;
-    if output.is_json() {
-        output.value(&tables)?;
-        return Ok(0);
-    }
-    for table in tables {
-        print_line!("{}:", table.header);
-        output.table(&table.columns, &table.rows, &table.none);
-        print_line!("");
-    }
     Ok(0)
-}
-
-async fn everything(session: &Session, open: &OpenSession) -> anyhow::Result<Vec<SummaryTable>> {
-    Ok(vec![
-        recurrent(&open.store.schedule_pictures().await.map_err(with_advice)?),
-        future(&tasks(open, TaskState::Scheduled).await?, &tasks(open, TaskState::Retryable).await?),
-        waiting(&tasks(open, TaskState::Available).await?),
-        running(open).await?,
-        queues(open).await?,
-        modules(session).await?,
-    ])
 }
 
 async fn tasks(open: &OpenSession, state: TaskState) -> anyhow::Result<Vec<task::Model>> {
@@ -78,126 +92,151 @@ async fn tasks(open: &OpenSession, state: TaskState) -> anyhow::Result<Vec<task:
     open.store.tasks(&filter).await.map_err(with_advice)
 }
 
-fn recurrent(pictures: &[SchedulePicture]) -> SummaryTable {
-    let columns = ["Name", "Last execution", "Last status", "Last duration", "Next execution"];
-    let mut table = SummaryTable::new("Recurrent tasks", &columns, "There are no recurrent tasks.");
-    for SchedulePicture { schedule, last } in pictures {
-        let status = match last.as_ref().map(|run| run.outcome) {
-            None => "N/A".to_owned(),
-            Some(Outcome::Succeeded) => "Success".to_owned(),
-            Some(Outcome::Skipped) => "Skipped".to_owned(),
-            Some(outcome) => format!("Fail ({outcome})"),
+impl Overview {
+    async fn load(session: &Session, open: &OpenSession, output: Printer) -> anyhow::Result<Self> {
+        let schedules = open.store.schedule_pictures().await.map_err(with_advice)?;
+        let mut future = tasks(open, TaskState::Scheduled).await?;
+        future.extend(tasks(open, TaskState::Retryable).await?);
+        future.sort_by_key(|task| task.run_at);
+        let running = tasks(open, TaskState::Running).await?;
+        Ok(Self {
+            schedules,
+            future,
+            waiting: tasks(open, TaskState::Available).await?,
+            pids: command_pids(&open.config, &running),
+            running,
+            queues: queue::listed(open, output).await?,
+            modules: module::known(session, false).await?,
+            now: open.store.now().await?,
+        })
+    }
+
+    fn print(&self, output: Printer) -> anyhow::Result<()> {
+        if output.is_json() {
+            return output.value(&self.object());
+        }
+        self.recurring(output);
+        self.future(output);
+        self.waiting(output);
+        self.running(output);
+        print_line!("Queues:");
+        queue::print(output, &self.queues)?;
+        print_line!("");
+        modules::print_lines(&self.modules);
+        Ok(())
+    }
+
+    /// The same objects as in the lists of each noun.
+    fn object(&self) -> ShownOverview<'_> {
+        let running = self.running.iter().map(|task| TaskWithProcess {
+            task,
+            pid: self.pids.get(&task.id).copied(),
+            running_ms: self.running_ms(task),
+        });
+        ShownOverview {
+            schedules: self.schedules.iter().map(schedule::object).collect(),
+            future: &self.future,
+            waiting: &self.waiting,
+            running: running.collect(),
+            queues: &self.queues,
+            modules: &self.modules,
+        }
+    }
+
+    /// How long a task has been running, in milliseconds.
+    fn running_ms(&self, task: &task::Model) -> Option<i64> {
+        task.started_at.map(|since| (self.now - since).num_milliseconds().max(0))
+    }
+
+    fn recurring(&self, output: Printer) {
+        let columns = [
+            Column::name("Name"),
+            Column::value("Last execution"),
+            Column::word("Last outcome"),
+            Column::value("Duration").leaves(1),
+            Column::value("Next execution"),
+        ];
+        let row = |picture: &SchedulePicture| {
+            let (schedule, last) = (&picture.schedule, picture.last.as_ref());
+            let next = if schedule.paused { "paused".to_owned() } else { output.time_or_dash(schedule.next_at) };
+            vec![
+                schedule.name.clone(),
+                output.time_or_dash(last.and_then(|run| run.started_at)),
+                or_dash(last.map(|run| run.outcome)),
+                or_dash(last.and_then(|run| run.duration_ms).map(duration::short)),
+                next,
+            ]
         };
-        table.row([
-            schedule.name.clone(),
-            or_dash(last.as_ref().and_then(|run| run.started_at).map(time::text)),
-            status,
-            or_dash(last.as_ref().and_then(|run| run.duration_ms).map(duration::short)),
-            if schedule.paused { "paused".to_owned() } else { or_dash(schedule.next_at.map(time::text)) },
-        ]);
+        let rows: Vec<_> = self.schedules.iter().map(row).collect();
+        headed(output, "Recurrent tasks", &columns, &rows, "There are no recurrent tasks.");
     }
-    table
+
+    fn future(&self, output: Printer) {
+        let none = "There are currently no tasks to be executed in future.";
+        let columns = [
+            Column::value("Task"),
+            Column::name("Name"),
+            Column::name("Queue").leaves(1),
+            Column::value("To execute at"),
+            Column::value("Attempt").leaves(2),
+        ];
+        let row = |task: &task::Model| {
+            let attempt = task.attempt.saturating_add(1).to_string();
+            vec![
+                task.id.to_string(),
+                task.name.clone(),
+                or_dash(task.queue.clone()),
+                run_at(output, task.run_at),
+                attempt,
+            ]
+        };
+        let rows: Vec<_> = self.future.iter().map(row).collect();
+        headed(output, "Tasks to be executed in future", &columns, &rows, none);
+    }
+
+    fn waiting(&self, output: Printer) {
+        let none = "There are currently no tasks waiting to be executed.";
+        let columns = [
+            Column::value("Task"),
+            Column::name("Name"),
+            Column::name("Queue"),
+            Column::value("Priority").leaves(1),
+            Column::value("Enqueued at"),
+        ];
+        let row = |task: &task::Model| {
+            let (priority, enqueued) = (task.priority.to_string(), output.time(task.enqueued_at));
+            vec![task.id.to_string(), task.name.clone(), or_dash(task.queue.clone()), priority, enqueued]
+        };
+        let rows: Vec<_> = self.waiting.iter().map(row).collect();
+        headed(output, "Waiting tasks", &columns, &rows, none);
+    }
+
+    fn running(&self, output: Printer) {
+        let columns = [
+            Column::value("Task"),
+            Column::name("Name"),
+            Column::name("Queue").leaves(2),
+            Column::name("Node").leaves(1),
+            Column::value("Process"),
+            Column::value("Duration"),
+        ];
+        let row = |task: &task::Model| {
+            vec![
+                task.id.to_string(),
+                task.name.clone(),
+                or_dash(task.queue.clone()),
+                or_dash(task.node.clone()),
+                or_dash(self.pids.get(&task.id)),
+                or_dash(self.running_ms(task).map(duration::short)),
+            ]
+        };
+        let rows: Vec<_> = self.running.iter().map(row).collect();
+        headed(output, "Running tasks", &columns, &rows, "There are currently no tasks being executed.");
+    }
 }
 
-fn future(scheduled: &[task::Model], retryable: &[task::Model]) -> SummaryTable {
-    let none = "There are currently no tasks to be executed in future.";
-    let mut table = SummaryTable::new(
-        "Tasks to be executed in future",
-        &["Task", "Name", "Queue", "To execute at", "Attempt"],
-        none,
-    );
-    let mut all: Vec<&task::Model> = scheduled.iter().chain(retryable).collect();
-    all.sort_by_key(|task| task.run_at);
-    for task in all {
-        table.row([
-            task.id.to_string(),
-            task.name.clone(),
-            or_dash(task.queue.clone()),
-            if is_on_hold(task.run_at) { "on hold".to_owned() } else { time::text(task.run_at) },
-            task.attempt.saturating_add(1).to_string(),
-        ]);
-    }
-    table
-}
-
-fn waiting(available: &[task::Model]) -> SummaryTable {
-    let none = "There are currently no tasks waiting to be executed.";
-    let mut table = SummaryTable::new("Waiting tasks", &["Task", "Name", "Queue", "Priority", "Enqueued at"], none);
-    for task in available {
-        table.row([
-            task.id.to_string(),
-            task.name.clone(),
-            or_dash(task.queue.clone()),
-            task.priority.to_string(),
-            time::text(task.enqueued_at),
-        ]);
-    }
-    table
-}
-
-async fn running(open: &OpenSession) -> anyhow::Result<SummaryTable> {
-    let nodes = open.store.nodes().await.map_err(with_advice)?;
-    let now = open.store.now().await?;
-    let columns = ["Task", "Name", "Queue", "Node", "Pid", "Duration"];
-    let mut table = SummaryTable::new("Running tasks", &columns, "There are currently no tasks being executed.");
-    for task in tasks(open, TaskState::Running).await? {
-        let node = nodes.iter().find(|node| Some(&node.id) == task.node.as_ref());
-        table.row([
-            task.id.to_string(),
-            task.name.clone(),
-            or_dash(task.queue.clone()),
-            or_dash(task.node.clone()),
-            or_dash(node.map(|node| node.pid)),
-            or_dash(task.started_at.map(|since| duration::short((now - since).num_milliseconds()))),
-        ]);
-    }
-    Ok(table)
-}
-
-async fn queues(open: &OpenSession) -> anyhow::Result<SummaryTable> {
-    let columns = ["Queue", "State", "Available", "Running", "Scheduled", "Retryable"];
-    let mut table = SummaryTable::new("Queues", &columns, "There are no queues.");
-    for QueueListing { row: queue, state, .. } in queue::listed(open).await? {
-        let counts = [queue.available, queue.running, queue.scheduled, queue.retryable].map(|count| count.to_string());
-        table.row([queue.name.to_string(), state].into_iter().chain(counts));
-    }
-    Ok(table)
-}
-
-async fn modules(session: &Session) -> anyhow::Result<SummaryTable> {
-    let mut table = SummaryTable::new(
-        "Daemon modules",
-        &["Node", "Module", "State", "Failures", "Last error"],
-        "No node is running.",
-    );
-    for Module { node, status } in module::known(session, false).await? {
-        table.row([
-            node,
-            status.name,
-            status.state.to_string(),
-            status.failures.to_string(),
-            or_dash(status.last_error),
-        ]);
-    }
-    Ok(table)
-}
-
-/// The summary of one module on this host; if no daemon is running here, on every node.
-async fn module_tables(session: &Session, name: &str) -> anyhow::Result<Vec<SummaryTable>> {
-    let modules = module::known(session, false).await?;
-    anyhow::ensure!(!modules.is_empty(), "no node is running");
-    if !modules.iter().any(|module| module.status.name == name) {
-        let mut known: Vec<String> = modules.into_iter().map(|module| module.status.name).collect();
-        known.sort();
-        known.dedup();
-        let hint = suggest::hint_or_list(name, known.iter().map(String::as_str));
-        anyhow::bail!("there is no module `{name}`{hint}");
-    }
-    let of_name = modules.into_iter().filter(|module| module.status.name == name);
-    let tables = of_name.flat_map(|module| {
-        let headed =
-            move |table: SummaryTable| SummaryTable { header: format!("{} on {}", table.header, module.node), ..table };
-        module.status.summary.into_iter().map(headed)
-    });
-    Ok(tables.collect())
+fn headed(output: Printer, header: &str, columns: &[Column], rows: &[Vec<String>], none: &str) {
+    print_line!("{header}:");
+    output.table(columns, rows, none);
+    print_line!("");
 }

@@ -8,17 +8,21 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sexton_entities::{
-    states::{TaskState, Verdict},
+    states::{AuditAction, AuditTarget, TaskState, Verdict},
     task,
 };
 
 use super::{
+    bulk::{self, CancelArgs, RetryArgs},
+    command_pid::command_pid,
     exit_code::TIMED_OUT,
     history,
     log::{self, LogArgs},
     lookup,
-    output::{Printer, or_dash, print_line},
-    session::{OpenSession, Session, with_advice},
+    output::{Column, Printer, or_dash, print_error, print_line},
+    selection,
+    session::{OpenSession, ReasonArgs, Session, with_advice},
+    task_end,
     task_move::{self, MoveArgs},
     time,
     waiting::{WhyItWaits, check_queue, nobody_takes, why_it_waits},
@@ -29,9 +33,9 @@ use crate::{
         command::answer::Progress,
         identity::QueueName,
         task::{NewTask, is_on_hold},
-        text::{duration, suggest},
+        text::{duration, instant::Sense, suggest},
     },
-    store::{CancelResult, Enqueued, TaskFilter, Wakeup},
+    store::{Deed, Enqueued, TaskFilter},
 };
 
 /// Interval between two checks of a task.
@@ -49,17 +53,9 @@ pub(super) enum TaskCommand {
         id: i64,
     },
     /// Cancel tasks: waiting ones at once, running ones through their node
-    Cancel {
-        /// The tasks' ids
-        #[arg(required = true)]
-        ids: Vec<i64>,
-    },
+    Cancel(CancelArgs),
     /// Retry tasks: waiting ones at once, finished ones as new tasks
-    Retry {
-        /// The tasks' ids
-        #[arg(required = true)]
-        ids: Vec<i64>,
-    },
+    Retry(RetryArgs),
     /// Move the waiting tasks of a queue to another queue
     Move(MoveArgs),
     /// Wait for the end of a task; fails if the task failed
@@ -87,7 +83,7 @@ pub(super) struct AddArgs {
     /// The priority, lower goes first [default: the definition's]
     #[arg(long, allow_negative_numbers = true)]
     priority: Option<i32>,
-    /// Earliest start
+    /// Earliest start: 15:56, `tomorrow 08:00`, 2026-12-24, `2026-12-24 18:00` or RFC 3339
     #[arg(long, value_name = "TIME", conflicts_with = "delay")]
     at: Option<String>,
     /// Delay before the task may start
@@ -102,6 +98,8 @@ pub(super) struct AddArgs {
     /// Enqueue also if this configuration does not define the task, or does not have the queue (another node's may)
     #[arg(long)]
     undefined: bool,
+    #[command(flatten)]
+    reason: ReasonArgs,
 }
 
 #[derive(Args)]
@@ -113,16 +111,11 @@ pub(super) struct ListArgs {
     #[arg(long)]
     queue: Option<QueueName>,
     /// Only tasks in this state
-    #[arg(long, value_parser = state)]
+    #[arg(long, value_parser = selection::state)]
     state: Option<TaskState>,
     /// Maximum number of tasks
     #[arg(long, default_value_t = 100)]
     limit: u64,
-}
-
-fn state(word: &str) -> Result<TaskState, String> {
-    let all: Vec<&str> = TaskState::ALL.iter().map(|state| state.as_str()).collect();
-    TaskState::from_word(word).ok_or_else(|| format!("expected one of {}", all.join(", ")))
 }
 
 pub(super) async fn run(session: &Session, output: Printer, command: TaskCommand) -> anyhow::Result<u8> {
@@ -131,8 +124,8 @@ pub(super) async fn run(session: &Session, output: Printer, command: TaskCommand
         TaskCommand::Add(args) => add(session, &open, output, args).await,
         TaskCommand::List(args) => list(&open, output, args).await,
         TaskCommand::Show { id } => show(&open, output, id).await,
-        TaskCommand::Cancel { ids } => cancel(&open, output, &ids).await,
-        TaskCommand::Retry { ids } => retry(&open, output, &ids).await,
+        TaskCommand::Cancel(args) => bulk::cancel(session, &open, output, &args).await,
+        TaskCommand::Retry(args) => bulk::retry(session, &open, output, &args).await,
         TaskCommand::Move(args) => task_move::run(session, &open, output, args).await,
         TaskCommand::Wait { id, timeout } => wait(&open, output, id, timeout).await,
         TaskCommand::Log(args) => log::run(&open, output, args).await,
@@ -152,10 +145,12 @@ async fn add(session: &Session, open: &OpenSession, output: Printer, args: AddAr
     if let Some(queue) = args.queue.as_ref().filter(|_| !args.undefined) {
         check_queue(session, open, queue).await?;
     }
+    let now = open.store.now().await.map_err(with_advice)?;
+    let ahead = |at: &str| time::parse(at, output.zone(), Sense::Future, now);
     let expires = args.expires.as_deref().and_then(|text| duration::parse(text).ok());
     let expires_at = args.expires.as_deref().filter(|_| expires.is_none());
-    let expires_at = expires_at.map(|at| time::parse(at, open.config.daemon.timezone)).transpose()?;
-    let run_at = args.at.as_deref().map(|at| time::parse(at, open.config.daemon.timezone)).transpose()?;
+    let expires_at = expires_at.map(ahead).transpose()?;
+    let run_at = args.at.as_deref().map(ahead).transpose()?;
     let task = NewTask {
         payload,
         queue: args.queue,
@@ -170,7 +165,8 @@ async fn add(session: &Session, open: &OpenSession, output: Printer, args: AddAr
     let definition = session.definition(&open.config, &task.name);
     let queue = task.queue.clone().or_else(|| definition.map(|definition| definition.queue));
     let wakeup = wakeup_for(&task);
-    let enqueued = open.client.enqueue_in(open.store.connection(), task).await.map_err(with_advice)?;
+    let deed = Deed::new(AuditAction::Enqueue, AuditTarget::Task, task.name.as_str());
+    let enqueued = open.enqueue(task, &deed, &args.reason).await?;
     open.client.wake_up_now(wakeup).await?;
     let note = nobody_takes(open, queue.as_deref()).await?;
     let but = note.as_ref().map(|note| format!(", but {note}")).unwrap_or_default();
@@ -185,7 +181,17 @@ async fn add(session: &Session, open: &OpenSession, output: Printer, args: AddAr
 async fn list(open: &OpenSession, output: Printer, args: ListArgs) -> anyhow::Result<u8> {
     let filter = TaskFilter { name: args.name, queue: args.queue, state: args.state, limit: args.limit };
     let tasks = open.store.tasks(&filter).await.map_err(with_advice)?;
-    let columns = ["Task", "Name", "Queue", "State", "Priority", "Attempt", "Run at", "Node"];
+    let columns = [
+        Column::value("Task"),
+        Column::name("Name"),
+        Column::name("Queue").leaves(1),
+        Column::word("State"),
+        Column::value("Priority").leaves(4),
+        Column::value("Attempt").leaves(3),
+        Column::value("Run at"),
+        Column::name("Node").leaves(5),
+        Column::prose("Progress").leaves(2),
+    ];
     output.list(&tasks, columns, "There are no unfinished tasks.", |task| {
         [
             task.id.to_string(),
@@ -194,8 +200,9 @@ async fn list(open: &OpenSession, output: Printer, args: ListArgs) -> anyhow::Re
             task.state.to_string(),
             task.priority.to_string(),
             task.attempt.to_string(),
-            run_at(task.run_at),
+            run_at(output, task.run_at),
             or_dash(task.node.clone()),
+            or_dash(progress(task)),
         ]
     })?;
     Ok(0)
@@ -207,11 +214,19 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
     anyhow::ensure!(task.is_some() || !attempts.is_empty(), lookup::unknown_task(id));
     if output.is_json() {
         let why = match &task {
-            Some(task) => why_it_waits(open, task).await?,
+            Some(task) => why_it_waits(open, output, task).await?,
             None => None,
         };
         let [why, code] = WhyItWaits::json(why.as_ref());
-        output.value(&ShownTask { task: task.as_ref(), history: &attempts, waits: why, waits_code: code })?;
+        let (written, pid) = task_end::details(open, task.as_ref(), &attempts).await?;
+        output.value(&ShownTask {
+            task: task.as_ref(),
+            history: &attempts,
+            waits: why,
+            waits_code: code,
+            output: written,
+            pid,
+        })?;
         return Ok(0);
     }
     match &task {
@@ -223,32 +238,44 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
                 or_dash(task.queue.clone()),
                 task.priority
             );
-            let expires = task.expires_at.map(|at| format!(", expires {}", time::text(at))).unwrap_or_default();
-            print_line!("enqueued {}, {}{expires}", time::text(task.enqueued_at), not_before(task.run_at));
+            let expires = task.expires_at.map(|at| format!(", expires {}", output.time(at))).unwrap_or_default();
+            print_line!("enqueued {}, {}{expires}", output.time(task.enqueued_at), not_before(output, task.run_at));
             if let Some(payload) = &task.payload {
                 print_line!("payload {payload}");
             }
-            if let Some(why) = why_it_waits(open, task).await? {
+            if let Some(why) = why_it_waits(open, output, task).await? {
                 print_line!("{}", why.sentence);
             }
-            if let Some(progress) = task.progress.clone().and_then(|value| serde_json::from_value(value).ok()) {
-                print_line!("{}", shown_progress(&progress));
+            if let Some(progress) = progress(task) {
+                print_line!("progress {progress}");
+            }
+            if let Some(pid) = command_pid(&open.config, task) {
+                print_line!("running as process {pid} on {}", or_dash(task.node.clone()));
             }
         }
-        None => print_line!("Task {id}, {}: finished", attempts[0].name),
+        None => task_end::print_head(output, id, &attempts),
     }
-    let columns = ["Attempt", "Outcome", "Verdict", "Started", "Duration", "Node", "Error"];
+    let columns = [
+        Column::value("Attempt"),
+        Column::word("Outcome"),
+        Column::word("Verdict"),
+        Column::value("Started").leaves(1),
+        Column::value("Duration").leaves(2),
+        Column::name("Node").leaves(3),
+        Column::prose("Error"),
+    ];
     output.list(&attempts, columns, "No attempt has ended yet.", |attempt| {
         [
             attempt.attempt.to_string(),
             attempt.outcome.to_string(),
             or_dash(attempt.verdict),
-            or_dash(attempt.started_at.map(time::text)),
+            output.time_or_dash(attempt.started_at),
             or_dash(attempt.duration_ms.map(duration::short)),
             or_dash(attempt.node.clone()),
             or_dash(history::remark(attempt)),
         ]
     })?;
+    task_end::print_output(open, &attempts).await?;
     Ok(0)
 }
 
@@ -259,68 +286,29 @@ struct ShownTask<'a> {
     history: &'a [sexton_entities::history::Model],
     waits: Value,
     waits_code: Value,
+    /// What the latest attempt wrote.
+    output: Option<sexton_entities::output::Model>,
+    /// The process of its command, if it runs on this machine.
+    pid: Option<i32>,
 }
 
 /// The earliest start of a task.
-fn run_at(at: DateTime<Utc>) -> String {
-    if is_on_hold(at) { "on hold".to_owned() } else { time::text(at) }
+pub(super) fn run_at(output: Printer, at: DateTime<Utc>) -> String {
+    if is_on_hold(at) { "on hold".to_owned() } else { output.time(at) }
 }
 
-fn not_before(at: DateTime<Utc>) -> String {
+fn not_before(output: Printer, at: DateTime<Utc>) -> String {
     match is_on_hold(at) {
         true => "on hold: `sexton task retry` starts it".to_owned(),
-        false => format!("not before {}", time::text(at)),
+        false => format!("not before {}", output.time(at)),
     }
 }
 
-fn shown_progress(progress: &Progress) -> String {
-    let percent = progress.percent.map(|percent| format!(" {percent} %")).unwrap_or_default();
-    let text = progress.text.as_ref().map(|text| format!(" {text}")).unwrap_or_default();
-    format!("progress{percent}{text}")
-}
-
-async fn cancel(open: &OpenSession, output: Printer, ids: &[i64]) -> anyhow::Result<u8> {
-    let mut failed = 0;
-    for id in ids {
-        let (sentence, result) = match open.store.cancel(*id).await.map_err(with_advice)? {
-            CancelResult::Cancelled => (format!("task {id} is cancelled"), "cancelled"),
-            CancelResult::Requested => {
-                open.client.wake_up_now(Wakeup::Cancel).await?;
-                (format!("task {id} is running; its node will stop it"), "requested")
-            }
-            CancelResult::NotThere => {
-                failed = 1;
-                (format!("there is no unfinished task {id}"), "not_there")
-            }
-        };
-        output.report(&sentence, &json!({ "id": id, "result": result }))?;
-    }
-    Ok(failed)
-}
-
-async fn retry(open: &OpenSession, output: Printer, ids: &[i64]) -> anyhow::Result<u8> {
-    let mut failed = 0;
-    for id in ids {
-        // First, because it needs nothing of the task but its number.
-        let is_available = open.store.run_now(*id).await.map_err(with_advice)?;
-        let (sentence, object) = if is_available {
-            (format!("task {id} is available now"), json!({ "id": id, "new": false }))
-        } else if let Some(task) = open.store.task(*id).await.map_err(with_advice)? {
-            (format!("task {id} is already {}", task.state), json!({ "id": id, "new": false }))
-        } else if let Some(last) = open.attempts(*id).await?.pop() {
-            let task =
-                NewTask { payload: last.payload, queue: last.queue.map(QueueName::from), ..NewTask::new(last.name) };
-            let enqueued = open.client.enqueue_in(open.store.connection(), task).await?;
-            let (Enqueued::New(new) | Enqueued::AlreadyThere(new)) = enqueued;
-            (format!("task {id} was finished; it is enqueued again as task {new}"), json!({ "id": new, "new": true }))
-        } else {
-            failed = 1;
-            (lookup::unknown_task(*id), json!({ "id": id, "new": false }))
-        };
-        output.report(&sentence, &object)?;
-    }
-    open.client.wake_up_now(Wakeup::Now).await?;
-    Ok(failed)
+/// The progress that the running attempt has reported, such as `40 % page 2`.
+fn progress(task: &task::Model) -> Option<String> {
+    let Progress { percent, text } = serde_json::from_value(task.progress.clone()?).ok()?;
+    let words: Vec<String> = percent.map(|percent| format!("{percent} %")).into_iter().chain(text).collect();
+    Some(words.join(" ")).filter(|words| !words.is_empty())
 }
 
 async fn wait(open: &OpenSession, output: Printer, id: i64, timeout: Option<Duration>) -> anyhow::Result<u8> {
@@ -335,7 +323,7 @@ async fn wait(open: &OpenSession, output: Printer, id: i64, timeout: Option<Dura
             return Ok(u8::from(last.verdict != Some(Verdict::Completed)));
         }
         if timeout.is_some_and(|timeout| begun.elapsed() >= timeout) {
-            eprintln!("sexton: task {id} did not end within {}", duration::text(timeout.unwrap_or_default()));
+            print_error!("sexton: task {id} did not end within {}", duration::text(timeout.unwrap_or_default()));
             return Ok(TIMED_OUT);
         }
         tokio::time::sleep(POLL_INTERVAL).await;

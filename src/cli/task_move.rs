@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{
     output::Printer,
-    session::{OpenSession, Session, with_advice},
+    session::{OpenSession, ReasonArgs, Session, with_advice},
     waiting::{check_queue, nobody_takes},
 };
 use crate::{
@@ -27,10 +27,12 @@ pub(super) struct MoveArgs {
     /// Move also to a queue that neither this configuration nor a running node knows
     #[arg(long)]
     undefined: bool,
+    #[command(flatten)]
+    reason: ReasonArgs,
 }
 
 pub(super) async fn run(session: &Session, open: &OpenSession, output: Printer, args: MoveArgs) -> anyhow::Result<u8> {
-    let MoveArgs { queue: from, to, dry_run, undefined } = args;
+    let MoveArgs { queue: from, to, dry_run, undefined, reason } = args;
     check_name(&to).map_err(anyhow::Error::msg)?;
     anyhow::ensure!(from != to, "the tasks are in queue {from} already");
     if !undefined {
@@ -38,7 +40,7 @@ pub(super) async fn run(session: &Session, open: &OpenSession, output: Printer, 
     }
     let moved = match dry_run {
         true => open.store.movable_tasks(&from).await.map_err(with_advice)?,
-        false => open.store.move_tasks(&from, &to).await.map_err(with_advice)?,
+        false => open.because(&reason).move_tasks(&from, &to).await.map_err(with_advice)?,
     };
     let tasks = counted(moved, "task");
     let verb = match (dry_run, moved) {

@@ -1,40 +1,39 @@
-//! Instants as people read and write them.
+//! Instants as people write them on the command line, and the time zone of the reader.
 
-use anyhow::Context as _;
+use std::path::Path;
+
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use crate::domain::{
-    schedule::{moment::Moment, zone},
-    text::duration,
-};
+use crate::domain::text::instant::{self, Sense};
 
-/// An instant in a table.
-pub(super) fn text(at: DateTime<Utc>) -> String {
-    at.format("%Y-%m-%d %H:%M:%SZ").to_string()
-}
-
-/// Parses RFC 3339, or a date with or without a time on the wall clocks of `zone`.
+/// Reads an instant on the wall clocks of `zone`, as it is meant at `now`.
 ///
 /// # Errors
 /// If the text is not a time, or the clocks of the zone never show it.
-pub(super) fn parse(written: &str, zone: Tz) -> anyhow::Result<DateTime<Utc>> {
-    let moment: Moment = written.parse().map_err(anyhow::Error::msg)?;
-    if let Moment::Wall(wall) = moment {
-        anyhow::ensure!(zone::exists(zone, wall), "{written} does not exist in {zone}: the clocks go forward over it");
-    }
-    moment.instant(zone).with_context(|| format!("{written} is out of range"))
+pub(super) fn parse(written: &str, zone: Tz, sense: Sense, now: DateTime<Utc>) -> anyhow::Result<DateTime<Utc>> {
+    instant::parse(written, zone, now, sense).map_err(anyhow::Error::msg)
 }
 
-/// Parses an instant as [`parse`], or a duration before `now`.
-///
-/// # Errors
-/// As [`parse`].
-pub(super) fn parse_since(written: &str, zone: Tz, now: DateTime<Utc>) -> anyhow::Result<DateTime<Utc>> {
-    match duration::parse(written) {
-        Ok(length) => Ok(now - length),
-        Err(_) => parse(written, zone),
-    }
+/// The time zone of the environment: `TZ`, otherwise that of the machine.
+pub(super) fn environment_zone() -> Tz {
+    let wanted = std::env::var_os("TZ").and_then(|zone| zone.into_string().ok()).filter(|zone| !zone.is_empty());
+    let name = match wanted {
+        Some(zone) => Some(zone),
+        None => iana_time_zone::get_timezone().ok(),
+    };
+    name.and_then(|name| named(&name)).unwrap_or(Tz::UTC)
+}
+
+/// The names of UTC. Its instants are shown with a `Z`.
+const UTC: [Tz; 6] = [Tz::UTC, Tz::Etc__UTC, Tz::UCT, Tz::Etc__UCT, Tz::Zulu, Tz::Universal];
+
+/// The zone of a value of `TZ`: a name, or the path of a file, with or without a colon.
+fn named(name: &str) -> Option<Tz> {
+    let name = name.strip_prefix(':').unwrap_or(name);
+    let below = Path::new(name).strip_prefix("/usr/share/zoneinfo").ok().and_then(Path::to_str);
+    let zone = below.unwrap_or(name).parse().ok()?;
+    Some(if UTC.contains(&zone) { Tz::UTC } else { zone })
 }
 
 #[cfg(test)]
@@ -42,12 +41,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_in_their_zone() {
-        let zone = Tz::Europe__Berlin;
-        assert_eq!(parse("2026-12-24 18:00", zone).expect("a time").to_rfc3339(), "2026-12-24T17:00:00+00:00");
-        assert_eq!(parse("2026-12-24T18:00:00Z", zone).expect("a time").to_rfc3339(), "2026-12-24T18:00:00+00:00");
-        assert_eq!(parse("2026-12-24", zone).expect("a time").to_rfc3339(), "2026-12-23T23:00:00+00:00");
-        assert!(parse("2026-03-29 02:30", zone).expect_err("a gap").to_string().contains("does not exist"));
-        assert!(parse("tomorrow", zone).expect_err("no time").to_string().contains("is not a time"));
+    fn zones_are_found_as_the_c_library_finds_them() {
+        for name in ["Europe/Berlin", ":Europe/Berlin", "/usr/share/zoneinfo/Europe/Berlin"] {
+            assert_eq!(named(name), Some(Tz::Europe__Berlin), "{name}");
+        }
+        assert_eq!((named("Etc/UTC"), named("CET-1CEST")), (Some(Tz::UTC), None));
     }
 }

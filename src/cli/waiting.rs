@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 use sexton_entities::{states::TaskState, task};
 
 use super::{
+    output::Printer,
+    pause,
     session::{OpenSession, Session, with_advice},
-    time,
 };
 use crate::domain::{
     task::{
@@ -29,14 +30,21 @@ impl WhyItWaits {
 }
 
 /// Why a task waits that could be executed now; none if nothing is known that holds it back.
-pub(super) async fn why_it_waits(open: &OpenSession, task: &task::Model) -> anyhow::Result<Option<WhyItWaits>> {
+pub(super) async fn why_it_waits(
+    open: &OpenSession,
+    output: Printer,
+    task: &task::Model,
+) -> anyhow::Result<Option<WhyItWaits>> {
     let is_due = task.state == TaskState::Available || task.unknown_since.is_some();
     if !is_due || task.state == TaskState::Running {
         return Ok(None);
     }
+    if let Some((cause, sentence)) = pause::why_held(open, output, task.queue.as_deref()).await? {
+        return Ok(Some(WhyItWaits { code: cause.code(), sentence }));
+    }
     let live = open.store.live_names().await.map_err(with_advice)?;
     if !live.is_empty() && defined_by(&task.name, &live) == DefinedBy::Nobody {
-        let since = task.unknown_since.map(|at| format!(" since {}", time::text(at))).unwrap_or_default();
+        let since = task.unknown_since.map(|at| format!(" since {}", output.time(at))).unwrap_or_default();
         let sentence = format!("no node defines {}; it waits{since}", task.name);
         return Ok(Some(WhyItWaits { code: "not_defined", sentence }));
     }

@@ -2,22 +2,42 @@
 
 use std::collections::BTreeSet;
 
+use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use sexton_entities::schedule;
 
 use super::{
     lookup,
-    output::{Printer, or_dash, print_line},
+    output::{Column, Printer, or_dash, print_line},
     session::{OpenSession, with_advice},
     time,
 };
-use crate::domain::schedule::why::{Account, Background, InstantRecord};
+use crate::domain::{
+    schedule::why::{Account, Background, InstantRecord},
+    text::instant::{self, Sense},
+};
 
-/// Explains why a schedule ran, or did not run, at a time.
-pub(super) async fn run(open: &OpenSession, output: Printer, name: &str, at: &str) -> anyhow::Result<u8> {
-    let at = time::parse(at, open.config.daemon.timezone)?;
+/// Explains why a schedule ran, or did not run, at a time; without one, at its latest instant.
+pub(super) async fn run(open: &OpenSession, output: Printer, name: &str, at: Option<&str>) -> anyhow::Result<u8> {
     let background = background(open, name).await?;
+    let at = match at {
+        Some(written) => {
+            let at = time::parse(written, output.zone(), Sense::Today, background.now)?;
+            match background.neighbours(at) {
+                // Nobody means the microsecond: `2h` is the latest instant before.
+                (Some(before), Some(false), _) if instant::is_distance(written) => before,
+                _ => at,
+            }
+        }
+        None => {
+            let latest = latest(open, &background, None, 1).await?;
+            let latest = latest.first().map(|account| account.due_at);
+            latest.with_context(|| {
+                format!("no instant of {name} has come yet: `sexton schedule next {name}` shows them")
+            })?
+        }
+    };
     let (before, expected, after) = background.neighbours(at);
     let account = background.account(at, expected, &record(open, name, at).await.map_err(with_advice)?);
     if !output.is_json() {
@@ -39,7 +59,9 @@ pub(super) async fn run(open: &OpenSession, output: Printer, name: &str, at: &st
 pub(super) async fn background<'a>(open: &'a OpenSession, name: &'a str) -> anyhow::Result<Background<'a>> {
     let config = &open.config;
     let (seen, schedule) = (open.store.schedule(name).await.map_err(with_advice)?, lookup::schedule(config, name).ok());
-    if seen.is_none() && schedule.is_none() {
+    // The record of a schedule outlives it.
+    let has_record = || async { open.store.occurrences(name, 1).await.map(|entries| !entries.is_empty()) };
+    if seen.is_none() && schedule.is_none() && !has_record().await.map_err(with_advice)? {
         let known: Vec<schedule::Model> = open.store.schedules().await?;
         anyhow::bail!(lookup::unknown_schedule(name, known.iter().map(|known| known.name.as_str())));
     }
@@ -104,10 +126,16 @@ pub(super) async fn latest(
 
 /// Prints instants and what happened at them.
 pub(super) fn list(output: Printer, accounts: &[Account]) -> anyhow::Result<()> {
-    let columns = ["Due", "Fate", "Task", "Outcome", "Why"];
+    let columns = [
+        Column::value("Due"),
+        Column::word("Fate"),
+        Column::value("Task").leaves(1),
+        Column::word("Outcome"),
+        Column::prose("Why"),
+    ];
     output.list(accounts, columns, "No instant has come yet.", |account| {
         [
-            time::text(account.due_at),
+            output.time(account.due_at),
             account.became.word().to_owned(),
             or_dash(account.task_id),
             or_dash(

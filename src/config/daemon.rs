@@ -67,6 +67,8 @@ pub struct DaemonConfig {
     pub discard_unknown_after: Duration,
     /// Time zone of schedules and periods that name none.
     pub timezone: Tz,
+    /// Whether `timezone` is configured. If not, the command line shows times in the zone of its reader.
+    pub has_timezone: bool,
 }
 
 /// What becomes of tasks whose name no live node defines.
@@ -109,6 +111,7 @@ impl Default for DaemonConfig {
             unknown_tasks: OnUnknown::Wait,
             discard_unknown_after: Duration::from_secs(7 * 86_400),
             timezone: Tz::UTC,
+            has_timezone: false,
         }
     }
 }
@@ -120,6 +123,7 @@ impl DaemonConfig {
         section.renamed("config_settle", "reload_debounce");
         section.renamed("debounce", "reload_debounce");
         let state_dir = section.text("state_dir").map_or(default.state_dir, PathBuf::from);
+        let timezone = section.zone("timezone");
         let read = Self {
             name: section.text("name"),
             run_dir: section.text("run_dir").map_or_else(|| state_dir.join("run"), PathBuf::from),
@@ -147,7 +151,8 @@ impl DaemonConfig {
             discard_unknown_after: section
                 .duration("discard_unknown_after", Duration::ZERO)
                 .unwrap_or(default.discard_unknown_after),
-            timezone: section.zone("timezone").unwrap_or(default.timezone),
+            timezone: timezone.unwrap_or(default.timezone),
+            has_timezone: timezone.is_some(),
         };
         if read.lease < read.heartbeat * 2 {
             section.refuse("lease", "it must be at least twice the heartbeat: otherwise one late heartbeat ends it");

@@ -22,7 +22,7 @@ use super::{
         once::{self, Mode},
         other_database,
         recycle::{self, RESTART},
-        reload::{self, Loader, Reloader, set_log_levels},
+        reload::{self, Loader, Reloader, quiet_deed, set_log_levels},
         requests::{Request, Requests, ShutdownMode},
         run_lock::RunLock,
         service_notifier, shutdown, startup,
@@ -237,9 +237,12 @@ impl Blueprint {
             match request {
                 None => return Ok((ShutdownMode::Drain, 0)),
                 Some(Request::Stop(mode)) => return Ok((mode, 0)),
-                Some(Request::Reload(reply)) => reload::answer(reply, reloader.reload()),
+                Some(Request::Reload { reply, by }) => reload::answer(reply, reloader.reload(&by)),
                 Some(Request::FilesChanged) => reloader.files_changed(),
-                Some(Request::Quiet(quiet)) => status.set_quiet(quiet),
+                Some(Request::Quiet { quiet, by }) => {
+                    daemon.audit.note(&by, quiet_deed(&daemon.identity.name, status.is_quiet(), quiet));
+                    status.set_quiet(quiet);
+                }
                 Some(Request::LogRunning) => reload::log_running(&daemon.in_flight),
             }
         }

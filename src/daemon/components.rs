@@ -20,7 +20,9 @@ use super::{
     lifecycle::requests::Request,
     module::Surroundings,
     state::{
+        all_paused::AllPaused,
         attempt_spool::Spool,
+        audit_trail::AuditTrail,
         command_starts::CommandStarts,
         config_in_force::{ConfigInForce, LocalEnqueueContext},
         foreign_leftovers::ForeignLeftovers,
@@ -79,12 +81,15 @@ pub struct Components {
     pub liveness: Arc<Liveness>,
     /// Tasks that wait because no live node defines their name.
     pub unknown_tasks: UnknownTasks,
+    /// Whether everything is paused.
+    pub all_paused: AllPaused,
     /// Queues with tasks that no live node serves.
     pub unserved: UnservedQueues,
     /// Whether commands can be started.
     pub starts: CommandStarts,
     /// The daemon's start.
     pub started: Instant,
+    pub(super) audit: AuditTrail,
     pub(super) milestones: Arc<Milestones>,
     pub(super) spool: Spool,
     pub(super) foreign: ForeignLeftovers,
@@ -138,6 +143,7 @@ impl Components {
         let processes = Programs::new(Shepherds::new(&state_dir.join("modules"), identity.id.clone(), program));
         let in_flight = InFlight::new(identity.id.clone(), &wakers);
         let components = Self {
+            audit: AuditTrail::new(store.clone()),
             store,
             connect,
             clock,
@@ -151,6 +157,7 @@ impl Components {
             modules: ModuleStatuses::default(),
             liveness,
             unknown_tasks: UnknownTasks::default(),
+            all_paused: AllPaused::default(),
             unserved: UnservedQueues::default(),
             starts: CommandStarts::new(shepherds.clone()),
             started: Instant::now(),

@@ -4,6 +4,7 @@
 //! `docs/CONTROL.md` lists the requests.
 
 mod answers;
+mod peer;
 
 pub use self::answers::{Module, PlanInForce, RunningTask, Status};
 
@@ -16,8 +17,10 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
+use sexton_entities::states::{AuditAction, AuditTarget};
 use tokio::sync::{Semaphore, mpsc::Sender, oneshot};
 
+use self::peer::Peer;
 use super::{
     lifecycle::{
         requests::{Reply, Request, ShutdownMode},
@@ -27,7 +30,9 @@ use super::{
     supervision::supervisor_handle::RestartError,
 };
 use crate::{
+    principal::Principal,
     service::{LockError, RunDir, control::Problem},
+    store::Deed,
     telemetry::{DebugChoice, LogControl},
 };
 
@@ -119,7 +124,8 @@ async fn serve(run_lock: &RunLock, listener: UnixListener, control: Control) {
         let control = control.clone();
         tokio::spawn(async move {
             let _slot = slot;
-            let service = service_fn(|request| control.answer(request));
+            let peer = Peer::of(&stream);
+            let service = service_fn(|request| control.answer(request, peer));
             let mut server = http1::Builder::new();
             server.timer(TokioTimer::new()).header_read_timeout(READ_TIMEOUT);
             if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
@@ -151,8 +157,8 @@ fn repaired(run_lock: &RunLock, control: &Control) -> Option<tokio::net::UnixLis
 }
 
 impl Control {
-    async fn answer(&self, request: HttpRequest<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-        let (status, value) = match self.respond(request).await {
+    async fn answer(&self, request: HttpRequest<Incoming>, peer: Peer) -> Result<Response<Full<Bytes>>, Infallible> {
+        let (status, value) = match self.respond(request, peer).await {
             Ok(value) => (StatusCode::OK, value),
             Err(Refusal(status, error)) => (status, json!(Problem { error })),
         };
@@ -163,8 +169,9 @@ impl Control {
         Ok(response)
     }
 
-    async fn respond(&self, request: HttpRequest<Incoming>) -> Result<Value, Refusal> {
+    async fn respond(&self, request: HttpRequest<Incoming>, peer: Peer) -> Result<Value, Refusal> {
         let (head, body) = request.into_parts();
+        let by = || peer.principal(head.uri.query().unwrap_or_default());
         let path: Vec<&str> = head.uri.path().trim_matches('/').split('/').collect();
         match (&head.method, path.as_slice()) {
             (&Method::GET, ["status"]) => Ok(json!(Status::of(&self.status, &self.log))),
@@ -173,10 +180,10 @@ impl Control {
             (&Method::GET, ["plan"]) => self.plan(head.uri.query().unwrap_or_default()).await,
             (&Method::GET, ["log"]) => Ok(json!(self.log.describe())),
             (&Method::PUT, ["log"]) => self.set_debug(body).await,
-            (&Method::POST, ["reload"]) => self.ask(|reply| Request::Reload(Some(reply))).await,
-            (&Method::POST, ["modules", name, "restart"]) => self.restart_module(name).await,
-            (&Method::POST, ["quiet"]) => self.request(Request::Quiet(true)),
-            (&Method::POST, ["resume"]) => self.request(Request::Quiet(false)),
+            (&Method::POST, ["reload"]) => self.ask(|reply| Request::Reload { reply: Some(reply), by: by() }).await,
+            (&Method::POST, ["modules", name, "restart"]) => self.restart_module(name, &by()).await,
+            (&Method::POST, ["quiet"]) => self.request(Request::Quiet { quiet: true, by: by() }),
+            (&Method::POST, ["resume"]) => self.request(Request::Quiet { quiet: false, by: by() }),
             (&Method::POST, ["stop"]) => {
                 let wants_force =
                     head.uri.query().is_some_and(|query| query.split('&').any(|word| word == "force=true"));
@@ -223,14 +230,16 @@ impl Control {
         }
     }
 
-    async fn restart_module(&self, name: &str) -> Result<Value, Refusal> {
+    async fn restart_module(&self, name: &str, by: &Principal) -> Result<Value, Refusal> {
         let conflict = |problem: String| Refusal(StatusCode::CONFLICT, problem);
-        let supervisor = self.status.components().and_then(|components| components.supervisor());
-        let supervisor = supervisor.ok_or_else(|| conflict("the modules do not run yet".to_owned()))?;
+        let found = self.status.components().and_then(|components| Some((components, components.supervisor()?)));
+        let (components, supervisor) = found.ok_or_else(|| conflict("the modules do not run yet".to_owned()))?;
         supervisor.restart_module(name).await.map_err(|error| match error {
             RestartError::Refused(problem) => conflict(problem),
             RestartError::Unavailable(problem) => Refusal(StatusCode::SERVICE_UNAVAILABLE, problem),
         })?;
+        let deed = Deed::new(AuditAction::Restart, AuditTarget::Module, name);
+        components.audit.note(by, deed.from_to(None, json!({ "node": components.identity.name })));
         Ok(json!({ "restarted": name }))
     }
 

@@ -18,8 +18,8 @@ pub struct ProcessInfo {
     pub title: String,
     /// Resident memory, in bytes.
     pub memory_bytes: u64,
-    /// Time since its start, in seconds.
-    pub age_s: u64,
+    /// Time since its start, in milliseconds.
+    pub age_ms: u64,
 }
 
 /// The trees of these processes, parents first.
@@ -36,8 +36,14 @@ pub fn tree(roots: &[i32]) -> Vec<ProcessInfo> {
         let age = uptime - stat.starttime as f64 / procfs::ticks_per_second() as f64;
         children.entry(stat.ppid).or_default().push(stat.pid);
         let memory_bytes = stat.rss_bytes().get();
-        let entry =
-            ProcessInfo { pid: stat.pid, parent: stat.ppid, depth: 0, title, memory_bytes, age_s: age.max(0.0) as u64 };
+        let entry = ProcessInfo {
+            pid: stat.pid,
+            parent: stat.ppid,
+            depth: 0,
+            title,
+            memory_bytes,
+            age_ms: (age.max(0.0) * 1_000.0) as u64,
+        };
         known.insert(stat.pid, entry);
     }
     let mut found = Vec::new();

@@ -1,8 +1,8 @@
 //! The claim: a node takes tasks. Together with the wake-up, this part differs most between the databases.
 //!
 //! The statement that claims also checks the node's own lease, so a node that has lost it gets nothing. It sees paused
-//! queues at once. Plain SQL may insert a task as `available` with a later `run_at`: the claim moves such a task to
-//! `scheduled`, because it would block the front of its queue.
+//! queues, and the pause of everything, at once. Plain SQL may insert a task as `available` with a later `run_at`: the
+//! claim moves such a task to `scheduled`, because it would block the front of its queue.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, Value};
@@ -12,6 +12,7 @@ use super::{
     claimed_task::check_fence,
     connection::DatabaseTransaction,
     dialect::{Dialect, Kind},
+    pause::NOT_ALL_PAUSED,
     row_decoding::column,
     rows::Rows,
     unreadable_tasks::UnreadableTask,
@@ -98,7 +99,7 @@ impl Store {
         // The next task of each queue is read by its name, so that a queue full of unknown tasks is noticed cheaply.
         let sql = format!(
             "SELECT 'queue' AS what, d.name, {} AS next FROM {} WHERE {} \
-             AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = d.name AND q.paused) \
+             AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = d.name AND q.paused) AND {NOT_ALL_PAUSED} \
              UNION ALL SELECT 'next', d.name, \
              (SELECT t.name FROM sexton_task t WHERE t.queue = d.name AND t.state = 'available' \
              ORDER BY t.priority, t.id LIMIT 1) FROM {} \
@@ -213,7 +214,7 @@ impl Store {
     pub(super) fn candidates(&self, filter: &str) -> String {
         format!(
             "FROM sexton_task WHERE queue = ? AND state = 'available' \
-             AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = ? AND q.paused) \
+             AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = ? AND q.paused) AND {NOT_ALL_PAUSED} \
              AND EXISTS (SELECT 1 FROM sexton_node n WHERE n.id = ? AND n.lease_expires_at > {now}) \
              AND (expires_at IS NULL OR expires_at > {now} OR attempt > 0 OR snoozes > 0) {filter} \
              ORDER BY priority, id LIMIT ?",

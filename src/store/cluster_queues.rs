@@ -52,7 +52,9 @@ impl Store {
     /// # Errors
     /// If the database is unavailable or refuses a statement.
     pub async fn cluster_queues(&self) -> Result<ClusterQueues, StoreError> {
-        let mut cluster = ClusterQueues { live: self.live_queues().await?, ..ClusterQueues::default() };
+        let everything_paused = self.all_paused().await?.is_some();
+        let live = self.live_queues().await?;
+        let mut cluster = ClusterQueues { everything_paused, live, ..ClusterQueues::default() };
         for row in self.all(&self.db, "SELECT name, paused FROM sexton_queue", []).await? {
             let name: String = row.try_get("", "name")?;
             cluster.loads.entry(name).or_default().paused = row.try_get("", "paused")?;

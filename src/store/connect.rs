@@ -38,7 +38,7 @@ impl Store {
         }
         let db = Connection::new(target, options, dialect.backend());
         let max_payload = Arc::new(options.max_payload.into());
-        Ok(Self { db, dialect, counters: Counters::default().into(), id: Arc::default(), max_payload })
+        Ok(Self { db, dialect, counters: Counters::default().into(), id: Arc::default(), principal: None, max_payload })
     }
 
     /// The same database through a connection of its own, beside the pool: what must not wait for others uses it.

@@ -107,6 +107,7 @@ impl Store {
             }
             let superseded_rows: Vec<&FinishedAttempt> = superseded.iter().collect();
             self.insert_history(&transaction, &superseded_rows).await?;
+            self.sign_cancelled(&transaction, &current).await?;
             let rows: Vec<&FinishedAttempt> = current.iter().copied().chain(superseded_rows).collect();
             self.insert_output(&transaction, &rows).await?;
             self.commit(transaction).await?;

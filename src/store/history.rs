@@ -1,10 +1,16 @@
 //! Reading the history. Only the finish and the cancel write it, and schedules for skipped instants.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait as _};
-use sexton_entities::{history, output, states::Outcome};
+use sea_orm::{
+    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait as _, sea_query::LikeExpr,
+};
+use sexton_entities::{
+    history, output,
+    states::{Outcome, Verdict},
+};
 
 use super::{Store, StoreError};
+use crate::domain::identity::QueueName;
 
 /// Selects rows of the history.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +21,14 @@ pub struct HistoryFilter {
     pub task_id: Option<i64>,
     /// Only attempts with this outcome.
     pub outcome: Option<Outcome>,
+    /// Only attempts with this verdict.
+    pub verdict: Option<Verdict>,
+    /// Only attempts in this queue.
+    pub queue: Option<QueueName>,
+    /// Only attempts for this schedule.
+    pub schedule: Option<String>,
+    /// Only attempts on the node of this boot id, or on the nodes of this name.
+    pub node: Option<String>,
     /// Only attempts that ended at this instant or later.
     pub since: Option<DateTime<Utc>>,
     /// Maximum number of rows; the newest are returned.
@@ -37,6 +51,18 @@ impl Store {
         if let Some(outcome) = filter.outcome {
             query = query.filter(history::Column::Outcome.eq(outcome));
         }
+        if let Some(verdict) = filter.verdict {
+            query = query.filter(history::Column::Verdict.eq(verdict));
+        }
+        if let Some(queue) = &filter.queue {
+            query = query.filter(history::Column::Queue.eq(queue.as_str()));
+        }
+        if let Some(schedule) = &filter.schedule {
+            query = query.filter(history::Column::Schedule.eq(schedule.clone()));
+        }
+        if let Some(node) = &filter.node {
+            query = query.filter(is_on_node(node));
+        }
         if let Some(since) = filter.since {
             query = query.filter(history::Column::FinishedAt.gte(since));
         }
@@ -58,4 +84,22 @@ impl Store {
     pub async fn output(&self, history_id: i64) -> Result<Option<output::Model>, StoreError> {
         Ok(output::Entity::find_by_id(history_id).one(&self.db).await?)
     }
+}
+
+/// The number of random digits after the name of a node.
+const NODE_DIGITS: usize = 12;
+
+/// The condition that an attempt was on the node of this boot id, or on a node of this name.
+fn is_on_node(node: &str) -> Condition {
+    let mut pattern = String::new();
+    for letter in node.chars() {
+        if matches!(letter, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(letter);
+    }
+    pattern.push('-');
+    pattern.push_str(&"_".repeat(NODE_DIGITS));
+    let named = history::Column::Node.like(LikeExpr::new(pattern).escape('!'));
+    Condition::any().add(history::Column::Node.eq(node)).add(named)
 }

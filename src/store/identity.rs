@@ -7,7 +7,7 @@ use super::{Store, StoreError};
 use crate::domain::identity::DatabaseId;
 
 /// The primary key of the only row.
-const ROW: i32 = 1;
+pub(super) const ROW: i32 = 1;
 
 impl Store {
     /// The identity of the database, which the first daemon makes. The primary key decides between two first ones.

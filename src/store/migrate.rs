@@ -4,10 +4,12 @@ use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
 
 use nix::fcntl::{Flock, FlockArg};
+use serde_json::json;
+use sexton_entities::states::{AuditAction, AuditTarget};
 use sexton_migration::{Migrator, MigratorTrait};
 
 use super::{
-    ConnectOptions, Store, StoreError,
+    ConnectOptions, Deed, Store, StoreError,
     connection::{DatabaseTransaction, on_driver},
     dialect::Dialect,
 };
@@ -59,7 +61,15 @@ impl Store {
             }
             self.commit(transaction).await?;
         }
-        applied
+        let applied = applied?;
+        if !applied.is_empty() {
+            let deed = Deed::new(AuditAction::Migrate, AuditTarget::Database, "sexton");
+            // The tables are up to date, whatever becomes of the record.
+            if let Err(error) = self.audit(&deed.from_to(None, json!({ "applied": applied }))).await {
+                tracing::warn!("the migration is not in the audit: {error}");
+            }
+        }
+        Ok(applied)
     }
 
     /// Creates the schema that is set, if it is missing.

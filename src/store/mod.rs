@@ -4,13 +4,16 @@
 //! other files that `tests/tidy` lists.
 
 mod adopt;
+mod audit;
 mod bounded;
+mod cancel;
 mod claim;
 mod claim_conditions;
 mod claimed_task;
 mod cluster_queues;
 mod connect;
 mod connection;
+mod dead_nodes;
 mod dialect;
 mod error;
 mod error_class;
@@ -27,15 +30,18 @@ mod nodes;
 mod occurrences;
 mod output;
 mod overlap;
+mod pause;
 mod portions;
 mod prune;
 mod queues;
 mod refused_finishes;
 mod rescue;
+mod retry;
 mod row_decoding;
 mod rows;
 mod schedules;
 mod schedules_ahead;
+mod selection;
 mod summary;
 mod tasks;
 mod transaction;
@@ -54,6 +60,8 @@ use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 use self::dialect::Dialect;
 pub use self::{
     adopt::Adoption,
+    audit::{AuditFilter, Deed},
+    cancel::CancelResult,
     claim::{ClaimResult, Peek},
     connection::{ConnectOptions, Connection, DatabaseTransaction, DropInRuntime},
     error::StoreError,
@@ -63,18 +71,22 @@ pub use self::{
     isolated_faults::Isolated,
     migrate::MigrationStatus,
     nodes::Heartbeat,
+    pause::PauseDetails,
     portions::{PortionResults, in_portions},
     queues::QueueRow,
     rescue::{Rescue, RunningClaim},
+    retry::{FinishedSelection, FinishedTasks},
     schedules::{Firing, ScheduleRow},
+    selection::{SelectedTasks, TaskSelection},
     summary::{LastRun, SchedulePicture},
-    tasks::{CancelResult, Enqueued, TaskFilter},
+    tasks::{Enqueued, TaskFilter},
     unknown::UnknownName,
     wakeup::{Wakeup, WakeupListener},
 };
 use crate::{
     clock::{Clock, uptime},
     domain::identity::DatabaseId,
+    principal::Principal,
 };
 
 /// A connected database with Sexton's tables. Clones share one connection pool.
@@ -85,6 +97,8 @@ pub struct Store {
     counters: Arc<Counters>,
     /// The identity of the database, once it was read.
     id: Arc<OnceLock<DatabaseId>>,
+    /// In whose name it acts; `None` for the application that runs this process.
+    principal: Option<Arc<Principal>>,
     /// The largest payload, in bytes.
     max_payload: Arc<AtomicU64>,
 }

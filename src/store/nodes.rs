@@ -125,19 +125,6 @@ impl Store {
         Ok((instant(&row, "expiry").ok().flatten(), row.try_get("", "at")?))
     }
 
-    /// Removes the nodes whose lease has ended and that have no running task. Returns their number.
-    ///
-    /// # Errors
-    /// If the database is unavailable or refuses the statement.
-    pub async fn remove_dead_nodes(&self, own: &NodeId) -> Result<u64, StoreError> {
-        let sql = format!(
-            "DELETE FROM sexton_node WHERE id <> ? AND lease_expires_at <= {} \
-             AND NOT EXISTS (SELECT 1 FROM sexton_task t WHERE t.node = sexton_node.id AND t.state = 'running')",
-            self.dialect.now()
-        );
-        self.with_retries(async || self.run(&self.db, &sql, [own.as_str().into()]).await).await
-    }
-
     /// The running tasks of a node for which a cancel was requested.
     ///
     /// # Errors

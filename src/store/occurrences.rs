@@ -56,7 +56,8 @@ impl Store {
             "SELECT d.schedule, d.due_at, CASE WHEN {is_paused} THEN 'skipped' ELSE d.fate END, \
              CASE WHEN {is_paused} THEN 'paused' ELSE d.reason_code END, {values}, \
              COALESCE(d.stands_for, 0), COALESCE(d.stands_for_more, false), {text}, {text} \
-             FROM {rows} JOIN sexton_schedule s ON s.name = d.schedule AND (d.fate = 'coalesced' OR s.last_at < d.due_at)",
+             FROM {rows} JOIN sexton_schedule s ON s.name = d.schedule AND s.removed_at IS NULL \
+             AND (d.fate = 'coalesced' OR s.last_at < d.due_at)",
             values = values.join(", "),
             text = self.dialect.text_parameter(),
             rows = self.dialect.rows("d", &[&ENTRY[..], &VALUES, &TEXT, &OTHERS].concat()),

@@ -1,4 +1,4 @@
-//! Retention: old history, occurrences and schedules are deleted, in batches that do not block other work.
+//! Retention: old history, occurrences, audit and schedules are deleted, in batches that do not block other work.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -8,30 +8,44 @@ use super::{Store, StoreError, claim::ID_COLUMN};
 const BATCH_SIZE: usize = 1_000;
 
 impl Store {
-    /// Deletes history with its output and occurrences that are older than `keep`. Returns the number of history rows.
+    /// Deletes history with its output, occurrences and audit that are older than `keep`, and the record of nodes that died
+    /// longer than a day ago. Returns the number of history rows.
     /// `progress` is called after each batch.
     ///
     /// # Errors
     /// If the database is unavailable or refuses the statement.
     pub async fn prune(&self, keep: Duration, progress: impl Fn()) -> Result<u64, StoreError> {
-        let before = self.dialect.now_plus_millis("?");
         let age = age(keep);
-        let mut pruned = 0;
-        loop {
-            let batch = self.with_retries(async || self.prune_batch(&before, age).await).await?;
-            pruned += batch as u64;
-            if batch < BATCH_SIZE {
-                break;
-            }
-            progress();
-        }
+        let history = [("sexton_output", "history_id"), ("sexton_history", "id")];
+        let pruned = self.prune_batches(("sexton_history", "finished_at"), &history, age, &progress).await?;
+        self.prune_batches(("sexton_audit", "done_at"), &[("sexton_audit", "id")], age, &progress).await?;
+        let before = self.dialect.now_plus_millis("?");
         let sql = format!("DELETE FROM sexton_occurrence WHERE entered_at < {before}");
         self.with_retries(async || self.run(&self.db, &sql, [age.into()]).await).await?;
+        self.forget_dead_nodes().await?;
         Ok(pruned)
     }
 
-    /// Deletes configured schedules that no node has fired for `keep`. The node's `own` schedules stay: after a
-    /// downtime, they need to know which instants have been dealt with.
+    async fn prune_batches(
+        &self,
+        old: (&str, &str),
+        tables: &[(&str, &str)],
+        age: i64,
+        progress: &impl Fn(),
+    ) -> Result<u64, StoreError> {
+        let mut pruned = 0;
+        loop {
+            let batch = self.with_retries(async || self.prune_batch(old, tables, age).await).await?;
+            pruned += batch as u64;
+            if batch < BATCH_SIZE {
+                return Ok(pruned);
+            }
+            progress();
+        }
+    }
+
+    /// Deletes configured schedules that no node has fired for `keep`, or marks them as removed if they are paused. The
+    /// node's `own` schedules stay: after a downtime, they need to know which instants have been dealt with.
     ///
     /// # Errors
     /// If the database is unavailable or refuses the statement.
@@ -39,11 +53,10 @@ impl Store {
         let old = format!("origin = 'config' AND next_at < {}", self.dialect.now_plus_millis("?"));
         let age = age(keep);
         let rows = self.all(&self.db, &format!("SELECT name FROM sexton_schedule WHERE {old}"), [age.into()]).await?;
-        let sql = format!("DELETE FROM sexton_schedule WHERE name = ? AND {old}");
         for row in rows {
             let name: String = row.try_get("", "name")?;
             if !own.contains(name.as_str()) {
-                self.with_retries(async || self.run(&self.db, &sql, [name.clone().into(), age.into()]).await).await?;
+                self.forget_schedule(&name, &format!("AND {old}"), &[age.into()]).await?;
             }
         }
         Ok(())
@@ -61,16 +74,21 @@ impl Store {
         .await
     }
 
-    async fn prune_batch(&self, before: &str, age: i64) -> Result<usize, StoreError> {
-        let sql = format!(
-            "SELECT id FROM sexton_history WHERE finished_at < {before} ORDER BY finished_at LIMIT {BATCH_SIZE}"
-        );
+    /// Deletes the oldest rows of `old` from these tables, by a key that has their number. Returns the number of rows.
+    async fn prune_batch(
+        &self,
+        (old, column): (&str, &str),
+        tables: &[(&str, &str)],
+        age: i64,
+    ) -> Result<usize, StoreError> {
+        let before = self.dialect.now_plus_millis("?");
+        let sql = format!("SELECT id FROM {old} WHERE {column} < {before} ORDER BY {column} LIMIT {BATCH_SIZE}");
         let rows = self.all(&self.db, &sql, [age.into()]).await?;
         let ids = rows.iter().map(|row| Ok(row.try_get::<i64>("", "id")?)).collect::<Result<Vec<_>, StoreError>>()?;
         if !ids.is_empty() {
             let transaction = self.begin().await?;
             let rows = self.dialect.rows("d", &ID_COLUMN);
-            for (table, key) in [("sexton_output", "history_id"), ("sexton_history", "id")] {
+            for (table, key) in tables {
                 let sql = self.dialect.delete_joined(table, key, &rows, &format!("t.{key} = d.id"));
                 self.run(&transaction, &sql, [self.ids(ids.iter().copied())]).await?;
             }

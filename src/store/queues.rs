@@ -1,10 +1,12 @@
-//! Queues: pause, resume, and how many tasks are in each.
+//! Queues: whether each is paused, and how many tasks are in it.
 
 use std::collections::BTreeMap;
 
+use sea_orm::{EntityTrait, QueryTrait as _};
 use serde::Serialize;
+use sexton_entities::queue;
 
-use super::{Store, StoreError};
+use super::{PauseDetails, Store, StoreError};
 use crate::domain::identity::QueueName;
 
 /// One queue with the number of its tasks by state.
@@ -14,6 +16,9 @@ pub struct QueueRow {
     pub name: QueueName,
     /// Whether no node claims from it.
     pub paused: bool,
+    /// Since when it is paused, by whom and why.
+    #[serde(flatten)]
+    pub pause: PauseDetails,
     /// Tasks that wait for a worker.
     pub available: i64,
     /// Tasks that run.
@@ -27,29 +32,19 @@ pub struct QueueRow {
 impl QueueRow {
     /// A queue without tasks, which is not paused.
     pub fn empty(name: QueueName) -> Self {
-        Self { name, paused: false, available: 0, running: 0, scheduled: 0, retryable: 0 }
+        Self {
+            name,
+            paused: false,
+            pause: PauseDetails::default(),
+            available: 0,
+            running: 0,
+            scheduled: 0,
+            retryable: 0,
+        }
     }
 }
 
 impl Store {
-    /// Pauses or resumes a queue in the whole cluster. It takes effect at the next claim.
-    ///
-    /// # Errors
-    /// If the database is unavailable or refuses the statement.
-    pub async fn pause_queue(&self, name: &QueueName, paused: bool) -> Result<(), StoreError> {
-        let now = self.dialect.now();
-        self.with_retries(async || {
-            let transaction = self.begin().await?;
-            let sql = format!("UPDATE sexton_queue SET paused = ?, changed_at = {now} WHERE name = ?");
-            if self.run(&transaction, &sql, [paused.into(), name.as_str().into()]).await? == 0 {
-                let sql = "INSERT INTO sexton_queue (name, paused) VALUES (?, ?)";
-                self.run(&transaction, sql, [name.as_str().into(), paused.into()]).await?;
-            }
-            self.commit(transaction).await
-        })
-        .await
-    }
-
     /// Lists the queues that have tasks or were paused once, and those of `known`, by name.
     ///
     /// # Errors
@@ -57,10 +52,12 @@ impl Store {
     pub async fn queues(&self, known: &[QueueName]) -> Result<Vec<QueueRow>, StoreError> {
         let mut queues: BTreeMap<QueueName, QueueRow> =
             known.iter().map(|name| (name.clone(), QueueRow::empty(name.clone()))).collect();
-        for row in self.all(&self.db, "SELECT name, paused FROM sexton_queue", []).await? {
-            let name = QueueName::from(row.try_get::<String>("", "name")?);
+        let rows = queue::Entity::find().build(self.backend());
+        for row in self.readable::<queue::Model, _>(&self.db, rows, "sexton_queue", "name").await? {
+            let name = QueueName::from(row.name.clone());
             let queue = queues.entry(name.clone()).or_insert_with(|| QueueRow::empty(name));
-            queue.paused = row.try_get("", "paused")?;
+            queue.paused = row.paused;
+            queue.pause = row.into();
         }
         let sql =
             "SELECT COALESCE(queue, '') AS queue, state, COUNT(*) AS tasks FROM sexton_task GROUP BY queue, state";

@@ -97,10 +97,11 @@ impl Store {
         schedules: &[ScheduleRow],
     ) -> Result<HashMap<String, DateTime<Utc>>, StoreError> {
         self.with_retries(async || {
-            let known: HashMap<String, (String, String)> =
-                self.schedules().await?.into_iter().map(|known| (known.name, (known.task, known.spec))).collect();
+            let known: HashMap<String, schedule::Model> =
+                self.schedules_with_removed().await?.into_iter().map(|known| (known.name.clone(), known)).collect();
             let is_same = |seen: &&ScheduleRow| {
-                known.get(&seen.name).is_some_and(|(task, spec)| *task == seen.task && *spec == seen.spec)
+                let known = known.get(&seen.name).filter(|known| known.removed_at.is_none());
+                known.is_some_and(|known| known.task == seen.task && known.spec == seen.spec)
             };
             let (fresh, edited): (Vec<_>, Vec<_>) =
                 schedules.iter().filter(|seen| !is_same(seen)).partition(|seen| !known.contains_key(&seen.name));
@@ -114,7 +115,13 @@ impl Store {
             }
             if !edited.is_empty() {
                 let now = self.dialect.now();
-                let sets = [("task", "d.task"), ("spec", "d.spec"), ("last_at", now), ("next_at", "NULL")];
+                let sets = [
+                    ("task", "d.task"),
+                    ("spec", "d.spec"),
+                    ("last_at", now),
+                    ("next_at", "NULL"),
+                    ("removed_at", "NULL"),
+                ];
                 let sql = self.dialect.update_joined("sexton_schedule", &sets, &rows_sql, "t.name = d.name");
                 self.run(&self.db, &sql, [self.schedule_rows(&edited)]).await?;
             }
@@ -133,13 +140,14 @@ impl Store {
         rows.into_value()
     }
 
-    /// Deletes schedules that are no longer in the configuration. Their ledger stays.
+    /// Deletes schedules that are no longer in the configuration. Their ledger stays. One that is paused is marked as
+    /// removed, so that it is still paused if it comes back.
     ///
     /// # Errors
     /// If the database is not available or refuses a statement.
     pub async fn forget_schedules(&self, names: &[String]) -> Result<(), StoreError> {
         for name in names {
-            schedule::Entity::delete_by_id(name.clone()).exec(&self.db).await?;
+            self.forget_schedule(name, "", &[]).await?;
         }
         Ok(())
     }
@@ -276,7 +284,8 @@ impl Store {
     /// If the database is not available or refuses the query.
     pub async fn is_any_unlisted(&self, firings: &[Firing]) -> Result<bool, StoreError> {
         let sql = format!(
-            "SELECT d.schedule FROM {} LEFT JOIN sexton_schedule s ON s.name = d.schedule WHERE s.name IS NULL LIMIT 1",
+            "SELECT d.schedule FROM {} LEFT JOIN sexton_schedule s ON s.name = d.schedule AND s.removed_at IS NULL \
+             WHERE s.name IS NULL LIMIT 1",
             self.dialect.rows("d", &INSTANT)
         );
         Ok(!self.all(&self.db, &sql, [self.firing_rows(firings)]).await?.is_empty())
@@ -341,18 +350,15 @@ impl Store {
     /// # Errors
     /// If the database is not available or refuses the query.
     pub async fn schedules(&self) -> Result<Vec<schedule::Model>, StoreError> {
-        let query = schedule::Entity::find().order_by_asc(schedule::Column::Name).build(self.backend());
-        self.readable(&self.db, query, "sexton_schedule", "name").await
+        let mut schedules = self.schedules_with_removed().await?;
+        schedules.retain(|schedule| schedule.removed_at.is_none());
+        Ok(schedules)
     }
 
-    /// Pauses or resumes a schedule. Returns false if there is no schedule of that name.
-    ///
-    /// # Errors
-    /// If the database is not available or refuses the statement.
-    pub async fn pause_schedule(&self, name: &str, paused: bool) -> Result<bool, StoreError> {
-        let sql = "UPDATE sexton_schedule SET paused = ? WHERE name = ?";
-        let changed = self.with_retries(async || self.run(&self.db, sql, [paused.into(), name.into()]).await).await?;
-        Ok(changed > 0)
+    /// All schedules, and those that were removed while they were paused.
+    async fn schedules_with_removed(&self) -> Result<Vec<schedule::Model>, StoreError> {
+        let query = schedule::Entity::find().order_by_asc(schedule::Column::Name).build(self.backend());
+        self.readable(&self.db, query, "sexton_schedule", "name").await
     }
 
     /// The latest `limit` entries of a schedule in the ledger, newest first.

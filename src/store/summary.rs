@@ -15,7 +15,8 @@ pub type LastRun = history::Model;
 pub struct SchedulePicture {
     /// The schedule as the database has it.
     pub schedule: schedule::Model,
-    /// The latest finished attempt that was not superseded.
+    /// The latest finished attempt of its task, also of one that was not enqueued by the schedule; without one,
+    /// its latest skipped instant. Superseded attempts do not count.
     pub last: Option<LastRun>,
 }
 
@@ -29,13 +30,19 @@ impl Store {
         let mut rows = Rows::new(self.dialect);
         for schedule in &schedules {
             rows.push(|row| {
-                row.set("schedule", schedule.name.clone()).set("task", schedule.task.clone());
+                row.set("task", schedule.task.clone());
             });
         }
+        let latest = |which: &str| {
+            format!(
+                "(SELECT h.id FROM sexton_history h WHERE h.name = d.task AND {which} ORDER BY h.finished_at DESC LIMIT 1)"
+            )
+        };
         let sql = format!(
-            "SELECT (SELECT h.id FROM sexton_history h WHERE h.name = d.task AND h.schedule = d.schedule \
-             AND h.outcome <> 'superseded' ORDER BY h.finished_at DESC LIMIT 1) AS id FROM {}",
-            self.dialect.rows("d", &[("schedule", Kind::Text), ("task", Kind::Text)])
+            "SELECT COALESCE({}, {}) AS id FROM {}",
+            latest("h.outcome NOT IN ('superseded', 'skipped')"),
+            latest("h.outcome = 'skipped'"),
+            self.dialect.rows("d", &[("task", Kind::Text)])
         );
         let mut ids = Vec::new();
         for row in self.all(&self.db, &sql, [rows.into_value()]).await? {
@@ -45,11 +52,11 @@ impl Store {
         for batch in ids.chunks(5_000) {
             let query = history::Entity::find().filter(history::Column::Id.is_in(batch.to_vec())).build(self.backend());
             let found: Vec<LastRun> = self.readable(&self.db, query, "sexton_history", "id").await?;
-            last.extend(found.into_iter().map(|run| (run.schedule.clone().unwrap_or_default(), run)));
+            last.extend(found.into_iter().map(|run| (run.name.clone(), run)));
         }
         Ok(schedules
             .into_iter()
-            .map(|schedule| SchedulePicture { last: last.remove(&schedule.name), schedule })
+            .map(|schedule| SchedulePicture { last: last.get(&schedule.task).cloned(), schedule })
             .collect())
     }
 }

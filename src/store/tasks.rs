@@ -1,4 +1,4 @@
-//! Tasks: enqueue, list, cancel, run now, assign a queue, release.
+//! Tasks: enqueue, list, assign a queue, release.
 
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, Iterable as _, QueryFilter, QueryOrder, QuerySelect, QueryTrait as _,
@@ -25,17 +25,6 @@ pub enum Enqueued {
     New(i64),
     /// An unfinished task has the unique key already; its number.
     AlreadyThere(i64),
-}
-
-/// The result of a cancel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CancelResult {
-    /// The task had not started. It is in the history as cancelled.
-    Cancelled,
-    /// The task runs. Its node will stop it.
-    Requested,
-    /// There is no unfinished task with that number.
-    NotThere,
 }
 
 /// Selects unfinished tasks.
@@ -187,58 +176,6 @@ impl Store {
         }
         let query = query.order_by_asc(task::Column::Priority).order_by_asc(task::Column::Id).limit(filter.limit);
         self.readable(&self.db, query.build(self.backend()), "sexton_task", "id").await
-    }
-
-    /// Cancels a task that has not started, or requests the cancel of a running one.
-    ///
-    /// # Errors
-    /// If the database is unavailable or refuses the statement.
-    pub async fn cancel(&self, id: i64) -> Result<CancelResult, StoreError> {
-        self.with_retries(async || {
-            let transaction = self.begin().await?;
-            let sql = format!("SELECT state FROM sexton_task WHERE id = ? {}", self.dialect.for_update());
-            let state: Option<String> = match transaction.query_one_raw(self.statement(&sql, [id.into()])).await? {
-                Some(row) => Some(row.try_get("", "state")?),
-                None => None,
-            };
-            let result = match state.as_deref() {
-                None => CancelResult::NotThere,
-                Some(word) if TaskState::from_word(word) == Some(TaskState::Running) => {
-                    let sql =
-                        format!("UPDATE sexton_task SET cancel_requested_at = {} WHERE id = ?", self.dialect.now());
-                    self.run(&transaction, &sql, [id.into()]).await?;
-                    CancelResult::Requested
-                }
-                Some(_) => {
-                    let sql = format!(
-                        "INSERT INTO sexton_history (task_id, name, queue, schedule, due_at, enqueued_at, finished_at, \
-                         attempt, outcome, verdict, error, payload, fence) \
-                         SELECT id, name, queue, schedule, due_at, enqueued_at, {}, attempt, 'cancelled', 'cancelled', \
-                         'cancelled before it started', payload, fence FROM sexton_task WHERE id = ?",
-                        self.dialect.now()
-                    );
-                    self.run(&transaction, &sql, [id.into()]).await?;
-                    task::Entity::delete_by_id(id).exec(&transaction).await?;
-                    CancelResult::Cancelled
-                }
-            };
-            self.commit(transaction).await?;
-            Ok(result)
-        })
-        .await
-    }
-
-    /// Makes a task available at once that waits for its time, or that has an unknown state. Returns false if there is no
-    /// such task.
-    ///
-    /// # Errors
-    /// If the database is unavailable or refuses the statement.
-    pub async fn run_now(&self, id: i64) -> Result<bool, StoreError> {
-        let sql = format!(
-            "UPDATE sexton_task SET state = 'available', run_at = {} WHERE id = ? AND state NOT IN ('available', 'running')",
-            self.dialect.now()
-        );
-        Ok(self.run(&self.db, &sql, [id.into()]).await? > 0)
     }
 
     /// The names of available tasks that were inserted without a queue.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tracing::Level;
 
 use super::entry::LogEntry;
-use crate::domain::daemon::log::LogFormat;
+use crate::domain::{daemon::log::LogFormat, text::clean};
 
 /// The style of a readable line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,16 +86,7 @@ pub(super) fn headline(module: Option<&str>, message: &str) -> String {
 /// The text without control characters, and with further lines indented: it cannot imitate another entry, or control
 /// the terminal.
 fn shown(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '\n' => shown.push_str("\n    "),
-            '\t' => shown.push('\t'),
-            letter if letter.is_control() => shown.extend(letter.escape_default()),
-            letter => shown.push(letter),
-        }
-    }
-    shown
+    clean::lines(text).replace('\n', "\n    ")
 }
 
 /// The names that every JSON line has. An event's field of the same name gets the prefix `field.`.

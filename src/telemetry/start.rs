@@ -1,6 +1,6 @@
 //! Starts the log of a process.
 
-use std::io::IsTerminal as _;
+use anstream::{AutoStream, ColorChoice};
 
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _};
@@ -29,7 +29,9 @@ pub fn start(plan: LogPlan) -> anyhow::Result<LogControl> {
         LogTarget::Automatic => match journal::link() {
             Link::Connected(journal) => ("journal".to_owned(), Some(journal), Style::Plain),
             Link::Broken => ("stderr".to_owned(), None, Style::Priorities),
-            Link::None if std::io::stderr().is_terminal() => ("stderr".to_owned(), None, Style::Colours),
+            Link::None if AutoStream::choice(&std::io::stderr()) != ColorChoice::Never => {
+                ("stderr".to_owned(), None, Style::Colours)
+            }
             Link::None => ("stderr".to_owned(), None, Style::Plain),
         },
     };

@@ -221,7 +221,7 @@ on_each_database! {
         for arguments in [["queue", "list"].as_slice(), &["summary"]] {
             let text = sexton(&file).args(arguments).output().unwrap().text();
             let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
-            assert!(flat.contains("paused; outside"), "{text}");
+            assert!(flat.contains("paused since ") && flat.contains("; outside period p"), "{text}");
         }
         daemon.stop();
     }

@@ -20,6 +20,9 @@ use crate::{
 
 /// The columns that the role may write in a new task.
 const OWN_COLUMNS: [&str; 6] = ["name", "payload", "queue", "priority", "unique_key", "run_at"];
+/// The columns that the role may write in an entry of the audit, once it may cancel.
+const DEED_COLUMNS: [&str; 11] =
+    ["action", "target", "name", "task_id", "via", "account", "login", "host", "reason", "value_before", "value_after"];
 const SETTINGS: &str =
     "heartbeat = \"500ms\"\n[task.cleanup]\nkind = \"noop\"\n[task.long]\ncommand = [\"sleep\", \"600\"]";
 
@@ -36,15 +39,22 @@ async fn columns(store: &Store, kind: Kind) -> Vec<(String, String)> {
     rows.iter().map(|row| (row.try_get("", "t").unwrap(), row.try_get("", "c").unwrap())).collect()
 }
 
-/// Tries to change everything. `may_update` are columns of tasks.
-async fn changes_nothing(role: &Role, columns: &[(String, String)], kind: Kind, may_update: &[&str]) {
+/// Tries to change everything. `may_update` are columns of tasks, `may_enter` those of the audit.
+async fn changes_nothing(
+    role: &Role,
+    columns: &[(String, String)],
+    kind: Kind,
+    may_update: &[&str],
+    may_enter: &[&str],
+) {
     let mut tables: Vec<&String> = columns.iter().map(|(table, _)| table).collect();
     tables.dedup();
     assert!(tables.len() >= 9, "{tables:?}");
     for (table, column) in columns {
         let quoted = if kind == Kind::Postgres { format!("\"{column}\"") } else { format!("`{column}`") };
         let of_tasks = table == "sexton_task";
-        if !(of_tasks && OWN_COLUMNS.contains(&column.as_str())) {
+        let own = if of_tasks { &OWN_COLUMNS[..] } else { may_enter };
+        if !((of_tasks || table == "sexton_audit") && own.contains(&column.as_str())) {
             role.is_denied(&format!("INSERT INTO {table} ({quoted}) VALUES (NULL)")).await;
         }
         if !(of_tasks && may_update.contains(&column.as_str())) {
@@ -76,7 +86,8 @@ async fn enqueues_and_looks_only(kind: Kind) {
         let heard = tokio::time::timeout(PATIENCE, listener.wait()).await.expect("the NOTIFY arrives");
         assert_eq!(heard.unwrap(), Wakeup::Anything);
     }
-    changes_nothing(&role, &columns, kind, &[]).await;
+    changes_nothing(&role, &columns, kind, &[], &[]).await;
+    role.is_denied("SELECT login FROM sexton_audit").await;
     let waiting = store.tasks(&TaskFilter { limit: 10, ..Default::default() }).await.unwrap();
     let mut found = String::new();
     for task in &waiting {
@@ -86,7 +97,8 @@ async fn enqueues_and_looks_only(kind: Kind) {
 
     // What it takes to cancel and to start.
     role.grant_block("control").await;
-    changes_nothing(&role, &columns, kind, &["cancel_requested_at", "run_at"]).await;
+    changes_nothing(&role, &columns, kind, &["cancel_requested_at", "run_at"], &DEED_COLUMNS).await;
+    role.is_denied("SELECT login FROM sexton_audit").await;
     let now = if kind == Kind::Postgres { "now()" } else { "utc_timestamp(6)" };
     let daemon = database.daemon("n", SETTINGS);
     eventually("its task is done", async || completed(&store).await == 1).await;
@@ -98,6 +110,10 @@ async fn enqueues_and_looks_only(kind: Kind) {
     };
     eventually("it runs", async || state("long").await == Some(Running)).await;
     eventually("it is on hold", async || state("cleanup").await == Some(Scheduled)).await;
+    let tasks = store.tasks(&TaskFilter { limit: 10, ..Default::default() }).await.unwrap();
+    let long = tasks.iter().find(|task| task.name == "long").unwrap().id;
+    let deed = block("docs/SQL.md", "sql deed").replace("42", &long.to_string());
+    role.execute(deed.trim_end().trim_end_matches(';')).await;
     role.execute(&format!("UPDATE sexton_task SET cancel_requested_at = {now} WHERE name = 'long'")).await;
     role.execute(&format!("UPDATE sexton_task SET run_at = {now} WHERE name = 'cleanup'")).await;
     eventually("it is started", async || completed(&store).await == 2).await;
@@ -105,6 +121,7 @@ async fn enqueues_and_looks_only(kind: Kind) {
     let rows = history(&store).await;
     let row = rows.iter().find(|row| row.name == "long").unwrap();
     assert_eq!(row.verdict, Some(Verdict::Cancelled), "{row:?}");
+    assert_eq!((row.cancelled_by.as_deref(), row.cancel_reason.as_deref()), (Some("alice"), Some("wrong month")));
     let again =
         blocks("docs/SQL.md", "sql").into_iter().find(|sql| sql.contains("SELECT name, payload, queue")).unwrap();
     let first = rows.iter().find(|row| row.name == "cleanup").unwrap().id;

@@ -6,6 +6,7 @@
 mod support;
 
 mod accounts;
+mod audit;
 mod bench;
 mod cli;
 mod commands;
@@ -21,6 +22,7 @@ mod init;
 mod isolation;
 mod logs;
 mod modules;
+mod output;
 mod periods;
 mod plan;
 mod recipes;

@@ -7,7 +7,10 @@ mod node;
 
 pub(super) use self::args::BenchArgs;
 use self::{figures::Figures, measure::Measure};
-use super::{output::Printer, session::Session};
+use super::{
+    output::{Column, Printer},
+    session::Session,
+};
 
 pub(super) fn run(session: &Session, output: Printer, args: &BenchArgs) -> anyhow::Result<u8> {
     let url = match &args.database {
@@ -30,7 +33,7 @@ fn print(output: Printer, figures: &Figures) -> anyhow::Result<()> {
     if output.is_json() {
         return output.value(figures);
     }
-    let columns = ["Measure", "Figure", "Unit"].map(str::to_owned);
+    let columns = ["Measure", "Figure", "Unit"].map(Column::value);
     output.table(&columns, &figures.rows(), "");
     Ok(())
 }

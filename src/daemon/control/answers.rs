@@ -21,7 +21,7 @@ use crate::{
         identity::QueueName,
         schedule::plan::{Plan, plan},
     },
-    store::UnknownName,
+    store::{PauseDetails, UnknownName},
     telemetry::LogControl,
 };
 
@@ -44,8 +44,9 @@ pub struct Status {
     pub quiet: bool,
     /// When it was started.
     pub started_at: DateTime<Utc>,
-    /// The time since its start, in seconds.
-    pub uptime_s: u64,
+    /// The time since its start, in milliseconds. Earlier versions did not tell it so.
+    #[serde(default)]
+    pub uptime_ms: u64,
     /// The database's URL, without its password.
     pub database: String,
     /// Where the configuration comes from, and its mistakes.
@@ -80,6 +81,9 @@ pub struct Status {
     /// Tasks that wait because no live node defines their name, by name.
     #[serde(default)]
     pub unknown_tasks: Vec<UnknownName>,
+    /// Since when everything is paused, by whom and why; none if it is not.
+    #[serde(default)]
+    pub everything_paused: Option<PauseDetails>,
     /// Queues that have had no free worker on this node for a while, by name.
     #[serde(default)]
     pub full_queues: Vec<FullQueue>,
@@ -171,7 +175,7 @@ impl Status {
             waiting_for: status.waiting_for(),
             quiet: status.is_quiet(),
             started_at: status.started_at(),
-            uptime_s: status.age().as_secs(),
+            uptime_ms: millis(status.age()),
             database: status.database(),
             config: status.config(),
             running: counts.as_ref().map_or(0, |counts| counts.running),
@@ -186,6 +190,7 @@ impl Status {
             log: serde_json::to_value(log.describe()).unwrap_or_default(),
             tasks: tasks(status),
             command_starts: components.and_then(|components| components.starts.trouble()),
+            everything_paused: components.and_then(|components| components.all_paused.get()),
             unknown_tasks: components.map(|components| components.unknown_tasks.all()).unwrap_or_default(),
             full_queues: status.full_queues(),
             unserved_queues: components.map(|components| components.unserved.all()).unwrap_or_default(),
@@ -214,10 +219,13 @@ pub struct Module {
     pub status: ModuleStatus,
 }
 
+fn millis(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// The running attempts, the longest first.
 pub(super) fn tasks(status: &DaemonStatus) -> Vec<RunningTask> {
     let running = status.components().map(|components| components.in_flight.running()).unwrap_or_default();
-    let millis = |since: Duration| u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
     running
         .into_iter()
         .map(|running| RunningTask {

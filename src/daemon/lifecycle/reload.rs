@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use sexton_entities::states::{AuditAction, AuditTarget, Via};
 
 use super::{requests::Reply, status::DaemonStatus};
 use crate::{
     config::{Config, ConfigDiff, DaemonConfig, Mistakes},
     daemon::{components::Components, inflight::InFlight},
     domain::text::{duration, redact::redacted},
+    principal::Principal,
     service::{check_tree, notify},
-    store::{ConnectOptions, Store},
+    store::{ConnectOptions, Deed, Store},
     telemetry::LogControl,
 };
 
@@ -30,29 +32,29 @@ pub(in crate::daemon) struct Reloader<'a> {
 impl Reloader<'_> {
     /// Puts the configuration in force as it is now, and returns what it changes. If it has a mistake, the whole old one
     /// stays in force.
-    pub(in crate::daemon) fn reload(&self) -> Result<Value, String> {
-        self.read(true)
+    pub(in crate::daemon) fn reload(&self, by: &Principal) -> Result<Value, String> {
+        self.read(Some(by))
     }
 
-    /// The same without a request: only changes are logged.
+    /// The same without a request: only changes are logged and recorded.
     pub(in crate::daemon) fn files_changed(&self) {
-        let _ = self.read(false);
+        let _ = self.read(None);
     }
 
-    fn read(&self, is_requested: bool) -> Result<Value, String> {
+    fn read(&self, by: Option<&Principal>) -> Result<Value, String> {
         notify::reloading();
         let result = match (self.loader)() {
-            Err(mistakes) => Err(refused(self.status, &mistakes.to_string(), is_requested)),
-            Ok(new) => Ok(self.put_in_force(new, is_requested)),
+            Err(mistakes) => Err(refused(self.status, &mistakes.to_string(), by.is_some())),
+            Ok(new) => Ok(self.put_in_force(new, by)),
         };
         notify::ready(&self.status.line());
         result
     }
 
-    fn put_in_force(&self, new: Config, is_requested: bool) -> Value {
+    fn put_in_force(&self, new: Config, by: Option<&Principal>) -> Value {
         let diff = ConfigDiff::between(&self.daemon.config(), &new);
         let changed = diff.to_string();
-        let is_logged = is_requested || !diff.is_empty();
+        let is_logged = by.is_some() || !diff.is_empty();
         if is_logged {
             tracing::info!("the configuration is reloaded: {changed}");
         }
@@ -62,12 +64,23 @@ impl Reloader<'_> {
             tracing::warn!("changed, in effect from the next start on: {}", needs_restart.join(", "));
         }
         let answer = json!({ "changed": changed, "needs_restart": needs_restart });
+        if is_logged {
+            let deed = Deed::new(AuditAction::Reload, AuditTarget::Node, self.daemon.identity.name.as_str());
+            let by = by.cloned().unwrap_or_else(|| Principal::unknown(Via::Daemon));
+            self.daemon.audit.note(&by, deed.from_to(None, answer.clone()));
+        }
         self.status.note_needs_restart(&needs_restart);
         set_log_levels(self.log, &new);
         self.daemon.set_config(new);
         self.status.note_config(redacted(&self.daemon.connect.url));
         answer
     }
+}
+
+/// A node stops claiming, or claims again.
+pub(in crate::daemon) fn quiet_deed(node: &str, before: bool, quiet: bool) -> Deed {
+    let action = if quiet { AuditAction::Quiet } else { AuditAction::Resume };
+    Deed::new(action, AuditTarget::Node, node).from_to(json!({ "quiet": before }), json!({ "quiet": quiet }))
 }
 
 /// Applies the log levels of `[module.NAME]`.

@@ -6,6 +6,8 @@ use tokio::sync::{
     oneshot,
 };
 
+use crate::principal::Principal;
+
 /// How many requests of one kind may wait.
 pub const MAX_WAITING: usize = 16;
 
@@ -28,9 +30,19 @@ pub enum Request {
     /// Shut down.
     Stop(ShutdownMode),
     /// Read the configuration again (HUP), and report the result.
-    Reload(Option<Reply>),
+    Reload {
+        /// Receives the result, if somebody waits for it.
+        reply: Option<Reply>,
+        /// Who asks.
+        by: Principal,
+    },
     /// Stop claiming (TSTP), or claim again (CONT).
-    Quiet(bool),
+    Quiet {
+        /// Whether to stop.
+        quiet: bool,
+        /// Who asks.
+        by: Principal,
+    },
     /// Log what runs. (USR1)
     LogRunning,
     /// The configuration files have changed.

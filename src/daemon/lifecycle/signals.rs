@@ -4,6 +4,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use sexton_entities::states::Via;
 use signal_hook::{
     consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2},
     iterator::Signals,
@@ -11,6 +12,7 @@ use signal_hook::{
 use tokio::sync::mpsc::Sender;
 
 use super::requests::{MAX_WAITING, Request, ShutdownMode};
+use crate::principal::Principal;
 
 /// How often the process was asked to end.
 static STOPS: AtomicU32 = AtomicU32::new(0);
@@ -48,9 +50,9 @@ pub fn listen(requests: Sender<Request>) -> std::io::Result<()> {
                     stops = stops.max(1);
                     Request::Stop(ShutdownMode::Force)
                 }
-                SIGHUP => Request::Reload(None),
-                SIGTSTP => Request::Quiet(true),
-                SIGCONT => Request::Quiet(false),
+                SIGHUP => Request::Reload { reply: None, by: Principal::unknown(Via::Signal) },
+                SIGTSTP => Request::Quiet { quiet: true, by: Principal::unknown(Via::Signal) },
+                SIGCONT => Request::Quiet { quiet: false, by: Principal::unknown(Via::Signal) },
                 _ => Request::LogRunning,
             };
             if requests.try_send(request).is_err() {

@@ -2,15 +2,19 @@
 
 use std::time::{Duration, Instant};
 
+use sexton_entities::states::Via;
+
 use super::{
-    reload::{self, Loader},
+    reload::{self, Loader, quiet_deed},
     requests::{Reply, Request, Requests},
     status::{DaemonStatus, Phase},
 };
 use crate::{
     clock::Clock,
     config::{Config, Pooler},
+    daemon::state::audit_trail,
     domain::text::{duration, plural::counted, redact::redacted},
+    principal::Principal,
     service::notify,
     store::{ConnectOptions, Store, StoreError},
 };
@@ -57,7 +61,7 @@ pub(in crate::daemon) async fn database(
             schema: config.database.schema.clone(),
             ..ConnectOptions::new(config.database.url.clone())
         };
-        let store = Store::connect(&options)?;
+        let store = Store::connect(&options)?.acting(Principal::of_this_process(Via::Daemon));
         let request = {
             let mut connecting = std::pin::pin!(connect(&store, &options, config, clock, status, &mut trouble));
             loop {
@@ -69,10 +73,13 @@ pub(in crate::daemon) async fn database(
                     request = requests.next() => request,
                 };
                 match request {
-                    Some(Request::Quiet(quiet)) => status.set_quiet(quiet),
+                    Some(Request::Quiet { quiet, by }) => {
+                        audit_trail::log(&by, &quiet_deed("this node", status.is_quiet(), quiet));
+                        status.set_quiet(quiet);
+                    }
                     Some(Request::LogRunning) => tracing::info!("{}", status.line()),
                     // The tables may be being updated: that must not be interrupted.
-                    Some(Request::Reload(reply)) if status.phase() == Phase::Starting => refuse_reload(reply),
+                    Some(Request::Reload { reply, .. }) if status.phase() == Phase::Starting => refuse_reload(reply),
                     Some(Request::FilesChanged) => {}
                     request => break Some(request),
                 }
@@ -80,7 +87,9 @@ pub(in crate::daemon) async fn database(
         };
         match request {
             None => return Ok(Some((store, options))),
-            Some(Some(Request::Reload(reply))) => reload::answer(reply, reload::before_running(config, loader, status)),
+            Some(Some(Request::Reload { reply, .. })) => {
+                reload::answer(reply, reload::before_running(config, loader, status));
+            }
             Some(_) => return Ok(None),
         }
     }

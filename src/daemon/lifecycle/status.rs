@@ -242,6 +242,9 @@ impl DaemonStatus {
         if self.is_quiet() {
             line += "; quiet: claiming nothing";
         }
+        if components.all_paused.get().is_some() {
+            line += "; everything is paused: claiming nothing";
+        }
         if let Some(full) = self.full_queues().first() {
             line += &format!("; queue {} {}", full.queue, full.words());
         }

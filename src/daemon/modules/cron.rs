@@ -3,7 +3,7 @@
 //! Every node does this for all its schedules. The ledger's unique key lets one node in for each instant.
 //!
 //! Settings: `[task.NAME] schedule`, `period`, `missed` and their relatives. It sleeps until the next instant, at most
-//! 30 s. Logs each fired schedule at level debug, schedules whose tasks the database refuses, and schedules that were ahead
+//! 30 s. While everything is paused, it fires nothing. Logs each fired schedule at level debug, schedules whose tasks the database refuses, and schedules that were ahead
 //! of the time.
 
 use std::{
@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     daemon::{
         module::{DaemonModule, ModuleContext, Next},
-        state::milestones::Milestones,
+        state::{all_paused::AllPaused, milestones::Milestones},
     },
     domain::{
         daemon::summary::SummaryTable,
@@ -39,6 +39,8 @@ use crate::{
 
 /// Maximum time between two looks at the clock: it may be set, or the machine suspended.
 const MAX_REST: Duration = Duration::from_secs(30);
+/// How often it asks whether a pause of everything is over.
+const PAUSED_REST: Duration = Duration::from_secs(1);
 /// Maximum number of instants in one transaction.
 const BATCH: usize = 1_000;
 
@@ -51,6 +53,9 @@ pub(super) struct CronManager {
     agenda: Agenda,
     /// Schedules whose tasks the database refuses.
     refused: HashSet<String>,
+    all_paused: AllPaused,
+    /// While everything is paused, what is due stays due.
+    waits: bool,
     /// When it last looked at the clock.
     looked_at: Option<DateTime<Utc>>,
     fired: u64,
@@ -80,6 +85,9 @@ impl DaemonModule for CronManager {
             self.load(context).await?;
         }
         self.looked_at = Some(now);
+        if self.waits_for_resume(context, now).await? {
+            return Ok(());
+        }
         let mut firings = Vec::new();
         while let Some(index) = self.agenda.take_due(now) {
             let entry = &mut self.entries[index];
@@ -98,6 +106,9 @@ impl DaemonModule for CronManager {
     }
 
     async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
+        if self.waits {
+            return Ok(Next::After(PAUSED_REST));
+        }
         let next = self.agenda.first().map(|at| (at - context.clock().now()).to_std().unwrap_or_default());
         Ok(Next::After(next.map_or(MAX_REST, |next| next.min(MAX_REST))))
     }
@@ -112,9 +123,32 @@ impl DaemonModule for CronManager {
 }
 
 impl CronManager {
-    pub(super) fn new(node: NodeId, milestones: Arc<Milestones>) -> Self {
-        let (entries, agenda) = (Vec::new(), Agenda::default());
-        Self { node, milestones, config: None, entries, agenda, refused: HashSet::new(), looked_at: None, fired: 0 }
+    pub(super) fn new(node: NodeId, milestones: Arc<Milestones>, all_paused: AllPaused) -> Self {
+        Self {
+            node,
+            milestones,
+            config: None,
+            entries: Vec::new(),
+            agenda: Agenda::default(),
+            refused: HashSet::new(),
+            all_paused,
+            waits: false,
+            looked_at: None,
+            fired: 0,
+        }
+    }
+
+    /// Whether something is due while everything is paused. When it is resumed, what has become due meanwhile is missed,
+    /// as after a downtime.
+    async fn waits_for_resume(&mut self, context: &ModuleContext, now: DateTime<Utc>) -> anyhow::Result<bool> {
+        let is_due = self.agenda.first().is_some_and(|at| at <= now) || !self.milestones.has_fired_at_start();
+        self.waits = false;
+        if is_due {
+            let pause = context.store().all_paused().await?;
+            self.waits = pause.is_some();
+            self.all_paused.note(pause);
+        }
+        Ok(self.waits)
     }
 
     /// Loads the configured schedules, and from the database how far each has been processed.

@@ -54,6 +54,7 @@ fn node(daemon: &Components) -> ModuleSpec {
         in_force: daemon.in_force.clone(),
         statuses: daemon.modules.clone(),
         wakers: daemon.wakers.clone(),
+        all_paused: daemon.all_paused.clone(),
         store: daemon.store.dedicated(limit),
     };
     ModuleSpec::new(ModuleName::NODE, Stage::Life, move || node::NodeModule::new(parts.clone()))
@@ -111,7 +112,10 @@ fn future(daemon: &Components) -> ModuleSpec {
 
 fn cron(daemon: &Components) -> ModuleSpec {
     let (node, milestones) = (daemon.identity.id.clone(), daemon.milestones.clone());
-    ModuleSpec::new(ModuleName::CRON, Stage::Intake, move || cron::CronManager::new(node.clone(), milestones.clone()))
+    let all_paused = daemon.all_paused.clone();
+    ModuleSpec::new(ModuleName::CRON, Stage::Intake, move || {
+        cron::CronManager::new(node.clone(), milestones.clone(), all_paused.clone())
+    })
 }
 
 fn wakeup(daemon: &Components) -> ModuleSpec {

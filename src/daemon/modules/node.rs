@@ -22,8 +22,8 @@ use crate::{
         inflight::InFlight,
         module::{DaemonModule, ModuleContext, Next},
         state::{
-            config_in_force::ConfigInForce, lease::Lease, module_status::ModuleStatuses, this_node::NodeIdentity,
-            wakers::Wakers,
+            all_paused::AllPaused, config_in_force::ConfigInForce, lease::Lease, module_status::ModuleStatuses,
+            this_node::NodeIdentity, wakers::Wakers,
         },
     },
     domain::{
@@ -38,7 +38,7 @@ use crate::{
 
 /// Minimum time that a heartbeat waits for its answer, however short the lease.
 const MIN_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long the question for cancel requests may take.
+/// How long the questions for cancel requests and for a pause may take.
 const CANCELS_TIMEOUT: Duration = Duration::from_secs(2);
 /// Every sixth heartbeat also asks for the database's time.
 const CLOCK_EVERY: u64 = 6;
@@ -54,6 +54,7 @@ pub(super) struct NodeParts {
     pub(super) in_force: ConfigInForce,
     pub(super) statuses: ModuleStatuses,
     pub(super) wakers: Wakers,
+    pub(super) all_paused: AllPaused,
     /// A connection of its own: whatever the pool waits for, the lease is kept.
     pub(super) store: Store,
 }
@@ -92,6 +93,7 @@ impl DaemonModule for NodeModule {
             tracing::info!("the database answers again: it was away for {silence}");
         }
         self.obey_cancels(context).await;
+        self.notice_pause(context).await;
         Ok(())
     }
 
@@ -153,6 +155,16 @@ impl NodeModule {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::debug!("cannot read the cancel requests: {error}"),
             Err(_) => tracing::debug!("cannot read the cancel requests: no answer within {} ms", limit.as_millis()),
+        }
+    }
+
+    /// Asks whether everything is paused, for the status. The claim asks by itself.
+    async fn notice_pause(&self, context: &ModuleContext) {
+        let limit = CANCELS_TIMEOUT.min(context.config().daemon.lease / 4);
+        match tokio::time::timeout(limit, context.store().all_paused()).await {
+            Ok(Ok(pause)) => self.parts.all_paused.note(pause),
+            Ok(Err(error)) => tracing::debug!("cannot read whether everything is paused: {error}"),
+            Err(_) => tracing::debug!("cannot read whether everything is paused: no answer in time"),
         }
     }
 

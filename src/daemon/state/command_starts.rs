@@ -47,12 +47,14 @@ struct StartsState {
 pub struct StartTrouble {
     /// The reason.
     pub reason: String,
-    /// For how long, in seconds.
-    pub since_s: u64,
+    /// For how long, in milliseconds.
+    #[serde(default)]
+    pub since_ms: u64,
     /// How many tasks were given back.
     pub given_back: u64,
-    /// The next probe, in seconds from now.
-    pub next_try_s: u64,
+    /// The next probe, in milliseconds from now.
+    #[serde(default)]
+    pub next_try_ms: u64,
 }
 
 impl CommandStarts {
@@ -76,9 +78,9 @@ impl CommandStarts {
         let open = state.breaker.open()?;
         Some(StartTrouble {
             reason: open.reason.clone(),
-            since_s: now.saturating_sub(open.since).as_secs(),
+            since_ms: now.saturating_sub(open.since).as_millis() as u64,
             given_back: state.given_back,
-            next_try_s: open.probe_at.saturating_sub(now).as_secs(),
+            next_try_ms: open.probe_at.saturating_sub(now).as_millis() as u64,
         })
     }
 

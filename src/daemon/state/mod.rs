@@ -1,6 +1,8 @@
 //! What modules may share, in small parts. Each part outlives every module.
 
+pub(super) mod all_paused;
 pub(super) mod attempt_spool;
+pub(super) mod audit_trail;
 pub(super) mod command_starts;
 pub(super) mod config_in_force;
 pub(super) mod foreign_leftovers;

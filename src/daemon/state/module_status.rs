@@ -100,7 +100,7 @@ impl ModuleStatuses {
 
     /// A sentence for each module that does not work, with the cause.
     pub fn unhealthy(&self) -> Vec<String> {
-        self.all().iter().filter_map(trouble).collect()
+        self.all().iter().filter_map(ModuleStatus::trouble).collect()
     }
 
     /// The status of one module.
@@ -109,15 +109,17 @@ impl ModuleStatuses {
     }
 }
 
-/// Why a module does not work; none if it does.
-fn trouble(module: &ModuleStatus) -> Option<String> {
-    let name = &module.name;
-    let why = module.last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
-    match module.state {
-        ModuleState::Failed => Some(format!("{name} failed{why}")),
-        ModuleState::WaitingForDatabase => Some(format!("{name} waits for the database{why}")),
-        ModuleState::Starting => module.waits_for.as_ref().map(|why| format!("{name} is not started: {why}")),
-        ModuleState::Running | ModuleState::Stopped | ModuleState::Disabled => None,
+impl ModuleStatus {
+    /// Why the module does not work; none if it does.
+    pub fn trouble(&self) -> Option<String> {
+        let name = &self.name;
+        let why = self.last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+        match self.state {
+            ModuleState::Failed => Some(format!("{name} failed{why}")),
+            ModuleState::WaitingForDatabase => Some(format!("{name} waits for the database{why}")),
+            ModuleState::Starting => self.waits_for.as_ref().map(|why| format!("{name} is not started: {why}")),
+            ModuleState::Running | ModuleState::Stopped | ModuleState::Disabled => None,
+        }
     }
 }
 

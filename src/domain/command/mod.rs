@@ -14,7 +14,16 @@ use self::{
     answer::Answer,
     capture::{CaptureLimits, Kept},
 };
-use super::{task::verdict::Wish, text::plural::counted};
+use super::{
+    task::verdict::Wish,
+    text::{
+        clean::{last_line, one_line, shortened},
+        plural::counted,
+    },
+};
+
+/// How much of a line of standard error an error quotes, in characters.
+const MAX_QUOTE: usize = 300;
 
 /// A program and its environment. It comes from the configuration only, never from the database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,16 +191,31 @@ impl CommandEnd {
         if let Some((_, name)) = &self.signal {
             let core = if self.core_dumped { ", core dumped" } else { "" };
             let is_crash = self.stopped.is_none();
-            return Err(CommandFailure { error: format!("killed by {name}{core}"), wish: Wish::Policy, is_crash });
+            let error = self.quoting(format!("killed by {name}{core}"));
+            return Err(CommandFailure { error, wish: Wish::Policy, is_crash });
         }
         match self.exit_code {
-            Some(code) if !spec.success_codes.contains(&code) => failed(format!("exit code {code}")),
+            Some(code) if !spec.success_codes.contains(&code) => failed(self.quoting(format!("exit code {code}"))),
             None => failed("it ended for an unknown reason".to_owned()),
             Some(_) if spec.fail_on_stderr && !self.stderr.text.trim().is_empty() => {
                 let first = self.stderr.text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-                failed(format!("it wrote to standard error: {first}"))
+                failed(format!("it wrote to standard error: {}", shortened(&one_line(first.trim()), MAX_QUOTE)))
             }
             Some(_) => Ok(()),
+        }
+    }
+
+    /// The error with the last line that the command wrote to standard error: that is where programs say why. What it
+    /// says while Sexton stops it is of no interest, unless it took too long.
+    fn quoting(&self, error: String) -> String {
+        if self.stopped.is_some_and(|why| why != Stopped::TimedOut) {
+            return error;
+        }
+        // Behind the line that says how much was left out.
+        let end = self.stderr.omission.and_then(|omission| self.stderr.text.get(omission.end..));
+        match last_line(end.unwrap_or(&self.stderr.text), MAX_QUOTE) {
+            Some(line) => format!("{error}: {line}"),
+            None => error,
         }
     }
 }
@@ -267,6 +291,24 @@ mod tests {
         assert_eq!(noisy.judge(&spec()), Ok(()), "standard error alone is no failure");
         let strict = CommandSpec { fail_on_stderr: true, ..spec() };
         assert!(noisy.judge(&strict).expect_err("strict").error.ends_with("warning: x"));
+    }
+
+    #[test]
+    fn the_error_quotes_the_last_line_of_standard_error() {
+        let mut php = end(255);
+        php.stderr.text =
+            "PHP Stack trace:\n\u{1b}[31mPHP Warning:  Undefined variable $x\u{7}\u{1b}[0m\n\n".to_owned();
+        let error = |end: &CommandEnd| end.judge(&spec()).expect_err("it failed").error;
+        assert_eq!(error(&php), "exit code 255: PHP Warning:  Undefined variable $x\\u{7}");
+        let died = CommandEnd { exit_code: None, signal: Some((11, "SIGSEGV".to_owned())), ..php };
+        assert_eq!(error(&died), "killed by SIGSEGV: PHP Warning:  Undefined variable $x\\u{7}");
+        assert_eq!(error(&CommandEnd { stopped: Some(Stopped::Cancelled), ..died }), "killed by SIGSEGV");
+        let text = "begin\n[… 7 bytes left out …]\n".to_owned();
+        let omission = Some(capture::Omission { start: 6, end: text.len(), bytes: 7 });
+        let no_tail = CommandEnd { stderr: Kept { text, omission, ..Kept::default() }, ..end(1) };
+        assert_eq!(error(&no_tail), "exit code 1", "what was left out says nothing");
+        let long = CommandEnd { stderr: Kept { text: "x".repeat(5_000), ..Kept::default() }, ..end(1) };
+        assert_eq!(error(&long).chars().count(), "exit code 1: ".len() + MAX_QUOTE);
     }
 
     #[test]

@@ -8,9 +8,6 @@ use serde::{Deserialize, Serialize};
 use super::{CommandEnd, CommandSpec, Stopped};
 use crate::domain::{daemon::restart_policy::RestartPolicy, text::duration};
 
-/// The maximum number of characters of a program's last line in an error.
-const MAX_LAST_LINE: usize = 300;
-
 /// A program that is kept running as a daemon module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessSpec {
@@ -169,10 +166,7 @@ impl ProcessSpec {
                     Some(Stopped::TimedOut) => format!("it took too long, {}", failure.error),
                     _ => failure.error,
                 };
-                ServiceEnd::Failed(match last_line(&end.stderr.text) {
-                    Some(line) => format!("{why}: {line}"),
-                    None => why,
-                })
+                ServiceEnd::Failed(why)
             }
         }
     }
@@ -185,12 +179,6 @@ impl ProcessSpec {
         let limit = self.recycle_after.filter(|limit| lived >= *limit)?;
         Some(Recycle::Age(limit))
     }
-}
-
-/// The last line that is not empty.
-fn last_line(text: &str) -> Option<String> {
-    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
-    Some(line.chars().take(MAX_LAST_LINE).collect())
 }
 
 #[cfg(test)]

@@ -57,6 +57,8 @@ pub struct QueueLoad {
 /// The queues of a cluster at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClusterQueues {
+    /// Nothing is claimed from any queue.
+    pub everything_paused: bool,
     /// The live nodes.
     pub live: Vec<NodeQueues>,
     /// The queues that are paused or have running tasks, by name.
@@ -101,6 +103,8 @@ pub struct LocalRules {
 pub enum WaitCause {
     /// No node is running.
     NoNode,
+    /// Everything is paused.
+    EverythingPaused,
     /// Its queue is paused.
     Paused(String),
     /// Its queue is closed by its period: the queue, and the reason for people.
@@ -157,6 +161,9 @@ impl ClusterQueues {
         if served_by == ServedBy::NoNode {
             return Some(WaitCause::NoNode);
         }
+        if self.everything_paused {
+            return Some(WaitCause::EverythingPaused);
+        }
         let queue = queue?.to_owned();
         let load = self.load(&queue);
         let longest = load.longest.map(|longest| {
@@ -187,6 +194,7 @@ impl WaitCause {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NoNode => "no_node",
+            Self::EverythingPaused => "everything_paused",
             Self::Paused(_) => "queue_paused",
             Self::Closed(..) => "queue_closed",
             Self::NotServed(_) => "not_served",
@@ -203,6 +211,7 @@ impl fmt::Display for WaitCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoNode => f.write_str("no node is running"),
+            Self::EverythingPaused => f.write_str("everything is paused"),
             Self::Paused(queue) => write!(f, "queue {queue} is paused"),
             Self::Closed(queue, reason) => write!(f, "queue {queue} is {reason}"),
             Self::NotServed(queue) => write!(f, "no node serves queue {queue}"),
@@ -261,6 +270,7 @@ mod tests {
         let longest = LongRunner { id: 16, name: "hang".to_owned(), started_at: at("2026-11-21T10:00:00Z") };
         let load = QueueLoad { paused: false, running, longest: (running > 0).then_some(longest) };
         ClusterQueues {
+            everything_paused: false,
             live: live.into_iter().collect(),
             loads: [("q".to_owned(), load)].into(),
             running: [("hang".to_owned(), running)].into(),
@@ -310,6 +320,8 @@ mod tests {
         let mut paused = none;
         paused.loads.entry("q".to_owned()).or_default().paused = true;
         assert_eq!(why(&paused, LocalRules::default()).as_deref(), Some("queue q is paused"));
+        paused.everything_paused = true;
+        assert_eq!(why(&paused, LocalRules::default()).as_deref(), Some("everything is paused"), "that counts first");
     }
 
     #[test]

@@ -174,7 +174,10 @@ fn success_is_what_is_declared() {
         };
         assert_eq!(outcome_of(&exit(0, ""), None).await.0.outcome, Outcome::Succeeded);
         assert_eq!(outcome_of(&exit(3, "success_codes = [0, 3]"), None).await.0.outcome, Outcome::Succeeded);
-        assert_eq!(outcome_of(&exit(0, "success_codes = [3]"), None).await.0.error.as_deref(), Some("exit code 0"));
+        assert_eq!(
+            outcome_of(&exit(0, "success_codes = [3]"), None).await.0.error.as_deref(),
+            Some("exit code 0: oh dear")
+        );
         let (row, _) = outcome_of(&exit(0, "fail_on_stderr = true"), None).await;
         assert_eq!((row.outcome, row.exit_code), (Outcome::Failed, Some(0)));
         assert_eq!(row.error.as_deref(), Some("it wrote to standard error: oh dear"));

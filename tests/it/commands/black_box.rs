@@ -78,7 +78,7 @@ fn lines_know_when_they_came() {
 /// Somebody who looks on; what is shown goes to a file.
 fn follower(stand: &Stand, id: i64, seen: &Path) -> Child {
     let mut command = sexton(&stand.config);
-    command.args(["task", "log", &id.to_string(), "--follow"]);
+    command.args(["task", "log", &id.to_string(), "--follow", "--raw"]);
     command.stdout(std::fs::File::create(seen).unwrap()).stderr(Stdio::piped()).spawn().unwrap()
 }
 

@@ -59,7 +59,7 @@ on_each_database! {
         let listed = json(&config, &["queue", "list"]);
         assert_eq!((listed[0]["service"].as_str(), listed[0]["workers"].as_u64()), (Some("served"), Some(2)));
         assert_eq!(listed[0]["longest"]["id"].as_i64(), Some(first));
-        let summary = serde_json::to_string(&json(&config, &["summary"])).unwrap();
+        let summary = text(&config, &["summary"]);
         assert!(summary.contains(&format!("the longest runs hang (task {first}) for ")), "{summary}");
         // The task that waits, and the instant of a schedule.
         let busy = format!("all 2 workers of queue default are busy, {longest}");
@@ -186,7 +186,7 @@ fn an_old_node_that_is_silent_about_its_queues_raises_no_alarm() {
         assert_eq!((listed[1]["name"].as_str(), listed[1]["service"].as_str()), (Some("elsewhere"), Some("unknown")));
         assert_eq!(text(&config, &["task", "add", "it", "--expires", "10m"]), "task 2 is enqueued\n");
         let shown = text(&config, &["task", "show", "2"]);
-        assert!(shown.contains(", expires 2"), "{shown}");
+        assert!(shown.contains(", expires "), "{shown}");
         let task = store.task(2).await.unwrap().unwrap();
         assert_eq!((task.expires_at.unwrap() - task.run_at).num_seconds(), 600);
         let late = text(&config, &["task", "add", "it", "--at", "2030-01-02", "--expires", "2030-01-01"]);

@@ -14,7 +14,9 @@ use sexton::{
     config::ModuleConfig,
     daemon::{Blueprint, Components, ModuleSpec, ModuleState, ModuleStatus, Request, Stage},
     domain::command::{CommandSpec, service::ProcessSpec},
+    principal::Principal,
 };
+use sexton_entities::states::Via;
 
 use super::{pid_of, runs};
 use crate::{
@@ -84,7 +86,7 @@ fn a_disabled_module_is_never_made_and_holds_nobody_up() {
         let inside = Inside::start(blueprint);
         eventually("they are off", async || of(&inside, "off").state == ModuleState::Disabled).await;
         eventually("it is off", async || of(&inside, "pruner").state == ModuleState::Disabled).await;
-        inside.request(Request::Reload(None));
+        inside.request(Request::Reload { reply: None, by: Principal::unknown(Via::Signal) });
         eventually("it is on", async || of(&inside, "pruner").rounds > 0).await;
         eventually("it is off by now", async || of(&inside, "cron").state == ModuleState::Disabled).await;
         assert!(reloaded.load(Ordering::Acquire));

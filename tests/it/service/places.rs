@@ -181,7 +181,7 @@ fn a_removed_run_directory_is_created_again() {
         });
         // Its messages arrive as well, so it is not killed.
         service.wait("it is older than its watchdog would let it be", || {
-            (service.status().1["daemon"]["uptime_s"].as_u64() >= Some(8)).then_some(())
+            (service.status().1["daemon"]["uptime_ms"].as_u64() >= Some(8_000)).then_some(())
         });
         assert_eq!(service.daemon(), pid);
         service.done(&["stop"]);

@@ -149,9 +149,9 @@ fn an_adopted_daemon_that_stops_ends_its_new_supervisor() {
         service.done(&["start"]);
         let (pid, supervisor) = (service.daemon(), service.pid("supervisor").unwrap());
         // Its signs of life arrive at the new one.
-        let old = service.status().1["daemon"]["uptime_s"].as_u64().unwrap();
+        let old = service.status().1["daemon"]["uptime_ms"].as_u64().unwrap();
         service.wait("it lives longer than its watchdog would let a silent one", || {
-            (service.status().1["daemon"]["uptime_s"].as_u64() >= Some(old + 4)).then_some(())
+            (service.status().1["daemon"]["uptime_ms"].as_u64() >= Some(old + 4_000)).then_some(())
         });
         assert_eq!(service.daemon(), pid);
         service.kill(Signal::SIGTERM);

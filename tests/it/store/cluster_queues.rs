@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use sexton::domain::task::waiting::{ServedBy, ServedQueue, ServedQueues};
+use sexton::{
+    domain::task::waiting::{ServedBy, ServedQueue, ServedQueues},
+    store::AuditFilter,
+};
+use sexton_entities::states::AuditAction;
 
 use super::{beat, enqueue, register};
 use crate::support::on_each_database;
@@ -70,6 +74,11 @@ on_each_database! {
         assert_eq!(store.move_tasks(&from, &to).await.unwrap(), 1_201);
         assert_eq!((store.movable_tasks(&from).await.unwrap(), store.movable_tasks(&to).await.unwrap()), (0, 1_201));
         assert_eq!(store.move_tasks(&from, &to).await.unwrap(), 0);
+        let filter = AuditFilter { action: Some(AuditAction::Move), limit: 2_000, ..AuditFilter::default() };
+        let deeds = store.deeds(&filter).await.unwrap();
+        assert_eq!(deeds.len(), 1_201);
+        let state = |queue| Some(serde_json::json!({ "queue": queue }));
+        assert_eq!((&deeds[0].value_before, &deeds[0].value_after), (&state("default"), &state("o'ther")));
         let task = store.task(running.claim.task_id).await.unwrap().unwrap();
         assert_eq!(task.queue.as_deref(), Some("default"), "what runs stays");
     }

@@ -1,6 +1,8 @@
 //! The store's contract, verb by verb: one suite, four databases.
 
+mod audit;
 mod bounded;
+mod bulk;
 mod claim;
 mod cluster_queues;
 mod connections;

@@ -16,7 +16,9 @@ on_each_database! {
         let later = NewTask::new("later").queue("reports").delay(Duration::from_secs(60));
         store.enqueue_all(store.connection(), &[later]).await.unwrap();
         store.pause_queue(&"mail".into(), true).await.unwrap();
-        let queues = store.queues(&["empty".into()]).await.unwrap();
+        let mut queues = store.queues(&["empty".into()]).await.unwrap();
+        let pause = std::mem::take(&mut queues[2].pause);
+        assert!(pause.paused_at.is_some() && pause.paused_by.is_some(), "{pause:?}");
         let row = |name: &str| QueueRow::empty(name.into());
         let expected = [
             QueueRow { available: 2, running: 1, ..row("default") },

@@ -48,6 +48,11 @@ fn seen() -> schedule::Model {
         last_at: at("2026-11-21T09:00:00Z"),
         next_at: None,
         created_at: at("2026-11-20T00:00:00Z"),
+        paused_at: None,
+        paused_by: None,
+        paused_host: None,
+        pause_reason: None,
+        removed_at: None,
     }
 }
 
@@ -122,6 +127,9 @@ pub(super) fn attempt(id: i64, verdict: Verdict, error: Option<&str>) -> Run {
         peak_memory: None,
         output_bytes: None,
         result: None,
+        cancelled_by: None,
+        cancelled_host: None,
+        cancel_reason: None,
         reason_code: None,
         left_behind: None,
     };

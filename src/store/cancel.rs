@@ -1,0 +1,207 @@
+//! The cancel: of tasks that wait at once, of running ones by a request to their node.
+
+use std::collections::HashMap;
+
+use sea_orm::Value;
+use serde_json::json;
+use sexton_entities::states::{AuditAction, AuditTarget, TaskState, Verdict};
+
+use super::{
+    Store, StoreError,
+    audit::{Deed, Signature},
+    claim::ID_COLUMN,
+    connection::DatabaseTransaction,
+    dialect::Kind,
+    row_decoding::instant,
+    rows::Rows,
+    selection::TaskSelection,
+};
+use crate::domain::task::FinishedAttempt;
+
+/// The result of a cancel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CancelResult {
+    /// The task had not started. It is in the history as cancelled.
+    Cancelled,
+    /// The task runs. Its node will stop it.
+    Requested,
+    /// There is no unfinished task with that number, or it is not selected any more.
+    NotThere,
+}
+
+/// A task that a transaction has locked.
+pub(super) struct LockedTask {
+    pub(super) id: i64,
+    pub(super) name: String,
+    /// Its state as it is stored; an earlier version may have left an unknown one.
+    pub(super) state: String,
+}
+
+impl LockedTask {
+    pub(super) fn is_running(&self) -> bool {
+        self.state == TaskState::Running.as_str()
+    }
+}
+
+/// Who cancelled an attempt that has ended, with the columns that identify it.
+const SIGNED: [(&str, Kind); 6] = [
+    ("task_id", Kind::Integer),
+    ("fence", Kind::Integer),
+    ("enqueued_at", Kind::Instant),
+    ("cancelled_by", Kind::Text),
+    ("cancelled_host", Kind::Text),
+    ("cancel_reason", Kind::Text),
+];
+
+impl Store {
+    /// Cancels a task that has not started, or requests the cancel of a running one.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
+    pub async fn cancel(&self, id: i64) -> Result<CancelResult, StoreError> {
+        let results = self.cancel_all(&[id], &TaskSelection::default()).await?;
+        Ok(results.first().map_or(CancelResult::NotThere, |(_, result)| *result))
+    }
+
+    /// Cancels these tasks in one transaction, as far as they are still selected. Returns what became of each.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses a statement: then none is cancelled.
+    pub async fn cancel_all(
+        &self,
+        ids: &[i64],
+        selection: &TaskSelection,
+    ) -> Result<Vec<(i64, CancelResult)>, StoreError> {
+        self.with_retries(async || {
+            let transaction = self.begin().await?;
+            let found = self.lock_selected(&transaction, ids, selection).await?;
+            let (running, waiting): (Vec<_>, Vec<_>) = found.iter().partition(|task| task.is_running());
+            self.request_cancel(&transaction, &running).await?;
+            self.end_cancelled(&transaction, &waiting).await?;
+            let deed = |task: &LockedTask| {
+                let after = match task.is_running() {
+                    true => json!({ "state": task.state, "cancel_requested": true }),
+                    false => json!({ "state": "cancelled" }),
+                };
+                Deed::new(AuditAction::Cancel, AuditTarget::Task, task.name.as_str())
+                    .of_task(task.id)
+                    .from_to(json!({ "state": task.state }), after)
+            };
+            self.record_deeds(&transaction, &found.iter().map(deed).collect::<Vec<_>>()).await?;
+            self.commit(transaction).await?;
+            let result = |id: &i64| match found.iter().find(|task| task.id == *id) {
+                Some(task) if task.is_running() => CancelResult::Requested,
+                Some(_) => CancelResult::Cancelled,
+                None => CancelResult::NotThere,
+            };
+            Ok(ids.iter().map(|id| (*id, result(id))).collect())
+        })
+        .await
+    }
+
+    /// Locks those of the tasks that are there and selected, in ascending order.
+    pub(super) async fn lock_selected(
+        &self,
+        transaction: &DatabaseTransaction,
+        ids: &[i64],
+        selection: &TaskSelection,
+    ) -> Result<Vec<LockedTask>, StoreError> {
+        let (condition, values) = self.selection_condition(selection);
+        let sql = format!(
+            "SELECT t.id, t.name, t.state FROM {} JOIN sexton_task t ON t.id = d.id WHERE {condition} \
+             ORDER BY t.id {}",
+            self.dialect.rows_beside_locks("d", &ID_COLUMN),
+            self.dialect.for_update(),
+        );
+        let values = std::iter::once(self.ids(ids.iter().copied())).chain(values);
+        let rows = self.all(transaction, &sql, values).await?;
+        rows.iter()
+            .map(|row| {
+                let (id, name, state) = (row.try_get("", "id")?, row.try_get("", "name")?, row.try_get("", "state")?);
+                Ok(LockedTask { id, name, state })
+            })
+            .collect()
+    }
+
+    async fn request_cancel(&self, transaction: &DatabaseTransaction, tasks: &[&LockedTask]) -> Result<(), StoreError> {
+        if tasks.is_empty() {
+            return Ok(());
+        }
+        let sets = [("cancel_requested_at", self.dialect.now())];
+        let rows = self.dialect.rows("d", &ID_COLUMN);
+        let sql = self.dialect.update_joined("sexton_task", &sets, &rows, "t.id = d.id");
+        self.run(transaction, &sql, [self.ids(tasks.iter().map(|task| task.id))]).await.map(|_| ())
+    }
+
+    /// Moves tasks that have not started to the history.
+    async fn end_cancelled(&self, transaction: &DatabaseTransaction, tasks: &[&LockedTask]) -> Result<(), StoreError> {
+        if tasks.is_empty() {
+            return Ok(());
+        }
+        let rows = self.dialect.rows("d", &ID_COLUMN);
+        let insert = format!(
+            "INSERT INTO sexton_history (task_id, name, queue, schedule, due_at, enqueued_at, finished_at, attempt, \
+             outcome, verdict, error, payload, fence, cancelled_by, cancelled_host, cancel_reason) \
+             SELECT t.id, t.name, t.queue, t.schedule, t.due_at, t.enqueued_at, {now}, t.attempt, 'cancelled', \
+             'cancelled', 'cancelled before it started', t.payload, t.fence, {text}, {text}, {text} \
+             FROM {rows} JOIN sexton_task t ON t.id = d.id",
+            now = self.dialect.now(),
+            text = self.dialect.text_parameter(),
+        );
+        let ids = self.ids(tasks.iter().map(|task| task.id));
+        let Signature { by, host, reason } = self.signature();
+        let values: [Value; 4] = [by.into(), host.into(), reason.into(), ids.clone()];
+        self.run(transaction, &insert, values).await?;
+        let delete = self.dialect.delete_joined("sexton_task", "id", &rows, "t.id = d.id");
+        self.run(transaction, &delete, [ids]).await.map(|_| ())
+    }
+
+    /// Writes who cancelled them into the history of attempts that a request has ended.
+    pub(super) async fn sign_cancelled(
+        &self,
+        transaction: &DatabaseTransaction,
+        finished: &[&FinishedAttempt],
+    ) -> Result<(), StoreError> {
+        let cancelled: Vec<_> =
+            finished.iter().filter(|finished| finished.verdict == Some(Verdict::Cancelled)).collect();
+        if cancelled.is_empty() {
+            return Ok(());
+        }
+        let sql = format!(
+            "SELECT a.task_id, a.done_at, a.account, a.login, a.host, a.reason \
+             FROM {} JOIN sexton_audit a ON a.task_id = d.id AND a.action = 'cancel' ORDER BY a.id",
+            self.dialect.rows("d", &ID_COLUMN)
+        );
+        let ids = self.ids(cancelled.iter().map(|finished| finished.claim.task_id));
+        let mut signatures = HashMap::new();
+        for row in self.all(transaction, &sql, [ids]).await? {
+            let login: Option<String> = row.try_get("", "login")?;
+            let by = login.or(row.try_get("", "account")?);
+            let signature = Signature { by, host: row.try_get("", "host")?, reason: row.try_get("", "reason")? };
+            // The latest counts.
+            signatures.insert(row.try_get::<i64>("", "task_id")?, (instant(&row, "done_at").ok().flatten(), signature));
+        }
+        let mut rows = Rows::new(self.dialect);
+        for finished in cancelled {
+            let Some((done_at, signature)) = signatures.get(&finished.claim.task_id) else { continue };
+            // A restored database may give the number of a task again.
+            if done_at.is_none_or(|done_at| done_at < finished.enqueued_at) {
+                continue;
+            }
+            rows.push(|row| {
+                row.set("task_id", finished.claim.task_id)
+                    .set("fence", finished.claim.fence)
+                    .at("enqueued_at", finished.enqueued_at)
+                    .set("cancelled_by", signature.by.clone())
+                    .set("cancelled_host", signature.host.clone())
+                    .set("cancel_reason", signature.reason.clone());
+            });
+        }
+        let sets = ["cancelled_by", "cancelled_host", "cancel_reason"].map(|column| (column, format!("d.{column}")));
+        let sets = sets.each_ref().map(|(column, value)| (*column, value.as_str()));
+        let on = "t.task_id = d.task_id AND t.fence = d.fence AND t.enqueued_at = d.enqueued_at \
+                  AND t.verdict = 'cancelled'";
+        let sql = self.dialect.update_joined("sexton_history", &sets, &self.dialect.rows("d", &SIGNED), on);
+        self.run(transaction, &sql, [rows.into_value()]).await.map(|_| ())
+    }
+}

@@ -1,0 +1,194 @@
+//! `--json` has exactly the fields and types that `docs/CLI.md` lists.
+
+use std::collections::BTreeMap;
+
+use chrono::DateTime;
+use serde_json::Value;
+
+use super::{call, json};
+use crate::support::{Daemon, Printed as _, eventually, on_each_database};
+
+const SETTINGS: &str = r#"heartbeat = "200ms"
+[period.office]
+ranges = { "monday - sunday" = "00:00-24:00" }
+[queue.reports]
+workers = 1
+period = "office"
+[task.greet]
+command = ["sh", "-c", "echo hello; echo '{\"result\": {\"sent\": 3}}' >&3"]
+[task.fail]
+command = ["sh", "-c", "echo no such order >&2; exit 3"]
+[task.slow]
+command = ["sh", "-c", "echo '{\"progress\": 40}' >&3; sleep 600"]
+[task.tick]
+kind = "noop"
+schedule = { every = "1s" }
+[task.rare]
+kind = "noop"
+queue = "reports"
+period = "office"
+schedule = { cron = "0 12 1 1 *" }
+"#;
+
+/// The shapes of the page: their fields, each with its type and whether its own fields stand in its place.
+struct Page {
+    commands: BTreeMap<String, String>,
+    shapes: BTreeMap<String, Vec<Field>>,
+}
+
+struct Field {
+    name: String,
+    kind: String,
+    is_inlined: bool,
+}
+
+impl Page {
+    fn read() -> Self {
+        let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/CLI.md")).unwrap();
+        let (mut page, mut current) = (Self { commands: BTreeMap::new(), shapes: BTreeMap::new() }, None);
+        for line in text.split("\n## JSON\n").nth(1).unwrap().lines() {
+            if let Some(name) = line.strip_prefix("### ") {
+                current = Some(name.to_owned());
+                page.shapes.insert(name.to_owned(), Vec::new());
+            }
+            let Some(cells) = line.strip_prefix("| `") else { continue };
+            let cells: Vec<&str> = cells.trim_end_matches(" |").split(" | ").collect();
+            let names = cells[0].split(", ").map(|name| name.trim_matches('`').to_owned());
+            match &current {
+                None => page.commands.extend(names.map(|name| (name, cells[1].to_owned()))),
+                Some(shape) => page.shapes.get_mut(shape).unwrap().extend(names.map(|name| Field {
+                    name,
+                    kind: cells[1].to_owned(),
+                    is_inlined: cells[2].ends_with("at this level"),
+                })),
+            }
+        }
+        page
+    }
+
+    /// The fields of a shape, by name.
+    fn fields(&self, shape: &str) -> BTreeMap<&str, &str> {
+        let mut fields = BTreeMap::new();
+        for field in self.shapes.get(shape).unwrap_or_else(|| panic!("the page has no shape `{shape}`")) {
+            match field.is_inlined {
+                true => fields.extend(self.fields(&field.kind)),
+                false => fields.extend([(field.name.as_str(), field.kind.as_str())]),
+            }
+        }
+        fields
+    }
+
+    /// What is wrong with a value of that type.
+    fn faults(&self, value: &Value, kind: &str, place: &str) -> Vec<String> {
+        if let Some(kind) = kind.strip_suffix(" or null") {
+            return if value.is_null() { Vec::new() } else { self.faults(value, kind, place) };
+        }
+        if let Some(kind) = kind.strip_prefix("list of ") {
+            let Some(items) = value.as_array() else { return vec![format!("{place} is no list: {value}")] };
+            return items.iter().flat_map(|item| self.faults(item, kind, &format!("{place}[]"))).collect();
+        }
+        let is_right = match kind {
+            "text" => value.is_string(),
+            "boolean" => value.is_boolean(),
+            "integer" => value.is_i64(),
+            "ms" => value.is_u64(),
+            "instant" => value.as_str().is_some_and(|text| DateTime::parse_from_rfc3339(text).is_ok()),
+            "json" => true,
+            shape => return self.object_faults(value, shape, place),
+        };
+        if is_right { Vec::new() } else { vec![format!("{place} is no {kind}: {value}")] }
+    }
+
+    fn object_faults(&self, value: &Value, shape: &str, place: &str) -> Vec<String> {
+        let Some(object) = value.as_object() else { return vec![format!("{place} is no {shape}: {value}")] };
+        let fields = self.fields(shape);
+        let unknown = object.keys().filter(|name| !fields.contains_key(name.as_str()));
+        let mut faults: Vec<String> = unknown.map(|name| format!("{place}.{name} is not documented")).collect();
+        for (name, kind) in fields {
+            let place = format!("{place}.{name}");
+            let (kind, may_be_absent) = kind.strip_suffix(" or absent").map_or((kind, false), |kind| (kind, true));
+            match object.get(name) {
+                Some(value) => faults.extend(self.faults(value, kind, &place)),
+                None if may_be_absent => {}
+                None => faults.push(format!("{place} is missing")),
+            }
+        }
+        faults
+    }
+}
+
+on_each_database! {
+    async fn json_is_as_documented(database: Database) {
+        let page = Page::read();
+        let mut untried: Vec<&String> = page.commands.keys().collect();
+        let file = database.config("n", SETTINGS);
+        let daemon = Daemon::start(&file, &["run"]);
+        let store = database.bare_store();
+        let mut check = |command: &str, arguments: &[&str]| {
+            let value = json(&file, arguments);
+            let kind = page.commands.get(command).unwrap_or_else(|| panic!("`{command}` is not documented"));
+            assert_eq!(page.faults(&value, kind, command), Vec::<String>::new(), "{value:#}");
+            untried.retain(|known| *known != command);
+            value
+        };
+        let greet = check("task add", &["task", "add", "greet", "--payload", "{\"a\": 1}", "--unique", "k"])["id"].to_string();
+        let fail = check("task add", &["task", "add", "fail"])["id"].to_string();
+        let slow = check("task add", &["task", "add", "slow"])["id"].to_string();
+        check("task add", &["task", "add", "greet", "--at", "tomorrow 08:00"]);
+        check("queue pause", &["queue", "pause", "reports", "--reason", "an audit"]);
+        check("schedule pause", &["schedule", "pause", "rare"]);
+        let rare = check("task add", &["task", "add", "rare", "--expires", "tomorrow 08:00"])["id"].to_string();
+        eventually("the short tasks are finished, the long one runs, the schedule has fired", async || {
+            let is_finished = async |id: &str| store.task(id.parse().unwrap()).await.unwrap().is_none();
+            let running = store.task(slow.parse().unwrap()).await.unwrap().unwrap();
+            let pictures = store.schedule_pictures().await.unwrap();
+            is_finished(&greet).await && is_finished(&fail).await && running.progress.is_some()
+                && pictures.iter().any(|picture| picture.schedule.name == "tick" && picture.last.is_some())
+                && store.nodes().await.unwrap().iter().any(|node| node.modules.is_some())
+        }).await;
+        check("task list", &["task", "list"]);
+        let shown = check("task show", &["task", "show", &slow]);
+        assert!(shown["pid"].is_i64(), "the command runs here: {shown:#}");
+        let shown = check("task show", &["task", "show", &greet]);
+        assert_eq!((&shown["history"][0]["result"]["sent"], &shown["output"]["stdout"]), (&Value::from(3), &Value::from("hello\n")));
+        check("task log", &["task", "log", &greet]);
+        let history = check("history", &["history", "--name", "fail", "--since", "1h"]);
+        assert_eq!(history[0]["error"], "exit code 3: no such order");
+        assert_ne!(check("history --schedule", &["history", "--schedule", "tick"]), serde_json::json!([]));
+        check("schedule list", &["schedule", "list"]);
+        check("schedule show", &["schedule", "show", "tick"]);
+        check("schedule show", &["schedule", "show", "rare"]);
+        check("schedule why", &["schedule", "why", "tick"]);
+        check("schedule why", &["schedule", "why", "rare", "--at", "2027-01-01"]);
+        check("schedule next", &["schedule", "next", "rare", "--all"]);
+        check("queue list", &["queue", "list"]);
+        check("node list", &["node", "list"]);
+        check("module list", &["module", "list", "--all"]);
+        check("summary MODULE", &["summary", "workers"]);
+        let written = check("history --output", &["history", "--name", "greet", "--output"]);
+        assert_eq!(written[0]["output"]["stdout"], "hello\n");
+        check("pause", &["pause"]);
+        let shown = check("task show", &["task", "show", &rare]);
+        assert_eq!(shown["waits_code"], "everything_paused");
+        check("resume", &["resume"]);
+        assert_ne!(check("audit list", &["audit", "list"]), serde_json::json!([]));
+        let summary = check("summary", &["summary"]);
+        for list in ["schedules", "future", "waiting", "running", "queues", "modules"] {
+            assert_ne!(summary[list], serde_json::json!([]), "{list}");
+        }
+        let status = check("status", &["status"]);
+        assert!(status["daemon"].is_object() && status["processes"][0].is_object(), "{status:#}");
+        check("period list", &["period", "list"]);
+        check("db status", &["db", "status"]);
+        check("task move", &["task", "move", "--queue", "reports", "--to", "default", "--dry-run"]);
+        check("task retry --FILTER", &["task", "retry", "--name", "greet", "--dry-run"]);
+        check("task retry --FILTER", &["task", "retry", "--discarded"]);
+        check("task cancel --FILTER", &["task", "cancel", "--name", "slow", "--dry-run"]);
+        check("task cancel --FILTER", &["task", "cancel", "--name", "slow"]);
+        assert_eq!(untried, ["period check"], "its exit code tells the answer");
+        let inside = call(&file, &["period", "check", "office", "--at", "2026-11-23 10:00", "--json"]);
+        let answer = inside.json();
+        assert_eq!(page.faults(&answer, "period answer", "period check"), Vec::<String>::new(), "{answer:#}");
+        daemon.stop();
+    }
+}
