@@ -31,8 +31,8 @@ impl SqliteFile {
         &self.path
     }
 
-    /// Creates the file if it was never there, and returns which one it is; none if it cannot be created: SQLite reports
-    /// the cause. A new file is readable by its owner only.
+    /// Creates the file if it was never there, and returns its identity. If it cannot be created, SQLite reports
+    /// the cause. Only its owner can read a new file.
     ///
     /// # Errors
     /// If the file was there and is lost, in one sentence.
