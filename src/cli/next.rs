@@ -68,7 +68,7 @@ impl ScheduleChoice {
         let schedule = lookup::schedule(&config, name)?.clone();
         let own = schedule.recurrences.iter().find_map(Recurrence::zone);
         let period = schedule.period.as_ref().and_then(|name| config.periods.get(name)).cloned();
-        Ok(FoundSchedule { schedule, period, zone: asked.or(own).unwrap_or(config.daemon.timezone) })
+        Ok(FoundSchedule { schedule, period, zone: asked.or(own).unwrap_or(config.daemon.zone()) })
     }
 }
 

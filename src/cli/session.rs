@@ -174,7 +174,7 @@ impl Session {
     /// The time zone of the reader: `daemon.timezone` if it is configured, otherwise that of the environment.
     pub(super) fn zone(&self) -> Tz {
         let daemon = self.config_anyway().0.daemon;
-        if daemon.has_timezone { daemon.timezone } else { time::environment_zone() }
+        daemon.timezone.unwrap_or_else(time::environment_zone)
     }
 
     /// The message that one of the names is not a daemon module.

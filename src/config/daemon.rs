@@ -65,10 +65,16 @@ pub struct DaemonConfig {
     pub unknown_tasks: OnUnknown,
     /// How long such tasks wait before they are discarded.
     pub discard_unknown_after: Duration,
-    /// Time zone of schedules and periods that name none.
-    pub timezone: Tz,
-    /// Whether `timezone` is configured. If not, the command line shows times in the zone of its reader.
-    pub has_timezone: bool,
+    /// Time zone of schedules and periods that name none, and of what people see. By default UTC and the reader's.
+    pub timezone: Option<Tz>,
+}
+
+impl DaemonConfig {
+    /// The time zone of schedules and periods that name none.
+    #[must_use]
+    pub fn zone(&self) -> Tz {
+        self.timezone.unwrap_or(Tz::UTC)
+    }
 }
 
 /// What becomes of tasks whose name no live node defines.
@@ -110,20 +116,24 @@ impl Default for DaemonConfig {
             keep_history: Duration::from_secs(30 * 86_400),
             unknown_tasks: OnUnknown::Wait,
             discard_unknown_after: Duration::from_secs(7 * 86_400),
-            timezone: Tz::UTC,
-            has_timezone: false,
+            timezone: None,
         }
     }
 }
 
 impl DaemonConfig {
+    /// The time zone of schedules and periods that name none.
+    #[must_use]
+    pub fn zone(&self) -> Tz {
+        self.timezone.unwrap_or(Tz::UTC)
+    }
+
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let default = Self::default();
         let tick = Duration::from_millis(10);
         section.renamed("config_settle", "reload_debounce");
         section.renamed("debounce", "reload_debounce");
         let state_dir = section.text("state_dir").map_or(default.state_dir, PathBuf::from);
-        let timezone = section.zone("timezone");
         let read = Self {
             name: section.text("name"),
             run_dir: section.text("run_dir").map_or_else(|| state_dir.join("run"), PathBuf::from),
@@ -151,8 +161,7 @@ impl DaemonConfig {
             discard_unknown_after: section
                 .duration("discard_unknown_after", Duration::ZERO)
                 .unwrap_or(default.discard_unknown_after),
-            timezone: timezone.unwrap_or(default.timezone),
-            has_timezone: timezone.is_some(),
+            timezone: section.zone("timezone"),
         };
         if read.lease < read.heartbeat * 2 {
             section.refuse("lease", "it must be at least twice the heartbeat: otherwise one late heartbeat ends it");

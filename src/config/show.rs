@@ -124,10 +124,10 @@ fn daemon(config: &Config) -> Table {
         ("keep_history", length(daemon.keep_history)),
         ("unknown_tasks", unknown_tasks(daemon.unknown_tasks).into()),
         ("discard_unknown_after", length(daemon.discard_unknown_after)),
-        ("timezone", daemon.timezone.name().into()),
     ]);
     let optional = [
         ("name", daemon.name.clone().map(Value::from)),
+        ("timezone", daemon.timezone.map(|zone| zone.name().into())),
         ("max_age", daemon.max_age.map(length)),
         ("max_memory", daemon.max_memory.map(bytes)),
     ];

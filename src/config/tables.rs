@@ -73,7 +73,7 @@ impl Config {
         let daemon = top.table("daemon", DaemonConfig::read).unwrap_or_default();
         let log = top.table("log", LogConfig::read).unwrap_or_default();
         let supervisor = top.table("supervisor", SupervisorConfig::read).unwrap_or_default();
-        let periods = top.tables("period", |name, table| period::read(name, table, daemon.timezone));
+        let periods = top.tables("period", |name, table| period::read(name, table, daemon.zone()));
         let periods = period::join(periods, top.findings);
         let queues = top.tables("queue", |_, table| QueueConfig::read(table, &periods));
         let mut queues: BTreeMap<QueueName, QueueConfig> =

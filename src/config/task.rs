@@ -24,7 +24,7 @@ pub(super) fn read(
     periods: &Periods,
     kinds: &[String],
 ) -> TaskDefinition {
-    let zone = daemon.timezone;
+    let zone = daemon.zone();
     let command = command::read(section);
     let kind = section.text("kind");
     // An invalid command still makes the kind `command`.
