@@ -69,14 +69,6 @@ pub struct DaemonConfig {
     pub timezone: Option<Tz>,
 }
 
-impl DaemonConfig {
-    /// The time zone of schedules and periods that name none.
-    #[must_use]
-    pub fn zone(&self) -> Tz {
-        self.timezone.unwrap_or(Tz::UTC)
-    }
-}
-
 /// What becomes of tasks whose name no live node defines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnUnknown {

@@ -23,6 +23,7 @@ use super::{
         all_paused::AllPaused,
         attempt_spool::Spool,
         audit_trail::AuditTrail,
+        begun_attempts::BegunAttempts,
         command_starts::CommandStarts,
         config_in_force::{ConfigInForce, LocalEnqueueContext},
         foreign_leftovers::ForeignLeftovers,
@@ -90,6 +91,7 @@ pub struct Components {
     /// The daemon's start.
     pub started: Instant,
     pub(super) audit: AuditTrail,
+    pub(super) begun: Arc<BegunAttempts>,
     pub(super) milestones: Arc<Milestones>,
     pub(super) spool: Spool,
     pub(super) foreign: ForeignLeftovers,
@@ -160,6 +162,7 @@ impl Components {
             all_paused: AllPaused::default(),
             unserved: UnservedQueues::default(),
             starts: CommandStarts::new(shepherds.clone()),
+            begun: Arc::new(BegunAttempts::new(shepherds.clone(), foreign.own().cloned())),
             started: Instant::now(),
             milestones: Arc::new(Milestones::new(has_restarted())),
             spool: Spool::new(state_dir.join("spool"), foreign.clone()),
@@ -236,6 +239,7 @@ impl Components {
             in_force: self.in_force.clone(),
             in_flight: self.in_flight.clone(),
             starts: self.starts.clone(),
+            begun: self.begun.clone(),
             clock: self.clock.clone(),
             app_data: self.app_data.clone(),
         }

@@ -14,3 +14,10 @@ pub fn boot_id() -> &'static str {
         format!("{}:{started}", kernel.trim())
     })
 }
+
+/// Whether the kernel has run without a break since that boot identity was written, also if the container was restarted:
+/// what was written to files then is still there, flushed or not.
+pub(super) fn is_same_kernel(other: &str) -> bool {
+    let kernel = |id: &str| id.split(':').next().unwrap_or_default().to_owned();
+    !kernel(other).is_empty() && kernel(other) == kernel(boot_id())
+}

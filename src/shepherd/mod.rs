@@ -14,6 +14,7 @@
 
 mod answers;
 mod attempt_dir;
+mod begun_journal;
 mod boot_id;
 mod cgroup;
 mod fork;
@@ -36,6 +37,7 @@ mod tree_stats;
 
 pub use self::{
     attempt_dir::{AttemptDir, AttemptDirState, OUTPUT_STREAMS},
+    begun_journal::BegunJournal,
     boot_id::boot_id,
     fork_server::enter,
     launch_spec::{AttemptManifest, LaunchSpec, StopOrder},

@@ -18,6 +18,8 @@ use crate::{
 };
 
 const LOCK: &str = "lock";
+/// The journal of begun attempts.
+pub(super) const BEGUN: &str = "begun";
 
 /// The directory of one daemon's attempts, locked by the daemon that is responsible for them.
 #[derive(Debug)]
@@ -69,6 +71,11 @@ impl NodeDir {
         is_at(&self.lock, &self.path.join(LOCK))
     }
 
+    /// The node whose directory it is.
+    pub fn node(&self) -> NodeId {
+        NodeId::from(self.path.file_name().unwrap_or_default().to_string_lossy().into_owned())
+    }
+
     /// The path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
@@ -114,11 +121,14 @@ impl NodeDir {
     /// Removes the directory if it holds no attempt. Returns whether it is gone.
     pub fn remove_if_empty(&self) -> bool {
         let Ok(entries) = fs::read_dir(&self.path) else { return true };
-        if entries.flatten().any(|entry| ![LOCK, LEASE].map(OsStr::new).contains(&&*entry.file_name())) {
+        if entries.flatten().any(|entry| ![LOCK, LEASE, BEGUN].map(OsStr::new).contains(&&*entry.file_name())) {
             return false;
         }
-        let _ = fs::remove_file(self.path.join(LEASE));
-        let _ = fs::remove_file(self.path.join(LOCK));
+        let _ = fs::remove_file(self.path.join(BEGUN));
+        // The lock goes last: without it nobody would find the rest.
+        for name in [BEGUN, LEASE, LOCK] {
+            let _ = fs::remove_file(self.path.join(name));
+        }
         fs::remove_dir(&self.path).is_ok()
     }
 }

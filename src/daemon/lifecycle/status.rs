@@ -23,6 +23,8 @@ use crate::{
     domain::text::{plural::counted, redact::redacted},
 };
 
+/// The first round of the adopter is named after this time.
+const LONG_ADOPTION: Duration = Duration::from_secs(5);
 /// Environment variable that makes a daemon start without claiming. A quiet daemon sets it when it restarts itself.
 pub const QUIET: &str = "SEXTON_QUIET";
 
@@ -238,6 +240,9 @@ impl DaemonStatus {
         }
         if components.lease.is_lost() {
             line += "; the lease is lost, because the database does not answer: nothing new begins";
+        }
+        if !components.milestones.has_adopted() && components.started.elapsed() > LONG_ADOPTION {
+            line += "; claiming nothing yet: what earlier daemons left behind is being recorded and adopted";
         }
         if self.is_quiet() {
             line += "; quiet: claiming nothing";

@@ -29,10 +29,11 @@ use crate::{
         daemon::summary::SummaryTable,
         identity::{DatabaseId, ModuleName, NodeId},
         task::claim::{Claim, ClaimIdentity},
+        text::plural::counted,
     },
     handler::{AdoptedCommand, CommandInfo},
-    shepherd::{AttemptDir, AttemptManifest, DAMAGED, FOREIGN, LeaseFiles, NodeDir, Shepherds, boot_id},
-    store::{DropInRuntime, Store},
+    shepherd::{AttemptDir, AttemptManifest, BegunJournal, DAMAGED, FOREIGN, LeaseFiles, NodeDir, Shepherds, boot_id},
+    store::{DropInRuntime, RunningClaim, Store},
 };
 
 /// How often it examines the attempt directories without a wake-up.
@@ -137,6 +138,9 @@ impl DaemonModule for Adopter {
             parts.in_flight.remove_detached(claim);
         }
         self.adopt(context.store(), adopting).await?;
+        if is_complete {
+            self.release_never_begun(context.store(), &claims).await?;
+        }
         for put_aside in self.abandoned.iter().chain(own.as_deref()).flat_map(NodeDir::foreign) {
             parts.foreign.note(put_aside.path());
         }
@@ -213,6 +217,36 @@ impl AdopterParts {
 impl Adopter {
     pub(super) fn new(parts: AdopterParts) -> Self {
         Self { parts, abandoned: Vec::new(), adopted: 0, is_waiting: false, incomplete_rounds: 0 }
+    }
+
+    /// Releases the tasks that daemons which are gone had claimed and not begun. Without a journal nobody can tell: the
+    /// rescuer records them as interrupted when the lease is over.
+    async fn release_never_begun(&self, store: &Store, commands: &HashSet<Claim>) -> anyhow::Result<()> {
+        for node_dir in &self.abandoned {
+            let begun = match BegunJournal::read(node_dir.path(), self.parts.foreign.own()) {
+                Ok(Some(begun)) => begun,
+                Ok(None) => continue,
+                Err(error) => {
+                    tracing::warn!("cannot read the journal of begun attempts now: {error}");
+                    continue;
+                }
+            };
+            let node = node_dir.node();
+            let running = store.running_of(&node).await?;
+            let never_began: Vec<ClaimIdentity> = running
+                .iter()
+                .filter(|running| !begun.contains(&running.claim) && !commands.contains(&running.claim))
+                .filter_map(RunningClaim::identity)
+                .collect();
+            let released = store.release(&node, &never_began).await?;
+            BegunJournal::remove(node_dir.path());
+            if released > 0 {
+                let tasks = counted(usize::try_from(released).unwrap_or(usize::MAX), "task");
+                tracing::info!("released {tasks} that {node} had claimed and not begun when it ended");
+                self.parts.wakers.wake(&ModuleName::DISPATCHER, WakeReason::SlotFree);
+            }
+        }
+        Ok(())
     }
 
     /// Moves the tasks to this node in the database, and follows their commands.

@@ -3,6 +3,7 @@
 pub(super) mod all_paused;
 pub(super) mod attempt_spool;
 pub(super) mod audit_trail;
+pub(super) mod begun_attempts;
 pub(super) mod command_starts;
 pub(super) mod config_in_force;
 pub(super) mod foreign_leftovers;

@@ -11,7 +11,10 @@ use crate::{
     clock::Clock,
     daemon::{
         inflight::InFlight,
-        state::{command_starts::CommandStarts, config_in_force::ConfigInForce, this_node::NodeIdentity},
+        state::{
+            begun_attempts::BegunAttempts, command_starts::CommandStarts, config_in_force::ConfigInForce,
+            this_node::NodeIdentity,
+        },
     },
     domain::{
         command::{capture::without_nul, left_behind},
@@ -38,6 +41,7 @@ pub(in crate::daemon) struct Executor {
     pub(in crate::daemon) in_force: ConfigInForce,
     pub(in crate::daemon) in_flight: InFlight,
     pub(in crate::daemon) starts: CommandStarts,
+    pub(in crate::daemon) begun: Arc<BegunAttempts>,
     pub(in crate::daemon) clock: Clock,
     pub(in crate::daemon) app_data: AppData,
 }
@@ -147,6 +151,7 @@ impl<'a> AttemptGuard<'a> {
         {
             context.end_with_lease(grant);
         }
+        self.executor.begun.enter(claim, &self.executor.in_flight);
         self.executor.in_flight.begin(claim, context.clone(), is_adopted);
         self.context = Some(context.clone());
         context
@@ -302,7 +307,8 @@ mod tests {
         let task = ClaimedTask { name: name.to_owned(), ..ClaimedTask::sample(7) };
         in_flight.reserve(&queue).fill(1, vec![task]);
         let task = in_flight.next(&queue, 0).expect("it is waiting");
-        let starts = CommandStarts::new(Shepherds::new("/nowhere".as_ref(), "n".into(), "/nowhere".into()));
+        let shepherds = Shepherds::new("/nowhere".as_ref(), "n".into(), "/nowhere".into());
+        let starts = CommandStarts::new(shepherds.clone());
         if trip {
             starts.note_failure(1, "no space");
         }
@@ -311,6 +317,7 @@ mod tests {
             in_force: ConfigInForce::new(config, Registry::new()),
             in_flight: in_flight.clone(),
             starts,
+            begun: Arc::new(BegunAttempts::new(shepherds, None)),
             clock: Clock::system(),
             app_data: AppData::default(),
         };

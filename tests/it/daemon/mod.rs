@@ -10,6 +10,7 @@ mod leases;
 mod lifecycle;
 mod limits;
 mod locks;
+mod never_begun;
 mod other_database;
 mod outage;
 mod periods;

@@ -31,7 +31,7 @@ use sexton::{
 use sexton_entities::states::{NodeState, Outcome, Verdict};
 
 /// A node's sign of life.
-fn beat(id: &str, lease: Duration) -> Heartbeat {
+pub(crate) fn beat(id: &str, lease: Duration) -> Heartbeat {
     Heartbeat {
         id: id.into(),
         name: id.to_owned(),
