@@ -114,8 +114,18 @@ async fn alone(kind: Kind) {
     assert!(!log.contains("stopping 1"), "{log}");
 }
 
-/// Both nodes lose the database. The one that comes back first leaves the other's tasks to it.
+/// The work of the first node goes on when the database is back.
 async fn together(kind: Kind) {
+    outage_of_both(kind, false).await;
+}
+
+/// The work of the first node ends during the outage, and waits in its spool.
+async fn together_with_a_spool(kind: Kind) {
+    outage_of_both(kind, true).await;
+}
+
+/// Both nodes lose the database for longer than the lease. The one that comes back first leaves the other's tasks to it.
+async fn outage_of_both(kind: Kind, ends_meanwhile: bool) {
     let database = Database::new(kind).await;
     let store = database.store().await;
     let folder = tempfile::tempdir().unwrap();
@@ -132,6 +142,10 @@ async fn together(kind: Kind) {
     }
     for daemon in [&first, &second] {
         daemon.wait_for_log("other nodes may take the tasks");
+    }
+    if ends_meanwhile {
+        std::fs::write(folder.join("go"), "").unwrap();
+        first.wait_for_log("it ended well in");
     }
     proxies[1].restore();
     second.wait_for_log("for the node to come back before its tasks are released");
@@ -280,6 +294,11 @@ macro_rules! on_servers {
             fn on_mariadb() {
                 block_on(super::$name(Kind::MariaDb));
             }
+
+            #[test]
+            fn on_mysql() {
+                block_on(super::$name(Kind::MySql));
+            }
         })+
     };
 }
@@ -287,6 +306,7 @@ macro_rules! on_servers {
 on_servers! {
     alone
     together
+    together_with_a_spool
     exclusive_work_does_not_overlap
     exclusive_work_does_not_overlap_without_its_daemon
     exclusive_work_stops_on_record
