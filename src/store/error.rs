@@ -139,6 +139,8 @@ impl From<&sqlx::Error> for OpenFailure {
     }
 }
 
+const CLOSED: &str = "the server closed the connection";
+
 /// What the database or the operating system said, without the driver's words around it.
 pub(super) fn cause_of(error: &sqlx::Error) -> String {
     match error {
@@ -147,17 +149,18 @@ pub(super) fn cause_of(error: &sqlx::Error) -> String {
             said.to_string()
         }
         sqlx::Error::Database(said) => said.message().to_owned(),
-        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            "the server closed the connection".to_owned()
-        }
-        sqlx::Error::Io(error) => error.to_string(),
+        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => CLOSED.to_owned(),
+        sqlx::Error::Io(error) => closed_or(error.to_string()),
         // No byte came instead of the first one.
-        sqlx::Error::Protocol(said) if said.contains("SSLRequest: 0x00") => {
-            "the server closed the connection".to_owned()
-        }
+        sqlx::Error::Protocol(said) if said.contains("SSLRequest: 0x00") => CLOSED.to_owned(),
         sqlx::Error::Configuration(error) => error.to_string(),
-        error => error.to_string(),
+        error => closed_or(error.to_string()),
     }
+}
+
+/// The text, unless TLS explains with an address in the documents of its library that the server is gone.
+fn closed_or(text: String) -> String {
+    if text.contains("close_notify") { CLOSED.to_owned() } else { text }
 }
 
 /// What an error of the driver means.
@@ -205,4 +208,18 @@ fn plain(error: &DbErr) -> String {
         .iter()
         .fold(text.as_str(), |text, prefix| text.strip_prefix(prefix).unwrap_or(text))
         .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_within_tls_is_said_in_plain_words() {
+        let said = "peer closed connection without sending TLS close_notify: https://docs.rs/rustls/manual";
+        let end = || std::io::Error::other(said);
+        for error in [sqlx::Error::Io(end()), sqlx::Error::Tls(Box::new(end()))] {
+            assert_eq!(cause_of(&error), CLOSED);
+        }
+    }
 }

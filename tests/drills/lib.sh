@@ -135,7 +135,8 @@ is_ready() {
     "$SEXTON_BINARY" --config "$RUN/$1/sexton.toml" --json status 2>/dev/null | grep -q '"phase": *"running"'
 }
 
-# shows log|status NAME PATTERN: what tells an operator what is wrong: a line of the node's log, or of `sexton status`.
+# shows log|status|summary NAME PATTERN: what tells an operator what is wrong: a line of the node's log, or of a command.
+# A command that does not end within 8 s shows nothing.
 shows() {
     local line deadline=$((SECONDS + 30))
     until line=$(operator_sees "$1" "$2" | grep -E -- "$3" | head -n 1) && [ -n "$line" ]; do
@@ -148,7 +149,7 @@ shows() {
 operator_sees() {
     case $1 in
         log) cut -d ' ' -f 2- "$RUN/$2/log" ;;
-        status) "$SEXTON_BINARY" --config "$RUN/$2/sexton.toml" status 2>&1 || true ;;
+        *) timeout 8 "$SEXTON_BINARY" --config "$RUN/$2/sexton.toml" "$1" 2>&1 || true ;;
     esac
 }
 

@@ -43,6 +43,7 @@ network_drill() {
         sleep 8
         [ "$mode" != cut ] || shows log one "the database is not available"
         shows status one "the database is not available|the lease is lost"
+        shows summary one "the database (did not answer|is not available)"
         network two "$mode"
         more
         sleep 8

@@ -64,6 +64,7 @@ INI
     as_postgres "$PG/pg_ctl" -D "$RUN/server/data/db" -m immediate -w stop >/dev/null
     sleep 8
     shows status one "the database is not available|the lease is lost"
+    shows summary one "the database (did not answer|is not available)"
     as_postgres "$PG/pg_ctl" -D "$RUN/server/data/db" -l "$RUN/server/data/log" -w start >/dev/null 8>&-
     enqueue 200 nothing
     for _ in $(seq 10); do
