@@ -12,6 +12,7 @@ use super::{
     output::print_raw,
     session::{CONFIG_VARIABLE, Session},
 };
+use crate::domain::task::definition::check_name;
 
 /// The variable by which the shell's script asks for completions; its value is the shell.
 const VARIABLE: &str = "SEXTON_COMPLETE";
@@ -114,8 +115,9 @@ impl Named {
     }
 }
 
+/// Valid names only: the shell takes them as they are.
 fn sorted(names: impl Iterator<Item = String>) -> Vec<String> {
-    let mut names: Vec<String> = names.collect();
+    let mut names: Vec<String> = names.filter(|name| check_name(name).is_ok()).collect();
     names.sort_unstable();
     names.dedup();
     names

@@ -155,7 +155,8 @@ pub(super) fn cause_of(error: &sqlx::Error) -> String {
         sqlx::Error::Protocol(said) if said.contains("SSLRequest: 0x00") => {
             "the server closed the connection".to_owned()
         }
-        sqlx::Error::Configuration(error) => error.to_string(),
+        // The driver wraps its own errors in this one.
+        sqlx::Error::Configuration(error) => error.downcast_ref().map_or_else(|| error.to_string(), cause_of),
         error => error.to_string(),
     }
 }

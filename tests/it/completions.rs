@@ -92,7 +92,11 @@ fn mistakes_do_not_disturb_the_line() {
     // With a mistake there are those that can be read.
     fs::write(at.join("sexton.toml"), format!("[daemon]\nworker = 3\n{CONFIG}")).unwrap();
     assert_eq!(offered(at, &["sexton", "task", "add", "rep"]), ["report"]);
-    fs::write(at.join("sexton.toml"), "[task.re").unwrap();
+    // What is no name could disturb the terminal, or mean something to the shell.
+    let odd = "[task.\"re\\u001b[31m\"]\ncommand = [\"true\"]\n[task.\"re$(x)\"]\ncommand = [\"true\"]\n";
+    fs::write(at.join("sexton.toml"), format!("{CONFIG}{odd}")).unwrap();
+    assert_eq!(offered(at, &["sexton", "task", "add", "re"]), ["report", "restore"]);
+    fs::write(at.join("sexton.toml"), "[task").unwrap();
     assert_eq!(offered(at, &["sexton", "task", "add", "re"]), [""; 0]);
     assert_eq!(offered(at, &["sexton", "nosuch", "thing", ""]).first().map(String::as_str), Some("run"));
 }

@@ -1,7 +1,6 @@
 //! The first steps of the README, as a newcomer copies them into a shell.
 
 use std::{
-    fs,
     path::Path,
     process::{Command, Output},
 };
@@ -36,11 +35,11 @@ fn the_first_schedule_runs() {
 #[test]
 fn a_crontab_becomes_a_configuration() {
     let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("bin")).unwrap();
     let script = blocks("README.md", "sh").into_iter().find(|block| block.contains("crontab -l")).unwrap();
     // A crontab of its own, so that the account of the test needs none.
     let crontab = "crontab() { echo '30 2 * * * true --all'; }\nsexton init\n";
-    let output = bash(folder.path(), &format!("{crontab}{script}\nsexton config check\nsexton schedule next true -n 1"));
+    let output =
+        bash(folder.path(), &format!("{crontab}{script}\nsexton config check\nsexton schedule next true-all -n 1"));
     assert!(output.status.success(), "{}{}", output.text(), output.errors());
     assert!(output.text().contains("1 task"), "{}", output.text());
 }
