@@ -28,7 +28,7 @@ pub(super) struct CompletionsArgs {
 
 /// What the value of an argument names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Named {
+enum ValueKind {
     Task,
     Schedule,
     Queue,
@@ -71,12 +71,12 @@ fn with_names(command: Command, noun: Option<&str>, parts: &Arc<Parts>) -> Comma
 }
 
 fn with_values(arg: Arg, noun: &str, parts: &Arc<Parts>) -> Arg {
-    let Some(named) = Named::of(noun, arg.get_id().as_str()) else { return arg };
+    let Some(kind) = ValueKind::of(noun, arg.get_id().as_str()) else { return arg };
     let parts = parts.clone();
-    arg.add(ArgValueCandidates::new(move || named.values(&parts).into_iter().map(CompletionCandidate::new).collect()))
+    arg.add(ArgValueCandidates::new(move || kind.values(&parts).into_iter().map(CompletionCandidate::new).collect()))
 }
 
-impl Named {
+impl ValueKind {
     /// What an argument of a command names.
     fn of(noun: &str, arg: &str) -> Option<Self> {
         match (noun, arg) {

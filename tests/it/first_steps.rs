@@ -43,3 +43,19 @@ fn a_crontab_becomes_a_configuration() {
     assert!(output.status.success(), "{}{}", output.text(), output.errors());
     assert!(output.text().contains("1 task"), "{}", output.text());
 }
+
+#[test]
+fn the_files_of_the_container_image_are_there_and_sound() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = std::fs::read_to_string(root.join("config/container/Containerfile")).unwrap();
+    let copied = file.lines().filter_map(|line| line.strip_prefix("COPY config/")).map(|rest| rest.split(' ').next());
+    let mut tried = 0;
+    for source in copied.flatten().map(|source| root.join("config").join(source)) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sexton"));
+        let output = command.args(["config", "check", "--config"]).arg(&source).output().unwrap();
+        assert!(output.status.success(), "{}: {}", source.display(), output.errors());
+        assert_eq!(output.errors(), "", "{}", source.display());
+        tried += 1;
+    }
+    assert_eq!(tried, 1);
+}
