@@ -14,6 +14,7 @@ use clap::{Args, Subcommand};
 use super::{
     exit_code::FAILED,
     output::{Printer, print_error, print_text},
+    time,
 };
 use crate::domain::{
     schedule::missed_policy::Overlap,
@@ -109,7 +110,7 @@ pub(super) fn run(output: Printer, command: &ImportCommand) -> anyhow::Result<u8
         let left_out = import.notes.iter().filter(|note| note.is_missing()).count();
         let (tasks, items) = (counted(import.drafts.len(), "task"), counted(left_out, "item"));
         print_error!("sexton: {tasks} written; {items} left out");
-        if let Some(advice) = advice(command, &import) {
+        for advice in advice(command, &import).map(str::to_owned).into_iter().chain(zone_advice(target, &import)) {
             print_error!("sexton: {advice}");
         }
     }
@@ -128,6 +129,18 @@ fn advice(command: &ImportCommand, import: &Import) -> Option<&'static str> {
         (_, None, _) => Some("as in cron, runs may overlap; --overlap skip changes that"),
         (.., None) => Some("as in cron, runs have no time limit; --timeout 6h changes that"),
     }
+}
+
+/// The schedulers use the zone of the machine: without a word, all times would move.
+fn zone_advice(target: &ImportTarget, import: &Import) -> Option<String> {
+    let has_schedule = import.drafts.iter().any(|draft| !draft.timings.is_empty());
+    let own = time::environment_zone();
+    (has_schedule && target.timezone.is_none() && own != Tz::UTC).then(|| {
+        format!(
+            "times are read in `daemon.timezone`, by default UTC; this machine is in {own}: set that, or add \
+             --timezone {own}"
+        )
+    })
 }
 
 fn overlap(word: &str) -> Result<Overlap, String> {

@@ -10,10 +10,12 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 
-use super::output::Printer;
+use super::{output::Printer, time};
 
 /// A configuration with comments, and without tasks.
 const STARTER: &str = include_str!("../../config/starter.toml");
+/// The setting that depends on the machine.
+const ZONE: &str = "timezone = \"UTC\"";
 
 #[derive(Args)]
 pub(super) struct InitArgs {
@@ -22,10 +24,11 @@ pub(super) struct InitArgs {
     file: PathBuf,
 }
 
-/// Writes the file. An existing file stays as it is.
+/// Writes the file, with the time zone of the machine. An existing file stays as it is.
 pub(super) fn run(output: Printer, args: &InitArgs) -> anyhow::Result<u8> {
     let file = args.file.display().to_string();
-    let written = File::create_new(&args.file).and_then(|mut new| new.write_all(STARTER.as_bytes()));
+    let text = STARTER.replace(ZONE, &format!("timezone = \"{}\"", time::environment_zone()));
+    let written = File::create_new(&args.file).and_then(|mut new| new.write_all(text.as_bytes()));
     match written {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             anyhow::bail!("{file} exists already and stays as it is: name another file")

@@ -4,6 +4,7 @@ mod audit;
 mod bench;
 mod bulk;
 mod command_pid;
+mod completion;
 mod config;
 mod control;
 mod db;
@@ -44,7 +45,10 @@ use chrono_tz::Tz;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use self::session::Parts;
-use self::{output::Printer, session::Session};
+use self::{
+    output::Printer,
+    session::{CONFIG_VARIABLE, Session},
+};
 use crate::{
     domain::text::clean,
     telemetry::{self, DebugChoice, LogFormat, LogPlan, LogTarget},
@@ -55,7 +59,7 @@ use crate::{
 #[command(name = "sexton", version, about, after_help = EXIT_CODES)]
 struct Cli {
     /// The configuration file [default: sexton.toml, config/sexton.toml or /etc/sexton/sexton.toml]
-    #[arg(long, help_heading = GLOBAL, global = true, value_name = "FILE", env = "SEXTON_CONFIG")]
+    #[arg(long, help_heading = GLOBAL, global = true, value_name = "FILE", env = CONFIG_VARIABLE)]
     config: Option<PathBuf>,
     /// Print JSON for programs instead of tables for people
     #[arg(long, help_heading = GLOBAL, global = true)]
@@ -141,14 +145,17 @@ enum Command {
     Db(db::DbCommand),
     /// Measure the performance of a database
     Bench(bench::BenchArgs),
-    /// Print shell completions
-    Completions(manual::CompletionsArgs),
-    /// Print the manual page
+    /// Print the script that completes commands and names in a shell
+    Completions(completion::CompletionsArgs),
+    /// Print a manual page
     Man(manual::ManArgs),
 }
 
 /// Runs the command line of this process. Returns the exit code.
 pub fn main(parts: Arc<Parts>) -> ExitCode {
+    if completion::answer(Cli::command, &parts) {
+        return ExitCode::SUCCESS;
+    }
     let cli = Cli::parse();
     let is_daemon = matches!(cli.command, Command::Run(_));
     match run(cli, parts) {
@@ -185,8 +192,8 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
         Command::Import(command) => return import::run(output, &command),
         Command::Init(args) => return init::run(output, &args),
         Command::Period(command) => return period::run(&session, output, &command),
-        Command::Completions(args) => return Ok(manual::completions(Cli::command(), &args)),
-        Command::Man(args) => return manual::man(Cli::command(), &args),
+        Command::Completions(args) => return completion::print(&args),
+        Command::Man(args) => return manual::run(Cli::command(), &args),
         _ => {}
     }
     actix_rt::System::new().block_on(async {

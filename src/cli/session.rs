@@ -27,6 +27,9 @@ use crate::{
     store::{ConnectOptions, Deed, Enqueued, HistoryFilter, Store, StoreError, Wakeup},
 };
 
+/// The variable that names the configuration file.
+pub(super) const CONFIG_VARIABLE: &str = "SEXTON_CONFIG";
+
 /// The parts of a daemon that the command line runs or asks about.
 pub struct Parts {
     pub(crate) registry: Registry,
@@ -46,7 +49,7 @@ pub(super) struct Session {
 
 impl Parts {
     /// The names of the built-in modules, and of the application's own.
-    fn module_names(&self) -> impl Iterator<Item = &ModuleName> {
+    pub(super) fn module_names(&self) -> impl Iterator<Item = &ModuleName> {
         ModuleName::BUILT_IN.iter().chain(self.modules.iter().map(|module| &module.name))
     }
 

@@ -2,7 +2,7 @@
 
 mod host;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -18,11 +18,14 @@ use crate::domain::{
     identity::QueueName,
     schedule::upcoming,
     task::definition::{DEFAULT_QUEUE, TaskDefinition},
-    text::database_url,
+    text::{database_url, plural::counted},
 };
 
 /// How far the search for an instant inside a period goes: first a little, and far if it finds nothing.
 const SEARCHES: [TimeDelta; 2] = [TimeDelta::days(40), TimeDelta::days(9 * 366)];
+
+/// Up to this number of warnings that say the same are listed one by one.
+const MOST_ALIKE: usize = 3;
 
 /// The warnings about a configuration without mistakes. `queues` are those of registered handlers.
 pub fn advice(source: &Source, config: &Config, queues: &[QueueName], now: DateTime<Utc>) -> Vec<ConfigWarning> {
@@ -52,7 +55,29 @@ pub fn advice(source: &Source, config: &Config, queues: &[QueueName], now: DateT
         }
     }
     sort(&mut adviser.found);
-    adviser.found
+    grouped(adviser.found)
+}
+
+/// Forty tasks in one missing directory are one warning.
+fn grouped(found: Vec<ConfigWarning>) -> Vec<ConfigWarning> {
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for warning in &found {
+        *counts.entry(warning.text.clone()).or_default() += 1;
+    }
+    let mut kept = Vec::new();
+    for mut warning in found {
+        match counts.get(&warning.text).copied().unwrap_or(1) {
+            // Its first warning stood for it.
+            0 => continue,
+            count if count > MOST_ALIKE => {
+                counts.insert(warning.text.clone(), 0);
+                warning.text += &format!("; the same for {}", counted(count - 1, "more setting"));
+            }
+            _ => {}
+        }
+        kept.push(warning);
+    }
+    kept
 }
 
 /// Collects warnings with their locations.

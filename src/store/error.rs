@@ -153,7 +153,8 @@ pub(super) fn cause_of(error: &sqlx::Error) -> String {
         sqlx::Error::Io(error) => closed_or(error.to_string()),
         // No byte came instead of the first one.
         sqlx::Error::Protocol(said) if said.contains("SSLRequest: 0x00") => CLOSED.to_owned(),
-        sqlx::Error::Configuration(error) => error.to_string(),
+        // The driver wraps its own errors in this one.
+        sqlx::Error::Configuration(error) => error.downcast_ref().map_or_else(|| error.to_string(), cause_of),
         error => closed_or(error.to_string()),
     }
 }

@@ -17,9 +17,12 @@ use super::{
     finish_result::Recorded,
     rows::{Rows, claim_of},
 };
-use crate::domain::task::{
-    FinishedAttempt,
-    claim::{Claim, ClaimIdentity},
+use crate::domain::{
+    task::{
+        FinishedAttempt,
+        claim::{Claim, ClaimIdentity},
+    },
+    text::plural::counted,
 };
 
 /// What happens to a finish whose claim does not hold any more.
@@ -100,10 +103,8 @@ impl Store {
             // MySQL turns errors of INSERT IGNORE into warnings and omits the rows.
             let kept = self.insert_history(&transaction, &current).await?;
             if kept < current.len() as u64 {
-                return Err(StoreError::Refused(format!(
-                    "{} rows of the history were not written",
-                    current.len() as u64 - kept
-                )));
+                let missing = counted(current.len() as u64 - kept, "row");
+                return Err(StoreError::Refused(format!("the database left out {missing} of the history")));
             }
             let superseded_rows: Vec<&FinishedAttempt> = superseded.iter().collect();
             self.insert_history(&transaction, &superseded_rows).await?;

@@ -41,7 +41,7 @@ fn a_wrong_url_is_a_mistake_with_its_line_everywhere() {
         ("postgres://u:sec/ret@h/d", "in a password, write %2F for /, %40 for @"),
         ("mysql://u:s@c/ret@h/d", "in a password, write %2F for /, %40 for @"),
         ("mysql://u:p@h", "the name of the database is missing"),
-        ("postgres://u@h/d?sslmode=wrong", "wrong"),
+        ("postgres://u@h/d?sslmode=wrong", "database.url: unknown value \"wrong\""),
         ("postgres://u@one,two/d?target_session_attrs=standby", "Sexton writes"),
     ] {
         let (_folder, file) = config(&format!("[database]\nurl = \"{url}\""));
@@ -121,6 +121,20 @@ fn what_this_machine_lacks_is_a_warning() {
     // Commands that only look at the database do not repeat them.
     assert!(call(&file, &["db", "migrate"]).status.success());
     assert_eq!(call(&file, &["task", "list"]).errors(), "");
+}
+
+#[test]
+fn many_alike_warnings_are_one() {
+    let task = |number| format!("[task.t{number}]\ncommand = [\"true\"]\ndir = \"/no/such/dir\"\n");
+    let checked = |count| {
+        let (_folder, file) = sound(&(1..=count).map(task).collect::<String>());
+        call(&file, &["config", "check"])
+    };
+    let many = checked(40);
+    assert_eq!(many.errors().lines().count(), 1, "{}", many.errors());
+    let expected = "task.t1.dir: there is no directory /no/such/dir; the same for 39 more settings\n";
+    assert!(many.errors().ends_with(expected), "{}", many.errors());
+    assert_eq!(checked(3).errors().lines().count(), 3);
 }
 
 #[test]

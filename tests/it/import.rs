@@ -355,3 +355,22 @@ fn a_crontab_can_be_given_what_cron_lacks() {
     let refused = import("crontab", &[&tab], &["--overlap", "never"]);
     assert!(refused.errors().contains("expected one of allow, skip, queue"), "{}", refused.errors());
 }
+
+#[test]
+fn the_zone_of_the_machine_is_not_lost_without_a_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let tab = folder.path().join("tab");
+    let told = |text: &str, zone: &str, more: &[&str]| {
+        fs::write(&tab, text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sexton"));
+        command.args(["import", "crontab", "--user"]).arg(&tab).args(more).env("TZ", zone);
+        command.output().unwrap().errors()
+    };
+    let advice = "sexton: times are read in `daemon.timezone`, by default UTC; this machine is in Europe/Berlin: set that, or \
+                  add --timezone Europe/Berlin\n";
+    let daily = "30 2 * * * true\n";
+    assert!(told(daily, "Europe/Berlin", &[]).contains(advice), "{}", told(daily, "Europe/Berlin", &[]));
+    assert!(!told(daily, "Europe/Berlin", &["--timezone", "UTC"]).contains("daemon.timezone"));
+    assert!(!told(daily, "UTC", &[]).contains("daemon.timezone"));
+    assert!(!told("# nothing\n", "Europe/Berlin", &[]).contains("daemon.timezone"));
+}

@@ -84,3 +84,17 @@ fn the_first_configuration_is_sound_and_never_overwritten() {
     assert!(again.errors().contains("sexton.toml exists already and stays as it is"), "{}", again.errors());
     assert!(call(folder.path(), &["init", "other.toml", "--json"]).json()["file"] == "other.toml");
 }
+
+#[test]
+fn the_first_configuration_has_the_zone_of_the_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    for (zone, written) in [("Europe/Berlin", "Europe/Berlin"), ("Etc/UTC", "UTC"), ("no zone", "UTC")] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sexton"));
+        let file = folder.path().join(written.replace('/', "-"));
+        let _ = fs::remove_file(&file);
+        let output = command.arg("init").arg(&file).env("TZ", zone).output().unwrap();
+        assert!(output.status.success(), "{zone}: {}", output.errors());
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.lines().any(|line| line.starts_with(&format!("timezone = \"{written}\" "))), "{zone}: {text}");
+    }
+}

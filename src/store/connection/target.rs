@@ -33,7 +33,7 @@ use crate::{
         schema_name::{self, SchemaName},
         text::redact::scheme,
     },
-    store::error::OpenFailure,
+    store::error::{OpenFailure, cause_of},
 };
 
 /// How long opening an SQLite file waits for another process that writes to it.
@@ -74,7 +74,7 @@ impl Target {
     /// # Errors
     /// If the URL is invalid, in one sentence.
     pub(in crate::store) fn parse(options: &ConnectOptions) -> Result<Self, String> {
-        let text = |error: Error| error.to_string();
+        let text = |error: Error| cause_of(&error);
         if options.schema.is_some() && !options.url.starts_with("postgres") {
             return Err(schema_name::POSTGRES_ONLY.to_owned());
         }

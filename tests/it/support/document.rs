@@ -17,3 +17,13 @@ pub(crate) fn block(document: &str, info: &str) -> String {
 pub(crate) fn statements(block: &str) -> impl Iterator<Item = &str> {
     block.split(';').map(str::trim).filter(|statement| !statement.is_empty())
 }
+
+/// The cells of a row of a table.
+pub(crate) fn cells(row: &str) -> Vec<&str> {
+    let mut is_code = false;
+    let is_border = |letter: char| {
+        is_code ^= letter == '`';
+        letter == '|' && !is_code
+    };
+    row.trim().trim_matches('|').split(is_border).map(str::trim).collect()
+}
