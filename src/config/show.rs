@@ -115,6 +115,7 @@ fn daemon(config: &Config) -> Table {
         ("max_payload", bytes(daemon.max_payload)),
         ("max_pickups", i64::from(daemon.max_pickups).into()),
         ("report_full_after", length(daemon.report_full_after)),
+        ("report_stalled_after", length(daemon.report_stalled_after)),
         ("stop_timeout", length(daemon.stop_timeout)),
         ("force_timeout", length(daemon.force_timeout)),
         ("watchdog", length(daemon.watchdog)),

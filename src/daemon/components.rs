@@ -30,6 +30,7 @@ use super::{
         liveness::Liveness,
         milestones::Milestones,
         module_status::ModuleStatuses,
+        open_problems::OpenProblems,
         programs::Programs,
         queue_troubles::UnservedQueues,
         this_node::NodeIdentity,
@@ -85,6 +86,8 @@ pub struct Components {
     pub all_paused: AllPaused,
     /// Queues with tasks that no live node serves.
     pub unserved: UnservedQueues,
+    /// The problems that last.
+    pub open_problems: OpenProblems,
     /// Whether commands can be started.
     pub starts: CommandStarts,
     /// The daemon's start.
@@ -159,6 +162,7 @@ impl Components {
             unknown_tasks: UnknownTasks::default(),
             all_paused: AllPaused::default(),
             unserved: UnservedQueues::default(),
+            open_problems: OpenProblems::default(),
             starts: CommandStarts::new(shepherds.clone()),
             started: Instant::now(),
             milestones: Arc::new(Milestones::new(has_restarted())),

@@ -17,9 +17,12 @@ use super::{
     finish_result::Recorded,
     rows::{Rows, claim_of},
 };
-use crate::domain::task::{
-    FinishedAttempt,
-    claim::{Claim, ClaimIdentity},
+use crate::domain::{
+    problem,
+    task::{
+        FinishedAttempt,
+        claim::{Claim, ClaimIdentity},
+    },
 };
 
 /// What happens to a finish whose claim does not hold any more.
@@ -110,6 +113,7 @@ impl Store {
             self.sign_cancelled(&transaction, &current).await?;
             let rows: Vec<&FinishedAttempt> = current.iter().copied().chain(superseded_rows).collect();
             self.insert_output(&transaction, &rows).await?;
+            self.count_problems(&transaction, &problem::of_attempts(current.iter().copied())).await?;
             self.commit(transaction).await?;
             let count = |verdict| current.iter().filter(|finished| finished.verdict == Some(verdict)).count();
             Ok(Recorded {

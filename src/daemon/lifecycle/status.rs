@@ -239,6 +239,9 @@ impl DaemonStatus {
         if components.lease.is_lost() {
             line += "; the lease is lost, because the database does not answer: nothing new begins";
         }
+        if let count @ 1.. = components.open_problems.count() {
+            line += &format!("; {} open", counted(count, "problem"));
+        }
         if self.is_quiet() {
             line += "; quiet: claiming nothing";
         }
