@@ -22,6 +22,7 @@ mod init;
 mod isolation;
 mod logs;
 mod modules;
+mod notices;
 mod output;
 mod periods;
 mod plan;

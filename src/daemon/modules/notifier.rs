@@ -32,8 +32,10 @@ use crate::{
     store::ProblemFilter,
 };
 
-/// The interval between two rounds.
+/// The interval between two rounds while a problem lasts.
 const INTERVAL: Duration = Duration::from_secs(5);
+/// The interval between two rounds while all is well.
+const IDLE_INTERVAL: Duration = Duration::from_secs(15);
 /// Maximum number of problems that are looked at.
 const LIMIT: u64 = 1_000;
 /// An outage of the database that is shorter is no problem.
@@ -83,7 +85,7 @@ impl DaemonModule for Notifier {
     }
 
     async fn post_run(&mut self, _: &ModuleContext) -> anyhow::Result<Next> {
-        Ok(Next::After(INTERVAL))
+        Ok(Next::After(if self.parts.open.count() == 0 { IDLE_INTERVAL } else { INTERVAL }))
     }
 
     fn summary(&self) -> Vec<SummaryTable> {

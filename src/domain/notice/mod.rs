@@ -113,6 +113,9 @@ impl NoticeRule {
 /// The notice that a problem needs now; none if it needs none.
 pub fn due(problem: &problem::Model, rule: &NoticeRule, now: DateTime<Utc>) -> Option<NoticeAbout> {
     let first = || rule.concerns(problem).then_some(NoticeAbout::Opened);
+    if problem.muted_until.is_some_and(|until| now < until) {
+        return None;
+    }
     match (problem.state, problem.notices) {
         (ProblemState::Muted, _) => None,
         (ProblemState::Closed, _) if problem.end_noticed => None,
@@ -276,6 +279,7 @@ pub(super) mod tests {
         open.notices = 9;
         assert_eq!(due(&open, &rule, at(23 * 3_600)), None);
         assert_eq!(due(&open, &rule, at(24 * 3_600)), Some(NoticeAbout::Reminder));
+        assert_eq!(due(&problem::Model { muted_until: Some(at(999_999)), ..open.clone() }, &rule, at(99_999)), None);
         for state in [ProblemState::Acknowledged, ProblemState::Muted] {
             assert_eq!(due(&problem::Model { state, ..open.clone() }, &rule, at(99_999_999)), None);
         }
