@@ -33,6 +33,8 @@ pub mod handler;
 #[doc(hidden)]
 pub mod import;
 #[doc(hidden)]
+pub mod notice;
+#[doc(hidden)]
 pub mod principal;
 #[doc(hidden)]
 pub mod service;

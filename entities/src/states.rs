@@ -183,6 +183,12 @@ words! {
         Quiet = "quiet",
         /// Changed the tables.
         Migrate = "migrate",
+        /// Took note of a problem, so that it is not reminded of.
+        Acknowledge = "acknowledge",
+        /// Silenced a problem for a time.
+        Mute = "mute",
+        /// Closed a problem.
+        Close = "close",
     }
 }
 
@@ -203,6 +209,40 @@ words! {
         Task = "task",
         /// The tables.
         Database = "database",
+        /// A problem.
+        Problem = "problem",
+    }
+}
+
+words! {
+    /// What kind of thing a problem is of.
+    ProblemKind {
+        /// Attempts of a task fail.
+        Task = "task",
+        /// A schedule did not run.
+        Schedule = "schedule",
+        /// A node is gone.
+        Node = "node",
+        /// A queue stands still.
+        Queue = "queue",
+        /// A daemon module fails again and again.
+        Module = "module",
+        /// The database was away.
+        Database = "database",
+    }
+}
+
+words! {
+    /// State of a problem.
+    ProblemState {
+        /// It lasts.
+        Open = "open",
+        /// It lasts, and an operator has taken note of it.
+        Acknowledged = "acknowledged",
+        /// It lasts, and an operator has silenced it until an instant.
+        Muted = "muted",
+        /// It is over.
+        Closed = "closed",
     }
 }
 
@@ -219,5 +259,37 @@ words! {
         Client = "client",
         /// The daemon by itself: at its start, or because a file had changed.
         Daemon = "daemon",
+    }
+}
+
+words! {
+    /// What a notice says of a problem.
+    NoticeAbout {
+        /// It is new.
+        Opened = "opened",
+        /// It lasts.
+        Reminder = "reminder",
+        /// It is over.
+        Recovered = "recovered",
+        /// There are more problems than notices within an hour.
+        More = "more",
+        /// Nothing: an operator tries the channel.
+        Test = "test",
+    }
+}
+
+words! {
+    /// What became of a notice.
+    NoticeState {
+        /// It is to be sent.
+        Waiting = "waiting",
+        /// It was sent.
+        Sent = "sent",
+        /// It could not be sent for a day.
+        GivenUp = "given_up",
+        /// Its channel had enough notices for an hour. A later notice names it.
+        Held = "held",
+        /// A notice about several problems has named it.
+        Merged = "merged",
     }
 }

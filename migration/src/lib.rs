@@ -19,6 +19,8 @@ mod m20261121_000012_expire_tasks;
 mod m20261121_000014_keep_payloads;
 mod m20261121_000015_keep_audit;
 mod m20261121_000016_remember_dead_nodes;
+mod m20261121_000019_keep_problems;
+mod m20261121_000020_keep_notices;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{
@@ -48,6 +50,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000014_keep_payloads::Step),
             Box::new(m20261121_000015_keep_audit::Step),
             Box::new(m20261121_000016_remember_dead_nodes::Step),
+            Box::new(m20261121_000019_keep_problems::Step),
+            Box::new(m20261121_000020_keep_notices::Step),
         ]
     }
 

@@ -19,10 +19,12 @@ mod manual;
 mod module;
 mod next;
 mod node;
+mod notify;
 mod output;
 mod pause;
 mod period;
 mod plan;
+mod problem;
 mod queue;
 mod run;
 mod schedule;
@@ -123,6 +125,12 @@ enum Command {
     /// Show and restart daemon modules
     #[command(subcommand)]
     Module(module::ModuleCommand),
+    /// Show what is wrong, and say that it is known
+    #[command(subcommand)]
+    Problem(problem::ProblemCommand),
+    /// Try the channels of notices
+    #[command(subcommand)]
+    Notify(notify::NotifyCommand),
     /// Show recurring, waiting and running tasks
     Summary(summary::SummaryArgs),
     /// Show finished attempts
@@ -203,6 +211,8 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
             Command::Queue(command) => queue::run(&session, output, command).await,
             Command::Node(node::NodeCommand::List) => node::list(&session, output).await,
             Command::Module(command) => module::run(&session, output, command).await,
+            Command::Notify(command) => notify::run(&session, output, command).await,
+            Command::Problem(command) => problem::run(&session, output, command).await,
             Command::Summary(args) => summary::run(&session, output, &args).await,
             Command::Plan(args) => plan::run(&session, output, &args).await,
             Command::History(args) => history::run(&session, output, args).await,

@@ -10,7 +10,7 @@ use super::{
     exit_code::{NOT_RUNNING, STATUS_UNKNOWN},
     locate::Located,
     output::{Printer, print_line},
-    pause,
+    pause, problem,
     session::Session,
     start::was_started_in_background,
 };
@@ -168,6 +168,14 @@ impl StatusReport {
                 line("node", node);
             }
             line("status", &daemon.status);
+            for problem in &daemon.problems {
+                let (of, since) = (problem::of(problem.kind, &problem.name), output.time(problem.opened_at));
+                let often = times(problem.times.unsigned_abs());
+                line("problem", &format!("{} ({of}), {often} since {since}: {}", problem.id, problem.what));
+            }
+            if let more @ 1.. = daemon.open_problems.saturating_sub(daemon.problems.len()) {
+                line("", &format!("and {more} more: sexton problem list"));
+            }
             line("database", &daemon.database);
             let file = daemon
                 .config

@@ -8,12 +8,13 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
-use sexton_entities::{states::TaskState, task};
+use sexton_entities::{problem::Model as ProblemRow, states::TaskState, task};
 
 use super::{
     command_pid::command_pids,
     module,
     output::{Column, Printer, or_dash, print_line},
+    problem,
     queue::{self, QueueListing},
     schedule,
     session::{OpenSession, Session, with_advice},
@@ -38,6 +39,7 @@ pub(super) struct SummaryArgs {
 
 /// What a summary shows.
 struct Overview {
+    problems: Vec<ProblemRow>,
     schedules: Vec<SchedulePicture>,
     /// Scheduled and retryable tasks, the next one first.
     future: Vec<task::Model>,
@@ -53,6 +55,7 @@ struct Overview {
 /// The same as JSON. Payloads are written as they came.
 #[derive(Serialize)]
 struct ShownOverview<'a> {
+    problems: &'a [ProblemRow],
     schedules: Vec<Value>,
     future: &'a [task::Model],
     waiting: &'a [task::Model],
@@ -100,6 +103,7 @@ impl Overview {
         future.sort_by_key(|task| task.run_at);
         let running = tasks(open, TaskState::Running).await?;
         Ok(Self {
+            problems: problem::open(open).await?,
             schedules,
             future,
             waiting: tasks(open, TaskState::Available).await?,
@@ -115,6 +119,9 @@ impl Overview {
         if output.is_json() {
             return output.value(&self.object());
         }
+        print_line!("Problems:");
+        problem::print(output, &self.problems)?;
+        print_line!("");
         self.recurring(output);
         self.future(output);
         self.waiting(output);
@@ -134,6 +141,7 @@ impl Overview {
             running_ms: self.running_ms(task),
         });
         ShownOverview {
+            problems: &self.problems,
             schedules: self.schedules.iter().map(schedule::object).collect(),
             future: &self.future,
             waiting: &self.waiting,

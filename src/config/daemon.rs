@@ -4,9 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use chrono_tz::Tz;
 
-use super::section::Section;
+use super::{notify, section::Section};
 use crate::domain::{
     daemon::{lease::OnLeaseLost, restart_policy::RestartPolicy},
+    notice::NoticeRule,
     task::{DEFAULT_MAX_PAYLOAD, pickups::DEFAULT_MAX_PICKUPS, time_limit::TimeLimit},
 };
 
@@ -20,6 +21,8 @@ pub struct DaemonConfig {
     pub name: Option<String>,
     /// Directory of running attempts, and of results that could not be written to the database yet.
     pub state_dir: PathBuf,
+    /// Whom to tell of problems.
+    pub notices: NoticeRule,
     /// Directory of the run lock and the control socket; `run` below `state_dir` by default.
     pub run_dir: PathBuf,
     /// Directory of log files, if the daemon logs to files; `log` below `state_dir` by default.
@@ -43,6 +46,8 @@ pub struct DaemonConfig {
     pub timeout: Option<TimeLimit>,
     /// A queue without a free worker for this long is reported.
     pub report_full_after: Duration,
+    /// How long tasks may wait in a queue in which nothing begins or ends, before that is a problem.
+    pub report_stalled_after: Duration,
     /// How long a stop waits for running tasks.
     pub stop_timeout: Duration,
     /// How long a forced stop waits for running tasks.
@@ -84,6 +89,7 @@ pub(super) const ON_UNKNOWN: [(&str, OnUnknown); 2] = [("wait", OnUnknown::Wait)
 impl Default for DaemonConfig {
     fn default() -> Self {
         Self {
+            notices: NoticeRule::default(),
             name: None,
             state_dir: PathBuf::from("var"),
             run_dir: PathBuf::from("var/run"),
@@ -97,6 +103,7 @@ impl Default for DaemonConfig {
             on_lease_lost: None,
             timeout: None,
             report_full_after: Duration::from_secs(60),
+            report_stalled_after: Duration::from_secs(900),
             stop_timeout: Duration::from_secs(30),
             force_timeout: Duration::from_secs(5),
             watchdog: Duration::from_secs(15),
@@ -120,7 +127,7 @@ impl DaemonConfig {
         self.timezone.unwrap_or(Tz::UTC)
     }
 
-    pub(super) fn read(section: &mut Section<'_>) -> Self {
+    pub(super) fn read(section: &mut Section<'_>, channels: &[String]) -> Self {
         let default = Self::default();
         let tick = Duration::from_millis(10);
         section.renamed("config_settle", "reload_debounce");
@@ -128,6 +135,7 @@ impl DaemonConfig {
         let state_dir = section.text("state_dir").map_or(default.state_dir, PathBuf::from);
         let read = Self {
             name: section.text("name"),
+            notices: notify::rule(section, channels),
             run_dir: section.text("run_dir").map_or_else(|| state_dir.join("run"), PathBuf::from),
             log_dir: section.text("log_dir").map_or_else(|| state_dir.join("log"), PathBuf::from),
             state_dir,
@@ -140,6 +148,9 @@ impl DaemonConfig {
             on_lease_lost: section.choice("on_lease_lost", &OnLeaseLost::WORDS),
             timeout: section.parsed("timeout"),
             report_full_after: section.duration("report_full_after", tick).unwrap_or(default.report_full_after),
+            report_stalled_after: section
+                .duration("report_stalled_after", tick)
+                .unwrap_or(default.report_stalled_after),
             stop_timeout: section.duration("stop_timeout", Duration::ZERO).unwrap_or(default.stop_timeout),
             force_timeout: section.duration("force_timeout", Duration::ZERO).unwrap_or(default.force_timeout),
             watchdog: section.duration("watchdog", Duration::from_secs(1)).unwrap_or(default.watchdog),

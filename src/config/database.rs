@@ -1,11 +1,11 @@
 //! `[database]`.
 
-use std::{fmt, path::Path, time::Duration};
+use std::{fmt, time::Duration};
 
-use super::section::Section;
+use super::{secret, section::Section};
 use crate::domain::{
     schema_name::{self, SchemaName},
-    text::{database_url, redact::redacted},
+    text::database_url,
 };
 
 /// `[database]`: where Sexton's tables are.
@@ -68,27 +68,10 @@ impl Default for DatabaseConfig {
 impl DatabaseConfig {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let default = Self::default();
-        let from_file = section.text("url_file").and_then(|path| match std::fs::read_to_string(&path) {
-            Ok(text) => Some(text.trim().to_owned()),
-            Err(error) => {
-                // A URL instead of a file name may contain a password.
-                let shown = if path.contains("://") { redacted(&path) } else { path };
-                section.refuse("url_file", format!("cannot read {shown}: {error}"));
-                None
-            }
-        });
-        let from_credential = section
-            .text("url_credential")
-            .and_then(|name| credential(&name).map_err(|problem| section.refuse("url_credential", problem)).ok());
-        let url = section.text("url");
-        let given = ["url", "url_file", "url_credential"].into_iter().filter(|key| section.node(key).is_some());
-        let given: Vec<&str> = given.collect();
-        if let Some(second) = given.get(1) {
-            section.refuse(second, "only one of url, url_file and url_credential can be set");
-        }
-        let chosen = url.or(from_file).or(from_credential);
+        let given = ["url", "url_file", "url_credential"].into_iter().find(|key| section.node(key).is_some());
+        let chosen = secret::read(section, ["url", "url_file", "url_credential"]);
         let direct_url = section.text("direct_url");
-        for (key, url) in [(given.first().copied(), &chosen), (Some("direct_url"), &direct_url)] {
+        for (key, url) in [(given, &chosen), (Some("direct_url"), &direct_url)] {
             if let (Some(key), Some(Err(problem))) = (key, url.as_deref().map(database_url::check)) {
                 section.refuse(key, problem);
             }
@@ -118,15 +101,6 @@ impl DatabaseConfig {
             notify_on_insert: section.flag("notify_on_insert").unwrap_or(default.notify_on_insert),
         }
     }
-}
-
-/// Reads a credential that systemd provides (systemd.exec(5), LoadCredential=).
-fn credential(name: &str) -> Result<String, String> {
-    let folder = std::env::var_os("CREDENTIALS_DIRECTORY")
-        .ok_or_else(|| format!("$CREDENTIALS_DIRECTORY is not set: does the unit have `LoadCredential={name}:…`?"))?;
-    let path = Path::new(&folder).join(name);
-    let text = std::fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    Ok(text.trim().to_owned())
 }
 
 impl fmt::Debug for DatabaseConfig {

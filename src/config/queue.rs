@@ -1,7 +1,7 @@
 //! `[queue.NAME]`.
 
-use super::{period, section::Section};
-use crate::domain::{daemon::lease::OnLeaseLost, period::Periods, task::time_limit::TimeLimit};
+use super::{notify, period, section::Section};
+use crate::domain::{daemon::lease::OnLeaseLost, notice::NoticeRule, period::Periods, task::time_limit::TimeLimit};
 
 /// `[queue.NAME]`: a queue on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct QueueConfig {
     pub on_lease_lost: Option<OnLeaseLost>,
     /// Time limit of an attempt whose task has none; absent, the daemon's.
     pub timeout: Option<TimeLimit>,
+    /// Whom to tell of problems of the queue and its tasks.
+    pub notices: NoticeRule,
 }
 
 /// What happens to the running tasks of a queue at the end of its period.
@@ -41,10 +43,11 @@ impl QueueConfig {
             at_period_end: AtPeriodEnd::Finish,
             on_lease_lost: None,
             timeout: None,
+            notices: NoticeRule::default(),
         }
     }
 
-    pub(super) fn read(section: &mut Section<'_>, periods: &Periods) -> Self {
+    pub(super) fn read(section: &mut Section<'_>, periods: &Periods, channels: &[String]) -> Self {
         let workers = section.integer("workers", 0..=10_000);
         if workers.is_none() && section.node("workers").is_none() {
             section.refuse(
@@ -61,6 +64,7 @@ impl QueueConfig {
         let limit = section.integer("limit", 1..=1_000_000);
         let on_lease_lost = section.choice("on_lease_lost", &OnLeaseLost::WORDS);
         let timeout = section.parsed("timeout");
-        Self { workers: workers.unwrap_or(1), limit, period, at_period_end, on_lease_lost, timeout }
+        let notices = notify::rule(section, channels);
+        Self { workers: workers.unwrap_or(1), limit, period, at_period_end, on_lease_lost, timeout, notices }
     }
 }

@@ -248,6 +248,14 @@ impl<'a> Section<'a> {
         Some(value)
     }
 
+    /// The names of named tables, which are read later.
+    pub(super) fn names(&mut self, key: &'static str) -> Vec<String> {
+        match self.node(key).map(|node| &node.item) {
+            Some(TreeValue::Table(entries)) => entries.keys().cloned().collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// A table of named tables: `[task.NAME]`.
     pub(super) fn tables<T>(
         &mut self,

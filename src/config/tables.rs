@@ -10,7 +10,7 @@ use super::{
     log::LogConfig,
     mistake::{ConfigWarning, Findings},
     module::{self, ModuleConfig},
-    period,
+    notify, period,
     queue::QueueConfig,
     section::Section,
     task,
@@ -18,6 +18,7 @@ use super::{
 };
 use crate::domain::{
     identity::QueueName,
+    notice::{NoticeRule, channel::Channel},
     period::Periods,
     schedule::Schedule,
     task::{
@@ -52,6 +53,8 @@ pub struct Config {
     pub queues: BTreeMap<QueueName, QueueConfig>,
     /// `[module.NAME]`: settings of built-in modules, and process modules.
     pub modules: BTreeMap<String, ModuleConfig>,
+    /// `[notify.NAME]`: the channels of notices.
+    pub channels: BTreeMap<String, Channel>,
     /// `[task.NAME]`.
     pub tasks: BTreeMap<String, Arc<TaskDefinition>>,
     /// Settings that work, but should be written differently.
@@ -70,23 +73,30 @@ impl Config {
     pub(super) fn read(root: &TreeNode, known: &KnownNames, findings: &mut Findings) -> Self {
         let mut top = Section::new("", root, findings);
         let database = top.table("database", DatabaseConfig::read).unwrap_or_default();
-        let daemon = top.table("daemon", DaemonConfig::read).unwrap_or_default();
+        let channels = top.names("notify");
+        let daemon = top.table("daemon", |table| DaemonConfig::read(table, &channels)).unwrap_or_default();
         let log = top.table("log", LogConfig::read).unwrap_or_default();
         let supervisor = top.table("supervisor", SupervisorConfig::read).unwrap_or_default();
         let periods = top.tables("period", |name, table| period::read(name, table, daemon.zone()));
         let periods = period::join(periods, top.findings);
-        let queues = top.tables("queue", |_, table| QueueConfig::read(table, &periods));
+        let ways = top.tables("notify", |_, table| notify::read(table, &periods));
+        let queues = top.tables("queue", |_, table| QueueConfig::read(table, &periods, &channels));
         let mut queues: BTreeMap<QueueName, QueueConfig> =
             queues.into_iter().map(|(name, queue)| (name.into(), queue)).collect();
         queues.entry(DEFAULT_QUEUE.into()).or_insert(QueueConfig::of(daemon.workers));
-        let tasks =
-            top.tables("task", |name, table| Arc::new(task::read(name, table, &daemon, &periods, &known.kinds)));
+        let tasks = top.tables("task", |name, table| {
+            let notices = notify::rule(table, &channels);
+            let definition = task::read(name, table, &daemon, &periods, &known.kinds);
+            Arc::new(TaskDefinition { notices, ..definition })
+        });
         let modules = top.tables("module", |name, table| module::read(name, table, &known.modules));
         top.finish();
         for definition in tasks.values() {
             queues.entry(definition.queue.clone()).or_insert(QueueConfig::of(daemon.workers));
         }
-        Self { database, daemon, log, supervisor, periods, queues, modules, tasks, warnings: findings.take_warnings() }
+        let channels = ways.into_iter().filter_map(|(name, channel)| Some((name, channel?))).collect();
+        let warnings = findings.take_warnings();
+        Self { database, daemon, log, supervisor, periods, queues, modules, channels, tasks, warnings }
     }
 
     /// The schedules of all task definitions.
@@ -100,6 +110,15 @@ impl Config {
         let period = settings.period.as_ref().and_then(|name| self.periods.get(name));
         let closed = period.and_then(|period| period.outside_in_words(now));
         LocalRules { closed, limit: settings.limit, max_parallel: None }
+    }
+
+    /// Whom to tell of a problem of this task in this queue: the rule of the task, then of the queue, then of the daemon. Where
+    /// none names channels, all are told.
+    pub fn notices_of(&self, task: Option<&str>, queue: Option<&str>) -> NoticeRule {
+        let of_task = task.and_then(|name| self.tasks.get(name)).map(|task| task.notices.clone()).unwrap_or_default();
+        let of_queue = queue.and_then(|name| self.queues.get(name)).map(|queue| queue.notices.clone());
+        let all = NoticeRule { channels: Some(self.channels.keys().cloned().collect()), ..NoticeRule::default() };
+        of_task.or(&of_queue.unwrap_or_default()).or(&self.daemon.notices).or(&all)
     }
 
     /// The settings of a daemon module; the defaults if the configuration does not mention it.

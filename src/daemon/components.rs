@@ -31,6 +31,7 @@ use super::{
         liveness::Liveness,
         milestones::Milestones,
         module_status::ModuleStatuses,
+        open_problems::OpenProblems,
         programs::Programs,
         queue_troubles::UnservedQueues,
         this_node::NodeIdentity,
@@ -86,6 +87,8 @@ pub struct Components {
     pub all_paused: AllPaused,
     /// Queues with tasks that no live node serves.
     pub unserved: UnservedQueues,
+    /// The problems that last.
+    pub open_problems: OpenProblems,
     /// Whether commands can be started.
     pub starts: CommandStarts,
     /// The daemon's start.
@@ -161,6 +164,7 @@ impl Components {
             unknown_tasks: UnknownTasks::default(),
             all_paused: AllPaused::default(),
             unserved: UnservedQueues::default(),
+            open_problems: OpenProblems::default(),
             starts: CommandStarts::new(shepherds.clone()),
             begun: Arc::new(BegunAttempts::new(shepherds.clone(), foreign.own().cloned())),
             started: Instant::now(),

@@ -116,6 +116,8 @@ impl ModuleName {
     pub const FUTURE: Self = Self(Cow::Borrowed("future"));
     /// Keeps the node's lease.
     pub const NODE: Self = Self(Cow::Borrowed("node"));
+    /// Closes problems, and sends notices.
+    pub const NOTIFIER: Self = Self(Cow::Borrowed("notifier"));
     /// Deletes old history.
     pub const PRUNER: Self = Self(Cow::Borrowed("pruner"));
     /// Writes finished attempts into history.
@@ -128,13 +130,14 @@ impl ModuleName {
     pub const WORKERS: Self = Self(Cow::Borrowed("workers"));
 
     /// All built-in modules, by name.
-    pub const BUILT_IN: [Self; 11] = [
+    pub const BUILT_IN: [Self; 12] = [
         Self::ADOPTER,
         Self::CONFIG_SYNC,
         Self::CRON,
         Self::DISPATCHER,
         Self::FUTURE,
         Self::NODE,
+        Self::NOTIFIER,
         Self::PRUNER,
         Self::RECORDER,
         Self::RESCUER,

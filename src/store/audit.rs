@@ -218,6 +218,6 @@ impl Store {
 }
 
 /// A text that every database accepts in a column of `most` characters.
-fn fitting(text: Option<&str>, most: usize) -> Option<String> {
+pub(super) fn fitting(text: Option<&str>, most: usize) -> Option<String> {
     text.map(|text| text.chars().filter(|letter| *letter != '\0').take(most).collect())
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use sea_orm::{EntityTrait, QueryOrder, QueryTrait as _};
-use sexton_entities::dead_node;
+use sexton_entities::{dead_node, states::ProblemKind};
 
 use super::{Store, StoreError};
-use crate::domain::identity::NodeId;
+use crate::domain::{identity::NodeId, problem::Sighting};
 
 /// How long a dead node is listed.
 const KEEP: Duration = Duration::from_secs(86_400);
@@ -25,13 +25,16 @@ impl Store {
              AND NOT EXISTS (SELECT 1 FROM sexton_task t WHERE t.node = sexton_node.id AND t.state = 'running')",
             self.dialect.now()
         );
-        let find = format!("SELECT id FROM sexton_node WHERE id <> ? AND {is_dead}");
+        let find = format!("SELECT id, name, host FROM sexton_node WHERE id <> ? AND {is_dead}");
         let kept = format!("SELECT d.* FROM (SELECT {KEPT_COLUMNS} FROM sexton_node WHERE id = ? AND {is_dead}) d");
         let keep = self.dialect.insert_new(&format!("sexton_dead_node ({KEPT_COLUMNS})"), &kept);
         let remove = format!("DELETE FROM sexton_node WHERE id = ? AND {is_dead}");
         let mut removed = 0;
         for row in self.all(&self.db, &find, [own.as_str().into()]).await? {
             let id: String = row.try_get("", "id")?;
+            let (name, host): (String, String) = (row.try_get("", "name")?, row.try_get("", "host")?);
+            let what = format!("the node on host {host} has died or lost its lease");
+            let gone = Sighting { node: Some(id.clone()), ..Sighting::now(ProblemKind::Node, name, what) };
             removed += self
                 .with_retries(async || {
                     let transaction = self.begin().await?;
@@ -40,6 +43,9 @@ impl Store {
                     self.run(&transaction, forget, [id.as_str().into()]).await?;
                     self.run(&transaction, &keep, [id.as_str().into()]).await?;
                     let removed = self.run(&transaction, &remove, [id.as_str().into()]).await?;
+                    if removed > 0 {
+                        self.count_problems(&transaction, std::slice::from_ref(&gone)).await?;
+                    }
                     self.commit(transaction).await?;
                     Ok(removed)
                 })

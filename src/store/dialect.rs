@@ -267,6 +267,32 @@ impl Dialect {
         }
     }
 
+    /// `INSERT INTO table (columns)` of a select from rows `d`; where the unique key is taken, `sets` change that row. They
+    /// write the new values as [`Dialect::proposed`].
+    pub(super) fn upsert(
+        self,
+        (table, key): (&str, &str),
+        columns: &str,
+        select: &str,
+        sets: &[(&str, String)],
+    ) -> String {
+        let sets = sets.iter().map(|(column, value)| format!("{column} = {value}")).collect::<Vec<_>>().join(", ");
+        let insert = format!("INSERT INTO {table} ({columns}) {select}");
+        match self {
+            Self::MySql => format!("{insert} ON DUPLICATE KEY UPDATE {sets}"),
+            // Without a WHERE, SQLite would take ON for a join's.
+            Self::Postgres | Self::Sqlite => format!("{insert} WHERE true ON CONFLICT ({key}) DO UPDATE SET {sets}"),
+        }
+    }
+
+    /// The value of a column that [`Dialect::upsert`] would insert.
+    pub(super) fn proposed(self, column: &str) -> String {
+        match self {
+            Self::MySql => format!("d.{column}"),
+            Self::Postgres | Self::Sqlite => format!("excluded.{column}"),
+        }
+    }
+
     /// Makes a SELECT lock its rows. On SQLite the transaction locks the whole file.
     pub(super) fn for_update(self) -> &'static str {
         match self {

@@ -18,6 +18,7 @@ use super::{
     rows::{Rows, claim_of},
 };
 use crate::domain::{
+    problem,
     task::{
         FinishedAttempt,
         claim::{Claim, ClaimIdentity},
@@ -111,6 +112,7 @@ impl Store {
             self.sign_cancelled(&transaction, &current).await?;
             let rows: Vec<&FinishedAttempt> = current.iter().copied().chain(superseded_rows).collect();
             self.insert_output(&transaction, &rows).await?;
+            self.count_problems(&transaction, &problem::of_attempts(current.iter().copied())).await?;
             self.commit(transaction).await?;
             let count = |verdict| current.iter().filter(|finished| finished.verdict == Some(verdict)).count();
             Ok(Recorded {

@@ -25,13 +25,16 @@ mod history;
 mod identity;
 mod isolated_faults;
 mod migrate;
+mod missed_instants;
 mod move_tasks;
 mod nodes;
+mod notices;
 mod occurrences;
 mod output;
 mod overlap;
 mod pause;
 mod portions;
+mod problems;
 mod prune;
 mod queues;
 mod refused_finishes;
@@ -71,8 +74,10 @@ pub use self::{
     isolated_faults::Isolated,
     migrate::MigrationStatus,
     nodes::Heartbeat,
+    notices::{HeldNotices, NewNotice, Tried},
     pause::PauseDetails,
     portions::{PortionResults, in_portions},
+    problems::{ProblemChange, ProblemFilter},
     queues::QueueRow,
     rescue::{Rescue, RunningClaim},
     retry::{FinishedSelection, FinishedTasks},

@@ -8,7 +8,7 @@ use super::{Store, StoreError, claim::ID_COLUMN};
 const BATCH_SIZE: usize = 1_000;
 
 impl Store {
-    /// Deletes history with its output, occurrences and audit that are older than `keep`, and the record of nodes that died
+    /// Deletes history with its output, occurrences, closed problems and audit that are older than `keep`, and the record of nodes that died
     /// longer than a day ago. Returns the number of history rows.
     /// `progress` is called after each batch.
     ///
@@ -23,6 +23,8 @@ impl Store {
         let sql = format!("DELETE FROM sexton_occurrence WHERE entered_at < {before}");
         self.with_retries(async || self.run(&self.db, &sql, [age.into()]).await).await?;
         self.forget_dead_nodes().await?;
+        self.prune_problems(age).await?;
+        self.prune_notices(age).await?;
         Ok(pruned)
     }
 

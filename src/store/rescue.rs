@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use sea_orm::QueryResult;
-use sexton_entities::states::{Outcome, Verdict};
+use sexton_entities::states::{Outcome, ProblemKind, Verdict};
 
 use super::{
     Store, StoreError,
@@ -20,6 +20,7 @@ use super::{
 };
 use crate::domain::{
     identity::NodeId,
+    problem::{Sighting, fingerprint::fingerprint, one_each},
     task::{
         claim::{Claim, ClaimIdentity},
         pickups::crash_reason,
@@ -86,6 +87,23 @@ struct JudgedClaim {
     /// Why the task is discarded; none if it is released.
     crash: Option<String>,
     why: String,
+}
+
+impl JudgedClaim {
+    /// The problem that its task is discarded.
+    fn problem(&self) -> Option<Sighting> {
+        let (running, why) = (&self.running, self.crash.as_ref()?);
+        Some(Sighting {
+            outcome: Some(Outcome::Crashed),
+            fingerprint: fingerprint(why),
+            discarded: 1,
+            task: Some(running.name.clone()),
+            node: running.node.as_ref().map(ToString::to_string),
+            task_id: Some(running.claim.task_id),
+            fence: Some(running.claim.fence),
+            ..Sighting::now(ProblemKind::Task, running.name.clone(), why.clone())
+        })
+    }
 }
 
 impl Rescue {
@@ -214,6 +232,8 @@ impl Store {
             self.run(&transaction, &update, [rows.clone()]).await?;
             if held.iter().any(|judged| judged.crash.is_some()) {
                 self.run(&transaction, &delete, [rows]).await?;
+                let crashes: Vec<Sighting> = held.iter().filter_map(|judged| judged.problem()).collect();
+                self.count_problems(&transaction, &one_each(crashes)).await?;
             }
             self.commit(transaction).await?;
             Ok(held.into_iter().cloned().collect())

@@ -64,7 +64,7 @@ pub struct Firing {
 }
 
 const SCHEDULE: [(&str, Kind); 3] = [("name", Kind::Text), ("task", Kind::Text), ("spec", Kind::Text)];
-const INSTANT: [(&str, Kind); 2] = [("schedule", Kind::Text), ("due_at", Kind::Instant)];
+pub(super) const INSTANT: [(&str, Kind); 2] = [("schedule", Kind::Text), ("due_at", Kind::Instant)];
 const ADVANCE: [(&str, Kind); 3] = [("schedule", Kind::Text), ("due_at", Kind::Instant), ("next_at", Kind::Instant)];
 const ENQUEUE: [(&str, Kind); 8] = [
     ("schedule", Kind::Text),
@@ -168,6 +168,7 @@ impl Store {
                 self.enqueue_entered(&transaction, &entry, firings).await?;
             }
             self.record_skipped(&transaction, node, &entry, firings).await?;
+            self.note_missed(&transaction, &entry, firings).await?;
             self.advance(&transaction, firings).await?;
             self.commit(transaction).await?;
             Ok(fired)
@@ -228,7 +229,7 @@ impl Store {
     }
 
     /// The end of a select: the instants that this transaction has entered with a certain fate.
-    fn joined(&self, columns: &[(&str, Kind)], fate: &str) -> String {
+    pub(super) fn joined(&self, columns: &[(&str, Kind)], fate: &str) -> String {
         format!(
             "FROM {} JOIN sexton_occurrence o ON o.schedule = d.schedule AND o.due_at = d.due_at \
              WHERE o.entry = ? AND o.fate {fate} ORDER BY d.due_at, d.schedule",
@@ -256,7 +257,7 @@ impl Store {
         Ok(())
     }
 
-    fn firing_rows(&self, firings: &[Firing]) -> sea_orm::Value {
+    pub(super) fn firing_rows(&self, firings: &[Firing]) -> sea_orm::Value {
         let mut rows = Rows::new(self.dialect);
         for firing in firings {
             let told = |reason| sentence(reason, firing.stands_for);

@@ -25,6 +25,7 @@ mod isolation;
 mod logs;
 mod manual;
 mod modules;
+mod notices;
 mod output;
 mod periods;
 mod plan;

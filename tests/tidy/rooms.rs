@@ -8,13 +8,14 @@ use crate::{
 };
 
 /// The rooms by level. A room may use the rooms of lower levels, and itself; rooms of one level do not know each other.
-const LEVELS: [(&str, u8); 15] = [
+const LEVELS: [(&str, u8); 16] = [
     ("clock", 1),
     ("domain", 1),
     ("files", 1),
     ("principal", 1),
     ("config", 2),
     ("import", 2),
+    ("notice", 2),
     ("shepherd", 2),
     ("store", 2),
     ("telemetry", 2),

@@ -14,6 +14,7 @@ use crate::{
         state::{
             command_starts::StartTrouble,
             module_status::ModuleStatus,
+            open_problems::OpenProblem,
             queue_troubles::{FullQueue, UnservedQueue},
         },
     },
@@ -87,6 +88,12 @@ pub struct Status {
     /// Queues that have had no free worker on this node for a while, by name.
     #[serde(default)]
     pub full_queues: Vec<FullQueue>,
+    /// How many problems last.
+    #[serde(default)]
+    pub open_problems: usize,
+    /// The latest of them.
+    #[serde(default)]
+    pub problems: Vec<OpenProblem>,
     /// Queues with waiting tasks that no live node serves, by name.
     #[serde(default)]
     pub unserved_queues: Vec<UnservedQueue>,
@@ -192,6 +199,8 @@ impl Status {
             command_starts: components.and_then(|components| components.starts.trouble()),
             everything_paused: components.and_then(|components| components.all_paused.get()),
             unknown_tasks: components.map(|components| components.unknown_tasks.all()).unwrap_or_default(),
+            open_problems: components.map_or(0, |components| components.open_problems.count()),
+            problems: components.map(|components| components.open_problems.named()).unwrap_or_default(),
             full_queues: status.full_queues(),
             unserved_queues: components.map(|components| components.unserved.all()).unwrap_or_default(),
             closed_queues: closed_queues(

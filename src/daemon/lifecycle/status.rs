@@ -244,6 +244,9 @@ impl DaemonStatus {
         if !components.milestones.has_adopted() && components.started.elapsed() > LONG_ADOPTION {
             line += "; claiming nothing yet: what earlier daemons left behind is being recorded and adopted";
         }
+        if let count @ 1.. = components.open_problems.count() {
+            line += &format!("; {} open", counted(count, "problem"));
+        }
         if self.is_quiet() {
             line += "; quiet: claiming nothing";
         }

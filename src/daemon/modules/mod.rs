@@ -8,6 +8,7 @@ mod cron;
 mod dispatcher;
 mod future;
 mod node;
+mod notifier;
 mod process_module;
 mod pruner;
 mod recorder;
@@ -39,6 +40,7 @@ pub fn built_in(daemon: &Components) -> Vec<ModuleSpec> {
         rescuer(daemon),
         config_sync(daemon),
         pruner(daemon),
+        notifier(daemon),
     ]
 }
 
@@ -148,6 +150,16 @@ fn config_sync(daemon: &Components) -> ModuleSpec {
 fn pruner(daemon: &Components) -> ModuleSpec {
     let spool = daemon.spool.clone();
     ModuleSpec::new(ModuleName::PRUNER, Stage::Intake, move || pruner::Pruner::new(spool.clone()))
+}
+
+fn notifier(daemon: &Components) -> ModuleSpec {
+    let parts = notifier::NotifierParts {
+        id: daemon.identity.id.clone(),
+        node: daemon.identity.name.clone(),
+        open: daemon.open_problems.clone(),
+        statuses: daemon.modules.clone(),
+    };
+    ModuleSpec::new(ModuleName::NOTIFIER, Stage::Intake, move || notifier::Notifier::new(parts.clone()))
 }
 
 /// Makes the process modules of a daemon.

@@ -11,6 +11,7 @@ pub(super) mod lease;
 pub(super) mod liveness;
 pub(super) mod milestones;
 pub(super) mod module_status;
+pub(super) mod open_problems;
 pub(super) mod programs;
 pub(super) mod queue_troubles;
 pub(super) mod this_node;

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{retry::RetryPolicy, time_limit::TimeLimit};
 use crate::domain::{
-    command::CommandSpec, daemon::lease::OnLeaseLost, identity::QueueName, schedule::Schedule, text::json::nested,
+    command::CommandSpec, daemon::lease::OnLeaseLost, identity::QueueName, notice::NoticeRule, schedule::Schedule,
+    text::json::nested,
 };
 
 /// The kind that executes a program.
@@ -62,6 +63,9 @@ pub struct TaskDefinition {
     /// When it recurs. Attempts do not need it, and manifests do not contain it.
     #[serde(skip)]
     pub schedule: Option<Arc<Schedule>>,
+    /// Whom to tell of its failures. Attempts do not need it.
+    #[serde(skip)]
+    pub notices: NoticeRule,
     /// The command of kind `command`.
     pub command: Option<CommandSpec>,
 }
@@ -91,6 +95,7 @@ impl TaskDefinition {
             retry: RetryPolicy::default(),
             payload: None,
             schedule: None,
+            notices: NoticeRule::default(),
             command: None,
         }
     }

@@ -16,6 +16,7 @@ mod nodes;
 mod odd_names;
 mod overlap;
 mod payloads;
+mod problems;
 mod prune;
 mod queues;
 mod schedules;

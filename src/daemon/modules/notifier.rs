@@ -1,0 +1,139 @@
+//! `notifier`: closes problems that are over, notices queues that stand still, modules that fail again and again, and
+//! outages of the database; and sends notices of problems.
+//!
+//! Every node does this: what it does is harmless when it is repeated. Failed attempts, missed instants and dead nodes
+//! become problems in the transactions that record them. A notice is written once, and sent by the node that leases it.
+//!
+//! Settings: `daemon.report_stalled_after` (15m), `[notify.NAME]`, `notify`, `notify_on` and `notify_after`. Logs each problem that is new to this node, and that it is over.
+
+mod planner;
+mod sender;
+mod watch;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use sexton_entities::{problem, states::ProblemState};
+
+use self::{sender::ChannelRecord, watch::Watch};
+use crate::{
+    daemon::{
+        module::{DaemonModule, ModuleContext, Next, is_outage},
+        state::{module_status::ModuleStatuses, open_problems::OpenProblems},
+    },
+    domain::{
+        daemon::summary::SummaryTable,
+        identity::NodeId,
+        text::{duration, plural::times},
+    },
+    store::ProblemFilter,
+};
+
+/// The interval between two rounds while a problem lasts.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// The interval between two rounds while all is well.
+const IDLE_INTERVAL: Duration = Duration::from_secs(15);
+/// Maximum number of problems that are looked at.
+const LIMIT: u64 = 1_000;
+/// An outage of the database that is shorter is no problem.
+const MIN_OUTAGE: Duration = Duration::from_secs(30);
+
+/// What the module needs of the daemon.
+#[derive(Clone)]
+pub(super) struct NotifierParts {
+    /// The node's boot id.
+    pub(super) id: NodeId,
+    /// The name of the node, for people.
+    pub(super) node: String,
+    pub(super) open: OpenProblems,
+    pub(super) statuses: ModuleStatuses,
+}
+
+pub(super) struct Notifier {
+    parts: NotifierParts,
+    watch: Watch,
+    /// Since when the database is away.
+    away_since: Option<Instant>,
+    /// The problems that this node has logged, with what it calls them.
+    logged: HashMap<i64, String>,
+    channels: BTreeMap<String, ChannelRecord>,
+}
+
+#[async_trait(?Send)]
+impl DaemonModule for Notifier {
+    async fn pre_run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        let Some(since) = self.away_since else { return Ok(()) };
+        // It answers again, or the module would not be here for long.
+        context.store().now().await?;
+        self.away_since = None;
+        if since.elapsed() >= MIN_OUTAGE {
+            let what = format!("the database did not answer for {}", duration::text(since.elapsed()));
+            watch::note_outage(context.store(), &self.parts.node, &what).await?;
+        }
+        Ok(())
+    }
+
+    async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        let result = self.round(context).await;
+        if result.as_ref().is_err_and(is_outage) {
+            self.away_since.get_or_insert_with(Instant::now);
+        }
+        result
+    }
+
+    async fn post_run(&mut self, _: &ModuleContext) -> anyhow::Result<Next> {
+        Ok(Next::After(if self.parts.open.count() == 0 { IDLE_INTERVAL } else { INTERVAL }))
+    }
+
+    fn summary(&self) -> Vec<SummaryTable> {
+        let mut table = SummaryTable::new("Problems", &["Open"], "No problem is open.");
+        if let count @ 1.. = self.parts.open.count() {
+            table.row([count.to_string()]);
+        }
+        let mut channels = SummaryTable::new("Notices", &["Channel", "Sent", "Failure"], "No notice was sent.");
+        for (name, record) in &self.channels {
+            let failure = record.failure.clone().unwrap_or_else(|| "-".to_owned());
+            channels.row([name.clone(), record.sent.to_string(), failure]);
+        }
+        vec![table, channels]
+    }
+}
+
+impl Notifier {
+    pub(super) fn new(parts: NotifierParts) -> Self {
+        Self { parts, watch: Watch::default(), away_since: None, logged: HashMap::new(), channels: BTreeMap::new() }
+    }
+
+    async fn round(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        let store = context.store();
+        self.watch.look(context, &self.parts).await?;
+        let filter = ProblemFilter { limit: LIMIT, ..ProblemFilter::default() };
+        let mut lasting = store.problems(&filter).await?;
+        if !lasting.is_empty() && store.close_problems().await? > 0 {
+            lasting = store.problems(&filter).await?;
+        }
+        self.parts.open.replace(lasting.iter());
+        self.log(&lasting);
+        planner::write_due(context).await?;
+        sender::send_next(context, &self.parts.id, &mut self.channels).await?;
+        Ok(())
+    }
+
+    /// Logs which problems are new, and which are over.
+    fn log(&mut self, lasting: &[problem::Model]) {
+        let is_over = |id: &i64| !lasting.iter().any(|row| row.id == *id);
+        for (_, name) in self.logged.extract_if(|id, _| is_over(id)) {
+            tracing::info!("{name} is over");
+        }
+        for row in lasting.iter().filter(|row| row.state == ProblemState::Open) {
+            self.logged.entry(row.id).or_insert_with(|| {
+                let name = format!("problem {} ({} {})", row.id, row.kind, row.name);
+                tracing::warn!("{name} is open, {}: {}", times(row.times.unsigned_abs()), row.what);
+                name
+            });
+        }
+    }
+}

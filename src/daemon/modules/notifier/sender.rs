@@ -1,0 +1,121 @@
+//! Sends the notices that are written, each channel beside the others.
+
+use std::{
+    collections::BTreeMap,
+    pin::pin,
+    time::{Duration, Instant},
+};
+
+use futures::future::join_all;
+use sexton_entities::notice;
+
+use crate::{
+    config::Config,
+    daemon::module::ModuleContext,
+    domain::{
+        notice::{Facts, channel::Channel, retry_delay},
+        text::plural::counted,
+    },
+    notice::{Letter, SendError, send},
+    store::{StoreError, Tried},
+};
+
+/// For how long a node may take to send what it has leased: each channel tries one notice after the other until one fails.
+const LEASE: Duration = Duration::from_secs(180);
+/// How often a node that sends says that it has not hung.
+const PROGRESS: Duration = Duration::from_secs(1);
+
+/// What became of the notices of a channel, for the summary and the log.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ChannelRecord {
+    pub(super) sent: u64,
+    /// Why the last one was not sent.
+    pub(super) failure: Option<String>,
+}
+
+/// Leases the next notices and sends them.
+pub(super) async fn send_next(
+    context: &ModuleContext,
+    node: &str,
+    records: &mut BTreeMap<String, ChannelRecord>,
+) -> Result<(), StoreError> {
+    let (store, config) = (context.store(), context.config());
+    let now = context.clock().now();
+    let is_quiet = |period: &String| config.periods.get(period).is_some_and(|period| period.status(now).inside);
+    let open = config.channels.iter().filter(|(_, channel)| !channel.quiet.as_ref().is_some_and(is_quiet));
+    let names: Vec<String> = open.map(|(name, _)| name.clone()).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let mut by_channel: BTreeMap<String, Vec<notice::Model>> = BTreeMap::new();
+    for notice in store.lease_notices(node, &names, LEASE).await? {
+        by_channel.entry(notice.channel.clone()).or_default().push(notice);
+    }
+    let sending = by_channel.into_iter().map(|(name, notices)| {
+        let config = &config;
+        async move { (name.clone(), send_in_turn(context, config, node, &name, &notices).await) }
+    });
+    let mut sending = pin!(join_all(sending));
+    let results = loop {
+        tokio::select! {
+            results = &mut sending => break results,
+            // What is not recorded now is sent once more, by whoever has the next lease.
+            () = context.stopping().cancelled() => return Ok(()),
+            () = tokio::time::sleep(PROGRESS) => context.progress(),
+        }
+    };
+    for (name, result) in results {
+        let (sent, failure) = result?;
+        let record = records.entry(name.clone()).or_default();
+        record.sent += sent;
+        match (&record.failure, &failure) {
+            (None, Some(why)) => tracing::warn!("cannot send a notice by {name}, and tries again for a day: {why}"),
+            (Some(_), None) => tracing::info!("notices by {name} are sent again"),
+            _ => {}
+        }
+        record.failure = failure;
+    }
+    Ok(())
+}
+
+/// Sends the notices of a channel until one fails. What is left waits for the next round.
+async fn send_in_turn(
+    context: &ModuleContext,
+    config: &Config,
+    node: &str,
+    name: &str,
+    notices: &[notice::Model],
+) -> Result<(u64, Option<String>), StoreError> {
+    let Some(channel) = config.channels.get(name) else { return Ok((0, None)) };
+    let (store, mut sent, mut failure) = (context.store(), 0, None);
+    let begun = Instant::now();
+    for notice in notices {
+        // Another try must end within the lease.
+        if failure.is_some() || begun.elapsed() + channel.timeout * 2 > LEASE {
+            store.return_notice(notice, node).await?;
+            continue;
+        }
+        match attempt(config, channel, notice).await {
+            Ok(()) => {
+                sent += 1;
+                store.record_notice(notice, node, &Tried::Sent).await?;
+            }
+            Err(SendError { why, retry_after }) => {
+                let delay = retry_delay(notice.attempts.unsigned_abs() + 1);
+                let delay = retry_after.map_or(delay, |wanted| wanted.max(delay));
+                store.record_notice(notice, node, &Tried::Failed(why.clone(), delay)).await?;
+                failure = Some(why);
+            }
+        }
+    }
+    if sent > 0 {
+        tracing::debug!("sent {} by {name}", counted(sent, "notice"));
+    }
+    Ok((sent, failure))
+}
+
+async fn attempt(config: &Config, channel: &Channel, notice: &notice::Model) -> Result<(), SendError> {
+    let facts: Facts = notice.facts.decode().unwrap_or_default();
+    let letter = Letter::new(&notice.notice_key, notice.about, facts, notice.created_at, config.daemon.zone());
+    send(channel, &letter).await
+}
