@@ -17,7 +17,6 @@ compile_error!(
 
 #[doc(hidden)]
 pub mod cli;
-pub mod client;
 #[doc(hidden)]
 pub mod clock;
 #[doc(hidden)]
@@ -33,8 +32,6 @@ pub mod handler;
 #[doc(hidden)]
 pub mod import;
 #[doc(hidden)]
-pub mod principal;
-#[doc(hidden)]
 pub mod service;
 mod sexton;
 #[doc(hidden)]
@@ -45,7 +42,6 @@ pub mod store;
 pub mod telemetry;
 
 pub use crate::{
-    client::Client,
     daemon::{DaemonModule, ModuleContext, ModuleState, Next, WakeReason, WakeReasons, Waker},
     domain::{
         daemon::summary::SummaryTable,
@@ -61,3 +57,6 @@ pub use crate::{
     sexton::Sexton,
     store::{Enqueued, StoreError, Wakeup},
 };
+pub use sexton_client::Client;
+#[doc(hidden)]
+pub use sexton_client::{client, principal};

@@ -9,11 +9,12 @@ use std::{
 use anyhow::Context as _;
 use chrono_tz::Tz;
 use clap::Args;
+use sexton_client::client::{Client, EnqueueContext};
+use sexton_client::principal::Principal;
 use sexton_entities::{history, states::Via};
 
 use super::{output::print_error, time};
 use crate::{
-    client::{Client, EnqueueContext},
     clock::machine_time,
     config::{self, Config, ConfigWarning, DatabaseConfig, Mistake, Mistakes, Pooler, Source, find_file, load_anyway},
     daemon::ModuleSpec,
@@ -23,7 +24,6 @@ use crate::{
         text::{plural::counted, redact, suggest},
     },
     handler::{AppData, Registry},
-    principal::Principal,
     store::{ConnectOptions, Deed, Enqueued, HistoryFilter, Store, StoreError, Wakeup},
 };
 

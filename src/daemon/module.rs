@@ -8,6 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use sexton_client::client::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -19,7 +20,6 @@ use super::{
     stop_stage::Stage,
 };
 use crate::{
-    client::Client,
     clock::Clock,
     config::Config,
     domain::{daemon::summary::SummaryTable, identity::ModuleName},

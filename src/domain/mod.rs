@@ -6,6 +6,7 @@ pub mod daemon;
 pub mod identity;
 pub mod period;
 pub mod schedule;
-pub mod schema_name;
 pub mod task;
 pub mod text;
+
+pub use sexton_client::domain::schema_name;

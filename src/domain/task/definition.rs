@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
+pub use sexton_client::domain::new_task::check_name;
 
 use super::{retry::RetryPolicy, time_limit::TimeLimit};
 use crate::domain::{
@@ -93,19 +94,5 @@ impl TaskDefinition {
             schedule: None,
             command: None,
         }
-    }
-}
-
-/// Checks the name of a task, a queue or a schedule: it is shown in tables, and typed into shells.
-///
-/// # Errors
-/// If the name is empty, too long, or has a character that is not allowed; in words for people.
-pub fn check_name(name: &str) -> Result<(), String> {
-    let allowed = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '/');
-    match name.chars().find(|c| !allowed(*c)) {
-        _ if name.is_empty() => Err("a name must not be empty".to_owned()),
-        _ if name.len() > 100 => Err(format!("`{name}` is longer than 100 bytes")),
-        Some(found) => Err(format!("`{name}` contains {found:?}: names are letters, digits and - _ . : /")),
-        None => Ok(()),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use crate::domain::{schema_name::SchemaName, task::DEFAULT_MAX_PAYLOAD, text::redact::redacted};
+use crate::domain::{new_task::DEFAULT_MAX_PAYLOAD, redact::redacted, schema_name::SchemaName};
 
 /// The address of the database, and the limits of the pool.
 #[derive(Clone)]

@@ -28,7 +28,7 @@ pub enum StoreError {
     Unreadable(String),
     /// The task itself is invalid.
     #[error(transparent)]
-    InvalidTask(#[from] crate::domain::task::InvalidTask),
+    InvalidTask(#[from] crate::domain::new_task::InvalidTask),
     /// The database URL is invalid.
     #[error("database.url: {0}")]
     InvalidUrl(String),
@@ -41,7 +41,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// What the database said, without the beginning of the sentence.
-    pub(super) fn cause(&self) -> String {
+    pub fn cause(&self) -> String {
         match self {
             Self::Unavailable(said) | Self::Misconfigured(said) | Self::Conflict(said) | Self::Refused(said) => {
                 said.clone()
@@ -87,16 +87,16 @@ impl From<DbErr> for StoreError {
 /// Why a session could not be opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
-pub(super) struct OpenFailure {
+pub struct OpenFailure {
     /// The problem, in one sentence.
-    pub(super) text: String,
+    pub text: String,
     /// The database refuses the login or the file.
-    pub(super) is_refusal: bool,
+    pub is_refusal: bool,
 }
 
 impl OpenFailure {
     /// A failure that may pass.
-    pub(super) fn outage(text: impl Into<String>) -> Self {
+    pub fn outage(text: impl Into<String>) -> Self {
         Self { text: text.into(), is_refusal: false }
     }
 
@@ -140,7 +140,7 @@ impl From<&sqlx::Error> for OpenFailure {
 }
 
 /// What the database or the operating system said, without the driver's words around it.
-pub(super) fn cause_of(error: &sqlx::Error) -> String {
+pub fn cause_of(error: &sqlx::Error) -> String {
     match error {
         // MySQL's numbers are what its users search for. The others' words are clearer without codes and line numbers.
         sqlx::Error::Database(said) if said.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().is_some() => {
@@ -161,7 +161,7 @@ pub(super) fn cause_of(error: &sqlx::Error) -> String {
 }
 
 /// What an error of the driver means.
-pub(super) fn class(error: &sqlx::Error) -> Class {
+pub fn class(error: &sqlx::Error) -> Class {
     match error {
         sqlx::Error::Database(said) => of_database(&**said),
         sqlx::Error::ColumnNotFound(_)
@@ -190,7 +190,7 @@ fn of_database(said: &dyn sqlx::error::DatabaseError) -> Class {
 }
 
 /// Whether the error says that another process holds the SQLite file.
-pub(super) fn is_busy(error: &DbErr) -> bool {
+pub fn is_busy(error: &DbErr) -> bool {
     let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) = error else {
         return false;
     };

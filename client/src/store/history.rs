@@ -9,7 +9,7 @@ use sexton_entities::{
     states::{Outcome, Verdict},
 };
 
-use super::{Store, StoreError};
+use super::{StoreError, TaskStore};
 use crate::domain::identity::QueueName;
 
 /// Selects rows of the history.
@@ -35,7 +35,7 @@ pub struct HistoryFilter {
     pub limit: u64,
 }
 
-impl Store {
+impl TaskStore {
     /// Lists rows of the history, the newest first. Rows that cannot be read are left out and reported.
     ///
     /// # Errors

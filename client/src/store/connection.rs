@@ -25,7 +25,7 @@ use sea_orm::{
 };
 
 pub use self::{driver::DropInRuntime, options::ConnectOptions, transaction::DatabaseTransaction};
-pub(super) use self::{driver::on_driver, pool::SessionPool, target::Target};
+pub use self::{driver::on_driver, pool::SessionPool, target::Target};
 use self::{
     errors::{Work, exec_error, query_error},
     pool::Loan,
@@ -43,16 +43,16 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(target: Target, options: &ConnectOptions, backend: DbBackend) -> Self {
+    pub fn new(target: Target, options: &ConnectOptions, backend: DbBackend) -> Self {
         Self { pool: SessionPool::new(target, options, Arc::new(AtomicU64::new(0))), backend }
     }
 
     /// One session beside those of the pool, with this time limit for everything.
-    pub(super) fn dedicated(&self, limit: Duration) -> Self {
+    pub fn dedicated(&self, limit: Duration) -> Self {
         Self { pool: self.pool.dedicated(limit), backend: self.backend }
     }
 
-    pub(super) fn sessions(&self) -> &SessionPool {
+    pub fn sessions(&self) -> &SessionPool {
         &self.pool
     }
 

@@ -13,7 +13,7 @@ use rustix::fs::Access;
 
 /// A database file.
 #[derive(Debug)]
-pub(in crate::store) struct SqliteFile {
+pub struct SqliteFile {
     path: PathBuf,
     was_opened: AtomicBool,
 }

@@ -125,7 +125,7 @@ pub fn nested<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value
     text.map(|text| serde_json::from_str(text.get()).map_err(D::Error::custom)).transpose()
 }
 
-/// The value with each NUL replaced, as by [`without_nul`](crate::domain::command::capture::without_nul).
+/// The value with each NUL replaced by `\\ufffd`.
 pub fn json_without_nul(json: JsonText) -> JsonText {
     let text = json.get();
     if !text.contains("\\u0000") {

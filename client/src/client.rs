@@ -11,8 +11,8 @@ use std::{
 use sea_orm::ConnectionTrait;
 
 use crate::{
-    domain::task::NewTask,
-    store::{ConnectOptions, Enqueued, Store, StoreError, Wakeup},
+    domain::new_task::NewTask,
+    store::{StoreError, TaskStore, connection::ConnectOptions, enqueue::Enqueued, wakeup::Wakeup},
 };
 
 /// Wake-ups at shorter intervals are sent as one.
@@ -30,7 +30,7 @@ pub trait EnqueueContext: Send + Sync {
 /// Enqueues tasks. Clones share one connection pool.
 #[derive(Clone)]
 pub struct Client {
-    store: Store,
+    store: TaskStore,
     context: Option<Arc<dyn EnqueueContext>>,
     state: Arc<AtomicU8>,
 }
@@ -45,7 +45,7 @@ impl Client {
     /// # Errors
     /// If the URL is invalid. A database that is down is reported by the first enqueue.
     pub fn connect(url: &str) -> Result<Self, StoreError> {
-        Ok(Self::new(Store::connect(&ConnectOptions::new(url))?))
+        Ok(Self::new(TaskStore::connect(&ConnectOptions::new(url))?))
     }
 
     /// As [`Client::connect`], to a Sexton whose setting `database.schema` has that value.
@@ -54,21 +54,22 @@ impl Client {
     /// As [`Client::connect`], or if the name of the schema is invalid.
     pub fn connect_in_schema(url: &str, schema: &str) -> Result<Self, StoreError> {
         let schema = schema.parse().map_err(StoreError::InvalidUrl)?;
-        Ok(Self::new(Store::connect(&ConnectOptions { schema: Some(schema), ..ConnectOptions::new(url) })?))
+        Ok(Self::new(TaskStore::connect(&ConnectOptions { schema: Some(schema), ..ConnectOptions::new(url) })?))
     }
 
     /// A client on an open store.
-    pub fn new(store: Store) -> Self {
-        Self { store, context: None, state: Arc::default() }
+    pub fn new(store: impl Into<TaskStore>) -> Self {
+        Self { store: store.into(), context: None, state: Arc::default() }
     }
 
     /// A client inside a daemon or the command line.
-    pub(crate) fn inside(store: Store, context: Arc<dyn EnqueueContext>) -> Self {
+    #[doc(hidden)]
+    pub fn inside(store: impl Into<TaskStore>, context: Arc<dyn EnqueueContext>) -> Self {
         Self { context: Some(context), ..Self::new(store) }
     }
 
     /// The store that the client uses.
-    pub fn store(&self) -> &Store {
+    pub fn store(&self) -> &TaskStore {
         &self.store
     }
 
@@ -140,7 +141,8 @@ impl Client {
     }
 
     /// The task with what its definition provides.
-    pub(crate) fn filled_in(&self, mut task: NewTask) -> NewTask {
+    #[doc(hidden)]
+    pub fn filled_in(&self, mut task: NewTask) -> NewTask {
         if let Some(context) = &self.context {
             context.fill_in(&mut task);
         }
