@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Datelike as _, Utc};
+use serde::Serialize;
 use serde_json::Value;
 use sexton_entities::json_text::JsonText;
 
@@ -37,6 +38,9 @@ pub struct NewTask {
     pub expires_at: Option<DateTime<Utc>>,
     /// When it expires, as a time after its earliest start; instead of `expires_at`. The one of the definition if absent.
     pub expires: Option<Duration>,
+    /// Why the payload of a typed task could not be written.
+    #[doc(hidden)]
+    pub unwritable: Option<String>,
 }
 
 /// Why a task cannot be enqueued.
@@ -54,6 +58,9 @@ pub enum InvalidTask {
     /// One of the supported databases does not keep the payload.
     #[error("the payload cannot be kept: {0}")]
     Payload(BadJson),
+    /// The payload of a typed task cannot be written as JSON.
+    #[error("the payload cannot be written as JSON: {0}")]
+    Unwritable(String),
     /// The payload is larger than `max_payload` allows.
     #[error("the payload has {bytes} bytes, and daemon.max_payload allows {max}")]
     LargePayload {
@@ -82,6 +89,16 @@ impl NewTask {
     /// Sets the payload.
     pub fn payload(mut self, payload: impl Into<Value>) -> Self {
         self.payload = Some(payload.into().into());
+        self
+    }
+
+    /// Sets the payload to a value of one of the application's types. A value that cannot be written as JSON is an error of
+    /// the enqueue.
+    pub fn payload_of(mut self, payload: &impl Serialize) -> Self {
+        match serde_json::value::to_raw_value(payload) {
+            Ok(text) => self.payload = Some(text.into()),
+            Err(error) => self.unwritable = Some(error.to_string()),
+        }
         self
     }
 
@@ -139,6 +156,9 @@ impl NewTask {
     /// If a name, the key, the payload or the number of attempts is invalid.
     pub fn check(&self) -> Result<(), InvalidTask> {
         check_name(&self.name).map_err(InvalidTask::Name)?;
+        if let Some(why) = &self.unwritable {
+            return Err(InvalidTask::Unwritable(why.clone()));
+        }
         if let Some(queue) = &self.queue {
             check_name(queue).map_err(InvalidTask::Queue)?;
         }
@@ -188,6 +208,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_cannot_be_written_is_an_error_of_the_enqueue() {
+        let by_pair = std::collections::HashMap::from([((1, 2), 3)]);
+        assert_eq!(
+            NewTask::new("a").payload_of(&by_pair).check(),
+            Err(InvalidTask::Unwritable("key must be a string".to_owned()))
+        );
+    }
 
     #[test]
     fn what_one_database_would_refuse_is_refused_everywhere() {

@@ -32,7 +32,8 @@ impl TaskStore {
     pub fn connect(options: &ConnectOptions) -> Result<Self, StoreError> {
         let target = Target::parse(options).map_err(StoreError::InvalidUrl)?;
         let dialect = Dialect::of(&target);
-        if let Some(dir) = options.sqlite_file().as_deref().and_then(Path::parent) {
+        let file = options.sqlite_file().filter(|_| options.creates_file);
+        if let Some(dir) = file.as_deref().and_then(Path::parent) {
             let problem =
                 |error| StoreError::InvalidUrl(format!("cannot create the directory {}: {error}", dir.display()));
             std::fs::create_dir_all(dir).map_err(problem)?;

@@ -1,6 +1,7 @@
 //! The connection to the database: a pool of sessions that may be used from any thread, and outlives every module.
 
 mod binding;
+mod borrowed;
 mod driver;
 mod errors;
 mod file;
@@ -24,8 +25,14 @@ use sea_orm::{
     TransactionError, TransactionOptions, TransactionSession as _, TransactionTrait,
 };
 
-pub use self::{driver::DropInRuntime, options::ConnectOptions, transaction::DatabaseTransaction};
-pub use self::{driver::on_driver, pool::SessionPool, target::Target};
+pub use self::{
+    borrowed::{BorrowedConnection, SqlxConnection},
+    driver::{DropInRuntime, on_driver},
+    options::ConnectOptions,
+    pool::SessionPool,
+    target::Target,
+    transaction::DatabaseTransaction,
+};
 use self::{
     errors::{Work, exec_error, query_error},
     pool::Loan,

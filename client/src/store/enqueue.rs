@@ -22,6 +22,15 @@ pub enum Enqueued {
     AlreadyThere(i64),
 }
 
+impl Enqueued {
+    /// The number of the task: of the new one, or of the one that has the unique key.
+    pub fn id(self) -> i64 {
+        match self {
+            Self::New(id) | Self::AlreadyThere(id) => id,
+        }
+    }
+}
+
 const NEW_TASK_COLUMNS: [(&str, Kind); 10] = [
     ("name", Kind::Text),
     ("queue", Kind::Text),

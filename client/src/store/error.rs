@@ -26,6 +26,16 @@ pub enum StoreError {
     /// A row has a value that this program cannot read.
     #[error("{0}")]
     Unreadable(String),
+    /// A transaction of the application belongs to another kind of database than the client.
+    #[error(
+        "the transaction belongs to {transaction}, and the client to {client}: connect the client to the same database"
+    )]
+    OtherDatabase {
+        /// The database of the client.
+        client: &'static str,
+        /// The database of the transaction.
+        transaction: &'static str,
+    },
     /// The task itself is invalid.
     #[error(transparent)]
     InvalidTask(#[from] crate::domain::new_task::InvalidTask),

@@ -77,6 +77,16 @@ impl TaskStore {
         self.readable(&self.db, query, "sexton_history", "id").await
     }
 
+    /// The row that ended a task: the latest one with a verdict.
+    ///
+    /// # Errors
+    /// If the row cannot be read, or the database is unavailable or refuses the statement.
+    pub async fn last_row(&self, task_id: i64) -> Result<Option<history::Model>, StoreError> {
+        let query = history::Entity::find().filter(history::Column::TaskId.eq(task_id));
+        let query = query.filter(history::Column::Verdict.is_not_null()).order_by_desc(history::Column::Id).limit(1);
+        self.readable_one(query.build(self.backend()), &format!("the history of task {task_id}")).await
+    }
+
     /// The captured output of an attempt, if it wrote any.
     ///
     /// # Errors

@@ -89,7 +89,7 @@ impl Target {
                     .synchronous(SqliteSynchronous::Full)
                     .busy_timeout(OPEN_BUSY_TIMEOUT)
                     .disable_statement_logging();
-                Ok(Self::Sqlite(Box::new(file), path.map(SqliteFile::at).map(Arc::new)))
+                Ok(Self::Sqlite(Box::new(file), path.map(|path| Arc::new(SqliteFile::at(path, options.creates_file)))))
             }
             "postgres" | "postgresql" => {
                 let (urls, must_write) = hosts::split(&options.url)?;
