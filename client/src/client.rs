@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use sea_orm::{ConnectionTrait, DbBackend};
+use sea_orm::ConnectionTrait;
 
 pub use self::following::{TaskEnd, TaskStatus, WaitError};
 
@@ -18,7 +18,7 @@ use crate::{
     domain::new_task::NewTask,
     store::{
         StoreError, TaskStore,
-        connection::{BorrowedConnection, ConnectOptions, SqlxConnection},
+        connection::{BorrowedConnection, ConnectOptions, Connection, SqlxConnection},
         enqueue::Enqueued,
         wakeup::Wakeup,
     },
@@ -82,7 +82,7 @@ impl Client {
     /// # Errors
     /// If it cannot or has not, with the reason.
     pub async fn check(&self) -> Result<(), StoreError> {
-        self.store.task(0).await.map(|_| ())
+        self.store.task(0).await.map(|_| ()).map_err(StoreError::with_advice)
     }
 
     /// A client on an open store.
@@ -95,6 +95,12 @@ impl Client {
     #[doc(hidden)]
     pub fn inside(store: impl Into<TaskStore>, context: Arc<dyn EnqueueContext>) -> Self {
         Self { context: Some(context), ..Self::new(store) }
+    }
+
+    /// A connection to the same database, for the application's own statements and transactions by SeaORM's traits. It has
+    /// the limits of [`ConnectOptions`].
+    pub fn connection(&self) -> &Connection {
+        self.store.connection()
     }
 
     /// The store that the client uses.
@@ -130,8 +136,8 @@ impl Client {
     /// # Errors
     /// As [`Client::enqueue`], or if the transaction belongs to another kind of database.
     pub async fn enqueue_in<C: ConnectionTrait>(&self, connection: &C, task: NewTask) -> Result<Enqueued, StoreError> {
-        self.check_backend(connection.get_database_backend())?;
-        self.store.enqueue(connection, &self.filled_in(task)).await
+        self.store.check_database(connection)?;
+        self.store.enqueue(connection, &self.filled_in(task)).await.map_err(StoreError::with_advice)
     }
 
     /// Enqueues many tasks inside a SeaORM transaction of the caller, as [`Client::enqueue_in`] does one.
@@ -143,9 +149,9 @@ impl Client {
         connection: &C,
         tasks: Vec<NewTask>,
     ) -> Result<u64, StoreError> {
-        self.check_backend(connection.get_database_backend())?;
+        self.store.check_database(connection)?;
         let tasks: Vec<NewTask> = tasks.into_iter().map(|task| self.filled_in(task)).collect();
-        self.store.enqueue_all(connection, &tasks).await
+        self.store.enqueue_all(connection, &tasks).await.map_err(StoreError::with_advice)
     }
 
     /// Enqueues a task inside a plain sqlx transaction of the caller, as [`Client::enqueue_in`] does in one of SeaORM. Pass
@@ -171,16 +177,6 @@ impl Client {
         tasks: Vec<NewTask>,
     ) -> Result<u64, StoreError> {
         self.enqueue_all_in(&BorrowedConnection::new(connection), tasks).await
-    }
-
-    fn check_backend(&self, transaction: DbBackend) -> Result<(), StoreError> {
-        match self.store.backend() == transaction {
-            true => Ok(()),
-            false => Err(StoreError::OtherDatabase {
-                client: self.store.backend().as_str(),
-                transaction: transaction.as_str(),
-            }),
-        }
     }
 
     /// Wakes the nodes, in this process and in others. It is cheap: many calls in a row send few messages. It needs a

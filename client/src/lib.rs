@@ -51,7 +51,7 @@ pub use crate::{
     store::{
         StoreError,
         cancel::CancelResult,
-        connection::{ConnectOptions, SqlxConnection},
+        connection::{ConnectOptions, Connection, DatabaseTransaction, SqlxConnection},
         enqueue::Enqueued,
         wakeup::Wakeup,
     },

@@ -100,7 +100,7 @@ mod tests {
         says(r#"{"lines": [{"price": -1}]}"#, "field `lines[0].price`: invalid value: integer `-1`");
         says(r#"{"lines": []}"#, "missing field `customer`");
         says("7", "invalid type: integer `7`");
-        let absent = decode_payload::<Order>(None).expect_err("there is none");
+        let absent = decode_payload::<Order>(None).expect_err("it is absent");
         assert!(absent.starts_with("the payload does not fit: invalid type: null"), "{absent}");
     }
 }

@@ -7,6 +7,7 @@ mod command_pid;
 mod config;
 mod control;
 mod db;
+mod embedded;
 mod exit_code;
 mod history;
 mod import;
@@ -43,7 +44,7 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 use chrono_tz::Tz;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-pub use self::session::Parts;
+pub use self::{embedded::run_embedded, session::Parts};
 use self::{output::Printer, session::Session};
 use crate::{
     domain::text::clean,

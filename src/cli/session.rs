@@ -334,17 +334,5 @@ impl OpenSession {
 
 /// Adds advice to the error that the database has no tables yet.
 pub(super) fn with_advice(error: StoreError) -> anyhow::Error {
-    match &error {
-        StoreError::Refused(text)
-            if text.contains("sexton_")
-                && ["no such table", "doesn't exist", "does not exist"]
-                    .iter()
-                    .any(|missing| text.contains(missing)) =>
-        {
-            anyhow::anyhow!(
-                "the database has no Sexton tables, or old ones ({text}): run `sexton db migrate`, or start the daemon"
-            )
-        }
-        _ => error.into(),
-    }
+    error.with_advice().into()
 }

@@ -106,6 +106,9 @@ async fn serve(run_lock: &RunLock, listener: UnixListener, control: Control) {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = check.tick() => {
+                if !run_lock.is_held() {
+                    return;
+                }
                 if let Some(another) = repaired(run_lock, &control) {
                     listener = another;
                 }

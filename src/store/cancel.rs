@@ -24,7 +24,7 @@ const SIGNED: [(&str, Kind); 6] = [
 
 impl Store {
     /// Writes who cancelled them into the history of attempts that a request has ended.
-    pub async fn sign_cancelled(
+    pub(super) async fn sign_cancelled(
         &self,
         transaction: &DatabaseTransaction,
         finished: &[&FinishedAttempt],

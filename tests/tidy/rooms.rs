@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The rooms by level. A room may use the rooms of lower levels, and itself; rooms of one level do not know each other.
-const LEVELS: [(&str, u8); 15] = [
+const LEVELS: [(&str, u8); 16] = [
     ("clock", 1),
     ("domain", 1),
     ("files", 1),
@@ -18,6 +18,7 @@ const LEVELS: [(&str, u8); 15] = [
     ("shepherd", 2),
     ("store", 2),
     ("telemetry", 2),
+    ("typed_task", 2),
     ("client", 3),
     ("handler", 3),
     ("service", 3),

@@ -96,7 +96,7 @@ impl Client {
     /// # Errors
     /// If the database is unavailable, or has a value that cannot be read.
     pub async fn status(&self, id: i64) -> Result<Option<TaskStatus>, StoreError> {
-        if let Some(task) = self.store.task(id).await? {
+        if let Some(task) = self.store.task(id).await.map_err(StoreError::with_advice)? {
             let (state, attempt, run_at, progress) = (task.state, task.attempt, task.run_at, task.progress);
             return Ok(Some(TaskStatus::Unfinished { state, attempt, run_at, progress }));
         }
@@ -140,7 +140,7 @@ impl Client {
     /// # Errors
     /// If the database is unavailable: then nothing is cancelled.
     pub async fn cancel(&self, id: i64) -> Result<CancelResult, StoreError> {
-        let result = self.store.cancel(id).await?;
+        let result = self.store.cancel(id).await.map_err(StoreError::with_advice)?;
         if result == CancelResult::Requested {
             self.wake_up(Wakeup::Cancel);
         }

@@ -22,7 +22,7 @@ use std::{
 use async_trait::async_trait;
 use sea_orm::{
     AccessMode, ConnectionTrait, DbBackend, DbErr, ExecResult, IsolationLevel, QueryResult, Statement,
-    TransactionError, TransactionOptions, TransactionSession as _, TransactionTrait,
+    TransactionError, TransactionOptions, TransactionTrait,
 };
 
 pub use self::{

@@ -1,8 +1,8 @@
 //! The enqueue: one statement for any number of tasks, and the task that it leads to.
 
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, Iterable as _, QueryFilter, QuerySelect, QueryTrait as _, Select,
-    sea_query::Expr,
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, Iterable as _, QueryFilter, QuerySelect, QueryTrait as _,
+    Select, sea_query::Expr,
 };
 use sexton_entities::task;
 
@@ -77,6 +77,21 @@ impl TaskStore {
         }
         let sql = self.insert_tasks_sql();
         self.run(connection, &sql, [self.task_rows(tasks)]).await
+    }
+
+    /// Checks that a connection of the application leads to the same kind of database.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn check_database<C: ConnectionTrait>(&self, connection: &C) -> Result<(), StoreError> {
+        let (client, transaction) = (self.backend(), connection.get_database_backend());
+        match client == transaction {
+            true => Ok(()),
+            false => {
+                let name = |backend: DbBackend| backend.as_str().to_lowercase();
+                Err(StoreError::OtherDatabase { client: name(client), transaction: name(transaction) })
+            }
+        }
     }
 
     async fn insert_task<C: ConnectionTrait>(&self, connection: &C, new: &NewTask) -> Result<Option<i64>, StoreError> {

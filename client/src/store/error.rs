@@ -23,6 +23,9 @@ pub enum StoreError {
     /// The database refused a statement: a mistake, or a missing table.
     #[error("the database refused a statement: {0}")]
     Refused(String),
+    /// The database has no tables of Sexton.
+    #[error("the database has no Sexton tables, or old ones ({0}): run `sexton db migrate`, or start the daemon")]
+    NoTables(String),
     /// A row has a value that this program cannot read.
     #[error("{0}")]
     Unreadable(String),
@@ -32,9 +35,9 @@ pub enum StoreError {
     )]
     OtherDatabase {
         /// The database of the client.
-        client: &'static str,
+        client: String,
         /// The database of the transaction.
-        transaction: &'static str,
+        transaction: String,
     },
     /// The task itself is invalid.
     #[error(transparent)]
@@ -57,6 +60,18 @@ impl StoreError {
                 said.clone()
             }
             other => other.to_string(),
+        }
+    }
+
+    /// The same for people: a refusal because of missing tables says what to do.
+    #[must_use]
+    pub fn with_advice(self) -> Self {
+        let is_missing = |text: &str| {
+            ["no such table", "doesn't exist", "does not exist"].iter().any(|missing| text.contains(missing))
+        };
+        match self {
+            Self::Refused(text) if text.contains("sexton_") && is_missing(&text) => Self::NoTables(text),
+            other => other,
         }
     }
 

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionSession as _, TransactionTrait};
+use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
 
 use super::{StoreError, TaskStore, connection::DatabaseTransaction};
 

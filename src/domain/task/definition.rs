@@ -61,14 +61,17 @@ pub struct TaskDefinition {
     #[serde(default, deserialize_with = "nested")]
     pub payload: Option<serde_json::Value>,
     /// When it recurs. Attempts do not need it, and manifests do not contain it.
+    #[doc(hidden)]
     #[serde(skip)]
     pub schedule: Option<Arc<Schedule>>,
     /// The command of kind `command`.
+    #[doc(hidden)]
     pub command: Option<CommandSpec>,
 }
 
 impl TaskDefinition {
     /// Its own time limit, if it has one.
+    #[doc(hidden)]
     pub fn time_limit(&self) -> Option<TimeLimit> {
         self.timeout.map(TimeLimit::After).or(self.is_unlimited.then_some(TimeLimit::Unlimited))
     }
