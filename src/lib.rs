@@ -2,8 +2,10 @@
 //! task queue in one program.
 //!
 //! * Run it: the binary is [`Sexton::run_cli`] with nothing added.
-//! * Enqueue from Rust: [`Client`].
-//! * Execute tasks in Rust: implement [`TaskHandler`], and add it with [`Sexton::handler`].
+//! * Run it inside a program with a runtime of its own: [`Sexton::run`].
+//! * Enqueue from Rust: [`Client`]. Applications apart from the daemon use the light crate `sexton-client`.
+//! * Execute tasks in Rust: implement [`TypedHandler`] or [`TaskHandler`], and add it with [`Sexton::typed_handler`] or
+//!   [`Sexton::handler`].
 //! * Keep something of your own running inside the daemon: implement [`DaemonModule`], and add it with
 //!   [`Sexton::module`].
 //!
@@ -17,7 +19,6 @@ compile_error!(
 
 #[doc(hidden)]
 pub mod cli;
-pub mod client;
 #[doc(hidden)]
 pub mod clock;
 #[doc(hidden)]
@@ -35,8 +36,6 @@ pub mod import;
 #[doc(hidden)]
 pub mod notice;
 #[doc(hidden)]
-pub mod principal;
-#[doc(hidden)]
 pub mod service;
 mod sexton;
 #[doc(hidden)]
@@ -46,20 +45,34 @@ pub mod store;
 #[doc(hidden)]
 pub mod telemetry;
 
+pub use anyhow;
+pub use async_trait::async_trait;
+pub use sexton_client::{
+    BadJson, CancelResult, Client, ConnectOptions, Connection, DatabaseTransaction, Enqueued, InvalidTask, JsonText,
+    NewTask, Outcome, QueueName, SchemaName, SqlxConnection, StoreError, Task, TaskEnd, TaskState, TaskStatus, Verdict,
+    WaitError, Wakeup, sea_orm, sqlx,
+};
+#[doc(hidden)]
+pub use sexton_client::{client, principal};
+pub use tokio_util::sync::CancellationToken;
+
 pub use crate::{
-    client::Client,
+    clock::Clock,
     daemon::{DaemonModule, ModuleContext, ModuleState, Next, WakeReason, WakeReasons, Waker},
     domain::{
-        daemon::summary::SummaryTable,
+        command::answer::Progress,
+        daemon::{lease::OnLeaseLost, summary::SummaryTable},
         identity::ModuleName,
-        identity::QueueName,
         task::{
-            NewTask,
             definition::TaskDefinition,
             retry::{Growth, RetryPolicy},
         },
     },
-    handler::{TaskContext, TaskError, TaskHandler},
-    sexton::Sexton,
-    store::{Enqueued, StoreError, Wakeup},
+    handler::{StopReason, TaskContext, TaskError, TaskHandler, TypedHandler},
+    sexton::{RunEnd, Sexton},
 };
+
+/// The code of that page is compiled, and so are the examples above it.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/EXTENDING.md")]
+pub struct ExtendingPage;

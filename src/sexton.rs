@@ -1,11 +1,14 @@
 //! The composition root: puts handlers, modules and the command line together.
 
+mod embedded;
+
 use std::{process::ExitCode, sync::Arc};
 
+pub use self::embedded::RunEnd;
 use crate::{
     cli,
     daemon::{DaemonModule, ModuleSpec, Stage},
-    handler::{AppData, Registry, TaskHandler},
+    handler::{AppData, Registry, TaskHandler, TypedAdapter, TypedHandler},
     service, shepherd,
 };
 
@@ -34,6 +37,8 @@ pub struct Sexton {
     pub(crate) registry: Registry,
     pub(crate) app_data: AppData,
     pub(crate) modules: Vec<ModuleSpec>,
+    /// Whether it was made inside an async runtime.
+    is_late: bool,
 }
 
 impl Default for Sexton {
@@ -45,12 +50,14 @@ impl Default for Sexton {
 impl Sexton {
     /// The stock daemon.
     ///
-    /// Call it first in `main`: the shepherds of commands run this program as well, and in those processes the call does
-    /// not return.
+    /// Call it first in `main`, before an async runtime exists: the shepherds of commands run this program as well. In those
+    /// processes the call does not return, and they must have one thread. In a `main` with `#[tokio::main]` it is too late,
+    /// and [`Sexton::run_cli`] and [`Sexton::run`] refuse to work.
     pub fn new() -> Self {
         service::enter();
         shepherd::enter();
-        Self { registry: Registry::new(), app_data: AppData::default(), modules: Vec::new() }
+        let is_late = tokio::runtime::Handle::try_current().is_ok();
+        Self { registry: Registry::new(), app_data: AppData::default(), modules: Vec::new(), is_late }
     }
 
     /// Adds a handler. Without a `[task.KIND]` table in the configuration, tasks of that kind are named like it.
@@ -58,6 +65,12 @@ impl Sexton {
     pub fn handler<H: TaskHandler>(mut self, handler: H) -> Self {
         self.registry.register(handler);
         self
+    }
+
+    /// Adds the handler of a typed task. Without a `[task.NAME]` table in the configuration, its own definition counts.
+    #[must_use]
+    pub fn typed_handler<H: TypedHandler>(self, handler: H) -> Self {
+        self.handler(TypedAdapter(handler))
     }
 
     /// Adds a daemon module. `factory` makes a new one for each start; a module of the same name is replaced.
@@ -81,7 +94,23 @@ impl Sexton {
 
     /// Runs the command line and returns its exit code.
     pub fn run_cli(self) -> ExitCode {
+        if let Err(problem) = self.check_place() {
+            eprintln!("{problem}");
+            return ExitCode::FAILURE;
+        }
         cli::main(Arc::new(self.into()))
+    }
+}
+
+impl Sexton {
+    /// Checks where it was made.
+    fn check_place(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            !self.is_late,
+            "Sexton::new() was called inside an async runtime: call it first in `main`, without #[tokio::main], and start \
+             the runtime afterwards. The processes that supervise commands run this program, too, and must have one thread"
+        );
+        Ok(())
     }
 }
 

@@ -11,6 +11,8 @@ mod documents;
 mod names;
 #[path = "tidy/prose.rs"]
 mod prose;
+#[path = "tidy/public.rs"]
+mod public;
 #[path = "tidy/references.rs"]
 mod references;
 #[path = "tidy/rooms.rs"]
@@ -47,6 +49,22 @@ fn the_fork_is_the_only_unsafe_call() {
         .filter(|(_, count)| *count > 0)
         .collect();
     assert_eq!(with, [("src/shepherd/fork.rs".to_owned(), 1)]);
+}
+
+#[test]
+fn the_light_crate_has_no_daemon() {
+    let tree = std::process::Command::new(env!("CARGO"))
+        .args(["tree", "-p", "sexton-client", "-e", "normal", "--prefix", "none", "--offline", "--locked"])
+        .current_dir(source::root())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&tree.stdout);
+    assert!(text.contains("sea-orm "), "{text}{}", String::from_utf8_lossy(&tree.stderr));
+    for banned in ["sexton v", "actix", "saffron", "lettre", "clap", "hyper", "sexton-migration", "tracing-subscriber"]
+    {
+        let found = text.lines().find(|line| line.starts_with(banned));
+        assert!(found.is_none(), "{}", found.unwrap_or_default());
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use clap::Args;
 use hyper::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use sexton_client::principal::Principal;
 use sexton_entities::states::Via;
 
 use super::{
@@ -14,12 +15,9 @@ use super::{
     output::Printer,
     session::{ReasonArgs, Session},
 };
-use crate::{
-    principal::Principal,
-    service::{
-        Role,
-        control::{self, ControlError},
-    },
+use crate::service::{
+    Role,
+    control::{self, ControlError},
 };
 
 /// How long a command waits for the daemon's answer.

@@ -8,6 +8,7 @@ mod completion;
 mod config;
 mod control;
 mod db;
+mod embedded;
 mod exit_code;
 mod history;
 mod import;
@@ -46,7 +47,7 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 use chrono_tz::Tz;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-pub use self::session::Parts;
+pub use self::{embedded::run_embedded, session::Parts};
 use self::{
     output::Printer,
     session::{CONFIG_VARIABLE, Session},

@@ -99,33 +99,20 @@ fn work(
     }
     check_user(&config)?;
     let run_lock = Arc::new(RunLock::open(&config.daemon, session.file().map(PathBuf::as_path))?);
-    match session.file() {
-        Some(file) => tracing::info!("the configuration file is {}", file.display()),
-        None => {
-            tracing::warn!("no configuration file was found: only tasks of registered handlers can run");
-        }
-    }
+    say_file(session);
     log_warnings(&config.warnings);
     log_warnings(&session.advice(&config));
     let is_quiet = Arc::new(AtomicBool::new(false));
+    let mode = match (args.once, args.length) {
+        (true, _) => Mode::Once,
+        (_, Some(length)) => Mode::For(length),
+        _ => Mode::Serve,
+    };
     let blueprint = Blueprint {
-        program: "/proc/self/exe".into(),
-        config,
-        file: session.file().cloned(),
-        run_lock: Some(run_lock.clone()),
-        registry: session.parts.registry.clone(),
-        app_data: session.parts.app_data.clone(),
-        modules: with_built_in(session.parts.modules.clone()),
-        loader: session.loader(),
-        clock: Clock::system(),
-        mode: match (args.once, args.length) {
-            (true, _) => Mode::Once,
-            (_, Some(length)) => Mode::For(length),
-            _ => Mode::Serve,
-        },
+        mode,
         log: log.clone(),
         stays_quiet: is_quiet.clone(),
-        on_start: None,
+        ..blueprint(session, config, run_lock.clone())
     };
     let code = blueprint.run(orders)?;
     if code == RESTART && !is_asked_to_end() {
@@ -136,6 +123,35 @@ fn work(
         RESTART | NEWER_SCHEMA if is_asked_to_end() => 0,
         code => u8::try_from(code).unwrap_or(1),
     })
+}
+
+/// Logs which configuration file is in use.
+pub(super) fn say_file(session: &Session) {
+    match session.file() {
+        Some(file) => tracing::info!("the configuration file is {}", file.display()),
+        None => {
+            tracing::warn!("no configuration file was found: only tasks of registered handlers can run");
+        }
+    }
+}
+
+/// The daemon of a configuration, with the application's handlers and modules.
+pub(super) fn blueprint(session: &Session, config: Config, run_lock: Arc<RunLock>) -> Blueprint {
+    Blueprint {
+        program: "/proc/self/exe".into(),
+        config,
+        file: session.file().cloned(),
+        run_lock: Some(run_lock),
+        registry: session.parts.registry.clone(),
+        app_data: session.parts.app_data.clone(),
+        modules: with_built_in(session.parts.modules.clone()),
+        loader: session.loader(),
+        clock: Clock::system(),
+        mode: Mode::Serve,
+        log: LogControl::default(),
+        stays_quiet: Arc::default(),
+        on_start: None,
+    }
 }
 
 /// Executes this program again in the same process. If that fails, the exit code asks the service manager for a restart.
@@ -174,7 +190,7 @@ fn current_program(program: &Path) -> PathBuf {
 }
 
 /// Refuses or warns if the daemon runs as root, because users who can change its files then control the machine.
-fn check_user(config: &Config) -> anyhow::Result<()> {
+pub(super) fn check_user(config: &Config) -> anyhow::Result<()> {
     if !nix::unistd::Uid::effective().is_root() {
         return Ok(());
     }

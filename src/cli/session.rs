@@ -9,11 +9,12 @@ use std::{
 use anyhow::Context as _;
 use chrono_tz::Tz;
 use clap::Args;
+use sexton_client::client::{Client, EnqueueContext};
+use sexton_client::principal::Principal;
 use sexton_entities::{history, states::Via};
 
 use super::{output::print_error, time};
 use crate::{
-    client::{Client, EnqueueContext},
     clock::machine_time,
     config::{self, Config, ConfigWarning, DatabaseConfig, Mistake, Mistakes, Pooler, Source, find_file, load_anyway},
     daemon::ModuleSpec,
@@ -23,7 +24,6 @@ use crate::{
         text::{plural::counted, redact, suggest},
     },
     handler::{AppData, Registry},
-    principal::Principal,
     store::{ConnectOptions, Deed, Enqueued, HistoryFilter, Store, StoreError, Wakeup},
 };
 
@@ -337,17 +337,5 @@ impl OpenSession {
 
 /// Adds advice to the error that the database has no tables yet.
 pub(super) fn with_advice(error: StoreError) -> anyhow::Error {
-    match &error {
-        StoreError::Refused(text)
-            if text.contains("sexton_")
-                && ["no such table", "doesn't exist", "does not exist"]
-                    .iter()
-                    .any(|missing| text.contains(missing)) =>
-        {
-            anyhow::anyhow!(
-                "the database has no Sexton tables, or old ones ({text}): run `sexton db migrate`, or start the daemon"
-            )
-        }
-        _ => error.into(),
-    }
+    error.with_advice().into()
 }

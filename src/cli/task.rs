@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::{Value, json};
+use sexton_client::client::wakeup_for;
 use sexton_entities::{
     states::{AuditAction, AuditTarget, TaskState, Verdict},
     task,
@@ -28,7 +29,6 @@ use super::{
     waiting::{WhyItWaits, check_queue, nobody_takes, why_it_waits},
 };
 use crate::{
-    client::wakeup_for,
     domain::{
         command::answer::Progress,
         identity::QueueName,

@@ -12,6 +12,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use sexton_client::client::Client;
 use sexton_entities::states::NodeState;
 use tokio::sync::mpsc::Sender;
 
@@ -42,7 +43,6 @@ use super::{
     workers::attempt_executor::Executor,
 };
 use crate::{
-    client::Client,
     clock::Clock,
     config::{Config, FileStamp},
     domain::{

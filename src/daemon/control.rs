@@ -17,6 +17,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
+use sexton_client::principal::Principal;
 use sexton_entities::states::{AuditAction, AuditTarget};
 use tokio::sync::{Semaphore, mpsc::Sender, oneshot};
 
@@ -30,7 +31,6 @@ use super::{
     supervision::supervisor_handle::RestartError,
 };
 use crate::{
-    principal::Principal,
     service::{LockError, RunDir, control::Problem},
     store::Deed,
     telemetry::{DebugChoice, LogControl},
@@ -106,6 +106,9 @@ async fn serve(run_lock: &RunLock, listener: UnixListener, control: Control) {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = check.tick() => {
+                if !run_lock.is_held() {
+                    return;
+                }
                 if let Some(another) = repaired(run_lock, &control) {
                     listener = another;
                 }

@@ -8,6 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use sexton_client::client::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -19,7 +20,6 @@ use super::{
     stop_stage::Stage,
 };
 use crate::{
-    client::Client,
     clock::Clock,
     config::Config,
     domain::{daemon::summary::SummaryTable, identity::ModuleName},
@@ -170,12 +170,13 @@ impl ModuleContext {
         &self.name
     }
 
-    /// The database.
+    /// The daemon's store: no stable interface. [`ModuleContext::client`] enqueues, and has a connection.
+    #[doc(hidden)]
     pub fn store(&self) -> &Store {
         &self.surroundings.store
     }
 
-    /// Enqueues tasks.
+    /// Enqueues tasks, follows them, and has a connection for the application's own transactions.
     pub fn client(&self) -> &Client {
         &self.surroundings.client
     }
@@ -185,7 +186,8 @@ impl ModuleContext {
         &self.surroundings.clock
     }
 
-    /// The configuration in force.
+    /// The configuration in force: no stable interface.
+    #[doc(hidden)]
     pub fn config(&self) -> Arc<Config> {
         self.surroundings.in_force.config()
     }

@@ -1,104 +1,21 @@
 //! Identities as types: a node, a queue and a daemon module cannot be mistaken for one another, nor for other text.
 
-use std::{borrow::Borrow, borrow::Cow, fmt, ops::Deref, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
-use serde::{Deserialize, Serialize};
+use sexton_client::declare_name;
+pub use sexton_client::domain::identity::QueueName;
 
-/// Declares a name that is cheap to clone and reads as text.
-macro_rules! name {
-    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(transparent)]
-        pub struct $name($inner);
-
-        impl $name {
-            /// The name as text.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl Deref for $name {
-            type Target = str;
-
-            fn deref(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl Borrow<str> for $name {
-            fn borrow(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl AsRef<str> for $name {
-            fn as_ref(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(&self.0)
-            }
-        }
-
-        impl From<&str> for $name {
-            fn from(text: &str) -> Self {
-                Self(text.to_owned().into())
-            }
-        }
-
-        impl From<String> for $name {
-            fn from(text: String) -> Self {
-                Self(text.into())
-            }
-        }
-
-        impl From<&$name> for String {
-            fn from(name: &$name) -> Self {
-                name.as_str().to_owned()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(name: $name) -> Self {
-                name.as_str().to_owned()
-            }
-        }
-
-        impl PartialEq<str> for $name {
-            fn eq(&self, other: &str) -> bool {
-                self.as_str() == other
-            }
-        }
-
-        impl PartialEq<&str> for $name {
-            fn eq(&self, other: &&str) -> bool {
-                self.as_str() == *other
-            }
-        }
-    };
-}
-
-name! {
+declare_name! {
     /// The identity of one running daemon: its configured name and random digits. It is never a host name alone.
     NodeId(Arc<str>)
 }
 
-name! {
+declare_name! {
     /// The identity of one database, made once and kept in it.
     DatabaseId(Arc<str>)
 }
 
-name! {
-    /// The name of a queue, as written in `[queue.NAME]`.
-    QueueName(Arc<str>)
-}
-
-name! {
+declare_name! {
     /// The name of a daemon module. The built-in ones are constants, so that a typo does not compile.
     ModuleName(Cow<'static, str>)
 }

@@ -8,6 +8,7 @@ pub mod notice;
 pub mod period;
 pub mod problem;
 pub mod schedule;
-pub mod schema_name;
 pub mod task;
 pub mod text;
+
+pub use sexton_client::domain::schema_name;

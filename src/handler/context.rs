@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -80,6 +81,7 @@ impl AppData {
 
 impl TaskContext {
     /// The context of one attempt.
+    #[doc(hidden)]
     pub fn new(task: ClaimedTask, definition: Arc<TaskDefinition>, app_data: AppData) -> Self {
         Self {
             task,
@@ -112,7 +114,18 @@ impl TaskContext {
         self.task.claim.fence
     }
 
+    /// The name of the task.
+    pub fn name(&self) -> &str {
+        &self.task.name
+    }
+
+    /// The schedule that created the task, and the instant for which it did.
+    pub fn schedule(&self) -> Option<(&str, DateTime<Utc>)> {
+        self.task.schedule.as_deref().zip(self.task.due_at)
+    }
+
     /// The task as it was claimed.
+    #[doc(hidden)]
     pub fn task(&self) -> &ClaimedTask {
         &self.task
     }
@@ -157,6 +170,7 @@ impl TaskContext {
     }
 
     /// The progress since the last call, if there is any.
+    #[doc(hidden)]
     pub fn take_progress(&self) -> Option<Progress> {
         self.progress.lock().take()
     }
@@ -194,11 +208,13 @@ impl TaskContext {
     }
 
     /// Changes the report on this attempt.
+    #[doc(hidden)]
     pub fn report(&self, change: impl FnOnce(&mut Report)) {
         change(&mut self.report.lock());
     }
 
     /// Stops the attempt with that grace time. The first reason counts.
+    #[doc(hidden)]
     pub fn stop(&self, reason: StopReason, grace: Duration) {
         let _ = self.stopped.set((reason, grace));
         self.token.cancel();
@@ -215,6 +231,7 @@ impl TaskContext {
     }
 
     /// Takes the report with the log, at the end of the attempt.
+    #[doc(hidden)]
     pub fn take_report(&self) -> Report {
         let mut report = std::mem::take(&mut *self.report.lock());
         let log = std::mem::replace(&mut *self.log.lock(), Capture::new(LOG_LIMITS));

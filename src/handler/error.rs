@@ -44,6 +44,7 @@ impl TaskError {
     }
 
     /// What the handler wants to happen next.
+    #[doc(hidden)]
     pub fn wish(&self) -> Wish {
         self.wish
     }

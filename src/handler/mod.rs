@@ -7,6 +7,7 @@ mod error;
 mod noop;
 mod registry;
 mod task_handler;
+mod typed_handler;
 
 pub use self::{
     attempt::{Attempt, AttemptEnd},
@@ -16,4 +17,5 @@ pub use self::{
     noop::NoopHandler,
     registry::Registry,
     task_handler::{DynHandler, TaskHandler},
+    typed_handler::{TypedAdapter, TypedHandler},
 };

@@ -2,6 +2,7 @@
 
 use futures::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
+use sexton_client::decode_payload;
 use sexton_entities::json_text::JsonText;
 
 use super::{context::TaskContext, error::TaskError};
@@ -19,8 +20,8 @@ pub trait TaskHandler: Send + Sync + 'static {
     /// its end without a limit.
     const ENDS_BY_ITSELF: bool = false;
 
-    /// The type of the payload. An absent payload is decoded from `null`. `JsonText` takes the text as it came. If a payload does not fit, the task is
-    /// discarded, because it would not fit the next time either.
+    /// The type of the payload. An absent payload is decoded from `null`. `JsonText` takes the text as it came. If a payload
+    /// does not fit, the task is discarded, because it would not fit the next time either; the error names the field.
     type Payload: DeserializeOwned;
 
     /// Does the work of one attempt.
@@ -61,8 +62,7 @@ impl<H: TaskHandler> DynHandler for H {
         context: &'a TaskContext,
     ) -> LocalBoxFuture<'a, Result<(), TaskError>> {
         Box::pin(async move {
-            let payload = serde_json::from_str(payload.as_ref().map_or("null", JsonText::get))
-                .map_err(|error| TaskError::discard(format!("the payload does not fit: {error}")))?;
+            let payload = decode_payload(payload.as_ref()).map_err(TaskError::discard)?;
             self.run(payload, context).await
         })
     }

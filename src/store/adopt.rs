@@ -7,7 +7,7 @@ use super::{
     claim_conditions::HELD_COLUMNS,
     dialect::Kind,
     portions::{PortionResults, in_portions},
-    rows::{Rows, claim_of},
+    rows::{ClaimColumns as _, Rows, claim_of},
 };
 use crate::domain::{
     command::answer::Progress,
@@ -43,7 +43,7 @@ impl Store {
     /// If the database is unavailable.
     pub async fn adopt(&self, node: &NodeId, claims: &[ClaimIdentity]) -> Result<Adoption, StoreError> {
         let table = self.dialect.rows("d", &ADOPTED_COLUMNS);
-        let stands = self.dialect.claim_stands();
+        let stands = self.claim_stands();
         let update = self.dialect.update_joined("sexton_task", &[("node", "d.node")], &table, &stands);
         let results = self.change_claims(node, claims, &update).await?;
         let mut adoption = Adoption { held: self.held_claims(node, claims).await?, ..Adoption::default() };
@@ -83,7 +83,7 @@ impl Store {
             return Ok(HashSet::new());
         }
         let table = self.dialect.rows("d", &HELD_COLUMNS);
-        let sql = format!("SELECT t.id, t.fence FROM {table} JOIN sexton_task t ON {}", self.dialect.claim_holds());
+        let sql = format!("SELECT t.id, t.fence FROM {table} JOIN sexton_task t ON {}", self.claim_holds());
         self.all(&self.db, &sql, [self.claims_of(node, claims)]).await?.iter().map(claim_of).collect()
     }
 
@@ -110,7 +110,7 @@ impl Store {
         let progress = self.dialect.json("d.progress");
         let [id, fence, of, enqueued_at] = HELD_COLUMNS;
         let table = self.dialect.rows("d", &[id, fence, of, enqueued_at, ("progress", Kind::Text)]);
-        let on = self.dialect.claim_holds();
+        let on = self.claim_holds();
         let sql = self.dialect.update_joined("sexton_task", &[("progress", progress.as_str())], &table, &on);
         let work = async |portion: &[(ClaimIdentity, Progress)]| {
             let mut rows = Rows::new(self.dialect);

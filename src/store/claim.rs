@@ -7,6 +7,8 @@
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, Value};
 
+pub(super) use sexton_client::store::rows::ID_COLUMN;
+
 use super::{
     Store, StoreError,
     claimed_task::check_fence,
@@ -58,7 +60,6 @@ pub struct Peek {
 /// The columns of a claimed task besides its payload, in a table or a join where they are unambiguous.
 const CLAIMED_COLUMNS: &str =
     "id, fence, name, attempt, max_attempts, pickups, schedule, due_at, enqueued_at, started_at, snoozes";
-pub(super) const ID_COLUMN: [(&str, Kind); 1] = [("id", Kind::Integer)];
 const FENCE_COLUMNS: [(&str, Kind); 2] = [("id", Kind::Integer), ("fence", Kind::Integer)];
 /// The number of the next attempt. The highest number stays as it is: one task that has it must not stop a claim.
 const NEXT_ATTEMPT: &str = "CASE WHEN attempt < 2147483647 THEN attempt + 1 ELSE attempt END";
@@ -363,16 +364,5 @@ impl Store {
             return Err(StoreError::Conflict("another node claimed one of the tasks first".to_owned()));
         }
         Ok(())
-    }
-
-    /// Task numbers as one parameter, for a table with [`ID_COLUMN`].
-    pub(super) fn ids(&self, ids: impl IntoIterator<Item = i64>) -> Value {
-        let mut rows = Rows::new(self.dialect);
-        for id in ids {
-            rows.push(|row| {
-                row.set("id", id);
-            });
-        }
-        rows.into_value()
     }
 }

@@ -15,7 +15,7 @@ use super::{
     connection::DatabaseTransaction,
     dialect::{Dialect, Kind},
     finish_result::Recorded,
-    rows::{Rows, claim_of},
+    rows::{ClaimColumns as _, Rows, claim_of},
 };
 use crate::domain::{
     problem,
@@ -139,7 +139,7 @@ impl Store {
                 .collect()
         };
         let rows = self.dialect.rows("d", &CLAIM_COLUMNS);
-        let on = self.dialect.claim_holds();
+        let on = self.claim_holds();
         let on = on.as_str();
         let with = |sets: &[(&'static str, &'static str)]| sets.iter().copied().chain(CLEARED).collect::<Vec<_>>();
         let run_at = self.dialect.now_plus_millis("d.retry_ms");

@@ -32,7 +32,7 @@ impl Store {
         let held = [("state", "'scheduled'"), ("run_at", self.dialect.instant_parameter())];
         let sets: Vec<(&str, &str)> = held.into_iter().chain(CLEARED).collect();
         let rows = self.dialect.rows("d", &HELD_COLUMNS);
-        let sql = self.dialect.update_joined("sexton_task", &sets, &rows, &self.dialect.claim_holds());
+        let sql = self.dialect.update_joined("sexton_task", &sets, &rows, &self.claim_holds());
         let never = self.dialect.instant(NEVER).into();
         let values = self.dialect.joined_values([never], self.claims_of(node, &[identity]));
         Ok(self.with_retries(async || self.run(&self.db, &sql, values.clone()).await).await? > 0)

@@ -2,7 +2,7 @@
 //! of the tasks behind them.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, QueryResult, TransactionSession as _};
+use sea_orm::{ConnectionTrait, QueryResult};
 use sexton_entities::json_text::JsonText;
 
 use super::{

@@ -1,7 +1,4 @@
-//! Wake-ups between processes: NOTIFY on PostgreSQL, a poll of the file on SQLite, none on MySQL.
-//!
-//! A NOTIFY inside the enqueuing transaction would hold a database-wide lock through its commit and prevent group
-//! commit, so it is sent after the commit in a transaction of its own.
+//! Hearing the wake-ups of other processes: NOTIFY on PostgreSQL, a poll of the file on SQLite, none on MySQL.
 
 use std::{
     path::PathBuf,
@@ -17,14 +14,10 @@ use sea_orm::{
 };
 use tokio::time::timeout;
 
-use super::{ConnectOptions, Store, StoreError, connection::on_driver, dialect::Dialect, error::cause_of};
-use crate::domain::schema_name::SchemaName;
+pub use sexton_client::store::wakeup::Wakeup;
 
-/// The channel on PostgreSQL. A channel belongs to a whole database, so another schema has a channel of its own: this
-/// name, an underscore, and the name of the schema.
-const CHANNEL: &str = "sexton_wakeup";
-/// The schema whose channel is [`CHANNEL`], as if none were set.
-const DEFAULT_SCHEMA: &str = "public";
+use super::{ConnectOptions, Store, StoreError, connection::on_driver, dialect::Dialect, error::cause_of};
+
 /// How often SQLite's write-ahead log is checked. A check is one system call, not a statement.
 const FILE_POLL_INTERVAL: Duration = Duration::from_millis(8);
 
@@ -32,30 +25,6 @@ const FILE_POLL_INTERVAL: Duration = Duration::from_millis(8);
 const SILENCE: Duration = Duration::from_secs(10);
 /// How long the server may take to answer the listener.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The reason of a wake-up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wakeup {
-    /// A task is available.
-    Now,
-    /// A task was enqueued for later.
-    Later,
-    /// A running task is to be cancelled.
-    Cancel,
-    /// Unknown: anything may have changed.
-    Anything,
-}
-
-impl Wakeup {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Now => "now",
-            Self::Later => "later",
-            Self::Cancel => "cancel",
-            Self::Anything => "",
-        }
-    }
-}
 
 /// Waits for the wake-ups of other processes.
 #[derive(Debug)]
@@ -85,31 +54,6 @@ pub struct ServerListener {
 }
 
 impl Store {
-    /// Wakes the other processes. A lost wake-up does no harm, because they also poll.
-    ///
-    /// # Errors
-    /// If the database is unavailable or refuses the statement.
-    pub async fn wake(&self, wakeup: Wakeup) -> Result<(), StoreError> {
-        if self.dialect == Dialect::Postgres {
-            let sql = "SELECT CAST(pg_notify(?, ?) AS text) AS done";
-            self.one(&self.db, sql, [self.channel().into(), wakeup.word().into()]).await?;
-        }
-        Ok(())
-    }
-
-    /// The channel of this database and schema.
-    fn channel(&self) -> String {
-        match self.own_schema() {
-            Some(schema) => format!("{CHANNEL}_{schema}"),
-            None => CHANNEL.to_owned(),
-        }
-    }
-
-    /// The schema, if it is set to another one than the default.
-    fn own_schema(&self) -> Option<&SchemaName> {
-        self.db.sessions().target().schema().filter(|schema| schema.as_str() != DEFAULT_SCHEMA)
-    }
-
     /// Starts listening for wake-ups.
     ///
     /// # Errors
@@ -221,12 +165,7 @@ impl ServerListener {
                 answered(self.session.listen(&self.channel)).await?;
                 Wakeup::Anything
             }
-            Ok(Ok(Some(notification))) => match notification.payload() {
-                "now" => Wakeup::Now,
-                "later" => Wakeup::Later,
-                "cancel" => Wakeup::Cancel,
-                _ => Wakeup::Anything,
-            },
+            Ok(Ok(Some(notification))) => Wakeup::from_word(notification.payload()),
             // The connection was lost and restored; wake-ups in between are unknown.
             Ok(Ok(None)) => Wakeup::Anything,
             Ok(Err(error)) => return Err(unavailable(error)),

@@ -33,7 +33,10 @@ impl LogFilter {
 
 /// Whether the event comes from Sexton.
 fn is_own(metadata: &Metadata<'_>) -> bool {
-    metadata.target() == "sexton" || metadata.target().starts_with("sexton::")
+    let target = metadata.target();
+    ["sexton", "sexton_client"]
+        .iter()
+        .any(|own| target.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with("::")))
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Filter<S> for LogFilter {

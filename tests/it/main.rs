@@ -9,6 +9,7 @@ mod accounts;
 mod audit;
 mod bench;
 mod cli;
+mod client;
 mod commands;
 mod completions;
 mod config;

@@ -5,7 +5,8 @@ use std::{fs, path::PathBuf};
 use crate::source::{files, root};
 
 /// The folders that a path in a document begins with.
-const FOLDERS: [&str; 8] = ["src/", "docs/", "tests/", "config/", "entities/", "migration/", "examples/", "benches/"];
+const FOLDERS: [&str; 9] =
+    ["src/", "client/", "docs/", "tests/", "config/", "entities/", "migration/", "examples/", "benches/"];
 
 #[test]
 fn documents_name_what_exists() {

@@ -27,13 +27,14 @@ struct Import {
 }
 
 impl<'a> Modules<'a> {
-    /// Reads the files of one crate below `src/`.
+    /// Reads the files of one crate.
     pub(crate) fn new(sources: &'a [Source]) -> Self {
-        let files = sources.iter().enumerate().map(|(index, source)| (module_path(&source.path), index)).collect();
+        let files =
+            sources.iter().enumerate().map(|(index, source)| (module_path(source.below_src()), index)).collect();
         let mut modules = Self { sources, files, names: Vec::new() };
         for source in sources {
             let imports = imports(&source.code());
-            let own = module_path(&source.path);
+            let own = module_path(source.below_src());
             let absolute = |import: Import| Some((import.name, modules.absolute(&own, &import.path)?));
             let names = imports.into_iter().filter_map(absolute).collect();
             modules.names.push(names);
@@ -44,7 +45,7 @@ impl<'a> Modules<'a> {
     /// The files that a file uses. A re-export is no use, unless the file uses the name itself.
     pub(crate) fn references(&self, index: usize) -> References {
         let source = &self.sources[index];
-        let own = module_path(&source.path);
+        let own = module_path(source.below_src());
         let code = source.code();
         let body = without_imports(&code);
         let mut paths: Vec<Vec<String>> = Vec::new();
@@ -94,9 +95,9 @@ impl<'a> Modules<'a> {
     }
 }
 
-/// `src/a/b.rs` is `a::b`, `src/a/mod.rs` is `a`, `src/lib.rs` is the crate.
+/// Below `src`, `a/b.rs` is `a::b`, `a/mod.rs` is `a`, `lib.rs` is the crate.
 fn module_path(file: &str) -> Vec<String> {
-    let path = file.trim_start_matches("src/").trim_end_matches(".rs");
+    let path = file.trim_end_matches(".rs");
     let path = path.strip_suffix("/mod").unwrap_or(path);
     if path == "lib" { Vec::new() } else { path.split('/').map(str::to_owned).collect() }
 }

@@ -1,4 +1,4 @@
-//! The rooms of `src` and their levels: imports run downwards.
+//! The rooms of `src` and of `client/src` and their levels: imports run downwards.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The rooms by level. A room may use the rooms of lower levels, and itself; rooms of one level do not know each other.
-const LEVELS: [(&str, u8); 16] = [
+const LEVELS: [(&str, u8); 17] = [
     ("clock", 1),
     ("domain", 1),
     ("files", 1),
@@ -19,6 +19,7 @@ const LEVELS: [(&str, u8); 16] = [
     ("shepherd", 2),
     ("store", 2),
     ("telemetry", 2),
+    ("typed_task", 2),
     ("client", 3),
     ("handler", 3),
     ("service", 3),
@@ -26,6 +27,8 @@ const LEVELS: [(&str, u8); 16] = [
     ("cli", 5),
     ("sexton", 6),
 ];
+/// The crates that have rooms. Below the daemon's rooms are those of the client.
+const CRATES_WITH_ROOMS: [&str; 2] = ["src", "client/src"];
 /// The files that put the crate together.
 const ROOTS: [&str; 2] = ["lib", "main"];
 /// What the rules of `domain` must not touch: they neither wait nor read nor write.
@@ -38,7 +41,7 @@ fn level(room: &str) -> Option<u8> {
 
 #[test]
 fn every_room_has_a_level_and_every_level_a_room() {
-    let sources = production(&["src"]);
+    let sources = production(&CRATES_WITH_ROOMS);
     let rooms: BTreeSet<&str> = sources.iter().map(Source::room).filter(|room| !ROOTS.contains(room)).collect();
     let known: BTreeSet<&str> = LEVELS.iter().map(|(name, _)| *name).collect();
     assert_eq!(rooms, known);
@@ -46,8 +49,10 @@ fn every_room_has_a_level_and_every_level_a_room() {
 
 #[test]
 fn imports_run_downwards_only() {
-    let faults = upward_imports(&production(&["src"]));
-    assert!(faults.is_empty(), "{faults:#?}");
+    for folder in CRATES_WITH_ROOMS {
+        let faults = upward_imports(&production(&[folder]));
+        assert!(faults.is_empty(), "{faults:#?}");
+    }
 }
 
 fn upward_imports(sources: &[Source]) -> Vec<String> {
@@ -79,7 +84,7 @@ fn an_upward_import_is_found() {
 
 #[test]
 fn rules_are_pure() {
-    for source in production(&["src/domain", "src/import"]) {
+    for source in production(&["src/domain", "src/import", "client/src/domain"]) {
         let code = source.code();
         let found = IMPURE.iter().find(|word| code.contains(**word));
         assert!(found.is_none(), "{}: a rule does not use `{}`", source.path, found.unwrap_or(&""));
@@ -88,7 +93,7 @@ fn rules_are_pure() {
 
 #[test]
 fn actors_are_in_the_daemon_only() {
-    for source in production(&["src"]).iter().filter(|source| source.room() != "daemon") {
+    for source in production(&CRATES_WITH_ROOMS).iter().filter(|source| source.room() != "daemon") {
         let code = source.code().replace("actix_rt::System::new", "");
         assert!(!code.contains("actix"), "{}: actors belong in src/daemon", source.path);
     }

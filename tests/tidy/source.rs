@@ -7,7 +7,7 @@ use std::{
 };
 
 /// The crates of the workspace.
-pub(crate) const CRATES: [&str; 3] = ["src", "entities/src", "migration/src"];
+pub(crate) const CRATES: [&str; 4] = ["src", "client/src", "entities/src", "migration/src"];
 
 /// A Rust file.
 #[derive(Clone, Debug)]
@@ -32,9 +32,14 @@ impl Source {
         code(self.production())
     }
 
+    /// The path below the folder `src` of its crate: of the daemon, or of the client.
+    pub(crate) fn below_src(&self) -> &str {
+        self.path.trim_start_matches("client/").trim_start_matches("src/")
+    }
+
     /// The first folder or file below `src`.
     pub(crate) fn room(&self) -> &str {
-        self.path.trim_start_matches("src/").split(['/', '.']).next().unwrap_or_default()
+        self.below_src().split(['/', '.']).next().unwrap_or_default()
     }
 }
 
@@ -78,7 +83,7 @@ pub(crate) fn production(folders: &[&str]) -> Vec<Source> {
 
 /// Every Rust file, tests and examples included.
 pub(crate) fn everything() -> Vec<Source> {
-    sources(&["src", "entities/src", "migration/src", "tests", "examples", "benches", "fuzz"])
+    sources(&["src", "client/src", "entities/src", "migration/src", "tests", "examples", "benches", "fuzz"])
 }
 
 /// The files that a file declares as modules for tests only.

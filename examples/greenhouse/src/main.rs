@@ -13,29 +13,35 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sexton::{
-    DaemonModule, ModuleContext, NewTask, Next, RetryPolicy, Sexton, SummaryTable, TaskContext, TaskDefinition,
-    TaskError, TaskHandler,
+    DaemonModule, ModuleContext, Next, RetryPolicy, Sexton, SummaryTable, Task, TaskContext, TaskDefinition, TaskError,
+    TypedHandler, anyhow, async_trait,
 };
 
 /// The water that is left, in litres; shared by the handler and the thermometer.
 struct Tank(AtomicI64);
 
-/// Waters a bed.
+/// The task: waters a bed.
 struct Water;
 
+impl Task for Water {
+    const NAME: &'static str = "water";
+    type Payload = Watering;
+}
+
 /// The payload of a watering.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct Watering {
     bed: String,
     litres: i64,
 }
 
-impl TaskHandler for Water {
-    const KIND: &'static str = "water";
-    type Payload = Watering;
+/// Executes the task.
+struct WateringCan;
+
+impl TypedHandler for WateringCan {
+    type Task = Water;
 
     async fn run(&self, watering: Watering, context: &TaskContext) -> Result<(), TaskError> {
         if watering.litres <= 0 {
@@ -61,7 +67,7 @@ impl TaskHandler for Water {
             max_attempts: 50,
             queue: "garden".into(),
             retry: RetryPolicy { delay: Duration::from_secs(1), ..RetryPolicy::default() },
-            ..TaskDefinition::new(Self::KIND, Self::KIND)
+            ..TaskDefinition::new(Water::NAME, Water::NAME)
         }
     }
 }
@@ -85,10 +91,8 @@ impl DaemonModule for Thermometer {
         self.degrees = 18 + (self.readings as i64 * 5) % 17;
         if self.degrees > 28 {
             // The unique key limits this to one waiting task.
-            let task = NewTask::new(Water::KIND)
-                .payload(serde_json::json!({ "bed": "tomatoes", "litres": 2 }))
-                .unique_key("tomatoes");
-            context.client().enqueue(task).await?;
+            let task = Water::task(Watering { bed: "tomatoes".to_owned(), litres: 2 });
+            context.client().enqueue(task.unique_key("tomatoes")).await?;
         }
         if let Some(tank) = context.app_data::<Tank>().filter(|_| self.degrees < 20) {
             tank.0.store(10, Ordering::SeqCst);
@@ -135,7 +139,7 @@ impl DaemonModule for TestDaemon {
 
 fn main() -> ExitCode {
     Sexton::new()
-        .handler(Water)
+        .typed_handler(WateringCan)
         .module("thermometer", Thermometer::default)
         .module("test-daemon", TestDaemon::default)
         .app_data(Tank(AtomicI64::new(10)))

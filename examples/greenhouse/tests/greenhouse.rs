@@ -102,7 +102,9 @@ fn the_greenhouse_waters_its_beds() {
         let errors: Vec<String> = of("water").await.into_iter().filter_map(|row| row.error).collect();
         assert!(errors.iter().any(|error| error == "0 litres are no watering"), "{errors:?}");
         assert!(
-            errors.iter().any(|error| error.starts_with("the payload does not fit: invalid type: integer `7`")),
+            errors
+                .iter()
+                .any(|error| error.starts_with("the payload does not fit: field `bed`: invalid type: integer `7`")),
             "{errors:?}"
         );
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(daemon.id() as i32), nix::sys::signal::Signal::SIGTERM)

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
+use sexton_client::client::Client;
 
 use super::{
     args::{BenchArgs, NOOP_TASK, QUEUE, STAMP_TASK},
@@ -10,7 +11,6 @@ use super::{
     node::{BenchNode, Stamps},
 };
 use crate::{
-    client::Client,
     domain::task::NewTask,
     store::{ConnectOptions, Store, TaskFilter},
 };

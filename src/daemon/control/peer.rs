@@ -3,7 +3,7 @@
 use sexton_entities::states::Via;
 use tokio::net::UnixStream;
 
-use crate::principal::Principal;
+use sexton_client::principal::Principal;
 
 /// The process at the other end, as the kernel names it.
 #[derive(Clone, Copy)]

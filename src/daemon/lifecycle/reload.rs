@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use sexton_client::principal::Principal;
 use sexton_entities::states::{AuditAction, AuditTarget, Via};
 
 use super::{requests::Reply, status::DaemonStatus};
@@ -10,7 +11,6 @@ use crate::{
     config::{Config, ConfigDiff, DaemonConfig, Mistakes},
     daemon::{components::Components, inflight::InFlight},
     domain::text::{duration, redact::redacted},
-    principal::Principal,
     service::{check_tree, notify},
     store::{ConnectOptions, Deed, Store},
     telemetry::LogControl,

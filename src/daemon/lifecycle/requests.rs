@@ -6,7 +6,7 @@ use tokio::sync::{
     oneshot,
 };
 
-use crate::principal::Principal;
+use sexton_client::principal::Principal;
 
 /// How many requests of one kind may wait.
 pub const MAX_WAITING: usize = 16;

@@ -132,6 +132,11 @@ impl RunLock {
         }
     }
 
+    /// Gives the run directory up: the daemon has ended, and the program around it goes on. Its control socket closes.
+    pub fn release(&self) {
+        *self.lock() = LockState::Unavailable;
+    }
+
     /// Keeps the lock while this process restarts itself by `exec`.
     pub fn keep_over_exec(&self) {
         if let LockState::Held(lock) = &*self.lock()

@@ -12,7 +12,7 @@ use signal_hook::{
 use tokio::sync::mpsc::Sender;
 
 use super::requests::{MAX_WAITING, Request, ShutdownMode};
-use crate::principal::Principal;
+use sexton_client::principal::Principal;
 
 /// How often the process was asked to end.
 static STOPS: AtomicU32 = AtomicU32::new(0);

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use sexton_client::principal::Principal;
 use sexton_entities::states::Via;
 
 use super::{
@@ -14,7 +15,6 @@ use crate::{
     config::{Config, Pooler},
     daemon::state::audit_trail,
     domain::text::{duration, plural::counted, redact::redacted},
-    principal::Principal,
     service::notify,
     store::{ConnectOptions, Store, StoreError},
 };

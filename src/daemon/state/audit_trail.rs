@@ -8,12 +8,10 @@ use std::{
     time::Duration,
 };
 
+use sexton_client::principal::Principal;
 use sexton_entities::states::Via;
 
-use crate::{
-    principal::Principal,
-    store::{Deed, Store, StoreError},
-};
+use crate::store::{Deed, Store, StoreError};
 
 /// Maximum number of deeds that wait while the database is away.
 const MAX_WAITING: usize = 100;

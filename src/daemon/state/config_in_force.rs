@@ -3,10 +3,10 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::RwLock;
+use sexton_client::client::EnqueueContext;
 
 use super::wakers::Wakers;
 use crate::{
-    client::EnqueueContext,
     config::Config,
     domain::{
         daemon::lease::OnLeaseLost,

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
+pub use sexton_client::domain::new_task::check_name;
 
 use super::{retry::RetryPolicy, time_limit::TimeLimit};
 use crate::domain::{
@@ -61,17 +62,20 @@ pub struct TaskDefinition {
     #[serde(default, deserialize_with = "nested")]
     pub payload: Option<serde_json::Value>,
     /// When it recurs. Attempts do not need it, and manifests do not contain it.
+    #[doc(hidden)]
     #[serde(skip)]
     pub schedule: Option<Arc<Schedule>>,
     /// Whom to tell of its failures. Attempts do not need it.
     #[serde(skip)]
     pub notices: NoticeRule,
     /// The command of kind `command`.
+    #[doc(hidden)]
     pub command: Option<CommandSpec>,
 }
 
 impl TaskDefinition {
     /// Its own time limit, if it has one.
+    #[doc(hidden)]
     pub fn time_limit(&self) -> Option<TimeLimit> {
         self.timeout.map(TimeLimit::After).or(self.is_unlimited.then_some(TimeLimit::Unlimited))
     }
@@ -98,19 +102,5 @@ impl TaskDefinition {
             notices: NoticeRule::default(),
             command: None,
         }
-    }
-}
-
-/// Checks the name of a task, a queue or a schedule: it is shown in tables, and typed into shells.
-///
-/// # Errors
-/// If the name is empty, too long, or has a character that is not allowed; in words for people.
-pub fn check_name(name: &str) -> Result<(), String> {
-    let allowed = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '/');
-    match name.chars().find(|c| !allowed(*c)) {
-        _ if name.is_empty() => Err("a name must not be empty".to_owned()),
-        _ if name.len() > 100 => Err(format!("`{name}` is longer than 100 bytes")),
-        Some(found) => Err(format!("`{name}` contains {found:?}: names are letters, digits and - _ . : /")),
-        None => Ok(()),
     }
 }

@@ -1,24 +1,11 @@
-//! When a task expires: from then on no attempt begins, unless one has begun before.
+//! When the task of an instant expires: from then on no attempt begins, unless one has begun before.
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
+use sexton_client::domain::expiry::after;
 
-use super::{NewTask, is_on_hold};
 use crate::domain::schedule::reason::GRACE;
-
-/// A longer time never ends.
-const MOST: Duration = Duration::from_secs(100 * 365 * 86_400);
-
-/// When a new task expires: at an instant, or a time after its enqueue. Both are absent if it does not.
-pub fn of_new(task: &NewTask) -> (Option<DateTime<Utc>>, Option<Duration>) {
-    let Some(expires) = task.expires.filter(|expires| *expires < MOST) else { return (task.expires_at, None) };
-    match (task.expires_at, task.run_at) {
-        (Some(at), _) => (Some(at), None),
-        (None, Some(start)) => (after(start, expires), None),
-        (None, None) => (None, Some((task.delay.unwrap_or_default() + expires).min(MOST))),
-    }
-}
 
 /// When the task of an instant `due_at` expires that is enqueued `now` and may start at `start`: by the setting `expires`
 /// of its definition, and by the setting `missed_age` of its schedule.
@@ -36,31 +23,12 @@ pub fn of_instant(
     [by_expires, by_age].into_iter().flatten().min()
 }
 
-fn after(start: DateTime<Utc>, length: Duration) -> Option<DateTime<Utc>> {
-    let at = start.checked_add_signed(TimeDelta::from_std(length.min(MOST)).ok()?)?;
-    (!is_on_hold(at)).then_some(at)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn at(text: &str) -> DateTime<Utc> {
         text.parse().expect("an instant")
-    }
-
-    #[test]
-    fn a_task_expires_after_its_earliest_start() {
-        let minute = Duration::from_secs(60);
-        let task = || NewTask::new("a").expires(minute);
-        assert_eq!(of_new(&NewTask::new("a")), (None, None));
-        assert_eq!(of_new(&task()), (None, Some(minute)));
-        assert_eq!(of_new(&task().delay(minute)), (None, Some(2 * minute)));
-        let start = at("2026-11-21T10:00:00Z");
-        assert_eq!(of_new(&task().run_at(start)), (Some(at("2026-11-21T10:01:00Z")), None));
-        assert_eq!(of_new(&task().run_at(super::super::NEVER)), (None, None), "a task on hold does not expire");
-        assert_eq!(of_new(&task().expires_at(start)), (Some(start), None));
-        assert_eq!(of_new(&NewTask::new("a").expires(Duration::MAX)), (None, None));
     }
 
     #[test]

@@ -6,8 +6,8 @@ pub mod columns;
 pub mod database_url;
 pub mod duration;
 pub mod instant;
-pub mod json;
 pub mod plural;
-pub mod redact;
 pub mod suggest;
 pub mod wrap;
+
+pub use sexton_client::domain::{json, redact};

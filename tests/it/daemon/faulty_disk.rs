@@ -14,7 +14,8 @@ use crate::support::{Daemon, Database, FaultyDisk, Kind, block_on, eventually, s
 async fn survives(error: Errno, rounds: &[usize]) {
     let mut database = Database::new(Kind::Sqlite).await;
     database.url = format!("sqlite://{}", database.folder.path().join("faulty.db").display());
-    let client = Client::new(database.store().await);
+    let store = database.store().await;
+    let client = Client::new(store.clone());
     let marks = database.folder.path().join("marks");
     let settings = format!(
         "heartbeat = \"200ms\"\nlease = \"60s\"\n[task.nothing]\nkind = \"noop\"\n\
@@ -38,12 +39,12 @@ async fn survives(error: Errno, rounds: &[usize]) {
         client.enqueue(NewTask::new("nothing")).await.unwrap();
         accepted += 1;
         disk.heal();
-        eventually("all is on record, for others as well", async || completed(client.store()).await == accepted).await;
+        eventually("all is on record, for others as well", async || completed(&store).await == accepted).await;
     }
-    let rows = history(client.store()).await;
+    let rows = history(&store).await;
     assert!(rows.iter().all(|row| row.verdict == Some(Verdict::Completed)), "{rows:#?}");
     assert_eq!(rows.len() as i64, accepted, "each is on record once");
-    assert_eq!(count(client.store(), "COUNT(*) FROM sexton_task").await, 0);
+    assert_eq!(count(&store, "COUNT(*) FROM sexton_task").await, 0);
     let marks = std::fs::read_to_string(marks).unwrap();
     let ran: Vec<&str> = marks.lines().collect();
     assert_eq!(ran.len(), 2 * rounds.len(), "nothing ran twice: {ran:?}");

@@ -35,9 +35,10 @@ fn a_deleted_file_is_waited_for() {
         daemon.wait_for_log("was deleted or moved");
         assert!(!file.exists(), "nothing is made in its place");
         fs::rename(copy, &file).unwrap();
-        let client = Client::new(database.bare_store());
+        let store = database.bare_store();
+        let client = Client::new(store.clone());
         client.enqueue(NewTask::new("nothing")).await.unwrap();
-        eventually("it goes on", async || completed(client.store()).await == 1).await;
+        eventually("it goes on", async || completed(&store).await == 1).await;
         daemon.stop();
     });
 }
@@ -46,17 +47,17 @@ fn a_deleted_file_is_waited_for() {
 fn another_database_in_its_place_is_served_after_a_restart() {
     block_on(async {
         let (database, other) = (Database::new(Kind::Sqlite).await, Database::new(Kind::Sqlite).await);
-        let client = Client::new(other.store().await);
-        client.store().database_id().await.unwrap();
+        other.store().await.database_id().await.unwrap();
         let (file, copy) = (database.options().sqlite_file().unwrap(), copied(&other).await);
         let daemon = database.daemon("n", SETTINGS);
         remove(&file);
         fs::rename(copy, &file).unwrap();
         daemon.wait_for_log("the daemon restarts itself: the database was replaced by another one");
-        let client = Client::new(database.bare_store());
+        let store = database.bare_store();
+        let client = Client::new(store.clone());
         client.enqueue(NewTask::new("nothing")).await.unwrap();
-        eventually("it is done there", async || completed(client.store()).await == 1).await;
-        assert_eq!(history(client.store()).await.len(), 1);
+        eventually("it is done there", async || completed(&store).await == 1).await;
+        assert_eq!(history(&store).await.len(), 1);
         daemon.stop();
     });
 }

@@ -9,7 +9,7 @@ mod unknown;
 
 use std::{path::PathBuf, time::Duration};
 
-use sea_orm::{ConnectionTrait as _, DbBackend, Statement, TransactionSession as _, TransactionTrait as _};
+use sea_orm::{ConnectionTrait as _, DbBackend, Statement, TransactionTrait as _};
 use sexton::{
     daemon::Components,
     domain::task::{ClaimedTask, FinishedAttempt, Report},

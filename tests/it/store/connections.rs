@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use sea_orm::{ConnectionTrait, DbBackend, TransactionSession as _, TransactionTrait as _};
+use sea_orm::{ConnectionTrait, DbBackend, TransactionTrait as _};
 use sexton::{
     domain::task::{NewTask, Report},
     store::{ConnectOptions, OnStale, Store, StoreError, TaskFilter},

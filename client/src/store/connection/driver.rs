@@ -34,7 +34,7 @@ static DRIVER: LazyLock<Handle> = LazyLock::new(|| {
 });
 
 /// Polls a future inside the driver runtime, on the caller's thread.
-pub(in crate::store) async fn on_driver<F: Future>(future: F) -> F::Output {
+pub async fn on_driver<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     poll_fn(|context| {
         let _entered = DRIVER.enter();

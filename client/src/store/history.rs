@@ -9,7 +9,7 @@ use sexton_entities::{
     states::{Outcome, Verdict},
 };
 
-use super::{Store, StoreError};
+use super::{StoreError, TaskStore};
 use crate::domain::identity::QueueName;
 
 /// Selects rows of the history.
@@ -35,7 +35,7 @@ pub struct HistoryFilter {
     pub limit: u64,
 }
 
-impl Store {
+impl TaskStore {
     /// Lists rows of the history, the newest first. Rows that cannot be read are left out and reported.
     ///
     /// # Errors
@@ -75,6 +75,16 @@ impl Store {
         };
         let query = newest.limit(filter.limit).build(self.backend());
         self.readable(&self.db, query, "sexton_history", "id").await
+    }
+
+    /// The row that ended a task: the latest one with a verdict.
+    ///
+    /// # Errors
+    /// If the row cannot be read, or the database is unavailable or refuses the statement.
+    pub async fn last_row(&self, task_id: i64) -> Result<Option<history::Model>, StoreError> {
+        let query = history::Entity::find().filter(history::Column::TaskId.eq(task_id));
+        let query = query.filter(history::Column::Verdict.is_not_null()).order_by_desc(history::Column::Id).limit(1);
+        self.readable_one(query.build(self.backend()), &format!("the history of task {task_id}")).await
     }
 
     /// The captured output of an attempt, if it wrote any.

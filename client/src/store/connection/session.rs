@@ -11,7 +11,7 @@ use sea_orm::{
 use super::binding;
 
 /// A connection. Dropping it closes its socket or file at once, whatever the other side does.
-pub(in crate::store) enum DatabaseSession {
+pub(super) enum DatabaseSession {
     Postgres(PgConnection),
     /// Through a pooler, which gives the server's session to others: no statement keeps a name in it.
     Pooled(PgConnection),

@@ -40,6 +40,22 @@ impl DatabaseTransaction {
         Ok(Self { loan: Arc::new(Mutex::new(loan)), backend, depth: 0, is_open: true })
     }
 
+    /// Commits what was done.
+    ///
+    /// # Errors
+    /// If the database does not answer, or refuses the commit.
+    pub async fn commit(self) -> Result<(), DbErr> {
+        self.end("COMMIT", "RELEASE SAVEPOINT sexton_#").await
+    }
+
+    /// Undoes what was done.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn rollback(self) -> Result<(), DbErr> {
+        self.end("ROLLBACK", "ROLLBACK TO SAVEPOINT sexton_#").await
+    }
+
     async fn end(mut self, outer: &str, nested: &str) -> Result<(), DbErr> {
         let depth = self.depth;
         on_driver(async {
@@ -106,11 +122,11 @@ impl ConnectionTrait for DatabaseTransaction {
 #[async_trait]
 impl TransactionSession for DatabaseTransaction {
     async fn commit(self) -> Result<(), DbErr> {
-        self.end("COMMIT", "RELEASE SAVEPOINT sexton_#").await
+        Self::commit(self).await
     }
 
     async fn rollback(self) -> Result<(), DbErr> {
-        self.end("ROLLBACK", "ROLLBACK TO SAVEPOINT sexton_#").await
+        Self::rollback(self).await
     }
 }
 

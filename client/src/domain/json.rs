@@ -115,6 +115,59 @@ fn check_number(number: &str) -> Result<(), BadJson> {
     if is_long { Err(BadJson::LongNumber) } else { Ok(()) }
 }
 
+/// Where a parser stopped in a document, as `orders[1].price`; empty for the document itself. Lines and columns count
+/// from 1, and columns are bytes.
+pub fn path_at(text: &str, line: usize, column: usize) -> String {
+    let before = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum::<usize>();
+    let bytes = &text.as_bytes()[..(before + column).min(text.len())];
+    // Of each open object the last key, and of each open list the number of values before.
+    let mut open: Vec<Result<Option<String>, usize>> = Vec::new();
+    let (mut at, mut latest) = (0, None);
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => {
+                let length = bytes[at + 1..].iter().enumerate().scan(false, |is_escaped, (index, byte)| {
+                    let is_end = *byte == b'"' && !*is_escaped;
+                    *is_escaped = *byte == b'\\' && !*is_escaped;
+                    Some((index, is_end))
+                });
+                let end = length.filter(|(_, is_end)| *is_end).map(|(index, _)| at + 2 + index).next();
+                let end = end.unwrap_or(bytes.len());
+                latest = serde_json::from_slice::<String>(&bytes[at..end]).ok();
+                at = end;
+                continue;
+            }
+            b':' => {
+                if let Some(Ok(key)) = open.last_mut() {
+                    *key = latest.take();
+                }
+            }
+            b'{' => open.push(Ok(None)),
+            b'[' => open.push(Err(0)),
+            b'}' | b']' => {
+                open.pop();
+            }
+            b',' => match open.last_mut() {
+                Some(Ok(key)) => *key = None,
+                Some(Err(index)) => *index += 1,
+                None => {}
+            },
+            _ => {}
+        }
+        at += 1;
+    }
+    let mut path = String::new();
+    for step in open {
+        match step {
+            Ok(Some(key)) if path.is_empty() => path = key,
+            Ok(Some(key)) => path += &format!(".{key}"),
+            Ok(None) => {}
+            Err(index) => path += &format!("[{index}]"),
+        }
+    }
+    path
+}
+
 /// Reads a value inside a larger document as deep as if it stood alone: the parser counts the levels around it otherwise,
 /// and refuses the whole document.
 ///
@@ -125,7 +178,7 @@ pub fn nested<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value
     text.map(|text| serde_json::from_str(text.get()).map_err(D::Error::custom)).transpose()
 }
 
-/// The value with each NUL replaced, as by [`without_nul`](crate::domain::command::capture::without_nul).
+/// The value with each NUL replaced by `\\ufffd`.
 pub fn json_without_nul(json: JsonText) -> JsonText {
     let text = json.get();
     if !text.contains("\\u0000") {

@@ -7,7 +7,7 @@ use super::connection::Target;
 
 /// The SQL dialect of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dialect {
+pub enum Dialect {
     Postgres,
     MySql,
     Sqlite,
@@ -15,7 +15,7 @@ pub(super) enum Dialect {
 
 /// The type of a column of [`Dialect::rows`].
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
+pub enum Kind {
     Integer,
     Text,
     Instant,
@@ -25,7 +25,7 @@ pub(super) enum Kind {
 }
 
 impl Dialect {
-    pub(super) fn of(target: &Target) -> Self {
+    pub fn of(target: &Target) -> Self {
         match target {
             Target::Postgres { .. } => Self::Postgres,
             Target::MySql(_) => Self::MySql,
@@ -33,7 +33,7 @@ impl Dialect {
         }
     }
 
-    pub(super) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
             Self::MySql => "mysql",
@@ -41,7 +41,7 @@ impl Dialect {
         }
     }
 
-    pub(super) fn backend(self) -> DbBackend {
+    pub fn backend(self) -> DbBackend {
         match self {
             Self::Postgres => DbBackend::Postgres,
             Self::MySql => DbBackend::MySql,
@@ -50,12 +50,12 @@ impl Dialect {
     }
 
     /// Whether the database is a server, which may be on another machine.
-    pub(super) fn has_server(self) -> bool {
+    pub fn has_server(self) -> bool {
         self != Self::Sqlite
     }
 
     /// The database's own time.
-    pub(super) fn now(self) -> &'static str {
+    pub fn now(self) -> &'static str {
         match self {
             Self::Postgres => "now()",
             Self::MySql => "utc_timestamp(6)",
@@ -64,7 +64,7 @@ impl Dialect {
     }
 
     /// The database's own time plus `millis`, an expression in milliseconds that may be negative.
-    pub(super) fn now_plus_millis(self, millis: &str) -> String {
+    pub fn now_plus_millis(self, millis: &str) -> String {
         match self {
             Self::Postgres => format!("now() + ({millis}) * interval '1 millisecond'"),
             Self::MySql => format!("utc_timestamp(6) + INTERVAL ({millis}) * 1000 MICROSECOND"),
@@ -77,7 +77,7 @@ impl Dialect {
     /// The fence of the next claim of a task: one more than before, or the database's time in microseconds if that is
     /// greater. So a fence never returns, although a failover may lose the claim that had it. The highest number stays as
     /// it is: no task is claimed with it.
-    pub(super) fn next_fence(self) -> &'static str {
+    pub fn next_fence(self) -> &'static str {
         match self {
             Self::Postgres => {
                 "GREATEST(CASE WHEN fence < 9223372036854775807 THEN fence + 1 ELSE fence END, \
@@ -97,7 +97,7 @@ impl Dialect {
 
     /// Whether two columns have the same instant. SQLite keeps instants as text, and what an application has written
     /// may be in another form; it is compared by milliseconds, as SQLite knows no smaller unit.
-    pub(super) fn same_instant(self, one: &str, other: &str) -> String {
+    pub fn same_instant(self, one: &str, other: &str) -> String {
         match self {
             Self::Sqlite => {
                 format!("strftime('%Y-%m-%d %H:%M:%f', {one}) = strftime('%Y-%m-%d %H:%M:%f', {other})")
@@ -107,7 +107,7 @@ impl Dialect {
     }
 
     /// Whether two values are the same, where NULL is the same as NULL.
-    pub(super) fn same(self, one: &str, other: &str) -> String {
+    pub fn same(self, one: &str, other: &str) -> String {
         match self {
             Self::Postgres => format!("{one} IS NOT DISTINCT FROM {other}"),
             Self::MySql => format!("{one} <=> {other}"),
@@ -116,7 +116,7 @@ impl Dialect {
     }
 
     /// An instant as text in one fixed form, inside the JSON of [`Dialect::rows`] or as a parameter.
-    pub(super) fn instant(self, at: DateTime<Utc>) -> String {
+    pub fn instant(self, at: DateTime<Utc>) -> String {
         match self {
             Self::MySql => at.format("%Y-%m-%d %H:%M:%S%.6f").to_string(),
             _ => at.format("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string(),
@@ -124,7 +124,7 @@ impl Dialect {
     }
 
     /// An instant that compares with [`Dialect::now`] as `column` does, and that can be read: `infinity` is far ahead.
-    pub(super) fn readable_instant(self, column: &str) -> String {
+    pub fn readable_instant(self, column: &str) -> String {
         match self {
             Self::Postgres => format!(
                 "LEAST(GREATEST({column}, timestamptz '0001-01-01 00:00:00+00'), \
@@ -142,7 +142,7 @@ impl Dialect {
     /// The condition that a column with the name of a task is among names, which are one parameter (see
     /// `Store::known`). It is evaluated row by row, so that the claim still reads its index in order: as a join, the
     /// planner could begin with the names.
-    pub(super) fn is_known(self, column: &str) -> String {
+    pub fn is_known(self, column: &str) -> String {
         match self {
             // No name of a task contains a comma.
             Self::MySql => format!("FIND_IN_SET({column}, ?) > 0"),
@@ -154,7 +154,7 @@ impl Dialect {
     }
 
     /// The columns `payload`, unless it has more bytes than a parameter says, and `payload_bytes`.
-    pub(super) fn payload_within(self) -> String {
+    pub fn payload_within(self) -> String {
         let (bytes, max) = match self {
             Self::Postgres => ("octet_length(CAST(payload AS text))", "CAST(? AS bigint)"),
             Self::MySql => ("LENGTH(payload)", "?"),
@@ -168,7 +168,7 @@ impl Dialect {
     }
 
     /// NULL as a text, in the first SELECT of a UNION.
-    pub(super) fn no_text(self) -> &'static str {
+    pub fn no_text(self) -> &'static str {
         match self {
             Self::Postgres => "CAST(NULL AS text)",
             Self::MySql | Self::Sqlite => "NULL",
@@ -176,7 +176,7 @@ impl Dialect {
     }
 
     /// Converts the text of a JSON column of [`Dialect::rows`] to the type of a JSON column of a table.
-    pub(super) fn json(self, text: &str) -> String {
+    pub fn json(self, text: &str) -> String {
         match self {
             Self::Postgres => format!("CAST({text} AS jsonb)"),
             _ => text.to_owned(),
@@ -185,7 +185,7 @@ impl Dialect {
 
     /// A table `alias` made from one parameter, a JSON array of objects. The statement has the same text for any number
     /// of rows, so it is prepared once.
-    pub(super) fn rows(self, alias: &str, columns: &[(&str, Kind)]) -> String {
+    pub fn rows(self, alias: &str, columns: &[(&str, Kind)]) -> String {
         let list = |each: &dyn Fn(&str, Kind) -> String| {
             columns.iter().map(|(name, kind)| each(name, *kind)).collect::<Vec<_>>().join(", ")
         };
@@ -220,7 +220,7 @@ impl Dialect {
 
     /// As [`Dialect::rows`], for a SELECT that locks what it joins with them. MySQL (9.7) refuses to lock a table
     /// function, and locks none inside a subquery.
-    pub(super) fn rows_beside_locks(self, alias: &str, columns: &[(&str, Kind)]) -> String {
+    pub fn rows_beside_locks(self, alias: &str, columns: &[(&str, Kind)]) -> String {
         match self {
             Self::MySql => format!("(SELECT * FROM {}) AS {alias}", self.rows("x", columns)),
             Self::Postgres | Self::Sqlite => self.rows(alias, columns),
@@ -228,7 +228,7 @@ impl Dialect {
     }
 
     /// `UPDATE table SET sets` for the rows that `on` joins with `rows`. Columns are written `t.x`.
-    pub(super) fn update_joined(self, table: &str, sets: &[(&str, &str)], rows: &str, on: &str) -> String {
+    pub fn update_joined(self, table: &str, sets: &[(&str, &str)], rows: &str, on: &str) -> String {
         let plain = sets.iter().map(|(column, value)| format!("{column} = {value}")).collect::<Vec<_>>().join(", ");
         match self {
             Self::MySql => {
@@ -240,7 +240,7 @@ impl Dialect {
     }
 
     /// The parameters of [`Dialect::update_joined`] in the order of its text. `sets` are those of the new values.
-    pub(super) fn joined_values<const N: usize>(self, sets: [Value; N], rows: Value) -> Vec<Value> {
+    pub fn joined_values<const N: usize>(self, sets: [Value; N], rows: Value) -> Vec<Value> {
         let mut values = Vec::from(sets);
         values.insert(if self == Self::MySql { 0 } else { N }, rows);
         values
@@ -248,7 +248,7 @@ impl Dialect {
 
     /// Deletes the rows of `table` (as `t`, with the primary key `key`) that `on` joins with `rows`. PostgreSQL would
     /// evaluate a plain `id = ANY(…)` row by row while it has no statistics of the table.
-    pub(super) fn delete_joined(self, table: &str, key: &str, rows: &str, on: &str) -> String {
+    pub fn delete_joined(self, table: &str, key: &str, rows: &str, on: &str) -> String {
         match self {
             Self::Postgres => format!("DELETE FROM {table} t USING {rows} WHERE {on}"),
             Self::MySql => format!("DELETE t FROM {table} t JOIN {rows} ON {on}"),
@@ -259,7 +259,7 @@ impl Dialect {
     }
 
     /// `INSERT INTO head` of a select, leaving out the rows whose unique key is taken.
-    pub(super) fn insert_new(self, head: &str, select: &str) -> String {
+    pub fn insert_new(self, head: &str, select: &str) -> String {
         match self {
             Self::MySql => format!("INSERT IGNORE INTO {head} {select}"),
             // Without a WHERE, SQLite would take ON for a join's.
@@ -269,7 +269,7 @@ impl Dialect {
 
     /// `INSERT INTO table (columns)` of a select from rows `d`; where the unique key is taken, `sets` change that row. They
     /// write the new values as [`Dialect::proposed`].
-    pub(super) fn upsert(
+    pub fn upsert(
         self,
         (table, key): (&str, &str),
         columns: &str,
@@ -286,7 +286,7 @@ impl Dialect {
     }
 
     /// The value of a column that [`Dialect::upsert`] would insert.
-    pub(super) fn proposed(self, column: &str) -> String {
+    pub fn proposed(self, column: &str) -> String {
         match self {
             Self::MySql => format!("d.{column}"),
             Self::Postgres | Self::Sqlite => format!("excluded.{column}"),
@@ -294,7 +294,7 @@ impl Dialect {
     }
 
     /// Makes a SELECT lock its rows. On SQLite the transaction locks the whole file.
-    pub(super) fn for_update(self) -> &'static str {
+    pub fn for_update(self) -> &'static str {
         match self {
             Self::Sqlite => "",
             _ => "FOR UPDATE",
@@ -302,7 +302,7 @@ impl Dialect {
     }
 
     /// A text parameter as a column of a SELECT, where PostgreSQL needs its type.
-    pub(super) fn text_parameter(self) -> &'static str {
+    pub fn text_parameter(self) -> &'static str {
         match self {
             Self::Postgres => "CAST(? AS text)",
             _ => "?",
@@ -310,7 +310,7 @@ impl Dialect {
     }
 
     /// A parameter in the form of [`Dialect::instant`], as an instant.
-    pub(super) fn instant_parameter(self) -> &'static str {
+    pub fn instant_parameter(self) -> &'static str {
         match self {
             Self::Postgres => "CAST(CAST(? AS text) AS timestamptz)",
             Self::MySql | Self::Sqlite => "?",
@@ -318,7 +318,7 @@ impl Dialect {
     }
 
     /// Quotes a column whose name is a reserved word in one of the databases.
-    pub(super) fn quoted(self, column: &str) -> String {
+    pub fn quoted(self, column: &str) -> String {
         match self {
             Self::MySql => format!("`{column}`"),
             _ => format!("\"{column}\""),
@@ -326,7 +326,7 @@ impl Dialect {
     }
 
     /// Numbers the parameters for PostgreSQL.
-    pub(super) fn numbered(self, sql: &str) -> String {
+    pub fn numbered(self, sql: &str) -> String {
         if self != Self::Postgres {
             return sql.to_owned();
         }

@@ -1,6 +1,7 @@
 //! The connection to the database: a pool of sessions that may be used from any thread, and outlives every module.
 
 mod binding;
+mod borrowed;
 mod driver;
 mod errors;
 mod file;
@@ -21,11 +22,17 @@ use std::{
 use async_trait::async_trait;
 use sea_orm::{
     AccessMode, ConnectionTrait, DbBackend, DbErr, ExecResult, IsolationLevel, QueryResult, Statement,
-    TransactionError, TransactionOptions, TransactionSession as _, TransactionTrait,
+    TransactionError, TransactionOptions, TransactionTrait,
 };
 
-pub use self::{driver::DropInRuntime, options::ConnectOptions, transaction::DatabaseTransaction};
-pub(super) use self::{driver::on_driver, pool::SessionPool, target::Target};
+pub use self::{
+    borrowed::{BorrowedConnection, SqlxConnection},
+    driver::{DropInRuntime, on_driver},
+    options::ConnectOptions,
+    pool::SessionPool,
+    target::Target,
+    transaction::DatabaseTransaction,
+};
 use self::{
     errors::{Work, exec_error, query_error},
     pool::Loan,
@@ -43,16 +50,16 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(target: Target, options: &ConnectOptions, backend: DbBackend) -> Self {
+    pub fn new(target: Target, options: &ConnectOptions, backend: DbBackend) -> Self {
         Self { pool: SessionPool::new(target, options, Arc::new(AtomicU64::new(0))), backend }
     }
 
     /// One session beside those of the pool, with this time limit for everything.
-    pub(super) fn dedicated(&self, limit: Duration) -> Self {
+    pub fn dedicated(&self, limit: Duration) -> Self {
         Self { pool: self.pool.dedicated(limit), backend: self.backend }
     }
 
-    pub(super) fn sessions(&self) -> &SessionPool {
+    pub fn sessions(&self) -> &SessionPool {
         &self.pool
     }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use crate::domain::{schema_name::SchemaName, task::DEFAULT_MAX_PAYLOAD, text::redact::redacted};
+use crate::domain::{new_task::DEFAULT_MAX_PAYLOAD, redact::redacted, schema_name::SchemaName};
 
 /// The address of the database, and the limits of the pool.
 #[derive(Clone)]
@@ -24,6 +24,9 @@ pub struct ConnectOptions {
     pub max_payload: u64,
     /// The schema of the tables on PostgreSQL; none for the server's own search path, which usually means `public`.
     pub schema: Option<SchemaName>,
+    /// Whether a missing SQLite file is created, with its directory. An application leaves that to the daemon, which also
+    /// creates the tables.
+    pub creates_file: bool,
 }
 
 impl ConnectOptions {
@@ -38,6 +41,7 @@ impl ConnectOptions {
             direct_url: None,
             max_payload: DEFAULT_MAX_PAYLOAD,
             schema: None,
+            creates_file: true,
         }
     }
 

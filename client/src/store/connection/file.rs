@@ -13,8 +13,10 @@ use rustix::fs::Access;
 
 /// A database file.
 #[derive(Debug)]
-pub(in crate::store) struct SqliteFile {
+pub struct SqliteFile {
     path: PathBuf,
+    /// Whether it is created if it is missing.
+    creates: bool,
     was_opened: AtomicBool,
 }
 
@@ -23,8 +25,8 @@ pub(in crate::store) struct SqliteFile {
 pub(super) struct FileIdentity(u64, u64);
 
 impl SqliteFile {
-    pub(super) fn at(path: PathBuf) -> Self {
-        Self { path, was_opened: AtomicBool::new(false) }
+    pub(super) fn at(path: PathBuf, creates: bool) -> Self {
+        Self { path, creates, was_opened: AtomicBool::new(false) }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -35,10 +37,15 @@ impl SqliteFile {
     /// the cause. Only its owner can read a new file.
     ///
     /// # Errors
-    /// If the file was there and is lost, in one sentence.
+    /// If the file was there and is lost, or was never there and is not created here; in one sentence.
     pub(super) fn prepare(&self) -> Result<Option<FileIdentity>, String> {
         if self.was_opened.load(Ordering::Acquire) {
             return identity(&self.path).map(Some).ok_or_else(|| self.lost());
+        }
+        if !self.creates {
+            return identity(&self.path).map(Some).ok_or_else(|| {
+                format!("the database file {} does not exist: the daemon creates it", self.path.display())
+            });
         }
         let _ = File::options().write(true).create_new(true).mode(0o600).open(&self.path);
         Ok(identity(&self.path))

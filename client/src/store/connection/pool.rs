@@ -34,7 +34,7 @@ const TEST_TIMEOUT: Duration = Duration::from_secs(3);
 const MAX_LIFE: Duration = Duration::from_secs(1_800);
 /// Sessions with one database.
 #[derive(Debug)]
-pub(in crate::store) struct SessionPool {
+pub struct SessionPool {
     target: Target,
     limits: Limits,
     permits: Arc<Semaphore>,
@@ -76,14 +76,14 @@ pub(super) struct Loan {
 }
 
 impl SessionPool {
-    pub(in crate::store) fn new(target: Target, options: &ConnectOptions, statements: Arc<AtomicU64>) -> Arc<Self> {
+    pub fn new(target: Target, options: &ConnectOptions, statements: Arc<AtomicU64>) -> Arc<Self> {
         let limits = Limits::of_pool(matches!(target, Target::Sqlite(..)), options);
         let waits = Waits::new(target.clone());
         Self::with_limits(target, limits, statements, Arc::default(), waits)
     }
 
     /// A pool with one session of its own, and this time limit for everything.
-    pub(in crate::store) fn dedicated(&self, limit: Duration) -> Arc<Self> {
+    pub fn dedicated(&self, limit: Duration) -> Arc<Self> {
         let limits = Limits::dedicated(limit);
         Self::with_limits(
             self.target.clone(),
@@ -115,17 +115,17 @@ impl SessionPool {
     }
 
     /// The database.
-    pub(in crate::store) fn target(&self) -> &Target {
+    pub fn target(&self) -> &Target {
         &self.target
     }
 
     /// The number of statements sent since the start.
-    pub(in crate::store) fn statements(&self) -> u64 {
+    pub fn statements(&self) -> u64 {
         self.statements.load(Ordering::Relaxed)
     }
 
     /// How long a statement may take.
-    pub(in crate::store) fn statement_timeout(&self) -> Duration {
+    pub fn statement_timeout(&self) -> Duration {
         self.limits.statement
     }
 
@@ -139,7 +139,7 @@ impl SessionPool {
     }
 
     /// Whether no session was free for longer than any statement may take, although the database answers others.
-    pub(in crate::store) fn is_stuck(&self) -> bool {
+    pub fn is_stuck(&self) -> bool {
         let is_starved = self.starved_since.lock().is_some_and(|since| since.elapsed() > self.limits.statement * 2);
         is_starved && self.answered.lock().is_some_and(|at| at.elapsed() <= self.limits.statement)
     }
@@ -148,7 +148,7 @@ impl SessionPool {
     ///
     /// # Errors
     /// If it cannot be opened.
-    pub(in crate::store) async fn probe(&self) -> Result<(), DbErr> {
+    pub async fn probe(&self) -> Result<(), DbErr> {
         self.open().await.map(|_| ())
     }
 

@@ -5,19 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionSession as _, TransactionTrait};
+use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
 
-use super::{Store, StoreError, connection::DatabaseTransaction};
+use super::{StoreError, TaskStore, connection::DatabaseTransaction};
 
 /// The maximum number of times that one piece of work is tried.
 const MAX_TRIES: u32 = 8;
 
-impl Store {
+impl TaskStore {
     /// Does `work`, and repeats it after a deadlock, a serialization failure or a busy file.
-    pub(super) async fn with_retries<T>(
-        &self,
-        mut work: impl AsyncFnMut() -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
+    pub async fn with_retries<T>(&self, mut work: impl AsyncFnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
         let mut tries = 0;
         let started = Instant::now();
         let patience = self.db.sessions().statement_timeout();
@@ -37,7 +34,7 @@ impl Store {
 
     /// Begins a transaction. On SQLite it takes the write lock at once: a transaction that reads first and writes later
     /// fails as soon as another process has written in between.
-    pub(super) async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
+    pub async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..Default::default()
@@ -46,7 +43,7 @@ impl Store {
     }
 
     /// Commits a transaction. A commit may fail with a conflict: Galera reports a lost race only here.
-    pub(super) async fn commit(&self, transaction: DatabaseTransaction) -> Result<(), StoreError> {
+    pub async fn commit(&self, transaction: DatabaseTransaction) -> Result<(), StoreError> {
         Ok(transaction.commit().await?)
     }
 }

@@ -30,8 +30,8 @@ use super::{
 };
 use crate::{
     domain::{
+        redact::scheme,
         schema_name::{self, SchemaName},
-        text::redact::scheme,
     },
     store::error::{OpenFailure, cause_of},
 };
@@ -43,7 +43,7 @@ const SHORT_BUSY_TIMEOUT: &str = "PRAGMA busy_timeout = 10";
 
 /// The database that sessions lead to.
 #[derive(Clone, Debug)]
-pub(in crate::store) enum Target {
+pub enum Target {
     Postgres {
         /// In the order of the URL.
         hosts: Vec<PgConnectOptions>,
@@ -73,7 +73,7 @@ impl Target {
     ///
     /// # Errors
     /// If the URL is invalid, in one sentence.
-    pub(in crate::store) fn parse(options: &ConnectOptions) -> Result<Self, String> {
+    pub fn parse(options: &ConnectOptions) -> Result<Self, String> {
         let text = |error: Error| cause_of(&error);
         if options.schema.is_some() && !options.url.starts_with("postgres") {
             return Err(schema_name::POSTGRES_ONLY.to_owned());
@@ -89,7 +89,7 @@ impl Target {
                     .synchronous(SqliteSynchronous::Full)
                     .busy_timeout(OPEN_BUSY_TIMEOUT)
                     .disable_statement_logging();
-                Ok(Self::Sqlite(Box::new(file), path.map(SqliteFile::at).map(Arc::new)))
+                Ok(Self::Sqlite(Box::new(file), path.map(|path| Arc::new(SqliteFile::at(path, options.creates_file)))))
             }
             "postgres" | "postgresql" => {
                 let (urls, must_write) = hosts::split(&options.url)?;
@@ -132,7 +132,7 @@ impl Target {
     }
 
     /// The schema of the tables, if it is set.
-    pub(in crate::store) fn schema(&self) -> Option<&SchemaName> {
+    pub fn schema(&self) -> Option<&SchemaName> {
         match self {
             Self::Postgres { schema, .. } => schema.as_ref(),
             Self::MySql(_) | Self::Sqlite(..) => None,
@@ -170,7 +170,7 @@ impl Target {
     ///
     /// # Errors
     /// If the database cannot be reached, in one sentence.
-    pub(in crate::store) async fn for_migration(&self) -> Result<DatabaseConnection, String> {
+    pub async fn for_migration(&self) -> Result<DatabaseConnection, String> {
         let text = |error: Error| OpenFailure::from(&error).text;
         match self {
             Self::Postgres { hosts, last, .. } => {
@@ -191,7 +191,7 @@ impl Target {
     }
 
     /// The server for LISTEN, the one that was reached last; none but on PostgreSQL.
-    pub(in crate::store) fn to_listen(&self) -> Option<PgConnectOptions> {
+    pub fn to_listen(&self) -> Option<PgConnectOptions> {
         match self {
             Self::Postgres { hosts, last, .. } => Some(hosts[last.load(Ordering::Relaxed) % hosts.len()].clone()),
             Self::MySql(_) | Self::Sqlite(..) => None,

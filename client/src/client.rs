@@ -1,4 +1,6 @@
-//! The client for Rust applications: enqueues tasks, alone or inside a transaction of the caller.
+//! The client for Rust applications: enqueues tasks, alone or inside a transaction of the caller, and follows them.
+
+mod following;
 
 use std::{
     sync::{
@@ -10,9 +12,16 @@ use std::{
 
 use sea_orm::ConnectionTrait;
 
+pub use self::following::{TaskEnd, TaskStatus, WaitError};
+
 use crate::{
-    domain::task::NewTask,
-    store::{ConnectOptions, Enqueued, Store, StoreError, Wakeup},
+    domain::new_task::NewTask,
+    store::{
+        StoreError, TaskStore,
+        connection::{BorrowedConnection, ConnectOptions, Connection, SqlxConnection},
+        enqueue::Enqueued,
+        wakeup::Wakeup,
+    },
 };
 
 /// Wake-ups at shorter intervals are sent as one.
@@ -30,7 +39,7 @@ pub trait EnqueueContext: Send + Sync {
 /// Enqueues tasks. Clones share one connection pool.
 #[derive(Clone)]
 pub struct Client {
-    store: Store,
+    store: TaskStore,
     context: Option<Arc<dyn EnqueueContext>>,
     state: Arc<AtomicU8>,
 }
@@ -40,12 +49,14 @@ const SENDING: u8 = 1;
 const SEND_AGAIN: u8 = 2;
 
 impl Client {
-    /// Connects an application that runs apart from the daemon.
+    /// Connects an application that runs apart from the daemon. `url` is the `database.url` of the daemon.
+    ///
+    /// No connection is opened yet, and nothing is created. [`Client::check`] says whether all is well.
     ///
     /// # Errors
     /// If the URL is invalid. A database that is down is reported by the first enqueue.
     pub fn connect(url: &str) -> Result<Self, StoreError> {
-        Ok(Self::new(Store::connect(&ConnectOptions::new(url))?))
+        Self::connect_with(ConnectOptions { creates_file: false, ..ConnectOptions::new(url) })
     }
 
     /// As [`Client::connect`], to a Sexton whose setting `database.schema` has that value.
@@ -54,21 +65,47 @@ impl Client {
     /// As [`Client::connect`], or if the name of the schema is invalid.
     pub fn connect_in_schema(url: &str, schema: &str) -> Result<Self, StoreError> {
         let schema = schema.parse().map_err(StoreError::InvalidUrl)?;
-        Ok(Self::new(Store::connect(&ConnectOptions { schema: Some(schema), ..ConnectOptions::new(url) })?))
+        let options = ConnectOptions::new(url);
+        Self::connect_with(ConnectOptions { schema: Some(schema), creates_file: false, ..options })
+    }
+
+    /// As [`Client::connect`], with limits and a pooler.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub fn connect_with(options: ConnectOptions) -> Result<Self, StoreError> {
+        Ok(Self::new(TaskStore::connect(&options)?))
+    }
+
+    /// Checks that the database can be reached and has Sexton's tables: for the start of an application.
+    ///
+    /// # Errors
+    /// If it cannot or has not, with the reason.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.store.task(0).await.map(|_| ()).map_err(StoreError::with_advice)
     }
 
     /// A client on an open store.
-    pub fn new(store: Store) -> Self {
-        Self { store, context: None, state: Arc::default() }
+    #[doc(hidden)]
+    pub fn new(store: impl Into<TaskStore>) -> Self {
+        Self { store: store.into(), context: None, state: Arc::default() }
     }
 
     /// A client inside a daemon or the command line.
-    pub(crate) fn inside(store: Store, context: Arc<dyn EnqueueContext>) -> Self {
+    #[doc(hidden)]
+    pub fn inside(store: impl Into<TaskStore>, context: Arc<dyn EnqueueContext>) -> Self {
         Self { context: Some(context), ..Self::new(store) }
     }
 
+    /// A connection to the same database, for the application's own statements and transactions by SeaORM's traits. It has
+    /// the limits of [`ConnectOptions`].
+    pub fn connection(&self) -> &Connection {
+        self.store.connection()
+    }
+
     /// The store that the client uses.
-    pub fn store(&self) -> &Store {
+    #[doc(hidden)]
+    pub fn store(&self) -> &TaskStore {
         &self.store
     }
 
@@ -88,19 +125,58 @@ impl Client {
     /// # Errors
     /// As [`Client::enqueue`]: all tasks are enqueued, or none.
     pub async fn enqueue_all(&self, tasks: Vec<NewTask>) -> Result<u64, StoreError> {
-        let tasks: Vec<NewTask> = tasks.into_iter().map(|task| self.filled_in(task)).collect();
-        let count = self.store.enqueue_all(self.store.connection(), &tasks).await?;
+        let count = self.enqueue_all_in(self.store.connection(), tasks).await?;
         self.wake_up(Wakeup::Anything);
         Ok(count)
     }
 
-    /// Enqueues a task inside a transaction of the caller: the task exists if and only if the transaction commits. Call
-    /// [`Client::wake_up`] after the commit; without it, the task waits until a node polls.
+    /// Enqueues a task inside a SeaORM transaction of the caller: the task exists if and only if the transaction commits.
+    /// Call [`Client::wake_up`] after the commit; without it, the task waits until a node polls.
     ///
     /// # Errors
-    /// As [`Client::enqueue`].
+    /// As [`Client::enqueue`], or if the transaction belongs to another kind of database.
     pub async fn enqueue_in<C: ConnectionTrait>(&self, connection: &C, task: NewTask) -> Result<Enqueued, StoreError> {
-        self.store.enqueue(connection, &self.filled_in(task)).await
+        self.store.check_database(connection)?;
+        self.store.enqueue(connection, &self.filled_in(task)).await.map_err(StoreError::with_advice)
+    }
+
+    /// Enqueues many tasks inside a SeaORM transaction of the caller, as [`Client::enqueue_in`] does one.
+    ///
+    /// # Errors
+    /// As [`Client::enqueue_in`]: then the transaction cannot go on, and must be rolled back.
+    pub async fn enqueue_all_in<C: ConnectionTrait>(
+        &self,
+        connection: &C,
+        tasks: Vec<NewTask>,
+    ) -> Result<u64, StoreError> {
+        self.store.check_database(connection)?;
+        let tasks: Vec<NewTask> = tasks.into_iter().map(|task| self.filled_in(task)).collect();
+        self.store.enqueue_all(connection, &tasks).await.map_err(StoreError::with_advice)
+    }
+
+    /// Enqueues a task inside a plain sqlx transaction of the caller, as [`Client::enqueue_in`] does in one of SeaORM. Pass
+    /// `&mut *transaction`. The crate of sqlx must be the one that is re-exported here as `sqlx`.
+    ///
+    /// # Errors
+    /// As [`Client::enqueue_in`].
+    pub async fn enqueue_in_sqlx<C: SqlxConnection>(
+        &self,
+        connection: &mut C,
+        task: NewTask,
+    ) -> Result<Enqueued, StoreError> {
+        self.enqueue_in(&BorrowedConnection::new(connection), task).await
+    }
+
+    /// Enqueues many tasks inside a plain sqlx transaction of the caller.
+    ///
+    /// # Errors
+    /// As [`Client::enqueue_all_in`].
+    pub async fn enqueue_all_in_sqlx<C: SqlxConnection>(
+        &self,
+        connection: &mut C,
+        tasks: Vec<NewTask>,
+    ) -> Result<u64, StoreError> {
+        self.enqueue_all_in(&BorrowedConnection::new(connection), tasks).await
     }
 
     /// Wakes the nodes, in this process and in others. It is cheap: many calls in a row send few messages. It needs a
@@ -140,7 +216,8 @@ impl Client {
     }
 
     /// The task with what its definition provides.
-    pub(crate) fn filled_in(&self, mut task: NewTask) -> NewTask {
+    #[doc(hidden)]
+    pub fn filled_in(&self, mut task: NewTask) -> NewTask {
         if let Some(context) = &self.context {
             context.fill_in(&mut task);
         }

@@ -5,7 +5,7 @@
 
 /// What an error code means for the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
+pub enum Class {
     /// The database cannot work at present: waiting helps. The session is closed.
     Outage,
     /// The session only reads: it leads to a standby, or to an old primary. Waiting helps, on another session.
@@ -20,7 +20,7 @@ pub(super) enum Class {
 
 impl Class {
     /// Whether the session must not be used again: the connection may be broken, or ends in the wrong place.
-    pub(super) fn closes_session(self) -> bool {
+    pub fn closes_session(self) -> bool {
         matches!(self, Self::Outage | Self::ReadOnly)
     }
 }

@@ -7,7 +7,7 @@ use sea_orm::{
     sqlx::{Column as _, Row as _, TypeInfo as _},
 };
 
-use super::{Store, StoreError};
+use super::{StoreError, TaskStore};
 
 /// PostgreSQL's instants count microseconds from 2000-01-01; this is the first one of the year 1.
 const POSTGRES_FIRST: i64 = -63_082_281_600_000_000;
@@ -16,7 +16,7 @@ const POSTGRES_END: i64 = 252_455_616_000_000_000;
 
 /// Why a value cannot be read, with its column, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct UnreadableColumn(pub(super) String);
+pub struct UnreadableColumn(pub String);
 
 impl UnreadableColumn {
     fn new(column: &str, why: &str) -> Self {
@@ -25,18 +25,18 @@ impl UnreadableColumn {
 }
 
 /// Reads a column.
-pub(super) fn column<T: TryGetable>(row: &QueryResult, name: &str) -> Result<T, UnreadableColumn> {
+pub fn column<T: TryGetable>(row: &QueryResult, name: &str) -> Result<T, UnreadableColumn> {
     row.try_get("", name).map_err(|error| UnreadableColumn::new(name, &StoreError::from(error).cause()))
 }
 
 /// Reads an instant that must be there. MySQL and MariaDB have a zero date, which the driver reads as NULL.
-pub(super) fn existing_instant(row: &QueryResult, name: &str) -> Result<DateTime<Utc>, UnreadableColumn> {
+pub fn existing_instant(row: &QueryResult, name: &str) -> Result<DateTime<Utc>, UnreadableColumn> {
     instant(row, name)?.ok_or_else(|| UnreadableColumn::new(name, "it is no instant"))
 }
 
 /// Reads an instant. The other databases and the text forms have the years 1 to 9999 only, and the driver of PostgreSQL
 /// panics far beyond them.
-pub(super) fn instant(row: &QueryResult, name: &str) -> Result<Option<DateTime<Utc>>, UnreadableColumn> {
+pub fn instant(row: &QueryResult, name: &str) -> Result<Option<DateTime<Utc>>, UnreadableColumn> {
     let beyond = || UnreadableColumn::new(name, "the instant is beyond the years 1 to 9999");
     if let Some(row) = row.try_as_pg_row() {
         let micros = row.try_get_unchecked::<Option<i64>, _>(name);
@@ -57,7 +57,7 @@ fn check_instants(row: &QueryResult) -> Result<(), UnreadableColumn> {
 }
 
 /// Decodes one row.
-pub(super) fn model<M: FromQueryResult>(row: &QueryResult) -> Result<M, UnreadableColumn> {
+pub fn model<M: FromQueryResult>(row: &QueryResult) -> Result<M, UnreadableColumn> {
     check_instants(row)?;
     M::from_query_result(row, "").map_err(|error| UnreadableColumn(StoreError::from(error).cause()))
 }
@@ -68,9 +68,9 @@ fn key_of(row: &QueryResult, key: &str) -> String {
     number.or_else(|_| row.try_get::<String>("", key)).unwrap_or_else(|_| "?".to_owned())
 }
 
-impl Store {
+impl TaskStore {
     /// The rows of a query that can be read. The others are reported by `table` and their `key`.
-    pub(super) async fn readable<M: FromQueryResult, C: ConnectionTrait>(
+    pub async fn readable<M: FromQueryResult, C: ConnectionTrait>(
         &self,
         connection: &C,
         query: Statement,
@@ -94,7 +94,7 @@ impl Store {
     ///
     /// # Errors
     /// If it cannot be read, or the database refuses or does not answer.
-    pub(super) async fn readable_one<M: FromQueryResult>(
+    pub async fn readable_one<M: FromQueryResult>(
         &self,
         query: Statement,
         what: &str,

@@ -23,12 +23,25 @@ pub enum StoreError {
     /// The database refused a statement: a mistake, or a missing table.
     #[error("the database refused a statement: {0}")]
     Refused(String),
+    /// The database has no tables of Sexton.
+    #[error("the database has no Sexton tables, or old ones ({0}): run `sexton db migrate`, or start the daemon")]
+    NoTables(String),
     /// A row has a value that this program cannot read.
     #[error("{0}")]
     Unreadable(String),
+    /// A transaction of the application belongs to another kind of database than the client.
+    #[error(
+        "the transaction belongs to {transaction}, and the client to {client}: connect the client to the same database"
+    )]
+    OtherDatabase {
+        /// The database of the client.
+        client: String,
+        /// The database of the transaction.
+        transaction: String,
+    },
     /// The task itself is invalid.
     #[error(transparent)]
-    InvalidTask(#[from] crate::domain::task::InvalidTask),
+    InvalidTask(#[from] crate::domain::new_task::InvalidTask),
     /// The database URL is invalid.
     #[error("database.url: {0}")]
     InvalidUrl(String),
@@ -41,12 +54,24 @@ pub enum StoreError {
 
 impl StoreError {
     /// What the database said, without the beginning of the sentence.
-    pub(super) fn cause(&self) -> String {
+    pub fn cause(&self) -> String {
         match self {
             Self::Unavailable(said) | Self::Misconfigured(said) | Self::Conflict(said) | Self::Refused(said) => {
                 said.clone()
             }
             other => other.to_string(),
+        }
+    }
+
+    /// The same for people: a refusal because of missing tables says what to do.
+    #[must_use]
+    pub fn with_advice(self) -> Self {
+        let is_missing = |text: &str| {
+            ["no such table", "doesn't exist", "does not exist"].iter().any(|missing| text.contains(missing))
+        };
+        match self {
+            Self::Refused(text) if text.contains("sexton_") && is_missing(&text) => Self::NoTables(text),
+            other => other,
         }
     }
 
@@ -87,16 +112,16 @@ impl From<DbErr> for StoreError {
 /// Why a session could not be opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
-pub(super) struct OpenFailure {
+pub struct OpenFailure {
     /// The problem, in one sentence.
-    pub(super) text: String,
+    pub text: String,
     /// The database refuses the login or the file.
-    pub(super) is_refusal: bool,
+    pub is_refusal: bool,
 }
 
 impl OpenFailure {
     /// A failure that may pass.
-    pub(super) fn outage(text: impl Into<String>) -> Self {
+    pub fn outage(text: impl Into<String>) -> Self {
         Self { text: text.into(), is_refusal: false }
     }
 
@@ -142,7 +167,7 @@ impl From<&sqlx::Error> for OpenFailure {
 const CLOSED: &str = "the server closed the connection";
 
 /// What the database or the operating system said, without the driver's words around it.
-pub(super) fn cause_of(error: &sqlx::Error) -> String {
+pub fn cause_of(error: &sqlx::Error) -> String {
     match error {
         // MySQL's numbers are what its users search for. The others' words are clearer without codes and line numbers.
         sqlx::Error::Database(said) if said.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().is_some() => {
@@ -165,7 +190,7 @@ fn closed_or(text: String) -> String {
 }
 
 /// What an error of the driver means.
-pub(super) fn class(error: &sqlx::Error) -> Class {
+pub fn class(error: &sqlx::Error) -> Class {
     match error {
         sqlx::Error::Database(said) => of_database(&**said),
         sqlx::Error::ColumnNotFound(_)
@@ -194,7 +219,7 @@ fn of_database(said: &dyn sqlx::error::DatabaseError) -> Class {
 }
 
 /// Whether the error says that another process holds the SQLite file.
-pub(super) fn is_busy(error: &DbErr) -> bool {
+pub fn is_busy(error: &DbErr) -> bool {
     let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) = error else {
         return false;
     };

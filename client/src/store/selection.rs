@@ -6,11 +6,11 @@ use chrono::{DateTime, Utc};
 use sea_orm::Value;
 use sexton_entities::states::TaskState;
 
-use super::{Store, StoreError};
+use super::{StoreError, TaskStore};
 use crate::domain::identity::QueueName;
 
 /// The number of tasks that one transaction changes.
-pub(super) const PORTION: usize = 500;
+pub const PORTION: usize = 500;
 
 /// Selects unfinished tasks. Without any condition, it selects all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct TaskSelection {
 /// Goes through the selected tasks, in ascending order of their numbers. Tasks that are enqueued later are not among them.
 #[derive(Debug)]
 pub struct SelectedTasks<'a> {
-    store: &'a Store,
+    store: &'a TaskStore,
     selection: &'a TaskSelection,
     /// The last task that was returned.
     after: i64,
@@ -56,7 +56,7 @@ impl SelectedTasks<'_> {
     }
 }
 
-impl Store {
+impl TaskStore {
     /// Goes through the tasks that are selected now.
     ///
     /// # Errors
@@ -81,7 +81,7 @@ impl Store {
     }
 
     /// The condition that a task `t` is selected, with its parameters.
-    pub(super) fn selection_condition(&self, selection: &TaskSelection) -> (String, Vec<Value>) {
+    pub fn selection_condition(&self, selection: &TaskSelection) -> (String, Vec<Value>) {
         let (mut condition, mut values) = ("1 = 1".to_owned(), Vec::new());
         let texts = [
             ("name", selection.name.as_deref()),

@@ -1,0 +1,166 @@
+//! The enqueue: one statement for any number of tasks, and the task that it leads to.
+
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, Iterable as _, QueryFilter, QuerySelect, QueryTrait as _,
+    Select, sea_query::Expr,
+};
+use sexton_entities::task;
+
+use super::{
+    StoreError, TaskStore,
+    dialect::{Dialect, Kind},
+    rows::Rows,
+};
+use crate::domain::{expiry, new_task::NewTask};
+
+/// The result of an enqueue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enqueued {
+    /// A new task, with its number.
+    New(i64),
+    /// An unfinished task has the unique key already; its number.
+    AlreadyThere(i64),
+}
+
+impl Enqueued {
+    /// The number of the task: of the new one, or of the one that has the unique key.
+    pub fn id(self) -> i64 {
+        match self {
+            Self::New(id) | Self::AlreadyThere(id) => id,
+        }
+    }
+}
+
+const NEW_TASK_COLUMNS: [(&str, Kind); 10] = [
+    ("name", Kind::Text),
+    ("queue", Kind::Text),
+    ("priority", Kind::Integer),
+    ("payload", Kind::Text),
+    ("run_at", Kind::Instant),
+    ("delay_ms", Kind::Integer),
+    ("unique_key", Kind::Text),
+    ("max_attempts", Kind::Integer),
+    ("expires_at", Kind::Instant),
+    ("expires_ms", Kind::Integer),
+];
+
+impl TaskStore {
+    /// Enqueues one task, on any connection or transaction of this database.
+    ///
+    /// # Errors
+    /// If the task is invalid, or the database is unavailable: then nothing was enqueued.
+    pub async fn enqueue<C: ConnectionTrait>(&self, connection: &C, new: &NewTask) -> Result<Enqueued, StoreError> {
+        if let Some(id) = self.insert_task(connection, new).await? {
+            return Ok(Enqueued::New(id));
+        }
+        let key = new.unique_key.clone().unwrap_or_default();
+        let holder = task::Entity::find().select_only().column(task::Column::Id);
+        let holder = holder.filter(task::Column::UniqueKey.eq(key)).into_tuple::<i64>().one(connection).await?;
+        match holder {
+            Some(holder) => Ok(Enqueued::AlreadyThere(holder)),
+            // That task ended between the two statements, so the key is free again.
+            None => match self.insert_task(connection, new).await? {
+                Some(id) => Ok(Enqueued::New(id)),
+                None => Err(StoreError::Conflict("the unique key is taken and freed again and again".to_owned())),
+            },
+        }
+    }
+
+    /// Enqueues many tasks with one statement. Returns the number of new ones; the unique keys of the others were
+    /// taken.
+    ///
+    /// # Errors
+    /// As [`TaskStore::enqueue`]: all tasks are enqueued, or none.
+    pub async fn enqueue_all<C: ConnectionTrait>(&self, connection: &C, tasks: &[NewTask]) -> Result<u64, StoreError> {
+        for new in tasks {
+            self.check(new)?;
+        }
+        let sql = self.insert_tasks_sql();
+        self.run(connection, &sql, [self.task_rows(tasks)]).await
+    }
+
+    /// Checks that a connection of the application leads to the same kind of database.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn check_database<C: ConnectionTrait>(&self, connection: &C) -> Result<(), StoreError> {
+        let (client, transaction) = (self.backend(), connection.get_database_backend());
+        match client == transaction {
+            true => Ok(()),
+            false => {
+                let name = |backend: DbBackend| backend.as_str().to_lowercase();
+                Err(StoreError::OtherDatabase { client: name(client), transaction: name(transaction) })
+            }
+        }
+    }
+
+    async fn insert_task<C: ConnectionTrait>(&self, connection: &C, new: &NewTask) -> Result<Option<i64>, StoreError> {
+        self.check(new)?;
+        let sql = self.insert_tasks_sql();
+        let rows = self.task_rows(std::slice::from_ref(new));
+        if self.dialect == Dialect::MySql {
+            let result = connection.execute_raw(self.statement(&sql, [rows])).await?;
+            return Ok((result.rows_affected() > 0).then(|| result.last_insert_id() as i64));
+        }
+        let row = connection.query_one_raw(self.statement(&format!("{sql} RETURNING id"), [rows])).await?;
+        Ok(row.map(|row| row.try_get("", "id")).transpose()?)
+    }
+
+    fn check(&self, new: &NewTask) -> Result<(), StoreError> {
+        new.check()?;
+        Ok(new.check_size(self.max_payload())?)
+    }
+
+    fn insert_tasks_sql(&self) -> String {
+        let now = self.dialect.now();
+        let run_at = format!(
+            "COALESCE(d.run_at, CASE WHEN d.delay_ms IS NULL THEN {now} ELSE {} END)",
+            self.dialect.now_plus_millis("d.delay_ms")
+        );
+        let select = format!(
+            "SELECT d.name, d.queue, CASE WHEN {run_at} > {now} THEN 'scheduled' ELSE 'available' END, \
+             COALESCE(d.priority, 0), {}, {run_at}, d.unique_key, d.max_attempts, COALESCE(d.expires_at, {}) FROM {}",
+            self.dialect.json("d.payload"),
+            self.dialect.now_plus_millis("d.expires_ms"),
+            self.dialect.rows("d", &NEW_TASK_COLUMNS),
+        );
+        let head = "sexton_task (name, queue, state, priority, payload, run_at, unique_key, max_attempts, expires_at)";
+        self.dialect.insert_new(head, &select)
+    }
+
+    fn task_rows(&self, tasks: &[NewTask]) -> sea_orm::Value {
+        let mut rows = Rows::new(self.dialect);
+        for new in tasks {
+            let (expires_at, expires_after) = expiry::of_new(new);
+            rows.push(|row| {
+                row.set("name", new.name.clone())
+                    .set("queue", new.queue.as_deref())
+                    .set("priority", new.priority)
+                    .json("payload", new.payload.as_ref())
+                    .at("run_at", new.run_at)
+                    .set("delay_ms", new.delay.map(|delay| delay.as_millis() as u64))
+                    .set("unique_key", new.unique_key.clone())
+                    .set("max_attempts", new.max_attempts)
+                    .at("expires_at", expires_at)
+                    .set("expires_ms", expires_after.map(|after| after.as_millis() as u64));
+            });
+        }
+        rows.into_value()
+    }
+
+    /// Returns an unfinished task.
+    ///
+    /// # Errors
+    /// If the task cannot be read, or the database is unavailable or refuses the statement.
+    pub async fn task(&self, id: i64) -> Result<Option<task::Model>, StoreError> {
+        let query = self.unfinished().filter(task::Column::Id.eq(id));
+        self.readable_one(query.build(self.backend()), &format!("task {id}")).await
+    }
+
+    /// A query of unfinished tasks. An instant far beyond the calendar puts a task on hold, and can be read.
+    pub fn unfinished(&self) -> Select<task::Entity> {
+        let others = task::Column::iter().filter(|column| !matches!(column, task::Column::RunAt));
+        let run_at = self.dialect.readable_instant("run_at");
+        task::Entity::find().select_only().columns(others).expr_as(Expr::cust(run_at), "run_at")
+    }
+}
