@@ -34,15 +34,20 @@ fn offered(folder: &Path, line: &[&str]) -> Vec<String> {
 
 fn bash(folder: &Path, line: &[&str]) -> Output {
     let script = r#"
+        PATH=$PROGRAM:$PATH
         source <(sexton completions bash)
         COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_TYPE=9; COMPREPLY=()
         _clap_complete_sexton sexton "${COMP_WORDS[COMP_CWORD]}" ""
         [ "${#COMPREPLY[@]}" = 0 ] || printf '%s\n' "${COMPREPLY[@]}"
     "#;
     let program = Path::new(env!("CARGO_BIN_EXE_sexton")).parent().unwrap();
-    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
     let mut command = Command::new("bash");
-    command.args(["-c", script, "bash"]).args(line).env("PATH", path).env_remove("SEXTON_CONFIG").current_dir(folder);
+    command
+        .args(["-c", script, "bash"])
+        .args(line)
+        .env("PROGRAM", program)
+        .env_remove("SEXTON_CONFIG")
+        .current_dir(folder);
     command.output().unwrap()
 }
 

@@ -10,9 +10,12 @@ use crate::support::{Printed, document::blocks};
 /// Runs a script of the README in that folder. Its first failure ends it.
 fn bash(folder: &Path, script: &str) -> Output {
     let program = Path::new(env!("CARGO_BIN_EXE_sexton")).parent().unwrap();
-    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
     let mut command = Command::new("bash");
-    command.args(["-euo", "pipefail", "-c", script]).env("PATH", path).env_remove("SEXTON_CONFIG").current_dir(folder);
+    command
+        .args(["-euo", "pipefail", "-c", &format!("PATH=$PROGRAM:$PATH\n{script}")])
+        .env("PROGRAM", program)
+        .env_remove("SEXTON_CONFIG")
+        .current_dir(folder);
     command.output().unwrap()
 }
 
