@@ -18,9 +18,9 @@ use super::problem::SETTLING;
 const REMINDERS: [TimeDelta; 3] = [TimeDelta::hours(1), TimeDelta::hours(4), TimeDelta::hours(24)];
 /// For how long a notice is tried that cannot be sent.
 pub const KEPT_FOR: Duration = Duration::from_secs(86_400);
-/// For how long after the end of a problem somebody who was told of it is told that it is over.
+/// For how long after the end of a problem somebody who was told of it hears that it is over.
 pub const TOLD_WITHIN: Duration = Duration::from_secs(2 * 86_400);
-/// For how long after the end of a problem somebody is told that it was there.
+/// For how long after the end of a problem somebody hears that it was there.
 pub const TOLD_LATE_WITHIN: Duration = Duration::from_secs(3_600);
 /// The shortest and the longest time between two tries of a notice.
 const RETRY_DELAYS: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(900));
@@ -73,7 +73,7 @@ impl NoticeEvent {
 pub struct NoticeRule {
     /// The channels.
     pub channels: Option<Vec<String>>,
-    /// What they are told of.
+    /// What they hear of.
     pub on: Option<Vec<NoticeEvent>>,
     /// How often a task must have failed.
     pub after: Option<u32>,
@@ -94,7 +94,7 @@ impl NoticeRule {
         self.on.as_deref().unwrap_or(&NoticeEvent::DEFAULT).contains(&event)
     }
 
-    /// Whether the problem is one that is told of, and has occurred often enough.
+    /// Whether the problem is one to hear of, and has occurred often enough.
     fn concerns(&self, problem: &problem::Model) -> bool {
         let after = i64::from(self.after.unwrap_or(1));
         let event = match problem.kind {

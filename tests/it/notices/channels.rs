@@ -102,7 +102,7 @@ fn mail_goes_encrypted_and_with_a_password() {
         assert!(test(&file, "plain").await.status.success());
         assert_eq!(server.mails().iter().filter(|mail| mail.is_encrypted).count(), 1);
         let typo = test(&file, "gud").await;
-        assert!(typo.errors().contains("there is no [notify.gud]: did you mean `good`?"), "{}", typo.errors());
+        assert!(typo.errors().contains("there is no [notify.gud]; known: good, plain"), "{}", typo.errors());
         let shown = sexton(&file).args(["config", "show"]).output().unwrap().text();
         assert!(shown.contains("[notify.wrong]") && !shown.contains("falsch"), "{shown}");
     });

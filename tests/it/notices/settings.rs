@@ -30,16 +30,16 @@ fn every_mistake_names_the_way_out() {
             ("[notify.a]\nkind = \"webhook\"\nurl = \"geheim\"".to_owned(), "it is not an address such as"),
             ("[notify.a]\nkind = \"command\"".to_owned(), "kind \"command\" needs `command"),
             (
-                format!("[notify.a]\n{MAIL}\nquiet = \"nigt\"\n[period.night]\nranges = {{ daily = \"22:00-06:00\" }}"),
-                "there is no period `nigt`: did you mean `night`?",
+                format!("[notify.a]\n{MAIL}\nquiet = \"nigt\"\n[period.night]\nranges = {{ day = \"22:00-06:00\" }}"),
+                "there is no period `nigt`; did you mean `night`?",
             ),
             (
                 format!("[notify.admins]\n{MAIL}\n[task.t]\ncommand = [\"true\"]\nnotify = [\"admin\"]"),
-                "there is no [notify.admin]: did you mean `admins`?",
+                "there is no [notify.admin]; did you mean `admins`?",
             ),
             (
                 format!("[notify.a]\n{MAIL}\n[queue.q]\nworkers = 1\nnotify_on = [\"faild\"]"),
-                "`faild` is not an event: did you mean `failed`?",
+                "`faild` is not an event; did you mean `failed`?",
             ),
         ];
         for (settings, expected) in cases {

@@ -59,7 +59,7 @@ pub(super) async fn send_next(
     let results = loop {
         tokio::select! {
             results = &mut sending => break results,
-            // What is not recorded now is sent once more, by whoever has the next lease.
+            // What is not recorded now is sent once more, by the node that has the next lease.
             () = context.stopping().cancelled() => return Ok(()),
             () = tokio::time::sleep(PROGRESS) => context.progress(),
         }
