@@ -213,7 +213,7 @@ fn a_program_with_a_runtime_of_its_own_runs_the_daemon_inside() {
     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let end = tokio.block_on(run_until_sent(daemon.clone(), config.clone(), url.clone()));
     assert!(end.is_clean() && !end.wants_restart(), "{end:?}");
-    let end = actix_rt::System::new().block_on(run_until_sent(daemon.clone(), config, url));
+    let end = actix_rt::System::new().block_on(run_until_sent(daemon, config, url));
     assert!(end.is_clean(), "it runs again, in another runtime: {end:?}");
 }
 

@@ -31,8 +31,12 @@ const DATABASES: [&str; 3] = ["Postgres", "MySql", "Sqlite"];
 const QUERIES: [&str; 6] =
     ["Statement::", "execute_raw", "execute_unprepared", "query_all", "EntityTrait", "DbBackend"];
 /// The store's files with statements that have no parameters.
-const UNPREPARED: [&str; 3] =
-    ["client/src/store/connection.rs", "client/src/store/connection/transaction.rs", "src/store/wakeup.rs"];
+const UNPREPARED: [&str; 4] = [
+    "client/src/store/connection.rs",
+    "client/src/store/connection/borrowed.rs",
+    "client/src/store/connection/transaction.rs",
+    "src/store/wakeup.rs",
+];
 
 fn tells_apart(code: &str) -> bool {
     let variants = ENUMS.iter().flat_map(|name| DATABASES.map(|database| format!("{name}::{database}")));
