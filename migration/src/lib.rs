@@ -19,6 +19,7 @@ mod m20261121_000012_expire_tasks;
 mod m20261121_000014_keep_payloads;
 mod m20261121_000015_keep_audit;
 mod m20261121_000016_remember_dead_nodes;
+mod m20261121_000017_narrow_task_indexes;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{
@@ -48,6 +49,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000014_keep_payloads::Step),
             Box::new(m20261121_000015_keep_audit::Step),
             Box::new(m20261121_000016_remember_dead_nodes::Step),
+            Box::new(m20261121_000017_narrow_task_indexes::Step),
         ]
     }
 

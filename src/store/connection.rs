@@ -25,7 +25,11 @@ use sea_orm::{
 };
 
 pub use self::{driver::DropInRuntime, options::ConnectOptions, transaction::DatabaseTransaction};
-pub(super) use self::{driver::on_driver, pool::SessionPool, target::Target};
+pub(super) use self::{
+    driver::{on_driver, spawn as spawn_on_driver},
+    pool::SessionPool,
+    target::Target,
+};
 use self::{
     errors::{Work, exec_error, query_error},
     pool::Loan,

@@ -4,6 +4,7 @@
 //! other files that `tests/tidy` lists.
 
 mod adopt;
+mod array_text;
 mod audit;
 mod bounded;
 mod cancel;
@@ -26,11 +27,13 @@ mod identity;
 mod isolated_faults;
 mod migrate;
 mod move_tasks;
+mod move_to_history;
 mod nodes;
 mod occurrences;
 mod output;
 mod overlap;
 mod pause;
+mod peek;
 mod portions;
 mod prune;
 mod queues;
@@ -42,6 +45,7 @@ mod rows;
 mod schedules;
 mod schedules_ahead;
 mod selection;
+mod server_load;
 mod summary;
 mod tasks;
 mod transaction;
@@ -62,16 +66,18 @@ pub use self::{
     adopt::Adoption,
     audit::{AuditFilter, Deed},
     cancel::CancelResult,
-    claim::{ClaimResult, Peek},
+    claim::ClaimResult,
     connection::{ConnectOptions, Connection, DatabaseTransaction, DropInRuntime},
     error::StoreError,
     finish::OnStale,
     finish_result::Recorded,
+    future::NextInstants,
     history::HistoryFilter,
     isolated_faults::Isolated,
     migrate::MigrationStatus,
     nodes::Heartbeat,
     pause::PauseDetails,
+    peek::Peek,
     portions::{PortionResults, in_portions},
     queues::QueueRow,
     rescue::{Rescue, RunningClaim},

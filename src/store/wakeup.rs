@@ -5,6 +5,7 @@
 
 use std::{
     path::PathBuf,
+    sync::mpsc::{Receiver, sync_channel},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -17,7 +18,12 @@ use sea_orm::{
 };
 use tokio::time::timeout;
 
-use super::{ConnectOptions, Store, StoreError, connection::on_driver, dialect::Dialect, error::cause_of};
+use super::{
+    ConnectOptions, Store, StoreError,
+    connection::{on_driver, spawn_on_driver},
+    dialect::Dialect,
+    error::cause_of,
+};
 use crate::domain::schema_name::SchemaName;
 
 /// The channel on PostgreSQL. A channel belongs to a whole database, so another schema has a channel of its own: this
@@ -91,10 +97,23 @@ impl Store {
     /// If the database is unavailable or refuses the statement.
     pub async fn wake(&self, wakeup: Wakeup) -> Result<(), StoreError> {
         if self.dialect == Dialect::Postgres {
-            let sql = "SELECT CAST(pg_notify(?, ?) AS text) AS done";
+            // A NOTIFY takes a transaction id, so its commit would wait until the log is flushed. There is nothing in it
+            // that must survive.
+            let sql = "SELECT set_config('synchronous_commit', 'off', true) AS unflushed, \
+                       CAST(pg_notify(?, ?) AS text) AS done";
             self.one(&self.db, sql, [self.channel().into(), wakeup.word().into()]).await?;
         }
         Ok(())
+    }
+
+    /// Runs something on the thread of the database sockets, which outlives every runtime. The receiver hears of its end.
+    pub fn spawn_on_driver(&self, work: impl Future<Output = ()> + Send + 'static) -> Receiver<()> {
+        let (done, is_done) = sync_channel(1);
+        spawn_on_driver(async move {
+            work.await;
+            let _ = done.send(());
+        });
+        is_done
     }
 
     /// The channel of this database and schema.

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use crate::source::production;
 
 /// The files that tell the databases apart: their statements differ in shape. Everything else asks `dialect.rs`.
-const TELLING_APART: [&str; 16] = [
+const TELLING_APART: [&str; 19] = [
     "migration/src/dialect.rs",
     "migration/src/m20261121_000008_type_reasons.rs",
     "migration/src/m20261121_000009_identify_claims.rs",
     "migration/src/m20261121_000010_refuse_bad_tasks.rs",
     "migration/src/m20261121_000012_expire_tasks.rs",
     "migration/src/m20261121_000014_keep_payloads.rs",
+    "migration/src/m20261121_000017_narrow_task_indexes.rs",
     "src/store/bounded.rs",
     "src/store/claim.rs",
     "src/store/connection/target.rs",
@@ -20,6 +21,8 @@ const TELLING_APART: [&str; 16] = [
     "src/store/finish.rs",
     "src/store/future.rs",
     "src/store/migrate.rs",
+    "src/store/move_to_history.rs",
+    "src/store/server_load.rs",
     "src/store/tasks.rs",
     "src/store/wakeup.rs",
 ];
