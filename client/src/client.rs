@@ -1,19 +1,14 @@
 //! The client for Rust applications: enqueues tasks, alone or inside a transaction of the caller, and follows them.
 
 mod following;
+mod wakeup_sender;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::Arc;
 
 use sea_orm::ConnectionTrait;
 
 pub use self::following::{TaskEnd, TaskStatus, WaitError};
-
+use self::wakeup_sender::WakeupSender;
 use crate::{
     domain::new_task::NewTask,
     store::{
@@ -23,9 +18,6 @@ use crate::{
         wakeup::Wakeup,
     },
 };
-
-/// Wake-ups at shorter intervals are sent as one.
-const DEBOUNCE: Duration = Duration::from_millis(5);
 
 /// Connects a client with the daemon or the command line in whose process it runs.
 pub trait EnqueueContext: Send + Sync {
@@ -41,12 +33,8 @@ pub trait EnqueueContext: Send + Sync {
 pub struct Client {
     store: TaskStore,
     context: Option<Arc<dyn EnqueueContext>>,
-    state: Arc<AtomicU8>,
+    wakeups: WakeupSender,
 }
-
-const IDLE: u8 = 0;
-const SENDING: u8 = 1;
-const SEND_AGAIN: u8 = 2;
 
 impl Client {
     /// Connects an application that runs apart from the daemon. `url` is the `database.url` of the daemon.
@@ -88,7 +76,8 @@ impl Client {
     /// A client on an open store.
     #[doc(hidden)]
     pub fn new(store: impl Into<TaskStore>) -> Self {
-        Self { store: store.into(), context: None, state: Arc::default() }
+        let store = store.into();
+        Self { wakeups: WakeupSender::new(store.clone()), store, context: None }
     }
 
     /// A client inside a daemon or the command line.
@@ -109,7 +98,8 @@ impl Client {
         &self.store
     }
 
-    /// Enqueues a task and wakes the nodes.
+    /// Enqueues a task and wakes the nodes. The wake-up is sent while the caller goes on, at the latest when the Tokio runtime
+    /// ends. A process that ends without ending its runtime calls [`Client::wake_up_now`] before.
     ///
     /// # Errors
     /// If the task is invalid, or the database is unavailable: then nothing was enqueued.
@@ -125,8 +115,12 @@ impl Client {
     /// # Errors
     /// As [`Client::enqueue`]: all tasks are enqueued, or none.
     pub async fn enqueue_all(&self, tasks: Vec<NewTask>) -> Result<u64, StoreError> {
-        let count = self.enqueue_all_in(self.store.connection(), tasks).await?;
-        self.wake_up(Wakeup::Anything);
+        let tasks: Vec<NewTask> = tasks.into_iter().map(|task| self.filled_in(task)).collect();
+        let mut wakeups: Vec<Wakeup> = tasks.iter().map(wakeup_for).collect();
+        wakeups.dedup();
+        let wakeup = if let [wakeup] = wakeups[..] { wakeup } else { Wakeup::Anything };
+        let count = self.store.enqueue_all(self.store.connection(), &tasks).await.map_err(StoreError::with_advice)?;
+        self.wake_up(wakeup);
         Ok(count)
     }
 
@@ -185,26 +179,7 @@ impl Client {
         if let Some(context) = &self.context {
             context.wake(wakeup);
         }
-        let before = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
-            Some(if now == IDLE { SENDING } else { SEND_AGAIN })
-        });
-        if before != Ok(IDLE) {
-            return;
-        }
-        let (store, state) = (self.store.clone(), self.state.clone());
-        tokio::spawn(async move {
-            let _idle = IdleOnDrop(state.clone());
-            loop {
-                if let Err(error) = store.wake(Wakeup::Anything).await {
-                    tracing::debug!("cannot send a wake-up: {error}");
-                }
-                tokio::time::sleep(DEBOUNCE).await;
-                if state.compare_exchange(SENDING, IDLE, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-                    return;
-                }
-                state.store(SENDING, Ordering::Release);
-            }
-        });
+        self.wakeups.send_soon(wakeup);
     }
 
     /// Like [`Client::wake_up`], but waits until the message is sent: for a process that is about to end.
@@ -222,15 +197,6 @@ impl Client {
             context.fill_in(&mut task);
         }
         task
-    }
-}
-
-/// Resets the state even if the runtime drops the sending task, so that the next wake-up is sent.
-struct IdleOnDrop(Arc<AtomicU8>);
-
-impl Drop for IdleOnDrop {
-    fn drop(&mut self) {
-        self.0.store(IDLE, Ordering::Release);
     }
 }
 

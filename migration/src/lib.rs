@@ -19,6 +19,7 @@ mod m20261121_000012_expire_tasks;
 mod m20261121_000014_keep_payloads;
 mod m20261121_000015_keep_audit;
 mod m20261121_000016_remember_dead_nodes;
+mod m20261121_000017_narrow_task_indexes;
 mod m20261121_000019_keep_problems;
 mod m20261121_000020_keep_notices;
 
@@ -50,6 +51,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000014_keep_payloads::Step),
             Box::new(m20261121_000015_keep_audit::Step),
             Box::new(m20261121_000016_remember_dead_nodes::Step),
+            Box::new(m20261121_000017_narrow_task_indexes::Step),
             Box::new(m20261121_000019_keep_problems::Step),
             Box::new(m20261121_000020_keep_notices::Step),
         ]

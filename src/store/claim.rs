@@ -44,19 +44,6 @@ pub(super) struct Candidates {
     pub(super) unreadable: Vec<UnreadableTask>,
 }
 
-/// The result of [`Store::peek`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Peek {
-    /// Queues with available tasks that are not paused.
-    pub queues: Vec<QueueName>,
-    /// Queues whose first available task has an unknown name.
-    pub unknown: Vec<QueueName>,
-    /// Whether tasks without a queue wait for one.
-    pub without_queue: bool,
-    /// Whether tasks are due for promotion, or have expired.
-    pub due: bool,
-}
-
 /// The columns of a claimed task besides its payload, in a table or a join where they are unambiguous.
 const CLAIMED_COLUMNS: &str =
     "id, fence, name, attempt, max_attempts, pickups, schedule, due_at, enqueued_at, started_at, snoozes";
@@ -65,72 +52,12 @@ const FENCE_COLUMNS: [(&str, Kind); 2] = [("id", Kind::Integer), ("fence", Kind:
 const NEXT_ATTEMPT: &str = "CASE WHEN attempt < 2147483647 THEN attempt + 1 ELSE attempt END";
 /// The condition that no attempt of a task has begun. An attempt that was interrupted does not count as one.
 pub(super) const UNBEGUN: &str = "attempt = 0 AND snoozes = 0 AND state IN ('available', 'scheduled')";
-const QUEUE_COLUMN: [(&str, Kind); 1] = [("name", Kind::Text)];
 
 impl Store {
-    /// Whether there is anything to do in these queues. It costs less than a claim that finds nothing.
-    ///
-    /// # Errors
-    /// If the database is unavailable or refuses the statement.
-    pub async fn peek(&self, queues: &[QueueName]) -> Result<Peek, StoreError> {
-        self.peek_where(None, queues).await
-    }
-
-    /// As [`Store::peek`], for a node that claims tasks of `known` names only.
-    ///
-    /// # Errors
-    /// As [`Store::peek`].
-    pub async fn peek_known(&self, known: &TaskNames, queues: &[QueueName]) -> Result<Peek, StoreError> {
-        self.peek_where(Some(known), queues).await
-    }
-
-    async fn peek_where(&self, known: Option<&TaskNames>, queues: &[QueueName]) -> Result<Peek, StoreError> {
-        let mut rows = Rows::new(self.dialect);
-        for queue in queues {
-            rows.push(|row| {
-                row.set("name", queue.as_str());
-            });
-        }
-        // The order makes the planner use the index. By its estimates it would read the table from the beginning, where
-        // a busy queue has only dead rows.
-        let some = |condition: &str, order: &str| {
-            format!("(SELECT t.id FROM sexton_task t WHERE {condition} ORDER BY {order} LIMIT 1) IS NOT NULL")
-        };
-        let (is_known, known_value) = self.known_filter("t.name", known);
-        // The next task of each queue is read by its name, so that a queue full of unknown tasks is noticed cheaply.
-        let sql = format!(
-            "SELECT 'queue' AS what, d.name, {} AS next FROM {} WHERE {} \
-             AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = d.name AND q.paused) AND {NOT_ALL_PAUSED} \
-             UNION ALL SELECT 'next', d.name, \
-             (SELECT t.name FROM sexton_task t WHERE t.queue = d.name AND t.state = 'available' \
-             ORDER BY t.priority, t.id LIMIT 1) FROM {} \
-             UNION ALL SELECT 'without_queue', NULL, NULL FROM (SELECT 1 AS x) one WHERE {} \
-             UNION ALL SELECT 'due', NULL, NULL FROM (SELECT 1 AS x) one WHERE {} OR {}",
-            self.dialect.no_text(),
-            self.dialect.rows("d", &QUEUE_COLUMN),
-            some(&format!("t.state = 'available' AND t.queue = d.name{is_known}"), "t.priority, t.id"),
-            self.dialect.rows("d", &QUEUE_COLUMN),
-            some("t.queue IS NULL AND t.state = 'available'", "t.priority, t.id"),
-            some(&format!("t.state IN ('scheduled', 'retryable') AND t.run_at <= {}", self.dialect.now()), "t.run_at"),
-            some(&format!("t.expires_at <= {} AND {UNBEGUN}", self.dialect.now()), "t.expires_at"),
-        );
-        let queues = rows.into_value();
-        let values: Vec<Value> = std::iter::once(queues.clone()).chain(known_value).chain([queues]).collect();
-        let mut seen = Peek::default();
-        for row in self.all(&self.db, &sql, values).await? {
-            match row.try_get::<String>("", "what")?.as_str() {
-                "queue" => seen.queues.push(row.try_get::<String>("", "name")?.into()),
-                "next" => {
-                    let next: Option<String> = row.try_get("", "next")?;
-                    if next.is_some_and(|next| known.is_some_and(|known| !known.contains(&next))) {
-                        seen.unknown.push(row.try_get::<String>("", "name")?.into());
-                    }
-                }
-                "without_queue" => seen.without_queue = true,
-                _ => seen.due = true,
-            }
-        }
-        Ok(seen)
+    /// Whether a claim that finds nothing costs hardly more than a peek: one statement that locks nothing. Then it is not
+    /// worth asking first.
+    pub fn claims_unasked(&self) -> bool {
+        self.dialect == Dialect::Postgres
     }
 
     /// Claims up to `count` tasks of `queue` for `node`: the lowest priority first, then the oldest.

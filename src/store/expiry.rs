@@ -2,13 +2,11 @@
 //!
 //! A task expires before it begins, or not at all: one that waits for a retry, or that was snoozed, has begun.
 
-use chrono::{DateTime, Utc};
 use sea_orm::Value;
 
 use super::{
     Store, StoreError,
     claim::{ID_COLUMN, UNBEGUN},
-    row_decoding::instant,
 };
 use crate::domain::identity::QueueName;
 
@@ -52,18 +50,5 @@ impl Store {
         let delete = self.dialect.delete_joined("sexton_task", "id", &these, "t.id = d.id");
         let steps = [(record.as_str(), Some(why)), (delete.as_str(), None)];
         self.in_portions(&find, queue.into_iter().chain([PORTION.into()]).collect(), PORTION, &steps).await
-    }
-
-    /// When the next task expires; none if none does.
-    ///
-    /// # Errors
-    /// If the database is unavailable or refuses the statement.
-    pub async fn next_task_expiry(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let sql = format!(
-            "SELECT expires_at AS at FROM sexton_task WHERE expires_at IS NOT NULL AND {UNBEGUN} \
-             ORDER BY expires_at LIMIT 1"
-        );
-        let rows = self.all(&self.db, &sql, []).await?;
-        Ok(rows.first().and_then(|row| instant(row, "at").ok().flatten()))
     }
 }

@@ -91,9 +91,14 @@ impl Store {
         }
         self.with_retries(async || {
             let transaction = self.begin().await?;
-            let held = self.apply_verdicts(&transaction, batch).await?;
+            let (movable, others) = self.movable(batch);
+            let moved = self.move_to_history(&transaction, &movable).await?;
+            let held = self.apply_verdicts(&transaction, &others).await?;
             let is_held = |finished: &&FinishedAttempt| held.contains(&finished.claim);
-            let (current, stale): (Vec<_>, Vec<_>) = batch.iter().partition(is_held);
+            let (unmoved, mut stale): (Vec<_>, Vec<_>) = others.into_iter().partition(is_held);
+            let (moved, late): (Vec<_>, Vec<_>) =
+                movable.into_iter().partition(|finished| moved.contains(&finished.claim));
+            stale.extend(late);
             let superseded = match on_stale {
                 OnStale::Record => {
                     self.note_survivors(&transaction, &stale).await?;
@@ -102,11 +107,12 @@ impl Store {
                 OnStale::Ignore => Vec::new(),
             };
             // MySQL turns errors of INSERT IGNORE into warnings and omits the rows.
-            let kept = self.insert_history(&transaction, &current).await?;
-            if kept < current.len() as u64 {
-                let missing = counted(current.len() as u64 - kept, "row");
+            let kept = self.insert_history(&transaction, &unmoved).await?;
+            if kept < unmoved.len() as u64 {
+                let missing = counted(unmoved.len() - kept as usize, "row");
                 return Err(StoreError::Refused(format!("the database left out {missing} of the history")));
             }
+            let current: Vec<&FinishedAttempt> = moved.into_iter().chain(unmoved).collect();
             let superseded_rows: Vec<&FinishedAttempt> = superseded.iter().collect();
             self.insert_history(&transaction, &superseded_rows).await?;
             self.sign_cancelled(&transaction, &current).await?;
@@ -129,11 +135,12 @@ impl Store {
     pub(super) async fn apply_verdicts(
         &self,
         transaction: &DatabaseTransaction,
-        batch: &[FinishedAttempt],
+        batch: &[&FinishedAttempt],
     ) -> Result<HashSet<Claim>, StoreError> {
         let of = |verdicts: &[Verdict], is_snoozed: bool| -> Vec<&FinishedAttempt> {
             batch
                 .iter()
+                .copied()
                 .filter(|finished| finished.verdict.is_some_and(|verdict| verdicts.contains(&verdict)))
                 .filter(|finished| (finished.outcome == Outcome::Snoozed) == is_snoozed)
                 .collect()

@@ -2,10 +2,25 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Store, StoreError, claim::ID_COLUMN, dialect::Dialect, portions::in_portions, row_decoding::instant};
+use super::{
+    Store, StoreError,
+    claim::{ID_COLUMN, UNBEGUN},
+    dialect::Dialect,
+    portions::in_portions,
+    row_decoding::instant,
+};
 
 /// The maximum number of tasks that one statement promotes.
 const BATCH_SIZE: u64 = 1_000;
+/// The next instants at which tasks change by themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NextInstants {
+    /// When the next task is due; none if no task waits.
+    pub due: Option<DateTime<Utc>>,
+    /// When the next task expires; none if none does.
+    pub expiry: Option<DateTime<Utc>>,
+}
+
 const WAITING: &str = "state IN ('scheduled', 'retryable')";
 
 impl Store {
@@ -58,13 +73,19 @@ impl Store {
         Ok(results.done.into_iter().sum())
     }
 
-    /// When the next task is due; none if no task waits.
+    /// When the next task is due, and when the next one expires.
     ///
     /// # Errors
     /// If the database is unavailable or refuses the statement.
-    pub async fn next_future(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let sql = format!("SELECT MIN(run_at) AS at FROM sexton_task WHERE {WAITING}");
+    pub async fn next_instants(&self) -> Result<NextInstants, StoreError> {
+        let sql = format!(
+            "SELECT (SELECT MIN(run_at) FROM sexton_task WHERE {WAITING}) AS run_at, \
+             (SELECT expires_at FROM sexton_task WHERE expires_at IS NOT NULL AND {UNBEGUN} \
+             ORDER BY expires_at LIMIT 1) AS expires_at"
+        );
+        let row = self.one(&self.db, &sql, []).await?;
         // What is beyond the calendar is on hold.
-        Ok(instant(&self.one(&self.db, &sql, []).await?, "at").ok().flatten())
+        let at = |column| instant(&row, column).ok().flatten();
+        Ok(NextInstants { due: at("run_at"), expiry: at("expires_at") })
     }
 }

@@ -5,6 +5,7 @@
 //! other files that `tests/tidy` lists.
 
 mod adopt;
+mod array_text;
 mod audit;
 mod bounded;
 mod cancel;
@@ -22,12 +23,14 @@ mod identity;
 mod migrate;
 mod missed_instants;
 mod move_tasks;
+mod move_to_history;
 mod nodes;
 mod notices;
 mod occurrences;
 mod output;
 mod overlap;
 mod pause;
+mod peek;
 mod portions;
 mod problems;
 mod prune;
@@ -38,6 +41,7 @@ mod retry;
 mod rows;
 mod schedules;
 mod schedules_ahead;
+mod server_load;
 mod summary;
 mod tasks;
 mod unknown;
@@ -63,13 +67,15 @@ pub use self::{
     adopt::Adoption,
     audit::{AuditFilter, Deed},
     cancel::CancelResult,
-    claim::{ClaimResult, Peek},
+    claim::ClaimResult,
     finish::OnStale,
     finish_result::Recorded,
+    future::NextInstants,
     migrate::MigrationStatus,
     nodes::Heartbeat,
     notices::{HeldNotices, NewNotice, Tried},
     pause::PauseDetails,
+    peek::Peek,
     portions::{PortionResults, in_portions},
     problems::{ProblemChange, ProblemFilter},
     queues::QueueRow,

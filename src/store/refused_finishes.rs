@@ -13,7 +13,7 @@ impl Store {
     /// # Errors
     /// If the database is unavailable or refuses this as well.
     pub async fn finish_unrecorded(&self, finished: &FinishedAttempt) -> Result<bool, StoreError> {
-        let batch = std::slice::from_ref(finished);
+        let batch = std::slice::from_ref(&finished);
         self.with_retries(async || {
             let transaction = self.begin().await?;
             let held = self.apply_verdicts(&transaction, batch).await?;

@@ -13,11 +13,15 @@ on_each_database! {
         let figures = output.json();
         for figure in [
             "enqueue_single_per_second", "enqueue_eight_per_second", "enqueue_batch_per_second", "drain_per_second",
+            "drain_client_cpu_us",
             "pickup_p50_ms", "pickup_p99_ms", "pickup_inside_p50_ms", "pickup_inside_p99_ms",
         ] {
             assert!(figures[figure].as_f64().unwrap() > 0.0, "{figure}: {figures}");
         }
         assert!(figures["idle_statements_per_minute"].is_number());
+        // The log of a file is the file itself.
+        let has_log = database.kind != crate::support::Kind::Sqlite;
+        assert_eq!(figures["drain_log_bytes"].as_f64().is_some_and(|bytes| bytes > 0.0), has_log, "{figures}");
         assert_eq!(figures["workers"], 10);
         let store = database.bare_store();
         assert!(store.history(&sexton::store::HistoryFilter { limit: 1, ..Default::default() }).await.unwrap().is_empty());

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::source::{CRATES, production};
 
 /// The files that tell the databases apart: their statements differ in shape. Everything else asks `dialect.rs`.
-const TELLING_APART: [&str; 17] = [
+const TELLING_APART: [&str; 21] = [
     "client/src/store/connection/target.rs",
     "client/src/store/connection/waits.rs",
     "client/src/store/dialect.rs",
@@ -17,11 +17,15 @@ const TELLING_APART: [&str; 17] = [
     "migration/src/m20261121_000010_refuse_bad_tasks.rs",
     "migration/src/m20261121_000012_expire_tasks.rs",
     "migration/src/m20261121_000014_keep_payloads.rs",
+    "migration/src/m20261121_000017_narrow_task_indexes.rs",
     "src/store/bounded.rs",
     "src/store/claim.rs",
     "src/store/finish.rs",
     "src/store/future.rs",
     "src/store/migrate.rs",
+    "src/store/move_to_history.rs",
+    "src/store/server_load.rs",
+    "src/store/tasks.rs",
     "src/store/wakeup.rs",
 ];
 /// The enums whose variants are the databases.

@@ -2,7 +2,7 @@
 
 mod binding;
 mod borrowed;
-mod driver;
+pub(in crate::store) mod driver;
 mod errors;
 mod file;
 mod hosts;

@@ -81,7 +81,7 @@ impl Dialect {
         match self {
             Self::Postgres => {
                 "GREATEST(CASE WHEN fence < 9223372036854775807 THEN fence + 1 ELSE fence END, \
-                 CAST(floor(extract(epoch FROM clock_timestamp()) * 1000000) AS bigint))"
+                 CAST(date_part('epoch', clock_timestamp()) * 1000000 AS bigint))"
             }
             Self::MySql => {
                 "GREATEST(CASE WHEN fence < 9223372036854775807 THEN fence + 1 ELSE fence END, \
@@ -165,14 +165,6 @@ impl Dialect {
             Self::MySql | Self::Sqlite => bytes.to_owned(),
         };
         format!("CASE WHEN {bytes} <= {max} THEN payload END AS payload, {bytes_column} AS payload_bytes")
-    }
-
-    /// NULL as a text, in the first SELECT of a UNION.
-    pub fn no_text(self) -> &'static str {
-        match self {
-            Self::Postgres => "CAST(NULL AS text)",
-            Self::MySql | Self::Sqlite => "NULL",
-        }
     }
 
     /// Converts the text of a JSON column of [`Dialect::rows`] to the type of a JSON column of a table.
@@ -269,13 +261,7 @@ impl Dialect {
 
     /// `INSERT INTO table (columns)` of a select from rows `d`; where the unique key is taken, `sets` change that row. They
     /// write the new values as [`Dialect::proposed`].
-    pub fn upsert(
-        self,
-        (table, key): (&str, &str),
-        columns: &str,
-        select: &str,
-        sets: &[(&str, String)],
-    ) -> String {
+    pub fn upsert(self, (table, key): (&str, &str), columns: &str, select: &str, sets: &[(&str, String)]) -> String {
         let sets = sets.iter().map(|(column, value)| format!("{column} = {value}")).collect::<Vec<_>>().join(", ");
         let insert = format!("INSERT INTO {table} ({columns}) {select}");
         match self {

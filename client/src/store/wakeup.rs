@@ -3,7 +3,9 @@
 //! A NOTIFY inside the enqueuing transaction would hold a database-wide lock through its commit and prevent group
 //! commit, so it is sent after the commit in a transaction of its own.
 
-use super::{StoreError, TaskStore, dialect::Dialect};
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use super::{StoreError, TaskStore, connection::driver, dialect::Dialect};
 use crate::domain::schema_name::SchemaName;
 
 /// The channel on PostgreSQL. A channel belongs to a whole database, so another schema has a channel of its own: this
@@ -11,6 +13,7 @@ use crate::domain::schema_name::SchemaName;
 const CHANNEL: &str = "sexton_wakeup";
 /// The schema whose channel is [`CHANNEL`], as if none were set.
 const DEFAULT_SCHEMA: &str = "public";
+
 /// The reason of a wake-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wakeup {
@@ -53,10 +56,23 @@ impl TaskStore {
     /// If the database is unavailable or refuses the statement.
     pub async fn wake(&self, wakeup: Wakeup) -> Result<(), StoreError> {
         if self.dialect == Dialect::Postgres {
-            let sql = "SELECT CAST(pg_notify(?, ?) AS text) AS done";
+            // A NOTIFY takes a transaction id, so its commit would wait until the log is flushed. There is nothing in it
+            // that must survive.
+            let sql = "SELECT set_config('synchronous_commit', 'off', true) AS unflushed, \
+                       CAST(pg_notify(?, ?) AS text) AS done";
             self.one(&self.db, sql, [self.channel().into(), wakeup.word().into()]).await?;
         }
         Ok(())
+    }
+
+    /// Runs something on the thread of the database sockets, which outlives every runtime. The receiver hears of its end.
+    pub fn spawn_on_driver(&self, work: impl Future<Output = ()> + Send + 'static) -> Receiver<()> {
+        let (done, is_done) = sync_channel(1);
+        driver::spawn(async move {
+            work.await;
+            let _ = done.send(());
+        });
+        is_done
     }
 
     /// The channel of this database and schema.

@@ -19,6 +19,12 @@ pub(super) struct Figures {
     pub(super) enqueue_batch_per_second: f64,
     /// Tasks per second that do nothing, from claim to history.
     pub(super) drain_per_second: f64,
+    /// Processor time of this program for each drained task, in microseconds.
+    pub(super) drain_client_cpu_us: f64,
+    /// Processor time of the server for each drained task, in microseconds; absent if it is on another machine, or unknown.
+    pub(super) drain_server_cpu_us: Option<f64>,
+    /// Bytes of the server's log for each drained task; absent if unknown.
+    pub(super) drain_log_bytes: Option<f64>,
     /// Time from the commit of an enqueue on another connection to the start of the handler: median, in milliseconds.
     pub(super) pickup_p50_ms: f64,
     /// As above: 99th percentile.
@@ -36,11 +42,15 @@ impl Figures {
     pub(super) fn rows(&self) -> Vec<Vec<String>> {
         let rate = |value: f64| format!("{value:.0}");
         let millis = |value: f64| format!("{value:.2}");
+        let known = |value: Option<f64>| value.map_or("-".to_owned(), rate);
         let rows = [
             ("enqueue, one at a time", rate(self.enqueue_single_per_second), "tasks/s"),
             ("enqueue, eight at a time", rate(self.enqueue_eight_per_second), "tasks/s"),
             ("enqueue, batches of 1000", rate(self.enqueue_batch_per_second), "tasks/s"),
             ("drain, history kept", rate(self.drain_per_second), "tasks/s"),
+            ("drain, CPU of this program", rate(self.drain_client_cpu_us), "µs/task"),
+            ("drain, CPU of the server", known(self.drain_server_cpu_us), "µs/task"),
+            ("drain, log of the server", known(self.drain_log_bytes), "bytes/task"),
             ("pick-up from another connection, p50", millis(self.pickup_p50_ms), "ms"),
             ("pick-up from another connection, p99", millis(self.pickup_p99_ms), "ms"),
             ("pick-up from inside the daemon, p50", millis(self.pickup_inside_p50_ms), "ms"),

@@ -8,6 +8,7 @@ use sexton_client::client::Client;
 use super::{
     args::{BenchArgs, NOOP_TASK, QUEUE, STAMP_TASK},
     figures::{Figures, per_second, percentile},
+    load::Load,
     node::{BenchNode, Stamps},
 };
 use crate::{
@@ -98,11 +99,15 @@ impl<'a> Measure<'a> {
             self.store.queues(&[]).await?.iter().find(|queue| queue.name == QUEUE).map_or(0, |queue| queue.available);
         let node = BenchNode::start(self.url, self.args.workers, &self.stamps).await?;
         self.figures.workers = node.daemon.in_flight.workers().first().map_or(0, |queue| queue.workers);
+        let load = Load::now(&self.store).await?;
         let begun = Instant::now();
         while !self.store.peek(&[QUEUE.into()]).await?.queues.is_empty() || !node.daemon.in_flight.is_empty() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         self.figures.drain_per_second = per_second(count as usize, begun.elapsed());
+        let costs = load.since(&self.store, count as usize).await?;
+        self.figures.drain_client_cpu_us = costs.client_cpu_us;
+        (self.figures.drain_server_cpu_us, self.figures.drain_log_bytes) = (costs.server_cpu_us, costs.log_bytes);
         Ok(node)
     }
 

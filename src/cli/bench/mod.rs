@@ -2,6 +2,7 @@
 
 mod args;
 mod figures;
+mod load;
 mod measure;
 mod node;
 

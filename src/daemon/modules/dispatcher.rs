@@ -4,10 +4,10 @@
 //! queue has a backlog it claims without polling. Enqueues and free slots wake it. After the start it claims nothing
 //! until the adopter has taken up what earlier daemons left running: that occupies slots.
 //!
-//! Settings: `daemon.poll_interval` (250ms), when idle one eighth as often, and one fortieth as often where enqueues by
-//! other processes wake the node; `queue.NAME.workers`, `limit`, `period` and `at_period_end`;
-//! `daemon.report_full_after`. Logs when a queue opens and closes by its period, when it has had no free worker for a while,
-//! and when tasks wait in a queue that no node serves.
+//! Settings: `daemon.poll_interval` (250ms), where no process wakes the node down to a tenth of it while tasks come, when
+//! idle one eighth as often, and one fortieth as often where enqueues by other processes wake the node;
+//! `queue.NAME.workers`, `limit`, `period` and `at_period_end`; `daemon.report_full_after`. Logs when a queue opens and
+//! closes by its period, when it has had no free worker for a while, and when tasks wait in a queue that no node serves.
 
 mod queue_hours;
 mod queue_watch;
@@ -50,10 +50,16 @@ use crate::{
 
 /// For this long after the last task it polls at the poll interval, then less often.
 const LIVELY: Duration = Duration::from_secs(10);
+/// Where nobody wakes the node, it polls after this part of the time since it last found a task, at the least after this
+/// part of the poll interval.
+const PACE: u32 = 4;
+const LIVELY_DIVISOR: u32 = 10;
 /// The factor of the poll interval when idle.
 const IDLE_FACTOR: u32 = 8;
 /// The factor when idle where enqueues by other processes wake the node.
 const IDLE_FACTOR_IF_WOKEN: u32 = 40;
+/// With more queues than this, a wake-up is a reason to ask which of them have tasks.
+const MAX_UNASKED: usize = 4;
 /// A poll that reads past many tasks of unknown names takes long. The rest after it is this many times as long.
 const REST_FACTOR: u32 = 20;
 
@@ -79,8 +85,10 @@ pub(super) struct Dispatcher {
     /// Queues with a backlog: claimed from without polling.
     hot: HashSet<QueueName>,
     polled: Option<Instant>,
-    /// When it last found a task.
+    /// When it last found a task, or when one waited for a limit.
     found: Instant,
+    /// When it last claimed a task.
+    claimed: Instant,
     hours: QueueHours,
     unknown: UnknownNames,
     watch: QueueWatch,
@@ -128,22 +136,19 @@ impl DaemonModule for Dispatcher {
         let interval = context.config().daemon.poll_interval;
         let has_waited = |time: Duration| self.polled.is_none_or(|at| at.elapsed() >= time);
         if has_waited(self.rest) && (self.is_enqueued || queues.is_empty() || has_waited(interval)) {
-            self.is_enqueued = false;
+            let is_enqueued = std::mem::take(&mut self.is_enqueued);
+            if is_enqueued && store.claims_unasked() && claimable.len() <= MAX_UNASKED {
+                // The way to a task that was enqueued just now is as short as possible; the poll finds the rest.
+                let unasked = claimable.iter().filter(|queue| !queues.contains(queue)).cloned().collect();
+                self.claim_each(context, unasked).await?;
+            }
             for queue in self.poll(store, &claimable).await? {
                 if !queues.contains(&queue) {
                     queues.push(queue);
                 }
             }
         }
-        for queue in queues {
-            let claimed = self.claim(store, &queue).await;
-            if claimed.is_err() {
-                self.hot.remove(&queue);
-            }
-            store.isolated().part(format_args!("claims of queue {queue}"), claimed)?;
-            context.progress();
-        }
-        Ok(())
+        self.claim_each(context, queues).await
     }
 
     async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
@@ -155,7 +160,9 @@ impl DaemonModule for Dispatcher {
         }
         let interval = context.config().daemon.poll_interval;
         let rest = match (self.found.elapsed() < LIVELY, self.wakers.hears_other_processes()) {
-            (true, _) => interval,
+            (true, true) => interval,
+            // Where tasks come closely, the next one is met soon.
+            (true, false) => (self.claimed.elapsed() / PACE).clamp(interval / LIVELY_DIVISOR, interval),
             (false, false) => interval * IDLE_FACTOR,
             (false, true) => interval * IDLE_FACTOR_IF_WOKEN,
         };
@@ -183,6 +190,7 @@ impl Dispatcher {
             hot: HashSet::new(),
             polled: None,
             found: Instant::now(),
+            claimed: Instant::now(),
             hours: QueueHours::default(),
             is_enqueued: false,
             is_in_doubt: true,
@@ -238,6 +246,20 @@ impl Dispatcher {
         }
     }
 
+    /// Claims tasks of these queues. What is wrong with one of them does not keep the others back.
+    async fn claim_each(&mut self, context: &ModuleContext, queues: Vec<QueueName>) -> anyhow::Result<()> {
+        let store = context.store();
+        for queue in queues {
+            let claimed = self.claim(store, &queue).await;
+            if claimed.is_err() {
+                self.hot.remove(&queue);
+            }
+            store.isolated().part(format_args!("claims of queue {queue}"), claimed)?;
+            context.progress();
+        }
+        Ok(())
+    }
+
     /// Claims tasks of one queue.
     async fn claim(&mut self, store: &Store, queue: &QueueName) -> Result<(), StoreError> {
         if self.in_force.longest_grace(queue).is_some_and(|grace| self.in_flight.lease().is_late_for(grace)) {
@@ -262,6 +284,9 @@ impl Dispatcher {
         // Tasks that a limit keeps back can be claimed as soon as another one ends, here or elsewhere.
         if found > 0 || !is_unlimited {
             self.found = Instant::now();
+        }
+        if !claimed.tasks.is_empty() {
+            self.claimed = Instant::now();
         }
         if claimed.postponed > 0 {
             self.wakers.wake(&ModuleName::FUTURE, WakeReason::Scheduled);

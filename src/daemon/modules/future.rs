@@ -15,7 +15,7 @@ use crate::{
         state::wakers::Wakers,
     },
     domain::{daemon::summary::SummaryTable, text::plural::counted},
-    store::{StoreError, Wakeup},
+    store::{NextInstants, StoreError, Wakeup},
 };
 
 /// Maximum time between two looks: the wall clock may be set, or a wake-up lost.
@@ -29,8 +29,7 @@ const MIN_REST: Duration = Duration::from_millis(1);
 
 pub(super) struct FutureManager {
     wakers: Wakers,
-    next: Option<DateTime<Utc>>,
-    next_expiry: Option<DateTime<Utc>>,
+    next: NextInstants,
     promoted: u64,
     expired: u64,
 }
@@ -38,17 +37,22 @@ pub(super) struct FutureManager {
 #[async_trait(?Send)]
 impl DaemonModule for FutureManager {
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        // What cannot be ended must not keep others from their start.
-        let skipped = self.skip_expired(context).await;
-        context.store().isolated().part(EXPIRED_TASKS, skipped)?;
-        self.next = context.store().next_future().await?;
-        if self.next.is_some_and(|next| next <= context.clock().now()) {
-            let promoted = context.store().promote().await?;
+        let (store, now) = (context.store(), context.clock().now());
+        let has_come = |at: Option<DateTime<Utc>>| at.is_some_and(|at| at <= now);
+        self.next = store.next_instants().await?;
+        if has_come(self.next.expiry) {
+            // What cannot be ended must not keep others from their start.
+            let skipped = self.skip_expired(context, now).await;
+            store.isolated().part(EXPIRED_TASKS, skipped)?;
+            self.next = store.next_instants().await?;
+        }
+        if has_come(self.next.due) {
+            let promoted = store.promote().await?;
             self.promoted += promoted;
             if promoted > 0 {
                 self.wakers.announce(Wakeup::Now);
             }
-            self.next = context.store().next_future().await?;
+            self.next = store.next_instants().await?;
         }
         Ok(())
     }
@@ -56,14 +60,14 @@ impl DaemonModule for FutureManager {
     async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
         // What is still due is refused, or its clock differs a little.
         let until = |at: DateTime<Utc>| (at - context.clock().now()).to_std().unwrap_or(REFUSED_REST);
-        let next = [self.next, self.next_expiry].into_iter().flatten().map(until).min();
+        let next = [self.next.due, self.next.expiry].into_iter().flatten().map(until).min();
         Ok(Next::After(next.map_or(MAX_REST, |until| until.clamp(MIN_REST, MAX_REST))))
     }
 
     fn summary(&self) -> Vec<SummaryTable> {
         let columns = ["Next", "Promoted", "Expired"];
         let mut table = SummaryTable::new("Future tasks", &columns, "No task is scheduled for later.");
-        if let Some(next) = self.next {
+        if let Some(next) = self.next.due {
             table.row([next.to_rfc3339(), self.promoted.to_string(), self.expired.to_string()]);
         }
         vec![table]
@@ -72,16 +76,12 @@ impl DaemonModule for FutureManager {
 
 impl FutureManager {
     pub(super) fn new(wakers: Wakers) -> Self {
-        Self { wakers, next: None, next_expiry: None, promoted: 0, expired: 0 }
+        Self { wakers, next: NextInstants::default(), promoted: 0, expired: 0 }
     }
 
     /// Ends the tasks that have expired before they began, queue by queue, each with what held it back.
-    async fn skip_expired(&mut self, context: &ModuleContext) -> Result<(), StoreError> {
-        let (store, now) = (context.store(), context.clock().now());
-        self.next_expiry = store.next_task_expiry().await?;
-        if self.next_expiry.is_none_or(|next| next > now) {
-            return Ok(());
-        }
+    async fn skip_expired(&mut self, context: &ModuleContext, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let store = context.store();
         let queues = store.queues_with_expired_tasks().await?;
         let cluster = store.cluster_queues().await?;
         for queue in queues {
@@ -98,7 +98,6 @@ impl FutureManager {
                 tracing::warn!("{tasks}{queue} expired before they began{why}; they are in the history as skipped");
             }
         }
-        self.next_expiry = store.next_task_expiry().await?;
         Ok(())
     }
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use sea_orm::ConnectionTrait;
-use sexton::{Client, NewTask};
+use sexton::{Client, NewTask, store::Wakeup};
 
 use super::completed;
-use crate::support::{Database, Kind, block_on, eventually, on_each_database};
+use crate::support::{Database, Kind, PATIENCE, block_on, eventually, on_each_database};
 
 const SETTINGS: &str = "poll_interval = \"10m\"\n[task.nothing]\nkind = \"noop\"";
 
@@ -112,4 +112,49 @@ on_each_database! {
         eventually("it is done", async || completed(&store).await == 1).await;
         assert_eq!(inside.stop(), 0);
     }
+}
+
+#[test]
+fn a_process_that_ends_after_its_enqueue_has_sent_its_wake_up() {
+    block_on(async {
+        let database = Database::new(Kind::Postgres).await;
+        let store = database.store().await;
+        let mut listener = store.listen(&database.options()).await.unwrap();
+        let url = database.url.clone();
+        let application = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let client = Client::connect(&url).unwrap();
+                client.enqueue(NewTask::new("nothing")).await.unwrap();
+                client.enqueue(NewTask::new("nothing").delay(Duration::from_secs(600))).await.unwrap();
+            });
+        });
+        tokio::task::spawn_blocking(|| application.join().unwrap()).await.unwrap();
+        // Nothing else wakes: neither a poll nor a later enqueue.
+        let (mut now, mut later) = (false, false);
+        while !(now && later) {
+            let heard = tokio::time::timeout(PATIENCE, listener.wait()).await.expect("a wake-up").unwrap();
+            now |= matches!(heard, Wakeup::Now | Wakeup::Anything);
+            later |= matches!(heard, Wakeup::Later | Wakeup::Anything);
+        }
+    });
+}
+
+#[test]
+fn wake_ups_that_follow_closely_are_few_and_none_is_lost() {
+    block_on(async {
+        let database = Database::new(Kind::Postgres).await;
+        let store = database.store().await;
+        let mut listener = store.listen(&database.options()).await.unwrap();
+        let client = Client::new(store.clone());
+        for _ in 0..1_000 {
+            client.wake_up(Wakeup::Now);
+        }
+        client.wake_up(Wakeup::Cancel);
+        let mut heard = Vec::new();
+        while heard.last() != Some(&Wakeup::Cancel) {
+            heard.push(tokio::time::timeout(PATIENCE, listener.wait()).await.expect("a wake-up").unwrap());
+        }
+        assert!(heard.len() < 100, "{}", heard.len());
+    });
 }

@@ -205,7 +205,7 @@ on_each_database! {
         store.enqueue(store.connection(), &NewTask::new("good").queue("default")).await.unwrap();
         let claimed = store.claim(&"n".into(), &"default".into(), 5).await.unwrap();
         assert_eq!((claimed.tasks.len(), claimed.postponed), (1, 1));
-        store.next_future().await.unwrap();
+        store.next_instants().await.unwrap();
         assert_eq!(store.promote().await.unwrap(), 0);
         let held = tasks(&store).await.into_iter().find(|task| task.name == "held").unwrap();
         assert_eq!((held.state, sexton::domain::task::is_on_hold(held.run_at)), (TaskState::Scheduled, true));

@@ -320,3 +320,21 @@ fn the_first_host_that_can_be_written_to_is_used() {
         assert!(error.contains(&format!("{host}: the server only reads")), "{error}");
     });
 }
+
+/// A session keeps the plan of a statement, also one that was made while the table was empty.
+#[test]
+fn tasks_are_found_by_an_index_also_in_a_table_that_was_empty() {
+    block_on(async {
+        let database = Database::new(Kind::Postgres).await;
+        let store = database.store().await;
+        database.application().await.execute_unprepared("VACUUM ANALYZE sexton_task").await.unwrap();
+        for condition in ["id = 1", "queue = 'q' AND state = 'available' ORDER BY priority, id LIMIT 1"] {
+            let sql = format!("EXPLAIN (COSTS OFF) SELECT * FROM sexton_task WHERE {condition}");
+            let statement = sea_orm::Statement::from_string(DbBackend::Postgres, sql);
+            let plan = store.connection().query_all_raw(statement).await.unwrap();
+            let plan: Vec<String> = plan.iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
+            assert!(plan.iter().any(|line| line.contains("Index Scan")), "{plan:?}");
+            assert!(!plan.iter().any(|line| line.contains("Seq Scan") || line.contains("Sort")), "{plan:?}");
+        }
+    });
+}

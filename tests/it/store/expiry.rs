@@ -69,7 +69,7 @@ on_each_database! {
         let many = vec![in_an_hour().delay(Duration::from_secs(60)); 1_100];
         Client::new(store.clone()).enqueue_all(many).await.unwrap();
         assert_eq!(store.queues_with_expired_tasks().await.unwrap(), []);
-        let next = store.next_task_expiry().await.unwrap().unwrap();
+        let next = store.next_instants().await.unwrap().expiry.unwrap();
         assert!((3_600..3_720).contains(&(next - sexton::clock::machine_time()).num_seconds()), "{next}");
         store.connection().execute_unprepared("UPDATE sexton_task SET expires_at = run_at").await.unwrap();
         let sql = "UPDATE sexton_task SET expires_at = enqueued_at";
@@ -79,7 +79,7 @@ on_each_database! {
         })
         .await;
         assert_eq!(store.skip_expired(Some(&"default".into()), "why").await.unwrap(), 1_100);
-        assert_eq!((history(&store).await.len(), store.next_task_expiry().await.unwrap()), (1_100, None));
+        assert_eq!((history(&store).await.len(), store.next_instants().await.unwrap().expiry), (1_100, None));
     }
 
     async fn what_has_begun_does_not_expire(database: Database) {

@@ -5,7 +5,7 @@ use sexton::{
     domain::{
         command::{Usage, answer::Progress, capture::Kept},
         task::{
-            Report,
+            NewTask, Report,
             claim::{Claim, ClaimIdentity},
         },
     },
@@ -235,6 +235,54 @@ on_each_database! {
         assert!(!output.truncated);
         let queue = store.queues(&[]).await.unwrap().remove(0);
         assert_eq!((queue.available, queue.retryable, queue.running), (100, 100, 0));
+    }
+
+    async fn odd_values_reach_the_history_unchanged(database: Database) {
+        let store = database.store().await;
+        register(&store, "n").await;
+        let payload = r#"{"a, b": ["{\"x\"}", "\\\\", "NULL", null, 1.5], "ü": ""}"#;
+        let new = NewTask { payload: Some(payload.parse().unwrap()), ..NewTask::new("odd:name/1.0").queue("default") };
+        store.enqueue(store.connection(), &new).await.unwrap();
+        enqueue(&store, "work", 1).await;
+        let claimed = store.claim(&"n".into(), &"default".into(), 2).await.unwrap().tasks;
+        let mut odd = ended(&claimed[0], "n", Outcome::Crashed, Verdict::Discarded);
+        odd.error = Some("it said \"NULL\", {a,b}\\n\n'é'".to_owned());
+        odd.report.result = Some(json!({"said": "\"{,}\""}).into());
+        odd.kind = None;
+        let bare = ended(&claimed[1], "n", Outcome::Succeeded, Verdict::Completed);
+        let bare = sexton::domain::task::FinishedAttempt { payload: None, ..bare };
+        let recorded = store.finish(&[odd.clone(), bare.clone()], OnStale::Record).await.unwrap();
+        assert_eq!((recorded.counted, recorded.stale), (2, 0));
+        let rows = history(&store).await;
+        let of = |task: i64| rows.iter().find(|row| row.task_id == Some(task)).unwrap();
+        let row = of(odd.claim.task_id);
+        assert_eq!((row.name.as_str(), &row.error, &row.kind), (&*odd.name, &odd.error, &None));
+        assert_eq!(value(&row.payload), value(&new.payload));
+        assert_eq!(value(&row.result), Some(json!({"said": "\"{,}\""})));
+        assert_eq!((row.verdict, row.attempt, row.duration_ms), (Some(Verdict::Discarded), 1, Some(7)));
+        assert_eq!((row.enqueued_at, row.claimed_at), (Some(odd.enqueued_at), odd.claimed_at));
+        assert_eq!((row.started_at, row.finished_at), (Some(odd.started_at), odd.finished_at));
+        let row = of(bare.claim.task_id);
+        assert_eq!((value(&row.payload), row.exit_code, &row.error), (None, None, &None));
+        assert_eq!((row.node.as_deref(), row.kind.as_deref(), row.fence), (Some("n"), Some("noop"), bare.claim.fence));
+    }
+
+    async fn each_finish_needs_its_very_own_claim(database: Database) {
+        let store = database.store().await;
+        register(&store, "n").await;
+        enqueue(&store, "work", 4).await;
+        let claimed = store.claim(&"n".into(), &"default".into(), 4).await.unwrap().tasks;
+        let mut batch: Vec<_> =
+            claimed.iter().map(|task| ended(task, "n", Outcome::Succeeded, Verdict::Completed)).collect();
+        batch[0].claim.fence -= 1;
+        batch[1].node = "another".into();
+        batch[2].enqueued_at -= chrono::TimeDelta::seconds(1);
+        let recorded = store.finish(&batch, OnStale::Record).await.unwrap();
+        let (running, done) = (store.queues(&[]).await.unwrap().remove(0).running, history(&store).await);
+        assert_eq!(running, 3, "their claims are others");
+        let counted: Vec<_> = done.iter().filter(|row| row.outcome == Outcome::Succeeded).collect();
+        assert_eq!((counted.len(), counted[0].task_id), (1, Some(claimed[3].claim.task_id)));
+        assert_eq!((done.len(), recorded.stale), (4, 3), "three came too late");
     }
 
     async fn large_output_is_kept(database: Database) {

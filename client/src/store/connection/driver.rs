@@ -44,7 +44,7 @@ pub async fn on_driver<F: Future>(future: F) -> F::Output {
 }
 
 /// Lets a future run by itself on the driver's thread.
-pub(super) fn spawn(future: impl Future<Output = ()> + Send + 'static) {
+pub(in crate::store) fn spawn(future: impl Future<Output = ()> + Send + 'static) {
     DRIVER.spawn(future);
 }
 

@@ -258,10 +258,13 @@ async fn open_postgres(
     // server's session, which is another client's after the transaction.
     let settings = match is_pooled {
         true => String::new(),
-        // The server also asks a silent client after a minute whether it is there: sessions of lost nodes end.
+        // The server also asks a silent client after a minute whether it is there: sessions of lost nodes end. A session keeps
+        // the plan of a statement; one that was made while the table of tasks was empty would read the whole table, and
+        // every dead row in it, until the next ANALYZE. All that is done often has an index.
         false => format!(
             "SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}; SET tcp_keepalives_idle = 60; \
-             SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;",
+             SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; \
+             SET enable_seqscan = off; SET jit = off;",
             limits.lock.as_millis(),
             limits.transaction.as_millis()
         ),
