@@ -67,7 +67,7 @@ impl Sexton {
     /// ```no_run
     /// fn main() -> anyhow::Result<std::process::ExitCode> {
     ///     let daemon = sexton::Sexton::new();
-    ///     let runtime = tokio::runtime::Runtime::new()?;
+    ///     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     ///     let end = runtime.block_on(daemon.run(None, async {
     ///         let _ = tokio::signal::ctrl_c().await;
     ///     }))?;

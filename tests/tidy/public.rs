@@ -38,7 +38,7 @@ const KNOWN: [&str; 30] = [
     "Vec",
 ];
 /// The same: of serde, of SeaORM, which is re-exported, and markers.
-const OF_CRATES: [&str; 6] = ["ConnectionTrait", "Serialize", "Sized", "Sync", "Value", "Statement"];
+const OF_CRATES: [&str; 7] = ["ConnectionTrait", "DbErr", "Serialize", "Sized", "Sync", "Value", "Statement"];
 
 /// The names that the roots of both crates export, without the hidden ones.
 fn exported(sources: &[Source]) -> BTreeSet<String> {

@@ -50,6 +50,8 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Sessions with a database, none of them open yet.
+    #[doc(hidden)]
     pub fn new(target: Target, options: &ConnectOptions, backend: DbBackend) -> Self {
         Self { pool: SessionPool::new(target, options, Arc::new(AtomicU64::new(0))), backend }
     }
@@ -59,6 +61,8 @@ impl Connection {
         Self { pool: self.pool.dedicated(limit), backend: self.backend }
     }
 
+    /// The sessions.
+    #[doc(hidden)]
     pub fn sessions(&self) -> &SessionPool {
         &self.pool
     }
