@@ -6,6 +6,7 @@
 //!
 //! Settings: `daemon.report_stalled_after` (15m), `[notify.NAME]`, `notify`, `notify_on` and `notify_after`. Logs each problem that is new to this node, and that it is over.
 
+mod parts;
 mod planner;
 mod sender;
 mod watch;
@@ -18,15 +19,12 @@ use std::{
 use async_trait::async_trait;
 use sexton_entities::{problem, states::ProblemState};
 
+pub(super) use self::parts::NotifierParts;
 use self::{sender::ChannelRecord, watch::Watch};
 use crate::{
-    daemon::{
-        module::{DaemonModule, ModuleContext, Next, is_outage},
-        state::{module_status::ModuleStatuses, open_problems::OpenProblems},
-    },
+    daemon::module::{DaemonModule, ModuleContext, Next, is_outage},
     domain::{
         daemon::summary::SummaryTable,
-        identity::NodeId,
         text::{duration, plural::times},
     },
     store::ProblemFilter,
@@ -40,17 +38,6 @@ const IDLE_INTERVAL: Duration = Duration::from_secs(15);
 const LIMIT: u64 = 1_000;
 /// An outage of the database that is shorter is no problem.
 const MIN_OUTAGE: Duration = Duration::from_secs(30);
-
-/// What the module needs of the daemon.
-#[derive(Clone)]
-pub(super) struct NotifierParts {
-    /// The node's boot id.
-    pub(super) id: NodeId,
-    /// The name of the node, for people.
-    pub(super) node: String,
-    pub(super) open: OpenProblems,
-    pub(super) statuses: ModuleStatuses,
-}
 
 pub(super) struct Notifier {
     parts: NotifierParts,

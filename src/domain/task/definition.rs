@@ -7,8 +7,8 @@ pub use sexton_client::domain::new_task::check_name;
 
 use super::{retry::RetryPolicy, time_limit::TimeLimit};
 use crate::domain::{
-    command::CommandSpec, daemon::lease::OnLeaseLost, identity::QueueName, notice::NoticeRule, schedule::Schedule,
-    text::json::nested,
+    command::CommandSpec, daemon::lease::OnLeaseLost, identity::QueueName, notice::rule::NoticeRule,
+    schedule::Schedule, text::json::nested,
 };
 
 /// The kind that executes a program.

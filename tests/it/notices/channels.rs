@@ -22,11 +22,11 @@ use crate::support::{Daemon, Database, Kind, MailServer, Printed, block_on, even
 type Request = (String, Vec<u8>);
 
 /// A receiver of webhooks that gives these answers, one after the other, and then 204.
-async fn receiver(answers: &[&'static str]) -> (u16, Arc<Mutex<Vec<Request>>>) {
+async fn receiver(answers: &'static [&'static str]) -> (u16, Arc<Mutex<Vec<Request>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let requests = Arc::new(Mutex::new(Vec::new()));
-    let (seen, mut answers) = (requests.clone(), answers.to_vec().into_iter());
+    let (seen, mut answers) = (requests.clone(), answers.iter().copied());
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let mut stream = BufReader::new(stream);

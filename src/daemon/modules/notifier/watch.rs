@@ -7,7 +7,7 @@ use std::{
 
 use sexton_entities::states::ProblemKind;
 
-use super::NotifierParts;
+use super::parts::NotifierParts;
 use crate::{
     daemon::{module::ModuleContext, state::module_status::ModuleStatus},
     domain::{identity::ModuleName, problem::Sighting, schedule::reason::shown, text::plural::counted},
