@@ -27,7 +27,7 @@ pub(super) fn texts<T: AsRef<str>>(items: impl IntoIterator<Item = Option<T>>) -
 
 fn array<T>(items: impl Iterator<Item = Option<T>>, add: impl Fn(&mut String, T)) -> Value {
     let mut text = String::with_capacity(items.size_hint().0 * 12 + 2);
-    text.push('{');
+    text += "{";
     for (index, item) in items.enumerate() {
         if index > 0 {
             text.push(',');

@@ -92,8 +92,13 @@ fn statement() -> String {
     let arrays: Vec<String> = NEW_VALUES.iter().map(|(_, kind)| format!("CAST(CAST(? AS text) AS {kind}[])")).collect();
     let names: Vec<&str> = NEW_VALUES.iter().map(|(name, _)| *name).collect();
     let rest_names: Vec<String> = REST.iter().map(|(name, _)| format!("\"{name}\"")).collect();
-    let rest: Vec<String> =
-        REST.iter().map(|(name, kind)| format!("CAST(CAST(d.rest AS json) ->> '{name}' AS {kind})")).collect();
+    let rest: Vec<String> = REST
+        .iter()
+        .map(|(name, kind)| {
+            let key = ["'", name, "'"].concat();
+            format!("CAST(CAST(d.rest AS json) ->> {key} AS {kind})")
+        })
+        .collect();
     format!(
         "WITH d AS MATERIALIZED (SELECT * FROM unnest({arrays}) AS d({names})), \
          gone AS (DELETE FROM sexton_task t WHERE t.id = ANY(CAST(CAST(? AS text) AS bigint[])) \
