@@ -44,7 +44,7 @@ impl Client {
     /// # Errors
     /// If the URL is invalid. A database that is down is reported by the first enqueue.
     pub fn connect(url: &str) -> Result<Self, StoreError> {
-        Self::connect_with(ConnectOptions { creates_file: false, ..ConnectOptions::new(url) })
+        Self::connect_with(ConnectOptions { is_application: true, ..ConnectOptions::new(url) })
     }
 
     /// As [`Client::connect`], to a Sexton whose setting `database.schema` has that value.
@@ -54,7 +54,7 @@ impl Client {
     pub fn connect_in_schema(url: &str, schema: &str) -> Result<Self, StoreError> {
         let schema = schema.parse().map_err(StoreError::InvalidUrl)?;
         let options = ConnectOptions::new(url);
-        Self::connect_with(ConnectOptions { schema: Some(schema), creates_file: false, ..options })
+        Self::connect_with(ConnectOptions { schema: Some(schema), is_application: true, ..options })
     }
 
     /// As [`Client::connect`], with limits and a pooler.

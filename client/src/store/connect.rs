@@ -32,7 +32,7 @@ impl TaskStore {
     pub fn connect(options: &ConnectOptions) -> Result<Self, StoreError> {
         let target = Target::parse(options).map_err(StoreError::InvalidUrl)?;
         let dialect = Dialect::of(&target);
-        let file = options.sqlite_file().filter(|_| options.creates_file);
+        let file = options.sqlite_file().filter(|_| !options.is_application);
         if let Some(dir) = file.as_deref().and_then(Path::parent) {
             let problem =
                 |error| StoreError::InvalidUrl(format!("cannot create the directory {}: {error}", dir.display()));

@@ -24,9 +24,9 @@ pub struct ConnectOptions {
     pub max_payload: u64,
     /// The schema of the tables on PostgreSQL; none for the server's own search path, which usually means `public`.
     pub schema: Option<SchemaName>,
-    /// Whether a missing SQLite file is created, with its directory. An application leaves that to the daemon, which also
-    /// creates the tables.
-    pub creates_file: bool,
+    /// Whether it is an application's connection, with statements of its own: the planner of PostgreSQL is left as it is,
+    /// and a missing SQLite file is not created, because the daemon creates it with the tables.
+    pub is_application: bool,
 }
 
 impl ConnectOptions {
@@ -41,7 +41,7 @@ impl ConnectOptions {
             direct_url: None,
             max_payload: DEFAULT_MAX_PAYLOAD,
             schema: None,
-            creates_file: true,
+            is_application: false,
         }
     }
 

@@ -41,6 +41,11 @@ const OPEN_BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// SQLite itself waits this long for a busy file. Longer waits are done by the connection (see `retry_while_busy`).
 const SHORT_BUSY_TIMEOUT: &str = "PRAGMA busy_timeout = 10";
 
+/// What PostgreSQL's planner is told in Sexton's own sessions. A session keeps the plan of a statement; one that was made
+/// while the table of tasks was empty would read the whole table, and every dead row in it, until the next ANALYZE. All that
+/// is done often has an index.
+const PLANNER: [(&str, &str); 2] = [("enable_seqscan", "off"), ("jit", "off")];
+
 /// The database that sessions lead to.
 #[derive(Clone, Debug)]
 pub enum Target {
@@ -89,7 +94,10 @@ impl Target {
                     .synchronous(SqliteSynchronous::Full)
                     .busy_timeout(OPEN_BUSY_TIMEOUT)
                     .disable_statement_logging();
-                Ok(Self::Sqlite(Box::new(file), path.map(|path| Arc::new(SqliteFile::at(path, options.creates_file)))))
+                Ok(Self::Sqlite(
+                    Box::new(file),
+                    path.map(|path| Arc::new(SqliteFile::at(path, !options.is_application))),
+                ))
             }
             "postgres" | "postgresql" => {
                 let (urls, must_write) = hosts::split(&options.url)?;
@@ -97,8 +105,13 @@ impl Target {
                     let server = PgConnectOptions::from_str(&url).map_err(text)?.application_name("sexton");
                     let capacity = if options.is_pooled { 0 } else { 100 };
                     let server = server.statement_cache_capacity(capacity).disable_statement_logging();
-                    // A pooler would refuse the option, or give the setting to others: there it is set in each transaction.
-                    Ok(match options.schema.as_ref().filter(|_| !options.is_pooled) {
+                    // A pooler would refuse options, or give the settings to others: there the schema is set in each
+                    // transaction.
+                    if options.is_pooled {
+                        return Ok(server);
+                    }
+                    let server = if options.is_application { server } else { server.options(PLANNER) };
+                    Ok(match &options.schema {
                         Some(schema) => server.options([("search_path", schema)]),
                         None => server,
                     })
@@ -258,13 +271,10 @@ async fn open_postgres(
     // server's session, which is another client's after the transaction.
     let settings = match is_pooled {
         true => String::new(),
-        // The server also asks a silent client after a minute whether it is there: sessions of lost nodes end. A session keeps
-        // the plan of a statement; one that was made while the table of tasks was empty would read the whole table, and
-        // every dead row in it, until the next ANALYZE. All that is done often has an index.
+        // The server also asks a silent client after a minute whether it is there: sessions of lost nodes end.
         false => format!(
             "SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}; SET tcp_keepalives_idle = 60; \
-             SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; \
-             SET enable_seqscan = off; SET jit = off;",
+             SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;",
             limits.lock.as_millis(),
             limits.transaction.as_millis()
         ),
