@@ -20,6 +20,7 @@ impl WallClock {
     pub(crate) fn new(folder: &Path, at: DateTime<Utc>) -> Self {
         let clock = Self { library: library(), file: folder.join(format!("{}.clock", uuid::Uuid::new_v4().simple())) };
         clock.set(at);
+        remove_leftovers();
         clock
     }
 
@@ -47,6 +48,18 @@ impl WallClock {
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
             // The times of files are not affected.
             .env("NO_FAKE_STAT", "1");
+    }
+}
+
+/// Removes the semaphores and the shared memory that libfaketime made for processes which were killed. Their names are process
+/// numbers: a later process with the same number and another user could not start.
+fn remove_leftovers() {
+    for entry in fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let number = ["sem.faketime_sem_", "faketime_shm_"].iter().find_map(|before| name.strip_prefix(before));
+        if number.is_some_and(|number| !Path::new("/proc").join(number).exists()) {
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 
