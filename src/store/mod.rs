@@ -21,6 +21,7 @@ mod expiry;
 mod finish;
 mod finish_result;
 mod future;
+mod health;
 mod history;
 mod identity;
 mod isolated_faults;
@@ -70,6 +71,7 @@ pub use self::{
     error::StoreError,
     finish::OnStale,
     finish_result::Recorded,
+    health::{HistoryOf, QueueLoad},
     history::HistoryFilter,
     isolated_faults::Isolated,
     migrate::MigrationStatus,

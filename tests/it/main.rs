@@ -8,6 +8,7 @@ mod support;
 mod accounts;
 mod audit;
 mod bench;
+mod check;
 mod cli;
 mod commands;
 mod config;
