@@ -18,6 +18,7 @@ use tokio::sync::mpsc::Sender;
 use super::{
     inflight::InFlight,
     lifecycle::requests::Request,
+    metrics::{LastAnswer, MetricsSource},
     module::Surroundings,
     state::{
         all_paused::AllPaused,
@@ -92,6 +93,7 @@ pub struct Components {
     pub starts: CommandStarts,
     /// The daemon's start.
     pub started: Instant,
+    asked: LastAnswer,
     pub(super) audit: AuditTrail,
     pub(super) milestones: Arc<Milestones>,
     pub(super) spool: Spool,
@@ -165,6 +167,7 @@ impl Components {
             open_problems: OpenProblems::default(),
             starts: CommandStarts::new(shepherds.clone()),
             started: Instant::now(),
+            asked: LastAnswer::default(),
             milestones: Arc::new(Milestones::new(has_restarted())),
             spool: Spool::new(state_dir.join("spool"), foreign.clone()),
             foreign,
@@ -204,6 +207,7 @@ impl Components {
             ModuleName::RECORDER,
             ModuleName::NODE,
             ModuleName::CONFIG_SYNC,
+            ModuleName::METRICS,
         ] {
             self.wakers.wake(&module, WakeReason::Configured);
         }
@@ -242,6 +246,19 @@ impl Components {
             starts: self.starts.clone(),
             clock: self.clock.clone(),
             app_data: self.app_data.clone(),
+        }
+    }
+
+    /// What the metrics are read from.
+    pub(super) fn metrics_source(&self) -> MetricsSource {
+        MetricsSource {
+            store: self.store.clone(),
+            in_flight: self.in_flight.clone(),
+            modules: self.modules.clone(),
+            problems: self.open_problems.clone(),
+            spool: self.spool.clone(),
+            started: self.started,
+            asked: self.asked.clone(),
         }
     }
 

@@ -22,6 +22,7 @@ mod import;
 mod init;
 mod isolation;
 mod logs;
+mod metrics;
 mod modules;
 mod output;
 mod periods;

@@ -91,7 +91,9 @@ fn spool(dir: &Path, report: &mut Report) {
 
 /// Free space where the daemon keeps its state.
 fn disk(dir: &Path, report: &mut Report) {
-    match rustix::fs::statvfs(dir) {
+    // Before the first start there is no such directory yet.
+    let place = dir.ancestors().find(|place| place.exists()).unwrap_or(dir);
+    match rustix::fs::statvfs(place) {
         Ok(disk) if disk.f_blocks > 0 => {
             let usable = disk.f_blocks - disk.f_bfree + disk.f_bavail;
             let free = 100.0 * disk.f_bavail as f64 / usable.max(1) as f64;
