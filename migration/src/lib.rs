@@ -21,6 +21,7 @@ mod m20261121_000015_keep_audit;
 mod m20261121_000016_remember_dead_nodes;
 mod m20261121_000019_keep_problems;
 mod m20261121_000020_keep_notices;
+mod m20261121_000021_keep_daily_figures;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{
@@ -52,6 +53,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000016_remember_dead_nodes::Step),
             Box::new(m20261121_000019_keep_problems::Step),
             Box::new(m20261121_000020_keep_notices::Step),
+            Box::new(m20261121_000021_keep_daily_figures::Step),
         ]
     }
 

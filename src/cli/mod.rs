@@ -31,6 +31,7 @@ mod schedule;
 mod selection;
 mod session;
 mod start;
+mod stats;
 mod status;
 mod stop;
 mod summary;
@@ -135,6 +136,8 @@ enum Command {
     Summary(summary::SummaryArgs),
     /// Show finished attempts
     History(history::HistoryArgs),
+    /// Show how often tasks ran, how many failed and how long they took, by task or by day
+    Stats(stats::StatsArgs),
     /// Show who did what
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -221,6 +224,7 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
             Command::Summary(args) => summary::run(&session, output, &args).await,
             Command::Plan(args) => plan::run(&session, output, &args).await,
             Command::History(args) => history::run(&session, output, args).await,
+            Command::Stats(args) => stats::run(&session, output, &args).await,
             Command::Db(command) => db::run(&session, output, command).await,
             Command::Start(args) => start::start(&session, output, cli.log.as_deref(), &args).await,
             Command::Stop(args) => start::stop(&session, output, &args).await,

@@ -10,5 +10,6 @@ pub mod period;
 pub mod problem;
 pub mod schedule;
 pub mod schema_name;
+pub mod statistics;
 pub mod task;
 pub mod text;

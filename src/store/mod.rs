@@ -13,6 +13,7 @@ mod claimed_task;
 mod cluster_queues;
 mod connect;
 mod connection;
+mod daily;
 mod dead_nodes;
 mod dialect;
 mod error;
@@ -68,6 +69,7 @@ pub use self::{
     cancel::CancelResult,
     claim::{ClaimResult, Peek},
     connection::{ConnectOptions, Connection, DatabaseTransaction, DropInRuntime},
+    daily::DayFigures,
     error::StoreError,
     finish::OnStale,
     finish_result::Recorded,

@@ -33,5 +33,6 @@ mod run_once;
 mod secrets;
 mod service;
 mod stalled_logs;
+mod stats;
 mod store;
 mod upgrade;

@@ -52,7 +52,9 @@ fn samples(text: &str, is_open: bool) -> HashMap<String, f64> {
         let of = |suffix: &str| name.strip_suffix(suffix).and_then(|stem| kinds.get(stem)).map(String::as_str);
         let is_known = match is_open {
             true => of("_total") == Some("counter") || kinds.get(name).is_some_and(|kind| kind == "gauge"),
-            false => kinds.get(name).is_some_and(|kind| kind == "gauge" || kind == "counter" && name.ends_with("_total")),
+            false => {
+                kinds.get(name).is_some_and(|kind| kind == "gauge" || kind == "counter" && name.ends_with("_total"))
+            }
         };
         let is_histogram = ["_bucket", "_sum", "_count"].iter().any(|suffix| of(suffix) == Some("histogram"));
         assert!(is_known || is_histogram, "no type: {line}");
@@ -136,7 +138,8 @@ fn an_address_and_a_file_offer_the_same() {
         .await;
         samples(&fs::read_to_string(&shown).unwrap(), false);
         daemon.stop();
-        let left: Vec<_> = fs::read_dir(database.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let left: Vec<_> =
+            fs::read_dir(database.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert!(!left.iter().any(|name| name == "sexton.prom.new"), "{left:?}");
     });
 }
