@@ -53,7 +53,7 @@ pub struct Model {
     pub fence: Option<i64>,
     /// Exit code of the last attempt.
     pub exit_code: Option<i32>,
-    /// When the next attempt of the last task begins. NULL if there is none.
+    /// When the next attempt of the last task begins. NULL if no further attempt follows.
     pub next_at: Option<DateTimeUtc>,
     /// Who acknowledged, muted or closed it last.
     pub changed_by: Option<String>,

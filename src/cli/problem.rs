@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
 use sexton_entities::{
+    notice,
     problem::Model,
     states::{ProblemKind, ProblemState},
 };
@@ -26,6 +27,8 @@ use crate::{
 
 /// Maximum number of problems in a summary.
 const MAX_ROWS: u64 = 50;
+/// Maximum number of notices that are shown.
+const MAX_NOTICES: u64 = 20;
 
 #[derive(Subcommand)]
 pub(super) enum ProblemCommand {
@@ -72,6 +75,14 @@ pub(super) struct ChangeArgs {
     id: i64,
     #[command(flatten)]
     reason: ReasonArgs,
+}
+
+/// A problem and what was sent about it.
+#[derive(Serialize)]
+struct ProblemDetail {
+    #[serde(flatten)]
+    row: Model,
+    notice_list: Vec<notice::Model>,
 }
 
 /// What a change answers as JSON.
@@ -141,8 +152,9 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
     let Some(row) = open.store.problem(id).await.map_err(with_advice)? else {
         anyhow::bail!("there is no problem {id}")
     };
+    let notices = open.store.notices(Some(id), MAX_NOTICES).await.map_err(with_advice)?;
     if output.is_json() {
-        output.value(&row)?;
+        output.value(&ProblemDetail { row, notice_list: notices })?;
         return Ok(0);
     }
     print_line!("Problem {id}, {}: {}", of(row.kind, &row.name), state(output, &row));
@@ -166,6 +178,11 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
     }
     if let Some(task) = row.task_id {
         print_line!("the last attempt: sexton task show {task}; its output: sexton task log {task}");
+    }
+    for notice in notices {
+        let why = notice.error.map(|error| format!(": {error}")).unwrap_or_default();
+        let at = output.time(notice.finished_at.unwrap_or(notice.created_at));
+        print_line!("notice ({}) by {}, {at}: {}{why}", notice.about, notice.channel, notice.state);
     }
     Ok(0)
 }

@@ -27,6 +27,8 @@ pub struct ConfigDiff {
     pub periods: Changes,
     /// Queues.
     pub queues: Changes,
+    /// Channels of notices.
+    pub channels: Changes,
     /// Daemon modules, built-in ones and process modules.
     pub modules: Changes,
     /// Settings that take effect at the next start only.
@@ -88,6 +90,7 @@ impl ConfigDiff {
             schedules: Changes::between(&schedules(old), &schedules(new)),
             periods: Changes::between(&old.periods.0, &new.periods.0),
             queues: Changes::between(&old.queues, &new.queues),
+            channels: Changes::between(&old.channels, &new.channels),
             modules: Changes::between(&old.modules, &new.modules),
             needs_restart: needs_restart.iter().filter(|(_, changed)| *changed).map(|(name, _)| *name).collect(),
         }
@@ -102,6 +105,7 @@ impl fmt::Display for ConfigDiff {
             ("schedules", &self.schedules),
             ("periods", &self.periods),
             ("queues", &self.queues),
+            ("channels", &self.channels),
             ("modules", &self.modules),
         ];
         for (what, changes) in all {

@@ -21,6 +21,7 @@ mod schedule_period;
 mod secret;
 mod section;
 mod show;
+mod show_notices;
 mod tables;
 mod task;
 mod toml_values;

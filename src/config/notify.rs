@@ -1,4 +1,4 @@
-//! `[notify.NAME]`: channels, and the settings that say who is told of what.
+//! `[notify.NAME]`: channels, and the settings that say who hears of what.
 
 use std::time::Duration;
 

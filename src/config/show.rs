@@ -9,7 +9,7 @@ use super::{
     missed_policy,
     module::ModuleConfig,
     queue::{AtPeriodEnd, QueueConfig},
-    recurrence,
+    recurrence, show_notices,
     tables::Config,
     toml_values::{bytes, length, table},
 };
@@ -47,6 +47,9 @@ fn show(config: &Config) -> String {
     top.insert("period".into(), Table::from_iter(periods).into());
     let queues = config.queues.iter().map(|(name, settings)| (name.to_string(), Value::from(queue(settings))));
     top.insert("queue".into(), Table::from_iter(queues).into());
+    let channels =
+        config.channels.iter().map(|(name, shown)| (name.clone(), Value::from(show_notices::channel(shown))));
+    top.insert("notify".into(), Table::from_iter(channels).into());
     let modules = config.modules.iter().map(|(name, shown)| (name.clone(), Value::from(module(shown))));
     top.insert("module".into(), Table::from_iter(modules).into());
     let tasks = config.tasks.values().map(|task| (task.name.clone(), Value::from(definition(task))));
@@ -59,6 +62,7 @@ fn queue(queue: &QueueConfig) -> Table {
     shown.extend(queue.limit.map(|limit| ("limit".to_owned(), Value::from(limit as i64))));
     shown.extend(on_lease_lost(queue.on_lease_lost));
     shown.extend(time_limit(queue.timeout));
+    shown.extend(show_notices::rule(&queue.notices));
     if let Some(period) = &queue.period {
         shown.insert("period".into(), period.clone().into());
         let end = if queue.at_period_end == AtPeriodEnd::Stop { "stop" } else { "finish" };
@@ -136,6 +140,7 @@ fn daemon(config: &Config) -> Table {
     shown.extend(optional.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
     shown.extend(on_lease_lost(daemon.on_lease_lost));
     shown.extend(time_limit(daemon.timeout));
+    shown.extend(show_notices::rule(&daemon.notices));
     shown
 }
 
@@ -201,6 +206,7 @@ fn definition(task: &TaskDefinition) -> Table {
     shown.extend(on_lease_lost(task.on_lease_lost));
     shown.extend(task.max_snoozes.map(|most| ("max_snoozes".to_owned(), Value::from(i64::from(most)))));
     shown.extend(time_limit(task.time_limit()));
+    shown.extend(show_notices::rule(&task.notices));
     shown.extend(task.expires.map(|expires| ("expires".to_owned(), length(expires))));
     if let Some(command) = &task.command {
         shown.extend(self::command(command));

@@ -117,7 +117,7 @@ impl Config {
     }
 
     /// Whom to tell of a problem of this task in this queue: the rule of the task, then of the queue, then of the daemon. Where
-    /// none names channels, all are told.
+    /// none names channels, all of them are notified.
     pub fn notices_of(&self, task: Option<&str>, queue: Option<&str>) -> NoticeRule {
         let of_task = task.and_then(|name| self.tasks.get(name)).map(|task| task.notices.clone()).unwrap_or_default();
         let of_queue = queue.and_then(|name| self.queues.get(name)).map(|queue| queue.notices.clone());

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use tokio::{io::AsyncWriteExt as _, process::Command};
 
-use super::{Letter, SendError};
+use super::letter::{Letter, SendError};
 use crate::domain::text::clean;
 
 /// Maximum number of characters of the program's last line in an error.

@@ -15,7 +15,10 @@ use lettre::{
     },
 };
 
-use super::{Letter, SendError, command::feed};
+use super::{
+    command::feed,
+    letter::{Letter, SendError},
+};
 use crate::domain::notice::channel::{MailSettings, MailTls, MailTransport, SmtpServer};
 
 /// Sends a notice. `timeout` is that of each answer of the server.

@@ -1,62 +1,12 @@
 //! How notices are sent: by mail, by a webhook, by a program. Nothing here knows the database.
 
 mod command;
+mod letter;
 mod mail;
 mod webhook;
 
-use std::time::Duration;
-
-use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
-use serde::Serialize;
-use sexton_entities::states::NoticeAbout;
-
-use crate::domain::notice::{
-    Facts,
-    channel::{Channel, Means},
-    text,
-};
-
-/// A notice as it is sent.
-#[derive(Clone, Debug, Serialize)]
-pub struct Letter {
-    /// What distinguishes it from every other one; the same if it is sent again.
-    pub key: String,
-    /// What it says.
-    pub about: NoticeAbout,
-    /// The subject.
-    pub subject: String,
-    /// The text.
-    pub text: String,
-    /// When it was written.
-    pub written_at: DateTime<Utc>,
-    /// What is known.
-    pub facts: Facts,
-}
-
-/// Why a notice was not sent.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{why}")]
-pub struct SendError {
-    /// The reason, without secrets.
-    pub why: String,
-    /// How long the receiver asks to wait.
-    pub retry_after: Option<Duration>,
-}
-
-impl SendError {
-    fn new(why: impl ToString) -> Self {
-        Self { why: why.to_string(), retry_after: None }
-    }
-}
-
-impl Letter {
-    /// A notice in words.
-    pub fn new(key: &str, about: NoticeAbout, facts: Facts, written_at: DateTime<Utc>, zone: Tz) -> Self {
-        let (subject, text) = (text::subject(about, &facts), text::body(about, &facts, zone));
-        Self { key: key.to_owned(), about, subject, text, written_at, facts }
-    }
-}
+pub use self::letter::{Letter, SendError};
+use crate::domain::notice::channel::{Channel, Means};
 
 /// Sends a notice, within the time limit of the channel.
 ///

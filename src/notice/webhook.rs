@@ -10,7 +10,7 @@ use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde_json::json;
 use sha2::Sha256;
 
-use super::{Letter, SendError};
+use super::letter::{Letter, SendError};
 use crate::domain::notice::channel::{WebhookFormat, WebhookSettings};
 
 /// The header with the signature of the body.

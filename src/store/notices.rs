@@ -77,7 +77,7 @@ impl Store {
         self.readable(&self.db, query, "sexton_problem", "id").await
     }
 
-    /// Notes that a problem is told of, and writes its notices, in one transaction. Returns false if another node has done
+    /// Notes that somebody hears of a problem, and writes its notices, in one transaction. Returns false if another node has done
     /// so: then nothing is written.
     ///
     /// # Errors

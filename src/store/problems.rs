@@ -155,7 +155,10 @@ impl Store {
     /// How a known problem takes in further occurrences. MySQL evaluates the assignments one after the other, so that
     /// those which depend on the old state come first.
     fn counting(&self) -> Vec<(&'static str, String)> {
-        let new = |column: &str| self.dialect.proposed(column);
+        let new = |column: &str| match column {
+            "opened_at" | "seen_at" => format!("COALESCE({}, {})", self.dialect.proposed(column), self.dialect.now()),
+            column => self.dialect.proposed(column),
+        };
         let old = |column: &str| format!("sexton_problem.{column}");
         let settled = self.dialect.now_plus_millis(&format!("-{}", SETTLING.as_millis()));
         let is_back = format!("({} = 'closed' AND {} < {settled})", old("state"), old("closed_at"));

@@ -24,6 +24,7 @@ mod isolation;
 mod logs;
 mod metrics;
 mod modules;
+mod notices;
 mod output;
 mod periods;
 mod plan;

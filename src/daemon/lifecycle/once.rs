@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use crate::{
-    daemon::{components::Components, state::module_status::ModuleState},
+    daemon::{
+        components::Components,
+        state::{module_status::ModuleState, wakers::WakeReason},
+    },
     domain::{
         identity::{ModuleName, QueueName},
         text::plural::counted,
@@ -12,6 +15,8 @@ use crate::{
 
 /// How often it checks.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// For how long the last notices may keep the daemon.
+const NOTICES_TIME: Duration = Duration::from_secs(90);
 /// Modules that must have completed a round before the daemon can be done.
 const NEEDED: [ModuleName; 4] = [ModuleName::CRON, ModuleName::FUTURE, ModuleName::DISPATCHER, ModuleName::RECORDER];
 
@@ -37,6 +42,7 @@ pub(in crate::daemon) async fn over(daemon: &Components, mode: Mode) {
                 tokio::time::sleep(POLL_INTERVAL).await;
                 idle_checks = if nothing_due(daemon).await { idle_checks + 1 } else { 0 };
             }
+            let _ = tokio::time::timeout(NOTICES_TIME, last_notices(daemon)).await;
         }
     }
 }
@@ -49,6 +55,23 @@ pub(in crate::daemon) fn exit_code(daemon: &Components, mode: Mode) -> i32 {
             1
         }
         _ => 0,
+    }
+}
+
+/// Lets the notifier tell of what has failed: nobody may start a daemon again for long.
+async fn last_notices(daemon: &Components) {
+    let rounds = || daemon.modules.get(&ModuleName::NOTIFIER).map_or(0, |status| status.rounds);
+    let is_off = || daemon.modules.get(&ModuleName::NOTIFIER).is_none_or(|status| status.state.has_stopped());
+    if daemon.config().channels.is_empty() || is_off() {
+        return;
+    }
+    // The present round may have begun before the last failure.
+    for _ in 0..2 {
+        let before = rounds();
+        while rounds() == before {
+            daemon.wakers.wake(&ModuleName::NOTIFIER, WakeReason::Requested);
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //!
 //! Settings: `daemon.report_stalled_after` (15m), `[notify.NAME]`, `notify`, `notify_on` and `notify_after`. Logs each problem that is new to this node, and that it is over.
 
+mod parts;
 mod planner;
 mod sender;
 mod watch;
@@ -18,37 +19,25 @@ use std::{
 use async_trait::async_trait;
 use sexton_entities::{problem, states::ProblemState};
 
+pub(super) use self::parts::NotifierParts;
 use self::{sender::ChannelRecord, watch::Watch};
 use crate::{
-    daemon::{
-        module::{DaemonModule, ModuleContext, Next, is_outage},
-        state::{module_status::ModuleStatuses, open_problems::OpenProblems},
-    },
+    daemon::module::{DaemonModule, ModuleContext, Next, is_outage},
     domain::{
         daemon::summary::SummaryTable,
-        identity::NodeId,
         text::{duration, plural::times},
     },
     store::ProblemFilter,
 };
 
-/// The interval between two rounds.
+/// The interval between two rounds while a problem lasts.
 const INTERVAL: Duration = Duration::from_secs(5);
+/// The interval between two rounds while all is well.
+const IDLE_INTERVAL: Duration = Duration::from_secs(15);
 /// Maximum number of problems that are looked at.
 const LIMIT: u64 = 1_000;
 /// An outage of the database that is shorter is no problem.
 const MIN_OUTAGE: Duration = Duration::from_secs(30);
-
-/// What the module needs of the daemon.
-#[derive(Clone)]
-pub(super) struct NotifierParts {
-    /// The node's boot id.
-    pub(super) id: NodeId,
-    /// The name of the node, for people.
-    pub(super) node: String,
-    pub(super) open: OpenProblems,
-    pub(super) statuses: ModuleStatuses,
-}
 
 pub(super) struct Notifier {
     parts: NotifierParts,
@@ -83,7 +72,7 @@ impl DaemonModule for Notifier {
     }
 
     async fn post_run(&mut self, _: &ModuleContext) -> anyhow::Result<Next> {
-        Ok(Next::After(INTERVAL))
+        Ok(Next::After(if self.parts.open.count() == 0 { IDLE_INTERVAL } else { INTERVAL }))
     }
 
     fn summary(&self) -> Vec<SummaryTable> {

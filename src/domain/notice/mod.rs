@@ -1,6 +1,7 @@
 //! Notices: whom to tell of a problem, when, and in which words.
 
 pub mod channel;
+pub mod rule;
 pub mod text;
 
 use std::time::Duration;
@@ -12,107 +13,26 @@ use sexton_entities::{
     states::{NoticeAbout, Outcome, ProblemKind, ProblemState},
 };
 
+pub use self::rule::{NoticeEvent, NoticeRule};
 use super::problem::SETTLING;
 
 /// The times after which a problem that lasts is reminded of; the last one again and again.
 const REMINDERS: [TimeDelta; 3] = [TimeDelta::hours(1), TimeDelta::hours(4), TimeDelta::hours(24)];
 /// For how long a notice is tried that cannot be sent.
 pub const KEPT_FOR: Duration = Duration::from_secs(86_400);
-/// For how long after the end of a problem somebody who was told of it is told that it is over.
+/// For how long after the end of a problem somebody who was told of it hears that it is over.
 pub const TOLD_WITHIN: Duration = Duration::from_secs(2 * 86_400);
-/// For how long after the end of a problem somebody is told that it was there.
+/// For how long after the end of a problem somebody hears that it was there.
 pub const TOLD_LATE_WITHIN: Duration = Duration::from_secs(3_600);
 /// The shortest and the longest time between two tries of a notice.
 const RETRY_DELAYS: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(900));
 
-/// What a notice may be sent for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoticeEvent {
-    /// An attempt failed, whether or not its task is tried again.
-    Failed,
-    /// A task failed for good.
-    Discarded,
-    /// A schedule did not run.
-    Missed,
-    /// A queue stands still.
-    Stalled,
-    /// A node is gone.
-    Node,
-    /// A daemon module fails again and again.
-    Module,
-    /// The database was away.
-    Database,
-    /// A problem is over.
-    Recovered,
-}
-
-impl NoticeEvent {
-    /// The words of the setting `notify_on`.
-    pub const WORDS: [(&str, Self); 8] = [
-        ("failed", Self::Failed),
-        ("discarded", Self::Discarded),
-        ("missed", Self::Missed),
-        ("stalled", Self::Stalled),
-        ("node", Self::Node),
-        ("module", Self::Module),
-        ("database", Self::Database),
-        ("recovered", Self::Recovered),
-    ];
-    /// The events of a configuration that names none: a task that is tried again is not worth a mail.
-    pub const DEFAULT: [Self; 7] =
-        [Self::Discarded, Self::Missed, Self::Stalled, Self::Node, Self::Module, Self::Database, Self::Recovered];
-
-    /// The word in the configuration.
-    pub fn as_str(self) -> &'static str {
-        Self::WORDS.iter().find(|(_, event)| *event == self).map_or("", |(word, _)| word)
-    }
-}
-
-/// Whom to tell of problems, as one table of the configuration has it. What it leaves open is in the table above it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NoticeRule {
-    /// The channels.
-    pub channels: Option<Vec<String>>,
-    /// What they are told of.
-    pub on: Option<Vec<NoticeEvent>>,
-    /// How often a task must have failed.
-    pub after: Option<u32>,
-}
-
-impl NoticeRule {
-    /// The rule with what it leaves open taken from another one.
-    #[must_use]
-    pub fn or(self, other: &Self) -> Self {
-        Self {
-            channels: self.channels.or_else(|| other.channels.clone()),
-            on: self.on.or_else(|| other.on.clone()),
-            after: self.after.or(other.after),
-        }
-    }
-
-    fn tells(&self, event: NoticeEvent) -> bool {
-        self.on.as_deref().unwrap_or(&NoticeEvent::DEFAULT).contains(&event)
-    }
-
-    /// Whether the problem is one that is told of, and has occurred often enough.
-    fn concerns(&self, problem: &problem::Model) -> bool {
-        let after = i64::from(self.after.unwrap_or(1));
-        let event = match problem.kind {
-            ProblemKind::Task if self.tells(NoticeEvent::Failed) => return problem.times >= after,
-            ProblemKind::Task => return self.tells(NoticeEvent::Discarded) && problem.discarded >= after,
-            ProblemKind::Schedule => NoticeEvent::Missed,
-            ProblemKind::Queue => NoticeEvent::Stalled,
-            ProblemKind::Node => NoticeEvent::Node,
-            ProblemKind::Module => NoticeEvent::Module,
-            ProblemKind::Database => NoticeEvent::Database,
-        };
-        self.tells(event)
-    }
-}
-
 /// The notice that a problem needs now; none if it needs none.
 pub fn due(problem: &problem::Model, rule: &NoticeRule, now: DateTime<Utc>) -> Option<NoticeAbout> {
     let first = || rule.concerns(problem).then_some(NoticeAbout::Opened);
+    if problem.muted_until.is_some_and(|until| now < until) {
+        return None;
+    }
     match (problem.state, problem.notices) {
         (ProblemState::Muted, _) => None,
         (ProblemState::Closed, _) if problem.end_noticed => None,
@@ -276,6 +196,7 @@ pub(super) mod tests {
         open.notices = 9;
         assert_eq!(due(&open, &rule, at(23 * 3_600)), None);
         assert_eq!(due(&open, &rule, at(24 * 3_600)), Some(NoticeAbout::Reminder));
+        assert_eq!(due(&problem::Model { muted_until: Some(at(999_999)), ..open.clone() }, &rule, at(99_999)), None);
         for state in [ProblemState::Acknowledged, ProblemState::Muted] {
             assert_eq!(due(&problem::Model { state, ..open.clone() }, &rule, at(99_999_999)), None);
         }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{retry::RetryPolicy, time_limit::TimeLimit};
 use crate::domain::{
-    command::CommandSpec, daemon::lease::OnLeaseLost, identity::QueueName, notice::NoticeRule, schedule::Schedule,
-    text::json::nested,
+    command::CommandSpec, daemon::lease::OnLeaseLost, identity::QueueName, notice::rule::NoticeRule,
+    schedule::Schedule, text::json::nested,
 };
 
 /// The kind that executes a program.

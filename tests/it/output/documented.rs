@@ -20,6 +20,9 @@ command = ["sh", "-c", "echo hello; echo '{\"result\": {\"sent\": 3}}' >&3"]
 command = ["sh", "-c", "echo no such order >&2; exit 3"]
 [task.slow]
 command = ["sh", "-c", "echo '{\"progress\": 40}' >&3; sleep 600"]
+[notify.nobody]
+kind = "command"
+command = ["true"]
 [task.tick]
 kind = "noop"
 schedule = { every = "1s" }
@@ -173,6 +176,18 @@ on_each_database! {
         check("resume", &["resume"]);
         assert_ne!(check("audit list", &["audit", "list"]), serde_json::json!([]));
         let summary = check("summary", &["summary"]);
+        assert_eq!(check("problem list", &["problem", "list"])[0]["name"], "fail");
+        let problem = check("problem show", &["problem", "show", "1"]);
+        assert_eq!((&problem["what"], &problem["exit_code"]), (&"exit code 3: no such order".into(), &3.into()));
+        eventually("the notice is sent", async || {
+            store.notices(None, 9).await.unwrap().iter().any(|notice| notice.problem_id == Some(1) && notice.finished_at.is_some())
+        }).await;
+        assert_ne!(check("problem show", &["problem", "show", "1"])["notice_list"], serde_json::json!([]));
+        check("problem ack", &["problem", "ack", "1", "--reason", "known"]);
+        check("problem mute", &["problem", "mute", "1", "--for", "2h"]);
+        assert_ne!(summary["problems"], serde_json::json!([]));
+        check("problem close", &["problem", "close", "1"]);
+        check("notify test", &["notify", "test", "nobody"]);
         for list in ["schedules", "future", "waiting", "running", "queues", "modules"] {
             assert_ne!(summary[list], serde_json::json!([]), "{list}");
         }

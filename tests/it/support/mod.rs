@@ -5,6 +5,7 @@ mod database;
 pub(crate) mod document;
 mod faulty_disk;
 mod inside;
+mod mail_server;
 mod mounted;
 mod proxy;
 mod role;
@@ -19,6 +20,7 @@ pub(crate) use self::{
     database::{Database, Kind},
     faulty_disk::FaultyDisk,
     inside::{Inside, add_module, blueprint, change_modules},
+    mail_server::{MailFault, MailServer},
     mounted::Mounted,
     proxy::Proxy,
     role::Role,

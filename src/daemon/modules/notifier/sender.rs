@@ -1,6 +1,10 @@
 //! Sends the notices that are written, each channel beside the others.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    pin::pin,
+    time::{Duration, Instant},
+};
 
 use futures::future::join_all;
 use sexton_entities::notice;
@@ -9,7 +13,7 @@ use crate::{
     config::Config,
     daemon::module::ModuleContext,
     domain::{
-        notice::{Facts, retry_delay},
+        notice::{Facts, channel::Channel, retry_delay},
         text::plural::counted,
     },
     notice::{Letter, SendError, send},
@@ -17,7 +21,9 @@ use crate::{
 };
 
 /// For how long a node may take to send what it has leased: each channel tries one notice after the other until one fails.
-const LEASE: Duration = Duration::from_secs(120);
+const LEASE: Duration = Duration::from_secs(180);
+/// How often a node that sends says that it has not hung.
+const PROGRESS: Duration = Duration::from_secs(1);
 
 /// What became of the notices of a channel, for the summary and the log.
 #[derive(Clone, Debug, Default)]
@@ -49,7 +55,16 @@ pub(super) async fn send_next(
         let config = &config;
         async move { (name.clone(), send_in_turn(context, config, node, &name, &notices).await) }
     });
-    for (name, result) in join_all(sending).await {
+    let mut sending = pin!(join_all(sending));
+    let results = loop {
+        tokio::select! {
+            results = &mut sending => break results,
+            // What is not recorded now is sent once more, by the node that has the next lease.
+            () = context.stopping().cancelled() => return Ok(()),
+            () = tokio::time::sleep(PROGRESS) => context.progress(),
+        }
+    };
+    for (name, result) in results {
         let (sent, failure) = result?;
         let record = records.entry(name.clone()).or_default();
         record.sent += sent;
@@ -73,15 +88,14 @@ async fn send_in_turn(
 ) -> Result<(u64, Option<String>), StoreError> {
     let Some(channel) = config.channels.get(name) else { return Ok((0, None)) };
     let (store, mut sent, mut failure) = (context.store(), 0, None);
+    let begun = Instant::now();
     for notice in notices {
-        let tried = match &failure {
-            Some(_) => {
-                store.return_notice(notice, node).await?;
-                continue;
-            }
-            None => attempt(config, channel, notice).await,
-        };
-        match tried {
+        // Another try must end within the lease.
+        if failure.is_some() || begun.elapsed() + channel.timeout * 2 > LEASE {
+            store.return_notice(notice, node).await?;
+            continue;
+        }
+        match attempt(config, channel, notice).await {
             Ok(()) => {
                 sent += 1;
                 store.record_notice(notice, node, &Tried::Sent).await?;
@@ -93,7 +107,6 @@ async fn send_in_turn(
                 failure = Some(why);
             }
         }
-        context.progress();
     }
     if sent > 0 {
         tracing::debug!("sent {} by {name}", counted(sent, "notice"));
@@ -101,11 +114,7 @@ async fn send_in_turn(
     Ok((sent, failure))
 }
 
-async fn attempt(
-    config: &Config,
-    channel: &crate::domain::notice::channel::Channel,
-    notice: &notice::Model,
-) -> Result<(), SendError> {
+async fn attempt(config: &Config, channel: &Channel, notice: &notice::Model) -> Result<(), SendError> {
     let facts: Facts = notice.facts.decode().unwrap_or_default();
     let letter = Letter::new(&notice.notice_key, notice.about, facts, notice.created_at, config.daemon.timezone);
     send(channel, &letter).await

@@ -7,7 +7,7 @@ use std::{
 
 use sexton_entities::states::ProblemKind;
 
-use super::NotifierParts;
+use super::parts::NotifierParts;
 use crate::{
     daemon::{module::ModuleContext, state::module_status::ModuleStatus},
     domain::{identity::ModuleName, problem::Sighting, schedule::reason::shown, text::plural::counted},
@@ -26,8 +26,8 @@ const FAILING_FOR: Duration = Duration::from_secs(600);
 pub(super) struct Watch {
     queues_at: Option<Instant>,
     modules: HashMap<String, SeenModule>,
-    /// The modules whose failures are a problem.
-    failing: Vec<String>,
+    /// The modules whose failures are a problem; none before the first look, because an earlier daemon may have left some.
+    failing: Option<Vec<String>>,
 }
 
 #[derive(Default)]
@@ -77,9 +77,9 @@ impl Watch {
             }
         }
         store.note_problems(&sightings).await?;
-        if failing != self.failing {
+        if self.failing.as_ref() != Some(&failing) {
             store.close_others(ProblemKind::Module, Some(&parts.node), &failing).await?;
-            self.failing = failing;
+            self.failing = Some(failing);
         }
         Ok(())
     }

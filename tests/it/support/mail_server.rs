@@ -1,0 +1,179 @@
+//! A mail server inside the test: with STARTTLS and authentication, and with the faults of real ones.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        ServerConfig,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    },
+};
+
+/// What is wrong with one session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum MailFault {
+    /// It answers the greeting with 421.
+    Busy,
+    /// It answers the recipient with this code.
+    Recipient(u16),
+    /// It never answers.
+    Stall,
+    /// It hangs up in the middle of the mail.
+    DieInData,
+    /// It takes the mail, and kills the client before it answers.
+    KillClient(i32),
+}
+
+/// A mail that was taken.
+#[derive(Clone, Debug)]
+pub(crate) struct Mail {
+    pub(crate) text: String,
+    pub(crate) is_encrypted: bool,
+    pub(crate) is_authenticated: bool,
+}
+
+impl Mail {
+    /// The value of a header; empty if there is none.
+    pub(crate) fn header(&self, name: &str) -> String {
+        let head = self.text.split("\r\n\r\n").next().unwrap().replace("\r\n ", " ");
+        let line = head.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
+        line.unwrap_or_default().to_owned()
+    }
+}
+
+#[derive(Default)]
+struct State {
+    mails: Vec<Mail>,
+    faults: VecDeque<MailFault>,
+    sessions: usize,
+}
+
+/// The server. It ends with the test's runtime.
+#[derive(Clone)]
+pub(crate) struct MailServer {
+    state: Arc<Mutex<State>>,
+    pub(crate) port: u16,
+}
+
+/// `app`, `geheim`, as AUTH PLAIN sends them.
+const LOGIN: &str = "AGFwcABnZWhlaW0=";
+
+impl MailServer {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = Self { state: Arc::default(), port: listener.local_addr().unwrap().port() };
+        let served = server.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let served = served.clone();
+                tokio::spawn(async move { served.serve(stream).await });
+            }
+        });
+        server
+    }
+
+    pub(crate) fn mails(&self) -> Vec<Mail> {
+        self.state.lock().unwrap().mails.clone()
+    }
+
+    pub(crate) fn sessions(&self) -> usize {
+        self.state.lock().unwrap().sessions
+    }
+
+    /// The next sessions have these faults.
+    pub(crate) fn plan(&self, faults: impl IntoIterator<Item = MailFault>) {
+        self.state.lock().unwrap().faults.extend(faults);
+    }
+
+    async fn serve(&self, stream: TcpStream) {
+        let fault = {
+            let mut state = self.state.lock().unwrap();
+            state.sessions += 1;
+            state.faults.pop_front()
+        };
+        let mut stream = BufReader::new(stream);
+        if matches!(fault, Some(MailFault::Stall)) {
+            std::future::pending::<()>().await;
+        }
+        let greeting = if matches!(fault, Some(MailFault::Busy)) { "421 busy\r\n" } else { "220 test ESMTP\r\n" };
+        let _ = stream.write_all(greeting.as_bytes()).await;
+        if self.talk(&mut stream, fault, false).await {
+            let fixture = |name: &str| format!("{}/tests/fixtures/mail-server.{name}", env!("CARGO_MANIFEST_DIR"));
+            let certificate = CertificateDer::from_pem_file(fixture("crt")).unwrap();
+            let key = PrivateKeyDer::from_pem_file(fixture("key")).unwrap();
+            let config =
+                ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
+            if let Ok(stream) = TlsAcceptor::from(Arc::new(config)).accept(stream.into_inner()).await {
+                self.talk(&mut BufReader::new(stream), fault, true).await;
+            }
+        }
+    }
+
+    /// One conversation. Returns whether the client wants to encrypt the rest.
+    async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: &mut BufReader<S>,
+        fault: Option<MailFault>,
+        is_encrypted: bool,
+    ) -> bool {
+        let (mut line, mut is_authenticated) = (String::new(), false);
+        loop {
+            line.clear();
+            if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
+                return false;
+            }
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let verb = words.first().map(|verb| verb.to_uppercase()).unwrap_or_default();
+            let answer = match (verb.as_str(), fault) {
+                ("EHLO", _) if is_encrypted => "250-test\r\n250 AUTH PLAIN".to_owned(),
+                ("EHLO", _) => "250-test\r\n250 STARTTLS".to_owned(),
+                ("STARTTLS", _) => "220 go on".to_owned(),
+                ("AUTH", _) if words.last() == Some(&LOGIN) => {
+                    is_authenticated = true;
+                    "235 welcome".to_owned()
+                }
+                ("AUTH", _) => "535 wrong password".to_owned(),
+                ("RCPT", Some(MailFault::Recipient(code))) => format!("{code} not now"),
+                ("DATA", _) => "354 go on".to_owned(),
+                ("QUIT", _) => "221 bye".to_owned(),
+                _ => "250 yes".to_owned(),
+            };
+            let _ = stream.write_all(format!("{answer}\r\n").as_bytes()).await;
+            let _ = stream.flush().await;
+            match verb.as_str() {
+                "STARTTLS" => return true,
+                "QUIT" => return false,
+                "DATA" if matches!(fault, Some(MailFault::DieInData)) => return false,
+                "DATA" => {
+                    let mut text = String::new();
+                    while !text.ends_with("\r\n.\r\n") {
+                        if stream.read_line(&mut text).await.unwrap_or(0) == 0 {
+                            return false;
+                        }
+                    }
+                    let text = text.trim_end_matches(".\r\n").to_owned();
+                    self.state.lock().unwrap().mails.push(Mail { text, is_encrypted, is_authenticated });
+                    if let Some(MailFault::KillClient(pid)) = fault {
+                        kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+                        return false;
+                    }
+                    let _ = stream.write_all(b"250 taken\r\n").await;
+                    let _ = stream.flush().await;
+                }
+                _ => {}
+            }
+        }
+    }
+}
