@@ -3,12 +3,14 @@
 
 mod database;
 mod host;
+mod scope;
 
 use std::{ffi::OsString, time::Duration};
 
 use clap::Args;
 use serde::Serialize;
 
+use self::scope::{Scope, UnknownScope};
 use super::{
     output::{Printer, print_line},
     session::Session,
@@ -17,8 +19,8 @@ use crate::{
     config::Mistakes,
     domain::{
         check::{
-            Finding, Report, Severity,
-            metric::{Metric, Threshold, Thresholds},
+            CheckReport, Finding, Severity,
+            metric::{Threshold, Thresholds},
             plain, rounded,
         },
         text::{duration, plural::counted},
@@ -49,27 +51,6 @@ pub(super) struct CheckArgs {
     /// Time limit in seconds, or with a unit: 500ms
     #[arg(short, long, default_value = "10", value_parser = seconds)]
     timeout: Duration,
-}
-
-/// What is checked.
-#[derive(Clone, Copy, Debug)]
-enum Scope<'a> {
-    Everything,
-    Queue(&'a str),
-    Schedule(&'a str),
-    Task(&'a str),
-    Node(&'a str),
-}
-
-impl Scope<'_> {
-    /// The value that a range without a name is for.
-    fn main_metric(self) -> Metric {
-        match self {
-            Self::Everything | Self::Queue(_) => Metric::OldestWaiting,
-            Self::Schedule(_) | Self::Task(_) => Metric::LastSuccess,
-            Self::Node(_) => Metric::Heartbeat,
-        }
-    }
 }
 
 impl CheckArgs {
@@ -115,10 +96,11 @@ struct CheckValue {
 pub(super) async fn run(session: &Session, output: Printer, args: &CheckArgs) -> anyhow::Result<u8> {
     session.be_silent();
     let scope = args.scope();
-    let mut report = Report::new(Thresholds::new(&args.warning, &args.critical, scope.main_metric()));
+    let mut report = CheckReport::new(Thresholds::new(&args.warning, &args.critical, scope.main_metric()));
     let mut of_host = report.clone();
     let asked = tokio::time::timeout(args.timeout, database::check(session, scope, &mut report));
     let (asked, unwell) = tokio::join!(asked, host::check(session, scope, args.timeout, &mut of_host));
+    let has_answered = matches!(asked, Ok(Ok(())));
     match asked {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
@@ -129,8 +111,8 @@ pub(super) async fn run(session: &Session, output: Printer, args: &CheckArgs) ->
             .find(Severity::Critical, format!("the database has not answered within {}", duration::text(args.timeout))),
     }
     // The database names them, if it answers.
-    if unwell > 0 && report.state() > Severity::Warning {
-        report.find(Severity::Warning, format!("{} of the daemon not well", counted(unwell, "module")));
+    if unwell > 0 && !has_answered {
+        report.find(Severity::Warning, format!("{} of the daemon not at work", counted(unwell, "module")));
     }
     report.findings.append(&mut of_host.findings);
     report.measures.append(&mut of_host.measures);
@@ -144,12 +126,7 @@ pub(super) async fn run(session: &Session, output: Printer, args: &CheckArgs) ->
     Ok(report.state().exit_code())
 }
 
-/// A queue, schedule, task or node that is asked for and does not exist.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct UnknownScope(String);
-
-fn print(output: Printer, report: &Report) -> anyhow::Result<()> {
+fn print(output: Printer, report: &CheckReport) -> anyhow::Result<()> {
     if !output.is_json() {
         print_line!("{}", report.line());
         return Ok(());
@@ -199,7 +176,7 @@ mod tests {
 
     #[test]
     fn only_the_command_counts_and_no_value_of_an_option() {
-        let is_meant = |line: &str| super::is_meant(line.split(' ').map(OsString::from));
+        let is_meant = |line: &str| is_meant(line.split(' ').map(OsString::from));
         assert!(is_meant("sexton check -w x") && is_meant("sexton --json --config check.toml check --nonsense"));
         assert!(!is_meant("sexton config check") && !is_meant("sexton --config check task") && !is_meant("sexton"));
     }

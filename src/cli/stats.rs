@@ -124,7 +124,10 @@ fn print_tasks(output: Printer, rows: &[StatsRow]) -> anyhow::Result<()> {
     let draws = output.is_terminal();
     output.list(rows, columns, "No attempt has ended since then.", |row| {
         let bars = || statistics::sparkline(&row.runs_by_day);
-        let numbers = || row.runs_by_day.iter().map(i64::to_string).collect::<Vec<_>>().join(" ");
+        let numbers = || {
+            let since_first = row.runs_by_day.iter().skip_while(|runs| **runs == 0);
+            since_first.map(i64::to_string).collect::<Vec<_>>().join(" ")
+        };
         [
             row.task.clone(),
             row.runs.to_string(),

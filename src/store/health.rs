@@ -13,7 +13,7 @@ use crate::domain::identity::QueueName;
 
 /// The work in one queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueueLoad {
+pub struct QueueBacklog {
     /// The queue; empty for tasks that have no queue yet.
     pub queue: QueueName,
     /// Running tasks.
@@ -37,8 +37,6 @@ pub enum HistoryOf<'a> {
     Schedule(&'a str),
     /// The attempts of a task definition.
     Task(&'a str),
-    /// The attempts on the node of this boot id.
-    Node(&'a str),
 }
 
 impl HistoryOf<'_> {
@@ -46,10 +44,9 @@ impl HistoryOf<'_> {
     fn condition(&self) -> (&'static str, Option<Value>) {
         match *self {
             Self::All => ("", None),
-            Self::Queue(name) => (" AND queue = ?", Some(name.into())),
-            Self::Schedule(name) => (" AND schedule = ?", Some(name.into())),
-            Self::Task(name) => (" AND name = ?", Some(name.into())),
-            Self::Node(id) => (" AND node = ?", Some(id.into())),
+            Self::Queue(name) => ("AND queue = ?", Some(name.into())),
+            Self::Schedule(name) => ("AND schedule = ?", Some(name.into())),
+            Self::Task(name) => ("AND name = ?", Some(name.into())),
         }
     }
 }
@@ -59,7 +56,7 @@ impl Store {
     ///
     /// # Errors
     /// If the database is unavailable or refuses the statement.
-    pub async fn load(&self, task: Option<&str>) -> Result<Vec<QueueLoad>, StoreError> {
+    pub async fn load(&self, task: Option<&str>) -> Result<Vec<QueueBacklog>, StoreError> {
         let is_due = format!("state <> 'running' AND run_at <= {}", self.dialect.now());
         let later = format!("state <> 'running' AND run_at > {}", self.dialect.now());
         let of_task = if task.is_some() { "WHERE name = ?" } else { "" };
@@ -70,7 +67,7 @@ impl Store {
         );
         let rows = self.all(&self.db, &sql, task.map(Value::from)).await?;
         let load = |row: &sea_orm::QueryResult| {
-            Ok(QueueLoad {
+            Ok(QueueBacklog {
                 queue: QueueName::from(row.try_get::<String>("", "queue")?),
                 running: row.try_get("", "running")?,
                 waiting: row.try_get("", "waiting")?,
@@ -90,7 +87,7 @@ impl Store {
         let (condition, value) = of.condition();
         let since = self.dialect.now_plus_millis("?");
         let sql = format!(
-            "SELECT COUNT(*) AS tasks FROM sexton_history WHERE finished_at >= {since} AND verdict = 'discarded'{condition}"
+            "SELECT COUNT(*) AS tasks FROM sexton_history WHERE finished_at >= {since} AND verdict = 'discarded' {condition}"
         );
         let age = i64::try_from(within.as_millis()).map_or(i64::MIN, |millis| -millis);
         let values: Vec<Value> = std::iter::once(Value::from(age)).chain(value).collect();
@@ -103,7 +100,7 @@ impl Store {
     /// If the database is unavailable or refuses the statement.
     pub async fn last_success(&self, of: HistoryOf<'_>) -> Result<Option<DateTime<Utc>>, StoreError> {
         let (condition, value) = of.condition();
-        let sql = format!("SELECT MAX(finished_at) AS at FROM sexton_history WHERE outcome = 'succeeded'{condition}");
+        let sql = format!("SELECT MAX(finished_at) AS at FROM sexton_history WHERE outcome = 'succeeded' {condition}");
         let row = self.one(&self.db, &sql, value).await?;
         instant(&row, "at")
             .map_err(|UnreadableColumn(why)| StoreError::Unreadable(format!("the latest success: {why}")))

@@ -73,7 +73,7 @@ pub use self::{
     error::StoreError,
     finish::OnStale,
     finish_result::Recorded,
-    health::{HistoryOf, QueueLoad},
+    health::{HistoryOf, QueueBacklog},
     history::HistoryFilter,
     isolated_faults::Isolated,
     migrate::MigrationStatus,

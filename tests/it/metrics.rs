@@ -3,7 +3,6 @@
 use std::{
     collections::{HashMap, HashSet},
     fs,
-    io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
     os::unix::net::UnixStream,
     path::Path,

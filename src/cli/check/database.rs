@@ -18,17 +18,17 @@ use super::{
         selection::check_values,
         session::{OpenSession, Session, with_advice},
     },
-    Scope, UnknownScope,
+    scope::{Scope, UnknownScope},
 };
 use crate::{
     clock::machine_time,
     daemon::ModuleState,
     domain::{
-        check::{Report, Severity, metric::Metric},
+        check::{CheckReport, Severity, metric::Metric},
         identity::QueueName,
         text::{duration, plural::counted},
     },
-    store::{HistoryFilter, HistoryOf, QueueLoad},
+    store::{HistoryFilter, HistoryOf, QueueBacklog},
 };
 
 /// Tasks that were discarded within this time count.
@@ -42,7 +42,7 @@ const MAX_NAMED: usize = 3;
 ///
 /// # Errors
 /// If the database does not answer, or the scope names what does not exist.
-pub(super) async fn check(session: &Session, scope: Scope<'_>, report: &mut Report) -> anyhow::Result<()> {
+pub(super) async fn check(session: &Session, scope: Scope<'_>, report: &mut CheckReport) -> anyhow::Result<()> {
     let begun = Instant::now();
     let open = session.open().await?;
     let asked = machine_time();
@@ -100,7 +100,7 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    async fn nodes(&self, report: &mut Report) -> anyhow::Result<()> {
+    async fn nodes(&self, report: &mut CheckReport) -> anyhow::Result<()> {
         let nodes = self.open.store.nodes().await.map_err(with_advice)?;
         let is_alive = |node: &&node::Model| node.lease_expires_at >= self.now;
         match self.scope {
@@ -136,7 +136,7 @@ impl View<'_> {
     }
 
     /// What a node says about itself.
-    fn node(&self, node: &node::Model, report: &mut Report) {
+    fn node(&self, node: &node::Model, report: &mut CheckReport) {
         if node.state != NodeState::Running {
             report.find(Severity::Warning, format!("node {} claims nothing: it is {}", node.name, node.state));
         }
@@ -150,7 +150,7 @@ impl View<'_> {
     }
 
     /// Waiting and running tasks. Those in queues that are paused or closed wait by intention.
-    async fn load(&self, report: &mut Report) -> anyhow::Result<()> {
+    async fn load(&self, report: &mut CheckReport) -> anyhow::Result<()> {
         let task = match self.scope {
             Scope::Task(name) => Some(name),
             Scope::Everything | Scope::Queue(_) => None,
@@ -161,7 +161,7 @@ impl View<'_> {
             load.retain(|queue| &*queue.queue == name);
         }
         let held = self.held_queues(report).await?;
-        let is_free = |queue: &&QueueLoad| !self.is_paused && !held.contains(&queue.queue);
+        let is_free = |queue: &&QueueBacklog| !self.is_paused && !held.contains(&queue.queue);
         let (running, waiting): (i64, i64) =
             load.iter().fold((0, 0), |sum, queue| (sum.0 + queue.running, sum.1 + queue.waiting));
         report.measure(Metric::Running, running as f64, format!("{running} running"));
@@ -179,7 +179,7 @@ impl View<'_> {
     }
 
     /// The queues that are paused, or outside their period.
-    async fn held_queues(&self, report: &mut Report) -> anyhow::Result<HashSet<QueueName>> {
+    async fn held_queues(&self, report: &mut CheckReport) -> anyhow::Result<HashSet<QueueName>> {
         let config = &self.open.config;
         let mut held: HashSet<QueueName> = HashSet::new();
         for queue in self.open.store.queues(&[]).await.map_err(with_advice)? {
@@ -200,7 +200,7 @@ impl View<'_> {
     }
 
     /// Schedules of this configuration whose next instant has passed, and nobody has fired it.
-    async fn schedules(&self, report: &mut Report) -> anyhow::Result<()> {
+    async fn schedules(&self, report: &mut CheckReport) -> anyhow::Result<()> {
         let only = match self.scope {
             Scope::Everything => None,
             Scope::Schedule(name) => Some(name),
@@ -232,7 +232,7 @@ impl View<'_> {
     }
 
     /// What ended lately.
-    async fn history(&self, report: &mut Report) -> anyhow::Result<()> {
+    async fn history(&self, report: &mut CheckReport) -> anyhow::Result<()> {
         let of = match self.scope {
             Scope::Everything => HistoryOf::All,
             Scope::Queue(name) => HistoryOf::Queue(name),
@@ -265,7 +265,7 @@ impl View<'_> {
         Ok(())
     }
 
-    async fn problems(&self, report: &mut Report) -> anyhow::Result<()> {
+    async fn problems(&self, report: &mut CheckReport) -> anyhow::Result<()> {
         let open = problems::open(self.open).await?;
         let open: Vec<&problem::Model> =
             open.iter().filter(|row| row.state == ProblemState::Open && self.concerns(row)).collect();

@@ -6,12 +6,12 @@ use hyper::Method;
 
 use super::{
     super::{locate::Located, session::Session},
-    Scope,
+    scope::Scope,
 };
 use crate::{
     daemon::Status,
     domain::{
-        check::{Report, Severity, metric::Metric},
+        check::{CheckReport, Severity, metric::Metric},
         text::plural::counted,
     },
     service::{Role, control},
@@ -21,7 +21,7 @@ use crate::{
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Looks at this host; a narrower check is not about it. Returns the number of modules that are not well.
-pub(super) async fn check(session: &Session, scope: Scope<'_>, limit: Duration, report: &mut Report) -> usize {
+pub(super) async fn check(session: &Session, scope: Scope<'_>, limit: Duration, report: &mut CheckReport) -> usize {
     if !matches!(scope, Scope::Everything) {
         return 0;
     }
@@ -40,7 +40,7 @@ pub(super) async fn check(session: &Session, scope: Scope<'_>, limit: Duration, 
 
 /// The daemon on this host; there need not be one, because the tasks may be on other nodes. Returns the number of its
 /// modules that are not well.
-async fn daemon(located: &Located, limit: Duration, report: &mut Report) -> usize {
+async fn daemon(located: &Located, limit: Duration, report: &mut CheckReport) -> usize {
     match control::ask::<Status>(&located.run, Method::GET, "/status", None, limit).await {
         Ok(status) => {
             state_of(&status, report);
@@ -59,7 +59,7 @@ async fn daemon(located: &Located, limit: Duration, report: &mut Report) -> usiz
     0
 }
 
-fn state_of(status: &Status, report: &mut Report) {
+fn state_of(status: &Status, report: &mut CheckReport) {
     if let Some(outage) = &status.waiting_for {
         report.find(Severity::Critical, format!("the daemon waits for the database: {outage}"));
     }
@@ -76,7 +76,7 @@ fn state_of(status: &Status, report: &mut Report) {
 }
 
 /// Finished attempts that wait on disk for the database.
-fn spool(dir: &Path, report: &mut Report) {
+fn spool(dir: &Path, report: &mut CheckReport) {
     let waiting = match fs::read_dir(dir) {
         Ok(files) => {
             let names = files.filter_map(|file| Some(file.ok()?.path()));
@@ -90,7 +90,7 @@ fn spool(dir: &Path, report: &mut Report) {
 }
 
 /// Free space where the daemon keeps its state.
-fn disk(dir: &Path, report: &mut Report) {
+fn disk(dir: &Path, report: &mut CheckReport) {
     // Before the first start there is no such directory yet.
     let place = dir.ancestors().find(|place| place.exists()).unwrap_or(dir);
     match rustix::fs::statvfs(place) {

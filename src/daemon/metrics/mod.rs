@@ -23,7 +23,7 @@ use super::{
         open_problems::OpenProblems,
     },
 };
-use crate::store::{QueueLoad, Store, StoreError};
+use crate::store::{QueueBacklog, Store, StoreError};
 
 /// The database answers within this time, or its metrics are left out.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -45,14 +45,17 @@ pub(in crate::daemon) struct MetricsSource {
 /// The last answer of the database. Clones share it.
 #[derive(Clone, Default)]
 pub(in crate::daemon) struct LastAnswer {
-    last: Arc<Mutex<Option<(Instant, Option<DatabaseFigures>)>>>,
+    last: Arc<Mutex<Option<Answer>>>,
 }
+
+/// When the database was asked, and what it said; none if it did not answer.
+type Answer = (Instant, Option<DatabaseFigures>);
 
 /// What only the database knows. It is the same on all nodes.
 #[derive(Clone)]
 struct DatabaseFigures {
     /// Each queue, and for how many seconds its oldest task has waited.
-    queues: Vec<(QueueLoad, f64)>,
+    queues: Vec<(QueueBacklog, f64)>,
     nodes: usize,
 }
 
@@ -163,7 +166,7 @@ impl MetricsSource {
         let now = self.store.now().await?;
         let queues = self.store.load(None).await?;
         let nodes = self.store.nodes().await?.iter().filter(|node| node.lease_expires_at >= now).count();
-        let age = |queue: &QueueLoad| queue.oldest.map_or(0.0, |at| (now - at).as_seconds_f64().max(0.0));
+        let age = |queue: &QueueBacklog| queue.oldest.map_or(0.0, |at| (now - at).as_seconds_f64().max(0.0));
         Ok(DatabaseFigures { queues: queues.into_iter().map(|queue| (queue.clone(), age(&queue))).collect(), nodes })
     }
 }

@@ -137,14 +137,14 @@ impl AttemptCounts {
 
 #[cfg(test)]
 mod tests {
-    use chrono::{TimeDelta, Utc};
+    use chrono::TimeDelta;
 
     use super::*;
-    use crate::domain::task::ClaimedTask;
+    use crate::{clock::machine_time, domain::task::ClaimedTask};
 
     fn ended(name: &str) -> FinishedAttempt {
         let task = ClaimedTask { name: name.to_owned(), ..ClaimedTask::sample(1) };
-        task.interrupted(&"n".into(), None, "", Utc::now(), Duration::ZERO)
+        task.interrupted(&"n".into(), None, "", machine_time(), Duration::ZERO)
     }
 
     #[test]

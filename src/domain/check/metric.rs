@@ -38,7 +38,7 @@ pub enum Metric {
 
 /// The ranges outside of which a value is not well.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Limits {
+pub struct MetricLimits {
     /// Raises a warning.
     pub warning: Option<Range>,
     /// Raises a critical state.
@@ -103,8 +103,8 @@ impl Metric {
     }
 
     /// The limits that count unless others are given.
-    pub fn default_limits(self) -> Limits {
-        let limits = |warning, critical| Limits { warning, critical };
+    pub fn default_limits(self) -> MetricLimits {
+        let limits = |warning, critical| MetricLimits { warning, critical };
         match self {
             Self::Nodes => limits(None, Some(Range::at_least(1.0))),
             Self::Heartbeat => limits(None, Some(Range::to(60.0))),
@@ -114,7 +114,7 @@ impl Metric {
             Self::Problems | Self::Spool => limits(Some(Range::to(0.0)), None),
             Self::ClockDifference => limits(Some(Range::between(-2.0, 2.0)), Some(Range::between(-60.0, 60.0))),
             Self::DiskFree => limits(Some(Range::at_least(10.0)), Some(Range::at_least(3.0))),
-            Self::DatabaseTime | Self::Running | Self::Waiting | Self::LastSuccess => Limits::default(),
+            Self::DatabaseTime | Self::Running | Self::Waiting | Self::LastSuccess => MetricLimits::default(),
         }
     }
 }
@@ -149,15 +149,15 @@ impl FromStr for Threshold {
 /// The limits of each metric.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Thresholds {
-    given: BTreeMap<Metric, Limits>,
+    given: BTreeMap<Metric, MetricLimits>,
 }
 
 impl Thresholds {
     /// Those that were given; a range without a name is for `main`. Who sets one limit of a value without the other
     /// leaves the other one as it is by default.
     pub fn new(warning: &[Threshold], critical: &[Threshold], main: Metric) -> Self {
-        let mut given: BTreeMap<Metric, Limits> = BTreeMap::new();
-        let mut limits = |threshold: &Threshold, set: fn(&mut Limits, Range)| {
+        let mut given: BTreeMap<Metric, MetricLimits> = BTreeMap::new();
+        let mut limits = |threshold: &Threshold, set: fn(&mut MetricLimits, Range)| {
             let metric = threshold.metric.unwrap_or(main);
             set(given.entry(metric).or_insert_with(|| metric.default_limits()), threshold.range);
         };
@@ -167,7 +167,7 @@ impl Thresholds {
     }
 
     /// The limits of a metric.
-    pub fn of(&self, metric: Metric) -> Limits {
+    pub fn of(&self, metric: Metric) -> MetricLimits {
         self.given.get(&metric).copied().unwrap_or_else(|| metric.default_limits())
     }
 
@@ -187,7 +187,7 @@ mod tests {
         let thresholds =
             Thresholds::new(&[read("30"), read("disk_free=50:")], &[read("nodes=2:")], Metric::OldestWaiting);
         let main = thresholds.of(Metric::OldestWaiting);
-        assert_eq!(main, Limits { warning: Some(Range::to(30.0)), critical: Some(Range::to(3_600.0)) });
+        assert_eq!(main, MetricLimits { warning: Some(Range::to(30.0)), critical: Some(Range::to(3_600.0)) });
         assert_eq!(thresholds.of(Metric::DiskFree).warning, Some(Range::at_least(50.0)));
         assert_eq!(thresholds.of(Metric::Nodes).critical, Some(Range::at_least(2.0)));
         assert_eq!(thresholds.of(Metric::Spool), Metric::Spool.default_limits());

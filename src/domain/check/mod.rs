@@ -8,7 +8,7 @@ use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
-use self::metric::{Limits, Metric, Thresholds};
+use self::metric::{Metric, MetricLimits, Thresholds};
 use super::text::clean;
 
 /// Maximum length of the sentences, in characters.
@@ -66,16 +66,16 @@ pub struct Finding {
 
 /// One measured value.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Measure {
+pub struct MeasuredValue {
     /// What was measured.
     pub metric: Metric,
     /// The value, in the unit of the metric.
     pub value: f64,
     /// What is not well.
-    pub limits: Limits,
+    pub limits: MetricLimits,
 }
 
-impl Measure {
+impl MeasuredValue {
     /// How bad the value is.
     pub fn severity(&self) -> Severity {
         let alerts = |range: Option<range::Range>| range.is_some_and(|range| range.alerts(self.value));
@@ -107,18 +107,18 @@ pub fn rounded(value: f64) -> f64 {
 
 /// What a check has found.
 #[derive(Clone, Debug, Default)]
-pub struct Report {
+pub struct CheckReport {
     /// The limits that count.
     pub thresholds: Thresholds,
     /// What was looked at, in the order in which it was.
     pub findings: Vec<Finding>,
     /// What was measured.
-    pub measures: Vec<Measure>,
+    pub measures: Vec<MeasuredValue>,
     /// What could not be looked at, with the reason.
     pub unchecked: Vec<String>,
 }
 
-impl Report {
+impl CheckReport {
     /// Nothing found yet.
     pub fn new(thresholds: Thresholds) -> Self {
         Self { thresholds, ..Self::default() }
@@ -146,7 +146,7 @@ impl Report {
     }
 
     fn value(&mut self, metric: Metric, value: f64) -> Severity {
-        let measure = Measure { metric, value, limits: self.thresholds.of(metric) };
+        let measure = MeasuredValue { metric, value, limits: self.thresholds.of(metric) };
         self.measures.push(measure);
         measure.severity()
     }
@@ -181,7 +181,7 @@ impl Report {
     pub fn line(&self) -> String {
         let mut line = format!("SEXTON {} - {}", self.state(), self.text());
         if !self.measures.is_empty() {
-            let data: Vec<String> = self.measures.iter().map(Measure::performance_data).collect();
+            let data: Vec<String> = self.measures.iter().map(MeasuredValue::performance_data).collect();
             let _ = write!(line, " | {}", data.join(" "));
         }
         line
@@ -190,7 +190,8 @@ impl Report {
 
 /// A text on one line, in which nothing looks like the beginning of performance data.
 pub fn plain(text: &str) -> String {
-    clean::one_line(text.trim()).replace('|', "/")
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    clean::one_line(&lines.join("; ")).replace('|', "/")
 }
 
 #[cfg(test)]
@@ -199,7 +200,7 @@ mod tests {
 
     #[test]
     fn the_worst_state_counts_and_comes_first() {
-        let mut report = Report::default();
+        let mut report = CheckReport::default();
         assert_eq!((report.state(), report.text().as_str()), (Severity::Unknown, "nothing could be checked"));
         report.measure(Metric::Nodes, 2.0, "2 nodes");
         assert_eq!(report.line(), "SEXTON OK - 2 nodes | nodes=2;;1:;0");
@@ -224,7 +225,7 @@ mod tests {
 
     #[test]
     fn nothing_in_a_name_breaks_the_line_or_begins_performance_data() {
-        let mut report = Report::default();
+        let mut report = CheckReport::default();
         report.find(Severity::Critical, "task a|b=1\nOK\u{1b}[2J\u{0} fails");
         report.measure(Metric::ClockDifference, -0.000_01, "x");
         let line = report.line();
@@ -235,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_line_has_a_limited_length() {
-        let mut report = Report::default();
+        let mut report = CheckReport::default();
         for number in 0..50 {
             report.find(Severity::Warning, format!("{number} {}", "x".repeat(40)));
         }
