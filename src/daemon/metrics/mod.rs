@@ -45,11 +45,11 @@ pub(in crate::daemon) struct MetricsSource {
 /// The last answer of the database. Clones share it.
 #[derive(Clone, Default)]
 pub(in crate::daemon) struct LastAnswer {
-    last: Arc<Mutex<Option<Answer>>>,
+    last: Arc<Mutex<Option<TimedFigures>>>,
 }
 
 /// When the database was asked, and what it said; none if it did not answer.
-type Answer = (Instant, Option<DatabaseFigures>);
+type TimedFigures = (Instant, Option<DatabaseFigures>);
 
 /// What only the database knows. It is the same on all nodes.
 #[derive(Clone)]
