@@ -5,6 +5,7 @@
 //! Instants are UTC with microseconds in the database's own time type (ISO text on SQLite).
 
 pub mod audit;
+pub mod daily;
 pub mod database;
 pub mod dead_node;
 pub mod history;

@@ -22,6 +22,7 @@ mod m20261121_000016_remember_dead_nodes;
 mod m20261121_000017_narrow_task_indexes;
 mod m20261121_000019_keep_problems;
 mod m20261121_000020_keep_notices;
+mod m20261121_000021_keep_daily_figures;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{
@@ -54,6 +55,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000017_narrow_task_indexes::Step),
             Box::new(m20261121_000019_keep_problems::Step),
             Box::new(m20261121_000020_keep_notices::Step),
+            Box::new(m20261121_000021_keep_daily_figures::Step),
         ]
     }
 

@@ -3,6 +3,7 @@
 mod audit;
 mod bench;
 mod bulk;
+mod check;
 mod command_pid;
 mod completion;
 mod config;
@@ -32,6 +33,7 @@ mod schedule;
 mod selection;
 mod session;
 mod start;
+mod stats;
 mod status;
 mod stop;
 mod summary;
@@ -84,6 +86,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed (`run --once`: a task fai
                           70 a module failed too often, 76 a newer version has migrated the database, \
                           78 mistakes in the configuration, or a database that refuses the login. \
                           `status`: 0 running, 3 not running, 4 unknown. \
+                          `check`: 0 OK, 1 warning, 2 critical, 3 unknown. \
                           `plan --against`: 2 the plans differ. `period check`: 0 inside, 1 outside, 2 unknown";
 
 #[derive(Subcommand)]
@@ -100,6 +103,8 @@ enum Command {
     Reload(session::ReasonArgs),
     /// Show whether the daemon is running, and its health
     Status,
+    /// Check the daemon, the database and the tasks for a monitoring system: a plugin for Nagios and Icinga
+    Check(check::CheckArgs),
     /// Make the daemon on this host claim nothing; running tasks continue
     Quiet(control::QuietArgs),
     /// Pause everything in the whole cluster, also over restarts: no task is claimed, and no schedule fires
@@ -136,6 +141,8 @@ enum Command {
     Summary(summary::SummaryArgs),
     /// Show finished attempts
     History(history::HistoryArgs),
+    /// Show how often tasks ran, how many failed and how long they took, by task or by day
+    Stats(stats::StatsArgs),
     /// Show who did what
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -165,7 +172,13 @@ pub fn main(parts: Arc<Parts>) -> ExitCode {
     if completion::answer(Cli::command, &parts) {
         return ExitCode::SUCCESS;
     }
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() && check::is_meant(std::env::args_os()) => {
+            return ExitCode::from(check::refuse(&error));
+        }
+        Err(error) => error.exit(),
+    };
     let is_daemon = matches!(cli.command, Command::Run(_));
     match run(cli, parts) {
         Ok(code) => ExitCode::from(code),
@@ -188,10 +201,12 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
         return run::run(&session, &args, cli.log);
     }
     let output = Printer::new(cli.json, if cli.utc { Tz::UTC } else { session.zone() });
+    let is_check = matches!(cli.command, Command::Check(_));
     telemetry::start(LogPlan {
         target: LogTarget::Automatic,
         format: LogFormat::Text,
-        filter: Some(cli.log.clone().unwrap_or_else(|| "warn".to_owned())),
+        // A monitoring system takes all that is printed for the answer.
+        filter: Some(cli.log.clone().unwrap_or_else(|| if is_check { "off" } else { "warn" }.to_owned())),
         debug: DebugChoice::Nothing,
         is_synchronous: true,
     })?;
@@ -217,12 +232,14 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
             Command::Summary(args) => summary::run(&session, output, &args).await,
             Command::Plan(args) => plan::run(&session, output, &args).await,
             Command::History(args) => history::run(&session, output, args).await,
+            Command::Stats(args) => stats::run(&session, output, &args).await,
             Command::Db(command) => db::run(&session, output, command).await,
             Command::Start(args) => start::start(&session, output, cli.log.as_deref(), &args).await,
             Command::Stop(args) => start::stop(&session, output, &args).await,
             Command::Restart(args) => start::restart(&session, output, cli.log.as_deref(), &args).await,
             Command::Reload(reason) => control::reload(&session, output, &reason).await,
             Command::Status => status::run(&session, output).await,
+            Command::Check(args) => check::run(&session, output, &args).await,
             Command::Quiet(args) => control::quiet(&session, output, &args).await,
             Command::Pause(reason) => pause::pause(&session, output, &reason).await,
             Command::Resume(reason) => pause::resume(&session, output, &reason).await,

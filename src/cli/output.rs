@@ -69,6 +69,11 @@ impl Printer {
         self.json
     }
 
+    /// Whether a person reads it on a terminal.
+    pub(super) fn is_terminal(self) -> bool {
+        self.terminal.width.is_some()
+    }
+
     /// The time zone of the reader.
     pub(super) fn zone(self) -> Tz {
         self.zone

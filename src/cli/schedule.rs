@@ -146,7 +146,7 @@ async fn list(open: &OpenSession, output: Printer) -> anyhow::Result<u8> {
 }
 
 /// What the period of a schedule does to an instant, by this configuration.
-fn place(config: &Config, name: &str, at: DateTime<Utc>) -> String {
+pub(super) fn place(config: &Config, name: &str, at: DateTime<Utc>) -> String {
     let schedule = config.tasks.get(name).and_then(|task| task.schedule.as_ref());
     let Some((schedule, name)) = schedule.and_then(|schedule| Some((schedule, schedule.period.as_ref()?))) else {
         return String::new();

@@ -45,6 +45,8 @@ pub(super) struct Session {
     has_warned: Cell<bool>,
     /// Whether it has been said where the daemon was found.
     has_told: Cell<bool>,
+    /// Whether nothing is said about the configuration.
+    is_silent: Cell<bool>,
 }
 
 impl Parts {
@@ -74,7 +76,7 @@ pub(super) struct ReasonArgs {
 pub(super) struct OpenSession {
     pub(super) config: Arc<Config>,
     /// The mistakes in the configuration, none of which concerns the database.
-    mistakes: Mistakes,
+    pub(super) mistakes: Mistakes,
     pub(super) store: Store,
     pub(super) client: Client,
     pub(super) connect: ConnectOptions,
@@ -87,6 +89,7 @@ impl Session {
             parts,
             has_warned: Cell::new(false),
             has_told: Cell::new(false),
+            is_silent: Cell::new(false),
         }
     }
 
@@ -128,8 +131,14 @@ impl Session {
         advice(&self.source, &self.parts, config)
     }
 
+    /// Says nothing more about the configuration on standard error: a monitoring system takes all that is printed for the
+    /// answer.
+    pub(super) fn be_silent(&self) {
+        self.is_silent.set(true);
+    }
+
     pub(super) fn print_warnings(&self, config: &Config) {
-        if !self.has_warned.replace(true) {
+        if !self.has_warned.replace(true) && !self.is_silent.get() {
             for warning in &config.warnings {
                 print_error!("sexton: {warning}");
             }
@@ -138,7 +147,7 @@ impl Session {
 
     /// Prints a message on standard error, if it is the first of its kind in this call.
     pub(super) fn say_once(&self, message: &str) {
-        if !self.has_told.replace(true) {
+        if !self.has_told.replace(true) && !self.is_silent.get() {
             print_error!("sexton: {message}");
         }
     }
@@ -221,9 +230,11 @@ impl Session {
         let connect = connect_options(&config);
         if !mistakes.is_empty() {
             let (count, database) = (counted(mistakes.0.len(), "mistake"), redact::redacted(&connect.url));
-            print_error!(
-                "sexton: the configuration has {count} (`sexton config check` shows it); going on with {database}"
-            );
+            if !self.is_silent.get() {
+                print_error!(
+                    "sexton: the configuration has {count} (`sexton config check` shows it); going on with {database}"
+                );
+            }
         }
         let config = Arc::new(config);
         let store = Store::connect(&connect)?.acting(Principal::of_this_process(Via::Cli));

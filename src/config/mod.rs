@@ -8,6 +8,7 @@ mod diff;
 mod files;
 mod load;
 mod log;
+mod metrics;
 mod missed_policy;
 mod mistake;
 mod module;

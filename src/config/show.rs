@@ -41,6 +41,7 @@ fn show(config: &Config) -> String {
     top.insert("database".into(), database(config).into());
     top.insert("daemon".into(), daemon(config).into());
     top.insert("log".into(), log(config).into());
+    top.insert("metrics".into(), metrics(config).into());
     top.insert("supervisor".into(), supervisor(config).into());
     let periods = config.periods.0.values().map(|shown| (shown.name.clone(), Value::from(period(shown))));
     top.insert("period".into(), Table::from_iter(periods).into());
@@ -153,6 +154,12 @@ fn on_lease_lost(setting: Option<OnLeaseLost>) -> Option<(String, Value)> {
 
 fn unknown_tasks(choice: OnUnknown) -> &'static str {
     ON_UNKNOWN.iter().find(|(_, value)| *value == choice).map_or("", |(word, _)| word)
+}
+
+fn metrics(config: &Config) -> Table {
+    let listen = config.metrics.listen.map(|listen| ("listen".to_owned(), Value::from(listen.to_string())));
+    let file = config.metrics.file.as_ref().map(|file| ("file".to_owned(), Value::from(file.display().to_string())));
+    listen.into_iter().chain(file).collect()
 }
 
 fn log(config: &Config) -> Table {

@@ -8,6 +8,7 @@ use super::{
     daemon::{DaemonConfig, SupervisorConfig},
     database::DatabaseConfig,
     log::LogConfig,
+    metrics::MetricsConfig,
     mistake::{ConfigWarning, Findings},
     module::{self, ModuleConfig},
     notify, period,
@@ -45,6 +46,8 @@ pub struct Config {
     pub daemon: DaemonConfig,
     /// `[log]`.
     pub log: LogConfig,
+    /// `[metrics]`.
+    pub metrics: MetricsConfig,
     /// `[supervisor]`.
     pub supervisor: SupervisorConfig,
     /// `[period.NAME]`.
@@ -76,6 +79,7 @@ impl Config {
         let channels = top.names("notify");
         let daemon = top.table("daemon", |table| DaemonConfig::read(table, &channels)).unwrap_or_default();
         let log = top.table("log", LogConfig::read).unwrap_or_default();
+        let metrics = top.table("metrics", MetricsConfig::read).unwrap_or_default();
         let supervisor = top.table("supervisor", SupervisorConfig::read).unwrap_or_default();
         let periods = top.tables("period", |name, table| period::read(name, table, daemon.zone()));
         let periods = period::join(periods, top.findings);
@@ -96,7 +100,7 @@ impl Config {
         }
         let channels = ways.into_iter().filter_map(|(name, channel)| Some((name, channel?))).collect();
         let warnings = findings.take_warnings();
-        Self { database, daemon, log, supervisor, periods, queues, modules, channels, tasks, warnings }
+        Self { database, daemon, log, metrics, supervisor, periods, queues, modules, channels, tasks, warnings }
     }
 
     /// The schedules of all task definitions.

@@ -19,6 +19,7 @@ use tokio::sync::mpsc::Sender;
 use super::{
     inflight::InFlight,
     lifecycle::requests::Request,
+    metrics::{LastAnswer, MetricsSource},
     module::Surroundings,
     state::{
         all_paused::AllPaused,
@@ -93,6 +94,7 @@ pub struct Components {
     pub starts: CommandStarts,
     /// The daemon's start.
     pub started: Instant,
+    asked: LastAnswer,
     pub(super) audit: AuditTrail,
     pub(super) begun: Arc<BegunAttempts>,
     pub(super) milestones: Arc<Milestones>,
@@ -168,6 +170,7 @@ impl Components {
             starts: CommandStarts::new(shepherds.clone()),
             begun: Arc::new(BegunAttempts::new(shepherds.clone(), foreign.own().cloned())),
             started: Instant::now(),
+            asked: LastAnswer::default(),
             milestones: Arc::new(Milestones::new(has_restarted())),
             spool: Spool::new(state_dir.join("spool"), foreign.clone()),
             foreign,
@@ -207,6 +210,7 @@ impl Components {
             ModuleName::RECORDER,
             ModuleName::NODE,
             ModuleName::CONFIG_SYNC,
+            ModuleName::METRICS,
         ] {
             self.wakers.wake(&module, WakeReason::Configured);
         }
@@ -246,6 +250,19 @@ impl Components {
             begun: self.begun.clone(),
             clock: self.clock.clone(),
             app_data: self.app_data.clone(),
+        }
+    }
+
+    /// What the metrics are read from.
+    pub(super) fn metrics_source(&self) -> MetricsSource {
+        MetricsSource {
+            store: self.store.clone(),
+            in_flight: self.in_flight.clone(),
+            modules: self.modules.clone(),
+            problems: self.open_problems.clone(),
+            spool: self.spool.clone(),
+            started: self.started,
+            asked: self.asked.clone(),
         }
     }
 

@@ -161,6 +161,12 @@ fn repaired(run_lock: &RunLock, control: &Control) -> Option<tokio::net::UnixLis
 
 impl Control {
     async fn answer(&self, request: HttpRequest<Incoming>, peer: Peer) -> Result<Response<Full<Bytes>>, Infallible> {
+        if request.method() == Method::GET
+            && request.uri().path() == "/metrics"
+            && let Some(components) = self.status.components()
+        {
+            return Ok(components.metrics_source().response(request.headers().get(header::ACCEPT)).await);
+        }
         let (status, value) = match self.respond(request, peer).await {
             Ok(value) => (StatusCode::OK, value),
             Err(Refusal(status, error)) => (status, json!(Problem { error })),
@@ -181,6 +187,7 @@ impl Control {
             (&Method::GET, ["modules"]) => Ok(json!(answers::modules(&self.status))),
             (&Method::GET, ["tasks"]) => Ok(json!(answers::tasks(&self.status))),
             (&Method::GET, ["plan"]) => self.plan(head.uri.query().unwrap_or_default()).await,
+            (&Method::GET, ["metrics"]) => Err(no_modules()),
             (&Method::GET, ["log"]) => Ok(json!(self.log.describe())),
             (&Method::PUT, ["log"]) => self.set_debug(body).await,
             (&Method::POST, ["reload"]) => self.ask(|reply| Request::Reload { reply: Some(reply), by: by() }).await,
@@ -195,7 +202,10 @@ impl Control {
             }
             (
                 _,
-                ["status" | "modules" | "tasks" | "plan" | "log" | "reload" | "quiet" | "resume" | "stop"]
+                [
+                    "status" | "metrics" | "modules" | "tasks" | "plan" | "log" | "reload" | "quiet" | "resume"
+                    | "stop",
+                ]
                 | ["modules", _, "restart"],
             ) => {
                 let problem = format!("/{1} does not accept {0}; see docs/CONTROL.md", head.method, path.join("/"));
@@ -262,6 +272,10 @@ impl Control {
         self.log.set_debug(choice);
         Ok(json!(self.log.describe()))
     }
+}
+
+fn no_modules() -> Refusal {
+    Refusal(StatusCode::SERVICE_UNAVAILABLE, "the modules do not run yet".to_owned())
 }
 
 fn busy() -> Refusal {

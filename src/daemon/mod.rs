@@ -8,6 +8,7 @@ mod control;
 mod inflight;
 mod lifecycle;
 mod messages;
+mod metrics;
 mod module;
 mod modules;
 mod state;

@@ -31,6 +31,8 @@ impl ModuleName {
     pub const DISPATCHER: Self = Self(Cow::Borrowed("dispatcher"));
     /// Promotes tasks whose time has come.
     pub const FUTURE: Self = Self(Cow::Borrowed("future"));
+    /// Offers metrics at an address and in a file.
+    pub const METRICS: Self = Self(Cow::Borrowed("metrics"));
     /// Keeps the node's lease.
     pub const NODE: Self = Self(Cow::Borrowed("node"));
     /// Closes problems, and sends notices.
@@ -47,12 +49,13 @@ impl ModuleName {
     pub const WORKERS: Self = Self(Cow::Borrowed("workers"));
 
     /// All built-in modules, by name.
-    pub const BUILT_IN: [Self; 12] = [
+    pub const BUILT_IN: [Self; 13] = [
         Self::ADOPTER,
         Self::CONFIG_SYNC,
         Self::CRON,
         Self::DISPATCHER,
         Self::FUTURE,
+        Self::METRICS,
         Self::NODE,
         Self::NOTIFIER,
         Self::PRUNER,

@@ -1,5 +1,6 @@
 //! The rules: what follows from what. Pure functions of values and `now`; nothing here waits, reads or writes.
 
+pub mod check;
 pub mod command;
 pub mod cron;
 pub mod daemon;
@@ -8,6 +9,7 @@ pub mod notice;
 pub mod period;
 pub mod problem;
 pub mod schedule;
+pub mod statistics;
 pub mod task;
 pub mod text;
 

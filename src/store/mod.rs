@@ -14,11 +14,13 @@ mod claim_conditions;
 mod claimed_task;
 mod cluster_queues;
 mod connect;
+mod daily;
 mod dead_nodes;
 mod expiry;
 mod finish;
 mod finish_result;
 mod future;
+mod health;
 mod identity;
 mod migrate;
 mod missed_instants;
@@ -68,9 +70,11 @@ pub use self::{
     audit::{AuditFilter, Deed},
     cancel::CancelResult,
     claim::ClaimResult,
+    daily::DayFigures,
     finish::OnStale,
     finish_result::Recorded,
     future::NextInstants,
+    health::{HistoryOf, QueueBacklog},
     migrate::MigrationStatus,
     nodes::Heartbeat,
     notices::{HeldNotices, NewNotice, Tried},

@@ -6,6 +6,8 @@ use super::{Store, StoreError, claim::ID_COLUMN};
 
 /// The number of rows that one transaction deletes.
 const BATCH_SIZE: usize = 1_000;
+/// The table of which sums are kept.
+const HISTORY: &str = "sexton_history";
 
 impl Store {
     /// Deletes history with its output, occurrences, closed problems and audit that are older than `keep`, and the record of nodes that died
@@ -16,8 +18,8 @@ impl Store {
     /// If the database is unavailable or refuses the statement.
     pub async fn prune(&self, keep: Duration, progress: impl Fn()) -> Result<u64, StoreError> {
         let age = age(keep);
-        let history = [("sexton_output", "history_id"), ("sexton_history", "id")];
-        let pruned = self.prune_batches(("sexton_history", "finished_at"), &history, age, &progress).await?;
+        let history = [("sexton_output", "history_id"), (HISTORY, "id")];
+        let pruned = self.prune_batches((HISTORY, "finished_at"), &history, age, &progress).await?;
         self.prune_batches(("sexton_audit", "done_at"), &[("sexton_audit", "id")], age, &progress).await?;
         let before = self.dialect.now_plus_millis("?");
         let sql = format!("DELETE FROM sexton_occurrence WHERE entered_at < {before}");
@@ -89,6 +91,9 @@ impl Store {
         let ids = rows.iter().map(|row| Ok(row.try_get::<i64>("", "id")?)).collect::<Result<Vec<_>, StoreError>>()?;
         if !ids.is_empty() {
             let transaction = self.begin().await?;
+            if old == HISTORY {
+                self.keep_daily(&transaction, &ids).await?;
+            }
             let rows = self.dialect.rows("d", &ID_COLUMN);
             for (table, key) in tables {
                 let sql = self.dialect.delete_joined(table, key, &rows, &format!("t.{key} = d.id"));

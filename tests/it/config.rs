@@ -211,11 +211,13 @@ fn what_is_shown_can_be_read_back() {
     let config = sound(&sample);
     fs::write(&file, config.show()).unwrap();
     assert_eq!(sound(&file), config);
-    let settings = "[daemon]\nlog_dir = \"l\"\n[log]\nlevel = \"sexton=debug,sqlx=info\"\nformat = \"json\"\nrotate = \"10MiB\"\ndays_to_keep = 3\nkeep_files = 4\n";
+    let settings = "[daemon]\nlog_dir = \"l\"\n[log]\nlevel = \"sexton=debug,sqlx=info\"\nformat = \"json\"\nrotate = \"10MiB\"\ndays_to_keep = 3\nkeep_files = 4\n\
+                    [metrics]\nlisten = \"[::1]:9464\"\nfile = \"/var/lib/sexton.prom\"\n";
     fs::write(&file, settings).unwrap();
     let config = sound(&file);
     assert!(config.show().contains("rotate = \"10MiB\""), "{}", config.show());
     assert!(config.show().contains("keep_files = 4"), "{}", config.show());
+    assert!(config.show().contains("listen = \"[::1]:9464\""), "{}", config.show());
     fs::write(&file, config.show()).unwrap();
     assert_eq!(sound(&file), config);
 }

@@ -72,6 +72,7 @@ fn every_configuration_of_the_documents_is_sound() {
         "docs/OPERATING.md",
         "docs/EXTENDING.md",
         "docs/IMPORT.md",
+        "docs/MONITORING.md",
         "docs/PERIODS.md",
         "docs/recipes/python.md",
         "docs/recipes/php.md",
@@ -99,7 +100,7 @@ fn the_configuration_page_names_every_setting() {
     let file = folder.path().join("sexton.toml");
     std::fs::write(
         &file,
-        "[x]\n[database]\nx = 1\n[daemon]\nx = 1\n[log]\nx = 1\n[supervisor]\nx = 1\n[queue.q]\nx = 1\n[module.m]\nx = 1\n[notify.n]\nx = 1\n\
+        "[x]\n[database]\nx = 1\n[daemon]\nx = 1\n[log]\nx = 1\n[metrics]\nx = 1\n[supervisor]\nx = 1\n[queue.q]\nx = 1\n[module.m]\nx = 1\n[notify.n]\nx = 1\n\
          [period.p]\nx = 1\n[task.t]\nx = 1\n[task.u]\nschedule = { cron = \"@daily\", x = 1 }\n",
     )
     .unwrap();

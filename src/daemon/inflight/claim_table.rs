@@ -12,6 +12,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::{failed_tasks::FailedTasks, queue_slots::Slots};
 use crate::{
     daemon::state::{
+        attempt_counts::AttemptCounts,
         lease::Lease,
         wakers::{WakeReason, Waker, Wakers},
     },
@@ -34,6 +35,7 @@ pub struct InFlight {
     table: Arc<Mutex<ClaimTable>>,
     pub(super) node: NodeId,
     lease: Arc<Lease>,
+    attempts: AttemptCounts,
     pub(super) dispatcher: Waker,
     pub(super) recorder: Waker,
     pub(super) adopter: Waker,
@@ -133,12 +135,25 @@ impl InFlight {
     pub fn new(node: NodeId, wakers: &Wakers) -> Self {
         let [dispatcher, recorder, adopter] =
             [ModuleName::DISPATCHER, ModuleName::RECORDER, ModuleName::ADOPTER].map(|module| wakers.of(&module));
-        Self { table: Arc::default(), node, lease: Arc::default(), dispatcher, recorder, adopter }
+        Self {
+            table: Arc::default(),
+            node,
+            lease: Arc::default(),
+            attempts: AttemptCounts::default(),
+            dispatcher,
+            recorder,
+            adopter,
+        }
     }
 
     /// The node's lease, without which no waiting task begins.
     pub fn lease(&self) -> &Arc<Lease> {
         &self.lease
+    }
+
+    /// What has been claimed and has ended since the start.
+    pub(in crate::daemon) fn attempt_counts(&self) -> &AttemptCounts {
+        &self.attempts
     }
 
     /// The node whose work it is.
@@ -273,6 +288,7 @@ impl InFlight {
             pool = is_waited_for.then(|| table.pool_waker(&finished.queue));
         }
         table.failed.note(&finished);
+        self.attempts.note(&finished, took);
         table.finished.push_back(finished);
         drop(guard);
         self.recorder.wake(WakeReason::Finished);

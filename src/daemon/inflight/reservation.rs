@@ -64,6 +64,7 @@ impl Reservation {
         let Some(slots) = table.slots.get_mut(&self.queue) else { return again };
         slots.has_backlog = self.count > 0 && found >= self.count;
         let any = !tasks.is_empty();
+        self.in_flight.attempt_counts().note_claimed(tasks.len());
         for task in tasks {
             match table.claims.entry(task.claim) {
                 Entry::Occupied(_) => again.push(task),

@@ -7,6 +7,7 @@ mod config_sync;
 mod cron;
 mod dispatcher;
 mod future;
+mod metrics;
 mod node;
 mod notifier;
 mod process_module;
@@ -41,6 +42,7 @@ pub fn built_in(daemon: &Components) -> Vec<ModuleSpec> {
         config_sync(daemon),
         pruner(daemon),
         notifier(daemon),
+        metrics(daemon),
     ]
 }
 
@@ -160,6 +162,11 @@ fn notifier(daemon: &Components) -> ModuleSpec {
         statuses: daemon.modules.clone(),
     };
     ModuleSpec::new(ModuleName::NOTIFIER, Stage::Intake, move || notifier::Notifier::new(parts.clone()))
+}
+
+fn metrics(daemon: &Components) -> ModuleSpec {
+    let source = daemon.metrics_source();
+    ModuleSpec::new(ModuleName::METRICS, Stage::Life, move || metrics::Metrics::new(source.clone()))
 }
 
 /// Makes the process modules of a daemon.

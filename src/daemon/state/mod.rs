@@ -1,6 +1,7 @@
 //! What modules may share, in small parts. Each part outlives every module.
 
 pub(super) mod all_paused;
+pub(super) mod attempt_counts;
 pub(super) mod attempt_spool;
 pub(super) mod audit_trail;
 pub(super) mod begun_attempts;

@@ -193,6 +193,9 @@ on_each_database! {
         }
         let status = check("status", &["status"]);
         assert!(status["daemon"].is_object() && status["processes"][0].is_object(), "{status:#}");
+        check("check", &["check", "--node", "n"]);
+        check("stats", &["stats"]);
+        check("stats", &["stats", "tick"]);
         check("period list", &["period", "list"]);
         check("db status", &["db", "status"]);
         check("task move", &["task", "move", "--queue", "reports", "--to", "default", "--dry-run"]);

@@ -6,6 +6,7 @@ mod bulk;
 mod claim;
 mod cluster_queues;
 mod connections;
+mod daily;
 mod enqueue;
 mod expiry;
 mod finish;
