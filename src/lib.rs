@@ -63,6 +63,7 @@ pub use crate::{
         command::answer::Progress,
         daemon::{lease::OnLeaseLost, summary::SummaryTable},
         identity::ModuleName,
+        notice::{NoticeEvent, NoticeRule},
         task::{
             definition::TaskDefinition,
             retry::{Growth, RetryPolicy},

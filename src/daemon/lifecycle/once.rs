@@ -42,6 +42,11 @@ pub(in crate::daemon) async fn over(daemon: &Components, mode: Mode) {
                 tokio::time::sleep(POLL_INTERVAL).await;
                 idle_checks = if nothing_due(daemon).await { idle_checks + 1 } else { 0 };
             }
+            // What becomes due from now on is for the next run: its failure would come after the last notices.
+            daemon.in_flight.close();
+            while !daemon.in_flight.is_empty() {
+                tokio::time::sleep(POLL_INTERVAL).await;
+            }
             let _ = tokio::time::timeout(NOTICES_TIME, last_notices(daemon)).await;
         }
     }

@@ -36,7 +36,7 @@ pub fn subject(about: NoticeAbout, facts: &Facts) -> String {
 
 /// The body: plain text.
 pub fn body(about: NoticeAbout, facts: &Facts, zone: Tz) -> String {
-    let mut page = Page { lines: Vec::new(), zone };
+    let mut page = NoticeBody { lines: Vec::new(), zone };
     match about {
         NoticeAbout::Test => {
             page.sentence(&format!("This is a test of the channel {}. Nothing is wrong.", facts.name));
@@ -90,12 +90,12 @@ fn headline(about: NoticeAbout, facts: &Facts) -> String {
     }
 }
 
-struct Page {
+struct NoticeBody {
     lines: Vec<String>,
     zone: Tz,
 }
 
-impl Page {
+impl NoticeBody {
     fn problem(&mut self, about: NoticeAbout, facts: &Facts) {
         self.sentence(&headline(about, facts));
         self.lines.push(String::new());

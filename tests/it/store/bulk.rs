@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::TimeDelta;
+use sea_orm::ConnectionTrait as _;
 use serde_json::json;
 use sexton::{
     NewTask,
@@ -198,7 +199,11 @@ on_each_database! {
             enqueue(&store, "work", 1).await;
             let task = store.claim(&id.into(), &"default".into(), 1).await.unwrap().tasks.remove(0);
             let mut finished = ended(&task, id, Outcome::Failed, Verdict::Discarded);
-            finished.schedule = (id == node).then(|| "s".to_owned());
+            if id == node {
+                // The history may take it from the task's row.
+                finished.schedule = Some("s".to_owned());
+                store.connection().execute_unprepared("UPDATE sexton_task SET schedule = 's'").await.unwrap();
+            }
             store.finish(&[finished], OnStale::Record).await.unwrap();
         }
         let none = || HistoryFilter { limit: 9, ..HistoryFilter::default() };

@@ -41,7 +41,7 @@ const OPEN_BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// SQLite itself waits this long for a busy file. Longer waits are done by the connection (see `retry_while_busy`).
 const SHORT_BUSY_TIMEOUT: &str = "PRAGMA busy_timeout = 10";
 
-/// What PostgreSQL's planner is told in Sexton's own sessions. A session keeps the plan of a statement; one that was made
+/// Settings for PostgreSQL's planner in Sexton's own sessions. A session keeps the plan of a statement; one that was made
 /// while the table of tasks was empty would read the whole table, and every dead row in it, until the next ANALYZE. All that
 /// is done often has an index.
 const PLANNER: [(&str, &str); 2] = [("enable_seqscan", "off"), ("jit", "off")];
