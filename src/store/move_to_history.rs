@@ -84,7 +84,7 @@ impl Store {
     }
 }
 
-/// The condition is that of [`Dialect::claim_holds`]. Its shape leaves the planner one way for each part, also if the table
+/// The condition is that of `Store::claim_holds`. Its shape leaves the planner one way for each part, also if the table
 /// is bloated and has no statistics, or those of an empty table: the tasks are found by their key, because nothing but the
 /// array of keys looks like the condition of an index; and a full join cannot be a nested loop.
 fn statement() -> String {
