@@ -109,6 +109,18 @@ fn percent(row: &StatsRow) -> String {
     if row.failed == 0 { "-".to_owned() } else { format!("{:.1} %", row.failed_percent) }
 }
 
+/// The figures that both tables show.
+fn figures(row: &StatsRow) -> [String; 6] {
+    [
+        row.runs.to_string(),
+        percent(row),
+        or_dash(row.median_ms.map(duration::short)),
+        or_dash(row.p95_ms.map(duration::short)),
+        duration::short(row.longest_ms),
+        or_dash(row.delay_ms.map(duration::short)),
+    ]
+}
+
 fn print_tasks(output: Printer, rows: &[StatsRow]) -> anyhow::Result<()> {
     let columns = [
         Column::name("Task"),
@@ -128,16 +140,8 @@ fn print_tasks(output: Printer, rows: &[StatsRow]) -> anyhow::Result<()> {
             let since_first = row.runs_by_day.iter().skip_while(|runs| **runs == 0);
             since_first.map(i64::to_string).collect::<Vec<_>>().join(" ")
         };
-        [
-            row.task.clone(),
-            row.runs.to_string(),
-            percent(row),
-            or_dash(row.median_ms.map(duration::short)),
-            or_dash(row.p95_ms.map(duration::short)),
-            duration::short(row.longest_ms),
-            or_dash(row.delay_ms.map(duration::short)),
-            if draws { bars() } else { numbers() },
-        ]
+        let [runs, failed, median, p95, longest, delay] = figures(row);
+        [row.task.clone(), runs, failed, median, p95, longest, delay, if draws { bars() } else { numbers() }]
     })
 }
 
@@ -156,15 +160,7 @@ fn print_days(output: Printer, rows: &[StatsRow]) -> anyhow::Result<()> {
     let draws = output.is_terminal();
     output.list(rows, columns, "No attempt has ended since then.", |row| {
         let bar = || "█".repeat((row.runs * 20 / most).max(1) as usize);
-        [
-            or_dash(row.day.clone()),
-            row.runs.to_string(),
-            percent(row),
-            or_dash(row.median_ms.map(duration::short)),
-            or_dash(row.p95_ms.map(duration::short)),
-            duration::short(row.longest_ms),
-            or_dash(row.delay_ms.map(duration::short)),
-            if draws { bar() } else { String::new() },
-        ]
+        let [runs, failed, median, p95, longest, delay] = figures(row);
+        [or_dash(row.day.clone()), runs, failed, median, p95, longest, delay, if draws { bar() } else { String::new() }]
     })
 }

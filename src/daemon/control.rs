@@ -8,14 +8,10 @@ mod peer;
 
 pub use self::answers::{Module, PlanInForce, RunningTask, Status};
 
-use std::{convert::Infallible, io, os::unix::net::UnixListener, sync::Arc, time::Duration};
+use std::{io, os::unix::net::UnixListener, sync::Arc, time::Duration};
 
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::{
-    Method, Request as HttpRequest, Response, StatusCode, body::Bytes, body::Incoming, header, server::conn::http1,
-    service::service_fn,
-};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{Method, Request as HttpRequest, Response, StatusCode, body::Bytes, body::Incoming, header};
 use serde_json::{Value, json};
 use sexton_client::principal::Principal;
 use sexton_entities::states::{AuditAction, AuditTarget};
@@ -23,6 +19,7 @@ use tokio::sync::{Semaphore, mpsc::Sender, oneshot};
 
 use self::peer::Peer;
 use super::{
+    http_connection::{READ_TIMEOUT, serve_connection},
     lifecycle::{
         requests::{Reply, Request, ShutdownMode},
         run_lock::RunLock,
@@ -40,8 +37,6 @@ use crate::{
 const MAX_BODY: usize = 64 * 1024;
 /// Maximum number of connections at once; others wait.
 const MAX_CONNECTIONS: usize = 64;
-/// A connection that is silent for this long is closed.
-const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum wait for an answer of the daemon's main loop.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often the socket and the run directory are checked.
@@ -128,12 +123,7 @@ async fn serve(run_lock: &RunLock, listener: UnixListener, control: Control) {
         tokio::spawn(async move {
             let _slot = slot;
             let peer = Peer::of(&stream);
-            let service = service_fn(|request| control.answer(request, peer));
-            let mut server = http1::Builder::new();
-            server.timer(TokioTimer::new()).header_read_timeout(READ_TIMEOUT);
-            if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
-                tracing::debug!("a connection to the control socket broke: {error}");
-            }
+            serve_connection(stream, |request| control.answer(request, peer)).await;
         });
     }
 }
@@ -160,12 +150,12 @@ fn repaired(run_lock: &RunLock, control: &Control) -> Option<tokio::net::UnixLis
 }
 
 impl Control {
-    async fn answer(&self, request: HttpRequest<Incoming>, peer: Peer) -> Result<Response<Full<Bytes>>, Infallible> {
+    async fn answer(&self, request: HttpRequest<Incoming>, peer: Peer) -> Response<Full<Bytes>> {
         if request.method() == Method::GET
             && request.uri().path() == "/metrics"
             && let Some(components) = self.status.components()
         {
-            return Ok(components.metrics_source().response(request.headers().get(header::ACCEPT)).await);
+            return components.metrics_source().response(request.headers().get(header::ACCEPT)).await;
         }
         let (status, value) = match self.respond(request, peer).await {
             Ok(value) => (StatusCode::OK, value),
@@ -175,7 +165,7 @@ impl Control {
         *response.status_mut() = status;
         let json = header::HeaderValue::from_static("application/json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
-        Ok(response)
+        response
     }
 
     async fn respond(&self, request: HttpRequest<Incoming>, peer: Peer) -> Result<Value, Refusal> {

@@ -100,7 +100,7 @@ pub fn by_day(runs: &[CountedRun]) -> BTreeMap<DayAndName, Sums> {
     sums
 }
 
-/// The value that so many percent of the sorted numbers do not exceed; none of no numbers.
+/// The value that this percentage of the sorted numbers does not exceed; none if there are no numbers.
 pub fn percentile(sorted: &[i64], percent: usize) -> Option<i64> {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.saturating_sub(1)).copied()

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait as _};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait as _, TransactionTrait as _};
 use serde_json::json;
 use sexton_entities::{
     problem,
@@ -94,6 +94,9 @@ impl Store {
     /// # Errors
     /// If the database is unavailable or refuses the statement.
     pub async fn note_problems(&self, sightings: &[Sighting]) -> Result<(), StoreError> {
+        if sightings.is_empty() {
+            return Ok(());
+        }
         self.with_retries(async || {
             let transaction = self.begin().await?;
             self.count_problems(&transaction, sightings).await?;
@@ -102,15 +105,46 @@ impl Store {
         .await
     }
 
-    /// The same, in the transaction that records what has happened. Each problem may be among the sightings once.
+    /// The same, in the transaction that records what has happened. Each problem may be among the sightings once. What the
+    /// database refuses to count is reported, and costs neither the record nor the other problems.
     pub(super) async fn count_problems(
         &self,
         transaction: &DatabaseTransaction,
         sightings: &[Sighting],
     ) -> Result<(), StoreError> {
-        if sightings.is_empty() {
-            return Ok(());
+        if sightings.len() > 1 {
+            match self.count_within(transaction, sightings).await {
+                Err(error) if !error.is_outage() => {}
+                result => return result,
+            }
         }
+        for sighting in sightings {
+            let counted = self.count_within(transaction, std::slice::from_ref(sighting)).await;
+            let what = format!("occurrences of the problem of {} {} cannot be counted", sighting.kind, sighting.name);
+            self.isolated().part(what.as_str(), counted)?;
+        }
+        Ok(())
+    }
+
+    /// Counts them, or undoes its part of the transaction.
+    async fn count_within(&self, transaction: &DatabaseTransaction, sightings: &[Sighting]) -> Result<(), StoreError> {
+        let part = transaction.begin().await?;
+        match self.upsert_problems(&part, sightings).await {
+            Ok(()) => Ok(part.commit().await?),
+            // The whole transaction is over.
+            Err(error) if error.is_outage() => Err(error),
+            Err(error) => {
+                part.rollback().await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn upsert_problems(
+        &self,
+        transaction: &DatabaseTransaction,
+        sightings: &[Sighting],
+    ) -> Result<(), StoreError> {
         let names: Vec<&str> = COLUMNS.iter().map(|(name, _)| *name).collect();
         let values: Vec<String> = names
             .iter()
@@ -337,13 +371,12 @@ impl Store {
     pub async fn stalled_queues(&self, age: Duration) -> Result<Vec<(String, i64, DateTime<Utc>)>, StoreError> {
         let before = self.dialect.now_plus_millis("?");
         let sql = format!(
-            "SELECT t.queue AS queue, COUNT(*) AS tasks, MIN(t.run_at) AS since FROM sexton_task t \
-             WHERE t.state = 'available' AND t.queue IS NOT NULL AND t.run_at < {before} \
-             AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = t.queue AND q.paused) \
+            "SELECT t.queue AS queue, t.tasks AS tasks, t.since AS since FROM (SELECT queue, COUNT(*) AS tasks, \
+             MIN(run_at) AS since FROM sexton_task WHERE state = 'available' AND queue IS NOT NULL AND run_at < {before} \
+             GROUP BY queue) t WHERE NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = t.queue AND q.paused) \
              AND NOT EXISTS (SELECT 1 FROM sexton_database p WHERE p.paused) \
              AND NOT EXISTS (SELECT 1 FROM sexton_task r WHERE r.queue = t.queue AND r.state = 'running') \
-             AND NOT EXISTS (SELECT 1 FROM sexton_history h WHERE h.queue = t.queue AND h.finished_at > {before}) \
-             GROUP BY t.queue"
+             AND NOT EXISTS (SELECT 1 FROM sexton_history h WHERE h.queue = t.queue AND h.finished_at > {before})"
         );
         let age = i64::try_from(age.as_millis()).map_or(i64::MIN, |millis| -millis);
         let rows = self.all(&self.db, &sql, [age.into(), age.into()]).await?;

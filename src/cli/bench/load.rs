@@ -40,7 +40,7 @@ impl Load {
         Ok(Self { client_seconds: seconds(&own), server_seconds, log_bytes })
     }
 
-    /// What was used since then, for each of so many tasks.
+    /// What was used since then, divided by the number of tasks.
     ///
     /// # Errors
     /// As [`Load::now`].

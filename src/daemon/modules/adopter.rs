@@ -33,7 +33,7 @@ use crate::{
     },
     handler::{AdoptedCommand, CommandInfo},
     shepherd::{AttemptDir, AttemptManifest, BegunJournal, DAMAGED, FOREIGN, LeaseFiles, NodeDir, Shepherds, boot_id},
-    store::{DropInRuntime, RunningClaim, Store},
+    store::{DropInRuntime, RunningClaim, Store, StoreError},
 };
 
 /// How often it examines the attempt directories without a wake-up.
@@ -221,30 +221,38 @@ impl Adopter {
 
     /// Releases the tasks that daemons which are gone had claimed and not begun. Without a journal nobody can tell: the
     /// rescuer records them as interrupted when the lease is over.
-    async fn release_never_begun(&self, store: &Store, commands: &HashSet<Claim>) -> anyhow::Result<()> {
+    async fn release_never_begun(&self, store: &Store, commands: &HashSet<Claim>) -> Result<(), StoreError> {
         for node_dir in &self.abandoned {
-            let begun = match BegunJournal::read(node_dir.path(), self.parts.foreign.own()) {
-                Ok(Some(begun)) => begun,
-                Ok(None) => continue,
-                Err(error) => {
-                    tracing::warn!("cannot read the journal of begun attempts now: {error}");
-                    continue;
+            let what = format!("what {} had claimed and not begun", node_dir.node());
+            match BegunJournal::read(node_dir.path(), self.parts.foreign.own()) {
+                Ok(Some(begun)) => {
+                    let released = self
+                        .release_except(store, node_dir, |claim| begun.contains(&claim) || commands.contains(&claim));
+                    store.isolated().part(what.as_str(), released.await)?;
                 }
-            };
-            let node = node_dir.node();
-            let running = store.running_of(&node).await?;
-            let never_began: Vec<ClaimIdentity> = running
-                .iter()
-                .filter(|running| !begun.contains(&running.claim) && !commands.contains(&running.claim))
-                .filter_map(RunningClaim::identity)
-                .collect();
-            let released = store.release(&node, &never_began).await?;
-            BegunJournal::remove(node_dir.path());
-            if released > 0 {
-                let tasks = counted(usize::try_from(released).unwrap_or(usize::MAX), "task");
-                tracing::info!("released {tasks} that {node} had claimed and not begun when it ended");
-                self.parts.wakers.wake(&ModuleName::DISPATCHER, WakeReason::SlotFree);
+                Ok(None) => store.isolated().forget(what),
+                Err(error) => store.isolated().note(what, error),
             }
+        }
+        Ok(())
+    }
+
+    async fn release_except(
+        &self,
+        store: &Store,
+        node_dir: &NodeDir,
+        has_begun: impl Fn(Claim) -> bool,
+    ) -> Result<(), StoreError> {
+        let node = node_dir.node();
+        let running = store.running_of(&node).await?;
+        let never_began: Vec<ClaimIdentity> =
+            running.iter().filter(|running| !has_begun(running.claim)).filter_map(RunningClaim::identity).collect();
+        let released = store.release(&node, &never_began).await?;
+        BegunJournal::remove(node_dir.path());
+        if released > 0 {
+            let tasks = counted(usize::try_from(released).unwrap_or(usize::MAX), "task");
+            tracing::info!("released {tasks} that {node} had claimed and not begun when it ended");
+            self.parts.wakers.wake(&ModuleName::DISPATCHER, WakeReason::SlotFree);
         }
         Ok(())
     }

@@ -5,7 +5,6 @@
 //! written. An address that is taken and a file that cannot be written are logged once, and `sexton status` shows them.
 
 use std::{
-    convert::Infallible,
     fs,
     io::{self, Write as _},
     net::SocketAddr,
@@ -16,27 +15,23 @@ use std::{
 
 use async_trait::async_trait;
 use http_body_util::Full;
-use hyper::{
-    Method, Request, Response, StatusCode, body::Bytes, body::Incoming, header, server::conn::http1,
-    service::service_fn,
-};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{Method, Request, Response, StatusCode, body::Bytes, body::Incoming, header};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 
 use crate::{
     daemon::{
+        http_connection::serve_connection,
         metrics::{MetricsSource, TextFormat},
         module::{DaemonModule, ModuleContext, Next},
     },
     domain::daemon::summary::SummaryTable,
+    files::{explained, own_file},
 };
 
 /// Default interval between two writes of the file.
 const INTERVAL: Duration = Duration::from_secs(15);
 /// Maximum number of connections at once; others wait.
 const MAX_CONNECTIONS: usize = 16;
-/// A connection that is silent for this long is closed.
-const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Delay after a connection could not be accepted.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 
@@ -132,25 +127,20 @@ async fn serve(listener: TcpListener, source: MetricsSource) {
         let source = source.clone();
         actix_rt::spawn(async move {
             let _slot = slot;
-            let service = service_fn(|request| answer(&source, request));
-            let mut server = http1::Builder::new();
-            server.timer(TokioTimer::new()).header_read_timeout(READ_TIMEOUT);
-            if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
-                tracing::debug!("a connection for metrics broke: {error}");
-            }
+            serve_connection(stream, |request| answer(&source, request)).await;
         });
     }
 }
 
-async fn answer(source: &MetricsSource, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(source: &MetricsSource, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let refusal = match (request.method(), request.uri().path()) {
-        (&Method::GET, "/metrics") => return Ok(source.response(request.headers().get(header::ACCEPT)).await),
+        (&Method::GET, "/metrics") => return source.response(request.headers().get(header::ACCEPT)).await,
         (_, "/metrics") => StatusCode::METHOD_NOT_ALLOWED,
         _ => StatusCode::NOT_FOUND,
     };
     let mut response = Response::new(Full::new(Bytes::from_static(b"the metrics are at /metrics\n")));
     *response.status_mut() = refusal;
-    Ok(response)
+    response
 }
 
 /// Replaces the file in one step, so that the collector never reads a part of it.
@@ -158,6 +148,7 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let new = path.with_file_name(name);
-    let written = fs::File::create(&new).and_then(|mut file| file.write_all(text.as_bytes()));
+    let created = own_file().create(true).truncate(true).write(true).open(&new).map_err(explained);
+    let written = created.and_then(|mut file| file.write_all(text.as_bytes()));
     written.and_then(|()| fs::rename(&new, path)).inspect_err(|_| drop(fs::remove_file(&new)))
 }

@@ -96,15 +96,16 @@ impl Notifier {
 
     async fn round(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let store = context.store();
-        self.watch.look(context, &self.parts).await?;
+        let looked = self.watch.look(context, &self.parts).await;
+        store.isolated().part("problems of queues and modules", looked)?;
         let filter = ProblemFilter { limit: LIMIT, ..ProblemFilter::default() };
         let mut lasting = store.problems(&filter).await?;
-        if !lasting.is_empty() && store.close_problems().await? > 0 {
+        if !lasting.is_empty() && store.isolated().part("the end of problems", store.close_problems().await)? > 0 {
             lasting = store.problems(&filter).await?;
         }
         self.parts.open.replace(lasting.iter());
         self.log(&lasting);
-        planner::write_due(context).await?;
+        store.isolated().part("the notices that are due", planner::write_due(context).await)?;
         sender::send_next(context, &self.parts.id, &mut self.channels).await?;
         Ok(())
     }

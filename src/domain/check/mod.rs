@@ -24,7 +24,7 @@ const MAX_SENTENCES: usize = 8;
 pub enum Severity {
     /// All is well.
     Ok,
-    /// It cannot be said.
+    /// It is not known.
     Unknown,
     /// Something needs attention.
     Warning,

@@ -211,7 +211,7 @@ on_each_database! {
         // Without a further run: the one that failed has sent it.
         eventually("the mail is there", async || !server.mails().is_empty()).await;
         let mails = server.mails();
-        assert_eq!(mails.len(), 1, "nobody is told of an attempt that is tried again: {mails:#?}");
+        assert_eq!(mails.len(), 1, "no mail tells of an attempt that is tried again: {mails:#?}");
         let text = &mails[0].text;
         for line in ["Task import failed on node n-", "What:        exit code 3: no bridge", "Exit code:   3", "  begun", "  no bridge", "sexton problem show 1"] {
             assert!(text.contains(line), "{line} is missing: {text}");

@@ -50,7 +50,7 @@ async fn register(store: &Store, id: &str) {
     store.register(&beat(id, Duration::from_secs(600))).await.unwrap();
 }
 
-/// Enqueues so many tasks of one name into queue `default`.
+/// Enqueues `count` tasks of one name into queue `default`.
 async fn enqueue(store: &Store, name: &str, count: usize) {
     let tasks: Vec<NewTask> =
         (0..count).map(|number| NewTask::new(name).queue("default").payload(number as i64)).collect();

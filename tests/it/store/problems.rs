@@ -10,7 +10,7 @@ use sexton::{
         task::{ClaimedTask, FinishedAttempt},
     },
     principal::Principal,
-    store::{AuditFilter, OnStale, ProblemChange, ProblemFilter, Store},
+    store::{AuditFilter, HistoryFilter, OnStale, ProblemChange, ProblemFilter, Store},
 };
 use sexton_entities::{
     problem,
@@ -45,6 +45,17 @@ async fn finish(store: &Store, batch: &[FinishedAttempt]) -> u64 {
 }
 
 on_each_database! {
+    async fn problems_that_cannot_be_counted_cost_no_record(database: Database) {
+        let store = database.store().await;
+        register(&store, "n").await;
+        let tasks = claimed(&store, 3).await;
+        store.connection().execute_unprepared("DROP TABLE sexton_problem").await.unwrap();
+        finish(&store, &[failed(&tasks[0], "no disk"), failed(&tasks[1], "no memory"), ended(&tasks[2], "n", Outcome::Succeeded, Verdict::Completed)]).await;
+        assert_eq!(store.history(&HistoryFilter { limit: 9, ..HistoryFilter::default() }).await.unwrap().len(), 3);
+        let said = store.isolated().sentences(9);
+        assert!(said.len() == 1 && said[0].starts_with("occurrences of the problem of task work cannot be counted: "), "{said:?}");
+    }
+
     async fn failures_of_one_kind_are_one_problem_and_successes_cost_nothing(database: Database) {
         let store = database.store().await;
         register(&store, "n").await;
@@ -53,7 +64,7 @@ on_each_database! {
         let succeed = |number: usize| ended(&tasks[number], "n", Outcome::Succeeded, Verdict::Completed);
         let without = finish(&store, &(0..10).map(succeed).collect::<Vec<_>>()).await;
         let with = finish(&store, &(10..30).map(fail).collect::<Vec<_>>()).await;
-        assert_eq!(with, without + 1, "one statement for each batch with failures");
+        assert_eq!(with, without + 2, "one statement in a savepoint for each batch with failures");
         assert_eq!(finish(&store, &(30..40).map(succeed).collect::<Vec<_>>()).await, without, "a problem is open now");
         finish(&store, &[fail(40), failed(&tasks[41], "no disk"), ended(&tasks[42], "n", Outcome::Cancelled, Verdict::Cancelled)]).await;
         let mut found = problems(&store).await;

@@ -27,24 +27,31 @@ pub(super) async fn write_due(context: &ModuleContext) -> Result<(), StoreError>
     }
     let now = store.now().await?;
     for problem in &store.problems_to_tell(now, LIMIT).await? {
-        write(store, &config, problem, now).await?;
+        let written = write(store, &config, problem, now).await;
+        store.isolated().part(format_args!("notices of problem {}", problem.id), written)?;
         context.progress();
     }
     for (name, channel) in &config.channels {
-        if let Some(held) = store.held_notices(name, channel.max_per_hour).await? {
-            let mut facts = Facts { name: name.clone(), more_count: held.ids.len(), ..Facts::default() };
-            for (about, id) in &held.named {
-                let known = match id {
-                    Some(id) => store.problem(*id).await?,
-                    None => None,
-                };
-                facts.more.extend(known.map(|problem| text::subject(*about, &Facts::of(&problem))));
-            }
-            let number = held.ids.last().copied().unwrap_or_default();
-            let key = format!("more.{number}.{name}.{}", store.database_id().await?);
-            store.merge_held(&held, &new(config.as_ref(), name, key, NoticeAbout::More, &facts)).await?;
-        }
+        let merged = merge_held(store, &config, name, channel.max_per_hour).await;
+        store.isolated().part(format_args!("held notices of channel {name}"), merged)?;
     }
+    Ok(())
+}
+
+/// Writes one notice for those that a channel could not take within the hour.
+async fn merge_held(store: &Store, config: &Config, channel: &str, max_per_hour: u32) -> Result<(), StoreError> {
+    let Some(held) = store.held_notices(channel, max_per_hour).await? else { return Ok(()) };
+    let mut facts = Facts { name: channel.to_owned(), more_count: held.ids.len(), ..Facts::default() };
+    for (about, id) in &held.named {
+        let known = match id {
+            Some(id) => store.problem(*id).await?,
+            None => None,
+        };
+        facts.more.extend(known.map(|problem| text::subject(*about, &Facts::of(&problem))));
+    }
+    let number = held.ids.last().copied().unwrap_or_default();
+    let key = format!("more.{number}.{channel}.{}", store.database_id().await?);
+    store.merge_held(&held, &new(config, channel, key, NoticeAbout::More, &facts)).await?;
     Ok(())
 }
 

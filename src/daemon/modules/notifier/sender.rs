@@ -65,7 +65,9 @@ pub(super) async fn send_next(
         }
     };
     for (name, result) in results {
-        let (sent, failure) = result?;
+        let recorded = result.map(Some);
+        let what = format!("what became of the notices by {name}");
+        let Some((sent, failure)) = store.isolated().part(what.as_str(), recorded)? else { continue };
         let record = records.entry(name.clone()).or_default();
         record.sent += sent;
         match (&record.failure, &failure) {
@@ -115,7 +117,10 @@ async fn send_in_turn(
 }
 
 async fn attempt(config: &Config, channel: &Channel, notice: &notice::Model) -> Result<(), SendError> {
-    let facts: Facts = notice.facts.decode().unwrap_or_default();
+    let facts: Facts = notice.facts.decode().map_err(|error| SendError {
+        why: format!("notice {} cannot be read: {error}", notice.id),
+        retry_after: None,
+    })?;
     let letter = Letter::new(&notice.notice_key, notice.about, facts, notice.created_at, config.daemon.zone());
     send(channel, &letter).await
 }
