@@ -1,6 +1,6 @@
 //! Tasks: list, assign a queue, release.
 
-use sea_orm::{ColumnTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait as _};
+use sea_orm::{ColumnTrait, QueryFilter, QueryOrder, QuerySelect};
 pub use sexton_client::store::enqueue::Enqueued;
 use sexton_entities::{states::TaskState, task};
 
@@ -45,7 +45,7 @@ impl Store {
             query = query.filter(task::Column::State.eq(state));
         }
         let query = query.order_by_asc(task::Column::Priority).order_by_asc(task::Column::Id).limit(filter.limit);
-        self.readable(&self.db, query.build(self.backend()), "sexton_task", "id").await
+        self.readable_selection(query, task::Column::Id, "sexton_task").await
     }
 
     /// The names of available tasks that were inserted without a queue.

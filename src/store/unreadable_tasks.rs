@@ -132,7 +132,8 @@ impl Store {
             match tried.await {
                 Err(StoreError::Refused(why)) => {
                     let why = format!("the database refuses to let it run: {why}");
-                    refused.push(UnreadableTask::because(&row, why, true)?);
+                    let has_payload = self.can_send_payload(id).await?;
+                    refused.push(UnreadableTask::because(&row, why, has_payload)?);
                 }
                 tried => tried?,
             }
@@ -151,6 +152,16 @@ impl Store {
             self.note_set_aside(alone);
         }
         Ok(())
+    }
+
+    /// Whether the database can send the payload of a task. PostgreSQL has no memory for some.
+    async fn can_send_payload(&self, id: i64) -> Result<bool, StoreError> {
+        let sql = format!("SELECT {} FROM sexton_task WHERE id = ?", self.dialect.payload_within());
+        match self.all(&self.db, &sql, [0_i64.into(), id.into()]).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::Refused(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Discards tasks that this node has just claimed. If that fails, they stay claimed, and the rescuer releases them.

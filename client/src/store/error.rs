@@ -109,6 +109,14 @@ impl From<DbErr> for StoreError {
     }
 }
 
+/// Whether PostgreSQL could not build an answer because of its size.
+pub(super) fn is_beyond_memory(error: &DbErr) -> bool {
+    let DbErr::Query(RuntimeErr::SqlxError(cause)) = error else { return false };
+    let sqlx::Error::Database(said) = &**cause else { return false };
+    said.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some()
+        && said.code().is_some_and(|code| error_class::postgres_is_beyond_memory(&code))
+}
+
 /// Why a session could not be opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]

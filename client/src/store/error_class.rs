@@ -49,6 +49,12 @@ pub(super) fn postgres(state: &str, is_fatal: bool) -> Class {
     }
 }
 
+/// Whether PostgreSQL has no memory for a value, or a value is longer than it can send. A `jsonb` number of a few letters,
+/// such as `1e131071`, has 131,072 digits as text.
+pub(super) fn postgres_is_beyond_memory(state: &str) -> bool {
+    matches!(state, "53200" | "54000" | "XX000")
+}
+
 /// Whether PostgreSQL or a pooler refuses a new session because of its role, its password or its database: only a change
 /// of the configuration or of the server's accounts helps.
 pub(super) fn postgres_refuses_login(state: &str) -> bool {

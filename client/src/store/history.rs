@@ -73,8 +73,7 @@ impl TaskStore {
             }
             _ => query.order_by_desc(history::Column::Id),
         };
-        let query = newest.limit(filter.limit).build(self.backend());
-        self.readable(&self.db, query, "sexton_history", "id").await
+        self.readable_selection(newest.limit(filter.limit), history::Column::Id, "sexton_history").await
     }
 
     /// The row that ended a task: the latest one with a verdict.

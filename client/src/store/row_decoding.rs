@@ -3,11 +3,12 @@
 
 use chrono::{DateTime, Datelike as _, Utc};
 use sea_orm::{
-    ConnectionTrait, FromQueryResult, QueryResult, Statement, TryGetable,
+    ColumnTrait as _, ConnectionTrait, EntityTrait, FromQueryResult, IdenStatic as _, QueryFilter as _, QueryResult,
+    QuerySelect as _, QueryTrait as _, Select, Statement, TryGetable,
     sqlx::{Column as _, Row as _, TypeInfo as _},
 };
 
-use super::{StoreError, TaskStore};
+use super::{StoreError, TaskStore, error::is_beyond_memory};
 
 /// PostgreSQL's instants count microseconds from 2000-01-01; this is the first one of the year 1.
 const POSTGRES_FIRST: i64 = -63_082_281_600_000_000;
@@ -78,8 +79,42 @@ impl TaskStore {
         key: &str,
     ) -> Result<Vec<M>, StoreError> {
         let rows = connection.query_all_raw(query).await?;
+        Ok(self.decode(&rows, table, key))
+    }
+
+    /// The rows of a selection that can be read, by its own order. If the server cannot send all of them together, each
+    /// row is read by itself, and what cannot be sent is reported by `table` and its number.
+    pub async fn readable_selection<E: EntityTrait>(
+        &self,
+        select: Select<E>,
+        id: E::Column,
+        table: &str,
+    ) -> Result<Vec<E::Model>, StoreError> {
+        let error = match self.db.query_all_raw(select.clone().build(self.backend())).await {
+            Ok(rows) => return Ok(self.decode(&rows, table, id.as_str())),
+            Err(error) if is_beyond_memory(&error) => error,
+            Err(error) => return Err(error.into()),
+        };
+        tracing::debug!("the rows of {table} are read one by one: {error}");
+        let ids = self.db.query_all_raw(select.clone().select_only().column(id).build(self.backend())).await?;
+        let mut readable = Vec::with_capacity(ids.len());
+        for row in &ids {
+            let number: i64 = row.try_get("", id.as_str())?;
+            match self.db.query_all_raw(select.clone().filter(id.eq(number)).build(self.backend())).await {
+                Ok(rows) => readable.extend(self.decode(&rows, table, id.as_str())),
+                Err(error) if is_beyond_memory(&error) => {
+                    let why = StoreError::from(error).cause();
+                    self.isolated().note(format_args!("row {number} of {table} is left out"), why);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(readable)
+    }
+
+    fn decode<M: FromQueryResult>(&self, rows: &[QueryResult], table: &str, key: &str) -> Vec<M> {
         let mut readable = Vec::with_capacity(rows.len());
-        for row in &rows {
+        for row in rows {
             match model(row) {
                 Ok(model) => readable.push(model),
                 Err(UnreadableColumn(why)) => {
@@ -87,7 +122,7 @@ impl TaskStore {
                 }
             }
         }
-        Ok(readable)
+        readable
     }
 
     /// The only row of a query, if there is one.

@@ -6,12 +6,13 @@ use sexton::{
         command::capture::Kept,
         task::{InvalidTask, NewTask, Report, limits::ConcurrencyLimits},
     },
-    store::{Enqueued, HistoryFilter, OnStale, Store, StoreError},
+    store::{Enqueued, HistoryFilter, OnStale, Store, StoreError, TaskFilter},
 };
 use sexton_entities::{
     history,
     json_text::JsonText,
     states::{Outcome, Verdict},
+    task,
 };
 
 use super::{ended, register};
@@ -102,6 +103,34 @@ on_each_database! {
             assert_eq!(row.verdict, Some(Verdict::Discarded));
         }
         assert_eq!(store.isolated().count(), 2);
+    }
+
+    /// PostgreSQL stores such a number in a few bytes, and has no memory for the text of nine thousand.
+    async fn a_payload_beyond_memory_hides_no_other_row(database: Database) {
+        let store = database.store().await;
+        register(&store, "n").await;
+        assert!(insert(&store, 1, "1").await);
+        let number = if database.kind == Kind::Postgres { "1e131071" } else { "1" };
+        assert!(insert(&store, 0, &format!("[{}]", vec![number; 9_000].join(","))).await);
+        assert!(insert(&store, 2, "2").await);
+        let filter = TaskFilter { limit: 9, ..TaskFilter::default() };
+        let payloads = |tasks: &[task::Model]| tasks.iter().map(|task| shown(&task.payload)).collect::<Vec<_>>();
+        let is_beyond = usize::from(database.kind == Kind::Postgres);
+        let tasks = store.tasks(&filter).await.unwrap();
+        assert_eq!((tasks.len(), store.isolated().count()), (3 - is_beyond, is_beyond as u64));
+        assert!(["1", "2"].iter().all(|other| payloads(&tasks).contains(&(*other).to_owned())));
+        store.set_max_payload(1_000);
+        let claimed = store.claim(&"n".into(), &"default".into(), 9).await.unwrap().tasks;
+        assert_eq!(claimed.iter().map(|task| shown(&task.payload)).collect::<Vec<_>>(), ["1", "2"]);
+        let ends: Vec<_> =
+            claimed.iter().map(|task| ended(task, "n", Outcome::Succeeded, Verdict::Completed)).collect();
+        store.finish(&ends, OnStale::Record).await.unwrap();
+        assert!(store.tasks(&filter).await.unwrap().is_empty(), "what is too large is set aside");
+        let rows = history(&store).await;
+        let large = rows.iter().find(|row| row.verdict == Some(Verdict::Discarded)).unwrap();
+        let why = large.error.as_ref().unwrap();
+        assert!(why.contains(if is_beyond == 1 { "out of memory" } else { "the payload has 18001 bytes" }), "{why}");
+        assert_eq!(rows.len(), 3);
     }
 
     async fn a_deep_payload_is_carried_or_refused_by_the_database(database: Database) {
