@@ -92,12 +92,16 @@ impl DaemonModule for Adopter {
         let mut found: Vec<AttemptDir> = Vec::new();
         let mut is_complete = true;
         for node_dir in self.abandoned.iter().chain(own.as_deref()) {
+            let what = format!("the attempts of {} cannot be looked for", node_dir.node());
             match node_dir.attempt_dirs() {
-                Ok(dirs) => found.extend(dirs),
+                Ok(dirs) => {
+                    found.extend(dirs);
+                    context.store().isolated().forget(what);
+                }
                 // Such as a lack of descriptors: the next round tries again, and the other directories go on.
                 Err(error) => {
                     is_complete = false;
-                    tracing::warn!("cannot look for attempts now: {error}");
+                    context.store().isolated().note(what, error);
                 }
             }
         }
@@ -107,7 +111,12 @@ impl DaemonModule for Adopter {
             if dir.claim().is_some_and(|claim| parts.in_flight.is_attended(claim)) {
                 continue;
             }
-            match dir.manifest::<CommandInfo>() {
+            let unreadable = format!("the attempt in {} cannot be read", dir.path().display());
+            let manifest = dir.manifest::<CommandInfo>();
+            if manifest.is_ok() {
+                context.store().isolated().forget(&unreadable);
+            }
+            match manifest {
                 Ok(AttemptManifest { about: CommandInfo { database: Some(database), .. }, .. })
                     if parts.foreign.other(Some(&database)).is_some() =>
                 {
@@ -122,7 +131,7 @@ impl DaemonModule for Adopter {
                 // Such as a lack of descriptors: the next round tries again.
                 Err(error) if !is_damaged(&error) || dir.is_held().unwrap_or(true) => {
                     is_complete = false;
-                    tracing::warn!("cannot read {} now: {error}", dir.path().display());
+                    context.store().isolated().note(unreadable, error);
                 }
                 Err(error) => {
                     let path = dir.path().display();

@@ -104,6 +104,39 @@ on_each_database! {
         stand.stop();
     }
 
+    async fn an_attempt_that_cannot_be_read_for_a_while_is_adopted_later(database: Database) {
+        let notes = Notes::new();
+        let mut stand = Stand::on(database, &notes.definition("")).await;
+        let id = stand.enqueue(NewTask::new("it")).await;
+        notes.wait_for(1).await;
+        stand.kill();
+        // The content cannot be read, as with a broken disk: that is no damage of the attempt.
+        let [attempt]: [PathBuf; 1] = attempts(&stand.state()).try_into().unwrap();
+        let [manifest, kept] = ["attempt", "kept"].map(|name| attempt.join(name));
+        fs::rename(&manifest, &kept).unwrap();
+        fs::create_dir(&manifest).unwrap();
+        stand.start();
+        let what = format!("the attempt in {} cannot be read", attempt.display());
+        eventually("it is said", async || stand.log().contains(&what)).await;
+        let status = sexton(&stand.config).arg("status").output().unwrap();
+        assert!(status.text().contains(&what), "{}", status.text());
+        let other = stand.enqueue(NewTask::new("it")).await;
+        eventually("the others wait no longer", async || notes.begun().0 == 2).await;
+        fs::remove_dir(&manifest).unwrap();
+        fs::rename(&kept, &manifest).unwrap();
+        eventually("it is adopted", async || stand.log().contains("adopting the command of it")).await;
+        notes.go();
+        for id in [id, other] {
+            let row = stand.finished(id).await;
+            assert_eq!((row.outcome, row.attempt), (Outcome::Succeeded, 1));
+            assert_eq!(stand.rows(id).await.len(), 1);
+        }
+        assert_eq!(notes.begun().0, 2, "each began once");
+        let status = sexton(&stand.config).arg("status").output().unwrap();
+        assert!(!status.text().contains(&what), "{}", status.text());
+        assert_eq!(stand.stop().matches(&what).count(), 1, "it is reported once");
+    }
+
     async fn a_lost_claim_is_made_again_by_the_same_node(database: Database) {
         let notes = Notes::new();
         let mut stand = Stand::on(database, &notes.definition("")).await;
