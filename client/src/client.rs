@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use sea_orm::ConnectionTrait;
 
-pub use self::following::{TaskEnd, TaskStatus, WaitError};
+pub use self::following::{TaskEnd, TaskStatus};
 use self::wakeup_sender::WakeupSender;
+pub use crate::store::wait::WaitError;
 use crate::{
     domain::new_task::NewTask,
     store::{

@@ -1,8 +1,8 @@
 //! `sexton task`.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -35,11 +35,8 @@ use crate::{
         task::{NewTask, is_on_hold},
         text::{duration, instant::Sense, suggest},
     },
-    store::{Deed, Enqueued, TaskFilter},
+    store::{Deed, Enqueued, TaskFilter, WaitError},
 };
-
-/// Interval between two checks of a task.
-const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 #[derive(Subcommand)]
 pub(super) enum TaskCommand {
@@ -312,20 +309,17 @@ fn progress(task: &task::Model) -> Option<String> {
 }
 
 async fn wait(open: &OpenSession, output: Printer, id: i64, timeout: Option<Duration>) -> anyhow::Result<u8> {
-    let begun = Instant::now();
-    loop {
-        if open.store.task(id).await.map_err(with_advice)?.is_none() {
-            let last = open.attempts(id).await?.into_iter().rfind(|attempt| attempt.verdict.is_some());
-            let last = last.with_context(|| lookup::unknown_task(id))?;
-            let verdict = or_dash(last.verdict);
-            let error = last.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
-            output.report(&format!("task {id} is {verdict}{error}"), &last)?;
-            return Ok(u8::from(last.verdict != Some(Verdict::Completed)));
-        }
-        if timeout.is_some_and(|timeout| begun.elapsed() >= timeout) {
-            print_error!("sexton: task {id} did not end within {}", duration::text(timeout.unwrap_or_default()));
+    let last = match open.store.wait(id, timeout).await {
+        Ok(last) => last,
+        Err(WaitError::NotThere(_)) => bail!(lookup::unknown_task(id)),
+        Err(WaitError::TimedOut { after, .. }) => {
+            print_error!("sexton: task {id} did not end within {}", duration::text(after));
             return Ok(TIMED_OUT);
         }
-        tokio::time::sleep(POLL_INTERVAL).await;
-    }
+        Err(WaitError::Store(error)) => return Err(with_advice(error)),
+    };
+    let verdict = or_dash(last.verdict);
+    let error = last.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+    output.report(&format!("task {id} is {verdict}{error}"), &last)?;
+    Ok(u8::from(last.verdict != Some(Verdict::Completed)))
 }

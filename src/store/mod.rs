@@ -63,6 +63,7 @@ pub use sexton_client::store::{
     history::HistoryFilter,
     isolated_faults::Isolated,
     selection::{SelectedTasks, TaskSelection},
+    wait::WaitError,
 };
 
 pub use self::{

@@ -1,6 +1,6 @@
 //! Following a task: its state, its end and result, its cancel.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
@@ -11,10 +11,7 @@ use sexton_entities::{
 };
 
 use super::Client;
-use crate::store::{StoreError, cancel::CancelResult, wakeup::Wakeup};
-
-/// How often the end of a task is looked for.
-const POLL_INTERVAL: Duration = Duration::from_millis(100);
+use crate::store::{StoreError, cancel::CancelResult, wait::WaitError, wakeup::Wakeup};
 
 /// What is known of a task.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,25 +46,6 @@ pub struct TaskEnd {
     pub error: Option<String>,
     /// The result that its last attempt reported.
     pub result: Option<JsonText>,
-}
-
-/// Why a wait ended without the end of the task.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum WaitError {
-    /// There is no such task, neither waiting nor in the history.
-    #[error("there is no task {0}, and the history does not know it")]
-    NotThere(i64),
-    /// The time is over. The task goes on.
-    #[error("task {id} did not end within {} s", .after.as_secs_f64())]
-    TimedOut {
-        /// The task.
-        id: i64,
-        /// The time limit of the wait.
-        after: Duration,
-    },
-    /// The database refused, or has been unavailable up to the end of the time.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 impl TaskEnd {
@@ -108,20 +86,8 @@ impl Client {
     /// # Errors
     /// If there is no such task, if it has not ended within `limit`, or if the database refuses.
     pub async fn wait(&self, id: i64, limit: Duration) -> Result<TaskEnd, WaitError> {
-        let begun = Instant::now();
-        loop {
-            let is_over = begun.elapsed() >= limit;
-            match self.status(id).await {
-                Ok(Some(TaskStatus::Finished(end))) => return Ok(end),
-                Ok(None) => return Err(WaitError::NotThere(id)),
-                Ok(Some(TaskStatus::Unfinished { .. })) if is_over => {
-                    return Err(WaitError::TimedOut { id, after: limit });
-                }
-                Err(error) if is_over || !error.is_outage() => return Err(error.into()),
-                Ok(Some(TaskStatus::Unfinished { .. })) | Err(_) => {}
-            }
-            tokio::time::sleep(POLL_INTERVAL.min(limit.saturating_sub(begun.elapsed()))).await;
-        }
+        let row = self.store.wait(id, Some(limit)).await?;
+        TaskEnd::of(row).ok_or(WaitError::NotThere(id))
     }
 
     /// The result that a finished task reported; none if it reported none, or has not ended.

@@ -16,6 +16,7 @@ pub mod row_decoding;
 pub mod rows;
 pub mod selection;
 mod transaction;
+pub mod wait;
 pub mod wakeup;
 
 use std::sync::{
