@@ -116,6 +116,7 @@ pub(super) async fn run(session: &Session, output: Printer, command: AuditComman
             or_dash(deed.reason.clone()),
         ]
     })?;
+    output.note_limit(deeds.len(), filter.limit, "--limit");
     Ok(0)
 }
 

@@ -117,8 +117,11 @@ pub(super) async fn reload(session: &Session, output: Printer, reason: &ReasonAr
 /// Makes the daemon claim nothing, or claim again.
 pub(super) async fn quiet(session: &Session, output: Printer, args: &QuietArgs) -> anyhow::Result<u8> {
     let answer: Value = deed(session, if args.off { "/resume" } else { "/quiet" }, &args.reason).await?;
-    output
-        .report(if args.off { "claiming is resumed" } else { "claiming is paused until `sexton resume`" }, &answer)?;
+    let sentence = match args.off {
+        true => "this node claims again",
+        false => "this node claims nothing until `sexton quiet --off`; running tasks continue",
+    };
+    output.report(sentence, &answer)?;
     Ok(0)
 }
 

@@ -128,6 +128,7 @@ pub(super) async fn run(session: &Session, output: Printer, args: HistoryArgs) -
             or_dash(remark(row)),
         ]
     })?;
+    output.note_limit(rows.len(), filter.limit, "--limit");
     Ok(0)
 }
 

@@ -46,7 +46,7 @@ pub(super) struct LogArgs {
 
 pub(super) async fn run(open: &OpenSession, output: Printer, args: LogArgs) -> anyhow::Result<u8> {
     if args.follow {
-        return follow(open, args.id, args.raw).await;
+        return follow(open, output, args.id, args.raw).await;
     }
     let id = args.id;
     let mut written = Vec::new();
@@ -156,7 +156,7 @@ fn print_timed(output: Printer, attempt: &history::Model, text: &output::Model) 
 }
 
 /// Prints output as it is written, until the task is finished.
-async fn follow(open: &OpenSession, id: i64, is_raw: bool) -> anyhow::Result<u8> {
+async fn follow(open: &OpenSession, output: Printer, id: i64, is_raw: bool) -> anyhow::Result<u8> {
     let root = open.config.daemon.state_dir.join("attempts");
     let (mut is_announced, mut seen, mut ended_at) = (false, None, Instant::now());
     loop {
@@ -167,7 +167,12 @@ async fn follow(open: &OpenSession, id: i64, is_raw: bool) -> anyhow::Result<u8>
             continue;
         }
         let Some(task) = task else {
-            anyhow::ensure!(!open.attempts(id).await?.is_empty(), lookup::unknown_task(id));
+            let attempts = open.attempts(id).await?;
+            anyhow::ensure!(!attempts.is_empty(), lookup::unknown_task(id));
+            // It ran elsewhere: what it wrote is in the database now.
+            if seen.is_none() {
+                return of_attempts(open, output, &attempts).await;
+            }
             return Ok(0);
         };
         // A daemon that runs records the end of an attempt at once.
@@ -178,7 +183,8 @@ async fn follow(open: &OpenSession, id: i64, is_raw: bool) -> anyhow::Result<u8>
             match seen {
                 Some(_) => print_error!("sexton: the attempt has ended; no daemon has recorded it yet"),
                 None => print_error!(
-                    "sexton: task {id} is running on {node}; its output is on that machine only, for users who may read {}",
+                    "sexton: task {id} is running on {node}, and its output cannot be read in {}: what it wrote is \
+                     printed here when it has ended",
                     root.display()
                 ),
             }

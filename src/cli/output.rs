@@ -105,6 +105,13 @@ impl Printer {
         Ok(())
     }
 
+    /// Says that a list is cut, below its table: `shown` rows of a list that ends at `limit`.
+    pub(super) fn note_limit(self, shown: usize, limit: u64, way_out: &str) {
+        if !self.json && shown as u64 >= limit {
+            print_line!("At most {limit} are shown: {way_out} shows more.");
+        }
+    }
+
     /// A table. `none` is printed instead of an empty one.
     pub(super) fn table(self, columns: &[Column], rows: &[Vec<String>], none: &str) {
         if rows.is_empty() {

@@ -103,7 +103,9 @@ pub(super) async fn run(session: &Session, output: Printer, command: ProblemComm
         ProblemCommand::List(args) => {
             let ProblemListArgs { all, kind, name, limit } = args;
             let filter = ProblemFilter { with_closed: all, kind, name, limit };
-            print(output, &open.store.problems(&filter).await.map_err(with_advice)?)?;
+            let problems = open.store.problems(&filter).await.map_err(with_advice)?;
+            print(output, &problems)?;
+            output.note_limit(problems.len(), filter.limit, "--limit");
             Ok(0)
         }
         ProblemCommand::Show { id } => show(&open, output, id).await,

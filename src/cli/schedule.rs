@@ -23,7 +23,7 @@ use crate::{
         schedule::{PeriodPlace, Schedule, why::InstantRecord},
         task::NewTask,
     },
-    store::{Deed, Enqueued, PauseDetails, SchedulePicture, Wakeup},
+    store::{Deed, Enqueued, PauseDetails, SchedulePicture, TaskFilter, Wakeup},
 };
 
 #[derive(Subcommand)]
@@ -73,7 +73,7 @@ pub(super) enum ScheduleCommand {
         #[command(flatten)]
         reason: ReasonArgs,
     },
-    /// Enqueue a schedule's task now, independently of its times
+    /// Enqueue a schedule's task now, independently of its times and of `overlap`
     Run {
         /// The schedule's name
         name: String,
@@ -218,6 +218,11 @@ async fn run_now(open: &OpenSession, output: Printer, name: &str, reason: &Reaso
     let enqueued = open.enqueue(task, &deed, reason).await?;
     open.client.wake_up_now(Wakeup::Now).await?;
     let (Enqueued::New(id) | Enqueued::AlreadyThere(id)) = enqueued;
-    output.report(&format!("task {id} is enqueued"), &json!({ "id": id, "new": true }))?;
+    let filter = TaskFilter { name: Some(name.to_owned()), limit: 2, ..TaskFilter::default() };
+    let unfinished = open.store.tasks(&filter).await.map_err(with_advice)?;
+    let beside = unfinished.iter().find(|task| task.id != id).map_or_else(String::new, |other| {
+        format!(", beside task {}, which is {}: `overlap` counts the runs at its times only", other.id, other.state)
+    });
+    output.report(&format!("task {id} is enqueued{beside}"), &json!({ "id": id, "new": true }))?;
     Ok(0)
 }

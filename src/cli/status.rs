@@ -226,7 +226,7 @@ impl StatusReport {
                 line(
                     "tasks",
                     &format!(
-                        "no node defines `{}`: {tasks} of it wait since {}",
+                        "no node defines `{}`: {tasks} set aside since {}",
                         unknown.name,
                         output.time(unknown.since)
                     ),

@@ -111,7 +111,7 @@ pub(super) struct ListArgs {
     #[arg(long, value_parser = selection::state)]
     state: Option<TaskState>,
     /// Maximum number of tasks
-    #[arg(long, default_value_t = 100)]
+    #[arg(short = 'n', long, default_value_t = 100)]
     limit: u64,
 }
 
@@ -148,6 +148,11 @@ async fn add(session: &Session, open: &OpenSession, output: Printer, args: AddAr
     let expires_at = args.expires.as_deref().filter(|_| expires.is_none());
     let expires_at = expires_at.map(ahead).transpose()?;
     let run_at = args.at.as_deref().map(ahead).transpose()?;
+    let mut times = run_at.map_or_else(String::new, |at| match at <= now {
+        true => format!(", to start at once ({} is past)", output.time(at)),
+        false => format!(", to start at {}", output.time(at)),
+    });
+    times += &expires_at.map_or_else(String::new, |at| format!(", to expire at {}", output.time(at)));
     let task = NewTask {
         payload,
         queue: args.queue,
@@ -168,7 +173,7 @@ async fn add(session: &Session, open: &OpenSession, output: Printer, args: AddAr
     let note = nobody_takes(open, queue.as_deref()).await?;
     let but = note.as_ref().map(|note| format!(", but {note}")).unwrap_or_default();
     let (id, sentence) = match enqueued {
-        Enqueued::New(id) => (id, format!("task {id} is enqueued{but}")),
+        Enqueued::New(id) => (id, format!("task {id} is enqueued{times}{but}")),
         Enqueued::AlreadyThere(id) => (id, format!("task {id} is already enqueued with this unique key")),
     };
     output.report(&sentence, &json!({ "id": id, "new": matches!(enqueued, Enqueued::New(_)), "note": note }))?;
@@ -202,6 +207,7 @@ async fn list(open: &OpenSession, output: Printer, args: ListArgs) -> anyhow::Re
             or_dash(progress(task)),
         ]
     })?;
+    output.note_limit(tasks.len(), filter.limit, "--limit");
     Ok(0)
 }
 

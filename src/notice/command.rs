@@ -41,7 +41,7 @@ pub(super) async fn feed(command: &[String], input: &[u8]) -> Result<(), SendErr
     if ended.status.success() {
         return Ok(());
     }
-    let why = clean::last_line(&String::from_utf8_lossy(&ended.stderr), MAX_QUOTE);
+    let why = clean::telling_line(&String::from_utf8_lossy(&ended.stderr), MAX_QUOTE);
     let why = why.map(|line| format!(": {line}")).unwrap_or_default();
     Err(SendError::new(format!("{program}: {}{why}", ended.status)))
 }

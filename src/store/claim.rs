@@ -144,6 +144,7 @@ impl Store {
             "FROM sexton_task WHERE queue = ? AND state = 'available' \
              AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = ? AND q.paused) AND {NOT_ALL_PAUSED} \
              AND EXISTS (SELECT 1 FROM sexton_node n WHERE n.id = ? AND n.lease_expires_at > {now}) \
+             AND cancel_requested_at IS NULL \
              AND (expires_at IS NULL OR expires_at > {now} OR attempt > 0 OR snoozes > 0) {filter} \
              ORDER BY priority, id LIMIT ?",
             now = self.dialect.now()

@@ -115,7 +115,9 @@ impl Store {
             let current: Vec<&FinishedAttempt> = moved.into_iter().chain(unmoved).collect();
             let superseded_rows: Vec<&FinishedAttempt> = superseded.iter().collect();
             self.insert_history(&transaction, &superseded_rows).await?;
-            self.sign_cancelled(&transaction, &current).await?;
+            let cancelled = current.iter().filter(|finished| finished.verdict == Some(Verdict::Cancelled));
+            self.sign_cancelled(&transaction, &cancelled.map(|finished| (*finished).into()).collect::<Vec<_>>())
+                .await?;
             let rows: Vec<&FinishedAttempt> = current.iter().copied().chain(superseded_rows).collect();
             self.insert_output(&transaction, &rows).await?;
             self.count_problems(&transaction, &problem::of_attempts(current.iter().copied())).await?;

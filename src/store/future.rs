@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     Store, StoreError,
+    cancel::CANCEL_REQUESTED,
     claim::{ID_COLUMN, UNBEGUN},
     dialect::Dialect,
     portions::in_portions,
@@ -19,6 +20,8 @@ pub struct NextInstants {
     pub due: Option<DateTime<Utc>>,
     /// When the next task expires; none if none does.
     pub expiry: Option<DateTime<Utc>>,
+    /// Whether an application has requested the cancel of a task that waits.
+    pub is_cancel_requested: bool,
 }
 
 const WAITING: &str = "state IN ('scheduled', 'retryable')";
@@ -73,7 +76,7 @@ impl Store {
         Ok(results.done.into_iter().sum())
     }
 
-    /// When the next task is due, and when the next one expires.
+    /// When the next task is due, when the next one expires, and whether one is to be cancelled.
     ///
     /// # Errors
     /// If the database is unavailable or refuses the statement.
@@ -81,11 +84,13 @@ impl Store {
         let sql = format!(
             "SELECT (SELECT MIN(run_at) FROM sexton_task WHERE {WAITING}) AS run_at, \
              (SELECT expires_at FROM sexton_task WHERE expires_at IS NOT NULL AND {UNBEGUN} \
-             ORDER BY expires_at LIMIT 1) AS expires_at"
+             ORDER BY expires_at LIMIT 1) AS expires_at, \
+             (SELECT MIN(id) FROM sexton_task WHERE {CANCEL_REQUESTED}) AS cancelled"
         );
         let row = self.one(&self.db, &sql, []).await?;
         // What is beyond the calendar is on hold.
         let at = |column| instant(&row, column).ok().flatten();
-        Ok(NextInstants { due: at("run_at"), expiry: at("expires_at") })
+        let is_cancel_requested = row.try_get::<Option<i64>>("", "cancelled")?.is_some();
+        Ok(NextInstants { due: at("run_at"), expiry: at("expires_at"), is_cancel_requested })
     }
 }

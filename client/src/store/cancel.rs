@@ -64,7 +64,8 @@ impl TaskStore {
             let found = self.lock_selected(&transaction, ids, selection).await?;
             let (running, waiting): (Vec<_>, Vec<_>) = found.iter().partition(|task| task.is_running());
             self.request_cancel(&transaction, &running).await?;
-            self.end_cancelled(&transaction, &waiting).await?;
+            let waiting: Vec<i64> = waiting.iter().map(|task| task.id).collect();
+            self.end_cancelled(&transaction, &waiting, self.signature()).await?;
             let deed = |task: &LockedTask| {
                 let after = match task.is_running() {
                     true => json!({ "state": task.state, "cancel_requested": true }),
@@ -120,9 +121,17 @@ impl TaskStore {
         self.run(transaction, &sql, [self.ids(tasks.iter().map(|task| task.id))]).await.map(|_| ())
     }
 
-    /// Moves tasks that have not started to the history.
-    async fn end_cancelled(&self, transaction: &DatabaseTransaction, tasks: &[&LockedTask]) -> Result<(), StoreError> {
-        if tasks.is_empty() {
+    /// Moves tasks that have not started to the history, as cancelled by `signature`.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses a statement.
+    pub async fn end_cancelled(
+        &self,
+        transaction: &DatabaseTransaction,
+        ids: &[i64],
+        signature: Signature,
+    ) -> Result<(), StoreError> {
+        if ids.is_empty() {
             return Ok(());
         }
         let rows = self.dialect.rows("d", &ID_COLUMN);
@@ -135,8 +144,8 @@ impl TaskStore {
             now = self.dialect.now(),
             text = self.dialect.text_parameter(),
         );
-        let ids = self.ids(tasks.iter().map(|task| task.id));
-        let Signature { by, host, reason } = self.signature();
+        let ids = self.ids(ids.iter().copied());
+        let Signature { by, host, reason } = signature;
         let values: [Value; 4] = [by.into(), host.into(), reason.into(), ids.clone()];
         self.run(transaction, &insert, values).await?;
         let delete = self.dialect.delete_joined("sexton_task", "id", &rows, "t.id = d.id");

@@ -68,6 +68,7 @@ impl Deed {
 }
 
 /// Who paused or cancelled something, as the other tables keep it.
+#[derive(Default)]
 pub struct Signature {
     /// The person, as far as it is known.
     pub by: Option<String>,

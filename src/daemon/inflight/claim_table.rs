@@ -269,6 +269,11 @@ impl InFlight {
         self.lock().failed.count()
     }
 
+    /// Tasks were discarded here without an attempt.
+    pub fn note_discarded(&self, tasks: u64) {
+        self.lock().failed.note_discarded(tasks);
+    }
+
     /// An attempt has finished. False if it had been taken from its worker before.
     pub fn end(&self, finished: FinishedAttempt, took: Duration) -> bool {
         let mut guard = self.lock();

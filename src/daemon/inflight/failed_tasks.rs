@@ -9,9 +9,12 @@ use crate::domain::task::FinishedAttempt;
 /// A long-lived daemon remembers no more.
 const MAX_REMEMBERED: usize = 1_000;
 
-/// The tasks whose latest attempt failed.
+/// The tasks whose latest attempt failed, and those that were discarded without one.
 #[derive(Debug, Default)]
-pub(super) struct FailedTasks(BTreeSet<i64>);
+pub(super) struct FailedTasks {
+    failed: BTreeSet<i64>,
+    discarded: u64,
+}
 
 impl FailedTasks {
     /// An attempt has ended.
@@ -19,19 +22,24 @@ impl FailedTasks {
         let id = finished.claim.task_id;
         match (finished.verdict, finished.outcome) {
             (Some(Verdict::Completed), _) => {
-                self.0.remove(&id);
+                self.failed.remove(&id);
             }
             (Some(Verdict::Retry), Outcome::Snoozed) => {}
-            (Some(Verdict::Discarded | Verdict::Retry), _) if self.0.len() < MAX_REMEMBERED => {
-                self.0.insert(id);
+            (Some(Verdict::Discarded | Verdict::Retry), _) if self.failed.len() < MAX_REMEMBERED => {
+                self.failed.insert(id);
             }
             _ => {}
         }
     }
 
-    /// Their number, up to a thousand.
+    /// So many tasks were discarded without an attempt.
+    pub(super) fn note_discarded(&mut self, tasks: u64) {
+        self.discarded = self.discarded.saturating_add(tasks);
+    }
+
+    /// Their number; of those that failed, up to a thousand.
     pub(super) fn count(&self) -> usize {
-        self.0.len()
+        self.failed.len().saturating_add(usize::try_from(self.discarded).unwrap_or(usize::MAX))
     }
 }
 
@@ -57,5 +65,7 @@ mod tests {
         assert_eq!(end(1, Outcome::Failed, Verdict::Retry), 1);
         assert_eq!(end(2, Outcome::Failed, Verdict::Discarded), 2);
         assert_eq!(end(1, Outcome::Succeeded, Verdict::Completed), 1);
+        failed.note_discarded(2);
+        assert_eq!(failed.count(), 3);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sexton_entities::states::TaskState;
+
 use crate::{
     daemon::{
         components::Components,
@@ -11,12 +13,15 @@ use crate::{
         identity::{ModuleName, QueueName},
         text::plural::counted,
     },
+    store::TaskFilter,
 };
 
 /// How often it checks.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// For how long the last notices may keep the daemon.
 const NOTICES_TIME: Duration = Duration::from_secs(90);
+/// The maximum number of tasks that are counted at the end.
+const MAX_COUNTED: u64 = 1_000;
 /// Modules that must have completed a round before the daemon can be done.
 const NEEDED: [ModuleName; 4] = [ModuleName::CRON, ModuleName::FUTURE, ModuleName::DISPATCHER, ModuleName::RECORDER];
 
@@ -48,6 +53,7 @@ pub(in crate::daemon) async fn over(daemon: &Components, mode: Mode) {
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
             let _ = tokio::time::timeout(NOTICES_TIME, last_notices(daemon)).await;
+            let _ = tokio::time::timeout(NOTICES_TIME, tell_what_waits(daemon)).await;
         }
     }
 }
@@ -77,6 +83,21 @@ async fn last_notices(daemon: &Components) {
             daemon.wakers.wake(&ModuleName::NOTIFIER, WakeReason::Requested);
             tokio::time::sleep(POLL_INTERVAL).await;
         }
+    }
+}
+
+/// Logs how many tasks this run leaves: a test that relies on it would take them for done.
+async fn tell_what_waits(daemon: &Components) {
+    let filter = TaskFilter { limit: MAX_COUNTED, ..TaskFilter::default() };
+    let Ok(left) = daemon.store.tasks(&filter).await else { return };
+    let (waiting, later): (Vec<_>, Vec<_>) = left.iter().partition(|task| task.state == TaskState::Available);
+    if !waiting.is_empty() {
+        let tasks = counted(waiting.len(), "task");
+        let first = waiting.first().map_or(0, |task| task.id);
+        tracing::warn!("not executed: {tasks}; `sexton task show {first}` says why");
+    }
+    if !later.is_empty() {
+        tracing::info!("left for later: {}", counted(later.len(), "task"));
     }
 }
 

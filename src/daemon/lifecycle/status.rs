@@ -143,7 +143,10 @@ impl DaemonStatus {
         if let Some(components) = self.components() {
             components.in_flight.set_quiet(quiet);
         }
-        tracing::info!("{}", if quiet { "claiming nothing until CONT or `sexton resume`" } else { "claiming again" });
+        tracing::info!(
+            "{}",
+            if quiet { "claiming nothing until CONT or `sexton quiet --off`" } else { "claiming again" }
+        );
     }
 
     pub(in crate::daemon) fn is_quiet(&self) -> bool {

@@ -179,7 +179,7 @@ impl Dispatcher {
         let DispatcherParts { node, in_flight, in_force, wakers, milestones, unknown_tasks, unserved, starts } = parts;
         Self {
             watch: QueueWatch::new(node.clone(), in_flight.clone(), unserved),
-            unknown: UnknownNames::new(node.clone(), in_force.clone(), unknown_tasks),
+            unknown: UnknownNames::new(node.clone(), in_force.clone(), in_flight.clone(), unknown_tasks),
             starts,
             rest: Duration::ZERO,
             node,

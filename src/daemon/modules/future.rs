@@ -1,5 +1,5 @@
 //! `future`: the future manager. Promotes scheduled and retryable tasks whose time has come to `available`, and ends tasks
-//! that have expired before they began.
+//! that have expired before they began, or that an application has cancelled with a request.
 //!
 //! Settings: none of its own. It sleeps until the next task is due or expires, at most 30 s, and is woken by enqueues for
 //! later. Logs a warning for the tasks of a queue that have expired.
@@ -24,6 +24,8 @@ const MAX_REST: Duration = Duration::from_secs(30);
 const REFUSED_REST: Duration = Duration::from_millis(250);
 /// By this name tasks are reported that have expired and cannot be ended.
 const EXPIRED_TASKS: &str = "tasks that have expired";
+/// The same of tasks whose cancel was requested.
+const CANCELLED_TASKS: &str = "tasks whose cancel was requested";
 /// Minimum time between two looks.
 const MIN_REST: Duration = Duration::from_millis(1);
 
@@ -38,8 +40,12 @@ pub(super) struct FutureManager {
 impl DaemonModule for FutureManager {
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let (store, now) = (context.store(), context.clock().now());
-        let has_come = |at: Option<DateTime<Utc>>| at.is_some_and(|at| at <= now);
+        // Such a task is not claimed; what cannot be ended must not keep others from their start.
         self.next = store.next_instants().await?;
+        if self.next.is_cancel_requested {
+            store.isolated().part(CANCELLED_TASKS, store.end_requested().await)?;
+        }
+        let has_come = |at: Option<DateTime<Utc>>| at.is_some_and(|at| at <= now);
         if has_come(self.next.expiry) {
             // What cannot be ended must not keep others from their start.
             let skipped = self.skip_expired(context, now).await;
@@ -95,7 +101,7 @@ impl FutureManager {
             if expired > 0 {
                 let tasks = counted(expired, "task");
                 let queue = queue.as_deref().map(|queue| format!(" of queue {queue}")).unwrap_or_default();
-                tracing::warn!("{tasks}{queue} expired before they began{why}; they are in the history as skipped");
+                tracing::warn!("{tasks}{queue} expired before the start{why}: in the history as skipped");
             }
         }
         Ok(())

@@ -40,6 +40,9 @@ pub struct Answer {
     pub discard: Option<String>,
     /// The first part of the answer that is invalid.
     pub problem: Option<String>,
+    /// A `retry_after` or `discard` was invalid, and no valid one came after it.
+    #[serde(default)]
+    pub has_bad_wish: bool,
 }
 
 impl Answer {
@@ -83,16 +86,21 @@ impl Answer {
                 None => self.note(format!("progress {value}: expected a percentage, or percent and text")),
             },
             ("retry_after", value) => match delay(&value) {
-                Some(delay) => self.retry_after = Some(delay),
+                Some(delay) => (self.retry_after, self.has_bad_wish) = (Some(delay), false),
                 None => {
+                    self.has_bad_wish = true;
                     self.note(format!("retry_after {value}: expected seconds, or a duration such as \"10m\""));
                 }
             },
             ("discard", Value::Bool(wanted)) => {
                 self.discard = wanted.then(|| "the command discarded the task".to_owned());
+                self.has_bad_wish = false;
             }
-            ("discard", Value::String(why)) => self.discard = Some(why),
-            ("discard", value) => self.note(format!("discard {value}: expected true, or the reason")),
+            ("discard", Value::String(why)) => (self.discard, self.has_bad_wish) = (Some(why), false),
+            ("discard", value) => {
+                self.has_bad_wish = true;
+                self.note(format!("discard {value}: expected true, or the reason"));
+            }
             (key, _) => {
                 self.note(format!("`{key}` is not known: expected result, progress, retry_after, payload or discard"));
             }

@@ -17,7 +17,7 @@ use self::{
 use super::{
     task::verdict::Wish,
     text::{
-        clean::{last_line, one_line, shortened},
+        clean::{one_line, shortened, telling_line},
         plural::counted,
     },
 };
@@ -184,7 +184,8 @@ impl CommandEnd {
         if let Some(why) = &self.answer.discard {
             return Err(CommandFailure { error: why.clone(), wish: Wish::Discard, is_crash: false });
         }
-        if let Some(delay) = self.answer.retry_after {
+        // What kills a command after its answer is no wish of it.
+        if let Some(delay) = self.answer.retry_after.filter(|_| self.signal.is_none() || self.stopped.is_some()) {
             let error = format!("it asked to be tried again in {}", super::text::duration::text(delay));
             return Err(CommandFailure { error, wish: Wish::RetryAfter(delay), is_crash: false });
         }
@@ -197,6 +198,10 @@ impl CommandEnd {
         match self.exit_code {
             Some(code) if !spec.success_codes.contains(&code) => failed(self.quoting(format!("exit code {code}"))),
             None => failed("it ended for an unknown reason".to_owned()),
+            // To take it for done would lose the work.
+            Some(_) if self.answer.has_bad_wish => {
+                failed(format!("invalid answer of the command: {}", self.answer.problem.as_deref().unwrap_or_default()))
+            }
             Some(_) if spec.fail_on_stderr && !self.stderr.text.trim().is_empty() => {
                 let first = self.stderr.text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
                 failed(format!("it wrote to standard error: {}", shortened(&one_line(first.trim()), MAX_QUOTE)))
@@ -205,7 +210,7 @@ impl CommandEnd {
         }
     }
 
-    /// The error with the last line that the command wrote to standard error: that is where programs say why. What it
+    /// The error with the line of standard error that says why. What it
     /// says while Sexton stops it is of no interest, unless it took too long.
     fn quoting(&self, error: String) -> String {
         if self.stopped.is_some_and(|why| why != Stopped::TimedOut) {
@@ -213,7 +218,7 @@ impl CommandEnd {
         }
         // Behind the line that says how much was left out.
         let end = self.stderr.omission.and_then(|omission| self.stderr.text.get(omission.end..));
-        match last_line(end.unwrap_or(&self.stderr.text), MAX_QUOTE) {
+        match telling_line(end.unwrap_or(&self.stderr.text), MAX_QUOTE) {
             Some(line) => format!("{error}: {line}"),
             None => error,
         }
@@ -318,6 +323,32 @@ mod tests {
         assert_eq!((failure.error.as_str(), failure.is_crash), ("killed by SIGSEGV, core dumped", true));
         let stopped = CommandEnd { stopped: Some(Stopped::TimedOut), ..died };
         assert!(!stopped.judge(&spec()).expect_err("it died").is_crash);
+    }
+
+    #[test]
+    fn a_wish_that_cannot_be_read_is_no_success() {
+        for line in [r#"{"retry_after": "5"}"#, r#"{"retry_after": -5}"#, r#"{"discard": 1}"#] {
+            let mut asked = end(0);
+            asked.answer.read(line.as_bytes());
+            let failure = asked.judge(&spec()).expect_err("it wanted something else");
+            assert!(failure.error.starts_with("invalid answer of the command: "), "{}", failure.error);
+            assert_eq!(failure.wish, Wish::Policy);
+            asked.answer.read(br#"{"retry_after": 5}"#);
+            assert_eq!(asked.judge(&spec()).expect_err("it waits").wish, Wish::RetryAfter(Duration::from_secs(5)));
+        }
+        let mut other = end(0);
+        other.answer.read(br#"{"progress": "x", "progess": 1}"#);
+        assert_eq!(other.judge(&spec()), Ok(()), "the work is done");
+    }
+
+    #[test]
+    fn a_command_that_crashes_after_it_has_asked_for_a_retry_has_failed() {
+        let mut died = CommandEnd { signal: Some((11, "SIGSEGV".to_owned())), ..CommandEnd::default() };
+        died.answer.read(br#"{"retry_after": 5}"#);
+        let failure = died.judge(&spec()).expect_err("it died");
+        assert!(failure.is_crash && failure.wish == Wish::Policy);
+        let stopped = CommandEnd { stopped: Some(Stopped::TimedOut), ..died };
+        assert_eq!(stopped.judge(&spec()).expect_err("it waits").wish, Wish::RetryAfter(Duration::from_secs(5)));
     }
 
     #[test]

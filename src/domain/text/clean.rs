@@ -40,11 +40,41 @@ pub fn json(text: &str) -> String {
     clean
 }
 
-/// The last line that has any text, on one line and of at most `most` characters. `None` if no line has.
-pub fn last_line(text: &str, most: usize) -> Option<String> {
+/// The line of standard error that says why a program failed, of at most `most` characters. `None` if no line has text.
+///
+/// That is the last one, but for what languages and databases write below their message: stack traces, positions, details.
+pub fn telling_line(text: &str, most: usize) -> Option<String> {
     let clean = lines(text);
-    let last = clean.lines().map(str::trim).rfind(|line| !line.is_empty())?;
-    Some(shortened(&one_line(last), most))
+    let said = || clean.lines().filter(|line| !line.trim().is_empty());
+    let panic = said().find(|line| line.starts_with("panic: "));
+    let line = panic.or_else(|| said().rfind(|line| !is_below_message(line))).or_else(|| said().next_back())?;
+    Some(shortened(&one_line(line.trim()), most))
+}
+
+/// Whether a line belongs to what stands below the message of PHP, Node.js, Java, Ruby, Rust or PostgreSQL.
+fn is_below_message(line: &str) -> bool {
+    const BEGINNINGS: [&str; 8] = [
+        "thrown in ",
+        "Stack trace:",
+        "Node.js v",
+        "DETAIL:",
+        "HINT:",
+        "CONTEXT:",
+        "note: run with `RUST_BACKTRACE",
+        "exit status ",
+    ];
+    const INDENTED_BEGINNINGS: [&str; 3] = ["at ", "from ", "... "];
+    let text = line.trim();
+    let begins = |beginnings: &[&str]| beginnings.iter().any(|beginning| text.starts_with(beginning));
+    let is_numbered = |beginning: &str| {
+        text.strip_prefix(beginning).is_some_and(|rest| rest.starts_with(|letter: char| letter.is_ascii_digit()))
+    };
+    let is_indented = line.starts_with([' ', '\t']);
+    begins(&BEGINNINGS)
+        || is_numbered("#")
+        || is_numbered("LINE ")
+        || text.chars().all(|letter| matches!(letter, '^' | '~' | '{' | '}'))
+        || (is_indented && (begins(&INDENTED_BEGINNINGS) || text.ends_with(',')))
 }
 
 /// The text, cut to `most` characters, of which the last one is then `…`.
@@ -137,9 +167,48 @@ mod tests {
     #[test]
     fn the_last_line_says_why() {
         let text = "PHP Stack trace:\r\n  1. {main}\n\u{1b}[31mPHP Warning:  Undefined variable $x\u{1b}[0m  \n\n";
-        assert_eq!(last_line(text, 100).as_deref(), Some("PHP Warning:  Undefined variable $x"));
-        assert_eq!(last_line(text, 12).as_deref(), Some("PHP Warning…"));
-        assert_eq!(last_line(" \n\t\n", 12), None);
+        assert_eq!(telling_line(text, 100).as_deref(), Some("PHP Warning:  Undefined variable $x"));
+        assert_eq!(telling_line(text, 12).as_deref(), Some("PHP Warning…"));
+        assert_eq!(telling_line(" \n\t\n", 12), None);
+        assert_eq!(telling_line("begin\n  at last\n}\n", 12).as_deref(), Some("begin"));
+        assert_eq!(telling_line("  at last\n}\n", 12).as_deref(), Some("}"), "there is nothing else");
+    }
+
+    #[test]
+    fn the_message_stands_above_its_stack_trace() {
+        for (stderr, message) in [
+            (
+                "PHP Fatal error:  Uncaught RuntimeException: SMTP 451 greylisted in /srv/a.php:3\nStack trace:\n#0 {main}\n  thrown in /srv/a.php on line 3\n",
+                "PHP Fatal error:  Uncaught RuntimeException: SMTP 451 greylisted in /srv/a.php:3",
+            ),
+            (
+                "Traceback (most recent call last):\n  File \"a.py\", line 1, in <module>\npsycopg2.errors.UniqueViolation: duplicate key value violates unique constraint \"k\"\nDETAIL:  Key (title)=(spring) already exists.\n\n",
+                "psycopg2.errors.UniqueViolation: duplicate key value violates unique constraint \"k\"",
+            ),
+            (
+                "psycopg2.errors.SyntaxError: syntax error at or near \"FORM\"\nLINE 1: SELECT 1 FORM x\n                 ^\n",
+                "psycopg2.errors.SyntaxError: syntax error at or near \"FORM\"",
+            ),
+            (
+                "/srv/a.js:1\nthrow new Error(\"no mail server\")\n^\n\nError: no mail server\n    at Object.<anonymous> (/srv/a.js:1:7) {\n  errno: -2,\n  code: 'ENOENT',\n}\n\nNode.js v20.20.2\n",
+                "Error: no mail server",
+            ),
+            (
+                "Exception in thread \"main\" java.lang.RuntimeException: a\n\tat Main.main(Main.java:3)\nCaused by: java.io.IOException: disk\n\t... 1 more\n",
+                "Caused by: java.io.IOException: disk",
+            ),
+            ("a.rb:1:in `f': bad (RuntimeError)\n\tfrom a.rb:2:in `<main>'\n", "a.rb:1:in `f': bad (RuntimeError)"),
+            (
+                "panic: no database\n\ngoroutine 1 [running]:\nmain.main()\n\t/srv/a.go:4 +0x25\nexit status 2\n",
+                "panic: no database",
+            ),
+            (
+                "thread 'main' (7) panicked at src/main.rs:2:5:\nno key\nnote: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n",
+                "no key",
+            ),
+        ] {
+            assert_eq!(telling_line(stderr, 200).as_deref(), Some(message));
+        }
     }
 
     proptest! {

@@ -148,8 +148,7 @@ fn it_may_not_ask_without_end_where_that_is_limited() {
             (Outcome::Failed, Verdict::Discarded, 2),
         ];
         assert_eq!(told, expected);
-        let why =
-            "it asked to be tried again later once more, and max_snoozes is 2: it asked to be tried again in 50ms";
+        let why = "it asked to be tried again once more, and max_snoozes is 2: it asked to be tried again in 50ms";
         assert_eq!(row.error.as_deref(), Some(why));
         stand.stop();
     });

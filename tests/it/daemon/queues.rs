@@ -158,7 +158,7 @@ on_each_database! {
         let row = history(&store).await.into_iter().find(is_tick).unwrap();
         assert_eq!((row.outcome, row.reason_code.as_deref()), (Outcome::Skipped, Some("expired")));
         assert_eq!(row.error.as_deref(), Some("it expired before it began: queue default is paused"));
-        daemon.wait_for_log("of queue default expired before they began: queue default is paused; they are in the history as skipped");
+        daemon.wait_for_log("of queue default expired before the start: queue default is paused: in the history as skipped");
         let (id, due) = (row.task_id.unwrap(), row.due_at.unwrap().to_rfc3339());
         let why = json(&config, &["schedule", "why", "tick", "--at", &due]);
         let end = format!("as task {id}, which was skipped: it expired before it began: queue default is paused");

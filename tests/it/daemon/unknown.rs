@@ -42,12 +42,12 @@ on_each_database! {
         let config = database.config("n", KNOWS_IT);
         let daemon = crate::support::Daemon::start(&config, &["run"]);
         eventually("what it defines is done", async || completed(&store).await == 1).await;
-        let line = "no node defines `nwe`: 1500 tasks of it wait since ";
+        let line = "no node defines `nwe`: 1500 tasks set aside since ";
         eventually("the status says it", async || said(&config, &["status"]).contains(line)).await;
         let shown = said(&config, &["task", "show", "1"]);
         assert!(shown.contains("\nno node defines nwe; it waits since "), "{shown}");
-        daemon.wait_for_log("no node defines task `nwe`; did you mean `new`?: 1500 tasks of it wait, and are discarded if none does within 7days");
-        daemon.wait_for_log("no node defines task `nobody`: 1 task of it wait");
+        daemon.wait_for_log("no node defines task `nwe`; did you mean `new`?: 1500 tasks set aside, to be discarded if none does within 7days");
+        daemon.wait_for_log("no node defines task `nobody`: 1 task set aside");
         assert_eq!(count(&store, "COUNT(*) FROM sexton_history").await, 1);
         assert_eq!(daemon.log().matches("no node defines task `nwe`").count(), 1, "it is logged once");
         // A reload defines it.

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use sea_orm::ConnectionTrait as _;
 use sexton::{
+    NewTask,
     domain::identity::NodeId,
     store::{CancelResult, HistoryFilter, OnStale},
 };
 use sexton_entities::states::{Outcome, TaskState, Verdict};
 
 use super::{beat, ended, enqueue, one_claimed, register};
-use crate::support::on_each_database;
+use crate::support::{Kind, on_each_database};
 
 on_each_database! {
     async fn a_dead_nodes_tasks_are_given_back_once(database: Database) {
@@ -62,6 +64,39 @@ on_each_database! {
         let history = store.history(&HistoryFilter { limit: 10, ..HistoryFilter::default() }).await.unwrap();
         assert_eq!((history[0].outcome, history[0].verdict, history[0].attempt), (Outcome::Cancelled, Some(Verdict::Cancelled), 0));
         assert_eq!(history[0].started_at, None);
+    }
+
+    async fn a_request_ends_a_task_that_waits(database: Database) {
+        let store = database.store().await;
+        register(&store, "n").await;
+        enqueue(&store, "work", 3).await;
+        let later = NewTask::new("work").queue("default").delay(Duration::from_secs(3_600));
+        store.enqueue(store.connection(), &later).await.unwrap();
+        enqueue(&store, "other", 1).await;
+        let execute = async |sql: &str| store.connection().execute_unprepared(sql).await.unwrap();
+        execute("UPDATE sexton_task SET state = 'retryable', attempt = 1, fence = 7 WHERE id = 2").await;
+        execute("INSERT INTO sexton_audit (action, target, name, task_id, via, login, reason) \
+                 VALUES ('cancel', 'task', 'work', 4, 'client', 'alice', 'wrong month')").await;
+        let now = match database.kind {
+            Kind::Sqlite => "datetime('now')",
+            _ => "CURRENT_TIMESTAMP",
+        };
+        execute(&format!("UPDATE sexton_task SET cancel_requested_at = {now} WHERE name = 'work' AND id <> 3")).await;
+        let claimed = store.claim(&"n".into(), &"default".into(), 9).await.unwrap().tasks;
+        let mut names: Vec<_> = claimed.iter().map(|task| (task.claim.task_id, task.name.clone())).collect();
+        names.sort();
+        assert_eq!(names, [(3, "work".to_owned()), (5, "other".to_owned())], "no claim takes them");
+        execute(&format!("UPDATE sexton_task SET cancel_requested_at = {now} WHERE id = 3")).await;
+        assert!(store.next_instants().await.unwrap().is_cancel_requested);
+        let (first, second) = tokio::join!(store.end_requested(), store.end_requested());
+        assert_eq!(first.unwrap() + second.unwrap(), 3, "each once");
+        assert!(!store.next_instants().await.unwrap().is_cancel_requested, "the running one is its node's");
+        let mut rows = store.history(&HistoryFilter { limit: 10, ..HistoryFilter::default() }).await.unwrap();
+        rows.sort_by_key(|row| row.task_id);
+        let ends: Vec<_> = rows.iter().map(|row| (row.task_id, row.attempt, row.verdict, row.cancelled_by.as_deref())).collect();
+        let cancelled = Some(Verdict::Cancelled);
+        assert_eq!(ends, [(Some(1), 0, cancelled, None), (Some(2), 1, cancelled, None), (Some(4), 0, cancelled, Some("alice"))]);
+        assert_eq!(rows[2].cancel_reason.as_deref(), Some("wrong month"));
     }
 
     async fn a_node_learns_which_claims_it_still_holds(database: Database) {

@@ -9,6 +9,7 @@ use std::{
 use crate::{
     config::{DaemonConfig, OnUnknown},
     daemon::{
+        inflight::InFlight,
         module::ModuleContext,
         state::{config_in_force::ConfigInForce, unknown_tasks::UnknownTasks},
     },
@@ -28,6 +29,7 @@ const REVIEW_INTERVAL: Duration = Duration::from_secs(30);
 /// What the dispatcher knows of names that this node does not define.
 pub(super) struct UnknownNames {
     node: NodeId,
+    in_flight: InFlight,
     in_force: ConfigInForce,
     waiting: UnknownTasks,
     /// What this node has published of itself.
@@ -43,9 +45,10 @@ pub(super) struct UnknownNames {
 }
 
 impl UnknownNames {
-    pub(super) fn new(node: NodeId, in_force: ConfigInForce, waiting: UnknownTasks) -> Self {
+    pub(super) fn new(node: NodeId, in_force: ConfigInForce, in_flight: InFlight, waiting: UnknownTasks) -> Self {
         Self {
             node,
+            in_flight,
             in_force,
             waiting,
             published: None,
@@ -167,6 +170,7 @@ impl UnknownNames {
                 let discarded = store.discard_set_aside(name, patience, &why).await?;
                 is_stale |= discarded > 0;
                 if discarded > 0 {
+                    self.in_flight.note_discarded(discarded);
                     let tasks = counted(usize::try_from(discarded).unwrap_or(usize::MAX), "task");
                     tracing::error!("discarded {tasks}: {why}");
                 }
@@ -188,7 +192,7 @@ impl UnknownNames {
             let hint = suggest::hint(&name, known.iter());
             let patience = duration::text(config.discard_unknown_after);
             tracing::warn!(
-                "no node defines task `{name}`{hint}: {tasks} of it wait, and are discarded if none does within {patience}"
+                "no node defines task `{name}`{hint}: {tasks} set aside, to be discarded if none does within {patience}"
             );
         }
         for name in gone {

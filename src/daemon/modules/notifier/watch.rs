@@ -93,7 +93,7 @@ async fn look_at_queues(context: &ModuleContext, age: Duration) -> Result<(), St
         .iter()
         .map(|(queue, tasks, since)| {
             let tasks = counted(usize::try_from(*tasks).unwrap_or_default(), "task");
-            let what = format!("{tasks} wait, the first since {}: nothing begins or ends", shown(*since));
+            let what = format!("nothing begins or ends, with {tasks} waiting, the first since {}", shown(*since));
             Sighting { queue: Some(queue.clone()), ..Sighting::now(ProblemKind::Queue, queue.clone(), what) }
         })
         .collect();
