@@ -12,7 +12,7 @@ on_each_database! {
         let store = database.store().await;
         let blocks = blocks("docs/SQL.md", "sql");
         let queries = blocks.iter().filter(|block| block.starts_with("SELECT")).count();
-        assert_eq!((queries, blocks.len()), (10, 13));
+        assert_eq!((queries, blocks.len()), (11, 14));
         for block in blocks {
             store.connection().execute_unprepared(block.trim_end().trim_end_matches(';')).await.unwrap_or_else(|error| panic!("{block}\n{error}"));
         }

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The columns that the role may write in a new task.
-const OWN_COLUMNS: [&str; 6] = ["name", "payload", "queue", "priority", "unique_key", "run_at"];
+const OWN_COLUMNS: [&str; 7] = ["name", "payload", "queue", "priority", "unique_key", "run_at", "expires_at"];
 /// The columns that the role may write in an entry of the audit, once it may cancel.
 const DEED_COLUMNS: [&str; 11] =
     ["action", "target", "name", "task_id", "via", "account", "login", "host", "reason", "value_before", "value_after"];
@@ -124,8 +124,9 @@ async fn enqueues_and_looks_only(kind: Kind) {
     assert_eq!((row.cancelled_by.as_deref(), row.cancel_reason.as_deref()), (Some("alice"), Some("wrong month")));
     let again =
         blocks("docs/SQL.md", "sql").into_iter().find(|sql| sql.contains("SELECT name, payload, queue")).unwrap();
-    let first = rows.iter().find(|row| row.name == "cleanup").unwrap().id;
-    role.execute(&again.replace("id = 42", &format!("id = {first}"))).await;
+    let first = rows.iter().find(|row| row.name == "cleanup").unwrap().task_id.unwrap();
+    assert!(again.contains("task_id = 42"), "{again}");
+    role.execute(&again.replace("task_id = 42", &format!("task_id = {first}"))).await;
     eventually("it is done again", async || completed(&store).await == 3).await;
     daemon.stop();
 }
