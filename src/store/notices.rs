@@ -303,13 +303,13 @@ impl Store {
     ) -> Result<i64, StoreError> {
         let sql = format!(
             "SELECT COUNT(*) AS written FROM sexton_notice WHERE channel = ? AND state NOT IN ('held', 'merged') \
-             AND created_at > {}",
+             AND about <> 'output' AND created_at > {}",
             self.dialect.now_plus_millis(&format!("-{LIMITED_FOR_MS}"))
         );
         Ok(self.one(connection, &sql, [channel.into()]).await?.try_get("", "written")?)
     }
 
-    async fn insert_notice(
+    pub(super) async fn insert_notice(
         &self,
         transaction: &DatabaseTransaction,
         notice: &NewNotice,
