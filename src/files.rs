@@ -7,7 +7,6 @@ use std::{
     path::Path,
 };
 
-use crate::domain::daemon::disk::DiskSpace;
 use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg, OFlag},
@@ -42,21 +41,6 @@ pub fn own_file() -> OpenOptions {
     let mut options = File::options();
     options.custom_flags(OFlag::O_NOFOLLOW.bits());
     options
-}
-
-/// The room of the file system of a path, for users without privileges.
-///
-/// # Errors
-/// If there is nothing at the path, or the file system does not answer.
-pub fn disk_space(path: &Path) -> io::Result<DiskSpace> {
-    let found = rustix::fs::statvfs(path)?;
-    let usable = found.f_blocks - found.f_bfree + found.f_bavail;
-    Ok(DiskSpace {
-        free: found.f_bavail * found.f_frsize,
-        total: usable * found.f_frsize,
-        free_inodes: found.f_favail,
-        inodes: found.f_files,
-    })
 }
 
 /// Puts the path of a file before its error.

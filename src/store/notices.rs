@@ -229,9 +229,12 @@ impl Store {
             Tried::Sent => (
                 format!(
                     "UPDATE sexton_notice SET state = 'sent', attempts = attempts + 1, finished_at = {now}, error = NULL, \
-                     leased_by = NULL, leased_until = NULL {is_mine}"
+                     facts = CASE WHEN about = 'output' THEN {} ELSE facts END, \
+                     leased_by = NULL, leased_until = NULL {is_mine}",
+                    self.dialect.json(self.dialect.text_parameter())
                 ),
-                vec![notice.id.into(), node.into()],
+                // The output itself is in `sexton_output`.
+                vec!["{}".into(), notice.id.into(), node.into()],
             ),
             Tried::Failed(why, delay) => (
                 format!(

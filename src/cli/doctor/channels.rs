@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 
-use super::Doctor;
+use super::looks::Doctor;
 use crate::{
     config::Config,
     domain::doctor::{Area, Diagnosis},

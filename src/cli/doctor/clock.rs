@@ -5,7 +5,10 @@ use std::fs;
 use chrono::{DateTime, Local, Offset as _, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::{IANA_TZDB_VERSION, Tz};
 
-use super::{super::time::environment_zone_name, Doctor, on_thread};
+use super::{
+    super::time::environment_zone_name,
+    looks::{Doctor, on_thread},
+};
 use crate::{
     clock::machine_time,
     config::Config,

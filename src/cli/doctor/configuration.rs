@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::MetadataExt as _};
 
 use url::Url;
 
-use super::{super::session::Session, Doctor};
+use super::{super::session::Session, looks::Doctor};
 use crate::{
     config::{Config, ConfigWarning, Mistakes, SourceLocation},
     domain::{
@@ -77,7 +77,7 @@ fn leak(session: &Session, config: &Config) -> Option<Diagnosis> {
         Diagnosis::warning(
             Area::Configuration,
             format!("{} contains a password, and everybody may read it (mode {:04o}).", file.display(), mode & 0o7777),
-            "Every user of this machine can change what the daemon does.",
+            "Every user of this machine can use it: to read and change all tasks, or to send mail.",
             format!("chmod o-r {}, or put the password into a file of its own (database.url_file).", file.display()),
         )
     })

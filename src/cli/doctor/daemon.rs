@@ -5,7 +5,7 @@ use std::{os::unix::fs::MetadataExt as _, time::Duration};
 use hyper::Method;
 use nix::unistd::{Uid, User};
 
-use super::{super::session::Session, Doctor};
+use super::{super::session::Session, looks::Doctor};
 use crate::{
     daemon::Status,
     domain::{

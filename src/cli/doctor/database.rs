@@ -9,7 +9,7 @@ use super::{
         problem as problems,
         session::{OpenSession, Session, connect_options, with_advice},
     },
-    Doctor,
+    looks::Doctor,
 };
 use crate::{
     clock::machine_time,
@@ -52,7 +52,7 @@ pub(super) async fn look(doctor: &Doctor, session: &Session, config: &Config) {
     };
     let took = begun.elapsed().as_millis();
     doctor.add([Diagnosis::ok(Area::Database, format!("{name} has answered within {took} ms."))]);
-    View { open: &open, config, schema: RefCell::new(None) }.look(doctor).await;
+    DatabaseLooks { open: &open, config, schema: RefCell::new(None) }.look(doctor).await;
 }
 
 fn unreachable(doctor: &Doctor, name: &str, error: &anyhow::Error) {
@@ -76,14 +76,14 @@ fn unreachable(doctor: &Doctor, name: &str, error: &anyhow::Error) {
 }
 
 /// What the looks share.
-struct View<'a> {
+struct DatabaseLooks<'a> {
     open: &'a OpenSession,
     config: &'a Config,
     /// How far the schema is, once that is known.
     schema: RefCell<Option<SchemaState>>,
 }
 
-impl View<'_> {
+impl DatabaseLooks<'_> {
     async fn look(&self, doctor: &Doctor) {
         doctor.look(Area::Clock, "the clock", self.clock()).await;
         doctor.look(Area::Tables, "the tables", self.tables()).await;
@@ -124,7 +124,7 @@ impl View<'_> {
     async fn tables(&self) -> anyhow::Result<Vec<Diagnosis>> {
         let store = &self.open.store;
         let present = store.table_facts().await?;
-        let state = store.schema_state(&present).await?;
+        let state = store.schema_state().await?;
         let mut found = vec![tables::diagnose_schema(&state, self.config.database.migrate)];
         if state == SchemaState::Current {
             let facts = store.tables_facts(present, self.config.daemon.keep_history).await?;
@@ -136,9 +136,13 @@ impl View<'_> {
 
     async fn rights(&self) -> anyhow::Result<Vec<Diagnosis>> {
         let store = &self.open.store;
-        let present: Vec<String> = store.table_facts().await?.into_iter().map(|table| table.name).collect();
-        let Some(role) = store.role_facts(&present).await? else { return Ok(Vec::new()) };
         let is_pending = matches!(*self.schema.borrow(), Some(SchemaState::Empty | SchemaState::Pending(_)));
+        // MariaDB and MySQL do not show the tables for which the role has no right.
+        let only: Option<Vec<String>> = match is_pending {
+            true => Some(store.table_facts().await?.into_iter().map(|table| table.name).collect()),
+            false => None,
+        };
+        let Some(role) = store.role_facts(only.as_deref()).await? else { return Ok(Vec::new()) };
         Ok(rights::diagnose(&role, is_pending, self.config.database.migrate))
     }
 

@@ -12,9 +12,8 @@ use rustix::fs::{Access, StatVfsMountFlags, access, statfs, statvfs};
 
 use super::{
     super::session::connect_options,
-    Doctor,
     daemon::{DaemonProcess, account},
-    on_thread,
+    looks::{Doctor, on_thread},
 };
 use crate::{
     config::Config,
@@ -24,7 +23,7 @@ use crate::{
         limits::{self, LimitFacts},
         sqlite::{self, SqliteFileFacts},
     },
-    files,
+    service::disk_space,
 };
 
 pub(super) async fn look(doctor: &Doctor, config: &Config, process: Option<&DaemonProcess>, owner: Option<&str>) {
@@ -69,9 +68,9 @@ pub(super) async fn look(doctor: &Doctor, config: &Config, process: Option<&Daem
 fn file_system(path: &Path) -> anyhow::Result<FileSystem> {
     let flags = statvfs(path)?.f_flag;
     Ok(FileSystem {
-        kind: FileSystemKind::of(i64::from(statfs(path)?.f_type)),
+        kind: FileSystemKind::of(statfs(path)?.f_type),
         is_read_only: flags.contains(StatVfsMountFlags::RDONLY),
-        space: files::disk_space(path)?,
+        space: disk_space(path)?,
     })
 }
 

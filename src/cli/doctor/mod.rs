@@ -7,6 +7,7 @@ mod configuration;
 mod daemon;
 mod database;
 mod host;
+mod looks;
 mod print;
 mod systemd;
 
@@ -15,13 +16,14 @@ use std::{cell::RefCell, time::Duration};
 use clap::Args;
 use serde::Serialize;
 
+use self::looks::Doctor;
 use super::{
     exit_code::{DOCTOR_ERRORS, DOCTOR_WARNINGS},
     output::Printer,
     session::Session,
 };
 use crate::domain::{
-    doctor::{Area, Diagnosis, DoctorReport, Gravity, Unseen},
+    doctor::{Diagnosis, DoctorReport, Gravity, Unseen},
     text::duration,
 };
 
@@ -41,38 +43,6 @@ struct DoctorAnswer {
     severity: Gravity,
     findings: Vec<Diagnosis>,
     unseen: Vec<Unseen>,
-}
-
-/// The looks so far.
-struct Doctor {
-    limit: Duration,
-    report: RefCell<DoctorReport>,
-}
-
-impl Doctor {
-    fn add(&self, found: impl IntoIterator<Item = Diagnosis>) {
-        self.report.borrow_mut().findings.extend(found);
-    }
-
-    fn cannot_look(&self, area: Area, what: &str, reason: String) {
-        self.report.borrow_mut().unseen.push(Unseen { area, what: what.to_owned(), reason });
-    }
-
-    /// Looks within the time limit. A look that fails or hangs is reported, and stops no other one.
-    async fn look(&self, area: Area, what: &str, looking: impl Future<Output = anyhow::Result<Vec<Diagnosis>>>) {
-        match tokio::time::timeout(self.limit, looking).await {
-            Ok(Ok(found)) => self.add(found),
-            Ok(Err(error)) => self.cannot_look(area, what, format!("{error:#}")),
-            Err(_) => self.cannot_look(area, what, format!("no answer within {}", duration::text(self.limit))),
-        }
-    }
-}
-
-/// Does what may hang in the operating system on a thread of its own, which nobody waits for at the end.
-async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> anyhow::Result<T> {
-    let (tell, answer) = tokio::sync::oneshot::channel();
-    std::thread::Builder::new().name("look".to_owned()).spawn(move || drop(tell.send(work())))?;
-    answer.await.map_err(|_| anyhow::anyhow!("the look has failed by a mistake in this program"))
 }
 
 pub(super) async fn run(session: &Session, output: Printer, args: &DoctorArgs) -> anyhow::Result<u8> {

@@ -4,7 +4,7 @@ use std::{cell::RefCell, io::ErrorKind, process::Stdio};
 
 use tokio::process::Command;
 
-use super::{super::session::Session, Doctor};
+use super::{super::session::Session, looks::Doctor};
 use crate::{
     config::Config,
     domain::doctor::{

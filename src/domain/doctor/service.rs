@@ -75,7 +75,7 @@ impl UnitFacts {
 }
 
 /// A rule about one property: it, its good values, how bad the others are, why, and what to do.
-struct Rule {
+struct UnitRule {
     property: &'static str,
     good: &'static [&'static str],
     severity: Gravity,
@@ -83,57 +83,57 @@ struct Rule {
     remedy: &'static str,
 }
 
-const RULES: [Rule; 8] = [
-    Rule {
+const RULES: [UnitRule; 8] = [
+    UnitRule {
         property: "UnitFileState",
         good: &["enabled", "enabled-runtime", "static", "linked", "generated", "transient", "alias", "indirect"],
         severity: Gravity::Warning,
         why: "It does not start after a reboot.",
         remedy: "systemctl enable {unit}",
     },
-    Rule {
+    UnitRule {
         property: "ActiveState",
         good: &["active", "activating", "reloading", "inactive", "deactivating"],
         severity: Gravity::Error,
         why: "The daemon does not run, and systemd has given it up.",
         remedy: "journalctl -u {unit} -p err; then systemctl restart {unit}",
     },
-    Rule {
+    UnitRule {
         property: "NeedDaemonReload",
         good: &["no"],
         severity: Gravity::Warning,
         why: "The file of the unit has changed, and systemd still uses the old one.",
         remedy: "systemctl daemon-reload; systemctl restart {unit}",
     },
-    Rule {
+    UnitRule {
         property: "KillMode",
         good: &["process"],
         severity: Gravity::Warning,
         why: "Each restart or crash of the daemon kills all running commands.",
         remedy: "KillMode=process, by systemctl edit {unit}",
     },
-    Rule {
+    UnitRule {
         property: "Type",
         good: &["notify", "notify-reload"],
         severity: Gravity::Warning,
         why: "systemd knows neither when the daemon is ready nor that it hangs.",
         remedy: "Type=notify, by systemctl edit {unit}",
     },
-    Rule {
+    UnitRule {
         property: "Restart",
         good: &["on-failure", "always", "on-abnormal"],
         severity: Gravity::Warning,
         why: "A daemon that crashes is not started again.",
         remedy: "Restart=on-failure, by systemctl edit {unit}",
     },
-    Rule {
+    UnitRule {
         property: "OOMPolicy",
         good: &["continue"],
         severity: Gravity::Warning,
         why: "One command that needs too much memory stops the daemon.",
         remedy: "OOMPolicy=continue, by systemctl edit {unit}",
     },
-    Rule {
+    UnitRule {
         property: "PrivateTmp",
         good: &["no"],
         severity: Gravity::Note,

@@ -16,7 +16,7 @@ const MUCH_LOG: u64 = 1 << 30;
 
 /// What keeps dead rows, or log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Holder {
+pub enum TransactionHolder {
     /// A session of the server, by its number.
     Session {
         /// Its number.
@@ -41,7 +41,7 @@ pub enum Holder {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LongTransaction {
     /// What it belongs to.
-    pub holder: Holder,
+    pub holder: TransactionHolder,
     /// The role, and the application if it says its name.
     pub who: String,
     /// How long it has lasted; zero for a slot.
@@ -80,7 +80,7 @@ pub fn diagnose(facts: &TransactionFacts) -> Vec<Diagnosis> {
 fn of_transaction(one: &LongTransaction, end: &str) -> Option<Diagnosis> {
     let (who, age) = (&one.who, duration::text(Duration::from_secs(one.age.as_secs())));
     Some(match &one.holder {
-        Holder::Session { id, state } => {
+        TransactionHolder::Session { id, state } => {
             let make = if one.age >= VERY_LONG { Diagnosis::error } else { Diagnosis::warning };
             let state = state.as_ref().map(|state| format!(", {state}")).unwrap_or_default();
             make(
@@ -90,14 +90,14 @@ fn of_transaction(one: &LongTransaction, end: &str) -> Option<Diagnosis> {
                 format!("Commit or roll back there, or: {}", end.replace("{}", &id.to_string())),
             )
         }
-        Holder::Prepared(name) => Diagnosis::error(
+        TransactionHolder::Prepared(name) => Diagnosis::error(
             Area::Transactions,
             format!("The prepared transaction `{name}` of {who} has waited for {age}."),
             "It survives restarts of the server. Until it ends, dead rows stay, and so do its locks.",
             format!("COMMIT PREPARED '{name}'; or ROLLBACK PREPARED '{name}';"),
         ),
-        Holder::Slot { kept, keeps_rows, .. } if !keeps_rows && *kept < MUCH_LOG => return None,
-        Holder::Slot { name, kept, keeps_rows } => {
+        TransactionHolder::Slot { kept, keeps_rows, .. } if !keeps_rows && *kept < MUCH_LOG => return None,
+        TransactionHolder::Slot { name, kept, keeps_rows } => {
             let what = if *keeps_rows { "dead rows and " } else { "" };
             Diagnosis::warning(
                 Area::Transactions,
@@ -114,19 +114,25 @@ mod tests {
     use super::*;
     use crate::domain::doctor::Gravity;
 
-    fn found(holder: Holder, seconds: u64) -> Vec<Diagnosis> {
+    fn found(holder: TransactionHolder, seconds: u64) -> Vec<Diagnosis> {
         let one = LongTransaction { holder, who: "app (psql)".to_owned(), age: Duration::from_secs(seconds) };
         diagnose(&TransactionFacts { long: vec![one], hidden: 0, end: "KILL {};" })
     }
 
     #[test]
     fn each_holder_is_named_with_what_ends_it() {
-        let session = || Holder::Session { id: 42, state: Some("idle in transaction".to_owned()) };
-        let slot = |kept, keeps_rows| Holder::Slot { name: "old".to_owned(), kept, keeps_rows };
+        let session = || TransactionHolder::Session { id: 42, state: Some("idle in transaction".to_owned()) };
+        let slot = |kept, keeps_rows| TransactionHolder::Slot { name: "old".to_owned(), kept, keeps_rows };
         let cases = [
             (session(), 400, Gravity::Warning, "app (psql) has lasted for 6m 40s (session 42, idle in", "KILL 42;"),
             (session(), 7_200, Gravity::Error, "has lasted for 2h", "KILL 42;"),
-            (Holder::Prepared("x".to_owned()), 1, Gravity::Error, "prepared transaction `x`", "ROLLBACK PREPARED 'x'"),
+            (
+                TransactionHolder::Prepared("x".to_owned()),
+                1,
+                Gravity::Error,
+                "prepared transaction `x`",
+                "ROLLBACK PREPARED 'x'",
+            ),
             (slot(0, true), 0, Gravity::Warning, "keeps dead rows and 0 bytes of log", "slot('old')"),
             (slot(2 << 30, false), 0, Gravity::Warning, "keeps 2.0 GiB of log", "slot('old')"),
             (slot(1 << 20, false), 0, Gravity::Ok, "No transaction", ""),

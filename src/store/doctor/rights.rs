@@ -38,11 +38,11 @@ const HARMLESS: [&str; 8] = [
 const MAX_NAMED: usize = 3;
 
 impl Store {
-    /// What the role may do in `tables`; none for SQLite, which has no roles.
+    /// What the role may do in Sexton's tables, or in `only` some of them; none for SQLite, which has no roles.
     ///
     /// # Errors
     /// If the database is unavailable or refuses a statement.
-    pub async fn role_facts(&self, tables: &[String]) -> Result<Option<RoleFacts>, StoreError> {
+    pub async fn role_facts(&self, only: Option<&[String]>) -> Result<Option<RoleFacts>, StoreError> {
         let mut role = match self.dialect {
             Dialect::Postgres => self.postgres_role().await?,
             Dialect::MySql => self.mysql_role().await?,
@@ -50,7 +50,8 @@ impl Store {
         };
         let read_only = [(MIGRATIONS, "version")];
         let all = TABLES.into_iter().chain(read_only);
-        for (table, column) in all.filter(|(table, _)| tables.iter().any(|known| known == table)) {
+        let is_meant = |table: &str| only.is_none_or(|only| only.iter().any(|known| known == table));
+        for (table, column) in all.filter(|(table, _)| is_meant(table)) {
             let count = if table == MIGRATIONS { 1 } else { 4 };
             let statements = [
                 ("SELECT", format!("SELECT {column} FROM {table} WHERE 1 = 0")),
@@ -107,7 +108,7 @@ impl Store {
         let rows = self.all(&self.db, "SHOW GRANTS", []).await?;
         let grants: Vec<String> = rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>()?;
         Ok(RoleFacts {
-            name: format!("'{user}'@'{host}'").replace('\\', ""),
+            name: ["'", user, "'@'", host, "'"].concat().replace('\\', ""),
             excess: excess(&grants),
             may_create: may_create(&grants, &here.unwrap_or_default()),
             missing: Vec::new(),

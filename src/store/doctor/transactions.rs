@@ -5,7 +5,7 @@ use std::time::Duration;
 use sea_orm::QueryResult;
 
 use super::super::{Store, StoreError, dialect::Dialect};
-use crate::domain::doctor::transactions::{Holder, LONG, LongTransaction, TransactionFacts};
+use crate::domain::doctor::transactions::{LONG, LongTransaction, TransactionFacts, TransactionHolder};
 
 const POSTGRES_SESSIONS: &str = "SELECT CAST(pid AS bigint) AS id, CAST(usename AS text) AS role, application_name, state, \
     CAST(EXTRACT(EPOCH FROM clock_timestamp() - xact_start) AS bigint) AS age FROM pg_stat_activity \
@@ -48,18 +48,18 @@ impl Store {
         let limit = LONG.as_secs() as i64;
         let mut long = Vec::new();
         for row in self.all(&self.db, POSTGRES_SESSIONS, [limit.into()]).await? {
-            let holder = Holder::Session { id: row.try_get("", "id")?, state: row.try_get("", "state")? };
+            let holder = TransactionHolder::Session { id: row.try_get("", "id")?, state: row.try_get("", "state")? };
             let (role, application): (String, Option<String>) =
                 (row.try_get("", "role")?, row.try_get("", "application_name")?);
             let application = application.filter(|name| !name.is_empty()).map(|name| format!(" ({name})"));
             long.push(LongTransaction { holder, who: role + &application.unwrap_or_default(), age: age(&row)? });
         }
         for row in self.all(&self.db, POSTGRES_PREPARED, [limit.into()]).await? {
-            let holder = Holder::Prepared(row.try_get("", "gid")?);
+            let holder = TransactionHolder::Prepared(row.try_get("", "gid")?);
             long.push(LongTransaction { holder, who: row.try_get("", "role")?, age: age(&row)? });
         }
         for row in self.all(&self.db, POSTGRES_SLOTS, []).await? {
-            let holder = Holder::Slot {
+            let holder = TransactionHolder::Slot {
                 name: row.try_get("", "name")?,
                 kept: row.try_get::<i64>("", "kept")?.max(0).unsigned_abs(),
                 keeps_rows: row.try_get("", "keeps_rows")?,
@@ -73,7 +73,7 @@ impl Store {
     async fn mysql_transactions(&self) -> Result<TransactionFacts, StoreError> {
         let mut long = Vec::new();
         for row in self.all(&self.db, MYSQL_TRANSACTIONS, [(LONG.as_secs() as i64).into()]).await? {
-            let holder = Holder::Session { id: row.try_get("", "id")?, state: row.try_get("", "state")? };
+            let holder = TransactionHolder::Session { id: row.try_get("", "id")?, state: row.try_get("", "state")? };
             long.push(LongTransaction { holder, who: row.try_get("", "role")?, age: age(&row)? });
         }
         Ok(TransactionFacts { long, hidden: 0, end: "KILL {};" })

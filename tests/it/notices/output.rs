@@ -82,6 +82,25 @@ fn a_mail_that_is_refused_is_sent_later_also_by_another_daemon() {
 }
 
 #[test]
+fn a_mail_that_nobody_gets_is_a_warning() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let server = MailServer::start().await;
+        let only_here = "[task.lost]\ncommand = [\"true\"]\nmail_output = \"always\"\nmail_output_to = []\n";
+        let file = database.config("n", &(settings(&server) + only_here));
+        let checked = sexton(&file).args(["config", "check"]).output().unwrap();
+        assert!(checked.status.success());
+        assert!(checked.errors().contains("task.lost.mail_output: nobody gets the output"), "{}", checked.errors());
+        assert_eq!(checked.errors().matches("nobody gets").count(), 1, "{}", checked.errors());
+        let shown = sexton(&file).args(["config", "show"]).output().unwrap().text();
+        assert!(
+            shown.contains("mail_output = \"on_failure\"") && shown.contains("mail_output_to = [\"admins\"]"),
+            "{shown}"
+        );
+    });
+}
+
+#[test]
 fn what_cron_mailed_is_mailed_after_an_import() {
     let folder = tempfile::tempdir().unwrap();
     let (tab, file, mails) =

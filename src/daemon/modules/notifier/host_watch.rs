@@ -16,7 +16,7 @@ use crate::{
     config::Config,
     daemon::module::ModuleContext,
     domain::{daemon::disk::Room, problem::Sighting},
-    files,
+    service::disk_space,
     store::{ConnectOptions, Store, StoreError},
 };
 
@@ -84,7 +84,7 @@ impl HostWatch {
 
     /// That the file system of a place has little room. `problem` is the name of its problem.
     fn shortage(&self, problem: &str, place: &Path, settings: &str) -> Option<Shortage> {
-        let space = files::disk_space(place).ok()?;
+        let space = disk_space(place).ok()?;
         let room = if self.short.contains_key(problem) { space.room_after_shortage() } else { space.room() };
         let state = match room {
             Room::Plenty => return None,

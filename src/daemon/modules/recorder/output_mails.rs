@@ -2,10 +2,7 @@
 
 use crate::{
     config::Config,
-    domain::{
-        notice::{MailOutput, channel::Means, output},
-        task::FinishedAttempt,
-    },
+    domain::{notice::output, task::FinishedAttempt},
     store::OutputNotice,
 };
 
@@ -14,27 +11,17 @@ const MAX_COMMAND: usize = 200;
 
 /// The mails with the output of a batch of attempts.
 pub(super) fn output_mails(config: &Config, batch: &[FinishedAttempt]) -> Vec<OutputNotice> {
-    let (tasks, queues) = (config.tasks.values(), config.queues.values());
-    let mut rules = tasks.map(|task| &task.notices).chain(queues.map(|queue| &queue.notices));
-    let is_set = config.daemon.notices.output.is_some() || rules.any(|rule| rule.output.is_some());
-    if config.channels.is_empty() || !is_set {
+    if !config.mails_output() {
         return Vec::new();
     }
     batch.iter().flat_map(|attempt| of_attempt(config, attempt)).collect()
 }
 
 fn of_attempt(config: &Config, attempt: &FinishedAttempt) -> Vec<OutputNotice> {
-    let rule = config.notices_of(Some(&attempt.name), Some(&attempt.queue));
-    if !rule.output.unwrap_or(MailOutput::Never).is_wanted(attempt) {
+    let (output, channels) = config.mail_output_of(&attempt.name, &attempt.queue);
+    if !output.is_wanted(attempt) {
         return Vec::new();
     }
-    let is_mail =
-        |name: &String| config.channels.get(name).is_some_and(|channel| matches!(channel.means, Means::Mail(_)));
-    // Those that are named explicitly may be of any kind.
-    let channels = match rule.output_to {
-        Some(names) => names.into_iter().filter(|name| config.channels.contains_key(name)).collect(),
-        None => rule.channels.unwrap_or_default().into_iter().filter(is_mail).collect::<Vec<_>>(),
-    };
     let command = config.tasks.get(&attempt.name).and_then(|task| task.command.as_ref()).map(|command| {
         // Of a command for a shell, what the shell reads.
         let is_shell = command.argv.get(1).is_some_and(|option| option == "-c");
