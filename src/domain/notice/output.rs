@@ -22,17 +22,15 @@ const WIDTH: usize = 72;
 /// Width of the first column.
 const LABEL: usize = 13;
 
-impl MailOutput {
-    /// Whether the output of an attempt is mailed. As with cron, a success without output is not. What was cancelled,
-    /// interrupted or snoozed has not ended by itself.
-    pub fn is_wanted(self, attempt: &FinishedAttempt) -> bool {
-        let is_failure = matches!(attempt.outcome, Outcome::Failed | Outcome::TimedOut | Outcome::Crashed);
-        let is_silent = attempt.report.stdout.text.is_empty() && attempt.report.stderr.text.is_empty();
-        match self {
-            Self::Always => is_failure || (attempt.outcome == Outcome::Succeeded && !is_silent),
-            Self::OnFailure => is_failure,
-            Self::Never => false,
-        }
+/// Whether the output of an attempt is mailed. As with cron, a success without output is not. What was cancelled,
+/// interrupted or snoozed has not ended by itself.
+pub fn is_wanted(output: MailOutput, attempt: &FinishedAttempt) -> bool {
+    let is_failure = matches!(attempt.outcome, Outcome::Failed | Outcome::TimedOut | Outcome::Crashed);
+    let is_silent = attempt.report.stdout.text.is_empty() && attempt.report.stderr.text.is_empty();
+    match output {
+        MailOutput::Always => is_failure || (attempt.outcome == Outcome::Succeeded && !is_silent),
+        MailOutput::OnFailure => is_failure,
+        MailOutput::Never => false,
     }
 }
 
@@ -159,9 +157,9 @@ mod tests {
         let (good, silent) = (attempt(Outcome::Succeeded, "done\n", ""), attempt(Outcome::Succeeded, "", ""));
         let (bad, cancelled) = (attempt(Outcome::Failed, "", ""), attempt(Outcome::Cancelled, "half\n", ""));
         let all = [&good, &silent, &bad, &cancelled];
-        assert_eq!(all.map(|one| MailOutput::Always.is_wanted(one)), [true, false, true, false]);
-        assert_eq!(all.map(|one| MailOutput::OnFailure.is_wanted(one)), [false, false, true, false]);
-        assert_eq!(all.map(|one| MailOutput::Never.is_wanted(one)), [false; 4]);
+        assert_eq!(all.map(|one| is_wanted(MailOutput::Always, one)), [true, false, true, false]);
+        assert_eq!(all.map(|one| is_wanted(MailOutput::OnFailure, one)), [false, false, true, false]);
+        assert_eq!(all.map(|one| is_wanted(MailOutput::Never, one)), [false; 4]);
     }
 
     #[test]

@@ -18,8 +18,8 @@ pub(super) fn output_mails(config: &Config, batch: &[FinishedAttempt]) -> Vec<Ou
 }
 
 fn of_attempt(config: &Config, attempt: &FinishedAttempt) -> Vec<OutputNotice> {
-    let (output, channels) = config.mail_output_of(&attempt.name, &attempt.queue);
-    if !output.is_wanted(attempt) {
+    let (wanted, channels) = config.mail_output_of(&attempt.name, &attempt.queue);
+    if !output::is_wanted(wanted, attempt) {
         return Vec::new();
     }
     let command = config.tasks.get(&attempt.name).and_then(|task| task.command.as_ref()).map(|command| {
