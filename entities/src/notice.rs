@@ -21,7 +21,7 @@ pub struct Model {
     pub channel: String,
     /// What it says.
     pub about: NoticeAbout,
-    /// The problem. NULL if it is about several.
+    /// The problem. NULL if it is about several, or has the output of an attempt.
     pub problem_id: Option<i64>,
     /// What was known when it was written.
     pub facts: JsonText,

@@ -17,7 +17,7 @@ pub struct Model {
     pub problem_key: String,
     /// What kind of thing it is of.
     pub kind: ProblemKind,
-    /// Name of that thing: a task definition, a schedule, a node, a queue or a module.
+    /// Name of that thing: a task definition, a schedule, a node, a queue, a module, or a node with a directory.
     pub name: String,
     /// How the attempts of a task ended. NULL for other kinds.
     pub outcome: Option<Outcome>,

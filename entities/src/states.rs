@@ -229,6 +229,10 @@ words! {
         Module = "module",
         /// The database was away.
         Database = "database",
+        /// A file system of a node is nearly full.
+        Disk = "disk",
+        /// A node has refused a newer configuration.
+        Configuration = "configuration",
     }
 }
 
@@ -275,6 +279,8 @@ words! {
         More = "more",
         /// Nothing: an operator tries the channel.
         Test = "test",
+        /// What an attempt has printed.
+        Output = "output",
     }
 }
 

@@ -8,6 +8,10 @@ pub(super) const FAILED: u8 = 1;
 pub(super) const PERIOD_UNKNOWN: u8 = 2;
 /// `plan --against`: the plans differ.
 pub(super) const PLANS_DIFFER: u8 = 2;
+/// `doctor`: warnings, and nothing worse.
+pub(super) const DOCTOR_WARNINGS: u8 = 1;
+/// `doctor`: errors.
+pub(super) const DOCTOR_ERRORS: u8 = 2;
 /// `task wait`: the time limit is over.
 pub(super) const TIMED_OUT: u8 = 3;
 /// `status`: the daemon is not running. The codes of `status` are those of the Linux Standard Base.

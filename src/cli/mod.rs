@@ -9,6 +9,7 @@ mod completion;
 mod config;
 mod control;
 mod db;
+mod doctor;
 mod embedded;
 mod exit_code;
 mod history;
@@ -87,6 +88,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed (`run --once`: a task fai
                           78 mistakes in the configuration, or a database that refuses the login. \
                           `status`: 0 running, 3 not running, 4 unknown. \
                           `check`: 0 OK, 1 warning, 2 critical, 3 unknown. \
+                          `doctor`: 0 nothing worse than a note, 1 warnings, 2 errors. \
                           `plan --against`: 2 the plans differ. `period check`: 0 inside, 1 outside, 2 unknown";
 
 #[derive(Subcommand)]
@@ -105,6 +107,8 @@ enum Command {
     Status,
     /// Check the daemon, the database and the tasks for a monitoring system: a plugin for Nagios and Icinga
     Check(check::CheckArgs),
+    /// Look at the whole installation, and say for each finding why it matters and what to do
+    Doctor(doctor::DoctorArgs),
     /// Make the daemon on this host claim nothing; running tasks continue
     Quiet(control::QuietArgs),
     /// Pause everything in the whole cluster, also over restarts: no task is claimed, and no schedule fires
@@ -201,7 +205,7 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
         return run::run(&session, &args, cli.log);
     }
     let output = Printer::new(cli.json, if cli.utc { Tz::UTC } else { session.zone() });
-    let is_check = matches!(cli.command, Command::Check(_));
+    let is_check = matches!(cli.command, Command::Check(_) | Command::Doctor(_));
     telemetry::start(LogPlan {
         target: LogTarget::Automatic,
         format: LogFormat::Text,
@@ -240,6 +244,7 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
             Command::Reload(reason) => control::reload(&session, output, &reason).await,
             Command::Status => status::run(&session, output).await,
             Command::Check(args) => check::run(&session, output, &args).await,
+            Command::Doctor(args) => doctor::run(&session, output, &args).await,
             Command::Quiet(args) => control::quiet(&session, output, &args).await,
             Command::Pause(reason) => pause::pause(&session, output, &reason).await,
             Command::Resume(reason) => pause::resume(&session, output, &reason).await,

@@ -74,6 +74,11 @@ impl Printer {
         self.terminal.width.is_some()
     }
 
+    /// The width of the terminal; none in a file.
+    pub(super) fn width(self) -> Option<usize> {
+        self.terminal.width
+    }
+
     /// The time zone of the reader.
     pub(super) fn zone(self) -> Tz {
         self.zone

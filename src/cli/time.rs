@@ -17,12 +17,13 @@ pub(super) fn parse(written: &str, zone: Tz, sense: Sense, now: DateTime<Utc>) -
 
 /// The time zone of the environment: `TZ`, otherwise that of the machine.
 pub(super) fn environment_zone() -> Tz {
+    environment_zone_name().and_then(|name| named(&name)).unwrap_or(Tz::UTC)
+}
+
+/// The name of that zone; none if it has none.
+pub(super) fn environment_zone_name() -> Option<String> {
     let wanted = std::env::var_os("TZ").and_then(|zone| zone.into_string().ok()).filter(|zone| !zone.is_empty());
-    let name = match wanted {
-        Some(zone) => Some(zone),
-        None => iana_time_zone::get_timezone().ok(),
-    };
-    name.and_then(|name| named(&name)).unwrap_or(Tz::UTC)
+    wanted.or_else(|| iana_time_zone::get_timezone().ok())
 }
 
 /// The names of UTC. Its instants are shown with a `Z`.

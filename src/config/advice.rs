@@ -16,6 +16,7 @@ use super::{
 use crate::domain::{
     command::CommandSpec,
     identity::QueueName,
+    notice::MailOutput,
     schedule::upcoming,
     task::definition::{DEFAULT_QUEUE, TaskDefinition},
     text::{database_url, plural::counted},
@@ -41,6 +42,7 @@ pub fn advice(source: &Source, config: &Config, queues: &[QueueName], now: DateT
             adviser.command(&["task", name], command);
         }
         adviser.warn(&["task", name, "period"], never_runs(config, task, now));
+        adviser.warn(&["task", name, "mail_output"], mails_nobody(config, task));
     }
     for (name, module) in &config.modules {
         if let Some(process) = &module.process {
@@ -100,6 +102,14 @@ impl Adviser<'_> {
             self.warn(&[table, &[key]].concat(), Some(problem));
         }
     }
+}
+
+/// That the output of a task is to be mailed, and nobody gets it.
+fn mails_nobody(config: &Config, task: &TaskDefinition) -> Option<String> {
+    let (output, channels) = config.mail_output_of(&task.name, &task.queue);
+    let is_own = task.notices.output.is_some() || task.notices.output_to.is_some() || task.notices.channels.is_some();
+    let text = "nobody gets the output: `notify` names no mail channel, and `mail_output_to` no channel";
+    (is_own && output != MailOutput::Never && channels.is_empty()).then(|| text.to_owned())
 }
 
 /// That no instant of a schedule is inside its period.

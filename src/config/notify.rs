@@ -7,7 +7,7 @@ use url::Url;
 use super::{secret, section::Section};
 use crate::domain::{
     notice::{
-        NoticeEvent, NoticeRule,
+        MailOutput, NoticeEvent, NoticeRule,
         channel::{
             Channel, MailSettings, MailTls, MailTransport, Means, Secret, SmtpServer, WebhookFormat, WebhookSettings,
         },
@@ -192,5 +192,14 @@ pub(super) fn rule(section: &mut Section<'_>, channels: &[String]) -> NoticeRule
         section.refuse("notify_on", format!("`{unknown}` is not an event{hint}"));
     }
     let on = words.map(|words| words.iter().filter_map(event).collect());
-    NoticeRule { channels: named, on, after: section.integer("notify_after", 1..=1_000_000) }
+    let output_to = section.texts("mail_output_to");
+    if let Some(unknown) = output_to.iter().flatten().find(|name| !channels.contains(name)) {
+        let hint = suggest::hint_or_list(unknown, channels.iter().map(String::as_str));
+        section.refuse("mail_output_to", format!("there is no [notify.{unknown}]{hint}"));
+    }
+    let output = section.choice("mail_output", &MailOutput::WORDS);
+    if channels.is_empty() && output.is_some_and(|output| output != MailOutput::Never) {
+        section.refuse("mail_output", "nobody would get the mail: there is no [notify.NAME] table");
+    }
+    NoticeRule { channels: named, on, after: section.integer("notify_after", 1..=1_000_000), output, output_to }
 }

@@ -51,7 +51,12 @@ pub(super) fn channel(channel: &Channel) -> Table {
 /// Whom a table tells.
 pub(super) fn rule(rule: &NoticeRule) -> impl Iterator<Item = (String, Value)> {
     let words = |events: &Vec<NoticeEvent>| events.iter().map(|event| event.as_str().to_owned()).collect::<Vec<_>>();
-    let lists = [("notify", rule.channels.clone()), ("notify_on", rule.on.as_ref().map(words))];
+    let lists = [
+        ("notify", rule.channels.clone()),
+        ("notify_on", rule.on.as_ref().map(words)),
+        ("mail_output_to", rule.output_to.clone()),
+    ];
     let lists = lists.into_iter().filter_map(|(key, list)| Some((key.to_owned(), Value::from(list?))));
-    lists.chain(rule.after.map(|after| ("notify_after".to_owned(), Value::from(i64::from(after)))))
+    let output = rule.output.map(|output| ("mail_output".to_owned(), Value::from(output.as_str())));
+    lists.chain(output).chain(rule.after.map(|after| ("notify_after".to_owned(), Value::from(i64::from(after)))))
 }

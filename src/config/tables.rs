@@ -19,7 +19,10 @@ use super::{
 };
 use crate::domain::{
     identity::QueueName,
-    notice::{NoticeRule, channel::Channel},
+    notice::{
+        MailOutput, NoticeRule,
+        channel::{Channel, Means},
+    },
     period::Periods,
     schedule::Schedule,
     task::{
@@ -123,6 +126,27 @@ impl Config {
         let of_queue = queue.and_then(|name| self.queues.get(name)).map(|queue| queue.notices.clone());
         let all = NoticeRule { channels: Some(self.channels.keys().cloned().collect()), ..NoticeRule::default() };
         of_task.or(&of_queue.unwrap_or_default()).or(&self.daemon.notices).or(&all)
+    }
+
+    /// Which attempts of this task in this queue have their output mailed, and the channels that get it: those that are named
+    /// for that, or else the mail channels that hear of problems.
+    pub fn mail_output_of(&self, task: &str, queue: &str) -> (MailOutput, Vec<String>) {
+        let rule = self.notices_of(Some(task), Some(queue));
+        let is_mail =
+            |name: &String| self.channels.get(name).is_some_and(|channel| matches!(channel.means, Means::Mail(_)));
+        let channels = match rule.output_to {
+            Some(names) => names.into_iter().filter(|name| self.channels.contains_key(name)).collect(),
+            None => rule.channels.unwrap_or_default().into_iter().filter(is_mail).collect(),
+        };
+        (rule.output.unwrap_or(MailOutput::Never), channels)
+    }
+
+    /// Whether the output of any attempt may be mailed.
+    pub fn mails_output(&self) -> bool {
+        let of_tasks = self.tasks.values().map(|task| &task.notices);
+        let of_queues = self.queues.values().map(|queue| &queue.notices);
+        let mut rules = of_tasks.chain(of_queues).chain([&self.daemon.notices]);
+        !self.channels.is_empty() && rules.any(|rule| rule.output.is_some_and(|output| output != MailOutput::Never))
     }
 
     /// The settings of a daemon module; the defaults if the configuration does not mention it.

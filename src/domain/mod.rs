@@ -4,6 +4,7 @@ pub mod check;
 pub mod command;
 pub mod cron;
 pub mod daemon;
+pub mod doctor;
 pub mod identity;
 pub mod notice;
 pub mod period;

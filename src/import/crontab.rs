@@ -6,8 +6,9 @@ use chrono_tz::Tz;
 
 use super::{
     background::background_word,
-    draft::{Import, ImportNoteKind, ImportedTask, Timing, check_expression},
+    draft::{Import, ImportNoteKind, ImportedMail, ImportedTask, Timing, check_expression},
     format::{self, CrontabFormat, CrontabLine},
+    mail,
     name::{self, Names},
     shell,
 };
@@ -92,12 +93,15 @@ impl Reader<'_> {
 
     fn set(&mut self, name: &str, value: &str) {
         match name {
-            "MAILTO" if value.is_empty() => {}
-            "MAILTO" => self.note(
-                ImportNoteKind::LeftOut,
-                format!("nothing is mailed to {value}: output and outcome are in the history"),
-            ),
-            "MAILFROM" => {}
+            "MAILTO" if !value.is_empty() && mail::channel(value, None).is_none() => {
+                self.note(ImportNoteKind::LeftOut, format!("MAILTO={value:?} names no address: nothing is mailed"));
+            }
+            "MAILTO" if !value.is_empty() => {
+                let text = format!(
+                    "the output is mailed to {value} by /usr/sbin/sendmail: see the table [notify] above the tasks"
+                );
+                self.note(ImportNoteKind::Differs, text);
+            }
             "RANDOM_DELAY" if value.parse::<u32>().is_err() => {
                 self.note(ImportNoteKind::LeftOut, format!("RANDOM_DELAY={value} is not a number of minutes"));
             }
@@ -144,9 +148,7 @@ impl Reader<'_> {
                 Vec::new()
             }
         };
-        if let Some(value) = self.variables.get("MAILTO").filter(|value| !value.is_empty()) {
-            self.pending.push(format!(" MAILTO={value}"));
-        }
+        let mail = self.mail();
         let delay = self.variables.get("RANDOM_DELAY").and_then(|minutes| minutes.parse::<u32>().ok());
         let jitter = delay.filter(|minutes| *minutes > 0).map(|minutes| Duration::from_secs(60 * u64::from(minutes)));
         if let Some(word) = background_word(&command) {
@@ -162,8 +164,18 @@ impl Reader<'_> {
         // cron does not catch up on missed runs, and does not wait for an earlier run.
         let policy = Policy { missed: Missed::Skip, overlap: self.crontab.overlap, ..Policy::default() };
         let timeout = self.crontab.timeout;
-        let draft = ImportedTask { name, comments, command, timings, jitter, policy, timeout, kill_after: None };
+        let draft = ImportedTask { name, comments, command, timings, jitter, policy, mail, timeout, kill_after: None };
         self.import.drafts.push(draft);
+    }
+
+    /// Where the output of the next entry goes.
+    fn mail(&mut self) -> Option<ImportedMail> {
+        let recipients = self.variables.get("MAILTO")?;
+        if recipients.is_empty() {
+            return Some(ImportedMail::Nowhere);
+        }
+        let channel = mail::channel(recipients, self.variables.get("MAILFROM").map(String::as_str))?;
+        Some(ImportedMail::To(self.import.add_channel(channel)))
     }
 
     fn command(&mut self, command: &str, input: &[String], user: Option<&str>) -> CommandSpec {
@@ -311,6 +323,18 @@ mod tests {
     }
 
     #[test]
+    fn mail_goes_where_the_lines_above_say() {
+        let import = import(
+            "@daily a\nMAILTO=ops@example.com\n@daily b\nMAILTO=\"\"\n@daily c\nMAILTO=ops@example.com\n@daily d\n",
+        );
+        let to = || Some(ImportedMail::To("mailto-ops-example-com".to_owned()));
+        let mails: Vec<_> = import.drafts.iter().map(|draft| draft.mail.clone()).collect();
+        assert_eq!(mails, [None, to(), Some(ImportedMail::Nowhere), to()]);
+        assert_eq!(import.channels.len(), 1, "{:?}", import.channels);
+        assert!(!import.is_incomplete());
+    }
+
+    #[test]
     fn percent_signs_divide_and_end_lines() {
         for (written, command, input) in [
             ("date +\\%F", "date +%F", vec![]),
@@ -353,7 +377,7 @@ mod tests {
             "MAILTO=x@y\nRANDOM_DELAY=soon\n0 0 */2 * MON b\n61 * * * * c\n1 2 3\nSEXTON_X=1\nCRON_TZ=Mars\n@daily d\n",
         );
         let lines: Vec<usize> = import.notes.iter().filter(|note| note.is_missing()).map(|note| note.line).collect();
-        assert_eq!(lines, [1, 2, 4, 5, 6, 8], "{:?}", import.notes);
+        assert_eq!(lines, [2, 4, 5, 6, 8], "{:?}", import.notes);
         assert_eq!(import.drafts.len(), 3, "tasks without a valid schedule are written as well");
         assert!(import.drafts[1].comments.iter().any(|comment| comment.contains("61 * * * *")));
     }

@@ -7,9 +7,31 @@ use serde::Serialize;
 
 use crate::domain::{command::CommandSpec, cron::CronExpr, schedule::missed_policy::Policy};
 
+/// Where the output of a draft goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImportedMail {
+    /// Nowhere, by intention.
+    Nowhere,
+    /// To this channel.
+    To(String),
+}
+
+/// A draft of a `[notify.NAME]` table: mail by the program sendmail, as cron sends it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportedChannel {
+    /// Its name.
+    pub name: String,
+    /// The sender.
+    pub from: String,
+    /// The recipients.
+    pub to: Vec<String>,
+}
+
 /// The result of an import.
 #[derive(Debug, Default)]
 pub struct Import {
+    /// The channels of notices, each once.
+    pub channels: Vec<ImportedChannel>,
     /// The tasks, in the order of the files.
     pub drafts: Vec<ImportedTask>,
     /// What is missing or behaves differently.
@@ -33,6 +55,8 @@ pub struct ImportedTask {
     pub jitter: Option<Duration>,
     /// What happens to missed and to overlapping runs.
     pub policy: Policy,
+    /// Where its output goes; none if the file does not say it.
+    pub mail: Option<ImportedMail>,
     /// Time limit of a run.
     pub timeout: Option<Duration>,
     /// Time between the signal that stops a command and its kill.
@@ -89,9 +113,31 @@ impl Import {
         if let Some(first) = drafts.first_mut() {
             first.comments.splice(0..0, std::mem::take(&mut self.trailing_comments));
         }
+        for channel in other.channels {
+            let old = ImportedMail::To(channel.name.clone());
+            let new = ImportedMail::To(self.add_channel(channel));
+            drafts
+                .iter_mut()
+                .filter(|draft| draft.mail.as_ref() == Some(&old))
+                .for_each(|draft| draft.mail = Some(new.clone()));
+        }
         self.drafts.extend(drafts);
         self.notes.extend(other.notes);
         self.trailing_comments.extend(other.trailing_comments);
+    }
+
+    /// Adds a channel, unless it is there. Returns its name, which has a number if another one has that name.
+    pub(super) fn add_channel(&mut self, channel: ImportedChannel) -> String {
+        let is_same = |known: &&ImportedChannel| (&known.from, &known.to) == (&channel.from, &channel.to);
+        if let Some(known) = self.channels.iter().find(is_same) {
+            return known.name.clone();
+        }
+        let is_taken = |name: &str| self.channels.iter().any(|known| known.name == name);
+        let numbered = (2..).map(|number| format!("{}-{number}", channel.name));
+        let mut names = std::iter::once(channel.name.clone()).chain(numbered);
+        let name = names.find(|name| !is_taken(name)).unwrap_or_default();
+        self.channels.push(ImportedChannel { name: name.clone(), ..channel });
+        name
     }
 
     pub(super) fn note(&mut self, file: &str, line: usize, kind: ImportNoteKind, text: impl Into<String>) {

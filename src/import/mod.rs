@@ -6,6 +6,7 @@ mod crontab;
 mod draft;
 mod exec;
 mod format;
+mod mail;
 mod name;
 mod service;
 mod shell;
@@ -15,7 +16,7 @@ mod write;
 
 pub use self::{
     crontab::{Crontab, read as crontab},
-    draft::{Import, ImportNote, ImportNoteKind, ImportedTask, Timing},
+    draft::{Import, ImportNote, ImportNoteKind, ImportedChannel, ImportedMail, ImportedTask, Timing},
     format::CrontabFormat,
     name::Names,
     timer::read as timer,

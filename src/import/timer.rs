@@ -58,6 +58,7 @@ pub fn read(timer: &Unit, started: Option<&Unit>, zone: Option<Tz>, names: &mut 
         timings,
         jitter,
         policy: policy(timer),
+        mail: None,
         timeout: service.timeout,
         kill_after: service.kill_after,
     });

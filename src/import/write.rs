@@ -4,13 +4,20 @@ use std::{fmt::Write as _, time::Duration};
 
 use toml::{Table, Value};
 
-use super::draft::{Import, ImportedTask, Timing};
+use super::draft::{Import, ImportedMail, ImportedTask, Timing};
 use crate::domain::schedule::missed_policy::{Missed, Overlap};
 
 /// The import as the text of a configuration file. `heading` are comments at its top.
 pub fn toml(import: &Import, heading: &[String]) -> String {
     let mut text = String::new();
     comments(&mut text, heading);
+    for channel in &import.channels {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "\n[notify.{}]\nkind = \"mail\"", channel.name);
+        let _ = writeln!(text, "sendmail = [\"/usr/sbin/sendmail\", \"-t\", \"-i\"]");
+        let _ = writeln!(text, "from = {}", Value::from(channel.from.clone()));
+        let _ = writeln!(text, "to = {}", Value::from(channel.to.clone()));
+    }
     for draft in &import.drafts {
         text.push('\n');
         comments(&mut text, &draft.comments);
@@ -74,6 +81,15 @@ fn task(text: &mut String, draft: &ImportedTask) {
     ];
     set("limits", some(limits.into_iter().filter_map(|(key, limit)| Some((key.to_owned(), limit?))).collect()));
     let codes = &command.success_codes;
+    match &draft.mail {
+        Some(ImportedMail::To(channel)) => {
+            set("mail_output", Some("always".into()));
+            set("mail_output_to", Some(vec![channel.clone()].into()));
+            set("notify", Some(Vec::<String>::new().into()));
+        }
+        Some(ImportedMail::Nowhere) => set("mail_output", Some("never".into())),
+        None => {}
+    }
     set("success_codes", (codes != &[0]).then(|| codes.iter().map(|code| i64::from(*code)).collect::<Vec<_>>().into()));
 }
 

@@ -75,7 +75,10 @@ fn plain(key: &str) -> String {
     key.chars().map(|letter| if is_plain(letter) { letter } else { '-' }).collect()
 }
 
-fn transport(server: &SmtpServer, timeout: Duration) -> Result<AsyncSmtpTransport<Tokio1Executor>, SendError> {
+pub(super) fn transport(
+    server: &SmtpServer,
+    timeout: Duration,
+) -> Result<AsyncSmtpTransport<Tokio1Executor>, SendError> {
     let parameters = || -> Result<TlsParameters, SendError> {
         let mut builder = TlsParameters::builder(server.host.clone());
         if let Some(file) = &server.ca_file {

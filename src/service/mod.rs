@@ -13,6 +13,7 @@
 //! Only a held lock proves that a process runs. The files are for people, and valid only with the lock.
 
 pub mod control;
+mod disk;
 mod exit_report;
 mod lock;
 pub mod notify;
@@ -24,6 +25,7 @@ mod start_record;
 mod supervisor_status;
 
 pub use self::{
+    disk::disk_space,
     exit_report::{ExitReport, Interrupted},
     lock::{FileLock, Holder, LockError, RESTARTED, has_restarted, is_restart},
     ownership::{check_directory, check_tree},

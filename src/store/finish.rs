@@ -15,6 +15,7 @@ use super::{
     connection::DatabaseTransaction,
     dialect::{Dialect, Kind},
     finish_result::Recorded,
+    output_notices::OutputNotice,
     rows::{ClaimColumns as _, Rows, claim_of},
 };
 use crate::domain::{
@@ -86,9 +87,23 @@ impl Store {
     /// # Errors
     /// If the database is unavailable, or refuses one of the attempts: then nothing is recorded.
     pub async fn finish(&self, batch: &[FinishedAttempt], on_stale: OnStale) -> Result<Recorded, StoreError> {
+        self.finish_with(batch, on_stale, &[]).await
+    }
+
+    /// The same, with the notices that have the output of these attempts.
+    ///
+    /// # Errors
+    /// If the database is unavailable, or refuses one of the attempts: then nothing is recorded.
+    pub async fn finish_with(
+        &self,
+        batch: &[FinishedAttempt],
+        on_stale: OnStale,
+        notices: &[OutputNotice],
+    ) -> Result<Recorded, StoreError> {
         if batch.is_empty() {
             return Ok(Recorded::default());
         }
+        let database = if notices.is_empty() { None } else { Some(self.database_id().await?) };
         self.with_retries(async || {
             let transaction = self.begin().await?;
             let (movable, others) = self.movable(batch);
@@ -121,6 +136,10 @@ impl Store {
             let rows: Vec<&FinishedAttempt> = current.iter().copied().chain(superseded_rows).collect();
             self.insert_output(&transaction, &rows).await?;
             self.count_problems(&transaction, &problem::of_attempts(current.iter().copied())).await?;
+            if let Some(database) = &database {
+                let recorded = current.iter().map(|finished| finished.claim).collect();
+                self.write_output_notices(&transaction, notices, &recorded, database).await?;
+            }
             self.commit(transaction).await?;
             let count = |verdict| current.iter().filter(|finished| finished.verdict == Some(verdict)).count();
             Ok(Recorded {

@@ -16,6 +16,7 @@ mod cluster_queues;
 mod connect;
 mod daily;
 mod dead_nodes;
+mod doctor;
 mod expiry;
 mod finish;
 mod finish_result;
@@ -30,6 +31,7 @@ mod nodes;
 mod notices;
 mod occurrences;
 mod output;
+mod output_notices;
 mod overlap;
 mod pause;
 mod peek;
@@ -72,6 +74,7 @@ pub use self::{
     cancel::CancelResult,
     claim::ClaimResult,
     daily::DayFigures,
+    doctor::{IndexDefinition, expected_indexes},
     finish::OnStale,
     finish_result::Recorded,
     future::NextInstants,
@@ -79,6 +82,7 @@ pub use self::{
     migrate::MigrationStatus,
     nodes::Heartbeat,
     notices::{HeldNotices, NewNotice, Tried},
+    output_notices::OutputNotice,
     pause::PauseDetails,
     peek::Peek,
     portions::{PortionResults, in_portions},

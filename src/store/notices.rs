@@ -229,9 +229,12 @@ impl Store {
             Tried::Sent => (
                 format!(
                     "UPDATE sexton_notice SET state = 'sent', attempts = attempts + 1, finished_at = {now}, error = NULL, \
-                     leased_by = NULL, leased_until = NULL {is_mine}"
+                     facts = CASE WHEN about = 'output' THEN {} ELSE facts END, \
+                     leased_by = NULL, leased_until = NULL {is_mine}",
+                    self.dialect.json(self.dialect.text_parameter())
                 ),
-                vec![notice.id.into(), node.into()],
+                // The output itself is in `sexton_output`.
+                vec!["{}".into(), notice.id.into(), node.into()],
             ),
             Tried::Failed(why, delay) => (
                 format!(
@@ -303,13 +306,13 @@ impl Store {
     ) -> Result<i64, StoreError> {
         let sql = format!(
             "SELECT COUNT(*) AS written FROM sexton_notice WHERE channel = ? AND state NOT IN ('held', 'merged') \
-             AND created_at > {}",
+             AND about <> 'output' AND created_at > {}",
             self.dialect.now_plus_millis(&format!("-{LIMITED_FOR_MS}"))
         );
         Ok(self.one(connection, &sql, [channel.into()]).await?.try_get("", "written")?)
     }
 
-    async fn insert_notice(
+    pub(super) async fn insert_notice(
         &self,
         transaction: &DatabaseTransaction,
         notice: &NewNotice,

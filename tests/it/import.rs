@@ -203,14 +203,18 @@ fn the_report_names_left_out_entries_and_the_rest_is_written() {
     let output = import("crontab", &[&tab], &["--out", out.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
     for place in [
-        "tab:1: left out: nothing is mailed to ops@example.com",
+        "tab:1: differs: the output is mailed to ops@example.com by /usr/sbin/sendmail",
         "tab:3: left out: expected five fields",
         "tab:4: left out: `61 * * * *`: minute (column 1)",
     ] {
         assert!(output.errors().contains(place), "{place}\n{}", output.errors());
     }
     let written = fs::read_to_string(&out).unwrap();
-    assert!(written.contains("# MAILTO=ops@example.com\n[task.a]") && written.contains("[task.b]"), "{written}");
+    assert!(written.contains("\n[notify.mailto-ops-example-com]\nkind = \"mail\"\n"), "{written}");
+    assert!(
+        written.contains("mail_output_to = [\"mailto-ops-example-com\"]") && written.contains("[task.b]"),
+        "{written}"
+    );
     let again = import("crontab", &[&tab], &["--out", out.to_str().unwrap()]);
     assert_eq!(again.status.code(), Some(1));
     assert!(again.errors().contains("exists: it is not overwritten"), "{}", again.errors());

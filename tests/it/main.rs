@@ -19,6 +19,7 @@ mod daemon;
 mod despite_mistakes;
 mod dialect;
 mod docs;
+mod doctor;
 mod first_steps;
 mod grants;
 mod import;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::source::{CRATES, production};
 
 /// The files that tell the databases apart: their statements differ in shape. Everything else asks `dialect.rs`.
-const TELLING_APART: [&str; 20] = [
+const TELLING_APART: [&str; 24] = [
     "client/src/store/connection/target.rs",
     "client/src/store/connection/waits.rs",
     "client/src/store/dialect.rs",
@@ -20,6 +20,10 @@ const TELLING_APART: [&str; 20] = [
     "migration/src/m20261121_000017_narrow_task_indexes.rs",
     "src/store/bounded.rs",
     "src/store/claim.rs",
+    "src/store/doctor/rights.rs",
+    "src/store/doctor/settings.rs",
+    "src/store/doctor/tables.rs",
+    "src/store/doctor/transactions.rs",
     "src/store/finish.rs",
     "src/store/future.rs",
     "src/store/migrate.rs",

@@ -9,8 +9,11 @@ use sexton_entities::states::{AuditAction, AuditTarget, Via};
 use super::{requests::Reply, status::DaemonStatus};
 use crate::{
     config::{Config, ConfigDiff, DaemonConfig, Mistakes},
-    daemon::{components::Components, inflight::InFlight},
-    domain::text::{duration, redact::redacted},
+    daemon::{components::Components, inflight::InFlight, state::wakers::WakeReason},
+    domain::{
+        identity::ModuleName,
+        text::{duration, redact::redacted},
+    },
     service::{check_tree, notify},
     store::{ConnectOptions, Deed, Store},
     telemetry::LogControl,
@@ -44,7 +47,11 @@ impl Reloader<'_> {
     fn read(&self, by: Option<&Principal>) -> Result<Value, String> {
         notify::reloading();
         let result = match (self.loader)() {
-            Err(mistakes) => Err(refused(self.status, &mistakes.to_string(), by.is_some())),
+            Err(mistakes) => {
+                self.daemon.in_force.note_refused(&mistakes.to_string());
+                self.daemon.wakers.wake(&ModuleName::NOTIFIER, WakeReason::Requested);
+                Err(refused(self.status, &mistakes.to_string(), by.is_some()))
+            }
             Ok(new) => Ok(self.put_in_force(new, by)),
         };
         notify::ready(&self.status.line());
@@ -72,6 +79,7 @@ impl Reloader<'_> {
         self.status.note_needs_restart(&needs_restart);
         set_log_levels(self.log, &new);
         self.daemon.set_config(new);
+        self.daemon.wakers.wake(&ModuleName::NOTIFIER, WakeReason::Requested);
         self.status.note_config(redacted(&self.daemon.connect.url));
         answer
     }

@@ -112,6 +112,9 @@ impl DaemonStatus {
     /// The modules run.
     pub(in crate::daemon) fn set_running(&self, components: Arc<Components>) {
         components.in_flight.set_quiet(self.is_quiet());
+        if let Some(mistakes) = self.config().mistakes {
+            components.in_force.note_refused(&mistakes);
+        }
         let _ = self.inner.components.set(components);
         self.enter(Phase::Running, None);
     }

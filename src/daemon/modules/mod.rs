@@ -160,6 +160,7 @@ fn notifier(daemon: &Components) -> ModuleSpec {
         node: daemon.identity.name.clone(),
         open: daemon.open_problems.clone(),
         statuses: daemon.modules.clone(),
+        in_force: daemon.in_force.clone(),
     };
     ModuleSpec::new(ModuleName::NOTIFIER, Stage::Intake, move || notifier::Notifier::new(parts.clone()))
 }

@@ -1,11 +1,12 @@
-//! `notifier`: closes problems that are over, notices queues that stand still, modules that fail again and again, and
-//! outages of the database; and sends notices of problems.
+//! `notifier`: closes problems that are over, notices queues that stand still, modules that fail again and again, disks that
+//! are nearly full, a configuration that was refused, and outages of the database; and sends notices of problems.
 //!
 //! Every node does this: what it does is harmless when it is repeated. Failed attempts, missed instants and dead nodes
 //! become problems in the transactions that record them. A notice is written once, and sent by the node that leases it.
 //!
 //! Settings: `daemon.report_stalled_after` (15m), `[notify.NAME]`, `notify`, `notify_on` and `notify_after`. Logs each problem that is new to this node, and that it is over.
 
+mod host_watch;
 mod parts;
 mod planner;
 mod sender;
@@ -20,7 +21,7 @@ use async_trait::async_trait;
 use sexton_entities::{problem, states::ProblemState};
 
 pub(super) use self::parts::NotifierParts;
-use self::{sender::ChannelRecord, watch::Watch};
+use self::{host_watch::HostWatch, sender::ChannelRecord, watch::Watch};
 use crate::{
     daemon::module::{DaemonModule, ModuleContext, Next, is_outage},
     domain::{
@@ -42,6 +43,7 @@ const MIN_OUTAGE: Duration = Duration::from_secs(30);
 pub(super) struct Notifier {
     parts: NotifierParts,
     watch: Watch,
+    host: HostWatch,
     /// Since when the database is away.
     away_since: Option<Instant>,
     /// The problems that this node has logged, with what it calls them.
@@ -91,13 +93,22 @@ impl DaemonModule for Notifier {
 
 impl Notifier {
     pub(super) fn new(parts: NotifierParts) -> Self {
-        Self { parts, watch: Watch::default(), away_since: None, logged: HashMap::new(), channels: BTreeMap::new() }
+        Self {
+            parts,
+            watch: Watch::default(),
+            host: HostWatch::default(),
+            away_since: None,
+            logged: HashMap::new(),
+            channels: BTreeMap::new(),
+        }
     }
 
     async fn round(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let store = context.store();
         let looked = self.watch.look(context, &self.parts).await;
         store.isolated().part("problems of queues and modules", looked)?;
+        let looked = self.host.look(context, &self.parts).await;
+        store.isolated().part("problems of this machine", looked)?;
         let filter = ProblemFilter { limit: LIMIT, ..ProblemFilter::default() };
         let mut lasting = store.problems(&filter).await?;
         if !lasting.is_empty() && store.isolated().part("the end of problems", store.close_problems().await)? > 0 {

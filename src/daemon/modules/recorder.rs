@@ -1,8 +1,10 @@
 //! `recorder`: writes finished attempts into history, in batches; to the spool on disk while the database does not
 //! answer.
 //!
-//! Settings: none of its own. It cannot be disabled. A finished attempt wakes it. Logs how many attempts it recorded from
+//! Settings: `mail_output` and `mail_output_to`. It cannot be disabled. A finished attempt wakes it. Logs how many attempts it recorded from
 //! the spool, and attempts that the database refused: they are in `spool/refused`.
+
+mod output_mails;
 
 use std::{
     path::{Path, PathBuf},
@@ -12,6 +14,7 @@ use std::{
 use async_trait::async_trait;
 use sexton_entities::{json_text::JsonText, states::Verdict};
 
+use self::output_mails::output_mails;
 use crate::{
     daemon::{
         inflight::InFlight,
@@ -196,13 +199,22 @@ impl Recorder {
     /// Records a batch, in portions that fit into a server's packet limit. An attempt that the database refuses is recorded
     /// without its output and payload, or else put aside, so that it does not keep the others back.
     async fn record(&self, store: &Store, batch: &[FinishedAttempt]) -> Result<Recorded, StoreError> {
-        let work = async |portion: &[FinishedAttempt]| store.finish(portion, OnStale::Record).await;
+        let config = self.in_force.config();
+        let work = async |portion: &[FinishedAttempt]| {
+            let mails = output_mails(&config, portion);
+            let recorded = store.finish_with(portion, OnStale::Record, &mails).await;
+            if !mails.is_empty() && recorded.is_ok() {
+                self.wakers.wake(&ModuleName::NOTIFIER, WakeReason::Requested);
+            }
+            recorded
+        };
         let results = in_portions(portions(batch), work).await?;
         let mut total = Recorded::default();
         results.done.into_iter().for_each(|recorded| total += recorded);
         for (finished, why) in results.refused {
             let bare = bare(finished, &why);
-            total += match store.finish(std::slice::from_ref(&bare), OnStale::Record).await {
+            let one = std::slice::from_ref(&bare);
+            total += match store.finish_with(one, OnStale::Record, &output_mails(&config, one)).await {
                 Err(StoreError::Refused(why)) => self.put_aside(store, finished, &bare, &why).await?,
                 result => {
                     let recorded = result?;

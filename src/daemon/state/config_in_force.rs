@@ -29,6 +29,8 @@ use crate::{
 pub struct ConfigInForce {
     current: Arc<RwLock<Arc<Derived>>>,
     registry: Registry,
+    /// The mistakes of a newer configuration that was refused.
+    refused: Arc<RwLock<Option<String>>>,
 }
 
 /// A configuration, every definition that follows from it and from the registered handlers, and its limits.
@@ -48,12 +50,23 @@ impl ConfigInForce {
     /// Puts the first configuration in force.
     pub(in crate::daemon) fn new(config: Config, registry: Registry) -> Self {
         let current = Arc::new(RwLock::new(Arc::new(Derived::new(config, &registry))));
-        Self { current, registry }
+        Self { current, registry, refused: Arc::default() }
     }
 
     /// Puts another configuration in force.
     pub(in crate::daemon) fn replace(&self, config: Config) {
         *self.current.write() = Arc::new(Derived::new(config, &self.registry));
+        *self.refused.write() = None;
+    }
+
+    /// Notes that a newer configuration was refused because of these mistakes.
+    pub(in crate::daemon) fn note_refused(&self, mistakes: &str) {
+        *self.refused.write() = Some(mistakes.to_owned());
+    }
+
+    /// The mistakes of a newer configuration that was refused; none if the newest one is in force.
+    pub(in crate::daemon) fn refused(&self) -> Option<String> {
+        self.refused.read().clone()
     }
 
     fn current(&self) -> Arc<Derived> {

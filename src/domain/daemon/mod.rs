@@ -1,6 +1,7 @@
 //! Rules of the daemon itself: when a module is restarted, when the daemon is recycled, what a summary shows.
 
 pub mod breaker;
+pub mod disk;
 pub mod lease;
 pub mod log;
 pub mod recycle;

@@ -1,6 +1,7 @@
 //! Notices: whom to tell of a problem, when, and in which words.
 
 pub mod channel;
+pub mod output;
 pub mod rule;
 pub mod text;
 
@@ -13,7 +14,7 @@ use sexton_entities::{
     states::{NoticeAbout, Outcome, ProblemKind, ProblemState},
 };
 
-pub use self::rule::{NoticeEvent, NoticeRule};
+pub use self::rule::{MailOutput, NoticeEvent, NoticeRule};
 use super::problem::SETTLING;
 
 /// The times after which a problem that lasts is reminded of; the last one again and again.
@@ -106,6 +107,8 @@ pub struct Facts {
     pub more_count: usize,
     /// The notice to which this one belongs, by its key.
     pub thread: Option<String>,
+    /// What an attempt has executed, if the notice has its output.
+    pub command: Option<String>,
 }
 
 impl Facts {
@@ -219,7 +222,7 @@ pub(super) mod tests {
     fn what_is_tried_again_is_told_only_where_that_is_wanted() {
         let retried = problem::Model { discarded: 0, times: 2, ..problem() };
         assert_eq!(due(&retried, &NoticeRule::default(), at(1)), None);
-        let each = NoticeRule { on: Some(vec![NoticeEvent::Failed]), after: Some(3), channels: None };
+        let each = NoticeRule { on: Some(vec![NoticeEvent::Failed]), after: Some(3), ..NoticeRule::default() };
         assert_eq!(due(&retried, &each, at(1)), None, "not often enough");
         assert_eq!(due(&problem::Model { times: 3, ..retried }, &each, at(1)), Some(NoticeAbout::Opened));
         let queue = problem::Model { kind: ProblemKind::Queue, ..problem() };
@@ -230,7 +233,8 @@ pub(super) mod tests {
     #[test]
     fn the_nearest_rule_counts() {
         let of_task = NoticeRule { after: Some(3), ..NoticeRule::default() };
-        let of_daemon = NoticeRule { channels: Some(vec!["admins".to_owned()]), after: Some(1), on: None };
+        let of_daemon =
+            NoticeRule { channels: Some(vec!["admins".to_owned()]), after: Some(1), ..NoticeRule::default() };
         let joined = of_task.or(&of_daemon);
         assert_eq!((joined.after, joined.channels), (Some(3), Some(vec!["admins".to_owned()])));
     }

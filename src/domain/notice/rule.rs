@@ -19,13 +19,17 @@ pub enum NoticeEvent {
     Module,
     /// The database was away.
     Database,
+    /// A file system is nearly full.
+    Disk,
+    /// A newer configuration was refused.
+    Configuration,
     /// A problem is over.
     Recovered,
 }
 
 impl NoticeEvent {
     /// The words of the setting `notify_on`.
-    pub const WORDS: [(&str, Self); 8] = [
+    pub const WORDS: [(&str, Self); 10] = [
         ("failed", Self::Failed),
         ("discarded", Self::Discarded),
         ("missed", Self::Missed),
@@ -33,15 +37,48 @@ impl NoticeEvent {
         ("node", Self::Node),
         ("module", Self::Module),
         ("database", Self::Database),
+        ("disk", Self::Disk),
+        ("configuration", Self::Configuration),
         ("recovered", Self::Recovered),
     ];
     /// The events of a configuration that names none: a task that is tried again is not worth a mail.
-    pub const DEFAULT: [Self; 7] =
-        [Self::Discarded, Self::Missed, Self::Stalled, Self::Node, Self::Module, Self::Database, Self::Recovered];
+    pub const DEFAULT: [Self; 9] = [
+        Self::Discarded,
+        Self::Missed,
+        Self::Stalled,
+        Self::Node,
+        Self::Module,
+        Self::Database,
+        Self::Disk,
+        Self::Configuration,
+        Self::Recovered,
+    ];
 
     /// The word in the configuration.
     pub fn as_str(self) -> &'static str {
         Self::WORDS.iter().find(|(_, event)| *event == self).map_or("", |(word, _)| word)
+    }
+}
+
+/// Which attempts have their output mailed, as cron does it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailOutput {
+    /// Those that have printed something, and those that failed.
+    Always,
+    /// Those that failed.
+    OnFailure,
+    /// None.
+    Never,
+}
+
+impl MailOutput {
+    /// The words of the setting `mail_output`.
+    pub const WORDS: [(&str, Self); 3] =
+        [("always", Self::Always), ("on_failure", Self::OnFailure), ("never", Self::Never)];
+
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, known)| *known == self).map_or("", |(word, _)| word)
     }
 }
 
@@ -54,6 +91,10 @@ pub struct NoticeRule {
     pub on: Option<Vec<NoticeEvent>>,
     /// How often a task must have failed.
     pub after: Option<u32>,
+    /// Which attempts have their output mailed.
+    pub output: Option<MailOutput>,
+    /// The channels that get the output; without them, the mail channels that hear of problems.
+    pub output_to: Option<Vec<String>>,
 }
 
 impl NoticeRule {
@@ -64,6 +105,8 @@ impl NoticeRule {
             channels: self.channels.or_else(|| other.channels.clone()),
             on: self.on.or_else(|| other.on.clone()),
             after: self.after.or(other.after),
+            output: self.output.or(other.output),
+            output_to: self.output_to.or_else(|| other.output_to.clone()),
         }
     }
 
@@ -82,6 +125,8 @@ impl NoticeRule {
             ProblemKind::Node => NoticeEvent::Node,
             ProblemKind::Module => NoticeEvent::Module,
             ProblemKind::Database => NoticeEvent::Database,
+            ProblemKind::Disk => NoticeEvent::Disk,
+            ProblemKind::Configuration => NoticeEvent::Configuration,
         };
         self.tells(event)
     }

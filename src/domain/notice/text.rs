@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use sexton_entities::states::{NoticeAbout, ProblemKind};
 
-use super::Facts;
+use super::{Facts, output};
 use crate::domain::text::{
     clean, duration,
     plural::times,
@@ -24,6 +24,7 @@ const MAX_WHAT: usize = 12;
 pub fn subject(about: NoticeAbout, facts: &Facts) -> String {
     let of = thing(facts);
     let text = match about {
+        NoticeAbout::Output => output::subject(facts),
         NoticeAbout::Test => format!("[sexton] TEST of channel {}", facts.name),
         NoticeAbout::More => format!("[sexton] and {} more", facts.more_count),
         NoticeAbout::Recovered => format!("[sexton] RECOVERED: {of}"),
@@ -38,6 +39,7 @@ pub fn subject(about: NoticeAbout, facts: &Facts) -> String {
 pub fn body(about: NoticeAbout, facts: &Facts, zone: Tz) -> String {
     let mut page = NoticeBody { lines: Vec::new(), zone };
     match about {
+        NoticeAbout::Output => page.lines = output::body(facts, zone),
         NoticeAbout::Test => {
             page.sentence(&format!("This is a test of the channel {}. Nothing is wrong.", facts.name));
             page.sentence("It was sent by `sexton notify test`.");
@@ -81,6 +83,8 @@ fn headline(about: NoticeAbout, facts: &Facts) -> String {
         Some(ProblemKind::Queue) => format!("Queue {name} stands still."),
         Some(ProblemKind::Module) => format!("Daemon module {name} fails again and again."),
         Some(ProblemKind::Database) => format!("The database was away, as seen by {name}."),
+        Some(ProblemKind::Disk) => format!("There is little room on the disk of {name}."),
+        Some(ProblemKind::Configuration) => format!("Node {name} refuses its new configuration."),
         Some(ProblemKind::Task) | None => format!("Task {name} failed{node}."),
     };
     match (about, facts.closed_at) {
@@ -267,8 +271,10 @@ To silence it:
             let line = subject(*about, &hostile);
             assert!(!line.contains(['\r', '\n']) && width(&line) <= SUBJECT, "{line}");
             let text = body(*about, &hostile, Tz::UTC);
-            assert!(text.lines().all(|line| width(line) <= WIDTH), "{text}");
-            assert!(!text.contains(['\r', '\u{202e}', '\t']), "{text}");
+            // What a task has printed keeps its lines and tabs.
+            let is_output = *about == NoticeAbout::Output;
+            assert!(is_output || text.lines().all(|line| width(line) <= WIDTH), "{text}");
+            assert!(!text.contains(['\r', '\u{202e}']) && (is_output || !text.contains('\t')), "{text}");
         }
         assert!(body(NoticeAbout::More, &hostile, Tz::UTC).contains("- and 36 more"));
     }

@@ -1,6 +1,8 @@
 //! Notices: one for a problem, by a mail server that has faults, from nodes that die.
 
 mod channels;
+mod host;
+mod output;
 mod settings;
 
 use std::time::Duration;

@@ -10,6 +10,18 @@ fn every_mistake_names_the_way_out() {
         let database = Database::new(Kind::Sqlite).await;
         let cases = [
             (
+                format!("[notify.admins]\n{MAIL}\n[task.t]\ncommand = [\"true\"]\nmail_output = \"sometimes\""),
+                "`sometimes` is not known, expected \"always\" or \"on_failure\" or \"never\"",
+            ),
+            (
+                format!("[notify.admins]\n{MAIL}\n[task.t]\ncommand = [\"true\"]\nmail_output_to = [\"admin\"]"),
+                "there is no [notify.admin]; did you mean `admins`?",
+            ),
+            (
+                "[task.t]\ncommand = [\"true\"]\nmail_output = \"always\"".to_owned(),
+                "nobody would get the mail: there is no [notify.NAME] table",
+            ),
+            (
                 "[notify.a]\nkind = \"pigeon\"".to_owned(),
                 "`pigeon` is not known, expected \"mail\" or \"webhook\" or \"command\"",
             ),

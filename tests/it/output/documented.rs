@@ -203,7 +203,9 @@ on_each_database! {
         check("task retry --FILTER", &["task", "retry", "--discarded"]);
         check("task cancel --FILTER", &["task", "cancel", "--name", "slow", "--dry-run"]);
         check("task cancel --FILTER", &["task", "cancel", "--name", "slow"]);
-        assert_eq!(untried, ["period check"], "its exit code tells the answer");
+        assert_eq!(untried, ["doctor", "period check"], "their exit codes tell the answer");
+        let answer = call(&file, &["doctor", "--json"]).json();
+        assert_eq!(page.faults(&answer, "doctor answer", "doctor"), Vec::<String>::new(), "{answer:#}");
         let inside = call(&file, &["period", "check", "office", "--at", "2026-11-23 10:00", "--json"]);
         let answer = inside.json();
         assert_eq!(page.faults(&answer, "period answer", "period check"), Vec::<String>::new(), "{answer:#}");

@@ -1,0 +1,127 @@
+//! The indexes that the migrations make, with the statements that make them again.
+
+/// An index that the schema of this version has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IndexDefinition {
+    /// The table.
+    pub table: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// The statement that creates it.
+    pub create: &'static str,
+}
+
+const fn index(table: &'static str, name: &'static str, create: &'static str) -> IndexDefinition {
+    IndexDefinition { table, name, create }
+}
+
+/// Those of all databases.
+const EVERYWHERE: [IndexDefinition; 7] = [
+    index("sexton_audit", "sexton_audit_done", "CREATE INDEX sexton_audit_done ON sexton_audit (done_at)"),
+    index("sexton_audit", "sexton_audit_task", "CREATE INDEX sexton_audit_task ON sexton_audit (task_id)"),
+    index(
+        "sexton_history",
+        "sexton_history_execution",
+        "CREATE UNIQUE INDEX sexton_history_execution ON sexton_history (task_id, fence, outcome, enqueued_at, claimed_at)",
+    ),
+    index(
+        "sexton_history",
+        "sexton_history_finished",
+        "CREATE INDEX sexton_history_finished ON sexton_history (finished_at)",
+    ),
+    index(
+        "sexton_history",
+        "sexton_history_name",
+        "CREATE INDEX sexton_history_name ON sexton_history (name, finished_at)",
+    ),
+    index("sexton_notice", "sexton_notice_state", "CREATE INDEX sexton_notice_state ON sexton_notice (state, next_at)"),
+    index(
+        "sexton_occurrence",
+        "sexton_occurrence_entered",
+        "CREATE INDEX sexton_occurrence_entered ON sexton_occurrence (entered_at)",
+    ),
+];
+
+/// Those of some rows only, which MariaDB and MySQL do not know.
+const PARTIAL: [IndexDefinition; 6] = [
+    index(
+        "sexton_task",
+        "sexton_task_expiry",
+        "CREATE INDEX sexton_task_expiry ON sexton_task (expires_at) WHERE expires_at IS NOT NULL",
+    ),
+    index(
+        "sexton_task",
+        "sexton_task_promote",
+        "CREATE INDEX sexton_task_promote ON sexton_task (run_at) WHERE state IN ('scheduled', 'retryable')",
+    ),
+    index(
+        "sexton_task",
+        "sexton_task_running",
+        "CREATE INDEX sexton_task_running ON sexton_task (node) WHERE state = 'running'",
+    ),
+    index(
+        "sexton_task",
+        "sexton_task_schedule",
+        "CREATE INDEX sexton_task_schedule ON sexton_task (schedule) WHERE schedule IS NOT NULL",
+    ),
+    index(
+        "sexton_task",
+        "sexton_task_unknown",
+        "CREATE INDEX sexton_task_unknown ON sexton_task (unknown_since) WHERE unknown_since IS NOT NULL",
+    ),
+    index(
+        "sexton_task",
+        "sexton_task_claim",
+        "CREATE INDEX sexton_task_claim ON sexton_task (queue, priority, id) WHERE state = 'available'",
+    ),
+];
+
+/// Those that SQLite gives names of its own.
+const OF_SERVERS: [IndexDefinition; 2] = [
+    index("sexton_notice", "sexton_notice_key", "CREATE UNIQUE INDEX sexton_notice_key ON sexton_notice (notice_key)"),
+    index(
+        "sexton_problem",
+        "sexton_problem_key",
+        "CREATE UNIQUE INDEX sexton_problem_key ON sexton_problem (problem_key)",
+    ),
+];
+
+/// Those of PostgreSQL.
+const OF_POSTGRES: [IndexDefinition; 2] = [
+    index("sexton_daily", "sexton_daily_key", "CREATE UNIQUE INDEX sexton_daily_key ON sexton_daily (day, name)"),
+    index(
+        "sexton_task",
+        "sexton_task_unique_key",
+        "CREATE UNIQUE INDEX sexton_task_unique_key ON sexton_task (unique_key) WHERE unique_key IS NOT NULL",
+    ),
+];
+
+/// Those of MariaDB and MySQL.
+const OF_MYSQL: [IndexDefinition; 6] = [
+    index(
+        "sexton_task",
+        "sexton_task_claim",
+        "CREATE INDEX sexton_task_claim ON sexton_task (queue, state, priority, id)",
+    ),
+    index("sexton_task", "sexton_task_expiry", "CREATE INDEX sexton_task_expiry ON sexton_task (expires_at)"),
+    index("sexton_task", "sexton_task_schedule", "CREATE INDEX sexton_task_schedule ON sexton_task (schedule)"),
+    index("sexton_task", "sexton_task_state", "CREATE INDEX sexton_task_state ON sexton_task (state, run_at)"),
+    index(
+        "sexton_task",
+        "sexton_task_unique_key",
+        "CREATE UNIQUE INDEX sexton_task_unique_key ON sexton_task (unique_key)",
+    ),
+    index("sexton_task", "sexton_task_unknown", "CREATE INDEX sexton_task_unknown ON sexton_task (unknown_since)"),
+];
+
+/// The indexes on a kind of database (`postgres`, `mysql` or `sqlite`), without those of primary keys.
+pub fn expected_indexes(database: &str) -> Vec<IndexDefinition> {
+    let particular: [&[IndexDefinition]; 3] = match database {
+        "postgres" => [&PARTIAL, &OF_SERVERS, &OF_POSTGRES],
+        "mysql" => [&OF_MYSQL, &OF_SERVERS, &[]],
+        _ => [&PARTIAL, &[], &[]],
+    };
+    let mut all = EVERYWHERE.to_vec();
+    all.extend(particular.concat());
+    all
+}
