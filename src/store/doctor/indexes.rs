@@ -43,7 +43,12 @@ const EVERYWHERE: [IndexDefinition; 7] = [
 ];
 
 /// Those of some rows only, which MariaDB and MySQL do not know.
-const PARTIAL: [IndexDefinition; 6] = [
+const PARTIAL: [IndexDefinition; 7] = [
+    index(
+        "sexton_task",
+        "sexton_task_cancel",
+        "CREATE INDEX sexton_task_cancel ON sexton_task (cancel_requested_at) WHERE cancel_requested_at IS NOT NULL",
+    ),
     index(
         "sexton_task",
         "sexton_task_expiry",
@@ -97,7 +102,8 @@ const OF_POSTGRES: [IndexDefinition; 2] = [
 ];
 
 /// Those of MariaDB and MySQL.
-const OF_MYSQL: [IndexDefinition; 6] = [
+const OF_MYSQL: [IndexDefinition; 7] = [
+    index("sexton_task", "sexton_task_cancel", "CREATE INDEX sexton_task_cancel ON sexton_task (cancel_requested_at)"),
     index(
         "sexton_task",
         "sexton_task_claim",
