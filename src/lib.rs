@@ -63,7 +63,7 @@ pub use crate::{
         command::answer::Progress,
         daemon::{lease::OnLeaseLost, summary::SummaryTable},
         identity::ModuleName,
-        notice::{NoticeEvent, NoticeRule},
+        notice::{Escalation, NoticeEvent, NoticeRule},
         task::{
             definition::TaskDefinition,
             retry::{Growth, RetryPolicy},

@@ -27,6 +27,7 @@ mod missed_instants;
 mod move_tasks;
 mod move_to_history;
 mod nodes;
+mod notice_sending;
 mod notices;
 mod occurrences;
 mod output;
@@ -77,7 +78,8 @@ pub use self::{
     health::{HistoryOf, QueueBacklog},
     migrate::MigrationStatus,
     nodes::Heartbeat,
-    notices::{HeldNotices, NewNotice, Tried},
+    notice_sending::Tried,
+    notices::{HeldNotices, NewNotice, Told},
     pause::PauseDetails,
     peek::Peek,
     portions::{PortionResults, in_portions},

@@ -1,6 +1,9 @@
 //! Notices: whom to tell of a problem, when, and in which words.
 
 pub mod channel;
+pub mod digest;
+pub mod html;
+mod page;
 pub mod rule;
 pub mod text;
 
@@ -13,7 +16,10 @@ use sexton_entities::{
     states::{NoticeAbout, Outcome, ProblemKind, ProblemState},
 };
 
-pub use self::rule::{NoticeEvent, NoticeRule};
+pub use self::{
+    digest::{Digest, ListedProblem},
+    rule::{Escalation, NoticeEvent, NoticeRule},
+};
 use super::problem::SETTLING;
 
 /// The times after which a problem that lasts is reminded of; the last one again and again.
@@ -37,7 +43,7 @@ pub fn due(problem: &problem::Model, rule: &NoticeRule, now: DateTime<Utc>) -> O
         (ProblemState::Muted, _) => None,
         (ProblemState::Closed, _) if problem.end_noticed => None,
         // It was over before anybody was told: one notice says both.
-        (ProblemState::Closed, 0) => {
+        (ProblemState::Closed, 0) if problem.escalated_episode != problem.episode => {
             let is_fresh = now - problem.closed_at? < TimeDelta::from_std(TOLD_LATE_WITHIN).ok()?;
             first().filter(|_| is_fresh)
         }
@@ -104,6 +110,8 @@ pub struct Facts {
     pub more: Vec<String>,
     /// How many further problems there are.
     pub more_count: usize,
+    /// The problems of a digest.
+    pub listed: Vec<ListedProblem>,
     /// The notice to which this one belongs, by its key.
     pub thread: Option<String>,
 }
@@ -134,9 +142,14 @@ impl Facts {
     }
 }
 
-/// The key of a notice: the same each time it is sent.
-pub fn key(database: &str, problem: i64, episode: i32, number: i32, channel: &str) -> String {
-    format!("{problem}.{episode}.{number}.{channel}.{database}")
+/// The key of a notice: the same each time it is sent. `number` counts the notices of an episode.
+pub fn key(database: &str, of: &problem::Model, number: i32, channel: &str) -> String {
+    format!("{}.{}.{number}.{channel}.{database}", of.id, of.episode)
+}
+
+/// The key of the notice that escalates an episode.
+pub fn escalation_key(database: &str, of: &problem::Model, channel: &str) -> String {
+    format!("{}.{}.escalated.{channel}.{database}", of.id, of.episode)
 }
 
 #[cfg(test)]
@@ -178,6 +191,7 @@ pub(super) mod tests {
             notices: 0,
             noticed_at: None,
             end_noticed: false,
+            escalated_episode: 0,
         }
     }
 
@@ -211,6 +225,8 @@ pub(super) mod tests {
         assert_eq!(due(&told, &rule, at(11)), None, "it may come back");
         assert_eq!(due(&told, &rule, at(10 + 300)), Some(NoticeAbout::Recovered));
         assert_eq!(due(&problem::Model { end_noticed: true, ..told.clone() }, &rule, at(9_999)), None);
+        let escalated = problem::Model { notices: 0, escalated_episode: 1, ..told.clone() };
+        assert_eq!(due(&escalated, &rule, at(10 + 300)), Some(NoticeAbout::Recovered), "further channels were told");
         let silent = NoticeRule { on: Some(vec![NoticeEvent::Discarded]), ..rule };
         assert_eq!(due(&told, &silent, at(9_999)), None);
     }
@@ -219,7 +235,7 @@ pub(super) mod tests {
     fn what_is_tried_again_is_told_only_where_that_is_wanted() {
         let retried = problem::Model { discarded: 0, times: 2, ..problem() };
         assert_eq!(due(&retried, &NoticeRule::default(), at(1)), None);
-        let each = NoticeRule { on: Some(vec![NoticeEvent::Failed]), after: Some(3), channels: None };
+        let each = NoticeRule { on: Some(vec![NoticeEvent::Failed]), after: Some(3), ..NoticeRule::default() };
         assert_eq!(due(&retried, &each, at(1)), None, "not often enough");
         assert_eq!(due(&problem::Model { times: 3, ..retried }, &each, at(1)), Some(NoticeAbout::Opened));
         let queue = problem::Model { kind: ProblemKind::Queue, ..problem() };
@@ -230,9 +246,29 @@ pub(super) mod tests {
     #[test]
     fn the_nearest_rule_counts() {
         let of_task = NoticeRule { after: Some(3), ..NoticeRule::default() };
-        let of_daemon = NoticeRule { channels: Some(vec!["admins".to_owned()]), after: Some(1), on: None };
+        let of_daemon =
+            NoticeRule { channels: Some(vec!["admins".to_owned()]), after: Some(1), ..NoticeRule::default() };
         let joined = of_task.or(&of_daemon);
         assert_eq!((joined.after, joined.channels), (Some(3), Some(vec!["admins".to_owned()])));
+    }
+
+    #[test]
+    fn what_nobody_takes_note_of_is_escalated_once_an_episode() {
+        let escalation = Escalation { after: Duration::from_secs(3_600), to: vec!["boss".to_owned()] };
+        let rule = NoticeRule { escalation: Some(escalation), ..NoticeRule::default() };
+        let open = problem();
+        assert!(!rule.must_escalate(&open, at(3_599)));
+        assert!(rule.must_escalate(&open, at(3_600)));
+        let told = problem::Model { escalated_episode: 1, ..open.clone() };
+        assert!(!rule.must_escalate(&told, at(9_999)), "it was told");
+        assert!(rule.must_escalate(&problem::Model { episode: 2, ..told }, at(9_999)), "it has come back");
+        assert!(!rule.must_escalate(&problem::Model { muted_until: Some(at(10_000)), ..open.clone() }, at(9_999)));
+        assert!(!rule.must_escalate(&problem::Model { discarded: 0, ..open.clone() }, at(9_999)), "it is tried again");
+        for state in [ProblemState::Acknowledged, ProblemState::Muted, ProblemState::Closed] {
+            assert!(!rule.must_escalate(&problem::Model { state, ..open.clone() }, at(9_999)));
+        }
+        let nobody = Escalation { after: Duration::ZERO, to: Vec::new() };
+        assert!(!NoticeRule { escalation: Some(nobody), ..NoticeRule::default() }.must_escalate(&open, at(9_999)));
     }
 
     #[test]

@@ -1,6 +1,12 @@
 //! Whom to tell of which problems, as the configuration says it.
 
-use sexton_entities::{problem, states::ProblemKind};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sexton_entities::{
+    problem,
+    states::{ProblemKind, ProblemState},
+};
 
 /// What a notice may be sent for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +60,17 @@ pub struct NoticeRule {
     pub on: Option<Vec<NoticeEvent>>,
     /// How often a task must have failed.
     pub after: Option<u32>,
+    /// Who hears of a problem of which nobody takes note.
+    pub escalation: Option<Escalation>,
+}
+
+/// Who hears of a problem of which nobody takes note.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Escalation {
+    /// How long a problem lasts before they hear of it.
+    pub after: Duration,
+    /// The channels.
+    pub to: Vec<String>,
 }
 
 impl NoticeRule {
@@ -64,7 +81,23 @@ impl NoticeRule {
             channels: self.channels.or_else(|| other.channels.clone()),
             on: self.on.or_else(|| other.on.clone()),
             after: self.after.or(other.after),
+            escalation: self.escalation.or_else(|| other.escalation.clone()),
         }
+    }
+
+    /// Whether a second list of channels must hear of the problem now: once in an episode, if it is neither acknowledged nor
+    /// muted nor closed.
+    pub fn must_escalate(&self, problem: &problem::Model, now: DateTime<Utc>) -> bool {
+        let Some(escalation) = self.escalation.as_ref().filter(|escalation| !escalation.to.is_empty()) else {
+            return false;
+        };
+        let is_muted = problem.muted_until.is_some_and(|until| now < until);
+        let lasts_long = TimeDelta::from_std(escalation.after).is_ok_and(|after| now >= problem.opened_at + after);
+        problem.state == ProblemState::Open
+            && problem.escalated_episode != problem.episode
+            && lasts_long
+            && !is_muted
+            && self.concerns(problem)
     }
 
     pub(super) fn tells(&self, event: NoticeEvent) -> bool {
@@ -72,7 +105,7 @@ impl NoticeRule {
     }
 
     /// Whether the problem is one to hear of, and has occurred often enough.
-    pub(super) fn concerns(&self, problem: &problem::Model) -> bool {
+    pub fn concerns(&self, problem: &problem::Model) -> bool {
         let after = i64::from(self.after.unwrap_or(1));
         let event = match problem.kind {
             ProblemKind::Task if self.tells(NoticeEvent::Failed) => return problem.times >= after,

@@ -11,12 +11,12 @@ use sexton_entities::notice;
 
 use crate::{
     config::Config,
-    daemon::module::ModuleContext,
+    daemon::{fault_point::fault_point, module::ModuleContext},
     domain::{
-        notice::{Facts, channel::Channel, retry_delay},
+        notice::{Facts, retry_delay},
         text::plural::counted,
     },
-    notice::{Letter, SendError, send},
+    notice::{Letter, SendError, Sender},
     store::{StoreError, Tried},
 };
 
@@ -50,6 +50,7 @@ pub(super) async fn send_next(
     let mut by_channel: BTreeMap<String, Vec<notice::Model>> = BTreeMap::new();
     for notice in store.lease_notices(node, &names, LEASE).await? {
         by_channel.entry(notice.channel.clone()).or_default().push(notice);
+        fault_point("notice leased");
     }
     let sending = by_channel.into_iter().map(|(name, notices)| {
         let config = &config;
@@ -90,37 +91,42 @@ async fn send_in_turn(
 ) -> Result<(u64, Option<String>), StoreError> {
     let Some(channel) = config.channels.get(name) else { return Ok((0, None)) };
     let (store, mut sent, mut failure) = (context.store(), 0, None);
-    let begun = Instant::now();
+    let (begun, mut sender) = (Instant::now(), Sender::new(channel));
     for notice in notices {
         // Another try must end within the lease.
         if failure.is_some() || begun.elapsed() + channel.timeout * 2 > LEASE {
             store.return_notice(notice, node).await?;
             continue;
         }
-        match attempt(config, channel, notice).await {
+        match attempt(config, &mut sender, notice).await {
             Ok(()) => {
                 sent += 1;
+                fault_point("notice sent");
                 store.record_notice(notice, node, &Tried::Sent).await?;
+                fault_point("notice recorded");
             }
             Err(SendError { why, retry_after }) => {
                 let delay = retry_delay(notice.attempts.unsigned_abs() + 1);
                 let delay = retry_after.map_or(delay, |wanted| wanted.max(delay));
-                store.record_notice(notice, node, &Tried::Failed(why.clone(), delay)).await?;
+                if store.record_notice(notice, node, &Tried::Failed(why.clone(), delay)).await? {
+                    tracing::error!("gave up notice {} by {name}, which could not be sent for a day: {why}", notice.id);
+                }
                 failure = Some(why);
             }
         }
     }
+    sender.close().await;
     if sent > 0 {
         tracing::debug!("sent {} by {name}", counted(sent, "notice"));
     }
     Ok((sent, failure))
 }
 
-async fn attempt(config: &Config, channel: &Channel, notice: &notice::Model) -> Result<(), SendError> {
+async fn attempt(config: &Config, sender: &mut Sender<'_>, notice: &notice::Model) -> Result<(), SendError> {
     let facts: Facts = notice.facts.decode().map_err(|error| SendError {
         why: format!("notice {} cannot be read: {error}", notice.id),
         retry_after: None,
     })?;
     let letter = Letter::new(&notice.notice_key, notice.about, facts, notice.created_at, config.daemon.zone());
-    send(channel, &letter).await
+    sender.send(&letter).await
 }
