@@ -11,6 +11,7 @@ mod digests;
 mod parts;
 mod planner;
 mod sender;
+mod unrecorded;
 mod watch;
 
 use std::{
@@ -22,7 +23,7 @@ use async_trait::async_trait;
 use sexton_entities::{problem, states::ProblemState};
 
 pub(super) use self::parts::NotifierParts;
-use self::{debounce::Debounce, digests::Digests, sender::ChannelRecord, watch::Watch};
+use self::{debounce::Debounce, digests::Digests, sender::ChannelRecord, unrecorded::Unrecorded, watch::Watch};
 use crate::{
     daemon::module::{DaemonModule, ModuleContext, Next, is_outage},
     domain::{
@@ -51,6 +52,7 @@ pub(super) struct Notifier {
     channels: BTreeMap<String, ChannelRecord>,
     debounce: Debounce,
     digests: Digests,
+    unrecorded: Unrecorded,
 }
 
 #[async_trait(?Send)]
@@ -107,6 +109,7 @@ impl Notifier {
             channels: BTreeMap::new(),
             debounce: Debounce::default(),
             digests: Digests::default(),
+            unrecorded: Unrecorded::default(),
         }
     }
 
@@ -123,7 +126,7 @@ impl Notifier {
         self.log(&lasting);
         store.isolated().part("the notices that are due", planner::write_due(context).await)?;
         store.isolated().part("the digests that are due", self.digests.write_due(context).await)?;
-        sender::send_next(context, &self.parts.id, &mut self.channels).await?;
+        sender::send_next(context, &self.parts.id, &mut self.channels, &self.unrecorded).await?;
         Ok(())
     }
 

@@ -178,6 +178,7 @@ impl NoticePage<'_> {
         }
         let discarded = match facts.discarded {
             0 => String::new(),
+            1 if facts.times == 1 => ", for good".to_owned(),
             count => format!(", {count} of them for good"),
         };
         fields.push(("Occurred", format!("{}{discarded}", times(facts.times.unsigned_abs()))));

@@ -1,7 +1,8 @@
 //! A channel with a digest: one mail at its time, with what began, lasts and ended.
 
-use chrono::{NaiveTime, TimeDelta, Utc};
+use chrono::{NaiveTime, TimeDelta};
 use sexton::{
+    clock::machine_time,
     domain::{
         notice::{Digest, channel::Channel},
         problem::Sighting,
@@ -15,7 +16,7 @@ use crate::support::{MailServer, on_each_database};
 
 /// A digest whose last instant was twelve hours ago.
 fn twelve_hours_ago(server: &MailServer) -> Channel {
-    let at = (Utc::now() + TimeDelta::hours(12)).time();
+    let at = (machine_time() + TimeDelta::hours(12)).time();
     let at = NaiveTime::parse_from_str(&at.format("%H:%M").to_string(), "%H:%M").unwrap();
     Channel { digest: Some(Digest::Daily(at)), ..by_mail(server, 20) }
 }

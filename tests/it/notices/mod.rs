@@ -4,6 +4,7 @@ mod channels;
 mod digests;
 mod escalation;
 mod hours;
+mod interrupted;
 mod killed;
 mod settings;
 mod trust;

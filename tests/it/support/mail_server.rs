@@ -12,6 +12,7 @@ use nix::{
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream},
+    sync::Notify,
 };
 use tokio_rustls::{
     TlsAcceptor,
@@ -31,6 +32,8 @@ pub(crate) enum MailFault {
     Recipient(u16),
     /// It reads the mail, and refuses it with this code.
     Content(u16),
+    /// It takes the mail, and answers when the test releases it.
+    Hold,
     /// It takes one mail, and refuses every further one of the session.
     OneMail,
     /// It hangs up at once.
@@ -92,6 +95,7 @@ struct State {
 #[derive(Clone)]
 pub(crate) struct MailServer {
     state: Arc<Mutex<State>>,
+    released: Arc<Notify>,
     pub(crate) port: u16,
     /// It speaks TLS from the beginning.
     is_wrapped: bool,
@@ -112,7 +116,12 @@ impl MailServer {
 
     async fn listen(is_wrapped: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let server = Self { state: Arc::default(), port: listener.local_addr().unwrap().port(), is_wrapped };
+        let server = Self {
+            state: Arc::default(),
+            released: Arc::default(),
+            port: listener.local_addr().unwrap().port(),
+            is_wrapped,
+        };
         let served = server.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -129,6 +138,11 @@ impl MailServer {
 
     pub(crate) fn sessions(&self) -> usize {
         self.state.lock().unwrap().sessions
+    }
+
+    /// Lets the server answer that holds a mail.
+    pub(crate) fn release(&self) {
+        self.released.notify_one();
     }
 
     /// The next sessions have these faults.
@@ -217,6 +231,9 @@ impl MailServer {
                     if let Some(MailFault::KillClient(pid)) = fault {
                         kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
                         return false;
+                    }
+                    if matches!(fault, Some(MailFault::Hold)) {
+                        self.released.notified().await;
                     }
                     let _ = stream.write_all(b"250 taken\r\n").await;
                     let _ = stream.flush().await;

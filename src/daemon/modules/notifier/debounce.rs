@@ -12,24 +12,25 @@ const GATHER: Duration = Duration::from_secs(1);
 /// When the next round is due that a problem has woken.
 #[derive(Default)]
 pub(super) struct Debounce {
-    /// When the last round looked at the problems.
-    looked_at: Option<Instant>,
+    /// When the last round began that problems had woken.
+    woken_at: Option<Instant>,
     due_at: Option<Instant>,
 }
 
 impl Debounce {
     /// Whether a round does nothing, because only problems have woken it, and it has not gathered for long enough. Rounds that
-    /// problems wake are [`APART`].
+    /// problems wake are at least [`APART`] apart.
     pub(super) fn waits(&mut self, reasons: WakeReasons, now: Instant) -> bool {
         if reasons.is_only(WakeReason::ProblemSeen) {
-            let last = self.looked_at.map_or(now, |at| at + APART);
+            let last = self.woken_at.map_or(now, |at| at + APART);
             let due_at = *self.due_at.get_or_insert_with(|| last.max(now + GATHER));
             if now < due_at {
                 return true;
             }
         }
-        self.due_at = None;
-        self.looked_at = Some(now);
+        if self.due_at.take().is_some() {
+            self.woken_at = Some(now);
+        }
         false
     }
 
@@ -61,6 +62,14 @@ mod tests {
         assert_eq!(debounce.rest(at(1_000)), None);
         let rounds = (1_000..61_000).step_by(6).filter(|millis| !debounce.waits(seen, at(*millis))).count();
         assert!(rounds <= 12, "{rounds}");
+    }
+
+    #[test]
+    fn the_first_problem_after_a_quiet_time_waits_a_second_only() {
+        let (mut debounce, begin, seen) = (Debounce::default(), Instant::now(), woken_by(&[WakeReason::ProblemSeen]));
+        assert!(!debounce.waits(WakeReasons::default(), begin), "its own round");
+        assert!(debounce.waits(seen, begin));
+        assert_eq!(debounce.rest(begin), Some(GATHER), "whenever the last round was");
     }
 
     #[test]
