@@ -63,7 +63,7 @@ pub use crate::{
         command::answer::Progress,
         daemon::{lease::OnLeaseLost, summary::SummaryTable},
         identity::ModuleName,
-        notice::{MailOutput, NoticeEvent, NoticeRule},
+        notice::{Escalation, MailOutput, NoticeEvent, NoticeRule},
         task::{
             definition::TaskDefinition,
             retry::{Growth, RetryPolicy},

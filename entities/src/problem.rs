@@ -70,6 +70,9 @@ pub struct Model {
     /// Whether a notice has said that this episode is over.
     #[serde(skip)]
     pub end_noticed: bool,
+    /// The last episode that was escalated. 0 if none was.
+    #[serde(skip)]
+    pub escalated_episode: i32,
 }
 
 /// No foreign keys: it outlives what it names.

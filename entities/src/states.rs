@@ -277,6 +277,10 @@ words! {
         Recovered = "recovered",
         /// There are more problems than notices within an hour.
         More = "more",
+        /// What a channel gathers: what began, lasts and ended since its last digest.
+        Digest = "digest",
+        /// It lasts, and nobody has taken note of it.
+        Escalated = "escalated",
         /// Nothing: an operator tries the channel.
         Test = "test",
         /// What an attempt has printed.
@@ -293,7 +297,7 @@ words! {
         Sent = "sent",
         /// It could not be sent for a day.
         GivenUp = "given_up",
-        /// Its channel had enough notices for an hour. A later notice names it.
+        /// Its channel had enough notices for an hour, or gathers them for a digest. A later notice names it.
         Held = "held",
         /// A notice about several problems has named it.
         Merged = "merged",

@@ -23,6 +23,7 @@ mod m20261121_000017_narrow_task_indexes;
 mod m20261121_000019_keep_problems;
 mod m20261121_000020_keep_notices;
 mod m20261121_000021_keep_daily_figures;
+mod m20261122_000022_escalate_problems;
 mod m20261122_000026_find_cancel_requests;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -57,6 +58,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000019_keep_problems::Step),
             Box::new(m20261121_000020_keep_notices::Step),
             Box::new(m20261121_000021_keep_daily_figures::Step),
+            Box::new(m20261122_000022_escalate_problems::Step),
             Box::new(m20261122_000026_find_cancel_requests::Step),
         ]
     }

@@ -8,7 +8,7 @@ use super::{output::Printer, session::Session};
 use crate::{
     clock::machine_time,
     domain::{notice::Facts, text::suggest},
-    notice::{Letter, send},
+    notice::{Letter, Sender},
 };
 
 #[derive(Subcommand)]
@@ -30,7 +30,10 @@ pub(super) async fn run(session: &Session, output: Printer, command: NotifyComma
     let facts = Facts { name: name.clone(), ..Facts::default() };
     let key = format!("test.{}.{name}", uuid::Uuid::new_v4().simple());
     let letter = Letter::new(&key, NoticeAbout::Test, facts, machine_time(), output.zone());
-    send(channel, &letter).await.map_err(|error| anyhow::anyhow!("the test was not sent by {name}: {error}"))?;
+    let mut sender = Sender::new(channel);
+    let sent = sender.send(&letter).await;
+    sender.close().await;
+    sent.map_err(|error| anyhow::anyhow!("the test was not sent by {name}: {error}"))?;
     output.report(&format!("a test was sent by {name} ({})", channel.means.as_str()), &json!({ "channel": name }))?;
     Ok(0)
 }

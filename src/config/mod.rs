@@ -1,6 +1,7 @@
 //! The configuration: files and environment variables, checked as a whole.
 
 mod advice;
+mod ca_file;
 mod command;
 mod daemon;
 mod database;

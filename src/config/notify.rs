@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{secret, section::Section};
+use super::{ca_file, secret, section::Section};
 use crate::domain::{
     notice::{
-        MailOutput, NoticeEvent, NoticeRule,
+        Escalation, MailOutput, NoticeEvent, NoticeRule,
         channel::{
-            Channel, MailSettings, MailTls, MailTransport, Means, Secret, SmtpServer, WebhookFormat, WebhookSettings,
+            CaFile, Channel, MailSettings, MailTls, MailTransport, Means, Secret, SmtpServer, WebhookFormat,
+            WebhookSettings,
         },
     },
     period::Periods,
@@ -23,15 +24,16 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(60);
 /// Maximum number of notices within an hour by default.
 const MAX_PER_HOUR: u32 = 20;
 /// The settings of mail, of webhooks and of commands.
-const OF_MAIL: [&str; 10] =
-    ["server", "tls", "user", "password", "password_file", "password_credential", "ca_file", "sendmail", "from", "to"];
+const OF_MAIL: [&str; 9] =
+    ["server", "tls", "user", "password", "password_file", "password_credential", "sendmail", "from", "to"];
 const OF_WEBHOOK: [&str; 7] =
     ["url", "url_file", "url_credential", "secret", "secret_file", "secret_credential", "format"];
 
 /// Reads a channel; none if it is not usable, which is a mistake.
 pub(super) fn read(section: &mut Section<'_>, periods: &Periods) -> Option<Channel> {
-    let mail = mail(section);
-    let webhook = webhook(section);
+    let ca_file = ca_file::read(section);
+    let mail = mail(section, ca_file.as_ref());
+    let webhook = webhook(section, ca_file);
     let command = section.texts("command").filter(|words| !words.is_empty());
     let kind = section.choice("kind", &[("mail", 0), ("webhook", 1), ("command", 2)]);
     if section.node("kind").is_none() {
@@ -54,6 +56,9 @@ pub(super) fn read(section: &mut Section<'_>, periods: &Periods) -> Option<Chann
     if kind.is_some_and(|kind| kind != 1) {
         section.refuse_each(&OF_WEBHOOK, "this setting is one of kind \"webhook\"");
     }
+    if kind == Some(2) {
+        section.refuse_each(&["ca_file"], "this setting is one of kind \"mail\" and of kind \"webhook\"");
+    }
     if kind.is_some_and(|kind| kind != 2) {
         section.refuse_each(&["command"], "this setting is one of kind \"command\"");
     }
@@ -67,17 +72,17 @@ pub(super) fn read(section: &mut Section<'_>, periods: &Periods) -> Option<Chann
         let hint = suggest::hint_or_list(unknown, periods.0.keys().map(|name| &**name));
         section.refuse("quiet", format!("there is no period `{unknown}`{hint}"));
     }
-    Some(Channel { means: means?, timeout, max_per_hour, quiet })
+    let digest = section.parsed("digest");
+    Some(Channel { means: means?, timeout, max_per_hour, quiet, digest })
 }
 
-fn mail(section: &mut Section<'_>) -> Option<MailSettings> {
+fn mail(section: &mut Section<'_>, ca_file: Option<&CaFile>) -> Option<MailSettings> {
     let is_mail = section.word("kind") == Some("mail");
     let program = section.texts("sendmail").filter(|words| !words.is_empty());
     let server = section.text("server");
     let tls = section.choice("tls", &MailTls::WORDS);
     let user = section.text("user");
     let password = secret::read(section, ["password", "password_file", "password_credential"]);
-    let ca_file = section.text("ca_file");
     let from = section.text("from");
     let to = section.texts("to");
     if !is_mail {
@@ -97,7 +102,10 @@ fn mail(section: &mut Section<'_>) -> Option<MailSettings> {
             section.refuse("sendmail", "only one of server and sendmail can be set");
             return None;
         }
-        (None, Some(program)) => MailTransport::Program(program),
+        (None, Some(program)) => {
+            section.refuse_each(&["ca_file"], "a program has no use for it: it is one of `server`");
+            MailTransport::Program(program)
+        }
         (None, None) => {
             section.refuse("", "`server` is missing, such as \"smtp://mail.example.org:587\", or `sendmail`");
             return None;
@@ -126,7 +134,7 @@ fn smtp(
     server: &str,
     tls: Option<MailTls>,
     login: Option<(String, Secret)>,
-    ca_file: Option<String>,
+    ca_file: Option<&CaFile>,
 ) -> Option<SmtpServer> {
     let parsed = Url::parse(server).ok().filter(|url| url.username().is_empty() && url.password().is_none());
     let host = parsed.as_ref().and_then(|url| url.host_str()).map(str::to_owned);
@@ -151,13 +159,16 @@ fn smtp(
             return None;
         }
     };
+    if tls == MailTls::None {
+        section.refuse_each(&["ca_file"], "nothing is encrypted with tls = \"none\"");
+    }
     if tls == MailTls::None && login.is_some() {
         section.refuse("tls", "the password would be sent as plain text: use \"required\", or no user");
     }
-    Some(SmtpServer { host, port: url.port().unwrap_or(port), tls, login, ca_file: ca_file.map(Into::into) })
+    Some(SmtpServer { host, port: url.port().unwrap_or(port), tls, login, ca_file: ca_file.cloned() })
 }
 
-fn webhook(section: &mut Section<'_>) -> Option<WebhookSettings> {
+fn webhook(section: &mut Section<'_>, ca_file: Option<CaFile>) -> Option<WebhookSettings> {
     let is_webhook = section.word("kind") == Some("webhook");
     let url = secret::read(section, ["url", "url_file", "url_credential"]);
     let secret = secret::read(section, ["secret", "secret_file", "secret_credential"]);
@@ -175,16 +186,15 @@ fn webhook(section: &mut Section<'_>) -> Option<WebhookSettings> {
     if !is_sound {
         section.refuse("url", "it is not an address such as \"https://example.org/hook\"");
     }
-    Some(WebhookSettings { url: Secret(url), secret: secret.map(Secret), format })
+    if is_sound && url.starts_with("http:") {
+        section.refuse_each(&["ca_file"], "nothing is encrypted with http://: use https://");
+    }
+    Some(WebhookSettings { url: Secret(url), secret: secret.map(Secret), format, ca_file })
 }
 
 /// Reads whom to tell, in `[daemon]`, `[queue.NAME]` or `[task.NAME]`.
 pub(super) fn rule(section: &mut Section<'_>, channels: &[String]) -> NoticeRule {
-    let named = section.texts("notify");
-    if let Some(unknown) = named.iter().flatten().find(|name| !channels.contains(name)) {
-        let hint = suggest::hint_or_list(unknown, channels.iter().map(String::as_str));
-        section.refuse("notify", format!("there is no [notify.{unknown}]{hint}"));
-    }
+    let named = names(section, "notify", channels);
     let words = section.texts("notify_on");
     let event = |word: &String| NoticeEvent::WORDS.iter().find(|(known, _)| known == word).map(|(_, event)| *event);
     if let Some(unknown) = words.iter().flatten().find(|word| event(word).is_none()) {
@@ -192,14 +202,33 @@ pub(super) fn rule(section: &mut Section<'_>, channels: &[String]) -> NoticeRule
         section.refuse("notify_on", format!("`{unknown}` is not an event{hint}"));
     }
     let on = words.map(|words| words.iter().filter_map(event).collect());
-    let output_to = section.texts("mail_output_to");
-    if let Some(unknown) = output_to.iter().flatten().find(|name| !channels.contains(name)) {
-        let hint = suggest::hint_or_list(unknown, channels.iter().map(String::as_str));
-        section.refuse("mail_output_to", format!("there is no [notify.{unknown}]{hint}"));
-    }
+    let output_to = names(section, "mail_output_to", channels);
     let output = section.choice("mail_output", &MailOutput::WORDS);
     if channels.is_empty() && output.is_some_and(|output| output != MailOutput::Never) {
         section.refuse("mail_output", "nobody would get the mail: there is no [notify.NAME] table");
     }
-    NoticeRule { channels: named, on, after: section.integer("notify_after", 1..=1_000_000), output, output_to }
+    let after = section.integer("notify_after", 1..=1_000_000);
+    let escalation = section.table("escalate", |table| escalation(table, channels)).flatten();
+    NoticeRule { channels: named, on, after, escalation, output, output_to }
+}
+
+fn escalation(section: &mut Section<'_>, channels: &[String]) -> Option<Escalation> {
+    let after = section.duration("after", Duration::from_secs(1));
+    let to = names(section, "to", channels);
+    for (key, is_given) in [("after", section.node("after").is_some()), ("to", section.node("to").is_some())] {
+        if !is_given {
+            section.refuse("", format!("`{key}` is missing: write `{{ after = \"1h\", to = [\"NAME\"] }}`"));
+        }
+    }
+    Some(Escalation { after: after?, to: to? })
+}
+
+/// The names of channels.
+fn names(section: &mut Section<'_>, key: &'static str, channels: &[String]) -> Option<Vec<String>> {
+    let named = section.texts(key);
+    if let Some(unknown) = named.iter().flatten().find(|name| !channels.contains(name)) {
+        let hint = suggest::hint_or_list(unknown, channels.iter().map(String::as_str));
+        section.refuse(key, format!("there is no [notify.{unknown}]{hint}"));
+    }
+    named
 }

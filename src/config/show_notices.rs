@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use super::toml_values::{length, table};
 use crate::domain::notice::{
     NoticeEvent, NoticeRule,
-    channel::{Channel, MailTls, MailTransport, Means, WebhookFormat},
+    channel::{CaFile, Channel, MailTls, MailTransport, Means, WebhookFormat},
 };
 
 /// Shown in place of a secret.
@@ -19,6 +19,7 @@ pub(super) fn channel(channel: &Channel) -> Table {
         ("max_per_hour", i64::from(channel.max_per_hour).into()),
     ]);
     shown.extend(channel.quiet.iter().map(|period| ("quiet".to_owned(), period.clone().into())));
+    shown.extend(channel.digest.map(|digest| ("digest".to_owned(), digest.to_string().into())));
     match &channel.means {
         Means::Mail(mail) => {
             shown.extend(table([("from", mail.from.clone().into()), ("to", mail.to.clone().into())]));
@@ -33,8 +34,7 @@ pub(super) fn channel(channel: &Channel) -> Table {
                     if let Some((user, _)) = &server.login {
                         shown.extend(table([("user", user.clone().into()), ("password", HIDDEN.into())]));
                     }
-                    let file = server.ca_file.as_ref().map(|file| file.display().to_string());
-                    shown.extend(file.map(|file| ("ca_file".to_owned(), file.into())));
+                    shown.extend(server.ca_file.as_ref().map(ca_file));
                 }
             }
         }
@@ -42,10 +42,15 @@ pub(super) fn channel(channel: &Channel) -> Table {
             let format = if webhook.format == WebhookFormat::Slack { "slack" } else { "json" };
             shown.extend(table([("url", HIDDEN.into()), ("format", format.into())]));
             shown.extend(webhook.secret.as_ref().map(|_| ("secret".to_owned(), HIDDEN.into())));
+            shown.extend(webhook.ca_file.as_ref().map(ca_file));
         }
         Means::Command(command) => shown.extend(table([("command", command.clone().into())])),
     }
     shown
+}
+
+fn ca_file(file: &CaFile) -> (String, Value) {
+    ("ca_file".to_owned(), file.path.display().to_string().into())
 }
 
 /// Whom a table tells.
@@ -58,5 +63,12 @@ pub(super) fn rule(rule: &NoticeRule) -> impl Iterator<Item = (String, Value)> {
     ];
     let lists = lists.into_iter().filter_map(|(key, list)| Some((key.to_owned(), Value::from(list?))));
     let output = rule.output.map(|output| ("mail_output".to_owned(), Value::from(output.as_str())));
-    lists.chain(output).chain(rule.after.map(|after| ("notify_after".to_owned(), Value::from(i64::from(after)))))
+    let escalation = rule.escalation.as_ref().map(|escalation| {
+        let shown = table([("after", length(escalation.after)), ("to", escalation.to.clone().into())]);
+        ("escalate".to_owned(), Value::Table(shown))
+    });
+    lists
+        .chain(output)
+        .chain(rule.after.map(|after| ("notify_after".to_owned(), Value::from(i64::from(after)))))
+        .chain(escalation)
 }

@@ -120,12 +120,14 @@ impl Config {
     }
 
     /// Whom to tell of a problem of this task in this queue: the rule of the task, then of the queue, then of the daemon. Where
-    /// none names channels, all of them are notified.
+    /// none names channels, all of them are notified, except those to which the problem is escalated.
     pub fn notices_of(&self, task: Option<&str>, queue: Option<&str>) -> NoticeRule {
         let of_task = task.and_then(|name| self.tasks.get(name)).map(|task| task.notices.clone()).unwrap_or_default();
         let of_queue = queue.and_then(|name| self.queues.get(name)).map(|queue| queue.notices.clone());
-        let all = NoticeRule { channels: Some(self.channels.keys().cloned().collect()), ..NoticeRule::default() };
-        of_task.or(&of_queue.unwrap_or_default()).or(&self.daemon.notices).or(&all)
+        let rule = of_task.or(&of_queue.unwrap_or_default()).or(&self.daemon.notices);
+        let is_later = |name: &&String| rule.escalation.as_ref().is_some_and(|escalation| escalation.to.contains(name));
+        let all = self.channels.keys().filter(|name| !is_later(name)).cloned().collect();
+        rule.or(&NoticeRule { channels: Some(all), ..NoticeRule::default() })
     }
 
     /// Which attempts of this task in this queue have their output mailed, and the channels that get it: those that are named

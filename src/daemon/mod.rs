@@ -5,6 +5,7 @@
 mod blueprint;
 mod components;
 mod control;
+mod fault_point;
 mod http_connection;
 mod inflight;
 mod lifecycle;

@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use serde::Serialize;
 use sexton_entities::states::NoticeAbout;
 
-use crate::domain::notice::{Facts, text};
+use crate::domain::notice::{Facts, html, text};
 
 /// A notice as it is sent.
 #[derive(Clone, Debug, Serialize)]
@@ -20,6 +20,9 @@ pub struct Letter {
     pub subject: String,
     /// The text.
     pub text: String,
+    /// The same as HTML, for mails.
+    #[serde(skip)]
+    pub html: String,
     /// When it was written.
     pub written_at: DateTime<Utc>,
     /// What is known.
@@ -46,6 +49,7 @@ impl Letter {
     /// A notice in words.
     pub fn new(key: &str, about: NoticeAbout, facts: Facts, written_at: DateTime<Utc>, zone: Tz) -> Self {
         let (subject, text) = (text::subject(about, &facts), text::body(about, &facts, zone));
-        Self { key: key.to_owned(), about, subject, text, written_at, facts }
+        let html = html::html(about, &facts, zone);
+        Self { key: key.to_owned(), about, subject, text, html, written_at, facts }
     }
 }

@@ -1,38 +1,31 @@
 //! A notice as a mail: by a mail server, or by a program such as sendmail.
 
-use std::{error::Error as _, time::Duration};
-
 use lettre::{
-    AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor,
+    Message,
     message::{
-        Mailbox,
-        header::{ContentType, HeaderName, HeaderValue},
-    },
-    transport::smtp::{
-        authentication::Credentials,
-        client::{Certificate, Tls, TlsParameters},
-        extension::ClientId,
+        Mailbox, MultiPart,
+        header::{HeaderName, HeaderValue},
     },
 };
 
 use super::{
     command::feed,
     letter::{Letter, SendError},
+    smtp::SmtpSender,
 };
-use crate::domain::notice::channel::{MailSettings, MailTls, MailTransport, SmtpServer};
+use crate::domain::notice::channel::{MailSettings, MailTransport};
 
-/// Sends a notice. `timeout` is that of each answer of the server.
-pub(super) async fn send(settings: &MailSettings, letter: &Letter, timeout: Duration) -> Result<(), SendError> {
+/// Sends a notice, by that sender or by a program.
+pub(super) async fn send(
+    settings: &MailSettings,
+    smtp: Option<&mut SmtpSender<'_>>,
+    letter: &Letter,
+) -> Result<(), SendError> {
     let message = message(settings, letter)?;
-    match &settings.transport {
-        MailTransport::Program(program) => feed(program, &message.formatted()).await,
-        MailTransport::Smtp(server) => {
-            let transport = transport(server, timeout)?;
-            transport.send(message).await.map(|_| ()).map_err(|error| {
-                let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-                SendError::new(format!("{}:{}: {error}{cause}", server.host, server.port))
-            })
-        }
+    match (&settings.transport, smtp) {
+        (MailTransport::Smtp(_), Some(smtp)) => smtp.send(&message).await,
+        (MailTransport::Program(program), _) => feed(program, &message.formatted()).await,
+        (MailTransport::Smtp(_), None) => Err(SendError::new("no connection")),
     }
 }
 
@@ -56,7 +49,9 @@ fn message(settings: &MailSettings, letter: &Letter) -> Result<Message, SendErro
         let first = id(&plain(thread));
         builder = builder.in_reply_to(first.clone()).references(first);
     }
-    let mut message = builder.header(ContentType::TEXT_PLAIN).body(letter.text.clone()).map_err(SendError::new)?;
+    let mut message = builder
+        .multipart(MultiPart::alternative_plain_html(letter.text.clone(), letter.html.clone()))
+        .map_err(SendError::new)?;
     let headers = [
         ("Auto-Submitted", "auto-generated".to_owned()),
         ("X-Sexton-About", letter.about.to_string()),
@@ -73,37 +68,4 @@ fn message(settings: &MailSettings, letter: &Letter) -> Result<Message, SendErro
 fn plain(key: &str) -> String {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_');
     key.chars().map(|letter| if is_plain(letter) { letter } else { '-' }).collect()
-}
-
-pub(super) fn transport(
-    server: &SmtpServer,
-    timeout: Duration,
-) -> Result<AsyncSmtpTransport<Tokio1Executor>, SendError> {
-    let parameters = || -> Result<TlsParameters, SendError> {
-        let mut builder = TlsParameters::builder(server.host.clone());
-        if let Some(file) = &server.ca_file {
-            let unreadable = |why: String| SendError::new(format!("cannot read {}: {why}", file.display()));
-            let pem = std::fs::read(file).map_err(|error| unreadable(error.to_string()))?;
-            let certificate = Certificate::from_pem(&pem).map_err(|error| unreadable(error.to_string()))?;
-            builder = builder.add_root_certificate(certificate);
-        }
-        builder.build().map_err(SendError::new)
-    };
-    let tls = match server.tls {
-        MailTls::Wrapped => Tls::Wrapper(parameters()?),
-        MailTls::Required => Tls::Required(parameters()?),
-        MailTls::Opportunistic => Tls::Opportunistic(parameters()?),
-        MailTls::None => Tls::None,
-    };
-    let host =
-        nix::unistd::gethostname().map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().into_owned());
-    let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&server.host)
-        .port(server.port)
-        .tls(tls)
-        .hello_name(ClientId::Domain(host))
-        .timeout(Some(timeout));
-    if let Some((user, password)) = &server.login {
-        builder = builder.credentials(Credentials::new(user.clone(), password.0.clone()));
-    }
-    Ok(builder.build())
 }

@@ -1,12 +1,12 @@
 //! Trying a channel without sending anything.
 
-use std::{error::Error as _, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use rustix::fs::{Access, access};
 use tokio::net::TcpStream;
 use url::Url;
 
-use super::{letter::SendError, mail};
+use super::{letter::SendError, smtp::SmtpSender};
 use crate::domain::notice::channel::{Channel, MailTls, MailTransport, Means};
 
 /// Tries a channel, within its time limit: connects to a mail server, with encryption and login, connects to the receiver of
@@ -21,14 +21,7 @@ pub async fn probe(channel: &Channel) -> Result<String, SendError> {
                 MailTransport::Program(program) => of_program(program),
                 MailTransport::Smtp(server) => {
                     let place = format!("{}:{}", server.host, server.port);
-                    let tried = mail::transport(server, channel.timeout)?.test_connection().await;
-                    let is_well = tried.map_err(|error| {
-                        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-                        SendError::new(format!("{place}: {error}{cause}"))
-                    })?;
-                    if !is_well {
-                        return Err(SendError::new(format!("{place}: the server does not answer NOOP")));
-                    }
+                    SmtpSender::new(server, channel.timeout).probe().await?;
                     let tls = if server.tls == MailTls::None { "without encryption" } else { "by TLS" };
                     let login = server.login.as_ref().map(|(user, _)| format!(", with the login of {user}"));
                     Ok(format!("{place} has answered {tls}{}", login.unwrap_or_default()))

@@ -17,9 +17,12 @@ use crate::domain::{
 /// The entries of an instant that was missed and does not run.
 const MISSED: &str = "= 'skipped' AND o.reason_code IN ('missed', 'missed_max', 'missed_age', 'missed_window')";
 
-fn is_missed(firing: &Firing) -> bool {
-    use Reason::{Missed, MissedAge, MissedMax, MissedWindow};
-    matches!(firing.reason, Some(Missed | MissedMax { .. } | MissedAge { .. } | MissedWindow { .. }))
+impl Firing {
+    /// Whether its instant was missed and does not run.
+    pub fn is_missed(&self) -> bool {
+        use Reason::{Missed, MissedAge, MissedMax, MissedWindow};
+        matches!(self.reason, Some(Missed | MissedMax { .. } | MissedAge { .. } | MissedWindow { .. }))
+    }
 }
 
 impl Store {
@@ -30,7 +33,7 @@ impl Store {
         entry: &str,
         firings: &[Firing],
     ) -> Result<(), StoreError> {
-        if !firings.iter().any(is_missed) {
+        if !firings.iter().any(Firing::is_missed) {
             return Ok(());
         }
         let sql = format!(
@@ -43,7 +46,7 @@ impl Store {
             times.insert(row.try_get("", "schedule")?, row.try_get("", "times")?);
         }
         let mut latest: HashMap<&str, &Firing> = HashMap::new();
-        for firing in firings.iter().filter(|firing| is_missed(firing) && times.contains_key(&firing.schedule)) {
+        for firing in firings.iter().filter(|firing| firing.is_missed() && times.contains_key(&firing.schedule)) {
             let known = latest.entry(&firing.schedule).or_insert(firing);
             if known.due_at < firing.due_at {
                 *known = firing;

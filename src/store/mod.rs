@@ -28,6 +28,7 @@ mod missed_instants;
 mod move_tasks;
 mod move_to_history;
 mod nodes;
+mod notice_sending;
 mod notices;
 mod occurrences;
 mod output;
@@ -81,7 +82,8 @@ pub use self::{
     health::{HistoryOf, QueueBacklog},
     migrate::MigrationStatus,
     nodes::Heartbeat,
-    notices::{HeldNotices, NewNotice, Tried},
+    notice_sending::Tried,
+    notices::{HeldNotices, NewNotice, Told},
     output_notices::OutputNotice,
     pause::PauseDetails,
     peek::Peek,

@@ -1,5 +1,5 @@
-//! Notices: written together with what they change in their problem, sent by one node at a time, and kept until they are
-//! sent or given up.
+//! Notices: written together with what they change in their problem, and held while a channel has enough of them or gathers
+//! them.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use sexton_entities::{
 };
 
 use super::{Store, StoreError, connection::DatabaseTransaction, dialect::Kind, identity::ROW, rows::Rows};
-use crate::domain::notice::{KEPT_FOR, TOLD_LATE_WITHIN, TOLD_WITHIN};
+use crate::domain::notice::{TOLD_LATE_WITHIN, TOLD_WITHIN};
 
 /// The time over which the notices of a channel are limited, in milliseconds.
 const LIMITED_FOR_MS: i64 = 3_600_000;
-/// Maximum number of notices that one call leases.
-const PORTION: usize = 20;
 /// Maximum number of held notices that a notice names.
 const MAX_NAMED: usize = 20;
+/// Maximum number of notices that one digest gathers. The others are in the next one.
+const MAX_GATHERED: u64 = 5_000;
 
 /// A notice to be written.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,15 +34,17 @@ pub struct NewNotice {
     pub about: NoticeAbout,
     /// What is known.
     pub facts: Json,
+    /// Its channel gathers it for a digest.
+    pub is_gathered: bool,
 }
 
-/// What became of a notice that was tried.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Tried {
-    /// It was sent.
-    Sent,
-    /// It could not be sent, for this reason. It is tried again after the delay, unless it is too old.
-    Failed(String, Duration),
+/// What is noted in a problem together with its notices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// That it began, lasts or is over.
+    Progress,
+    /// That nobody takes note of it.
+    Escalation,
 }
 
 /// The notices of a channel that are held back.
@@ -82,31 +84,23 @@ impl Store {
     ///
     /// # Errors
     /// If the database is unavailable or refuses a statement.
-    pub async fn write_notices(&self, of: &problem::Model, notices: &[NewNotice]) -> Result<bool, StoreError> {
-        let sql = format!(
-            "UPDATE sexton_problem SET notices = notices + 1, noticed_at = {}, end_noticed = ? \
-             WHERE id = ? AND episode = ? AND notices = ? AND end_noticed = ? AND state = ?",
-            self.dialect.now()
-        );
-        let is_over = of.state == ProblemState::Closed;
+    pub async fn write_notices(
+        &self,
+        of: &problem::Model,
+        told: Told,
+        notices: &[NewNotice],
+    ) -> Result<bool, StoreError> {
+        let (sql, values) = self.noting(of, told);
         self.database_id().await?;
         self.with_retries(async || {
             let transaction = self.begin().await?;
             self.lock_limits(&transaction).await?;
-            let values = [
-                is_over.into(),
-                of.id.into(),
-                of.episode.into(),
-                of.notices.into(),
-                of.end_noticed.into(),
-                of.state.as_str().into(),
-            ];
-            if self.run(&transaction, &sql, values).await? == 0 {
+            if self.run(&transaction, &sql, values.clone()).await? == 0 {
                 return Ok(false);
             }
             for notice in notices {
-                let is_full =
-                    self.written_lately(&transaction, &notice.channel).await? >= i64::from(notice.max_per_hour);
+                let is_full = notice.is_gathered
+                    || self.written_lately(&transaction, &notice.channel).await? >= i64::from(notice.max_per_hour);
                 let state = if is_full { NoticeState::Held } else { NoticeState::Waiting };
                 self.insert_notice(&transaction, notice, Some(of.id), state).await?;
             }
@@ -114,6 +108,33 @@ impl Store {
             Ok(true)
         })
         .await
+    }
+
+    /// Changes the problem, unless it has changed since it was read.
+    fn noting(&self, of: &problem::Model, told: Told) -> (String, Vec<sea_orm::Value>) {
+        match told {
+            Told::Progress => (
+                format!(
+                    "UPDATE sexton_problem SET notices = notices + 1, noticed_at = {}, end_noticed = ? \
+                     WHERE id = ? AND episode = ? AND notices = ? AND end_noticed = ? AND state = ?",
+                    self.dialect.now()
+                ),
+                vec![
+                    (of.state == ProblemState::Closed).into(),
+                    of.id.into(),
+                    of.episode.into(),
+                    of.notices.into(),
+                    of.end_noticed.into(),
+                    of.state.as_str().into(),
+                ],
+            ),
+            Told::Escalation => (
+                "UPDATE sexton_problem SET escalated_episode = episode \
+                 WHERE id = ? AND episode = ? AND escalated_episode <> episode AND state = ?"
+                    .to_owned(),
+                vec![of.id.into(), of.episode.into(), of.state.as_str().into()],
+            ),
+        }
     }
 
     /// The held notices of a channel, if one more notice may be sent now; none if there are none, or it may not.
@@ -137,6 +158,33 @@ impl Store {
         Ok(Some(held))
     }
 
+    /// What a channel gathered before an instant, the earliest first; none if the digest with this key is written.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses a statement.
+    pub async fn gathered_notices(
+        &self,
+        channel: &str,
+        key: &str,
+        before: DateTime<Utc>,
+    ) -> Result<Option<HeldNotices>, StoreError> {
+        use notice::Column;
+        let known = "SELECT id FROM sexton_notice WHERE notice_key = ?";
+        if !self.all(&self.db, known, [key.into()]).await?.is_empty() {
+            return Ok(None);
+        }
+        let query = notice::Entity::find()
+            .filter(Column::Channel.eq(channel))
+            .filter(Column::State.eq(NoticeState::Held))
+            .filter(Column::CreatedAt.lt(before))
+            .order_by_asc(Column::Id)
+            .limit(MAX_GATHERED)
+            .build(self.backend());
+        let rows: Vec<notice::Model> = self.readable(&self.db, query, "sexton_notice", "id").await?;
+        let named = rows.iter().map(|row| (row.about, row.problem_id)).collect();
+        Ok(Some(HeldNotices { ids: rows.iter().map(|row| row.id).collect(), named }))
+    }
+
     /// Writes one notice in place of those that are held. Returns false if another node has done so.
     ///
     /// # Errors
@@ -152,6 +200,9 @@ impl Store {
         self.with_retries(async || {
             let transaction = self.begin().await?;
             self.lock_limits(&transaction).await?;
+            if !self.insert_notice(&transaction, notice, None, NoticeState::Waiting).await? {
+                return Ok(false);
+            }
             let mut rows = Rows::new(self.dialect);
             for id in &held.ids {
                 rows.push(|row| {
@@ -161,105 +212,10 @@ impl Store {
             if self.run(&transaction, &sql, [rows.into_value()]).await? < held.ids.len() as u64 {
                 return Ok(false);
             }
-            self.insert_notice(&transaction, notice, None, NoticeState::Waiting).await?;
             self.commit(transaction).await?;
             Ok(true)
         })
         .await
-    }
-
-    /// Leases the next notices of these channels to a node, for that time. Only the node that has the lease sends them.
-    ///
-    /// # Errors
-    /// If the database is unavailable or refuses a statement.
-    pub async fn lease_notices(
-        &self,
-        node: &str,
-        channels: &[String],
-        lease: Duration,
-    ) -> Result<Vec<notice::Model>, StoreError> {
-        let now = self.dialect.now();
-        let is_free =
-            format!("state = 'waiting' AND next_at <= {now} AND (leased_until IS NULL OR leased_until <= {now})");
-        let mut names = Rows::new(self.dialect);
-        for channel in channels {
-            names.push(|row| {
-                row.set("name", channel.clone());
-            });
-        }
-        let known = self.dialect.rows("k", &[("name", Kind::Text)]);
-        let find = format!(
-            "SELECT id FROM sexton_notice WHERE {is_free} AND channel IN (SELECT k.name FROM {known}) \
-             ORDER BY id LIMIT {PORTION}"
-        );
-        let take = format!(
-            "UPDATE sexton_notice SET leased_by = ?, leased_until = {} WHERE id = ? AND {is_free}",
-            self.dialect.now_plus_millis("?")
-        );
-        let mut leased = Vec::new();
-        for row in self.all(&self.db, &find, [names.into_value()]).await? {
-            let id: i64 = row.try_get("", "id")?;
-            let millis = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
-            let taken = self
-                .with_retries(async || self.run(&self.db, &take, [node.into(), millis.into(), id.into()]).await)
-                .await?;
-            if taken == 1 {
-                leased.push(id);
-            }
-        }
-        if leased.is_empty() {
-            return Ok(Vec::new());
-        }
-        let query = notice::Entity::find()
-            .filter(notice::Column::Id.is_in(leased))
-            .order_by_asc(notice::Column::Id)
-            .build(self.backend());
-        self.readable(&self.db, query, "sexton_notice", "id").await
-    }
-
-    /// Records what became of a notice. One that is too old is given up.
-    ///
-    /// # Errors
-    /// If the database is unavailable or refuses the statement.
-    pub async fn record_notice(&self, notice: &notice::Model, node: &str, tried: &Tried) -> Result<(), StoreError> {
-        let (now, later) = (self.dialect.now(), self.dialect.now_plus_millis("?"));
-        let old = self.dialect.now_plus_millis(&format!("-{}", KEPT_FOR.as_millis()));
-        let is_mine = "WHERE id = ? AND leased_by = ? AND state = 'waiting'";
-        let (sql, values) = match tried {
-            Tried::Sent => (
-                format!(
-                    "UPDATE sexton_notice SET state = 'sent', attempts = attempts + 1, finished_at = {now}, error = NULL, \
-                     facts = CASE WHEN about = 'output' THEN {} ELSE facts END, \
-                     leased_by = NULL, leased_until = NULL {is_mine}",
-                    self.dialect.json(self.dialect.text_parameter())
-                ),
-                // The output itself is in `sexton_output`.
-                vec!["{}".into(), notice.id.into(), node.into()],
-            ),
-            Tried::Failed(why, delay) => (
-                format!(
-                    "UPDATE sexton_notice SET attempts = attempts + 1, error = ?, next_at = {later}, \
-                     state = CASE WHEN created_at < {old} THEN 'given_up' ELSE 'waiting' END, \
-                     finished_at = CASE WHEN created_at < {old} THEN {now} ELSE NULL END, leased_until = NULL {is_mine}"
-                ),
-                vec![
-                    why.replace('\0', " ").into(),
-                    i64::try_from(delay.as_millis()).unwrap_or(i64::MAX).into(),
-                    notice.id.into(),
-                    node.into(),
-                ],
-            ),
-        };
-        self.with_retries(async || self.run(&self.db, &sql, values.clone()).await).await.map(|_| ())
-    }
-
-    /// Gives the lease of a notice back that was not tried.
-    ///
-    /// # Errors
-    /// If the database is unavailable or refuses the statement.
-    pub async fn return_notice(&self, notice: &notice::Model, node: &str) -> Result<(), StoreError> {
-        let sql = "UPDATE sexton_notice SET leased_by = NULL, leased_until = NULL WHERE id = ? AND leased_by = ?";
-        self.with_retries(async || self.run(&self.db, sql, [notice.id.into(), node.into()]).await).await.map(|_| ())
     }
 
     /// The notices about a problem, the newest first; of all problems without a number.
@@ -273,23 +229,6 @@ impl Store {
         }
         let query = query.order_by_desc(notice::Column::Id).limit(limit).build(self.backend());
         self.readable(&self.db, query, "sexton_notice", "id").await
-    }
-
-    /// Deletes notices that were written longer ago than that, and gives up those that no node sends.
-    pub(super) async fn prune_notices(&self, age_ms: i64) -> Result<(), StoreError> {
-        let before = self.dialect.now_plus_millis("?");
-        let given_up = format!(
-            "UPDATE sexton_notice SET state = 'given_up', finished_at = {}, \
-             error = COALESCE(error, 'no node has its channel') WHERE state IN ('waiting', 'held') AND created_at < {before}",
-            self.dialect.now()
-        );
-        let delete = format!("DELETE FROM sexton_notice WHERE created_at < {before} AND state <> 'waiting'");
-        let twice = -2 * i64::try_from(KEPT_FOR.as_millis()).unwrap_or(i64::MAX / 2);
-        self.with_retries(async || {
-            self.run(&self.db, &given_up, [twice.into()]).await?;
-            self.run(&self.db, &delete, [age_ms.into()]).await.map(|_| ())
-        })
-        .await
     }
 
     /// Lets one transaction at a time count the notices of an hour.
@@ -312,13 +251,14 @@ impl Store {
         Ok(self.one(connection, &sql, [channel.into()]).await?.try_get("", "written")?)
     }
 
+    /// Returns false if a notice has this key.
     pub(super) async fn insert_notice(
         &self,
         transaction: &DatabaseTransaction,
         notice: &NewNotice,
         problem: Option<i64>,
         state: NoticeState,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         const COLUMNS: [(&str, Kind); 6] = [
             ("notice_key", Kind::Text),
             ("channel", Kind::Text),
@@ -342,7 +282,7 @@ impl Store {
                 .json("facts", Some(&notice.facts))
                 .set("state", state.as_str());
         });
-        self.run(transaction, &self.dialect.insert_new(names, &select), [rows.into_value()]).await.map(|_| ())
+        Ok(self.run(transaction, &self.dialect.insert_new(names, &select), [rows.into_value()]).await? > 0)
     }
 
     /// The last lines of both streams of an attempt, at most that many of each.

@@ -40,10 +40,11 @@ impl Store {
                 max_per_hour: u32::MAX,
                 about: NoticeAbout::Output,
                 facts: notice.facts.clone(),
+                is_gathered: false,
             };
             let part = transaction.begin().await?;
             let written = match self.insert_notice(&part, &new, None, NoticeState::Waiting).await {
-                Ok(()) => Ok(part.commit().await?),
+                Ok(_) => Ok(part.commit().await?),
                 // The whole transaction is over.
                 Err(error) if error.is_outage() => return Err(error),
                 Err(error) => {

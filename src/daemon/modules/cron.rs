@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     daemon::{
         module::{DaemonModule, ModuleContext, Next},
-        state::{all_paused::AllPaused, milestones::Milestones},
+        state::{all_paused::AllPaused, milestones::Milestones, wakers::Wakers},
     },
     domain::{
         daemon::summary::SummaryTable,
@@ -54,6 +54,7 @@ pub(super) struct CronManager {
     /// Schedules whose tasks the database refuses.
     refused: HashSet<String>,
     all_paused: AllPaused,
+    wakers: Wakers,
     /// While everything is paused, what is due stays due.
     waits: bool,
     /// When it last looked at the clock.
@@ -123,7 +124,7 @@ impl DaemonModule for CronManager {
 }
 
 impl CronManager {
-    pub(super) fn new(node: NodeId, milestones: Arc<Milestones>, all_paused: AllPaused) -> Self {
+    pub(super) fn new(node: NodeId, milestones: Arc<Milestones>, all_paused: AllPaused, wakers: Wakers) -> Self {
         Self {
             node,
             milestones,
@@ -132,6 +133,7 @@ impl CronManager {
             agenda: Agenda::default(),
             refused: HashSet::new(),
             all_paused,
+            wakers,
             waits: false,
             looked_at: None,
             fired: 0,
@@ -245,6 +247,9 @@ impl CronManager {
             self.fired += fired.len() as u64;
             if !fired.is_empty() {
                 context.client().wake_up(Wakeup::Now);
+            }
+            if batch.iter().any(Firing::is_missed) {
+                self.wakers.announce_problem();
             }
             for name in &fired {
                 tracing::debug!("{name} is due");

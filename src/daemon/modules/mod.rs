@@ -116,9 +116,9 @@ fn future(daemon: &Components) -> ModuleSpec {
 
 fn cron(daemon: &Components) -> ModuleSpec {
     let (node, milestones) = (daemon.identity.id.clone(), daemon.milestones.clone());
-    let all_paused = daemon.all_paused.clone();
+    let (all_paused, wakers) = (daemon.all_paused.clone(), daemon.wakers.clone());
     ModuleSpec::new(ModuleName::CRON, Stage::Intake, move || {
-        cron::CronManager::new(node.clone(), milestones.clone(), all_paused.clone())
+        cron::CronManager::new(node.clone(), milestones.clone(), all_paused.clone(), wakers.clone())
     })
 }
 

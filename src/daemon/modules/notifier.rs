@@ -2,14 +2,17 @@
 //! are nearly full, a configuration that was refused, and outages of the database; and sends notices of problems.
 //!
 //! Every node does this: what it does is harmless when it is repeated. Failed attempts, missed instants and dead nodes
-//! become problems in the transactions that record them. A notice is written once, and sent by the node that leases it.
+//! become problems in the transactions that record them, and wake this module. A notice is written once, and sent by the node that leases it.
 //!
 //! Settings: `daemon.report_stalled_after` (15m), `[notify.NAME]`, `notify`, `notify_on` and `notify_after`. Logs each problem that is new to this node, and that it is over.
 
+mod debounce;
+mod digests;
 mod host_watch;
 mod parts;
 mod planner;
 mod sender;
+mod unrecorded;
 mod watch;
 
 use std::{
@@ -21,7 +24,10 @@ use async_trait::async_trait;
 use sexton_entities::{problem, states::ProblemState};
 
 pub(super) use self::parts::NotifierParts;
-use self::{host_watch::HostWatch, sender::ChannelRecord, watch::Watch};
+use self::{
+    debounce::Debounce, digests::Digests, host_watch::HostWatch, sender::ChannelRecord, unrecorded::Unrecorded,
+    watch::Watch,
+};
 use crate::{
     daemon::module::{DaemonModule, ModuleContext, Next, is_outage},
     domain::{
@@ -33,7 +39,7 @@ use crate::{
 
 /// The interval between two rounds while a problem lasts.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// The interval between two rounds while all is well.
+/// The interval between two rounds while all is well, if nothing wakes it.
 const IDLE_INTERVAL: Duration = Duration::from_secs(15);
 /// Maximum number of problems that are looked at.
 const LIMIT: u64 = 1_000;
@@ -49,6 +55,9 @@ pub(super) struct Notifier {
     /// The problems that this node has logged, with what it calls them.
     logged: HashMap<i64, String>,
     channels: BTreeMap<String, ChannelRecord>,
+    debounce: Debounce,
+    digests: Digests,
+    unrecorded: Unrecorded,
 }
 
 #[async_trait(?Send)]
@@ -66,6 +75,9 @@ impl DaemonModule for Notifier {
     }
 
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
+        if self.debounce.waits(context.wake_reasons(), Instant::now()) {
+            return Ok(());
+        }
         let result = self.round(context).await;
         if result.as_ref().is_err_and(is_outage) {
             self.away_since.get_or_insert_with(Instant::now);
@@ -74,7 +86,8 @@ impl DaemonModule for Notifier {
     }
 
     async fn post_run(&mut self, _: &ModuleContext) -> anyhow::Result<Next> {
-        Ok(Next::After(if self.parts.open.count() == 0 { IDLE_INTERVAL } else { INTERVAL }))
+        let interval = if self.parts.open.count() == 0 { IDLE_INTERVAL } else { INTERVAL };
+        Ok(Next::After(self.debounce.rest(Instant::now()).unwrap_or(interval)))
     }
 
     fn summary(&self) -> Vec<SummaryTable> {
@@ -100,6 +113,9 @@ impl Notifier {
             away_since: None,
             logged: HashMap::new(),
             channels: BTreeMap::new(),
+            debounce: Debounce::default(),
+            digests: Digests::default(),
+            unrecorded: Unrecorded::default(),
         }
     }
 
@@ -117,7 +133,8 @@ impl Notifier {
         self.parts.open.replace(lasting.iter());
         self.log(&lasting);
         store.isolated().part("the notices that are due", planner::write_due(context).await)?;
-        sender::send_next(context, &self.parts.id, &mut self.channels).await?;
+        store.isolated().part("the digests that are due", self.digests.write_due(context).await)?;
+        sender::send_next(context, &self.parts.id, &mut self.channels, &self.unrecorded).await?;
         Ok(())
     }
 

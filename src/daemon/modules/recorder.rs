@@ -29,6 +29,7 @@ use crate::{
         command::capture::Kept,
         daemon::summary::SummaryTable,
         identity::ModuleName,
+        problem::is_failure,
         task::{FinishedAttempt, Report},
         text::plural::counted,
     },
@@ -97,6 +98,9 @@ impl DaemonModule for Recorder {
             match self.record(context.store(), batch.attempts()).await {
                 Ok(recorded) => {
                     self.note(recorded);
+                    if batch.attempts().iter().any(is_failure) {
+                        self.wakers.announce_problem();
+                    }
                     if may_free_others {
                         // A task that a limit kept back can run now, here or on another node.
                         context.client().wake_up(Wakeup::Now);
@@ -177,6 +181,9 @@ impl Recorder {
         let recorded = self.record(store, &batch.attempts).await?;
         tracing::info!("recorded {} from the spool", counted(batch.attempts.len(), "finished attempt"));
         self.note(recorded);
+        if batch.attempts.iter().any(is_failure) {
+            self.wakers.announce_problem();
+        }
         let Some((_, why)) = batch.damaged.first() else {
             self.spool.remove(path);
             return Ok(());

@@ -187,8 +187,13 @@ impl Rescuer {
             self.rescued += rescued as u64;
             self.discarded += discarded as u64;
             self.parts.wakers.announce(Wakeup::Anything);
+            if discarded > 0 {
+                self.parts.wakers.announce_problem();
+            }
         }
-        store.remove_dead_nodes(node).await?;
+        if store.remove_dead_nodes(node).await? > 0 {
+            self.parts.wakers.announce_problem();
+        }
         Ok(())
     }
 }

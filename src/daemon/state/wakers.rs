@@ -39,6 +39,8 @@ pub enum WakeReason {
     Configured = 1 << 7,
     /// Any other reason, such as one of the application's own.
     Requested = 1 << 8,
+    /// A problem was opened, or occurred again.
+    ProblemSeen = 1 << 9,
 }
 
 /// The reasons for which one module was woken since its last round began.
@@ -46,6 +48,11 @@ pub enum WakeReason {
 pub struct WakeReasons(u16);
 
 impl WakeReasons {
+    /// Whether there are reasons, and all of them are this one.
+    pub fn is_only(self, reason: WakeReason) -> bool {
+        self.0 == reason as u16
+    }
+
     /// Whether this reason is among them.
     pub fn contains(self, reason: WakeReason) -> bool {
         self.0 & reason as u16 != 0
@@ -121,6 +128,11 @@ impl Wakers {
         if wakeup != Wakeup::Now {
             self.wake(&ModuleName::FUTURE, WakeReason::Scheduled);
         }
+    }
+
+    /// A problem was opened, or occurred again: the notifier tells of it soon.
+    pub(in crate::daemon) fn announce_problem(&self) {
+        self.wake(&ModuleName::NOTIFIER, WakeReason::ProblemSeen);
     }
 
     /// Notes whether module `wakeup` hears of every enqueue by other processes.

@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
+use super::Digest;
+
 /// A text that is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub String);
@@ -23,6 +25,8 @@ pub struct Channel {
     pub max_per_hour: u32,
     /// The period within which notices wait.
     pub quiet: Option<String>,
+    /// When its notices are sent as one; none to send each of them.
+    pub digest: Option<Digest>,
 }
 
 /// How a notice is sent.
@@ -78,8 +82,23 @@ pub struct SmtpServer {
     pub tls: MailTls,
     /// User and password; none to send without authentication.
     pub login: Option<(String, Secret)>,
-    /// Certificates that count besides the public ones, in PEM.
-    pub ca_file: Option<PathBuf>,
+    /// Certificates that count besides the public ones.
+    pub ca_file: Option<CaFile>,
+}
+
+/// The certificates of a file.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CaFile {
+    /// The file, in PEM.
+    pub path: PathBuf,
+    /// The certificates, in DER.
+    pub certificates: Vec<Vec<u8>>,
+}
+
+impl fmt::Debug for CaFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} certificates)", self.path.display(), self.certificates.len())
+    }
 }
 
 /// How the connection with a mail server is encrypted.
@@ -110,6 +129,8 @@ pub struct WebhookSettings {
     pub secret: Option<Secret>,
     /// The shape of the body.
     pub format: WebhookFormat,
+    /// Certificates that count besides the public ones.
+    pub ca_file: Option<CaFile>,
 }
 
 /// The shape of a webhook's body.

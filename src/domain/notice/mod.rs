@@ -1,7 +1,10 @@
 //! Notices: whom to tell of a problem, when, and in which words.
 
 pub mod channel;
+pub mod digest;
+pub mod html;
 pub mod output;
+mod page;
 pub mod rule;
 pub mod text;
 
@@ -14,7 +17,10 @@ use sexton_entities::{
     states::{NoticeAbout, Outcome, ProblemKind, ProblemState},
 };
 
-pub use self::rule::{MailOutput, NoticeEvent, NoticeRule};
+pub use self::{
+    digest::{Digest, ListedProblem},
+    rule::{Escalation, MailOutput, NoticeEvent, NoticeRule},
+};
 use super::problem::SETTLING;
 
 /// The times after which a problem that lasts is reminded of; the last one again and again.
@@ -38,7 +44,7 @@ pub fn due(problem: &problem::Model, rule: &NoticeRule, now: DateTime<Utc>) -> O
         (ProblemState::Muted, _) => None,
         (ProblemState::Closed, _) if problem.end_noticed => None,
         // It was over before anybody was told: one notice says both.
-        (ProblemState::Closed, 0) => {
+        (ProblemState::Closed, 0) if problem.escalated_episode != problem.episode => {
             let is_fresh = now - problem.closed_at? < TimeDelta::from_std(TOLD_LATE_WITHIN).ok()?;
             first().filter(|_| is_fresh)
         }
@@ -105,6 +111,8 @@ pub struct Facts {
     pub more: Vec<String>,
     /// How many further problems there are.
     pub more_count: usize,
+    /// The problems of a digest.
+    pub listed: Vec<ListedProblem>,
     /// The notice to which this one belongs, by its key.
     pub thread: Option<String>,
     /// What an attempt has executed, if the notice has its output.
@@ -137,9 +145,14 @@ impl Facts {
     }
 }
 
-/// The key of a notice: the same each time it is sent.
-pub fn key(database: &str, problem: i64, episode: i32, number: i32, channel: &str) -> String {
-    format!("{problem}.{episode}.{number}.{channel}.{database}")
+/// The key of a notice: the same each time it is sent. `number` counts the notices of an episode.
+pub fn key(database: &str, of: &problem::Model, number: i32, channel: &str) -> String {
+    format!("{}.{}.{number}.{channel}.{database}", of.id, of.episode)
+}
+
+/// The key of the notice that escalates an episode.
+pub fn escalation_key(database: &str, of: &problem::Model, channel: &str) -> String {
+    format!("{}.{}.escalated.{channel}.{database}", of.id, of.episode)
 }
 
 #[cfg(test)]
@@ -181,6 +194,7 @@ pub(super) mod tests {
             notices: 0,
             noticed_at: None,
             end_noticed: false,
+            escalated_episode: 0,
         }
     }
 
@@ -214,6 +228,8 @@ pub(super) mod tests {
         assert_eq!(due(&told, &rule, at(11)), None, "it may come back");
         assert_eq!(due(&told, &rule, at(10 + 300)), Some(NoticeAbout::Recovered));
         assert_eq!(due(&problem::Model { end_noticed: true, ..told.clone() }, &rule, at(9_999)), None);
+        let escalated = problem::Model { notices: 0, escalated_episode: 1, ..told.clone() };
+        assert_eq!(due(&escalated, &rule, at(10 + 300)), Some(NoticeAbout::Recovered), "further channels were told");
         let silent = NoticeRule { on: Some(vec![NoticeEvent::Discarded]), ..rule };
         assert_eq!(due(&told, &silent, at(9_999)), None);
     }
@@ -237,6 +253,25 @@ pub(super) mod tests {
             NoticeRule { channels: Some(vec!["admins".to_owned()]), after: Some(1), ..NoticeRule::default() };
         let joined = of_task.or(&of_daemon);
         assert_eq!((joined.after, joined.channels), (Some(3), Some(vec!["admins".to_owned()])));
+    }
+
+    #[test]
+    fn what_nobody_takes_note_of_is_escalated_once_an_episode() {
+        let escalation = Escalation { after: Duration::from_secs(3_600), to: vec!["boss".to_owned()] };
+        let rule = NoticeRule { escalation: Some(escalation), ..NoticeRule::default() };
+        let open = problem();
+        assert!(!rule.must_escalate(&open, at(3_599)));
+        assert!(rule.must_escalate(&open, at(3_600)));
+        let told = problem::Model { escalated_episode: 1, ..open.clone() };
+        assert!(!rule.must_escalate(&told, at(9_999)), "it was told");
+        assert!(rule.must_escalate(&problem::Model { episode: 2, ..told }, at(9_999)), "it has come back");
+        assert!(!rule.must_escalate(&problem::Model { muted_until: Some(at(10_000)), ..open.clone() }, at(9_999)));
+        assert!(!rule.must_escalate(&problem::Model { discarded: 0, ..open.clone() }, at(9_999)), "it is tried again");
+        for state in [ProblemState::Acknowledged, ProblemState::Muted, ProblemState::Closed] {
+            assert!(!rule.must_escalate(&problem::Model { state, ..open.clone() }, at(9_999)));
+        }
+        let nobody = Escalation { after: Duration::ZERO, to: Vec::new() };
+        assert!(!NoticeRule { escalation: Some(nobody), ..NoticeRule::default() }.must_escalate(&open, at(9_999)));
     }
 
     #[test]

@@ -4,23 +4,16 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use sexton_entities::states::Outcome;
 
-use super::{Facts, rule::MailOutput};
+use super::{Facts, page::Block, rule::MailOutput};
 use crate::domain::{
     task::FinishedAttempt,
-    text::{
-        clean,
-        wrap::{elided, wrapped},
-    },
+    text::{clean, wrap::elided},
 };
 
 /// Maximum number of bytes of a stream in one mail.
 const MAX_STREAM: usize = 64 << 10;
 /// Maximum width of a line: a mail must not have lines of any length.
 const MAX_LINE: usize = 500;
-/// Width of the sentences.
-const WIDTH: usize = 72;
-/// Width of the first column.
-const LABEL: usize = 13;
 
 /// Whether the output of an attempt is mailed. As with cron, a success without output is not. What was cancelled,
 /// interrupted or snoozed has not ended by itself.
@@ -84,14 +77,11 @@ pub(super) fn subject(facts: &Facts) -> String {
 }
 
 /// The body: what ran, and both streams. Control characters are shown, tabs remain.
-pub(super) fn body(facts: &Facts, zone: Tz) -> Vec<String> {
-    let mut lines = Vec::new();
+pub(super) fn page(facts: &Facts, zone: Tz) -> Vec<Block> {
     let end = match facts.outcome {
         Some(Outcome::Succeeded) | None => "has succeeded".to_owned(),
         Some(outcome) => format!("has not succeeded ({outcome})"),
     };
-    lines.extend(wrapped(&clean::one_line(&format!("Task {} {end}.", facts.name)), WIDTH));
-    lines.push(String::new());
     let time = |at: DateTime<Utc>| at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z").to_string();
     let fields = [
         ("Command", facts.command.clone()),
@@ -102,26 +92,27 @@ pub(super) fn body(facts: &Facts, zone: Tz) -> Vec<String> {
         ("Ended", facts.seen_at.map(time)),
         ("Attempt", facts.task_id.map(|task| format!("sexton task show {task}"))),
     ];
-    for (label, value) in fields {
-        let Some(value) = value else { continue };
-        for (number, line) in wrapped(&clean::one_line(&value), WIDTH - LABEL).into_iter().enumerate() {
-            let label = if number == 0 { format!("{label}:") } else { String::new() };
-            lines.push(format!("{label:<LABEL$}{line}"));
-        }
-    }
+    let fields = fields.into_iter().filter_map(|(label, value)| Some((label, clean::one_line(&value?)))).collect();
+    let sentence = clean::one_line(&format!("Task {} {end}.", facts.name));
+    let mut blocks = vec![Block::Sentence(sentence), Block::Fields(fields)];
     for (name, stream) in [("output", &facts.stdout), ("error", &facts.stderr)] {
         if !stream.is_empty() {
-            lines.extend([String::new(), format!("Standard {name}:"), String::new()]);
-            lines.extend(stream.iter().map(|line| elided(&clean::lines(line), MAX_LINE)));
+            let lines = stream.iter().map(|line| elided(&clean::lines(line), MAX_LINE)).collect();
+            blocks.push(Block::Stream(format!("Standard {name}:"), lines));
         }
     }
-    lines
+    blocks
 }
 
 #[cfg(test)]
 mod tests {
+    use sexton_entities::states::NoticeAbout;
+
     use super::*;
-    use crate::domain::task::{ClaimedTask, claim::Claim};
+    use crate::domain::{
+        notice::text::body,
+        task::{ClaimedTask, claim::Claim},
+    };
 
     fn attempt(outcome: Outcome, stdout: &str, stderr: &str) -> FinishedAttempt {
         let at: DateTime<Utc> = "2026-11-22T04:00:00Z".parse().expect("an instant");
@@ -187,8 +178,9 @@ one\ttab
 
 Standard error:
 
-no disk";
-        assert_eq!(body(&facts, Tz::Europe__Berlin).join("\n"), expected);
+no disk
+";
+        assert_eq!(body(NoticeAbout::Output, &facts, Tz::Europe__Berlin), expected);
     }
 
     #[test]

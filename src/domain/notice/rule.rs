@@ -1,6 +1,12 @@
 //! Whom to tell of which problems, as the configuration says it.
 
-use sexton_entities::{problem, states::ProblemKind};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sexton_entities::{
+    problem,
+    states::{ProblemKind, ProblemState},
+};
 
 /// What a notice may be sent for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +101,17 @@ pub struct NoticeRule {
     pub output: Option<MailOutput>,
     /// The channels that get the output; without them, the mail channels that hear of problems.
     pub output_to: Option<Vec<String>>,
+    /// Who hears of a problem of which nobody takes note.
+    pub escalation: Option<Escalation>,
+}
+
+/// Who hears of a problem of which nobody takes note.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Escalation {
+    /// How long a problem lasts before they hear of it.
+    pub after: Duration,
+    /// The channels.
+    pub to: Vec<String>,
 }
 
 impl NoticeRule {
@@ -107,7 +124,23 @@ impl NoticeRule {
             after: self.after.or(other.after),
             output: self.output.or(other.output),
             output_to: self.output_to.or_else(|| other.output_to.clone()),
+            escalation: self.escalation.or_else(|| other.escalation.clone()),
         }
+    }
+
+    /// Whether a second list of channels must hear of the problem now: once in an episode, if it is neither acknowledged nor
+    /// muted nor closed.
+    pub fn must_escalate(&self, problem: &problem::Model, now: DateTime<Utc>) -> bool {
+        let Some(escalation) = self.escalation.as_ref().filter(|escalation| !escalation.to.is_empty()) else {
+            return false;
+        };
+        let is_muted = problem.muted_until.is_some_and(|until| now < until);
+        let lasts_long = TimeDelta::from_std(escalation.after).is_ok_and(|after| now >= problem.opened_at + after);
+        problem.state == ProblemState::Open
+            && problem.escalated_episode != problem.episode
+            && lasts_long
+            && !is_muted
+            && self.concerns(problem)
     }
 
     pub(super) fn tells(&self, event: NoticeEvent) -> bool {
@@ -115,7 +148,7 @@ impl NoticeRule {
     }
 
     /// Whether the problem is one to hear of, and has occurred often enough.
-    pub(super) fn concerns(&self, problem: &problem::Model) -> bool {
+    pub fn concerns(&self, problem: &problem::Model) -> bool {
         let after = i64::from(self.after.unwrap_or(1));
         let event = match problem.kind {
             ProblemKind::Task if self.tells(NoticeEvent::Failed) => return problem.times >= after,

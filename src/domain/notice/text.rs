@@ -1,13 +1,14 @@
 //! The words of a notice, in lines of at most 72 columns. What comes from outside cannot control a terminal or a header.
 
-use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use sexton_entities::states::{NoticeAbout, ProblemKind};
+use sexton_entities::states::NoticeAbout;
 
-use super::{Facts, output};
+use super::{
+    Facts, output,
+    page::{Block, pages, tally, thing},
+};
 use crate::domain::text::{
-    clean, duration,
-    plural::times,
+    clean,
     wrap::{elided, wrapped},
 };
 
@@ -17,8 +18,8 @@ pub const WIDTH: usize = 72;
 const LABEL: usize = 13;
 /// Maximum width of a subject.
 const SUBJECT: usize = 120;
-/// Maximum number of lines of an error.
-const MAX_WHAT: usize = 12;
+/// Maximum number of lines of a value.
+const MAX_VALUE: usize = 12;
 
 /// The subject, on one line.
 pub fn subject(about: NoticeAbout, facts: &Facts) -> String {
@@ -28,6 +29,8 @@ pub fn subject(about: NoticeAbout, facts: &Facts) -> String {
         NoticeAbout::Test => format!("[sexton] TEST of channel {}", facts.name),
         NoticeAbout::More => format!("[sexton] and {} more", facts.more_count),
         NoticeAbout::Recovered => format!("[sexton] RECOVERED: {of}"),
+        NoticeAbout::Digest => format!("[sexton] DIGEST: {}", tally(&facts.listed, facts.more_count)),
+        NoticeAbout::Escalated => format!("[sexton] ESCALATED: {of}: {}", facts.what),
         NoticeAbout::Reminder => format!("[sexton] STILL OPEN: {of}: {}", facts.what),
         NoticeAbout::Opened if facts.closed_at.is_some() => format!("[sexton] PROBLEM, now over: {of}: {}", facts.what),
         NoticeAbout::Opened => format!("[sexton] PROBLEM: {of}: {}", facts.what),
@@ -37,149 +40,44 @@ pub fn subject(about: NoticeAbout, facts: &Facts) -> String {
 
 /// The body: plain text.
 pub fn body(about: NoticeAbout, facts: &Facts, zone: Tz) -> String {
-    let mut page = NoticeBody { lines: Vec::new(), zone };
-    match about {
-        NoticeAbout::Output => page.lines = output::body(facts, zone),
-        NoticeAbout::Test => {
-            page.sentence(&format!("This is a test of the channel {}. Nothing is wrong.", facts.name));
-            page.sentence("It was sent by `sexton notify test`.");
-        }
-        NoticeAbout::More => {
-            page.sentence(&format!(
-                "There were more notices than this channel takes within an hour. It left out {}:",
-                facts.more_count
-            ));
-            page.lines.push(String::new());
-            facts.more.iter().for_each(|line| page.quote("- ", line));
-            if let more @ 1.. = facts.more_count.saturating_sub(facts.more.len()) {
-                page.quote("- ", &format!("and {more} more"));
-            }
-            page.commands("To look further:", &["sexton problem list --all".to_owned()]);
-        }
-        NoticeAbout::Recovered => {
-            page.sentence(&headline(about, facts));
-            page.times(facts);
-            page.further(facts);
-        }
-        NoticeAbout::Opened | NoticeAbout::Reminder => page.problem(about, facts),
-    }
-    page.lines.join("\n") + "\n"
+    let blocks: Vec<String> = pages(about, facts, zone).iter().map(|block| shown(block).join("\n") + "\n").collect();
+    blocks.join("\n")
 }
 
-/// `task import`.
-fn thing(facts: &Facts) -> String {
-    format!("{} {}", facts.kind.map_or("", ProblemKind::as_str), facts.name)
-}
-
-fn headline(about: NoticeAbout, facts: &Facts) -> String {
-    let name = &facts.name;
-    let node = facts.node.as_ref().map(|node| format!(" on node {node}")).unwrap_or_default();
-    if about == NoticeAbout::Recovered {
-        return format!("The problem with {} is over.", thing(facts));
-    }
-    let what = match facts.kind {
-        Some(ProblemKind::Schedule) => format!("Schedule {name} did not run."),
-        Some(ProblemKind::Node) => format!("Node {name} is gone."),
-        Some(ProblemKind::Queue) => format!("Queue {name} stands still."),
-        Some(ProblemKind::Module) => format!("Daemon module {name} fails again and again."),
-        Some(ProblemKind::Database) => format!("The database was away, as seen by {name}."),
-        Some(ProblemKind::Disk) => format!("There is little room on the disk of {name}."),
-        Some(ProblemKind::Configuration) => format!("Node {name} refuses its new configuration."),
-        Some(ProblemKind::Task) | None => format!("Task {name} failed{node}."),
+/// The lines of one block.
+fn shown(block: &Block) -> Vec<String> {
+    let (title, lines) = match block {
+        Block::Sentence(text) => (None, wrapped(text, WIDTH)),
+        Block::Stream(title, lines) => {
+            (Some(title), std::iter::once(String::new()).chain(lines.iter().cloned()).collect())
+        }
+        Block::Fields(fields) => (None, fields.iter().flat_map(|(label, value)| field(label, value)).collect()),
+        Block::List(items) => (None, items.iter().map(|item| quote("- ", item)).collect()),
+        Block::Quote(title, lines) => (Some(title), lines.iter().map(|line| quote("  ", line)).collect()),
+        Block::Commands(title, commands) => (Some(title), commands.iter().map(|line| format!("  {line}")).collect()),
+        Block::Problems(title, problems) => {
+            let lines = problems.iter().flat_map(|(number, what, how_long)| {
+                let before = format!("  {number}  ");
+                [quote(&before, what), quote(&" ".repeat(before.len()), how_long)]
+            });
+            (Some(title), lines.collect())
+        }
     };
-    match (about, facts.closed_at) {
-        (_, Some(_)) => format!("{what} That is over by now."),
-        (NoticeAbout::Reminder, None) => format!("{what} The problem lasts."),
-        _ => what,
-    }
+    title.cloned().into_iter().chain(lines).collect()
 }
 
-struct NoticeBody {
-    lines: Vec<String>,
-    zone: Tz,
-}
-
-impl NoticeBody {
-    fn problem(&mut self, about: NoticeAbout, facts: &Facts) {
-        self.sentence(&headline(about, facts));
-        self.lines.push(String::new());
-        self.field("What", Some(&facts.what), MAX_WHAT);
-        self.times(facts);
-        let outcome = facts.outcome.map(|outcome| outcome.to_string());
-        self.field("Ended as", outcome.as_ref(), 1);
-        self.field("Exit code", facts.exit_code.map(|code| code.to_string()).as_ref(), 1);
-        self.field("Node", facts.node.as_ref(), 1);
-        self.field("Queue", facts.queue.as_ref(), 1);
-        self.field("Schedule", facts.schedule.as_ref(), 1);
-        let next = facts.next_at.map(|at| self.time(at));
-        if facts.kind == Some(ProblemKind::Task) && facts.closed_at.is_none() {
-            self.field("Next", Some(next.as_ref().unwrap_or(&"no further attempt".to_owned())), 1);
-        } else {
-            self.field("Next", next.as_ref(), 1);
-        }
-        for (name, lines) in [("output", &facts.stdout), ("error", &facts.stderr)] {
-            if !lines.is_empty() {
-                self.lines.extend([String::new(), format!("Last lines of the standard {name}:")]);
-                lines.iter().for_each(|line| self.quote("  ", line));
-            }
-        }
-        self.further(facts);
-    }
-
-    fn times(&mut self, facts: &Facts) {
-        let [opened, seen, closed] =
-            [facts.opened_at, facts.seen_at, facts.closed_at].map(|at| at.map(|at| self.time(at)));
-        self.field("Since", opened.as_ref(), 1);
-        self.field("Last", seen.as_ref(), 1);
-        self.field("Over", closed.as_ref(), 1);
-        if let (Some(from), Some(to)) = (facts.opened_at, facts.closed_at) {
-            let length = (to - from).to_std().map(duration::text).unwrap_or_default();
-            self.field("Lasted", Some(&length), 1);
-        }
-        let discarded = match facts.discarded {
-            0 => String::new(),
-            count => format!(", {count} of them for good"),
-        };
-        self.field("Occurred", Some(&format!("{}{discarded}", times(facts.times.unsigned_abs()))), 1);
-    }
-
-    fn further(&mut self, facts: &Facts) {
-        let Some(id) = facts.problem else { return };
-        let mut look = vec![format!("sexton problem show {id}")];
-        if let Some(task) = facts.task_id {
-            look.extend([format!("sexton task show {task}"), format!("sexton task log {task}")]);
-        }
-        self.commands("To look further:", &look);
-        if facts.closed_at.is_none() {
-            let silence = [format!("sexton problem ack {id}"), format!("sexton problem mute {id} --for 2h")];
-            self.commands("To silence it:", &silence);
-        }
-    }
-
-    fn commands(&mut self, title: &str, commands: &[String]) {
-        self.lines.extend([String::new(), title.to_owned()]);
-        self.lines.extend(commands.iter().map(|command| format!("  {command}")));
-    }
-
-    fn sentence(&mut self, text: &str) {
-        self.lines.extend(wrapped(&clean::one_line(text), WIDTH));
-    }
-
-    fn field(&mut self, label: &str, value: Option<&String>, most: usize) {
-        let Some(value) = value else { return };
-        for (number, line) in wrapped(&clean::one_line(value), WIDTH - LABEL).into_iter().take(most).enumerate() {
+fn field(label: &str, value: &str) -> Vec<String> {
+    let lines = wrapped(value, WIDTH - LABEL).into_iter().take(MAX_VALUE).enumerate();
+    lines
+        .map(|(number, line)| {
             let label = if number == 0 { format!("{label}:") } else { String::new() };
-            self.lines.push(format!("{label:<LABEL$}{line}"));
-        }
-    }
+            format!("{label:<LABEL$}{line}")
+        })
+        .collect()
+}
 
-    fn quote(&mut self, before: &str, line: &str) {
-        self.lines.push(format!("{before}{}", elided(&clean::one_line(line), WIDTH - before.len())));
-    }
-
-    fn time(&self, at: DateTime<Utc>) -> String {
-        at.with_timezone(&self.zone).format("%Y-%m-%d %H:%M:%S %Z").to_string()
-    }
+fn quote(before: &str, line: &str) -> String {
+    format!("{before}{}", elided(line, WIDTH - before.len()))
 }
 
 #[cfg(test)]
@@ -257,6 +155,45 @@ To silence it:
     }
 
     #[test]
+    fn a_digest_lists_what_began_lasts_and_ended() {
+        use crate::domain::notice::digest::{ListedProblem, ProblemProgress};
+        let over = sexton_entities::problem::Model {
+            id: 9,
+            state: ProblemState::Closed,
+            closed_at: Some(at(3_725)),
+            times: 12,
+            ..problem()
+        };
+        let facts = Facts {
+            listed: vec![
+                ListedProblem::new(ProblemProgress::New, &problem()),
+                ListedProblem::new(ProblemProgress::Over, &over),
+            ],
+            more_count: 3,
+            ..Facts::default()
+        };
+        assert_eq!(subject(NoticeAbout::Digest, &facts), "[sexton] DIGEST: 1 new, 1 over, 3 more");
+        let expected = "\
+Problems since the last digest: 1 new, 1 over, 3 more.
+
+New:
+  17  task import: exit code 3: no disk
+      once, since 2026-11-22 04:00:00 UTC
+
+Over:
+  9  task import: exit code 3: no disk
+     12 times, lasted 1h 2m 5s, over since 2026-11-22 05:02:05 UTC
+
+This list leaves out 3 problems.
+
+To look further:
+  sexton problem list --all
+  sexton problem show NUMBER
+";
+        assert_eq!(body(NoticeAbout::Digest, &facts, Tz::UTC), expected);
+    }
+
+    #[test]
     fn no_text_injects_a_header_and_no_line_is_too_wide() {
         let hostile = Facts {
             name: "a\r\nBcc: all@example.org".to_owned(),
@@ -271,10 +208,8 @@ To silence it:
             let line = subject(*about, &hostile);
             assert!(!line.contains(['\r', '\n']) && width(&line) <= SUBJECT, "{line}");
             let text = body(*about, &hostile, Tz::UTC);
-            // What a task has printed keeps its lines and tabs.
-            let is_output = *about == NoticeAbout::Output;
-            assert!(is_output || text.lines().all(|line| width(line) <= WIDTH), "{text}");
-            assert!(!text.contains(['\r', '\u{202e}']) && (is_output || !text.contains('\t')), "{text}");
+            assert!(text.lines().all(|line| width(line) <= WIDTH), "{text}");
+            assert!(!text.contains(['\r', '\u{202e}', '\t']), "{text}");
         }
         assert!(body(NoticeAbout::More, &hostile, Tz::UTC).contains("- and 36 more"));
     }

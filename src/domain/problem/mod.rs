@@ -94,9 +94,9 @@ impl Sighting {
         hex[..KEY_LENGTH].to_owned()
     }
 
-    /// A failed attempt; none if it did not fail. What was cancelled, interrupted or snoozed is no failure.
+    /// A failed attempt; none if it did not fail.
     fn of_attempt(attempt: &FinishedAttempt) -> Option<Self> {
-        if !matches!(attempt.outcome, Outcome::Failed | Outcome::TimedOut | Outcome::Crashed) {
+        if !is_failure(attempt) {
             return None;
         }
         let error = attempt.error.as_deref().unwrap_or(attempt.outcome.as_str());
@@ -129,6 +129,11 @@ impl Sighting {
         }
         (self.times, self.discarded, self.first_at) = (times, discarded, first_at);
     }
+}
+
+/// Whether an attempt failed. What was cancelled, interrupted or snoozed is no failure.
+pub fn is_failure(attempt: &FinishedAttempt) -> bool {
+    matches!(attempt.outcome, Outcome::Failed | Outcome::TimedOut | Outcome::Crashed)
 }
 
 /// The failures of a batch, one sighting for each problem, in the order of their keys.

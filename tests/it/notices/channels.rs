@@ -49,7 +49,7 @@ async fn receiver(answers: &'static [&'static str]) -> (u16, Arc<Mutex<Vec<Reque
 }
 
 /// Calls `sexton notify test` beside the servers of the test.
-async fn test(file: &Path, name: &str) -> Output {
+pub(super) async fn test(file: &Path, name: &str) -> Output {
     let mut command = sexton(file);
     command.args(["notify", "test", name]);
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
@@ -79,6 +79,7 @@ fn mail_goes_encrypted_and_with_a_password() {
                 channel("wrong", &format!("{trusted}password = \"falsch\"")),
                 channel("unknown", "user = \"app\"\npassword = \"geheim\""),
                 channel("plain", "tls = \"none\""),
+                channel("gone", "").replace(&format!(":{}", server.port), ":1"),
             ]
             .concat(),
         );
@@ -101,8 +102,10 @@ fn mail_goes_encrypted_and_with_a_password() {
         assert!(!untrusted.status.success(), "a certificate that nobody knows");
         assert!(test(&file, "plain").await.status.success());
         assert_eq!(server.mails().iter().filter(|mail| mail.is_encrypted).count(), 1);
+        let gone = test(&file, "gone").await;
+        assert!(gone.errors().contains("localhost:1:") && gone.errors().contains("refused"), "{}", gone.errors());
         let typo = test(&file, "gud").await;
-        assert!(typo.errors().contains("there is no [notify.gud]; known: good, plain"), "{}", typo.errors());
+        assert!(typo.errors().contains("there is no [notify.gud]; known: gone, good"), "{}", typo.errors());
         let shown = sexton(&file).args(["config", "show"]).output().unwrap().text();
         assert!(shown.contains("[notify.wrong]") && !shown.contains("falsch"), "{shown}");
     });

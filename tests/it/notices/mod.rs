@@ -1,9 +1,16 @@
 //! Notices: one for a problem, by a mail server that has faults, from nodes that die.
 
 mod channels;
+mod digests;
+mod escalation;
 mod host;
+mod hours;
+mod interrupted;
+mod killed;
 mod output;
 mod settings;
+mod trust;
+mod woken;
 
 use std::time::Duration;
 
@@ -44,6 +51,7 @@ fn by_mail(server: &MailServer, max_per_hour: u32) -> Channel {
         timeout: Duration::from_secs(5),
         max_per_hour,
         quiet: None,
+        digest: None,
     }
 }
 
@@ -95,6 +103,15 @@ async fn run(store: &Store, sql: &str) {
     store.connection().execute_unprepared(sql).await.unwrap();
 }
 
+/// An instant in the past, in the words of that database.
+fn ago(kind: Kind, seconds: u32) -> String {
+    match kind {
+        Kind::Sqlite => format!("strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now', '-{seconds} seconds')"),
+        Kind::Postgres => format!("now() - interval '{seconds} seconds'"),
+        Kind::MariaDb | Kind::MySql => format!("utc_timestamp(6) - interval {seconds} second"),
+    }
+}
+
 async fn notices(store: &Store) -> Vec<notice::Model> {
     store.notices(None, 1_000).await.unwrap()
 }
@@ -125,12 +142,7 @@ on_each_database! {
         until(&nodes, "it is over", async || problem().await.unwrap().state == ProblemState::Closed).await;
         rounds(&nodes).await;
         assert_eq!(server.mails().len(), 1, "it may come back");
-        let long_ago = match database.kind {
-            Kind::Sqlite => "strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now', '-600 seconds')",
-            Kind::Postgres => "now() - interval '600 seconds'",
-            Kind::MariaDb | Kind::MySql => "utc_timestamp(6) - interval 600 second",
-        };
-        run(&store, &format!("UPDATE sexton_problem SET closed_at = {long_ago}")).await;
+        run(&store, &format!("UPDATE sexton_problem SET closed_at = {}", ago(database.kind, 600))).await;
         until(&nodes, "the recovery came", async || server.mails().len() > 1).await;
         rounds(&nodes).await;
         let mails = server.mails();
@@ -144,7 +156,10 @@ on_each_database! {
     async fn a_mail_server_with_faults_loses_nothing(database: Database) {
         let store = database.store().await;
         let server = MailServer::start().await;
-        let faults = [MailFault::Busy, MailFault::Recipient(451), MailFault::Recipient(550), MailFault::DieInData, MailFault::Stall];
+        let faults = [
+            MailFault::HangUp, MailFault::Busy, MailFault::Recipient(451), MailFault::Recipient(550), MailFault::Content(451),
+            MailFault::Content(554), MailFault::DieInData, MailFault::Stall,
+        ];
         server.plan(faults);
         let one = node(&database, "one", by_mail(&server, 20));
         store.note_problems(&[Sighting::now(ProblemKind::Module, "here/cron", "the module failed")]).await.unwrap();
@@ -218,8 +233,23 @@ on_each_database! {
         for line in ["Task import failed on node n-", "What:        exit code 3: no bridge", "Exit code:   3", "  begun", "  no bridge", "sexton problem show 1"] {
             assert!(text.contains(line), "{line} is missing: {text}");
         }
-        let body = text.split("\r\n\r\n").nth(1).unwrap();
-        assert!(body.lines().all(|line| line.chars().count() <= 72), "{text}");
+        assert!(mails[0].part("text/plain").lines().all(|line| line.chars().count() <= 72), "{text}");
+        let html = mails[0].part("text/html");
+        assert!(html.contains("<td>exit code 3: no bridge</td>") && !html.contains("http"), "{html}");
+    }
+
+    async fn the_mails_of_one_round_share_a_connection(database: Database) {
+        let store = database.store().await;
+        let server = MailServer::start().await;
+        server.plan([MailFault::OneMail]);
+        let sightings: Vec<Sighting> = (0..5).map(|number| Sighting::now(ProblemKind::Module, format!("here/{number}"), "it failed")).collect();
+        store.note_problems(&sightings).await.unwrap();
+        let one = node(&database, "one", by_mail(&server, 20));
+        let all_sent = async || notices(&store).await.iter().filter(|row| row.state == NoticeState::Sent).count() == 5;
+        eventually("all are sent", all_sent).await;
+        assert_eq!((server.mails().len(), server.sessions()), (5, 2), "the first session takes one mail, the second the others");
+        assert!(notices(&store).await.iter().all(|row| row.attempts == 1));
+        assert_eq!(one.stop(), 0);
     }
 
     async fn many_problems_are_no_flood(database: Database) {

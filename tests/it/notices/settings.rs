@@ -40,6 +40,20 @@ fn every_mistake_names_the_way_out() {
             ),
             (format!("[notify.a]\n{MAIL}\nurl = \"http://x\""), "this setting is one of kind \"webhook\""),
             ("[notify.a]\nkind = \"webhook\"\nurl = \"geheim\"".to_owned(), "it is not an address such as"),
+            (
+                format!("[notify.a]\n{MAIL}\ndigest = \"weekly\""),
+                "`weekly` is not a digest: write \"daily 08:00\" or \"hourly\"",
+            ),
+            (
+                format!(
+                    "[notify.boss]\n{MAIL}\n[queue.q]\nworkers = 1\nescalate = {{ after = \"1h\", to = [\"bos\"] }}"
+                ),
+                "there is no [notify.bos]; did you mean `boss`?",
+            ),
+            (
+                format!("[notify.boss]\n{MAIL}\n[queue.q]\nworkers = 1\nescalate = {{ to = [\"boss\"] }}"),
+                "`after` is missing: write `{ after = \"1h\", to = [\"NAME\"] }`",
+            ),
             ("[notify.a]\nkind = \"command\"".to_owned(), "kind \"command\" needs `command"),
             (
                 format!("[notify.a]\n{MAIL}\nquiet = \"nigt\"\n[period.night]\nranges = {{ day = \"22:00-06:00\" }}"),
@@ -62,11 +76,13 @@ fn every_mistake_names_the_way_out() {
             assert!(!errors.contains("geheim"), "{errors}");
         }
         let sound = format!(
-            "notify = [\"a\"]\nnotify_after = 2\n[notify.a]\n{MAIL}\n[queue.q]\nworkers = 1\nnotify = []\n\
+            "notify = [\"a\"]\nnotify_after = 2\nescalate = {{ after = \"1h\", to = [\"a\"] }}\n[notify.a]\n{MAIL}\ndigest = \"daily 08:00\"\n[queue.q]\nworkers = 1\nnotify = []\n\
                              [task.t]\ncommand = [\"true\"]\nnotify_on = [\"failed\", \"recovered\"]"
         );
         let file = database.config("n", &sound);
         let output = sexton(&file).args(["config", "check"]).output().unwrap();
         assert!(output.status.success(), "{}", output.errors());
+        let shown = sexton(&file).args(["config", "show"]).output().unwrap().text();
+        assert!(shown.contains("digest = \"daily 08:00\"") && shown.contains("escalate"), "{shown}");
     });
 }

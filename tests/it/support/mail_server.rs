@@ -12,6 +12,7 @@ use nix::{
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream},
+    sync::Notify,
 };
 use tokio_rustls::{
     TlsAcceptor,
@@ -19,6 +20,7 @@ use tokio_rustls::{
         ServerConfig,
         pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
     },
+    server::TlsStream,
 };
 
 /// What is wrong with one session.
@@ -28,6 +30,14 @@ pub(crate) enum MailFault {
     Busy,
     /// It answers the recipient with this code.
     Recipient(u16),
+    /// It reads the mail, and refuses it with this code.
+    Content(u16),
+    /// It takes the mail, and answers when the test releases it.
+    Hold,
+    /// It takes one mail, and refuses every further one of the session.
+    OneMail,
+    /// It hangs up at once.
+    HangUp,
     /// It never answers.
     Stall,
     /// It hangs up in the middle of the mail.
@@ -51,6 +61,27 @@ impl Mail {
         let line = head.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
         line.unwrap_or_default().to_owned()
     }
+
+    /// The part of this type, decoded.
+    pub(crate) fn part(&self, kind: &str) -> String {
+        let boundary = self.header("Content-Type").split('"').nth(1).unwrap().to_owned();
+        let (edge, wanted) = (format!("--{boundary}"), format!("Content-Type: {kind}"));
+        let mut parts = self.text.split(&*edge);
+        let is_wanted = |part: &&str| part.trim_start().starts_with(&wanted);
+        let (head, body) = parts.find(is_wanted).unwrap().split_once("\r\n\r\n").unwrap();
+        if !head.contains("quoted-printable") {
+            assert!(head.contains("7bit"), "{head}");
+            return body.to_owned();
+        }
+        let (mut bytes, joined) = (Vec::new(), body.replace("=\r\n", ""));
+        let mut pieces = joined.split('=');
+        bytes.extend(pieces.next().unwrap().bytes());
+        for piece in pieces {
+            bytes.push(u8::from_str_radix(&piece[..2], 16).unwrap());
+            bytes.extend(piece[2..].bytes());
+        }
+        String::from_utf8(bytes).unwrap()
+    }
 }
 
 #[derive(Default)]
@@ -64,7 +95,10 @@ struct State {
 #[derive(Clone)]
 pub(crate) struct MailServer {
     state: Arc<Mutex<State>>,
+    released: Arc<Notify>,
     pub(crate) port: u16,
+    /// It speaks TLS from the beginning.
+    is_wrapped: bool,
 }
 
 /// `app`, `geheim`, as AUTH PLAIN sends them.
@@ -72,8 +106,22 @@ const LOGIN: &str = "AGFwcABnZWhlaW0=";
 
 impl MailServer {
     pub(crate) async fn start() -> Self {
+        Self::listen(false).await
+    }
+
+    /// A server of `smtps://`.
+    pub(crate) async fn start_wrapped() -> Self {
+        Self::listen(true).await
+    }
+
+    async fn listen(is_wrapped: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let server = Self { state: Arc::default(), port: listener.local_addr().unwrap().port() };
+        let server = Self {
+            state: Arc::default(),
+            released: Arc::default(),
+            port: listener.local_addr().unwrap().port(),
+            is_wrapped,
+        };
         let served = server.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -92,6 +140,11 @@ impl MailServer {
         self.state.lock().unwrap().sessions
     }
 
+    /// Lets the server answer that holds a mail.
+    pub(crate) fn release(&self) {
+        self.released.notify_one();
+    }
+
     /// The next sessions have these faults.
     pub(crate) fn plan(&self, faults: impl IntoIterator<Item = MailFault>) {
         self.state.lock().unwrap().faults.extend(faults);
@@ -103,21 +156,24 @@ impl MailServer {
             state.sessions += 1;
             state.faults.pop_front()
         };
-        let mut stream = BufReader::new(stream);
-        if matches!(fault, Some(MailFault::Stall)) {
-            std::future::pending::<()>().await;
+        match fault {
+            Some(MailFault::Stall) => std::future::pending::<()>().await,
+            Some(MailFault::HangUp) => return,
+            _ => {}
         }
+        if self.is_wrapped {
+            let Ok(mut stream) = accept(stream).await else { return };
+            let _ = stream.write_all(b"220 test ESMTP\r\n").await;
+            self.talk(&mut BufReader::new(stream), fault, true).await;
+            return;
+        }
+        let mut stream = BufReader::new(stream);
         let greeting = if matches!(fault, Some(MailFault::Busy)) { "421 busy\r\n" } else { "220 test ESMTP\r\n" };
         let _ = stream.write_all(greeting.as_bytes()).await;
-        if self.talk(&mut stream, fault, false).await {
-            let fixture = |name: &str| format!("{}/tests/fixtures/mail-server.{name}", env!("CARGO_MANIFEST_DIR"));
-            let certificate = CertificateDer::from_pem_file(fixture("crt")).unwrap();
-            let key = PrivateKeyDer::from_pem_file(fixture("key")).unwrap();
-            let config =
-                ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
-            if let Ok(stream) = TlsAcceptor::from(Arc::new(config)).accept(stream.into_inner()).await {
-                self.talk(&mut BufReader::new(stream), fault, true).await;
-            }
+        if self.talk(&mut stream, fault, false).await
+            && let Ok(stream) = accept(stream.into_inner()).await
+        {
+            self.talk(&mut BufReader::new(stream), fault, true).await;
         }
     }
 
@@ -128,7 +184,7 @@ impl MailServer {
         fault: Option<MailFault>,
         is_encrypted: bool,
     ) -> bool {
-        let (mut line, mut is_authenticated) = (String::new(), false);
+        let (mut line, mut is_authenticated, mut taken) = (String::new(), false, 0);
         loop {
             line.clear();
             if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
@@ -146,6 +202,7 @@ impl MailServer {
                 }
                 ("AUTH", _) => "535 wrong password".to_owned(),
                 ("RCPT", Some(MailFault::Recipient(code))) => format!("{code} not now"),
+                ("MAIL", Some(MailFault::OneMail)) if taken > 0 => "421 enough for one session".to_owned(),
                 ("DATA", _) => "354 go on".to_owned(),
                 ("QUIT", _) => "221 bye".to_owned(),
                 _ => "250 yes".to_owned(),
@@ -163,11 +220,20 @@ impl MailServer {
                             return false;
                         }
                     }
+                    if let Some(MailFault::Content(code)) = fault {
+                        let _ = stream.write_all(format!("{code} not this\r\n").as_bytes()).await;
+                        let _ = stream.flush().await;
+                        continue;
+                    }
+                    taken += 1;
                     let text = text.trim_end_matches(".\r\n").to_owned();
                     self.state.lock().unwrap().mails.push(Mail { text, is_encrypted, is_authenticated });
                     if let Some(MailFault::KillClient(pid)) = fault {
                         kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
                         return false;
+                    }
+                    if matches!(fault, Some(MailFault::Hold)) {
+                        self.released.notified().await;
                     }
                     let _ = stream.write_all(b"250 taken\r\n").await;
                     let _ = stream.flush().await;
@@ -176,4 +242,13 @@ impl MailServer {
             }
         }
     }
+}
+
+/// Takes up a connection by TLS, with the certificate of `localhost` among the fixtures.
+pub(crate) async fn accept(stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+    let fixture = |name: &str| format!("{}/tests/fixtures/mail-server.{name}", env!("CARGO_MANIFEST_DIR"));
+    let certificate = CertificateDer::from_pem_file(fixture("crt")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(fixture("key")).unwrap();
+    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
+    TlsAcceptor::from(Arc::new(config)).accept(stream).await
 }

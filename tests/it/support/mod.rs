@@ -20,7 +20,7 @@ pub(crate) use self::{
     database::{Database, Kind},
     faulty_disk::FaultyDisk,
     inside::{Inside, add_module, blueprint, change_modules},
-    mail_server::{MailFault, MailServer},
+    mail_server::{MailFault, MailServer, accept},
     mounted::Mounted,
     proxy::Proxy,
     role::Role,

@@ -1,6 +1,8 @@
 //! Which notices are to be sent now. They are written together with what they change in their problem, so that none is
 //! lost, and of several nodes one writes them.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use sexton_entities::{
     problem,
@@ -9,9 +11,9 @@ use sexton_entities::{
 
 use crate::{
     config::Config,
-    daemon::module::ModuleContext,
-    domain::notice::{Facts, due, key, text},
-    store::{NewNotice, Store, StoreError},
+    daemon::{fault_point::fault_point, module::ModuleContext},
+    domain::notice::{Facts, NoticeRule, due, escalation_key, key, text},
+    store::{NewNotice, Store, StoreError, Told},
 };
 
 /// Maximum number of problems that are looked at in one round.
@@ -19,7 +21,7 @@ const LIMIT: u64 = 1_000;
 /// Number of lines of each stream that a notice quotes.
 const LINES: usize = 10;
 
-/// Writes the notices that are due.
+/// Writes the notices that are due, except digests.
 pub(super) async fn write_due(context: &ModuleContext) -> Result<(), StoreError> {
     let (store, config) = (context.store(), context.config());
     if config.channels.is_empty() {
@@ -31,7 +33,7 @@ pub(super) async fn write_due(context: &ModuleContext) -> Result<(), StoreError>
         store.isolated().part(format_args!("notices of problem {}", problem.id), written)?;
         context.progress();
     }
-    for (name, channel) in &config.channels {
+    for (name, channel) in config.channels.iter().filter(|(_, channel)| channel.digest.is_none()) {
         let merged = merge_held(store, &config, name, channel.max_per_hour).await;
         store.isolated().part(format_args!("held notices of channel {name}"), merged)?;
     }
@@ -55,13 +57,33 @@ async fn merge_held(store: &Store, config: &Config, channel: &str, max_per_hour:
     Ok(())
 }
 
+/// Writes what the rule of a problem asks for now.
 async fn write(store: &Store, config: &Config, problem: &problem::Model, now: DateTime<Utc>) -> Result<(), StoreError> {
-    let queue = problem.queue.as_deref();
-    let rule = config.notices_of(problem.task.as_deref(), queue);
-    let Some(about) = due(problem, &rule, now) else { return Ok(()) };
+    let rule = config.notices_of(problem.task.as_deref(), problem.queue.as_deref());
+    let escalated: &[String] = rule.escalation.as_ref().map_or(&[], |escalation| &escalation.to);
+    if let Some(about) = due(problem, &rule, now) {
+        // Who was told that it lasts hears of its end.
+        let is_escalated = about == NoticeAbout::Recovered && problem.escalated_episode == problem.episode;
+        let further = escalated.iter().filter(|_| is_escalated);
+        tell(store, config, problem, about, (&rule, rule.channels.iter().flatten().chain(further)), now).await?;
+    }
+    if rule.must_escalate(problem, now) {
+        tell(store, config, problem, NoticeAbout::Escalated, (&rule, escalated.iter()), now).await?;
+    }
+    Ok(())
+}
+
+/// Writes a notice to each of the channels.
+async fn tell(
+    store: &Store,
+    config: &Config,
+    problem: &problem::Model,
+    about: NoticeAbout,
+    (rule, channels): (&NoticeRule, impl Iterator<Item = &String>),
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
     // A channel that only another node has is that node's to write.
-    let channels: Vec<&String> =
-        rule.channels.iter().flatten().filter(|name| config.channels.contains_key(*name)).collect();
+    let channels: BTreeSet<&String> = channels.filter(|name| config.channels.contains_key(*name)).collect();
     if channels.is_empty() {
         return Ok(());
     }
@@ -73,25 +95,35 @@ async fn write(store: &Store, config: &Config, problem: &problem::Model, now: Da
     {
         [facts.stdout, facts.stderr] = store.last_lines(task, fence, LINES).await?;
     }
-    let number = problem.notices + 1;
     let notices: Vec<NewNotice> = channels
         .into_iter()
         .map(|channel| {
-            let key = |number| key(&database, problem.id, problem.episode, number, channel);
-            let thread = (number > 1).then(|| key(1));
-            new(config, channel, key(number), about, &Facts { thread, ..facts.clone() })
+            let escalation = escalation_key(&database, problem, channel);
+            let is_escalation = about == NoticeAbout::Escalated;
+            let numbered = |number| key(&database, problem, number, channel);
+            let own = if is_escalation { escalation.clone() } else { numbered(problem.notices + 1) };
+            let first =
+                if rule.channels.iter().flatten().any(|name| name == channel) { numbered(1) } else { escalation };
+            let facts = Facts { thread: Some(first).filter(|first| *first != own), ..facts.clone() };
+            let gathers = config.channels.get(channel).is_some_and(|channel| channel.digest.is_some());
+            NewNotice { is_gathered: gathers && !is_escalation, ..new(config, channel, own, about, &facts) }
         })
         .collect();
-    store.write_notices(problem, &notices).await.map(|_| ())
+    let told = if about == NoticeAbout::Escalated { Told::Escalation } else { Told::Progress };
+    fault_point("notice due");
+    store.write_notices(problem, told, &notices).await?;
+    fault_point("notice written");
+    Ok(())
 }
 
-fn new(config: &Config, channel: &str, key: String, about: NoticeAbout, facts: &Facts) -> NewNotice {
+pub(super) fn new(config: &Config, channel: &str, key: String, about: NoticeAbout, facts: &Facts) -> NewNotice {
     NewNotice {
         key: key.chars().take(190).collect(),
         channel: channel.to_owned(),
         max_per_hour: config.channels.get(channel).map_or(1, |channel| channel.max_per_hour),
         about,
         facts: serde_json::to_value(facts).unwrap_or_default(),
+        is_gathered: false,
     }
 }
 

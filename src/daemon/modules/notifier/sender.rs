@@ -9,19 +9,22 @@ use std::{
 use futures::future::join_all;
 use sexton_entities::notice;
 
+use super::unrecorded::Unrecorded;
 use crate::{
     config::Config,
-    daemon::module::ModuleContext,
+    daemon::{fault_point::fault_point, module::ModuleContext},
     domain::{
-        notice::{Facts, channel::Channel, retry_delay},
+        notice::{Facts, retry_delay},
         text::plural::counted,
     },
-    notice::{Letter, SendError, send},
+    notice::{Letter, SendError, Sender},
     store::{StoreError, Tried},
 };
 
 /// For how long a node may take to send what it has leased: each channel tries one notice after the other until one fails.
 const LEASE: Duration = Duration::from_secs(180);
+/// For how long a daemon that stops waits for the notices that are on their way.
+const ENDING: Duration = Duration::from_secs(5);
 /// How often a node that sends says that it has not hung.
 const PROGRESS: Duration = Duration::from_secs(1);
 
@@ -38,8 +41,10 @@ pub(super) async fn send_next(
     context: &ModuleContext,
     node: &str,
     records: &mut BTreeMap<String, ChannelRecord>,
+    unrecorded: &Unrecorded,
 ) -> Result<(), StoreError> {
     let (store, config) = (context.store(), context.config());
+    unrecorded.record_all(store, node).await?;
     let now = context.clock().now();
     let is_quiet = |period: &String| config.periods.get(period).is_some_and(|period| period.status(now).inside);
     let open = config.channels.iter().filter(|(_, channel)| !channel.quiet.as_ref().is_some_and(is_quiet));
@@ -50,18 +55,22 @@ pub(super) async fn send_next(
     let mut by_channel: BTreeMap<String, Vec<notice::Model>> = BTreeMap::new();
     for notice in store.lease_notices(node, &names, LEASE).await? {
         by_channel.entry(notice.channel.clone()).or_default().push(notice);
+        fault_point("notice leased");
     }
     let sending = by_channel.into_iter().map(|(name, notices)| {
         let config = &config;
-        async move { (name.clone(), send_in_turn(context, config, node, &name, &notices).await) }
+        async move { (name.clone(), send_in_turn(context, config, (node, unrecorded), &name, &notices).await) }
     });
-    let mut sending = pin!(join_all(sending));
+    let (mut sending, mut until) = (pin!(join_all(sending)), None);
     let results = loop {
         tokio::select! {
             results = &mut sending => break results,
-            // What is not recorded now is sent once more, by the node that has the next lease.
-            () = context.stopping().cancelled() => return Ok(()),
+            () = context.stopping().cancelled(), if until.is_none() => until = Some(Instant::now() + ENDING),
             () = tokio::time::sleep(PROGRESS) => context.progress(),
+        }
+        // What is not recorded then is sent once more, by the node that has the next lease.
+        if until.is_some_and(|until| Instant::now() >= until) {
+            return Ok(());
         }
     };
     for (name, result) in results {
@@ -84,43 +93,52 @@ pub(super) async fn send_next(
 async fn send_in_turn(
     context: &ModuleContext,
     config: &Config,
-    node: &str,
+    (node, unrecorded): (&str, &Unrecorded),
     name: &str,
     notices: &[notice::Model],
 ) -> Result<(u64, Option<String>), StoreError> {
     let Some(channel) = config.channels.get(name) else { return Ok((0, None)) };
     let (store, mut sent, mut failure) = (context.store(), 0, None);
-    let begun = Instant::now();
+    let (begun, mut sender) = (Instant::now(), Sender::new(channel));
     for notice in notices {
+        if unrecorded.contains(notice) {
+            continue;
+        }
         // Another try must end within the lease.
-        if failure.is_some() || begun.elapsed() + channel.timeout * 2 > LEASE {
+        let has_time = !context.stopping().is_cancelled() && begun.elapsed() + channel.timeout * 2 <= LEASE;
+        if failure.is_some() || !has_time {
             store.return_notice(notice, node).await?;
             continue;
         }
-        match attempt(config, channel, notice).await {
+        match attempt(config, &mut sender, notice).await {
             Ok(()) => {
                 sent += 1;
-                store.record_notice(notice, node, &Tried::Sent).await?;
+                fault_point("notice sent");
+                unrecorded.record(store, node, notice).await?;
+                fault_point("notice recorded");
             }
             Err(SendError { why, retry_after }) => {
                 let delay = retry_delay(notice.attempts.unsigned_abs() + 1);
                 let delay = retry_after.map_or(delay, |wanted| wanted.max(delay));
-                store.record_notice(notice, node, &Tried::Failed(why.clone(), delay)).await?;
+                if store.record_notice(notice, node, &Tried::Failed(why.clone(), delay)).await? {
+                    tracing::error!("gave up notice {} by {name}, which could not be sent for a day: {why}", notice.id);
+                }
                 failure = Some(why);
             }
         }
     }
+    sender.close().await;
     if sent > 0 {
         tracing::debug!("sent {} by {name}", counted(sent, "notice"));
     }
     Ok((sent, failure))
 }
 
-async fn attempt(config: &Config, channel: &Channel, notice: &notice::Model) -> Result<(), SendError> {
+async fn attempt(config: &Config, sender: &mut Sender<'_>, notice: &notice::Model) -> Result<(), SendError> {
     let facts: Facts = notice.facts.decode().map_err(|error| SendError {
         why: format!("notice {} cannot be read: {error}", notice.id),
         retry_after: None,
     })?;
     let letter = Letter::new(&notice.notice_key, notice.about, facts, notice.created_at, config.daemon.zone());
-    send(channel, &letter).await
+    sender.send(&letter).await
 }
