@@ -229,6 +229,10 @@ words! {
         Module = "module",
         /// The database was away.
         Database = "database",
+        /// A schedule had no success by the time at which one was expected.
+        Overdue = "overdue",
+        /// A run of a task takes longer than its `warn_after`.
+        LongRun = "long_run",
     }
 }
 

@@ -23,6 +23,7 @@ mod m20261121_000017_narrow_task_indexes;
 mod m20261121_000019_keep_problems;
 mod m20261121_000020_keep_notices;
 mod m20261121_000021_keep_daily_figures;
+mod m20261122_000024_expect_runs;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{
@@ -56,6 +57,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000019_keep_problems::Step),
             Box::new(m20261121_000020_keep_notices::Step),
             Box::new(m20261121_000021_keep_daily_figures::Step),
+            Box::new(m20261122_000024_expect_runs::Step),
         ]
     }
 

@@ -11,6 +11,7 @@ mod control;
 mod db;
 mod embedded;
 mod exit_code;
+mod expected;
 mod history;
 mod import;
 mod init;

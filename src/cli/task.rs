@@ -226,6 +226,10 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
             waits_code: code,
             output: written,
             pid,
+            takes_long: match &task {
+                Some(task) => takes_long(open, task).await?.is_some(),
+                None => false,
+            },
         })?;
         return Ok(0);
     }
@@ -248,6 +252,9 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
             }
             if let Some(progress) = progress(task) {
                 print_line!("progress {progress}");
+            }
+            if let Some(limit) = takes_long(open, task).await? {
+                print_line!("it takes long: warn_after is {}", duration::text(limit));
             }
             if let Some(pid) = command_pid(&open.config, task) {
                 print_line!("running as process {pid} on {}", or_dash(task.node.clone()));
@@ -290,6 +297,16 @@ struct ShownTask<'a> {
     output: Option<sexton_entities::output::Model>,
     /// The process of its command, if it runs on this machine.
     pid: Option<i32>,
+    /// Whether it has been running for longer than `warn_after`.
+    takes_long: bool,
+}
+
+/// The setting `warn_after` of a task that has been running for longer.
+async fn takes_long(open: &OpenSession, task: &task::Model) -> anyhow::Result<Option<Duration>> {
+    let limit = open.config.tasks.get(&task.name).and_then(|definition| definition.warn_after);
+    let (Some(limit), Some(since), TaskState::Running) = (limit, task.started_at, task.state) else { return Ok(None) };
+    let age = open.store.now().await.map_err(with_advice)? - since;
+    Ok(age.to_std().is_ok_and(|age| age >= limit).then_some(limit))
 }
 
 /// The earliest start of a task.

@@ -5,6 +5,7 @@ mod command;
 mod daemon;
 mod database;
 mod diff;
+mod expectation;
 mod files;
 mod load;
 mod log;

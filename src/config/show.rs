@@ -6,7 +6,7 @@ use toml::{Table, Value};
 
 use super::{
     daemon::{ON_UNKNOWN, OnUnknown},
-    missed_policy,
+    expectation, missed_policy,
     module::ModuleConfig,
     queue::{AtPeriodEnd, QueueConfig},
     recurrence, show_notices,
@@ -208,6 +208,7 @@ fn definition(task: &TaskDefinition) -> Table {
     shown.extend(time_limit(task.time_limit()));
     shown.extend(show_notices::rule(&task.notices));
     shown.extend(task.expires.map(|expires| ("expires".to_owned(), length(expires))));
+    shown.extend(task.warn_after.map(|time| ("warn_after".to_owned(), length(time))));
     if let Some(command) = &task.command {
         shown.extend(self::command(command));
     }
@@ -224,6 +225,7 @@ fn definition(task: &TaskDefinition) -> Table {
             );
         }
         shown.extend(missed_policy::show(&schedule.policy));
+        shown.extend(schedule.expect.map(|expect| ("expect".to_owned(), expectation::show(expect))));
     }
     shown
 }

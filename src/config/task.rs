@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{command, daemon::DaemonConfig, missed_policy, schedule, schedule_period, section::Section};
+use super::{command, daemon::DaemonConfig, expectation, missed_policy, schedule, schedule_period, section::Section};
 use crate::domain::{
     daemon::lease::OnLeaseLost,
     identity::QueueName,
@@ -63,6 +63,8 @@ pub(super) fn read(
         let read = schedule::read(name, &path, node, zone, section.findings);
         Schedule { period: period.clone(), outside_period, ..read }
     });
+    let expect = expectation::read(section);
+    let schedule = schedule.map(|schedule| Schedule { expect, ..schedule });
     let schedule = missed_policy::read(section, zone, schedule);
     TaskDefinition {
         queue: section.text("queue").map_or_else(|| DEFAULT_QUEUE.into(), QueueName::from),
@@ -74,6 +76,7 @@ pub(super) fn read(
         timeout: TimeLimit::first([limit]),
         is_unlimited: limit == Some(TimeLimit::Unlimited),
         expires: section.duration("expires", Duration::from_secs(1)),
+        warn_after: section.duration("warn_after", Duration::from_secs(1)),
         kill_after: section.duration("kill_after", Duration::ZERO).unwrap_or(plain.kill_after),
         on_lease_lost: section.choice("on_lease_lost", &OnLeaseLost::WORDS),
         retry: section.table("retry", retry).unwrap_or(plain.retry),

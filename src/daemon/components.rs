@@ -211,6 +211,7 @@ impl Components {
             ModuleName::NODE,
             ModuleName::CONFIG_SYNC,
             ModuleName::METRICS,
+            ModuleName::OBSERVER,
         ] {
             self.wakers.wake(&module, WakeReason::Configured);
         }

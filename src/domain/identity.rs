@@ -37,6 +37,8 @@ impl ModuleName {
     pub const NODE: Self = Self(Cow::Borrowed("node"));
     /// Closes problems, and sends notices.
     pub const NOTIFIER: Self = Self(Cow::Borrowed("notifier"));
+    /// Notices what should have happened and has not.
+    pub const OBSERVER: Self = Self(Cow::Borrowed("observer"));
     /// Deletes old history.
     pub const PRUNER: Self = Self(Cow::Borrowed("pruner"));
     /// Writes finished attempts into history.
@@ -49,7 +51,7 @@ impl ModuleName {
     pub const WORKERS: Self = Self(Cow::Borrowed("workers"));
 
     /// All built-in modules, by name.
-    pub const BUILT_IN: [Self; 13] = [
+    pub const BUILT_IN: [Self; 14] = [
         Self::ADOPTER,
         Self::CONFIG_SYNC,
         Self::CRON,
@@ -58,6 +60,7 @@ impl ModuleName {
         Self::METRICS,
         Self::NODE,
         Self::NOTIFIER,
+        Self::OBSERVER,
         Self::PRUNER,
         Self::RECORDER,
         Self::RESCUER,

@@ -10,6 +10,7 @@ mod future;
 mod metrics;
 mod node;
 mod notifier;
+mod observer;
 mod process_module;
 mod pruner;
 mod recorder;
@@ -42,6 +43,7 @@ pub fn built_in(daemon: &Components) -> Vec<ModuleSpec> {
         config_sync(daemon),
         pruner(daemon),
         notifier(daemon),
+        observer(daemon),
         metrics(daemon),
     ]
 }
@@ -162,6 +164,13 @@ fn notifier(daemon: &Components) -> ModuleSpec {
         statuses: daemon.modules.clone(),
     };
     ModuleSpec::new(ModuleName::NOTIFIER, Stage::Intake, move || notifier::Notifier::new(parts.clone()))
+}
+
+fn observer(daemon: &Components) -> ModuleSpec {
+    let (node, in_flight) = (daemon.identity.name.clone(), daemon.in_flight.clone());
+    ModuleSpec::new(ModuleName::OBSERVER, Stage::Intake, move || {
+        observer::Observer::new(node.clone(), in_flight.clone())
+    })
 }
 
 fn metrics(daemon: &Components) -> ModuleSpec {

@@ -19,13 +19,17 @@ pub enum NoticeEvent {
     Module,
     /// The database was away.
     Database,
+    /// A schedule had no success in time.
+    Overdue,
+    /// A run takes longer than its `warn_after`.
+    LongRun,
     /// A problem is over.
     Recovered,
 }
 
 impl NoticeEvent {
     /// The words of the setting `notify_on`.
-    pub const WORDS: [(&str, Self); 8] = [
+    pub const WORDS: [(&str, Self); 10] = [
         ("failed", Self::Failed),
         ("discarded", Self::Discarded),
         ("missed", Self::Missed),
@@ -33,11 +37,22 @@ impl NoticeEvent {
         ("node", Self::Node),
         ("module", Self::Module),
         ("database", Self::Database),
+        ("overdue", Self::Overdue),
+        ("long_run", Self::LongRun),
         ("recovered", Self::Recovered),
     ];
     /// The events of a configuration that names none: a task that is tried again is not worth a mail.
-    pub const DEFAULT: [Self; 7] =
-        [Self::Discarded, Self::Missed, Self::Stalled, Self::Node, Self::Module, Self::Database, Self::Recovered];
+    pub const DEFAULT: [Self; 9] = [
+        Self::Discarded,
+        Self::Missed,
+        Self::Stalled,
+        Self::Node,
+        Self::Module,
+        Self::Database,
+        Self::Overdue,
+        Self::LongRun,
+        Self::Recovered,
+    ];
 
     /// The word in the configuration.
     pub fn as_str(self) -> &'static str {
@@ -82,6 +97,8 @@ impl NoticeRule {
             ProblemKind::Node => NoticeEvent::Node,
             ProblemKind::Module => NoticeEvent::Module,
             ProblemKind::Database => NoticeEvent::Database,
+            ProblemKind::Overdue => NoticeEvent::Overdue,
+            ProblemKind::LongRun => NoticeEvent::LongRun,
         };
         self.tells(event)
     }

@@ -5,10 +5,13 @@ use chrono_tz::Tz;
 use sexton_entities::states::{NoticeAbout, ProblemKind};
 
 use super::Facts;
-use crate::domain::text::{
-    clean, duration,
-    plural::times,
-    wrap::{elided, wrapped},
+use crate::domain::{
+    problem,
+    text::{
+        clean, duration,
+        plural::times,
+        wrap::{elided, wrapped},
+    },
 };
 
 /// The width of a line.
@@ -66,7 +69,7 @@ pub fn body(about: NoticeAbout, facts: &Facts, zone: Tz) -> String {
 
 /// `task import`.
 fn thing(facts: &Facts) -> String {
-    format!("{} {}", facts.kind.map_or("", ProblemKind::as_str), facts.name)
+    facts.kind.map_or_else(|| facts.name.clone(), |kind| problem::thing(kind, &facts.name))
 }
 
 fn headline(about: NoticeAbout, facts: &Facts) -> String {
@@ -81,6 +84,8 @@ fn headline(about: NoticeAbout, facts: &Facts) -> String {
         Some(ProblemKind::Queue) => format!("Queue {name} stands still."),
         Some(ProblemKind::Module) => format!("Daemon module {name} fails again and again."),
         Some(ProblemKind::Database) => format!("The database was away, as seen by {name}."),
+        Some(ProblemKind::Overdue) => format!("Schedule {name} is overdue."),
+        Some(ProblemKind::LongRun) => format!("A run of task {name} takes long{node}."),
         Some(ProblemKind::Task) | None => format!("Task {name} failed{node}."),
     };
     match (about, facts.closed_at) {

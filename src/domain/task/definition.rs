@@ -50,6 +50,9 @@ pub struct TaskDefinition {
     /// How long after its earliest start a task expires that has not begun. Attempts do not need it.
     #[serde(skip)]
     pub expires: Option<Duration>,
+    /// A run that takes longer than this is a problem while it still runs. Attempts do not need it.
+    #[serde(skip)]
+    pub warn_after: Option<Duration>,
     /// The grace time of a stopped attempt, before it is killed or dropped.
     pub kill_after: Duration,
     /// What happens to a running attempt when the node cannot keep its lease; absent, its queue or its limits decide.
@@ -94,6 +97,7 @@ impl TaskDefinition {
             timeout: None,
             is_unlimited: false,
             expires: None,
+            warn_after: None,
             kill_after: Duration::from_secs(5),
             on_lease_lost: None,
             retry: RetryPolicy::default(),

@@ -8,6 +8,7 @@ mod cluster_queues;
 mod connections;
 mod daily;
 mod enqueue;
+mod expected_runs;
 mod expiry;
 mod finish;
 mod future;

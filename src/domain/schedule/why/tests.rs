@@ -53,6 +53,12 @@ fn seen() -> schedule::Model {
         paused_host: None,
         pause_reason: None,
         removed_at: None,
+        paused_until: None,
+        excused_until: None,
+        expect: None,
+        expected_on: None,
+        expected_by: None,
+        succeeded_at: None,
     }
 }
 
