@@ -15,6 +15,7 @@ mod expected;
 mod history;
 mod import;
 mod init;
+mod judged;
 mod locate;
 mod log;
 mod lookup;

@@ -17,7 +17,7 @@ use super::{
     bulk::{self, CancelArgs, RetryArgs},
     command_pid::command_pid,
     exit_code::TIMED_OUT,
-    history,
+    judged::{JudgedAttempt, judged},
     log::{self, LogArgs},
     lookup,
     output::{Column, Printer, or_dash, print_error, print_line},
@@ -221,7 +221,7 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
         let (written, pid) = task_end::details(open, task.as_ref(), &attempts).await?;
         output.value(&ShownTask {
             task: task.as_ref(),
-            history: &attempts,
+            history: &judged(open, attempts.clone()).await?,
             waits: why,
             waits_code: code,
             output: written,
@@ -271,7 +271,9 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
         Column::name("Node").leaves(3),
         Column::prose("Error"),
     ];
-    output.list(&attempts, columns, "No attempt has ended yet.", |attempt| {
+    let rows = judged(open, attempts.clone()).await?;
+    output.list(&rows, columns, "No attempt has ended yet.", |judged| {
+        let attempt = &judged.attempt;
         [
             attempt.attempt.to_string(),
             attempt.outcome.to_string(),
@@ -279,7 +281,7 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
             output.time_or_dash(attempt.started_at),
             or_dash(attempt.duration_ms.map(duration::short)),
             or_dash(attempt.node.clone()),
-            or_dash(history::remark(attempt)),
+            or_dash(judged.remark()),
         ]
     })?;
     task_end::print_output(open, &attempts).await?;
@@ -290,7 +292,7 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
 #[derive(Serialize)]
 struct ShownTask<'a> {
     task: Option<&'a task::Model>,
-    history: &'a [sexton_entities::history::Model],
+    history: &'a [JudgedAttempt],
     waits: Value,
     waits_code: Value,
     /// What the latest attempt wrote.

@@ -1,5 +1,6 @@
 //! The rules: what follows from what. Pure functions of values and `now`; nothing here waits, reads or writes.
 
+pub mod baseline;
 pub mod check;
 pub mod command;
 pub mod cron;

@@ -103,7 +103,7 @@ impl Store {
         self.with_retries(async || {
             let transaction = self.begin().await?;
             self.lock_schedule(&transaction, &sighting.name).await?;
-            self.open_overdue(&transaction, sighting).await?;
+            self.open_overdue(&transaction, sighting, None).await?;
             self.commit(transaction).await
         })
         .await
@@ -134,18 +134,29 @@ impl Store {
                 at(run.progress.succeeded_at),
             ];
             if self.run(&transaction, &sql, values).await? == 1 {
-                self.open_overdue(&transaction, sighting).await?;
+                // The notifier may have closed it already.
+                self.open_overdue(&transaction, sighting, sighting.first_at).await?;
             }
             self.commit(transaction).await
         })
         .await
     }
 
-    /// Counts the problem, unless it is open.
-    async fn open_overdue(&self, transaction: &DatabaseTransaction, sighting: &Sighting) -> Result<(), StoreError> {
-        let open = "SELECT id FROM sexton_problem WHERE kind = ? AND name = ? AND state <> 'closed'";
+    /// Counts the problem, unless one is open, or one that is closed was seen at `since` or later.
+    async fn open_overdue(
+        &self,
+        transaction: &DatabaseTransaction,
+        sighting: &Sighting,
+        since: Option<DateTime<Utc>>,
+    ) -> Result<(), StoreError> {
+        let seen = match since {
+            Some(_) => format!("OR seen_at >= {}", self.dialect.instant_parameter()),
+            None => String::new(),
+        };
+        let sql = format!("SELECT id FROM sexton_problem WHERE kind = ? AND name = ? AND (state <> 'closed' {seen})");
         let values: [Value; 2] = [ProblemKind::Overdue.as_str().into(), sighting.name.as_str().into()];
-        if self.all(transaction, open, values).await?.is_empty() {
+        let values = values.into_iter().chain(since.map(|since| self.dialect.instant(since).into()));
+        if self.all(transaction, &sql, values).await?.is_empty() {
             self.count_problems(transaction, std::slice::from_ref(sighting)).await?;
         }
         Ok(())

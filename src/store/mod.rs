@@ -7,6 +7,7 @@
 mod adopt;
 mod array_text;
 mod audit;
+mod baselines;
 mod bounded;
 mod cancel;
 mod claim;

@@ -1,11 +1,12 @@
-//! `observer`: notices what should have happened and has not: schedules that are overdue, and runs that take long. Ends
-//! the pauses of schedules whose time is over.
+//! `observer`: notices what should have happened and has not: schedules that are overdue, and runs that take long. Learns
+//! what is usual for tasks, and marks runs that are not. Ends the pauses of schedules whose time is over.
 //!
 //! Every node does this. What concerns a schedule is a row, so that a node also notices it that does not have the
 //! schedule. A run that takes long is noticed by the node that runs it.
 //!
 //! Settings: `expect` and `warn_after` of tasks. Logs the end of a pause; problems are logged by module `notifier`.
 
+mod baselines;
 mod long_runs;
 mod overdue;
 
@@ -14,7 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sexton_entities::{problem, states::ProblemKind};
 
-use self::{long_runs::LongRuns, overdue::OverdueSchedules};
+use self::{baselines::Learning, long_runs::LongRuns, overdue::OverdueSchedules};
 use crate::{
     daemon::{
         inflight::InFlight,
@@ -32,6 +33,7 @@ const LIMIT: u64 = 1_000;
 pub(super) struct Observer {
     schedules: OverdueSchedules,
     runs: LongRuns,
+    learning: Learning,
 }
 
 #[async_trait(?Send)]
@@ -48,6 +50,7 @@ impl DaemonModule for Observer {
         store.isolated().part("schedules that are overdue", looked)?;
         let looked = self.runs.look(context, &of(ProblemKind::LongRun)).await;
         store.isolated().part("runs that take long", looked)?;
+        store.isolated().part("what is usual for tasks", self.learning.round(context).await)?;
         Ok(())
     }
 
@@ -67,6 +70,10 @@ impl DaemonModule for Observer {
 
 impl Observer {
     pub(super) fn new(node: String, in_flight: InFlight) -> Self {
-        Self { schedules: OverdueSchedules::new(node.clone()), runs: LongRuns::new(node, in_flight) }
+        Self {
+            schedules: OverdueSchedules::new(node.clone()),
+            runs: LongRuns::new(node, in_flight),
+            learning: Learning::default(),
+        }
     }
 }

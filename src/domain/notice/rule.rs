@@ -23,13 +23,21 @@ pub enum NoticeEvent {
     Overdue,
     /// A run takes longer than its `warn_after`.
     LongRun,
+    /// A run took far longer than usual.
+    Slow,
+    /// A run took far less time than usual.
+    Quick,
+    /// A run wrote far less than usual.
+    Silent,
+    /// A run began far later than usual.
+    Delayed,
     /// A problem is over.
     Recovered,
 }
 
 impl NoticeEvent {
     /// The words of the setting `notify_on`.
-    pub const WORDS: [(&str, Self); 10] = [
+    pub const WORDS: [(&str, Self); 14] = [
         ("failed", Self::Failed),
         ("discarded", Self::Discarded),
         ("missed", Self::Missed),
@@ -39,9 +47,14 @@ impl NoticeEvent {
         ("database", Self::Database),
         ("overdue", Self::Overdue),
         ("long_run", Self::LongRun),
+        ("slow", Self::Slow),
+        ("quick", Self::Quick),
+        ("silent", Self::Silent),
+        ("delayed", Self::Delayed),
         ("recovered", Self::Recovered),
     ];
-    /// The events of a configuration that names none: a task that is tried again is not worth a mail.
+    /// The events of a configuration that names none: a task that is tried again is not worth a mail, and neither is an
+    /// unusual run.
     pub const DEFAULT: [Self; 9] = [
         Self::Discarded,
         Self::Missed,
@@ -89,9 +102,17 @@ impl NoticeRule {
     /// Whether the problem is one to hear of, and has occurred often enough.
     pub(super) fn concerns(&self, problem: &problem::Model) -> bool {
         let after = i64::from(self.after.unwrap_or(1));
-        let event = match problem.kind {
-            ProblemKind::Task if self.tells(NoticeEvent::Failed) => return problem.times >= after,
-            ProblemKind::Task => return self.tells(NoticeEvent::Discarded) && problem.discarded >= after,
+        match problem.kind {
+            ProblemKind::Task if self.tells(NoticeEvent::Failed) => problem.times >= after,
+            ProblemKind::Task => self.tells(NoticeEvent::Discarded) && problem.discarded >= after,
+            kind => self.wants(kind),
+        }
+    }
+
+    /// Whether problems of this kind are to hear of.
+    pub fn wants(&self, kind: ProblemKind) -> bool {
+        let event = match kind {
+            ProblemKind::Task => return self.tells(NoticeEvent::Failed) || self.tells(NoticeEvent::Discarded),
             ProblemKind::Schedule => NoticeEvent::Missed,
             ProblemKind::Queue => NoticeEvent::Stalled,
             ProblemKind::Node => NoticeEvent::Node,
@@ -99,6 +120,10 @@ impl NoticeRule {
             ProblemKind::Database => NoticeEvent::Database,
             ProblemKind::Overdue => NoticeEvent::Overdue,
             ProblemKind::LongRun => NoticeEvent::LongRun,
+            ProblemKind::Slow => NoticeEvent::Slow,
+            ProblemKind::Quick => NoticeEvent::Quick,
+            ProblemKind::Silent => NoticeEvent::Silent,
+            ProblemKind::Delayed => NoticeEvent::Delayed,
         };
         self.tells(event)
     }

@@ -85,6 +85,9 @@ fn headline(about: NoticeAbout, facts: &Facts) -> String {
         Some(ProblemKind::Module) => format!("Daemon module {name} fails again and again."),
         Some(ProblemKind::Database) => format!("The database was away, as seen by {name}."),
         Some(ProblemKind::Overdue) => format!("Schedule {name} is overdue."),
+        Some(kind @ (ProblemKind::Slow | ProblemKind::Quick | ProblemKind::Silent | ProblemKind::Delayed)) => {
+            format!("A run of task {name} was unusually {kind}{node}.")
+        }
         Some(ProblemKind::LongRun) => format!("A run of task {name} takes long{node}."),
         Some(ProblemKind::Task) | None => format!("Task {name} failed{node}."),
     };

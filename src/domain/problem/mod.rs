@@ -23,6 +23,9 @@ pub fn thing(kind: ProblemKind, name: &str) -> String {
     match kind {
         ProblemKind::Overdue => format!("overdue schedule {name}"),
         ProblemKind::LongRun => format!("long run of task {name}"),
+        ProblemKind::Slow | ProblemKind::Quick | ProblemKind::Silent | ProblemKind::Delayed => {
+            format!("{kind} run of task {name}")
+        }
         kind => format!("{kind} {name}"),
     }
 }

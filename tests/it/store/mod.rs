@@ -1,6 +1,7 @@
 //! The store's contract, verb by verb: one suite, four databases.
 
 mod audit;
+mod baselines;
 mod bounded;
 mod bulk;
 mod claim;

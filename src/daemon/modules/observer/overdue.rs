@@ -46,6 +46,11 @@ impl OverdueSchedules {
         }
         let now = store.now().await?;
         let mut runs = store.expected_runs().await?;
+        let is_entered = |name: &str| runs.iter().any(|run| run.schedule == name);
+        if config.schedules().any(|schedule| schedule.expect.is_some() && !is_entered(&schedule.name)) {
+            // Module cron has not entered the schedule yet: again in the next round.
+            self.config = None;
+        }
         // A late success opens a problem that is over.
         let (mut calculated, mut was_late) = (Vec::new(), false);
         for run in &mut runs {
