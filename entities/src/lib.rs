@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod baseline;
+pub mod bookmark;
 pub mod daily;
 pub mod database;
 pub mod dead_node;

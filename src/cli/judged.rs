@@ -9,7 +9,7 @@ use super::{
     pause,
     session::{OpenSession, with_advice},
 };
-use crate::domain::{baseline::Finding, command::left_behind};
+use crate::domain::{baseline::UnusualFigure, command::left_behind};
 
 /// An attempt, and what was unusual about it.
 #[derive(Serialize)]
@@ -18,7 +18,7 @@ pub(super) struct JudgedAttempt {
     pub(super) attempt: history::Model,
     unusual: Vec<Unusual>,
     #[serde(skip)]
-    findings: Vec<Finding>,
+    findings: Vec<UnusualFigure>,
 }
 
 impl JudgedAttempt {
@@ -33,9 +33,9 @@ impl JudgedAttempt {
 /// Adds to attempts what was unusual about them.
 pub(super) async fn judged(open: &OpenSession, attempts: Vec<history::Model>) -> anyhow::Result<Vec<JudgedAttempt>> {
     let ids: Vec<i64> = attempts.iter().map(|attempt| attempt.id).collect();
-    let mut found: HashMap<i64, Vec<Finding>> = HashMap::new();
+    let mut found: HashMap<i64, Vec<UnusualFigure>> = HashMap::new();
     for row in open.store.unusual(&ids).await.map_err(with_advice)? {
-        let finding = Finding { what: row.what, value: row.value, usual: row.usual };
+        let finding = UnusualFigure { what: row.what, value: row.value, usual: row.usual };
         found.entry(row.history_id).or_default().push(finding);
     }
     let judged = |attempt: history::Model| {

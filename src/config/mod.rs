@@ -15,6 +15,7 @@ mod mistake;
 mod module;
 mod notify;
 mod period;
+mod ping;
 mod queue;
 mod recurrence;
 mod schedule;

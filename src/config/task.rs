@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{command, daemon::DaemonConfig, expectation, missed_policy, schedule, schedule_period, section::Section};
+use super::{
+    command, daemon::DaemonConfig, expectation, missed_policy, ping, schedule, schedule_period, section::Section,
+};
 use crate::domain::{
     daemon::lease::OnLeaseLost,
     identity::QueueName,
@@ -65,6 +67,10 @@ pub(super) fn read(
     });
     let expect = expectation::read(section);
     let schedule = schedule.map(|schedule| Schedule { expect, ..schedule });
+    let ping_url = ping::read(section);
+    if section.node("schedule").is_none() {
+        section.refuse_each(&ping::SETTINGS, "this setting needs a `schedule`");
+    }
     let schedule = missed_policy::read(section, zone, schedule);
     TaskDefinition {
         queue: section.text("queue").map_or_else(|| DEFAULT_QUEUE.into(), QueueName::from),
@@ -82,6 +88,7 @@ pub(super) fn read(
         retry: section.table("retry", retry).unwrap_or(plain.retry),
         payload: section.json("payload", daemon.max_payload),
         schedule: schedule.filter(|schedule| !schedule.recurrences.is_empty()).map(Arc::new),
+        ping_url,
         command,
         ..plain
     }

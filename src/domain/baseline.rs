@@ -22,7 +22,7 @@ const FAR: f64 = 6.0;
 /// The deviation is at least this share of the median: a task that always takes the same time may take a little more.
 const MIN_DEVIATION: f64 = 0.1;
 
-/// Figures of a run that succeeded. What was not measured is none.
+/// Figures of a run that succeeded. A figure that was not measured is absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RunFigures {
     /// How long it took, in milliseconds.
@@ -59,7 +59,7 @@ pub struct JudgedRun {
 /// The figures of the latest successes of a task definition, the oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Baseline {
+pub struct TaskBaseline {
     duration_ms: Vec<i64>,
     delay_ms: Vec<i64>,
     output_bytes: Vec<i64>,
@@ -76,7 +76,7 @@ pub struct Usual {
 
 /// A figure that is far outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct UnusualFigure {
     /// What is unusual.
     pub what: Unusual,
     /// The figure.
@@ -85,7 +85,7 @@ pub struct Finding {
     pub usual: i64,
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for UnusualFigure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { what, value, usual } = self;
         let [value, usual] = [value, usual].map(|figure| match what {
@@ -100,7 +100,7 @@ impl fmt::Display for Finding {
     }
 }
 
-impl Baseline {
+impl TaskBaseline {
     /// Adds a success, and forgets the oldest one.
     pub fn learn(&mut self, run: RunFigures) {
         for (values, value) in [
@@ -130,17 +130,22 @@ impl Baseline {
     }
 
     /// What is unusual about a run that is not learned yet.
-    pub fn judge(&self, run: RunFigures) -> Vec<Finding> {
+    pub fn judge(&self, run: RunFigures) -> Vec<UnusualFigure> {
         let above = |what, usual: Option<Usual>, value: Option<i64>, least| {
             let (usual, value) = (usual?, value?);
-            let is_far = value as f64 > usual.median as f64 * usual.far() && value - usual.median >= least;
-            is_far.then_some(Finding { what, value, usual: usual.median })
+            let is_far =
+                value as f64 > usual.median as f64 * usual.far() && value.saturating_sub(usual.median) >= least;
+            is_far.then_some(UnusualFigure { what, value, usual: usual.median })
         };
         // Below the median, the same factor counts: half is as far as twice.
         let below = |what, usual: Option<Usual>, value: Option<i64>, factor: f64, least| {
             let (usual, value) = (usual?, value?);
             let is_far = (value.max(0) as f64) * usual.far().max(factor) < usual.median as f64;
-            (is_far && usual.median - value >= least).then_some(Finding { what, value, usual: usual.median })
+            (is_far && usual.median.saturating_sub(value) >= least).then_some(UnusualFigure {
+                what,
+                value,
+                usual: usual.median,
+            })
         };
         [
             above(Unusual::Slow, self.duration(), run.duration_ms, 1_000),
@@ -197,13 +202,13 @@ mod tests {
         RunFigures { duration_ms: Some(duration_ms), delay_ms: Some(50), output_bytes: Some(10_000) }
     }
 
-    fn learned(durations: impl IntoIterator<Item = i64>) -> Baseline {
-        let mut baseline = Baseline::default();
+    fn learned(durations: impl IntoIterator<Item = i64>) -> TaskBaseline {
+        let mut baseline = TaskBaseline::default();
         durations.into_iter().for_each(|duration| baseline.learn(run(duration)));
         baseline
     }
 
-    fn words(baseline: &Baseline, run: RunFigures) -> Vec<Unusual> {
+    fn words(baseline: &TaskBaseline, run: RunFigures) -> Vec<Unusual> {
         baseline.judge(run).into_iter().map(|finding| finding.what).collect()
     }
 
@@ -254,7 +259,7 @@ mod tests {
         fn any_figures_can_be_learned(
             runs in prop::collection::vec((any::<Option<i64>>(), any::<Option<i64>>(), any::<Option<i64>>()), 0..120),
         ) {
-            let mut baseline = Baseline::default();
+            let mut baseline = TaskBaseline::default();
             for (duration_ms, delay_ms, output_bytes) in runs {
                 let run = RunFigures { duration_ms, delay_ms, output_bytes };
                 let found = words(&baseline, run);

@@ -8,6 +8,7 @@ pub mod daemon;
 pub mod identity;
 pub mod notice;
 pub mod period;
+pub mod ping;
 pub mod problem;
 pub mod schedule;
 pub mod statistics;

@@ -3,9 +3,13 @@
 mod command;
 mod letter;
 mod mail;
+mod ping;
 mod webhook;
 
-pub use self::letter::{Letter, SendError};
+pub use self::{
+    letter::{Letter, SendError},
+    ping::ping,
+};
 use crate::domain::notice::channel::{Channel, Means};
 
 /// Sends a notice, within the time limit of the channel.

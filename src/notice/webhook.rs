@@ -5,8 +5,11 @@ use std::time::Duration;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http_body_util::Full;
 use hyper::{Request, body::Bytes, header};
-use hyper_rustls::HttpsConnectorBuilder;
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use serde_json::json;
 use sha2::Sha256;
 
@@ -32,9 +35,7 @@ pub(super) async fn send(settings: &WebhookSettings, letter: &Letter) -> Result<
     }
     // An error must not name the address, which may be a secret.
     let request = request.body(Full::new(Bytes::from(body))).map_err(|_| SendError::new("the request is invalid"))?;
-    let connector = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
-    let client = Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(connector);
-    let answer = client.request(request).await.map_err(|error| {
+    let answer = client().request(request).await.map_err(|error| {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         SendError::new(format!("the receiver cannot be reached{cause}"))
     })?;
@@ -45,6 +46,12 @@ pub(super) async fn send(settings: &WebhookSettings, letter: &Letter) -> Result<
     let wait = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let retry_after = wait.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
     Err(SendError { why: format!("the receiver answered {status}"), retry_after })
+}
+
+/// A client for one request.
+pub(super) fn client() -> Client<HttpsConnector<HttpConnector>, Full<Bytes>> {
+    let connector = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
+    Client::builder(TokioExecutor::new()).build(connector)
 }
 
 /// `sha256=` and the HMAC of the body, in hexadecimal digits.

@@ -21,7 +21,7 @@ use super::{
     rows::Rows,
 };
 use crate::domain::{
-    baseline::{Baseline, Finding, JudgedRun, KEPT, RunFigures, problem_kind},
+    baseline::{JudgedRun, KEPT, RunFigures, TaskBaseline, UnusualFigure, problem_kind},
     problem::{Sighting, one_each},
     statistics::{DayAndName, day},
 };
@@ -88,8 +88,8 @@ impl Store {
         let rows = self.all(&self.db, &read, [first.into(), to.into()]).await?;
         let runs: Vec<JudgedRun> = rows.iter().filter_map(success).collect();
         let mut baselines = self.baselines_of(&runs, first).await?;
-        let mut found: Vec<(&JudgedRun, Finding)> = Vec::new();
-        let mut latest: BTreeMap<&str, (&JudgedRun, Vec<Finding>)> = BTreeMap::new();
+        let mut found: Vec<(&JudgedRun, UnusualFigure)> = Vec::new();
+        let mut latest: BTreeMap<&str, (&JudgedRun, Vec<UnusualFigure>)> = BTreeMap::new();
         for run in &runs {
             let Some(baseline) = baselines.get_mut(&run.name) else { continue };
             let findings = baseline.judge(run.figures);
@@ -114,7 +114,7 @@ impl Store {
     }
 
     /// The baselines of the task definitions of these runs. A new one begins with the successes before the row `first`.
-    async fn baselines_of(&self, runs: &[JudgedRun], first: i64) -> Result<HashMap<String, Baseline>, StoreError> {
+    async fn baselines_of(&self, runs: &[JudgedRun], first: i64) -> Result<HashMap<String, TaskBaseline>, StoreError> {
         let mut names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
         names.sort_unstable();
         names.dedup();
@@ -128,7 +128,7 @@ impl Store {
         let new: Vec<&str> = names.into_iter().filter(|name| !baselines.contains_key(*name)).take(room).collect();
         for name in new {
             let rows = self.all(&self.db, &before, [name.into(), first.into()]).await?;
-            let mut baseline = Baseline::default();
+            let mut baseline = TaskBaseline::default();
             rows.iter().rev().filter_map(success).for_each(|run| baseline.learn(run.figures));
             baselines.insert(name.to_owned(), baseline);
         }
@@ -139,7 +139,7 @@ impl Store {
     ///
     /// # Errors
     /// If the database is unavailable or refuses the statement.
-    pub async fn baselines(&self, names: &[&str]) -> Result<HashMap<String, Baseline>, StoreError> {
+    pub async fn baselines(&self, names: &[&str]) -> Result<HashMap<String, TaskBaseline>, StoreError> {
         let mut rows = Rows::new(self.dialect);
         for name in names {
             rows.push(|row| {
@@ -162,7 +162,7 @@ impl Store {
     async fn keep_baselines(
         &self,
         transaction: &DatabaseTransaction,
-        baselines: &HashMap<String, Baseline>,
+        baselines: &HashMap<String, TaskBaseline>,
     ) -> Result<(), StoreError> {
         let mut sorted: Vec<_> = baselines.iter().collect();
         sorted.sort_by_key(|(name, _)| *name);
@@ -187,7 +187,7 @@ impl Store {
     async fn keep_unusual(
         &self,
         transaction: &DatabaseTransaction,
-        found: &[(&JudgedRun, Finding)],
+        found: &[(&JudgedRun, UnusualFigure)],
     ) -> Result<(), StoreError> {
         if found.is_empty() {
             return Ok(());
@@ -219,7 +219,7 @@ impl Store {
     async fn note_unusual<'a>(
         &self,
         transaction: &DatabaseTransaction,
-        latest: impl Iterator<Item = &'a (&'a JudgedRun, Vec<Finding>)>,
+        latest: impl Iterator<Item = &'a (&'a JudgedRun, Vec<UnusualFigure>)>,
         is_wanted: IsWanted<'_>,
     ) -> Result<(), StoreError> {
         let close = format!(
@@ -333,7 +333,7 @@ fn success(row: &QueryResult) -> Option<JudgedRun> {
     })
 }
 
-fn sighting(run: &JudgedRun, finding: Finding) -> Sighting {
+fn sighting(run: &JudgedRun, finding: UnusualFigure) -> Sighting {
     Sighting {
         first_at: Some(run.finished_at),
         last_at: Some(run.finished_at),

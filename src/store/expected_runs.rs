@@ -10,7 +10,7 @@ use sexton_entities::states::ProblemKind;
 use super::{Store, StoreError, connection::DatabaseTransaction, dialect::Kind, row_decoding::instant, rows::Rows};
 use crate::domain::{
     problem::Sighting,
-    schedule::overdue::{ExpectedRun, Progress},
+    schedule::overdue::{ExpectedRun, ScheduleProgress},
 };
 
 const EXPECT: [(&str, Kind); 2] = [("name", Kind::Text), ("expect", Kind::Text)];
@@ -177,7 +177,7 @@ fn expected_run(row: &QueryResult, schedule: String) -> Result<ExpectedRun, Stor
         task: row.try_get("", "task")?,
         expect: row.try_get("", "expect")?,
         paused: row.try_get("", "paused")?,
-        progress: Progress {
+        progress: ScheduleProgress {
             created_at: at("created_at")?.unwrap_or_default(),
             succeeded_at: at("succeeded_at")?,
             excused_until: at("excused_until")?,

@@ -11,6 +11,7 @@ mod metrics;
 mod node;
 mod notifier;
 mod observer;
+mod pinger;
 mod process_module;
 mod pruner;
 mod recorder;
@@ -44,6 +45,7 @@ pub fn built_in(daemon: &Components) -> Vec<ModuleSpec> {
         pruner(daemon),
         notifier(daemon),
         observer(daemon),
+        pinger(daemon),
         metrics(daemon),
     ]
 }
@@ -170,6 +172,13 @@ fn observer(daemon: &Components) -> ModuleSpec {
     let (node, in_flight) = (daemon.identity.name.clone(), daemon.in_flight.clone());
     ModuleSpec::new(ModuleName::OBSERVER, Stage::Intake, move || {
         observer::Observer::new(node.clone(), in_flight.clone())
+    })
+}
+
+fn pinger(daemon: &Components) -> ModuleSpec {
+    let (node, pings, statuses) = (daemon.identity.name.clone(), daemon.pings.clone(), daemon.modules.clone());
+    ModuleSpec::new(ModuleName::PINGER, Stage::Record, move || {
+        pinger::Pinger::new(node.clone(), pings.clone(), statuses.clone())
     })
 }
 

@@ -110,7 +110,7 @@ impl NoticeRule {
     }
 
     /// Whether problems of this kind are to hear of.
-    pub fn wants(&self, kind: ProblemKind) -> bool {
+    pub(crate) fn wants(&self, kind: ProblemKind) -> bool {
         let event = match kind {
             ProblemKind::Task => return self.tells(NoticeEvent::Failed) || self.tells(NoticeEvent::Discarded),
             ProblemKind::Schedule => NoticeEvent::Missed,

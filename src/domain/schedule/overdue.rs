@@ -15,7 +15,7 @@ const MAX_STEPS: usize = 1_000;
 
 /// What has become of a schedule so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
+pub struct ScheduleProgress {
     /// When a node first entered it.
     pub created_at: DateTime<Utc>,
     /// The end of its latest success.
@@ -26,7 +26,7 @@ pub struct Progress {
 
 impl Schedule {
     /// When it is overdue, unless a run succeeds before. `None` if nothing is expected of it, or no further instant runs.
-    pub fn expected_by(&self, period: Option<&Period>, progress: Progress) -> Option<DateTime<Utc>> {
+    pub fn expected_by(&self, period: Option<&Period>, progress: ScheduleProgress) -> Option<DateTime<Utc>> {
         let begin = progress.succeeded_at.map_or(progress.created_at, |at| at.max(progress.created_at));
         let excused = progress.excused_until.filter(|until| *until > begin);
         match self.expect? {
@@ -72,7 +72,7 @@ pub struct ExpectedRun {
     /// Whether it is paused.
     pub paused: bool,
     /// What was known of it when `expected_by` was calculated; the excuse is as it is now.
-    pub progress: Progress,
+    pub progress: ScheduleProgress,
     /// When it is overdue, as a node with its configuration has calculated.
     pub expected_by: Option<DateTime<Utc>>,
     /// The end of a success since then.
@@ -81,8 +81,8 @@ pub struct ExpectedRun {
 
 impl ExpectedRun {
     /// What is known of it now.
-    pub fn progress_now(&self) -> Progress {
-        Progress { succeeded_at: self.newer_success.max(self.progress.succeeded_at), ..self.progress }
+    pub fn progress_now(&self) -> ScheduleProgress {
+        ScheduleProgress { succeeded_at: self.newer_success.max(self.progress.succeeded_at), ..self.progress }
     }
 
     /// The instant since which it has been overdue at `now`; `None` if it is not.
@@ -129,8 +129,8 @@ mod tests {
         Duration::from_secs(hours * 3_600)
     }
 
-    fn progress(created: &str, succeeded: Option<&str>, excused: Option<&str>) -> Progress {
-        Progress { created_at: at(created), succeeded_at: succeeded.map(at), excused_until: excused.map(at) }
+    fn progress(created: &str, succeeded: Option<&str>, excused: Option<&str>) -> ScheduleProgress {
+        ScheduleProgress { created_at: at(created), succeeded_at: succeeded.map(at), excused_until: excused.map(at) }
     }
 
     #[test]
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(by(new).as_deref(), Some("2026-11-21T12:00:00+00:00"), "it counts from its creation");
         let run = progress("2026-11-20T10:00:00Z", Some("2026-11-21T02:10:00Z"), None);
         assert_eq!(by(run).as_deref(), Some("2026-11-22T04:10:00+00:00"));
-        let paused = Progress { excused_until: Some(at("2026-11-25T10:00:00Z")), ..run };
+        let paused = ScheduleProgress { excused_until: Some(at("2026-11-25T10:00:00Z")), ..run };
         assert_eq!(by(paused).as_deref(), Some("2026-11-26T03:00:00+00:00"), "the first run after the pause");
         assert_eq!(Schedule { expect: None, ..nightly.clone() }.expected_by(None, run), None);
     }
@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(by(friday).as_deref(), Some("2026-11-23T03:00:00+00:00"), "nothing is expected at the weekend");
         let late = progress("2026-11-02T10:00:00Z", Some("2026-11-20T02:00:00Z"), None);
         assert_eq!(by(late).as_deref(), Some("2026-11-23T03:00:00+00:00"), "the instant itself is done");
-        let edited = Progress { excused_until: Some(at("2026-11-24T09:00:00Z")), ..friday };
+        let edited = ScheduleProgress { excused_until: Some(at("2026-11-24T09:00:00Z")), ..friday };
         assert_eq!(by(edited).as_deref(), Some("2026-11-25T03:00:00+00:00"));
         let over = Schedule {
             recurrences: vec![Recurrence::cron(
@@ -213,7 +213,7 @@ mod tests {
             let begin = at("2026-01-01T00:00:00Z");
             let by = |seconds| {
                 let succeeded_at = Some(begin + TimeDelta::seconds(seconds));
-                schedule.expected_by(None, Progress { created_at: begin, succeeded_at, excused_until: None })
+                schedule.expected_by(None, ScheduleProgress { created_at: begin, succeeded_at, excused_until: None })
             };
             let (one, other) = (by(first).expect("an end"), by(first + more).expect("an end"));
             prop_assert!(one <= other);

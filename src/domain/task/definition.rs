@@ -7,8 +7,12 @@ pub use sexton_client::domain::new_task::check_name;
 
 use super::{retry::RetryPolicy, time_limit::TimeLimit};
 use crate::domain::{
-    command::CommandSpec, daemon::lease::OnLeaseLost, identity::QueueName, notice::rule::NoticeRule,
-    schedule::Schedule, text::json::nested,
+    command::CommandSpec,
+    daemon::lease::OnLeaseLost,
+    identity::QueueName,
+    notice::{channel::Secret, rule::NoticeRule},
+    schedule::Schedule,
+    text::json::nested,
 };
 
 /// The kind that executes a program.
@@ -68,6 +72,10 @@ pub struct TaskDefinition {
     #[doc(hidden)]
     #[serde(skip)]
     pub schedule: Option<Arc<Schedule>>,
+    /// Where its schedule's runs are reported. Attempts do not need it.
+    #[doc(hidden)]
+    #[serde(skip)]
+    pub ping_url: Option<Secret>,
     /// Whom to tell of its failures. Attempts do not need it.
     #[serde(skip)]
     pub notices: NoticeRule,
@@ -103,6 +111,7 @@ impl TaskDefinition {
             retry: RetryPolicy::default(),
             payload: None,
             schedule: None,
+            ping_url: None,
             notices: NoticeRule::default(),
             command: None,
         }

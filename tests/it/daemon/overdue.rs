@@ -104,7 +104,7 @@ on_each_database! {
         is(ProblemState::Open).await;
         reload(&daemon, &database, OFTEN);
         is(ProblemState::Closed).await;
-        assert_eq!(store.schedule("beat").await.unwrap(), None);
+        eventually("it is removed", async || store.schedule("beat").await.unwrap().is_none()).await;
         // What a configuration has lost while its daemon was down is not expected either.
         reload(&daemon, &database, &format!("{failing}expect = {{ every = \"1s\" }}\n"));
         is(ProblemState::Open).await;

@@ -1,6 +1,7 @@
 //! Notices: one for a problem, by a mail server that has faults, from nodes that die.
 
 mod channels;
+mod pings;
 mod settings;
 
 use std::time::Duration;
