@@ -75,17 +75,16 @@ impl Store {
     ///
     /// # Errors
     /// If the database is unavailable or refuses the statement.
-    pub async fn set_expected_by(
-        &self,
-        calculated: &[(String, Option<DateTime<Utc>>, Option<DateTime<Utc>>)],
-    ) -> Result<(), StoreError> {
+    pub async fn set_expected_by(&self, calculated: &[ExpectedRun]) -> Result<(), StoreError> {
         if calculated.is_empty() {
             return Ok(());
         }
         let mut rows = Rows::new(self.dialect);
-        for (name, expected_by, succeeded_at) in calculated {
+        for run in calculated {
             rows.push(|row| {
-                row.set("name", name.clone()).at("expected_by", *expected_by).at("succeeded_at", *succeeded_at);
+                row.set("name", run.schedule.clone())
+                    .at("expected_by", run.expected_by)
+                    .at("succeeded_at", run.progress.succeeded_at);
             });
         }
         let sets = [("expected_by", "d.expected_by"), ("succeeded_at", "d.succeeded_at")];

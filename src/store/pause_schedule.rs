@@ -20,7 +20,7 @@ use super::{
 
 /// The condition that a pause of schedule `s` has an end. A node of the version before sets a pause without one, and leaves
 /// the end of an earlier pause as it was.
-pub(super) const HAS_END: &str = "s.paused_until > s.paused_at";
+pub(super) const HAS_END: &str = "s.paused_until >= s.paused_at";
 
 impl Store {
     /// Pauses or resumes a schedule. Returns false if there is no schedule of that name.

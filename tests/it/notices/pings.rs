@@ -47,7 +47,7 @@ fn runs_and_the_daemon_are_reported_to_those_who_watch() {
         let texts: Vec<String> =
             requests.lock().unwrap().iter().map(|(_, body)| String::from_utf8(body.clone()).unwrap()).collect();
         for (begin, end) in [
-            ("node n-", " is well"),
+            ("node n", " is well"),
             ("task ", " of schedule beat begins"),
             ("task ", " of schedule beat: succeeded"),
             ("task ", " of schedule broken: failed"),

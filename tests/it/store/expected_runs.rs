@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use sexton::{
-    domain::{problem::Sighting, schedule::missed_policy::Overlap},
+    domain::{
+        problem::Sighting,
+        schedule::{missed_policy::Overlap, overdue::ExpectedRun},
+    },
     store::{Firing, OnStale, Store},
 };
 use sexton_entities::states::{Fate, Outcome, ProblemKind, ProblemState, ReasonCode, Verdict};
@@ -42,7 +45,9 @@ on_each_database! {
         let success = run.newer_success.expect("a success");
         assert!(success > sexton::clock::machine_time() + TimeDelta::hours(1), "its instant is ahead, and so it is done: {success}");
         let by = success + TimeDelta::seconds(1);
-        store.set_expected_by(&[("s".to_owned(), Some(by), Some(success))]).await.unwrap();
+        let progress = run.progress_now();
+        assert_eq!(progress.succeeded_at, Some(success));
+        store.set_expected_by(&[ExpectedRun { expected_by: Some(by), progress, ..run }]).await.unwrap();
         let run = store.expected_runs().await.unwrap().remove(0);
         assert_eq!((run.expected_by, run.newer_success, run.progress.succeeded_at), (Some(by), None, Some(success)));
         // Another node with the same configuration changes nothing, and one without it forgets nothing.
@@ -74,7 +79,7 @@ on_each_database! {
         store.close_others(ProblemKind::Overdue, None, &[]).await.unwrap();
         // Of several nodes that see a late success, one counts it.
         let run = store.expected_runs().await.unwrap().remove(0);
-        let late = sexton::domain::schedule::overdue::ExpectedRun { newer_success: Some(store.now().await.unwrap()), ..run };
+        let late = ExpectedRun { newer_success: Some(store.now().await.unwrap()), ..run };
         for node in &nodes {
             node.note_late_success(&late, None, &overdue).await.unwrap();
         }
@@ -102,7 +107,7 @@ on_each_database! {
         }
         assert!(store.end_pauses().await.unwrap().is_empty(), "it lasts");
         // A shorter one replaces it, and its end is its own.
-        store.pause_schedule_for("s", Duration::ZERO).await.unwrap();
+        store.pause_schedule_for("s", Duration::from_millis(1)).await.unwrap();
         let ended = async || store.end_pauses().await.unwrap() == ["s"];
         crate::support::eventually("the pause is over", ended).await;
         let row = store.schedule("s").await.unwrap().unwrap();

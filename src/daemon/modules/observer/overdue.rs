@@ -58,15 +58,16 @@ impl OverdueSchedules {
             let period = schedule.period.as_ref().and_then(|name| config.periods.get(name));
             let known = run.progress_now();
             let expected_by = schedule.expected_by(period.map(|period| &**period), known);
+            let now_known = ExpectedRun { progress: known, newer_success: None, expected_by, ..run.clone() };
             if let Some(since) = run.was_overdue_since() {
                 let late = Sighting { next_at: schedule.next_after(now), ..sighting(&config, run, since) };
                 let noted = store.note_late_success(run, expected_by, &late).await;
                 was_late = true;
                 store.isolated().part(format_args!("the late success of schedule {}", run.schedule), noted)?;
-            } else if (expected_by, known.succeeded_at) != (run.expected_by, run.progress.succeeded_at) {
-                calculated.push((run.schedule.clone(), expected_by, known.succeeded_at));
+            } else if now_known != *run {
+                calculated.push(now_known.clone());
             }
-            *run = ExpectedRun { progress: known, newer_success: None, expected_by, ..run.clone() };
+            *run = now_known;
         }
         store.set_expected_by(&calculated).await?;
         let overdue: Vec<(&ExpectedRun, DateTime<Utc>)> =
