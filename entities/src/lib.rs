@@ -5,6 +5,8 @@
 //! Instants are UTC with microseconds in the database's own time type (ISO text on SQLite).
 
 pub mod audit;
+pub mod baseline;
+pub mod bookmark;
 pub mod daily;
 pub mod database;
 pub mod dead_node;
@@ -20,3 +22,4 @@ pub mod schedule;
 pub mod states;
 pub mod task;
 pub mod turn;
+pub mod unusual;

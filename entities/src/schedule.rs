@@ -37,6 +37,19 @@ pub struct Model {
     /// Database time at which a reload removed it while it was paused. Such a row keeps the pause for its return, and is
     /// no schedule otherwise.
     pub removed_at: Option<DateTimeUtc>,
+    /// When the pause ends by itself. NULL if it has no end.
+    pub paused_until: Option<DateTimeUtc>,
+    /// No success is expected of instants up to this one: the schedule was edited then, or a pause that has an end lasts
+    /// until then.
+    pub excused_until: Option<DateTimeUtc>,
+    /// The setting `expect` in words. NULL if no success is expected.
+    pub expect: Option<String>,
+    /// Name of the node whose configuration says so.
+    pub expected_on: Option<String>,
+    /// When it is overdue unless a run succeeds before. NULL if it has no further instant, or if it is not known yet.
+    pub expected_by: Option<DateTimeUtc>,
+    /// End of the latest known success of a schedule with `expect`, or its due instant if a clock was behind.
+    pub succeeded_at: Option<DateTimeUtc>,
 }
 
 /// No foreign keys: occurrences and tasks name their schedule in plain text and outlive it.

@@ -233,6 +233,32 @@ words! {
         Disk = "disk",
         /// A node has refused a newer configuration.
         Configuration = "configuration",
+        /// A schedule had no success by the time at which one was expected.
+        Overdue = "overdue",
+        /// A run of a task takes longer than its `warn_after`.
+        LongRun = "long_run",
+        /// A run of a task took far longer than usual.
+        Slow = "slow",
+        /// A run of a task took far less time than usual.
+        Quick = "quick",
+        /// A run of a task wrote far less than usual.
+        Silent = "silent",
+        /// A run of a task began far later after its instant than usual.
+        Delayed = "delayed",
+    }
+}
+
+words! {
+    /// What was unusual about a run that succeeded.
+    Unusual {
+        /// It took far longer than usual.
+        Slow = "slow",
+        /// It took far less time than usual.
+        Quick = "quick",
+        /// It wrote far less than usual.
+        Silent = "silent",
+        /// It began far later after its instant than usual.
+        Delayed = "delayed",
     }
 }
 

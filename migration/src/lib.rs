@@ -24,6 +24,7 @@ mod m20261121_000019_keep_problems;
 mod m20261121_000020_keep_notices;
 mod m20261121_000021_keep_daily_figures;
 mod m20261122_000022_escalate_problems;
+mod m20261122_000024_expect_runs;
 mod m20261122_000026_find_cancel_requests;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -59,6 +60,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000020_keep_notices::Step),
             Box::new(m20261121_000021_keep_daily_figures::Step),
             Box::new(m20261122_000022_escalate_problems::Step),
+            Box::new(m20261122_000024_expect_runs::Step),
             Box::new(m20261122_000026_find_cancel_requests::Step),
         ]
     }

@@ -1,22 +1,18 @@
 //! `sexton history`.
 
 use clap::Args;
-use sexton_entities::{
-    history,
-    states::{Outcome, Verdict},
-};
+use sexton_entities::states::{Outcome, Verdict};
 
 use super::{
+    judged::judged,
     log,
     output::{Column, Printer, or_dash},
-    pause,
     selection::{check_values, unknown_word},
     session::{Session, with_advice},
     time, why,
 };
 use crate::{
     domain::{
-        command::left_behind,
         identity::QueueName,
         text::{duration, instant::Sense},
     },
@@ -116,7 +112,9 @@ pub(super) async fn run(session: &Session, output: Printer, args: HistoryArgs) -
         Column::value("Duration").leaves(1),
         Column::prose("Error"),
     ];
-    output.list(&rows, columns, "No matching attempts.", |row| {
+    let rows = judged(&open, rows).await?;
+    output.list(&rows, columns, "No matching attempts.", |judged| {
+        let row = &judged.attempt;
         [
             or_dash(row.task_id),
             row.name.clone(),
@@ -125,17 +123,9 @@ pub(super) async fn run(session: &Session, output: Printer, args: HistoryArgs) -
             or_dash(row.verdict),
             output.time(row.finished_at),
             or_dash(row.duration_ms.map(duration::short)),
-            or_dash(remark(row)),
+            or_dash(judged.remark()),
         ]
     })?;
     output.note_limit(rows.len(), filter.limit, "--limit");
     Ok(0)
-}
-
-/// What is remarkable about an attempt, for people: who cancelled it, or else why it did not succeed, and the processes
-/// that it left behind.
-pub(super) fn remark(row: &history::Model) -> Option<String> {
-    let left = row.left_behind.and_then(|count| u64::try_from(count).ok()).filter(|count| *count > 0).map(left_behind);
-    let parts: Vec<String> = pause::cancelled_by(row).or_else(|| row.error.clone()).into_iter().chain(left).collect();
-    (!parts.is_empty()).then(|| parts.join("; "))
 }

@@ -111,7 +111,8 @@ pub(super) fn state(output: Printer, paused: bool, details: &PauseDetails) -> St
     let by = who(details.paused_by.as_deref(), details.paused_host.as_deref());
     let by = by.map(|by| format!(" by {by}")).unwrap_or_default();
     let reason = details.pause_reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-    format!("paused{since}{by}{reason}")
+    let until = details.paused_until.map(|at| format!(" until {}", output.time(at))).unwrap_or_default();
+    format!("paused{since}{until}{by}{reason}")
 }
 
 /// `cancelled by alice@shop01: REASON`, if it is known who cancelled a task.
@@ -145,9 +146,12 @@ mod tests {
             paused_by: Some("alice".to_owned()),
             paused_host: Some("shop01".to_owned()),
             pause_reason: Some("the mail server is away".to_owned()),
+            paused_until: None,
         };
         let expected = "paused since 2001-11-22 01:02:03Z by alice@shop01: the mail server is away";
         assert_eq!(state(output, true, &details), expected);
+        let ends = PauseDetails { paused_until: details.paused_at, ..PauseDetails::default() };
+        assert_eq!(state(output, true, &ends), "paused until 2001-11-22 01:02:03Z");
         assert_eq!(state(output, true, &PauseDetails::default()), "paused");
         assert_eq!(state(output, false, &details), "active");
     }

@@ -18,9 +18,12 @@ use super::{
     session::{OpenSession, ReasonArgs, Session, with_advice},
 };
 use crate::{
-    domain::text::{
-        duration,
-        plural::{counted, times},
+    domain::{
+        problem::thing,
+        text::{
+            duration,
+            plural::{counted, times},
+        },
     },
     store::{ProblemChange, ProblemFilter},
 };
@@ -58,7 +61,7 @@ pub(super) struct ProblemListArgs {
     /// Closed problems as well
     #[arg(long)]
     all: bool,
-    /// Only problems of this kind, such as `task`, `schedule`, `queue` or `node`
+    /// Only problems of this kind, such as `task`, `schedule`, `overdue` or `node`
     #[arg(long, value_parser = kind)]
     kind: Option<ProblemKind>,
     /// Only problems of the task definition, schedule, queue, node or module of this name
@@ -123,7 +126,7 @@ pub(super) async fn open(open: &OpenSession) -> anyhow::Result<Vec<Model>> {
 
 /// `task import`.
 pub(super) fn of(kind: ProblemKind, name: &str) -> String {
-    format!("{kind} {name}")
+    thing(kind, name)
 }
 
 /// Prints problems.

@@ -1,5 +1,7 @@
 //! `sexton schedule`.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
@@ -10,6 +12,7 @@ use sexton_entities::{
 };
 
 use super::{
+    expected::ExpectedSchedules,
     lookup,
     next::{self, NextArgs, ScheduleChoice},
     output::{Column, Printer, or_dash, print_line},
@@ -22,6 +25,7 @@ use crate::{
     domain::{
         schedule::{PeriodPlace, Schedule, why::InstantRecord},
         task::NewTask,
+        text::duration,
     },
     store::{Deed, Enqueued, PauseDetails, SchedulePicture, TaskFilter, Wakeup},
 };
@@ -63,6 +67,9 @@ pub(super) enum ScheduleCommand {
     Pause {
         /// The schedule's name
         name: String,
+        /// For how long, such as 2h: it is resumed by itself [default: until it is resumed]
+        #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
+        time: Option<Duration>,
         #[command(flatten)]
         reason: ReasonArgs,
     },
@@ -93,8 +100,18 @@ pub(super) async fn run(session: &Session, output: Printer, command: ScheduleCom
         ScheduleCommand::List => list(&open, output).await,
         ScheduleCommand::Show { name, limit } => show(&open, output, &name, limit).await,
         ScheduleCommand::Why { name, at } => why::run(&open, output, &name, at.as_deref()).await,
-        ScheduleCommand::Pause { name, reason } => pause(&open, output, &name, true, &reason).await,
-        ScheduleCommand::Resume { name, reason } => pause(&open, output, &name, false, &reason).await,
+        ScheduleCommand::Pause { name, time, reason } => {
+            let store = open.because(&reason);
+            let found = match time {
+                Some(time) => store.pause_schedule_for(&name, time).await,
+                None => store.pause_schedule(&name, true).await,
+            };
+            report_pause(&open, output, &name, true, found.map_err(with_advice)?).await
+        }
+        ScheduleCommand::Resume { name, reason } => {
+            let found = open.because(&reason).pause_schedule(&name, false).await.map_err(with_advice)?;
+            report_pause(&open, output, &name, false, found).await
+        }
         ScheduleCommand::Run { name, reason } => run_now(&open, output, &name, &reason).await,
         ScheduleCommand::Next { .. } | ScheduleCommand::Describe { .. } => Ok(0),
     }
@@ -113,8 +130,10 @@ pub(super) fn object(picture: &SchedulePicture) -> serde_json::Value {
 
 async fn list(open: &OpenSession, output: Printer) -> anyhow::Result<u8> {
     let pictures = open.store.schedule_pictures().await.map_err(with_advice)?;
+    let expected = ExpectedSchedules::load(open).await?;
     if output.is_json() {
-        output.value(&pictures.iter().map(object).collect::<Vec<_>>())?;
+        let objects = pictures.iter().map(|picture| expected.complete(object(picture), &picture.schedule.name));
+        output.value(&objects.collect::<Vec<_>>())?;
         return Ok(0);
     }
     let rows: Vec<Vec<String>> = pictures
@@ -124,7 +143,11 @@ async fn list(open: &OpenSession, output: Printer) -> anyhow::Result<u8> {
             vec![
                 schedule.name.clone(),
                 schedule.spec.clone(),
-                pause::state(output, schedule.paused, &PauseDetails::from(schedule)),
+                format!(
+                    "{}{}",
+                    pause::state(output, schedule.paused, &PauseDetails::from(schedule)),
+                    expected.overdue(output, &schedule.name)
+                ),
                 or_dash(picture.last.as_ref().map(|run| run.outcome)),
                 or_dash(
                     schedule
@@ -168,8 +191,9 @@ async fn show(open: &OpenSession, output: Printer, name: &str, limit: u64) -> an
     let accounts = why::latest(open, &background, None, limit).await?;
     // Only another node's configuration may define it.
     let description = background.schedule.map(Schedule::describe);
+    let expected = ExpectedSchedules::load(open).await?;
     if output.is_json() {
-        let mut shown = object(picture);
+        let mut shown = expected.complete(object(picture), name);
         shown["occurrences"] = json!(accounts);
         shown["description"] = json!(description);
         shown["period"] = json!(background.schedule.and_then(|schedule| schedule.period.as_ref()));
@@ -187,18 +211,22 @@ async fn show(open: &OpenSession, output: Printer, name: &str, limit: u64) -> an
         format!("{}{place}", output.time(at))
     });
     print_line!("{}; next {}", pause::state(output, schedule.paused, &PauseDetails::from(schedule)), or_dash(next));
+    if let Some(sentence) = expected.sentence(output, name) {
+        print_line!("{sentence}");
+    }
     why::list(output, &accounts)?;
     Ok(0)
 }
 
-async fn pause(
+/// Reports a pause or its end; an error if no schedule of that name was found.
+async fn report_pause(
     open: &OpenSession,
     output: Printer,
     name: &str,
     paused: bool,
-    reason: &ReasonArgs,
+    found: bool,
 ) -> anyhow::Result<u8> {
-    if !open.because(reason).pause_schedule(name, paused).await.map_err(with_advice)? {
+    if !found {
         let known = open.store.schedules().await?;
         anyhow::bail!(lookup::unknown_schedule(name, known.iter().map(|schedule| schedule.name.as_str())));
     }

@@ -12,6 +12,7 @@ use sexton_entities::{problem::Model as ProblemRow, states::TaskState, task};
 
 use super::{
     command_pid::command_pids,
+    expected::ExpectedSchedules,
     module,
     output::{Column, Printer, or_dash, print_line},
     problem,
@@ -40,6 +41,7 @@ pub(super) struct SummaryArgs {
 /// What a summary shows.
 struct Overview {
     problems: Vec<ProblemRow>,
+    expected: ExpectedSchedules,
     schedules: Vec<SchedulePicture>,
     /// Scheduled and retryable tasks, the next one first.
     future: Vec<task::Model>,
@@ -104,6 +106,7 @@ impl Overview {
         let running = tasks(open, TaskState::Running).await?;
         Ok(Self {
             problems: problem::open(open).await?,
+            expected: ExpectedSchedules::load(open).await?,
             schedules,
             future,
             waiting: tasks(open, TaskState::Available).await?,
@@ -140,9 +143,11 @@ impl Overview {
             pid: self.pids.get(&task.id).copied(),
             running_ms: self.running_ms(task),
         });
+        let shown_schedule =
+            |picture: &SchedulePicture| self.expected.complete(schedule::object(picture), &picture.schedule.name);
         ShownOverview {
             problems: &self.problems,
-            schedules: self.schedules.iter().map(schedule::object).collect(),
+            schedules: self.schedules.iter().map(shown_schedule).collect(),
             future: &self.future,
             waiting: &self.waiting,
             running: running.collect(),
@@ -166,13 +171,17 @@ impl Overview {
         ];
         let row = |picture: &SchedulePicture| {
             let (schedule, last) = (&picture.schedule, picture.last.as_ref());
-            let next = if schedule.paused { "paused".to_owned() } else { output.time_or_dash(schedule.next_at) };
+            let next = match (schedule.paused, schedule.paused_until) {
+                (true, Some(until)) => format!("paused until {}", output.time(until)),
+                (true, None) => "paused".to_owned(),
+                (false, _) => output.time_or_dash(schedule.next_at),
+            };
             vec![
                 schedule.name.clone(),
                 output.time_or_dash(last.and_then(|run| run.started_at)),
                 or_dash(last.map(|run| run.outcome)),
                 or_dash(last.and_then(|run| run.duration_ms).map(duration::short)),
-                next,
+                format!("{next}{}", self.expected.overdue(output, &schedule.name)),
             ]
         };
         let rows: Vec<_> = self.schedules.iter().map(row).collect();

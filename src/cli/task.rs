@@ -17,7 +17,7 @@ use super::{
     bulk::{self, CancelArgs, RetryArgs},
     command_pid::command_pid,
     exit_code::TIMED_OUT,
-    history,
+    judged::{JudgedAttempt, judged},
     log::{self, LogArgs},
     lookup,
     output::{Column, Printer, or_dash, print_error, print_line},
@@ -224,11 +224,15 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
         let (written, pid) = task_end::details(open, task.as_ref(), &attempts).await?;
         output.value(&ShownTask {
             task: task.as_ref(),
-            history: &attempts,
+            history: &judged(open, attempts.clone()).await?,
             waits: why,
             waits_code: code,
             output: written,
             pid,
+            takes_long: match &task {
+                Some(task) => takes_long(open, task).await?.is_some(),
+                None => false,
+            },
         })?;
         return Ok(0);
     }
@@ -252,6 +256,9 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
             if let Some(progress) = progress(task) {
                 print_line!("progress {progress}");
             }
+            if let Some(limit) = takes_long(open, task).await? {
+                print_line!("it takes long: warn_after is {}", duration::text(limit));
+            }
             if let Some(pid) = command_pid(&open.config, task) {
                 print_line!("running as process {pid} on {}", or_dash(task.node.clone()));
             }
@@ -267,7 +274,9 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
         Column::name("Node").leaves(3),
         Column::prose("Error"),
     ];
-    output.list(&attempts, columns, "No attempt has ended yet.", |attempt| {
+    let rows = judged(open, attempts.clone()).await?;
+    output.list(&rows, columns, "No attempt has ended yet.", |judged| {
+        let attempt = &judged.attempt;
         [
             attempt.attempt.to_string(),
             attempt.outcome.to_string(),
@@ -275,7 +284,7 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
             output.time_or_dash(attempt.started_at),
             or_dash(attempt.duration_ms.map(duration::short)),
             or_dash(attempt.node.clone()),
-            or_dash(history::remark(attempt)),
+            or_dash(judged.remark()),
         ]
     })?;
     task_end::print_output(open, &attempts).await?;
@@ -286,13 +295,23 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
 #[derive(Serialize)]
 struct ShownTask<'a> {
     task: Option<&'a task::Model>,
-    history: &'a [sexton_entities::history::Model],
+    history: &'a [JudgedAttempt],
     waits: Value,
     waits_code: Value,
     /// What the latest attempt wrote.
     output: Option<sexton_entities::output::Model>,
     /// The process of its command, if it runs on this machine.
     pid: Option<i32>,
+    /// Whether it has been running for longer than `warn_after`.
+    takes_long: bool,
+}
+
+/// The setting `warn_after` of a task that has been running for longer.
+async fn takes_long(open: &OpenSession, task: &task::Model) -> anyhow::Result<Option<Duration>> {
+    let limit = open.config.tasks.get(&task.name).and_then(|definition| definition.warn_after);
+    let (Some(limit), Some(since), TaskState::Running) = (limit, task.started_at, task.state) else { return Ok(None) };
+    let age = open.store.now().await.map_err(with_advice)? - since;
+    Ok(age.to_std().is_ok_and(|age| age >= limit).then_some(limit))
 }
 
 /// The earliest start of a task.

@@ -8,6 +8,7 @@ use serde_json::json;
 use sexton_entities::schedule;
 
 use super::{
+    expected::ExpectedSchedules,
     lookup,
     output::{Column, Printer, or_dash, print_line},
     session::{OpenSession, with_advice},
@@ -42,6 +43,9 @@ pub(super) async fn run(open: &OpenSession, output: Printer, name: &str, at: Opt
     let account = background.account(at, expected, &record(open, name, at).await.map_err(with_advice)?);
     if !output.is_json() {
         print_line!("{}", account.why);
+        if let Some(sentence) = ExpectedSchedules::load(open).await?.sentence(output, name) {
+            print_line!("{sentence}");
+        }
         return Ok(0);
     }
     let mut object = json!(account);

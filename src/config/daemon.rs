@@ -4,10 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use chrono_tz::Tz;
 
-use super::{notify, section::Section};
+use super::{notify, ping, section::Section};
 use crate::domain::{
     daemon::{lease::OnLeaseLost, restart_policy::RestartPolicy},
-    notice::NoticeRule,
+    notice::{NoticeRule, channel::Secret},
     task::{DEFAULT_MAX_PAYLOAD, pickups::DEFAULT_MAX_PICKUPS, time_limit::TimeLimit},
 };
 
@@ -23,6 +23,8 @@ pub struct DaemonConfig {
     pub state_dir: PathBuf,
     /// Whom to tell of problems.
     pub notices: NoticeRule,
+    /// Where the daemon says each minute that it is well.
+    pub ping_url: Option<Secret>,
     /// Directory of the run lock and the control socket; `run` below `state_dir` by default.
     pub run_dir: PathBuf,
     /// Directory of log files, if the daemon logs to files; `log` below `state_dir` by default.
@@ -90,6 +92,7 @@ impl Default for DaemonConfig {
     fn default() -> Self {
         Self {
             notices: NoticeRule::default(),
+            ping_url: None,
             name: None,
             state_dir: PathBuf::from("var"),
             run_dir: PathBuf::from("var/run"),
@@ -136,6 +139,7 @@ impl DaemonConfig {
         let read = Self {
             name: section.text("name"),
             notices: notify::rule(section, channels),
+            ping_url: ping::read(section),
             run_dir: section.text("run_dir").map_or_else(|| state_dir.join("run"), PathBuf::from),
             log_dir: section.text("log_dir").map_or_else(|| state_dir.join("log"), PathBuf::from),
             state_dir,

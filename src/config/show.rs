@@ -6,8 +6,9 @@ use toml::{Table, Value};
 
 use super::{
     daemon::{ON_UNKNOWN, OnUnknown},
-    missed_policy,
+    expectation, missed_policy,
     module::ModuleConfig,
+    ping,
     queue::{AtPeriodEnd, QueueConfig},
     recurrence, show_notices,
     tables::Config,
@@ -141,6 +142,7 @@ fn daemon(config: &Config) -> Table {
     shown.extend(on_lease_lost(daemon.on_lease_lost));
     shown.extend(time_limit(daemon.timeout));
     shown.extend(show_notices::rule(&daemon.notices));
+    shown.extend(ping::show(daemon.ping_url.as_ref()));
     shown
 }
 
@@ -207,7 +209,9 @@ fn definition(task: &TaskDefinition) -> Table {
     shown.extend(task.max_snoozes.map(|most| ("max_snoozes".to_owned(), Value::from(i64::from(most)))));
     shown.extend(time_limit(task.time_limit()));
     shown.extend(show_notices::rule(&task.notices));
+    shown.extend(ping::show(task.ping_url.as_ref()));
     shown.extend(task.expires.map(|expires| ("expires".to_owned(), length(expires))));
+    shown.extend(task.warn_after.map(|time| ("warn_after".to_owned(), length(time))));
     if let Some(command) = &task.command {
         shown.extend(self::command(command));
     }
@@ -224,6 +228,7 @@ fn definition(task: &TaskDefinition) -> Table {
             );
         }
         shown.extend(missed_policy::show(&schedule.policy));
+        shown.extend(schedule.expect.map(|expect| ("expect".to_owned(), expectation::show(expect))));
     }
     shown
 }

@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{command, daemon::DaemonConfig, missed_policy, schedule, schedule_period, section::Section};
+use super::{
+    command, daemon::DaemonConfig, expectation, missed_policy, ping, schedule, schedule_period, section::Section,
+};
 use crate::domain::{
     daemon::lease::OnLeaseLost,
     identity::QueueName,
@@ -63,6 +65,12 @@ pub(super) fn read(
         let read = schedule::read(name, &path, node, zone, section.findings);
         Schedule { period: period.clone(), outside_period, ..read }
     });
+    let expect = expectation::read(section);
+    let schedule = schedule.map(|schedule| Schedule { expect, ..schedule });
+    let ping_url = ping::read(section);
+    if section.node("schedule").is_none() {
+        section.refuse_each(&ping::SETTINGS, "this setting needs a `schedule`");
+    }
     let schedule = missed_policy::read(section, zone, schedule);
     TaskDefinition {
         queue: section.text("queue").map_or_else(|| DEFAULT_QUEUE.into(), QueueName::from),
@@ -74,11 +82,13 @@ pub(super) fn read(
         timeout: TimeLimit::first([limit]),
         is_unlimited: limit == Some(TimeLimit::Unlimited),
         expires: section.duration("expires", Duration::from_secs(1)),
+        warn_after: section.duration("warn_after", Duration::from_secs(1)),
         kill_after: section.duration("kill_after", Duration::ZERO).unwrap_or(plain.kill_after),
         on_lease_lost: section.choice("on_lease_lost", &OnLeaseLost::WORDS),
         retry: section.table("retry", retry).unwrap_or(plain.retry),
         payload: section.json("payload", daemon.max_payload),
         schedule: schedule.filter(|schedule| !schedule.recurrences.is_empty()).map(Arc::new),
+        ping_url,
         command,
         ..plain
     }

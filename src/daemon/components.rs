@@ -34,6 +34,7 @@ use super::{
         milestones::Milestones,
         module_status::ModuleStatuses,
         open_problems::OpenProblems,
+        pings::Pings,
         programs::Programs,
         queue_troubles::UnservedQueues,
         this_node::NodeIdentity,
@@ -100,6 +101,7 @@ pub struct Components {
     pub(super) milestones: Arc<Milestones>,
     pub(super) spool: Spool,
     pub(super) foreign: ForeignLeftovers,
+    pub(super) pings: Pings,
     pub(super) shepherds: Shepherds,
     pub(super) processes: Arc<Programs>,
     pub(super) config_files: Arc<ConfigFiles>,
@@ -157,6 +159,7 @@ impl Components {
             client,
             lease: in_flight.lease().clone(),
             lease_files: LeaseFiles::default(),
+            pings: Pings::new(&wakers),
             in_flight,
             identity,
             in_force,
@@ -211,6 +214,8 @@ impl Components {
             ModuleName::NODE,
             ModuleName::CONFIG_SYNC,
             ModuleName::METRICS,
+            ModuleName::OBSERVER,
+            ModuleName::PINGER,
         ] {
             self.wakers.wake(&module, WakeReason::Configured);
         }
@@ -248,6 +253,7 @@ impl Components {
             in_flight: self.in_flight.clone(),
             starts: self.starts.clone(),
             begun: self.begun.clone(),
+            pings: self.pings.clone(),
             clock: self.clock.clone(),
             app_data: self.app_data.clone(),
         }

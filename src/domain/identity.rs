@@ -37,6 +37,10 @@ impl ModuleName {
     pub const NODE: Self = Self(Cow::Borrowed("node"));
     /// Closes problems, and sends notices.
     pub const NOTIFIER: Self = Self(Cow::Borrowed("notifier"));
+    /// Notices what should have happened and has not.
+    pub const OBSERVER: Self = Self(Cow::Borrowed("observer"));
+    /// Pings those who watch from outside.
+    pub const PINGER: Self = Self(Cow::Borrowed("pinger"));
     /// Deletes old history.
     pub const PRUNER: Self = Self(Cow::Borrowed("pruner"));
     /// Writes finished attempts into history.
@@ -49,7 +53,7 @@ impl ModuleName {
     pub const WORKERS: Self = Self(Cow::Borrowed("workers"));
 
     /// All built-in modules, by name.
-    pub const BUILT_IN: [Self; 13] = [
+    pub const BUILT_IN: [Self; 15] = [
         Self::ADOPTER,
         Self::CONFIG_SYNC,
         Self::CRON,
@@ -58,6 +62,8 @@ impl ModuleName {
         Self::METRICS,
         Self::NODE,
         Self::NOTIFIER,
+        Self::OBSERVER,
+        Self::PINGER,
         Self::PRUNER,
         Self::RECORDER,
         Self::RESCUER,

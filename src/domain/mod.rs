@@ -1,5 +1,6 @@
 //! The rules: what follows from what. Pure functions of values and `now`; nothing here waits, reads or writes.
 
+pub mod baseline;
 pub mod check;
 pub mod command;
 pub mod cron;
@@ -8,6 +9,7 @@ pub mod doctor;
 pub mod identity;
 pub mod notice;
 pub mod period;
+pub mod ping;
 pub mod problem;
 pub mod schedule;
 pub mod statistics;

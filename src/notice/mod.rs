@@ -3,6 +3,7 @@
 mod command;
 mod letter;
 mod mail;
+mod ping;
 mod probe;
 mod smtp;
 mod webhook;
@@ -10,6 +11,7 @@ mod webhook;
 use self::smtp::SmtpSender;
 pub use self::{
     letter::{Letter, SendError},
+    ping::ping,
     probe::probe,
 };
 use crate::domain::notice::channel::{Channel, MailTransport, Means};

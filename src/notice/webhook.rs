@@ -6,8 +6,11 @@ use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http_body_util::Full;
 use hyper::{Request, body::Bytes, header};
-use hyper_rustls::HttpsConnectorBuilder;
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use serde_json::json;
 use sha2::Sha256;
 
@@ -16,7 +19,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types:
 use super::letter::{Letter, SendError};
 use crate::{
     clock::machine_time,
-    domain::notice::channel::{WebhookFormat, WebhookSettings},
+    domain::notice::channel::{CaFile, WebhookFormat, WebhookSettings},
 };
 
 /// The header with the signature of the body.
@@ -38,10 +41,7 @@ pub(super) async fn send(settings: &WebhookSettings, letter: &Letter) -> Result<
     }
     // An error must not name the address, which may be a secret.
     let request = request.body(Full::new(Bytes::from(body))).map_err(|_| SendError::new("the request is invalid"))?;
-    let connector =
-        HttpsConnectorBuilder::new().with_tls_config(trust(settings)?).https_or_http().enable_http1().build();
-    let client = Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(connector);
-    let answer = client.request(request).await.map_err(|error| {
+    let answer = client(settings.ca_file.as_ref())?.request(request).await.map_err(|error| {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         SendError::new(format!("the receiver cannot be reached{cause}"))
     })?;
@@ -54,16 +54,25 @@ pub(super) async fn send(settings: &WebhookSettings, letter: &Letter) -> Result<
     Err(SendError { why: format!("the receiver answered {status}"), retry_after })
 }
 
-/// Trusts the public authorities, and those of the channel.
-fn trust(settings: &WebhookSettings) -> Result<ClientConfig, SendError> {
+/// Trusts the public authorities, and those of a file.
+fn trust(ca_file: Option<&CaFile>) -> Result<ClientConfig, SendError> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    for certificate in settings.ca_file.iter().flat_map(|file| &file.certificates) {
+    for certificate in ca_file.into_iter().flat_map(|file| &file.certificates) {
         roots.add(CertificateDer::from(certificate.clone())).map_err(SendError::new)?;
     }
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(SendError::new)?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// A client for one request, which trusts the public authorities and those of a file.
+pub(super) fn client(
+    ca_file: Option<&CaFile>,
+) -> Result<Client<HttpsConnector<HttpConnector>, Full<Bytes>>, SendError> {
+    let tls = trust(ca_file)?;
+    let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
+    Ok(Client::builder(TokioExecutor::new()).build(connector))
 }
 
 /// `sha256=` and the HMAC of the body, in hexadecimal digits.

@@ -7,6 +7,7 @@ use super::{
     Firing, Store, StoreError,
     connection::DatabaseTransaction,
     dialect::Kind,
+    pause_schedule::HAS_END,
     rows::{Row, Rows},
 };
 use crate::domain::schedule::reason::{Reason, columns::ReasonColumns};
@@ -46,7 +47,11 @@ impl Store {
         entry: &str,
         firings: &[Firing],
     ) -> Result<u64, StoreError> {
-        let is_paused = "s.paused AND d.fate <> 'coalesced'";
+        // From the end of a pause on, instants run also before a node has ended it.
+        let is_paused = format!(
+            "s.paused AND d.fate <> 'coalesced' \
+             AND (s.paused_until IS NULL OR NOT {HAS_END} OR d.due_at < s.paused_until)"
+        );
         let values: Vec<String> = VALUES
             .iter()
             .chain(&TEXT)

@@ -6,7 +6,10 @@ use chrono::{DateTime, Utc};
 use sea_orm::QueryResult;
 use sexton_entities::states::Fate;
 
-use super::{Firing, Store, StoreError, connection::DatabaseTransaction, dialect::Kind};
+use super::{
+    Firing, Store, StoreError, connection::DatabaseTransaction, dialect::Kind, pause_schedule::HAS_END,
+    row_decoding::instant,
+};
 use crate::domain::schedule::{
     TICK,
     missed_policy::{self, Overlap},
@@ -18,6 +21,14 @@ struct ScheduleState {
     /// The ledger is complete up to this instant.
     last_at: DateTime<Utc>,
     paused: bool,
+    /// The end of the pause, if it has one.
+    paused_until: Option<DateTime<Utc>>,
+}
+
+impl ScheduleState {
+    fn is_paused_at(&self, due_at: DateTime<Utc>) -> bool {
+        self.paused && self.paused_until.is_none_or(|until| due_at < until)
+    }
 }
 
 const NAME: [(&str, Kind); 1] = [("name", Kind::Text)];
@@ -53,7 +64,10 @@ impl Store {
                 firing.due_at = firing.due_at.max(listed.last_at + TICK);
             }
             // Another node has entered it already, or the schedule is paused.
-            if firing.due_at <= listed.last_at || listed.paused || !missed_policy::runs(firing.fate) {
+            if firing.due_at <= listed.last_at
+                || listed.is_paused_at(firing.due_at)
+                || !missed_policy::runs(firing.fate)
+            {
                 continue;
             }
             match (firing.overlap, unfinished.get(&firing.schedule)) {
@@ -78,14 +92,19 @@ impl Store {
         names: &[&str],
     ) -> Result<HashMap<String, ScheduleState>, StoreError> {
         let sql = format!(
-            "SELECT s.name AS name, s.last_at AS last_at, s.paused AS paused FROM {} \
+            "SELECT s.name AS name, s.last_at AS last_at, s.paused AS paused, \
+             CASE WHEN {HAS_END} THEN s.paused_until END AS paused_until FROM {} \
              JOIN sexton_schedule s ON s.name = d.name ORDER BY s.name {}",
             self.dialect.rows_beside_locks("d", &NAME),
             self.dialect.for_update(),
         );
         let rows = self.all(transaction, &sql, [self.names(names.iter().copied())]).await?;
         let listed = |row: &QueryResult| {
-            let listed = ScheduleState { last_at: row.try_get("", "last_at")?, paused: row.try_get("", "paused")? };
+            let listed = ScheduleState {
+                last_at: row.try_get("", "last_at")?,
+                paused: row.try_get("", "paused")?,
+                paused_until: instant(row, "paused_until").ok().flatten(),
+            };
             Ok((row.try_get("", "name")?, listed))
         };
         rows.iter().map(listed).collect()

@@ -1,7 +1,6 @@
 //! Pauses: of a queue, of a schedule, of everything. Each has since when, by whom and why.
 //!
-//! A pause takes effect at the next claim and the next round of `cron`. A schedule that leaves the configuration while it
-//! is paused keeps its row, marked as removed, so that it is still paused when it comes back.
+//! A pause takes effect at the next claim and the next round of `cron`. Schedules are in `pause_schedule`.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, QueryResult, Value};
@@ -35,15 +34,18 @@ pub struct PauseDetails {
     pub paused_host: Option<String>,
     /// The reason that was given.
     pub pause_reason: Option<String>,
+    /// When the pause ends by itself. Only schedules have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_until: Option<DateTime<Utc>>,
 }
 
 /// What can be paused, with its row.
 #[derive(Clone, Copy)]
-struct Pausable<'a> {
-    table: &'static str,
-    key: &'static str,
-    target: AuditTarget,
-    name: Option<&'a str>,
+pub(super) struct Pausable<'a> {
+    pub(super) table: &'static str,
+    pub(super) key: &'static str,
+    pub(super) target: AuditTarget,
+    pub(super) name: Option<&'a str>,
 }
 
 impl Pausable<'_> {
@@ -51,7 +53,7 @@ impl Pausable<'_> {
         self.name.map_or_else(|| ROW.into(), Into::into)
     }
 
-    fn deed(&self, paused: bool) -> Deed {
+    pub(super) fn deed(&self, paused: bool) -> Deed {
         let action = if paused { AuditAction::Pause } else { AuditAction::Resume };
         match self.name {
             Some(name) => Deed::new(action, self.target, name),
@@ -63,21 +65,21 @@ impl Pausable<'_> {
 impl From<queue::Model> for PauseDetails {
     fn from(row: queue::Model) -> Self {
         let queue::Model { paused_at, paused_by, paused_host, pause_reason, .. } = row;
-        Self { paused_at, paused_by, paused_host, pause_reason }
+        Self { paused_at, paused_by, paused_host, pause_reason, paused_until: None }
     }
 }
 
 impl From<&schedule::Model> for PauseDetails {
     fn from(row: &schedule::Model) -> Self {
-        let schedule::Model { paused_at, paused_by, paused_host, pause_reason, .. } = row.clone();
-        Self { paused_at, paused_by, paused_host, pause_reason }
+        let schedule::Model { paused_at, paused_by, paused_host, pause_reason, paused_until, .. } = row.clone();
+        Self { paused_at, paused_by, paused_host, pause_reason, paused_until }
     }
 }
 
 impl From<database::Model> for PauseDetails {
     fn from(row: database::Model) -> Self {
         let database::Model { paused_at, paused_by, paused_host, pause_reason, .. } = row;
-        Self { paused_at, paused_by, paused_host, pause_reason }
+        Self { paused_at, paused_by, paused_host, pause_reason, paused_until: None }
     }
 }
 
@@ -110,25 +112,6 @@ impl Store {
         .await
     }
 
-    /// Pauses or resumes a schedule. Returns false if there is no schedule of that name.
-    ///
-    /// # Errors
-    /// If the database is not available or refuses the statement.
-    pub async fn pause_schedule(&self, name: &str, paused: bool) -> Result<bool, StoreError> {
-        let row = Pausable { table: "sexton_schedule", key: "name", target: AuditTarget::Schedule, name: Some(name) };
-        let removed = "DELETE FROM sexton_schedule WHERE name = ? AND NOT paused AND removed_at IS NOT NULL";
-        self.with_retries(async || {
-            let transaction = self.begin().await?;
-            let is_there = self.set_paused(&transaction, row, paused).await?.is_some();
-            if is_there && !paused {
-                self.run(&transaction, removed, [name.into()]).await?;
-            }
-            self.commit(transaction).await?;
-            Ok(is_there)
-        })
-        .await
-    }
-
     /// Pauses or resumes everything: while it is paused, no node claims a task, and no schedule fires. Returns whether
     /// that changed anything.
     ///
@@ -154,26 +137,6 @@ impl Store {
         let row = Pausable { table: "sexton_database", key: "id", target: AuditTarget::Cluster, name: None };
         let found = self.pause_of(&self.db, row, "").await?;
         Ok(found.filter(|(paused, _)| *paused).map(|(_, details)| details))
-    }
-
-    /// Deletes a schedule, or marks it as removed while it is paused. `condition` is a further one.
-    pub(super) async fn forget_schedule(
-        &self,
-        name: &str,
-        condition: &str,
-        values: &[Value],
-    ) -> Result<(), StoreError> {
-        let now = self.dialect.now();
-        let delete = format!("DELETE FROM sexton_schedule WHERE name = ? AND NOT paused {condition}");
-        let mark = format!(
-            "UPDATE sexton_schedule SET removed_at = {now}, next_at = NULL WHERE name = ? AND paused {condition}"
-        );
-        let values = || std::iter::once(name.into()).chain(values.iter().cloned());
-        self.with_retries(async || {
-            self.run(&self.db, &delete, values()).await?;
-            self.run(&self.db, &mark, values()).await.map(|_| ())
-        })
-        .await
     }
 
     /// Sets whether something is paused, and records who did it. Returns whether that changed anything; `None` if there is
@@ -212,7 +175,7 @@ impl Store {
         Ok(Some(true))
     }
 
-    async fn pause_of<C: ConnectionTrait>(
+    pub(super) async fn pause_of<C: ConnectionTrait>(
         &self,
         connection: &C,
         row: Pausable<'_>,
@@ -229,6 +192,7 @@ impl Store {
                 paused_by: row.try_get("", "paused_by")?,
                 paused_host: row.try_get("", "paused_host")?,
                 pause_reason: row.try_get("", "pause_reason")?,
+                paused_until: None,
             };
             Ok((row.try_get("", "paused")?, details))
         };

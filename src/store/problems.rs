@@ -309,7 +309,8 @@ impl Store {
         let has_succeeded = format!(
             "{lasts} AND task IS NOT NULL AND EXISTS (SELECT 1 FROM sexton_history h WHERE h.name = sexton_problem.task \
              AND h.finished_at > sexton_problem.seen_at AND h.outcome = 'succeeded' \
-             AND (sexton_problem.kind = 'task' OR h.schedule = sexton_problem.name))"
+             AND (sexton_problem.kind = 'task' \
+             OR sexton_problem.kind IN ('schedule', 'overdue') AND h.schedule = sexton_problem.name))"
         );
         let is_back = format!(
             "{lasts} AND kind = 'node' AND EXISTS (SELECT 1 FROM sexton_node n WHERE n.name = sexton_problem.name \

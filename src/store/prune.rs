@@ -10,7 +10,7 @@ const BATCH_SIZE: usize = 1_000;
 const HISTORY: &str = "sexton_history";
 
 impl Store {
-    /// Deletes history with its output, occurrences, closed problems and audit that are older than `keep`, and the record of nodes that died
+    /// Deletes history with its output, occurrences, closed problems, unusual runs and audit that are older than `keep`, and the record of nodes that died
     /// longer than a day ago. Returns the number of history rows.
     /// `progress` is called after each batch.
     ///
@@ -26,6 +26,7 @@ impl Store {
         self.with_retries(async || self.run(&self.db, &sql, [age.into()]).await).await?;
         self.forget_dead_nodes().await?;
         self.prune_problems(age).await?;
+        self.prune_unusual(age).await?;
         self.prune_notices(age).await?;
         Ok(pruned)
     }

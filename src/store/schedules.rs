@@ -121,6 +121,9 @@ impl Store {
                     ("last_at", now),
                     ("next_at", "NULL"),
                     ("removed_at", "NULL"),
+                    // A success of an instant before the edit is not expected.
+                    ("excused_until", now),
+                    ("expected_by", "NULL"),
                 ];
                 let sql = self.dialect.update_joined("sexton_schedule", &sets, &rows_sql, "t.name = d.name");
                 self.run(&self.db, &sql, [self.schedule_rows(&edited)]).await?;

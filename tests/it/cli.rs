@@ -54,6 +54,7 @@ on_each_database! {
         let mut expected: Vec<String> = <history::Column as sea_orm::Iterable>::iter()
             .map(|column| sea_orm::IdenStatic::as_str(&column).to_owned())
             .collect();
+        expected.push("unusual".to_owned());
         expected.sort();
         assert_eq!(columns, expected.iter().collect::<Vec<_>>(), "field names are the column names");
         assert_eq!(json(&file, &["history", "--outcome", "failed", "--since", "1h"]), serde_json::json!([]));
@@ -118,7 +119,7 @@ on_each_database! {
         assert_eq!(json(&file, &["node", "list"])[0]["name"], "n");
         let modules = json(&file, &["module", "list"]);
         let names: Vec<&str> = modules.as_array().unwrap().iter().map(|module| module["name"].as_str().unwrap()).collect();
-        assert_eq!(names, ["adopter", "config_sync", "cron", "dispatcher", "future", "metrics", "node", "notifier", "pruner", "recorder", "rescuer", "wakeup", "workers"]);
+        assert_eq!(names, ["adopter", "config_sync", "cron", "dispatcher", "future", "metrics", "node", "notifier", "observer", "pinger", "pruner", "recorder", "rescuer", "wakeup", "workers"]);
         assert!(call(&file, &["summary", "workers"]).text().starts_with("Module workers on n-"));
         assert!(call(&file, &["summary", "wokers"]).errors().contains("there is no module `wokers`"));
         daemon.stop();

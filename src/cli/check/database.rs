@@ -13,6 +13,7 @@ use sexton_entities::{
 
 use super::{
     super::{
+        expected::ExpectedSchedules,
         module, problem as problems,
         schedule::place,
         selection::check_values,
@@ -26,6 +27,7 @@ use crate::{
     domain::{
         check::{CheckReport, Severity, metric::Metric},
         identity::QueueName,
+        schedule::reason::shown,
         text::{duration, plural::counted},
     },
     store::{HistoryFilter, HistoryOf, QueueBacklog},
@@ -225,6 +227,10 @@ impl View<'_> {
                 let late = Duration::from_secs((self.now - next).num_seconds().unsigned_abs());
                 overdue.push(format!("{} for {}", row.name, duration::text(late)));
             }
+        }
+        let expected = ExpectedSchedules::load(self.open).await?;
+        for (name, since) in expected.all_overdue().filter(|(name, _)| only.is_none_or(|only| only == *name)) {
+            overdue.push(format!("{name} (a success was expected by {})", shown(since)));
         }
         let count = counted(overdue.len(), "schedule");
         report.quietly(Metric::Overdue, overdue.len() as f64, format!("{count} overdue: {}", named(&overdue)));

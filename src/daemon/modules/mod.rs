@@ -10,6 +10,8 @@ mod future;
 mod metrics;
 mod node;
 mod notifier;
+mod observer;
+mod pinger;
 mod process_module;
 mod pruner;
 mod recorder;
@@ -42,6 +44,8 @@ pub fn built_in(daemon: &Components) -> Vec<ModuleSpec> {
         config_sync(daemon),
         pruner(daemon),
         notifier(daemon),
+        observer(daemon),
+        pinger(daemon),
         metrics(daemon),
     ]
 }
@@ -163,6 +167,20 @@ fn notifier(daemon: &Components) -> ModuleSpec {
         in_force: daemon.in_force.clone(),
     };
     ModuleSpec::new(ModuleName::NOTIFIER, Stage::Intake, move || notifier::Notifier::new(parts.clone()))
+}
+
+fn observer(daemon: &Components) -> ModuleSpec {
+    let (node, in_flight) = (daemon.identity.name.clone(), daemon.in_flight.clone());
+    ModuleSpec::new(ModuleName::OBSERVER, Stage::Intake, move || {
+        observer::Observer::new(node.clone(), in_flight.clone())
+    })
+}
+
+fn pinger(daemon: &Components) -> ModuleSpec {
+    let (node, pings, statuses) = (daemon.identity.name.clone(), daemon.pings.clone(), daemon.modules.clone());
+    ModuleSpec::new(ModuleName::PINGER, Stage::Record, move || {
+        pinger::Pinger::new(node.clone(), pings.clone(), statuses.clone())
+    })
 }
 
 fn metrics(daemon: &Components) -> ModuleSpec {

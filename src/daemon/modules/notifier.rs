@@ -32,6 +32,7 @@ use crate::{
     daemon::module::{DaemonModule, ModuleContext, Next, is_outage},
     domain::{
         daemon::summary::SummaryTable,
+        problem::thing,
         text::{duration, plural::times},
     },
     store::ProblemFilter,
@@ -146,7 +147,7 @@ impl Notifier {
         }
         for row in lasting.iter().filter(|row| row.state == ProblemState::Open) {
             self.logged.entry(row.id).or_insert_with(|| {
-                let name = format!("problem {} ({} {})", row.id, row.kind, row.name);
+                let name = format!("problem {} ({})", row.id, thing(row.kind, &row.name));
                 tracing::warn!("{name} is open, {}: {}", times(row.times.unsigned_abs()), row.what);
                 name
             });

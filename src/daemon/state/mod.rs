@@ -13,6 +13,7 @@ pub(super) mod liveness;
 pub(super) mod milestones;
 pub(super) mod module_status;
 pub(super) mod open_problems;
+pub(super) mod pings;
 pub(super) mod programs;
 pub(super) mod queue_troubles;
 pub(super) mod this_node;

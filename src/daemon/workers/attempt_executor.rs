@@ -12,13 +12,17 @@ use crate::{
     daemon::{
         inflight::InFlight,
         state::{
-            begun_attempts::BegunAttempts, command_starts::CommandStarts, config_in_force::ConfigInForce,
+            begun_attempts::BegunAttempts,
+            command_starts::CommandStarts,
+            config_in_force::ConfigInForce,
+            pings::{Pings, SchedulePing},
             this_node::NodeIdentity,
         },
     },
     domain::{
         command::{capture::without_nul, left_behind},
         daemon::lease::OnLeaseLost,
+        ping::PingSignal,
         task::{
             ClaimedTask, FinishedAttempt, Report,
             definition::{COMMAND, NOOP, TaskDefinition},
@@ -42,6 +46,7 @@ pub(in crate::daemon) struct Executor {
     pub(in crate::daemon) in_flight: InFlight,
     pub(in crate::daemon) starts: CommandStarts,
     pub(in crate::daemon) begun: Arc<BegunAttempts>,
+    pub(in crate::daemon) pings: Pings,
     pub(in crate::daemon) clock: Clock,
     pub(in crate::daemon) app_data: AppData,
 }
@@ -75,11 +80,23 @@ impl Executor {
             false => {
                 tracing::debug!(task.id = task.claim.task_id, task.attempt, "{} starts", task.name);
                 let context = guard.begin(definition.clone(), false);
+                if task.attempt <= 1 {
+                    let text = || format!("task {} of schedule {} begins", task.claim.task_id, task.name);
+                    self.ping(&task.name, task.schedule.as_deref(), PingSignal::Start, text);
+                }
                 let end = Attempt { handler: &*handler, context: &context }.call().await;
                 (end, context.take_report())
             }
         };
         self.conclude(guard, &definition, end, report);
+    }
+
+    /// Pings for a run of a schedule that wants it.
+    fn ping(&self, name: &str, schedule: Option<&str>, signal: PingSignal, text: impl FnOnce() -> String) {
+        let Some(schedule) = schedule else { return };
+        if let Some(url) = self.in_force.config().tasks.get(name).and_then(|task| task.ping_url.clone()) {
+            self.pings.push(SchedulePing { schedule: schedule.to_owned(), signal, url, text: text() });
+        }
     }
 
     /// Puts the end of an attempt in flight for the recorder, or gives the task back.
@@ -206,6 +223,12 @@ impl<'a> AttemptGuard<'a> {
             true => judge_dead_node(finished, task.pickups, self.executor.in_force.max_pickups(&definition.name)),
             false => finished,
         };
+        if let Some(signal) = PingSignal::of_end(finished.verdict) {
+            // Errors may be confidential, and the receiver is a stranger.
+            let text =
+                || format!("task {} of schedule {}: {}", finished.claim.task_id, finished.name, finished.outcome);
+            self.executor.ping(&finished.name, finished.schedule.as_deref(), signal, text);
+        }
         log_end(&finished, self.executor.in_flight.lease().is_lost());
         self.executor.in_flight.end(finished, took);
     }
@@ -318,6 +341,7 @@ mod tests {
             in_flight: in_flight.clone(),
             starts,
             begun: Arc::new(BegunAttempts::new(shepherds, None)),
+            pings: Pings::default(),
             clock: Clock::system(),
             app_data: AppData::default(),
         };

@@ -5,9 +5,12 @@ use chrono_tz::Tz;
 use sexton_entities::states::{NoticeAbout, ProblemKind};
 
 use super::{Facts, ListedProblem, digest::ProblemProgress, output};
-use crate::domain::text::{
-    clean, duration,
-    plural::{counted, times},
+use crate::domain::{
+    problem,
+    text::{
+        clean, duration,
+        plural::{counted, times},
+    },
 };
 
 /// A part of a notice. Its texts are clean: each is one line, without control characters.
@@ -49,7 +52,7 @@ pub(super) fn pages(about: NoticeAbout, facts: &Facts, zone: Tz) -> Vec<Block> {
 
 /// `task import`.
 pub(super) fn thing(facts: &Facts) -> String {
-    format!("{} {}", facts.kind.map_or("", ProblemKind::as_str), facts.name)
+    facts.kind.map_or_else(|| facts.name.clone(), |kind| problem::thing(kind, &facts.name))
 }
 
 fn headline(about: NoticeAbout, facts: &Facts) -> String {
@@ -64,6 +67,11 @@ fn headline(about: NoticeAbout, facts: &Facts) -> String {
         Some(ProblemKind::Queue) => format!("Queue {name} stands still."),
         Some(ProblemKind::Module) => format!("Daemon module {name} fails again and again."),
         Some(ProblemKind::Database) => format!("The database was away, as seen by {name}."),
+        Some(ProblemKind::Overdue) => format!("Schedule {name} is overdue."),
+        Some(kind @ (ProblemKind::Slow | ProblemKind::Quick | ProblemKind::Silent | ProblemKind::Delayed)) => {
+            format!("A run of task {name} was unusually {kind}{node}.")
+        }
+        Some(ProblemKind::LongRun) => format!("A run of task {name} takes long{node}."),
         Some(ProblemKind::Disk) => format!("There is little room on the disk of {name}."),
         Some(ProblemKind::Configuration) => format!("Node {name} refuses its new configuration."),
         Some(ProblemKind::Task) | None => format!("Task {name} failed{node}."),
@@ -170,7 +178,7 @@ impl NoticePage<'_> {
             }
             None => format!("since {}", self.time(of.opened_at)),
         };
-        let what = clean::one_line(&format!("{} {}: {}", of.kind.as_str(), of.name, of.what));
+        let what = clean::one_line(&format!("{}: {}", problem::thing(of.kind, &of.name), of.what));
         (of.problem, what, format!("{}, {how_long}", times(of.times.unsigned_abs())))
     }
 

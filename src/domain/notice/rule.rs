@@ -29,13 +29,25 @@ pub enum NoticeEvent {
     Disk,
     /// A newer configuration was refused.
     Configuration,
+    /// A schedule had no success in time.
+    Overdue,
+    /// A run takes longer than its `warn_after`.
+    LongRun,
+    /// A run took far longer than usual.
+    Slow,
+    /// A run took far less time than usual.
+    Quick,
+    /// A run wrote far less than usual.
+    Silent,
+    /// A run began far later than usual.
+    Delayed,
     /// A problem is over.
     Recovered,
 }
 
 impl NoticeEvent {
     /// The words of the setting `notify_on`.
-    pub const WORDS: [(&str, Self); 10] = [
+    pub const WORDS: [(&str, Self); 16] = [
         ("failed", Self::Failed),
         ("discarded", Self::Discarded),
         ("missed", Self::Missed),
@@ -45,10 +57,17 @@ impl NoticeEvent {
         ("database", Self::Database),
         ("disk", Self::Disk),
         ("configuration", Self::Configuration),
+        ("overdue", Self::Overdue),
+        ("long_run", Self::LongRun),
+        ("slow", Self::Slow),
+        ("quick", Self::Quick),
+        ("silent", Self::Silent),
+        ("delayed", Self::Delayed),
         ("recovered", Self::Recovered),
     ];
-    /// The events of a configuration that names none: a task that is tried again is not worth a mail.
-    pub const DEFAULT: [Self; 9] = [
+    /// The events of a configuration that names none: a task that is tried again is not worth a mail, and neither is an
+    /// unusual run.
+    pub const DEFAULT: [Self; 11] = [
         Self::Discarded,
         Self::Missed,
         Self::Stalled,
@@ -57,6 +76,8 @@ impl NoticeEvent {
         Self::Database,
         Self::Disk,
         Self::Configuration,
+        Self::Overdue,
+        Self::LongRun,
         Self::Recovered,
     ];
 
@@ -150,9 +171,17 @@ impl NoticeRule {
     /// Whether the problem is one to hear of, and has occurred often enough.
     pub fn concerns(&self, problem: &problem::Model) -> bool {
         let after = i64::from(self.after.unwrap_or(1));
-        let event = match problem.kind {
-            ProblemKind::Task if self.tells(NoticeEvent::Failed) => return problem.times >= after,
-            ProblemKind::Task => return self.tells(NoticeEvent::Discarded) && problem.discarded >= after,
+        match problem.kind {
+            ProblemKind::Task if self.tells(NoticeEvent::Failed) => problem.times >= after,
+            ProblemKind::Task => self.tells(NoticeEvent::Discarded) && problem.discarded >= after,
+            kind => self.wants(kind),
+        }
+    }
+
+    /// Whether problems of this kind are to hear of.
+    pub(crate) fn wants(&self, kind: ProblemKind) -> bool {
+        let event = match kind {
+            ProblemKind::Task => return self.tells(NoticeEvent::Failed) || self.tells(NoticeEvent::Discarded),
             ProblemKind::Schedule => NoticeEvent::Missed,
             ProblemKind::Queue => NoticeEvent::Stalled,
             ProblemKind::Node => NoticeEvent::Node,
@@ -160,6 +189,12 @@ impl NoticeRule {
             ProblemKind::Database => NoticeEvent::Database,
             ProblemKind::Disk => NoticeEvent::Disk,
             ProblemKind::Configuration => NoticeEvent::Configuration,
+            ProblemKind::Overdue => NoticeEvent::Overdue,
+            ProblemKind::LongRun => NoticeEvent::LongRun,
+            ProblemKind::Slow => NoticeEvent::Slow,
+            ProblemKind::Quick => NoticeEvent::Quick,
+            ProblemKind::Silent => NoticeEvent::Silent,
+            ProblemKind::Delayed => NoticeEvent::Delayed,
         };
         self.tells(event)
     }

@@ -82,7 +82,7 @@ fn quote(before: &str, line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use sexton_entities::states::{Outcome, ProblemState};
+    use sexton_entities::states::{Outcome, ProblemKind, ProblemState};
 
     use super::{
         super::tests::{at, problem},
@@ -194,6 +194,39 @@ To look further:
     }
 
     #[test]
+    fn a_schedule_that_is_overdue_is_named() {
+        let facts = Facts {
+            kind: Some(ProblemKind::Overdue),
+            name: "nightly".to_owned(),
+            what: "no run has succeeded since 2026-11-20T02:00:00Z; a success was expected by 2026-11-21T04:00:00Z"
+                .to_owned(),
+            outcome: None,
+            exit_code: None,
+            node: None,
+            task_id: None,
+            times: 1,
+            schedule: Some("nightly".to_owned()),
+            ..Facts::of(&problem())
+        };
+        let line = subject(NoticeAbout::Opened, &facts);
+        assert!(line.starts_with("[sexton] PROBLEM: overdue schedule nightly: no run has succeeded since"), "{line}");
+        let text = body(NoticeAbout::Opened, &facts, Tz::UTC);
+        assert!(text.starts_with("Schedule nightly is overdue.\n\nWhat:        no run has succeeded since"), "{text}");
+        for (kind, expected) in [
+            (ProblemKind::LongRun, "A run of task nightly takes long."),
+            (ProblemKind::Slow, "A run of task nightly was unusually slow."),
+            (ProblemKind::Delayed, "A run of task nightly was unusually delayed."),
+        ] {
+            let text = body(NoticeAbout::Opened, &Facts { kind: Some(kind), ..facts.clone() }, Tz::UTC);
+            assert_eq!(text.lines().next(), Some(expected));
+        }
+        for kind in ProblemKind::ALL {
+            let text = body(NoticeAbout::Reminder, &Facts { kind: Some(*kind), ..facts.clone() }, Tz::UTC);
+            assert!(text.lines().all(|line| width(line) <= WIDTH), "{text}");
+        }
+    }
+
+    #[test]
     fn no_text_injects_a_header_and_no_line_is_too_wide() {
         let hostile = Facts {
             name: "a\r\nBcc: all@example.org".to_owned(),
@@ -208,8 +241,10 @@ To look further:
             let line = subject(*about, &hostile);
             assert!(!line.contains(['\r', '\n']) && width(&line) <= SUBJECT, "{line}");
             let text = body(*about, &hostile, Tz::UTC);
-            assert!(text.lines().all(|line| width(line) <= WIDTH), "{text}");
-            assert!(!text.contains(['\r', '\u{202e}', '\t']), "{text}");
+            // What a task has printed keeps its lines and tabs.
+            let is_output = *about == NoticeAbout::Output;
+            assert!(is_output || text.lines().all(|line| width(line) <= WIDTH), "{text}");
+            assert!(!text.contains(['\r', '\u{202e}']) && (is_output || !text.contains('\t')), "{text}");
         }
         assert!(body(NoticeAbout::More, &hostile, Tz::UTC).contains("- and 36 more"));
     }

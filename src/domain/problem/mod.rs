@@ -18,6 +18,18 @@ const MAX_WHAT: usize = 2_000;
 /// Number of hexadecimal digits of a key.
 const KEY_LENGTH: usize = 40;
 
+/// What a problem is of, for people: `task import`, `overdue schedule nightly`.
+pub fn thing(kind: ProblemKind, name: &str) -> String {
+    match kind {
+        ProblemKind::Overdue => format!("overdue schedule {name}"),
+        ProblemKind::LongRun => format!("long run of task {name}"),
+        ProblemKind::Slow | ProblemKind::Quick | ProblemKind::Silent | ProblemKind::Delayed => {
+            format!("{kind} run of task {name}")
+        }
+        kind => format!("{kind} {name}"),
+    }
+}
+
 /// Occurrences of one problem.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sighting {

@@ -2,8 +2,10 @@
 
 pub mod agenda;
 mod due_instants;
+pub mod expectation;
 pub mod missed_policy;
 pub mod moment;
+pub mod overdue;
 pub mod plan;
 pub mod reason;
 pub mod recurrence;
@@ -18,6 +20,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sexton_entities::states::Fate;
 
 use self::{
+    expectation::Expectation,
     missed_policy::{Decision, Missed, Policy, runs},
     reason::Reason,
     recurrence::Recurrence,
@@ -45,6 +48,8 @@ pub struct Schedule {
     pub jitter: Option<Duration>,
     /// Decides on missed and overlapping instants.
     pub policy: Policy,
+    /// By when a run must have succeeded. `None` if no success is expected.
+    pub expect: Option<Expectation>,
 }
 
 /// The setting `outside_period`: what happens to an instant that is outside the period of its schedule.
@@ -80,6 +85,7 @@ impl Schedule {
             outside_period: Outside::default(),
             jitter: None,
             policy: Policy::default(),
+            expect: None,
         }
     }
 

@@ -7,8 +7,12 @@ pub use sexton_client::domain::new_task::check_name;
 
 use super::{retry::RetryPolicy, time_limit::TimeLimit};
 use crate::domain::{
-    command::CommandSpec, daemon::lease::OnLeaseLost, identity::QueueName, notice::rule::NoticeRule,
-    schedule::Schedule, text::json::nested,
+    command::CommandSpec,
+    daemon::lease::OnLeaseLost,
+    identity::QueueName,
+    notice::{channel::Secret, rule::NoticeRule},
+    schedule::Schedule,
+    text::json::nested,
 };
 
 /// The kind that executes a program.
@@ -50,6 +54,9 @@ pub struct TaskDefinition {
     /// How long after its earliest start a task expires that has not begun. Attempts do not need it.
     #[serde(skip)]
     pub expires: Option<Duration>,
+    /// A run that takes longer than this is a problem while it still runs. Attempts do not need it.
+    #[serde(skip)]
+    pub warn_after: Option<Duration>,
     /// The grace time of a stopped attempt, before it is killed or dropped.
     pub kill_after: Duration,
     /// What happens to a running attempt when the node cannot keep its lease; absent, its queue or its limits decide.
@@ -65,6 +72,10 @@ pub struct TaskDefinition {
     #[doc(hidden)]
     #[serde(skip)]
     pub schedule: Option<Arc<Schedule>>,
+    /// Where its schedule's runs are reported. Attempts do not need it.
+    #[doc(hidden)]
+    #[serde(skip)]
+    pub ping_url: Option<Secret>,
     /// Whom to tell of its failures. Attempts do not need it.
     #[serde(skip)]
     pub notices: NoticeRule,
@@ -94,11 +105,13 @@ impl TaskDefinition {
             timeout: None,
             is_unlimited: false,
             expires: None,
+            warn_after: None,
             kill_after: Duration::from_secs(5),
             on_lease_lost: None,
             retry: RetryPolicy::default(),
             payload: None,
             schedule: None,
+            ping_url: None,
             notices: NoticeRule::default(),
             command: None,
         }

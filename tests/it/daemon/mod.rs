@@ -13,6 +13,7 @@ mod locks;
 mod never_begun;
 mod other_database;
 mod outage;
+mod overdue;
 mod periods;
 mod policies;
 mod pooler;

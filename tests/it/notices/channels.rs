@@ -19,10 +19,10 @@ use super::{notices, run};
 use crate::support::{Daemon, Database, Kind, MailServer, Printed, block_on, eventually, sexton};
 
 /// One request: its head in lower case, and its body.
-type Request = (String, Vec<u8>);
+pub(super) type Request = (String, Vec<u8>);
 
 /// A receiver of webhooks that gives these answers, one after the other, and then 204.
-async fn receiver(answers: &'static [&'static str]) -> (u16, Arc<Mutex<Vec<Request>>>) {
+pub(super) async fn receiver(answers: &'static [&'static str]) -> (u16, Arc<Mutex<Vec<Request>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let requests = Arc::new(Mutex::new(Vec::new()));

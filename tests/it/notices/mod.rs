@@ -8,6 +8,7 @@ mod hours;
 mod interrupted;
 mod killed;
 mod output;
+mod pings;
 mod settings;
 mod trust;
 mod woken;

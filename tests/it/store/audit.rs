@@ -49,7 +49,7 @@ async fn queue(store: &Store, name: &str) -> QueueRow {
 }
 
 fn by_alice(details: &PauseDetails, reason: &str) -> bool {
-    let PauseDetails { paused_at, paused_by, paused_host, pause_reason } = details;
+    let PauseDetails { paused_at, paused_by, paused_host, pause_reason, paused_until: _ } = details;
     paused_at.is_some_and(about_now)
         && paused_by.as_deref() == Some("alice")
         && paused_host.as_deref() == Some("shop01")

@@ -1,6 +1,7 @@
 //! The store's contract, verb by verb: one suite, four databases.
 
 mod audit;
+mod baselines;
 mod bounded;
 mod bulk;
 mod claim;
@@ -8,6 +9,7 @@ mod cluster_queues;
 mod connections;
 mod daily;
 mod enqueue;
+mod expected_runs;
 mod expiry;
 mod finish;
 mod future;

@@ -51,3 +51,18 @@ fn enqueued_on_time_is_not_begun() {
                  queue q is paused";
     assert_eq!(told(&hourly, &fired(expired)), format!("s {words}"));
 }
+
+#[test]
+fn the_sentence_names_the_task_and_how_it_ended() {
+    let hourly = hourly();
+    let hourly = background(&hourly, LATER);
+    let fired = |run| InstantRecord { run, ..with(entry(AT, Fate::Fired, None)) };
+    let done = of(&hourly, &fired(attempt(7, Verdict::Completed, None)));
+    assert_eq!(done.words, "on time, as task 7, which was completed after 2.0 s");
+    assert_eq!((done.became, done.task_id, done.verdict), (Became::Fired, Some(7), Some(Verdict::Completed)));
+    let failed = told(&hourly, &fired(attempt(7, Verdict::Discarded, Some("exit code 1"))));
+    assert!(failed.ends_with("as task 7, which was discarded after 2.0 s: exit code 1"));
+    assert!(told(&hourly, &fired(unfinished(8, TaskState::Running))).ends_with("as task 8, which is running"));
+    let retried = told(&hourly, &fired(unfinished(8, TaskState::Available)));
+    assert!(retried.ends_with("as task 8, which is available"), "{retried}");
+}

@@ -28,7 +28,12 @@ impl Background<'_> {
         let Some(seen) = &self.seen else {
             return (Became::NotKnown, "no node has seen this schedule yet".to_owned());
         };
-        let paused = if seen.paused { ", and the schedule is paused" } else { "" };
+        let paused = match (seen.paused, seen.paused_until) {
+            (true, Some(until)) if until <= at => String::new(),
+            (true, Some(until)) => format!(", and the schedule is paused until {}", shown(until)),
+            (true, None) => ", and the schedule is paused".to_owned(),
+            (false, _) => String::new(),
+        };
         if at > self.now {
             return (Became::Ahead, format!("{}{}{paused}", self.ahead(at), self.silence(seen)));
         }

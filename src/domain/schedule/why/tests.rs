@@ -53,6 +53,12 @@ fn seen() -> schedule::Model {
         paused_host: None,
         pause_reason: None,
         removed_at: None,
+        paused_until: None,
+        excused_until: None,
+        expect: None,
+        expected_on: None,
+        expected_by: None,
+        succeeded_at: None,
     }
 }
 
@@ -183,21 +189,6 @@ fn an_entry_of_the_ledger_is_explained_from_its_values() {
         since.contains("in time; node n, which entered it, has been up since 2026-11-21T10:02:00Z, as a task"),
         "{since}"
     );
-}
-
-#[test]
-fn the_sentence_names_the_task_and_how_it_ended() {
-    let hourly = hourly();
-    let hourly = background(&hourly, LATER);
-    let fired = |run| InstantRecord { run, ..with(entry(AT, Fate::Fired, None)) };
-    let done = of(&hourly, &fired(attempt(7, Verdict::Completed, None)));
-    assert_eq!(done.words, "on time, as task 7, which was completed after 2.0 s");
-    assert_eq!((done.became, done.task_id, done.verdict), (Became::Fired, Some(7), Some(Verdict::Completed)));
-    let failed = told(&hourly, &fired(attempt(7, Verdict::Discarded, Some("exit code 1"))));
-    assert!(failed.ends_with("as task 7, which was discarded after 2.0 s: exit code 1"));
-    assert!(told(&hourly, &fired(unfinished(8, TaskState::Running))).ends_with("as task 8, which is running"));
-    let retried = told(&hourly, &fired(unfinished(8, TaskState::Available)));
-    assert!(retried.ends_with("as task 8, which is available"), "{retried}");
 }
 
 #[test]

@@ -1,0 +1,81 @@
+//! What is said of schedules of which a success is expected.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use super::{
+    output::Printer,
+    session::{OpenSession, with_advice},
+};
+use crate::domain::schedule::overdue::ExpectedRun;
+
+/// The schedules with `expect`, by name.
+pub(super) struct ExpectedSchedules {
+    runs: BTreeMap<String, ExpectedRun>,
+    now: DateTime<Utc>,
+}
+
+impl ExpectedSchedules {
+    /// Reads them. This configuration counts where it has the schedule, because no node may be running.
+    pub(super) async fn load(open: &OpenSession) -> anyhow::Result<Self> {
+        let now = open.store.now().await.map_err(with_advice)?;
+        let mut runs = BTreeMap::new();
+        for run in open.store.expected_runs().await.map_err(with_advice)? {
+            let schedule = open.config.tasks.get(&run.schedule).and_then(|task| task.schedule.as_deref());
+            let own = schedule.filter(|own| own.expect.is_some_and(|expect| expect.to_string() == run.expect));
+            let current = match own {
+                Some(own) => {
+                    let period = own.period.as_ref().and_then(|name| open.config.periods.get(name));
+                    let progress = run.progress_now();
+                    let expected_by = own.expected_by(period.map(|period| &**period), progress);
+                    ExpectedRun { progress, newer_success: None, expected_by, ..run }
+                }
+                None => run,
+            };
+            runs.insert(current.schedule.clone(), current);
+        }
+        Ok(Self { runs, now })
+    }
+
+    /// The schedules that are overdue, and since when.
+    pub(super) fn all_overdue(&self) -> impl Iterator<Item = (&str, DateTime<Utc>)> {
+        self.runs.values().filter_map(|run| Some((run.schedule.as_str(), run.overdue_since(self.now)?)))
+    }
+
+    /// Since when a schedule is overdue.
+    pub(super) fn overdue_since(&self, name: &str) -> Option<DateTime<Utc>> {
+        self.runs.get(name)?.overdue_since(self.now)
+    }
+
+    /// `, overdue since 02:00`; empty if the schedule is not.
+    pub(super) fn overdue(&self, output: Printer, name: &str) -> String {
+        self.overdue_since(name).map(|since| format!(", overdue since {}", output.time(since))).unwrap_or_default()
+    }
+
+    /// What is expected of a schedule, and whether it is overdue; `None` if nothing is expected.
+    pub(super) fn sentence(&self, output: Printer, name: &str) -> Option<String> {
+        let run = self.runs.get(name)?;
+        let last = match run.progress_now().succeeded_at {
+            Some(at) => format!("the latest was at {}", output.time(at)),
+            None => "there was none yet".to_owned(),
+        };
+        let by = match (run.overdue_since(self.now), run.expected_by) {
+            (Some(since), _) => format!("it is overdue since {}", output.time(since)),
+            (None, Some(by)) => format!("the next is expected by {}", output.time(by)),
+            (None, None) => "none is expected now".to_owned(),
+        };
+        Some(format!("a success is expected {}: {last}, {by}", run.expect))
+    }
+
+    /// A schedule as JSON, with what is known now.
+    pub(super) fn complete(&self, mut object: Value, name: &str) -> Value {
+        if let Some(run) = self.runs.get(name) {
+            object["expected_by"] = json!(run.expected_by);
+            object["succeeded_at"] = json!(run.progress_now().succeeded_at);
+        }
+        object["overdue_since"] = json!(self.overdue_since(name));
+        object
+    }
+}
