@@ -4,11 +4,7 @@
 use chrono_tz::Tz;
 use sexton_entities::states::NoticeAbout;
 
-use super::{
-    Facts,
-    page::{Block, pages},
-    text::subject,
-};
+use super::{Facts, block::Block, page::pages, text::subject};
 
 /// Where the values of a table begin.
 const LABEL: &str = "text-align:left;vertical-align:top;font-weight:normal;padding:0 1em 0 0;white-space:nowrap";

@@ -1,5 +1,6 @@
 //! Notices: whom to tell of a problem, when, and in which words.
 
+mod block;
 pub mod channel;
 pub mod digest;
 pub mod html;

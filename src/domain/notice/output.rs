@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use sexton_entities::states::Outcome;
 
-use super::{Facts, page::Block, rule::MailOutput};
+use super::{Facts, block::Block, rule::MailOutput};
 use crate::domain::{
     task::FinishedAttempt,
     text::{clean, wrap::elided},

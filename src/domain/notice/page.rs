@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use sexton_entities::states::{NoticeAbout, ProblemKind};
 
-use super::{Facts, ListedProblem, digest::ProblemProgress, output};
+use super::{Facts, ListedProblem, block::Block, digest::ProblemProgress, output};
 use crate::domain::{
     problem,
     text::{
@@ -12,23 +12,6 @@ use crate::domain::{
         plural::{counted, times},
     },
 };
-
-/// A part of a notice. Its texts are clean: each is one line, without control characters.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Block {
-    Sentence(String),
-    /// Labels with their values.
-    Fields(Vec<(&'static str, String)>),
-    List(Vec<String>),
-    /// Lines of output that are as long as they are, under a title.
-    Stream(String, Vec<String>),
-    /// Lines of output, under a title.
-    Quote(String, Vec<String>),
-    /// Commands, under a title.
-    Commands(String, Vec<String>),
-    /// Problems under a title: each with its number, what it is, and how long it lasts.
-    Problems(String, Vec<(i64, String, String)>),
-}
 
 /// All that a notice says.
 pub(super) fn pages(about: NoticeAbout, facts: &Facts, zone: Tz) -> Vec<Block> {

@@ -4,8 +4,10 @@ use chrono_tz::Tz;
 use sexton_entities::states::NoticeAbout;
 
 use super::{
-    Facts, output,
-    page::{Block, pages, tally, thing},
+    Facts,
+    block::Block,
+    output,
+    page::{pages, tally, thing},
 };
 use crate::domain::text::{
     clean,
