@@ -178,7 +178,7 @@ fn a_full_log_disk_stops_nothing() {
         }
         let status = sexton(&file).args(["status"]).output().unwrap().text();
         let told = status.lines().find(|line| line.starts_with("  log ")).unwrap_or_else(|| panic!("{status}"));
-        let why = format!(" lines lost: No space left on device (os error 28) ({}/", dir.display());
+        let why = format!(" lost: No space left on device (os error 28) ({}/", dir.display());
         assert!(told.contains(&why), "{told}");
         let status = sexton(&file).args(["status", "--json"]).output().unwrap().json();
         let told = &status["daemon"]["log"];

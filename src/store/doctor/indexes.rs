@@ -92,8 +92,13 @@ const OF_SERVERS: [IndexDefinition; 2] = [
 ];
 
 /// Those of PostgreSQL.
-const OF_POSTGRES: [IndexDefinition; 2] = [
+const OF_POSTGRES: [IndexDefinition; 3] = [
     index("sexton_daily", "sexton_daily_key", "CREATE UNIQUE INDEX sexton_daily_key ON sexton_daily (day, name)"),
+    index(
+        "sexton_unusual",
+        "sexton_unusual_key",
+        "CREATE UNIQUE INDEX sexton_unusual_key ON sexton_unusual (history_id, what)",
+    ),
     index(
         "sexton_task",
         "sexton_task_unique_key",

@@ -7,7 +7,7 @@ use super::{
 use crate::domain::doctor::rights::RoleFacts;
 
 /// The tables that the daemon writes to, each with one of its columns.
-const TABLES: [(&str, &str); 14] = [
+const TABLES: [(&str, &str); 17] = [
     ("sexton_task", "name"),
     ("sexton_history", "name"),
     ("sexton_output", "history_id"),
@@ -22,6 +22,9 @@ const TABLES: [(&str, &str); 14] = [
     ("sexton_problem", "name"),
     ("sexton_notice", "channel"),
     ("sexton_daily", "name"),
+    ("sexton_baseline", "name"),
+    ("sexton_unusual", "what"),
+    ("sexton_bookmark", "name"),
 ];
 /// Rights on the whole server that harm nobody.
 const HARMLESS: [&str; 8] = [
