@@ -50,6 +50,7 @@ fn an_outage_between_sending_and_recording(kind: Kind) {
         let mut one = Inside::start(blueprint);
         eventually("the server has it", async || server.mails().len() == 1).await;
         proxy.cut();
+        eventually("the connections are closed", async || proxy.open() == 0).await;
         server.release();
         let waits = async || state(&one, &ModuleName::NOTIFIER) == Some(ModuleState::WaitingForDatabase);
         eventually("it cannot be recorded", waits).await;
