@@ -8,7 +8,7 @@ use sexton_entities::notice;
 use super::{Store, StoreError, dialect::Kind, rows::Rows};
 use crate::domain::notice::KEPT_FOR;
 
-/// Maximum number of notices that one call leases.
+/// Maximum number of notices of each channel that one call leases: one that fails keeps no other back.
 const PORTION: usize = 20;
 
 /// What became of a notice that was tried.
@@ -42,8 +42,9 @@ impl Store {
         }
         let known = self.dialect.rows("k", &[("name", Kind::Text)]);
         let find = format!(
-            "SELECT id FROM sexton_notice WHERE {is_free} AND channel IN (SELECT k.name FROM {known}) \
-             ORDER BY id LIMIT {PORTION}"
+            "SELECT n.id AS id FROM (SELECT id, ROW_NUMBER() OVER (PARTITION BY channel ORDER BY id) AS place \
+             FROM sexton_notice WHERE {is_free} AND channel IN (SELECT k.name FROM {known})) n \
+             WHERE n.place <= {PORTION} ORDER BY n.id"
         );
         let take = format!(
             "UPDATE sexton_notice SET leased_by = ?, leased_until = {} WHERE id = ? AND {is_free}",

@@ -53,7 +53,8 @@ impl Store {
         let mut names = Vec::new();
         for row in self.all(&self.db, &sql, []).await? {
             let name: String = row.try_get("", "name")?;
-            if self.end_pause(&name).await? {
+            let ended = self.end_pause(&name).await;
+            if self.isolated().part(format_args!("the end of the pause of schedule {name}"), ended)? {
                 names.push(name);
             }
         }

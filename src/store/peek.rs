@@ -2,7 +2,9 @@
 
 use sea_orm::Value;
 
-use super::{Store, StoreError, claim::UNBEGUN, dialect::Kind, pause::NOT_ALL_PAUSED, rows::Rows};
+use super::{
+    Store, StoreError, cancel::CANCEL_REQUESTED, claim::UNBEGUN, dialect::Kind, pause::NOT_ALL_PAUSED, rows::Rows,
+};
 use crate::domain::{identity::QueueName, task::names::TaskNames};
 
 /// The result of [`Store::peek`].
@@ -14,7 +16,7 @@ pub struct Peek {
     pub unknown: Vec<QueueName>,
     /// Whether tasks without a queue wait for one.
     pub without_queue: bool,
-    /// Whether tasks are due for promotion, or have expired.
+    /// Whether tasks are due for promotion, have expired, or are to be cancelled.
     pub due: bool,
 }
 
@@ -53,11 +55,12 @@ impl Store {
              (SELECT t.name FROM sexton_task t WHERE t.queue = d.name AND t.state = 'available' \
              ORDER BY t.priority, t.id LIMIT 1) AS next FROM {} \
              UNION ALL SELECT 'without_queue', NULL, NULL FROM (SELECT 1 AS x) one WHERE {} \
-             UNION ALL SELECT 'due', NULL, NULL FROM (SELECT 1 AS x) one WHERE {} OR {}",
+             UNION ALL SELECT 'due', NULL, NULL FROM (SELECT 1 AS x) one WHERE {} OR {} OR {}",
             self.dialect.rows("d", &QUEUE_COLUMN),
             some("t.queue IS NULL AND t.state = 'available'", "t.priority, t.id"),
             some(&format!("t.state IN ('scheduled', 'retryable') AND t.run_at <= {}", self.dialect.now()), "t.run_at"),
             some(&format!("t.expires_at <= {} AND {UNBEGUN}", self.dialect.now()), "t.expires_at"),
+            some(CANCEL_REQUESTED, "t.cancel_requested_at"),
         );
         let mut seen = Peek::default();
         let mut behind: Vec<QueueName> = Vec::new();

@@ -10,9 +10,9 @@ const BATCH_SIZE: usize = 1_000;
 const HISTORY: &str = "sexton_history";
 
 impl Store {
-    /// Deletes history with its output, occurrences, closed problems, unusual runs and audit that are older than `keep`, and the record of nodes that died
-    /// longer than a day ago. Returns the number of history rows.
-    /// `progress` is called after each batch.
+    /// Deletes history with its output, occurrences, closed problems, unusual runs and audit that are older than `keep`,
+    /// and the record of nodes that died longer than a day ago. Returns the number of history rows. `progress` is called
+    /// after each batch.
     ///
     /// # Errors
     /// If the database is unavailable or refuses the statement.

@@ -39,7 +39,8 @@ impl TaskStore {
         let mut is_away = false;
         loop {
             let left = limit.map(|limit| limit.saturating_sub(begun.elapsed()));
-            match (self.end_of(id).await, limit.filter(|_| left == Some(Duration::ZERO))) {
+            let is_over = limit.filter(|_| left == Some(Duration::ZERO));
+            match (self.end_of(id).await, is_over) {
                 (Ok(Some(end)), _) => return Ok(end),
                 (Ok(None), Some(after)) => return Err(WaitError::TimedOut { id, after }),
                 (Err(WaitError::Store(error)), None) if error.is_outage() => {

@@ -32,7 +32,7 @@ impl FailedTasks {
         }
     }
 
-    /// So many tasks were discarded without an attempt.
+    /// Notes how many tasks were discarded without an attempt.
     pub(super) fn note_discarded(&mut self, tasks: u64) {
         self.discarded = self.discarded.saturating_add(tasks);
     }

@@ -2,9 +2,11 @@
 //! are nearly full, a configuration that was refused, and outages of the database; and sends notices of problems.
 //!
 //! Every node does this: what it does is harmless when it is repeated. Failed attempts, missed instants and dead nodes
-//! become problems in the transactions that record them, and wake this module. A notice is written once, and sent by the node that leases it.
+//! become problems in the transactions that record them, and wake this module. A notice is written once, and sent by the
+//! node that leases it.
 //!
-//! Settings: `daemon.report_stalled_after` (15m), `[notify.NAME]`, `notify`, `notify_on` and `notify_after`. Logs each problem that is new to this node, and that it is over.
+//! Settings: `daemon.report_stalled_after` (15m), `[notify.NAME]`, `notify`, `notify_on`, `notify_after` and `escalate`.
+//! Logs each problem that is new to this node, and that it is over.
 
 mod debounce;
 mod digests;

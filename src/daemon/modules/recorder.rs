@@ -1,8 +1,8 @@
 //! `recorder`: writes finished attempts into history, in batches; to the spool on disk while the database does not
 //! answer.
 //!
-//! Settings: `mail_output` and `mail_output_to`. It cannot be disabled. A finished attempt wakes it. Logs how many attempts it recorded from
-//! the spool, and attempts that the database refused: they are in `spool/refused`.
+//! Settings: `mail_output` and `mail_output_to`. It cannot be disabled. A finished attempt wakes it. Logs how many
+//! attempts it recorded from the spool, and attempts that the database refused: they are in `spool/refused`.
 
 mod output_mails;
 

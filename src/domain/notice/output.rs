@@ -109,28 +109,11 @@ mod tests {
     use sexton_entities::states::NoticeAbout;
 
     use super::*;
-    use crate::domain::{
-        notice::text::body,
-        task::{ClaimedTask, claim::Claim},
-    };
+    use crate::domain::{notice::text::body, task::ClaimedTask};
 
     fn attempt(outcome: Outcome, stdout: &str, stderr: &str) -> FinishedAttempt {
         let at: DateTime<Utc> = "2026-11-22T04:00:00Z".parse().expect("an instant");
-        let task = ClaimedTask {
-            claim: Claim::new(4711, 1),
-            name: "backup".to_owned(),
-            queue: "default".into(),
-            payload: None,
-            attempt: 1,
-            max_attempts: None,
-            pickups: 0,
-            schedule: None,
-            due_at: None,
-            enqueued_at: at,
-            started_at: at,
-            unreadable: None,
-            snoozes: 0,
-        };
+        let task = ClaimedTask { name: "backup".to_owned(), started_at: at, ..ClaimedTask::sample(4711) };
         let end = task.interrupted(&"shop01-1".into(), None, "exit code 3", at, std::time::Duration::from_secs(2));
         let mut attempt = FinishedAttempt { outcome, ..end };
         attempt.report.stdout.text = stdout.to_owned();

@@ -240,7 +240,7 @@ fn a_transaction_that_lasts_is_found() {
     });
 }
 
-/// The role lacks rights, is told which, and gets them by the statement that is shown.
+/// The doctor names the rights that a role lacks, and the statement that it shows gives them.
 async fn a_role_without_rights(kind: Kind) {
     let database = Database::new(kind).await;
     let _store = database.store().await;

@@ -88,9 +88,11 @@ on_each_database! {
         assert_eq!(names, [(3, "work".to_owned()), (5, "other".to_owned())], "no claim takes them");
         execute(&format!("UPDATE sexton_task SET cancel_requested_at = {now} WHERE id = 3")).await;
         assert!(store.next_instants().await.unwrap().is_cancel_requested);
+        assert!(store.peek(&["default".into()]).await.unwrap().due, "the dispatcher wakes the future manager");
         let (first, second) = tokio::join!(store.end_requested(), store.end_requested());
         assert_eq!(first.unwrap() + second.unwrap(), 3, "each once");
         assert!(!store.next_instants().await.unwrap().is_cancel_requested, "the running one is its node's");
+        assert!(!store.peek(&["default".into()]).await.unwrap().due);
         let mut rows = store.history(&HistoryFilter { limit: 10, ..HistoryFilter::default() }).await.unwrap();
         rows.sort_by_key(|row| row.task_id);
         let ends: Vec<_> = rows.iter().map(|row| (row.task_id, row.attempt, row.verdict, row.cancelled_by.as_deref())).collect();

@@ -65,11 +65,15 @@ impl Digests {
                 gathered.entry(problem.unwrap_or_default()).or_default().push(*about);
             }
             let listed = listed(store, config, channel, at, &gathered).await?;
-            if !listed.is_empty() || !held.ids.is_empty() {
+            // What is neither new nor over yet stays for the next digest.
+            if !listed.is_empty() {
                 let more_count = listed.len().saturating_sub(MAX_LISTED);
                 let listed = listed.into_iter().take(MAX_LISTED).collect();
                 let facts = Facts { name: channel.to_owned(), listed, more_count, ..Facts::default() };
-                store.merge_held(&held, &new(config, channel, key, NoticeAbout::Digest, &facts)).await?;
+                if !store.merge_held(&held, &new(config, channel, key, NoticeAbout::Digest, &facts)).await? {
+                    // Another node was first, or the notices have changed meanwhile: the next round looks again.
+                    return Ok(());
+                }
             }
         }
         self.0.insert(channel.to_owned(), at);
@@ -90,7 +94,7 @@ async fn listed(
     for (id, about) in gathered {
         let known = match open.iter().find(|problem| problem.id == *id) {
             Some(known) => Some(known.clone()),
-            None => store.problem(*id).await?,
+            None => store.isolated().part(format_args!("problem {id}"), store.problem(*id).await)?,
         };
         let with_progress = known.and_then(|known| Some(ListedProblem::new(progress(&known, about)?, &known)));
         listed.extend(with_progress);

@@ -45,8 +45,10 @@ impl HostWatch {
     /// Looks at the disks and at the configuration.
     pub(super) async fn look(&mut self, context: &ModuleContext, parts: &NotifierParts) -> Result<(), StoreError> {
         let store = context.store();
-        self.look_at_disks(store, &context.config(), &parts.node).await?;
-        self.look_at_configuration(store, parts).await?;
+        let disks = self.look_at_disks(store, &context.config(), &parts.node).await;
+        store.isolated().part("problems of disks", disks)?;
+        let configuration = self.look_at_configuration(store, parts).await;
+        store.isolated().part("the problem of a configuration", configuration)?;
         self.has_begun = true;
         Ok(())
     }

@@ -46,7 +46,7 @@ async fn merge_held(store: &Store, config: &Config, channel: &str, max_per_hour:
     let mut facts = Facts { name: channel.to_owned(), more_count: held.ids.len(), ..Facts::default() };
     for (about, id) in &held.named {
         let known = match id {
-            Some(id) => store.problem(*id).await?,
+            Some(id) => store.isolated().part(format_args!("problem {id}"), store.problem(*id).await)?,
             None => None,
         };
         facts.more.extend(known.map(|problem| text::subject(*about, &Facts::of(&problem))));

@@ -51,7 +51,8 @@ impl SeenModule {
 impl Watch {
     /// Looks at queues and modules.
     pub(super) async fn look(&mut self, context: &ModuleContext, parts: &NotifierParts) -> Result<(), StoreError> {
-        self.look_at_modules(context.store(), parts).await?;
+        let modules = self.look_at_modules(context.store(), parts).await;
+        context.store().isolated().part("problems of modules", modules)?;
         let age = context.config().daemon.report_stalled_after;
         if self.queues_at.is_none_or(|at| at.elapsed() >= QUEUES_INTERVAL.min(age)) {
             self.queues_at = Some(Instant::now());

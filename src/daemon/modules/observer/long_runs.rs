@@ -46,19 +46,22 @@ impl LongRuns {
             open.iter().any(|row| is_it(&row))
         };
         for Running { task, .. } in &running {
-            if self.noted.contains(&task.claim) {
+            // A run that still goes on when the problem was closed for a later one is noted again.
+            if self.noted.contains(&task.claim) && open.iter().any(|row| row.name == task.name) {
                 continue;
             }
             if !is_known(task) {
                 let sighting = self.sighting(task, limit(&task.name).unwrap_or_default());
-                store.note_problems(std::slice::from_ref(&sighting)).await?;
+                let noted = store.note_problems(std::slice::from_ref(&sighting)).await;
+                store.isolated().part(format_args!("that task {} takes long", task.claim.task_id), noted)?;
             }
             self.noted.insert(task.claim);
         }
         for row in open {
             // Only a node that has the task knows its limit.
             if config.tasks.contains_key(&row.name) {
-                store.end_long_runs(row.id, limit(&row.name)).await?;
+                let ended = store.end_long_runs(row.id, limit(&row.name)).await;
+                store.isolated().part(format_args!("the end of problem {}", row.id), ended)?;
             }
         }
         Ok(())

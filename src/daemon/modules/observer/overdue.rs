@@ -69,7 +69,8 @@ impl OverdueSchedules {
             }
             *run = now_known;
         }
-        store.set_expected_by(&calculated).await?;
+        let entered = store.set_expected_by(&calculated).await;
+        store.isolated().part("by when successes are expected", entered)?;
         let overdue: Vec<(&ExpectedRun, DateTime<Utc>)> =
             runs.iter().filter_map(|run| Some((run, run.overdue_since(now)?))).collect();
         let is_open = |name: &str| open.iter().any(|row| row.name == name);
