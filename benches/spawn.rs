@@ -97,6 +97,7 @@ fn paper() -> AttemptManifest<()> {
         kill_after: Duration::from_secs(5),
         stop_signal: Default::default(),
         keep_background: false,
+        uses_pipes: false,
         ends_with_daemon: false,
         cgroup: None,
     };

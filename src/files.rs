@@ -12,6 +12,17 @@ use nix::{
     fcntl::{Flock, FlockArg, OFlag},
 };
 
+/// Does what may hang in the operating system, such as a look at a file of a dead server, on a thread of its own. Nobody
+/// waits for that thread at the end of the program.
+///
+/// # Errors
+/// If there is no thread to be had, or the work panicked.
+pub async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    let (tell, answer) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new().name("look".to_owned()).spawn(move || drop(tell.send(work())))?;
+    answer.await.map_err(|_| io::Error::other("it has failed by a mistake in this program"))
+}
+
 /// Whether both are of the same file.
 pub fn is_same(a: &Metadata, b: &Metadata) -> bool {
     (a.dev(), a.ino()) == (b.dev(), b.ino())

@@ -31,8 +31,10 @@ pub mod domain;
 pub mod files;
 #[doc(hidden)]
 pub mod handler;
+mod http_client;
 #[doc(hidden)]
 pub mod import;
+mod mail_client;
 #[doc(hidden)]
 pub mod notice;
 #[doc(hidden)]
@@ -66,6 +68,9 @@ pub use crate::{
         notice::{Escalation, MailOutput, NoticeEvent, NoticeRule},
         task::{
             definition::TaskDefinition,
+            disabled::WhenDisabled,
+            limit_key::KeyPath,
+            rate::{Rate, RateLimit},
             retry::{Growth, RetryPolicy},
         },
     },

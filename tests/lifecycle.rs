@@ -15,7 +15,10 @@ const PAGE: &str = include_str!("../docs/LIFECYCLE.md");
 const VERDICTS: (&str, &str) = ("From outcome to verdict", "| Outcome | Request | Attempts left | Verdict | Delay |");
 /// The delay that a handler asks for in these tests. The default retry policy has no delay this short.
 const ASKED: Duration = Duration::from_secs(7);
-const WISHES: [Wish; 4] = [Wish::Policy, Wish::RetryAfter(ASKED), Wish::Discard, Wish::GiveBack];
+/// A delay that is longer than every one of the default retry policy.
+const ASKED_LONG: Duration = Duration::from_secs(2 * 3_600);
+const WISHES: [Wish; 5] =
+    [Wish::Policy, Wish::RetryAfter(ASKED), Wish::NotBefore(ASKED_LONG), Wish::Discard, Wish::GiveBack];
 /// Pairs of attempt and limit, with and without an attempt left.
 const LEFT: [(i32, i32); 4] = [(1, 2), (1, 3), (2, 3), (6, 20)];
 const NONE_LEFT: [(i32, i32); 4] = [(1, 1), (3, 3), (4, 3), (20, 20)];
@@ -126,9 +129,9 @@ fn the_tables_have_every_word_and_no_other() {
 #[test]
 fn every_state_can_be_reached_and_left() {
     let transitions = table("Task states", "| From | To | When | By |");
-    for (index, end) in [(0, "new row"), (1, "row deleted")] {
+    for (index, end, count) in [(0, "new row", 3), (1, "row deleted", 2)] {
         let (ends, inner): (Vec<_>, Vec<_>) = transitions.iter().cloned().partition(|row| row[index] == end);
-        assert_eq!(ends.len(), 2, "rows with `{end}`");
+        assert_eq!(ends.len(), count, "rows with `{end}`");
         assert_eq!(column(&inner, index).into_iter().collect::<BTreeSet<_>>(), set(TaskState::ALL));
     }
 }
@@ -154,6 +157,7 @@ enum PageDelay {
     None,
     Policy,
     AsRequested,
+    Longer,
 }
 
 /// How the page writes a wish.
@@ -161,6 +165,7 @@ fn written(wish: Wish) -> &'static str {
     match wish {
         Wish::Policy => "nothing",
         Wish::RetryAfter(_) => "`retry_after`",
+        Wish::NotBefore(_) => "`not_before`",
         Wish::Discard => "`discard`",
         Wish::GiveBack => "`give_back`",
     }
@@ -205,6 +210,7 @@ impl PageRule {
             "none" => PageDelay::None,
             "retry policy" => PageDelay::Policy,
             "as requested" => PageDelay::AsRequested,
+            "the longer of both" => PageDelay::Longer,
             other => return Err(format!("`{other}` is not a delay")),
         };
         let mut cases = Vec::new();
@@ -225,6 +231,7 @@ impl PageRule {
                     PageDelay::None => Duration::ZERO,
                     PageDelay::Policy => policy.delay_after(attempt, chance),
                     PageDelay::AsRequested => ASKED,
+                    PageDelay::Longer => policy.delay_after(attempt, chance).max(ASKED_LONG),
                 };
                 let said = Judgement { verdict: self.verdict, delay };
                 let judged = judge(case.outcome, case.wish, attempt, limit, &policy, chance);
@@ -260,7 +267,7 @@ fn check(rows: &[Vec<String>]) -> Result<(), String> {
 
 #[test]
 fn the_verdict_of_every_outcome_is_as_the_page_says() {
-    assert_eq!(every_case().len(), Outcome::ALL.len() * 8);
+    assert_eq!(every_case().len(), Outcome::ALL.len() * 10);
     assert_eq!(check(&table(VERDICTS.0, VERDICTS.1)), Ok(()));
 }
 

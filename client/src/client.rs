@@ -1,6 +1,8 @@
 //! The client for Rust applications: enqueues tasks, alone or inside a transaction of the caller, and follows them.
 
+mod events;
 mod following;
+mod schedules;
 mod wakeup_sender;
 
 use std::sync::Arc;
@@ -11,7 +13,7 @@ pub use self::following::{TaskEnd, TaskStatus};
 use self::wakeup_sender::WakeupSender;
 pub use crate::store::wait::WaitError;
 use crate::{
-    domain::new_task::NewTask,
+    domain::new_task::{InvalidTask, NewTask},
     store::{
         StoreError, TaskStore,
         connection::{BorrowedConnection, ConnectOptions, Connection, SqlxConnection},
@@ -27,6 +29,14 @@ pub trait EnqueueContext: Send + Sync {
 
     /// Fills in the fields of a task that its definition provides.
     fn fill_in(&self, task: &mut NewTask);
+
+    /// Checks a task by its definition, if that is known.
+    ///
+    /// # Errors
+    /// Why it is refused, for people.
+    fn check(&self, _task: &NewTask) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// Enqueues tasks. Clones share one connection pool.
@@ -106,7 +116,10 @@ impl Client {
     /// If the task is invalid, or the database is unavailable: then nothing was enqueued.
     pub async fn enqueue(&self, task: NewTask) -> Result<Enqueued, StoreError> {
         let wakeup = wakeup_for(&task);
-        let enqueued = self.enqueue_in(self.store.connection(), task).await?;
+        let enqueued = match task.waits() {
+            true => self.enqueue_follower(&self.filled_in(task)).await.map_err(StoreError::with_advice)?,
+            false => self.enqueue_in(self.store.connection(), task).await?,
+        };
         self.wake_up(wakeup);
         Ok(enqueued)
     }
@@ -116,13 +129,33 @@ impl Client {
     /// # Errors
     /// As [`Client::enqueue`]: all tasks are enqueued, or none.
     pub async fn enqueue_all(&self, tasks: Vec<NewTask>) -> Result<u64, StoreError> {
-        let tasks: Vec<NewTask> = tasks.into_iter().map(|task| self.filled_in(task)).collect();
+        let tasks: Vec<NewTask> = tasks.into_iter().map(|task| self.checked(task)).collect::<Result<_, _>>()?;
         let mut wakeups: Vec<Wakeup> = tasks.iter().map(wakeup_for).collect();
         wakeups.dedup();
         let wakeup = if let [wakeup] = wakeups[..] { wakeup } else { Wakeup::Anything };
-        let count = self.store.enqueue_all(self.store.connection(), &tasks).await.map_err(StoreError::with_advice)?;
+        let enqueuing = match tasks.iter().any(NewTask::waits) {
+            true => self.enqueue_waiting(&tasks).await,
+            false => self.store.enqueue_all(self.store.connection(), &tasks).await,
+        };
+        let count = enqueuing.map_err(StoreError::with_advice)?;
         self.wake_up(wakeup);
         Ok(count)
+    }
+
+    /// Enqueues tasks of which some wait for others, in one transaction.
+    async fn enqueue_waiting(&self, tasks: &[NewTask]) -> Result<u64, StoreError> {
+        let transaction = self.store.begin().await?;
+        let count = self.store.enqueue_all(&transaction, tasks).await?;
+        self.store.commit(transaction).await?;
+        Ok(count)
+    }
+
+    /// Enqueues a task that waits for others: its rows in one transaction.
+    async fn enqueue_follower(&self, task: &NewTask) -> Result<Enqueued, StoreError> {
+        let transaction = self.store.begin().await?;
+        let enqueued = self.store.enqueue(&transaction, task).await?;
+        self.store.commit(transaction).await?;
+        Ok(enqueued)
     }
 
     /// Enqueues a task inside a SeaORM transaction of the caller: the task exists if and only if the transaction commits.
@@ -132,7 +165,7 @@ impl Client {
     /// As [`Client::enqueue`], or if the transaction belongs to another kind of database.
     pub async fn enqueue_in<C: ConnectionTrait>(&self, connection: &C, task: NewTask) -> Result<Enqueued, StoreError> {
         self.store.check_database(connection)?;
-        self.store.enqueue(connection, &self.filled_in(task)).await.map_err(StoreError::with_advice)
+        self.store.enqueue(connection, &self.checked(task)?).await.map_err(StoreError::with_advice)
     }
 
     /// Enqueues many tasks inside a SeaORM transaction of the caller, as [`Client::enqueue_in`] does one.
@@ -145,7 +178,7 @@ impl Client {
         tasks: Vec<NewTask>,
     ) -> Result<u64, StoreError> {
         self.store.check_database(connection)?;
-        let tasks: Vec<NewTask> = tasks.into_iter().map(|task| self.filled_in(task)).collect();
+        let tasks: Vec<NewTask> = tasks.into_iter().map(|task| self.checked(task)).collect::<Result<_, _>>()?;
         self.store.enqueue_all(connection, &tasks).await.map_err(StoreError::with_advice)
     }
 
@@ -191,6 +224,17 @@ impl Client {
         self.store.wake(wakeup).await
     }
 
+    /// The same task with what its definition provides.
+    ///
+    /// # Errors
+    /// If its definition is known and refuses it.
+    #[doc(hidden)]
+    pub fn checked(&self, task: NewTask) -> Result<NewTask, StoreError> {
+        let task = self.filled_in(task);
+        let checked = self.context.as_ref().map_or(Ok(()), |context| context.check(&task));
+        checked.map(|()| task).map_err(|why| InvalidTask::NotWanted(why).into())
+    }
+
     /// The task with what its definition provides.
     #[doc(hidden)]
     pub fn filled_in(&self, mut task: NewTask) -> NewTask {
@@ -204,7 +248,7 @@ impl Client {
 /// The wake-up that an enqueue of this task causes.
 pub fn wakeup_for(task: &NewTask) -> Wakeup {
     let expires = task.expires.is_some() || task.expires_at.is_some();
-    match task.run_at.is_some() || task.delay.is_some() {
+    match task.run_at.is_some() || task.delay.is_some() || task.waits() {
         true => Wakeup::Later,
         // The end of its time is waited for as the start of another one's.
         false if expires => Wakeup::Anything,

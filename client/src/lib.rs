@@ -17,7 +17,11 @@
 //!
 //! * Enqueue alone: [`Client::enqueue`], [`Client::enqueue_all`].
 //! * Enqueue in your own transaction: [`Client::enqueue_in`] with SeaORM, [`Client::enqueue_in_sqlx`] with plain sqlx.
+//! * Chains and groups: [`NewTask::after`], [`NewTask::group`], [`NewTask::after_group`].
 //! * Follow a task: [`Client::status`], [`Client::wait`], [`Client::result`], [`Client::cancel`].
+//! * Schedules in the database: [`Client::add_schedule`], [`Client::edit_schedule`], [`Client::remove_schedule`],
+//!   [`Client::schedules`].
+//! * Events, of which triggers make tasks: [`Client::send_event`], [`Client::send_event_in`], [`Client::send_event_in_sqlx`].
 //! * Give tasks types: [`Task`].
 //!
 //! The modules that are hidden here are shared with the daemon; they are no stable interface.
@@ -35,7 +39,7 @@ mod typed_task;
 pub use sea_orm::{self, sqlx};
 pub use sexton_entities::{
     json_text::JsonText,
-    states::{Outcome, TaskState, Verdict},
+    states::{Outcome, Required, TaskState, Verdict},
 };
 
 #[doc(hidden)]
@@ -45,7 +49,9 @@ pub use crate::{
     domain::{
         identity::QueueName,
         json::BadJson,
+        new_event::{InvalidEvent, NewEvent},
         new_task::{InvalidTask, NewTask},
+        schedule_definition::{InvalidSchedule, ScheduleDefinition},
         schema_name::SchemaName,
     },
     store::{
@@ -53,6 +59,8 @@ pub use crate::{
         cancel::CancelResult,
         connection::{ConnectOptions, Connection, DatabaseTransaction, SqlxConnection},
         enqueue::Enqueued,
+        events::SentEvent,
+        schedules::ScheduleChange,
         wakeup::Wakeup,
     },
     typed_task::Task,

@@ -68,7 +68,7 @@ pub struct Model {
     pub output_bytes: Option<i64>,
     /// Result that the attempt reported.
     pub result: Option<JsonText>,
-    /// Why nothing was executed: `expired`, or the reason code of a skipped instant in the ledger. A text, because a
+    /// Why nothing was executed: `expired`, `predecessor`, `cycle`, or the reason code of a skipped instant in the ledger. A text, because a
     /// newer node may know further codes.
     pub reason_code: Option<String>,
     /// Number of processes that a command left behind and that were ended. NULL if it left none.
@@ -79,6 +79,10 @@ pub struct Model {
     pub cancelled_host: Option<String>,
     /// Why the task was cancelled, as the operator gave it.
     pub cancel_reason: Option<String>,
+    /// The `traceparent` of the trace to which the attempt belongs. NULL if it belongs to none.
+    pub traceparent: Option<String>,
+    /// Name of the group to which the task belonged.
+    pub group_name: Option<String>,
 }
 
 /// No foreign keys: the tasks are deleted when they finish.

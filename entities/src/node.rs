@@ -32,9 +32,17 @@ pub struct Model {
     pub modules: Option<Json>,
     /// Names of the tasks that it can execute, as an array. NULL if it has not said so.
     pub defines: Option<Json>,
+    /// Names of the tasks that its configuration disables, as an array. NULL if it has not said so.
+    pub disabled: Option<Json>,
     /// The queues that it serves, by name: `workers`, and `full_since` if it has had no free worker for a while. NULL if
     /// it has not said so.
     pub queues: Option<Json>,
+    /// Its schedules: an object with the recurrences of each, in the notation of `sexton_schedule.spec`, by name. NULL if it
+    /// has not said so.
+    pub schedules: Option<Json>,
+    /// Where it hears the datagrams that wake it, and the key with which they begin. NULL if it hears none.
+    #[serde(skip)]
+    pub wakeup: Option<String>,
 }
 
 /// No foreign keys: tasks name their node in plain text.

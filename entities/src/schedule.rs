@@ -5,11 +5,11 @@ use serde::Serialize;
 
 use crate::states::Origin;
 
-/// One schedule. Its name is the name of the task definition that it starts.
+/// One schedule. `INSERT INTO sexton_schedule (name, task, cron) VALUES ('nightly', 'report', '0 2 * * *')` is complete.
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize)]
 #[sea_orm(table_name = "sexton_schedule")]
 pub struct Model {
-    /// Unique name, as written in `[task.NAME]`.
+    /// Unique name, as written in `[task.NAME]` or `[schedule.NAME]`.
     #[sea_orm(primary_key, auto_increment = false)]
     pub name: String,
     /// Name of the task definition that it starts.
@@ -50,6 +50,25 @@ pub struct Model {
     pub expected_by: Option<DateTimeUtc>,
     /// End of the latest known success of a schedule with `expect`, or its due instant if a clock was behind.
     pub succeeded_at: Option<DateTimeUtc>,
+    /// Name of the node whose definition is in force. NULL if an earlier version entered it.
+    pub defined_on: Option<String>,
+    /// Database time since when that definition is in force.
+    pub defined_at: Option<DateTimeUtc>,
+    /// Name of the node with this definition that stopped or died last. NULL if none has.
+    pub left_on: Option<String>,
+    /// Database time at which that node stopped, or of its last heartbeat.
+    pub left_at: Option<DateTimeUtc>,
+    /// Of a schedule in the database: its crontab expression. NULL if `settings` has another recurrence.
+    pub cron: Option<String>,
+    /// Of a schedule in the database: the time zone of its recurrence. NULL means that of the configuration.
+    pub timezone: Option<String>,
+    /// Of a schedule in the database: the payload of its tasks, as JSON. NULL means that of the task definition.
+    pub payload: Option<String>,
+    /// Of a schedule in the database: further settings of `[schedule.NAME]`, as a JSON object.
+    pub settings: Option<String>,
+    /// The task of a schedule in the database that is not in force, because a configuration file defines a schedule of the
+    /// same name. NULL for all others.
+    pub shadowed_task: Option<String>,
 }
 
 /// No foreign keys: occurrences and tasks name their schedule in plain text and outlive it.

@@ -39,6 +39,10 @@ macro_rules! words {
     };
 }
 
+mod audit;
+
+pub use self::audit::{AuditAction, AuditTarget, Via};
+
 words! {
     /// State of an unfinished task.
     TaskState {
@@ -50,6 +54,8 @@ words! {
         Running = "running",
         /// An attempt failed, and the task waits for the next one.
         Retryable = "retryable",
+        /// It waits for the end of other tasks.
+        Waiting = "waiting",
     }
 }
 
@@ -91,6 +97,28 @@ words! {
         Cancelled = "cancelled",
         /// The task is available again; the attempt does not count.
         Released = "released",
+    }
+}
+
+words! {
+    /// Which end of a task lets those begin that wait for it.
+    Required {
+        /// It was completed.
+        Success = "success",
+        /// It failed and is not tried again. A task that was cancelled or skipped has not failed.
+        Failure = "failure",
+        /// It ended in any way.
+        Always = "always",
+    }
+}
+
+words! {
+    /// For how many of its predecessors a task waits.
+    FanIn {
+        /// For all of them.
+        All = "all",
+        /// For the first one that ends as required.
+        Any = "any",
     }
 }
 
@@ -139,11 +167,49 @@ words! {
 }
 
 words! {
+    /// State of an event.
+    EventState {
+        /// No node has looked at it.
+        New = "new",
+        /// It waits for a node that has one of its triggers.
+        Waiting = "waiting",
+        /// All its triggers have dealt with it.
+        Consumed = "consumed",
+        /// No node has a trigger for it.
+        Untaken = "untaken",
+        /// All its triggers have dealt with it, and for at least one no task could be made of it.
+        Refused = "refused",
+    }
+}
+
+words! {
+    /// What a trigger made of an event.
+    EventFate {
+        /// A node that has the trigger is to deal with it.
+        Waiting = "waiting",
+        /// A task.
+        Enqueued = "enqueued",
+        /// The task of an earlier event waits on, and has the payload of this event now.
+        Debounced = "debounced",
+        /// Nothing: a task was made of an earlier event within `throttle`.
+        Throttled = "throttled",
+        /// Nothing: an unfinished task has the unique key already.
+        AlreadyThere = "already_there",
+        /// Nothing: the condition does not hold.
+        NotMet = "not_met",
+        /// Nothing: no task can be made of it.
+        Refused = "refused",
+        /// Nothing: no node has the trigger any more.
+        Removed = "removed",
+    }
+}
+
+words! {
     /// Where a schedule is defined.
     Origin {
         /// In a `[task.NAME]` table of the configuration.
         Config = "config",
-        /// In a row that the application inserted.
+        /// In its row of the database.
         Database = "database",
     }
 }
@@ -157,60 +223,6 @@ words! {
         Draining = "draining",
         /// It claims nothing until an operator ends quiet mode.
         Quiet = "quiet",
-    }
-}
-
-words! {
-    /// What an operator or an application did.
-    AuditAction {
-        /// Paused a queue, a schedule, or everything.
-        Pause = "pause",
-        /// Resumed what was paused, or a node that was quiet.
-        Resume = "resume",
-        /// Cancelled a task, or requested it of the node that runs it.
-        Cancel = "cancel",
-        /// Made a task available at once, or enqueued a finished one again.
-        Retry = "retry",
-        /// Enqueued a task by hand.
-        Enqueue = "enqueue",
-        /// Moved a waiting task to another queue.
-        Move = "move",
-        /// Put the configuration of a node in force again.
-        Reload = "reload",
-        /// Restarted a node or one of its modules.
-        Restart = "restart",
-        /// Made a node claim nothing.
-        Quiet = "quiet",
-        /// Changed the tables.
-        Migrate = "migrate",
-        /// Took note of a problem, so that it is not reminded of.
-        Acknowledge = "acknowledge",
-        /// Silenced a problem for a time.
-        Mute = "mute",
-        /// Closed a problem.
-        Close = "close",
-    }
-}
-
-words! {
-    /// What kind of thing it was done to.
-    AuditTarget {
-        /// The whole cluster.
-        Cluster = "cluster",
-        /// One node.
-        Node = "node",
-        /// One module of a node.
-        Module = "module",
-        /// A queue.
-        Queue = "queue",
-        /// A schedule.
-        Schedule = "schedule",
-        /// A task.
-        Task = "task",
-        /// The tables.
-        Database = "database",
-        /// A problem.
-        Problem = "problem",
     }
 }
 
@@ -273,22 +285,6 @@ words! {
         Muted = "muted",
         /// It is over.
         Closed = "closed",
-    }
-}
-
-words! {
-    /// By which way it was done.
-    Via {
-        /// The command line.
-        Cli = "cli",
-        /// A signal to the daemon.
-        Signal = "signal",
-        /// A request at the control socket that did not come from the command line.
-        ControlSocket = "control_socket",
-        /// An application, through the library.
-        Client = "client",
-        /// The daemon by itself: at its start, or because a file had changed.
-        Daemon = "daemon",
     }
 }
 

@@ -55,6 +55,16 @@ pub struct Model {
     pub unknown_since: Option<DateTimeUtc>,
     /// Database time at which it expires: no attempt begins from then on, unless one has begun before.
     pub expires_at: Option<DateTimeUtc>,
+    /// The `traceparent` of the trace to which it belongs, as the application gave it.
+    pub traceparent: Option<String>,
+    /// The `tracestate` that belongs to it.
+    pub tracestate: Option<String>,
+    /// Name of the group to which it belongs.
+    pub group_name: Option<String>,
+    /// What it waited for, since it was released: a list of `id`, `task`, `group`, `outcome`, `result`.
+    pub predecessors: Option<JsonText>,
+    /// The key by which it is limited or takes turns. NULL if it needs none, or until a node has found it in the payload.
+    pub limit_key: Option<String>,
 }
 
 /// No foreign keys: history outlives the tasks.

@@ -13,6 +13,8 @@ pub struct Model {
     /// Number of claims that have held the lock.
     #[sea_orm(default_value = 0)]
     pub turn: i64,
+    /// In a queue whose keys take turns, the key that had the latest one.
+    pub latest_key: Option<String>,
 }
 
 /// No foreign keys.

@@ -25,7 +25,17 @@ mod m20261121_000020_keep_notices;
 mod m20261121_000021_keep_daily_figures;
 mod m20261122_000022_escalate_problems;
 mod m20261122_000024_expect_runs;
+mod m20261122_000025_wake_by_datagrams;
 mod m20261122_000026_find_cancel_requests;
+mod m20261122_000027_compare_schedules;
+mod m20261122_000028_follow_traces;
+mod m20261122_000029_define_schedules;
+mod m20261122_000030_tell_of_schedules;
+mod m20261122_000032_count_notices;
+mod m20261122_000033_keep_events;
+mod m20261122_000034_chain_tasks;
+mod m20261122_000035_limit_tasks;
+mod m20261122_000036_maintain_clusters;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{
@@ -61,7 +71,17 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000021_keep_daily_figures::Step),
             Box::new(m20261122_000022_escalate_problems::Step),
             Box::new(m20261122_000024_expect_runs::Step),
+            Box::new(m20261122_000025_wake_by_datagrams::Step),
             Box::new(m20261122_000026_find_cancel_requests::Step),
+            Box::new(m20261122_000027_compare_schedules::Step),
+            Box::new(m20261122_000028_follow_traces::Step),
+            Box::new(m20261122_000029_define_schedules::Step),
+            Box::new(m20261122_000030_tell_of_schedules::Step),
+            Box::new(m20261122_000032_count_notices::Step),
+            Box::new(m20261122_000033_keep_events::Step),
+            Box::new(m20261122_000034_chain_tasks::Step),
+            Box::new(m20261122_000035_limit_tasks::Step),
+            Box::new(m20261122_000036_maintain_clusters::Step),
         ]
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use sexton_entities::{
@@ -14,16 +15,23 @@ use super::{
     output::{Column, Printer, or_dash, print_error},
     pause::who,
     selection::unknown_word,
-    session::{ReasonArgs, Session, with_advice},
+    session::{OpenSession, ReasonArgs, Session, with_advice},
     time,
 };
 use crate::{
-    domain::text::instant::Sense,
+    domain::text::{instant::Sense, plural::counted},
     store::{AuditFilter, Deed},
 };
 
 /// A deed outside the database is recorded within this time, or not at all.
 const RECORDING_TIME: Duration = Duration::from_secs(5);
+/// Deeds that are further apart are not shown as one.
+const TOGETHER: TimeDelta = TimeDelta::seconds(60);
+/// Maximum number of tasks that one row of the list names.
+const MAX_NAMED: usize = 5;
+/// Number of deeds that are read at once, and how often at most.
+const PORTION: u64 = 1_000;
+const MAX_PORTIONS: usize = 20;
 
 #[derive(Subcommand)]
 pub(super) enum AuditCommand {
@@ -91,9 +99,14 @@ pub(super) async fn run(session: &Session, output: Printer, command: AuditComman
         host: args.host,
         via: args.via,
         since: since.transpose().context("--since")?,
+        before: None,
         limit: args.limit,
     };
-    let deeds = open.store.deeds(&filter).await.map_err(with_advice)?;
+    if output.is_json() {
+        output.value(&open.store.deeds(&filter).await.map_err(with_advice)?)?;
+        return Ok(0);
+    }
+    let deeds = gathered(&open, filter.clone()).await?;
     let columns = [
         Column::value("When"),
         Column::name("By"),
@@ -104,25 +117,85 @@ pub(super) async fn run(session: &Session, output: Printer, command: AuditComman
         Column::prose("After").leaves(2),
         Column::prose("Reason"),
     ];
-    output.list(&deeds, columns, "Nothing on record.", |deed| {
-        [
+    let row = |Gathered { deed, tasks, .. }: &Gathered| {
+        vec![
             output.time(deed.done_at),
             or_dash(who(deed.login.as_deref().or(deed.account.as_deref()), deed.host.as_deref())),
             deed.via.to_string(),
             deed.action.to_string(),
-            of(deed),
+            of(deed, tasks),
             or_dash(deed.value_before.as_ref().map(shown)),
             or_dash(deed.value_after.as_ref().map(shown)),
             or_dash(deed.reason.clone()),
         ]
-    })?;
+    };
+    output.table(&columns, &deeds.iter().map(row).collect::<Vec<_>>(), "Nothing on record.");
     output.note_limit(deeds.len(), filter.limit, "--limit");
     Ok(0)
 }
 
-/// `queue mail`, `task 17 (greet)`.
-fn of(deed: &audit::Model) -> String {
+/// Deeds that are one to those who did them: the same, of several tasks, at about the same time.
+struct Gathered {
+    /// The latest of them.
+    deed: audit::Model,
+    /// The tasks, the latest first.
+    tasks: Vec<i64>,
+    /// When the earliest of them was done.
+    since: DateTime<Utc>,
+}
+
+impl Gathered {
+    /// Whether a command that took several tasks may have done that, too.
+    fn takes(&self, earlier: &audit::Model) -> bool {
+        let what = |deed: &audit::Model| {
+            let by = (deed.via, deed.account.clone(), deed.login.clone(), deed.host.clone(), deed.reason.clone());
+            (deed.action, deed.target, deed.value_after.clone(), by)
+        };
+        self.deed.target == AuditTarget::Task
+            && earlier.task_id.is_some()
+            && what(&self.deed) == what(earlier)
+            && self.since - earlier.done_at <= TOGETHER
+    }
+}
+
+/// The latest deeds, as many as are wanted once those of one command are gathered.
+async fn gathered(open: &OpenSession, mut filter: AuditFilter) -> anyhow::Result<Vec<Gathered>> {
+    let most = usize::try_from(filter.limit).unwrap_or(usize::MAX);
+    let mut found: Vec<Gathered> = Vec::new();
+    filter.limit = filter.limit.clamp(1, PORTION);
+    for _ in 0..MAX_PORTIONS {
+        let portion = open.store.deeds(&filter).await.map_err(with_advice)?;
+        for deed in &portion {
+            let count = found.len();
+            match found.last_mut() {
+                Some(last) if last.takes(deed) => {
+                    last.tasks.extend(deed.task_id);
+                    last.since = deed.done_at;
+                }
+                _ if count == most => return Ok(found),
+                _ => found.push(Gathered {
+                    tasks: deed.task_id.into_iter().collect(),
+                    since: deed.done_at,
+                    deed: deed.clone(),
+                }),
+            }
+        }
+        let Some(last) = portion.last().filter(|_| portion.len() as u64 == filter.limit) else { break };
+        filter.before = Some(last.id);
+        filter.limit = PORTION;
+    }
+    Ok(found)
+}
+
+/// `queue mail`, `task 17 (greet)`, `214 tasks (17, 18, 19, 20, 21, and 209 more)`.
+fn of(deed: &audit::Model, tasks: &[i64]) -> String {
     let name = deed.name.clone().unwrap_or_default();
+    if tasks.len() > 1 {
+        let first: Vec<String> = tasks.iter().rev().take(MAX_NAMED).map(ToString::to_string).collect();
+        let more = tasks.len().saturating_sub(MAX_NAMED);
+        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+        return format!("{} ({}{more})", counted(tasks.len(), "task"), first.join(", "));
+    }
     match (deed.target, deed.task_id) {
         (AuditTarget::Cluster, _) => "everything".to_owned(),
         (AuditTarget::Database, _) => "the tables".to_owned(),

@@ -94,16 +94,26 @@ pub(super) async fn cancel(
         output.report(&sentence, &json!({ "dry_run": true, "waiting": waiting, "running": running }))?;
         return Ok(0);
     }
+    cancel_selected(open, &store, output, &selection).await
+}
+
+/// Cancels all tasks that are selected.
+pub(super) async fn cancel_selected(
+    open: &OpenSession,
+    store: &Store,
+    output: Printer,
+    selection: &TaskSelection,
+) -> anyhow::Result<u8> {
     let (mut cancelled, mut requested, mut left) = (0, 0, 0);
     let mut refused = RefusedTasks::default();
-    let mut selected = store.selected(&selection).await.map_err(with_advice)?;
+    let mut selected = store.selected(selection).await.map_err(with_advice)?;
     loop {
         let so_far = || stopped_after(cancelled + requested);
         let ids = selected.next().await.with_context(so_far)?;
         if ids.is_empty() {
             break;
         }
-        let work = async |portion: &[i64]| store.cancel_all(portion, &selection).await;
+        let work = async |portion: &[i64]| store.cancel_all(portion, selection).await;
         let results = in_portions([&ids[..]], work).await.with_context(so_far)?;
         for (_, result) in results.done.into_iter().flatten() {
             match result {
@@ -183,7 +193,7 @@ pub(super) async fn retry(
     }
     let wanted = args.selection.state.unwrap_or(TaskState::Retryable);
     if matches!(wanted, TaskState::Available | TaskState::Running) {
-        anyhow::bail!("--state {wanted}: such a task needs no retry; retryable and scheduled ones wait");
+        anyhow::bail!("--state {wanted}: such a task needs no retry; retryable, scheduled and waiting ones wait");
     }
     let everything = TaskSelection { states: Vec::new(), ..selection.clone() };
     let mut counts = checked_counts(session, open, &everything).await?;
@@ -289,7 +299,13 @@ async fn retry_discarded(
 /// A new task like the finished one.
 fn again(row: &sexton_entities::history::Model) -> NewTask {
     let queue = row.queue.clone().map(QueueName::from);
-    NewTask { payload: row.payload.clone(), queue, ..NewTask::new(row.name.clone()) }
+    NewTask {
+        payload: row.payload.clone(),
+        queue,
+        traceparent: row.traceparent.clone(),
+        group: row.group_name.clone(),
+        ..NewTask::new(row.name.clone())
+    }
 }
 
 async fn retry_ids(open: &OpenSession, store: &Store, output: Printer, args: &RetryArgs) -> anyhow::Result<u8> {

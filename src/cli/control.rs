@@ -16,12 +16,15 @@ use super::{
     session::{ReasonArgs, Session},
 };
 use crate::service::{
-    Role,
+    Role, RunDir,
     control::{self, ControlError},
 };
 
 /// How long a command waits for the daemon's answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(40);
+
+/// How long it takes to say who stops a daemon.
+const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Args)]
 pub(super) struct DebugArgs {
@@ -85,6 +88,12 @@ pub(super) async fn deed_if_running<T: DeserializeOwned>(
     reason: &ReasonArgs,
 ) -> anyhow::Result<Option<T>> {
     request_if_running(session, Method::POST, &signed(path, reason)).await
+}
+
+/// Tells a daemon who is about to stop it by a signal, for the audit. One that does not answer is stopped all the same.
+pub(super) async fn announce_stop(run: &RunDir, reason: &ReasonArgs) {
+    let path = format!("{}&announce=true", signed("/stop", reason));
+    let _ = control::ask::<Value>(run, Method::POST, &path, None, ANNOUNCE_TIMEOUT).await;
 }
 
 /// The daemon finds the account by itself, and sudo's user in this process only.

@@ -1,6 +1,7 @@
-//! What is said of schedules of which a success is expected.
+//! What is said of schedules besides their rows: successes that are expected, definitions that differ between the nodes or that
+//! none has, and why one of the database is not in force.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -9,11 +10,16 @@ use super::{
     output::Printer,
     session::{OpenSession, with_advice},
 };
-use crate::domain::schedule::overdue::ExpectedRun;
+use crate::domain::schedule::{definitions::DefinitionFault, overdue::ExpectedRun};
 
-/// The schedules with `expect`, by name.
+/// The schedules with `expect`, and those with whose definitions something is wrong, by name.
 pub(super) struct ExpectedSchedules {
     runs: BTreeMap<String, ExpectedRun>,
+    faults: BTreeMap<String, DefinitionFault>,
+    /// Why schedules of the database are not in force, by their names.
+    unused: BTreeMap<String, String>,
+    /// The schedules whose tasks this configuration disables.
+    silent: BTreeSet<String>,
     now: DateTime<Utc>,
 }
 
@@ -22,8 +28,8 @@ impl ExpectedSchedules {
     pub(super) async fn load(open: &OpenSession) -> anyhow::Result<Self> {
         let now = open.store.now().await.map_err(with_advice)?;
         let mut runs = BTreeMap::new();
-        for run in open.store.expected_runs().await.map_err(with_advice)? {
-            let schedule = open.config.tasks.get(&run.schedule).and_then(|task| task.schedule.as_deref());
+        for run in open.store.expected_runs(None).await.map_err(with_advice)? {
+            let schedule = open.config.scheduled(&run.schedule).map(|task| &**task.schedule);
             let own = schedule.filter(|own| own.expect.is_some_and(|expect| expect.to_string() == run.expect));
             let current = match own {
                 Some(own) => {
@@ -36,7 +42,12 @@ impl ExpectedSchedules {
             };
             runs.insert(current.schedule.clone(), current);
         }
-        Ok(Self { runs, now })
+        let faults = open.store.definition_faults().await.map_err(with_advice)?.into_iter().collect();
+        let unused = open.config.unused_schedules.iter();
+        let unused = unused.map(|(name, unused)| (name.clone(), unused.why.clone())).collect();
+        let of_disabled = open.config.scheduled_tasks().filter(|task| task.definition.disabled.is_some());
+        let silent = of_disabled.map(|task| task.schedule.name.clone()).collect();
+        Ok(Self { runs, faults, unused, silent, now })
     }
 
     /// The schedules that are overdue, and since when.
@@ -49,9 +60,27 @@ impl ExpectedSchedules {
         self.runs.get(name)?.overdue_since(self.now)
     }
 
-    /// `, overdue since 02:00`; empty if the schedule is not.
+    /// The schedules with whose definitions something is wrong.
+    pub(super) fn faults(&self) -> impl Iterator<Item = (&str, &DefinitionFault)> {
+        self.faults.iter().map(|(name, fault)| (name.as_str(), fault))
+    }
+
+    /// What is wrong with the definitions of a schedule.
+    pub(super) fn fault(&self, output: Printer, name: &str) -> Option<String> {
+        self.faults.get(name).map(|fault| output.sentence(&fault.sentence(name)))
+    }
+
+    /// `, overdue since 02:00`; empty if the schedule is not. A schedule that no node has, or that nodes define differently,
+    /// is marked as well.
     pub(super) fn overdue(&self, output: Printer, name: &str) -> String {
-        self.overdue_since(name).map(|since| format!(", overdue since {}", output.time(since))).unwrap_or_default()
+        let overdue = self.overdue_since(name).map(|since| format!(", overdue since {}", output.time(since)));
+        let fault = match self.faults.get(name) {
+            Some(DefinitionFault::NotServed { .. }) => ", no running node has it",
+            Some(DefinitionFault::Differs { .. }) => ", nodes define it differently",
+            None => "",
+        };
+        let silent = if self.silent.contains(name) { ", its task is disabled: it does not fire" } else { "" };
+        format!("{}{fault}{silent}", overdue.unwrap_or_default())
     }
 
     /// What is expected of a schedule, and whether it is overdue; `None` if nothing is expected.
@@ -75,7 +104,10 @@ impl ExpectedSchedules {
             object["expected_by"] = json!(run.expected_by);
             object["succeeded_at"] = json!(run.progress_now().succeeded_at);
         }
+        object["unused"] = json!(self.unused.get(name));
+        object["disabled"] = json!(self.silent.contains(name));
         object["overdue_since"] = json!(self.overdue_since(name));
+        object["definition_fault"] = json!(self.faults.get(name));
         object
     }
 }

@@ -36,6 +36,11 @@ pub(super) fn run(output: Printer, args: &InitArgs) -> anyhow::Result<u8> {
         written => written.with_context(|| file.clone())?,
     }
     let next = "add your tasks to it, then `sexton config check` and `sexton run`";
-    output.report(&format!("{file} is written: {next}"), &json!({ "file": file }))?;
+    let here = std::env::current_dir().context("the working directory")?.join("var");
+    let place = format!(
+        "the paths in it are relative to the directory in which Sexton is started: from here, all its files are in {}",
+        here.display()
+    );
+    output.report_lines(&[format!("{file} is written: {next}"), place], &json!({ "file": file }))?;
     Ok(0)
 }

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::Context as _;
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 use clap::Args;
@@ -15,6 +16,7 @@ use super::{
     lookup,
     output::{Printer, print_error, print_line, print_raw, print_text},
     session::{OpenSession, with_advice},
+    waiting::why_it_waits,
 };
 use crate::{
     domain::{
@@ -62,9 +64,17 @@ pub(super) async fn run(open: &OpenSession, output: Printer, args: LogArgs) -> a
         return Ok(0);
     }
     if attempts.is_empty() {
-        let is_there = open.store.task(id).await.map_err(with_advice)?.is_some();
-        anyhow::ensure!(is_there, lookup::unknown_task(id));
-        anyhow::bail!("no attempt of task {id} has ended yet: --follow shows its output");
+        let task = open.store.task(id).await.map_err(with_advice)?;
+        let task = task.with_context(|| lookup::unknown_task(id))?;
+        if task.state == TaskState::Running {
+            anyhow::bail!("no attempt of task {id} has ended yet: --follow shows its output");
+        }
+        let why = why_it_waits(open, output, &task).await?.map(|why| format!("; {}", why.sentence));
+        anyhow::bail!(
+            "task {id} has not begun, so that it has no output: it is {}{}",
+            task.state,
+            why.unwrap_or_default()
+        );
     }
     if written.is_empty() {
         print_line!("The attempts of task {id} wrote nothing.");

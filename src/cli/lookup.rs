@@ -7,9 +7,12 @@ use crate::{
     domain::{period::Period, schedule::Schedule, text::suggest},
 };
 
-/// The schedule of that name in the configuration.
+/// The schedule of that name that is in force.
 pub(super) fn schedule<'a>(config: &'a Config, name: &str) -> anyhow::Result<&'a Schedule> {
-    let found = config.schedules().find(|schedule| schedule.name == name);
+    let found = config.scheduled(name).map(|task| &**task.schedule);
+    if let (None, Some(unused)) = (found, config.unused_schedules.get(name)) {
+        anyhow::bail!("schedule {name} of the database is not in force: {}", unused.why);
+    }
     found.with_context(|| unknown_schedule(name, config.schedules().map(|schedule| schedule.name.as_str())))
 }
 

@@ -3,6 +3,7 @@
 mod audit;
 mod bench;
 mod bulk;
+mod chain;
 mod check;
 mod command_pid;
 mod completion;
@@ -11,8 +12,10 @@ mod control;
 mod db;
 mod doctor;
 mod embedded;
+mod event;
 mod exit_code;
 mod expected;
+mod group;
 mod history;
 mod import;
 mod init;
@@ -20,6 +23,7 @@ mod judged;
 mod locate;
 mod log;
 mod lookup;
+mod maintenance;
 mod manual;
 mod module;
 mod next;
@@ -33,6 +37,7 @@ mod problem;
 mod queue;
 mod run;
 mod schedule;
+mod schedule_edit;
 mod selection;
 mod session;
 mod start;
@@ -43,7 +48,9 @@ mod summary;
 mod task;
 mod task_end;
 mod task_move;
+mod task_trace;
 mod time;
+mod trigger;
 mod waiting;
 mod why;
 
@@ -117,6 +124,8 @@ enum Command {
     Pause(session::ReasonArgs),
     /// Resume everything, and end quiet mode of the daemon on this host
     Resume(session::ReasonArgs),
+    /// Show whether a maintenance is on, begin one or end it: nothing begins on any node, also over restarts
+    Maintenance(maintenance::MaintenanceArgs),
     /// Log debug events of the running daemon
     Debug(control::DebugArgs),
     /// Enqueue, show and control tasks
@@ -125,6 +134,15 @@ enum Command {
     /// Show and control schedules
     #[command(subcommand)]
     Schedule(schedule::ScheduleCommand),
+    /// Show and cancel groups of tasks
+    #[command(subcommand)]
+    Group(group::GroupCommand),
+    /// Send and show events of applications
+    #[command(subcommand)]
+    Event(event::EventCommand),
+    /// Show triggers, which make tasks of events
+    #[command(subcommand)]
+    Trigger(trigger::TriggerCommand),
     /// Show and control queues
     #[command(subcommand)]
     Queue(queue::QueueCommand),
@@ -230,6 +248,9 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
         match cli.command {
             Command::Task(command) => task::run(&session, output, command).await,
             Command::Schedule(command) => schedule::run(&session, output, command).await,
+            Command::Group(command) => group::run(&session, output, command).await,
+            Command::Event(command) => event::run(&session, output, command).await,
+            Command::Trigger(command) => trigger::run(&session, output, command).await,
             Command::Queue(command) => queue::run(&session, output, command).await,
             Command::Node(node::NodeCommand::List) => node::list(&session, output).await,
             Command::Module(command) => module::run(&session, output, command).await,
@@ -250,6 +271,7 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
             Command::Quiet(args) => control::quiet(&session, output, &args).await,
             Command::Pause(reason) => pause::pause(&session, output, &reason).await,
             Command::Resume(reason) => pause::resume(&session, output, &reason).await,
+            Command::Maintenance(args) => maintenance::run(&session, output, &args).await,
             Command::Audit(command) => audit::run(&session, output, command).await,
             Command::Debug(args) => control::debug(&session, output, &args).await,
             // Handled above.

@@ -1,4 +1,4 @@
-//! `sexton schedule next` and `schedule describe`: the instants of a schedule, computed without a database.
+//! `sexton schedule next` and `schedule describe`: the instants of a schedule, computed. Only a schedule that no file has is looked for in the database.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-/// A schedule of the configuration, or a crontab expression.
+/// A schedule, or a crontab expression.
 #[derive(Args)]
 pub(super) struct ScheduleChoice {
     /// The schedule's name
@@ -51,7 +51,7 @@ struct FoundSchedule {
 }
 
 impl ScheduleChoice {
-    fn find(&self, session: &Session) -> anyhow::Result<FoundSchedule> {
+    async fn find(&self, session: &Session) -> anyhow::Result<FoundSchedule> {
         let asked = self.timezone.as_deref().map(zone::named).transpose().map_err(anyhow::Error::msg)?;
         if let Some(text) = &self.cron {
             let expr: CronExpr = text.parse().map_err(|error| anyhow::anyhow!("--cron: {error}"))?;
@@ -65,6 +65,10 @@ impl ScheduleChoice {
         }
         let config = session.config()?;
         let name = self.name.as_deref().context("give the name of a schedule, or an expression with --cron")?;
+        let config = match config.scheduled(name) {
+            Some(_) => config,
+            None => config.with_database_schedules(&session.database_schedules().await, &session.registered()),
+        };
         let schedule = lookup::schedule(&config, name)?.clone();
         let own = schedule.recurrences.iter().find_map(Recurrence::zone);
         let period = schedule.period.as_ref().and_then(|name| config.periods.get(name)).cloned();
@@ -87,8 +91,13 @@ pub(super) struct NextArgs {
 }
 
 /// Prints the next instants.
-pub(super) fn next(session: &Session, output: Printer, which: &ScheduleChoice, args: &NextArgs) -> anyhow::Result<u8> {
-    let found = which.find(session)?;
+pub(super) async fn next(
+    session: &Session,
+    output: Printer,
+    which: &ScheduleChoice,
+    args: &NextArgs,
+) -> anyhow::Result<u8> {
+    let found = which.find(session).await?;
     let zone = found.zone;
     let now = machine_time();
     let from = args.from.as_deref().map_or(Ok(now), |from| time::parse(from, zone, Sense::Today, now))?;
@@ -113,7 +122,7 @@ pub(super) fn next(session: &Session, output: Printer, which: &ScheduleChoice, a
     }
     if let Some(until) = outlook.gave_up_at {
         print_line!("All further instants until {} are {outside}", local_text(zone, until));
-    } else if outlook.coming.is_empty() && found.schedule.is_at_start() {
+    } else if outlook.coming.is_empty() && (found.schedule.is_at_start() || found.schedule.follows().next().is_some()) {
         print_line!("No other instants: {}", found.schedule.describe());
     } else if outlook.coming.is_empty() && args.count > 0 {
         print_line!("No further instants: {}", found.schedule.describe());
@@ -144,8 +153,8 @@ fn object(found: &FoundSchedule, Upcoming { at, place }: Upcoming) -> serde_json
 }
 
 /// Prints the description of a schedule.
-pub(super) fn describe(session: &Session, output: Printer, which: &ScheduleChoice) -> anyhow::Result<u8> {
-    let sentence = which.find(session)?.schedule.describe();
+pub(super) async fn describe(session: &Session, output: Printer, which: &ScheduleChoice) -> anyhow::Result<u8> {
+    let sentence = which.find(session).await?.schedule.describe();
     output.report(&sentence, &json!({ "description": sentence }))?;
     Ok(0)
 }

@@ -89,6 +89,11 @@ impl Printer {
         instant::short(at, self.zone, self.now)
     }
 
+    /// A sentence about schedules or problems, with its instants for the reader.
+    pub(super) fn sentence(self, text: &str) -> String {
+        instant::in_zone(text, self.zone, self.now)
+    }
+
     /// An instant that may be absent.
     pub(super) fn time_or_dash(self, at: Option<DateTime<Utc>>) -> String {
         or_dash(at.map(|at| self.time(at)))
@@ -113,7 +118,10 @@ impl Printer {
     /// Says that a list is cut, below its table: `shown` rows of a list that ends at `limit`.
     pub(super) fn note_limit(self, shown: usize, limit: u64, way_out: &str) {
         if !self.json && shown as u64 >= limit {
-            print_line!("At most {limit} are shown: {way_out} shows more.");
+            match limit {
+                1 => print_line!("One is shown: {way_out} shows more."),
+                _ => print_line!("At most {limit} are shown: {way_out} shows more."),
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     domain::task::waiting::WaitCause,
-    store::{PauseDetails, Wakeup},
+    store::{Maintenance, PauseDetails, Wakeup},
 };
 
 /// Pauses everything: no node claims a task, and no schedule fires.
@@ -48,6 +48,10 @@ pub(super) async fn resume(session: &Session, output: Printer, reason: &ReasonAr
             "nothing was paused".to_owned()
         }
     };
+    let sentence = match session.open().await?.store.halt().await.map_err(with_advice)?.maintenance {
+        Some(_) => format!("{sentence}; a maintenance is on (`sexton maintenance off`)"),
+        None => sentence,
+    };
     output.report(&sentence, &json!({ "everything": changed, "node": is_resumed }))?;
     Ok(0)
 }
@@ -68,7 +72,12 @@ pub(super) async fn why_held(
     output: Printer,
     queue: Option<&str>,
 ) -> anyhow::Result<Option<(WaitCause, String)>> {
-    if let Some(details) = open.store.all_paused().await.map_err(with_advice)? {
+    let halt = open.store.halt().await.map_err(with_advice)?;
+    if let Some(known) = halt.maintenance {
+        let sentence = format!("it waits: maintenance is {}", maintained(output, &known));
+        return Ok(Some((WaitCause::Maintenance, sentence)));
+    }
+    if let Some(details) = halt.pause {
         let sentence = format!("it waits: everything is {}", state(output, true, &details));
         return Ok(Some((WaitCause::EverythingPaused, sentence)));
     }
@@ -113,6 +122,16 @@ pub(super) fn state(output: Printer, paused: bool, details: &PauseDetails) -> St
     let reason = details.pause_reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     let until = details.paused_until.map(|at| format!(" until {}", output.time(at))).unwrap_or_default();
     format!("paused{since}{until}{by}{reason}")
+}
+
+/// `on since … until … by …: REASON`, as far as it is known.
+pub(super) fn maintained(output: Printer, maintenance: &Maintenance) -> String {
+    let since = maintenance.began_at.map(|at| format!(" since {}", output.time(at))).unwrap_or_default();
+    let until = maintenance.ends_at.map(|at| format!(" until {}", output.time(at))).unwrap_or_default();
+    let by = who(maintenance.login.as_deref(), maintenance.host.as_deref());
+    let by = by.map(|by| format!(" by {by}")).unwrap_or_default();
+    let reason = maintenance.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("on{since}{until}{by}{reason}")
 }
 
 /// `cancelled by alice@shop01: REASON`, if it is known who cancelled a task.

@@ -24,7 +24,7 @@ use crate::{
     daemon::PlanInForce,
     domain::{
         schedule::{
-            Outside,
+            Outside, ScheduleDefinition,
             plan::{BusyMinute, Difference, Instants, Plan, busiest, differences, plan},
         },
         text::{
@@ -97,11 +97,13 @@ fn file_name(file: Option<&PathBuf>) -> String {
 
 pub(super) async fn run(session: &Session, output: Printer, args: &PlanArgs) -> anyhow::Result<u8> {
     let config = session.config()?;
+    let (schedules, registered) = (session.database_schedules().await, session.registered());
+    let config = config.with_database_schedules(&schedules, &registered);
     let now = machine_time();
     let from = args.from.as_deref().map_or(Ok(now), |from| time::parse(from, output.zone(), Sense::Today, now))?;
     let to = from.checked_add_signed(TimeDelta::days(i64::from(args.days))).context("`--from` is too late")?;
     let old = match &args.against {
-        Some(file) => Some(old_plan(session, file, from, to).await?),
+        Some(file) => Some(old_plan(session, file, &schedules, (from, to)).await?),
         None => None,
     };
     let new_plan = plan_of(&config, from, to);
@@ -134,9 +136,15 @@ pub(super) async fn run(session: &Session, output: Printer, args: &PlanArgs) -> 
     Ok(if found.is_some_and(|found| !found.is_empty()) { PLANS_DIFFER } else { 0 })
 }
 
-async fn old_plan(session: &Session, file: &Path, from: DateTime<Utc>, to: DateTime<Utc>) -> anyhow::Result<Baseline> {
+async fn old_plan(
+    session: &Session,
+    file: &Path,
+    schedules: &[ScheduleDefinition],
+    (from, to): (DateTime<Utc>, DateTime<Utc>),
+) -> anyhow::Result<Baseline> {
     if file != Path::new(RUNNING) {
-        let plan = plan_of(&session.config_of(file)?, from, to);
+        let old = session.config_of(file)?.with_database_schedules(schedules, &session.registered());
+        let plan = plan_of(&old, from, to);
         return Ok(Baseline::File { file: file.to_owned(), plan });
     }
     let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
@@ -146,12 +154,12 @@ async fn old_plan(session: &Session, file: &Path, from: DateTime<Utc>, to: DateT
 }
 
 fn plan_of(config: &Config, from: DateTime<Utc>, to: DateTime<Utc>) -> Plan {
-    plan(config.schedules(), &config.periods, from, to)
+    plan(config.schedules_that_fire(), &config.periods, from, to)
 }
 
 /// The period of a schedule, and what happens to instants outside it.
 fn period<'a>(config: &'a Config, name: &str) -> Option<(&'a str, &'static str)> {
-    let schedule = config.tasks.get(name)?.schedule.as_ref()?;
+    let schedule = config.scheduled(name)?.schedule;
     let outside = if schedule.outside_period == Outside::Hold { "held" } else { "skipped" };
     Some((schedule.period.as_ref()?, outside))
 }

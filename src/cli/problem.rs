@@ -129,15 +129,20 @@ pub(super) fn of(kind: ProblemKind, name: &str) -> String {
     thing(kind, name)
 }
 
+/// What happened last, for the reader. What a task has printed stays as it is.
+pub(super) fn what(output: Printer, kind: ProblemKind, text: &str) -> String {
+    if kind == ProblemKind::Task { text.to_owned() } else { output.sentence(text) }
+}
+
 /// Prints problems.
 pub(super) fn print(output: Printer, problems: &[Model]) -> anyhow::Result<()> {
     let columns = [
         Column::value("Problem"),
-        Column::word("State").leaves(2),
+        Column::word("State"),
         Column::name("Of"),
         Column::value("Since"),
         Column::value("Last").leaves(1),
-        Column::value("Times"),
+        Column::value("Times").leaves(2),
         Column::prose("What"),
     ];
     output.list(problems, columns, "There are no open problems.", |row| {
@@ -148,7 +153,7 @@ pub(super) fn print(output: Printer, problems: &[Model]) -> anyhow::Result<()> {
             output.time(row.opened_at),
             output.time(row.seen_at),
             row.times.to_string(),
-            row.what.clone(),
+            what(output, row.kind, &row.what),
         ]
     })
 }
@@ -163,7 +168,7 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
         return Ok(0);
     }
     print_line!("Problem {id}, {}: {}", of(row.kind, &row.name), state(output, &row));
-    print_line!("{}", row.what);
+    print_line!("{}", what(output, row.kind, &row.what));
     let last = output.time(row.seen_at);
     print_line!("{} since {}, last at {last}", times(row.times.unsigned_abs()), output.time(row.opened_at));
     let facts = [

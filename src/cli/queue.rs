@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    output::{Column, Printer},
+    output::{Column, Printer, print_line},
     pause,
     session::{OpenSession, ReasonArgs, Session, with_advice},
 };
@@ -16,9 +16,11 @@ use crate::{
         identity::QueueName,
         task::{
             definition::check_name,
+            names::{DefinedBy, defined_by},
+            rate::BucketName,
             waiting::{ClusterQueues, LongRunner, ServedBy, whole},
         },
-        text::suggest,
+        text::{plural::counted, suggest},
     },
     store::{QueueRow, Wakeup},
 };
@@ -69,6 +71,10 @@ pub(super) struct QueueListing {
     workers: usize,
     /// Since when no worker has become free, if that has lasted for a while.
     full_since: Option<DateTime<Utc>>,
+    /// How many of its tasks may begin in a length of time, by this configuration.
+    rate: Option<String>,
+    /// When its next task may begin, if its rate is used up.
+    next_begin: Option<DateTime<Utc>>,
     /// The task that has run for the longest time.
     longest: Option<LongRunner>,
     #[serde(skip)]
@@ -93,10 +99,16 @@ impl QueueListing {
         };
         // Tasks without a queue get one as soon as a node runs.
         let words = words.filter(|_| !row.name.is_empty() || service == "no_node");
+        let bucket = BucketName::Queue(row.name.to_string());
+        let next_begin = cluster.used_up.get(&bucket).map(|(_, next_at)| *next_at);
+        // Without tasks nobody waits for a token.
+        let used_up = cluster.rate_cause(bucket, now).filter(|_| row.available > 0).map(|cause| cause.to_string());
         let words = [
+            cluster.maintenance.then(|| "maintenance is on".to_owned()),
             cluster.everything_paused.then(|| "everything is paused".to_owned()),
             row.paused.then(|| pause::state(output, true, &row.pause)),
             config.rules_of(&row.name, now).closed,
+            used_up,
             words,
         ];
         let state = words.into_iter().flatten().collect::<Vec<_>>().join("; ");
@@ -107,6 +119,8 @@ impl QueueListing {
             service,
             workers,
             full_since,
+            rate: config.queues.get(&row.name).and_then(|queue| Some(queue.rate?.to_string())),
+            next_begin,
             longest,
             state: if state.is_empty() { "active".to_owned() } else { state },
             row,
@@ -129,7 +143,20 @@ pub(super) async fn listed(open: &OpenSession, output: Printer) -> anyhow::Resul
     let cluster = open.store.cluster_queues().await.map_err(with_advice)?;
     // Database time, as the daemon uses it.
     let now = open.store.now().await.map_err(with_advice)?;
-    Ok(queues.into_iter().map(|row| QueueListing::of(output, &open.config, &cluster, row, now)).collect())
+    let mut listed: Vec<QueueListing> =
+        queues.into_iter().map(|row| QueueListing::of(output, &open.config, &cluster, row, now)).collect();
+    let aside = open.store.set_aside_in_queues().await.map_err(with_advice)?;
+    if !aside.is_empty() {
+        let live = open.store.live_names().await.map_err(with_advice)?;
+        for queue in &mut listed {
+            let waiting = aside.get(&queue.row.name).into_iter().flatten();
+            for (name, tasks) in waiting.filter(|(name, _)| matches!(defined_by(name, &live), DefinedBy::Disabled(_))) {
+                let tasks = counted(usize::try_from(*tasks).unwrap_or(usize::MAX), "task");
+                queue.state += &format!("; `{name}` is disabled: {tasks} set aside");
+            }
+        }
+    }
+    Ok(listed)
 }
 
 async fn list(open: &OpenSession, output: Printer) -> anyhow::Result<u8> {
@@ -146,6 +173,7 @@ pub(super) fn print(output: Printer, queues: &[QueueListing]) -> anyhow::Result<
         Column::value("Running"),
         Column::value("Scheduled").leaves(2),
         Column::value("Retryable").leaves(1),
+        Column::value("Waiting").leaves(3),
     ];
     output.list(queues, columns, "There are no queues.", |QueueListing { row: queue, state, .. }| {
         [
@@ -155,6 +183,7 @@ pub(super) fn print(output: Printer, queues: &[QueueListing]) -> anyhow::Result<
             queue.running.to_string(),
             queue.scheduled.to_string(),
             queue.retryable.to_string(),
+            queue.waiting.to_string(),
         ]
     })
 }
@@ -167,7 +196,17 @@ async fn pause(
     reason: &ReasonArgs,
 ) -> anyhow::Result<u8> {
     check_name(name).map_err(anyhow::Error::msg)?;
-    let known: Vec<QueueName> = open.config.queues.keys().cloned().collect();
+    let mut known: Vec<QueueName> = open.config.queues.keys().cloned().collect();
+    let is_own = known.contains(name);
+    let mut elsewhere: Vec<String> = Vec::new();
+    for node in open.store.live_queues().await.map_err(with_advice)? {
+        let served = node.queues.into_iter().flatten().filter(|(_, served)| served.workers > 0);
+        let served: Vec<QueueName> = served.map(|(queue, _)| queue.into()).collect();
+        if served.contains(name) {
+            elsewhere.push(node.node);
+        }
+        known.extend(served);
+    }
     let queues = open.store.queues(&known).await.map_err(with_advice)?;
     if !queues.iter().any(|queue| queue.name == *name) {
         let hint = suggest::hint(name, queues.iter().map(|queue| &*queue.name));
@@ -179,5 +218,9 @@ async fn pause(
     }
     let queues = open.store.queues(&[]).await.map_err(with_advice)?;
     let details = queues.into_iter().find(|queue| queue.name == *name).map(|queue| queue.pause).unwrap_or_default();
-    pause::report(output, &format!("queue {name}"), paused, &details, &json!({ "name": name }))
+    let code = pause::report(output, &format!("queue {name}"), paused, &details, &json!({ "name": name }))?;
+    if !is_own && !elsewhere.is_empty() && !output.is_json() {
+        print_line!("this configuration does not have the queue; it is served by {}", elsewhere.join(", "));
+    }
+    Ok(code)
 }

@@ -8,6 +8,7 @@ use clap::Subcommand;
 use serde_json::json;
 use sexton_entities::{
     json_text::JsonText,
+    schedule,
     states::{AuditAction, AuditTarget},
 };
 
@@ -17,11 +18,12 @@ use super::{
     next::{self, NextArgs, ScheduleChoice},
     output::{Column, Printer, or_dash, print_line},
     pause,
+    schedule_edit::{self, AddScheduleArgs, EditScheduleArgs, ImportSchedulesArgs},
     session::{OpenSession, ReasonArgs, Session, with_advice},
     why,
 };
 use crate::{
-    config::Config,
+    config::{Config, Unused},
     domain::{
         schedule::{PeriodPlace, Schedule, why::InstantRecord},
         task::NewTask,
@@ -42,18 +44,37 @@ pub(super) enum ScheduleCommand {
         #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(..=100_000))]
         limit: u64,
     },
-    /// Show the next instants of a schedule; needs no database
+    /// Show the next instants of a schedule; one of a file needs no database
     Next {
         #[command(flatten)]
         which: ScheduleChoice,
         #[command(flatten)]
         args: NextArgs,
     },
-    /// Describe in a sentence when a schedule runs; needs no database
+    /// Describe in a sentence when a schedule runs; one of a file needs no database
     Describe {
         #[command(flatten)]
         which: ScheduleChoice,
     },
+    /// Add a schedule to the database; in force on all nodes within seconds
+    Add(Box<AddScheduleArgs>),
+    /// Change a schedule in the database; settings that are not named stay
+    Edit(Box<EditScheduleArgs>),
+    /// Remove a schedule from the database
+    Remove {
+        /// The schedule's name
+        name: String,
+        #[command(flatten)]
+        reason: ReasonArgs,
+    },
+    /// Print schedules of the database as TOML, for a configuration file or for `schedule import`
+    Export {
+        /// Names of schedules [default: all]
+        #[arg(value_name = "NAME")]
+        schedules: Vec<String>,
+    },
+    /// Add and change schedules in the database as a TOML file has them: all of them, or none
+    Import(ImportSchedulesArgs),
     /// Explain why a schedule ran, or did not run, at a time
     Why {
         /// The schedule's name
@@ -91,8 +112,8 @@ pub(super) enum ScheduleCommand {
 
 pub(super) async fn run(session: &Session, output: Printer, command: ScheduleCommand) -> anyhow::Result<u8> {
     match &command {
-        ScheduleCommand::Next { which, args } => return next::next(session, output, which, args),
-        ScheduleCommand::Describe { which } => return next::describe(session, output, which),
+        ScheduleCommand::Next { which, args } => return next::next(session, output, which, args).await,
+        ScheduleCommand::Describe { which } => return next::describe(session, output, which).await,
         _ => {}
     }
     let open = session.open().await?;
@@ -113,6 +134,11 @@ pub(super) async fn run(session: &Session, output: Printer, command: ScheduleCom
             report_pause(&open, output, &name, false, found).await
         }
         ScheduleCommand::Run { name, reason } => run_now(&open, output, &name, &reason).await,
+        ScheduleCommand::Add(args) => schedule_edit::add(&open, output, &args).await,
+        ScheduleCommand::Edit(args) => schedule_edit::edit(&open, output, &args).await,
+        ScheduleCommand::Remove { name, reason } => schedule_edit::remove(&open, output, &name, &reason).await,
+        ScheduleCommand::Export { schedules } => schedule_edit::export(&open, output, &schedules).await,
+        ScheduleCommand::Import(args) => schedule_edit::import(&open, output, &args).await,
         ScheduleCommand::Next { .. } | ScheduleCommand::Describe { .. } => Ok(0),
     }
 }
@@ -142,12 +168,8 @@ async fn list(open: &OpenSession, output: Printer) -> anyhow::Result<u8> {
             let schedule = &picture.schedule;
             vec![
                 schedule.name.clone(),
-                schedule.spec.clone(),
-                format!(
-                    "{}{}",
-                    pause::state(output, schedule.paused, &PauseDetails::from(schedule)),
-                    expected.overdue(output, &schedule.name)
-                ),
+                recurs(schedule),
+                state(open, output, &expected, schedule),
                 or_dash(picture.last.as_ref().map(|run| run.outcome)),
                 or_dash(
                     schedule
@@ -168,9 +190,33 @@ async fn list(open: &OpenSession, output: Printer) -> anyhow::Result<u8> {
     Ok(0)
 }
 
+/// Whether a schedule is in force, paused or overdue.
+fn state(open: &OpenSession, output: Printer, expected: &ExpectedSchedules, schedule: &schedule::Model) -> String {
+    let paused = pause::state(output, schedule.paused, &PauseDetails::from(schedule));
+    let overdue = expected.overdue(output, &schedule.name);
+    match open.config.unused_schedules.get(&schedule.name) {
+        Some(unused) if unused.cause == Unused::Shadowed => {
+            format!("{paused}{overdue}; the one in the database is not in force: a configuration file has this name")
+        }
+        Some(unused) => format!("not in force: {}", unused.why),
+        None => format!("{paused}{overdue}"),
+    }
+}
+
+/// When a schedule recurs; as it is written, if no node has read it yet.
+fn recurs(schedule: &schedule::Model) -> String {
+    let written = || schedule.cron.clone().or_else(|| schedule.settings.clone()).unwrap_or_default();
+    if schedule.spec.is_empty() { written() } else { schedule.spec.clone() }
+}
+
+/// Why the definition of a schedule in the database is not in force, by this configuration.
+fn unused(config: &Config, name: &str) -> Option<String> {
+    config.unused_schedules.get(name).map(|unused| unused.why.clone())
+}
+
 /// What the period of a schedule does to an instant, by this configuration.
 pub(super) fn place(config: &Config, name: &str, at: DateTime<Utc>) -> String {
-    let schedule = config.tasks.get(name).and_then(|task| task.schedule.as_ref());
+    let schedule = config.scheduled(name).map(|task| task.schedule);
     let Some((schedule, name)) = schedule.and_then(|schedule| Some((schedule, schedule.period.as_ref()?))) else {
         return String::new();
     };
@@ -201,17 +247,20 @@ async fn show(open: &OpenSession, output: Printer, name: &str, limit: u64) -> an
         return Ok(0);
     }
     let schedule = &picture.schedule;
-    print_line!("Schedule {name} ({}), task {}: {}", schedule.origin, schedule.task, schedule.spec);
+    print_line!("Schedule {name} ({}), task {}: {}", schedule.origin, schedule.task, recurs(schedule));
+    if let Some(why) = unused(&open.config, name) {
+        print_line!("The definition in the database is not in force: {why}");
+    }
     if let Some(description) = description {
         print_line!("{description}");
     }
     let next = schedule.next_at.map(|at| {
         let account = background.account(at, Some(true), &InstantRecord::default());
-        let place = if at > background.now { format!(" ({})", account.words) } else { String::new() };
+        let place = if at > background.now { format!(" ({})", output.sentence(&account.words)) } else { String::new() };
         format!("{}{place}", output.time(at))
     });
     print_line!("{}; next {}", pause::state(output, schedule.paused, &PauseDetails::from(schedule)), or_dash(next));
-    if let Some(sentence) = expected.sentence(output, name) {
+    for sentence in [expected.fault(output, name), expected.sentence(output, name)].into_iter().flatten() {
         print_line!("{sentence}");
     }
     why::list(output, &accounts)?;
@@ -238,15 +287,23 @@ async fn report_pause(
 }
 
 async fn run_now(open: &OpenSession, output: Printer, name: &str, reason: &ReasonArgs) -> anyhow::Result<u8> {
-    open.check_definition(name)?;
     lookup::schedule(&open.config, name)?;
-    let definition = open.config.tasks.get(name).context("the schedule has no task")?;
-    let task = NewTask { payload: definition.payload.clone().map(JsonText::from), ..NewTask::new(name) };
+    let definition = open.config.scheduled(name).context("the schedule has no task")?.definition;
+    open.check_definition(&definition.name)?;
+    let is_table = open.config.schedule_tables.contains_key(name);
+    let task = NewTask {
+        payload: definition.payload.clone().map(JsonText::from),
+        queue: is_table.then(|| definition.queue.clone()),
+        priority: is_table.then_some(definition.priority),
+        expires: definition.expires.filter(|_| is_table),
+        max_attempts: is_table.then_some(definition.max_attempts),
+        ..NewTask::new(&definition.name)
+    };
     let deed = Deed::new(AuditAction::Enqueue, AuditTarget::Schedule, name);
     let enqueued = open.enqueue(task, &deed, reason).await?;
     open.client.wake_up_now(Wakeup::Now).await?;
     let (Enqueued::New(id) | Enqueued::AlreadyThere(id)) = enqueued;
-    let filter = TaskFilter { name: Some(name.to_owned()), limit: 2, ..TaskFilter::default() };
+    let filter = TaskFilter { name: Some(definition.name.clone()), limit: 2, ..TaskFilter::default() };
     let unfinished = open.store.tasks(&filter).await.map_err(with_advice)?;
     let beside = unfinished.iter().find(|task| task.id != id).map_or_else(String::new, |other| {
         format!(", beside task {}, which is {}: `overlap` counts the runs at its times only", other.id, other.state)

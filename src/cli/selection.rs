@@ -55,6 +55,7 @@ impl SelectionArgs {
             states: self.state.into_iter().collect(),
             schedule: self.schedule.clone(),
             since: since.transpose().context("--since")?,
+            ..TaskSelection::default()
         })
     }
 }

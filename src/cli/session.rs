@@ -20,6 +20,7 @@ use crate::{
     daemon::ModuleSpec,
     domain::{
         identity::ModuleName,
+        schedule::ScheduleDefinition,
         task::{NewTask, definition::TaskDefinition},
         text::{plural::counted, redact, suggest},
     },
@@ -60,6 +61,7 @@ impl Parts {
         config::KnownNames {
             kinds: self.registry.kinds(),
             modules: self.module_names().map(|name| name.to_string()).collect(),
+            definitions: self.registry.definitions().cloned().collect(),
         }
     }
 }
@@ -80,6 +82,8 @@ pub(super) struct OpenSession {
     pub(super) store: Store,
     pub(super) client: Client,
     pub(super) connect: ConnectOptions,
+    /// What the handlers of this program define themselves.
+    pub(super) registered: Vec<TaskDefinition>,
 }
 
 impl Session {
@@ -128,7 +132,13 @@ impl Session {
 
     /// What a sound configuration will not do here and now.
     pub(super) fn advice(&self, config: &Config) -> Vec<ConfigWarning> {
-        advice(&self.source, &self.parts, config)
+        self.adviser()(config)
+    }
+
+    /// The same, for another thread: it looks at files, which may take for ever.
+    pub(super) fn adviser(&self) -> impl FnOnce(&Config) -> Vec<ConfigWarning> + Send + use<> {
+        let (source, parts) = (self.source.clone(), self.parts.clone());
+        move |config| advice(&source, &parts, config)
     }
 
     /// Says nothing more about the configuration on standard error: a monitoring system takes all that is printed for the
@@ -181,6 +191,26 @@ impl Session {
     pub(super) fn definition(&self, config: &Config, name: &str) -> Option<TaskDefinition> {
         let registered = || self.parts.registry.definitions().find(|definition| definition.name == name);
         config.tasks.get(name).map(|known| &**known).or_else(registered).cloned()
+    }
+
+    /// What the handlers of this program define themselves.
+    pub(super) fn registered(&self) -> Vec<TaskDefinition> {
+        self.parts.registry.definitions().cloned().collect()
+    }
+
+    /// The schedules of the database; none if it does not exist yet, or does not answer, which is said.
+    pub(super) async fn database_schedules(&self) -> Vec<ScheduleDefinition> {
+        let config = self.config_anyway().0;
+        if connect_options(&config).sqlite_file().is_some_and(|file| !file.exists()) {
+            return Vec::new();
+        }
+        match self.open().await {
+            Ok(open) => open.store.database_schedules().await.unwrap_or_default(),
+            Err(error) => {
+                self.say_once(&format!("without the schedules of the database: {error:#}"));
+                Vec::new()
+            }
+        }
     }
 
     /// The time zone of the reader: `daemon.timezone` if it is configured, otherwise that of the environment.
@@ -236,12 +266,15 @@ impl Session {
                 );
             }
         }
-        let config = Arc::new(config);
         let store = Store::connect(&connect)?.acting(Principal::of_this_process(Via::Cli));
         Store::probe(&connect).await.with_context(|| redact::redacted(&connect.url))?;
+        let registered = self.registered();
+        // If the tables are missing, the command itself says so.
+        let schedules = store.database_schedules().await.unwrap_or_default();
+        let config = Arc::new(config.with_database_schedules(&schedules, &registered));
         let known = KnownDefinitions { config: config.clone(), parts: self.parts.clone() };
         let client = Client::inside(store.clone(), Arc::new(known));
-        Ok(OpenSession { config, mistakes, store, client, connect })
+        Ok(OpenSession { config, mistakes, store, client, connect, registered })
     }
 }
 
@@ -309,6 +342,12 @@ impl EnqueueContext for KnownDefinitions {
             task.expires = task.expires.or(definition.expires);
         }
     }
+
+    fn check(&self, task: &NewTask) -> Result<(), String> {
+        let registered = || self.parts.registry.definitions().find(|definition| definition.name == task.name);
+        let definition = self.config.tasks.get(&task.name).map(|known| &**known).or_else(registered);
+        definition.map_or(Ok(()), |definition| definition.check_new(task.payload.as_ref()))
+    }
 }
 
 impl OpenSession {
@@ -322,7 +361,7 @@ impl OpenSession {
     /// # Errors
     /// If the task is invalid, or the database is unavailable: then nothing was enqueued.
     pub(super) async fn enqueue(&self, task: NewTask, deed: &Deed, reason: &ReasonArgs) -> anyhow::Result<Enqueued> {
-        let task = self.client.filled_in(task);
+        let task = self.client.checked(task).map_err(with_advice)?;
         self.because(reason).enqueue_by_hand(&task, deed).await.map_err(with_advice)
     }
 

@@ -12,7 +12,8 @@ use serde_json::json;
 
 use super::{
     audit,
-    exit_code::FAILED,
+    control::announce_stop,
+    exit_code::{self, BAD_CONFIG, FAILED},
     locate::Located,
     output::{Printer, print_error, print_line},
     session::{ReasonArgs, Session},
@@ -28,6 +29,8 @@ use crate::{
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// A daemon that does not answer within this time is not working.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long `restart` waits for the answer of the database before it stops the daemon.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Args)]
 pub(super) struct StartArgs {
@@ -52,6 +55,8 @@ pub(super) struct StopArgs {
     /// Give running tasks only daemon.force_timeout (5 s, unless set) to end, instead of daemon.stop_timeout (30 s)
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    reason: ReasonArgs,
 }
 
 /// Starts a daemon in the background. Returns when it is ready or has failed.
@@ -142,6 +147,7 @@ async fn is_working(run: &RunDir) -> bool {
 
 pub(super) async fn stop(session: &Session, output: Printer, args: &StopArgs) -> anyhow::Result<u8> {
     let Located { config, run } = session.locate()?;
+    announce_stop(&run, &args.reason).await;
     let result = stop_daemon(&run, &stop_options(&config, args.force)).await?;
     output.report_lines(&result.lines(), &json!(result))?;
     Ok(0)
@@ -166,6 +172,10 @@ pub(super) async fn restart(
             daemon.pid
         );
     }
+    if supervisor.or(daemon).is_some() {
+        check_login(session).await?;
+    }
+    announce_stop(&run, reason).await;
     let result = stop_daemon(&run, &stop_options(&config, false)).await?;
     if !output.is_json() && result.was_running() {
         result.lines().iter().for_each(|line| print_line!("{line}"));
@@ -176,6 +186,15 @@ pub(super) async fn restart(
         audit::note_restart(session, reason, before, after).await;
     }
     Ok(code)
+}
+
+/// Checks that the database does not refuse the login: a daemon that runs must not be stopped for one that could not start.
+/// An outage is no reason: the daemon waits for its end.
+async fn check_login(session: &Session) -> anyhow::Result<()> {
+    match tokio::time::timeout(LOGIN_TIMEOUT, session.open()).await {
+        Ok(Err(error)) if exit_code::of(&error) == BAD_CONFIG => Err(error.context("the daemon was not stopped")),
+        _ => Ok(()),
+    }
 }
 
 /// Whether `sexton start` has started the daemon, whose process supervisor is gone.

@@ -7,6 +7,7 @@ use hyper::Method;
 use serde::Serialize;
 
 use super::{
+    event,
     exit_code::{NOT_RUNNING, STATUS_UNKNOWN},
     locate::Located,
     output::{Printer, print_line},
@@ -15,7 +16,7 @@ use super::{
     start::was_started_in_background,
 };
 use crate::{
-    daemon::{Phase, Status},
+    daemon::{DisabledTask, Phase, Status},
     domain::text::{
         duration,
         plural::{counted, times},
@@ -171,7 +172,14 @@ impl StatusReport {
             for problem in &daemon.problems {
                 let (of, since) = (problem::of(problem.kind, &problem.name), output.time(problem.opened_at));
                 let often = times(problem.times.unsigned_abs());
-                line("problem", &format!("{} ({of}), {often} since {since}: {}", problem.id, problem.what));
+                line(
+                    "problem",
+                    &format!(
+                        "{} ({of}), {often} since {since}: {}",
+                        problem.id,
+                        problem::what(output, problem.kind, &problem.what)
+                    ),
+                );
             }
             if let more @ 1.. = daemon.open_problems.saturating_sub(daemon.problems.len()) {
                 line("", &format!("and {more} more: sexton problem list"));
@@ -206,6 +214,9 @@ impl StatusReport {
             if let Some(details) = &daemon.everything_paused {
                 line("paused", &format!("everything is {} (`sexton resume`)", pause::state(output, true, details)));
             }
+            if let Some(known) = &daemon.maintenance {
+                line("maintenance", &format!("{} (`sexton maintenance off`)", pause::maintained(output, known)));
+            }
             for (queue, reason) in &daemon.closed_queues {
                 line("queue", &format!("{queue} is closed: {reason}"));
             }
@@ -221,6 +232,13 @@ impl StatusReport {
                 line("commands", &format!("cannot be started for {since}: {}", trouble.reason));
                 line("", &format!("gave back {tasks} uncounted; claims no commands, and tries again in {next}"));
             }
+            for trouble in &daemon.failing_workers {
+                line("worker", &format!("{}: {}", trouble.worker, trouble.words()));
+                line("", &format!("starts the next process in {}", whole_seconds(trouble.next_try_ms)));
+            }
+            for sentence in event::troubles(&daemon.events).iter().chain(&daemon.refused_events) {
+                line("events", sentence);
+            }
             for unknown in &daemon.unknown_tasks {
                 let tasks = counted(usize::try_from(unknown.tasks).unwrap_or(usize::MAX), "task");
                 line(
@@ -231,6 +249,14 @@ impl StatusReport {
                         output.time(unknown.since)
                     ),
                 );
+            }
+            for DisabledTask { name, when_disabled, tasks, .. } in &daemon.disabled_tasks {
+                let tasks = counted(usize::try_from(*tasks).unwrap_or(usize::MAX), "task");
+                let what = match when_disabled.as_str() {
+                    "refuse" => "its tasks are refused".to_owned(),
+                    _ => format!("{tasks} set aside until it is enabled"),
+                };
+                line("tasks", &format!("`{name}` is disabled: {what}"));
             }
             for ailment in &daemon.unhealthy {
                 line("module", ailment);

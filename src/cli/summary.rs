@@ -11,11 +11,13 @@ use serde_json::Value;
 use sexton_entities::{problem::Model as ProblemRow, states::TaskState, task};
 
 use super::{
+    chain,
     command_pid::command_pids,
+    event,
     expected::ExpectedSchedules,
     module,
     output::{Column, Printer, or_dash, print_line},
-    problem,
+    pause, problem,
     queue::{self, QueueListing},
     schedule,
     session::{OpenSession, Session, with_advice},
@@ -24,7 +26,7 @@ use super::{
 use crate::{
     daemon::Module,
     domain::text::duration,
-    store::{SchedulePicture, TaskFilter},
+    store::{EventTroubles, Maintenance, SchedulePicture, TaskFilter},
 };
 
 /// A summary comes within this time, or says why not.
@@ -47,23 +49,31 @@ struct Overview {
     future: Vec<task::Model>,
     waiting: Vec<task::Model>,
     running: Vec<task::Model>,
+    /// Tasks that wait for others, and for which.
+    followers: Vec<task::Model>,
+    waits_for: HashMap<i64, String>,
     /// Process ids of running commands on this machine, by task.
     pids: HashMap<i64, i32>,
     queues: Vec<QueueListing>,
     modules: Vec<Module>,
+    events: EventTroubles,
+    maintenance: Option<Maintenance>,
     now: DateTime<Utc>,
 }
 
 /// The same as JSON. Payloads are written as they came.
 #[derive(Serialize)]
 struct ShownOverview<'a> {
+    maintenance: Option<&'a Maintenance>,
     problems: &'a [ProblemRow],
     schedules: Vec<Value>,
     future: &'a [task::Model],
     waiting: &'a [task::Model],
     running: Vec<TaskWithProcess<'a>>,
+    followers: &'a [task::Model],
     queues: &'a [QueueListing],
     modules: &'a [Module],
+    events: EventTroubles,
 }
 
 /// A running task as JSON.
@@ -104,6 +114,7 @@ impl Overview {
         future.extend(tasks(open, TaskState::Retryable).await?);
         future.sort_by_key(|task| task.run_at);
         let running = tasks(open, TaskState::Running).await?;
+        let followers = tasks(open, TaskState::Waiting).await?;
         Ok(Self {
             problems: problem::open(open).await?,
             expected: ExpectedSchedules::load(open).await?,
@@ -112,8 +123,12 @@ impl Overview {
             waiting: tasks(open, TaskState::Available).await?,
             pids: command_pids(&open.config, &running),
             running,
+            waits_for: chain::sentences(open, &followers).await?,
+            followers,
             queues: queue::listed(open, output).await?,
             modules: module::known(session, false).await?,
+            events: open.store.event_troubles().await.map_err(with_advice)?,
+            maintenance: open.store.halt().await.map_err(with_advice)?.maintenance,
             now: open.store.now().await?,
         })
     }
@@ -122,16 +137,27 @@ impl Overview {
         if output.is_json() {
             return output.value(&self.object());
         }
+        if let Some(known) = &self.maintenance {
+            print_line!("Maintenance is {}.", pause::maintained(output, known));
+            print_line!("");
+        }
         print_line!("Problems:");
         problem::print(output, &self.problems)?;
         print_line!("");
         self.recurring(output);
         self.future(output);
         self.waiting(output);
+        self.followers(output);
         self.running(output);
         print_line!("Queues:");
         queue::print(output, &self.queues)?;
         print_line!("");
+        let events = event::troubles(&self.events);
+        if !events.is_empty() {
+            print_line!("Events:");
+            events.iter().for_each(|sentence| print_line!("{sentence}"));
+            print_line!("");
+        }
         modules::print_lines(&self.modules);
         Ok(())
     }
@@ -146,13 +172,16 @@ impl Overview {
         let shown_schedule =
             |picture: &SchedulePicture| self.expected.complete(schedule::object(picture), &picture.schedule.name);
         ShownOverview {
+            maintenance: self.maintenance.as_ref(),
             problems: &self.problems,
             schedules: self.schedules.iter().map(shown_schedule).collect(),
             future: &self.future,
             waiting: &self.waiting,
             running: running.collect(),
+            followers: &self.followers,
             queues: &self.queues,
             modules: &self.modules,
+            events: self.events,
         }
     }
 
@@ -199,13 +228,9 @@ impl Overview {
         ];
         let row = |task: &task::Model| {
             let attempt = task.attempt.saturating_add(1).to_string();
-            vec![
-                task.id.to_string(),
-                task.name.clone(),
-                or_dash(task.queue.clone()),
-                run_at(output, task.run_at),
-                attempt,
-            ]
+            // It is looked at again at that time, and waits on if no node has it by then.
+            let at = if task.unknown_since.is_some() { "set aside".to_owned() } else { run_at(output, task.run_at) };
+            vec![task.id.to_string(), task.name.clone(), or_dash(task.queue.clone()), at, attempt]
         };
         let rows: Vec<_> = self.future.iter().map(row).collect();
         headed(output, "Tasks to be executed in future", &columns, &rows, none);
@@ -226,6 +251,21 @@ impl Overview {
         };
         let rows: Vec<_> = self.waiting.iter().map(row).collect();
         headed(output, "Waiting tasks", &columns, &rows, none);
+    }
+
+    /// Most applications have none, and need no table of them.
+    fn followers(&self, output: Printer) {
+        if self.followers.is_empty() {
+            return;
+        }
+        let columns =
+            [Column::value("Task"), Column::name("Name"), Column::name("Queue").leaves(1), Column::prose("Waits")];
+        let row = |task: &task::Model| {
+            let why = or_dash(self.waits_for.get(&task.id));
+            vec![task.id.to_string(), task.name.clone(), or_dash(task.queue.clone()), why]
+        };
+        let rows: Vec<_> = self.followers.iter().map(row).collect();
+        headed(output, "Tasks that wait for others", &columns, &rows, "");
     }
 
     fn running(&self, output: Printer) {

@@ -9,13 +9,16 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sexton_client::client::wakeup_for;
 use sexton_entities::{
+    event_trigger,
     states::{AuditAction, AuditTarget, TaskState, Verdict},
     task,
 };
 
 use super::{
     bulk::{self, CancelArgs, RetryArgs},
+    chain::{self, ChainArgs},
     command_pid::command_pid,
+    event,
     exit_code::TIMED_OUT,
     judged::{JudgedAttempt, judged},
     log::{self, LogArgs},
@@ -25,17 +28,18 @@ use super::{
     session::{OpenSession, ReasonArgs, Session, with_advice},
     task_end,
     task_move::{self, MoveArgs},
+    task_trace::trace,
     time,
-    waiting::{WhyItWaits, check_queue, nobody_takes, why_it_waits},
+    waiting::{WhyItWaits, check_queue, listed_state, live_names_of, nobody_executes, nobody_takes, why_it_waits},
 };
 use crate::{
     domain::{
         command::answer::Progress,
         identity::QueueName,
-        task::{NewTask, is_on_hold},
+        task::{NewTask, TraceParent, is_on_hold},
         text::{duration, instant::Sense, suggest},
     },
-    store::{Deed, Enqueued, TaskFilter, WaitError},
+    store::{Deed, Enqueued, GroupMember, PredecessorRow, TaskFilter, WaitError},
 };
 
 #[derive(Subcommand)]
@@ -92,9 +96,17 @@ pub(super) struct AddArgs {
     /// Do not begin it later than this: a time, or a duration after the earliest start
     #[arg(long, value_name = "TIME")]
     expires: Option<String>,
+    /// The trace to which it belongs (W3C trace context)
+    #[arg(long, env = "TRACEPARENT", hide_env_values = true)]
+    traceparent: Option<String>,
+    /// The tracestate that belongs to the traceparent
+    #[arg(long, env = "TRACESTATE", hide_env_values = true)]
+    tracestate: Option<String>,
     /// Enqueue also if this configuration does not define the task, or does not have the queue (another node's may)
     #[arg(long)]
     undefined: bool,
+    #[command(flatten)]
+    chain: ChainArgs,
     #[command(flatten)]
     reason: ReasonArgs,
 }
@@ -153,6 +165,7 @@ async fn add(session: &Session, open: &OpenSession, output: Printer, args: AddAr
         false => format!(", to start at {}", output.time(at)),
     });
     times += &expires_at.map_or_else(String::new, |at| format!(", to expire at {}", output.time(at)));
+    let [traceparent, tracestate] = trace(args.traceparent, args.tracestate);
     let task = NewTask {
         payload,
         queue: args.queue,
@@ -162,15 +175,28 @@ async fn add(session: &Session, open: &OpenSession, output: Printer, args: AddAr
         unique_key: args.unique,
         expires,
         expires_at,
+        traceparent,
+        tracestate,
         ..NewTask::new(args.name)
     };
+    let task = args.chain.apply(task)?;
+    let waits = task.waits();
     let definition = session.definition(&open.config, &task.name);
-    let queue = task.queue.clone().or_else(|| definition.map(|definition| definition.queue));
+    let queue = task.queue.clone().or_else(|| definition.as_ref().map(|definition| definition.queue.clone()));
+    let name = task.name.clone();
+    let is_undefined = definition.is_none();
     let wakeup = wakeup_for(&task);
     let deed = Deed::new(AuditAction::Enqueue, AuditTarget::Task, task.name.as_str());
     let enqueued = open.enqueue(task, &deed, &args.reason).await?;
     open.client.wake_up_now(wakeup).await?;
-    let note = nobody_takes(open, queue.as_deref()).await?;
+    let mut note = nobody_takes(open, queue.as_deref()).await?;
+    let is_disabled = definition.is_some_and(|definition| definition.disabled.is_some());
+    if note.is_none() && (is_undefined || is_disabled) {
+        note = nobody_executes(open, &name).await?;
+    }
+    if waits && let Enqueued::New(id) = enqueued {
+        note = chain::note_of_new(open, id).await?.or(note);
+    }
     let but = note.as_ref().map(|note| format!(", but {note}")).unwrap_or_default();
     let (id, sentence) = match enqueued {
         Enqueued::New(id) => (id, format!("task {id} is enqueued{times}{but}")),
@@ -194,12 +220,13 @@ async fn list(open: &OpenSession, output: Printer, args: ListArgs) -> anyhow::Re
         Column::name("Node").leaves(5),
         Column::prose("Progress").leaves(2),
     ];
+    let live = live_names_of(open, &tasks).await?;
     output.list(&tasks, columns, "There are no unfinished tasks.", |task| {
         [
             task.id.to_string(),
             task.name.clone(),
             or_dash(task.queue.clone()),
-            task.state.to_string(),
+            listed_state(task, &live),
             task.priority.to_string(),
             task.attempt.to_string(),
             run_at(output, task.run_at),
@@ -214,6 +241,7 @@ async fn list(open: &OpenSession, output: Printer, args: ListArgs) -> anyhow::Re
 async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8> {
     let task = open.store.task(id).await.map_err(with_advice)?;
     let attempts = open.attempts(id).await?;
+    let origins = event::origins(open, id).await?;
     anyhow::ensure!(task.is_some() || !attempts.is_empty(), lookup::unknown_task(id));
     if output.is_json() {
         let why = match &task {
@@ -225,10 +253,13 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
         output.value(&ShownTask {
             task: task.as_ref(),
             history: &judged(open, attempts.clone()).await?,
+            after: &open.store.predecessors(&[id]).await.map_err(with_advice)?,
+            followers: &open.store.followers_of(id).await.map_err(with_advice)?,
             waits: why,
             waits_code: code,
             output: written,
             pid,
+            events: origins,
             takes_long: match &task {
                 Some(task) => takes_long(open, task).await?.is_some(),
                 None => false,
@@ -247,6 +278,9 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
             );
             let expires = task.expires_at.map(|at| format!(", expires {}", output.time(at))).unwrap_or_default();
             print_line!("enqueued {}, {}{expires}", output.time(task.enqueued_at), not_before(output, task.run_at));
+            if let Some(parent) = task.traceparent.as_deref().and_then(|text| text.parse::<TraceParent>().ok()) {
+                print_line!("trace {}", parent.trace_id_text());
+            }
             if let Some(payload) = &task.payload {
                 print_line!("payload {payload}");
             }
@@ -264,6 +298,10 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
             }
         }
         None => task_end::print_head(output, id, &attempts),
+    }
+    chain::print(open, id, task.as_ref(), &attempts).await?;
+    for origin in origins {
+        print_line!("it comes from event {} by trigger {}", origin.event_id, origin.trigger_name);
     }
     let columns = [
         Column::value("Attempt"),
@@ -296,12 +334,18 @@ async fn show(open: &OpenSession, output: Printer, id: i64) -> anyhow::Result<u8
 struct ShownTask<'a> {
     task: Option<&'a task::Model>,
     history: &'a [JudgedAttempt],
+    /// For what it waits, or has waited.
+    after: &'a [PredecessorRow],
+    /// Which tasks wait for it.
+    followers: &'a [GroupMember],
     waits: Value,
     waits_code: Value,
     /// What the latest attempt wrote.
     output: Option<sexton_entities::output::Model>,
     /// The process of its command, if it runs on this machine.
     pid: Option<i32>,
+    /// The events from which it came, each with its trigger.
+    events: Vec<event_trigger::Model>,
     /// Whether it has been running for longer than `warn_after`.
     takes_long: bool,
 }

@@ -7,7 +7,7 @@ use super::{
     output::{Printer, or_dash, print_line, print_text},
     session::{OpenSession, with_advice},
 };
-use crate::domain::text::clean;
+use crate::domain::{task::TraceParent, text::clean};
 
 /// Number of lines that are shown of each stream.
 const TAIL: usize = 10;
@@ -40,6 +40,9 @@ pub(super) fn print_head(output: Printer, id: i64, attempts: &[history::Model]) 
         _ => String::new(),
     };
     print_line!("{due}enqueued {}, finished {}", output.time_or_dash(last.enqueued_at), output.time(last.finished_at));
+    if let Some(parent) = last.traceparent.as_deref().and_then(|text| text.parse::<TraceParent>().ok()) {
+        print_line!("trace {}", parent.trace_id_text());
+    }
     for (word, value) in [("payload", &last.payload), ("result", &last.result)] {
         if let Some(value) = value {
             print_line!("{word} {value}");

@@ -4,13 +4,14 @@ use serde_json::{Value, json};
 use sexton_entities::{states::TaskState, task};
 
 use super::{
+    chain,
     output::Printer,
     pause,
     session::{OpenSession, Session, with_advice},
 };
 use crate::domain::{
     task::{
-        names::{DefinedBy, defined_by},
+        names::{DefinedBy, NodeNames, defined_by},
         waiting::{ClusterQueues, ServedBy},
     },
     text::suggest,
@@ -35,6 +36,10 @@ pub(super) async fn why_it_waits(
     output: Printer,
     task: &task::Model,
 ) -> anyhow::Result<Option<WhyItWaits>> {
+    if task.state == TaskState::Waiting {
+        let rows = open.store.predecessors(&[task.id]).await.map_err(with_advice)?;
+        return Ok(Some(WhyItWaits { code: "predecessors", sentence: chain::sentence(&rows) }));
+    }
     let is_due = task.state == TaskState::Available || task.unknown_since.is_some();
     if !is_due || task.state == TaskState::Running {
         return Ok(None);
@@ -43,15 +48,21 @@ pub(super) async fn why_it_waits(
         return Ok(Some(WhyItWaits { code: cause.code(), sentence }));
     }
     let live = open.store.live_names().await.map_err(with_advice)?;
+    let since = task.unknown_since.map(|at| format!(" since {}", output.time(at))).unwrap_or_default();
+    if let DefinedBy::Disabled(nodes) = defined_by(&task.name, &live) {
+        let sentence = format!("{} is disabled on {}; it waits{since}", task.name, nodes.join(", "));
+        return Ok(Some(WhyItWaits { code: "disabled", sentence }));
+    }
     if !live.is_empty() && defined_by(&task.name, &live) == DefinedBy::Nobody {
-        let since = task.unknown_since.map(|at| format!(" since {}", output.time(at))).unwrap_or_default();
         let sentence = format!("no node defines {}; it waits{since}", task.name);
         return Ok(Some(WhyItWaits { code: "not_defined", sentence }));
     }
     let now = open.store.now().await?;
     let queue = task.queue.as_deref();
-    let mut rules = queue.map(|queue| open.config.rules_of(queue, now)).unwrap_or_default();
-    rules.max_parallel = open.config.tasks.get(&task.name).and_then(|definition| definition.max_parallel);
+    let rules = queue.map(|queue| open.config.rules_of(queue, now)).unwrap_or_default();
+    let definition = open.config.tasks.get(&task.name);
+    let by = definition.and_then(|definition| definition.max_parallel_by.as_ref());
+    let rules = rules.for_task(definition.and_then(|definition| definition.max_parallel), by, task);
     let cluster = open.store.cluster_queues().await.map_err(with_advice)?;
     let cause = cluster.cause(queue, &task.name, rules, now);
     Ok(cause.map(|cause| WhyItWaits { code: cause.code(), sentence: format!("it has not begun: {cause}") }))
@@ -59,6 +70,9 @@ pub(super) async fn why_it_waits(
 
 /// What somebody should know who has just put a task into a queue: that no node will take it for now.
 pub(super) async fn nobody_takes(open: &OpenSession, queue: Option<&str>) -> anyhow::Result<Option<String>> {
+    if open.store.halt().await.map_err(with_advice)?.maintenance.is_some() {
+        return Ok(Some("maintenance is on: it waits".to_owned()));
+    }
     let cluster = ClusterQueues { live: open.store.live_queues().await.map_err(with_advice)?, ..Default::default() };
     Ok(match (cluster.served_by(queue.unwrap_or_default()), queue) {
         (ServedBy::NoNode, _) => Some("no node is running".to_owned()),
@@ -67,6 +81,30 @@ pub(super) async fn nobody_takes(open: &OpenSession, queue: Option<&str>) -> any
             Some(format!("each node that serves queue {queue} is quiet or about to stop"))
         }
         _ => None,
+    })
+}
+
+/// The state of a task, and that its definition is disabled.
+pub(super) fn listed_state(task: &task::Model, live: &[NodeNames]) -> String {
+    let is_disabled = task.unknown_since.is_some() && matches!(defined_by(&task.name, live), DefinedBy::Disabled(_));
+    if is_disabled { format!("{}, disabled", task.state) } else { task.state.to_string() }
+}
+
+/// What the live nodes define, if one of these tasks is set aside.
+pub(super) async fn live_names_of(open: &OpenSession, tasks: &[task::Model]) -> anyhow::Result<Vec<NodeNames>> {
+    match tasks.iter().any(|task| task.unknown_since.is_some()) {
+        true => open.store.live_names().await.map_err(with_advice),
+        false => Ok(Vec::new()),
+    }
+}
+
+/// What somebody should know who has just enqueued a task of that name: that no node executes it for now.
+pub(super) async fn nobody_executes(open: &OpenSession, name: &str) -> anyhow::Result<Option<String>> {
+    let live = open.store.live_names().await.map_err(with_advice)?;
+    Ok(match defined_by(name, &live) {
+        DefinedBy::Nobody => Some(format!("no node defines `{name}`: it waits")),
+        DefinedBy::Disabled(_) => Some(format!("`{name}` is disabled: it waits until it is enabled")),
+        DefinedBy::Nodes(_) | DefinedBy::Perhaps(_) => None,
     })
 }
 

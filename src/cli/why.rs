@@ -34,21 +34,29 @@ pub(super) async fn run(open: &OpenSession, output: Printer, name: &str, at: Opt
         None => {
             let latest = latest(open, &background, None, 1).await?;
             let latest = latest.first().map(|account| account.due_at);
-            latest.with_context(|| {
-                format!("no instant of {name} has come yet: `sexton schedule next {name}` shows them")
+            latest.with_context(|| match open.config.unused_schedules.get(name) {
+                Some(unused) => format!("schedule {name} of the database is not in force: {}", unused.why),
+                None => format!("no instant of {name} has come yet: `sexton schedule next {name}` shows them"),
             })?
         }
     };
+    if let Some(unused) = open.config.unused_schedules.get(name).filter(|_| !output.is_json()) {
+        print_line!("The definition of {name} in the database is not in force: {}", unused.why);
+    }
     let (before, expected, after) = background.neighbours(at);
     let account = background.account(at, expected, &record(open, name, at).await.map_err(with_advice)?);
     if !output.is_json() {
-        print_line!("{}", account.why);
-        if let Some(sentence) = ExpectedSchedules::load(open).await?.sentence(output, name) {
+        print_line!("{}", output.sentence(&account.why));
+        let expected = ExpectedSchedules::load(open).await?;
+        for sentence in [expected.fault(output, name), expected.sentence(output, name)].into_iter().flatten() {
             print_line!("{sentence}");
         }
         return Ok(0);
     }
     let mut object = json!(account);
+    let fault =
+        ExpectedSchedules::load(open).await?.faults().find(|(of, _)| *of == name).map(|(_, fault)| json!(fault));
+    object["definition_fault"] = json!(fault);
     object["at"] = json!(at);
     object["before"] = json!(before);
     object["after"] = json!(after);
@@ -70,6 +78,7 @@ pub(super) async fn background<'a>(open: &'a OpenSession, name: &'a str) -> anyh
         anyhow::bail!(lookup::unknown_schedule(name, known.iter().map(|known| known.name.as_str())));
     }
     let now = open.store.now().await?;
+    let halt = open.store.halt().await.map_err(with_advice)?;
     let period = schedule.and_then(|schedule| config.periods.get(schedule.period.as_ref()?));
     Ok(Background {
         name,
@@ -77,9 +86,13 @@ pub(super) async fn background<'a>(open: &'a OpenSession, name: &'a str) -> anyh
         schedule,
         period: period.map(AsRef::as_ref),
         nodes: open.store.nodes().await?,
+        is_silent: config.is_silent(name),
         is_cron_off: !config.module("cron").enabled,
+        all_paused_since: halt.pause.and_then(|pause| pause.paused_at),
+        maintenance_since: halt.maintenance.and_then(|maintenance| maintenance.began_at),
         keep: config.daemon.keep_history,
-        max_parallel: schedule.and_then(|schedule| config.tasks.get(&schedule.name)?.max_parallel),
+        max_parallel: config.scheduled(name).and_then(|task| task.definition.max_parallel),
+        max_parallel_by: config.scheduled(name).and_then(|task| task.definition.max_parallel_by.clone()),
         queue_rules: config.queues.keys().map(|queue| (queue.to_string(), config.rules_of(queue, now))).collect(),
         cluster: Some(open.store.cluster_queues().await.map_err(with_advice)?),
         now,
@@ -145,7 +158,7 @@ pub(super) fn list(output: Printer, accounts: &[Account]) -> anyhow::Result<()> 
             or_dash(
                 account.state.map(|state| state.to_string()).or_else(|| account.outcome.map(|word| word.to_string())),
             ),
-            account.words.clone(),
+            output.sentence(&account.words),
         ]
     })
 }

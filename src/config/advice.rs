@@ -2,7 +2,11 @@
 
 mod host;
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fs,
+    os::unix::fs::PermissionsExt as _,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -19,11 +23,14 @@ use crate::domain::{
     notice::MailOutput,
     schedule::upcoming,
     task::definition::{DEFAULT_QUEUE, TaskDefinition},
-    text::{database_url, plural::counted},
+    text::{database_url, plural::counted, redact::redacted},
 };
 
 /// How far the search for an instant inside a period goes: first a little, and far if it finds nothing.
 const SEARCHES: [TimeDelta; 2] = [TimeDelta::days(40), TimeDelta::days(9 * 366)];
+
+/// The permission of users who are neither the owner of a file nor in its group.
+const READ_BY_OTHERS: u32 = 0o004;
 
 /// Up to this number of warnings that say the same are listed one by one.
 const MOST_ALIKE: usize = 3;
@@ -37,19 +44,38 @@ pub fn advice(source: &Source, config: &Config, queues: &[QueueName], now: DateT
             adviser.warn(&["database", key], database_url::advice(&config.database.url));
         }
     }
+    if has_password(&config.database.url) {
+        adviser.secret(&["database", "url"], "url_file");
+    }
+    for name in config.channels.keys() {
+        adviser.secret(&["notify", name, "password"], "password_file");
+        adviser.secret(&["notify", name, "secret"], "secret_file");
+    }
     for (name, task) in &config.tasks {
         if let Some(command) = &task.command {
             adviser.command(&["task", name], command);
         }
+        if let Some(script) = &task.script {
+            adviser.warn(&["task", name, "script"], host::script_problem(name, script));
+        }
         adviser.warn(&["task", name, "period"], never_runs(config, task, now));
         adviser.warn(&["task", name, "mail_output"], mails_nobody(config, task));
+    }
+    for (name, program) in &config.worker_programs {
+        adviser.command(&["worker", name], &program.command);
+    }
+    for (name, table) in &config.schedule_tables {
+        adviser.warn(&["schedule", name, "period"], never_runs(config, &table.definition, now));
     }
     for (name, module) in &config.modules {
         if let Some(process) = &module.process {
             adviser.command(&["module", name], &process.command);
         }
     }
-    let used: BTreeSet<&QueueName> = config.tasks.values().map(|task| &task.queue).chain(queues).collect();
+    let of_schedules = config.schedule_tables.values().map(|table| &table.definition.queue);
+    let of_tasks = config.tasks.values().map(|task| &task.queue);
+    let of_triggers = config.triggers.values().map(|trigger| &trigger.queue);
+    let used: BTreeSet<&QueueName> = of_tasks.chain(of_schedules).chain(of_triggers).chain(queues).collect();
     for queue in config.queues.keys() {
         if !used.contains(queue) && **queue != *DEFAULT_QUEUE && root.find(&["queue", queue]).is_some() {
             let text = "no task uses this queue: only tasks that are enqueued with its name run there".to_owned();
@@ -96,12 +122,32 @@ impl Adviser<'_> {
         self.found.push(ConfigWarning { location, setting: setting.join("."), text });
     }
 
+    /// Warns of a secret in a file that every user of the machine can read. `other` is the setting that names a file of its
+    /// own for it.
+    fn secret(&mut self, setting: &[&str], other: &str) {
+        if self.root.find(setting).is_none() {
+            return;
+        }
+        let file = &self.root.location_of(setting).source;
+        if fs::metadata(&**file).is_ok_and(|file| file.permissions().mode() & READ_BY_OTHERS != 0) {
+            let text = format!("every user of this machine can read this password: chmod o= {file}, or use {other}");
+            self.warn(setting, Some(text));
+        }
+    }
+
     /// Checks what a command needs of this machine. `table` is the path of its table.
     fn command(&mut self, table: &[&str], command: &CommandSpec) {
         for (key, problem) in self.host.problems(command) {
-            self.warn(&[table, &[key]].concat(), Some(problem));
+            // A script's program is its shell.
+            let is_shell = key == "command" && self.root.find(&[table, &["script"]].concat()).is_some();
+            self.warn(&[table, &[if is_shell { "shell" } else { key }]].concat(), Some(problem));
         }
     }
+}
+
+/// Whether a URL has a password.
+fn has_password(url: &str) -> bool {
+    redacted(url) != *url
 }
 
 /// That the output of a task is to be mailed, and nobody gets it.

@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 
 use super::section::Section;
-use crate::domain::command::{CommandSpec, OnDaemonStop, ResourceLimits, capture};
+use crate::domain::{
+    command::{CommandSpec, OnDaemonStop, ResourceLimits, capture, script::ShellScript},
+    task::definition::HTTP,
+};
 
 /// Upper limit of `output_head` and `output_tail`, in bytes.
 const MAX_OUTPUT: u64 = 1024 * 1024;
-/// Settings that need a command.
-const COMMAND_SETTINGS: [&str; 15] = [
+/// Settings that need a program.
+const COMMAND_SETTINGS: [&str; 14] = [
     "env",
     "pass_env",
     "payload_env",
@@ -20,15 +23,29 @@ const COMMAND_SETTINGS: [&str; 15] = [
     "limits",
     "output_head",
     "output_tail",
-    "success_codes",
     "fail_on_stderr",
     "keep_background",
     "on_daemon_stop",
 ];
 
-/// Reads the command of a task; none if it has none.
-pub(super) fn read(section: &mut Section<'_>) -> Option<CommandSpec> {
+/// Reads what a task of kind `command` or `shell` runs; none if it runs no program. `name` is that of the task.
+pub(super) fn read(
+    name: &str,
+    section: &mut Section<'_>,
+    script: Option<&ShellScript>,
+    kind: &str,
+) -> Option<CommandSpec> {
     let argv = section.texts("command");
+    let is_given = argv.is_some();
+    let argv = argv.or_else(|| script.map(|script| script.argv(name)));
+    if section.node("command").is_none() && section.node("script").is_none() {
+        let problem = "this setting needs a `command` or a `script`";
+        section.refuse_each(&COMMAND_SETTINGS, problem);
+        if kind != HTTP {
+            section.refuse_each(&["success_codes"], problem);
+        }
+        return None;
+    }
     let plain = program(section, argv.clone().unwrap_or_default());
     let read = CommandSpec {
         payload_env: section.text_table("payload_env").unwrap_or_default(),
@@ -42,13 +59,10 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<CommandSpec> {
         on_daemon_stop: section.choice("on_daemon_stop", &[("keep", OnDaemonStop::Keep), ("stop", OnDaemonStop::Stop)]),
         ..plain
     };
-    if argv.is_none() {
-        if section.node("command").is_none() {
-            section.refuse_each(&COMMAND_SETTINGS, "this setting needs a `command`");
-        }
-        return None;
+    argv?;
+    if is_given {
+        check_program(section, "command", &read.argv);
     }
-    check_program(section, "command", &read.argv);
     check_variables(section, &read);
     for (name, pointer) in &read.payload_env {
         if !pointer.is_empty() && !pointer.starts_with('/') {

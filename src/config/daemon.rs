@@ -14,6 +14,10 @@ use crate::domain::{
 /// Upper limit of `max_payload`: no database sends a larger value.
 const MAX_PAYLOAD_LIMIT: u64 = 512 << 20;
 
+/// The shortest and the longest time limit for a statement.
+const MIN_STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// `[daemon]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DaemonConfig {
@@ -31,8 +35,8 @@ pub struct DaemonConfig {
     pub log_dir: PathBuf,
     /// Workers of queue `default`, and of every queue that has no table.
     pub workers: usize,
-    /// Interval between two polls for available tasks. An idle daemon polls at one eighth of this rate, and at one
-    /// fortieth where the database reports every enqueue.
+    /// Interval between two polls for available tasks. An idle daemon polls at a slower rate, down to
+    /// one thirty-sixth, and one forty-eighth where the database reports every enqueue.
     pub poll_interval: Duration,
     /// Interval between two heartbeats of the node.
     pub heartbeat: Duration,
@@ -68,6 +72,8 @@ pub struct DaemonConfig {
     pub refuse_root: bool,
     /// How long history is kept.
     pub keep_history: Duration,
+    /// How long events are kept.
+    pub keep_events: Duration,
     /// What becomes of tasks whose name no live node defines.
     pub unknown_tasks: OnUnknown,
     /// How long such tasks wait before they are discarded.
@@ -116,6 +122,7 @@ impl Default for DaemonConfig {
             reload_debounce: Duration::from_secs(1),
             refuse_root: false,
             keep_history: Duration::from_secs(30 * 86_400),
+            keep_events: Duration::from_secs(7 * 86_400),
             unknown_tasks: OnUnknown::Wait,
             discard_unknown_after: Duration::from_secs(7 * 86_400),
             timezone: None,
@@ -128,6 +135,12 @@ impl DaemonConfig {
     #[must_use]
     pub fn zone(&self) -> Tz {
         self.timezone.unwrap_or(Tz::UTC)
+    }
+
+    /// How long a statement of the daemon may take: as long as its lease, within limits.
+    #[must_use]
+    pub fn statement_timeout(&self) -> Duration {
+        self.lease.clamp(MIN_STATEMENT_TIMEOUT, MAX_STATEMENT_TIMEOUT)
     }
 
     pub(super) fn read(section: &mut Section<'_>, channels: &[String]) -> Self {
@@ -164,6 +177,7 @@ impl DaemonConfig {
             reload_debounce: section.duration("reload_debounce", tick).unwrap_or(default.reload_debounce),
             refuse_root: section.flag("refuse_root").unwrap_or(default.refuse_root),
             keep_history: section.duration("keep_history", Duration::ZERO).unwrap_or(default.keep_history),
+            keep_events: section.duration("keep_events", Duration::from_secs(60)).unwrap_or(default.keep_events),
             unknown_tasks: section.choice("unknown_tasks", &ON_UNKNOWN).unwrap_or(default.unknown_tasks),
             discard_unknown_after: section
                 .duration("discard_unknown_after", Duration::ZERO)

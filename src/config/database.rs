@@ -1,12 +1,19 @@
 //! `[database]`.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use super::{secret, section::Section};
 use crate::domain::{
     schema_name::{self, SchemaName},
     text::database_url,
 };
+
+/// The word for no address.
+pub(super) const NOWHERE: &str = "none";
 
 /// `[database]`: where Sexton's tables are.
 #[derive(Clone, PartialEq, Eq)]
@@ -22,6 +29,8 @@ pub struct DatabaseConfig {
     /// Whether PostgreSQL reports tasks that were enqueued by plain SQL at once. The enqueuing transactions then lose
     /// group commit.
     pub notify_on_insert: bool,
+    /// Where the node hears datagrams that wake it, on databases without notifications; none for nowhere.
+    pub wakeup_address: Option<IpAddr>,
     /// What stands between Sexton and PostgreSQL.
     pub pooler: Pooler,
     /// A URL past the pooler, for LISTEN and migrations; without one, the node polls. May contain a password.
@@ -58,6 +67,7 @@ impl Default for DatabaseConfig {
             acquire_timeout: Duration::from_secs(5),
             migrate: true,
             notify_on_insert: false,
+            wakeup_address: Some(Ipv4Addr::LOCALHOST.into()),
             pooler: Pooler::None,
             direct_url: None,
             schema: None,
@@ -83,6 +93,18 @@ impl DatabaseConfig {
             }
             known
         });
+        let wakeup_address = match section.text("wakeup_address").as_deref() {
+            None => default.wakeup_address,
+            Some(NOWHERE) => None,
+            Some(text) => {
+                let address = text.parse().ok().filter(|address: &IpAddr| !address.is_unspecified());
+                if address.is_none() {
+                    let what = format!("`{text}` is not an IP address of this machine: write 127.0.0.1, or {NOWHERE}");
+                    section.refuse("wakeup_address", what);
+                }
+                address
+            }
+        };
         let url = chosen.unwrap_or(default.url);
         let schema = section.parsed("schema");
         if schema.is_some() && !url.starts_with("postgres") {
@@ -98,6 +120,7 @@ impl DatabaseConfig {
                 .duration("acquire_timeout", Duration::from_millis(100))
                 .unwrap_or(default.acquire_timeout),
             migrate: section.flag("migrate").unwrap_or(default.migrate),
+            wakeup_address,
             notify_on_insert: section.flag("notify_on_insert").unwrap_or(default.notify_on_insert),
         }
     }

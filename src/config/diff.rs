@@ -1,9 +1,11 @@
 //! What a reload changes.
 
-use std::{borrow::Borrow, collections::BTreeMap, fmt, sync::Arc};
+use std::{borrow::Borrow, collections::BTreeMap, fmt};
+
+use sexton_entities::states::Origin;
 
 use super::tables::Config;
-use crate::domain::task::definition::TaskDefinition;
+use crate::domain::schedule::Schedule;
 
 /// Names that were added, changed and removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +31,10 @@ pub struct ConfigDiff {
     pub queues: Changes,
     /// Channels of notices.
     pub channels: Changes,
+    /// Worker programs.
+    pub workers: Changes,
+    /// Triggers.
+    pub triggers: Changes,
     /// Daemon modules, built-in ones and process modules.
     pub modules: Changes,
     /// Settings that take effect at the next start only.
@@ -67,11 +73,10 @@ impl ConfigDiff {
     /// The changes from `old` to `new`.
     pub fn between(old: &Config, new: &Config) -> Self {
         let schedules = |config: &Config| -> BTreeMap<String, _> {
-            let spec = |(name, task): (&String, &Arc<TaskDefinition>)| {
-                let schedule = task.schedule.as_ref()?;
-                Some((name.clone(), (schedule.spec(), schedule.period.clone(), schedule.outside_period)))
-            };
-            config.tasks.iter().filter_map(spec).collect()
+            let spec = |schedule: &Schedule| (schedule.spec(), schedule.period.clone(), schedule.outside_period);
+            let of_files = config.scheduled_tasks().filter(|task| task.origin == Origin::Config);
+            let own = |name: &str| config.schedule_tables.get(name).map(|table| table.definition.clone());
+            of_files.map(|task| (task.schedule.name.clone(), (spec(task.schedule), own(&task.schedule.name)))).collect()
         };
         let needs_restart = [
             ("[database]", old.database != new.database),
@@ -83,6 +88,7 @@ impl ConfigDiff {
                     || old.daemon.log_dir != new.daemon.log_dir,
             ),
             ("[log]", old.log != new.log),
+            ("[trace]", old.trace != new.trace),
             ("[supervisor]", old.supervisor != new.supervisor),
         ];
         Self {
@@ -91,6 +97,8 @@ impl ConfigDiff {
             periods: Changes::between(&old.periods.0, &new.periods.0),
             queues: Changes::between(&old.queues, &new.queues),
             channels: Changes::between(&old.channels, &new.channels),
+            workers: Changes::between(&old.worker_programs, &new.worker_programs),
+            triggers: Changes::between(&old.triggers, &new.triggers),
             modules: Changes::between(&old.modules, &new.modules),
             needs_restart: needs_restart.iter().filter(|(_, changed)| *changed).map(|(name, _)| *name).collect(),
         }
@@ -106,6 +114,8 @@ impl fmt::Display for ConfigDiff {
             ("periods", &self.periods),
             ("queues", &self.queues),
             ("channels", &self.channels),
+            ("workers", &self.workers),
+            ("triggers", &self.triggers),
             ("modules", &self.modules),
         ];
         for (what, changes) in all {

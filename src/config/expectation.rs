@@ -14,8 +14,11 @@ use crate::domain::schedule::expectation::{Expectation, GRACE};
 /// The shortest time that can be expected: nodes look every few seconds.
 const LEAST: Duration = Duration::from_secs(1);
 
-/// Reads `expect = true`, `expect = { every = "26h" }` or `expect = { grace = "30m" }`.
-pub(super) fn read(section: &mut Section<'_>) -> Option<Expectation> {
+/// The longest time that can be expected, ten years.
+const MOST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// Reads `expect = true`, `expect = { every = "26h" }` or `expect = { grace = "30m" }`. It needs a schedule.
+pub(super) fn read(section: &mut Section<'_>, has_schedule: bool) -> Option<Expectation> {
     let expectation = match &section.node("expect")?.item {
         TreeValue::Flag(true) => Some(Expectation::EachInstant(GRACE)),
         TreeValue::Flag(false) => return None,
@@ -27,15 +30,22 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<Expectation> {
             None
         }
     };
-    if section.node("schedule").is_none() {
+    if !has_schedule {
         section.refuse("expect", "this setting needs a `schedule`");
     }
     expectation
 }
 
 fn of_table(section: &mut Section<'_>) -> Option<Expectation> {
-    let every = section.duration("every", LEAST).map(Expectation::Every);
-    let grace = section.duration("grace", LEAST).map(Expectation::EachInstant);
+    let mut time = |key| {
+        let time = section.duration(key, LEAST)?;
+        if time > MOST {
+            section.refuse(key, "it is too long: the maximum is 10 years");
+        }
+        Some(time)
+    };
+    let every = time("every").map(Expectation::Every);
+    let grace = time("grace").map(Expectation::EachInstant);
     match (section.node("every").is_some(), section.node("grace").is_some()) {
         (true, true) => section.refuse("grace", "only one of every and grace can be set"),
         (false, false) => section.refuse("", "expected `every` or `grace`, or `expect = true`"),

@@ -6,8 +6,9 @@ use std::{
 };
 
 use super::{
+    known_names::KnownNames,
     mistake::{Findings, Mistake, Mistakes, SourceLocation},
-    tables::{Config, KnownNames},
+    tables::Config,
     tree::TreeNode,
 };
 
@@ -32,7 +33,7 @@ impl Source {
         let is_given = self.file.is_some() || !self.overrides.is_empty() || !variables().is_empty();
         let files = DEFAULT_FILES.join(", ");
         (!is_given).then(|| Mistake {
-            location: SourceLocation { source: "no configuration".to_owned(), line: None },
+            location: SourceLocation { source: "no configuration".into(), line: None },
             setting: String::new(),
             problem: format!("none of {files} exists: name a file with --config, or write one with `sexton init`"),
         })
@@ -102,7 +103,11 @@ fn read_file(path: &Path, findings: &mut Findings) -> TreeNode {
     match std::fs::read_to_string(path) {
         Ok(text) => TreeNode::parse(&text, &name, findings),
         Err(error) => {
-            findings.add(&SourceLocation { source: name, line: None }, "", format!("cannot read the file: {error}"));
+            findings.add(
+                &SourceLocation { source: name.into(), line: None },
+                "",
+                format!("cannot read the file: {error}"),
+            );
             TreeNode::empty()
         }
     }
@@ -115,7 +120,7 @@ pub(super) fn conf_d(file: &Path, findings: &mut Findings) -> Vec<PathBuf> {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
         Err(error) => {
-            let location = SourceLocation { source: folder.display().to_string(), line: None };
+            let location = SourceLocation { source: folder.display().to_string().into(), line: None };
             findings.add(&location, "", format!("cannot read the directory: {error}"));
             return Vec::new();
         }

@@ -34,7 +34,7 @@ pub(super) fn read(section: &mut Section<'_>, zone: Tz, schedule: Option<Schedul
         Window::parse(&text, zone).map_err(|problem| section.refuse("run_missed_between", problem)).ok()
     });
     let overlap = section.choice("overlap", &OVERLAP).unwrap_or(default.overlap);
-    if section.node("schedule").is_none() {
+    if schedule.is_none() {
         section.refuse_each(&SETTINGS, "this setting needs a `schedule`");
     }
     let missed_max = missed_max.unwrap_or(default.missed_max);

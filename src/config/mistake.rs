@@ -1,12 +1,12 @@
 //! What is wrong with a configuration: the location, the problem, and the way out.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// The location of a value in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceLocation {
     /// The file, the environment variable (`$NAME`) or the option (`--NAME`).
-    pub source: String,
+    pub source: Arc<str>,
     /// The line in the file, from 1.
     pub line: Option<usize>,
 }

@@ -89,6 +89,9 @@ pub(super) fn read(name: &str, section: &mut Section<'_>, modules: &[String]) ->
     if !read.enabled && REQUIRED.contains(&name) {
         section.refuse("enabled", format!("without `{name}` no task could be executed and recorded"));
     }
+    if !read.enabled && name == "worker_processes" {
+        section.refuse("enabled", "without `worker_processes` no task of kind `worker` could be executed");
+    }
     if read.interval.is_some() {
         if let Some((_, why)) = WITHOUT_INTERVAL.iter().find(|(module, _)| *module == name) {
             section.refuse("interval", *why);

@@ -1,13 +1,11 @@
 //! `[period.NAME]`.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
 
 use chrono_tz::Tz;
 
 use super::{
+    beside::beside,
     mistake::{Findings, SourceLocation},
     section::Section,
     tree::{TreeNode, TreeValue},
@@ -60,7 +58,7 @@ pub(super) fn join(read: BTreeMap<String, ReadPeriod>, findings: &mut Findings) 
             "includes" => reading.includes.as_ref(),
             _ => reading.excludes.as_ref(),
         });
-        let nowhere = SourceLocation { source: "the configuration".to_owned(), line: None };
+        let nowhere = SourceLocation { source: "the configuration".into(), line: None };
         findings.add(location.unwrap_or(&nowhere), format!("period.{}.{}", fault.period, fault.setting), fault.problem);
     }
     periods
@@ -118,12 +116,4 @@ fn calendars(section: &mut Section<'_>, key: &'static str, zone: Tz) -> Vec<Cale
         }
     }
     found
-}
-
-/// The path of a file that is named at that location.
-fn beside(location: &SourceLocation, file: &str) -> PathBuf {
-    // An environment variable has no directory: its paths are relative to the working directory.
-    let folder = location.line.and_then(|_| Path::new(&location.source).parent());
-    let path = folder.unwrap_or(Path::new("")).join(file);
-    std::path::absolute(&path).unwrap_or(path)
 }

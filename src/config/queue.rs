@@ -1,7 +1,14 @@
 //! `[queue.NAME]`.
 
-use super::{notify, period, section::Section};
-use crate::domain::{daemon::lease::OnLeaseLost, notice::NoticeRule, period::Periods, task::time_limit::TimeLimit};
+use std::time::Duration;
+
+use super::{notify, period, rate, section::Section};
+use crate::domain::{
+    daemon::lease::OnLeaseLost,
+    notice::NoticeRule,
+    period::Periods,
+    task::{limit_key::KeyPath, rate::RateLimit, time_limit::TimeLimit},
+};
 
 /// `[queue.NAME]`: a queue on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,6 +17,12 @@ pub struct QueueConfig {
     pub workers: usize,
     /// Maximum number of the queue's tasks that run at once in the whole cluster, as seen by this node.
     pub limit: Option<usize>,
+    /// How many attempts of its tasks may begin in a length of time, in the whole cluster.
+    pub rate: Option<RateLimit>,
+    /// The time in which the priority of a waiting task rises by one.
+    pub aging: Option<Duration>,
+    /// The key by which its tasks take turns.
+    pub fair_by: Option<KeyPath>,
     /// Period outside which none of its tasks begins.
     pub period: Option<String>,
     /// What happens to running tasks at the end of the period.
@@ -39,6 +52,9 @@ impl QueueConfig {
         Self {
             workers,
             limit: None,
+            rate: None,
+            aging: None,
+            fair_by: None,
             period: None,
             at_period_end: AtPeriodEnd::Finish,
             on_lease_lost: None,
@@ -62,9 +78,26 @@ impl QueueConfig {
             section.refuse("at_period_end", "this setting needs a `period`");
         }
         let limit = section.integer("limit", 1..=1_000_000);
+        let rate = rate::read(section);
+        let fair_by = section.parsed("fair_by");
+        let aging = section.duration("aging", Duration::from_secs(1));
+        if fair_by.is_some() && aging.is_some() {
+            section.refuse("aging", "a queue with `fair_by` has no `aging`: its keys take turns already");
+        }
         let on_lease_lost = section.choice("on_lease_lost", &OnLeaseLost::WORDS);
         let timeout = section.parsed("timeout");
         let notices = notify::rule(section, channels);
-        Self { workers: workers.unwrap_or(1), limit, period, at_period_end, on_lease_lost, timeout, notices }
+        Self {
+            workers: workers.unwrap_or(1),
+            limit,
+            rate,
+            aging,
+            fair_by,
+            period,
+            at_period_end,
+            on_lease_lost,
+            timeout,
+            notices,
+        }
     }
 }

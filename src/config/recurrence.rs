@@ -6,7 +6,7 @@ use super::toml_values::{length, table};
 use crate::domain::{
     schedule::{
         Schedule,
-        recurrence::Recurrence,
+        recurrence::{Follows, Recurrence},
         weekly::{self, DayTimes},
         zone::Dst,
     },
@@ -31,6 +31,10 @@ fn recurrence(rule: &Recurrence) -> Table {
         Recurrence::Every(interval) => (table([every(*interval)]), Dst::default()),
         Recurrence::EveryFrom { interval, anchor, .. } => {
             (table([every(*interval), ("anchor", anchor.to_string().into())]), Dst::default())
+        }
+        Recurrence::After(Follows { schedules, required }) => {
+            let shown = [("after", schedules.clone().into()), ("when", required.as_str().into())];
+            (table(shown), Dst::default())
         }
         Recurrence::At { moment, .. } => (table([("at", moment.to_string().into())]), Dst::default()),
         Recurrence::Weekly { weekly, dst, .. } => {

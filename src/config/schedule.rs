@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono_tz::Tz;
+use sexton_entities::states::Required;
 
 use super::{
     mistake::Findings,
@@ -14,15 +15,24 @@ use crate::domain::{
     schedule::{
         Schedule,
         moment::Moment,
-        recurrence::Recurrence,
+        recurrence::{Follows, Recurrence},
         weekly::{DayTimes, WeekDays, Weekly, time_of_day},
         zone::Dst,
     },
 };
 
 /// The forms of a table: the settings of each, of which the first identifies the form.
-const FORMS: [&[&str]; 5] =
-    [&["cron"], &["every", "anchor"], &["at"], &["week_days", "time"], &["days", "hours", "minutes"]];
+const FORMS: [&[&str]; 6] = [
+    &["cron"],
+    &["every", "anchor"],
+    &["at"],
+    &["week_days", "time"],
+    &["days", "hours", "minutes"],
+    &["after", "when"],
+];
+/// The ends of a run that another schedule may require.
+const ENDS: [(&str, Required); 3] =
+    [("success", Required::Success), ("failure", Required::Failure), ("always", Required::Always)];
 
 /// Reads the schedule of a task.
 pub(super) fn read(name: &str, path: &str, node: &TreeNode, zone: Tz, findings: &mut Findings) -> Schedule {
@@ -45,8 +55,7 @@ fn add(schedule: &mut Schedule, path: &str, node: &TreeNode, zone: Tz, findings:
         },
         TreeValue::Table(_) => {
             let mut section = Section::new(path, node, findings);
-            schedule.recurrences.extend(table(&mut section, &schedule.name, zone));
-            jitter(&mut section, schedule);
+            add_table(schedule, &mut section, zone);
             section.finish();
         }
         other => {
@@ -57,6 +66,17 @@ fn add(schedule: &mut Schedule, path: &str, node: &TreeNode, zone: Tz, findings:
             findings.add(&node.location, path, problem);
         }
     }
+}
+
+/// Reads the recurrence that a table has among its settings, and its jitter.
+pub(super) fn add_table(schedule: &mut Schedule, section: &mut Section<'_>, zone: Tz) {
+    schedule.recurrences.extend(table(section, &schedule.name, zone));
+    jitter(section, schedule);
+}
+
+/// Whether a table has a recurrence, or a part of one, among its settings.
+pub(super) fn has_recurrence(section: &mut Section<'_>) -> bool {
+    FORMS.concat().into_iter().any(|key| section.node(key).is_some())
 }
 
 /// Reads the jitter, which is the same for all recurrences of a task.
@@ -83,6 +103,7 @@ fn table(section: &mut Section<'_>, name: &str, default_zone: Tz) -> Option<Recu
         "cron" => cron(section, name, own_zone, zone, dst),
         "every" => every(section, zone),
         "at" => at(section, zone),
+        "after" => after(section),
         form => weekly(section, form == "week_days", zone, dst),
     }?;
     if own_zone.is_some() && recurrence.zone().is_none() {
@@ -90,6 +111,7 @@ fn table(section: &mut Section<'_>, name: &str, default_zone: Tz) -> Option<Recu
             "timezone",
             match recurrence {
                 Recurrence::Every(_) => "an interval has no time zone: it follows real time",
+                Recurrence::After(_) => "a schedule that runs after others has no times of its own",
                 _ => "the time has its own offset",
             },
         );
@@ -108,11 +130,11 @@ fn form(section: &mut Section<'_>) -> Option<&'static str> {
     let [form] = named[..] else {
         section.refuse(
             "",
-            "expected one of `cron`, `every`, `at`, `week_days` with `time`, or `days` with `hours` and `minutes`",
+            "expected one of `cron`, `every`, `at`, `week_days` with `time`, `days` with `hours` and `minutes`, or `after`",
         );
         return None;
     };
-    let optional = |key: &str| key == "anchor";
+    let optional = |key: &str| matches!(key, "anchor" | "when");
     for key in form.iter().filter(|key| !optional(key)) {
         if section.node(key).is_none() {
             let others: Vec<String> = form.iter().filter(|other| *other != key).map(|key| format!("`{key}`")).collect();
@@ -139,6 +161,17 @@ fn every(section: &mut Section<'_>, zone: Tz) -> Option<Recurrence> {
         None => Some(Recurrence::Every(interval)),
         Some(_) => Some(Recurrence::EveryFrom { interval, anchor: moment(section, "anchor", zone)?, zone }),
     }
+}
+
+/// The names are checked when all schedules are known.
+fn after(section: &mut Section<'_>) -> Option<Recurrence> {
+    let schedules = section.texts("after")?;
+    let required = section.choice("when", &ENDS).unwrap_or(Required::Success);
+    if schedules.is_empty() {
+        section.refuse("after", "the list is empty");
+        return None;
+    }
+    Some(Recurrence::After(Follows { schedules, required }))
 }
 
 fn at(section: &mut Section<'_>, zone: Tz) -> Option<Recurrence> {

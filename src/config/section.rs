@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 
 use super::{
     mistake::{Findings, SourceLocation},
-    tree::{TreeNode, TreeValue},
+    tree::{TreeNode, TreeTable, TreeValue},
 };
 use crate::domain::{
     schedule::zone,
@@ -88,6 +88,11 @@ impl<'a> Section<'a> {
         node.map_or(&self.node.location, |node| &node.location)
     }
 
+    /// The table as it was written.
+    pub(super) fn whole(&self) -> &'a TreeNode {
+        self.node
+    }
+
     pub(super) fn text(&mut self, key: &'static str) -> Option<String> {
         self.value(key, "text", |item| match item {
             TreeValue::Text(text) => Some(text.clone()),
@@ -120,6 +125,11 @@ impl<'a> Section<'a> {
             self.refuse(key, format!("{number} is out of range, expected {} to {}", limits.start(), limits.end()));
         }
         T::try_from(number).ok()
+    }
+
+    /// The number in a setting; `None`, without a mistake, if it has something else.
+    pub(super) fn whole_number(&mut self, key: &'static str) -> Option<i64> {
+        self.node(key).and_then(as_integer)
     }
 
     /// Integers within limits.
@@ -315,14 +325,15 @@ impl<'a> Section<'a> {
         value
     }
 
-    fn entries(&self) -> Option<&'a BTreeMap<String, TreeNode>> {
+    fn entries(&self) -> Option<&'a TreeTable> {
         match &self.node.item {
             TreeValue::Table(entries) => Some(entries),
             _ => None,
         }
     }
 
-    fn setting(&self, key: &str) -> String {
+    /// The path of a setting in this table.
+    pub(super) fn setting(&self, key: &str) -> String {
         match (self.path.as_str(), key) {
             ("", key) => key.to_owned(),
             (path, "") => path.to_owned(),
@@ -345,7 +356,7 @@ fn as_integer(node: &TreeNode) -> Option<i64> {
     }
 }
 
-fn as_json(node: &TreeNode) -> serde_json::Value {
+pub(super) fn as_json(node: &TreeNode) -> serde_json::Value {
     match &node.item {
         TreeValue::Text(text) => text.clone().into(),
         TreeValue::Integer(number) => (*number).into(),

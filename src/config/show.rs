@@ -1,18 +1,22 @@
 //! The configuration in force, as TOML.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
+use sexton_entities::states::Origin;
 use toml::{Table, Value};
 
 use super::{
     daemon::{ON_UNKNOWN, OnUnknown},
+    database::NOWHERE,
     expectation, missed_policy,
     module::ModuleConfig,
     ping,
     queue::{AtPeriodEnd, QueueConfig},
-    recurrence, show_notices,
+    rate, recurrence, show_email, show_http, show_notices,
+    show_program::program,
     tables::Config,
     toml_values::{bytes, length, table},
+    trigger, worker,
 };
 use crate::domain::{
     command::{CommandSpec, OnDaemonStop},
@@ -43,6 +47,7 @@ fn show(config: &Config) -> String {
     top.insert("daemon".into(), daemon(config).into());
     top.insert("log".into(), log(config).into());
     top.insert("metrics".into(), metrics(config).into());
+    top.insert("trace".into(), trace(config).into());
     top.insert("supervisor".into(), supervisor(config).into());
     let periods = config.periods.0.values().map(|shown| (shown.name.clone(), Value::from(period(shown))));
     top.insert("period".into(), Table::from_iter(periods).into());
@@ -53,14 +58,29 @@ fn show(config: &Config) -> String {
     top.insert("notify".into(), Table::from_iter(channels).into());
     let modules = config.modules.iter().map(|(name, shown)| (name.clone(), Value::from(module(shown))));
     top.insert("module".into(), Table::from_iter(modules).into());
+    let workers = config.worker_programs.iter().map(|(name, shown)| (name.clone(), Value::from(worker::show(shown))));
+    top.insert("worker".into(), Table::from_iter(workers).into());
     let tasks = config.tasks.values().map(|task| (task.name.clone(), Value::from(definition(task))));
     top.insert("task".into(), Table::from_iter(tasks).into());
+    let of_files = config.schedule_tables.iter().filter(|(_, table)| table.origin == Origin::Config);
+    let tables: Table = of_files.filter_map(|(name, table)| Some((name.clone(), table.as_toml()?))).collect();
+    if !tables.is_empty() {
+        top.insert("schedule".into(), tables.into());
+    }
+    let triggers: Table =
+        config.triggers.iter().map(|(name, shown)| (name.clone(), Value::from(trigger::show(shown)))).collect();
+    if !triggers.is_empty() {
+        top.insert("trigger".into(), triggers.into());
+    }
     top.to_string()
 }
 
 fn queue(queue: &QueueConfig) -> Table {
     let mut shown = table([("workers", (queue.workers as i64).into())]);
     shown.extend(queue.limit.map(|limit| ("limit".to_owned(), Value::from(limit as i64))));
+    shown.extend(rate::show(queue.rate));
+    shown.extend(queue.aging.map(|aging| ("aging".to_owned(), length(aging))));
+    shown.extend(queue.fair_by.as_ref().map(|path| ("fair_by".to_owned(), path.to_string().into())));
     shown.extend(on_lease_lost(queue.on_lease_lost));
     shown.extend(time_limit(queue.timeout));
     shown.extend(show_notices::rule(&queue.notices));
@@ -101,6 +121,7 @@ fn database(config: &Config) -> Table {
         ("acquire_timeout", length(database.acquire_timeout)),
         ("migrate", database.migrate.into()),
         ("notify_on_insert", database.notify_on_insert.into()),
+        ("wakeup_address", database.wakeup_address.map_or(NOWHERE.to_owned(), |address| address.to_string()).into()),
         ("pooler", database.pooler.as_str().into()),
     ]);
     shown.extend(database.schema.iter().map(|schema| ("schema".to_owned(), schema.as_str().into())));
@@ -129,6 +150,7 @@ fn daemon(config: &Config) -> Table {
         ("reload_debounce", length(daemon.reload_debounce)),
         ("refuse_root", daemon.refuse_root.into()),
         ("keep_history", length(daemon.keep_history)),
+        ("keep_events", length(daemon.keep_events)),
         ("unknown_tasks", unknown_tasks(daemon.unknown_tasks).into()),
         ("discard_unknown_after", length(daemon.discard_unknown_after)),
     ]);
@@ -162,6 +184,15 @@ fn metrics(config: &Config) -> Table {
     let listen = config.metrics.listen.map(|listen| ("listen".to_owned(), Value::from(listen.to_string())));
     let file = config.metrics.file.as_ref().map(|file| ("file".to_owned(), Value::from(file.display().to_string())));
     listen.into_iter().chain(file).collect()
+}
+
+fn trace(config: &Config) -> Table {
+    config
+        .trace
+        .endpoint
+        .iter()
+        .map(|endpoint| ("endpoint".to_owned(), Value::from(redact::redacted(endpoint))))
+        .collect()
 }
 
 fn log(config: &Config) -> Table {
@@ -204,6 +235,9 @@ fn definition(task: &TaskDefinition) -> Table {
         ("retry", retry(&task.retry).into()),
     ]);
     shown.extend(task.max_parallel.map(|most| ("max_parallel".to_owned(), Value::from(most as i64))));
+    let by = task.max_parallel_by.as_ref();
+    shown.extend(by.map(|path| ("max_parallel_by".to_owned(), path.to_string().into())));
+    shown.extend(rate::show(task.rate));
     shown.extend(task.max_pickups.map(|most| ("max_pickups".to_owned(), Value::from(i64::from(most)))));
     shown.extend(on_lease_lost(task.on_lease_lost));
     shown.extend(task.max_snoozes.map(|most| ("max_snoozes".to_owned(), Value::from(i64::from(most)))));
@@ -211,9 +245,31 @@ fn definition(task: &TaskDefinition) -> Table {
     shown.extend(show_notices::rule(&task.notices));
     shown.extend(ping::show(task.ping_url.as_ref()));
     shown.extend(task.expires.map(|expires| ("expires".to_owned(), length(expires))));
+    shown.extend(task.payload_schema.as_ref().and_then(|schema| {
+        let written = match &schema.file {
+            Some(file) => file.display().to_string().into(),
+            None => Value::try_from(&schema.document).ok()?,
+        };
+        Some(("payload_schema".to_owned(), written))
+    }));
+    if let Some(when) = task.disabled {
+        shown.extend(table([("enabled", false.into()), ("when_disabled", when.word().into())]));
+    }
     shown.extend(task.warn_after.map(|time| ("warn_after".to_owned(), length(time))));
     if let Some(command) = &task.command {
         shown.extend(self::command(command));
+    }
+    if let Some(script) = &task.script {
+        // The command line follows from these two.
+        shown.remove("command");
+        shown.extend(table([("script", script.text.clone().into()), ("shell", script.shell.clone().into())]));
+    }
+    shown.extend(task.worker.as_ref().map(|worker| ("worker".to_owned(), worker.clone().into())));
+    if let Some(mail) = &task.email {
+        shown.extend(show_email::mail(mail));
+    }
+    if let Some(request) = &task.http {
+        shown.extend(show_http::request(request));
     }
     if let Some(payload) = task.payload.as_ref().and_then(|payload| Value::try_from(payload).ok()) {
         shown.insert("payload".into(), payload);
@@ -275,34 +331,6 @@ fn command(command: &CommandSpec) -> Table {
         OnDaemonStop::Stop => "stop",
     });
     shown.extend(on_stop.map(|what| ("on_daemon_stop".to_owned(), what.into())));
-    shown
-}
-
-/// The settings that a task's program and a module's program have in common.
-fn program(command: &CommandSpec) -> Table {
-    let mut shown = table([("command", command.argv.clone().into())]);
-    let mut add = |key: &str, value: Option<Value>| {
-        shown.extend(value.map(|value| (key.to_owned(), value)));
-    };
-    let confines = &command.limits;
-    let some = |list: Table| (!list.is_empty()).then(|| Value::from(list));
-    // Values of variables may be secrets: only the names are shown.
-    add("env", some(command.env.keys().map(|name| (name.clone(), "***".into())).collect()));
-    add("pass_env", (!command.pass_env.is_empty()).then(|| command.pass_env.clone().into()));
-    add("dir", command.dir.as_ref().map(|dir| dir.display().to_string().into()));
-    add("user", confines.user.clone().map(Value::from));
-    add("group", confines.group.clone().map(Value::from));
-    add("umask", confines.umask.map(|mask| format!("{mask:03o}").into()));
-    add("nice", confines.nice.map(|nice| i64::from(nice).into()));
-    let count = |count: Option<u64>| count.map(|count| Value::from(count as i64));
-    let limits = [
-        ("memory", confines.memory.map(bytes)),
-        ("cpu", confines.cpu.map(|seconds| length(Duration::from_secs(seconds)))),
-        ("open_files", count(confines.open_files)),
-        ("processes", count(confines.processes)),
-        ("file_size", confines.file_size.map(bytes)),
-    ];
-    add("limits", some(limits.into_iter().filter_map(|(key, limit)| Some((key.to_owned(), limit?))).collect()));
     shown
 }
 

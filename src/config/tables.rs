@@ -1,44 +1,47 @@
 //! The configuration: one field for each table.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use chrono::{DateTime, Utc};
 
 use super::{
     daemon::{DaemonConfig, SupervisorConfig},
     database::DatabaseConfig,
+    follow,
+    known_names::KnownNames,
     log::LogConfig,
     metrics::MetricsConfig,
     mistake::{ConfigWarning, Findings},
     module::{self, ModuleConfig},
     notify, period,
     queue::QueueConfig,
+    schedule_table::{self, ScheduledTask},
     section::Section,
     task,
+    trace::TraceConfig,
     tree::TreeNode,
+    trigger,
+    unused_schedule::UnusedSchedule,
+    worker,
 };
 use crate::domain::{
+    event::Trigger,
     identity::QueueName,
     notice::{
         MailOutput, NoticeRule,
         channel::{Channel, Means},
     },
     period::Periods,
-    schedule::Schedule,
     task::{
         definition::{DEFAULT_QUEUE, TaskDefinition},
         waiting::LocalRules,
     },
+    worker::WorkerSpec,
 };
-
-/// The names that a configuration may refer to, besides those that it defines.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KnownNames {
-    /// Kinds of the registered handlers.
-    pub kinds: Vec<String>,
-    /// Names of the registered daemon modules.
-    pub modules: Vec<String>,
-}
 
 /// The whole configuration. The defaults suit a production server.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +54,8 @@ pub struct Config {
     pub log: LogConfig,
     /// `[metrics]`.
     pub metrics: MetricsConfig,
+    /// `[trace]`.
+    pub trace: TraceConfig,
     /// `[supervisor]`.
     pub supervisor: SupervisorConfig,
     /// `[period.NAME]`.
@@ -61,8 +66,16 @@ pub struct Config {
     pub modules: BTreeMap<String, ModuleConfig>,
     /// `[notify.NAME]`: the channels of notices.
     pub channels: BTreeMap<String, Channel>,
+    /// `[worker.NAME]`: the programs whose processes execute tasks of kind `worker`.
+    pub worker_programs: BTreeMap<String, Arc<WorkerSpec>>,
     /// `[task.NAME]`.
     pub tasks: BTreeMap<String, Arc<TaskDefinition>>,
+    /// `[schedule.NAME]`: of the files, and those of the database that are in force.
+    pub schedule_tables: BTreeMap<String, Arc<ScheduledTask>>,
+    /// `[trigger.NAME]`.
+    pub triggers: BTreeMap<String, Arc<Trigger>>,
+    /// The schedules of the database that are not in force.
+    pub unused_schedules: BTreeMap<String, UnusedSchedule>,
     /// Settings that work, but should be written differently.
     pub warnings: Vec<ConfigWarning>,
 }
@@ -83,6 +96,7 @@ impl Config {
         let daemon = top.table("daemon", |table| DaemonConfig::read(table, &channels)).unwrap_or_default();
         let log = top.table("log", LogConfig::read).unwrap_or_default();
         let metrics = top.table("metrics", MetricsConfig::read).unwrap_or_default();
+        let trace = top.table("trace", TraceConfig::read).unwrap_or_default();
         let supervisor = top.table("supervisor", SupervisorConfig::read).unwrap_or_default();
         let periods = top.tables("period", |name, table| period::read(name, table, daemon.zone()));
         let periods = period::join(periods, top.findings);
@@ -91,24 +105,61 @@ impl Config {
         let mut queues: BTreeMap<QueueName, QueueConfig> =
             queues.into_iter().map(|(name, queue)| (name.into(), queue)).collect();
         queues.entry(DEFAULT_QUEUE.into()).or_insert(QueueConfig::of(daemon.workers));
+        let programs = top.names("worker");
+        let workers = top.tables("worker", |_, table| worker::read(table));
         let tasks = top.tables("task", |name, table| {
             let notices = notify::rule(table, &channels);
-            let definition = task::read(name, table, &daemon, &periods, &known.kinds);
+            let definition = task::read(name, table, &daemon, &periods, known, &programs, &ways);
+            let fair_by = queues.get(&definition.queue).and_then(|queue| queue.fair_by.as_ref());
+            task::check_key(table, &definition, fair_by);
             Arc::new(TaskDefinition { notices, ..definition })
         });
+        let place = schedule_table::Place {
+            zone: daemon.zone(),
+            max_payload: daemon.max_payload,
+            periods: &periods,
+            tasks: &tasks,
+            registered: &known.definitions,
+        };
+        let schedule_tables = top.tables("schedule", |name, table| schedule_table::read(name, table, &place));
+        let triggers = top.tables("trigger", |name, table| trigger::read(name, table, &place));
         let modules = top.tables("module", |name, table| module::read(name, table, &known.modules));
         top.finish();
-        for definition in tasks.values() {
+        let schedule_tables: BTreeMap<String, Arc<ScheduledTask>> =
+            schedule_tables.into_iter().filter_map(|(name, table)| Some((name, table?.into()))).collect();
+        let of_tasks = tasks.values().filter_map(|task| task.schedule.as_deref());
+        let of_tables = schedule_tables.values().map(|table| &*table.schedule);
+        follow::check(root, of_tasks.chain(of_tables), findings);
+        for definition in tasks.values().chain(schedule_tables.values().map(|table| &table.definition)) {
             queues.entry(definition.queue.clone()).or_insert(QueueConfig::of(daemon.workers));
         }
+        let triggers: BTreeMap<String, Arc<Trigger>> =
+            triggers.into_iter().filter_map(|(name, trigger)| Some((name, trigger?))).collect();
+        for trigger in triggers.values() {
+            queues.entry(trigger.queue.clone()).or_insert(QueueConfig::of(daemon.workers));
+        }
         let channels = ways.into_iter().filter_map(|(name, channel)| Some((name, channel?))).collect();
+        let worker_programs =
+            workers.into_iter().filter_map(|(name, program)| Some((name, Arc::new(program?)))).collect();
         let warnings = findings.take_warnings();
-        Self { database, daemon, log, metrics, supervisor, periods, queues, modules, channels, tasks, warnings }
-    }
-
-    /// The schedules of all task definitions.
-    pub fn schedules(&self) -> impl Iterator<Item = &Schedule> {
-        self.tasks.values().filter_map(|task| task.schedule.as_deref())
+        Self {
+            database,
+            daemon,
+            log,
+            metrics,
+            trace,
+            supervisor,
+            periods,
+            queues,
+            modules,
+            channels,
+            worker_programs,
+            tasks,
+            schedule_tables,
+            triggers,
+            unused_schedules: BTreeMap::new(),
+            warnings,
+        }
     }
 
     /// What holds back the tasks of a queue by this configuration.
@@ -116,7 +167,7 @@ impl Config {
         let Some(settings) = self.queues.get(queue) else { return LocalRules::default() };
         let period = settings.period.as_ref().and_then(|name| self.periods.get(name));
         let closed = period.and_then(|period| period.outside_in_words(now));
-        LocalRules { closed, limit: settings.limit, max_parallel: None }
+        LocalRules { closed, limit: settings.limit, ..LocalRules::default() }
     }
 
     /// Whom to tell of a problem of this task in this queue: the rule of the task, then of the queue, then of the daemon. Where
@@ -156,9 +207,12 @@ impl Config {
         self.modules.get(name).cloned().unwrap_or_default()
     }
 
-    /// The calendar files that were read.
-    pub fn calendars(&self) -> impl Iterator<Item = &Path> {
+    /// The files that it names and whose content is a part of it: calendars, schemas and templates.
+    pub fn named_files(&self) -> impl Iterator<Item = &Path> {
         let calendars = self.periods.0.values().flat_map(|period| period.calendars());
-        calendars.map(|calendar| Path::new(&calendar.file))
+        let schemas = self.tasks.values().filter_map(|task| task.payload_schema.as_ref()?.file.as_deref());
+        let mails = self.tasks.values().filter_map(|task| task.email.as_ref());
+        let templates = mails.flat_map(|mail| mail.files()).map(PathBuf::as_path);
+        calendars.map(|calendar| Path::new(&calendar.file)).chain(schemas).chain(templates)
     }
 }

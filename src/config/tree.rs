@@ -1,7 +1,8 @@
 //! Settings as they were written, each with its location. Files and environment variables are merged here.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, sync::Arc};
 
+use indexmap::IndexMap;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -24,14 +25,18 @@ pub(super) enum TreeValue {
     Float(f64),
     Flag(bool),
     List(Vec<TreeNode>),
-    Table(BTreeMap<String, TreeNode>),
+    Table(TreeTable),
 }
+
+/// The settings of a table, in the order of their names. A file has a table for each of thousands of schedules, with a
+/// setting or two: a B-tree would have room for eleven in each.
+pub(super) type TreeTable = IndexMap<String, TreeNode>;
 
 impl TreeNode {
     pub(super) fn empty() -> Self {
         Self {
-            item: TreeValue::Table(BTreeMap::new()),
-            location: SourceLocation { source: "the defaults".to_owned(), line: None },
+            item: TreeValue::Table(TreeTable::new()),
+            location: SourceLocation { source: "the defaults".into(), line: None },
         }
     }
 
@@ -43,17 +48,42 @@ impl TreeNode {
             let location = file.location(error.span().map_or(0, |span| span.start));
             findings.add(&location, "", format!("invalid TOML: {}", error.message()));
         }
-        Self { location: file.location(0), item: file.table(table.get_ref()) }
+        Self { location: file.location(0), item: file.table(table.into_inner()) }
     }
 
     /// A value from the environment: TOML if it is valid TOML, text otherwise.
     pub(super) fn from_variable(name: &str, value: &str) -> Self {
         let file = File::new(value, name);
         let item = match DeValue::parse(value) {
-            Ok(parsed) => file.item(&parsed),
+            Ok(parsed) => file.item(parsed.into_inner()),
             Err(_) => TreeValue::Text(value.to_owned()),
         };
-        Self { item, location: SourceLocation { source: format!("${name}"), line: None } }
+        Self { item, location: SourceLocation { source: format!("${name}").into(), line: None } }
+    }
+
+    /// The settings of a JSON object. What is null is not set.
+    pub(super) fn from_json(value: &serde_json::Value, source: &str) -> Option<Self> {
+        Self::of_json(value, &SourceLocation { source: source.into(), line: None })
+    }
+
+    fn of_json(value: &serde_json::Value, location: &SourceLocation) -> Option<Self> {
+        use serde_json::Value;
+        let node = |value: &Value| Self::of_json(value, location);
+        let item = match value {
+            Value::Null => return None,
+            Value::Bool(flag) => TreeValue::Flag(*flag),
+            Value::Number(number) => match number.as_i64() {
+                Some(number) => TreeValue::Integer(number),
+                None => TreeValue::Float(number.as_f64().unwrap_or(f64::NAN)),
+            },
+            Value::String(text) => TreeValue::Text(text.clone()),
+            Value::Array(items) => TreeValue::List(items.iter().filter_map(node).collect()),
+            Value::Object(entries) => {
+                let entry = |(key, value): (&String, &Value)| Some((key.clone(), node(value)?));
+                TreeValue::table(entries.iter().filter_map(entry).collect())
+            }
+        };
+        Some(Self { item, location: location.clone() })
     }
 
     /// Merges `other` into this: tables are joined, any other value is replaced.
@@ -64,7 +94,7 @@ impl TreeNode {
                     match mine.get_mut(&key) {
                         Some(known) => known.overlay(node),
                         None => {
-                            mine.insert(key, node);
+                            mine.insert_sorted(key, node);
                         }
                     }
                 }
@@ -92,12 +122,19 @@ impl TreeNode {
     pub(super) fn at_path(path: &[String], leaf: Self) -> Self {
         path.iter().rev().fold(leaf, |node, key| Self {
             location: node.location.clone(),
-            item: TreeValue::Table(BTreeMap::from([(key.clone(), node)])),
+            item: TreeValue::Table(TreeTable::from([(key.clone(), node)])),
         })
     }
 }
 
 impl TreeValue {
+    /// A table, whose settings may be in any order.
+    fn table(mut entries: TreeTable) -> Self {
+        entries.sort_unstable_keys();
+        entries.shrink_to_fit();
+        Self::Table(entries)
+    }
+
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Text(_) => "text",
@@ -111,37 +148,39 @@ impl TreeValue {
 }
 
 /// The text of a file, for turning offsets into lines.
-struct File<'a> {
-    source: &'a str,
+struct File {
+    source: Arc<str>,
     /// The offset at which each line ends.
     ends: Vec<usize>,
 }
 
-impl<'a> File<'a> {
-    fn new(text: &str, source: &'a str) -> Self {
-        Self { source, ends: text.match_indices('\n').map(|(offset, _)| offset).collect() }
+impl File {
+    fn new(text: &str, source: &str) -> Self {
+        Self { source: source.into(), ends: text.match_indices('\n').map(|(offset, _)| offset).collect() }
     }
 
     fn location(&self, offset: usize) -> SourceLocation {
         let line = self.ends.partition_point(|end| *end < offset) + 1;
-        SourceLocation { source: self.source.to_owned(), line: Some(line) }
+        SourceLocation { source: self.source.clone(), line: Some(line) }
     }
 
-    fn node(&self, value: &Spanned<DeValue<'_>>) -> TreeNode {
-        TreeNode { item: self.item(value), location: self.location(value.span().start) }
+    fn node(&self, value: Spanned<DeValue<'_>>) -> TreeNode {
+        let location = self.location(value.span().start);
+        TreeNode { item: self.item(value.into_inner()), location }
     }
 
-    fn table(&self, table: &DeTable<'_>) -> TreeValue {
-        let entry = |(key, value): (&Spanned<std::borrow::Cow<'_, str>>, &Spanned<DeValue<'_>>)| {
-            let node = TreeNode { item: self.item(value), location: self.location(key.span().start) };
-            (key.get_ref().to_string(), node)
+    /// What is read is given up at once: both trees of a large file would not be needed at the same time.
+    fn table(&self, table: DeTable<'_>) -> TreeValue {
+        let entry = |(key, value): (Spanned<Cow<'_, str>>, Spanned<DeValue<'_>>)| {
+            let location = self.location(key.span().start);
+            (key.into_inner().into_owned(), TreeNode { item: self.item(value.into_inner()), location })
         };
-        TreeValue::Table(table.iter().map(entry).collect())
+        TreeValue::table(table.into_iter().map(entry).collect())
     }
 
-    fn item(&self, value: &Spanned<DeValue<'_>>) -> TreeValue {
-        match value.get_ref() {
-            DeValue::String(text) => TreeValue::Text(text.to_string()),
+    fn item(&self, value: DeValue<'_>) -> TreeValue {
+        match value {
+            DeValue::String(text) => TreeValue::Text(text.into_owned()),
             DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
                 Ok(number) => TreeValue::Integer(number),
                 Err(_) => TreeValue::Text(number.to_string()),
@@ -150,9 +189,9 @@ impl<'a> File<'a> {
                 Ok(number) => TreeValue::Float(number),
                 Err(_) => TreeValue::Text(number.to_string()),
             },
-            DeValue::Boolean(flag) => TreeValue::Flag(*flag),
+            DeValue::Boolean(flag) => TreeValue::Flag(flag),
             DeValue::Datetime(at) => TreeValue::Text(at.to_string()),
-            DeValue::Array(items) => TreeValue::List(items.iter().map(|item| self.node(item)).collect()),
+            DeValue::Array(items) => TreeValue::List(items.into_iter().map(|item| self.node(item)).collect()),
             DeValue::Table(table) => self.table(table),
         }
     }

@@ -12,6 +12,9 @@ use std::{
 
 use actix::{Actor as _, System};
 use futures::FutureExt as _;
+use serde_json::json;
+use sexton_client::principal::Principal;
+use sexton_entities::states::{AuditAction, AuditTarget, Via};
 use tokio::sync::mpsc::{Receiver, Sender};
 
 use super::{
@@ -25,13 +28,12 @@ use super::{
         reload::{self, Loader, Reloader, quiet_deed, set_log_levels},
         requests::{Request, Requests, ShutdownMode},
         run_lock::RunLock,
-        service_notifier, shutdown, startup,
+        same_name, service_notifier, shutdown, startup,
         status::{DaemonStatus, Phase},
     },
     module::ModuleSpec,
     modules::{built_in, process_module},
     supervision::{
-        panic_messages::install_hook,
         supervisor::{GAVE_UP, Supervisor},
         supervisor_handle::SupervisorHandle,
         supervisor_parts::SupervisorParts,
@@ -43,8 +45,8 @@ use crate::{
     domain::text::{plural::counted, redact::redacted},
     handler::{AppData, Registry},
     service::notify,
-    store::{ConnectOptions, Store},
-    telemetry::LogControl,
+    store::{ConnectOptions, Deed, Store},
+    telemetry::{LogControl, panic_messages::install_hook},
 };
 
 /// Makes the modules of a daemon from its parts.
@@ -133,6 +135,14 @@ impl Blueprint {
         actix_rt::spawn(service_notifier::run(status.clone()));
         let Some((store, connect)) = self.connect(&status, &mut requests).await? else { return Ok(0) };
         let daemon = Arc::new(self.assemble(store, connect, sender));
+        if self.mode == Mode::Serve && !self.is_only_one(&daemon, &status, &mut requests).await? {
+            return Ok(0);
+        }
+        // The first attempt has the settings of its schedule. If the database has gone away again, module `config_sync`
+        // reads them later.
+        if let Ok(schedules) = daemon.store.database_schedules().await {
+            daemon.in_force.set_database_schedules(schedules);
+        }
         if status.has_waited() {
             daemon.lease.note_away();
         }
@@ -144,13 +154,20 @@ impl Blueprint {
             run_lock.note_running();
         }
         report_start(&daemon, &status);
+        if self.mode == Mode::Serve {
+            daemon.audit.note(&Principal::of_this_process(Via::Daemon), start_deed(&daemon));
+        }
         if let Some(on_start) = self.on_start.take() {
             on_start(daemon.clone());
         }
         let (mode, code) = self.serve(&daemon, &status, &mut requests).await?;
+        let stopped_by = status.stopped_by();
         let Some(supervisor) = daemon.supervisor() else { anyhow::bail!("the supervisor was never started") };
         status.enter(if mode == ShutdownMode::Restart { Phase::Restarting } else { Phase::Stopping }, None);
         let (report, mode) = shutdown::drain(&daemon, supervisor, &stages, &mut requests, mode).await;
+        if self.mode == Mode::Serve {
+            shutdown::record(&daemon, &stopped_by, &report, mode).await;
+        }
         self.stays_quiet.store(status.is_quiet(), Ordering::Relaxed);
         if let Some(run_lock) = &self.run_lock {
             run_lock.write_exit_report(&report);
@@ -177,6 +194,29 @@ impl Blueprint {
         match self.mode {
             Mode::For(length) => tokio::time::timeout(length, connecting).await.unwrap_or(Ok(None)),
             Mode::Serve | Mode::Once => connecting.await,
+        }
+    }
+
+    /// Waits until no other node of the same name runs. Returns false if the daemon was asked to stop meanwhile.
+    async fn is_only_one(
+        &self,
+        daemon: &Components,
+        status: &DaemonStatus,
+        requests: &mut Requests,
+    ) -> anyhow::Result<bool> {
+        let lease = self.config.daemon.lease;
+        let mut looking = std::pin::pin!(same_name::refuse(&daemon.store, &daemon.identity, lease));
+        loop {
+            let request = tokio::select! {
+                alone = &mut looking => return alone.map(|()| true),
+                request = requests.next() => request,
+            };
+            match request {
+                None | Some(Request::Stop(_)) => return Ok(false),
+                Some(Request::Reload { reply, .. }) => startup::refuse_reload(reply),
+                Some(Request::Quiet { quiet, .. }) => status.set_quiet(quiet),
+                Some(Request::LogRunning | Request::FilesChanged) => {}
+            }
         }
     }
 
@@ -226,10 +266,12 @@ impl Blueprint {
                 why = &mut newer => return Ok(self.yield_to_newer(status, why)),
                 why = &mut other, if self.mode == Mode::Serve => {
                     tracing::error!("the daemon restarts itself: {why}");
+                    status.note_reason(why);
                     return Ok((ShutdownMode::Restart, 0));
                 }
                 why = recycle::due(daemon), if self.mode == Mode::Serve => {
                     tracing::info!("the daemon restarts itself: {why}");
+                    status.note_reason(why);
                     return Ok((ShutdownMode::Restart, 0));
                 }
                 request = requests.next() => request,
@@ -263,6 +305,12 @@ fn start_modules(daemon: &Components, modules: ModuleFactory) -> shutdown::Stage
     let supervisor = Supervisor::new(parts, modules).start();
     daemon.set_supervisor(SupervisorHandle::new(&supervisor));
     stages
+}
+
+/// What the audit says of a start.
+fn start_deed(daemon: &Components) -> Deed {
+    let after = json!({ "pid": std::process::id(), "version": env!("CARGO_PKG_VERSION") });
+    Deed::new(AuditAction::Start, AuditTarget::Node, daemon.identity.name.as_str()).from_to(None, after)
 }
 
 /// Reports that the daemon works.

@@ -28,7 +28,9 @@ use super::{
         begun_attempts::BegunAttempts,
         command_starts::CommandStarts,
         config_in_force::{ConfigInForce, LocalEnqueueContext},
+        event_board::EventBoard,
         foreign_leftovers::ForeignLeftovers,
+        latest_outlook::LatestOutlook,
         lease::Lease,
         liveness::Liveness,
         milestones::Milestones,
@@ -40,6 +42,7 @@ use super::{
         this_node::NodeIdentity,
         unknown_tasks::UnknownTasks,
         wakers::{WakeReason, Wakers},
+        worker_board::WorkerBoard,
     },
     supervision::supervisor_handle::SupervisorHandle,
     workers::attempt_executor::Executor,
@@ -51,11 +54,15 @@ use crate::{
         identity::{ModuleName, QueueName},
         task::names::TaskNames,
     },
-    handler::{AppData, Registry},
+    handler::{AppData, Registry, WorkerLines},
     service::has_restarted,
     shepherd::{LeaseFiles, Shepherds},
     store::{ConnectOptions, Store},
+    telemetry::AttemptSpans,
 };
+
+/// What is wrong if the collector does not take spans.
+const UNEXPORTED: &str = "traces cannot be exported";
 
 /// Everything that one daemon consists of beside its modules.
 pub struct Components {
@@ -87,12 +94,15 @@ pub struct Components {
     pub unknown_tasks: UnknownTasks,
     /// Whether everything is paused.
     pub all_paused: AllPaused,
+    /// Events that need a look.
+    pub events: EventBoard,
     /// Queues with tasks that no live node serves.
     pub unserved: UnservedQueues,
     /// The problems that last.
     pub open_problems: OpenProblems,
     /// Whether commands can be started.
     pub starts: CommandStarts,
+    pub(super) outlook: LatestOutlook,
     /// The daemon's start.
     pub started: Instant,
     asked: LastAnswer,
@@ -102,8 +112,13 @@ pub struct Components {
     pub(super) spool: Spool,
     pub(super) foreign: ForeignLeftovers,
     pub(super) pings: Pings,
+    pub(super) spans: AttemptSpans,
     pub(super) shepherds: Shepherds,
     pub(super) processes: Arc<Programs>,
+    /// Where tasks wait for worker processes.
+    pub(super) worker_lines: WorkerLines,
+    /// What worker processes do.
+    pub worker_board: WorkerBoard,
     pub(super) config_files: Arc<ConfigFiles>,
     pub(super) requests: Sender<Request>,
     app_data: AppData,
@@ -136,7 +151,7 @@ impl Components {
         let Equipment { registry, mut app_data, clock, program, file, requests } = equipment;
         let identity = NodeIdentity::new(&config);
         let state_dir = config.daemon.state_dir.clone();
-        let seen = Mutex::new(file.as_deref().map(|file| FileStamp::of(file, config.calendars())));
+        let seen = Mutex::new(file.as_deref().map(|file| FileStamp::of(file, config.named_files())));
         let wakers = Wakers::default();
         let liveness = Arc::new(Liveness::new(config.supervisor.ping_interval));
         let in_force = ConfigInForce::new(config, registry);
@@ -145,12 +160,15 @@ impl Components {
         app_data.insert(client.clone());
         let shepherds = Shepherds::new(&state_dir.join("attempts"), identity.id.clone(), program.clone());
         app_data.insert(shepherds.clone());
+        let worker_lines = WorkerLines::default();
+        app_data.insert(worker_lines.clone());
         let foreign = ForeignLeftovers::new(store.known_database_id().cloned());
         if let Some(database) = foreign.own() {
             app_data.insert(database.clone());
         }
         let processes = Programs::new(Shepherds::new(&state_dir.join("modules"), identity.id.clone(), program));
         let in_flight = InFlight::new(identity.id.clone(), &wakers);
+        let spans = spans(&in_force.config(), &identity, &store);
         let components = Self {
             audit: AuditTrail::new(store.clone()),
             store,
@@ -160,6 +178,7 @@ impl Components {
             lease: in_flight.lease().clone(),
             lease_files: LeaseFiles::default(),
             pings: Pings::new(&wakers),
+            spans,
             in_flight,
             identity,
             in_force,
@@ -168,8 +187,10 @@ impl Components {
             liveness,
             unknown_tasks: UnknownTasks::default(),
             all_paused: AllPaused::default(),
+            events: EventBoard::default(),
             unserved: UnservedQueues::default(),
             open_problems: OpenProblems::default(),
+            outlook: LatestOutlook::default(),
             starts: CommandStarts::new(shepherds.clone()),
             begun: Arc::new(BegunAttempts::new(shepherds.clone(), foreign.own().cloned())),
             started: Instant::now(),
@@ -179,6 +200,8 @@ impl Components {
             foreign,
             shepherds,
             processes: Arc::new(processes),
+            worker_lines,
+            worker_board: WorkerBoard::default(),
             config_files: Arc::new(ConfigFiles { file, seen }),
             requests,
             app_data,
@@ -208,6 +231,7 @@ impl Components {
         self.set_workers();
         for module in [
             ModuleName::CRON,
+            ModuleName::TRIGGERS,
             ModuleName::WORKERS,
             ModuleName::DISPATCHER,
             ModuleName::RECORDER,
@@ -216,6 +240,7 @@ impl Components {
             ModuleName::METRICS,
             ModuleName::OBSERVER,
             ModuleName::PINGER,
+            ModuleName::WORKER_PROCESSES,
         ] {
             self.wakers.wake(&module, WakeReason::Configured);
         }
@@ -254,6 +279,7 @@ impl Components {
             starts: self.starts.clone(),
             begun: self.begun.clone(),
             pings: self.pings.clone(),
+            spans: self.spans.clone(),
             clock: self.clock.clone(),
             app_data: self.app_data.clone(),
         }
@@ -286,6 +312,16 @@ impl Components {
     pub fn node_state(&self) -> NodeState {
         node_state(&self.in_flight)
     }
+}
+
+/// Takes the spans of attempts. What is wrong with their export is shown by `status`.
+fn spans(config: &Config, identity: &NodeIdentity, store: &Store) -> AttemptSpans {
+    let store = store.clone();
+    let tell = move |trouble: Option<String>| match trouble {
+        Some(why) => store.isolated().note(UNEXPORTED, why),
+        None => store.isolated().forget(UNEXPORTED),
+    };
+    AttemptSpans::new(config.trace.endpoint.as_deref(), identity.id.as_str(), tell)
 }
 
 /// What a node does with that in flight.

@@ -6,7 +6,7 @@
 mod answers;
 mod peer;
 
-pub use self::answers::{Module, PlanInForce, RunningTask, Status};
+pub use self::answers::{DisabledTask, Module, PlanInForce, RunningTask, Status};
 
 use std::{io, os::unix::net::UnixListener, sync::Arc, time::Duration};
 
@@ -185,9 +185,13 @@ impl Control {
             (&Method::POST, ["quiet"]) => self.request(Request::Quiet { quiet: true, by: by() }),
             (&Method::POST, ["resume"]) => self.request(Request::Quiet { quiet: false, by: by() }),
             (&Method::POST, ["stop"]) => {
-                let wants_force =
-                    head.uri.query().is_some_and(|query| query.split('&').any(|word| word == "force=true"));
+                let has = |wanted| head.uri.query().is_some_and(|query| query.split('&').any(|word| word == wanted));
+                let wants_force = has("force=true");
                 let mode = if wants_force { ShutdownMode::Force } else { ShutdownMode::Drain };
+                self.status.note_stop(by());
+                if has("announce=true") {
+                    return Ok(json!({ "accepted": true }));
+                }
                 self.request(Request::Stop(mode))
             }
             (

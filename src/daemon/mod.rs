@@ -21,7 +21,7 @@ mod workers;
 pub use self::{
     blueprint::{Blueprint, ModuleFactory, with_built_in},
     components::Components,
-    control::{Module, PlanInForce, RunningTask, Status},
+    control::{DisabledTask, Module, PlanInForce, RunningTask, Status},
     inflight::{InFlight, InFlightCounts, Running},
     lifecycle::{
         newer_schema::NEWER_SCHEMA,
@@ -41,5 +41,5 @@ pub use self::{
         wakers::{WakeReason, WakeReasons, Waker},
     },
     stop_stage::Stage,
-    supervision::{panic_messages::install_hook, supervisor::GAVE_UP},
+    supervision::supervisor::GAVE_UP,
 };

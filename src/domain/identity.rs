@@ -47,13 +47,17 @@ impl ModuleName {
     pub const RECORDER: Self = Self(Cow::Borrowed("recorder"));
     /// Releases the tasks of dead nodes.
     pub const RESCUER: Self = Self(Cow::Borrowed("rescuer"));
+    /// Turns events into tasks.
+    pub const TRIGGERS: Self = Self(Cow::Borrowed("triggers"));
     /// Listens for enqueues of other processes.
     pub const WAKEUP: Self = Self(Cow::Borrowed("wakeup"));
+    /// Keeps the long-lived processes that execute tasks.
+    pub const WORKER_PROCESSES: Self = Self(Cow::Borrowed("worker_processes"));
     /// Runs the pools.
     pub const WORKERS: Self = Self(Cow::Borrowed("workers"));
 
     /// All built-in modules, by name.
-    pub const BUILT_IN: [Self; 15] = [
+    pub const BUILT_IN: [Self; 17] = [
         Self::ADOPTER,
         Self::CONFIG_SYNC,
         Self::CRON,
@@ -67,7 +71,9 @@ impl ModuleName {
         Self::PRUNER,
         Self::RECORDER,
         Self::RESCUER,
+        Self::TRIGGERS,
         Self::WAKEUP,
+        Self::WORKER_PROCESSES,
         Self::WORKERS,
     ];
 }

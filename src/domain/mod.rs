@@ -6,6 +6,9 @@ pub mod command;
 pub mod cron;
 pub mod daemon;
 pub mod doctor;
+pub mod email;
+pub mod event;
+pub mod http;
 pub mod identity;
 pub mod notice;
 pub mod period;
@@ -15,5 +18,6 @@ pub mod schedule;
 pub mod statistics;
 pub mod task;
 pub mod text;
+pub mod worker;
 
 pub use sexton_client::domain::schema_name;

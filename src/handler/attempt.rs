@@ -10,7 +10,7 @@ use super::{
     error::TaskError,
     task_handler::DynHandler,
 };
-use crate::domain::task::verdict::Wish;
+use crate::{domain::task::verdict::Wish, telemetry::panic_messages};
 
 /// How much longer than its grace time a stopped handler may take to return its result.
 const FINAL_GRACE: Duration = Duration::from_secs(1);
@@ -91,7 +91,7 @@ impl Attempt<'_> {
             Some(Err(panic)) => AttemptEnd {
                 outcome: Outcome::Crashed,
                 wish: Wish::Policy,
-                error: Some(format!("panic: {}", panic_text(&*panic))),
+                error: Some(format!("panic: {}", panic_messages::take_last().unwrap_or_else(|| panic_text(&*panic)))),
             },
             Some(Ok(Err(error))) => {
                 let outcome = match stopped {

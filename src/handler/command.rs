@@ -184,16 +184,14 @@ fn launch_spec(command: &CommandSpec, context: &TaskContext, shepherds: &Shepher
         title: format!("sexton: [{}] {}{when} #{}", task.queue, task.name, task.claim.task_id),
         argv: command.argv.clone(),
         env: environment(command, context, shepherds.node()),
-        dir: match &command.dir {
-            Some(dir) => std::path::absolute(dir).unwrap_or_else(|_| dir.clone()),
-            None => std::env::current_dir().unwrap_or_else(|_| "/".into()),
-        },
+        dir: LaunchSpec::dir_of(command),
         limits: command.limits.clone(),
         output: command.output,
         timeout: definition.timeout,
         kill_after: definition.kill_after,
         stop_signal: StopSignal::default(),
         keep_background: command.keep_background,
+        uses_pipes: false,
         lease: context.lease(),
         ends_with_daemon: command.on_daemon_stop == Some(OnDaemonStop::Stop),
         cgroup: shepherds.cgroup(),
@@ -221,6 +219,10 @@ fn environment(command: &CommandSpec, context: &TaskContext, node: &NodeId) -> V
     set("DUE_AT", task.due_at.map(|due| due.to_rfc3339()));
     let limit = definition.timeout.and_then(|limit| chrono::TimeDelta::from_std(limit).ok());
     set("DEADLINE", limit.and_then(|limit| task.started_at.checked_add_signed(limit)).map(|at| at.to_rfc3339()));
+    set("AFTER", task.predecessors.as_ref().map(ToString::to_string));
+    // The span that the command continues.
+    variables.extend(context.traceparent().map(|parent| ("TRACEPARENT".to_owned(), parent)));
+    variables.extend(context.tracestate().map(|state| ("TRACESTATE".to_owned(), state.to_owned())));
     variables
 }
 

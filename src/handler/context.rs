@@ -12,6 +12,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
+use sexton_entities::json_text::JsonText;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::{
@@ -20,7 +21,8 @@ use crate::domain::{
         capture::{Capture, CaptureLimits, without_nul},
     },
     daemon::lease::Grant,
-    task::{ClaimedTask, Report, definition::TaskDefinition},
+    identity::DatabaseId,
+    task::{ClaimedTask, Report, definition::TaskDefinition, trace::AttemptTrace},
     text::json::json_without_nul,
 };
 
@@ -53,6 +55,7 @@ pub enum StopReason {
 /// One attempt as its handler sees it.
 pub struct TaskContext {
     task: ClaimedTask,
+    trace: AttemptTrace,
     definition: Arc<TaskDefinition>,
     app_data: AppData,
     token: CancellationToken,
@@ -84,6 +87,7 @@ impl TaskContext {
     #[doc(hidden)]
     pub fn new(task: ClaimedTask, definition: Arc<TaskDefinition>, app_data: AppData) -> Self {
         Self {
+            trace: AttemptTrace::of(&task),
             task,
             definition,
             app_data,
@@ -122,6 +126,32 @@ impl TaskContext {
     /// The schedule that created the task, and the instant for which it did.
     pub fn schedule(&self) -> Option<(&str, DateTime<Utc>)> {
         self.task.schedule.as_deref().zip(self.task.due_at)
+    }
+
+    /// The trace to which the attempt belongs, for what it calls: a `traceparent` of the W3C's trace context.
+    pub fn traceparent(&self) -> Option<String> {
+        self.trace.passed_on.map(String::from)
+    }
+
+    /// The `tracestate` that belongs to the `traceparent`.
+    pub fn tracestate(&self) -> Option<&str> {
+        self.trace.state.as_deref()
+    }
+
+    /// How the tasks ended for which this one waited: a list of objects with `id`, `task`, `group`, `outcome` and `result`.
+    pub fn predecessors(&self) -> Option<&JsonText> {
+        self.task.predecessors.as_ref()
+    }
+
+    /// Gives the attempt a span of its own, which its command continues.
+    pub(crate) fn open_span(&mut self) {
+        let database = self.app_data.get::<DatabaseId>();
+        self.trace = std::mem::take(&mut self.trace).with_own_span(&self.task, database);
+    }
+
+    /// The trace of the attempt.
+    pub(crate) fn trace(&self) -> &AttemptTrace {
+        &self.trace
     }
 
     /// The task as it was claimed.
@@ -236,6 +266,9 @@ impl TaskContext {
         let mut report = std::mem::take(&mut *self.report.lock());
         let log = std::mem::replace(&mut *self.log.lock(), Capture::new(LOG_LIMITS));
         report.stdout.join(log.into_kept());
+        if let Some(ignored) = &self.trace.ignored {
+            report.stderr.add_line(&format!("sexton: {ignored}"));
+        }
         for kept in [&mut report.stdout, &mut report.stderr] {
             kept.text = without_nul(std::mem::take(&mut kept.text));
         }

@@ -29,6 +29,11 @@ impl TaskError {
         Self { wish: Wish::RetryAfter(delay), ..Self::new(cause) }
     }
 
+    /// The attempt failed, and the next one, if there is one, does not begin before this delay.
+    pub(super) fn not_before(delay: Duration, cause: impl fmt::Display) -> Self {
+        Self { wish: Wish::NotBefore(delay), ..Self::new(cause) }
+    }
+
     /// The failure of a command. `crash` means that a signal killed it.
     pub(super) fn of_command(cause: impl fmt::Display, wish: Wish, crash: bool) -> Self {
         Self { wish, crash, ..Self::new(cause) }

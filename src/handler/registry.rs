@@ -4,8 +4,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     command::CommandHandler,
+    email::EmailHandler,
+    http::HttpHandler,
     noop::NoopHandler,
+    shell::ShellHandler,
     task_handler::{DynHandler, TaskHandler},
+    worker::WorkerHandler,
 };
 use crate::domain::task::definition::TaskDefinition;
 
@@ -27,8 +31,12 @@ impl Registry {
     pub fn new() -> Self {
         let mut registry = Self { handlers: BTreeMap::new(), definitions: BTreeMap::new() };
         registry.register(CommandHandler);
+        registry.register(ShellHandler);
+        registry.register(HttpHandler);
+        registry.register(EmailHandler);
+        registry.register(WorkerHandler);
         registry.register(NoopHandler);
-        // The configuration says what these two run: their kinds are no task definitions.
+        // The configuration says what these run: their kinds are no task definitions.
         registry.definitions.clear();
         registry
     }

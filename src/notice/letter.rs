@@ -7,7 +7,10 @@ use chrono_tz::Tz;
 use serde::Serialize;
 use sexton_entities::states::NoticeAbout;
 
-use crate::domain::notice::{Facts, html, text};
+use crate::{
+    domain::notice::{Facts, html, text},
+    mail_client::MailError,
+};
 
 /// A notice as it is sent.
 #[derive(Clone, Debug, Serialize)]
@@ -45,11 +48,18 @@ impl SendError {
     }
 }
 
+impl From<MailError> for SendError {
+    fn from(error: MailError) -> Self {
+        Self::new(error.why)
+    }
+}
+
 impl Letter {
     /// A notice in words.
     pub fn new(key: &str, about: NoticeAbout, facts: Facts, written_at: DateTime<Utc>, zone: Tz) -> Self {
-        let (subject, text) = (text::subject(about, &facts), text::body(about, &facts, zone));
-        let html = html::html(about, &facts, zone);
+        let shown = facts.clone().in_zone(zone);
+        let (subject, text) = (text::subject(about, &shown), text::body(about, &shown, zone));
+        let html = html::html(about, &shown, zone);
         Self { key: key.to_owned(), about, subject, text, html, written_at, facts }
     }
 }

@@ -8,12 +8,11 @@ use lettre::{
     },
 };
 
-use super::{
-    command::feed,
-    letter::{Letter, SendError},
-    smtp::SmtpSender,
+use super::letter::{Letter, SendError};
+use crate::{
+    domain::notice::channel::{MailSettings, MailTransport},
+    mail_client::{SmtpSender, feed},
 };
-use crate::domain::notice::channel::{MailSettings, MailTransport};
 
 /// Sends a notice, by that sender or by a program.
 pub(super) async fn send(
@@ -23,8 +22,8 @@ pub(super) async fn send(
 ) -> Result<(), SendError> {
     let message = message(settings, letter)?;
     match (&settings.transport, smtp) {
-        (MailTransport::Smtp(_), Some(smtp)) => smtp.send(&message).await,
-        (MailTransport::Program(program), _) => feed(program, &message.formatted()).await,
+        (MailTransport::Smtp(_), Some(smtp)) => Ok(smtp.send(&message).await?),
+        (MailTransport::Program(program), _) => Ok(feed(program, &message.formatted()).await?),
         (MailTransport::Smtp(_), None) => Err(SendError::new("no connection")),
     }
 }

@@ -1,20 +1,22 @@
 //! How notices are sent: by mail, by a webhook, by a program. Nothing here knows the database.
 
+mod certificate;
 mod command;
 mod letter;
 mod mail;
 mod ping;
 mod probe;
-mod smtp;
 mod webhook;
 
-use self::smtp::SmtpSender;
 pub use self::{
     letter::{Letter, SendError},
     ping::ping,
-    probe::probe,
+    probe::{Probed, probe},
 };
-use crate::domain::notice::channel::{Channel, MailTransport, Means};
+use crate::{
+    domain::notice::channel::{Channel, MailTransport, Means},
+    mail_client::SmtpSender,
+};
 
 /// What sends the notices of one channel, one after the other. Mails share a connection.
 pub struct Sender<'a> {

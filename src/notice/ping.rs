@@ -9,7 +9,8 @@ use hyper::{
     header::{CONTENT_TYPE, USER_AGENT},
 };
 
-use super::{letter::SendError, webhook::client};
+use super::letter::SendError;
+use crate::http_client::{Destinations, client};
 
 /// Sends a ping within a time limit. The address is in no error.
 ///
@@ -22,7 +23,8 @@ pub async fn ping(address: &str, body: String, limit: Duration) -> Result<(), Se
         .body(Full::new(Bytes::from(body)))
         .map_err(|_| SendError::new("the address is invalid"))?;
     let sending = async {
-        let answer = client(None)?.request(request).await.map_err(|error| {
+        let client = client(None, Destinations::Any).map_err(SendError::new)?;
+        let answer = client.request(request).await.map_err(|error| {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
             SendError::new(format!("the receiver cannot be reached{cause}"))
         })?;

@@ -8,7 +8,10 @@ use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::net::UnixStream;
 
-use super::rundir::{RunDir, with_address};
+use super::{
+    ownership::owner_of,
+    rundir::{RunDir, with_address},
+};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +95,10 @@ fn connect(run: &RunDir) -> Result<UnixStream, ControlError> {
     connected.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory => {
             ControlError::NotThere(socket.display().to_string())
+        }
+        io::ErrorKind::PermissionDenied => {
+            let owner = owner_of(run.path()).unwrap_or_else(|| "its owner".to_owned());
+            ControlError::Broken(format!("{}: only {owner} and root may use it: run this as {owner}", socket.display()))
         }
         _ => ControlError::Broken(format!("{}: {error}", socket.display())),
     })

@@ -28,7 +28,7 @@ pub use self::{
     disk::disk_space,
     exit_report::{ExitReport, Interrupted},
     lock::{FileLock, Holder, LockError, RESTARTED, has_restarted, is_restart},
-    ownership::{check_directory, check_tree},
+    ownership::{account_of, check_directory, check_tree, ownership, user_name},
     process_supervisor::{DAEMON_TITLE, Started, SupervisorPlan, enter, launch},
     processes::{ProcessInfo, hide_memory, kill_children, own_memory, tree},
     rundir::{Role, RunDir},

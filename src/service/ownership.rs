@@ -1,20 +1,19 @@
 //! Whether a directory is safe: a user who can write to it controls what the daemon does.
 
 use std::{
+    ffi::CString,
     fs::{self, Metadata},
     io,
     os::unix::fs::MetadataExt as _,
     path::Path,
 };
 
-use nix::unistd::{Gid, Group, Uid, User};
+use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 
-use crate::files::error_at;
-
-/// Mode bit: every user may write.
-const WORLD_WRITABLE: u32 = 0o002;
-/// Mode bit: the group may write.
-const GROUP_WRITABLE: u32 = 0o020;
+use crate::{
+    domain::daemon::ownership::{HostAccount, Ownership, Untrusted},
+    files::error_at,
+};
 
 /// Refuses a directory of another user (except root), and one to which other users may write. The daemon's own group
 /// may write, except where root runs the daemon. A missing directory is accepted.
@@ -55,26 +54,47 @@ pub fn check_tree(directory: &Path) -> io::Result<()> {
 }
 
 fn check(directory: &Path, metadata: &Metadata) -> io::Result<()> {
-    check_owner(directory, metadata)?;
     let path = directory.display();
-    if metadata.mode() & WORLD_WRITABLE != 0 {
-        return refuse(format!("every user may write to {path}: `chmod o-w {path}` first"));
+    match ownership(metadata).untrusted(&own_account()) {
+        None => Ok(()),
+        Some(Untrusted::Owner) => check_owner(directory, metadata),
+        Some(Untrusted::Everybody) => refuse(format!("every user may write to {path}: `chmod o-w {path}` first")),
+        Some(Untrusted::Group) => {
+            let group = Gid::from_raw(metadata.gid());
+            let name = Group::from_gid(group).ok().flatten().map_or_else(|| group.to_string(), |group| group.name);
+            refuse(format!("the group {name} may write to {path}: `chmod g-w {path}` first"))
+        }
     }
-    let group = Gid::from_raw(metadata.gid());
-    let is_trusted = group.as_raw() == 0 || (group == Gid::effective() && !Uid::effective().is_root());
-    if metadata.mode() & GROUP_WRITABLE != 0 && !is_trusted {
-        let name = Group::from_gid(group).ok().flatten().map_or_else(|| group.to_string(), |group| group.name);
-        return refuse(format!("the group {name} may write to {path}: `chmod g-w {path}` first"));
-    }
-    Ok(())
+}
+
+/// To whom a file belongs.
+pub fn ownership(metadata: &Metadata) -> Ownership {
+    Ownership { user: metadata.uid(), group: metadata.gid(), mode: metadata.mode() }
+}
+
+/// The account of that name; none if this machine does not know it.
+pub fn account_of(name: &str) -> Option<HostAccount> {
+    let user = User::from_name(name).ok().flatten()?;
+    let name = CString::new(name).ok()?;
+    let groups = getgrouplist(&name, user.gid).unwrap_or_default();
+    Some(HostAccount {
+        user: user.uid.as_raw(),
+        group: user.gid.as_raw(),
+        groups: groups.into_iter().map(Gid::as_raw).collect(),
+    })
+}
+
+/// The account of this process.
+fn own_account() -> HostAccount {
+    HostAccount { user: Uid::effective().as_raw(), group: Gid::effective().as_raw(), groups: Vec::new() }
 }
 
 fn check_owner(path: &Path, metadata: &Metadata) -> io::Result<()> {
-    let (own, owner) = (Uid::effective(), Uid::from_raw(metadata.uid()));
-    if owner == own || owner.is_root() {
+    if ownership(metadata).has_trusted_owner(&own_account()) {
         return Ok(());
     }
-    let (theirs, ours, path) = (user_name(owner), user_name(own), path.display());
+    let (theirs, ours) = (user_name(metadata.uid()), user_name(Uid::effective().as_raw()));
+    let path = path.display();
     refuse(format!(
         "{path} belongs to {theirs}, and the daemon runs as {ours}: run it as {theirs}, or `chown -hR {ours} {path}`"
     ))
@@ -86,11 +106,14 @@ fn refuse(problem: String) -> io::Result<()> {
 
 /// The owner of a directory; none if that cannot be read.
 pub(super) fn owner_of(directory: &Path) -> Option<String> {
-    Some(user_name(Uid::from_raw(fs::metadata(directory).ok()?.uid())))
+    // Who may not enter a directory above it sees that one only.
+    let seen = directory.ancestors().find_map(|place| fs::metadata(place).ok())?;
+    Some(user_name(seen.uid()))
 }
 
-fn user_name(user: Uid) -> String {
-    User::from_uid(user).ok().flatten().map_or_else(|| user.to_string(), |user| user.name)
+/// The name of an account, or its number.
+pub fn user_name(user: u32) -> String {
+    User::from_uid(Uid::from_raw(user)).ok().flatten().map_or_else(|| user.to_string(), |user| user.name)
 }
 
 #[cfg(test)]

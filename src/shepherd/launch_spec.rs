@@ -1,11 +1,15 @@
 //! What a shepherd reads: the command with its surroundings, and the order to stop it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    env,
+    path::{self, PathBuf},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    command::{ResourceLimits, Stopped, capture::CaptureLimits, service::StopSignal},
+    command::{CommandSpec, ResourceLimits, Stopped, capture::CaptureLimits, service::StopSignal},
     daemon::lease::Grant,
 };
 
@@ -34,6 +38,9 @@ pub struct LaunchSpec {
     pub stop_signal: StopSignal,
     /// Whether background processes of the command may live on.
     pub keep_background: bool,
+    /// Whether it is a worker process, which reads tasks from a pipe of its daemon and answers by another one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub uses_pipes: bool,
     /// Whether the command is stopped when the daemon dies.
     pub ends_with_daemon: bool,
     /// The lease of the node at the start, if the command must end before its lease does.
@@ -41,6 +48,16 @@ pub struct LaunchSpec {
     pub lease: Option<Grant>,
     /// The delegated control group of the daemon, if any. The command gets its own group below it.
     pub cgroup: Option<PathBuf>,
+}
+
+impl LaunchSpec {
+    /// The working directory of a command: its own, or else that of the daemon.
+    pub fn dir_of(command: &CommandSpec) -> PathBuf {
+        match &command.dir {
+            Some(dir) => path::absolute(dir).unwrap_or_else(|_| dir.clone()),
+            None => env::current_dir().unwrap_or_else(|_| "/".into()),
+        }
+    }
 }
 
 /// What is written before an attempt begins. `about` is for the daemon that adopts the attempt; the shepherd ignores
@@ -68,7 +85,7 @@ pub struct StopOrder {
 impl AttemptManifest<u8> {
     /// A manifest for tests.
     pub(super) fn sample() -> Self {
-        let command = crate::domain::command::CommandSpec::new(vec!["true".to_owned()]);
+        let command = CommandSpec::new(vec!["true".to_owned()]);
         let spec = LaunchSpec {
             title: "sexton: [q] t #1".to_owned(),
             argv: command.argv,
@@ -80,6 +97,7 @@ impl AttemptManifest<u8> {
             kill_after: Duration::ZERO,
             stop_signal: StopSignal::Term,
             keep_background: false,
+            uses_pipes: false,
             ends_with_daemon: false,
             lease: None,
             cgroup: None,

@@ -17,6 +17,7 @@ mod attempt_dir;
 mod begun_journal;
 mod boot_id;
 mod cgroup;
+mod command_pipes;
 mod fork;
 mod fork_server;
 mod launch;
@@ -34,6 +35,7 @@ mod start_failure;
 mod tail;
 mod title;
 mod tree_stats;
+mod worker_pipes;
 
 pub use self::{
     attempt_dir::{AttemptDir, AttemptDirState, OUTPUT_STREAMS},
@@ -48,4 +50,5 @@ pub use self::{
     shepherds::{Shepherd, Shepherds, end_lost_command, retry_on_shortage},
     tail::{Piece, Sink, Tail},
     tree_stats::TreeStats,
+    worker_pipes::WorkerPipes,
 };

@@ -26,6 +26,7 @@ use super::{
     answers::Answers,
     attempt_dir::AttemptDir,
     cgroup::Group,
+    command_pipes,
     fork::ForkContext,
     launch::{CommandIo, launch},
     launch_spec::{AttemptManifest, LaunchSpec, StopOrder},
@@ -160,7 +161,9 @@ impl<'a> Supervision<'a> {
             fcntl(&reading, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
             Ok((reading, writing))
         };
-        let io_ends = || -> io::Result<_> { Ok((pipe()?, pipe()?, pipe()?, dir.input()?)) };
+        let io_ends = || -> io::Result<_> {
+            Ok((command_pipes::answers(dir, &spec, pipe()?)?, pipe()?, pipe()?, command_pipes::input(dir, &spec)?))
+        };
         let ((answers, answer), (out, stdout), (err, stderr), input) =
             io_ends().map_err(|error| cannot(error.into()))?;
         let name = dir.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

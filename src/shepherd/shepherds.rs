@@ -22,7 +22,7 @@ use serde::Serialize;
 use tokio::{net::unix::pipe::Receiver, sync::oneshot};
 
 use super::{
-    attempt_dir::{AttemptDir, AttemptDirState},
+    attempt_dir::{AttemptDir, AttemptDirState, StartLock},
     cgroup::{self, Group},
     fork_server::NAME,
     launch_spec::{AttemptManifest, StopOrder},
@@ -157,6 +157,11 @@ impl Shepherds {
     ) -> io::Result<Shepherd> {
         let node_dir = self.node_dir()?;
         let (dir, held) = AttemptDir::create(node_dir.path(), claim, manifest, input)?;
+        self.begin(dir, held).await
+    }
+
+    /// Starts the shepherd of an attempt directory.
+    pub(super) async fn begin(&self, dir: AttemptDir, held: StartLock) -> io::Result<Shepherd> {
         let started = self.request(&dir).await;
         drop(held);
         let pid = match started {

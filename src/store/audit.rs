@@ -31,6 +31,8 @@ pub struct AuditFilter {
     pub via: Option<Via>,
     /// Only what was done at this instant or later.
     pub since: Option<DateTime<Utc>>,
+    /// Only what was recorded before this row.
+    pub before: Option<i64>,
     /// Maximum number of rows; the newest are returned.
     pub limit: u64,
 }
@@ -40,7 +42,7 @@ impl Store {
     /// process.
     #[must_use]
     pub fn acting(&self, principal: Principal) -> Self {
-        Self { tasks: self.tasks.acting(principal), id: self.id.clone() }
+        Self { tasks: self.tasks.acting(principal), ..self.clone() }
     }
 
     /// Lists deeds, the newest first. Rows that cannot be read are left out and reported.
@@ -73,6 +75,9 @@ impl Store {
         }
         if let Some(since) = filter.since {
             query = query.filter(Column::DoneAt.gte(since));
+        }
+        if let Some(before) = filter.before {
+            query = query.filter(Column::Id.lt(before));
         }
         let query = query.order_by_desc(Column::Id).limit(filter.limit).build(self.backend());
         self.readable(&self.db, query, "sexton_audit", "id").await

@@ -1,5 +1,5 @@
-//! Claims within limits that hold in the whole cluster: the `limit` of a queue, the `max_parallel` of a task, and
-//! schedules whose runs wait for each other.
+//! Claims within limits that hold in the whole cluster: the `limit` of a queue, the `max_parallel` of a task, the `rate` of both,
+//! and schedules whose runs wait for each other.
 //!
 //! Such claims take turns at a row of `sexton_turn`: the claim that holds it sees what all claims before it have taken.
 //! Galera does not lock rows on other nodes, but there the same change of one row makes one of two commits fail.
@@ -9,10 +9,12 @@ use std::collections::{BTreeSet, HashMap};
 use sea_orm::{QueryResult, Value};
 
 use super::{
-    Store, StoreError,
+    Operation, Store, StoreError,
     claim::{ClaimResult, ID_COLUMN},
     connection::DatabaseTransaction,
     dialect::{Dialect, Kind},
+    limit_keys::NAME_AND_KEY,
+    rates::Buckets,
     rows::Rows,
 };
 use crate::domain::{
@@ -67,7 +69,7 @@ impl Store {
         queue: &QueueName,
         count: usize,
     ) -> Result<ClaimResult, StoreError> {
-        match self.claim_batch_within(limits, known, node, queue, count).await {
+        match self.timed(Operation::Claim, self.claim_batch_within(limits, known, node, queue, count)).await {
             Err(StoreError::Refused(why)) => {
                 self.set_refused_aside(node, queue, count, &why).await?;
                 self.claim_batch_within(limits, known, node, queue, count).await
@@ -87,6 +89,17 @@ impl Store {
         self.with_retries(async || {
             let transaction = self.begin().await?;
             let mut remaining = count;
+            let rates = limits.rates(queue);
+            let mut buckets = self.buckets(&transaction, &rates, node).await?;
+            if self.shorten(&transaction, &buckets).await? {
+                self.commit(transaction).await?;
+                // Another claim follows at once.
+                return Ok(ClaimResult { postponed: 1, ..ClaimResult::default() });
+            }
+            if buckets.of_queue() == Some(0) {
+                return Ok(nothing(&buckets, &Exclusions::default()));
+            }
+            let is_fair = limits.keys().is_fair(queue);
             if let Some(limit) = limits.queue_limit(queue) {
                 // Checked before the turn is taken: without room the claim waits for no other claim and writes nothing.
                 if self.running_in(&transaction, queue).await? >= limit {
@@ -95,30 +108,81 @@ impl Store {
                 self.take_turn(&transaction, &format!("queue {queue}")).await?;
                 remaining = remaining.min(limit.saturating_sub(self.running_in(&transaction, queue).await?));
             }
+            let is_ordered = is_fair || limits.aging(queue).is_some();
+            if (limits.has_queue_rate(queue) || is_ordered) && limits.queue_limit(queue).is_none() {
+                self.take_turn(&transaction, &format!("queue {queue}")).await?;
+            }
+            if limits.has_queue_rate(queue) {
+                buckets = self.buckets(&transaction, &rates, node).await?;
+                remaining = remaining.min(buckets.of_queue().unwrap_or_default());
+            }
             let mut excluded = self.exclusions(&transaction, limits).await?;
-            let mut cluster = ClusterState::default();
+            let mut cluster = ClusterState { tokens: buckets.of_tasks(), ..ClusterState::default() };
+            excluded.exclude_without_tokens(&cluster);
             let mut has_turn = false;
+            let mut latest_key = None;
             let mut found = ClaimResult::default();
             let mut unreadable = Vec::new();
             while remaining > 0 {
                 let (mut filter, known_value) = self.known_filter("name", known);
                 let (others, other_values) = self.exclusion_filter(&excluded, &found.tasks);
+                let (keyed, keyed_value) = self.has_its_key(limits.keys()).unzip();
                 filter += &others;
-                let values = known_value.into_iter().chain(other_values);
-                let candidates =
-                    self.lock_candidates(&transaction, node, queue, remaining as i64, &filter, values).await?;
+                filter += keyed.as_deref().unwrap_or_default();
+                let values: Vec<Value> = known_value.into_iter().chain(other_values).chain(keyed_value).collect();
+                let chosen = match (is_fair, limits.aging(queue)) {
+                    (true, _) => {
+                        let taken = found.tasks.iter().map(|task| task.claim.task_id).collect();
+                        let excluded = (&excluded, known);
+                        let turn = self.choose_fairly(&transaction, queue, excluded, (&taken, remaining)).await?;
+                        latest_key = turn.latest.or(latest_key);
+                        Some(turn.ids)
+                    }
+                    (false, Some(aging)) => {
+                        let by_age = (aging, remaining);
+                        Some(self.choose_aged(&transaction, (node, queue), by_age, &filter, &values).await?)
+                    }
+                    (false, None) => None,
+                };
+                let candidates = match chosen {
+                    Some(ids) if ids.is_empty() => break,
+                    Some(ids) => {
+                        let (of_queue, filter) = self.chosen(&filter);
+                        let from = self.candidates_in(&of_queue, &filter);
+                        let values = std::iter::once(self.ids(ids)).chain(values);
+                        self.lock_from(&transaction, &from, (node, queue), remaining as i64, values).await?
+                    }
+                    None => self.lock_candidates(&transaction, node, queue, remaining as i64, &filter, values).await?,
+                };
                 self.postpone(&transaction, &candidates.later).await?;
                 found.postponed += candidates.later.len();
                 remaining -= candidates.later.len();
-                self.set_aside(&transaction, &candidates.unreadable).await?;
+                self.set_aside(&transaction, (node, queue), &candidates.unreadable).await?;
                 found.postponed += candidates.unreadable.len();
                 remaining -= candidates.unreadable.len();
                 unreadable.extend(candidates.unreadable);
-                let choice: Vec<Candidate<'_>> = candidates.tasks.iter().map(candidate).collect();
-                if !has_turn && choice.iter().any(|candidate| limits.max_parallel(candidate.name).is_some()) {
+                let keys = match limits.keys().apply_to(queue) {
+                    true => self.keys_of(&transaction, &candidates.tasks).await?,
+                    false => HashMap::new(),
+                };
+                let with_key = |task| candidate(task, &keys);
+                let choice: Vec<Candidate<'_>> = candidates.tasks.iter().map(with_key).collect();
+                let is_bounded = |name| {
+                    limits.max_parallel(name).or(limits.keys().max_parallel(name)).is_some()
+                        || limits.has_task_rate(name)
+                };
+                if !has_turn && choice.iter().any(|candidate| is_bounded(candidate.name)) {
                     self.take_turn(&transaction, TASKS_TURN).await?;
                     has_turn = true;
                     cluster.running = self.running(&transaction).await?;
+                    if limits.keys().limited().next().is_some() {
+                        self.count_keys(&transaction, &mut cluster).await?;
+                    }
+                    buckets = self.buckets(&transaction, &rates, node).await?;
+                    // The tokens at the instant at which these tasks will have begun, which is before the turn was taken.
+                    let first = found.tasks.first().or(candidates.tasks.first());
+                    buckets.look_back(first.map(|task| task.started_at));
+                    cluster.tokens = buckets.of_tasks();
                 }
                 cluster.first.extend(self.first_runs(&transaction, limits, &choice).await?);
                 let before = excluded.clone();
@@ -133,13 +197,22 @@ impl Store {
                 }
             }
             if found == ClaimResult::default() {
-                // Roll back: a commit would wake all processes that watch the file, for no change.
-                return Ok(found);
+                if let Some(latest) = &latest_key {
+                    // The next claim goes on behind the keys that have to wait.
+                    self.note_turn(&transaction, queue, latest).await?;
+                    self.commit(transaction).await?;
+                }
+                // Else roll back: a commit would wake all processes that watch the file, for no change.
+                return Ok(nothing(&buckets, &excluded));
             }
             self.mark_running(&transaction, node, &mut found.tasks).await?;
+            self.take_tokens(&transaction, &mut buckets, node, &found.tasks).await?;
+            if let Some(latest) = latest_key {
+                self.note_turn(&transaction, queue, &latest).await?;
+            }
             self.commit(transaction).await?;
             self.note_set_aside(&unreadable);
-            Ok(found)
+            Ok(ClaimResult { tasks: found.tasks, postponed: found.postponed, ..nothing(&buckets, &excluded) })
         })
         .await
     }
@@ -176,6 +249,11 @@ impl Store {
         let mut excluded = Exclusions::default();
         if limits.has_task_limits() {
             excluded.tasks = limits.tasks_at_limit(&self.running(transaction).await?);
+        }
+        if limits.keys().limited().next().is_some() {
+            let mut cluster = ClusterState::default();
+            self.count_keys(transaction, &mut cluster).await?;
+            excluded.keys = limits.keys().at_limit(&cluster.running_keys);
         }
         if limits.has_ordered_schedules() {
             let sql = "SELECT schedule, MIN(id) AS first FROM sexton_task WHERE schedule IS NOT NULL GROUP BY schedule \
@@ -228,6 +306,19 @@ impl Store {
             filter += &format!(" AND name {others}");
             values.push(self.names(excluded.tasks.iter().map(String::as_str)));
         }
+        if !excluded.keys.is_empty() {
+            let rows = self.dialect.rows("d", &NAME_AND_KEY);
+            filter += &format!(
+                " AND (limit_key IS NULL OR (name, limit_key) NOT IN (SELECT d.name, d.limit_key FROM {rows}))"
+            );
+            let mut rows = Rows::new(self.dialect);
+            for (name, key) in &excluded.keys {
+                rows.push(|row| {
+                    row.set("name", name.as_str()).set("limit_key", key.as_str());
+                });
+            }
+            values.push(rows.into_value());
+        }
         if !excluded.schedules.is_empty() {
             filter += &format!(" AND (schedule IS NULL OR schedule {others} OR id {these})");
             values.push(self.names(excluded.schedules.iter().map(String::as_str)));
@@ -252,6 +343,13 @@ impl Store {
     }
 }
 
-fn candidate(task: &ClaimedTask) -> Candidate<'_> {
-    Candidate { id: task.claim.task_id, name: &task.name, schedule: task.schedule.as_deref() }
+/// A claim that got nothing, with what it says of the buckets.
+fn nothing(buckets: &Buckets, excluded: &Exclusions) -> ClaimResult {
+    let next_token = buckets.next_token(&excluded.tasks);
+    ClaimResult { next_token, stricter: buckets.stricter(), ..ClaimResult::default() }
+}
+
+fn candidate<'a>(task: &'a ClaimedTask, keys: &'a HashMap<i64, String>) -> Candidate<'a> {
+    let key = keys.get(&task.claim.task_id).map(String::as_str);
+    Candidate { id: task.claim.task_id, name: &task.name, schedule: task.schedule.as_deref(), key }
 }

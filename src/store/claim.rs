@@ -4,24 +4,26 @@
 //! queues, and the pause of everything, at once. Plain SQL may insert a task as `available` with a later `run_at`: the
 //! claim moves such a task to `scheduled`, because it would block the front of its queue.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, Value};
 
 pub(super) use sexton_client::store::rows::ID_COLUMN;
 
 use super::{
-    Store, StoreError,
+    Operation, Store, StoreError,
     claimed_task::check_fence,
     connection::DatabaseTransaction,
     dialect::{Dialect, Kind},
-    pause::NOT_ALL_PAUSED,
+    maintenance::nothing_halts,
     row_decoding::column,
     rows::Rows,
     unreadable_tasks::UnreadableTask,
 };
 use crate::domain::{
     identity::{NodeId, QueueName},
-    task::{ClaimedTask, claim::Claim, names::TaskNames},
+    task::{ClaimedTask, claim::Claim, names::TaskNames, rate::StricterRate},
 };
 
 /// The result of a claim.
@@ -31,6 +33,10 @@ pub struct ClaimResult {
     pub tasks: Vec<ClaimedTask>,
     /// The number of tasks that were found too early and moved to `scheduled`.
     pub postponed: usize,
+    /// The time until the next token of a rate that has kept tasks back.
+    pub next_token: Option<Duration>,
+    /// The rates of this node that do not count, because another node has a stricter one.
+    pub stricter: Vec<StricterRate>,
 }
 
 /// Tasks that can be claimed, and tasks that were found too early.
@@ -45,13 +51,13 @@ pub(super) struct Candidates {
 }
 
 /// The columns of a claimed task besides its payload, in a table or a join where they are unambiguous.
-const CLAIMED_COLUMNS: &str =
-    "id, fence, name, attempt, max_attempts, pickups, schedule, due_at, enqueued_at, started_at, snoozes";
+const CLAIMED_COLUMNS: &str = "id, fence, name, attempt, max_attempts, pickups, schedule, due_at, enqueued_at, started_at, snoozes, \
+     traceparent, tracestate, predecessors";
 const FENCE_COLUMNS: [(&str, Kind); 2] = [("id", Kind::Integer), ("fence", Kind::Integer)];
 /// The number of the next attempt. The highest number stays as it is: one task that has it must not stop a claim.
 const NEXT_ATTEMPT: &str = "CASE WHEN attempt < 2147483647 THEN attempt + 1 ELSE attempt END";
 /// The condition that no attempt of a task has begun. An attempt that was interrupted does not count as one.
-pub(super) const UNBEGUN: &str = "attempt = 0 AND snoozes = 0 AND state IN ('available', 'scheduled')";
+pub(super) const UNBEGUN: &str = "attempt = 0 AND snoozes = 0 AND state IN ('available', 'scheduled', 'waiting')";
 
 impl Store {
     /// Whether a claim that finds nothing costs hardly more than a peek: one statement that locks nothing. Then it is not
@@ -89,7 +95,7 @@ impl Store {
         queue: &QueueName,
         count: usize,
     ) -> Result<ClaimResult, StoreError> {
-        match self.claim_batch(known, node, queue, count as i64).await {
+        match self.timed(Operation::Claim, self.claim_batch(known, node, queue, count as i64)).await {
             Err(StoreError::Refused(why)) => {
                 self.set_refused_aside(node, queue, count, &why).await?;
                 self.claim_batch(known, node, queue, count as i64).await
@@ -115,11 +121,11 @@ impl Store {
                 self.lock_candidates(&transaction, node, queue, count, &filter.0, filter.1).await?;
             self.postpone(&transaction, &later).await?;
             self.mark_running(&transaction, node, &mut tasks).await?;
-            self.set_aside(&transaction, &unreadable).await?;
+            self.set_aside(&transaction, (node, queue), &unreadable).await?;
             self.commit(transaction).await?;
             self.note_set_aside(&unreadable);
             // The queue may go on behind the tasks that are set aside, as behind those that came too early.
-            Ok(ClaimResult { tasks, postponed: later.len() + unreadable.len() })
+            Ok(ClaimResult { tasks, postponed: later.len() + unreadable.len(), ..ClaimResult::default() })
         })
         .await
     }
@@ -140,13 +146,19 @@ impl Store {
 
     /// The end of a SELECT of available tasks. `filter` is a further condition.
     pub(super) fn candidates(&self, filter: &str) -> String {
+        self.candidates_in("queue = ?", filter)
+    }
+
+    /// As [`Store::candidates`], with another condition for the queue.
+    pub(super) fn candidates_in(&self, queue: &str, filter: &str) -> String {
         format!(
-            "FROM sexton_task WHERE queue = ? AND state = 'available' \
-             AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = ? AND q.paused) AND {NOT_ALL_PAUSED} \
+            "FROM sexton_task WHERE {queue} AND state = 'available' \
+             AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = ? AND q.paused) AND {halts} \
              AND EXISTS (SELECT 1 FROM sexton_node n WHERE n.id = ? AND n.lease_expires_at > {now}) \
              AND cancel_requested_at IS NULL \
              AND (expires_at IS NULL OR expires_at > {now} OR attempt > 0 OR snoozes > 0) {filter} \
              ORDER BY priority, id LIMIT ?",
+            halts = nothing_halts(self.dialect),
             now = self.dialect.now()
         )
     }
@@ -199,7 +211,7 @@ impl Store {
             }
         }
         found.postponed += unreadable.len();
-        self.set_aside_claimed(node, &unreadable).await;
+        self.set_aside_claimed(node, queue, &unreadable).await;
         ordered.sort_by_key(|(priority, task)| (*priority, task.claim.task_id));
         found.tasks = ordered.into_iter().map(|(_, task)| task).collect();
         Ok(found)
@@ -216,14 +228,26 @@ impl Store {
         filter: &str,
         filter_values: impl IntoIterator<Item = Value>,
     ) -> Result<Candidates, StoreError> {
+        let from = self.candidates(filter);
+        self.lock_from(transaction, &from, (node, queue), count, filter_values).await
+    }
+
+    /// As [`Store::lock_candidates`], with the end of the SELECT.
+    pub(super) async fn lock_from(
+        &self,
+        transaction: &DatabaseTransaction,
+        from: &str,
+        (node, queue): (&NodeId, &QueueName),
+        count: i64,
+        filter_values: impl IntoIterator<Item = Value>,
+    ) -> Result<Candidates, StoreError> {
         let lock = match self.dialect {
             Dialect::Sqlite => "",
             Dialect::Postgres | Dialect::MySql => "FOR UPDATE SKIP LOCKED",
         };
         let sql = format!(
             "SELECT {CLAIMED_COLUMNS}, {payload}, CASE WHEN run_at <= {now} THEN 0 ELSE 1 END AS is_later, \
-             {next_fence} AS next_fence, {now} AS at {} {lock}",
-            self.candidates(filter),
+             {next_fence} AS next_fence, {now} AS at {from} {lock}",
             payload = self.dialect.payload_within(),
             next_fence = self.dialect.next_fence(),
             now = self.dialect.now(),

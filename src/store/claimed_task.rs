@@ -51,8 +51,16 @@ impl Store {
             started_at: instant(row, "started_at").ok().flatten().unwrap_or_default(),
             unreadable,
             snoozes: column(row, "snoozes")?,
+            traceparent: trace_text(row, "traceparent"),
+            tracestate: trace_text(row, "tracestate"),
+            predecessors: row.try_get("", "predecessors").unwrap_or_default(),
         })
     }
+}
+
+/// A trace is never a reason to set a task aside: what is no text is one that is not valid.
+fn trace_text(row: &QueryResult, name: &str) -> Option<String> {
+    row.try_get::<Option<String>>("", name).unwrap_or_else(|_| Some("(not a text)".to_owned()))
 }
 
 /// The highest fence belongs to no claim: the next one could not be told from it.

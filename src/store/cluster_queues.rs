@@ -52,17 +52,21 @@ impl Store {
     /// # Errors
     /// If the database is unavailable or refuses a statement.
     pub async fn cluster_queues(&self) -> Result<ClusterQueues, StoreError> {
-        let everything_paused = self.all_paused().await?.is_some();
+        let halt = self.halt().await?;
+        let (everything_paused, maintenance) = (halt.pause.is_some(), halt.maintenance.is_some());
         let live = self.live_queues().await?;
-        let mut cluster = ClusterQueues { everything_paused, live, ..ClusterQueues::default() };
+        let mut cluster = ClusterQueues { everything_paused, maintenance, live, ..ClusterQueues::default() };
         for row in self.all(&self.db, "SELECT name, paused FROM sexton_queue", []).await? {
             let name: String = row.try_get("", "name")?;
             cluster.loads.entry(name).or_default().paused = row.try_get("", "paused")?;
         }
-        let sql = "SELECT id, name, COALESCE(queue, '') AS queue, started_at FROM sexton_task WHERE state = 'running'";
+        let sql = "SELECT id, name, limit_key, COALESCE(queue, '') AS queue, started_at FROM sexton_task WHERE state = 'running'";
         for row in self.all(&self.db, sql, []).await? {
             let (name, queue): (String, String) = (row.try_get("", "name")?, row.try_get("", "queue")?);
             *cluster.running.entry(name.clone()).or_default() += 1;
+            if let Some(key) = row.try_get::<Option<String>>("", "limit_key")? {
+                *cluster.running_keys.entry((name.clone(), key)).or_default() += 1;
+            }
             let load = cluster.loads.entry(queue).or_default();
             load.running += 1;
             // An instant that cannot be read must not hide the others.
@@ -71,6 +75,8 @@ impl Store {
                 load.longest = Some(LongRunner { id: row.try_get("", "id")?, name, started_at });
             }
         }
+        let empty = self.rates().await?.into_iter().filter(|rate| rate.tokens == 0);
+        cluster.used_up = empty.map(|rate| (rate.bucket, (rate.limit, rate.next_at))).collect();
         Ok(cluster)
     }
 

@@ -12,13 +12,13 @@ impl Store {
     /// # Errors
     /// If the URL is invalid, or the directory of the SQLite file cannot be created.
     pub fn connect(options: &ConnectOptions) -> Result<Self, StoreError> {
-        Ok(Self { tasks: TaskStore::connect(options)?, id: Arc::default() })
+        Ok(Self { tasks: TaskStore::connect(options)?, id: Arc::default(), problems_noted: Arc::default() })
     }
 
     /// The same database through a connection of its own, beside the pool: what must not wait for others uses it.
     /// Everything in it takes at most `limit`.
     pub fn dedicated(&self, limit: Duration) -> Self {
-        Self { tasks: self.tasks.dedicated(limit), id: self.id.clone() }
+        Self { tasks: self.tasks.dedicated(limit), ..self.clone() }
     }
 
     /// Opens a connection beside the pool, to find the cause of a failure.

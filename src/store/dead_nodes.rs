@@ -34,6 +34,8 @@ impl Store {
             let id: String = row.try_get("", "id")?;
             let (name, host): (String, String) = (row.try_get("", "name")?, row.try_get("", "host")?);
             let what = format!("the node on host {host} has died or lost its lease");
+            let noted = self.note_left(&self.db, &id).await;
+            self.isolated().part("which schedules lose a node", noted)?;
             let gone = Sighting { node: Some(id.clone()), ..Sighting::now(ProblemKind::Node, name, what) };
             removed += self
                 .with_retries(async || {

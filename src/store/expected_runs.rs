@@ -17,6 +17,10 @@ const EXPECT: [(&str, Kind); 2] = [("name", Kind::Text), ("expect", Kind::Text)]
 const CALCULATED: [(&str, Kind); 3] =
     [("name", Kind::Text), ("expected_by", Kind::Instant), ("succeeded_at", Kind::Instant)];
 
+/// The successes of schedule `s` since the latest that its row knows.
+const NEWER_SUCCESS: &str = "FROM sexton_history h WHERE h.name = s.task AND h.schedule = s.name \
+                             AND h.outcome = 'succeeded' AND h.finished_at > COALESCE(s.succeeded_at, s.created_at)";
+
 impl Store {
     /// Enters what the configuration of a node expects of its schedules, by their names; and forgets what it expected of
     /// schedules that it does not have any more.
@@ -48,20 +52,24 @@ impl Store {
         .await
     }
 
-    /// The schedules of which a success is expected.
+    /// The schedules of which a success is expected. Successes that ended before `since` are not searched for.
     ///
     /// # Errors
     /// If the database is unavailable or refuses the statement.
-    pub async fn expected_runs(&self) -> Result<Vec<ExpectedRun>, StoreError> {
-        let newer = "FROM sexton_history h WHERE h.name = s.task AND h.schedule = s.name AND h.outcome = 'succeeded' \
-                     AND h.finished_at > COALESCE(s.succeeded_at, s.created_at)";
+    pub async fn expected_runs(&self, since: Option<DateTime<Utc>>) -> Result<Vec<ExpectedRun>, StoreError> {
+        let mut newer = NEWER_SUCCESS.to_owned();
+        if since.is_some() {
+            newer += &format!(" AND h.finished_at >= {}", self.dialect.instant_parameter());
+        }
+        let since = since.map(|since| self.dialect.instant(since));
         let sql = format!(
             "SELECT s.name AS name, s.task AS task, s.expect AS expect, s.paused AS paused, s.created_at AS created_at, \
              s.succeeded_at AS succeeded_at, s.excused_until AS excused_until, s.expected_by AS expected_by, \
              (SELECT MAX(h.finished_at) {newer}) AS newer, (SELECT MAX(h.due_at) {newer}) AS newer_due \
              FROM sexton_schedule s WHERE s.expect IS NOT NULL AND s.removed_at IS NULL ORDER BY s.name"
         );
-        let rows = self.all(&self.db, &sql, []).await?;
+        let values: Vec<Value> = [since.clone(), since].into_iter().flatten().map(Value::from).collect();
+        let rows = self.all(&self.db, &sql, values).await?;
         let mut found = Vec::with_capacity(rows.len());
         for row in &rows {
             let name: String = row.try_get("", "name")?;
@@ -94,15 +102,27 @@ impl Store {
         self.with_retries(async || self.run(&self.db, &sql, [rows.clone()]).await.map(|_| ())).await
     }
 
-    /// Opens the problem that a schedule is overdue, unless it is open: of several nodes, one does.
+    /// Opens the problem that a schedule is overdue, unless it is open, or a success is recorded that `run` does not know: of
+    /// several nodes, one does.
     ///
     /// # Errors
     /// If the database is unavailable or refuses a statement.
-    pub async fn note_overdue(&self, sighting: &Sighting) -> Result<(), StoreError> {
+    pub async fn note_overdue(&self, run: &ExpectedRun, sighting: &Sighting) -> Result<(), StoreError> {
+        let lock = format!("SELECT name FROM sexton_schedule WHERE name = ? {}", self.dialect.for_update());
+        let succeeded = format!(
+            "SELECT s.name AS name FROM sexton_schedule s \
+             WHERE s.name = ? AND EXISTS (SELECT 1 {NEWER_SUCCESS} AND h.finished_at > {})",
+            self.dialect.instant_parameter()
+        );
+        let name = || Value::from(sighting.name.as_str());
+        let known = run.progress_now().succeeded_at.unwrap_or(run.progress.created_at);
         self.with_retries(async || {
             let transaction = self.begin().await?;
-            self.lock_schedule(&transaction, &sighting.name).await?;
-            self.open_overdue(&transaction, sighting, None).await?;
+            self.all(&transaction, &lock, [name()]).await?;
+            let newer = [name(), self.dialect.instant(known).into()];
+            if self.all(&transaction, &succeeded, newer).await?.is_empty() {
+                self.open_overdue(&transaction, sighting, None).await?;
+            }
             self.commit(transaction).await
         })
         .await
@@ -159,11 +179,6 @@ impl Store {
             self.count_problems(transaction, std::slice::from_ref(sighting)).await?;
         }
         Ok(())
-    }
-
-    async fn lock_schedule(&self, transaction: &DatabaseTransaction, name: &str) -> Result<(), StoreError> {
-        let sql = format!("SELECT name FROM sexton_schedule WHERE name = ? {}", self.dialect.for_update());
-        self.all(transaction, &sql, [name.into()]).await.map(|_| ())
     }
 }
 

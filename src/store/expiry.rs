@@ -7,6 +7,7 @@ use sea_orm::Value;
 use super::{
     Store, StoreError,
     claim::{ID_COLUMN, UNBEGUN},
+    unknown::Portion,
 };
 use crate::domain::identity::QueueName;
 
@@ -42,13 +43,20 @@ impl Store {
         let these = self.dialect.rows("d", &ID_COLUMN);
         let record = format!(
             "INSERT INTO sexton_history (task_id, name, queue, schedule, due_at, enqueued_at, finished_at, attempt, \
-             outcome, verdict, reason_code, error, payload, fence) SELECT t.id, t.name, t.queue, t.schedule, t.due_at, \
-             t.enqueued_at, {now}, t.attempt, 'skipped', 'discarded', 'expired', {}, t.payload, t.fence + 1 \
+             outcome, verdict, reason_code, error, payload, fence, traceparent, group_name) SELECT t.id, t.name, t.queue, t.schedule, t.due_at, \
+             t.enqueued_at, {now}, t.attempt, 'skipped', 'discarded', 'expired', {}, t.payload, t.fence + 1, t.traceparent, t.group_name \
              FROM {these} JOIN sexton_task t ON t.id = d.id",
             self.dialect.text_parameter(),
         );
         let delete = self.dialect.delete_joined("sexton_task", "id", &these, "t.id = d.id");
         let steps = [(record.as_str(), Some(why)), (delete.as_str(), None)];
-        self.in_portions(&find, queue.into_iter().chain([PORTION.into()]).collect(), PORTION, &steps).await
+        self.in_portions(
+            &find,
+            queue.into_iter().chain([PORTION.into()]).collect(),
+            PORTION,
+            &steps,
+            Portion::Ends(None),
+        )
+        .await
     }
 }

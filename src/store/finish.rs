@@ -5,18 +5,19 @@
 //! another claim by now does not change the task; it is recorded as superseded. A finish may be repeated after a commit
 //! in doubt, because the claim and the outcome are unique in the history.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use sexton_entities::states::{Outcome, Verdict};
 
 use super::{
-    Store, StoreError,
+    Operation, Store, StoreError,
+    attempt_columns::{ATTEMPT_COLUMNS, name_in_history, set_attempt},
     claim_conditions::HELD_COLUMNS,
     connection::DatabaseTransaction,
     dialect::{Dialect, Kind},
-    finish_result::Recorded,
+    finish_result::{HeldTask, Recorded, is_followed},
     output_notices::OutputNotice,
-    rows::{ClaimColumns as _, Rows, claim_of},
+    rows::{ClaimColumns as _, Rows},
 };
 use crate::domain::{
     problem,
@@ -36,34 +37,16 @@ pub enum OnStale {
     Ignore,
 }
 
-const HISTORY_COLUMNS: [(&str, Kind); 27] = [
+/// The columns of the history besides those of the attempt.
+const TASK_COLUMNS: [(&str, Kind); 8] = [
     ("task_id", Kind::Integer),
     ("name", Kind::Text),
-    ("kind", Kind::Text),
     ("queue", Kind::Text),
     ("schedule", Kind::Text),
-    ("due_at", Kind::Instant),
-    ("enqueued_at", Kind::Instant),
-    ("claimed_at", Kind::Instant),
-    ("started_at", Kind::Instant),
-    ("finished_at", Kind::Instant),
-    ("duration_ms", Kind::Integer),
-    ("node", Kind::Text),
     ("attempt", Kind::Integer),
-    ("outcome", Kind::Text),
-    ("verdict", Kind::Text),
-    ("exit_code", Kind::Integer),
-    ("its_signal", Kind::Integer), // `signal` is a reserved word on MySQL
-    ("error", Kind::Text),
     ("payload", Kind::Text),
     ("fence", Kind::Integer),
-    ("core_dumped", Kind::Boolean),
-    ("cpu_user_ms", Kind::Integer),
-    ("cpu_system_ms", Kind::Integer),
-    ("peak_memory", Kind::Integer),
-    ("output_bytes", Kind::Integer),
-    ("result", Kind::Text),
-    ("left_behind", Kind::Integer),
+    ("group_name", Kind::Text),
 ];
 const CLAIM_COLUMNS: [(&str, Kind); 7] = [
     ("id", Kind::Integer),
@@ -81,8 +64,13 @@ pub(super) const RELEASED_ATTEMPT: &str = "CASE WHEN t.attempt > 0 THEN t.attemp
 pub(super) const CLEARED: [(&str, &str); 4] =
     [("node", "NULL"), ("started_at", "NULL"), ("progress", "NULL"), ("unknown_since", "NULL")];
 
+/// Whether a verdict ends its task.
+pub(super) fn ends(verdict: Option<Verdict>) -> bool {
+    matches!(verdict, Some(Verdict::Completed | Verdict::Discarded | Verdict::Cancelled))
+}
+
 impl Store {
-    /// Records a batch of finished attempts in one transaction.
+    /// Records a batch of finished attempts in one transaction, and settles the tasks that wait for what has ended.
     ///
     /// # Errors
     /// If the database is unavailable, or refuses one of the attempts: then nothing is recorded.
@@ -104,15 +92,15 @@ impl Store {
             return Ok(Recorded::default());
         }
         let database = if notices.is_empty() { None } else { Some(self.database_id().await?) };
-        self.with_retries(async || {
+        let recording = self.with_retries(async || {
             let transaction = self.begin().await?;
             let (movable, others) = self.movable(batch);
-            let moved = self.move_to_history(&transaction, &movable).await?;
+            let moved_tasks = self.move_to_history(&transaction, &movable).await?;
             let held = self.apply_verdicts(&transaction, &others).await?;
-            let is_held = |finished: &&FinishedAttempt| held.contains(&finished.claim);
+            let is_held = |finished: &&FinishedAttempt| held.contains_key(&finished.claim);
             let (unmoved, mut stale): (Vec<_>, Vec<_>) = others.into_iter().partition(is_held);
             let (moved, late): (Vec<_>, Vec<_>) =
-                movable.into_iter().partition(|finished| moved.contains(&finished.claim));
+                movable.into_iter().partition(|finished| moved_tasks.contains_key(&finished.claim));
             stale.extend(late);
             let superseded = match on_stale {
                 OnStale::Record => {
@@ -122,14 +110,14 @@ impl Store {
                 OnStale::Ignore => Vec::new(),
             };
             // MySQL turns errors of INSERT IGNORE into warnings and omits the rows.
-            let kept = self.insert_history(&transaction, &unmoved).await?;
+            let kept = self.insert_history(&transaction, &unmoved, &held).await?;
             if kept < unmoved.len() as u64 {
                 let missing = counted(unmoved.len() - kept as usize, "row");
                 return Err(StoreError::Refused(format!("the database left out {missing} of the history")));
             }
             let current: Vec<&FinishedAttempt> = moved.into_iter().chain(unmoved).collect();
             let superseded_rows: Vec<&FinishedAttempt> = superseded.iter().collect();
-            self.insert_history(&transaction, &superseded_rows).await?;
+            self.insert_history(&transaction, &superseded_rows, &HashMap::new()).await?;
             let cancelled = current.iter().filter(|finished| finished.verdict == Some(Verdict::Cancelled));
             self.sign_cancelled(&transaction, &cancelled.map(|finished| (*finished).into()).collect::<Vec<_>>())
                 .await?;
@@ -140,6 +128,14 @@ impl Store {
                 let recorded = current.iter().map(|finished| finished.claim).collect();
                 self.write_output_notices(&transaction, notices, &recorded, database).await?;
             }
+            let ended: Vec<&HeldTask> = current
+                .iter()
+                .filter(|finished| ends(finished.verdict))
+                .filter_map(|finished| held.get(&finished.claim).or_else(|| moved_tasks.get(&finished.claim)))
+                .collect();
+            let followed: Vec<i64> =
+                ended.iter().filter(|task| task.is_followed).map(|task| task.claim.task_id).collect();
+            let settled = self.settle_followers(&transaction, &followed).await?;
             self.commit(transaction).await?;
             let count = |verdict| current.iter().filter(|finished| finished.verdict == Some(verdict)).count();
             Ok(Recorded {
@@ -147,17 +143,19 @@ impl Store {
                 stale: superseded.len(),
                 retrying: count(Verdict::Retry),
                 released: count(Verdict::Released),
+                followers: settled.released,
+                groups: ended.iter().filter_map(|task| task.group.clone()).collect(),
             })
-        })
-        .await
+        });
+        self.timed(Operation::Finish, recording).await
     }
 
-    /// Applies the verdicts to the tasks whose claims still hold. Returns these claims.
+    /// Applies the verdicts to the tasks whose claims still hold. Returns these tasks.
     pub(super) async fn apply_verdicts(
         &self,
         transaction: &DatabaseTransaction,
         batch: &[&FinishedAttempt],
-    ) -> Result<HashSet<Claim>, StoreError> {
+    ) -> Result<HashMap<Claim, HeldTask>, StoreError> {
         let of = |verdicts: &[Verdict], is_snoozed: bool| -> Vec<&FinishedAttempt> {
             batch
                 .iter()
@@ -192,17 +190,17 @@ impl Store {
             (of(&[Verdict::Retry], false), self.dialect.update_joined("sexton_task", &retry, &rows, on)),
             (of(&[Verdict::Retry], true), self.dialect.update_joined("sexton_task", &snooze, &rows, on)),
         ];
-        let mut held = HashSet::new();
+        let mut held = HashMap::new();
         for (finished, sql) in steps {
             if !finished.is_empty() {
                 let applied = self.apply(transaction, &sql, on, &finished).await?;
-                held.extend(applied);
+                held.extend(applied.into_iter().map(|task| (task.claim, task)));
             }
         }
         Ok(held)
     }
 
-    /// Runs a statement that changes tasks by their claims. Returns the claims that were changed. MySQL cannot return
+    /// Runs a statement that changes tasks by their claims. Returns the tasks that were changed. MySQL cannot return
     /// them, so they are selected and locked before.
     async fn apply(
         &self,
@@ -210,7 +208,7 @@ impl Store {
         sql: &str,
         on: &str,
         finished: &[&FinishedAttempt],
-    ) -> Result<Vec<Claim>, StoreError> {
+    ) -> Result<Vec<HeldTask>, StoreError> {
         let mut rows = Rows::new(self.dialect);
         for finished in finished {
             rows.push(|row| {
@@ -222,20 +220,23 @@ impl Store {
             });
         }
         let parameter = rows.into_value();
+        let t = if self.dialect == Dialect::Sqlite { "" } else { "t." };
+        let followed = is_followed(if self.dialect == Dialect::Sqlite { "sexton_task.id" } else { "t.id" });
+        let returned = format!("{t}id, {t}fence, {t}group_name, {followed} AS is_followed");
         let changed = match self.dialect {
             Dialect::MySql => {
                 let select = format!(
-                    "SELECT t.id, t.fence FROM {} JOIN sexton_task t ON {on} FOR UPDATE",
+                    "SELECT {returned} FROM {} JOIN sexton_task t ON {on} FOR UPDATE",
                     self.dialect.rows_beside_locks("d", &CLAIM_COLUMNS)
                 );
                 let rows = self.all(transaction, &select, [parameter.clone()]).await?;
                 self.run(transaction, sql, [parameter]).await?;
                 rows
             }
-            Dialect::Postgres => self.all(transaction, &format!("{sql} RETURNING t.id, t.fence"), [parameter]).await?,
-            Dialect::Sqlite => self.all(transaction, &format!("{sql} RETURNING id, fence"), [parameter]).await?,
+            Dialect::Postgres => self.all(transaction, &format!("{sql} RETURNING {returned}"), [parameter]).await?,
+            Dialect::Sqlite => self.all(transaction, &format!("{sql} RETURNING {returned}"), [parameter]).await?,
         };
-        changed.iter().map(claim_of).collect()
+        changed.iter().map(HeldTask::of).collect()
     }
 
     /// An attempt that has ended by itself did not take its node down, although the node was declared dead meanwhile.
@@ -262,17 +263,20 @@ impl Store {
         self.run(transaction, &sql, [rows.into_value()]).await.map(|_| ())
     }
 
-    /// The stale finishes that are to be recorded as superseded. A finish that is in the history already is left out:
-    /// its commit succeeded, but the answer was lost.
+    /// The stale finishes that are to be recorded as superseded. A finish that is in the history already is left out: its
+    /// commit succeeded, but the answer was lost, or the daemon died before it had deleted the attempt's directory.
     async fn superseded(
         &self,
         transaction: &DatabaseTransaction,
         stale: &[&FinishedAttempt],
     ) -> Result<Vec<FinishedAttempt>, StoreError> {
         let at = self.dialect.instant_parameter();
+        // Who takes an attempt over whose task is gone does not know how it ended. `interrupted` is what others suppose.
         let known = format!(
-            "SELECT id FROM sexton_history WHERE task_id = ? AND fence = ? AND outcome IN (?, 'superseded') \
-             AND enqueued_at = {at} AND (claimed_at IS NULL OR claimed_at = {at})"
+            "SELECT id FROM sexton_history WHERE task_id = ? AND fence = ? \
+             AND (outcome = {text} OR outcome = 'superseded' OR {text} = 'superseded' AND outcome <> 'interrupted') \
+             AND enqueued_at = {at} AND (claimed_at IS NULL OR claimed_at = {at})",
+            text = self.dialect.text_parameter()
         );
         let mut superseded = Vec::new();
         for finished in stale {
@@ -282,6 +286,7 @@ impl Store {
             let values = [
                 claim.task_id.into(),
                 claim.fence.into(),
+                finished.outcome.as_str().into(),
                 finished.outcome.as_str().into(),
                 enqueued_at.into(),
                 claimed_at.into(),
@@ -309,13 +314,14 @@ impl Store {
         &self,
         transaction: &DatabaseTransaction,
         finished: &[&FinishedAttempt],
+        held: &HashMap<Claim, HeldTask>,
     ) -> Result<u64, StoreError> {
         if finished.is_empty() {
             return Ok(0);
         }
-        let names: Vec<String> =
-            HISTORY_COLUMNS.iter().map(|(name, _)| self.dialect.quoted(name.trim_start_matches("its_"))).collect();
-        let values: Vec<String> = HISTORY_COLUMNS
+        let columns: Vec<_> = TASK_COLUMNS.into_iter().chain(ATTEMPT_COLUMNS).collect();
+        let names: Vec<String> = columns.iter().map(|(name, _)| self.dialect.quoted(name_in_history(name))).collect();
+        let values: Vec<String> = columns
             .iter()
             .map(|(name, _)| match *name {
                 "payload" | "result" => self.dialect.json(&format!("d.{name}")),
@@ -324,38 +330,20 @@ impl Store {
             .collect();
         let sql = self.dialect.insert_new(
             &format!("sexton_history ({})", names.join(", ")),
-            &format!("SELECT {} FROM {}", values.join(", "), self.dialect.rows("d", &HISTORY_COLUMNS)),
+            &format!("SELECT {} FROM {}", values.join(", "), self.dialect.rows("d", &columns)),
         );
         let mut rows = Rows::new(self.dialect);
         for finished in finished {
             rows.push(|row| {
                 row.set("task_id", finished.claim.task_id)
-                    .set("name", finished.name.clone())
-                    .set("kind", finished.kind.clone())
+                    .set("name", finished.name.as_str())
                     .set("queue", finished.queue.as_str())
-                    .set("schedule", finished.schedule.clone())
-                    .at("due_at", finished.due_at)
-                    .at("enqueued_at", finished.enqueued_at)
-                    .at("claimed_at", finished.claimed_at)
-                    .at("started_at", finished.started_at)
-                    .at("finished_at", finished.finished_at)
-                    .set("duration_ms", finished.duration_ms)
-                    .set("node", finished.node.as_str())
+                    .set("schedule", finished.schedule.as_deref())
                     .set("attempt", finished.attempt)
-                    .set("outcome", finished.outcome.as_str())
-                    .set("verdict", finished.verdict.map(Verdict::as_str))
-                    .set("exit_code", finished.report.exit_code)
-                    .set("its_signal", finished.report.signal)
-                    .set("error", finished.error.clone())
                     .json("payload", finished.payload.as_ref())
                     .set("fence", finished.claim.fence)
-                    .set("core_dumped", finished.report.core_dumped)
-                    .set("cpu_user_ms", finished.report.usage.map(|usage| usage.user_ms))
-                    .set("cpu_system_ms", finished.report.usage.map(|usage| usage.system_ms))
-                    .set("peak_memory", finished.report.usage.map(|usage| usage.peak_memory))
-                    .set("output_bytes", finished.report.usage.map(|usage| usage.output_bytes))
-                    .json("result", finished.report.result.as_ref())
-                    .set("left_behind", finished.report.left_behind);
+                    .set("group_name", held.get(&finished.claim).and_then(|task| task.group.as_deref()));
+                set_attempt(row, finished);
             });
         }
         self.run(transaction, &sql, [rows.into_value()]).await

@@ -3,12 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{
-    Store, StoreError,
-    cancel::CANCEL_REQUESTED,
-    claim::{ID_COLUMN, UNBEGUN},
-    dialect::Dialect,
-    portions::in_portions,
-    row_decoding::instant,
+    Operation, Store, StoreError, claim::ID_COLUMN, dialect::Dialect, portions::in_portions, row_decoding::instant,
 };
 
 /// The maximum number of tasks that one statement promotes.
@@ -22,9 +17,20 @@ pub struct NextInstants {
     pub expiry: Option<DateTime<Utc>>,
     /// Whether an application has requested the cancel of a task that waits.
     pub is_cancel_requested: bool,
+    /// Whether a task waits for others.
+    pub has_followers: bool,
 }
 
 const WAITING: &str = "state IN ('scheduled', 'retryable')";
+/// The query for [`NextInstants`].
+pub(super) const NEXT_INSTANTS: &str = concat!(
+    "SELECT (SELECT MIN(run_at) FROM sexton_task WHERE state IN ('scheduled', 'retryable')) AS run_at, ",
+    "(SELECT expires_at FROM sexton_task WHERE expires_at IS NOT NULL ",
+    "AND attempt = 0 AND snoozes = 0 AND state IN ('available', 'scheduled', 'waiting') ",
+    "ORDER BY expires_at LIMIT 1) AS expires_at, ",
+    "(SELECT MIN(id) FROM sexton_task WHERE cancel_requested_at IS NOT NULL AND state <> 'running') AS cancelled, ",
+    "(SELECT 1 FROM sexton_task WHERE state = 'waiting' ORDER BY run_at LIMIT 1) AS waiting"
+);
 
 impl Store {
     /// Makes all due tasks available. Returns their number.
@@ -48,7 +54,8 @@ impl Store {
         };
         let mut promoted = 0;
         loop {
-            let batch = match self.with_retries(async || self.run(&self.db, &sql, []).await).await {
+            let promoting = self.with_retries(async || self.run(&self.db, &sql, []).await);
+            let batch = match self.timed(Operation::Promote, promoting).await {
                 Err(StoreError::Refused(_)) => return Ok(promoted + self.promote_one_by_one(&due).await?),
                 result => result?,
             };
@@ -81,16 +88,11 @@ impl Store {
     /// # Errors
     /// If the database is unavailable or refuses the statement.
     pub async fn next_instants(&self) -> Result<NextInstants, StoreError> {
-        let sql = format!(
-            "SELECT (SELECT MIN(run_at) FROM sexton_task WHERE {WAITING}) AS run_at, \
-             (SELECT expires_at FROM sexton_task WHERE expires_at IS NOT NULL AND {UNBEGUN} \
-             ORDER BY expires_at LIMIT 1) AS expires_at, \
-             (SELECT MIN(id) FROM sexton_task WHERE {CANCEL_REQUESTED}) AS cancelled"
-        );
-        let row = self.one(&self.db, &sql, []).await?;
+        let row = self.one(&self.db, NEXT_INSTANTS, []).await?;
         // What is beyond the calendar is on hold.
         let at = |column| instant(&row, column).ok().flatten();
         let is_cancel_requested = row.try_get::<Option<i64>>("", "cancelled")?.is_some();
-        Ok(NextInstants { due: at("run_at"), expiry: at("expires_at"), is_cancel_requested })
+        let has_followers = row.try_get::<Option<i32>>("", "waiting")?.is_some();
+        Ok(NextInstants { due: at("run_at"), expiry: at("expires_at"), is_cancel_requested, has_followers })
     }
 }

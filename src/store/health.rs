@@ -20,7 +20,7 @@ pub struct QueueBacklog {
     pub running: i64,
     /// Tasks that are due and do not run.
     pub waiting: i64,
-    /// Tasks that are not due yet, including those that wait for their next attempt.
+    /// Tasks that are not due yet, including those that wait for their next attempt, or for other tasks.
     pub later: i64,
     /// Since when the oldest of the waiting tasks is due.
     pub oldest: Option<DateTime<Utc>>,
@@ -57,8 +57,8 @@ impl Store {
     /// # Errors
     /// If the database is unavailable or refuses the statement.
     pub async fn load(&self, task: Option<&str>) -> Result<Vec<QueueBacklog>, StoreError> {
-        let is_due = format!("state <> 'running' AND run_at <= {}", self.dialect.now());
-        let later = format!("state <> 'running' AND run_at > {}", self.dialect.now());
+        let is_due = format!("state NOT IN ('running', 'waiting') AND run_at <= {}", self.dialect.now());
+        let later = format!("(state = 'waiting' OR state <> 'running' AND run_at > {})", self.dialect.now());
         let of_task = if task.is_some() { "WHERE name = ?" } else { "" };
         let sql = format!(
             "SELECT COALESCE(queue, '') AS queue, COUNT(CASE WHEN state = 'running' THEN 1 END) AS running, \

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
 
 use nix::fcntl::{Flock, FlockArg};
+use sea_orm::ConnectionTrait as _;
 use serde_json::json;
 use sexton_entities::states::{AuditAction, AuditTarget};
 use sexton_migration::{Migrator, MigratorTrait};
@@ -12,6 +13,7 @@ use super::{
     ConnectOptions, Deed, Store, StoreError,
     connection::{DatabaseTransaction, on_driver},
     dialect::Dialect,
+    error::StatementRefusal,
 };
 use crate::domain::schema_name::SchemaName;
 
@@ -127,13 +129,38 @@ impl Store {
             let problem = format!("the database has no schema `{schema}`: `sexton db migrate` creates it");
             return Err(StoreError::Refused(problem));
         }
-        let applied: Vec<String> =
-            on_driver(Migrator::get_migration_models(&self.db)).await?.into_iter().map(|step| step.version).collect();
+        let applied = self.applied_steps().await?.unwrap_or_default();
         let known: Vec<String> = Migrator::get_migration_files().iter().map(|step| step.name().to_owned()).collect();
         if let Some(unknown) = applied.iter().find(|step| !known.contains(step)) {
             return Err(StoreError::Newer(unknown.clone()));
         }
         Ok(known.into_iter().map(|name| MigrationStatus { applied: applied.contains(&name), name }).collect())
+    }
+
+    /// The steps that are applied; none if the database has no table of them. It creates nothing: SeaORM's own look would
+    /// need the right to create that table.
+    ///
+    /// # Errors
+    /// If the database is unavailable, or this role may not read the table.
+    pub(super) async fn applied_steps(&self) -> Result<Option<Vec<String>>, StoreError> {
+        let sql = "SELECT version FROM sexton_migration ORDER BY version";
+        let rows = match self.db.query_all_raw(self.statement(sql, [])).await {
+            Ok(rows) => rows,
+            // What this role may not read may be there. SQLite has one code for all that it refuses, and no rights.
+            Err(error) => match (StatementRefusal::of(&error), self.dialect) {
+                (Some(StatementRefusal::Missing), _) | (Some(StatementRefusal::Other), Dialect::Sqlite) => {
+                    return Ok(None);
+                }
+                _ => return Err(error.into()),
+            },
+        };
+        let applied = rows.iter().map(|row| Ok(row.try_get("", "version")?)).collect::<Result<_, StoreError>>()?;
+        Ok(Some(applied))
+    }
+
+    /// Whether this program knows the newest of the steps that are applied.
+    pub fn knows_step(step: &str) -> bool {
+        Migrator::get_migration_files().iter().any(|known| known.name() == step)
     }
 
     /// Excludes all other migrating processes. On a server, a transaction of its own holds the lock while the steps run

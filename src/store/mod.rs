@@ -5,7 +5,9 @@
 //! other files that `tests/tidy` lists.
 
 mod adopt;
+mod aging;
 mod array_text;
+mod attempt_columns;
 mod audit;
 mod baselines;
 mod bounded;
@@ -16,18 +18,30 @@ mod claimed_task;
 mod cluster_queues;
 mod connect;
 mod daily;
+mod database_schedules;
+mod datagrams;
 mod dead_nodes;
 mod doctor;
+mod event_takes;
+mod events;
 mod expected_runs;
 mod expiry;
+mod fair;
+mod file_watch;
 mod finish;
 mod finish_result;
+mod fire;
+mod followers;
 mod future;
+mod groups;
 mod health;
 mod identity;
+mod limit_keys;
 mod long_runs;
+mod maintenance;
 mod migrate;
 mod missed_instants;
+mod move_by_rows;
 mod move_tasks;
 mod move_to_history;
 mod nodes;
@@ -44,15 +58,20 @@ mod portions;
 mod problems;
 mod prune;
 mod queues;
+mod rates;
 mod refused_finishes;
 mod rescue;
 mod retry;
 mod rows;
+mod schedule_definitions;
 mod schedules;
 mod schedules_ahead;
 mod server_load;
+mod sightings;
 mod summary;
 mod tasks;
+mod trigger_pace;
+mod triggers;
 mod unknown;
 mod unreadable_tasks;
 mod wakeup;
@@ -60,18 +79,20 @@ mod why;
 
 use std::{
     ops::Deref,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicU64},
 };
 
-use sexton_client::store::{TaskStore, connection, dialect, error, row_decoding, selection};
 pub use sexton_client::store::{
+    Operation,
     connection::{ConnectOptions, Connection, DatabaseTransaction, DropInRuntime},
     error::StoreError,
+    followers::Settled,
     history::HistoryFilter,
     isolated_faults::Isolated,
     selection::{SelectedTasks, TaskSelection},
     wait::WaitError,
 };
+use sexton_client::store::{TaskStore, connection, dialect, error, row_decoding, selection};
 
 pub use self::{
     adopt::Adoption,
@@ -79,23 +100,33 @@ pub use self::{
     cancel::CancelResult,
     claim::ClaimResult,
     daily::DayFigures,
+    datagrams::DatagramListener,
     doctor::{IndexDefinition, expected_indexes},
+    event_takes::TakenEvents,
+    events::{EventFilter, EventTroubles, SentEvent},
+    file_watch::FileWatch,
     finish::OnStale,
     finish_result::Recorded,
+    followers::PredecessorRow,
     future::NextInstants,
+    groups::{GroupCounts, GroupMember},
     health::{HistoryOf, QueueBacklog},
+    limit_keys::KeySearch,
+    maintenance::{Halt, Maintenance},
     migrate::MigrationStatus,
     nodes::Heartbeat,
     notice_sending::Tried,
     notices::{HeldNotices, NewNotice, Told},
     output_notices::OutputNotice,
     pause::PauseDetails,
-    peek::Peek,
+    peek::{MaintenanceSeen, NodeOutlook, OutlookOf, Peek},
     portions::{PortionResults, in_portions},
     problems::{ProblemChange, ProblemFilter},
     queues::QueueRow,
+    rates::RateRow,
     rescue::{Rescue, RunningClaim},
     retry::{FinishedSelection, FinishedTasks},
+    schedule_definitions::ScheduleComparison,
     schedules::{Firing, ScheduleRow},
     summary::{LastRun, SchedulePicture},
     tasks::{Enqueued, TaskFilter},
@@ -114,6 +145,8 @@ pub struct Store {
     tasks: TaskStore,
     /// The identity of the database, once it was read.
     id: Arc<OnceLock<DatabaseId>>,
+    /// How many occurrences of problems were noted.
+    problems_noted: Arc<AtomicU64>,
 }
 
 impl Deref for Store {
@@ -138,9 +171,9 @@ impl Store {
     /// If the database is unavailable or refuses the statement.
     pub async fn set_clock(&self, clock: &Clock) -> Result<(), StoreError> {
         if self.dialect.has_server() {
-            let before = uptime();
             let database = self.now().await?;
-            clock.correct(database, before + (uptime() - before) / 2);
+            // The database read its clock before it answered, so that this one is never ahead of it.
+            clock.correct(database, uptime());
         }
         Ok(())
     }

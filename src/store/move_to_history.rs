@@ -1,14 +1,22 @@
-//! Tasks that end move into the history by one statement: it deletes their rows, and writes the history from what it has
-//! deleted and the little that is new. PostgreSQL only: the others cannot insert what they delete.
+//! Tasks that end move into the history: its rows are written from theirs and the little that is new.
+//!
+//! On PostgreSQL one statement does it, which also deletes their rows. The others cannot insert what they delete: see
+//! [`Store::move_by_rows`].
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use sea_orm::Value;
 use serde_json::{Map, Value as Json};
 use sexton_entities::states::{Outcome, Verdict};
 
-use super::{Store, StoreError, array_text, connection::DatabaseTransaction, dialect::Dialect, rows::claim_of};
+use super::{
+    Store, StoreError, array_text,
+    connection::DatabaseTransaction,
+    dialect::Dialect,
+    finish::ends,
+    finish_result::{HeldTask, is_followed},
+};
 use crate::domain::task::{FinishedAttempt, claim::Claim};
 
 /// The parameters, each an array with an element for each attempt, and their types.
@@ -28,7 +36,7 @@ const NEW_VALUES: [(&str, &str); 13] = [
     ("rest", "text"),
 ];
 /// Columns of the history that most attempts have not. They are one JSON object, or NULL.
-const REST: [(&str, &str); 10] = [
+const REST: [(&str, &str); 11] = [
     ("exit_code", "bigint"),
     ("signal", "bigint"),
     ("error", "text"),
@@ -39,6 +47,7 @@ const REST: [(&str, &str); 10] = [
     ("output_bytes", "bigint"),
     ("result", "jsonb"),
     ("left_behind", "bigint"),
+    ("traceparent", "text"),
 ];
 /// PostgreSQL computes instants from microseconds by numbers of 53 bits.
 const EXACT_MICROS: i64 = 1 << 53;
@@ -51,16 +60,15 @@ impl Store {
     ) -> (Vec<&'a FinishedAttempt>, Vec<&'a FinishedAttempt>) {
         let mut tasks = HashSet::new();
         batch.iter().partition(|finished| {
-            let ends = matches!(finished.verdict, Some(Verdict::Completed | Verdict::Discarded | Verdict::Cancelled));
             let instants = [
                 Some(finished.enqueued_at),
                 finished.claimed_at,
                 Some(finished.started_at),
                 Some(finished.finished_at),
             ];
-            let is_exact = |at: DateTime<Utc>| at.timestamp_micros().abs() < EXACT_MICROS;
-            self.dialect == Dialect::Postgres
-                && ends
+            let is_exact =
+                |at: DateTime<Utc>| self.dialect != Dialect::Postgres || at.timestamp_micros().abs() < EXACT_MICROS;
+            ends(finished.verdict)
                 && finished.outcome != Outcome::Snoozed
                 && instants.into_iter().flatten().all(is_exact)
                 // Of two ends of a task, the claim of one at most still holds.
@@ -68,19 +76,22 @@ impl Store {
         })
     }
 
-    /// Moves the tasks whose claims still hold into the history. Returns these claims.
+    /// Moves the tasks whose claims still hold into the history. Returns these tasks.
     pub(super) async fn move_to_history(
         &self,
         transaction: &DatabaseTransaction,
         finished: &[&FinishedAttempt],
-    ) -> Result<HashSet<Claim>, StoreError> {
+    ) -> Result<HashMap<Claim, HeldTask>, StoreError> {
         if finished.is_empty() {
-            return Ok(HashSet::new());
+            return Ok(HashMap::new());
+        }
+        if self.dialect != Dialect::Postgres {
+            return self.move_by_rows(transaction, finished).await;
         }
         let mut values = values(finished);
         values.push(array_text::plain(finished.iter().map(|finished| Some(finished.claim.task_id))));
         let rows = self.all(transaction, &statement(), values).await?;
-        rows.iter().map(claim_of).collect()
+        rows.iter().map(|row| HeldTask::of(row).map(|task| (task.claim, task))).collect()
     }
 }
 
@@ -104,12 +115,13 @@ fn statement() -> String {
          gone AS (DELETE FROM sexton_task t WHERE t.id = ANY(CAST(CAST(? AS text) AS bigint[])) \
          AND t.state LIKE 'running' \
          AND ((t.id, t.fence, t.node, t.enqueued_at) IN (SELECT id, fence, node, {enqueued} FROM d)) IS TRUE \
-         RETURNING t.id, t.name, t.queue, t.schedule, t.due_at, t.enqueued_at, t.attempt, t.payload, t.fence) \
+         RETURNING t.id, t.name, t.queue, t.schedule, t.due_at, t.enqueued_at, t.attempt, t.payload, t.fence, t.group_name) \
          INSERT INTO sexton_history (task_id, name, kind, queue, schedule, due_at, enqueued_at, claimed_at, started_at, \
-         finished_at, duration_ms, node, attempt, outcome, verdict, payload, fence, {rest_names}) \
+         finished_at, duration_ms, node, attempt, outcome, verdict, payload, fence, group_name, {rest_names}) \
          SELECT g.id, g.name, d.kind, g.queue, g.schedule, g.due_at, g.enqueued_at, {claimed}, {started}, {finished}, \
-         d.duration_ms, d.node, g.attempt, d.outcome, d.verdict, CASE WHEN d.keeps_payload THEN g.payload END, g.fence, \
-         {rest} FROM gone g FULL JOIN d ON d.id = g.id WHERE (g.id IS NULL) IS FALSE RETURNING task_id AS id, fence",
+         d.duration_ms, d.node, g.attempt, d.outcome, d.verdict, CASE WHEN d.keeps_payload THEN g.payload END, g.fence, g.group_name, \
+         {rest} FROM gone g FULL JOIN d ON d.id = g.id WHERE (g.id IS NULL) IS FALSE \
+         RETURNING task_id AS id, fence, group_name, {followed} AS is_followed",
         arrays = arrays.join(", "),
         names = names.join(", "),
         enqueued = at("enqueued"),
@@ -118,6 +130,7 @@ fn statement() -> String {
         started = at("d.started"),
         finished = at("d.finished"),
         rest = rest.join(", "),
+        followed = is_followed("sexton_history.task_id"),
     )
 }
 
@@ -161,6 +174,7 @@ fn rest(finished: &FinishedAttempt) -> Option<String> {
         ("output_bytes", usage.map(|usage| usage.output_bytes).into()),
         ("result", report.result.as_ref().map(ToString::to_string).into()),
         ("left_behind", report.left_behind.into()),
+        ("traceparent", finished.trace.map(String::from).into()),
     ];
     let given: Map<String, Json> = values
         .into_iter()

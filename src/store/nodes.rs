@@ -3,10 +3,15 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{EntityTrait, QueryOrder, QueryTrait as _};
+use sea_orm::{ConnectionTrait as _, EntityTrait, QueryOrder, QueryTrait as _, Value};
 use sexton_entities::{node, states::NodeState};
 
-use super::{Store, StoreError, dialect::Kind, row_decoding::instant, rows::Rows};
+use super::{
+    Operation, Store, StoreError,
+    dialect::{Dialect, Kind},
+    row_decoding::instant,
+    rows::Rows,
+};
 use crate::domain::identity::NodeId;
 
 const NODE_COLUMNS: [(&str, Kind); 7] = [
@@ -71,15 +76,42 @@ impl Store {
     /// # Errors
     /// If the database is unavailable or refuses the statement.
     pub async fn heartbeat(&self, beat: &Heartbeat) -> Result<bool, StoreError> {
+        Ok(self.heartbeat_beside(beat).await?.is_some())
+    }
+
+    /// Extends the lease, and counts the other nodes that have one, by one statement. None if the node is not registered
+    /// any more.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
+    pub async fn heartbeat_beside(&self, beat: &Heartbeat) -> Result<Option<i64>, StoreError> {
+        let now = self.dialect.now();
+        let beside =
+            format!("SELECT COUNT(*) AS live FROM sexton_node o WHERE o.id <> ? AND o.lease_expires_at > {now}");
+        let end = match self.dialect {
+            Dialect::Postgres | Dialect::Sqlite => format!("RETURNING ({beside}) AS live"),
+            // An UPDATE returns no rows there. But the number that this function is given comes back with its answer. The
+            // query in FROM is a copy of its own, without which the table could not be read and changed at once.
+            Dialect::MySql => format!("AND LAST_INSERT_ID((SELECT 1 + c.live FROM ({beside}) c)) > 0"),
+        };
         let sql = format!(
-            "UPDATE sexton_node SET state = ?, modules = {}, heartbeat_at = {}, lease_expires_at = {} WHERE id = ?",
+            "UPDATE sexton_node SET state = ?, modules = {}, heartbeat_at = {now}, lease_expires_at = {} WHERE id = ? {end}",
             self.dialect.json(self.dialect.text_parameter()),
-            self.dialect.now(),
             self.dialect.now_plus_millis("?"),
         );
         let (state, modules) = (beat.state.as_str().into(), beat.modules.to_string().into());
-        let values = [state, modules, millis(beat.lease).into(), beat.id.as_str().into()];
-        Ok(self.with_retries(async || self.run(&self.db, &sql, values.clone()).await).await? > 0)
+        let id = Value::from(beat.id.as_str());
+        let values: [Value; 5] = [state, modules, millis(beat.lease).into(), id.clone(), id];
+        let beating = self.with_retries(async || {
+            if self.dialect == Dialect::MySql {
+                let done = self.db.execute_raw(self.statement(&sql, values.clone())).await?;
+                let live = i64::try_from(done.last_insert_id()).unwrap_or(i64::MAX) - 1;
+                return Ok((done.rows_affected() > 0).then_some(live));
+            }
+            let rows = self.all(&self.db, &sql, values.clone()).await?;
+            rows.first().map(|row| Ok(row.try_get("", "live")?)).transpose()
+        });
+        self.timed(Operation::Heartbeat, beating).await
     }
 
     /// Removes a node that has stopped cleanly.
@@ -87,6 +119,8 @@ impl Store {
     /// # Errors
     /// If the database is unavailable or refuses the statement.
     pub async fn leave(&self, id: &NodeId) -> Result<(), StoreError> {
+        let noted = self.note_left(&self.db, id.as_str()).await;
+        self.isolated().part("which schedules lose a node", noted)?;
         node::Entity::delete_by_id(id.as_str()).exec(&self.db).await?;
         Ok(())
     }

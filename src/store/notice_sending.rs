@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QueryTrait as _};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QueryTrait as _, Value};
 use sexton_entities::notice;
 
 use super::{Store, StoreError, dialect::Kind, rows::Rows};
@@ -109,13 +109,22 @@ impl Store {
         Ok(*tried != Tried::Sent && !self.all(&self.db, is_over, [notice.id.into()]).await?.is_empty())
     }
 
-    /// Gives the lease of a notice back that was not tried.
+    /// Gives the lease of a notice back that was not tried. It is tried after `rest`.
     ///
     /// # Errors
     /// If the database is unavailable or refuses the statement.
-    pub async fn return_notice(&self, notice: &notice::Model, node: &str) -> Result<(), StoreError> {
-        let sql = "UPDATE sexton_notice SET leased_by = NULL, leased_until = NULL WHERE id = ? AND leased_by = ?";
-        self.with_retries(async || self.run(&self.db, sql, [notice.id.into(), node.into()]).await).await.map(|_| ())
+    pub async fn return_notice(&self, notice: &notice::Model, node: &str, rest: Duration) -> Result<(), StoreError> {
+        let later = self.dialect.now_plus_millis("?");
+        let next = if rest.is_zero() { String::new() } else { format!(", next_at = {later}") };
+        let sql = format!(
+            "UPDATE sexton_notice SET leased_by = NULL, leased_until = NULL{next} WHERE id = ? AND leased_by = ?"
+        );
+        let rest = (!rest.is_zero()).then(|| i64::try_from(rest.as_millis()).unwrap_or(i64::MAX));
+        self.with_retries(async || {
+            let values = rest.map(Value::from).into_iter().chain([notice.id.into(), node.into()]);
+            self.run(&self.db, &sql, values).await.map(|_| ())
+        })
+        .await
     }
 
     /// Deletes notices that were written longer ago than that, and gives up those that no node sends.

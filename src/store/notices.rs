@@ -79,6 +79,15 @@ impl Store {
         self.readable(&self.db, query, "sexton_problem", "id").await
     }
 
+    /// Whether notices wait to be sent, or are held back.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
+    pub async fn has_notices(&self) -> Result<bool, StoreError> {
+        let sql = "SELECT id FROM sexton_notice WHERE state IN ('waiting', 'held') LIMIT 1";
+        Ok(!self.all(&self.db, sql, []).await?.is_empty())
+    }
+
     /// Notes that somebody hears of a problem, and writes its notices, in one transaction. Returns false if another node has done
     /// so: then nothing is written.
     ///

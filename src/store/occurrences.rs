@@ -9,9 +9,12 @@ use super::{
     dialect::Kind,
     pause_schedule::HAS_END,
     rows::{Row, Rows},
+    schedules::IN_FORCE,
 };
 use crate::domain::schedule::reason::{Reason, columns::ReasonColumns};
 
+/// By which definition it is entered.
+const SPEC: [(&str, Kind); 1] = [("spec", Kind::Text)];
 /// What identifies an entry, and the decision.
 const ENTRY: [(&str, Kind); 4] =
     [("schedule", Kind::Text), ("due_at", Kind::Instant), ("fate", Kind::Text), ("reason_code", Kind::Text)];
@@ -62,10 +65,10 @@ impl Store {
              CASE WHEN {is_paused} THEN 'paused' ELSE d.reason_code END, {values}, \
              COALESCE(d.stands_for, 0), COALESCE(d.stands_for_more, false), {text}, {text} \
              FROM {rows} JOIN sexton_schedule s ON s.name = d.schedule AND s.removed_at IS NULL \
-             AND (d.fate = 'coalesced' OR s.last_at < d.due_at)",
+             AND {IN_FORCE} AND (d.fate = 'coalesced' OR s.last_at < d.due_at)",
             values = values.join(", "),
             text = self.dialect.text_parameter(),
-            rows = self.dialect.rows("d", &[&ENTRY[..], &VALUES, &TEXT, &OTHERS].concat()),
+            rows = self.dialect.rows("d", &[&ENTRY[..], &SPEC, &VALUES, &TEXT, &OTHERS].concat()),
         );
         let columns: Vec<&str> =
             ENTRY.iter().chain(&VALUES).chain(&TEXT).chain(&OTHERS).map(|(name, _)| *name).collect();
@@ -79,6 +82,7 @@ impl Store {
         for firing in firings {
             rows.push(|row| {
                 row.set("schedule", firing.schedule.clone())
+                    .set("spec", firing.spec.clone())
                     .at("due_at", firing.due_at)
                     .set("fate", firing.fate.as_str());
                 set_reason(row, ReasonColumns::of(firing.reason.as_ref()));

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sea_orm::Value;
 use serde_json::json;
 use sexton_entities::states::AuditTarget;
@@ -21,6 +22,15 @@ use super::{
 /// The condition that a pause of schedule `s` has an end. A node of the version before sets a pause without one, and leaves
 /// the end of an earlier pause as it was.
 pub(super) const HAS_END: &str = "s.paused_until >= s.paused_at";
+
+/// What [`Store::end_pauses`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndedPauses {
+    /// The schedules that are resumed.
+    pub schedules: Vec<String>,
+    /// When the next pause ends.
+    pub next_end: Option<DateTime<Utc>>,
+}
 
 impl Store {
     /// Pauses or resumes a schedule. Returns false if there is no schedule of that name.
@@ -40,25 +50,31 @@ impl Store {
         self.change_pause(name, true, Some(time)).await
     }
 
-    /// Ends the pauses whose time is over. Returns the names of the schedules.
+    /// Ends the pauses whose time is over.
     ///
     /// # Errors
     /// If the database is not available or refuses the statement.
-    pub async fn end_pauses(&self) -> Result<Vec<String>, StoreError> {
+    pub async fn end_pauses(&self) -> Result<EndedPauses, StoreError> {
         let sql = format!(
-            "SELECT s.name AS name FROM sexton_schedule s WHERE s.paused AND {HAS_END} AND s.paused_until <= {} \
-             ORDER BY s.name",
+            "SELECT s.name AS name, s.paused_until AS paused_until, s.paused_until <= {} AS is_over \
+             FROM sexton_schedule s WHERE s.paused AND {HAS_END} ORDER BY s.name",
             self.dialect.now()
         );
-        let mut names = Vec::new();
+        let mut pauses = EndedPauses::default();
         for row in self.all(&self.db, &sql, []).await? {
             let name: String = row.try_get("", "name")?;
+            if !row.try_get::<bool>("", "is_over")? {
+                // What is beyond the calendar has no end.
+                let until = instant(&row, "paused_until").ok().flatten();
+                pauses.next_end = [pauses.next_end, until].into_iter().flatten().min();
+                continue;
+            }
             let ended = self.end_pause(&name).await;
             if self.isolated().part(format_args!("the end of the pause of schedule {name}"), ended)? {
-                names.push(name);
+                pauses.schedules.push(name);
             }
         }
-        Ok(names)
+        Ok(pauses)
     }
 
     /// Ends a pause, unless another node has done so, or an operator has paused the schedule for longer.
@@ -153,7 +169,7 @@ impl Store {
         &self,
         transaction: &DatabaseTransaction,
         name: &str,
-    ) -> Result<Option<chrono::DateTime<chrono::Utc>>, StoreError> {
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
         let sql = format!(
             "SELECT s.paused_until AS paused_until FROM sexton_schedule s WHERE s.name = ? AND s.paused AND {HAS_END}"
         );
@@ -161,7 +177,8 @@ impl Store {
         Ok(rows.first().and_then(|row| instant(row, "paused_until").ok().flatten()))
     }
 
-    /// Deletes a schedule, or marks it as removed while it is paused. `condition` is a further one.
+    /// Deletes a schedule of the configuration, or marks it as removed while it is paused. One of the same name in the
+    /// database is in force again. `condition` is a further one.
     pub(super) async fn forget_schedule(
         &self,
         name: &str,
@@ -169,12 +186,19 @@ impl Store {
         values: &[Value],
     ) -> Result<(), StoreError> {
         let now = self.dialect.now();
-        let delete = format!("DELETE FROM sexton_schedule WHERE name = ? AND NOT paused {condition}");
+        let of_file = "name = ? AND origin = 'config'";
+        let give_back = format!(
+            "UPDATE sexton_schedule SET task = shadowed_task, shadowed_task = NULL, origin = 'database', spec = '', \
+             last_at = {now}, next_at = NULL, excused_until = {now}, expected_by = NULL \
+             WHERE {of_file} AND shadowed_task IS NOT NULL {condition}"
+        );
+        let delete = format!("DELETE FROM sexton_schedule WHERE {of_file} AND NOT paused {condition}");
         let mark = format!(
-            "UPDATE sexton_schedule SET removed_at = {now}, next_at = NULL WHERE name = ? AND paused {condition}"
+            "UPDATE sexton_schedule SET removed_at = {now}, next_at = NULL WHERE {of_file} AND paused {condition}"
         );
         let values = || std::iter::once(name.into()).chain(values.iter().cloned());
         self.with_retries(async || {
+            self.run(&self.db, &give_back, values()).await?;
             self.run(&self.db, &delete, values()).await?;
             self.run(&self.db, &mark, values()).await.map(|_| ())
         })

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use super::{Store, StoreError, claim::ID_COLUMN};
+use super::{Operation, Store, StoreError, claim::ID_COLUMN};
 
 /// The number of rows that one transaction deletes.
 const BATCH_SIZE: usize = 1_000;
@@ -24,10 +24,42 @@ impl Store {
         let before = self.dialect.now_plus_millis("?");
         let sql = format!("DELETE FROM sexton_occurrence WHERE entered_at < {before}");
         self.with_retries(async || self.run(&self.db, &sql, [age.into()]).await).await?;
+        self.prune_dependencies().await?;
         self.forget_dead_nodes().await?;
         self.prune_problems(age).await?;
         self.prune_unusual(age).await?;
         self.prune_notices(age).await?;
+        Ok(pruned)
+    }
+
+    /// Deletes what tasks waited for that are neither unfinished nor in the history.
+    async fn prune_dependencies(&self) -> Result<(), StoreError> {
+        let gone = "NOT EXISTS (SELECT 1 FROM sexton_task t WHERE t.id = w.task_id) \
+                    AND NOT EXISTS (SELECT 1 FROM sexton_history h WHERE h.task_id = w.task_id)";
+        let find = format!(
+            "SELECT w.id FROM sexton_task_dependency w WHERE w.id > ? AND {gone} ORDER BY w.id LIMIT {BATCH_SIZE}"
+        );
+        let rows = self.dialect.rows("d", &ID_COLUMN);
+        let delete = self.dialect.delete_joined("sexton_task_dependency", "id", &rows, "t.id = d.id");
+        let mut after = i64::MIN;
+        loop {
+            let found = self.all(&self.db, &find, [after.into()]).await?;
+            let ids = found.iter().map(|row| Ok(row.try_get("", "id")?)).collect::<Result<Vec<i64>, StoreError>>()?;
+            let Some(last) = ids.last() else { return Ok(()) };
+            after = *last;
+            self.with_retries(async || self.run(&self.db, &delete, [self.ids(ids.iter().copied())]).await).await?;
+        }
+    }
+
+    /// Deletes events with what became of them that are older than `keep`, and triggers of nodes that have been away for
+    /// longer. Returns the number of events.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses a statement.
+    pub async fn prune_events(&self, keep: Duration, progress: impl Fn()) -> Result<u64, StoreError> {
+        let tables = [("sexton_event_trigger", "event_id"), ("sexton_event", "id")];
+        let pruned = self.prune_batches(("sexton_event", "created_at"), &tables, age(keep), &progress).await?;
+        self.prune_triggers(age(keep).into()).await?;
         Ok(pruned)
     }
 
@@ -40,7 +72,8 @@ impl Store {
     ) -> Result<u64, StoreError> {
         let mut pruned = 0;
         loop {
-            let batch = self.with_retries(async || self.prune_batch(old, tables, age).await).await?;
+            let pruning = self.with_retries(async || self.prune_batch(old, tables, age).await);
+            let batch = self.timed(Operation::Prune, pruning).await?;
             pruned += batch as u64;
             if batch < BATCH_SIZE {
                 return Ok(pruned);

@@ -27,6 +27,8 @@ pub struct QueueRow {
     pub scheduled: i64,
     /// Tasks that wait for their next attempt.
     pub retryable: i64,
+    /// Tasks that wait for the end of other tasks.
+    pub waiting: i64,
 }
 
 impl QueueRow {
@@ -40,6 +42,7 @@ impl QueueRow {
             running: 0,
             scheduled: 0,
             retryable: 0,
+            waiting: 0,
         }
     }
 }
@@ -69,6 +72,7 @@ impl Store {
                 "available" => queue.available = tasks,
                 "running" => queue.running = tasks,
                 "scheduled" => queue.scheduled = tasks,
+                "waiting" => queue.waiting = tasks,
                 _ => queue.retryable = tasks,
             }
         }

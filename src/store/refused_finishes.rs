@@ -1,6 +1,10 @@
 //! Attempts whose record the database refuses in any form: their tasks go on or end all the same.
 
-use super::{Store, StoreError, claim_conditions::HELD_COLUMNS, finish::CLEARED};
+use super::{
+    Store, StoreError,
+    claim_conditions::HELD_COLUMNS,
+    finish::{CLEARED, ends},
+};
 use crate::domain::{
     identity::NodeId,
     task::{FinishedAttempt, NEVER, claim::ClaimIdentity},
@@ -17,6 +21,9 @@ impl Store {
         self.with_retries(async || {
             let transaction = self.begin().await?;
             let held = self.apply_verdicts(&transaction, batch).await?;
+            let ended = held.values().filter(|task| task.is_followed && ends(finished.verdict));
+            let ended: Vec<i64> = ended.map(|task| task.claim.task_id).collect();
+            self.settle_followers(&transaction, &ended).await?;
             self.commit(transaction).await?;
             Ok(!held.is_empty())
         })

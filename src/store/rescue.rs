@@ -10,7 +10,7 @@ use sea_orm::QueryResult;
 use sexton_entities::states::{Outcome, ProblemKind, Verdict};
 
 use super::{
-    Store, StoreError,
+    Operation, Store, StoreError,
     connection::DatabaseTransaction,
     dialect::Kind,
     finish::{CLEARED, RELEASED_ATTEMPT},
@@ -188,7 +188,9 @@ impl Store {
             JudgedClaim { running: running.clone(), crash, why: why.to_owned() }
         };
         let judged: Vec<JudgedClaim> = claims.iter().map(judge).collect();
-        let work = async |portion: &[JudgedClaim]| self.end_running(portion, Taken::Everything).await;
+        let work = async |portion: &[JudgedClaim]| {
+            self.timed(Operation::Rescue, self.end_running(portion, Taken::Everything)).await
+        };
         let results = in_portions(judged.chunks(PORTION), work).await?;
         let mut rescue = Rescue::default();
         results.done.into_iter().for_each(|ended| rescue.count(ended));
@@ -232,6 +234,9 @@ impl Store {
             self.run(&transaction, &update, [rows.clone()]).await?;
             if held.iter().any(|judged| judged.crash.is_some()) {
                 self.run(&transaction, &delete, [rows]).await?;
+                let discarded = held.iter().filter(|judged| judged.crash.is_some());
+                let discarded: Vec<i64> = discarded.map(|judged| judged.running.claim.task_id).collect();
+                self.settle_followers(&transaction, &discarded).await?;
                 let crashes: Vec<Sighting> = held.iter().filter_map(|judged| judged.problem()).collect();
                 self.count_problems(&transaction, &one_each(crashes)).await?;
             }
@@ -266,14 +271,14 @@ impl Store {
     ) -> Result<(), StoreError> {
         let extra = match taken {
             Taken::Everything => {
-                ", t.schedule, t.due_at, t.enqueued_at, t.started_at, t.started_at, d.duration_ms, t.payload"
+                ", t.schedule, t.due_at, t.enqueued_at, t.started_at, t.started_at, d.duration_ms, t.payload, t.traceparent, t.group_name"
             }
-            Taken::Least => ", NULL, NULL, NULL, NULL, NULL, NULL, NULL",
+            Taken::Least => ", NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, t.group_name",
         };
         let attempt = "CASE WHEN t.attempt BETWEEN 0 AND 2147483647 THEN t.attempt ELSE 0 END";
         let sql = self.dialect.insert_new(
             "sexton_history (task_id, name, queue, finished_at, node, attempt, outcome, verdict, error, fence, \
-             schedule, due_at, enqueued_at, claimed_at, started_at, duration_ms, payload)",
+             schedule, due_at, enqueued_at, claimed_at, started_at, duration_ms, payload, traceparent, group_name)",
             &format!(
                 "SELECT t.id, t.name, t.queue, {now}, t.node, {attempt}, d.outcome, d.verdict, d.error, t.fence{extra} \
                  FROM {table} JOIN sexton_task t ON {CLAIM_HOLDS}",

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait as _, Value};
 use serde_json::json;
+use sexton_client::store::followers::Settled;
 use sexton_entities::{
     history,
     states::{AuditAction, AuditTarget, TaskState, Verdict},
@@ -89,6 +90,11 @@ impl Store {
                     None => deed.task_id = Some(id),
                 }
                 self.record_deeds(&transaction, &[deed]).await?;
+                if new.waits() {
+                    // What has ended already counts at once.
+                    let ended = self.settle_waiting_tasks(&transaction, &[id], &mut Settled::default()).await?;
+                    self.settle_followers(&transaction, &ended).await?;
+                }
             }
             self.commit(transaction).await?;
             Ok(enqueued)

@@ -12,7 +12,7 @@ pub(super) trait ClaimColumns {
     fn claim(&mut self, identity: ClaimIdentity) -> &mut Self;
 }
 
-impl ClaimColumns for Row {
+impl ClaimColumns for Row<'_> {
     fn claim(&mut self, identity: ClaimIdentity) -> &mut Self {
         self.set("id", identity.claim.task_id)
             .set("fence", identity.claim.fence)

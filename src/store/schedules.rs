@@ -8,7 +8,10 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QueryTrait as _};
 use serde_json::Value;
-use sexton_entities::{occurrence, schedule, states::Fate};
+use sexton_entities::{
+    occurrence, schedule,
+    states::{Fate, Origin},
+};
 
 use super::{Store, StoreError, connection::DatabaseTransaction, dialect::Kind, rows::Rows};
 use crate::domain::{
@@ -16,13 +19,14 @@ use crate::domain::{
     schedule::{
         missed_policy::Overlap,
         reason::{Reason, StandsFor, sentence},
+        recurrence::Follows,
     },
 };
 
 /// A schedule as the configuration has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduleRow {
-    /// Unique name, as written in `[task.NAME]`.
+    /// Unique name, as written in `[task.NAME]` or `[schedule.NAME]`.
     pub name: String,
     /// Name of the task definition that it starts.
     pub task: String,
@@ -35,6 +39,8 @@ pub struct ScheduleRow {
 pub struct Firing {
     /// Name of the schedule.
     pub schedule: String,
+    /// Its recurrences as text: it counts only while they are in force. `None` if it counts in any case.
+    pub spec: Option<String>,
     /// The instant.
     pub due_at: DateTime<Utc>,
     /// Whether and how it runs.
@@ -49,6 +55,8 @@ pub struct Firing {
     pub at_start: bool,
     /// The next instant of the schedule.
     pub next_at: Option<DateTime<Utc>>,
+    /// The schedules whose runs of this instant its task waits for; none if it waits for no run.
+    pub follows: Option<Follows>,
     /// When its task may start, if that is later than now.
     pub run_at: Option<DateTime<Utc>>,
     /// When its task expires.
@@ -65,8 +73,12 @@ pub struct Firing {
 
 const SCHEDULE: [(&str, Kind); 3] = [("name", Kind::Text), ("task", Kind::Text), ("spec", Kind::Text)];
 pub(super) const INSTANT: [(&str, Kind); 2] = [("schedule", Kind::Text), ("due_at", Kind::Instant)];
-const ADVANCE: [(&str, Kind); 3] = [("schedule", Kind::Text), ("due_at", Kind::Instant), ("next_at", Kind::Instant)];
-const ENQUEUE: [(&str, Kind); 8] = [
+const UNLISTED: [(&str, Kind); 2] = [("schedule", Kind::Text), ("spec", Kind::Text)];
+const ADVANCE: [(&str, Kind); 4] =
+    [("schedule", Kind::Text), ("spec", Kind::Text), ("due_at", Kind::Instant), ("next_at", Kind::Instant)];
+/// A schedule whose definition is in force.
+pub(super) const IN_FORCE: &str = "(d.spec IS NULL OR s.spec = d.spec)";
+const ENQUEUE: [(&str, Kind); 9] = [
     ("schedule", Kind::Text),
     ("due_at", Kind::Instant),
     ("run_at", Kind::Instant),
@@ -75,6 +87,7 @@ const ENQUEUE: [(&str, Kind); 8] = [
     ("queue", Kind::Text),
     ("priority", Kind::Integer),
     ("payload", Kind::Text),
+    ("follows", Kind::Integer),
 ];
 const SKIPPED: [(&str, Kind); 7] = [
     ("schedule", Kind::Text),
@@ -100,7 +113,9 @@ impl Store {
             let known: HashMap<String, schedule::Model> =
                 self.schedules_with_removed().await?.into_iter().map(|known| (known.name.clone(), known)).collect();
             let is_same = |seen: &&ScheduleRow| {
-                let known = known.get(&seen.name).filter(|known| known.removed_at.is_none());
+                let is_in_force =
+                    |known: &&schedule::Model| known.removed_at.is_none() && known.origin == Origin::Config;
+                let known = known.get(&seen.name).filter(is_in_force);
                 known.is_some_and(|known| known.task == seen.task && known.spec == seen.spec)
             };
             let (fresh, edited): (Vec<_>, Vec<_>) =
@@ -116,11 +131,16 @@ impl Store {
             if !edited.is_empty() {
                 let now = self.dialect.now();
                 let sets = [
+                    // The file goes before the database. MariaDB and MySQL set the columns in this order.
+                    ("shadowed_task", "CASE WHEN t.origin = 'database' THEN t.task ELSE t.shadowed_task END"),
+                    ("origin", "'config'"),
                     ("task", "d.task"),
                     ("spec", "d.spec"),
                     ("last_at", now),
                     ("next_at", "NULL"),
                     ("removed_at", "NULL"),
+                    // The node says next that it has defined it.
+                    ("defined_on", "NULL"),
                     // A success of an instant before the edit is not expected.
                     ("excused_until", now),
                     ("expected_by", "NULL"),
@@ -155,32 +175,8 @@ impl Store {
         Ok(())
     }
 
-    /// Enters instants in the ledger and enqueues their tasks, in one transaction. Returns the schedules whose tasks this
-    /// call has enqueued. Instants that another node has entered, and schedules without a row, are ignored.
-    ///
-    /// # Errors
-    /// If the database is not available, refuses a statement, or gave the transaction up too often.
-    pub async fn fire(&self, node: &str, firings: &[Firing]) -> Result<Vec<String>, StoreError> {
-        self.with_retries(async || {
-            let entry = uuid::Uuid::new_v4().simple().to_string();
-            let transaction = self.begin().await?;
-            let firings = &*self.resolve_overlaps(&transaction, firings).await?;
-            self.enter(&transaction, node, &entry, firings).await?;
-            let fired = self.entered(&transaction, &entry, firings).await?;
-            if !fired.is_empty() {
-                self.enqueue_entered(&transaction, &entry, firings).await?;
-            }
-            self.record_skipped(&transaction, node, &entry, firings).await?;
-            self.note_missed(&transaction, &entry, firings).await?;
-            self.advance(&transaction, firings).await?;
-            self.commit(transaction).await?;
-            Ok(fired)
-        })
-        .await
-    }
-
     /// The schedules whose instants this transaction has entered as fired or late.
-    async fn entered(
+    pub(super) async fn entered(
         &self,
         transaction: &DatabaseTransaction,
         entry: &str,
@@ -191,7 +187,7 @@ impl Store {
         rows.iter().map(|row| Ok(row.try_get("", "schedule")?)).collect()
     }
 
-    async fn enqueue_entered(
+    pub(super) async fn enqueue_entered(
         &self,
         transaction: &DatabaseTransaction,
         entry: &str,
@@ -201,7 +197,7 @@ impl Store {
         let sql = format!(
             "INSERT INTO sexton_task (name, queue, priority, payload, schedule, due_at, run_at, expires_at, state) \
              SELECT d.task, d.queue, d.priority, {}, d.schedule, d.due_at, COALESCE(d.run_at, {now}), d.expires_at, \
-             CASE WHEN d.run_at > {now} THEN 'scheduled' ELSE 'available' END {}",
+             CASE WHEN d.follows = 1 THEN 'waiting' WHEN d.run_at > {now} THEN 'scheduled' ELSE 'available' END {}",
             self.dialect.json("d.payload"),
             self.joined(&ENQUEUE, "IN ('fired', 'late')")
         );
@@ -211,7 +207,7 @@ impl Store {
 
     /// Writes skipped instants into history, with the sentence of their reason as the error. A schedule that was paused
     /// in the meantime has another reason than the firing.
-    async fn record_skipped(
+    pub(super) async fn record_skipped(
         &self,
         transaction: &DatabaseTransaction,
         node: &str,
@@ -241,7 +237,11 @@ impl Store {
     }
 
     /// Moves the schedules to their latest instants.
-    async fn advance(&self, transaction: &DatabaseTransaction, firings: &[Firing]) -> Result<(), StoreError> {
+    pub(super) async fn advance(
+        &self,
+        transaction: &DatabaseTransaction,
+        firings: &[Firing],
+    ) -> Result<(), StoreError> {
         // One row for each schedule: with several, the database would use any one of them.
         let mut latest: HashMap<&str, &Firing> = HashMap::new();
         for firing in firings {
@@ -254,7 +254,7 @@ impl Store {
         latest.sort_by(|a, b| a.schedule.cmp(&b.schedule));
         let sets = [("last_at", "d.due_at"), ("next_at", "d.next_at")];
         let rows = self.dialect.rows("d", &ADVANCE);
-        let on = "t.name = d.schedule AND t.last_at < d.due_at";
+        let on = "t.name = d.schedule AND t.last_at < d.due_at AND (d.spec IS NULL OR t.spec = d.spec)";
         let sql = self.dialect.update_joined("sexton_schedule", &sets, &rows, on);
         self.run(transaction, &sql, [self.firing_rows(&latest)]).await?;
         Ok(())
@@ -267,6 +267,7 @@ impl Store {
             let error = (firing.fate == Fate::Skipped).then(|| told(firing.reason.as_ref())).flatten();
             rows.push(|row| {
                 row.set("schedule", firing.schedule.clone())
+                    .set("spec", firing.spec.clone())
                     .at("due_at", firing.due_at)
                     .set("error", error)
                     .set("if_paused", told(Some(&Reason::Paused)))
@@ -276,21 +277,22 @@ impl Store {
                     .set("task", firing.task.clone())
                     .set("queue", firing.queue.as_str())
                     .set("priority", firing.priority)
-                    .json("payload", firing.payload.as_ref());
+                    .json("payload", firing.payload.as_ref())
+                    .set("follows", firing.follows.is_some().then_some(1));
             });
         }
         rows.into_value()
     }
 
-    /// Whether at least one of these schedules has no row.
+    /// Whether at least one of these schedules has no row, or is defined differently by now.
     ///
     /// # Errors
     /// If the database is not available or refuses the query.
     pub async fn is_any_unlisted(&self, firings: &[Firing]) -> Result<bool, StoreError> {
         let sql = format!(
             "SELECT d.schedule FROM {} LEFT JOIN sexton_schedule s ON s.name = d.schedule AND s.removed_at IS NULL \
-             WHERE s.name IS NULL LIMIT 1",
-            self.dialect.rows("d", &INSTANT)
+             WHERE s.name IS NULL OR NOT {IN_FORCE} LIMIT 1",
+            self.dialect.rows("d", &UNLISTED)
         );
         Ok(!self.all(&self.db, &sql, [self.firing_rows(firings)]).await?.is_empty())
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryTrait as _};
-use sexton_entities::{history, schedule};
+use sexton_entities::{history, schedule, states::Origin};
 
 use super::{Store, StoreError, dialect::Kind, rows::Rows};
 
@@ -30,33 +30,43 @@ impl Store {
         let mut rows = Rows::new(self.dialect);
         for schedule in &schedules {
             rows.push(|row| {
-                row.set("task", schedule.task.clone());
+                // Several schedules may start the same task.
+                let is_beside = schedule.origin == Origin::Database || schedule.name != schedule.task;
+                let own = is_beside.then(|| schedule.name.clone());
+                row.set("name", schedule.name.clone()).set("task", schedule.task.clone()).set("schedule", own);
             });
         }
         let latest = |which: &str| {
             format!(
-                "(SELECT h.id FROM sexton_history h WHERE h.name = d.task AND {which} ORDER BY h.finished_at DESC LIMIT 1)"
+                "(SELECT h.id FROM sexton_history h WHERE h.name = d.task \
+                 AND (d.schedule IS NULL OR h.schedule = d.schedule) AND {which} ORDER BY h.finished_at DESC LIMIT 1)"
             )
         };
         let sql = format!(
-            "SELECT COALESCE({}, {}) AS id FROM {}",
+            "SELECT d.name AS name, COALESCE({}, {}) AS id FROM {}",
             latest("h.outcome NOT IN ('superseded', 'skipped')"),
             latest("h.outcome = 'skipped'"),
-            self.dialect.rows("d", &[("task", Kind::Text)])
+            self.dialect.rows("d", &[("name", Kind::Text), ("task", Kind::Text), ("schedule", Kind::Text)])
         );
-        let mut ids = Vec::new();
+        let mut runs: HashMap<String, i64> = HashMap::new();
         for row in self.all(&self.db, &sql, [rows.into_value()]).await? {
-            ids.extend(row.try_get::<Option<i64>>("", "id")?);
+            if let Some(id) = row.try_get::<Option<i64>>("", "id")? {
+                runs.insert(row.try_get("", "name")?, id);
+            }
         }
+        let ids: Vec<i64> = runs.values().copied().collect();
         let mut last = HashMap::new();
         for batch in ids.chunks(5_000) {
             let query = history::Entity::find().filter(history::Column::Id.is_in(batch.to_vec())).build(self.backend());
             let found: Vec<LastRun> = self.readable(&self.db, query, "sexton_history", "id").await?;
-            last.extend(found.into_iter().map(|run| (run.name.clone(), run)));
+            last.extend(found.into_iter().map(|run| (run.id, run)));
         }
         Ok(schedules
             .into_iter()
-            .map(|schedule| SchedulePicture { last: last.get(&schedule.task).cloned(), schedule })
+            .map(|schedule| {
+                let run = runs.get(&schedule.name).and_then(|id| last.get(id));
+                SchedulePicture { last: run.cloned(), schedule }
+            })
             .collect())
     }
 }

@@ -1,11 +1,12 @@
 //! Tasks whose name no node defines. They wait outside the queue, so that they are in nobody's way, and come back as
 //! soon as a node defines their name.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use sea_orm::Value;
 use serde::{Deserialize, Serialize};
+use sexton_entities::states::{Outcome, ProblemKind};
 
 use super::{
     Store, StoreError,
@@ -14,6 +15,7 @@ use super::{
 };
 use crate::domain::{
     identity::{NodeId, QueueName},
+    problem::{Sighting, fingerprint::fingerprint},
     task::names::{NodeNames, TaskNames},
 };
 
@@ -25,7 +27,17 @@ const DISCARD_PORTION: i64 = 500;
 const ASIDE_MILLIS: i64 = 3_600_000;
 /// The fence of a task that ends without a claim.
 const RAISED_FENCE: &str = "CASE WHEN t.fence < 9223372036854775807 THEN t.fence + 1 ELSE t.fence END";
-const IS_ASIDE: &str = "state = 'scheduled' AND unknown_since IS NOT NULL";
+/// The condition of a task that is set aside.
+pub(super) const IS_ASIDE: &str = "state = 'scheduled' AND unknown_since IS NOT NULL";
+
+/// What the statements of [`Store::in_portions`] make of the tasks.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Portion<'a> {
+    /// They are unfinished still.
+    Stays,
+    /// They have ended. Each counts as an occurrence of this problem.
+    Ends(Option<&'a Sighting>),
+}
 
 /// The tasks of one name that wait for a node that defines it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,18 +48,26 @@ pub struct UnknownName {
     pub tasks: i64,
     /// Since when the first of them waits.
     pub since: DateTime<Utc>,
+    /// They wait because each node that defines their name disables it.
+    #[serde(default)]
+    pub disabled: bool,
 }
 
 impl Store {
-    /// Publishes which tasks a node can execute. Returns false if the node is not registered.
+    /// Publishes which tasks a node can execute, and which ones its configuration disables. Returns false if the node is not registered.
     ///
     /// # Errors
     /// If the database is unavailable or refuses the statement.
-    pub async fn publish_names(&self, node: &NodeId, names: &TaskNames) -> Result<bool, StoreError> {
+    pub async fn publish_names(
+        &self,
+        node: &NodeId,
+        names: &TaskNames,
+        disabled: &TaskNames,
+    ) -> Result<bool, StoreError> {
         let json = self.dialect.json(self.dialect.text_parameter());
-        let sql = format!("UPDATE sexton_node SET defines = {json} WHERE id = ?");
-        let list = serde_json::Value::from(names.iter().collect::<Vec<_>>()).to_string();
-        let values: [Value; 2] = [list.into(), node.as_str().into()];
+        let sql = format!("UPDATE sexton_node SET defines = {json}, disabled = {json} WHERE id = ?");
+        let list = |names: &TaskNames| serde_json::Value::from(names.iter().collect::<Vec<_>>()).to_string();
+        let values: [Value; 3] = [list(names).into(), list(disabled).into(), node.as_str().into()];
         Ok(self.with_retries(async || self.run(&self.db, &sql, values.clone()).await).await? > 0)
     }
 
@@ -57,15 +77,19 @@ impl Store {
     /// If the database is unavailable or refuses the statement.
     pub async fn live_names(&self) -> Result<Vec<NodeNames>, StoreError> {
         let sql = format!(
-            "SELECT name, defines FROM sexton_node WHERE lease_expires_at > {} ORDER BY id",
+            "SELECT name, defines, disabled FROM sexton_node WHERE lease_expires_at > {} ORDER BY id",
             self.dialect.now()
         );
         let mut live = Vec::new();
         for row in self.all(&self.db, &sql, []).await? {
             // What cannot be read counts as not published.
-            let defines: Option<serde_json::Value> = column(&row, "defines").unwrap_or_default();
-            let names = defines.and_then(|list| serde_json::from_value::<Vec<String>>(list).ok());
-            live.push(NodeNames { node: row.try_get("", "name")?, names: names.map(TaskNames::from_iter) });
+            let list = |name: &str| {
+                let list: Option<serde_json::Value> = column(&row, name).unwrap_or_default();
+                let names = list.and_then(|list| serde_json::from_value::<Vec<String>>(list).ok());
+                names.map(TaskNames::from_iter)
+            };
+            let (names, disabled) = (list("defines"), list("disabled").unwrap_or_default());
+            live.push(NodeNames { node: row.try_get("", "name")?, names, disabled });
         }
         Ok(live)
     }
@@ -102,7 +126,7 @@ impl Store {
         let update =
             self.dialect.update_joined("sexton_task", &sets, &self.dialect.rows("d", &ID_COLUMN), "t.id = d.id");
         let values: Vec<Value> = queue.into_iter().chain([self.known(names), PORTION.into()]).collect();
-        self.in_portions(&find, values, PORTION, &[(&update, None)]).await
+        self.in_portions(&find, values, PORTION, &[(&update, None)], Portion::Stays).await
     }
 
     /// Makes the tasks of these names available again that were set aside. Returns their number.
@@ -135,9 +159,27 @@ impl Store {
                 tasks: row.try_get("", "tasks")?,
                 // An instant that cannot be read must not hide the tasks.
                 since: instant(row, "since").ok().flatten().unwrap_or_default(),
+                disabled: false,
             })
         };
         rows.iter().map(read).collect()
+    }
+
+    /// The tasks that were set aside, by queue and name.
+    ///
+    /// # Errors
+    /// If the database is unavailable or refuses the statement.
+    pub async fn set_aside_in_queues(&self) -> Result<BTreeMap<QueueName, Vec<(String, i64)>>, StoreError> {
+        let sql = format!(
+            "SELECT COALESCE(queue, '') AS queue, name, COUNT(*) AS tasks FROM sexton_task WHERE {IS_ASIDE} \
+             GROUP BY queue, name ORDER BY name"
+        );
+        let mut queues: BTreeMap<QueueName, Vec<(String, i64)>> = BTreeMap::new();
+        for row in self.all(&self.db, &sql, []).await? {
+            let waits = (row.try_get("", "name")?, row.try_get("", "tasks")?);
+            queues.entry(row.try_get::<String>("", "queue")?.into()).or_default().push(waits);
+        }
+        Ok(queues)
     }
 
     /// Discards the tasks of that name that were set aside at least `age` ago, with this reason. Returns their number.
@@ -154,15 +196,23 @@ impl Store {
         let these = self.dialect.rows("d", &ID_COLUMN);
         let record = format!(
             "INSERT INTO sexton_history (task_id, name, queue, schedule, due_at, enqueued_at, finished_at, attempt, \
-             outcome, verdict, error, payload, fence) SELECT t.id, t.name, t.queue, t.schedule, t.due_at, t.enqueued_at, {}, \
-             t.attempt, 'failed', 'discarded', {}, t.payload, {RAISED_FENCE} FROM {these} \
+             outcome, verdict, error, payload, fence, traceparent, group_name) SELECT t.id, t.name, t.queue, t.schedule, \
+             t.due_at, t.enqueued_at, {}, t.attempt, 'failed', 'discarded', {}, t.payload, {RAISED_FENCE}, t.traceparent, \
+             t.group_name FROM {these} \
              JOIN sexton_task t ON t.id = d.id",
             self.dialect.now(),
             self.dialect.text_parameter(),
         );
         let delete = self.dialect.delete_joined("sexton_task", "id", &these, "t.id = d.id");
         let steps = [(record.as_str(), Some(why)), (delete.as_str(), None)];
-        self.in_portions(&find, vec![name.into(), DISCARD_PORTION.into()], DISCARD_PORTION, &steps).await
+        let problem = Sighting {
+            outcome: Some(Outcome::Failed),
+            fingerprint: fingerprint(why),
+            task: Some(name.to_owned()),
+            ..Sighting::now(ProblemKind::Task, name, why)
+        };
+        let values = vec![name.into(), DISCARD_PORTION.into()];
+        self.in_portions(&find, values, DISCARD_PORTION, &steps, Portion::Ends(Some(&problem))).await
     }
 
     /// Finds and locks tasks in portions, and runs statements on them, each portion in a transaction of its own. The
@@ -173,6 +223,7 @@ impl Store {
         values: Vec<Value>,
         portion: i64,
         steps: &[(&str, Option<&str>)],
+        becomes: Portion<'_>,
     ) -> Result<u64, StoreError> {
         let mut total = 0;
         loop {
@@ -188,6 +239,14 @@ impl Store {
                         let text = text.map(Value::from);
                         let values: Vec<Value> = text.into_iter().chain([self.ids(ids.iter().copied())]).collect();
                         self.run(&transaction, sql, values).await?;
+                    }
+                    if let Portion::Ends(_) = becomes {
+                        self.settle_followers(&transaction, &ids).await?;
+                    }
+                    if let Portion::Ends(Some(problem)) = becomes {
+                        let (times, task_id) = (ids.len() as i64, ids.last().copied());
+                        let counted = Sighting { times, discarded: times, task_id, ..problem.clone() };
+                        self.count_problems(&transaction, &[counted]).await?;
                     }
                     self.commit(transaction).await?;
                     Ok(ids.len() as u64)

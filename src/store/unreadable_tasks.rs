@@ -2,16 +2,23 @@
 //! of the tasks behind them.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, QueryResult};
-use sexton_entities::json_text::JsonText;
+use sea_orm::QueryResult;
+use sexton_entities::{
+    json_text::JsonText,
+    states::{Outcome, ProblemKind},
+};
 
 use super::{
     Store, StoreError,
+    connection::DatabaseTransaction,
     dialect::Kind,
     row_decoding::{UnreadableColumn, column, instant},
     rows::Rows,
 };
-use crate::domain::identity::{NodeId, QueueName};
+use crate::domain::{
+    identity::{NodeId, QueueName},
+    problem::{Sighting, fingerprint::fingerprint, one_each},
+};
 
 const COLUMNS: [(&str, Kind); 5] = [
     ("id", Kind::Integer),
@@ -21,6 +28,8 @@ const COLUMNS: [(&str, Kind); 5] = [
     ("has_payload", Kind::Integer),
 ];
 
+/// What a problem is of if the name of its task cannot be read.
+const UNNAMED: &str = "?";
 /// At least this many tasks are tried alone: a claim within limits passes over others.
 const MIN_TRIED: usize = 100;
 
@@ -28,6 +37,8 @@ const MIN_TRIED: usize = 100;
 #[derive(Clone, Debug)]
 pub(super) struct UnreadableTask {
     id: i64,
+    /// Its name, as far as it can be read.
+    name: Option<String>,
     /// Its fence and the instant of its enqueue, as far as they can be read: its number may be given again.
     fence: Option<i64>,
     enqueued_at: Option<DateTime<Utc>>,
@@ -49,22 +60,41 @@ impl UnreadableTask {
     fn because(row: &QueryResult, why: String, has_payload: bool) -> Result<Self, StoreError> {
         Ok(Self {
             id: row.try_get("", "id")?,
+            name: column(row, "name").ok(),
             fence: column(row, "fence").ok(),
             enqueued_at: instant(row, "enqueued_at").ok().flatten(),
             why,
             has_payload,
         })
     }
+
+    /// The problem that it is an occurrence of: the work was not done, as after a failure.
+    fn problem(&self, node: &NodeId, queue: &QueueName) -> Sighting {
+        let name = self.name.clone().unwrap_or_else(|| UNNAMED.to_owned());
+        Sighting {
+            outcome: Some(Outcome::Failed),
+            fingerprint: fingerprint(&self.why),
+            discarded: 1,
+            task: self.name.clone(),
+            queue: Some(queue.to_string()),
+            node: Some(node.to_string()),
+            task_id: Some(self.id),
+            fence: self.fence,
+            ..Sighting::now(ProblemKind::Task, name, &*self.why)
+        }
+    }
 }
 
 impl Store {
-    /// Discards tasks that the caller has locked or claimed, on record. A row of history that is there already stays.
+    /// Discards tasks that the caller has locked or claimed, on record, and counts their problems. A row of history that is
+    /// there already stays.
     ///
     /// # Errors
     /// If the database is unavailable or refuses a statement.
-    pub(super) async fn set_aside<C: ConnectionTrait>(
+    pub(super) async fn set_aside(
         &self,
-        connection: &C,
+        transaction: &DatabaseTransaction,
+        (node, queue): (&NodeId, &QueueName),
         tasks: &[UnreadableTask],
     ) -> Result<(), StoreError> {
         if tasks.is_empty() {
@@ -88,17 +118,20 @@ impl Store {
         );
         // Only columns that cannot hold what history does not take.
         let insert = self.dialect.insert_new(
-            "sexton_history (task_id, name, queue, schedule, finished_at, attempt, outcome, verdict, error, payload, fence)",
+            "sexton_history (task_id, name, queue, schedule, finished_at, attempt, outcome, verdict, error, payload, fence, group_name)",
             &format!(
                 "SELECT t.id, t.name, t.queue, t.schedule, {}, \
                  CASE WHEN t.attempt BETWEEN 0 AND 2147483647 THEN t.attempt ELSE 0 END, 'failed', 'discarded', d.error, \
-                 CASE WHEN d.has_payload = 1 THEN t.payload END, t.fence FROM {table} JOIN sexton_task t ON {on}",
+                 CASE WHEN d.has_payload = 1 THEN t.payload END, t.fence, t.group_name FROM {table} JOIN sexton_task t ON {on}",
                 self.dialect.now()
             ),
         );
-        self.run(connection, &insert, [rows.clone()]).await?;
-        self.run(connection, &self.dialect.delete_joined("sexton_task", "id", &table, &on), [rows]).await?;
-        Ok(())
+        self.run(transaction, &insert, [rows.clone()]).await?;
+        self.run(transaction, &self.dialect.delete_joined("sexton_task", "id", &table, &on), [rows]).await?;
+        let ended: Vec<i64> = tasks.iter().map(|task| task.id).collect();
+        self.settle_followers(transaction, &ended).await?;
+        let problems = one_each(tasks.iter().map(|task| task.problem(node, queue)));
+        self.count_problems(transaction, &problems).await
     }
 
     /// Finds the tasks at the head of a queue that the database refuses to mark as running, and discards them. `why` is
@@ -118,7 +151,8 @@ impl Store {
         let values = [name.into(), name.into(), node.as_str().into(), count.into()];
         let lock = format!("SELECT id FROM sexton_task WHERE id = ? {}", self.dialect.for_update());
         let mut refused = Vec::new();
-        for row in self.all(&self.db, &format!("SELECT id, fence, enqueued_at {}", self.candidates("")), values).await?
+        for row in
+            self.all(&self.db, &format!("SELECT id, name, fence, enqueued_at {}", self.candidates("")), values).await?
         {
             let id: i64 = row.try_get("", "id")?;
             let tried = self.with_retries(async || {
@@ -145,7 +179,7 @@ impl Store {
             let alone = std::slice::from_ref(task);
             self.with_retries(async || {
                 let transaction = self.begin().await?;
-                self.set_aside(&transaction, alone).await?;
+                self.set_aside(&transaction, (node, queue), alone).await?;
                 self.commit(transaction).await
             })
             .await?;
@@ -165,14 +199,14 @@ impl Store {
     }
 
     /// Discards tasks that this node has just claimed. If that fails, they stay claimed, and the rescuer releases them.
-    pub(super) async fn set_aside_claimed(&self, node: &NodeId, tasks: &[UnreadableTask]) {
+    pub(super) async fn set_aside_claimed(&self, node: &NodeId, queue: &QueueName, tasks: &[UnreadableTask]) {
         if tasks.is_empty() {
             return;
         }
         let result = self
             .with_retries(async || {
                 let transaction = self.begin().await?;
-                self.set_aside(&transaction, tasks).await?;
+                self.set_aside(&transaction, (node, queue), tasks).await?;
                 self.commit(transaction).await
             })
             .await;
@@ -187,7 +221,7 @@ impl Store {
     /// # Errors
     /// If the database is unavailable or refuses the statement.
     pub async fn note_unknown_states(&self) -> Result<(), StoreError> {
-        let sql = "SELECT id, state FROM sexton_task WHERE state NOT IN ('scheduled', 'available', 'running', 'retryable') \
+        let sql = "SELECT id, state FROM sexton_task WHERE state NOT IN ('scheduled', 'available', 'running', 'retryable', 'waiting') \
                    ORDER BY id LIMIT 1000";
         for row in self.all(&self.db, sql, []).await? {
             let (id, state): (i64, String) = (row.try_get("", "id")?, column(&row, "state").unwrap_or_default());

@@ -9,8 +9,8 @@ use sexton_entities::{history, occurrence, schedule, task};
 use super::{Store, StoreError, dialect::Kind, rows::Rows};
 use crate::domain::schedule::why::Run;
 
-const INSTANT: [(&str, Kind); 3] =
-    [("schedule", Kind::Text), ("due_at", Kind::Instant), ("finished_from", Kind::Instant)];
+const INSTANT: [(&str, Kind); 4] =
+    [("schedule", Kind::Text), ("task", Kind::Text), ("due_at", Kind::Instant), ("finished_from", Kind::Instant)];
 /// A run finishes after its instant, but the clocks of node and database may differ by this much.
 const SLACK: TimeDelta = TimeDelta::days(1);
 
@@ -35,7 +35,7 @@ impl Store {
     ) -> Result<(Option<occurrence::Model>, Option<occurrence::Model>), StoreError> {
         let find = async |sign: &str| {
             let on = format!("sexton_occurrence x ON x.schedule = d.schedule AND x.due_at {sign} d.due_at");
-            let query = self.about("x.*", &format!("{on} ORDER BY x.due_at LIMIT 1"), schedule, at);
+            let query = self.about("x.*", &format!("{on} ORDER BY x.due_at LIMIT 1"), (schedule, ""), at);
             Ok::<_, StoreError>(self.readable(&self.db, query, "sexton_occurrence", "schedule").await?.pop())
         };
         Ok((find("=").await?, find(">").await?))
@@ -74,10 +74,12 @@ impl Store {
                 other => format!("x.{}", other.as_str()),
             })
             .collect();
-        let unfinished = self.about(&columns.join(", "), &format!("sexton_task x ON {own}"), schedule, at);
-        // A schedule has the name of its task, and history has an index on the name and the end.
+        let unfinished = self.about(&columns.join(", "), &format!("sexton_task x ON {own}"), (schedule, ""), at);
+        // History has an index on the name of the task and the end. A schedule of the database that was removed leaves no
+        // task; others that have no row have its name.
+        let task = self.schedule(schedule).await?.map_or_else(|| schedule.to_owned(), |row| row.task);
         let decided = format!(
-            "sexton_history x ON x.name = d.schedule AND x.finished_at >= d.finished_from AND {own} \
+            "sexton_history x ON x.name = d.task AND x.finished_at >= d.finished_from AND {own} \
              WHERE x.verdict IS NOT NULL ORDER BY x.id"
         );
         let mut runs: HashMap<DateTime<Utc>, Run> = HashMap::new();
@@ -86,7 +88,7 @@ impl Store {
                 runs.entry(due_at).or_default().task = Some(task);
             }
         }
-        let decided = self.about("x.*", &decided, schedule, at);
+        let decided = self.about("x.*", &decided, (schedule, &task), at);
         for attempt in self.readable::<history::Model, _>(&self.db, decided, "sexton_history", "id").await? {
             if let Some(due_at) = attempt.due_at {
                 let run = runs.entry(due_at).or_default();
@@ -100,10 +102,13 @@ impl Store {
 
     /// The rows of a table `x` that are joined with an instant `d`. The instant travels as a row of JSON, in the text form
     /// of the tables: SQLite compares instants as text, and a plain parameter would have another form.
-    fn about(&self, columns: &str, join: &str, schedule: &str, at: DateTime<Utc>) -> Statement {
+    fn about(&self, columns: &str, join: &str, (schedule, task): (&str, &str), at: DateTime<Utc>) -> Statement {
         let mut rows = Rows::new(self.dialect);
         rows.push(|row| {
-            row.set("schedule", schedule).at("due_at", at).at("finished_from", at.checked_sub_signed(SLACK));
+            row.set("schedule", schedule)
+                .set("task", task)
+                .at("due_at", at)
+                .at("finished_from", at.checked_sub_signed(SLACK));
         });
         let sql = format!("SELECT {columns} FROM {} JOIN {join}", self.dialect.rows("d", &INSTANT));
         self.statement(&sql, [rows.into_value()])

@@ -33,6 +33,11 @@ impl LogEntry {
         entry.target = metadata.target().to_owned();
         event.record(&mut entry);
         entry.module = entry.module.or_else(|| enclosing_module(event, context));
+        if let Some(trace) = enclosing_trace(event, context)
+            && entry.fields.iter().all(|(name, _)| *name != TRACE_ID)
+        {
+            entry.fields.push((TRACE_ID, trace.into()));
+        }
         entry
     }
 
@@ -83,26 +88,44 @@ impl Visit for LogEntry {
     }
 }
 
+/// The field with the number of the trace to which an attempt belongs.
+const TRACE_ID: &str = "trace_id";
+
 /// The name of the module that runs in a span.
 struct ModuleName(String);
 
+/// The number of the trace to which the attempt in a span belongs.
+struct TraceId(String);
+
+/// Whether an event may need the span: it is of a daemon module, or of an attempt that belongs to a trace.
+pub(super) fn is_wanted_span(metadata: &Metadata<'_>) -> bool {
+    is_module_span(metadata) || is_attempt_span(metadata)
+}
+
+fn is_attempt_span(metadata: &Metadata<'_>) -> bool {
+    metadata.is_span() && metadata.name() == "attempt" && metadata.target().starts_with("sexton")
+}
+
 /// Whether a daemon module runs in the span.
-pub(super) fn is_module_span(metadata: &Metadata<'_>) -> bool {
+fn is_module_span(metadata: &Metadata<'_>) -> bool {
     metadata.is_span() && metadata.name() == "module" && metadata.target().starts_with("sexton")
 }
 
-/// Stores the name of the module in its span.
-pub(super) fn note_module<S>(attributes: &Attributes<'_>, id: &Id, context: &Context<'_, S>)
+/// Stores in a span the name of the module, or the number of the trace.
+pub(super) fn note_span<S>(attributes: &Attributes<'_>, id: &Id, context: &Context<'_, S>)
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    if !is_module_span(attributes.metadata()) {
+    let is_attempt = is_attempt_span(attributes.metadata());
+    if !is_attempt && !is_module_span(attributes.metadata()) {
         return;
     }
-    let mut name = Named { wanted: "name", found: None };
-    attributes.record(&mut name);
-    if let (Some(name), Some(span)) = (name.found, context.span(id)) {
-        span.extensions_mut().insert(ModuleName(name));
+    let mut named = Named { wanted: if is_attempt { TRACE_ID } else { "name" }, found: None };
+    attributes.record(&mut named);
+    match (named.found, context.span(id)) {
+        (Some(trace), Some(span)) if is_attempt => span.extensions_mut().insert(TraceId(trace)),
+        (Some(name), Some(span)) => span.extensions_mut().insert(ModuleName(name)),
+        _ => {}
     }
 }
 
@@ -121,6 +144,13 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     context.event_scope(event)?.find_map(|span| span.extensions().get::<ModuleName>().map(|name| name.0.clone()))
+}
+
+fn enclosing_trace<S>(event: &Event<'_>, context: &Context<'_, S>) -> Option<String>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    context.event_scope(event)?.find_map(|span| span.extensions().get::<TraceId>().map(|trace| trace.0.clone()))
 }
 
 /// Picks the text of one field.

@@ -42,7 +42,7 @@ fn is_own(metadata: &Metadata<'_>) -> bool {
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Filter<S> for LogFilter {
     fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
         let usual = Filter::<S>::callsite_enabled(&self.filter, metadata);
-        if entry::is_module_span(metadata) {
+        if entry::is_wanted_span(metadata) {
             Interest::always()
         } else if metadata.is_event() && is_own(metadata) && (!usual.is_never() || self.may_pass(metadata)) {
             // Never `always`: only a `sometimes` event is passed to `event_enabled`, where its module is known.
@@ -53,7 +53,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Filter<S> for LogFilter {
     }
 
     fn enabled(&self, metadata: &Metadata<'_>, context: &Context<'_, S>) -> bool {
-        entry::is_module_span(metadata)
+        entry::is_wanted_span(metadata)
             || (metadata.is_event() && self.may_pass(metadata))
             || self.filter.enabled(metadata, context.clone())
     }
@@ -74,7 +74,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Filter<S> for LogFilter {
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        entry::note_module(attributes, id, &context);
+        entry::note_span(attributes, id, &context);
         self.filter.on_new_span(attributes, id, context);
     }
 

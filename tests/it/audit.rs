@@ -112,11 +112,17 @@ on_each_database! {
         let new = |name: &str, queue: &str| sexton::NewTask::new(name).queue(queue);
         client.enqueue_all(vec![new("send", "mail"); 1_001]).await.unwrap();
         client.enqueue_all(vec![new("fail", "default"); 3]).await.unwrap();
+        let log = refused(&file, &["task", "log", "1"]);
+        assert!(log.contains("task 1 has not begun, so that it has no output: it is available; "), "{log}");
         let left = async || store.tasks(&TaskFilter { limit: 9_999, ..TaskFilter::default() }).await.unwrap().len();
         assert_eq!(done(&file, &["task", "cancel", "--queue", "mail", "--dry-run"]), "1001 tasks would be cancelled: 1001 waiting, 0 running\n");
         assert_eq!(left().await, 1_004);
         assert_eq!(done(&file, &["task", "cancel", "--queue", "mail", "--reason", "spam"]), "1001 tasks cancelled\n");
         assert_eq!(left().await, 3);
+        let listed = done(&file, &["audit", "list"]);
+        assert!(listed.contains("1001 tasks (") && listed.contains(" and 996 more)"), "one command is one row: {listed}");
+        assert_eq!(listed.lines().filter(|line| line.contains("spam")).count(), 1, "{listed}");
+        assert_eq!(json(&file, &["audit", "list", "-n", "2000"]).as_array().unwrap().iter().filter(|deed| deed["action"] == "cancel").count(), 1_001);
         assert_eq!(json(&file, &["task", "cancel", "--queue", "mail"]), json!({"cancelled": 0, "requested": 0, "left": 0, "refused": 0}));
         // They are discarded, and retried once.
         assert_eq!(call(&file, &["run", "--once"]).status.code(), Some(1), "tasks failed");
@@ -172,13 +178,14 @@ fn the_deeds_of_a_daemon_are_on_record() {
         let database = Database::new(Kind::Sqlite).await;
         let settings = "heartbeat = \"100ms\"\nwatch_config = false\n[task.slow]\ncommand = [\"sleep\", \"600\"]";
         let file = database.config("n", settings);
-        let daemon = Daemon::start(&file, &["run"]);
+        let mut daemon = Daemon::start(&file, &["run"]);
         let store = database.bare_store();
+        eventually("the start is on record", async || told(&file) == ["start node n"]).await;
         done(&file, &["quiet", "--reason", "the disk is full"]);
         done(&file, &["quiet", "--off"]);
         done(&file, &["reload", "--reason", "a new queue"]);
         done(&file, &["module", "restart", "cron", "--reason", "to see"]);
-        let by_hand = ["quiet node n", "resume node n", "reload node n", "restart module cron"];
+        let by_hand = ["start node n", "quiet node n", "resume node n", "reload node n", "restart module cron"];
         eventually("they are on record", async || told(&file).len() == by_hand.len()).await;
         assert_eq!(told(&file), by_hand);
         let deeds = json(&file, &["audit", "list", "--via", "cli", "-n", "4"]);
@@ -219,7 +226,23 @@ fn the_deeds_of_a_daemon_are_on_record() {
         .await;
         let row = &json(&file, &["task", "show", &id])["history"][0];
         assert_eq!((&row["cancelled_by"], &row["cancel_reason"]), (&json!(person()), &json!("too slow")));
-        daemon.stop();
+        let last = || json(&file, &["audit", "list", "-n", "1"])[0].clone();
+        done(&file, &["quiet"]);
+        done(&file, &["stop", "--reason", "the move"]);
+        daemon.wait();
+        let stop = last();
+        assert_eq!(
+            (&stop["action"], &stop["name"], &stop["reason"]),
+            (&json!("stop"), &json!("n"), &json!("the move"))
+        );
+        assert_eq!((&stop["via"], &stop["login"], &stop["account"]), (&json!("cli"), &json!(person()), &json!(own)));
+        assert_eq!(stop["value_after"], json!({"stopped": "drained", "interrupted": 0, "left": 0}));
+        // A signal does not tell who sends it. Quiet has ended with the process.
+        let again = Daemon::start(&file, &["run"]);
+        assert_eq!(json(&file, &["status"])["daemon"]["quiet"], json!(false));
+        again.stop();
+        let stop = last();
+        assert_eq!((&stop["action"], &stop["via"], &stop["account"]), (&json!("stop"), &json!("signal"), &Value::Null));
     });
 }
 

@@ -18,7 +18,7 @@ on_each_database! {
         ] {
             assert!(figures[figure].as_f64().unwrap() > 0.0, "{figure}: {figures}");
         }
-        assert!(figures["idle_statements_per_minute"].is_number());
+        assert!(figures["idle_statements_per_minute"].is_number() && figures["idle_cpu_percent"].is_number());
         // The log of a file is the file itself.
         let has_log = database.kind != crate::support::Kind::Sqlite;
         assert_eq!(figures["drain_log_bytes"].as_f64().is_some_and(|bytes| bytes > 0.0), has_log, "{figures}");

@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use sea_orm::TransactionTrait as _;
+use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 use serde::{Deserialize, Serialize};
 use sexton::{
     CancelResult, Client, NewTask, Outcome, Progress, Sexton, StoreError, Task, TaskContext, TaskError, TaskState,
@@ -40,6 +40,7 @@ impl TypedHandler for Sender {
 
     async fn run(&self, invoice: Invoice, context: &TaskContext) -> Result<(), TaskError> {
         context.progress(Progress { percent: Some(50.0), text: None });
+        assert!(!invoice.lines.is_empty(), "an invoice without a line");
         let total: u32 = invoice.lines.iter().map(|line| line.price).sum();
         context.result(serde_json::json!({ "number": invoice.number, "total": total }));
         Ok(())
@@ -144,8 +145,31 @@ on_each_database! {
         assert_eq!((end.verdict, end.outcome), (Verdict::Discarded, Outcome::Failed));
         let error = end.error.unwrap();
         assert!(error.starts_with("the payload does not fit: field `lines[1].price`: invalid type: string"), "{error}");
+        let id = client.enqueue(SendInvoice::task(Invoice { number: 10, lines: Vec::new() })).await.unwrap().id();
+        let end = client.wait(id, PATIENCE).await.unwrap();
+        let error = end.error.unwrap();
+        assert!(error.starts_with("panic: an invoice without a line (tests/it/client.rs:"), "with its place: {error}");
+        assert_eq!((end.verdict, end.outcome), (Verdict::Discarded, Outcome::Crashed));
         assert_eq!(daemon.stop(), 0);
     }
+}
+
+#[test]
+fn on_sqlite_a_transaction_that_reads_first_can_write() {
+    block_on(async {
+        let database = crate::support::Database::new(Kind::Sqlite).await;
+        database.store().await;
+        let client = Client::connect(&database.url).unwrap();
+        let other = Client::connect(&database.url).unwrap();
+        let transaction = client.connection().begin().await.unwrap();
+        transaction.execute_unprepared("SELECT COUNT(*) FROM sexton_task").await.unwrap();
+        // Another process wants to write meanwhile: it waits.
+        let writing = tokio::spawn(async move { other.enqueue(invoice(1)).await });
+        client.enqueue_in(&transaction, invoice(2)).await.unwrap();
+        transaction.commit().await.unwrap();
+        writing.await.unwrap().unwrap();
+        assert_eq!(unfinished(&client).await, 2);
+    });
 }
 
 #[test]

@@ -1,17 +1,21 @@
 //! Mistakes in the configuration: all are reported at once, each with its location and the way out.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
-use sexton::config::{KnownNames, Source, load};
+use sexton::{
+    config::{KnownNames, Source, load},
+    domain::task::{definition::TaskDefinition, retry::RetryPolicy},
+};
 
 use crate::support::{Printed, sexton};
 
 fn known() -> KnownNames {
     let modules = sexton::domain::identity::ModuleName::BUILT_IN.iter().map(String::from).collect();
-    KnownNames { kinds: vec!["command".to_owned(), "noop".to_owned()], modules }
+    let kinds = ["command", "http", "noop", "shell", "worker"].map(str::to_owned).to_vec();
+    KnownNames { kinds, modules, ..KnownNames::default() }
 }
 
-fn mistakes(text: &str) -> Vec<String> {
+pub(crate) fn mistakes(text: &str) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sexton.toml");
     fs::write(&file, text).unwrap();
@@ -20,8 +24,30 @@ fn mistakes(text: &str) -> Vec<String> {
     mistakes.0.iter().map(|mistake| mistake.to_string().replace(&file.display().to_string(), "FILE")).collect()
 }
 
-fn sound(file: &Path) -> sexton::config::Config {
+pub(crate) fn sound(file: &Path) -> sexton::config::Config {
     load(&Source { file: Some(file.to_owned()), overrides: Vec::new() }, &known()).unwrap()
+}
+
+#[test]
+fn a_table_changes_what_it_names_of_a_handlers_definition() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sexton.toml");
+    let text = "[task.send]\nretry = { delay = \"7s\" }\n[task.nightly]\nkind = \"send\"\nqueue = \"late\"\n[task.other]\nkind = \"noop\"\n";
+    fs::write(&file, text).unwrap();
+    let plain = TaskDefinition::new("send", "send");
+    let retry = RetryPolicy { delay: Duration::from_secs(1), max_delay: Duration::from_secs(9), ..plain.retry };
+    let definition = TaskDefinition { queue: "night".into(), max_attempts: 5, retry, ..plain };
+    let mut known = known();
+    known.kinds.push("send".to_owned());
+    known.definitions.push(definition.clone());
+    let config = load(&Source { file: Some(file), overrides: Vec::new() }, &known).unwrap();
+    let retry = RetryPolicy { delay: Duration::from_secs(7), ..retry };
+    assert_eq!(*config.tasks["send"], TaskDefinition { retry, ..definition.clone() });
+    assert_eq!(
+        *config.tasks["nightly"],
+        TaskDefinition { name: "nightly".to_owned(), queue: "late".into(), ..definition }
+    );
+    assert_eq!(config.tasks["other"].max_attempts, 1, "another kind");
 }
 
 #[test]
@@ -50,7 +76,7 @@ kind = "emial"
         "FILE:8: task.backup.command: expected a list of text, found a list with other items",
         "FILE:9: task.backup.schedule: minute (column 1): 61 is out of range, expected a number from 0 to 59",
         "FILE:10: task.backup.max_attempts: 0 is out of range, expected 1 to 1000000",
-        "FILE:13: task.mail.kind: there is no handler of kind `emial`; known: command, noop",
+        "FILE:13: task.mail.kind: there is no handler of kind `emial`; known: command, http, noop, shell, worker",
         "FILE:15: queue.reports.workers: the setting is missing: how many tasks of this queue may run on this node at once?",
     ] {
         assert!(found.iter().any(|mistake| mistake == expected), "missing: {expected}\nfound: {found:#?}");
@@ -112,7 +138,7 @@ fn kinds_and_commands_must_agree() {
     assert!(task("kind = \"noop\"\ncommand = [\"true\"]").contains("conflicts with `command`"));
     assert!(task("queue = \"q\"").contains("neither `command` nor `kind`"));
     assert!(task("command = []").contains("the program is missing"));
-    assert!(task("kind = \"noop\"\nenv = { A = \"b\" }").contains("this setting needs a `command`"));
+    assert!(task("kind = \"noop\"\nenv = { A = \"b\" }").contains("this setting needs a `command` or a `script`"));
     assert!(mistakes("[task.\"a b\"]\nkind = \"noop\"\n")[0].contains("names are letters"));
 }
 
@@ -298,6 +324,7 @@ fn policies_of_instants_are_checked_and_shown() {
     assert!(task("window = \"nightly\"").contains("write two times of day, such as 01:00-05:00"));
     assert!(task("overlap = \"never\"").contains("expected \"allow\" or \"skip\" or \"queue\""));
     assert!(task("max_parallel = 0").contains("expected 1 to 1000000"));
+    assert!(task("expect = { every = \"11years\" }").contains("it is too long: the maximum is 10 years"));
     assert!(mistakes("[task.t]\nkind = \"noop\"\noverlap = \"skip\"\n")[0].contains("this setting needs a `schedule`"));
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sexton.toml");

@@ -65,6 +65,21 @@ fn a_wrong_url_is_a_mistake_with_its_line_everywhere() {
     assert!(told.errors().contains("database.url: the password contains @") && !told.errors().contains("cret"));
 }
 
+#[test]
+fn a_password_that_every_user_can_read_is_a_warning() {
+    let warned = |text: &str, mode: u32| {
+        let (_folder, file) = config(text);
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        let told = call(&file, &["config", "check"]);
+        assert!(told.status.success(), "{}", told.errors());
+        told.errors().contains("database.url: every user of this machine can read this password: chmod o= ")
+    };
+    let with_password = "[database]\nurl = \"mysql://u:geheim@h/d\"";
+    assert!(warned(with_password, 0o644));
+    assert!(!warned(with_password, 0o640), "only its group reads it");
+    assert!(!warned("[database]\nurl = \"mysql://u@h/d\"", 0o644), "it has none");
+}
+
 const HOST: &str = r#"
 [task.user]
 command = ["true"]
@@ -212,7 +227,7 @@ schedule = "0 12 * * *"
     }
     assert_eq!(told.errors().lines().count(), expected.len(), "{}", told.errors());
     // A registered handler uses the queue.
-    let known = KnownNames { kinds: vec!["noop".to_owned()], modules: Vec::new() };
+    let known = KnownNames { kinds: vec!["noop".to_owned()], modules: Vec::new(), ..KnownNames::default() };
     let source = Source { file: Some(file), overrides: Vec::new() };
     let config = load(&source, &known).unwrap();
     let now = sexton::clock::machine_time();

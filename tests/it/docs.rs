@@ -12,7 +12,7 @@ on_each_database! {
         let store = database.store().await;
         let blocks = blocks("docs/SQL.md", "sql");
         let queries = blocks.iter().filter(|block| block.starts_with("SELECT")).count();
-        assert_eq!((queries, blocks.len()), (11, 14));
+        assert_eq!((queries, blocks.len()), (12, 17));
         for block in blocks {
             store.connection().execute_unprepared(block.trim_end().trim_end_matches(';')).await.unwrap_or_else(|error| panic!("{block}\n{error}"));
         }
@@ -72,8 +72,13 @@ fn every_configuration_of_the_documents_is_sound() {
         "docs/OPERATING.md",
         "docs/EXTENDING.md",
         "docs/IMPORT.md",
+        "docs/WORKERS.md",
+        "docs/CHAINS.md",
         "docs/MONITORING.md",
         "docs/PERIODS.md",
+        "docs/EVENTS.md",
+        "docs/LIMITS.md",
+        "docs/SCHEDULES.md",
         "docs/recipes/python.md",
         "docs/recipes/php.md",
         "docs/recipes/nodejs.md",
@@ -100,8 +105,8 @@ fn the_configuration_page_names_every_setting() {
     let file = folder.path().join("sexton.toml");
     std::fs::write(
         &file,
-        "[x]\n[database]\nx = 1\n[daemon]\nx = 1\n[log]\nx = 1\n[metrics]\nx = 1\n[supervisor]\nx = 1\n[queue.q]\nx = 1\n[module.m]\nx = 1\n[notify.n]\nx = 1\n\
-         [period.p]\nx = 1\n[task.t]\nx = 1\n[task.u]\nschedule = { cron = \"@daily\", x = 1 }\n",
+        "[x]\n[database]\nx = 1\n[daemon]\nx = 1\n[log]\nx = 1\n[metrics]\nx = 1\n[trace]\nx = 1\n[supervisor]\nx = 1\n[queue.q]\nx = 1\n[module.m]\nx = 1\n[worker.w]\nx = 1\n[notify.n]\nx = 1\n\
+         [period.p]\nx = 1\n[task.t]\nx = 1\n[task.u]\nschedule = { cron = \"@daily\", x = 1 }\n[schedule.s]\nx = 1\n[trigger.t]\nx = 1\n",
     )
     .unwrap();
     let output = sexton(&file).args(["config", "check"]).output().unwrap();

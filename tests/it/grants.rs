@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use sea_orm::{ConnectionTrait, Statement};
 use sexton::store::{Store, TaskFilter, Wakeup};
 use sexton_entities::states::{
-    TaskState::{Running, Scheduled},
+    TaskState::{Running, Scheduled, Waiting},
     Verdict,
 };
 
@@ -19,7 +19,8 @@ use crate::{
 };
 
 /// The columns that the role may write in a new task.
-const OWN_COLUMNS: [&str; 7] = ["name", "payload", "queue", "priority", "unique_key", "run_at", "expires_at"];
+const OWN_COLUMNS: [&str; 9] =
+    ["name", "payload", "queue", "priority", "unique_key", "run_at", "expires_at", "traceparent", "tracestate"];
 /// The columns that the role may write in an entry of the audit, once it may cancel.
 const DEED_COLUMNS: [&str; 11] =
     ["action", "target", "name", "task_id", "via", "account", "login", "host", "reason", "value_before", "value_after"];
@@ -74,9 +75,10 @@ async fn enqueues_and_looks_only(kind: Kind) {
     let role = Role::new(&database).await;
     let columns = columns(&store, kind).await;
 
-    let mut listener = store.listen(&database.options()).await.unwrap();
+    let mut listener = store.listen(&database.options(), None).await.unwrap();
     for statement in blocks("docs/SQL.md", "sql") {
-        match statement.contains("sexton_output") {
+        let needs_more = ["sexton_output", "INTO sexton_schedule", "INTO sexton_event"];
+        match needs_more.iter().any(|word| statement.contains(word)) {
             true => role.is_denied(statement.trim_end().trim_end_matches(';')).await,
             false => role.execute(statement.trim_end().trim_end_matches(';')).await,
         }
@@ -128,6 +130,16 @@ async fn enqueues_and_looks_only(kind: Kind) {
     assert!(again.contains("task_id = 42"), "{again}");
     role.execute(&again.replace("task_id = 42", &format!("task_id = {first}"))).await;
     eventually("it is done again", async || completed(&store).await == 3).await;
+
+    // What it takes to let a task wait for another one.
+    role.is_denied(&format!("INSERT INTO sexton_task_dependency (task_id, after_id) VALUES (1, {first})")).await;
+    role.grant_block("chain").await;
+    role.execute("INSERT INTO sexton_task (name, state, group_name) VALUES ('cleanup', 'waiting', 'g')").await;
+    let waiting = store.tasks(&TaskFilter { limit: 10, ..Default::default() }).await.unwrap();
+    let waiting = waiting.iter().find(|task| task.state == Waiting).unwrap().id;
+    role.execute(&format!("INSERT INTO sexton_task_dependency (task_id, after_id) VALUES ({waiting}, {first})")).await;
+    eventually("it has begun after a task of the history", async || completed(&store).await == 4).await;
+    role.is_denied("UPDATE sexton_task_dependency SET outcome = 'succeeded'").await;
     daemon.stop();
 }
 

@@ -314,7 +314,7 @@ fn a_timer_is_read_with_its_drop_ins_and_its_service() {
     for expected in [
         "# Nightly backup\n[task.backup-nas]\n",
         "\"{ /bin/mkdir -p /srv/nas || true; } && /usr/bin/backup --to 'a b' --host=nas\"",
-        "schedule = { cron = \"30 2 * * SUN\", jitter = \"1h\", timezone = \"Europe/Berlin\" }\noverlap = \"skip\"\n",
+        "schedule = { cron = \"30 2 * * SUN\", timezone = \"Europe/Berlin\", jitter = \"1h\" }\noverlap = \"skip\"\n",
         "timeout = \"2h\"\nuser = \"backup\"\n",
         "limits = { memory = 1073741824 }",
     ] {

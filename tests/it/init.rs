@@ -64,7 +64,12 @@ fn the_first_configuration_is_sound_and_never_overwritten() {
     let folder = tempfile::tempdir().unwrap();
     let output = call(folder.path(), &["init"]);
     let next = "add your tasks to it, then `sexton config check` and `sexton run`";
-    assert_eq!(output.text(), format!("sexton.toml is written: {next}\n"), "{}", output.errors());
+    let place = fs::canonicalize(folder.path()).unwrap().join("var");
+    let place = format!(
+        "the paths in it are relative to the directory in which Sexton is started: from here, all its files are in {}",
+        place.display()
+    );
+    assert_eq!(output.text(), format!("sexton.toml is written: {next}\n{place}\n"), "{}", output.errors());
     assert_eq!(call(folder.path(), &["config", "check"]).text(), "no mistakes in sexton.toml: 0 tasks, 1 queue\n");
     assert!(call(folder.path(), &["run", "--once"]).status.success());
     let file = folder.path().join("sexton.toml");

@@ -62,7 +62,7 @@ fn files_for_everything_for_modules_and_for_errors() {
         let find = |text: &str| all.iter().find(|event| event["message"].as_str().unwrap().contains(text)).unwrap();
         let failed = find("fail failed");
         assert!(failed["task.id"].is_number() && failed["attempt"] == 1, "{failed}");
-        assert_eq!(failed["target"], "sexton::daemon::workers::attempt_executor");
+        assert_eq!(failed["target"], "sexton::daemon::workers::attempt_log");
         let errors = events(&fs::read_to_string(dir.join("error.log")).unwrap());
         let expected: Vec<&Value> =
             all.iter().filter(|event| event["level"] == "warn" || event["level"] == "error").collect();

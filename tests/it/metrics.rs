@@ -61,7 +61,9 @@ fn samples(text: &str, is_open: bool) -> HashMap<String, f64> {
         assert_eq!(samples.insert(series.to_owned(), value.parse().unwrap()), None, "twice: {line}");
     }
     assert_eq!(helps.len(), kinds.len());
-    for (series, count) in samples.iter().filter(|(series, _)| series.contains("_seconds_count")) {
+    for (series, count) in
+        samples.iter().filter(|(series, _)| series.contains("_seconds_count") || series.contains("_bytes_count"))
+    {
         let labels = series.split_once('{').unwrap().1.trim_end_matches('}');
         let last = format!("{}_bucket{{le=\"+Inf\",{labels}}}", series.split("_count").next().unwrap());
         assert_eq!(samples.get(&last), Some(count), "{last}");
@@ -89,6 +91,14 @@ on_each_database! {
         let found = samples(&of_socket(&file), true);
         let value = |series: &str| *found.get(series).unwrap_or_else(|| panic!("{series}: {found:#?}"));
         assert!(value("sexton_claims_total") >= 4.0 && value("sexton_statements_total") > 10.0);
+        for operation in ["enqueue", "claim", "finish", "heartbeat", "schedule"] {
+            let of = |metric: &str| value(&format!("{metric}_total{{operation=\"{operation}\"}}"));
+            assert!(operation == "enqueue" || of("sexton_operations") >= 1.0 && of("sexton_operation_seconds") > 0.0, "{operation}");
+        }
+        assert!(value("sexton_statement_seconds_total") > 0.0);
+        assert!(value("sexton_command_cpu_seconds_total{task=\"fail\",mode=\"user\"}") >= 0.0);
+        assert_eq!(value("sexton_command_peak_memory_bytes_count{task=\"fail\"}"), 1.0);
+        assert!(!found.contains_key("sexton_command_peak_memory_bytes_count{task=\"fine\"}"), "it is no command");
         assert!(value("sexton_schedule_delay_seconds_count{task=\"tick\"}") >= 1.0);
         assert!(value("sexton_lease_left_seconds") > 0.0 && value("sexton_queue_oldest_seconds{queue=\"slow\"}") >= 0.0);
         assert_eq!((value("sexton_database_up"), value("sexton_nodes"), value("sexton_spool_files")), (1.0, 1.0, 0.0));

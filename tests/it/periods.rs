@@ -57,7 +57,11 @@ impl ConfigDir {
     }
 
     fn load(&self) -> Result<Config, String> {
-        let known = KnownNames { kinds: vec!["command".to_owned(), "noop".to_owned()], modules: Vec::new() };
+        let known = KnownNames {
+            kinds: vec!["command".to_owned(), "noop".to_owned()],
+            modules: Vec::new(),
+            ..KnownNames::default()
+        };
         load(&Source { file: Some(self.file()), overrides: Vec::new() }, &known)
             .map_err(|mistakes| mistakes.to_string())
     }

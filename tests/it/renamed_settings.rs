@@ -47,7 +47,8 @@ fn file(text: &str) -> (TempDir, PathBuf) {
 
 fn read(text: &str) -> Result<Config, Mistakes> {
     let (_folder, file) = file(text);
-    let known = KnownNames { kinds: vec!["noop".to_owned()], modules: vec!["cron".to_owned()] };
+    let known =
+        KnownNames { kinds: vec!["noop".to_owned()], modules: vec!["cron".to_owned()], ..KnownNames::default() };
     load(&Source { file: Some(file), overrides: Vec::new() }, &known)
 }
 

@@ -173,7 +173,7 @@ async fn with_a_real_server(kind: Kind) {
         let file = database.config("n", "[log]\nformat = \"json\"");
         let daemon = Daemon::start(&file, &["run", "--log", EVERYTHING]);
         let log = daemon.stop();
-        assert!(log.contains("\"target\":\"sqlx"), "libraries are heard: {log}");
+        assert!(log.contains("\"target\":\"mio"), "libraries are heard: {log}");
         assert_hidden("a daemon that is up", &log);
     }
     address.set_username("nobody-of-that-name").unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::source::{CRATES, production};
 
 /// The files that tell the databases apart: their statements differ in shape. Everything else asks `dialect.rs`.
-const TELLING_APART: [&str; 24] = [
+const TELLING_APART: [&str; 32] = [
     "client/src/store/connection/target.rs",
     "client/src/store/connection/waits.rs",
     "client/src/store/dialect.rs",
@@ -18,16 +18,24 @@ const TELLING_APART: [&str; 24] = [
     "migration/src/m20261121_000012_expire_tasks.rs",
     "migration/src/m20261121_000014_keep_payloads.rs",
     "migration/src/m20261121_000017_narrow_task_indexes.rs",
+    "migration/src/m20261122_000029_define_schedules.rs",
+    "migration/src/m20261122_000033_keep_events.rs",
+    "migration/src/m20261122_000034_chain_tasks.rs",
+    "migration/src/m20261122_000035_limit_tasks.rs",
     "src/store/bounded.rs",
     "src/store/claim.rs",
     "src/store/doctor/rights.rs",
     "src/store/doctor/settings.rs",
     "src/store/doctor/tables.rs",
     "src/store/doctor/transactions.rs",
+    "src/store/fair.rs",
     "src/store/finish.rs",
     "src/store/future.rs",
     "src/store/migrate.rs",
+    "src/store/move_by_rows.rs",
     "src/store/move_to_history.rs",
+    "src/store/nodes.rs",
+    "src/store/peek.rs",
     "src/store/server_load.rs",
     "src/store/wakeup.rs",
 ];

@@ -8,20 +8,22 @@ use crate::{
 };
 
 /// The rooms by level. A room may use the rooms of lower levels, and itself; rooms of one level do not know each other.
-const LEVELS: [(&str, u8); 17] = [
+const LEVELS: [(&str, u8); 19] = [
     ("clock", 1),
     ("domain", 1),
     ("files", 1),
     ("principal", 1),
     ("config", 2),
+    ("http_client", 2),
     ("import", 2),
-    ("notice", 2),
+    ("mail_client", 2),
     ("shepherd", 2),
     ("store", 2),
     ("telemetry", 2),
     ("typed_task", 2),
     ("client", 3),
     ("handler", 3),
+    ("notice", 3),
     ("service", 3),
     ("daemon", 4),
     ("cli", 5),

@@ -22,6 +22,8 @@ const BUSY: u8 = 1;
 const NOW: u8 = 1 << 1;
 const LATER: u8 = 1 << 2;
 const CANCEL: u8 = 1 << 3;
+const SCHEDULES: u8 = 1 << 4;
+const EVENTS: u8 = 1 << 5;
 
 /// The wake-ups of a client that are to be sent. Clones share them.
 #[derive(Clone)]
@@ -98,6 +100,8 @@ fn bits(wakeup: Wakeup) -> u8 {
         Wakeup::Later => LATER,
         Wakeup::Cancel => CANCEL,
         Wakeup::Anything => NOW | LATER,
+        Wakeup::Schedules => SCHEDULES,
+        Wakeup::Events => EVENTS,
     }
 }
 
@@ -109,7 +113,9 @@ async fn send(store: &TaskStore, pending: u8) {
         _ => Some(Wakeup::Anything),
     };
     let cancel = (pending & CANCEL != 0).then_some(Wakeup::Cancel);
-    for wakeup in tasks.into_iter().chain(cancel) {
+    let schedules = (pending & SCHEDULES != 0).then_some(Wakeup::Schedules);
+    let events = (pending & EVENTS != 0).then_some(Wakeup::Events);
+    for wakeup in tasks.into_iter().chain(cancel).chain(schedules).chain(events) {
         if let Err(error) = store.wake(wakeup).await {
             tracing::debug!("cannot send a wake-up: {error}");
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Datelike as _, Utc};
 use serde::Serialize;
 use serde_json::Value;
-use sexton_entities::json_text::JsonText;
+use sexton_entities::{json_text::JsonText, states::Required};
 
 use super::{
     identity::QueueName,
@@ -38,6 +38,20 @@ pub struct NewTask {
     pub expires_at: Option<DateTime<Utc>>,
     /// When it expires, as a time after its earliest start; instead of `expires_at`. The one of the definition if absent.
     pub expires: Option<Duration>,
+    /// To which trace it belongs: the `traceparent` of the W3C's trace context.
+    pub traceparent: Option<String>,
+    /// The `tracestate` that belongs to the `traceparent`.
+    pub tracestate: Option<String>,
+    /// The group to which it belongs.
+    pub group: Option<String>,
+    /// The tasks for whose end it waits.
+    pub after: Vec<i64>,
+    /// The groups for whose last member it waits.
+    pub after_groups: Vec<String>,
+    /// Which end of them lets it begin; their success if absent.
+    pub when: Option<Required>,
+    /// Whether the first of them that ends so is enough.
+    pub any: bool,
     /// Why the payload of a typed task could not be written.
     #[doc(hidden)]
     pub unwritable: Option<String>,
@@ -52,6 +66,20 @@ pub enum InvalidTask {
     /// The name of the queue is invalid.
     #[error("queue name: {0}")]
     Queue(String),
+    /// The name of a group is invalid.
+    #[error("group name: {0}")]
+    Group(String),
+    /// It would wait for the group to which it belongs.
+    #[error("the task belongs to group {0}, and waits for its end: it would wait for itself")]
+    OwnGroup(String),
+    /// A task for which it waits is neither unfinished nor in the history.
+    #[error(
+        "there is no task {0}: it is neither unfinished nor in the history (it never was, or its history is pruned)"
+    )]
+    NoPredecessor(i64),
+    /// A group for which it waits has no task.
+    #[error("there is no group {0}: no task of it is unfinished or in the history (enqueue its members first)")]
+    NoGroup(String),
     /// The unique key is too long for the index.
     #[error("the unique key has {0} bytes, at most 190 are allowed")]
     UniqueKey(usize),
@@ -69,6 +97,9 @@ pub enum InvalidTask {
         /// The setting.
         max: u64,
     },
+    /// Its definition is disabled and refuses tasks, or the payload does not fit its schema.
+    #[error("{0}")]
+    NotWanted(String),
     /// The limit allows no attempt.
     #[error("max_attempts is {0}, at least 1 is needed")]
     MaxAttempts(i32),
@@ -150,6 +181,59 @@ impl NewTask {
         self
     }
 
+    /// Sets the trace to which the task belongs: a `traceparent` of the [W3C's trace context][1], as a tracing library writes
+    /// it into the headers of a request. The command gets it as its environment variable `TRACEPARENT`, the daemon's log
+    /// names the trace, and each retry belongs to the same trace. A value that is not valid is ignored, and the attempt's
+    /// record says why; the enqueue does not fail.
+    ///
+    /// [1]: https://www.w3.org/TR/trace-context/
+    pub fn traceparent(mut self, traceparent: impl Into<String>) -> Self {
+        self.traceparent = Some(traceparent.into());
+        self
+    }
+
+    /// Sets the `tracestate` that belongs to the `traceparent`. Of more than 512 characters, the first entries are kept.
+    pub fn tracestate(mut self, tracestate: impl Into<String>) -> Self {
+        self.tracestate = Some(tracestate.into());
+        self
+    }
+
+    /// Puts the task into a group: a name that tasks share, for one task after all of them, and to count and cancel them.
+    pub fn group(mut self, group: impl Into<String>) -> Self {
+        self.group = Some(group.into());
+        self
+    }
+
+    /// Lets the task wait for the end of these tasks. They are unfinished, or in the history. Without
+    /// [`NewTask::when`] it begins after their success, and ends as skipped if one of them ends otherwise.
+    pub fn after(mut self, tasks: impl IntoIterator<Item = i64>) -> Self {
+        self.after.extend(tasks);
+        self
+    }
+
+    /// Lets the task wait until no task of the group is unfinished. The group has members already.
+    pub fn after_group(mut self, group: impl Into<String>) -> Self {
+        self.after_groups.push(group.into());
+        self
+    }
+
+    /// Sets which end of the tasks for which it waits lets it begin.
+    pub fn when(mut self, required: Required) -> Self {
+        self.when = Some(required);
+        self
+    }
+
+    /// Lets the task begin after the first of the tasks for which it waits that ends as required.
+    pub fn any(mut self) -> Self {
+        self.any = true;
+        self
+    }
+
+    /// Whether it waits for others.
+    pub fn waits(&self) -> bool {
+        !self.after.is_empty() || !self.after_groups.is_empty()
+    }
+
     /// Checks the task, because one database would refuse what another one accepts.
     ///
     /// # Errors
@@ -161,6 +245,12 @@ impl NewTask {
         }
         if let Some(queue) = &self.queue {
             check_name(queue).map_err(InvalidTask::Queue)?;
+        }
+        for group in self.group.iter().chain(&self.after_groups) {
+            check_name(group).map_err(InvalidTask::Group)?;
+        }
+        if let Some(group) = self.group.as_ref().filter(|group| self.after_groups.contains(group)) {
+            return Err(InvalidTask::OwnGroup(group.clone()));
         }
         if let Some(key) = self.unique_key.as_ref().filter(|key| key.len() > 190) {
             return Err(InvalidTask::UniqueKey(key.len()));
@@ -224,6 +314,8 @@ mod tests {
         assert!(matches!(NewTask::new("").check(), Err(InvalidTask::Name(_))));
         assert!(matches!(NewTask::new("rm -rf").check(), Err(InvalidTask::Name(_))));
         assert_eq!(NewTask::new("a").unique_key("k".repeat(191)).check(), Err(InvalidTask::UniqueKey(191)));
+        assert!(matches!(NewTask::new("a").group("b c").check(), Err(InvalidTask::Group(_))));
+        assert!(matches!(NewTask::new("a").group("g").after_group("g").check(), Err(InvalidTask::OwnGroup(_))));
         assert_eq!(NewTask::new("aufräumen-2").payload(json!({"a": 1})).check(), Ok(()));
     }
 }

@@ -121,7 +121,7 @@ impl TaskStore {
         self.run(transaction, &sql, [self.ids(tasks.iter().map(|task| task.id))]).await.map(|_| ())
     }
 
-    /// Moves tasks that have not started to the history, as cancelled by `signature`.
+    /// Moves tasks that have not started to the history, as cancelled by `signature`, and settles those that wait for them.
     ///
     /// # Errors
     /// If the database is unavailable or refuses a statement.
@@ -137,18 +137,19 @@ impl TaskStore {
         let rows = self.dialect.rows("d", &ID_COLUMN);
         let insert = format!(
             "INSERT INTO sexton_history (task_id, name, queue, schedule, due_at, enqueued_at, finished_at, attempt, \
-             outcome, verdict, error, payload, fence, cancelled_by, cancelled_host, cancel_reason) \
+             outcome, verdict, error, payload, fence, cancelled_by, cancelled_host, cancel_reason, traceparent, group_name) \
              SELECT t.id, t.name, t.queue, t.schedule, t.due_at, t.enqueued_at, {now}, t.attempt, 'cancelled', \
-             'cancelled', 'cancelled before it started', t.payload, t.fence, {text}, {text}, {text} \
+             'cancelled', 'cancelled before it started', t.payload, t.fence, {text}, {text}, {text}, t.traceparent, t.group_name \
              FROM {rows} JOIN sexton_task t ON t.id = d.id",
             now = self.dialect.now(),
             text = self.dialect.text_parameter(),
         );
-        let ids = self.ids(ids.iter().copied());
+        let these = self.ids(ids.iter().copied());
         let Signature { by, host, reason } = signature;
-        let values: [Value; 4] = [by.into(), host.into(), reason.into(), ids.clone()];
+        let values: [Value; 4] = [by.into(), host.into(), reason.into(), these.clone()];
         self.run(transaction, &insert, values).await?;
         let delete = self.dialect.delete_joined("sexton_task", "id", &rows, "t.id = d.id");
-        self.run(transaction, &delete, [ids]).await.map(|_| ())
+        self.run(transaction, &delete, [these]).await?;
+        self.settle_followers(transaction, ids).await.map(|_| ())
     }
 }

@@ -7,6 +7,7 @@ use super::{
     connection::{ConnectOptions, Connection, Target, on_driver},
     counters::Counters,
     dialect::Dialect,
+    wakeup_address::WakeupAddresses,
 };
 
 impl ConnectOptions {
@@ -40,7 +41,8 @@ impl TaskStore {
         }
         let db = Connection::new(target, options, dialect.backend());
         let max_payload = Arc::new(options.max_payload.into());
-        Ok(Self { db, dialect, counters: Counters::default().into(), principal: None, max_payload })
+        let (counters, wakeup_addresses) = (Counters::default().into(), WakeupAddresses::default());
+        Ok(Self { db, dialect, counters, principal: None, max_payload, wakeup_addresses })
     }
 
     /// The same database through a connection of its own, beside the pool: what must not wait for others uses it.

@@ -15,7 +15,7 @@ mod transaction;
 mod waits;
 
 use std::{
-    sync::{Arc, atomic::AtomicU64},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -53,7 +53,7 @@ impl Connection {
     /// Sessions with a database, none of them open yet.
     #[doc(hidden)]
     pub fn new(target: Target, options: &ConnectOptions, backend: DbBackend) -> Self {
-        Self { pool: SessionPool::new(target, options, Arc::new(AtomicU64::new(0))), backend }
+        Self { pool: SessionPool::new(target, options, Arc::default()), backend }
     }
 
     /// One session beside those of the pool, with this time limit for everything.

@@ -1,6 +1,6 @@
 //! Differences between the SQL of the databases. MySQL and MariaDB share one dialect.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
 use sea_orm::{DbBackend, Value};
 
 use super::connection::Target;
@@ -100,7 +100,9 @@ impl Dialect {
     pub fn same_instant(self, one: &str, other: &str) -> String {
         match self {
             Self::Sqlite => {
-                format!("strftime('%Y-%m-%d %H:%M:%f', {one}) = strftime('%Y-%m-%d %H:%M:%f', {other})")
+                format!(
+                    "({one} = {other} OR strftime('%Y-%m-%d %H:%M:%f', {one}) = strftime('%Y-%m-%d %H:%M:%f', {other}))"
+                )
             }
             Self::Postgres | Self::MySql => format!("{one} = {other}"),
         }
@@ -117,10 +119,26 @@ impl Dialect {
 
     /// An instant as text in one fixed form, inside the JSON of [`Dialect::rows`] or as a parameter.
     pub fn instant(self, at: DateTime<Utc>) -> String {
-        match self {
-            Self::MySql => at.format("%Y-%m-%d %H:%M:%S%.6f").to_string(),
-            _ => at.format("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string(),
+        let (between, zone) = match self {
+            Self::MySql => (' ', ""),
+            Self::Postgres | Self::Sqlite => ('T', "+00:00"),
+        };
+        let (date, time) = (at.date_naive(), at.time());
+        if !(0..10_000).contains(&date.year()) || time.nanosecond() >= 1_000_000_000 {
+            // Far years have a sign, and a leap second is the sixtieth one.
+            return format!("{}{between}{}{zone}", date.format("%Y-%m-%d"), time.format("%H:%M:%S%.6f"));
         }
+        // The same without reading a format: each finished attempt has five of them.
+        format!(
+            "{:04}-{:02}-{:02}{between}{:02}:{:02}:{:02}.{:06}{zone}",
+            date.year(),
+            date.month(),
+            date.day(),
+            time.hour(),
+            time.minute(),
+            time.second(),
+            time.nanosecond() / 1_000
+        )
     }
 
     /// An instant that compares with [`Dialect::now`] as `column` does, and that can be read: `infinity` is far ahead.
@@ -205,7 +223,8 @@ impl Dialect {
             }
             Self::Sqlite => {
                 let columns = list(&|name, _| format!("json_extract(value, '$.{name}') AS {name}"));
-                format!("(SELECT {columns} FROM json_each(?)) AS {alias}")
+                // Each column asks for its row again: as text, the row would be written and read once for each.
+                format!("(SELECT {columns} FROM jsonb_each(?)) AS {alias}")
             }
         }
     }
@@ -346,5 +365,9 @@ mod tests {
         let at: DateTime<Utc> = "2026-11-21T10:00:00.5Z".parse().expect("an instant");
         assert_eq!(Dialect::Sqlite.instant(at), "2026-11-21T10:00:00.500000+00:00");
         assert_eq!(Dialect::MySql.instant(at), "2026-11-21 10:00:00.500000");
+        let far: DateTime<Utc> = "+12026-01-02T03:04:05.000006Z".parse().expect("an instant");
+        assert_eq!(Dialect::Postgres.instant(far), "+12026-01-02T03:04:05.000006+00:00");
+        let leap: DateTime<Utc> = "2016-12-31T23:59:60.25Z".parse().expect("an instant");
+        assert_eq!(Dialect::Sqlite.instant(leap), "2016-12-31T23:59:60.250000+00:00");
     }
 }

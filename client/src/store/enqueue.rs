@@ -7,11 +7,11 @@ use sea_orm::{
 use sexton_entities::task;
 
 use super::{
-    StoreError, TaskStore,
+    Operation, StoreError, TaskStore,
     dialect::{Dialect, Kind},
     rows::Rows,
 };
-use crate::domain::{expiry, new_task::NewTask};
+use crate::domain::{expiry, new_task::NewTask, trace};
 
 /// The result of an enqueue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Enqueued {
     }
 }
 
-const NEW_TASK_COLUMNS: [(&str, Kind); 10] = [
+const NEW_TASK_COLUMNS: [(&str, Kind); 14] = [
     ("name", Kind::Text),
     ("queue", Kind::Text),
     ("priority", Kind::Integer),
@@ -42,15 +42,23 @@ const NEW_TASK_COLUMNS: [(&str, Kind); 10] = [
     ("max_attempts", Kind::Integer),
     ("expires_at", Kind::Instant),
     ("expires_ms", Kind::Integer),
+    ("traceparent", Kind::Text),
+    ("tracestate", Kind::Text),
+    ("group_name", Kind::Text),
+    ("waits", Kind::Integer),
 ];
 
 impl TaskStore {
-    /// Enqueues one task, on any connection or transaction of this database.
+    /// Enqueues one task, on any connection or transaction of this database. One that waits for others needs a
+    /// transaction, because it is several rows.
     ///
     /// # Errors
     /// If the task is invalid, or the database is unavailable: then nothing was enqueued.
     pub async fn enqueue<C: ConnectionTrait>(&self, connection: &C, new: &NewTask) -> Result<Enqueued, StoreError> {
-        if let Some(id) = self.insert_task(connection, new).await? {
+        if new.waits() {
+            self.check_predecessors(connection, new).await?;
+        }
+        if let Some(id) = self.timed(Operation::Enqueue, self.insert_task(connection, new)).await? {
             return Ok(Enqueued::New(id));
         }
         let key = new.unique_key.clone().unwrap_or_default();
@@ -66,7 +74,7 @@ impl TaskStore {
         }
     }
 
-    /// Enqueues many tasks with one statement. Returns the number of new ones; the unique keys of the others were
+    /// Enqueues many tasks with one statement, and those that wait for others one by one, in a transaction. Returns the number of new ones; the unique keys of the others were
     /// taken.
     ///
     /// # Errors
@@ -75,8 +83,20 @@ impl TaskStore {
         for new in tasks {
             self.check(new)?;
         }
-        let sql = self.insert_tasks_sql();
-        self.run(connection, &sql, [self.task_rows(tasks)]).await
+        let sql = self.insert_tasks_sql(tasks);
+        let (waiting, plain): (Vec<&NewTask>, Vec<&NewTask>) = tasks.iter().partition(|new| new.waits());
+        if waiting.is_empty() {
+            return self.timed(Operation::Enqueue, self.run(connection, &sql, [self.task_rows(plain)])).await;
+        }
+        let mut count = 0;
+        if !plain.is_empty() {
+            count += self.timed(Operation::Enqueue, self.run(connection, &sql, [self.task_rows(plain)])).await?;
+        }
+        // After the others: they may wait for a group of this very call.
+        for new in waiting {
+            count += u64::from(matches!(self.enqueue(connection, new).await?, Enqueued::New(_)));
+        }
+        Ok(count)
     }
 
     /// Checks that a connection of the application leads to the same kind of database.
@@ -96,10 +116,23 @@ impl TaskStore {
 
     async fn insert_task<C: ConnectionTrait>(&self, connection: &C, new: &NewTask) -> Result<Option<i64>, StoreError> {
         self.check(new)?;
-        let sql = self.insert_tasks_sql();
-        let rows = self.task_rows(std::slice::from_ref(new));
+        let sql = self.insert_tasks_sql(std::slice::from_ref(new));
+        let id = self.insert_one(connection, &sql, self.task_rows([new])).await?;
+        if let Some(id) = id.filter(|_| new.waits()) {
+            self.add_dependencies(connection, id, new).await?;
+        }
+        Ok(id)
+    }
+
+    /// Inserts one row by a statement with one parameter. Returns its number; none if its unique key is taken.
+    pub(super) async fn insert_one<C: ConnectionTrait>(
+        &self,
+        connection: &C,
+        sql: &str,
+        rows: sea_orm::Value,
+    ) -> Result<Option<i64>, StoreError> {
         if self.dialect == Dialect::MySql {
-            let result = connection.execute_raw(self.statement(&sql, [rows])).await?;
+            let result = connection.execute_raw(self.statement(sql, [rows])).await?;
             return Ok((result.rows_affected() > 0).then(|| result.last_insert_id() as i64));
         }
         let row = connection.query_one_raw(self.statement(&format!("{sql} RETURNING id"), [rows])).await?;
@@ -111,24 +144,34 @@ impl TaskStore {
         Ok(new.check_size(self.max_payload())?)
     }
 
-    fn insert_tasks_sql(&self) -> String {
+    /// The statement for tasks of which none has a group names only columns that applications have had the right to write.
+    fn insert_tasks_sql(&self, tasks: &[NewTask]) -> String {
+        let (group, of_group) = match tasks.iter().any(|new| new.group.is_some()) {
+            true => (", group_name", ", d.group_name"),
+            false => ("", ""),
+        };
         let now = self.dialect.now();
         let run_at = format!(
             "COALESCE(d.run_at, CASE WHEN d.delay_ms IS NULL THEN {now} ELSE {} END)",
             self.dialect.now_plus_millis("d.delay_ms")
         );
         let select = format!(
-            "SELECT d.name, d.queue, CASE WHEN {run_at} > {now} THEN 'scheduled' ELSE 'available' END, \
-             COALESCE(d.priority, 0), {}, {run_at}, d.unique_key, d.max_attempts, COALESCE(d.expires_at, {}) FROM {}",
+            "SELECT d.name, d.queue, CASE WHEN d.waits = 1 THEN 'waiting' WHEN {run_at} > {now} THEN 'scheduled' \
+             ELSE 'available' END, \
+             COALESCE(d.priority, 0), {}, {run_at}, d.unique_key, d.max_attempts, COALESCE(d.expires_at, {}), \
+             d.traceparent, d.tracestate{of_group} FROM {}",
             self.dialect.json("d.payload"),
             self.dialect.now_plus_millis("d.expires_ms"),
             self.dialect.rows("d", &NEW_TASK_COLUMNS),
         );
-        let head = "sexton_task (name, queue, state, priority, payload, run_at, unique_key, max_attempts, expires_at)";
-        self.dialect.insert_new(head, &select)
+        let head = format!(
+            "sexton_task (name, queue, state, priority, payload, run_at, unique_key, max_attempts, expires_at, traceparent, \
+             tracestate{group})"
+        );
+        self.dialect.insert_new(&head, &select)
     }
 
-    fn task_rows(&self, tasks: &[NewTask]) -> sea_orm::Value {
+    fn task_rows<'a>(&self, tasks: impl IntoIterator<Item = &'a NewTask>) -> sea_orm::Value {
         let mut rows = Rows::new(self.dialect);
         for new in tasks {
             let (expires_at, expires_after) = expiry::of_new(new);
@@ -142,7 +185,11 @@ impl TaskStore {
                     .set("unique_key", new.unique_key.clone())
                     .set("max_attempts", new.max_attempts)
                     .at("expires_at", expires_at)
-                    .set("expires_ms", expires_after.map(|after| after.as_millis() as u64));
+                    .set("expires_ms", expires_after.map(|after| after.as_millis() as u64))
+                    .set("traceparent", new.traceparent.as_deref().and_then(trace::kept_traceparent))
+                    .set("tracestate", new.tracestate.as_deref().and_then(trace::kept_tracestate))
+                    .set("group_name", new.group.as_deref())
+                    .set("waits", new.waits().then_some(1));
             });
         }
         rows.into_value()

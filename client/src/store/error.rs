@@ -10,6 +10,9 @@ pub enum StoreError {
     /// The database does not answer or cannot work at present. It helps to wait and to try again.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// The database answers, and takes no changes at present. It helps to wait, or to connect elsewhere.
+    #[error("the database is read-only {0}")]
+    ReadOnly(String),
     /// The database answers, but refuses the login or the file that the configuration names. A running daemon waits: the
     /// password may just be changing.
     #[error("the database cannot be used as configured: {0}")]
@@ -42,6 +45,9 @@ pub enum StoreError {
     /// The task itself is invalid.
     #[error(transparent)]
     InvalidTask(#[from] crate::domain::new_task::InvalidTask),
+    /// The event itself is invalid.
+    #[error(transparent)]
+    InvalidEvent(#[from] crate::domain::new_event::InvalidEvent),
     /// The database URL is invalid.
     #[error("database.url: {0}")]
     InvalidUrl(String),
@@ -59,6 +65,7 @@ impl StoreError {
             Self::Unavailable(said) | Self::Misconfigured(said) | Self::Conflict(said) | Self::Refused(said) => {
                 said.clone()
             }
+            Self::ReadOnly(_) => self.to_string(),
             other => other.to_string(),
         }
     }
@@ -77,7 +84,10 @@ impl StoreError {
 
     /// Whether it helps to wait.
     pub fn is_outage(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Misconfigured(_) | Self::Exhausted | Self::Conflict(_))
+        matches!(
+            self,
+            Self::Unavailable(_) | Self::ReadOnly(_) | Self::Misconfigured(_) | Self::Exhausted | Self::Conflict(_)
+        )
     }
 
     /// Whether the configuration of the database has to be changed, or the database itself.
@@ -99,12 +109,54 @@ impl From<DbErr> for StoreError {
             DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause)) => {
                 let said = cause_of(cause);
                 match class(cause) {
-                    Class::Outage | Class::ReadOnly => Self::Unavailable(said),
+                    Class::Outage => Self::Unavailable(said),
+                    Class::ReadOnly => Self::ReadOnly(format!("{}: {said}", why_read_only(cause))),
                     Class::Conflict => Self::Conflict(said),
                     Class::SchemaMissing | Class::Refusal => Self::Refused(said),
                 }
             }
             _ => Self::Refused(plain(&error)),
+        }
+    }
+}
+
+/// What a read-only database may be, in brackets.
+fn why_read_only(error: &sqlx::Error) -> &'static str {
+    let sqlx::Error::Database(said) = error else { return "(a standby?)" };
+    match said.try_downcast_ref::<sqlx::sqlite::SqliteError>() {
+        Some(_) => "(its file, or the file system?)",
+        None => "(a standby?)",
+    }
+}
+
+/// What a refusal is about, by its code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatementRefusal {
+    /// The role lacks a right.
+    Denied,
+    /// A table or a column is missing.
+    Missing,
+    /// Anything else.
+    Other,
+}
+
+impl StatementRefusal {
+    /// What an error of a statement is about; none if it is no refusal.
+    pub fn of(error: &DbErr) -> Option<Self> {
+        use sqlx::mysql::MySqlDatabaseError;
+        let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) = error else {
+            return None;
+        };
+        let sqlx::Error::Database(said) = &**cause else { return None };
+        let is_denied = match said.try_downcast_ref::<MySqlDatabaseError>() {
+            Some(said) => error_class::mysql_denies(said.number()),
+            None => said.code().is_some_and(|code| error_class::postgres_denies(&code)),
+        };
+        match class(cause) {
+            _ if is_denied => Some(Self::Denied),
+            Class::SchemaMissing => Some(Self::Missing),
+            Class::Refusal => Some(Self::Other),
+            Class::Outage | Class::ReadOnly | Class::Conflict => None,
         }
     }
 }

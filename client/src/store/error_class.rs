@@ -67,6 +67,17 @@ pub(super) fn mysql_refuses_login(number: u16) -> bool {
     matches!(number, 1044 | 1045 | 1049 | 1130 | 1698 | 1820 | 1862 | 3118 | 4151)
 }
 
+/// Whether PostgreSQL refuses a statement for want of a right.
+pub(super) fn postgres_denies(state: &str) -> bool {
+    state == "42501"
+}
+
+/// The same of MySQL and its relatives: for a database, a table, a column, a routine, or for want of a right on the whole
+/// server.
+pub(super) fn mysql_denies(number: u16) -> bool {
+    matches!(number, 1044 | 1142 | 1143 | 1227 | 1370)
+}
+
 /// Whether SQLite refuses a file because it is not a database.
 pub(super) fn sqlite_refuses_file(code: i32) -> bool {
     code & 0xff == 26
@@ -144,6 +155,14 @@ mod tests {
         ] {
             assert_eq!(postgres(state, false), class, "{state}");
         }
+    }
+
+    #[test]
+    fn a_right_that_is_missing_is_told_from_other_refusals() {
+        assert!(postgres_denies("42501"));
+        assert!(!["42P01", "23502", "28000"].into_iter().any(postgres_denies));
+        assert!([1044, 1142, 1143, 1227, 1370].into_iter().all(mysql_denies));
+        assert!(![1045, 1146, 1364, 1048].into_iter().any(mysql_denies));
     }
 
     #[test]

@@ -5,29 +5,41 @@ pub mod cancel;
 mod connect;
 pub mod connection;
 mod counters;
+pub mod datagram;
 pub mod deeds;
+mod dependencies;
 pub mod dialect;
 pub mod enqueue;
 pub mod error;
 mod error_class;
+pub mod events;
+pub mod followers;
 pub mod history;
 pub mod isolated_faults;
 pub mod row_decoding;
 pub mod rows;
+pub mod schedules;
 pub mod selection;
 mod transaction;
 pub mod wait;
 pub mod wakeup;
+pub mod wakeup_address;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 
-pub use self::error::StoreError;
-use self::{connection::Connection, counters::Counters, dialect::Dialect, isolated_faults::Isolated};
+use self::{
+    connection::Connection, counters::Counters, dialect::Dialect, isolated_faults::Isolated,
+    wakeup_address::WakeupAddresses,
+};
+pub use self::{counters::Operation, error::StoreError};
 use crate::principal::Principal;
 
 /// A connected database with Sexton's tables, as an application uses it. Clones share one connection pool.
@@ -42,6 +54,7 @@ pub struct TaskStore {
     principal: Option<Arc<Principal>>,
     /// The largest payload, in bytes.
     max_payload: Arc<AtomicU64>,
+    wakeup_addresses: WakeupAddresses,
 }
 
 impl TaskStore {
@@ -58,6 +71,24 @@ impl TaskStore {
     /// The number of statements sent since the start, including begin and commit of transactions.
     pub fn statements(&self) -> u64 {
         self.db.sessions().statements()
+    }
+
+    /// How long the database took to answer statements, all together.
+    pub fn statement_time(&self) -> Duration {
+        self.db.sessions().statement_time()
+    }
+
+    /// Does some work, and counts it with its time.
+    pub async fn timed<T>(&self, operation: Operation, work: impl Future<Output = T>) -> T {
+        let begun = Instant::now();
+        let done = work.await;
+        self.counters.note(operation, begun.elapsed());
+        done
+    }
+
+    /// How often each operation was done, and how long that took together.
+    pub fn operations(&self) -> impl Iterator<Item = (Operation, u64, Duration)> {
+        self.counters.operations()
     }
 
     /// The number of transactions that were repeated after a deadlock or a serialization failure.

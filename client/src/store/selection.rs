@@ -23,6 +23,8 @@ pub struct TaskSelection {
     pub states: Vec<TaskState>,
     /// Only tasks of this schedule.
     pub schedule: Option<String>,
+    /// Only tasks of this group.
+    pub group: Option<String>,
     /// Only tasks that were enqueued at this instant or later.
     pub since: Option<DateTime<Utc>>,
 }
@@ -87,6 +89,7 @@ impl TaskStore {
             ("name", selection.name.as_deref()),
             ("queue", selection.queue.as_deref()),
             ("schedule", selection.schedule.as_deref()),
+            ("group_name", selection.group.as_deref()),
         ];
         for (column, text) in texts {
             if let Some(text) = text {

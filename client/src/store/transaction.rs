@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use sea_orm::TransactionTrait;
 
 use super::{StoreError, TaskStore, connection::DatabaseTransaction};
 
@@ -35,11 +35,7 @@ impl TaskStore {
     /// Begins a transaction. On SQLite it takes the write lock at once: a transaction that reads first and writes later
     /// fails as soon as another process has written in between.
     pub async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..Default::default()
-        };
-        Ok(self.db.begin_with_options(options).await?)
+        Ok(self.db.begin().await?)
     }
 
     /// Commits a transaction. A commit may fail with a conflict: Galera reports a lost race only here.

@@ -1,4 +1,5 @@
-//! Wake-ups for other processes: NOTIFY on PostgreSQL. Elsewhere the nodes notice by themselves.
+//! Wake-ups for other processes: NOTIFY on PostgreSQL, datagrams on MySQL and MariaDB. On SQLite the nodes notice by
+//! themselves.
 //!
 //! A NOTIFY inside the enqueuing transaction would hold a database-wide lock through its commit and prevent group
 //! commit, so it is sent after the commit in a transaction of its own.
@@ -23,27 +24,35 @@ pub enum Wakeup {
     Later,
     /// A running task is to be cancelled.
     Cancel,
+    /// A schedule in the database was added, changed or removed.
+    Schedules,
+    /// An event was sent.
+    Events,
     /// Unknown: anything may have changed.
     Anything,
 }
 
 impl Wakeup {
-    /// What PostgreSQL sends for it.
-    fn word(self) -> &'static str {
+    /// What is sent for it.
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Now => "now",
             Self::Later => "later",
             Self::Cancel => "cancel",
+            Self::Schedules => "schedules",
+            Self::Events => "events",
             Self::Anything => "",
         }
     }
 
-    /// What a word stands for that PostgreSQL has sent.
+    /// What a word stands for that was sent.
     pub fn from_word(word: &str) -> Self {
         match word {
             "now" => Self::Now,
             "later" => Self::Later,
             "cancel" => Self::Cancel,
+            "schedules" => Self::Schedules,
+            "events" => Self::Events,
             _ => Self::Anything,
         }
     }
@@ -55,6 +64,12 @@ impl TaskStore {
     /// # Errors
     /// If the database is unavailable or refuses the statement.
     pub async fn wake(&self, wakeup: Wakeup) -> Result<(), StoreError> {
+        // The address of a node is a help, as the rest of a wake-up.
+        if self.dialect == Dialect::MySql
+            && let Err(error) = self.send_datagrams(wakeup).await
+        {
+            tracing::debug!("cannot read where the nodes hear wake-ups: {error}");
+        }
         if self.dialect == Dialect::Postgres {
             // A NOTIFY takes a transaction id, so its commit would wait until the log is flushed. There is nothing in it
             // that must survive.

@@ -35,6 +35,8 @@ pub(super) struct Figures {
     pub(super) pickup_inside_p99_ms: f64,
     /// Statements per minute that an idle daemon sends.
     pub(super) idle_statements_per_minute: f64,
+    /// Processor time of an idle daemon, in percent of one core.
+    pub(super) idle_cpu_percent: f64,
 }
 
 impl Figures {
@@ -56,6 +58,7 @@ impl Figures {
             ("pick-up from inside the daemon, p50", millis(self.pickup_inside_p50_ms), "ms"),
             ("pick-up from inside the daemon, p99", millis(self.pickup_inside_p99_ms), "ms"),
             ("idle", rate(self.idle_statements_per_minute), "statements/min"),
+            ("idle, CPU of this program", millis(self.idle_cpu_percent), "% of a core"),
         ];
         rows.into_iter().map(|(what, figure, unit)| vec![what.to_owned(), figure, unit.to_owned()]).collect()
     }

@@ -36,8 +36,7 @@ impl Load {
         let log_bytes = store.log_bytes().await.ok().flatten();
         let processes = store.server_processes().await.unwrap_or_default();
         let server_seconds = processes.into_iter().filter_map(|pid| Some((pid, seconds_of(pid)?))).collect();
-        let own = procfs::process::Process::myself()?.stat()?;
-        Ok(Self { client_seconds: seconds(&own), server_seconds, log_bytes })
+        Ok(Self { client_seconds: own_seconds()?, server_seconds, log_bytes })
     }
 
     /// What was used since then, divided by the number of tasks.
@@ -60,6 +59,14 @@ impl Load {
             log_bytes: log.map(|bytes| each(bytes as f64)),
         })
     }
+}
+
+/// The processor seconds that this process has used.
+///
+/// # Errors
+/// If the system does not tell.
+pub(super) fn own_seconds() -> anyhow::Result<f64> {
+    Ok(seconds(&procfs::process::Process::myself()?.stat()?))
 }
 
 /// The processor seconds of a process of the server, if it is on this machine.

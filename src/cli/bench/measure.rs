@@ -8,7 +8,7 @@ use sexton_client::client::Client;
 use super::{
     args::{BenchArgs, NOOP_TASK, QUEUE, STAMP_TASK},
     figures::{Figures, per_second, percentile},
-    load::Load,
+    load::{Load, own_seconds},
     node::{BenchNode, Stamps},
 };
 use crate::{
@@ -20,6 +20,8 @@ use crate::{
 const BATCH: usize = 1_000;
 /// Interval between two tasks whose pick-up is measured.
 const PICKUP_INTERVAL: Duration = Duration::from_millis(10);
+/// For so long a daemon polls more often after its last task.
+const QUIET: Duration = Duration::from_secs(40);
 /// A task that has not started after this time was lost.
 const PICKUP_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -57,7 +59,7 @@ impl<'a> Measure<'a> {
         self.enqueue().await?;
         let node = self.drain().await?;
         self.pick_up(&node).await?;
-        self.idle(&node).await;
+        self.idle(&node).await?;
         node.stop()?;
         for name in [NOOP_TASK, STAMP_TASK] {
             self.store.erase(name).await?;
@@ -149,12 +151,14 @@ impl<'a> Measure<'a> {
     }
 
     /// Counts the statements of an idle daemon.
-    async fn idle(&mut self, node: &BenchNode) {
+    async fn idle(&mut self, node: &BenchNode) -> anyhow::Result<()> {
         // After its last task the daemon polls more often for a while.
-        tokio::time::sleep(Duration::from_secs(12).min(self.args.idle * 2)).await;
-        let (before, begun) = (node.daemon.store.statements(), Instant::now());
+        tokio::time::sleep(QUIET.min(self.args.idle * 2)).await;
+        let (before, begun, used) = (node.daemon.store.statements(), Instant::now(), own_seconds()?);
         tokio::time::sleep(self.args.idle).await;
         let sent = node.daemon.store.statements() - before;
         self.figures.idle_statements_per_minute = per_second(sent as usize * 60, begun.elapsed());
+        self.figures.idle_cpu_percent = (own_seconds()? - used) / begun.elapsed().as_secs_f64() * 100.0;
+        Ok(())
     }
 }

@@ -13,6 +13,7 @@ use sexton_entities::{
 
 use super::{
     super::{
+        event,
         expected::ExpectedSchedules,
         module, problem as problems,
         schedule::place,
@@ -23,20 +24,23 @@ use super::{
 };
 use crate::{
     clock::machine_time,
+    config::Unused,
     daemon::ModuleState,
     domain::{
         check::{CheckReport, Severity, metric::Metric},
         identity::QueueName,
-        schedule::reason::shown,
+        schedule::{definitions::DefinitionFault, reason::shown},
         text::{duration, plural::counted},
     },
-    store::{HistoryFilter, HistoryOf, QueueBacklog},
+    store::{EventTroubles, HistoryFilter, HistoryOf, QueueBacklog},
 };
 
 /// Tasks that were discarded within this time count.
 const LATELY: Duration = Duration::from_secs(3_600);
 /// A schedule is overdue if its next instant passed longer ago.
 const GRACE: TimeDelta = TimeDelta::minutes(5);
+/// No node has a schedule, and none is known to have had it.
+const NOT_SERVED: DefinitionFault = DefinitionFault::NotServed { node: None, last_seen_at: None };
 /// Maximum number of things that one sentence names.
 const MAX_NAMED: usize = 3;
 
@@ -57,16 +61,23 @@ pub(super) async fn check(session: &Session, scope: Scope<'_>, report: &mut Chec
         report.find(Severity::Warning, format!("the configuration has {count}, see `sexton config check`"));
     }
     check_scope(session, &open, scope).await?;
-    let is_paused = open.store.all_paused().await.map_err(with_advice)?.is_some();
-    if is_paused {
+    let halt = open.store.halt().await.map_err(with_advice)?;
+    if halt.pause.is_some() {
         report.find(Severity::Warning, "everything is paused");
     }
+    if let Some(maintenance) = &halt.maintenance {
+        let until = maintenance.ends_at.map(|at| format!(" until {}", shown(at))).unwrap_or_default();
+        let reason = maintenance.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        report.find(Severity::Warning, format!("maintenance is on{until}{reason}"));
+    }
+    let is_paused = halt.is_in_force();
     let view = View { open: &open, scope, now, is_paused };
     view.nodes(report).await?;
     view.load(report).await?;
     view.schedules(report).await?;
     view.history(report).await?;
     view.problems(report).await?;
+    view.events(report).await?;
     if matches!(scope, Scope::Everything) && open.store.database() != "sqlite" {
         let ahead = (asked + round_trip / 2 - now).as_seconds_f64();
         let how = if ahead < 0.0 { "behind" } else { "ahead of" };
@@ -97,7 +108,7 @@ struct View<'a> {
     scope: Scope<'a>,
     /// Database time.
     now: DateTime<Utc>,
-    /// Whether everything is paused.
+    /// Whether everything is paused, or a maintenance is in force.
     is_paused: bool,
 }
 
@@ -211,7 +222,7 @@ impl View<'_> {
         let config = &self.open.config;
         let configured: HashSet<&str> = config.schedules().map(|schedule| schedule.name.as_str()).collect();
         let rows = self.open.store.schedules().await.map_err(with_advice)?;
-        let mut overdue = Vec::new();
+        let (mut overdue, mut late) = (Vec::new(), HashSet::new());
         for row in rows.iter().filter(|row| only.map_or(configured.contains(&*row.name), |only| only == row.name)) {
             if row.paused {
                 if only.is_some() {
@@ -221,16 +232,34 @@ impl View<'_> {
             }
             if let Some(next) = row.next_at
                 && !self.is_paused
+                && !config.is_silent(&row.name)
                 && next < self.now - GRACE
                 && place(config, &row.name, next).is_empty()
             {
-                let late = Duration::from_secs((self.now - next).num_seconds().unsigned_abs());
-                overdue.push(format!("{} for {}", row.name, duration::text(late)));
+                let behind = Duration::from_secs((self.now - next).num_seconds().unsigned_abs());
+                overdue.push(format!("{} for {}", row.name, duration::text(behind)));
+                late.insert(row.name.as_str());
             }
         }
         let expected = ExpectedSchedules::load(self.open).await?;
-        for (name, since) in expected.all_overdue().filter(|(name, _)| only.is_none_or(|only| only == *name)) {
+        let is_meant = |name: &str| only.is_none_or(|only| only == name);
+        for (name, since) in expected.all_overdue().filter(|(name, _)| is_meant(name) && !late.contains(*name)) {
             overdue.push(format!("{name} (a success was expected by {})", shown(since)));
+        }
+        let faults = expected.faults().filter(|(name, _)| only.is_none_or(|only| only == *name));
+        // Of a schedule that an earlier version left behind, nobody knows whether it is still wanted.
+        let faults: Vec<String> = faults
+            .filter(|(_, fault)| only.is_some() || **fault != NOT_SERVED)
+            .map(|(name, fault)| fault.sentence(name))
+            .collect();
+        if !faults.is_empty() {
+            report.find(Severity::Warning, named(&faults));
+        }
+        for (name, unused) in config.unused_schedules.iter().filter(|(name, _)| only.is_none_or(|only| only == *name)) {
+            if unused.cause == Unused::Mistake {
+                let finding = format!("schedule {name} of the database is not in force: {}", unused.why);
+                report.find(Severity::Warning, finding);
+            }
         }
         let count = counted(overdue.len(), "schedule");
         report.quietly(Metric::Overdue, overdue.len() as f64, format!("{count} overdue: {}", named(&overdue)));
@@ -271,6 +300,21 @@ impl View<'_> {
         Ok(())
     }
 
+    /// Events that wait for long, or of which no task could be made. One that nobody takes may be meant so.
+    async fn events(&self, report: &mut CheckReport) -> anyhow::Result<()> {
+        if !matches!(self.scope, Scope::Everything) {
+            return Ok(());
+        }
+        let found = self.open.store.event_troubles().await.map_err(with_advice)?;
+        for sentence in event::troubles(&EventTroubles { untaken: 0, ..found }) {
+            report.find(Severity::Warning, sentence);
+        }
+        for sentence in event::troubles(&EventTroubles { untaken: found.untaken, ..EventTroubles::default() }) {
+            report.find(Severity::Ok, sentence);
+        }
+        Ok(())
+    }
+
     async fn problems(&self, report: &mut CheckReport) -> anyhow::Result<()> {
         let open = problems::open(self.open).await?;
         let open: Vec<&problem::Model> =
@@ -289,7 +333,9 @@ impl View<'_> {
         match self.scope {
             Scope::Everything => true,
             Scope::Queue(name) => is(&row.queue, name) || of(ProblemKind::Queue, name),
-            Scope::Schedule(name) => is(&row.schedule, name) || of(ProblemKind::Schedule, name),
+            Scope::Schedule(name) => {
+                is(&row.schedule, name) || of(ProblemKind::Schedule, name) || of(ProblemKind::Overdue, name)
+            }
             Scope::Task(name) => is(&row.task, name) || of(ProblemKind::Task, name),
             Scope::Node(name) => is(&row.node, name) || of(ProblemKind::Node, name),
         }

@@ -14,7 +14,7 @@ use crate::{
         check::{CheckReport, Severity, metric::Metric},
         text::plural::counted,
     },
-    service::{Role, control},
+    service::{Role, control, disk_space},
 };
 
 /// A daemon that does not answer within this time is not well.
@@ -66,6 +66,10 @@ fn state_of(status: &Status, report: &mut CheckReport) {
     if let Some(trouble) = &status.command_starts {
         report.find(Severity::Critical, format!("the daemon cannot start commands: {}", trouble.reason));
     }
+    for trouble in &status.failing_workers {
+        let severity = if trouble.ready == 0 { Severity::Critical } else { Severity::Warning };
+        report.find(severity, format!("worker {}: {}", trouble.worker, trouble.words()));
+    }
     if status.config.mistakes.is_some() {
         report.find(Severity::Warning, "the new configuration has mistakes, and is not in force");
     }
@@ -93,14 +97,13 @@ fn spool(dir: &Path, report: &mut CheckReport) {
 fn disk(dir: &Path, report: &mut CheckReport) {
     // Before the first start there is no such directory yet.
     let place = dir.ancestors().find(|place| place.exists()).unwrap_or(dir);
-    match rustix::fs::statvfs(place) {
-        Ok(disk) if disk.f_blocks > 0 => {
-            let usable = disk.f_blocks - disk.f_bfree + disk.f_bavail;
-            let free = 100.0 * disk.f_bavail as f64 / usable.max(1) as f64;
+    match disk_space(place) {
+        Ok(disk) if disk.total > 0 => {
+            let free = 100.0 * disk.free as f64 / disk.total as f64;
             report.quietly(Metric::DiskFree, free, format!("{free:.1} % of the disk of {} is free", dir.display()));
         }
         Ok(_) => {}
-        Err(error) => report.unchecked.push(format!("disk ({})", reason(&error.into()))),
+        Err(error) => report.unchecked.push(format!("disk ({})", reason(&error))),
     }
 }
 

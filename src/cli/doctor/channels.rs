@@ -6,7 +6,7 @@ use super::looks::Doctor;
 use crate::{
     config::Config,
     domain::doctor::{Area, Diagnosis},
-    notice::probe,
+    notice::{Probed, probe},
 };
 
 pub(super) async fn look(doctor: &Doctor, config: &Config) {
@@ -20,7 +20,13 @@ pub(super) async fn look(doctor: &Doctor, config: &Config) {
     }
     let looks = config.channels.iter().map(|(name, channel)| async move {
         let found = match tokio::time::timeout(doctor.limit, probe(channel)).await {
-            Ok(Ok(found)) => Diagnosis::ok(Area::Notices, format!("[notify.{name}]: {found}.")),
+            Ok(Ok(Probed { certificate_ends: Some(end), .. })) => Diagnosis::warning(
+                Area::Notices,
+                format!("[notify.{name}]: the certificate of its server ends at {} UTC.", end.format("%Y-%m-%d %H:%M")),
+                "From then on its notices are not sent.",
+                "Renew the certificate of the server; with ACME, find out why it was not renewed.",
+            ),
+            Ok(Ok(Probed { found, .. })) => Diagnosis::ok(Area::Notices, format!("[notify.{name}]: {found}.")),
             Ok(Err(error)) => failure(name, &error.why),
             Err(_) => failure(name, "no answer in time"),
         };

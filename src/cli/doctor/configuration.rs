@@ -1,12 +1,15 @@
 //! The configuration: all that `sexton config check` says, and who can read its passwords.
 
-use std::{fs, os::unix::fs::MetadataExt as _};
+use std::{fs, os::unix::fs::MetadataExt as _, path::PathBuf};
 
 use url::Url;
 
-use super::{super::session::Session, looks::Doctor};
+use super::{
+    super::session::Session,
+    looks::{Doctor, on_thread},
+};
 use crate::{
-    config::{Config, ConfigWarning, Mistakes, SourceLocation},
+    config::{Config, ConfigWarning, Mistakes, files_of},
     domain::{
         doctor::{Area, Diagnosis},
         notice::channel::{MailTransport, Means},
@@ -17,15 +20,21 @@ use crate::{
 /// Maximum number of mistakes and warnings that are listed.
 const MAX_LISTED: usize = 20;
 
-pub(super) fn look(doctor: &Doctor, session: &Session, config: &Config, mistakes: &Mistakes) {
+pub(super) async fn look(doctor: &Doctor, session: &Session, config: &Config, mistakes: &Mistakes) {
     let mut warnings = config.warnings.clone();
     if mistakes.is_empty() {
-        warnings.extend(session.advice(config));
+        // It looks at programs and directories.
+        let (adviser, config) = (session.adviser(), config.clone());
+        match tokio::time::timeout(doctor.limit, on_thread(move || adviser(&config))).await {
+            Ok(Ok(advice)) => warnings.extend(advice),
+            Ok(Err(error)) => doctor.cannot_look(Area::Configuration, "what is not on this machine", error.to_string()),
+            Err(_) => doctor.cannot_look(Area::Configuration, "what is not on this machine", doctor.too_late()),
+        }
     }
     for mistake in mistakes.0.iter().take(MAX_LISTED) {
         doctor.add([Diagnosis::error(
             Area::Configuration,
-            format!("{}{}: {}.", place(&mistake.location), mistake.setting, mistake.problem.trim_end_matches('.')),
+            format!("{}: {}: {}.", mistake.location, mistake.setting, mistake.problem.trim_end_matches('.')),
             "A configuration with a mistake is never in force: the daemon does not start, or keeps the old one.",
             "Correct it, and try: sexton config check",
         )]);
@@ -33,7 +42,7 @@ pub(super) fn look(doctor: &Doctor, session: &Session, config: &Config, mistakes
     for ConfigWarning { location, setting, text } in warnings.iter().take(MAX_LISTED) {
         doctor.add([Diagnosis::warning(
             Area::Configuration,
-            format!("{}{setting}: {}.", place(location), text.trim_end_matches('.')),
+            format!("{location}: {setting}: {}.", text.trim_end_matches('.')),
             "The configuration is valid, and does not do here what it says.",
             "Change the setting, or this machine.",
         )]);
@@ -43,26 +52,27 @@ pub(super) fn look(doctor: &Doctor, session: &Session, config: &Config, mistakes
         let found = format!("The configuration has {}.", counted(more, "more finding"));
         doctor.add([Diagnosis::note(Area::Configuration, found, "", "sexton config check")]);
     }
-    let leak = leak(session, config);
-    if mistakes.is_empty() && warnings.is_empty() && leak.is_none() {
+    let (files, passwords) = (session.file().cloned(), passwords(config));
+    let leaks = match tokio::time::timeout(doctor.limit, on_thread(move || leaks(files, &passwords))).await {
+        Ok(Ok(leaks)) => leaks,
+        Ok(Err(error)) => {
+            doctor.cannot_look(Area::Configuration, "who can read the configuration", error.to_string());
+            Vec::new()
+        }
+        Err(_) => {
+            doctor.cannot_look(Area::Configuration, "who can read the configuration", doctor.too_late());
+            Vec::new()
+        }
+    };
+    if mistakes.is_empty() && warnings.is_empty() && leaks.is_empty() {
         let tasks = counted(config.tasks.len(), "task");
         doctor.add([Diagnosis::ok(Area::Configuration, format!("{}: {tasks}, no mistakes.", session.source_name()))]);
     }
-    doctor.add(leak);
+    doctor.add(leaks);
 }
 
-fn place(location: &SourceLocation) -> String {
-    match location.line {
-        Some(line) => format!("{}:{line}: ", location.source),
-        None => format!("{}: ", location.source),
-    }
-}
-
-/// A password in a file that everybody may read.
-fn leak(session: &Session, config: &Config) -> Option<Diagnosis> {
-    let file = session.file()?;
-    let mode = fs::metadata(file).ok()?.mode();
-    let text = fs::read_to_string(file).ok().filter(|_| mode & 0o004 != 0)?;
+/// The passwords of the configuration, wherever they come from.
+fn passwords(config: &Config) -> Vec<String> {
     let of_database = Url::parse(&config.database.url).ok().and_then(|url| url.password().map(str::to_owned));
     let of_channels = config.channels.values().filter_map(|channel| match &channel.means {
         Means::Mail(settings) => match &settings.transport {
@@ -72,13 +82,24 @@ fn leak(session: &Session, config: &Config) -> Option<Diagnosis> {
         Means::Webhook(settings) => settings.secret.as_ref().map(|secret| secret.0.clone()),
         Means::Command(_) => None,
     });
-    let mut passwords = of_database.into_iter().chain(of_channels).filter(|password| !password.is_empty());
-    passwords.any(|password| text.contains(&password)).then(|| {
-        Diagnosis::warning(
-            Area::Configuration,
-            format!("{} contains a password, and everybody may read it (mode {:04o}).", file.display(), mode & 0o7777),
-            "Every user of this machine can use it: to read and change all tasks, or to send mail.",
-            format!("chmod o-r {}, or put the password into a file of its own (database.url_file).", file.display()),
-        )
-    })
+    of_database.into_iter().chain(of_channels).filter(|password| !password.is_empty()).collect()
+}
+
+/// The files of the configuration that everybody may read, and that contain a password.
+fn leaks(main: Option<PathBuf>, passwords: &[String]) -> Vec<Diagnosis> {
+    let files = main.map(|main| files_of(&main)).unwrap_or_default();
+    let leak = |file: PathBuf| {
+        let mode = fs::metadata(&file).ok()?.mode();
+        let text = fs::read_to_string(&file).ok().filter(|_| mode & 0o004 != 0)?;
+        let file = file.display();
+        passwords.iter().any(|password| text.contains(password)).then(|| {
+            Diagnosis::warning(
+                Area::Configuration,
+                format!("{file} contains a password, and everybody may read it (mode {:04o}).", mode & 0o7777),
+                "Every user of this machine can use it: to read and change all tasks, or to send mail.",
+                format!("chmod o-r {file}, or put the password into a file of its own (database.url_file)."),
+            )
+        })
+    };
+    files.into_iter().filter_map(leak).collect()
 }

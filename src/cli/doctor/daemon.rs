@@ -3,7 +3,6 @@
 use std::{os::unix::fs::MetadataExt as _, time::Duration};
 
 use hyper::Method;
-use nix::unistd::{Uid, User};
 
 use super::{super::session::Session, looks::Doctor};
 use crate::{
@@ -12,7 +11,7 @@ use crate::{
         doctor::{Area, Diagnosis},
         text::plural::counted,
     },
-    service::{Role, control},
+    service::{Role, control, user_name},
 };
 
 /// A running daemon.
@@ -59,12 +58,7 @@ pub(super) async fn look(doctor: &Doctor, session: &Session) -> Option<DaemonPro
         Err(error) => doctor.cannot_look(Area::Nodes, "the daemon on this host", error.to_string()),
     }
     let owner = std::fs::metadata(format!("/proc/{}", holder.pid)).ok()?.uid();
-    Some(DaemonProcess { pid: holder.pid, owner: account(owner) })
-}
-
-/// The name of an account, or its number.
-pub(super) fn account(uid: u32) -> String {
-    User::from_uid(Uid::from_raw(uid)).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
+    Some(DaemonProcess { pid: holder.pid, owner: user_name(owner) })
 }
 
 fn of_status(status: &Status) -> Vec<Diagnosis> {
@@ -83,6 +77,14 @@ fn of_status(status: &Status) -> Vec<Diagnosis> {
             format!("The daemon cannot start commands: {}.", trouble.reason),
             "Their tasks wait.",
             "See the findings about directories and limits.",
+        ));
+    }
+    for trouble in &status.failing_workers {
+        found.push(Diagnosis::warning(
+            Area::Nodes,
+            format!("The processes of worker {} fail: {}.", trouble.worker, trouble.words()),
+            "Its tasks fail, or wait for a process.",
+            "sexton summary worker_processes; what its processes print is in the log",
         ));
     }
     if let Some(mistakes) = &status.config.mistakes {

@@ -9,7 +9,7 @@ use super::{
         problem as problems,
         session::{OpenSession, Session, connect_options, with_advice},
     },
-    looks::Doctor,
+    looks::{Doctor, on_thread},
 };
 use crate::{
     clock::machine_time,
@@ -35,8 +35,13 @@ const PROCESS: &str = "with the right PROCESS (GRANT PROCESS ON *.* TO the role)
 
 pub(super) async fn look(doctor: &Doctor, session: &Session, config: &Config) {
     let connect = connect_options(config);
-    let name = redact::redacted(&connect.url);
-    if let Some(file) = connect.sqlite_file().filter(|file| matches!(file.try_exists(), Ok(false))) {
+    if let Some(file) = connect.sqlite_file() {
+        let asked = file.clone();
+        match tokio::time::timeout(doctor.limit, on_thread(move || asked.try_exists())).await {
+            Ok(Ok(Ok(false))) => {}
+            Ok(_) => return of_existing(doctor, session, config).await,
+            Err(_) => return doctor.cannot_look(Area::Database, "the SQLite file", doctor.too_late()),
+        }
         return doctor.add([Diagnosis::note(
             Area::Database,
             format!("The database {} does not exist yet.", file.display()),
@@ -44,6 +49,12 @@ pub(super) async fn look(doctor: &Doctor, session: &Session, config: &Config) {
             "Start the daemon, or run `sexton db migrate`. If it existed before, restore it first.",
         )]);
     }
+    of_existing(doctor, session, config).await;
+}
+
+/// Looks at a database that exists, as far as is known.
+async fn of_existing(doctor: &Doctor, session: &Session, config: &Config) {
+    let name = redact::redacted(&config.database.url);
     let begun = Instant::now();
     let open = match tokio::time::timeout(doctor.limit, session.open()).await {
         Ok(Ok(open)) => open,
@@ -104,7 +115,7 @@ impl DatabaseLooks<'_> {
         let demand = Demand {
             pool: self.config.database.max_connections,
             nodes: self.live_nodes().await.map_or(1, |nodes| nodes.iter().filter(|node| node.is_alive).count()),
-            statement: self.open.connect.statement_timeout,
+            statement: self.config.daemon.statement_timeout(),
             max_payload: self.config.daemon.max_payload,
         };
         let diagnose = if store.database() == "postgres" { postgres::diagnose } else { mysql::diagnose };

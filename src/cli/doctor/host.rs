@@ -12,7 +12,7 @@ use rustix::fs::{Access, StatVfsMountFlags, access, statfs, statvfs};
 
 use super::{
     super::session::connect_options,
-    daemon::{DaemonProcess, account},
+    daemon::DaemonProcess,
     looks::{Doctor, on_thread},
 };
 use crate::{
@@ -23,36 +23,42 @@ use crate::{
         limits::{self, LimitFacts},
         sqlite::{self, SqliteFileFacts},
     },
-    service::disk_space,
+    service::{account_of, disk_space, ownership, user_name},
 };
+
+const LOG_DIR: &str = "daemon.log_dir";
 
 pub(super) async fn look(doctor: &Doctor, config: &Config, process: Option<&DaemonProcess>, owner: Option<&str>) {
     let daemon = &config.daemon;
-    let mut directories =
-        vec![("daemon.state_dir", daemon.state_dir.clone(), true), ("daemon.run_dir", daemon.run_dir.clone(), false)];
-    if daemon.log_dir.exists() {
-        directories.push(("daemon.log_dir", daemon.log_dir.clone(), false));
-    }
+    let directories = [
+        ("daemon.state_dir", daemon.state_dir.clone(), true),
+        ("daemon.run_dir", daemon.run_dir.clone(), false),
+        (LOG_DIR, daemon.log_dir.clone(), false),
+    ];
     for (setting, path, must_last) in directories {
-        let owner = owner.map(str::to_owned);
+        let expected = owner.map(str::to_owned);
         let looking = async {
-            let facts = on_thread(move || facts(setting, &path, must_last)).await??;
-            Ok(directory::diagnose(&facts, owner.as_deref()))
+            let facts = on_thread(move || facts(setting, &path, must_last, expected.as_deref())).await??;
+            // A daemon that logs elsewhere does not need it.
+            let is_unused = setting == LOG_DIR && matches!(facts.state, DirectoryState::Missing { .. });
+            Ok(if is_unused { Vec::new() } else { directory::diagnose(&facts, owner) })
         };
         doctor.look(Area::Directories, setting, looking).await;
     }
-    if let Some(file) = connect_options(config).sqlite_file().filter(|file| file.exists()) {
-        let owner = owner.map(str::to_owned);
+    if let Some(file) = connect_options(config).sqlite_file() {
+        let expected = owner.map(str::to_owned);
         let looking = async {
-            let (facts, bytes) = on_thread(move || of_file(&file)).await??;
-            Ok(sqlite::diagnose_file(&facts, bytes, owner.as_deref()))
+            let found = on_thread(move || of_file(&file, expected.as_deref())).await??;
+            Ok(found.map(|(facts, bytes)| sqlite::diagnose_file(&facts, bytes, owner)).unwrap_or_default())
         };
         doctor.look(Area::Database, "the SQLite file", looking).await;
     }
     let programs: BTreeSet<PathBuf> = config
         .tasks
         .values()
-        .filter_map(|task| Some(PathBuf::from(task.command.as_ref()?.argv.first()?)))
+        .filter_map(|task| task.command.as_ref())
+        .chain(config.worker_programs.values().map(|program| &program.command))
+        .filter_map(|command| Some(PathBuf::from(command.argv.first()?)))
         .filter(|program| program.is_absolute())
         .collect();
     doctor
@@ -78,15 +84,21 @@ fn is_writable(path: &Path) -> bool {
     access(path, Access::WRITE_OK).is_ok()
 }
 
-fn facts(setting: &str, path: &Path, must_last: bool) -> anyhow::Result<DirectoryFacts> {
+fn facts(setting: &str, path: &Path, must_last: bool, expected: Option<&str>) -> anyhow::Result<DirectoryFacts> {
     let path = std::path::absolute(path)?;
     let state = match fs::metadata(&path) {
-        Ok(found) if found.is_dir() => DirectoryState::Present {
-            owner: account(found.uid()),
-            mode: found.mode(),
-            is_writable: is_writable(&path),
-            file_system: file_system(&path)?,
-        },
+        Ok(found) if found.is_dir() => {
+            let owner = user_name(found.uid());
+            let (ownership, daemon) = (ownership(&found), expected.and_then(account_of));
+            DirectoryState::Present {
+                is_writable_by_daemon: daemon.as_ref().map(|daemon| ownership.is_writable_by(daemon)),
+                untrusted: daemon.or_else(|| account_of(&owner)).and_then(|daemon| ownership.untrusted(&daemon)),
+                owner,
+                mode: found.mode(),
+                is_writable: is_writable(&path),
+                file_system: file_system(&path)?,
+            }
+        }
         Ok(_) => DirectoryState::NotADirectory,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let above = path.ancestors().find(|above| above.exists());
@@ -98,20 +110,25 @@ fn facts(setting: &str, path: &Path, must_last: bool) -> anyhow::Result<Director
     Ok(DirectoryFacts { setting: setting.to_owned(), path: path.display().to_string(), must_last, state })
 }
 
-/// The file of an SQLite database, and its size.
-fn of_file(file: &Path) -> anyhow::Result<(SqliteFileFacts, u64)> {
+/// The file of an SQLite database, and its size; none if there is no file yet.
+fn of_file(file: &Path, expected: Option<&str>) -> anyhow::Result<Option<(SqliteFileFacts, u64)>> {
     let path = std::path::absolute(file)?;
-    let found = fs::metadata(&path)?;
+    let found = match fs::metadata(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        found => found?,
+    };
+    let daemon = expected.and_then(account_of);
     let log = PathBuf::from(format!("{}-wal", path.display()));
     let facts = SqliteFileFacts {
         path: path.display().to_string(),
-        owner: account(found.uid()),
+        owner: user_name(found.uid()),
         mode: found.mode(),
         is_writable: is_writable(&path),
+        is_writable_by_daemon: daemon.map(|daemon| ownership(&found).is_writable_by(&daemon)),
         log_bytes: fs::metadata(log).map_or(0, |log| log.len()),
         file_system: file_system(&path)?,
     };
-    Ok((facts, found.len()))
+    Ok(Some((facts, found.len())))
 }
 
 /// Programs on file systems from which nothing is executed.

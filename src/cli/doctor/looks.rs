@@ -32,14 +32,17 @@ impl Doctor {
         match tokio::time::timeout(self.limit, looking).await {
             Ok(Ok(found)) => self.add(found),
             Ok(Err(error)) => self.cannot_look(area, what, format!("{error:#}")),
-            Err(_) => self.cannot_look(area, what, format!("no answer within {}", duration::text(self.limit))),
+            Err(_) => self.cannot_look(area, what, self.too_late()),
         }
+    }
+
+    /// Why a look is given up.
+    pub(super) fn too_late(&self) -> String {
+        format!("no answer within {}", duration::text(self.limit))
     }
 }
 
-/// Does what may hang in the operating system on a thread of its own, which nobody waits for at the end.
+/// Does what may hang in the operating system on a thread of its own.
 pub(super) async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> anyhow::Result<T> {
-    let (tell, answer) = tokio::sync::oneshot::channel();
-    std::thread::Builder::new().name("look".to_owned()).spawn(move || drop(tell.send(work())))?;
-    answer.await.map_err(|_| anyhow::anyhow!("the look has failed by a mistake in this program"))
+    Ok(crate::files::on_thread(work).await?)
 }

@@ -49,7 +49,7 @@ pub(super) async fn run(session: &Session, output: Printer, args: &DoctorArgs) -
     session.be_silent();
     let doctor = Doctor { limit: args.timeout, report: RefCell::default() };
     let (config, mistakes) = session.config_anyway();
-    configuration::look(&doctor, session, &config, &mistakes);
+    configuration::look(&doctor, session, &config, &mistakes).await;
     let of_host = async {
         let process = daemon::look(&doctor, session).await;
         let of_unit = systemd::look(&doctor, session, &config, &args.unit).await;

@@ -7,9 +7,12 @@ use tokio::process::Command;
 use super::{super::session::Session, looks::Doctor};
 use crate::{
     config::Config,
-    domain::doctor::{
-        Area, Diagnosis,
-        service::{self, PROPERTIES, UnitFacts},
+    domain::{
+        command::CommandSpec,
+        doctor::{
+            Area, Diagnosis,
+            service::{self, PROPERTIES, UnitFacts},
+        },
     },
 };
 
@@ -22,10 +25,7 @@ pub(super) async fn look(doctor: &Doctor, session: &Session, config: &Config, un
         };
         let facts = UnitFacts {
             stop_timeout: config.daemon.stop_timeout,
-            limits_memory: config
-                .tasks
-                .values()
-                .any(|task| task.command.as_ref().is_some_and(|command| command.limits.memory.is_some())),
+            limits_memory: commands(config).any(|command| command.limits.memory.is_some()),
             config: session.file().and_then(|file| Some(std::path::absolute(file).ok()?.display().to_string())),
             ..UnitFacts::read(unit, &printed)
         };
@@ -34,6 +34,12 @@ pub(super) async fn look(doctor: &Doctor, session: &Session, config: &Config, un
     };
     doctor.look(Area::Systemd, "the unit of systemd", looking).await;
     user.into_inner()
+}
+
+/// The programs that run under shepherds.
+fn commands(config: &Config) -> impl Iterator<Item = &CommandSpec> {
+    let of_tasks = config.tasks.values().filter_map(|task| task.command.as_ref());
+    of_tasks.chain(config.worker_programs.values().map(|program| &program.command))
 }
 
 /// What `systemctl show` prints; none without systemd.

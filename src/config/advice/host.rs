@@ -5,15 +5,22 @@ use std::{
     io::ErrorKind,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
 
 use nix::unistd::{Gid, Group, Uid, User};
 use rustix::thread::{CapabilitySet, capabilities};
 
-use crate::domain::command::CommandSpec;
+use crate::domain::{
+    command::{CommandSpec, script::ShellScript},
+    text::clean::{one_line, shortened},
+};
 
 /// The search path of commands that set none.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// How much of a shell's message a warning quotes, in characters.
+const MAX_QUOTE: usize = 200;
 
 /// This machine, as far as it was asked.
 #[derive(Debug, Default)]
@@ -53,6 +60,19 @@ impl Host {
         let is_there = candidates.any(|file| cached(&mut self.files, &file, |file| file_problem(file)).is_none());
         (!is_there).then(|| format!("there is no program `{program}` in PATH={path}"))
     }
+}
+
+/// What a shell says of a script that it cannot read. It executes nothing. Where the shell is missing, that is another
+/// warning.
+pub(super) fn script_problem(name: &str, script: &ShellScript) -> Option<String> {
+    let argv = script.check(name)?;
+    let (program, arguments) = argv.split_first()?;
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().env("PATH", PATH).env("LC_ALL", "C.UTF-8").stdin(Stdio::null());
+    let checked = command.output().ok().filter(|checked| !checked.status.success())?;
+    let said = String::from_utf8_lossy(&checked.stderr);
+    let first = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("it gave no reason");
+    Some(format!("the shell cannot read the script: {}", shortened(&one_line(first.trim()), MAX_QUOTE)))
 }
 
 fn cached<K: Clone + Eq + std::hash::Hash>(

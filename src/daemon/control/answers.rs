@@ -1,6 +1,6 @@
 //! The answers of the control socket: the same objects as `--json` prints.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -10,19 +10,21 @@ use crate::{
     clock::machine_time,
     config::{Config, QueueConfig},
     daemon::{
+        components::Components,
         lifecycle::status::{ConfigStatus, DaemonStatus, Phase},
         state::{
             command_starts::StartTrouble,
             module_status::ModuleStatus,
             open_problems::OpenProblem,
             queue_troubles::{FullQueue, UnservedQueue},
+            worker_board::WorkerTrouble,
         },
     },
     domain::{
         identity::QueueName,
         schedule::plan::{Plan, plan},
     },
-    store::{PauseDetails, UnknownName},
+    store::{EventTroubles, Maintenance, PauseDetails, UnknownName},
     telemetry::LogControl,
 };
 
@@ -39,7 +41,7 @@ pub struct Status {
     pub phase: Phase,
     /// Its status in one line.
     pub status: String,
-    /// The outage for which it waits.
+    /// The outage whose end it waits for: why the database cannot be used at present.
     pub waiting_for: Option<String>,
     /// Whether it claims nothing for now (`sexton quiet`).
     pub quiet: bool,
@@ -79,12 +81,21 @@ pub struct Status {
     /// Why it cannot start commands at present; none if it can.
     #[serde(default)]
     pub command_starts: Option<StartTrouble>,
+    /// The worker programs whose processes fail.
+    #[serde(default)]
+    pub failing_workers: Vec<WorkerTrouble>,
     /// Tasks that wait because no live node defines their name, by name.
     #[serde(default)]
     pub unknown_tasks: Vec<UnknownName>,
+    /// The tasks that the configuration disables, by name, and how many of each are set aside.
+    #[serde(default)]
+    pub disabled_tasks: Vec<DisabledTask>,
     /// Since when everything is paused, by whom and why; none if it is not.
     #[serde(default)]
     pub everything_paused: Option<PauseDetails>,
+    /// The maintenance that is in force.
+    #[serde(default)]
+    pub maintenance: Option<Maintenance>,
     /// Queues that have had no free worker on this node for a while, by name.
     #[serde(default)]
     pub full_queues: Vec<FullQueue>,
@@ -97,6 +108,12 @@ pub struct Status {
     /// Queues with waiting tasks that no live node serves, by name.
     #[serde(default)]
     pub unserved_queues: Vec<UnservedQueue>,
+    /// How many events need a look, as this node has counted them last.
+    #[serde(default)]
+    pub events: EventTroubles,
+    /// The latest events of which this node could make no task, each with the reason.
+    #[serde(default)]
+    pub refused_events: Vec<String>,
 }
 
 /// What the schedules in force will do within a time span.
@@ -136,7 +153,7 @@ impl PlanInForce {
             return Err(format!("from {from} to {to}: the end must follow the start by at most ten years"));
         }
         let config = status.in_force();
-        let schedules = plan(config.schedules(), &config.periods, from, to);
+        let schedules = plan(config.schedules_that_fire(), &config.periods, from, to);
         Ok(Self { pid: pid(), config: status.config(), from, to, schedules })
     }
 }
@@ -197,12 +214,17 @@ impl Status {
             log: serde_json::to_value(log.describe()).unwrap_or_default(),
             tasks: tasks(status),
             command_starts: components.and_then(|components| components.starts.trouble()),
+            failing_workers: components.map(|components| components.worker_board.troubles()).unwrap_or_default(),
             everything_paused: components.and_then(|components| components.all_paused.get()),
-            unknown_tasks: components.map(|components| components.unknown_tasks.all()).unwrap_or_default(),
+            maintenance: components.and_then(|components| components.all_paused.maintenance()),
+            unknown_tasks: components.map(|components| components.unknown_tasks.undefined()).unwrap_or_default(),
+            disabled_tasks: components.map(disabled_tasks).unwrap_or_default(),
             open_problems: components.map_or(0, |components| components.open_problems.count()),
             problems: components.map(|components| components.open_problems.named()).unwrap_or_default(),
             full_queues: status.full_queues(),
             unserved_queues: components.map(|components| components.unserved.all()).unwrap_or_default(),
+            events: components.map(|components| components.events.troubles()).unwrap_or_default(),
+            refused_events: components.map(|components| components.events.refused()).unwrap_or_default(),
             closed_queues: closed_queues(
                 &status.in_force(),
                 components.map_or_else(machine_time, |components| components.clock.now()),
@@ -216,6 +238,36 @@ pub(super) fn modules(status: &DaemonStatus) -> Vec<Module> {
     let Some(components) = status.components() else { return Vec::new() };
     let node = &components.identity.id;
     components.modules.all().into_iter().map(|status| Module { node: node.to_string(), status }).collect()
+}
+
+/// A task definition that is switched off.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DisabledTask {
+    /// Its name.
+    pub name: String,
+    /// What becomes of its tasks: `wait` or `refuse`.
+    pub when_disabled: String,
+    /// How many of its tasks are set aside.
+    pub tasks: i64,
+    /// Since when the first of them is set aside.
+    pub since: Option<DateTime<Utc>>,
+}
+
+/// The definitions that the configuration disables.
+fn disabled_tasks(components: &Arc<Components>) -> Vec<DisabledTask> {
+    let waiting = components.unknown_tasks.all();
+    let config = components.config();
+    let disabled = config.tasks.values().filter_map(|task| {
+        let when = task.disabled?;
+        let waits = waiting.iter().find(|waits| waits.disabled && waits.name == task.name);
+        Some(DisabledTask {
+            name: task.name.clone(),
+            when_disabled: when.word().to_owned(),
+            tasks: waits.map_or(0, |waits| waits.tasks),
+            since: waits.map(|waits| waits.since),
+        })
+    });
+    disabled.collect()
 }
 
 /// A module and its node.

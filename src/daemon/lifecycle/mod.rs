@@ -7,6 +7,7 @@ pub(super) mod recycle;
 pub(super) mod reload;
 pub(super) mod requests;
 pub(super) mod run_lock;
+pub(super) mod same_name;
 pub(super) mod service_notifier;
 pub(super) mod shutdown;
 pub(super) mod signals;

@@ -23,7 +23,8 @@ const NOTICES_TIME: Duration = Duration::from_secs(90);
 /// The maximum number of tasks that are counted at the end.
 const MAX_COUNTED: u64 = 1_000;
 /// Modules that must have completed a round before the daemon can be done.
-const NEEDED: [ModuleName; 4] = [ModuleName::CRON, ModuleName::FUTURE, ModuleName::DISPATCHER, ModuleName::RECORDER];
+const NEEDED: [ModuleName; 5] =
+    [ModuleName::CRON, ModuleName::TRIGGERS, ModuleName::FUTURE, ModuleName::DISPATCHER, ModuleName::RECORDER];
 
 /// How long the daemon works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +122,10 @@ async fn nothing_due(daemon: &Components) -> bool {
     let closed = daemon.in_flight.closed_queues();
     let queues = daemon.in_flight.workers().into_iter().map(|workers| workers.queue);
     let queues: Vec<QueueName> = queues.filter(|queue| !closed.contains(queue)).collect();
+    // A node without triggers leaves events alone.
+    let leaves_events = daemon.config().triggers.is_empty() || is_off(&ModuleName::TRIGGERS);
     match daemon.store.peek_known(&daemon.claimable_names(), &queues).await {
+        Ok(seen) if seen.events && !leaves_events => false,
         Ok(seen) => seen.queues.is_empty() && !seen.without_queue && (!seen.due || is_off(&ModuleName::FUTURE)),
         Err(_) => false,
     }

@@ -2,11 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+use sexton_client::principal::Principal;
+use sexton_entities::states::{AuditAction, AuditTarget};
+
 use super::requests::{Request, Requests, ShutdownMode};
 use crate::{
     daemon::{
         components::Components,
-        state::{module_status::ModuleStatuses, wakers::WakeReason},
+        state::{audit_trail, module_status::ModuleStatuses, wakers::WakeReason},
         stop_stage::Stage,
         supervision::supervisor_handle::SupervisorHandle,
     },
@@ -16,6 +20,7 @@ use crate::{
     },
     handler::StopReason,
     service::{ExitReport, Interrupted},
+    store::Deed,
 };
 
 /// How often the remaining work is checked.
@@ -26,6 +31,11 @@ const MAX_GRACE: Duration = Duration::from_secs(5);
 const MAX_STOP_TIMEOUT: Duration = Duration::from_secs(86_400);
 /// How long the modules of a stage have to finish their round.
 const ROUND_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the record of the stop may take.
+const AUDIT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the last spans may keep the daemon.
+const SPANS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The modules of a daemon and when they are stopped.
 pub(in crate::daemon) type Stages = Vec<(ModuleName, Stage)>;
@@ -56,11 +66,33 @@ pub(in crate::daemon) async fn drain(
     stop_stage(daemon, supervisor, stages, Stage::Record).await;
     stop_stage(daemon, supervisor, stages, Stage::Life).await;
     sign_off(daemon).await;
+    daemon.spans.flush(SPANS_TIMEOUT).await;
     tracing::info!("node {} has stopped", daemon.identity.id);
     let pid = i32::try_from(std::process::id()).unwrap_or_default();
     let is_overruled = limit.mode == ShutdownMode::Restart && requests.is_stop_waiting();
     let mode = if is_overruled { ShutdownMode::Drain } else { limit.mode };
     (ExitReport { pid, interrupted, left: daemon.in_flight.detached_count(), killed: Vec::new() }, mode)
+}
+
+/// Records in the audit that the daemon has stopped, and how, if the database answers.
+pub(in crate::daemon) async fn record(daemon: &Components, by: &Principal, report: &ExitReport, mode: ShutdownMode) {
+    let (action, how) = match mode {
+        ShutdownMode::Drain => (AuditAction::Stop, "drained"),
+        ShutdownMode::Force => (AuditAction::Stop, "forced"),
+        ShutdownMode::Immediate => (AuditAction::Stop, "at once"),
+        ShutdownMode::Restart => (AuditAction::Restart, "drained"),
+    };
+    let after = json!({ "stopped": how, "interrupted": report.interrupted.len(), "left": report.left });
+    let deed = Deed::new(action, AuditTarget::Node, daemon.identity.name.as_str());
+    let deed = deed.from_to(json!({ "pid": report.pid }), after);
+    audit_trail::log(by, &deed);
+    let store = daemon.store.acting(by.clone());
+    let problem = match tokio::time::timeout(AUDIT_TIMEOUT, store.audit(&deed)).await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "the database does not answer".to_owned(),
+    };
+    tracing::warn!("{} is not in the audit: {problem}", deed.action);
 }
 
 /// Stops the modules that bring work in, process modules among them.

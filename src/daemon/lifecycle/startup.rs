@@ -24,10 +24,6 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// A lasting outage is logged this often.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The shortest and the longest time limit for a statement. Between them it is the length of the lease.
-const MIN_STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
-const MAX_STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// What is known about the wait for the database.
 struct Trouble {
     /// When it was logged last; none if there was no need to wait.
@@ -54,7 +50,7 @@ pub(in crate::daemon) async fn database(
             max_connections: config.database.max_connections,
             acquire_timeout: config.database.acquire_timeout,
             // After an outage, what hung in it ends within about a lease.
-            statement_timeout: config.daemon.lease.clamp(MIN_STATEMENT_TIMEOUT, MAX_STATEMENT_TIMEOUT),
+            statement_timeout: config.daemon.statement_timeout(),
             is_pooled: config.database.pooler == Pooler::Transaction,
             direct_url: config.database.direct_url.clone(),
             max_payload: config.daemon.max_payload,
@@ -96,7 +92,7 @@ pub(in crate::daemon) async fn database(
 }
 
 /// A reload that comes while the tables may be being updated.
-fn refuse_reload(reply: Option<Reply>) {
+pub(in crate::daemon) fn refuse_reload(reply: Option<Reply>) {
     let refused = "the daemon is still starting: try again in a few seconds";
     if reply.is_none() {
         tracing::warn!("no reload: {refused}");

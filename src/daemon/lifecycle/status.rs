@@ -12,6 +12,8 @@ use std::{
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use sexton_client::principal::Principal;
+use sexton_entities::states::Via;
 
 use crate::{
     clock::machine_time,
@@ -25,6 +27,8 @@ use crate::{
 
 /// The first round of the adopter is named after this time.
 const LONG_ADOPTION: Duration = Duration::from_secs(5);
+/// A stop that was announced longer ago has not come: who stops the daemon now is somebody else.
+const ANNOUNCED_FOR: Duration = Duration::from_secs(60);
 /// Environment variable that makes a daemon start without claiming. A quiet daemon sets it when it restarts itself.
 pub const QUIET: &str = "SEXTON_QUIET";
 
@@ -78,6 +82,8 @@ struct StatusFacts {
     waiting_for: Option<String>,
     /// Why it stops by itself.
     reason: Option<String>,
+    /// Who stops it, if that is known. A signal does not tell.
+    stopped_by: Option<(Principal, Instant)>,
     config: ConfigStatus,
     /// The configuration that counts until the modules run.
     first: Arc<Config>,
@@ -93,8 +99,16 @@ impl DaemonStatus {
         let database = redacted(&first.database.url);
         let config = ConfigStatus { file, loaded_at: machine_time(), mistakes: None, needs_restart: Vec::new() };
         let is_quiet = std::env::var_os(QUIET).is_some();
-        let facts =
-            StatusFacts { phase: Phase::Starting, waiting_for: None, reason: None, config, first, database, is_quiet };
+        let facts = StatusFacts {
+            phase: Phase::Starting,
+            waiting_for: None,
+            reason: None,
+            stopped_by: None,
+            config,
+            first,
+            database,
+            is_quiet,
+        };
         let inner = StatusInner {
             started: Instant::now(),
             started_at: machine_time(),
@@ -140,6 +154,21 @@ impl DaemonStatus {
         self.facts(|facts| facts.reason = Some(reason));
     }
 
+    /// Somebody is about to stop the daemon, or has asked it to stop.
+    pub(in crate::daemon) fn note_stop(&self, by: Principal) {
+        self.facts(|facts| facts.stopped_by = Some((by, Instant::now())));
+    }
+
+    /// Who has stopped the daemon, as far as it is known.
+    pub(in crate::daemon) fn stopped_by(&self) -> Principal {
+        let (by, reason) = self.facts(|facts| (facts.stopped_by.clone(), facts.reason.clone()));
+        match (by.filter(|(_, at)| at.elapsed() < ANNOUNCED_FOR), reason) {
+            (Some((by, _)), _) => by,
+            (None, Some(reason)) => Principal::of_this_process(Via::Daemon).because(Some(reason)),
+            (None, None) => Principal::unknown(Via::Signal),
+        }
+    }
+
     /// Stops claiming, or claims again.
     pub(in crate::daemon) fn set_quiet(&self, quiet: bool) {
         self.facts(|facts| facts.is_quiet = quiet);
@@ -166,7 +195,8 @@ impl DaemonStatus {
     }
 
     pub(in crate::daemon) fn waiting_for(&self) -> Option<String> {
-        self.facts(|facts| facts.waiting_for.clone())
+        let of_heartbeat = self.components().and_then(|components| components.lease.silence());
+        self.facts(|facts| facts.waiting_for.clone()).or(of_heartbeat)
     }
 
     pub(in crate::daemon) fn age(&self) -> Duration {
@@ -244,8 +274,11 @@ impl DaemonStatus {
         if counts.finished > 0 {
             line += &format!(", {} to be recorded", counts.finished);
         }
+        if let Some(why) = components.lease.silence() {
+            line += &format!("; {why}");
+        }
         if components.lease.is_lost() {
-            line += "; the lease is lost, because the database does not answer: nothing new begins";
+            line += "; the lease is lost: nothing new begins";
         }
         if !components.milestones.has_adopted() && components.started.elapsed() > LONG_ADOPTION {
             line += "; claiming nothing yet: what earlier daemons left behind is being recorded and adopted";
@@ -259,6 +292,9 @@ impl DaemonStatus {
         if components.all_paused.get().is_some() {
             line += "; everything is paused: claiming nothing";
         }
+        if components.all_paused.maintenance().is_some() {
+            line += "; maintenance is on: claiming nothing";
+        }
         if let Some(full) = self.full_queues().first() {
             line += &format!("; queue {} {}", full.queue, full.words());
         }
@@ -267,6 +303,9 @@ impl DaemonStatus {
         }
         if let Some(trouble) = components.starts.trouble() {
             line += &format!("; cannot start commands: {}", trouble.reason);
+        }
+        if let Some(trouble) = components.worker_board.troubles().first() {
+            line += &format!("; worker {}: {}", trouble.worker, trouble.words());
         }
         let foreign = components.foreign.count();
         if foreign > 0 {

@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::daemon::state::attempt_counts::{BOUNDS, HistogramValue};
+use crate::daemon::state::attempt_counts::HistogramValue;
 
 /// Names and values of the labels of one sample.
 pub(super) type Labels = Vec<(&'static str, String)>;
@@ -53,6 +53,7 @@ struct Family {
 enum Samples {
     Gauges(Vec<(Labels, f64)>),
     Counters(Vec<(Labels, u64)>),
+    Sums(Vec<(Labels, f64)>),
     Histograms(Vec<(Labels, HistogramValue)>),
 }
 
@@ -93,7 +94,17 @@ impl Snapshot {
         self.add(name, help, Samples::Counters(samples.into_iter().collect()));
     }
 
-    /// Adds durations.
+    /// Adds sums that only rise, such as seconds.
+    pub(super) fn sums(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        samples: impl IntoIterator<Item = (Labels, f64)>,
+    ) {
+        self.add(name, help, Samples::Sums(samples.into_iter().collect()));
+    }
+
+    /// Adds durations or sizes.
     pub(super) fn histograms(
         &mut self,
         name: &'static str,
@@ -128,7 +139,7 @@ impl Collector for Snapshot {
         for Family { name, help, samples } in &self.families {
             let kind = match samples {
                 Samples::Gauges(_) => MetricType::Gauge,
-                Samples::Counters(_) => MetricType::Counter,
+                Samples::Counters(_) | Samples::Sums(_) => MetricType::Counter,
                 Samples::Histograms(_) => MetricType::Histogram,
             };
             let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
@@ -137,6 +148,9 @@ impl Collector for Snapshot {
                     each(&mut metric, samples, &|sample, value| sample.encode_gauge(value))?;
                 }
                 Samples::Counters(samples) => each(&mut metric, samples, &|sample, value| {
+                    sample.encode_counter::<NoLabelSet, _, u64>(value, None)
+                })?,
+                Samples::Sums(samples) => each(&mut metric, samples, &|sample, value| {
                     sample.encode_counter::<NoLabelSet, _, u64>(value, None)
                 })?,
                 Samples::Histograms(samples) => each(&mut metric, samples, &encode_histogram)?,
@@ -162,7 +176,7 @@ fn each<T>(
 }
 
 fn encode_histogram(sample: &mut MetricEncoder<'_>, value: &HistogramValue) -> fmt::Result {
-    let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
+    let bounds = value.bounds.iter().copied().chain([f64::INFINITY]);
     let buckets: Vec<(f64, u64)> = bounds.zip(value.buckets.iter().copied()).collect();
     sample.encode_histogram::<NoLabelSet>(value.sum, value.buckets.iter().sum(), &buckets, None)
 }
@@ -188,13 +202,14 @@ fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::state::attempt_counts::BOUNDS;
 
     fn sample() -> Snapshot {
         let mut snapshot = Snapshot::default();
         snapshot.gauge("up", "Whether it is up.", 1.0);
         snapshot.counters("claims", "Claims.", [(vec![("task", "a\"b\\c\n".to_owned())], 7)]);
         let buckets = (0..=BOUNDS.len() as u64).collect();
-        let value = HistogramValue { buckets, sum: 2.5 };
+        let value = HistogramValue { bounds: &BOUNDS, buckets, sum: 2.5 };
         snapshot.histograms("duration_seconds", "Durations.", [(vec![("task", "x".to_owned())], value)]);
         snapshot
     }

@@ -23,7 +23,7 @@ use super::{
         open_problems::OpenProblems,
     },
 };
-use crate::store::{QueueBacklog, Store, StoreError};
+use crate::store::{Operation, QueueBacklog, Store, StoreError};
 
 /// The database answers within this time, or its metrics are left out.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -87,6 +87,23 @@ impl MetricsSource {
         let left = self.in_flight.lease().left().map(|left| (Labels::new(), left.as_secs_f64()));
         snapshot.gauges("sexton_lease_left_seconds", "Time until the node's lease ends; 0 if it has ended.", left);
         snapshot.counter("sexton_statements", "Statements sent to the database.", self.store.statements());
+        let time = self.store.statement_time().as_secs_f64();
+        snapshot.sums(
+            "sexton_statement_seconds",
+            "How long the database took to answer statements.",
+            [(Labels::new(), time)],
+        );
+        let of = |operation: Operation| vec![("operation", operation.as_str().to_owned())];
+        snapshot.counters(
+            "sexton_operations",
+            "What the daemon did in the database.",
+            self.store.operations().map(|(operation, count, _)| (of(operation), count)),
+        );
+        snapshot.sums(
+            "sexton_operation_seconds",
+            "How long that took, together with waiting for a session and with repetitions.",
+            self.store.operations().map(|(operation, _, time)| (of(operation), time.as_secs_f64())),
+        );
         let conflicts = self.store.retried();
         snapshot.counter("sexton_conflicts", "Transactions repeated after a deadlock or a conflict.", conflicts);
         let isolated = self.store.isolated().count() as f64;
@@ -146,6 +163,17 @@ impl MetricsSource {
             "sexton_schedule_delay_seconds",
             "Time from the due instant of a schedule to the beginning of the first attempt.",
             delays,
+        );
+        let commands = || figures.iter().filter_map(|task| Some((task.name.as_str(), task.commands.as_ref()?)));
+        let cpu = commands().flat_map(|(name, used)| {
+            used.cpu.map(|(mode, seconds)| (vec![("task", name.to_owned()), ("mode", mode.to_owned())], seconds))
+        });
+        snapshot.sums("sexton_command_cpu_seconds", "CPU time of the commands that ended on this node.", cpu);
+        let memory = commands().map(|(name, used)| (vec![("task", name.to_owned())], used.memory.clone()));
+        snapshot.histograms(
+            "sexton_command_peak_memory_bytes",
+            "The largest resident memory of any one process of each command.",
+            memory,
         );
     }
 

@@ -1,10 +1,14 @@
-//! `config_sync`: notices that configuration files have changed, and asks the daemon to reload.
+//! `config_sync`: notices that configuration files have changed, and asks the daemon to reload. Puts schedules of the
+//! database in force.
 //!
 //! Notifications of the operating system only wake it. It decides by the files' sizes and times, so that it works on
 //! file systems without notifications, too.
 //!
 //! Settings: `daemon.watch_config` (true), `daemon.reload_debounce` (1s): how long the files must stay unchanged before the
-//! reload. Logs a warning if a directory cannot be watched.
+//! reload. Schedules of the database are read when the database tells, and with each heartbeat where it does not. Logs a
+//! warning if a directory cannot be watched, and schedules of the database that are not in force.
+
+mod database_schedules;
 
 use std::{
     path::Path,
@@ -16,13 +20,17 @@ use async_trait::async_trait;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc::Sender;
 
+use self::database_schedules::DatabaseSchedules;
 use crate::{
     config::FileStamp,
     daemon::{
         components::ConfigFiles,
         lifecycle::requests::Request,
         module::{DaemonModule, ModuleContext, Next},
-        state::wakers::WakeReason,
+        state::{
+            config_in_force::ConfigInForce,
+            wakers::{WakeReason, Wakers},
+        },
     },
 };
 
@@ -35,6 +43,9 @@ pub(super) struct ConfigSync {
     watcher: Option<RecommendedWatcher>,
     /// The present stamp of changed files, and since when they have it.
     changing: Option<(FileStamp, Instant)>,
+    /// When it last looked at the files.
+    looked_at: Option<Instant>,
+    schedules: DatabaseSchedules,
 }
 
 #[async_trait(?Send)]
@@ -61,15 +72,45 @@ impl DaemonModule for ConfigSync {
     }
 
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
-        let Some(file) = self.files.file.as_deref() else { return Ok(()) };
+        // The database may tell very often.
+        let is_due = self.looked_at.is_none_or(|at| at.elapsed() >= INTERVAL);
+        if is_due || self.changing.is_some() || !context.wake_reasons().is_only(WakeReason::SchedulesChanged) {
+            self.looked_at = Some(Instant::now());
+            self.look_at_files(context);
+        }
+        self.schedules.look(context).await
+    }
+
+    async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
+        let of_files = match &self.changing {
+            Some((_, since)) => context.config().daemon.reload_debounce.saturating_sub(since.elapsed()),
+            None => INTERVAL,
+        };
+        Ok(Next::After(of_files.min(self.schedules.rest(context))))
+    }
+}
+
+impl ConfigSync {
+    pub(super) fn new(
+        files: Arc<ConfigFiles>,
+        requests: Sender<Request>,
+        in_force: ConfigInForce,
+        wakers: Wakers,
+    ) -> Self {
+        let schedules = DatabaseSchedules::new(in_force, wakers);
+        Self { files, requests, watcher: None, changing: None, looked_at: None, schedules }
+    }
+
+    fn look_at_files(&mut self, context: &ModuleContext) {
+        let Some(file) = self.files.file.as_deref() else { return };
         let config = context.config();
-        let now = FileStamp::of(file, config.calendars());
+        let now = FileStamp::of(file, config.named_files());
         // It outlives this incarnation: the next one has to know what changed in between.
         let mut seen = self.files.seen.lock();
         if seen.as_ref().is_none_or(|seen| *seen == now) || !config.daemon.watch_config {
             *seen = Some(now);
             self.changing = None;
-            return Ok(());
+            return;
         }
         match self.changing.take() {
             Some((stamp, since)) if stamp == now && since.elapsed() >= config.daemon.reload_debounce => {
@@ -82,19 +123,5 @@ impl DaemonModule for ConfigSync {
             Some((stamp, since)) if stamp == now => self.changing = Some((stamp, since)),
             _ => self.changing = Some((now, Instant::now())),
         }
-        Ok(())
-    }
-
-    async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
-        Ok(Next::After(match &self.changing {
-            Some((_, since)) => context.config().daemon.reload_debounce.saturating_sub(since.elapsed()),
-            None => INTERVAL,
-        }))
-    }
-}
-
-impl ConfigSync {
-    pub(super) fn new(files: Arc<ConfigFiles>, requests: Sender<Request>) -> Self {
-        Self { files, requests, watcher: None, changing: None }
     }
 }

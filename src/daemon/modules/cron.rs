@@ -1,54 +1,67 @@
 //! `cron`: the cron manager. Turns the due occurrences of schedules into tasks.
 //!
-//! Every node does this for all its schedules. The ledger's unique key lets one node in for each instant.
+//! Every node does this for all its schedules. The ledger's unique key lets one node in for each instant. A schedule that
+//! another node has defined differently since is silent here (`definitions.rs`).
 //!
-//! Settings: `[task.NAME] schedule`, `period`, `missed` and their relatives. It sleeps until the next instant, at most
-//! 30 s. While everything is paused, it fires nothing. Logs each fired schedule at level debug, schedules whose tasks the database refuses, and schedules that were ahead
-//! of the time.
+//! Settings: `[task.NAME] schedule`, `[schedule.NAME]`, `period`, `missed` and their relatives. It sleeps until the next
+//! instant, at most 30 s. While everything is paused, or a maintenance is in force, it fires nothing. Logs each fired
+//! schedule at level debug, schedules whose tasks the database refuses, and schedules that were ahead of the time.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+mod definitions;
+mod entry;
+mod followers;
+mod portions;
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use chrono::{DateTime, TimeDelta, Utc};
-use sexton_entities::states::Fate;
+use chrono::{DateTime, Utc};
+use sexton_entities::states::{Fate, Origin};
 
+use self::{
+    definitions::{Definitions, PUBLISHED},
+    entry::CronEntry,
+    followers::with_followers,
+    portions::{BATCH, by_schedule, portions, refused_schedule, until_due},
+};
 use crate::{
-    config::Config,
+    config::{Config, Scheduled},
     daemon::{
         module::{DaemonModule, ModuleContext, Next},
-        state::{all_paused::AllPaused, milestones::Milestones, wakers::Wakers},
+        state::{
+            all_paused::AllPaused,
+            config_in_force::ConfigInForce,
+            milestones::Milestones,
+            this_node::NodeIdentity,
+            wakers::{WakeReason, Wakers},
+        },
     },
     domain::{
         daemon::summary::SummaryTable,
-        identity::NodeId,
-        period::{Period, Periods},
+        identity::{ModuleName, NodeId},
         schedule::{
-            AHEAD, Schedule,
+            AHEAD, ScheduleDefinition,
             agenda::Agenda,
-            missed_policy::{Decision, Overlap},
+            missed_policy::{Decision, Due, Overlap, runs},
             reason::{Reason, shown},
         },
-        task::{definition::TaskDefinition, expiry},
     },
-    store::{Firing, ScheduleRow, StoreError, Wakeup, in_portions},
+    store::{Firing, ScheduleComparison, ScheduleRow, StoreError, Wakeup, in_portions},
 };
 
 /// Maximum time between two looks at the clock: it may be set, or the machine suspended.
 const MAX_REST: Duration = Duration::from_secs(30);
 /// How often it asks whether a pause of everything is over.
 const PAUSED_REST: Duration = Duration::from_secs(1);
-/// Maximum number of instants in one transaction.
-const BATCH: usize = 1_000;
 
 pub(super) struct CronManager {
     node: NodeId,
+    in_force: ConfigInForce,
     milestones: Arc<Milestones>,
     config: Option<Arc<Config>>,
     entries: Vec<CronEntry>,
+    /// Its schedules as the other nodes define them.
+    definitions: Definitions,
     /// When each entry is due next.
     agenda: Agenda,
     /// Schedules whose tasks the database refuses.
@@ -60,14 +73,6 @@ pub(super) struct CronManager {
     /// When it last looked at the clock.
     looked_at: Option<DateTime<Utc>>,
     fired: u64,
-}
-
-/// One schedule.
-struct CronEntry {
-    schedule: Arc<Schedule>,
-    definition: Arc<TaskDefinition>,
-    /// All instants up to this one are processed.
-    last: DateTime<Utc>,
 }
 
 #[async_trait(?Send)]
@@ -86,6 +91,9 @@ impl DaemonModule for CronManager {
             self.load(context).await?;
         }
         self.looked_at = Some(now);
+        if self.definitions.have_changed(context).await? {
+            self.load(context).await?;
+        }
         if self.waits_for_resume(context, now).await? {
             return Ok(());
         }
@@ -110,8 +118,9 @@ impl DaemonModule for CronManager {
         if self.waits {
             return Ok(Next::After(PAUSED_REST));
         }
+        let longest = if self.definitions.are_known() { MAX_REST } else { PAUSED_REST };
         let next = self.agenda.first().map(|at| (at - context.clock().now()).to_std().unwrap_or_default());
-        Ok(Next::After(next.map_or(MAX_REST, |next| next.min(MAX_REST))))
+        Ok(Next::After(next.map_or(longest, |next| next.min(longest))))
     }
 
     fn summary(&self) -> Vec<SummaryTable> {
@@ -124,9 +133,17 @@ impl DaemonModule for CronManager {
 }
 
 impl CronManager {
-    pub(super) fn new(node: NodeId, milestones: Arc<Milestones>, all_paused: AllPaused, wakers: Wakers) -> Self {
+    pub(super) fn new(
+        identity: NodeIdentity,
+        in_force: ConfigInForce,
+        milestones: Arc<Milestones>,
+        all_paused: AllPaused,
+        wakers: Wakers,
+    ) -> Self {
         Self {
-            node,
+            node: identity.id.clone(),
+            definitions: Definitions::new(identity),
+            in_force,
             milestones,
             config: None,
             entries: Vec::new(),
@@ -140,15 +157,18 @@ impl CronManager {
         }
     }
 
-    /// Whether something is due while everything is paused. When it is resumed, what has become due meanwhile is missed,
-    /// as after a downtime.
+    /// Whether something is due while everything is paused, or a maintenance is in force. When that is over, what has become
+    /// due meanwhile is missed, as after a downtime.
     async fn waits_for_resume(&mut self, context: &ModuleContext, now: DateTime<Utc>) -> anyhow::Result<bool> {
         let is_due = self.agenda.first().is_some_and(|at| at <= now) || !self.milestones.has_fired_at_start();
         self.waits = false;
         if is_due {
-            let pause = context.store().all_paused().await?;
-            self.waits = pause.is_some();
-            self.all_paused.note(pause);
+            let halt = context.store().halt().await?;
+            self.waits = halt.is_in_force();
+            if self.all_paused.note(halt) {
+                context.store().remove_ended_maintenance().await?;
+                self.wakers.wake(&ModuleName::DISPATCHER, WakeReason::Enqueued);
+            }
         }
         Ok(self.waits)
     }
@@ -156,43 +176,50 @@ impl CronManager {
     /// Loads the configured schedules, and from the database how far each has been processed.
     async fn load(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let config = context.config();
-        let scheduled: Vec<(Arc<Schedule>, Arc<TaskDefinition>)> = config
-            .tasks
-            .values()
-            .filter_map(|definition| Some((definition.schedule.clone()?, definition.clone())))
-            .collect();
-        let sightings: Vec<ScheduleRow> = scheduled
-            .iter()
-            .map(|(schedule, definition)| ScheduleRow {
-                name: schedule.name.clone(),
-                task: definition.name.clone(),
-                spec: schedule.spec(),
+        let of_file = |task: &Scheduled<'_>| task.origin == Origin::Config;
+        let sightings: Vec<ScheduleRow> = config
+            .scheduled_tasks()
+            .filter(of_file)
+            .map(|task| ScheduleRow {
+                name: task.schedule.name.clone(),
+                task: task.definition.name.clone(),
+                spec: task.schedule.spec(),
             })
             .collect();
+        let scheduled: Vec<Scheduled<'_>> = config.scheduled_tasks().collect();
         for (name, at) in context.store().return_from_future(context.clock().now()).await? {
             tracing::warn!("schedule {name} was ahead of the time, because a clock was: it goes on from {}", shown(at));
         }
-        let last = context.store().sync_schedules(&sightings).await?;
+        let compared = self.definitions.compare(context.store(), sightings).await?;
+        self.make_up(context, &scheduled, &compared).await?;
+        self.remove_missing(context, &config, &compared).await?;
+        self.enter_words(context, &config).await?;
+        let last = context.store().sync_schedules(&self.definitions.in_force()).await?;
+        let published = self.definitions.publish(context.store()).await;
+        context.store().isolated().part(PUBLISHED, published)?;
         let in_order: Vec<(&str, &str, i32)> = scheduled
             .iter()
-            .filter(|(schedule, _)| schedule.policy.overlap == Overlap::Queue)
-            .map(|(schedule, task)| (schedule.name.as_str(), task.queue.as_str(), task.priority))
+            .filter(|task| task.schedule.policy.overlap == Overlap::Queue)
+            .map(|task| (task.schedule.name.as_str(), task.definition.queue.as_str(), task.definition.priority))
             .collect();
         context.store().move_waiting(&in_order).await?;
-        self.remove_missing(context, &config).await?;
         let now = context.clock().now();
         self.entries = scheduled
             .into_iter()
-            .map(|(schedule, definition)| CronEntry {
-                last: last.get(&schedule.name).copied().unwrap_or(now),
-                schedule,
-                definition,
+            .map(|task| CronEntry {
+                last: last.get(&task.schedule.name).copied().unwrap_or(now),
+                schedule: task.schedule.clone(),
+                definition: task.definition.clone(),
+                origin: task.origin,
             })
             .collect();
         let next: Vec<(usize, DateTime<Utc>)> = self
             .entries
             .iter()
             .enumerate()
+            .filter(|(_, entry)| !self.definitions.is_overruled(&entry.schedule.name))
+            // When its task is enabled again, its policy decides on what it has missed.
+            .filter(|(_, entry)| entry.definition.disabled.is_none())
             .filter_map(|(index, entry)| Some((index, entry.schedule.next_after(entry.last)?)))
             .collect();
         let announced: Vec<(String, DateTime<Utc>)> =
@@ -203,14 +230,70 @@ impl CronManager {
         Ok(())
     }
 
-    /// Removes schedules that a reload has removed here. Those that only another node's configuration has are left alone.
-    async fn remove_missing(&self, context: &ModuleContext, config: &Config) -> anyhow::Result<()> {
-        let kept: HashSet<&String> =
-            config.tasks.values().filter(|task| task.schedule.is_some()).map(|task| &task.name).collect();
-        let removed: Vec<String> =
-            self.entries.iter().map(|entry| entry.schedule.name.clone()).filter(|name| !kept.contains(name)).collect();
+    /// Enters the recurrences of the database's schedules in words.
+    async fn enter_words(&self, context: &ModuleContext, config: &Config) -> anyhow::Result<()> {
+        let rows = self.in_force.database_schedules();
+        let table = |row: &ScheduleDefinition| {
+            config.schedule_tables.get(&row.name).filter(|table| table.origin == Origin::Database)
+        };
+        let words = |row: &ScheduleDefinition| Some((row.clone(), table(row)?.schedule.spec()));
+        let known: Vec<_> = rows.iter().filter_map(words).collect();
+        Ok(context.store().sync_database_schedules(&known).await?)
+    }
+
+    /// Removes schedules that a reload or an edit before the start has removed here. Those that another node has are left
+    /// alone, and so are the rows of the database's own.
+    async fn remove_missing(
+        &self,
+        context: &ModuleContext,
+        config: &Config,
+        compared: &ScheduleComparison,
+    ) -> anyhow::Result<()> {
+        let others = |name: &str| {
+            compared.nodes.iter().any(|node| node.is_live && node.id != self.node.as_str() && node.spec(name).is_some())
+        };
+        let of_files = config.scheduled_tasks().filter(|task| task.origin == Origin::Config);
+        let kept: HashSet<&str> = of_files.map(|task| task.schedule.name.as_str()).collect();
+        let removed: Vec<String> = self
+            .entries
+            .iter()
+            .filter(|entry| entry.origin == Origin::Config)
+            .map(|entry| entry.schedule.name.clone())
+            .filter(|name| !kept.contains(name.as_str()) && !others(name))
+            .chain(compared.dropped.iter().cloned())
+            .collect();
         context.store().forget_schedules(&removed).await?;
         Ok(())
+    }
+
+    /// Enters the instants that were missed before an edit, while the schedule still has its earlier definition. The policy
+    /// of the new one decides on them.
+    async fn make_up(
+        &mut self,
+        context: &ModuleContext,
+        scheduled: &[Scheduled<'_>],
+        compared: &ScheduleComparison,
+    ) -> anyhow::Result<()> {
+        let now = context.clock().now();
+        let mut firings = Vec::new();
+        for (name, at) in &compared.missed {
+            let is_it = |task: &&Scheduled<'_>| task.schedule.name == *name && task.origin == Origin::Config;
+            let Some(Scheduled { schedule, definition, origin }) = scheduled.iter().find(is_it) else { continue };
+            let entry = CronEntry {
+                schedule: Arc::clone(schedule),
+                definition: Arc::clone(definition),
+                origin: *origin,
+                last: *at,
+            };
+            let config = context.config();
+            let period = entry.period(&config.periods);
+            let decided = schedule.policy.decide(&[Due { at: *at, since: *at }], now);
+            firings.extend(decided.into_iter().map(|decision| Firing {
+                spec: None,
+                ..entry.firing(schedule.within(decision, period), schedule.next_after(now), now)
+            }));
+        }
+        self.fire(context, &firings).await
     }
 
     /// Fires `@reboot` schedules once after each start. A daemon that restarts itself has not been away.
@@ -219,7 +302,12 @@ impl CronManager {
             return Ok(());
         }
         let now = context.clock().now();
-        let at_start = |entry: &&mut CronEntry| entry.schedule.is_at_start();
+        let definitions = &self.definitions;
+        let at_start = |entry: &&mut CronEntry| {
+            entry.schedule.is_at_start()
+                && !definitions.is_overruled(&entry.schedule.name)
+                && entry.definition.disabled.is_none()
+        };
         let mut firings = Vec::new();
         for entry in self.entries.iter_mut().filter(at_start) {
             entry.last = entry.last.max(now);
@@ -235,9 +323,12 @@ impl CronManager {
     /// Enters instants. A schedule that the database refuses does not keep the others back.
     async fn fire(&mut self, context: &ModuleContext, firings: &[Firing]) -> anyhow::Result<()> {
         let store = context.store();
+        until_due(store, firings).await?;
         let due = by_schedule(firings);
         let work = async |portion: &[Vec<&Firing>]| {
             let batch: Vec<Firing> = portion.iter().flatten().map(|firing| (*firing).clone()).collect();
+            let in_force = self.entries.iter().filter(|entry| !self.definitions.is_overruled(&entry.schedule.name));
+            let batch = with_followers(batch, in_force, &context.config().periods, context.clock().now());
             let fired = store.fire(&self.node, &batch).await?;
             context.progress();
             Ok((batch, fired))
@@ -257,9 +348,11 @@ impl CronManager {
                     store.isolated().forget(refused_schedule(name));
                 }
             }
-            if fired.is_empty() && store.is_any_unlisted(&batch).await? {
-                // Another node's reload has removed a schedule that this one still has.
+            let is_left_out = |firing: &Firing| runs(firing.fate) && !fired.contains(&firing.schedule);
+            if batch.iter().any(is_left_out) && store.is_any_unlisted(&batch).await? {
+                // Another node has removed a schedule that this one still has, or defined it differently, or it has left the database.
                 self.config = None;
+                self.wakers.wake(&ModuleName::CONFIG_SYNC, WakeReason::SchedulesChanged);
             }
         }
         for (due, why) in results.refused {
@@ -289,80 +382,6 @@ impl CronManager {
             Ok(_) => Ok(()),
             Err(StoreError::Refused(_)) => Ok(()),
             Err(error) => Err(error.into()),
-        }
-    }
-}
-
-/// The name by which a refused schedule is reported.
-fn refused_schedule(name: &str) -> String {
-    format!("the database refuses the tasks of schedule {name}")
-}
-
-/// The instants of each schedule: they are accepted or refused together, because a later one moves the schedule beyond the
-/// earlier ones.
-fn by_schedule(firings: &[Firing]) -> Vec<Vec<&Firing>> {
-    let mut due: Vec<Vec<&Firing>> = Vec::new();
-    let mut places: HashMap<&str, usize> = HashMap::new();
-    for firing in firings {
-        let place = *places.entry(&firing.schedule).or_insert(due.len());
-        match due.get_mut(place) {
-            Some(known) => known.push(firing),
-            None => due.push(vec![firing]),
-        }
-    }
-    due
-}
-
-/// Cuts the instants into portions of about [`BATCH`].
-fn portions<'a, 'f>(due: &'a [Vec<&'f Firing>]) -> Vec<&'a [Vec<&'f Firing>]> {
-    let mut portions = Vec::new();
-    let (mut start, mut count) = (0, 0);
-    for (index, schedule) in due.iter().enumerate() {
-        if count > 0 && count + schedule.len() > BATCH {
-            portions.push(&due[start..index]);
-            (start, count) = (index, 0);
-        }
-        count += schedule.len();
-    }
-    portions.push(&due[start..]);
-    portions
-}
-
-impl CronEntry {
-    /// The instants that are due at `now`, as ledger entries.
-    fn take_due(&mut self, now: DateTime<Utc>, next_at: Option<DateTime<Utc>>, periods: &Periods) -> Vec<Firing> {
-        let due = self.schedule.due(self.last, now, self.period(periods));
-        // The latest comes last. It runs or is skipped; all before it are processed.
-        self.last = due.last().map_or(self.last, |latest| latest.at);
-        due.into_iter().map(|decision| self.firing(decision, next_at, now)).collect()
-    }
-
-    fn period<'a>(&self, periods: &'a Periods) -> Option<&'a Period> {
-        periods.get(self.schedule.period.as_ref()?).map(|period| &**period)
-    }
-
-    /// One instant as a ledger entry.
-    fn firing(&self, decision: Decision, next_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Firing {
-        let held = decision.held_until;
-        let jitter = self.schedule.jitter.and_then(|most| TimeDelta::from_std(most.mul_f64(fastrand::f64())).ok());
-        let jittered = jitter.map(|jitter| held.unwrap_or(now) + jitter);
-        let run_at = jittered.or(held);
-        let (expires, missed_age) = (self.definition.expires, self.schedule.policy.missed_age);
-        Firing {
-            schedule: self.schedule.name.clone(),
-            due_at: decision.at,
-            fate: decision.fate,
-            reason: decision.reason,
-            stands_for: decision.stands_for,
-            overlap: self.schedule.policy.overlap,
-            at_start: false,
-            next_at,
-            run_at,
-            expires_at: expiry::of_instant(decision.at, run_at, now, expires, missed_age),
-            task: self.definition.name.clone(),
-            queue: self.definition.queue.clone(),
-            priority: self.definition.priority,
-            payload: self.definition.payload.clone(),
         }
     }
 }

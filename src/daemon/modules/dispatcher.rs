@@ -4,13 +4,19 @@
 //! queue has a backlog it claims without polling. Enqueues and free slots wake it. After the start it claims nothing
 //! until the adopter has taken up what earlier daemons left running: that occupies slots.
 //!
-//! Settings: `daemon.poll_interval` (250ms), where no process wakes the node down to a tenth of it while tasks come, when
-//! idle one eighth as often, and one fortieth as often where enqueues by other processes wake the node;
+//! When nothing comes, its poll also asks what other modules need (`state/latest_outlook.rs`), so that an idle node sends few
+//! statements.
+//!
+//! Settings: `daemon.poll_interval` (250ms), where no process wakes the node down to a tenth of it while tasks come; when
+//! idle after a quarter of the time since the last task, at the longest after 36 times the interval;
 //! `queue.NAME.workers`, `limit`, `period` and `at_period_end`; `daemon.report_full_after`. Logs when a queue opens and
 //! closes by its period, when it has had no free worker for a while, and when tasks wait in a queue that no node serves.
 
+mod key_searches;
+mod pace;
 mod queue_hours;
 mod queue_watch;
+mod token_waits;
 mod unknown_names;
 
 use std::{
@@ -22,18 +28,24 @@ use std::{
 use async_trait::async_trait;
 
 use self::{
+    key_searches::KeySearches,
     queue_hours::{ClosedQueue, QueueHours},
     queue_watch::QueueWatch,
+    token_waits::TokenWaits,
     unknown_names::UnknownNames,
 };
 use crate::{
+    clock::uptime,
     config::AtPeriodEnd,
     daemon::{
+        fault_point::fault_point,
         inflight::InFlight,
         module::{DaemonModule, ModuleContext, Next},
         state::{
+            all_paused::AllPaused,
             command_starts::CommandStarts,
             config_in_force::ConfigInForce,
+            latest_outlook::LatestOutlook,
             milestones::Milestones,
             queue_troubles::UnservedQueues,
             unknown_tasks::UnknownTasks,
@@ -45,19 +57,11 @@ use crate::{
         task::names::TaskNames,
         text::plural::counted,
     },
-    store::{OnStale, Store, StoreError},
+    store::{NodeOutlook, OnStale, OutlookOf, Peek, Store, StoreError},
 };
 
-/// For this long after the last task it polls at the poll interval, then less often.
-const LIVELY: Duration = Duration::from_secs(10);
-/// Where nobody wakes the node, it polls after this part of the time since it last found a task, at the least after this
-/// part of the poll interval.
-const PACE: u32 = 4;
-const LIVELY_DIVISOR: u32 = 10;
-/// The factor of the poll interval when idle.
-const IDLE_FACTOR: u32 = 8;
-/// The factor when idle where enqueues by other processes wake the node.
-const IDLE_FACTOR_IF_WOKEN: u32 = 40;
+/// The factor after which a poll also asks for the outlook.
+const OUTLOOK_FACTOR: u32 = 32;
 /// With more queues than this, a wake-up is a reason to ask which of them have tasks.
 const MAX_UNASKED: usize = 4;
 /// A poll that reads past many tasks of unknown names takes long. The rest after it is this many times as long.
@@ -74,6 +78,8 @@ pub(super) struct DispatcherParts {
     pub(super) unknown_tasks: UnknownTasks,
     pub(super) unserved: UnservedQueues,
     pub(super) starts: CommandStarts,
+    pub(super) outlook: LatestOutlook,
+    pub(super) all_paused: AllPaused,
 }
 
 pub(super) struct Dispatcher {
@@ -85,14 +91,17 @@ pub(super) struct Dispatcher {
     /// Queues with a backlog: claimed from without polling.
     hot: HashSet<QueueName>,
     polled: Option<Instant>,
-    /// When it last found a task, or when one waited for a limit.
-    found: Instant,
-    /// When it last claimed a task.
-    claimed: Instant,
+    outlook: LatestOutlook,
+    all_paused: AllPaused,
     hours: QueueHours,
     unknown: UnknownNames,
     watch: QueueWatch,
+    /// When queues have a token of their rate again.
+    tokens: TokenWaits,
+    keys: KeySearches,
     starts: CommandStarts,
+    /// How often schedules of the database were changed, where it counts that.
+    schedules: Option<String>,
     /// How long the next poll has to wait, because the last one read past tasks of unknown names.
     rest: Duration,
     /// Tasks were enqueued since the last poll.
@@ -117,32 +126,39 @@ impl DaemonModule for Dispatcher {
         self.watch.report_full(context);
         self.is_enqueued |= context.wake_reasons().contains(WakeReason::Enqueued);
         let store = context.store();
+        let claimable = self.in_flight.claimable_queues();
+        let mut peeked = self.look(context, &claimable).await?;
         let published = self.unknown.publish(store).await;
         self.is_enqueued |= store.isolated().part("the names that this node defines", published)?;
-        let shared = self.watch.share(store).await;
+        let shared = self.watch.share(store, &self.outlook).await;
         store.isolated().part("the queues that this node serves", shared)?;
-        let dealt = self.unknown.deal(context).await;
+        let dealt = self.unknown.deal(context, &self.outlook).await;
         self.is_enqueued |= store.isolated().part("tasks that no node defines", dealt)?;
         self.is_enqueued |= self.starts.probe_if_due().await;
         // The adopter wakes this module after its first round.
         if !self.milestones.has_adopted() {
             return Ok(());
         }
-        let claimable = self.in_flight.claimable_queues();
         if claimable.is_empty() {
             return Ok(());
         }
-        let mut queues: Vec<QueueName> = claimable.iter().filter(|queue| self.hot.contains(*queue)).cloned().collect();
+        let is_first = |queue: &&QueueName| self.hot.contains(*queue) || self.tokens.is_due(queue);
+        let mut queues: Vec<QueueName> = claimable.iter().filter(is_first).cloned().collect();
         let interval = context.config().daemon.poll_interval;
         let has_waited = |time: Duration| self.polled.is_none_or(|at| at.elapsed() >= time);
-        if has_waited(self.rest) && (self.is_enqueued || queues.is_empty() || has_waited(interval)) {
+        if peeked.is_some() || has_waited(self.rest) && (self.is_enqueued || queues.is_empty() || has_waited(interval))
+        {
             let is_enqueued = std::mem::take(&mut self.is_enqueued);
             if is_enqueued && store.claims_unasked() && claimable.len() <= MAX_UNASKED {
                 // The way to a task that was enqueued just now is as short as possible; the poll finds the rest.
                 let unasked = claimable.iter().filter(|queue| !queues.contains(queue)).cloned().collect();
                 self.claim_each(context, unasked).await?;
             }
-            for queue in self.poll(store, &claimable).await? {
+            let seen = match peeked.take() {
+                Some(seen) => seen,
+                None => self.peek(store, &claimable).await?,
+            };
+            for queue in self.sort_out(store, seen, &claimable).await? {
                 if !queues.contains(&queue) {
                     queues.push(queue);
                 }
@@ -159,39 +175,39 @@ impl DaemonModule for Dispatcher {
             return Ok(Next::After(Duration::ZERO));
         }
         let interval = context.config().daemon.poll_interval;
-        let rest = match (self.found.elapsed() < LIVELY, self.wakers.hears_other_processes()) {
-            (true, true) => interval,
-            // Where tasks come closely, the next one is met soon.
-            (true, false) => (self.claimed.elapsed() / PACE).clamp(interval / LIVELY_DIVISOR, interval),
-            (false, false) => interval * IDLE_FACTOR,
-            (false, true) => interval * IDLE_FACTOR_IF_WOKEN,
-        };
+        let rest = pace::rest(interval, self.outlook.quiet_for(), self.wakers.hears_other_processes());
         let rest = if self.is_enqueued { interval } else { rest }.max(self.rest);
         let change = self.hours.until_change(context.clock().now());
         let probe = self.starts.until_probe();
         let full = self.watch.until_report(context.config().daemon.report_full_after);
-        Ok(Next::After([change, probe, full].into_iter().flatten().fold(rest, Duration::min)))
+        let token = self.tokens.until_next();
+        let end = self.all_paused.maintenance().and_then(|maintenance| maintenance.ends_at);
+        let end = end.map(|end| (end - context.clock().now()).to_std().unwrap_or_default().max(interval));
+        Ok(Next::After([change, probe, full, token, end].into_iter().flatten().fold(rest, Duration::min)))
     }
 }
 
 impl Dispatcher {
     pub(super) fn new(parts: DispatcherParts) -> Self {
-        let DispatcherParts { node, in_flight, in_force, wakers, milestones, unknown_tasks, unserved, starts } = parts;
+        let DispatcherParts { node, in_flight, in_force, wakers, milestones, unknown_tasks, unserved, .. } = parts;
         Self {
             watch: QueueWatch::new(node.clone(), in_flight.clone(), unserved),
             unknown: UnknownNames::new(node.clone(), in_force.clone(), in_flight.clone(), unknown_tasks),
-            starts,
+            starts: parts.starts,
+            outlook: parts.outlook,
+            all_paused: parts.all_paused,
             rest: Duration::ZERO,
             node,
             in_flight,
+            schedules: None,
             in_force,
             wakers,
             milestones,
             hot: HashSet::new(),
             polled: None,
-            found: Instant::now(),
-            claimed: Instant::now(),
             hours: QueueHours::default(),
+            tokens: TokenWaits::default(),
+            keys: KeySearches::default(),
             is_enqueued: false,
             is_in_doubt: true,
         }
@@ -210,16 +226,81 @@ impl Dispatcher {
         }
     }
 
-    /// Returns those of the `claimable` queues that have available tasks. Assigns a queue to tasks without one.
-    async fn poll(&mut self, store: &Store, claimable: &[QueueName]) -> Result<Vec<QueueName>, StoreError> {
+    /// From time to time, a poll whose statement also says what the other modules need.
+    async fn look(&mut self, context: &ModuleContext, claimable: &[QueueName]) -> Result<Option<Peek>, StoreError> {
+        let interval = context.config().daemon.poll_interval;
+        if self.outlook.age().is_some_and(|age| age < interval * OUTLOOK_FACTOR) {
+            return Ok(None);
+        }
+        let (store, asked) = (context.store(), (Instant::now(), uptime()));
+        let of = OutlookOf { node: &self.node, set_aside: self.unknown.is_review_due() };
+        let seen = store.peek_and_look(&self.names(), claimable, of).await?;
+        self.note_peek(&seen, asked.0);
+        if let Some(at) = seen.outlook.at.filter(|_| store.dialect.has_server()) {
+            context.clock().correct(at, asked.1 + (uptime() - asked.1) / 2);
+        }
+        let before = self.outlook.note(seen.outlook.clone(), asked.0);
+        let expiry = seen.outlook.next_expiry;
+        if before.is_some_and(|before| expiry.is_some() && before.next_expiry.is_none_or(|known| expiry < Some(known)))
+        {
+            // A lease ends sooner than any that was known.
+            self.wakers.wake(&ModuleName::RESCUER, WakeReason::Requested);
+        }
+        self.note_halt(store, &seen, Some(&seen.outlook)).await?;
+        if seen.outlook.has_waiting_events {
+            self.wakers.wake(&ModuleName::TRIGGERS, WakeReason::EventSent);
+        }
+        if seen.outlook.has_schedules && self.in_force.database_schedules().is_empty() {
+            self.wakers.wake(&ModuleName::CONFIG_SYNC, WakeReason::SchedulesChanged);
+        }
+        if seen.outlook.is_unpublished {
+            self.unknown.publish_again();
+            self.watch.publish_again();
+        }
+        Ok(Some(seen))
+    }
+
+    /// Asks whether there is anything to do.
+    async fn peek(&mut self, store: &Store, claimable: &[QueueName]) -> Result<Peek, StoreError> {
         let began = Instant::now();
         let seen = store.peek_known(&self.names(), claimable).await?;
+        self.note_peek(&seen, began);
+        self.note_halt(store, &seen, None).await?;
+        Ok(seen)
+    }
+
+    /// Reads what keeps everything from beginning, if that has changed.
+    async fn note_halt(&self, store: &Store, seen: &Peek, outlook: Option<&NodeOutlook>) -> Result<(), StoreError> {
+        if self.all_paused.differs(seen, outlook) && self.all_paused.note(store.halt().await?) {
+            store.remove_ended_maintenance().await?;
+            self.wakers.wake(&ModuleName::CRON, WakeReason::Requested);
+        }
+        Ok(())
+    }
+
+    fn note_peek(&mut self, seen: &Peek, began: Instant) {
+        if seen.events {
+            self.wakers.wake(&ModuleName::TRIGGERS, WakeReason::EventSent);
+        }
+        if seen.schedules.is_some() && seen.schedules != self.schedules {
+            self.schedules.clone_from(&seen.schedules);
+            self.wakers.wake(&ModuleName::CONFIG_SYNC, WakeReason::SchedulesChanged);
+        }
         self.polled = Some(Instant::now());
         self.rest = if seen.unknown.is_empty() { Duration::ZERO } else { began.elapsed() * REST_FACTOR };
-        self.unknown.note(seen.unknown, []);
-        if seen.due {
+        if self.outlook.note_next(seen.next) || seen.due || seen.next.is_cancel_requested {
             self.wakers.wake(&ModuleName::FUTURE, WakeReason::Scheduled);
         }
+    }
+
+    /// Returns those of the `claimable` queues that have available tasks. Assigns a queue to tasks without one.
+    async fn sort_out(
+        &mut self,
+        store: &Store,
+        seen: Peek,
+        claimable: &[QueueName],
+    ) -> Result<Vec<QueueName>, StoreError> {
+        self.unknown.note(seen.unknown, []);
         let mut found = seen.queues;
         if seen.without_queue {
             for name in store.names_without_queue().await? {
@@ -265,7 +346,7 @@ impl Dispatcher {
         if self.in_force.longest_grace(queue).is_some_and(|grace| self.in_flight.lease().is_late_for(grace)) {
             // The next heartbeat is due: what must end before the lease does begins after it.
             self.hot.remove(queue);
-            self.found = Instant::now();
+            self.outlook.note_found();
             return Ok(());
         }
         let reservation = self.in_flight.reserve(queue);
@@ -275,24 +356,29 @@ impl Dispatcher {
         }
         let limits = self.in_force.limits();
         let is_unlimited = limits.is_unlimited(queue);
+        self.keys.go_on(store, &limits, queue).await?;
         let claimed = match is_unlimited {
             true => store.claim_known(&self.names(), &self.node, queue, wanted).await,
             false => store.claim_known_within(&limits, &self.names(), &self.node, queue, wanted).await,
         };
         let claimed = claimed.inspect_err(|_| self.is_in_doubt = true)?;
+        self.tokens.note(queue, &claimed);
         let found = claimed.tasks.len() + claimed.postponed;
         // Tasks that a limit keeps back can be claimed as soon as another one ends, here or elsewhere.
         if found > 0 || !is_unlimited {
-            self.found = Instant::now();
+            self.outlook.note_found();
         }
         if !claimed.tasks.is_empty() {
-            self.claimed = Instant::now();
+            fault_point("tasks claimed");
+            self.outlook.note_claimed();
         }
         if claimed.postponed > 0 {
             self.wakers.wake(&ModuleName::FUTURE, WakeReason::Scheduled);
         }
         // Tasks that were only sorted into `scheduled` stood before others.
-        match found == wanted || claimed.postponed > 0 {
+        // A claim takes a few tasks of each key only.
+        let has_more = limits.keys().is_fair(queue) && found > 0;
+        match found == wanted || claimed.postponed > 0 || has_more {
             true => self.hot.insert(queue.clone()),
             false => self.hot.remove(queue),
         };

@@ -16,7 +16,9 @@ mod process_module;
 mod pruner;
 mod recorder;
 mod rescuer;
+mod triggers;
 mod wakeup;
+mod worker_processes;
 mod workers;
 
 use std::{sync::Arc, time::Duration};
@@ -39,6 +41,7 @@ pub fn built_in(daemon: &Components) -> Vec<ModuleSpec> {
         dispatcher(daemon),
         future(daemon),
         cron(daemon),
+        triggers(daemon),
         wakeup(daemon),
         rescuer(daemon),
         config_sync(daemon),
@@ -47,6 +50,7 @@ pub fn built_in(daemon: &Components) -> Vec<ModuleSpec> {
         observer(daemon),
         pinger(daemon),
         metrics(daemon),
+        worker_processes(daemon),
     ]
 }
 
@@ -63,6 +67,7 @@ fn node(daemon: &Components) -> ModuleSpec {
         statuses: daemon.modules.clone(),
         wakers: daemon.wakers.clone(),
         all_paused: daemon.all_paused.clone(),
+        outlook: daemon.outlook.clone(),
         store: daemon.store.dedicated(limit),
     };
     ModuleSpec::new(ModuleName::NODE, Stage::Life, move || node::NodeModule::new(parts.clone()))
@@ -109,27 +114,40 @@ fn dispatcher(daemon: &Components) -> ModuleSpec {
         unknown_tasks: daemon.unknown_tasks.clone(),
         unserved: daemon.unserved.clone(),
         starts: daemon.starts.clone(),
+        outlook: daemon.outlook.clone(),
+        all_paused: daemon.all_paused.clone(),
     };
     ModuleSpec::new(ModuleName::DISPATCHER, Stage::Intake, move || dispatcher::Dispatcher::new(parts.clone()))
 }
 
 fn future(daemon: &Components) -> ModuleSpec {
-    let wakers = daemon.wakers.clone();
-    ModuleSpec::new(ModuleName::FUTURE, Stage::Intake, move || future::FutureManager::new(wakers.clone()))
+    let (wakers, outlook) = (daemon.wakers.clone(), daemon.outlook.clone());
+    ModuleSpec::new(ModuleName::FUTURE, Stage::Intake, move || {
+        future::FutureManager::new(wakers.clone(), outlook.clone())
+    })
 }
 
 fn cron(daemon: &Components) -> ModuleSpec {
-    let (node, milestones) = (daemon.identity.id.clone(), daemon.milestones.clone());
-    let (all_paused, wakers) = (daemon.all_paused.clone(), daemon.wakers.clone());
+    let (node, milestones) = (daemon.identity.clone(), daemon.milestones.clone());
+    let (all_paused, wakers, in_force) = (daemon.all_paused.clone(), daemon.wakers.clone(), daemon.in_force.clone());
     ModuleSpec::new(ModuleName::CRON, Stage::Intake, move || {
-        cron::CronManager::new(node.clone(), milestones.clone(), all_paused.clone(), wakers.clone())
+        let (node, milestones) = (node.clone(), milestones.clone());
+        cron::CronManager::new(node, in_force.clone(), milestones, all_paused.clone(), wakers.clone())
+    })
+}
+
+fn triggers(daemon: &Components) -> ModuleSpec {
+    let node = daemon.identity.name.clone();
+    let (outlook, board) = (daemon.outlook.clone(), daemon.events.clone());
+    ModuleSpec::new(ModuleName::TRIGGERS, Stage::Intake, move || {
+        triggers::TriggerManager::new(node.clone(), outlook.clone(), board.clone())
     })
 }
 
 fn wakeup(daemon: &Components) -> ModuleSpec {
-    let (connect, wakers) = (daemon.connect.clone(), daemon.wakers.clone());
+    let (connect, wakers, node) = (daemon.connect.clone(), daemon.wakers.clone(), daemon.identity.id.clone());
     ModuleSpec::new(ModuleName::WAKEUP, Stage::Intake, move || {
-        wakeup::WakeupModule::new(connect.clone(), wakers.clone())
+        wakeup::WakeupModule::new(connect.clone(), wakers.clone(), node.clone())
     })
 }
 
@@ -142,14 +160,16 @@ fn rescuer(daemon: &Components) -> ModuleSpec {
         statuses: daemon.modules.clone(),
         milestones: daemon.milestones.clone(),
         wakers: daemon.wakers.clone(),
+        outlook: daemon.outlook.clone(),
     };
     ModuleSpec::new(ModuleName::RESCUER, Stage::Life, move || rescuer::Rescuer::new(parts.clone()))
 }
 
 fn config_sync(daemon: &Components) -> ModuleSpec {
     let (files, requests) = (daemon.config_files.clone(), daemon.requests.clone());
+    let (in_force, wakers) = (daemon.in_force.clone(), daemon.wakers.clone());
     ModuleSpec::new(ModuleName::CONFIG_SYNC, Stage::Intake, move || {
-        config_sync::ConfigSync::new(files.clone(), requests.clone())
+        config_sync::ConfigSync::new(files.clone(), requests.clone(), in_force.clone(), wakers.clone())
     })
 }
 
@@ -164,6 +184,7 @@ fn notifier(daemon: &Components) -> ModuleSpec {
         node: daemon.identity.name.clone(),
         open: daemon.open_problems.clone(),
         statuses: daemon.modules.clone(),
+        outlook: daemon.outlook.clone(),
         in_force: daemon.in_force.clone(),
     };
     ModuleSpec::new(ModuleName::NOTIFIER, Stage::Intake, move || notifier::Notifier::new(parts.clone()))
@@ -186,6 +207,18 @@ fn pinger(daemon: &Components) -> ModuleSpec {
 fn metrics(daemon: &Components) -> ModuleSpec {
     let source = daemon.metrics_source();
     ModuleSpec::new(ModuleName::METRICS, Stage::Life, move || metrics::Metrics::new(source.clone()))
+}
+
+fn worker_processes(daemon: &Components) -> ModuleSpec {
+    let parts = worker_processes::WorkerParts {
+        node: daemon.identity.id.clone(),
+        processes: daemon.processes.clone(),
+        lines: daemon.worker_lines.clone(),
+        board: daemon.worker_board.clone(),
+    };
+    ModuleSpec::new(ModuleName::WORKER_PROCESSES, Stage::Work, move || {
+        worker_processes::WorkerProcesses::new(parts.clone())
+    })
 }
 
 /// Makes the process modules of a daemon.

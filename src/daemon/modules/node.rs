@@ -22,12 +22,18 @@ use crate::{
         inflight::InFlight,
         module::{DaemonModule, ModuleContext, Next},
         state::{
-            all_paused::AllPaused, config_in_force::ConfigInForce, lease::Lease, module_status::ModuleStatuses,
-            this_node::NodeIdentity, wakers::Wakers,
+            all_paused::AllPaused,
+            config_in_force::ConfigInForce,
+            latest_outlook::LatestOutlook,
+            lease::Lease,
+            module_status::ModuleStatuses,
+            this_node::NodeIdentity,
+            wakers::{WakeReason, Wakers},
         },
     },
     domain::{
         daemon::lease::Grant,
+        identity::ModuleName,
         task::claim::Claim,
         text::{duration, plural::counted},
     },
@@ -40,7 +46,7 @@ use crate::{
 const MIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the questions for cancel requests and for a pause may take.
 const CANCELS_TIMEOUT: Duration = Duration::from_secs(2);
-/// Every sixth heartbeat also asks for the database's time.
+/// Every sixth heartbeat also asks for the database's time, if the dispatcher has not.
 const CLOCK_EVERY: u64 = 6;
 
 /// What the module needs of the daemon.
@@ -55,6 +61,7 @@ pub(super) struct NodeParts {
     pub(super) statuses: ModuleStatuses,
     pub(super) wakers: Wakers,
     pub(super) all_paused: AllPaused,
+    pub(super) outlook: LatestOutlook,
     /// A connection of its own: whatever the pool waits for, the lease is kept.
     pub(super) store: Store,
 }
@@ -73,9 +80,11 @@ impl DaemonModule for NodeModule {
             let watch = LeaseWatch::new(self.parts.in_flight.clone(), self.parts.in_force.clone());
             actix_rt::spawn(watch.run())
         });
-        self.parts.store.set_clock(context.clock()).await?;
-        self.register(context).await?;
-        Ok(())
+        let begun = self.begin(context).await;
+        if let Some(error) = begun.as_ref().err().filter(|error| error.is_outage()) {
+            self.parts.lease.note_silence(error.to_string());
+        }
+        Ok(begun?)
     }
 
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
@@ -84,8 +93,8 @@ impl DaemonModule for NodeModule {
         let beaten = tokio::time::timeout(limit, self.beat(context))
             .await
             .unwrap_or_else(|_| Err(StoreError::Unavailable(format!("no answer within {} ms", limit.as_millis()))));
-        if beaten.as_ref().is_err_and(StoreError::is_outage) {
-            self.parts.lease.note_failed_heartbeat(asked_at);
+        if let Some(error) = beaten.as_ref().err().filter(|error| error.is_outage()) {
+            self.parts.lease.note_failed_heartbeat(asked_at, error.to_string());
         }
         beaten?;
         if let Some(silence) = self.parts.lease.end_silence() {
@@ -107,20 +116,31 @@ impl NodeModule {
         Self { parts, beats: 0, watch: None }
     }
 
+    /// Corrects the clock, and registers the node.
+    async fn begin(&self, context: &ModuleContext) -> Result<(), StoreError> {
+        self.parts.store.set_clock(context.clock()).await?;
+        self.register(context).await
+    }
+
     async fn beat(&mut self, context: &ModuleContext) -> Result<(), StoreError> {
         let (store, parts) = (&self.parts.store, &self.parts);
         self.beats += 1;
-        if self.beats.is_multiple_of(CLOCK_EVERY) {
+        let beat = self.heartbeat(context);
+        if self.beats.is_multiple_of(CLOCK_EVERY) && !self.is_looked_after(context) {
             store.set_clock(context.clock()).await?;
         }
-        let beat = self.heartbeat(context);
         let asked_at = uptime();
-        let is_registered = store.heartbeat(&beat).await?;
-        if !is_registered {
-            tracing::warn!("other nodes removed this one, because its lease had run out: registering again");
-            self.register(context).await?;
-        }
-        let is_alone = store.live_nodes_beside(&parts.identity.id).await? == 0;
+        let beside = store.heartbeat_beside(&beat).await?;
+        let is_registered = beside.is_some();
+        let others = match beside {
+            Some(others) => others,
+            None => {
+                tracing::warn!("other nodes removed this one, because its lease had run out: registering again");
+                self.register(context).await?;
+                store.live_nodes_beside(&parts.identity.id).await?
+            }
+        };
+        let is_alone = others == 0;
         // Only now that the database has the lease again, nobody else can be given a task of this node.
         if !is_registered || parts.lease.is_doubtful(beat.lease, asked_at) {
             self.confirm_claims(context).await?;
@@ -138,6 +158,11 @@ impl NodeModule {
             parts.wakers.announce(Wakeup::Anything);
         }
         Ok(())
+    }
+
+    /// Whether the dispatcher has asked for the time and for a pause since the heartbeat before the last one.
+    fn is_looked_after(&self, context: &ModuleContext) -> bool {
+        self.parts.outlook.fresh(context.config().daemon.heartbeat * 2).is_some()
     }
 
     /// Stops the attempts for which a cancel was requested. This reads the table of tasks, in which others may hold
@@ -160,9 +185,18 @@ impl NodeModule {
 
     /// Asks whether everything is paused, for the status. The claim asks by itself.
     async fn notice_pause(&self, context: &ModuleContext) {
+        if self.is_looked_after(context) {
+            return;
+        }
         let limit = CANCELS_TIMEOUT.min(context.config().daemon.lease / 4);
-        match tokio::time::timeout(limit, context.store().all_paused()).await {
-            Ok(Ok(pause)) => self.parts.all_paused.note(pause),
+        match tokio::time::timeout(limit, context.store().halt()).await {
+            Ok(Ok(halt)) if self.parts.all_paused.note(halt.clone()) => {
+                self.parts.wakers.wake(&ModuleName::DISPATCHER, WakeReason::Enqueued);
+                if let Err(error) = context.store().remove_ended_maintenance().await {
+                    tracing::debug!("cannot remove the maintenance that is over: {error}");
+                }
+            }
+            Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::debug!("cannot read whether everything is paused: {error}"),
             Err(_) => tracing::debug!("cannot read whether everything is paused: no answer in time"),
         }
@@ -172,6 +206,7 @@ impl NodeModule {
     async fn register(&self, context: &ModuleContext) -> Result<(), StoreError> {
         self.parts.store.register(&self.heartbeat(context)).await?;
         self.parts.wakers.announce(Wakeup::Anything);
+        self.parts.wakers.wake(&ModuleName::WAKEUP, WakeReason::Requested);
         Ok(())
     }
 

@@ -10,6 +10,7 @@
 
 mod debounce;
 mod digests;
+mod disks;
 mod host_watch;
 mod parts;
 mod planner;
@@ -31,12 +32,11 @@ use self::{
     watch::Watch,
 };
 use crate::{
-    daemon::module::{DaemonModule, ModuleContext, Next, is_outage},
-    domain::{
-        daemon::summary::SummaryTable,
-        problem::thing,
-        text::{duration, plural::times},
+    daemon::{
+        module::{DaemonModule, ModuleContext, Next, is_outage},
+        state::wakers::WakeReason,
     },
+    domain::{daemon::summary::SummaryTable, problem::thing, text::plural::times},
     store::ProblemFilter,
 };
 
@@ -44,6 +44,11 @@ use crate::{
 const INTERVAL: Duration = Duration::from_secs(5);
 /// The interval between two rounds while all is well, if nothing wakes it.
 const IDLE_INTERVAL: Duration = Duration::from_secs(15);
+/// How often it asks the database while all is well and this node notes no problem: others may have noted one, and not
+/// have told of it.
+const ASK_INTERVAL: Duration = Duration::from_secs(120);
+/// For how long it asks in each round after this node has noted a problem: what notes it has to commit.
+const NOTED_FOR: Duration = Duration::from_secs(30);
 /// Maximum number of problems that are looked at.
 const LIMIT: u64 = 1_000;
 /// An outage of the database that is shorter is no problem.
@@ -55,9 +60,13 @@ pub(super) struct Notifier {
     host: HostWatch,
     /// Since when the database is away.
     away_since: Option<Instant>,
-    /// The problems that this node has logged, with what it calls them.
-    logged: HashMap<i64, String>,
+    /// The episodes of problems that this node has logged, with what it calls them.
+    logged: HashMap<(i64, i32), String>,
     channels: BTreeMap<String, ChannelRecord>,
+    /// When it last asked the database, and whether there was nothing to tell or to send.
+    asked: Option<(Instant, bool)>,
+    /// The number of problems that this node had noted, and when that last rose.
+    noted: (u64, Option<Instant>),
     debounce: Debounce,
     digests: Digests,
     unrecorded: Unrecorded,
@@ -68,11 +77,11 @@ impl DaemonModule for Notifier {
     async fn pre_run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let Some(since) = self.away_since else { return Ok(()) };
         // It answers again, or the module would not be here for long.
-        context.store().now().await?;
+        let now = context.store().now().await?;
         self.away_since = None;
-        if since.elapsed() >= MIN_OUTAGE {
-            let what = format!("the database did not answer for {}", duration::text(since.elapsed()));
-            watch::note_outage(context.store(), &self.parts.node, &what).await?;
+        let length = since.elapsed();
+        if length >= MIN_OUTAGE {
+            watch::note_outage(context.store(), &self.parts.node, now, length).await?;
         }
         Ok(())
     }
@@ -119,15 +128,20 @@ impl Notifier {
             debounce: Debounce::default(),
             digests: Digests::default(),
             unrecorded: Unrecorded::default(),
+            asked: None,
+            noted: (0, None),
         }
     }
 
     async fn round(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         let store = context.store();
-        let looked = self.watch.look(context, &self.parts).await;
-        store.isolated().part("problems of queues and modules", looked)?;
+        let looked = self.watch.look(context, &self.parts, &self.channels).await;
+        store.isolated().part("problems of queues, modules and channels", looked)?;
         let looked = self.host.look(context, &self.parts).await;
         store.isolated().part("problems of this machine", looked)?;
+        if !self.has_to_ask(context) {
+            return Ok(());
+        }
         let filter = ProblemFilter { limit: LIMIT, ..ProblemFilter::default() };
         let mut lasting = store.problems(&filter).await?;
         if !lasting.is_empty() && store.isolated().part("the end of problems", store.close_problems().await)? > 0 {
@@ -138,17 +152,34 @@ impl Notifier {
         store.isolated().part("the notices that are due", planner::write_due(context).await)?;
         store.isolated().part("the digests that are due", self.digests.write_due(context).await)?;
         sender::send_next(context, &self.parts.id, &mut self.channels, &self.unrecorded).await?;
+        let is_quiet = lasting.is_empty() && (context.config().channels.is_empty() || !store.has_notices().await?);
+        self.asked = Some((Instant::now(), is_quiet));
         Ok(())
+    }
+
+    /// Whether the database has to be asked in this round.
+    fn has_to_ask(&mut self, context: &ModuleContext) -> bool {
+        let noted = context.store().problems_noted();
+        if noted != self.noted.0 {
+            self.noted = (noted, Some(Instant::now()));
+        }
+        let is_noted = self.noted.1.is_some_and(|at| at.elapsed() < NOTED_FOR);
+        let interval = context.config().module(context.name()).interval.unwrap_or(ASK_INTERVAL);
+        let is_rested = self.asked.is_none_or(|(at, is_quiet)| !is_quiet || at.elapsed() >= interval);
+        let reasons = context.wake_reasons();
+        is_noted
+            || is_rested
+            || [WakeReason::Requested, WakeReason::ProblemSeen].iter().any(|why| reasons.contains(*why))
     }
 
     /// Logs which problems are new, and which are over.
     fn log(&mut self, lasting: &[problem::Model]) {
-        let is_over = |id: &i64| !lasting.iter().any(|row| row.id == *id);
-        for (_, name) in self.logged.extract_if(|id, _| is_over(id)) {
+        let is_over = |known: &(i64, i32)| !lasting.iter().any(|row| (row.id, row.episode) == *known);
+        for (_, name) in self.logged.extract_if(|known, _| is_over(known)) {
             tracing::info!("{name} is over");
         }
         for row in lasting.iter().filter(|row| row.state == ProblemState::Open) {
-            self.logged.entry(row.id).or_insert_with(|| {
+            self.logged.entry((row.id, row.episode)).or_insert_with(|| {
                 let name = format!("problem {} ({})", row.id, thing(row.kind, &row.name));
                 tracing::warn!("{name} is open, {}: {}", times(row.times.unsigned_abs()), row.what);
                 name

@@ -7,7 +7,9 @@
 //! Settings: `[module.NAME]` with a `command`. Logs starts, ends and restarts of the program with their reasons, and what
 //! the program writes.
 
+mod environment;
 mod leftovers;
+mod output_stream;
 mod parts;
 mod program;
 mod stop;
@@ -22,6 +24,10 @@ use async_trait::async_trait;
 use bytesize::ByteSize;
 
 pub(in crate::daemon) use self::parts::ProcessParts;
+pub(super) use self::{
+    environment::environment, leftovers::end_quietly, output_stream::OutputStream, program::ProgramInfo,
+    stop::StopSequence,
+};
 use self::{
     parts::POLL_INTERVAL,
     program::{Program, ProgramRole},

@@ -1,5 +1,5 @@
-//! `pruner`: deletes history and ledger entries that are older than `daemon.keep_history` (30d), and files in the spool
-//! that are of no use any more. Logs how many rows it deleted.
+//! `pruner`: deletes history and ledger entries that are older than `daemon.keep_history` (30d), events that are older than
+//! `daemon.keep_events` (7d), and files in the spool that are of no use any more. Logs how many rows it deleted.
 //!
 //! Settings: `module.pruner.interval` (1h).
 
@@ -32,8 +32,15 @@ impl DaemonModule for Pruner {
         let config = context.config();
         let keep = config.daemon.keep_history;
         let pruned = context.store().prune(keep, || context.progress()).await?;
-        let own = config.tasks.values().filter_map(|task| Some(task.schedule.as_ref()?.name.as_str())).collect();
+        let own = config.schedules().map(|schedule| schedule.name.as_str()).collect();
         context.store().prune_schedules(keep, &own).await?;
+        let keep_events = config.daemon.keep_events;
+        let events = context.store().prune_events(keep_events, || context.progress()).await;
+        let events = context.store().isolated().part("events that are to be deleted", events)?;
+        if events > 0 {
+            let events = counted(events, "event");
+            tracing::info!("deleted {events} older than {}", duration::text(keep_events));
+        }
         if pruned > 0 {
             let rows = counted(pruned, "row");
             tracing::info!("deleted {rows} of history older than {}", duration::text(keep));

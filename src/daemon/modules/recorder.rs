@@ -17,6 +17,7 @@ use sexton_entities::{json_text::JsonText, states::Verdict};
 use self::output_mails::output_mails;
 use crate::{
     daemon::{
+        fault_point::fault_point,
         inflight::InFlight,
         module::{DaemonModule, ModuleContext, Next},
         state::{
@@ -97,7 +98,8 @@ impl DaemonModule for Recorder {
                 .any(|ended| limits.applies_to(&ended.queue, &ended.name, ended.schedule.as_deref()));
             match self.record(context.store(), batch.attempts()).await {
                 Ok(recorded) => {
-                    self.note(recorded);
+                    self.release_followers(context, &recorded).await?;
+                    self.note(&recorded);
                     if batch.attempts().iter().any(is_failure) {
                         self.wakers.announce_problem();
                     }
@@ -164,7 +166,7 @@ impl Recorder {
         for path in own {
             match self.spool.read(&path) {
                 Ok(None) => {}
-                Ok(Some(batch)) => self.replay_batch(context.store(), &path, batch).await?,
+                Ok(Some(batch)) => self.replay_batch(context, &path, batch).await?,
                 Err(error) => {
                     tracing::warn!("cannot read {} now: {error}", path.display());
                     self.replay_at = Some(Instant::now() + READ_AGAIN);
@@ -177,10 +179,12 @@ impl Recorder {
         Ok(())
     }
 
-    async fn replay_batch(&mut self, store: &Store, path: &Path, batch: SpooledBatch) -> anyhow::Result<()> {
+    async fn replay_batch(&mut self, context: &ModuleContext, path: &Path, batch: SpooledBatch) -> anyhow::Result<()> {
+        let store = context.store();
         let recorded = self.record(store, &batch.attempts).await?;
+        self.release_followers(context, &recorded).await?;
         tracing::info!("recorded {} from the spool", counted(batch.attempts.len(), "finished attempt"));
-        self.note(recorded);
+        self.note(&recorded);
         if batch.attempts.iter().any(is_failure) {
             self.wakers.announce_problem();
         }
@@ -273,10 +277,26 @@ impl Recorder {
             stale: 0,
             retrying: one_if(Verdict::Retry),
             released: one_if(Verdict::Released),
+            ..Recorded::default()
         })
     }
 
-    fn note(&mut self, recorded: Recorded) {
+    /// Releases the tasks that waited for groups which have ended now, and wakes the nodes for all followers. What an outage
+    /// prevents, the module `future` does later.
+    async fn release_followers(&self, context: &ModuleContext, recorded: &Recorded) -> Result<(), StoreError> {
+        fault_point("attempts recorded");
+        let settled = match context.store().settle_groups(&recorded.groups).await {
+            Err(error) if error.is_outage() => return Ok(()),
+            settled => context.store().isolated().part("tasks that wait for groups", settled)?,
+        };
+        fault_point("groups settled");
+        if recorded.followers + settled.released > 0 {
+            context.client().wake_up(Wakeup::Anything);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, recorded: &Recorded) {
         self.batches += 1;
         self.recorded += recorded.counted as u64;
         self.stale += recorded.stale as u64;

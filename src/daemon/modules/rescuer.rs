@@ -17,8 +17,8 @@ use crate::{
         inflight::InFlight,
         module::{DaemonModule, ModuleContext, Next},
         state::{
-            config_in_force::ConfigInForce, lease::Lease, milestones::Milestones, module_status::ModuleStatuses,
-            wakers::Wakers,
+            config_in_force::ConfigInForce, latest_outlook::LatestOutlook, lease::Lease, milestones::Milestones,
+            module_status::ModuleStatuses, wakers::Wakers,
         },
     },
     domain::{
@@ -53,6 +53,7 @@ pub(super) struct RescuerParts {
     pub(super) statuses: ModuleStatuses,
     pub(super) milestones: Arc<Milestones>,
     pub(super) wakers: Wakers,
+    pub(super) outlook: LatestOutlook,
 }
 
 pub(super) struct Rescuer {
@@ -81,14 +82,26 @@ impl DaemonModule for Rescuer {
         }
         if self.released_lost.is_none_or(|at| at.elapsed() >= LOST_AFTER) {
             self.released_lost = Some(Instant::now());
-            self.parts.in_flight.release_lost(context.store(), LOST_AFTER).await?;
+            // What runs nowhere is searched for if anything runs at all.
+            if self.parts.outlook.fresh(LOST_AFTER).is_none_or(|outlook| outlook.has_own) {
+                self.parts.in_flight.release_lost(context.store(), LOST_AFTER).await?;
+            }
         }
         if !self.has_noted_states {
             context.store().note_unknown_states().await?;
             self.has_noted_states = true;
         }
         let (lease, max_rest) = (context.config().daemon.lease, context.config().daemon.heartbeat.min(MAX_REST));
-        let until = self.until_expiry(context, lease).await?;
+        let (told, age) = (self.parts.outlook.fresh(max_rest * 2), self.parts.outlook.age().unwrap_or_default());
+        let until = match told.as_ref().and_then(|outlook| outlook.until_expiry(age)) {
+            // A lease seems to be over: the database decides.
+            Some(Some(Duration::ZERO)) | None => self.until_expiry(context, lease).await?,
+            Some(until) => until,
+        };
+        if until.is_none() && self.searched.is_some() && told.is_some_and(|outlook| !outlook.has_foreign) {
+            // There is no other node, and nothing runs that could be one's.
+            self.searched = Some(Instant::now());
+        }
         self.rest = until.map_or(max_rest, |until| (until + MARGIN).min(max_rest));
         let has_expired = until == Some(Duration::ZERO);
         let search_interval = (lease * 2).min(SEARCH_INTERVAL);

@@ -11,13 +11,10 @@ use crate::{
     domain::{
         daemon::lease::OnLeaseLost,
         identity::QueueName,
+        schedule::ScheduleDefinition,
         task::{
-            ClaimedTask, NewTask,
-            definition::{COMMAND, TaskDefinition},
-            lease_loss::LeaseLossRules,
-            limits::ConcurrencyLimits,
-            names::TaskNames,
-            time_limit::TimeLimit,
+            ClaimedTask, NewTask, definition::TaskDefinition, lease_loss::LeaseLossRules, limits::ConcurrencyLimits,
+            names::TaskNames, time_limit::TimeLimit,
         },
     },
     handler::Registry,
@@ -33,9 +30,11 @@ pub struct ConfigInForce {
     refused: Arc<RwLock<Option<String>>>,
 }
 
-/// A configuration, every definition that follows from it and from the registered handlers, and its limits.
+/// A configuration with the schedules of the database, every definition that follows from it and from the registered handlers, and its limits.
 struct Derived {
     config: Arc<Config>,
+    /// The schedules of the database as they were read last.
+    rows: Arc<[ScheduleDefinition]>,
     definitions: HashMap<String, Arc<TaskDefinition>>,
     limits: Arc<ConcurrencyLimits>,
     lease_loss: LeaseLossRules,
@@ -44,19 +43,39 @@ struct Derived {
     /// What this node can execute, and what of it needs no shepherd.
     names: Arc<TaskNames>,
     names_without_commands: Arc<TaskNames>,
+    /// What it could execute, and its configuration disables.
+    disabled: Arc<TaskNames>,
 }
 
 impl ConfigInForce {
     /// Puts the first configuration in force.
     pub(in crate::daemon) fn new(config: Config, registry: Registry) -> Self {
-        let current = Arc::new(RwLock::new(Arc::new(Derived::new(config, &registry))));
+        let derived = Derived::new(&config, Arc::new([]), &registry);
+        let current = Arc::new(RwLock::new(Arc::new(derived)));
         Self { current, registry, refused: Arc::default() }
     }
 
     /// Puts another configuration in force.
     pub(in crate::daemon) fn replace(&self, config: Config) {
-        *self.current.write() = Arc::new(Derived::new(config, &self.registry));
+        let mut current = self.current.write();
+        *current = Arc::new(Derived::new(&config, current.rows.clone(), &self.registry));
+        drop(current);
         *self.refused.write() = None;
+    }
+
+    /// Puts these schedules of the database in force. Returns false if they are in force already.
+    pub(in crate::daemon) fn set_database_schedules(&self, rows: Vec<ScheduleDefinition>) -> bool {
+        let mut current = self.current.write();
+        if *current.rows == *rows {
+            return false;
+        }
+        *current = Arc::new(Derived::new(&current.config, rows.into(), &self.registry));
+        true
+    }
+
+    /// The schedules of the database as they were read last, whether or not they are in force.
+    pub(in crate::daemon) fn database_schedules(&self) -> Arc<[ScheduleDefinition]> {
+        self.current().rows.clone()
     }
 
     /// Notes that a newer configuration was refused because of these mistakes.
@@ -86,6 +105,17 @@ impl ConfigInForce {
     /// The definition of that name: the configuration's, or else the one that a handler brings along.
     pub fn definition(&self, name: &str) -> Option<Arc<TaskDefinition>> {
         self.current().definitions.get(name).cloned()
+    }
+
+    /// The definition by which a task runs: with the settings of the schedule that has created it.
+    pub(in crate::daemon) fn definition_of_run(
+        &self,
+        task: &str,
+        schedule: Option<&str>,
+    ) -> Option<Arc<TaskDefinition>> {
+        let current = self.current();
+        let own = current.config.definition_of_run(task, schedule).cloned();
+        own.or_else(|| current.definitions.get(task).cloned())
     }
 
     /// A definition as it counts for tasks of that queue: with the time limit of the queue or the daemon, if it has none
@@ -120,6 +150,11 @@ impl ConfigInForce {
         self.current().names_without_commands.clone()
     }
 
+    /// The names of the tasks that the configuration disables.
+    pub(in crate::daemon) fn disabled(&self) -> Arc<TaskNames> {
+        self.current().disabled.clone()
+    }
+
     /// The limits that hold in the whole cluster.
     pub(in crate::daemon) fn limits(&self) -> Arc<ConcurrencyLimits> {
         self.current().limits.clone()
@@ -137,21 +172,27 @@ impl ConfigInForce {
 }
 
 impl Derived {
-    fn new(config: Config, registry: &Registry) -> Self {
+    fn new(config: &Config, rows: Arc<[ScheduleDefinition]>, registry: &Registry) -> Self {
+        let registered: Vec<TaskDefinition> = registry.definitions().cloned().collect();
+        let config = config.with_database_schedules(&rows, &registered);
         let mut definitions: HashMap<String, Arc<TaskDefinition>> =
             registry.definitions().map(|definition| (definition.name.clone(), Arc::new(definition.clone()))).collect();
         definitions.extend(config.tasks.iter().map(|(name, definition)| (name.clone(), definition.clone())));
         let limits = config.queues.iter().filter_map(|(queue, settings)| Some((queue, settings.limit?)));
         let limits = ConcurrencyLimits::new(limits, definitions.values().map(|definition| &**definition));
+        let rates = config.queues.iter().filter_map(|(queue, settings)| Some((queue, settings.rate?)));
+        let fair = config.queues.iter().filter_map(|(queue, settings)| Some((queue, settings.fair_by.as_ref()?)));
+        let aging = config.queues.iter().filter_map(|(queue, settings)| Some((queue, settings.aging?)));
+        let limits = limits.with_rates(rates).with_fair_queues(fair).with_aging(aging);
         let queues =
             config.queues.iter().map(|(queue, settings)| (queue, settings.on_lease_lost, settings.limit.is_some()));
-        let lease_loss = LeaseLossRules::new(
-            config.daemon.on_lease_lost,
-            queues,
-            definitions.values().map(|definition| &**definition),
-        );
+        // A schedule may have other settings for its runs.
+        let of_schedules = config.schedule_tables.values().map(|table| &table.definition);
+        let of_runs: Vec<&Arc<TaskDefinition>> = definitions.values().chain(of_schedules).collect();
+        let all = of_runs.iter().map(|definition| &***definition);
+        let lease_loss = LeaseLossRules::new(config.daemon.on_lease_lost, queues, all);
         let mut grace_times: HashMap<QueueName, Duration> = HashMap::new();
-        for definition in definitions.values() {
+        for definition in of_runs {
             let (queue, schedule) = (&definition.queue, definition.schedule.as_ref());
             let name = schedule.map(|schedule| schedule.name.as_str());
             if lease_loss.of(queue, &definition.name, name) == OnLeaseLost::Stop {
@@ -161,17 +202,22 @@ impl Derived {
         }
         let can = |definition: &&Arc<TaskDefinition>| registry.get(&definition.kind).is_some();
         let name = |definition: &Arc<TaskDefinition>| definition.name.clone();
-        let names = definitions.values().filter(can).map(name).collect();
-        let others = definitions.values().filter(can).filter(|definition| definition.kind != COMMAND);
+        let (enabled, disabled): (Vec<_>, Vec<_>) =
+            definitions.values().filter(can).partition(|definition| definition.disabled.is_none());
+        let disabled = Arc::new(disabled.into_iter().map(name).collect());
+        let names = enabled.iter().copied().map(name).collect();
+        let others = enabled.into_iter().filter(|definition| !definition.runs_under_shepherd());
         let names_without_commands = Arc::new(others.map(name).collect());
         Self {
             config: Arc::new(config),
+            rows,
             definitions,
             limits: Arc::new(limits),
             lease_loss,
             grace_times,
             names: Arc::new(names),
             names_without_commands,
+            disabled,
         }
     }
 }
@@ -192,5 +238,10 @@ impl EnqueueContext for LocalEnqueueContext {
         task.queue.get_or_insert_with(|| definition.queue.clone());
         task.priority.get_or_insert(definition.priority);
         task.expires = task.expires.or(definition.expires);
+    }
+
+    fn check(&self, task: &NewTask) -> Result<(), String> {
+        let definition = self.in_force.definition(&task.name);
+        definition.map_or(Ok(()), |definition| definition.check_new(task.payload.as_ref()))
     }
 }

@@ -14,12 +14,14 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Lease(Mutex<LeaseState>);
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct LeaseState {
     grant: Option<Grant>,
     contact: Contact,
     /// When the first heartbeat was sent that the database did not answer; none while it answers.
     silent_since: Option<Duration>,
+    /// Why the latest heartbeat failed; none while the database answers.
+    silence: Option<String>,
 }
 
 impl Lease {
@@ -35,16 +37,29 @@ impl Lease {
         self.0.lock().contact = Contact::Away;
     }
 
-    /// The heartbeat that was sent at `asked_at` has failed, because the database does not answer.
-    pub fn note_failed_heartbeat(&self, asked_at: Duration) {
+    /// The heartbeat that was sent at `asked_at` has failed, because the database does not answer or is read-only.
+    pub fn note_failed_heartbeat(&self, asked_at: Duration, why: String) {
         let mut state = self.0.lock();
         state.contact = Contact::Away;
+        state.silence = Some(why);
         state.silent_since.get_or_insert(asked_at);
+    }
+
+    /// The node cannot be registered, because the database does not answer or is read-only.
+    pub fn note_silence(&self, why: String) {
+        self.0.lock().silence = Some(why);
+    }
+
+    /// Why the latest heartbeat failed; none while the database answers.
+    pub fn silence(&self) -> Option<String> {
+        self.0.lock().silence.clone()
     }
 
     /// How long the database did not answer the heartbeats, once it answers again; none if it was not away.
     pub fn end_silence(&self) -> Option<Duration> {
-        self.0.lock().silent_since.take().map(|since| uptime().saturating_sub(since))
+        let mut state = self.0.lock();
+        state.silence = None;
+        state.silent_since.take().map(|since| uptime().saturating_sub(since))
     }
 
     /// The lease as it was granted last; none before the first heartbeat.
@@ -75,7 +90,10 @@ impl Lease {
     /// Whether other nodes may have been given this node's tasks: the lease was in doubt at `now`, or the database was
     /// away less than one lease ago.
     pub fn is_doubtful(&self, length: Duration, now: Duration) -> bool {
-        let LeaseState { grant, contact, .. } = *self.0.lock();
+        let (grant, contact) = {
+            let state = self.0.lock();
+            (state.grant, state.contact)
+        };
         grant.is_some_and(|grant| now >= grant.doubtful_at()) || contact.is_doubtful(length, now)
     }
 

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{HashSet, VecDeque},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use parking_lot::Mutex;
@@ -30,12 +33,13 @@ pub(in crate::daemon) struct SchedulePing {
 #[derive(Clone, Default)]
 pub(in crate::daemon) struct Pings {
     waiting: Arc<Mutex<VecDeque<SchedulePing>>>,
+    dropped: Arc<AtomicU64>,
     pinger: Waker,
 }
 
 impl Pings {
     pub(in crate::daemon) fn new(wakers: &Wakers) -> Self {
-        Self { waiting: Arc::default(), pinger: wakers.of(&ModuleName::PINGER) }
+        Self { waiting: Arc::default(), dropped: Arc::default(), pinger: wakers.of(&ModuleName::PINGER) }
     }
 
     /// Adds a ping. If too many wait, the oldest is dropped.
@@ -43,19 +47,30 @@ impl Pings {
         let mut waiting = self.waiting.lock();
         if waiting.len() >= MAX_WAITING {
             waiting.pop_front();
+            self.dropped.fetch_add(1, Ordering::Relaxed);
         }
         waiting.push_back(ping);
         drop(waiting);
         self.pinger.wake(WakeReason::Requested);
     }
 
-    /// Takes the first ping of each schedule.
-    pub(in crate::daemon) fn take_first(&self) -> Vec<SchedulePing> {
+    /// Takes the first ping of each schedule that is not `busy`, at most `most`.
+    pub(in crate::daemon) fn take_first(&self, busy: &HashSet<String>, most: usize) -> Vec<SchedulePing> {
         let mut waiting = self.waiting.lock();
         let mut seen = HashSet::new();
-        let (first, later) = waiting.drain(..).partition(|ping| seen.insert(ping.schedule.clone()));
+        let mut taken = 0;
+        let (first, later) = waiting.drain(..).partition(|ping| {
+            let is_first = !busy.contains(&ping.schedule) && taken < most && seen.insert(ping.schedule.clone());
+            taken += usize::from(is_first);
+            is_first
+        });
         *waiting = later;
         Vec::from(first)
+    }
+
+    /// The number of pings that were dropped because too many waited.
+    pub(in crate::daemon) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
     }
 
     /// Whether none waits.
@@ -80,9 +95,12 @@ mod tests {
         {
             pings.push(ping(schedule, signal));
         }
-        assert_eq!(pings.take_first(), [ping("a", PingSignal::Start), ping("b", PingSignal::Start)]);
-        assert_eq!(pings.take_first(), [ping("a", PingSignal::Success)]);
-        assert_eq!(pings.take_first(), [ping("a", PingSignal::Start)]);
+        let free = HashSet::new();
+        let busy = HashSet::from(["a".to_owned()]);
+        assert_eq!(pings.take_first(&free, 1), [ping("a", PingSignal::Start)]);
+        assert_eq!(pings.take_first(&busy, 9), [ping("b", PingSignal::Start)]);
+        assert_eq!(pings.take_first(&free, 9), [ping("a", PingSignal::Success)]);
+        assert_eq!(pings.take_first(&free, 9), [ping("a", PingSignal::Start)]);
         assert!(pings.is_empty());
     }
 
@@ -91,6 +109,7 @@ mod tests {
         let pings = Pings::default();
         pings.push(ping("old", PingSignal::Start));
         (0..MAX_WAITING).for_each(|_| pings.push(ping("new", PingSignal::Start)));
-        assert_eq!(pings.take_first(), [ping("new", PingSignal::Start)]);
+        assert_eq!(pings.take_first(&HashSet::new(), 9), [ping("new", PingSignal::Start)]);
+        assert_eq!(pings.dropped(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! The tasks that wait because no live node defines their name, as this node last saw them.
+//! The tasks that wait because no live node defines their name, or all that do disable it, as this node last saw them.
 
 use std::sync::Arc;
 
@@ -19,6 +19,11 @@ impl UnknownTasks {
         let has = |list: &[UnknownName], name: &str| list.iter().any(|known| known.name == name);
         let gone = before.iter().filter(|known| !has(&waiting, &known.name)).map(|known| known.name.clone()).collect();
         (waiting.into_iter().filter(|known| !has(&before, &known.name)).collect(), gone)
+    }
+
+    /// What waits because no live node defines it, by name.
+    pub fn undefined(&self) -> Vec<UnknownName> {
+        self.names.lock().iter().filter(|waits| !waits.disabled).cloned().collect()
     }
 
     /// What waits, by name.

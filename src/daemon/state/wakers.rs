@@ -41,6 +41,10 @@ pub enum WakeReason {
     Requested = 1 << 8,
     /// A problem was opened, or occurred again.
     ProblemSeen = 1 << 9,
+    /// A schedule in the database may have changed.
+    SchedulesChanged = 1 << 10,
+    /// An event was sent, or waits for a trigger.
+    EventSent = 1 << 11,
 }
 
 /// The reasons for which one module was woken since its last round began.
@@ -104,6 +108,7 @@ impl Waker {
 pub struct Wakers {
     modules: Arc<Mutex<HashMap<ModuleName, Waker>>>,
     hears_other_processes: Arc<AtomicBool>,
+    hears_schedules: Arc<AtomicBool>,
 }
 
 impl Wakers {
@@ -122,6 +127,15 @@ impl Wakers {
         if wakeup == Wakeup::Cancel {
             return self.wake(&ModuleName::NODE, WakeReason::CancelRequested);
         }
+        if wakeup == Wakeup::Events {
+            return self.wake(&ModuleName::TRIGGERS, WakeReason::EventSent);
+        }
+        if matches!(wakeup, Wakeup::Schedules | Wakeup::Anything) {
+            self.wake(&ModuleName::CONFIG_SYNC, WakeReason::SchedulesChanged);
+        }
+        if wakeup == Wakeup::Schedules {
+            return;
+        }
         if wakeup != Wakeup::Later {
             self.wake(&ModuleName::DISPATCHER, WakeReason::Enqueued);
         }
@@ -138,6 +152,16 @@ impl Wakers {
     /// Notes whether module `wakeup` hears of every enqueue by other processes.
     pub(in crate::daemon) fn set_hears_other_processes(&self, hears: bool) {
         self.hears_other_processes.store(hears, Ordering::Relaxed);
+    }
+
+    /// Notes whether every change of a schedule in the database is noticed.
+    pub(in crate::daemon) fn set_hears_schedules(&self, hears: bool) {
+        self.hears_schedules.store(hears, Ordering::Relaxed);
+    }
+
+    /// Whether every change of a schedule in the database is noticed by this node.
+    pub(in crate::daemon) fn hears_schedules(&self) -> bool {
+        self.hears_schedules.load(Ordering::Relaxed)
     }
 
     /// Whether every enqueue by other processes wakes this node, so that it may poll less often.

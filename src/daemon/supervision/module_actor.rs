@@ -16,7 +16,6 @@ use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Handler, Recip
 use tokio::sync::Notify;
 use tracing::Instrument as _;
 
-use super::panic_messages;
 use crate::{
     daemon::{
         messages::{Exit, ModuleExited, Ping, WakeUp},
@@ -28,6 +27,7 @@ use crate::{
     },
     domain::identity::ModuleName,
     store::DropInRuntime,
+    telemetry::panic_messages,
 };
 
 /// Delay between two tries while the database does not answer.

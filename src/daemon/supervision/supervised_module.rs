@@ -14,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     module_actor::{ExitGuard, ModuleActor, Rounds},
-    panic_messages,
     supervisor_parts::SupervisorParts,
 };
 use crate::{
@@ -24,6 +23,7 @@ use crate::{
         module::{Activity, ModuleContext, ModuleSpec},
     },
     domain::daemon::restart_policy::{RestartPolicy, Restarts},
+    telemetry::panic_messages,
 };
 
 /// Grace beyond a stopped program's own `stop_timeout`: the kernel may be slow to release it.

@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sexton_entities::states::{Outcome, Verdict};
+use sexton_entities::states::Outcome;
+use tracing::Instrument as _;
+
+use super::attempt_log::{log_end, span_of};
 
 use crate::{
     clock::Clock,
@@ -20,20 +23,20 @@ use crate::{
         },
     },
     domain::{
-        command::{capture::without_nul, left_behind},
+        command::capture::without_nul,
         daemon::lease::OnLeaseLost,
         ping::PingSignal,
         task::{
             ClaimedTask, FinishedAttempt, Report,
-            definition::{COMMAND, NOOP, TaskDefinition},
+            definition::TaskDefinition,
             pickups::judge_dead_node,
             snooze,
             verdict::{self, Wish},
         },
-        text::duration,
     },
     handler::{AppData, Attempt, AttemptEnd, DynHandler, TaskContext},
     shepherd::AttemptDir,
+    telemetry::AttemptSpans,
 };
 
 /// Maximum delay before the next attempt, whatever a handler asks for: ten years.
@@ -47,6 +50,7 @@ pub(in crate::daemon) struct Executor {
     pub(in crate::daemon) starts: CommandStarts,
     pub(in crate::daemon) begun: Arc<BegunAttempts>,
     pub(in crate::daemon) pings: Pings,
+    pub(in crate::daemon) spans: AttemptSpans,
     pub(in crate::daemon) clock: Clock,
     pub(in crate::daemon) app_data: AppData,
 }
@@ -59,32 +63,36 @@ impl Executor {
             return self.in_flight.requeue(task);
         }
         let mut guard = AttemptGuard::new(self, &task);
-        let definition = self.in_force.definition(&task.name);
+        let definition = self.in_force.definition_of_run(&task.name, task.schedule.as_deref());
         let handler = definition.as_ref().and_then(|definition| self.in_force.registry().get(&definition.kind));
-        let (Some(definition), Some(handler)) = (definition, handler) else {
-            // A reload has removed the definition since the claim.
+        let enabled = definition.filter(|definition| definition.disabled.is_none());
+        let (Some(definition), Some(handler)) = (enabled, handler) else {
+            // A reload has removed or disabled the definition since the claim.
             tracing::debug!(
                 task.id = task.claim.task_id,
-                "given back: task `{}` is not defined here any more",
+                "given back: task `{}` is not defined here any more, or disabled",
                 task.name
             );
             return guard.give_back();
         };
         let definition = self.in_force.with_time_limit(definition, &task.queue);
-        if definition.kind == COMMAND && self.starts.is_open() {
+        if definition.runs_under_shepherd() && self.starts.is_open() {
             self.starts.note_given_back();
             return guard.give_back();
         }
-        let (end, report) = match task.unreadable.is_some() {
-            true => (unreadable(&task), Report::default()),
-            false => {
+        let (end, report) = match unfit(&task, &definition) {
+            Some(end) => (end, Report::default()),
+            None => {
                 tracing::debug!(task.id = task.claim.task_id, task.attempt, "{} starts", task.name);
                 let context = guard.begin(definition.clone(), false);
                 if task.attempt <= 1 {
                     let text = || format!("task {} of schedule {} begins", task.claim.task_id, task.name);
                     self.ping(&task.name, task.schedule.as_deref(), PingSignal::Start, text);
                 }
-                let end = Attempt { handler: &*handler, context: &context }.call().await;
+                if let Some(ignored) = &context.trace().ignored {
+                    tracing::warn!(task.id = task.claim.task_id, "{}: {ignored}", task.name);
+                }
+                let end = Attempt { handler: &*handler, context: &context }.call().instrument(span_of(&context)).await;
                 (end, context.take_report())
             }
         };
@@ -93,7 +101,8 @@ impl Executor {
 
     /// Pings for a run of a schedule that wants it.
     fn ping(&self, name: &str, schedule: Option<&str>, signal: PingSignal, text: impl FnOnce() -> String) {
-        let Some(schedule) = schedule else { return };
+        // The schedule that the definition itself has: others of the same task have no address.
+        let Some(schedule) = schedule.filter(|schedule| *schedule == name) else { return };
         if let Some(url) = self.in_force.config().tasks.get(name).and_then(|task| task.ping_url.clone()) {
             self.pings.push(SchedulePing { schedule: schedule.to_owned(), signal, url, text: text() });
         }
@@ -112,7 +121,7 @@ impl Executor {
             }
             end.outcome = Outcome::Failed;
             end.error = Some(format!("{why}; this node can start other commands"));
-        } else if definition.kind == COMMAND {
+        } else if definition.runs_under_shepherd() {
             self.starts.note_start(task_id);
         }
         guard.end(Some(definition.kind.clone()), definition, end, report);
@@ -129,17 +138,18 @@ impl Executor {
         guard.started_at = task.started_at;
         let definition = Arc::new(definition);
         let context = guard.begin(definition.clone(), true);
-        let end = Attempt { handler, context: &context }.call().await;
+        let end = Attempt { handler, context: &context }.call().instrument(span_of(&context)).await;
         let report = context.take_report();
         self.conclude(guard, &definition, end, report);
     }
 }
 
-/// A payload that the database accepts and Sexton cannot read: it would fail every time.
-fn unreadable(task: &ClaimedTask) -> AttemptEnd {
-    let why = task.unreadable.as_deref().unwrap_or_default();
-    let error = format!("the payload cannot be read: {why}");
-    AttemptEnd { outcome: Outcome::Failed, wish: Wish::Discard, error: Some(error) }
+/// The end of a task that would fail every time: its payload cannot be read, or does not fit its schema.
+fn unfit(task: &ClaimedTask, definition: &TaskDefinition) -> Option<AttemptEnd> {
+    let unreadable = task.unreadable.as_ref().map(|why| format!("the payload cannot be read: {why}"));
+    let schema = definition.payload_schema.as_ref();
+    let error = unreadable.or_else(|| schema?.check(task.payload.as_ref()).err())?;
+    Some(AttemptEnd { outcome: Outcome::Failed, wish: Wish::Discard, error: Some(error) })
 }
 
 /// An attempt that is being made. If its worker is gone before its end, it is recorded as interrupted, or detached for
@@ -162,7 +172,11 @@ impl<'a> AttemptGuard<'a> {
     fn begin(&mut self, definition: Arc<TaskDefinition>, is_adopted: bool) -> Arc<TaskContext> {
         let Some(task) = self.task.clone() else { unreachable!("an attempt begins once") };
         let claim = task.claim;
-        let context = Arc::new(TaskContext::new(task, definition, self.executor.app_data.clone()));
+        let mut context = TaskContext::new(task, definition, self.executor.app_data.clone());
+        if self.executor.spans.is_on() {
+            context.open_span();
+        }
+        let context = Arc::new(context);
         if self.executor.in_force.on_lease_lost(context.task()) == OnLeaseLost::Stop
             && let Some(grant) = self.executor.in_flight.lease().grant()
         {
@@ -216,6 +230,7 @@ impl<'a> AttemptGuard<'a> {
             verdict: judgement.verdict,
             retry_ms: judgement.delay.min(MAX_DELAY).as_millis() as u64,
             error: end.error.map(without_nul),
+            trace: self.context.as_ref().and_then(|context| context.trace().passed_on),
             payload: task.payload,
             report,
         };
@@ -229,7 +244,14 @@ impl<'a> AttemptGuard<'a> {
                 || format!("task {} of schedule {}: {}", finished.claim.task_id, finished.name, finished.outcome);
             self.executor.ping(&finished.name, finished.schedule.as_deref(), signal, text);
         }
-        log_end(&finished, self.executor.in_flight.lease().is_lost());
+        let is_lost = self.executor.in_flight.lease().is_lost();
+        match &self.context {
+            Some(context) => {
+                span_of(context).in_scope(|| log_end(&finished, is_lost));
+                self.executor.spans.push(context.trace(), &finished);
+            }
+            None => log_end(&finished, is_lost),
+        }
         self.executor.in_flight.end(finished, took);
     }
 }
@@ -249,58 +271,6 @@ impl Drop for AttemptGuard<'_> {
     }
 }
 
-/// Logs one line for each attempt. While the lease is lost, another node may have the task, and nobody can tell.
-fn log_end(finished: &FinishedAttempt, is_lease_lost: bool) {
-    let took = duration::short(finished.duration_ms);
-    let (id, attempt) = (finished.claim.task_id, finished.attempt);
-    let left = finished.report.left_behind.and_then(|count| u64::try_from(count).ok()).map(left_behind);
-    let error = finished.error.iter().chain(&left).map(String::as_str).collect::<Vec<_>>().join("; ");
-    match (finished.outcome, finished.verdict) {
-        // Tasks that do nothing are used for measuring, in large numbers.
-        (Outcome::Succeeded, _) if finished.kind.as_deref() == Some(NOOP) => {
-            tracing::debug!(task.id = id, "{} succeeded", finished.name);
-        }
-        (Outcome::Succeeded, _) if is_lease_lost => tracing::warn!(
-            task.id = id,
-            attempt,
-            "{} ended well in {took}; it counts if no other node was given the task meanwhile",
-            finished.name
-        ),
-        (Outcome::Succeeded, _) if left.is_some() => tracing::warn!(
-            task.id = id,
-            attempt,
-            "{} succeeded in {took}; {} (keep_background = true lets such processes live)",
-            finished.name,
-            left.unwrap_or_default()
-        ),
-        (Outcome::Succeeded, _) => tracing::info!(task.id = id, attempt, "{} succeeded in {took}", finished.name),
-        (Outcome::Snoozed, _) => {
-            let wait = duration::short(finished.retry_ms as i64);
-            tracing::info!(
-                task.id = id,
-                attempt,
-                "{} snoozed after {took}: {error}; next attempt in {wait}",
-                finished.name
-            );
-        }
-        (outcome, Some(Verdict::Retry)) => {
-            let wait = duration::short(finished.retry_ms as i64);
-            tracing::warn!(
-                task.id = id,
-                attempt,
-                "{} {outcome} after {took}: {error}; next attempt in {wait}",
-                finished.name
-            );
-        }
-        (Outcome::Cancelled | Outcome::Interrupted | Outcome::Superseded, _) => {
-            tracing::warn!(task.id = id, attempt, "{} {} after {took}: {error}", finished.name, finished.outcome);
-        }
-        (outcome, _) => {
-            tracing::error!(task.id = id, attempt, "{} {outcome} after {took}: {error}; discarded", finished.name);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -313,7 +283,7 @@ mod tests {
         domain::{
             daemon::lease::Grant,
             identity::{ModuleName, QueueName},
-            task::claim::Claim,
+            task::{claim::Claim, definition::COMMAND},
         },
         handler::Registry,
         shepherd::Shepherds,
@@ -342,6 +312,7 @@ mod tests {
             starts,
             begun: Arc::new(BegunAttempts::new(shepherds, None)),
             pings: Pings::default(),
+            spans: AttemptSpans::default(),
             clock: Clock::system(),
             app_data: AppData::default(),
         };

@@ -18,9 +18,9 @@ use crate::{
         inflight::InFlight,
         messages::{Execute, GiveBack, Resize, WakeUp},
         state::wakers::Waker,
-        supervision::panic_messages,
     },
     domain::identity::QueueName,
+    telemetry::panic_messages,
 };
 
 /// Room for a wake-up and a new size; further wake-ups are reasons in the [`Waker`].

@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod capture;
 pub mod lines;
+pub mod script;
 pub mod service;
 
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};

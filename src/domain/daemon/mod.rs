@@ -4,6 +4,7 @@ pub mod breaker;
 pub mod disk;
 pub mod lease;
 pub mod log;
+pub mod ownership;
 pub mod recycle;
 pub mod restart_policy;
 pub mod summary;

@@ -48,13 +48,14 @@ pub fn diagnose_zones(zones: &ZoneFacts) -> Vec<Diagnosis> {
     let mut found = Vec::new();
     let machine = zones.of_machine.as_deref().unwrap_or("a zone without a name");
     if !zones.is_set && !zones.agrees && zones.without_zone > 0 {
-        let count = zones.without_zone;
+        let (count, run) =
+            (zones.without_zone, if zones.without_zone == 1 { "schedule runs" } else { "schedules run" });
         found.push(Diagnosis::note(
             Area::Clock,
-            format!("Schedules without a zone ({count}) run in UTC; this machine is in {machine}."),
-            "cron would run them on the clocks of the machine.",
+            format!("{count} {run} in UTC; this machine is in {machine}."),
+            "cron would run schedules on the clocks of the machine.",
             format!(
-                "Set daemon.timezone = \"{}\", or \"UTC\" if that is meant.",
+                "If that is not meant, set daemon.timezone = \"{}\". If it is, set it to \"UTC\".",
                 zones.of_machine.as_deref().unwrap_or("UTC")
             ),
         ));
@@ -113,6 +114,7 @@ mod tests {
     fn a_machine_in_another_zone_is_a_note() {
         let found = diagnose_zones(&zones());
         assert_eq!((found.len(), found[0].severity), (1, Gravity::Note));
+        assert_eq!(found[0].found, "2 schedules run in UTC; this machine is in Europe/Berlin.");
         assert!(found[0].remedy.as_deref().is_some_and(|text| text.contains("daemon.timezone = \"Europe/Berlin\"")));
         for fine in [
             ZoneFacts { agrees: true, ..zones() },

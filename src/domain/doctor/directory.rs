@@ -1,7 +1,10 @@
 //! Directories of the daemon, and the file systems below them.
 
 use super::{Area, Diagnosis};
-use crate::domain::daemon::disk::{DiskSpace, Room};
+use crate::domain::daemon::{
+    disk::{DiskSpace, Room},
+    ownership::Untrusted,
+};
 
 /// What is known of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +37,10 @@ pub enum DirectoryState {
         mode: u32,
         /// Whether this user may write to it.
         is_writable: bool,
+        /// Whether the daemon may write to it; none if its account is not known.
+        is_writable_by_daemon: Option<bool>,
+        /// Why the daemon does not trust it, if it does not. Where its account is not known, the owner is taken for it.
+        untrusted: Option<Untrusted>,
         /// Its file system.
         file_system: FileSystem,
     },
@@ -99,14 +106,26 @@ pub fn diagnose(directory: &DirectoryFacts, expected: Option<&str>) -> Vec<Diagn
             "The daemon does not start without it.",
             format!("Move {path} away, or change {setting}."),
         )],
-        DirectoryState::Present { owner, mode, is_writable, file_system } => {
+        DirectoryState::Present { owner, mode, is_writable, is_writable_by_daemon, untrusted, file_system } => {
             let mut found = Vec::new();
-            if let Some(expected) = expected.filter(|expected| *expected != owner) {
+            let is_unusable = *untrusted == Some(Untrusted::Owner) || *is_writable_by_daemon == Some(false);
+            // An account that this machine does not know owns nothing.
+            let is_strange = |expected: &&str| is_writable_by_daemon.is_none() && expected != owner;
+            if let Some(expected) = expected.filter(|expected| is_unusable || is_strange(expected)) {
+                let bits = mode & 0o7777;
                 found.push(Diagnosis::error(
                     Area::Directories,
-                    format!("{name} belongs to {owner}, and the daemon runs as {expected}."),
+                    match expected == owner {
+                        true => {
+                            format!("The daemon runs as {expected}, which may not write to {name} (mode {bits:04o}).")
+                        }
+                        false => format!("{name} belongs to {owner}, and the daemon runs as {expected}."),
+                    },
                     "The daemon cannot keep its state there.",
-                    format!("chown -R {expected}: {path}"),
+                    match expected == owner {
+                        true => format!("chmod u+rwx {path}"),
+                        false => format!("chown -R {expected}: {path}"),
+                    },
                 ));
             } else if expected.is_none() && !is_writable {
                 found.push(Diagnosis::warning(
@@ -116,11 +135,15 @@ pub fn diagnose(directory: &DirectoryFacts, expected: Option<&str>) -> Vec<Diagn
                     format!("Run the command as the user of the daemon: sudo -u {owner} sexton doctor"),
                 ));
             }
-            if mode & 0o022 != 0 {
-                found.push(Diagnosis::warning(
+            if let Some(who) = match untrusted {
+                Some(Untrusted::Everybody) => Some("Every user"),
+                Some(Untrusted::Group) => Some("Its group"),
+                Some(Untrusted::Owner) | None => None,
+            } {
+                found.push(Diagnosis::error(
                     Area::Directories,
-                    format!("Others than its owner may write to {name} (mode {:04o}).", mode & 0o7777),
-                    "They can change what the daemon takes for the results of its commands.",
+                    format!("{who} may write to {name} (mode {:04o}).", mode & 0o7777),
+                    "The daemon does not start: others could change what it takes for the results of its commands.",
                     format!("chmod go-w {path}"),
                 ));
             }
@@ -193,7 +216,21 @@ mod tests {
     fn present(owner: &str, mode: u32, is_writable: bool, kind: FileSystemKind, free: u64) -> DirectoryFacts {
         let space = DiskSpace { free, total: 100 << 20, ..DiskSpace::default() };
         let file_system = FileSystem { kind, is_read_only: false, space };
-        directory(DirectoryState::Present { owner: owner.to_owned(), mode, is_writable, file_system })
+        let by_daemon = (owner == "sexton", mode & 0o020 != 0);
+        directory(DirectoryState::Present {
+            owner: owner.to_owned(),
+            mode,
+            is_writable,
+            is_writable_by_daemon: Some(by_daemon.0 || by_daemon.1),
+            untrusted: (mode & 0o002 != 0).then_some(Untrusted::Everybody),
+            file_system,
+        })
+    }
+
+    #[test]
+    fn a_directory_of_root_to_which_the_daemon_may_write_is_sound() {
+        let found = diagnose(&present("root", 0o40770, false, FileSystemKind::Local, 50 << 20), Some("sexton"));
+        assert_eq!((found.len(), found[0].severity), (1, Gravity::Ok), "{found:#?}");
     }
 
     #[test]
@@ -206,7 +243,7 @@ mod tests {
             (directory(DirectoryState::NotADirectory), Gravity::Error, "is not a directory"),
             (present("sexton", 0o40700, true, local, MANY), Gravity::Ok, "belongs to sexton; 50.0 MiB of 100.0 MiB"),
             (present("root", 0o40700, false, local, MANY), Gravity::Error, "belongs to root, and the daemon runs as"),
-            (present("sexton", 0o40777, true, local, MANY), Gravity::Warning, "(mode 0777)"),
+            (present("sexton", 0o40777, true, local, MANY), Gravity::Error, "Every user may write to daemon.state_dir"),
             (present("sexton", 0o40700, true, memory, MANY), Gravity::Warning, "is in memory (tmpfs)"),
             (present("sexton", 0o40700, true, nfs, MANY), Gravity::Warning, "network file system (NFS)"),
             (present("sexton", 0o40700, true, local, 5 << 20), Gravity::Warning, "5.0 MiB of 100.0 MiB are free"),

@@ -105,7 +105,8 @@ fn refusals(server: &ServerFacts) -> Vec<Diagnosis> {
             Area::Database,
             format!("{setting} is on."),
             "The server only reads: no task is accepted, claimed or finished.",
-            format!("Point database.url at the primary, or SET GLOBAL {setting} = OFF;"),
+            // Without this one the other one is off as well.
+            "Point database.url at the primary, or SET GLOBAL read_only = OFF;",
         ));
     }
     if server.is("wsrep_on", &ON) {
@@ -210,6 +211,7 @@ mod tests {
             ("sync_binlog", "0", Gravity::Note, "sync_binlog is 0."),
             ("binlog_format", "STATEMENT", Gravity::Error, "binlog_format is STATEMENT."),
             ("read_only", "ON", Gravity::Error, "read_only is on."),
+            ("super_read_only", "ON", Gravity::Error, "super_read_only is on."),
             ("wsrep_on", "ON", Gravity::Error, "Galera cluster is not ready"),
             ("sql_mode", "ANSI_QUOTES", Gravity::Warning, "sql_mode is not strict."),
             ("transaction_isolation", "SERIALIZABLE", Gravity::Note, "isolation level is SERIALIZABLE."),
@@ -224,6 +226,12 @@ mod tests {
             assert!(found[1].found.contains(words), "{name}: {}", found[1].found);
         }
         assert_eq!(with("9.7.4", &[("log_bin", "OFF"), ("sync_binlog", "0"), ("binlog_format", "STATEMENT")]).len(), 1);
+    }
+
+    #[test]
+    fn one_setting_lets_a_server_write() {
+        let found = with("9.7.4", &[("read_only", "ON"), ("super_read_only", "ON")]);
+        assert!(found[1].remedy.as_deref().is_some_and(|remedy| remedy.ends_with("SET GLOBAL read_only = OFF;")));
     }
 
     #[test]

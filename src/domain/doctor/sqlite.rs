@@ -35,6 +35,8 @@ pub struct SqliteFileFacts {
     pub mode: u32,
     /// Whether this user may write to it.
     pub is_writable: bool,
+    /// Whether the daemon may write to it; none if its account is not known.
+    pub is_writable_by_daemon: Option<bool>,
     /// The size of its log file, in bytes.
     pub log_bytes: u64,
     /// Its file system.
@@ -69,14 +71,20 @@ pub fn diagnose(database: &SqliteFacts) -> Vec<Diagnosis> {
 pub fn diagnose_file(file: &SqliteFileFacts, database_bytes: u64, expected: Option<&str>) -> Vec<Diagnosis> {
     let mut found = Vec::new();
     let path = &file.path;
-    if let Some(expected) = expected.filter(|expected| *expected != file.owner && *expected != "root") {
+    // An account that this machine does not know owns nothing.
+    let cannot =
+        |expected: &&str| !file.is_writable_by_daemon.unwrap_or(*expected == file.owner || *expected == "root");
+    if let Some(expected) = expected.filter(cannot) {
         found.push(Diagnosis::error(
             Area::Database,
             format!("{path} belongs to {}, and the daemon runs as {expected}.", file.owner),
             "The daemon cannot write to its database.",
-            format!("chown {expected}: {path}*"),
+            match expected == file.owner {
+                true => format!("chmod u+w {path}*"),
+                false => format!("chown {expected}: {path}*"),
+            },
         ));
-    } else if !file.is_writable {
+    } else if expected.is_none() && !file.is_writable {
         found.push(Diagnosis::warning(
             Area::Rights,
             format!("This user cannot write to {path}, which belongs to {}.", file.owner),
@@ -142,6 +150,7 @@ mod tests {
             owner: "sexton".to_owned(),
             mode: 0o100640,
             is_writable: true,
+            is_writable_by_daemon: Some(true),
             log_bytes: 0,
             file_system: FileSystem { kind: FileSystemKind::Local, is_read_only: false, space },
         }
@@ -156,8 +165,11 @@ mod tests {
         assert_eq!(diagnose_file(&file(), 0, Some("sexton")), []);
         let full = FileSystem { space: DiskSpace { free: 0, ..file().file_system.space }, ..file().file_system };
         let cases = [
-            (SqliteFileFacts { owner: "root".to_owned(), ..file() }, Gravity::Error, "belongs to root"),
-            (SqliteFileFacts { is_writable: false, ..file() }, Gravity::Warning, "This user cannot write"),
+            (
+                SqliteFileFacts { owner: "root".to_owned(), is_writable_by_daemon: Some(false), ..file() },
+                Gravity::Error,
+                "belongs to root",
+            ),
             (SqliteFileFacts { mode: 0o100666, ..file() }, Gravity::Warning, "(mode 0666)"),
             (of_kind(FileSystemKind::Network("NFS")), Gravity::Error, "network file system (NFS)"),
             (of_kind(FileSystemKind::Memory), Gravity::Error, "is in memory"),
@@ -169,6 +181,16 @@ mod tests {
             assert_eq!((found.len(), found[0].severity), (1, severity), "{found:#?}");
             assert!(found[0].found.contains(words), "{words}: {}", found[0].found);
         }
+    }
+
+    #[test]
+    fn what_the_daemon_may_write_is_no_finding() {
+        // By its group; and this user need not be the daemon's.
+        let shared = SqliteFileFacts { owner: "www-data".to_owned(), is_writable: false, ..file() };
+        assert_eq!(diagnose_file(&shared, 0, Some("sexton")), []);
+        let found = diagnose_file(&SqliteFileFacts { is_writable_by_daemon: None, ..shared }, 0, None);
+        assert_eq!((found.len(), found[0].severity), (1, Gravity::Warning));
+        assert!(found[0].found.contains("This user cannot write"), "{}", found[0].found);
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub enum TransactionHolder {
     },
     /// A transaction that was prepared and neither committed nor rolled back, by its name.
     Prepared(String),
+    /// A transaction of MariaDB or MySQL that was prepared (XA), and whose session is gone. Its name is not known.
+    Xa,
     /// A replication slot.
     Slot {
         /// Its name.
@@ -96,6 +98,12 @@ fn of_transaction(one: &LongTransaction, end: &str) -> Option<Diagnosis> {
             "It survives restarts of the server. Until it ends, dead rows stay, and so do its locks.",
             format!("COMMIT PREPARED '{name}'; or ROLLBACK PREPARED '{name}';"),
         ),
+        TransactionHolder::Xa => Diagnosis::error(
+            Area::Transactions,
+            format!("A prepared transaction (XA) without a session has waited for {age}."),
+            "It survives restarts of the server. Until it ends, dead rows stay, and so do its locks.",
+            "XA RECOVER; shows its name; then XA COMMIT or XA ROLLBACK with it",
+        ),
         TransactionHolder::Slot { kept, keeps_rows, .. } if !keeps_rows && *kept < MUCH_LOG => return None,
         TransactionHolder::Slot { name, kept, keeps_rows } => {
             let what = if *keeps_rows { "dead rows and " } else { "" };
@@ -133,6 +141,7 @@ mod tests {
                 "prepared transaction `x`",
                 "ROLLBACK PREPARED 'x'",
             ),
+            (TransactionHolder::Xa, 400, Gravity::Error, "prepared transaction (XA)", "XA RECOVER"),
             (slot(0, true), 0, Gravity::Warning, "keeps dead rows and 0 bytes of log", "slot('old')"),
             (slot(2 << 30, false), 0, Gravity::Warning, "keeps 2.0 GiB of log", "slot('old')"),
             (slot(1 << 20, false), 0, Gravity::Ok, "No transaction", ""),

@@ -12,6 +12,7 @@ pub mod text;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use sexton_entities::{
     problem,
@@ -22,7 +23,10 @@ pub use self::{
     digest::{Digest, ListedProblem},
     rule::{Escalation, MailOutput, NoticeEvent, NoticeRule},
 };
-use super::problem::SETTLING;
+use super::{
+    problem::SETTLING,
+    text::{duration, instant},
+};
 
 /// The times after which a problem that lasts is reminded of; the last one again and again.
 const REMINDERS: [TimeDelta; 3] = [TimeDelta::hours(1), TimeDelta::hours(4), TimeDelta::hours(24)];
@@ -144,6 +148,32 @@ impl Facts {
             ..Self::default()
         }
     }
+
+    /// The same with the instants in its texts as the clocks of a zone show them. What a task has printed stays as it is.
+    #[must_use]
+    pub fn in_zone(mut self, zone: Tz) -> Self {
+        let shown = |text: &str| instant::replaced(text, |at| time(at, zone));
+        if self.kind.is_some_and(|kind| kind != ProblemKind::Task) {
+            self.what = shown(&self.what);
+        }
+        for listed in self.listed.iter_mut().filter(|listed| listed.kind != ProblemKind::Task) {
+            listed.what = shown(&listed.what);
+        }
+        self
+    }
+}
+
+/// An instant in a notice.
+pub(super) fn time(at: DateTime<Utc>, zone: Tz) -> String {
+    at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z").to_string()
+}
+
+/// How long a problem lasted.
+pub(super) fn length(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
+    match u64::try_from((to - from).num_seconds()) {
+        Ok(0) | Err(_) => "less than a second".to_owned(),
+        Ok(seconds) => duration::text(Duration::from_secs(seconds)),
+    }
 }
 
 /// The key of a notice: the same each time it is sent. `number` counts the notices of an episode.
@@ -197,6 +227,21 @@ pub(super) mod tests {
             end_noticed: false,
             escalated_episode: 0,
         }
+    }
+
+    #[test]
+    fn what_is_read_is_in_one_zone_and_without_microseconds() {
+        let overdue = problem::Model {
+            kind: ProblemKind::Overdue,
+            what: "a success was expected by 2026-11-22T04:00:00.123456Z".to_owned(),
+            ..problem()
+        };
+        let shown = |of: &problem::Model| Facts::of(of).in_zone(Tz::Europe__Berlin).what;
+        assert_eq!(shown(&overdue), "a success was expected by 2026-11-22 05:00:00 CET");
+        let printed = problem::Model { kind: ProblemKind::Task, ..overdue };
+        assert_eq!(shown(&printed), printed.what, "it is what the task has printed");
+        assert_eq!(length(at(0), at(0) + TimeDelta::milliseconds(4)), "less than a second");
+        assert_eq!(length(at(0), at(61) + TimeDelta::milliseconds(4)), "1m 1s");
     }
 
     #[test]

@@ -4,11 +4,11 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use sexton_entities::states::{NoticeAbout, ProblemKind};
 
-use super::{Facts, ListedProblem, block::Block, digest::ProblemProgress, output};
+use super::{Facts, ListedProblem, block::Block, digest::ProblemProgress, length, output, time};
 use crate::domain::{
     problem,
     text::{
-        clean, duration,
+        clean,
         plural::{counted, times},
     },
 };
@@ -156,8 +156,7 @@ impl NoticePage<'_> {
     fn listed(&self, of: &ListedProblem) -> (i64, String, String) {
         let how_long = match of.closed_at {
             Some(at) => {
-                let length = (at - of.opened_at).to_std().map(duration::text).unwrap_or_default();
-                format!("lasted {length}, over since {}", self.time(at))
+                format!("lasted {}, over since {}", length(of.opened_at, at), self.time(at))
             }
             None => format!("since {}", self.time(of.opened_at)),
         };
@@ -170,7 +169,7 @@ impl NoticePage<'_> {
         let instants = [("Since", facts.opened_at), ("Last", facts.seen_at), ("Over", facts.closed_at)];
         let mut fields: Vec<_> = instants.into_iter().filter_map(|(label, at)| Some((label, self.time(at?)))).collect();
         if let (Some(from), Some(to)) = (facts.opened_at, facts.closed_at) {
-            fields.push(("Lasted", (to - from).to_std().map(duration::text).unwrap_or_default()));
+            fields.push(("Lasted", length(from, to)));
         }
         let discarded = match facts.discarded {
             0 => String::new(),
@@ -196,6 +195,6 @@ impl NoticePage<'_> {
     }
 
     fn time(&self, at: DateTime<Utc>) -> String {
-        at.with_timezone(&self.zone).format("%Y-%m-%d %H:%M:%S %Z").to_string()
+        time(at, self.zone)
     }
 }

@@ -171,24 +171,16 @@ pub fn one_each(sightings: impl IntoIterator<Item = Sighting>) -> Vec<Sighting> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::task::{ClaimedTask, claim::Claim};
+    use crate::domain::task::ClaimedTask;
 
     fn attempt(id: i64, outcome: Outcome, error: &str) -> FinishedAttempt {
         let at: DateTime<Utc> = "2026-11-22T04:00:00Z".parse().expect("an instant");
         let task = ClaimedTask {
-            claim: Claim::new(id, 1),
             name: "import".to_owned(),
             queue: "default".into(),
-            payload: None,
-            attempt: 1,
-            max_attempts: None,
-            pickups: 0,
-            schedule: None,
-            due_at: None,
             enqueued_at: at,
             started_at: at,
-            unreadable: None,
-            snoozes: 0,
+            ..ClaimedTask::sample(id)
         };
         let end = task.interrupted(&"n".into(), None, error, at + TimeDelta::seconds(id), Duration::ZERO);
         FinishedAttempt { outcome, verdict: Some(Verdict::Discarded), ..end }

@@ -1,6 +1,7 @@
 //! Schedules: their instants, and the position of an instant relative to the schedule's period.
 
 pub mod agenda;
+pub mod definitions;
 mod due_instants;
 pub mod expectation;
 pub mod missed_policy;
@@ -17,13 +18,14 @@ pub mod zone;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+pub use sexton_client::domain::schedule_definition::ScheduleDefinition;
 use sexton_entities::states::Fate;
 
 use self::{
     expectation::Expectation,
     missed_policy::{Decision, Missed, Policy, runs},
     reason::Reason,
-    recurrence::Recurrence,
+    recurrence::{Follows, Recurrence},
 };
 use super::{period::Period, text::duration};
 
@@ -159,6 +161,11 @@ impl Schedule {
         since: DateTime<Utc>,
     ) -> (Option<DateTime<Utc>>, bool, Option<DateTime<Utc>>) {
         (self.latest_between(since, at - TICK, 1).pop(), self.has(at), self.next_after(at))
+    }
+
+    /// The schedules whose runs it follows, with the end of those runs that lets its own begin.
+    pub fn follows(&self) -> impl Iterator<Item = &Follows> {
+        self.recurrences.iter().filter_map(Recurrence::follows)
     }
 
     /// Whether it runs at each start of a daemon, in addition to its other instants.

@@ -85,11 +85,11 @@ impl ExpectedRun {
         ScheduleProgress { succeeded_at: self.newer_success.max(self.progress.succeeded_at), ..self.progress }
     }
 
-    /// The instant since which it has been overdue at `now`; `None` if it is not.
+    /// When it is overdue unless it succeeds before.
     ///
     /// A node that does not have the schedule knows the instant of the last calculation only. After a newer success it
     /// allows as much time as that calculation did.
-    pub fn overdue_since(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    pub fn overdue_at(&self) -> Option<DateTime<Utc>> {
         let begin = |at: Option<DateTime<Utc>>| at.unwrap_or(self.progress.created_at).max(self.progress.created_at);
         let calculated = self.expected_by?;
         let by = match self.newer_success {
@@ -98,8 +98,12 @@ impl ExpectedRun {
                 calculated.checked_add_signed((newer - begin(self.progress.succeeded_at)).max(TimeDelta::zero()))?
             }
         };
-        let by = self.progress.excused_until.map_or(by, |until| by.max(until));
-        (by <= now).then_some(by)
+        Some(self.progress.excused_until.map_or(by, |until| by.max(until)))
+    }
+
+    /// The instant since which it has been overdue at `now`; `None` if it is not.
+    pub fn overdue_since(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.overdue_at().filter(|by| *by <= now)
     }
 
     /// The instant since which it was overdue when its newer success came; `None` if that came in time.

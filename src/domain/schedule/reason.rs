@@ -183,7 +183,8 @@ pub fn sentence(reason: Option<&Reason>, stands_for: Option<StandsFor>) -> Optio
 
 /// An instant, exact and as short as possible.
 pub fn shown(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+    let form = if at.timestamp_subsec_millis() == 0 { SecondsFormat::Secs } else { SecondsFormat::Millis };
+    at.to_rfc3339_opts(form, true)
 }
 
 fn lateness(f: &mut fmt::Formatter<'_>, by: TimeDelta) -> fmt::Result {

@@ -4,6 +4,7 @@ use std::{fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
+use sexton_entities::states::Required;
 
 use super::{
     moment::Moment,
@@ -11,6 +12,15 @@ use super::{
     zone::{self, Dst},
 };
 use crate::domain::{cron::CronExpr, text::duration};
+
+/// Schedules whose runs are followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Follows {
+    /// Their names.
+    pub schedules: Vec<String>,
+    /// Which end of their runs lets the own run begin.
+    pub required: Required,
+}
 
 /// One rule of recurrence.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +52,8 @@ pub enum Recurrence {
         /// Zone of the time, if it is a wall-clock time.
         zone: Tz,
     },
+    /// At the instants of other schedules, after their runs. It has no times of its own.
+    After(Follows),
     /// On days of the week, at times of the day.
     Weekly {
         /// The days and times.
@@ -71,6 +83,7 @@ impl Recurrence {
                 first => next_multiple(first, *interval, after),
             },
             Self::At { moment, zone } => moment.instant(*zone).filter(|at| *at > after),
+            Self::After(_) => None,
         }
     }
 
@@ -81,8 +94,13 @@ impl Recurrence {
             Self::At { moment, zone } | Self::EveryFrom { anchor: moment, zone, .. } => {
                 moment.is_wall().then_some(*zone)
             }
-            Self::Every(_) => None,
+            Self::Every(_) | Self::After(_) => None,
         }
+    }
+
+    /// The schedules whose runs it follows.
+    pub fn follows(&self) -> Option<&Follows> {
+        if let Self::After(follows) = self { Some(follows) } else { None }
     }
 
     /// Whether it has no times and runs once at each start of a daemon.
@@ -99,6 +117,14 @@ impl Recurrence {
             Self::Every(interval) => format!("Every {}", duration::text(*interval)),
             Self::EveryFrom { interval, anchor, .. } => format!("Every {} from {anchor}", duration::text(*interval)),
             Self::At { moment, .. } => format!("Once, at {moment}"),
+            Self::After(Follows { schedules, required }) => {
+                let end = match required {
+                    Required::Success => "success",
+                    Required::Failure => "failure",
+                    Required::Always => "run",
+                };
+                format!("After each {end} of {}", schedules.join(" and "))
+            }
         };
         let zone = self.zone().map(|zone| format!(", {}", zone.name())).unwrap_or_default();
         let dst = match self.dst() {
@@ -134,6 +160,7 @@ impl fmt::Display for Recurrence {
             Self::Every(interval) => write!(f, "every {}", duration::text(*interval))?,
             Self::EveryFrom { interval, anchor, .. } => write!(f, "every {} from {anchor}", duration::text(*interval))?,
             Self::At { moment, .. } => write!(f, "at {moment}")?,
+            Self::After(Follows { schedules, required }) => write!(f, "after {} ({required})", schedules.join(", "))?,
         }
         if let Some(zone) = self.zone().filter(|zone| *zone != Tz::UTC) {
             write!(f, " {zone}")?;
@@ -180,6 +207,15 @@ mod tests {
         assert_eq!(rule.next_after(at("2026-11-21T10:00:00Z")), Some(christmas));
         assert_eq!(rule.next_after(christmas), None);
         assert_eq!(rule.describe(), "Once, at 2026-12-24T18:00:00, Europe/Berlin");
+    }
+
+    #[test]
+    fn what_follows_another_schedule_has_no_times() {
+        let schedules = ["import", "export"].map(str::to_owned).to_vec();
+        let rule = Recurrence::After(Follows { schedules, required: Required::Success });
+        assert_eq!(rule.next_after(at("2026-11-21T10:00:00Z")), None);
+        assert_eq!(rule.to_string(), "after import, export (success)");
+        assert_eq!(rule.describe(), "After each success of import and export");
     }
 
     #[test]

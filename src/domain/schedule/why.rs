@@ -4,25 +4,30 @@
 //! says so.
 
 mod missing;
+mod run;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use sexton_entities::{
-    history, node, occurrence, schedule,
+    node, occurrence, schedule,
     states::{Fate, Outcome, TaskState, Verdict},
     task,
 };
 
+use self::run::Begin;
+pub use self::run::Run;
 use super::{
-    Schedule,
-    missed_policy::{self, PUNCTUAL},
+    Schedule, missed_policy,
     reason::{self, ON_TIME, Reason, StandsFor, columns::ReasonColumns, shown},
 };
 use crate::domain::{
     period::Period,
-    task::waiting::{ClusterQueues, LocalRules, WaitCause, whole},
+    task::{
+        limit_key::KeyPath,
+        waiting::{ClusterQueues, LocalRules, WaitCause, whole},
+    },
     text::duration,
 };
 
@@ -44,10 +49,18 @@ pub struct Background<'a> {
     pub nodes: Vec<node::Model>,
     /// The configuration disables the daemon module `cron`, which fires schedules.
     pub is_cron_off: bool,
+    /// The configuration disables its task, so that it fires nothing.
+    pub is_silent: bool,
+    /// Since when everything is paused, if it is.
+    pub all_paused_since: Option<DateTime<Utc>>,
+    /// Since when a maintenance is on, if one is.
+    pub maintenance_since: Option<DateTime<Utc>>,
     /// How long the database keeps history and ledger.
     pub keep: Duration,
     /// The `max_parallel` of its task.
     pub max_parallel: Option<usize>,
+    /// What that counts by, if it does not count all tasks of the name.
+    pub max_parallel_by: Option<KeyPath>,
     /// What the configuration says about its queues: whether they are closed now, and their limits.
     pub queue_rules: BTreeMap<String, LocalRules>,
     /// The queues of the cluster now. `None` if they are not known.
@@ -67,28 +80,6 @@ pub struct InstantRecord {
     pub run: Run,
     /// The entry and the run of the instant that it was coalesced into.
     pub into: Option<(occurrence::Model, Run)>,
-}
-
-/// The task of an instant.
-#[derive(Clone, Debug, Default)]
-pub struct Run {
-    /// The task, until it is finished.
-    pub task: Option<task::Model>,
-    /// The latest attempt that had a verdict.
-    pub attempt: Option<history::Model>,
-    /// When the first attempt on record began.
-    pub began_at: Option<DateTime<Utc>>,
-}
-
-/// When the task of an instant began, counted from its enqueue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Begin {
-    /// At once, or nothing else is known.
-    AtOnce,
-    /// After this time.
-    Later(Duration),
-    /// It has not begun, or it ended before it began.
-    NotYet,
 }
 
 /// What happened to an instant, in one word.
@@ -325,24 +316,8 @@ impl Background<'_> {
         let cluster = self.cluster.as_ref().filter(|_| task.state == TaskState::Available)?;
         let queue = task.queue.as_deref();
         let rules = queue.and_then(|queue| self.queue_rules.get(queue)).cloned().unwrap_or_default();
-        let rules = LocalRules { max_parallel: self.max_parallel, ..rules };
+        let rules = rules.for_task(self.max_parallel, self.max_parallel_by.as_ref(), task);
         cluster.cause(queue, &task.name, rules, self.now)
-    }
-}
-
-impl Begin {
-    fn between(run: &Run, enqueued_at: DateTime<Utc>) -> Self {
-        match run.began_at() {
-            Some(began) if began - enqueued_at > PUNCTUAL => {
-                Self::Later((began - enqueued_at).to_std().unwrap_or_default())
-            }
-            Some(_) => Self::AtOnce,
-            None => {
-                let is_dropped = |end: &history::Model| matches!(end.outcome, Outcome::Skipped | Outcome::Cancelled);
-                let never = run.task.is_none() && run.attempt.as_ref().is_some_and(is_dropped);
-                if never || run.has_not_begun() { Self::NotYet } else { Self::AtOnce }
-            }
-        }
     }
 }
 
@@ -355,24 +330,6 @@ impl InstantRecord {
     /// The next entry, if that one stands for earlier instants.
     fn standing(&self) -> Option<&occurrence::Model> {
         self.next.as_ref().filter(|entry| StandsFor::of(entry).is_some())
-    }
-}
-
-impl Run {
-    /// When the first attempt began.
-    pub fn began_at(&self) -> Option<DateTime<Utc>> {
-        self.began_at.or_else(|| self.task.as_ref()?.started_at)
-    }
-
-    /// Whether its task is unfinished, and no attempt has begun.
-    fn has_not_begun(&self) -> bool {
-        let is_new = |task: &task::Model| task.attempt == 0 && task.snoozes == 0;
-        self.began_at().is_none() && self.task.as_ref().is_some_and(is_new)
-    }
-
-    /// The task's number.
-    pub fn id(&self) -> Option<i64> {
-        self.task.as_ref().map(|task| task.id).or_else(|| self.attempt.as_ref().and_then(|attempt| attempt.task_id))
     }
 }
 

@@ -2,17 +2,23 @@
 
 pub mod claim;
 pub mod definition;
+pub mod disabled;
 pub mod expiry;
+pub mod key_rules;
 pub mod lease_loss;
+pub mod limit_key;
 pub mod limits;
 pub mod names;
+pub mod payload_schema;
 pub mod pickups;
 pub mod prefetch_count;
+pub mod rate;
 pub mod retry;
 pub mod snooze;
 #[cfg(test)]
 mod tests;
 pub mod time_limit;
+pub mod trace;
 pub mod verdict;
 pub mod waiting;
 
@@ -22,6 +28,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 pub use sexton_client::domain::{
     expiry::{NEVER, is_on_hold},
     new_task::{DEFAULT_MAX_PAYLOAD, InvalidTask, NewTask},
+    trace::{BadTrace, TraceParent, check_tracestate},
 };
 use sexton_entities::{
     json_text::JsonText,
@@ -67,12 +74,29 @@ pub struct ClaimedTask {
     /// How often it was snoozed.
     #[serde(default)]
     pub snoozes: i32,
+    /// The `traceparent` of the trace to which it belongs, as the application gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// The `tracestate` that belongs to it, as the application gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracestate: Option<String>,
+    /// How the tasks ended for which it waited: a list of `id`, `task`, `group`, `outcome` and `result`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predecessors: Option<JsonText>,
 }
 
 impl ClaimedTask {
     /// What distinguishes this claim from every other one.
     pub fn identity(&self) -> ClaimIdentity {
         ClaimIdentity { claim: self.claim, enqueued_at: self.enqueued_at, claimed_at: Some(self.started_at) }
+    }
+
+    /// The trace to which it belongs, if it belongs to one.
+    ///
+    /// # Errors
+    /// Why the `traceparent` is ignored.
+    pub fn trace(&self) -> Result<Option<TraceParent>, BadTrace> {
+        self.traceparent.as_deref().map(str::parse).transpose()
     }
 
     /// The end of an attempt that the daemon could not complete, after `took`. The attempt is not counted, and the task
@@ -104,6 +128,7 @@ impl ClaimedTask {
             retry_ms: 0,
             error: Some(why.to_owned()),
             payload: self.payload.clone(),
+            trace: self.trace().ok().flatten(),
             report: Report::default(),
         }
     }
@@ -198,6 +223,9 @@ pub struct FinishedAttempt {
     /// The payload of the attempt.
     #[serde(default)]
     pub payload: Option<JsonText>,
+    /// The trace to which it belongs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceParent>,
     /// What the attempt reported.
     pub report: Report,
 }

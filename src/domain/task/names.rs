@@ -31,6 +31,8 @@ pub enum DefinedBy {
     Nodes(Vec<String>),
     /// A node of an earlier version does not say what it defines.
     Perhaps(String),
+    /// These nodes define it, and their configuration disables it.
+    Disabled(Vec<String>),
     /// No node defines it.
     Nobody,
 }
@@ -42,6 +44,8 @@ pub struct NodeNames {
     pub node: String,
     /// What it defines; none if it does not say.
     pub names: Option<TaskNames>,
+    /// What it defines, and its configuration disables.
+    pub disabled: TaskNames,
 }
 
 /// Which of the live nodes define a name.
@@ -51,8 +55,12 @@ pub fn defined_by(name: &str, live: &[NodeNames]) -> DefinedBy {
     if !nodes.is_empty() {
         return DefinedBy::Nodes(nodes);
     }
-    let silent = live.iter().find(|node| node.names.is_none());
-    silent.map_or(DefinedBy::Nobody, |node| DefinedBy::Perhaps(node.node.clone()))
+    if let Some(silent) = live.iter().find(|node| node.names.is_none()) {
+        return DefinedBy::Perhaps(silent.node.clone());
+    }
+    let disable = live.iter().filter(|node| node.disabled.contains(name));
+    let nodes: Vec<String> = disable.map(|node| node.node.clone()).collect();
+    if nodes.is_empty() { DefinedBy::Nobody } else { DefinedBy::Disabled(nodes) }
 }
 
 #[cfg(test)]
@@ -60,7 +68,8 @@ mod tests {
     use super::*;
 
     fn node(name: &str, names: Option<&[&str]>) -> NodeNames {
-        NodeNames { node: name.to_owned(), names: names.map(|names| names.iter().copied().collect()) }
+        let names = names.map(|names| names.iter().copied().collect());
+        NodeNames { node: name.to_owned(), names, disabled: TaskNames::default() }
     }
 
     #[test]
@@ -69,6 +78,10 @@ mod tests {
         let live = [own.clone(), other.clone()];
         assert_eq!(defined_by("b", &live), DefinedBy::Nodes(vec!["other".to_owned()]));
         assert_eq!(defined_by("d", &live), DefinedBy::Nobody);
+        let off = NodeNames { disabled: ["d", "b"].into_iter().collect(), ..node("off", Some(&[])) };
+        let with_off = [own.clone(), other.clone(), off];
+        assert_eq!(defined_by("d", &with_off), DefinedBy::Disabled(vec!["off".to_owned()]));
+        assert_eq!(defined_by("b", &with_off), DefinedBy::Nodes(vec!["other".to_owned()]), "enabled there");
         let with_old = [own, other, node("old", None)];
         assert_eq!(defined_by("d", &with_old), DefinedBy::Perhaps("old".to_owned()));
         assert_eq!(defined_by("c", &with_old), DefinedBy::Nodes(vec!["other".to_owned()]));

@@ -88,6 +88,9 @@ impl ClaimedTask {
             started_at: DateTime::UNIX_EPOCH,
             unreadable: None,
             snoozes: 0,
+            traceparent: None,
+            tracestate: None,
+            predecessors: None,
         }
     }
 }

@@ -18,6 +18,8 @@ pub enum Wish {
     GiveBack,
     /// A next attempt after this delay: a snooze, unless the attempt was stopped.
     RetryAfter(Duration),
+    /// What the retry policy says, but no next attempt before this delay.
+    NotBefore(Duration),
 }
 
 /// What becomes of the task.
@@ -52,6 +54,10 @@ pub fn judge(
             Wish::Discard => plain(Verdict::Discarded),
             _ if attempt >= max_attempts => plain(Verdict::Discarded),
             Wish::RetryAfter(delay) => Judgement { verdict: Some(Verdict::Retry), delay },
+            Wish::NotBefore(delay) => {
+                let delay = policy.delay_after(attempt, chance).max(delay);
+                Judgement { verdict: Some(Verdict::Retry), delay }
+            }
             Wish::Policy | Wish::GiveBack => {
                 Judgement { verdict: Some(Verdict::Retry), delay: policy.delay_after(attempt, chance) }
             }
@@ -65,6 +71,15 @@ mod tests {
 
     fn verdict(outcome: Outcome, wish: Wish, attempt: i32, max_attempts: i32) -> Option<Verdict> {
         judge(outcome, wish, attempt, max_attempts, &RetryPolicy::default(), 0.5).verdict
+    }
+
+    #[test]
+    fn a_time_before_which_nothing_follows_makes_the_delay_longer_only() {
+        let policy = RetryPolicy::default();
+        let judged = |wait| judge(Outcome::Failed, Wish::NotBefore(wait), 1, 2, &policy, 0.0);
+        assert_eq!(judged(Duration::ZERO).delay, policy.delay_after(1, 0.0));
+        assert_eq!(judged(Duration::from_secs(7_200)).delay, Duration::from_secs(7_200));
+        assert_eq!(verdict(Outcome::Failed, Wish::NotBefore(Duration::ZERO), 2, 2), Some(Verdict::Discarded));
     }
 
     #[test]

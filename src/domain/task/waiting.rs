@@ -4,8 +4,12 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sexton_entities::states::NodeState;
+use sexton_entities::{states::NodeState, task};
 
+use super::{
+    limit_key::KeyPath,
+    rate::{BucketName, RateLimit},
+};
 use crate::domain::text::{duration, plural::counted};
 
 /// A queue on one node.
@@ -59,12 +63,18 @@ pub struct QueueLoad {
 pub struct ClusterQueues {
     /// Nothing is claimed from any queue.
     pub everything_paused: bool,
+    /// A maintenance is in force: nothing is claimed from any queue.
+    pub maintenance: bool,
     /// The live nodes.
     pub live: Vec<NodeQueues>,
     /// The queues that are paused or have running tasks, by name.
     pub loads: BTreeMap<String, QueueLoad>,
     /// The number of running tasks by name.
     pub running: BTreeMap<String, usize>,
+    /// The number of running tasks by name and limit key.
+    pub running_keys: BTreeMap<(String, String), usize>,
+    /// The rates that are used up, each with the instant of the next begin.
+    pub used_up: BTreeMap<BucketName, (RateLimit, DateTime<Utc>)>,
 }
 
 /// Who serves a queue.
@@ -96,6 +106,17 @@ pub struct LocalRules {
     pub limit: Option<usize>,
     /// The `max_parallel` of the definition.
     pub max_parallel: Option<usize>,
+    /// What `max_parallel` counts by, if it does not count all tasks of the name.
+    pub by: Option<KeyOfTask>,
+}
+
+/// The limit key of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyOfTask {
+    /// What it is the key of: the last part of its path.
+    pub label: String,
+    /// The key.
+    pub key: String,
 }
 
 /// Why a task that is due has not begun.
@@ -105,6 +126,8 @@ pub enum WaitCause {
     NoNode,
     /// Everything is paused.
     EverythingPaused,
+    /// A maintenance is in force.
+    Maintenance,
     /// Its queue is paused.
     Paused(String),
     /// Its queue is closed by its period: the queue, and the reason for people.
@@ -115,10 +138,27 @@ pub enum WaitCause {
     Quiet(String),
     /// As many tasks of its name run as may run at once.
     TaskLimit(String, usize),
+    /// As many tasks of its name and its limit key run as may run at once.
+    KeyLimit(String, KeyOfTask, usize),
     /// As many tasks of its queue run as may run at once.
     QueueLimit(String, usize, Option<(LongRunner, Duration)>),
+    /// The rate of its name or its queue is used up, for this time.
+    Rate(BucketName, RateLimit, Duration),
     /// All workers of its queue are busy.
     Busy(String, usize, Option<(LongRunner, Duration)>),
+}
+
+impl LocalRules {
+    /// The same, with the `max_parallel` of the definition of a task and what that counts by.
+    #[must_use]
+    pub fn for_task(self, max_parallel: Option<usize>, by: Option<&KeyPath>, task: &task::Model) -> Self {
+        let by = by.map(|path| {
+            let payload = || task.payload.as_ref().and_then(|payload| payload.decode().ok());
+            let key = task.limit_key.clone().unwrap_or_else(|| path.key(payload().as_ref()));
+            KeyOfTask { label: path.label().to_owned(), key }
+        });
+        Self { max_parallel, by, ..self }
+    }
 }
 
 impl ClusterQueues {
@@ -155,11 +195,24 @@ impl ClusterQueues {
         self.loads.get(queue).cloned().unwrap_or_default()
     }
 
+    fn of_key(&self, name: &str, by: &KeyOfTask) -> usize {
+        self.running_keys.get(&(name.to_owned(), by.key.clone())).copied().unwrap_or_default()
+    }
+
+    /// The cause that the rate of a queue or a task is used up; none if it is not.
+    pub fn rate_cause(&self, bucket: BucketName, now: DateTime<Utc>) -> Option<WaitCause> {
+        let (limit, next_at) = self.used_up.get(&bucket)?;
+        Some(WaitCause::Rate(bucket, *limit, (*next_at - now).to_std().unwrap_or_default()))
+    }
+
     /// Why a due task of that queue and name has not begun; none if nothing is known that holds it back.
     pub fn cause(&self, queue: Option<&str>, name: &str, rules: LocalRules, now: DateTime<Utc>) -> Option<WaitCause> {
         let served_by = self.served_by(queue.unwrap_or_default());
         if served_by == ServedBy::NoNode {
             return Some(WaitCause::NoNode);
+        }
+        if self.maintenance {
+            return Some(WaitCause::Maintenance);
         }
         if self.everything_paused {
             return Some(WaitCause::EverythingPaused);
@@ -170,16 +223,25 @@ impl ClusterQueues {
             let since = (now - longest.started_at).to_std().unwrap_or_default();
             (longest, since)
         });
+        let used_up = self
+            .rate_cause(BucketName::Task(name.to_owned()), now)
+            .or_else(|| self.rate_cause(BucketName::Queue(queue.clone()), now));
         match served_by {
             _ if load.paused => Some(WaitCause::Paused(queue)),
             ServedBy::Nobody => Some(WaitCause::NotServed(queue)),
             _ if rules.closed.is_some() => Some(WaitCause::Closed(queue, rules.closed.unwrap_or_default())),
             ServedBy::Quiet => Some(WaitCause::Quiet(queue)),
             _ => match (rules.max_parallel, rules.limit, served_by) {
-                (Some(most), ..) if self.running.get(name).is_some_and(|running| *running >= most) => {
+                (Some(most), ..) if rules.by.as_ref().is_some_and(|by| self.of_key(name, by) >= most) => {
+                    rules.by.map(|by| WaitCause::KeyLimit(name.to_owned(), by, most))
+                }
+                (Some(most), ..)
+                    if rules.by.is_none() && self.running.get(name).is_some_and(|running| *running >= most) =>
+                {
                     Some(WaitCause::TaskLimit(name.to_owned(), most))
                 }
                 (_, Some(most), _) if load.running >= most => Some(WaitCause::QueueLimit(queue, most, longest)),
+                _ if used_up.is_some() => used_up,
                 (.., ServedBy::Workers { count, .. }) if load.running >= count => {
                     Some(WaitCause::Busy(queue, count, longest))
                 }
@@ -195,12 +257,15 @@ impl WaitCause {
         match self {
             Self::NoNode => "no_node",
             Self::EverythingPaused => "everything_paused",
+            Self::Maintenance => "maintenance",
             Self::Paused(_) => "queue_paused",
             Self::Closed(..) => "queue_closed",
             Self::NotServed(_) => "not_served",
             Self::Quiet(_) => "quiet",
             Self::TaskLimit(..) => "task_limit",
+            Self::KeyLimit(..) => "key_limit",
             Self::QueueLimit(..) => "queue_limit",
+            Self::Rate(..) => "rate",
             Self::Busy(..) => "workers_busy",
         }
     }
@@ -212,14 +277,29 @@ impl fmt::Display for WaitCause {
         match self {
             Self::NoNode => f.write_str("no node is running"),
             Self::EverythingPaused => f.write_str("everything is paused"),
+            Self::Maintenance => f.write_str("maintenance is on"),
             Self::Paused(queue) => write!(f, "queue {queue} is paused"),
             Self::Closed(queue, reason) => write!(f, "queue {queue} is {reason}"),
             Self::NotServed(queue) => write!(f, "no node serves queue {queue}"),
             Self::Quiet(queue) => write!(f, "each node that serves queue {queue} is quiet or about to stop"),
             Self::TaskLimit(name, most) => write!(f, "at most {most} of {name} run at once"),
+            Self::KeyLimit(name, KeyOfTask { label, key }, most) => match key.as_str() {
+                "" => write!(f, "{most} of {most} {name} without {label} run"),
+                key => write!(f, "{most} of {most} {name} for {label} {key} run"),
+            },
             Self::QueueLimit(queue, most, longest) => {
                 write!(f, "at most {} of queue {queue} run at once", counted(*most, "task"))?;
                 longest_in_words(f, longest.as_ref())
+            }
+            Self::Rate(bucket, limit, wait) => {
+                let whose = match bucket {
+                    BucketName::Queue(queue) => format!("queue {queue}"),
+                    BucketName::Task(name) => name.clone(),
+                };
+                match wait.as_secs() {
+                    0 => write!(f, "rate {limit} of {whose} is used up, next begin within 1s"),
+                    _ => write!(f, "rate {limit} of {whose} is used up, next begin in {}", whole(*wait)),
+                }
             }
             Self::Busy(queue, 1, longest) => {
                 write!(f, "the only worker of queue {queue} is busy")?;
@@ -271,9 +351,11 @@ mod tests {
         let load = QueueLoad { paused: false, running, longest: (running > 0).then_some(longest) };
         ClusterQueues {
             everything_paused: false,
+            maintenance: false,
             live: live.into_iter().collect(),
             loads: [("q".to_owned(), load)].into(),
             running: [("hang".to_owned(), running)].into(),
+            ..ClusterQueues::default()
         }
     }
 
@@ -301,6 +383,32 @@ mod tests {
         );
         let bound = why(&free, LocalRules { max_parallel: Some(2), ..LocalRules::default() });
         assert_eq!(bound.as_deref(), Some("at most 2 of hang run at once"));
+    }
+
+    #[test]
+    fn a_rate_that_is_used_up_says_when_the_next_begins() {
+        let mut free = cluster([node("a", NodeState::Running, Some(&[("q", 6, None)]))], 0);
+        let limit = RateLimit::new("100/1m".parse().expect("a rate"), None);
+        let next_at = at("2026-11-21T10:05:13Z");
+        free.used_up = [(BucketName::Queue("q".to_owned()), (limit, next_at))].into();
+        let words = "rate 100/1m of queue q is used up, next begin in 12s";
+        assert_eq!(why(&free, LocalRules::default()).as_deref(), Some(words));
+        free.used_up = [(BucketName::Task("hang".to_owned()), (limit, at("2026-11-21T10:05:01Z")))].into();
+        let words = "rate 100/1m of hang is used up, next begin within 1s";
+        assert_eq!(why(&free, LocalRules::default()).as_deref(), Some(words));
+    }
+
+    #[test]
+    fn a_limit_by_key_names_the_key() {
+        let mut free = cluster([node("a", NodeState::Running, Some(&[("q", 9, None)]))], 5);
+        let of = |key: &str| LocalRules {
+            max_parallel: Some(3),
+            by: Some(KeyOfTask { label: "customer".to_owned(), key: key.to_owned() }),
+            ..LocalRules::default()
+        };
+        free.running_keys = [(("hang".to_owned(), "17".to_owned()), 3)].into();
+        assert_eq!(why(&free, of("17")).as_deref(), Some("3 of 3 hang for customer 17 run"));
+        assert_eq!(why(&free, of("18")), None, "others may run");
     }
 
     #[test]

@@ -43,6 +43,34 @@ pub fn short(at: DateTime<Utc>, zone: Tz, now: DateTime<Utc>) -> String {
     local.format(&format!("{day}{time}{offset}")).to_string()
 }
 
+/// The text with its instants as [`short`] writes them. A sentence about schedules and problems names them in one form
+/// everywhere, in UTC; who reads it has clocks of a zone.
+pub fn in_zone(text: &str, zone: Tz, now: DateTime<Utc>) -> String {
+    replaced(text, |at| short(at, zone, now))
+}
+
+/// The text with each of its instants in UTC, such as `2026-11-22T14:02:00Z`, replaced.
+pub fn replaced(text: &str, shown: impl Fn(DateTime<Utc>) -> String) -> String {
+    let is_part = |letter: char| letter.is_ascii_digit() || "-:.TZ".contains(letter);
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(is_part) {
+        out.push_str(&rest[..start]);
+        let word = &rest[start..];
+        let (word, after) = word.split_at(word.find(|letter| !is_part(letter)).unwrap_or(word.len()));
+        let (instant, end) = word.split_at(word.find('Z').map_or(word.len(), |place| place + 1));
+        match DateTime::parse_from_rfc3339(instant) {
+            Ok(at) if instant.ends_with('Z') => {
+                out.push_str(&shown(at.to_utc()));
+                out.push_str(end);
+            }
+            _ => out.push_str(word),
+        }
+        rest = after;
+    }
+    out + rest
+}
+
 /// Whether the text is a distance from now, such as `2h` or `2h ago`.
 pub fn is_distance(written: &str) -> bool {
     let text = written.trim();
@@ -144,6 +172,17 @@ mod tests {
     use super::*;
 
     const BERLIN: Tz = Tz::Europe__Berlin;
+
+    #[test]
+    fn the_instants_of_a_sentence_are_in_the_zone_of_the_reader() {
+        let now = "2026-11-22T18:00:00Z".parse().expect("an instant");
+        let said = |text: &str| in_zone(text, BERLIN, now);
+        assert_eq!(said("s did not run at 2026-11-22T14:02:00Z: gone."), "s did not run at 15:02: gone.");
+        assert_eq!(said("since 2026-11-21T14:02:03.123456Z."), "since Nov 21 15:02:03.");
+        for text in ["exit code 3: 14:02Z", "2026-11-22", "T-Z", "", "x 2026-11-22T14:02:00+02:00", "Zürich"] {
+            assert_eq!(said(text), text);
+        }
+    }
 
     fn at(text: &str) -> DateTime<Utc> {
         text.parse().expect("an instant")

@@ -16,7 +16,9 @@ const fn index(table: &'static str, name: &'static str, create: &'static str) ->
 }
 
 /// Those of all databases.
-const EVERYWHERE: [IndexDefinition; 7] = [
+const EVERYWHERE: [IndexDefinition; 13] = [
+    index("sexton_event", "sexton_event_state", "CREATE INDEX sexton_event_state ON sexton_event (state, created_at)"),
+    index("sexton_event", "sexton_event_created", "CREATE INDEX sexton_event_created ON sexton_event (created_at)"),
     index("sexton_audit", "sexton_audit_done", "CREATE INDEX sexton_audit_done ON sexton_audit (done_at)"),
     index("sexton_audit", "sexton_audit_task", "CREATE INDEX sexton_audit_task ON sexton_audit (task_id)"),
     index(
@@ -34,16 +36,48 @@ const EVERYWHERE: [IndexDefinition; 7] = [
         "sexton_history_name",
         "CREATE INDEX sexton_history_name ON sexton_history (name, finished_at)",
     ),
+    index(
+        "sexton_notice",
+        "sexton_notice_channel",
+        "CREATE INDEX sexton_notice_channel ON sexton_notice (channel, created_at)",
+    ),
     index("sexton_notice", "sexton_notice_state", "CREATE INDEX sexton_notice_state ON sexton_notice (state, next_at)"),
     index(
         "sexton_occurrence",
         "sexton_occurrence_entered",
         "CREATE INDEX sexton_occurrence_entered ON sexton_occurrence (entered_at)",
     ),
+    index(
+        "sexton_task_dependency",
+        "sexton_task_dependency_after",
+        "CREATE INDEX sexton_task_dependency_after ON sexton_task_dependency (after_id)",
+    ),
+    index(
+        "sexton_task_dependency",
+        "sexton_task_dependency_group",
+        "CREATE INDEX sexton_task_dependency_group ON sexton_task_dependency (after_group)",
+    ),
+    index(
+        "sexton_task_dependency",
+        "sexton_task_dependency_task",
+        "CREATE INDEX sexton_task_dependency_task ON sexton_task_dependency (task_id)",
+    ),
 ];
 
 /// Those of some rows only, which MariaDB and MySQL do not know.
-const PARTIAL: [IndexDefinition; 7] = [
+const PARTIAL: [IndexDefinition; 14] = [
+    index("sexton_event", "sexton_event_new", "CREATE INDEX sexton_event_new ON sexton_event (id) WHERE state = 'new'"),
+    index(
+        "sexton_event_trigger",
+        "sexton_event_trigger_task",
+        "CREATE INDEX sexton_event_trigger_task ON sexton_event_trigger (task_id) WHERE task_id IS NOT NULL",
+    ),
+    index(
+        "sexton_event_trigger",
+        "sexton_event_trigger_waiting",
+        "CREATE INDEX sexton_event_trigger_waiting ON sexton_event_trigger (event_id, trigger_name) \
+         WHERE fate = 'waiting'",
+    ),
     index(
         "sexton_task",
         "sexton_task_cancel",
@@ -53,6 +87,26 @@ const PARTIAL: [IndexDefinition; 7] = [
         "sexton_task",
         "sexton_task_expiry",
         "CREATE INDEX sexton_task_expiry ON sexton_task (expires_at) WHERE expires_at IS NOT NULL",
+    ),
+    index(
+        "sexton_history",
+        "sexton_history_group",
+        "CREATE INDEX sexton_history_group ON sexton_history (group_name) WHERE group_name IS NOT NULL",
+    ),
+    index(
+        "sexton_task",
+        "sexton_task_group",
+        "CREATE INDEX sexton_task_group ON sexton_task (group_name) WHERE group_name IS NOT NULL",
+    ),
+    index(
+        "sexton_task",
+        "sexton_task_waiting",
+        "CREATE INDEX sexton_task_waiting ON sexton_task (run_at) WHERE state = 'waiting'",
+    ),
+    index(
+        "sexton_task",
+        "sexton_task_key",
+        "CREATE INDEX sexton_task_key ON sexton_task (queue, limit_key, name, priority, id) WHERE state = 'available' AND limit_key IS NOT NULL",
     ),
     index(
         "sexton_task",
@@ -82,7 +136,8 @@ const PARTIAL: [IndexDefinition; 7] = [
 ];
 
 /// Those that SQLite gives names of its own.
-const OF_SERVERS: [IndexDefinition; 2] = [
+const OF_SERVERS: [IndexDefinition; 3] = [
+    index("sexton_event", "sexton_event_key", "CREATE UNIQUE INDEX sexton_event_key ON sexton_event (event_key)"),
     index("sexton_notice", "sexton_notice_key", "CREATE UNIQUE INDEX sexton_notice_key ON sexton_notice (notice_key)"),
     index(
         "sexton_problem",
@@ -107,7 +162,18 @@ const OF_POSTGRES: [IndexDefinition; 3] = [
 ];
 
 /// Those of MariaDB and MySQL.
-const OF_MYSQL: [IndexDefinition; 7] = [
+const OF_MYSQL: [IndexDefinition; 13] = [
+    index("sexton_event", "sexton_event_new", "CREATE INDEX sexton_event_new ON sexton_event (state, id)"),
+    index(
+        "sexton_event_trigger",
+        "sexton_event_trigger_task",
+        "CREATE INDEX sexton_event_trigger_task ON sexton_event_trigger (task_id)",
+    ),
+    index(
+        "sexton_event_trigger",
+        "sexton_event_trigger_waiting",
+        "CREATE INDEX sexton_event_trigger_waiting ON sexton_event_trigger (fate, event_id, trigger_name)",
+    ),
     index("sexton_task", "sexton_task_cancel", "CREATE INDEX sexton_task_cancel ON sexton_task (cancel_requested_at)"),
     index(
         "sexton_task",
@@ -115,6 +181,13 @@ const OF_MYSQL: [IndexDefinition; 7] = [
         "CREATE INDEX sexton_task_claim ON sexton_task (queue, state, priority, id)",
     ),
     index("sexton_task", "sexton_task_expiry", "CREATE INDEX sexton_task_expiry ON sexton_task (expires_at)"),
+    index("sexton_history", "sexton_history_group", "CREATE INDEX sexton_history_group ON sexton_history (group_name)"),
+    index("sexton_task", "sexton_task_group", "CREATE INDEX sexton_task_group ON sexton_task (group_name)"),
+    index(
+        "sexton_task",
+        "sexton_task_key",
+        "CREATE INDEX sexton_task_key ON sexton_task (queue, limit_key, name, priority, id)",
+    ),
     index("sexton_task", "sexton_task_schedule", "CREATE INDEX sexton_task_schedule ON sexton_task (schedule)"),
     index("sexton_task", "sexton_task_state", "CREATE INDEX sexton_task_state ON sexton_task (state, run_at)"),
     index(

@@ -1,14 +1,17 @@
 //! What the role may do. Statements are explained, not executed: for both the server asks for the same rights.
 
+use sea_orm::ConnectionTrait as _;
+
 use super::{
-    super::{Store, StoreError, dialect::Dialect},
+    super::{Store, StoreError, dialect::Dialect, error::StatementRefusal},
     tables::MIGRATIONS,
 };
 use crate::domain::doctor::rights::RoleFacts;
 
 /// The tables that the daemon writes to, each with one of its columns.
-const TABLES: [(&str, &str); 17] = [
+const TABLES: [(&str, &str); 24] = [
     ("sexton_task", "name"),
+    ("sexton_task_dependency", "required"),
     ("sexton_history", "name"),
     ("sexton_output", "history_id"),
     ("sexton_schedule", "name"),
@@ -17,6 +20,7 @@ const TABLES: [(&str, &str); 17] = [
     ("sexton_node", "name"),
     ("sexton_dead_node", "name"),
     ("sexton_turn", "name"),
+    ("sexton_rate", "name"),
     ("sexton_audit", "name"),
     ("sexton_database", "id"),
     ("sexton_problem", "name"),
@@ -25,6 +29,11 @@ const TABLES: [(&str, &str); 17] = [
     ("sexton_baseline", "name"),
     ("sexton_unusual", "what"),
     ("sexton_bookmark", "name"),
+    ("sexton_event", "name"),
+    ("sexton_event_trigger", "trigger_name"),
+    ("sexton_trigger", "name"),
+    ("sexton_trigger_pace", "trigger_name"),
+    ("sexton_maintenance", "id"),
 ];
 /// Rights on the whole server that harm nobody.
 const HARMLESS: [&str; 8] = [
@@ -63,11 +72,10 @@ impl Store {
                 ("DELETE", format!("DELETE FROM {table} WHERE 1 = 0")),
             ];
             for (right, statement) in statements.into_iter().take(count) {
-                match self.all(&self.db, &format!("EXPLAIN {statement}"), []).await {
-                    Err(StoreError::Refused(said)) if said.contains("denied") => {
-                        role.missing.push((table.to_owned(), right));
-                    }
-                    Err(error) if error.is_outage() => return Err(error),
+                let explained = self.db.query_all_raw(self.statement(&format!("EXPLAIN {statement}"), [])).await;
+                match explained.map_err(|error| (StatementRefusal::of(&error), StoreError::from(error))) {
+                    Err((Some(StatementRefusal::Denied), _)) => role.missing.push((table.to_owned(), right)),
+                    Err((_, error)) if error.is_outage() => return Err(error),
                     // Rights are checked first: another refusal (a column without a default) says that they are there.
                     _ => {}
                 }
@@ -145,7 +153,9 @@ fn may_create(grants: &[String], here: &str) -> Option<bool> {
     for grant in grants {
         match parts(grant) {
             Some((rights, on)) => {
-                let database = on.split('.').next().unwrap_or_default().trim_matches('`').replace("\\_", "_");
+                // A grant on one table creates that table alone.
+                let Some(database) = on.strip_suffix(".*") else { continue };
+                let database = database.trim_matches('`').replace("\\_", "_");
                 let creates = rights.iter().any(|right| ["ALL PRIVILEGES", "CREATE"].contains(right));
                 if creates && (database == "*" || database == here) {
                     return Some(true);
@@ -171,6 +181,9 @@ mod tests {
         let plain = lines(&["GRANT USAGE ON *.* TO `app`@`%`", "GRANT SELECT, CREATE ON `my\\_shop`.* TO `app`@`%`"]);
         assert_eq!((excess(&plain), may_create(&plain, "my_shop")), (None, Some(true)));
         assert_eq!(may_create(&plain, "other"), Some(false));
+        let one_table =
+            lines(&["GRANT USAGE ON *.* TO `app`@`%`", "GRANT CREATE ON `shop`.`sexton_task` TO `app`@`%`"]);
+        assert_eq!(may_create(&one_table, "shop"), Some(false));
         let by_role = lines(&["GRANT USAGE ON *.* TO `app`@`%`", "GRANT `writer`@`%` TO `app`@`%`"]);
         assert_eq!(may_create(&by_role, "shop"), None);
         assert_eq!(may_create(&lines(&["GRANT ALL PRIVILEGES ON `s%`.* TO `app`@`%`"]), "shop"), None);

@@ -73,12 +73,7 @@ impl Store {
     /// # Errors
     /// If the database is unavailable or refuses the statement.
     pub async fn schema_state(&self) -> Result<SchemaState, StoreError> {
-        let rows = match self.all(&self.db, "SELECT version FROM sexton_migration ORDER BY version", []).await {
-            // What this role may not read may be there.
-            Err(StoreError::Refused(said)) if !said.contains("denied") => return Ok(SchemaState::Empty),
-            rows => rows?,
-        };
-        let applied: Vec<String> = rows.iter().map(|row| row.try_get("", "version")).collect::<Result<_, _>>()?;
+        let Some(applied) = self.applied_steps().await? else { return Ok(SchemaState::Empty) };
         let known: Vec<String> = Migrator::get_migration_files().iter().map(|step| step.name().to_owned()).collect();
         if let Some(newer) = applied.iter().find(|step| !known.contains(step)) {
             return Ok(SchemaState::Newer(newer.clone()));

@@ -10,6 +10,7 @@ use crate::domain::doctor::transactions::{LONG, LongTransaction, TransactionFact
 const POSTGRES_SESSIONS: &str = "SELECT CAST(pid AS bigint) AS id, CAST(usename AS text) AS role, application_name, state, \
     CAST(EXTRACT(EPOCH FROM clock_timestamp() - xact_start) AS bigint) AS age FROM pg_stat_activity \
     WHERE (backend_xid IS NOT NULL OR backend_xmin IS NOT NULL) AND datname = current_database() \
+    AND backend_type = 'client backend' \
     AND xact_start < clock_timestamp() - ? * interval '1 second' ORDER BY xact_start LIMIT 10";
 /// What a role may not see has this text in place of its statement.
 const POSTGRES_HIDDEN: &str = "SELECT COUNT(*) AS hidden FROM pg_stat_activity \
@@ -73,7 +74,11 @@ impl Store {
     async fn mysql_transactions(&self) -> Result<TransactionFacts, StoreError> {
         let mut long = Vec::new();
         for row in self.all(&self.db, MYSQL_TRANSACTIONS, [(LONG.as_secs() as i64).into()]).await? {
-            let holder = TransactionHolder::Session { id: row.try_get("", "id")?, state: row.try_get("", "state")? };
+            let holder = match row.try_get("", "id")? {
+                // A session ends, and what it has prepared stays.
+                0 => TransactionHolder::Xa,
+                id => TransactionHolder::Session { id, state: row.try_get("", "state")? },
+            };
             long.push(LongTransaction { holder, who: row.try_get("", "role")?, age: age(&row)? });
         }
         Ok(TransactionFacts { long, hidden: 0, end: "KILL {};" })

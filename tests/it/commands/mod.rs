@@ -21,21 +21,21 @@ use sexton_entities::{history, output};
 use crate::support::{Daemon, Database, Kind, eventually};
 
 /// A daemon with its own SQLite file, for commands.
-struct Stand {
+pub(crate) struct Stand {
     // Ends before its files are removed, so that a failed test can show its log.
-    daemon: Option<Daemon>,
-    database: Database,
-    store: Store,
-    config: PathBuf,
+    pub(crate) daemon: Option<Daemon>,
+    pub(crate) database: Database,
+    pub(crate) store: Store,
+    pub(crate) config: PathBuf,
 }
 
 impl Stand {
     /// Starts one with these tables of configuration; the text begins inside `[daemon]`.
-    async fn new(tables: &str) -> Self {
+    pub(crate) async fn new(tables: &str) -> Self {
         Self::on(Database::new(Kind::Sqlite).await, tables).await
     }
 
-    async fn on(database: Database, tables: &str) -> Self {
+    pub(crate) async fn on(database: Database, tables: &str) -> Self {
         let store = database.store().await;
         let config = database.config("n", tables);
         let daemon = Some(Daemon::start(&config, &["run"]));
@@ -43,15 +43,15 @@ impl Stand {
     }
 
     /// Starts one whose only task, `it`, is that definition.
-    async fn of(definition: &str) -> Self {
+    pub(crate) async fn of(definition: &str) -> Self {
         Self::new(&format!("[task.it]\n{definition}")).await
     }
 
-    fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.database.folder.path().join("n/state")
     }
 
-    async fn enqueue(&self, task: NewTask) -> i64 {
+    pub(crate) async fn enqueue(&self, task: NewTask) -> i64 {
         match Client::new(self.store.clone()).enqueue(task).await.unwrap() {
             Enqueued::New(id) => id,
             there => panic!("{there:?}"),
@@ -59,25 +59,25 @@ impl Stand {
     }
 
     /// Waits until a task is finished; gives its last row of history.
-    async fn finished(&self, id: i64) -> history::Model {
+    pub(crate) async fn finished(&self, id: i64) -> history::Model {
         eventually("the task is finished", async || self.store.task(id).await.unwrap().is_none()).await;
         self.rows(id).await.pop().unwrap()
     }
 
     /// Its rows of history, the oldest first.
-    async fn rows(&self, id: i64) -> Vec<history::Model> {
+    pub(crate) async fn rows(&self, id: i64) -> Vec<history::Model> {
         let filter = HistoryFilter { task_id: Some(id), limit: 100, ..HistoryFilter::default() };
         let mut rows = self.store.history(&filter).await.unwrap();
         rows.reverse();
         rows
     }
 
-    async fn output(&self, row: &history::Model) -> Option<output::Model> {
+    pub(crate) async fn output(&self, row: &history::Model) -> Option<output::Model> {
         self.store.output(row.id).await.unwrap()
     }
 
     /// Runs `it` to its end; gives its row and what it wrote.
-    async fn run(&self, payload: Option<serde_json::Value>) -> (history::Model, Option<output::Model>) {
+    pub(crate) async fn run(&self, payload: Option<serde_json::Value>) -> (history::Model, Option<output::Model>) {
         let id = self.enqueue(NewTask { payload: payload.map(Into::into), ..NewTask::new("it") }).await;
         let row = self.finished(id).await;
         let output = self.output(&row).await;
@@ -85,27 +85,30 @@ impl Stand {
     }
 
     /// Ends the daemon as the OOM killer would.
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.daemon.take().unwrap().kill();
     }
 
     /// Starts the daemon again, with the same configuration.
-    fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         self.daemon = Some(Daemon::start(&self.config, &["run"]));
     }
 
     /// Stops the daemon in good order; gives its log.
-    fn stop(&mut self) -> String {
+    pub(crate) fn stop(&mut self) -> String {
         self.daemon.take().unwrap().stop()
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.daemon.as_ref().unwrap().log()
     }
 }
 
 /// Runs one command task to its end; gives its last row of history, and what it wrote.
-async fn outcome_of(definition: &str, payload: Option<serde_json::Value>) -> (history::Model, Option<output::Model>) {
+pub(crate) async fn outcome_of(
+    definition: &str,
+    payload: Option<serde_json::Value>,
+) -> (history::Model, Option<output::Model>) {
     let mut stand = Stand::of(definition).await;
     let ended = stand.run(payload).await;
     stand.stop();

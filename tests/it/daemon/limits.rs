@@ -42,6 +42,28 @@ on_each_database! {
         two_daemons_do_40(&database, &settings, NewTask::new("lone").queue("default")).await;
     }
 
+    async fn two_daemons_never_do_two_tasks_of_a_key_at_once(database: Database) {
+        let folder = database.folder.path().display();
+        let body = format!(
+            "mkdir {folder}/alone-$CUSTOMER || echo $SEXTON_TASK_ID >> {folder}/overlaps; sleep 0.03; rmdir {folder}/alone-$CUSTOMER"
+        );
+        let settings = format!(
+            "[queue.default]\nworkers = 6\nfair_by = \"$.customer\"\n[task.lone]\nmax_parallel = 1\nmax_parallel_by = \"$.customer\"\n\
+             payload_env = {{ CUSTOMER = \"/customer\" }}\ncommand = [\"sh\", \"-c\", \"{body}\"]"
+        );
+        let store = database.store().await;
+        let daemons = [database.daemon("a", &settings), database.daemon("b", &settings)];
+        for customer in ["many", "few", "many"] {
+            let task = NewTask::new("lone").queue("default").payload(serde_json::json!({ "customer": customer }));
+            Client::new(store.clone()).enqueue_all(vec![task; 12]).await.unwrap();
+        }
+        eventually("all are done", async || completed(&store).await == 36).await;
+        assert!(!database.folder.path().join("overlaps").exists(), "two ran at once");
+        for daemon in daemons {
+            daemon.stop();
+        }
+    }
+
     async fn runs_of_a_schedule_wait_for_one_another(database: Database) {
         let command = lone_command(&database, "1.4");
         let settings = format!("[task.slow]\nschedule = {{ every = \"1s\" }}\noverlap = \"queue\"\n{command}");

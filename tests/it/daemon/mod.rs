@@ -1,9 +1,12 @@
 //! The daemon as a whole: real processes and real signals, or inside the test where it has to be reached into.
 
+mod chains;
 mod clocks;
+mod cluster;
 mod exactly_once;
 mod faults;
 mod faulty_disk;
+mod followed_schedules;
 mod instants;
 mod late_leases;
 mod leases;
@@ -18,6 +21,7 @@ mod periods;
 mod policies;
 mod pooler;
 mod queues;
+mod rates;
 mod refused_logins;
 mod schedules;
 mod schemas;
@@ -32,7 +36,7 @@ use sexton::store::{HistoryFilter, Store};
 use sexton_entities::{history, states::Verdict};
 
 /// A count that the database makes.
-async fn count(store: &Store, sql: &str) -> i64 {
+pub(crate) async fn count(store: &Store, sql: &str) -> i64 {
     let connection = store.connection();
     let statement = Statement::from_string(connection.get_database_backend(), format!("SELECT {sql}"));
     connection.query_one_raw(statement).await.unwrap().unwrap().try_get_by_index(0).unwrap()

@@ -55,6 +55,27 @@ fn mysql_refuses_at_the_start() {
 }
 
 #[test]
+fn a_restart_that_could_not_log_in_stops_nothing() {
+    block_on(async {
+        let mut database = Database::new(Kind::Postgres).await;
+        let file = database.config("n", "");
+        let call = |line: &str| sexton(&file).args(line.split(' ')).output().unwrap();
+        assert_eq!(call("start").status.code(), Some(0));
+        let pid = || call("status --json").json()["daemon"]["pid"].clone();
+        let before = pid();
+        let sound = std::fs::read_to_string(&file).unwrap();
+        database.url = changed(&database.url, |url| url.set_username("nobody-of-that-name").unwrap());
+        database.config("n", "");
+        let restart = call("restart");
+        assert_eq!(restart.status.code(), Some(78), "{}{}", restart.text(), restart.errors());
+        assert!(restart.errors().contains("the daemon was not stopped"), "{}", restart.errors());
+        std::fs::write(&file, sound).unwrap();
+        assert_eq!(pid(), before);
+        assert_eq!(call("stop").status.code(), Some(0));
+    });
+}
+
+#[test]
 fn a_file_that_is_no_database_is_refused_at_the_start() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;

@@ -81,8 +81,8 @@ fn a_wake_up_stays_in_its_schema() {
         let (second, _) = store(&database, Some("second"));
         let (plain, plain_options) = store(&database, None);
         let (public, _) = store(&database, Some("public"));
-        let mut in_first = first.listen(&options).await.unwrap();
-        let mut in_public = plain.listen(&plain_options).await.unwrap();
+        let mut in_first = first.listen(&options, None).await.unwrap();
+        let mut in_public = plain.listen(&plain_options, None).await.unwrap();
         // They arrive in this order, so the first one that is heard is the first one that can be heard.
         second.wake(Wakeup::Anything).await.unwrap();
         public.wake(Wakeup::Cancel).await.unwrap();

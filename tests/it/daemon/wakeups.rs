@@ -6,7 +6,7 @@ use sea_orm::ConnectionTrait;
 use sexton::{Client, NewTask, store::Wakeup};
 
 use super::completed;
-use crate::support::{Database, Kind, PATIENCE, block_on, eventually, on_each_database};
+use crate::support::{Database, Kind, PATIENCE, Printed as _, block_on, eventually, on_each_database, sexton};
 
 const SETTINGS: &str = "poll_interval = \"10m\"\n[task.nothing]\nkind = \"noop\"";
 
@@ -51,9 +51,63 @@ fn postgres_tells_of_a_plain_insert_if_it_is_to() {
             eventually("it is done", async || completed(&store).await == number).await;
         }
         daemon.stop();
+        let sql = "COUNT(*) FROM pg_trigger WHERE tgname IN ('sexton_task_wakeup', 'sexton_event_wakeup')";
+        assert_eq!(super::count(&store, sql).await, 2, "of tasks and of events");
         let daemon = database.daemon("n", SETTINGS);
-        let sql = "COUNT(*) FROM pg_trigger WHERE tgname = 'sexton_task_wakeup'";
-        assert_eq!(super::count(&store, sql).await, 0, "the setting is gone, and so is the trigger");
+        assert_eq!(super::count(&store, sql).await, 0, "the setting is gone, and so are the triggers");
+        daemon.stop();
+    });
+}
+
+/// How many nodes say where they hear datagrams.
+async fn reachable(store: &sexton::store::Store) -> i64 {
+    super::count(store, "COUNT(*) FROM sexton_node WHERE wakeup IS NOT NULL").await
+}
+
+async fn a_client_and_the_command_line_send_datagrams(kind: Kind) {
+    let database = Database::new(kind).await;
+    let store = database.store().await;
+    let file = database.config("n", SETTINGS);
+    let daemon = crate::support::Daemon::start(&file, &["run"]);
+    Client::new(store.clone()).enqueue(NewTask::new("nothing")).await.unwrap();
+    eventually("the node says where it hears", async || reachable(&store).await == 1).await;
+    let client = Client::connect(&database.url).unwrap();
+    client.wake_up_now(Wakeup::Now).await.unwrap();
+    eventually("what was there at the start is done", async || completed(&store).await == 1).await;
+    for number in 2..5 {
+        client.enqueue(NewTask::new("nothing")).await.unwrap();
+        eventually("it is done", async || completed(&store).await == number).await;
+    }
+    client.enqueue(NewTask::new("nothing").delay(Duration::from_millis(300))).await.unwrap();
+    eventually("a future one is done", async || completed(&store).await == 5).await;
+    let added = sexton(&file).args(["task", "add", "nothing"]).output().unwrap();
+    assert!(added.status.success(), "{}", added.errors());
+    eventually("the one of the command line is done", async || completed(&store).await == 6).await;
+    daemon.stop();
+}
+
+#[test]
+fn a_client_tells_over_datagrams_on_mariadb() {
+    block_on(a_client_and_the_command_line_send_datagrams(Kind::MariaDb));
+}
+
+#[test]
+fn a_client_tells_over_datagrams_on_mysql() {
+    block_on(a_client_and_the_command_line_send_datagrams(Kind::MySql));
+}
+
+#[test]
+fn a_node_hears_no_datagrams_if_it_is_not_to() {
+    block_on(async {
+        let database = Database::new(Kind::MariaDb).await;
+        let store = database.store().await;
+        let file = database.config("n", "[task.nothing]\nkind = \"noop\"");
+        let text = std::fs::read_to_string(&file).unwrap().replace("[daemon]", "wakeup_address = \"none\"\n[daemon]");
+        std::fs::write(&file, text).unwrap();
+        Client::new(store.clone()).enqueue(NewTask::new("nothing")).await.unwrap();
+        let daemon = crate::support::Daemon::start(&file, &["run"]);
+        eventually("it is done by polling", async || completed(&store).await == 1).await;
+        assert_eq!(reachable(&store).await, 0);
         daemon.stop();
     });
 }
@@ -74,6 +128,27 @@ fn sqlite_shows_a_plain_insert() {
 }
 
 on_each_database! {
+    async fn an_idle_node_sends_little_beside_its_heartbeats(database: Database) {
+        let mut blueprint = crate::support::blueprint(&database);
+        // A tenth of the defaults.
+        blueprint.config.daemon.heartbeat = Duration::from_secs(1);
+        blueprint.config.daemon.lease = Duration::from_secs(30);
+        blueprint.config.daemon.poll_interval = Duration::from_millis(25);
+        // Triggers cost nothing while there are no events.
+        blueprint.config.triggers.insert("t".to_owned(), std::sync::Arc::new(crate::events::trigger("t")));
+        let inside = crate::support::Inside::start(blueprint);
+        let beats = || inside.daemon.modules.get("node").map_or(0, |node| node.rounds);
+        // After its start, a node polls more often for a while.
+        eventually("the start is over", async || beats() >= 12).await;
+        let (begun, sent) = (beats(), inside.daemon.store.statements());
+        eventually("some heartbeats", async || beats() >= begun + 6).await;
+        let (beats, sent) = (beats() - begun, inside.daemon.store.statements() - sent);
+        // On SQLite, each heartbeat changes the file, and the dispatcher looks several times after a change.
+        let each = if database.kind == Kind::Sqlite { 6 } else { 3 };
+        assert!(sent <= beats * each + 6, "{sent} statements during {beats} heartbeats");
+        assert_eq!(inside.stop(), 0);
+    }
+
     async fn inside_the_daemon_nobody_waits_for_a_poll(database: Database) {
         let mut blueprint = crate::support::blueprint(&database);
         blueprint.config.daemon.poll_interval = Duration::from_secs(600);
@@ -119,7 +194,7 @@ fn a_process_that_ends_after_its_enqueue_has_sent_its_wake_up() {
     block_on(async {
         let database = Database::new(Kind::Postgres).await;
         let store = database.store().await;
-        let mut listener = store.listen(&database.options()).await.unwrap();
+        let mut listener = store.listen(&database.options(), None).await.unwrap();
         let url = database.url.clone();
         let application = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -145,7 +220,7 @@ fn wake_ups_that_follow_closely_are_few_and_none_is_lost() {
     block_on(async {
         let database = Database::new(Kind::Postgres).await;
         let store = database.store().await;
-        let mut listener = store.listen(&database.options()).await.unwrap();
+        let mut listener = store.listen(&database.options(), None).await.unwrap();
         let client = Client::new(store.clone());
         for _ in 0..1_000 {
             client.wake_up(Wakeup::Now);

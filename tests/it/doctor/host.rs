@@ -104,7 +104,7 @@ fn directories_are_looked_at() {
         missing.finds("ok", "directories", "does not exist yet: the daemon creates it.");
         fs::create_dir_all(&state).unwrap();
         fs::set_permissions(&state, fs::Permissions::from_mode(0o777)).unwrap();
-        examined(&file).finds("warning", "directories", "(mode 0777)");
+        examined(&file).finds("error", "directories", "Every user may write to daemon.state_dir");
         let mounted = Mounted::new(&state, "tmpfs", "size=4m,mode=0700");
         let said = examined(&file);
         said.finds("warning", "directories", "is in memory (tmpfs)");

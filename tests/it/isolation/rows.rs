@@ -8,9 +8,13 @@ use sexton::{
         definition::{NOOP, TaskDefinition},
         limits::ConcurrencyLimits,
     },
-    store::{HistoryFilter, Store, TaskFilter},
+    store::{HistoryFilter, ProblemFilter, Store, TaskFilter},
 };
-use sexton_entities::{history, states::TaskState, task};
+use sexton_entities::{
+    history,
+    states::{ProblemKind, TaskState},
+    task,
+};
 
 use super::{accept_bad_tasks, beat, count, is_refused, no_module_fell, refuse, run};
 use crate::support::{Daemon, Database, Inside, Kind, Printed as _, blueprint, eventually, on_each_database, sexton};
@@ -113,6 +117,12 @@ on_each_database! {
             assert_eq!((row.outcome.as_str(), row.verdict.unwrap().as_str()), ("failed", "discarded"));
         }
         assert_eq!(store.isolated().count(), planted as u64, "each is reported");
+        let problems = store.problems(&ProblemFilter { limit: 9, ..ProblemFilter::default() }).await.unwrap();
+        assert_eq!(problems.iter().map(|problem| problem.discarded).sum::<i64>(), planted as i64);
+        for problem in &problems {
+            assert_eq!((problem.kind, problem.name.as_str(), problem.queue.as_deref()), (ProblemKind::Task, "nothing", Some("default")));
+            assert!(problem.what.starts_with("the task cannot be read: column "), "{problem:?}");
+        }
     }
 
     async fn a_claim_within_limits_does_so_as_well(database: Database) {
@@ -148,6 +158,8 @@ on_each_database! {
         assert_eq!(discarded.len(), 2);
         assert!(discarded.iter().all(|row| row.error.as_deref().unwrap().starts_with("the database refuses to let it run: ")), "{discarded:?}");
         let told = store.isolated().sentences(9);
+        let problems = store.problems(&ProblemFilter { limit: 9, ..ProblemFilter::default() }).await.unwrap();
+        assert_eq!(problems.iter().map(|problem| (problem.name.as_str(), problem.discarded)).collect::<Vec<_>>(), [("cursed", 2)]);
         assert!(told.len() == 3 && told.iter().any(|told| told.contains("cannot be made available")), "{told:?}");
     }
 

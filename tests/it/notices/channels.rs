@@ -15,7 +15,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::{notices, run};
+use super::{ago, notices, run};
 use crate::support::{Daemon, Database, Kind, MailServer, Printed, block_on, eventually, sexton};
 
 /// One request: its head in lower case, and its body.
@@ -121,7 +121,7 @@ fn a_webhook_is_signed_and_waits_as_long_as_it_is_told() {
             "n",
             &format!(
                 "[notify.hook]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{port}/secret-path\"\nsecret = \"Jefe\"\n\
-             [notify.chat]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:1/secret-path\"\nformat = \"slack\""
+             [notify.chat]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:1/secret-path\"\nformat = \"slack\"\n[module.notifier]\ninterval = \"200ms\""
             ),
         );
         let daemon = Daemon::start(&file, &["run"]);
@@ -148,6 +148,24 @@ fn a_webhook_is_signed_and_waits_as_long_as_it_is_told() {
             .await;
         let error = of("chat").await.unwrap().error.unwrap();
         assert!(error.starts_with("the receiver cannot be reached") && !error.contains("secret-path"), "{error}");
+        // It has been failing for long.
+        let earlier = ago(database.kind, 1_200);
+        run(
+            &store,
+            &format!("UPDATE sexton_notice SET created_at = {earlier}, next_at = {earlier} WHERE channel = 'chat'"),
+        )
+        .await;
+        let printed = async |arguments: &'static [&'static str]| {
+            let mut command = sexton(&file);
+            command.args(arguments);
+            tokio::task::spawn_blocking(move || command.output().unwrap().text()).await.unwrap()
+        };
+        let said = "notices by chat cannot be sent since ";
+        eventually("it is a problem", async || printed(&["status"]).await.contains(said)).await;
+        for arguments in [&["summary"][..], &["check"], &["problem", "list"]] {
+            let text = printed(arguments).await;
+            assert!(text.contains("n/notify.chat") && text.contains(said), "{arguments:?}: {text}");
+        }
         daemon.wait_for_log("cannot send a notice by chat");
         assert!(!daemon.log().contains("secret-path"), "{}", daemon.log());
         daemon.stop();

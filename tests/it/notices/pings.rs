@@ -1,6 +1,10 @@
 //! Pings: of runs of schedules and of the daemon, to receivers that answer, hang and refuse.
 
-use std::{net::TcpListener, path::Path};
+use std::{
+    net::TcpListener,
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
 use super::channels::receiver;
 use crate::{
@@ -91,5 +95,43 @@ fn a_receiver_that_hangs_or_is_gone_costs_only_its_pings() {
         let log = daemon.stop();
         assert_eq!(log.matches("the pings of schedule tick").count(), 1, "once: {log}");
         assert!(!log.contains("sesame"), "{log}");
+    });
+}
+
+#[test]
+fn receivers_that_hang_keep_no_other_ping_back() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let hanging = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = hanging.local_addr().unwrap();
+        let (port, requests) = receiver(&[]).await;
+        let mut settings = format!(
+            "ping_url = \"http://127.0.0.1:{port}/well\"\n[task.tick]\nkind = \"noop\"\nschedule = {{ every = \"1s\" }}\n\
+             ping_url = \"http://127.0.0.1:{port}/tick\"\n"
+        );
+        for n in 0..9 {
+            settings += &format!(
+                "[task.slow-{n}]\nkind = \"noop\"\nschedule = {{ every = \"1s\" }}\nping_url = \"http://{}/\"\n",
+                address
+            );
+        }
+        let tries = Arc::new(Mutex::new(Vec::new()));
+        let held = tries.clone();
+        tokio::spawn(async move {
+            while let Ok((connection, _)) = hanging.accept().await {
+                held.lock().unwrap().push(connection);
+            }
+        });
+        let daemon = Daemon::start(&database.config("n", &settings), &["run"]);
+        let counted = |path: &str| {
+            let begin = format!("post {path} ");
+            requests.lock().unwrap().iter().filter(|(head, _)| head.starts_with(&begin)).count()
+        };
+        eventually("the others are pinged again and again", async || counted("/tick") >= 3 && counted("/well") >= 1)
+            .await;
+        // If each ping waited for those before it, the hanging receivers had had two tries of nine pings for each of them.
+        let tries = tries.lock().unwrap().len();
+        assert!((1..3 * 18 - 18).contains(&tries), "{tries}");
+        daemon.stop();
     });
 }

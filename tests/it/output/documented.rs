@@ -26,6 +26,14 @@ command = ["true"]
 [task.tick]
 kind = "noop"
 schedule = { every = "1s" }
+[trigger.greet]
+on = "greeting"
+task = "hello"
+[task.hello]
+kind = "noop"
+queue = "held"
+[queue.held]
+workers = 0
 [task.rare]
 kind = "noop"
 queue = "reports"
@@ -149,6 +157,12 @@ on_each_database! {
                 && pictures.iter().any(|picture| picture.schedule.name == "tick" && picture.last.is_some())
                 && store.nodes().await.unwrap().iter().any(|node| node.modules.is_some())
         }).await;
+        let after = ["task", "add", "greet", "--after", &slow, "--group", "mails"];
+        let follower = check("task add", &after)["id"].to_string();
+        assert_eq!(check("task show", &["task", "show", &follower])["waits_code"], "predecessors");
+        check("task add", &["task", "add", "greet", "--after-group", "mails", "--when", "always"]);
+        assert_ne!(check("group list", &["group", "list"]), serde_json::json!([]));
+        assert_ne!(check("group show", &["group", "show", "mails"])["members"], serde_json::json!([]));
         check("task list", &["task", "list"]);
         let shown = check("task show", &["task", "show", &slow]);
         assert!(shown["pid"].is_i64(), "the command runs here: {shown:#}");
@@ -158,18 +172,41 @@ on_each_database! {
         let history = check("history", &["history", "--name", "fail", "--since", "1h"]);
         assert_eq!(history[0]["error"], "exit code 3: no such order");
         assert_ne!(check("history --schedule", &["history", "--schedule", "tick"]), serde_json::json!([]));
+        check("schedule add", &["schedule", "add", "stored", "--task", "greet", "--cron", "0 2 * * *"]);
+        check("schedule edit", &["schedule", "edit", "stored", "--priority", "3"]);
+        assert_ne!(check("schedule export", &["schedule", "export"]), serde_json::json!([]));
+        let toml = database.folder.path().join("stored.toml");
+        std::fs::write(&toml, "[schedule.stored]\ntask = \"greet\"\nevery = \"1h\"\n").unwrap();
+        check("schedule import", &["schedule", "import", toml.to_str().unwrap()]);
+        check("schedule show", &["schedule", "show", "stored"]);
         check("schedule list", &["schedule", "list"]);
+        check("schedule remove", &["schedule", "remove", "stored"]);
         check("schedule show", &["schedule", "show", "tick"]);
         check("schedule show", &["schedule", "show", "rare"]);
         check("schedule why", &["schedule", "why", "tick"]);
         check("schedule why", &["schedule", "why", "rare", "--at", "2027-01-01"]);
         check("schedule next", &["schedule", "next", "rare", "--all"]);
+        let event = check("event send", &["event", "send", "greeting", "--payload", "1"])["id"].to_string();
+        eventually("a trigger has its task", async || {
+            store.fates_of_events(&[event.parse().unwrap()]).await.unwrap().iter().any(|fate| fate.task_id.is_some())
+        }).await;
+        assert_ne!(check("event show", &["event", "show", &event])["triggers"], serde_json::json!([]));
+        let fates = store.fates_of_events(&[event.parse().unwrap()]).await.unwrap();
+        let shown = check("task show", &["task", "show", &fates[0].task_id.unwrap().to_string()]);
+        assert_eq!(shown["events"][0]["trigger_name"], "greet");
+        check("event replay", &["event", "replay", &event]);
+        assert_ne!(check("event list", &["event", "list"]), serde_json::json!([]));
+        assert_ne!(check("trigger list", &["trigger", "list"]), serde_json::json!([]));
         check("queue list", &["queue", "list"]);
         check("node list", &["node", "list"]);
         check("module list", &["module", "list", "--all"]);
         check("summary MODULE", &["summary", "workers"]);
         let written = check("history --output", &["history", "--name", "greet", "--output"]);
         assert_eq!(written[0]["output"]["stdout"], "hello\n");
+        check("maintenance on", &["maintenance", "on", "--reason", "a move", "--until", "1h"]);
+        assert_eq!(check("maintenance", &["maintenance"])["reason"], "a move");
+        assert_eq!(check("summary", &["summary"])["maintenance"]["reason"], "a move");
+        check("maintenance off", &["maintenance", "off"]);
         check("pause", &["pause"]);
         let shown = check("task show", &["task", "show", &rare]);
         assert_eq!(shown["waits_code"], "everything_paused");
@@ -188,7 +225,7 @@ on_each_database! {
         assert_ne!(summary["problems"], serde_json::json!([]));
         check("problem close", &["problem", "close", "1"]);
         check("notify test", &["notify", "test", "nobody"]);
-        for list in ["schedules", "future", "waiting", "running", "queues", "modules"] {
+        for list in ["schedules", "future", "waiting", "running", "followers", "queues", "modules"] {
             assert_ne!(summary[list], serde_json::json!([]), "{list}");
         }
         let status = check("status", &["status"]);
@@ -201,6 +238,7 @@ on_each_database! {
         check("task move", &["task", "move", "--queue", "reports", "--to", "default", "--dry-run"]);
         check("task retry --FILTER", &["task", "retry", "--name", "greet", "--dry-run"]);
         check("task retry --FILTER", &["task", "retry", "--discarded"]);
+        check("group cancel", &["group", "cancel", "mails"]);
         check("task cancel --FILTER", &["task", "cancel", "--name", "slow", "--dry-run"]);
         check("task cancel --FILTER", &["task", "cancel", "--name", "slow"]);
         assert_eq!(untried, ["doctor", "period check"], "their exit codes tell the answer");

@@ -129,7 +129,7 @@ fn a_silent_server_is_not_listened_to_for_ever() {
         let proxy = Proxy::to(&database.url);
         let options = hasty(&proxy.url);
         let store = Store::connect(&options).unwrap();
-        let mut listener = store.listen(&options).await.unwrap();
+        let mut listener = store.listen(&options, None).await.unwrap();
         proxy.silence();
         // The module waits in rounds.
         let mut error = None;
@@ -170,7 +170,7 @@ async fn leaves_a_session_that_only_reads(kind: Kind) {
         one.connection().execute_unprepared("SET SESSION TRANSACTION READ ONLY").await.ok();
         one.connection().execute_unprepared("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY").await.ok();
         let error = one.enqueue(one.connection(), &NewTask::new("work")).await.unwrap_err();
-        assert!(matches!(error, StoreError::Unavailable(_)), "an outage, not a refusal: {error}");
+        assert!(matches!(error, StoreError::ReadOnly(_)) && error.is_outage(), "an outage, not a refusal: {error}");
         one.enqueue(one.connection(), &NewTask::new("work")).await.expect("on another session");
     }
     assert_eq!(names(&store).await.unwrap().len(), 3);
@@ -253,12 +253,12 @@ fn a_full_disk_loses_nothing_and_holds_no_lock() {
             let filler = place.join("filler");
             fill(&filler, 64 * 1024);
             let mut finished = ended(&task, "n", Outcome::Succeeded, Verdict::Completed);
-            finished.payload = Some(serde_json::json!("x".repeat(2_000_000)).into());
-            finished.report = Report::default();
+            let result = serde_json::json!("x".repeat(2_000_000));
+            finished.report = Report { result: Some(result.into()), ..Report::default() };
             let error = store.finish(&[finished.clone()], OnStale::Record).await.unwrap_err();
             assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
             fs::remove_file(&filler).unwrap();
-            finished.payload = None;
+            finished.report.result = None;
             store.finish(&[finished], OnStale::Record).await.unwrap();
             enqueue(&store, "later", 1).await;
             // Others see it, and may write: no transaction was left open.

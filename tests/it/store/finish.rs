@@ -5,7 +5,7 @@ use sexton::{
     domain::{
         command::{Usage, answer::Progress, capture::Kept},
         task::{
-            NewTask, Report,
+            FinishedAttempt, NewTask, Report,
             claim::{Claim, ClaimIdentity},
         },
     },
@@ -194,6 +194,18 @@ on_each_database! {
         assert_eq!(outcomes, [Outcome::Interrupted, Outcome::Superseded, Outcome::Succeeded]);
     }
 
+    async fn who_takes_over_what_is_recorded_adds_nothing(database: Database) {
+        let store = database.store().await;
+        register(&store, "n").await;
+        let task = one_claimed(&store, "n").await;
+        store.finish(&[ended(&task, "n", Outcome::Succeeded, Verdict::Completed)], OnStale::Record).await.unwrap();
+        // Its daemon died before it had deleted the attempt's directory, and the next one finds no task.
+        let taken_over = FinishedAttempt { verdict: None, ..ended(&task, "n", Outcome::Superseded, Verdict::Completed) };
+        store.finish(&[taken_over], OnStale::Record).await.unwrap();
+        let outcomes: Vec<Outcome> = history(&store).await.iter().map(|row| row.outcome).collect();
+        assert_eq!(outcomes, [Outcome::Succeeded]);
+    }
+
     async fn a_finish_that_is_repeated_is_recorded_once(database: Database) {
         let store = database.store().await;
         register(&store, "n").await;
@@ -250,7 +262,7 @@ on_each_database! {
         odd.report.result = Some(json!({"said": "\"{,}\""}).into());
         odd.kind = None;
         let bare = ended(&claimed[1], "n", Outcome::Succeeded, Verdict::Completed);
-        let bare = sexton::domain::task::FinishedAttempt { payload: None, ..bare };
+        let bare = FinishedAttempt { payload: None, ..bare };
         let recorded = store.finish(&[odd.clone(), bare.clone()], OnStale::Record).await.unwrap();
         assert_eq!((recorded.counted, recorded.stale), (2, 0));
         let rows = history(&store).await;

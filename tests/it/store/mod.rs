@@ -12,8 +12,11 @@ mod enqueue;
 mod expected_runs;
 mod expiry;
 mod finish;
+mod followers;
 mod future;
+mod groups;
 mod identity;
+mod limit_keys;
 mod migrate;
 mod nodes;
 mod odd_names;
@@ -22,6 +25,8 @@ mod payloads;
 mod problems;
 mod prune;
 mod queues;
+mod rates;
+mod schedule_definitions;
 mod schedules;
 mod unknown;
 
@@ -86,6 +91,7 @@ fn ended(task: &ClaimedTask, node: &str, outcome: Outcome, verdict: Verdict) -> 
         retry_ms: 0,
         error: None,
         payload: task.payload.clone(),
+        trace: task.trace().ok().flatten(),
         report: Report::default(),
     }
 }

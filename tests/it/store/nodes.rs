@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use sea_orm::ConnectionTrait as _;
+use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 use sexton::{
     NewTask,
-    domain::identity::NodeId,
-    store::{CancelResult, HistoryFilter, OnStale},
+    domain::{identity::NodeId, task::names::TaskNames},
+    store::{CancelResult, HistoryFilter, NextInstants, NodeOutlook, OnStale, OutlookOf, Store},
 };
 use sexton_entities::states::{Outcome, TaskState, Verdict};
 
@@ -127,8 +127,64 @@ on_each_database! {
         assert_eq!(store.live_nodes_beside(&"n".into()).await.unwrap(), 0);
         register(&store, "other").await;
         assert_eq!(store.live_nodes_beside(&"n".into()).await.unwrap(), 1);
+        let own = beat("n", Duration::from_secs(60));
+        assert_eq!(store.heartbeat_beside(&own).await.unwrap(), Some(1));
+        assert_eq!(store.heartbeat_beside(&beat("stranger", Duration::ZERO)).await.unwrap(), None, "it is not listed");
         store.heartbeat(&beat("other", Duration::ZERO)).await.unwrap();
         assert_eq!(store.live_nodes_beside(&"n".into()).await.unwrap(), 0, "it is dead");
+        assert_eq!(store.heartbeat_beside(&own).await.unwrap(), Some(0), "it is alone");
+    }
+
+    async fn heartbeats_do_not_wait_for_one_another(database: Database) {
+        let store = database.store().await;
+        register(&store, "n").await;
+        register(&store, "other").await;
+        if database.kind == Kind::Sqlite {
+            // Its file has one writer at a time.
+            return;
+        }
+        let application = database.application().await;
+        let transaction = application.begin().await.unwrap();
+        transaction.execute_unprepared("UPDATE sexton_node SET pid = 2 WHERE id = 'other'").await.unwrap();
+        assert_eq!(store.heartbeat_beside(&beat("n", Duration::from_secs(60))).await.unwrap(), Some(1));
+        transaction.rollback().await.unwrap();
+    }
+
+    async fn one_statement_says_what_an_idle_node_has_to_do(database: Database) {
+        let store = database.store().await;
+        register(&store, "n").await;
+        let known: TaskNames = ["work"].into_iter().collect();
+        let look = async || {
+            let of = OutlookOf { node: &"n".into(), set_aside: true };
+            store.peek_and_look(&known, &["default".into()], of).await.unwrap()
+        };
+        let nothing = look().await;
+        let NodeOutlook {
+            at, next_expiry, is_paused, has_waiting, has_own, has_foreign, is_unpublished, has_schedules, has_waiting_events, has_set_aside, database: id,
+            newest_step,
+        } = nothing.outlook;
+        assert!(at.is_some() && next_expiry.is_none());
+        assert_eq!((is_paused, has_waiting, has_own, has_foreign, has_schedules), (false, false, false, false, false));
+        assert!(!has_waiting_events && !nothing.events);
+        assert_eq!((id, has_set_aside), (None, Some(false)), "no daemon has made an identity");
+        assert!(Store::knows_step(&newest_step.unwrap()) && !Store::knows_step("m2999_later"));
+        assert!(is_unpublished, "nobody knows what it serves");
+        assert_eq!((nothing.next, nothing.due), (NextInstants::default(), false));
+
+        store.publish_names(&"n".into(), &known, &Default::default()).await.unwrap();
+        store.publish_queues(&"n".into(), &Default::default()).await.unwrap();
+        register(&store, "other").await;
+        one_claimed(&store, "other").await;
+        one_claimed(&store, "n").await;
+        let id = store.database_id().await.unwrap();
+        enqueue(&store, "strange", 1).await;
+        let seen = look().await.outlook;
+        assert!(!seen.is_unpublished && seen.has_waiting && seen.has_foreign && seen.has_own && !seen.is_paused);
+        assert_eq!(seen.database, Some(id));
+        assert!(seen.at.unwrap() < seen.next_expiry.unwrap(), "what runs elsewhere does so under a lease");
+        let strange: TaskNames = ["strange"].into_iter().collect();
+        store.set_unknown_aside(Some(&"default".into()), &strange).await.unwrap();
+        assert_eq!(look().await.outlook.has_set_aside, Some(true));
     }
 
     async fn the_next_lease_to_run_out_is_known(database: Database) {

@@ -6,15 +6,16 @@ use chrono::TimeDelta;
 use sea_orm::ConnectionTrait as _;
 use sexton::{
     domain::{
+        notice::{NoticeEvent, NoticeRule, due},
         problem::Sighting,
         task::{ClaimedTask, FinishedAttempt},
     },
     principal::Principal,
-    store::{AuditFilter, HistoryFilter, OnStale, ProblemChange, ProblemFilter, Store},
+    store::{AuditFilter, HistoryFilter, OnStale, ProblemChange, ProblemFilter, Store, Told},
 };
 use sexton_entities::{
     problem,
-    states::{AuditTarget, Fate, Outcome, ProblemKind, ProblemState, Verdict, Via},
+    states::{AuditTarget, Fate, NoticeAbout, Outcome, ProblemKind, ProblemState, Verdict, Via},
 };
 
 use super::{
@@ -106,6 +107,45 @@ on_each_database! {
         let next = problems(&store).await.remove(0);
         assert_eq!((next.id, next.state, next.times, next.episode, next.notices), (first.id, ProblemState::Open, 1, 2, 0));
         assert!(next.opened_at > first.opened_at);
+    }
+
+    async fn what_fails_after_it_was_closed_by_hand_is_new(database: Database) {
+        let store = database.store().await;
+        let sight = async || {
+            store.note_problems(&[Sighting::now(ProblemKind::Task, "import", "no disk")]).await.unwrap();
+            problems(&store).await.remove(0)
+        };
+        let rule = NoticeRule { on: Some(vec![NoticeEvent::Failed, NoticeEvent::Recovered]), ..NoticeRule::default() };
+        let is_due = async |row: &problem::Model| due(row, &rule, store.now().await.unwrap());
+        for told in [0, 1] {
+            let open = sight().await;
+            for number in 0..told {
+                let row = problem::Model { notices: open.notices + number, ..open.clone() };
+                assert!(store.write_notices(&row, Told::Progress, &[]).await.unwrap());
+            }
+            assert!(store.change_problem(open.id, ProblemChange::Close).await.unwrap());
+            assert_eq!(is_due(&problems(&store).await[0]).await, None, "the operator knows that it is closed");
+            let again = sight().await;
+            assert_eq!((again.state, again.episode, again.times), (ProblemState::Open, open.episode + 1, 1));
+            assert_eq!(is_due(&again).await, Some(NoticeAbout::Opened), "its notice goes out at once");
+        }
+        // It ends by itself, and nobody had heard of it: one notice says both, and it is no new problem within five minutes.
+        let open = sight().await;
+        store.close_others(ProblemKind::Task, None, &[]).await.unwrap();
+        assert!(store.write_notices(&problems(&store).await[0], Told::Progress, &[]).await.unwrap());
+        assert_eq!(sight().await.episode, open.episode);
+    }
+
+    async fn a_state_that_lasts_is_counted_once(database: Database) {
+        let store = database.store().await;
+        let sight = async || {
+            store.note_problems(&[Sighting::now(ProblemKind::Queue, "default", "nothing begins")]).await.unwrap();
+            problems(&store).await.remove(0)
+        };
+        let nodes = [sight().await, sight().await, sight().await];
+        assert!(nodes.iter().all(|row| row.times == 1), "three nodes look at it: {nodes:?}");
+        store.close_others(ProblemKind::Queue, None, &[]).await.unwrap();
+        assert_eq!(sight().await.times, 2, "it has begun twice");
     }
 
     async fn many_nodes_open_one_problem(database: Database) {

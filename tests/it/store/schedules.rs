@@ -17,6 +17,7 @@ pub(super) fn sighting(name: &str, spec: &str) -> ScheduleRow {
 
 pub(super) fn firing(name: &str, due_at: DateTime<Utc>, fate: Fate) -> Firing {
     Firing {
+        spec: None,
         schedule: name.to_owned(),
         due_at,
         fate,
@@ -29,6 +30,7 @@ pub(super) fn firing(name: &str, due_at: DateTime<Utc>, fate: Fate) -> Firing {
         stands_for: None,
         overlap: Overlap::Allow,
         at_start: false,
+        follows: None,
         run_at: None,
         expires_at: None,
         next_at: Some(due_at + TimeDelta::hours(1)),

@@ -62,10 +62,10 @@ on_each_database! {
     async fn the_live_nodes_say_what_they_define(database: Database) {
         let store = database.store().await;
         register(&store, "a").await;
-        assert!(!store.publish_names(&"stranger".into(), &names(&["x"])).await.unwrap());
+        assert!(!store.publish_names(&"stranger".into(), &names(&["x"]), &names(&[])).await.unwrap());
         assert_eq!(defined_by("x", &store.live_names().await.unwrap()), DefinedBy::Perhaps("a".to_owned()));
-        assert!(store.publish_names(&"a".into(), &names(&["x", "ü'\""])).await.unwrap());
-        assert!(store.publish_names(&"a".into(), &names(&["x", "ü'\""])).await.unwrap(), "also without a change");
+        assert!(store.publish_names(&"a".into(), &names(&["x", "ü'\""]), &names(&[])).await.unwrap());
+        assert!(store.publish_names(&"a".into(), &names(&["x", "ü'\""]), &names(&[])).await.unwrap(), "also without a change");
         store.register(&beat("dead", Duration::ZERO)).await.unwrap();
         let live = store.live_names().await.unwrap();
         assert_eq!(defined_by("ü'\"", &live), DefinedBy::Nodes(vec!["a".to_owned()]));
@@ -120,5 +120,9 @@ on_each_database! {
         assert_eq!((row.outcome, row.verdict, row.attempt), (Outcome::Failed, Some(Verdict::Discarded), 0));
         assert_eq!((row.error.as_deref(), value(&row.payload)), (Some("no node defines it's name"), Some(0.into())));
         assert!(store.task(row.task_id.unwrap()).await.unwrap().is_none());
+        let problems = super::problems::problems(&store).await;
+        let found: Vec<_> = problems.iter().map(|problem| (problem.name.as_str(), problem.times, problem.discarded)).collect();
+        assert_eq!(found, [("lost", 1_200, 1_200)]);
+        assert_eq!(problems[0].what, "no node defines it's name");
     }
 }

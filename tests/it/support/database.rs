@@ -69,6 +69,16 @@ impl Database {
         (Self { kind, url, folder: tempfile::tempdir().unwrap() }, server, clock)
     }
 
+    /// A database on a separate server, whose settings the test may change.
+    pub(crate) async fn alone(kind: Kind) -> (Self, Server) {
+        let home = home(&uuid::Uuid::new_v4().simple().to_string());
+        let server = start(kind, &home, |script| {
+            script.arg("once");
+        });
+        let url = create(&server.address).await;
+        (Self { kind, url, folder: tempfile::tempdir().unwrap() }, server)
+    }
+
     pub(crate) fn options(&self) -> ConnectOptions {
         ConnectOptions::new(self.url.clone())
     }

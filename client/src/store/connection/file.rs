@@ -60,6 +60,11 @@ impl SqliteFile {
         Some(format!("this user may not write to {}", refused.display()))
     }
 
+    /// Whether the file is on a file system that is mounted read-only. SQLite only says that it cannot open it.
+    pub(super) fn is_read_only(&self) -> bool {
+        rustix::fs::access(&self.path, Access::WRITE_OK) == Err(rustix::io::Errno::ROFS)
+    }
+
     /// SQLite opened the file that `prepare` returned.
     ///
     /// # Errors

@@ -41,7 +41,7 @@ pub struct SessionPool {
     idle: Mutex<Vec<IdleSession>>,
     /// Rises when all sessions of the moment are given up: they lead to a server that only reads, or that stops.
     generation: AtomicU64,
-    statements: Arc<AtomicU64>,
+    statements: Arc<StatementCounts>,
     waits: Waits,
     /// Since when no session was free in time; none while one was.
     starved_since: Mutex<Option<Instant>>,
@@ -63,6 +63,20 @@ impl std::fmt::Debug for IdleSession {
     }
 }
 
+/// The statements since the start, of a pool and of the dedicated ones beside it.
+#[derive(Debug, Default)]
+pub struct StatementCounts {
+    sent: AtomicU64,
+    /// How long they took.
+    micros: AtomicU64,
+}
+
+impl StatementCounts {
+    fn note(&self, took: Duration) {
+        self.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
 /// The loan of a session.
 pub(super) struct Loan {
     pool: Arc<SessionPool>,
@@ -76,7 +90,7 @@ pub(super) struct Loan {
 }
 
 impl SessionPool {
-    pub fn new(target: Target, options: &ConnectOptions, statements: Arc<AtomicU64>) -> Arc<Self> {
+    pub fn new(target: Target, options: &ConnectOptions, statements: Arc<StatementCounts>) -> Arc<Self> {
         let limits = Limits::of_pool(matches!(target, Target::Sqlite(..)), options);
         let waits = Waits::new(target.clone());
         Self::with_limits(target, limits, statements, Arc::default(), waits)
@@ -97,7 +111,7 @@ impl SessionPool {
     fn with_limits(
         target: Target,
         limits: Limits,
-        statements: Arc<AtomicU64>,
+        statements: Arc<StatementCounts>,
         answered: Arc<Mutex<Option<Instant>>>,
         waits: Waits,
     ) -> Arc<Self> {
@@ -121,7 +135,12 @@ impl SessionPool {
 
     /// The number of statements sent since the start.
     pub fn statements(&self) -> u64 {
-        self.statements.load(Ordering::Relaxed)
+        self.statements.sent.load(Ordering::Relaxed)
+    }
+
+    /// How long the database took to answer statements, all together.
+    pub fn statement_time(&self) -> Duration {
+        Duration::from_micros(self.statements.micros.load(Ordering::Relaxed))
     }
 
     /// How long a statement may take.
@@ -130,7 +149,7 @@ impl SessionPool {
     }
 
     pub(super) fn count_statement(&self) {
-        self.statements.fetch_add(1, Ordering::Relaxed);
+        self.statements.sent.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The waits of the pool's statements.
@@ -232,7 +251,9 @@ macro_rules! limited {
             }
             $work.await
         };
+        let begun = Instant::now();
         let result = pool.waits.watch($what, number, pool.limits.statement, working).await;
+        pool.statements.note(begun.elapsed());
         $loan.is_busy = false;
         $loan.judge(result.as_ref().err());
         result

@@ -10,8 +10,8 @@ use std::{
 };
 
 use sea_orm::{
-    DatabaseConnection, SqliteTransactionMode, SqlxMySqlConnector, SqlxPostgresConnector, SqlxSqliteConnector,
-    TransactionOptions,
+    AccessMode, DatabaseConnection, SqliteTransactionMode, SqlxMySqlConnector, SqlxPostgresConnector,
+    SqlxSqliteConnector, TransactionOptions,
     sqlx::{
         ConnectOptions as _, Error,
         mysql::MySqlConnectOptions,
@@ -172,9 +172,11 @@ impl Target {
                 .join("; "),
             Self::MySql(_) => settings.chain(["BEGIN".to_owned()]).collect::<Vec<_>>().join("; "),
             Self::Sqlite(..) => match options.sqlite_transaction_mode {
-                Some(SqliteTransactionMode::Immediate) => "BEGIN IMMEDIATE".to_owned(),
                 Some(SqliteTransactionMode::Exclusive) => "BEGIN EXCLUSIVE".to_owned(),
-                _ => "BEGIN".to_owned(),
+                Some(SqliteTransactionMode::Deferred) => "BEGIN".to_owned(),
+                None if options.access_mode == Some(AccessMode::ReadOnly) => "BEGIN".to_owned(),
+                // One that begins to write later than another is refused at once, whatever the time limit.
+                Some(SqliteTransactionMode::Immediate) | None => "BEGIN IMMEDIATE".to_owned(),
             },
         }
     }
@@ -316,6 +318,9 @@ async fn open_sqlite(options: &SqliteConnectOptions, file: Option<&SqliteFile>) 
     };
     let session = open.await.map_err(|error: Error| match file.and_then(SqliteFile::denial) {
         Some(denial) => OpenFailure { text: denial, is_refusal: true },
+        None if file.is_some_and(SqliteFile::is_read_only) => {
+            OpenFailure::outage("its file system is mounted read-only")
+        }
         None => OpenFailure::from(&error),
     })?;
     let file = match file {

@@ -11,10 +11,13 @@ use crate::{
     daemon::{
         inflight::{InFlight, QueueWorkers},
         module::ModuleContext,
-        state::queue_troubles::{UnservedQueue, UnservedQueues, full_queues},
+        state::{
+            latest_outlook::LatestOutlook,
+            queue_troubles::{UnservedQueue, UnservedQueues, full_queues},
+        },
     },
     domain::{
-        identity::NodeId,
+        identity::{NodeId, QueueName},
         task::waiting::{ClusterQueues, ServedBy, ServedQueue, ServedQueues},
         text::plural::counted,
     },
@@ -23,8 +26,8 @@ use crate::{
 
 /// How often queues are searched that no node serves.
 const REVIEW_INTERVAL: Duration = Duration::from_secs(10);
-/// How often the queues of this node are published without a change: a node that was declared dead loses them.
-const PUBLISH_INTERVAL: Duration = Duration::from_secs(60);
+/// How old what the database said may be.
+const FRESH: Duration = Duration::from_secs(20);
 
 /// Watches the queues of this node and of the cluster.
 pub(super) struct QueueWatch {
@@ -33,8 +36,8 @@ pub(super) struct QueueWatch {
     unserved: UnservedQueues,
     /// Full queues that were logged, and since when they are full.
     full: Vec<(String, DateTime<Utc>)>,
-    /// What this node has published, and when.
-    published: Option<(ServedQueues, Instant)>,
+    /// What this node has published.
+    published: Option<ServedQueues>,
     reviewed: Option<Instant>,
 }
 
@@ -73,25 +76,28 @@ impl QueueWatch {
     }
 
     /// Publishes the queues of this node after a change, and searches for queues that no node serves.
-    pub(super) async fn share(&mut self, store: &Store) -> Result<(), StoreError> {
+    pub(super) async fn share(&mut self, store: &Store, outlook: &LatestOutlook) -> Result<(), StoreError> {
         let served: ServedQueues = self.in_flight.workers().into_iter().map(|queue| self.served(&queue)).collect();
-        let is_known =
-            self.published.as_ref().is_some_and(|(known, at)| *known == served && at.elapsed() < PUBLISH_INTERVAL);
-        if !is_known {
-            let is_change = self.published.as_ref().is_none_or(|(known, _)| *known != served);
+        if self.published.as_ref() != Some(&served) {
             // Without a row, the node is about to register: the next round publishes.
             if store.publish_queues(&self.node, &served).await? {
-                self.published = Some((served, Instant::now()));
+                self.published = Some(served);
             }
-            if is_change {
-                self.reviewed = None;
-            }
+            self.reviewed = None;
         }
         if self.reviewed.is_none_or(|at| at.elapsed() >= REVIEW_INTERVAL) {
             self.reviewed = Some(Instant::now());
-            self.review(store).await?;
+            match outlook.fresh(FRESH) {
+                Some(outlook) if !outlook.has_waiting => self.report_unserved(Vec::new()),
+                _ => self.review(store).await?,
+            }
         }
         Ok(())
+    }
+
+    /// The database does not know the queues any more: a node that was declared dead loses them.
+    pub(super) fn publish_again(&mut self) {
+        self.published = None;
     }
 
     fn served(&self, queue: &QueueWorkers) -> (String, ServedQueue) {
@@ -113,11 +119,23 @@ impl QueueWatch {
         let mut unserved = Vec::new();
         if !waiting.is_empty() {
             let cluster = ClusterQueues { live: store.live_queues().await?, ..ClusterQueues::default() };
-            for queue in waiting.iter().filter(|queue| cluster.served_by(queue) == ServedBy::Nobody) {
+            let known = self.unserved.all();
+            // After an outage, nodes are not back yet, or have not said what they serve: what was known stands.
+            let is_unserved = |queue: &&QueueName| match cluster.served_by(queue) {
+                ServedBy::Nobody => true,
+                ServedBy::NoNode | ServedBy::Perhaps(_) => known.iter().any(|known| known.queue == ***queue),
+                ServedBy::Quiet | ServedBy::Workers { .. } => false,
+            };
+            for queue in waiting.iter().filter(is_unserved) {
                 let tasks = store.waiting_in(queue).await?;
                 unserved.push(UnservedQueue { queue: queue.to_string(), tasks });
             }
         }
+        self.report_unserved(unserved);
+        Ok(())
+    }
+
+    fn report_unserved(&self, unserved: Vec<UnservedQueue>) {
         let (new, gone) = self.unserved.replace(unserved);
         for UnservedQueue { queue, tasks } in new {
             let verb = if tasks == 1 { "waits" } else { "wait" };
@@ -130,6 +148,5 @@ impl QueueWatch {
         for queue in gone {
             tracing::info!("no task waits any more in queue {queue} without a node that serves it");
         }
-        Ok(())
     }
 }

@@ -11,11 +11,14 @@ use crate::{
     daemon::{
         inflight::InFlight,
         module::ModuleContext,
-        state::{config_in_force::ConfigInForce, unknown_tasks::UnknownTasks},
+        state::{config_in_force::ConfigInForce, latest_outlook::LatestOutlook, unknown_tasks::UnknownTasks},
     },
     domain::{
         identity::{NodeId, QueueName},
-        task::names::{DefinedBy, NodeNames, TaskNames, defined_by},
+        task::{
+            disabled::{WhenDisabled, refusal},
+            names::{DefinedBy, NodeNames, TaskNames, defined_by},
+        },
         text::{duration, plural::counted, suggest},
     },
     store::{Store, StoreError, UnknownName},
@@ -25,6 +28,8 @@ use crate::{
 const INTERVAL: Duration = Duration::from_secs(2);
 /// How often tasks that were set aside are counted, taken back and discarded.
 const REVIEW_INTERVAL: Duration = Duration::from_secs(30);
+/// How old what the database said of them may be.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// What the dispatcher knows of names that this node does not define.
 pub(super) struct UnknownNames {
@@ -33,7 +38,7 @@ pub(super) struct UnknownNames {
     in_force: ConfigInForce,
     waiting: UnknownTasks,
     /// What this node has published of itself.
-    published: Option<Arc<TaskNames>>,
+    published: Option<[Arc<TaskNames>; 2]>,
     /// Queues whose first task is of an unknown name.
     ahead: BTreeSet<QueueName>,
     /// Unknown names of tasks that wait for a queue.
@@ -63,13 +68,13 @@ impl UnknownNames {
     /// Publishes what this node defines, at its start and after a change. Returns whether tasks that had been set aside
     /// are available again.
     pub(super) async fn publish(&mut self, store: &Store) -> Result<bool, StoreError> {
-        let names = self.in_force.names();
-        if self.published.as_ref() == Some(&names) {
+        let (names, disabled) = (self.in_force.names(), self.in_force.disabled());
+        if self.published.as_ref().is_some_and(|known| *known == [names.clone(), disabled.clone()]) {
             return Ok(false);
         }
         // Without a row, the node is about to register: the next round publishes.
-        if store.publish_names(&self.node, &names).await? {
-            self.published = Some(names.clone());
+        if store.publish_names(&self.node, &names, &disabled).await? {
+            self.published = Some([names.clone(), disabled]);
             self.told.clear();
             self.reviewed = None;
         }
@@ -87,7 +92,7 @@ impl UnknownNames {
     }
 
     /// Deals with what was noted. Returns whether tasks are available that this node can claim.
-    pub(super) async fn deal(&mut self, context: &ModuleContext) -> Result<bool, StoreError> {
+    pub(super) async fn deal(&mut self, context: &ModuleContext, outlook: &LatestOutlook) -> Result<bool, StoreError> {
         let store = context.store();
         let is_over = |since: Option<Instant>, interval| since.is_none_or(|at| at.elapsed() >= interval);
         let is_noted = !self.ahead.is_empty() || !self.without_queue.is_empty();
@@ -100,14 +105,29 @@ impl UnknownNames {
             return Ok(false);
         }
         self.reviewed = Some(Instant::now());
+        let told = outlook.fresh(FRESH).and_then(|outlook| outlook.has_set_aside);
+        if !has_checked && told == Some(false) {
+            self.report(Vec::new(), &context.config().daemon);
+            return Ok(false);
+        }
         self.review(store, &context.config().daemon).await
+    }
+
+    /// Whether tasks that were set aside are to be counted now.
+    pub(super) fn is_review_due(&self) -> bool {
+        self.reviewed.is_none_or(|at| at.elapsed() >= REVIEW_INTERVAL)
+    }
+
+    /// The database does not know the names any more: a node that was declared dead loses them.
+    pub(super) fn publish_again(&mut self) {
+        self.published = None;
     }
 
     /// Sets tasks aside that no live node defines.
     async fn set_aside(&mut self, store: &Store) -> Result<(), StoreError> {
         let known = self.in_force.names();
         // A node that was declared dead has registered again, without its names.
-        store.publish_names(&self.node, &known).await?;
+        store.publish_names(&self.node, &known, &self.in_force.disabled()).await?;
         let live = store.live_names().await?;
         let mut places: BTreeMap<Option<QueueName>, Vec<String>> = BTreeMap::new();
         for queue in std::mem::take(&mut self.ahead) {
@@ -118,7 +138,7 @@ impl UnknownNames {
         for (queue, names) in places {
             let unknown: Vec<String> = names.into_iter().filter(|name| !known.contains(name)).collect();
             let lacking: Vec<String> =
-                unknown.into_iter().filter(|name| self.is_defined_by_nobody(name, &live)).collect();
+                unknown.into_iter().filter(|name| self.is_executed_by_nobody(name, &live)).collect();
             if !lacking.is_empty() {
                 store.set_unknown_aside(queue.as_ref(), &lacking.into_iter().collect()).await?;
             }
@@ -126,17 +146,19 @@ impl UnknownNames {
         Ok(())
     }
 
-    /// Whether no live node defines that name. If another one does, the log says once that the tasks are left to it.
-    fn is_defined_by_nobody(&mut self, name: &str, live: &[NodeNames]) -> bool {
+    /// Whether no live node defines that name and has it enabled. If another one does, the log says once that the tasks are
+    /// left to it.
+    fn is_executed_by_nobody(&mut self, name: &str, live: &[NodeNames]) -> bool {
         let others = match defined_by(name, live) {
-            DefinedBy::Nobody => return true,
+            DefinedBy::Nobody | DefinedBy::Disabled(_) => return true,
             DefinedBy::Nodes(nodes) => format!("left to {}", nodes.join(", ")),
             DefinedBy::Perhaps(node) => {
                 format!("left to {node}, whose version does not say what it defines")
             }
         };
         if self.told.insert(name.to_owned()) {
-            tracing::info!("task `{name}` is not defined on this node: its tasks are {others}");
+            let how = if self.in_force.disabled().contains(name) { "disabled" } else { "not defined" };
+            tracing::info!("task `{name}` is {how} on this node: its tasks are {others}");
         }
         false
     }
@@ -159,36 +181,54 @@ impl UnknownNames {
             OnUnknown::Discard => Duration::ZERO,
         };
         let mut is_stale = false;
-        for name in waiting.iter().map(|waits| &waits.name) {
-            if defined_by(name, &live) == DefinedBy::Nobody {
+        for waits in &mut waiting {
+            let (name, of) = (&waits.name, defined_by(&waits.name, &live));
+            waits.disabled = matches!(of, DefinedBy::Disabled(_));
+            if waits.disabled
+                && self.in_force.definition(name).and_then(|own| own.disabled) == Some(WhenDisabled::Refuse)
+            {
+                is_stale |= self.discard(store, name, Duration::ZERO, &refusal(name)).await? > 0;
+            }
+            if of == DefinedBy::Nobody {
                 let waited = match config.unknown_tasks {
                     OnUnknown::Wait => format!(", and it has waited for {}", duration::text(patience)),
                     OnUnknown::Discard => String::new(),
                 };
                 let hint = suggest::hint(name, known.iter());
                 let why = format!("no node defines task `{name}`{hint}{waited}");
-                let discarded = store.discard_set_aside(name, patience, &why).await?;
-                is_stale |= discarded > 0;
-                if discarded > 0 {
-                    self.in_flight.note_discarded(discarded);
-                    let tasks = counted(usize::try_from(discarded).unwrap_or(usize::MAX), "task");
-                    tracing::error!("discarded {tasks}: {why}");
-                }
+                is_stale |= self.discard(store, name, patience, &why).await? > 0;
             }
         }
         if is_stale {
+            let disabled: TaskNames = waiting.iter().filter(|waits| waits.disabled).map(|waits| &*waits.name).collect();
             waiting = store.set_aside_names().await?;
+            waiting.iter_mut().for_each(|waits| waits.disabled = disabled.contains(&waits.name));
         }
         self.report(waiting, config);
         Ok(taken > 0)
+    }
+
+    /// Discards the tasks of that name that were set aside that long ago. Returns their number.
+    async fn discard(&self, store: &Store, name: &str, age: Duration, why: &str) -> Result<u64, StoreError> {
+        let discarded = store.discard_set_aside(name, age, why).await?;
+        if discarded > 0 {
+            self.in_flight.note_discarded(discarded);
+            let tasks = counted(usize::try_from(discarded).unwrap_or(usize::MAX), "task");
+            tracing::error!("discarded {tasks}: {why}");
+        }
+        Ok(discarded)
     }
 
     /// Tells the status, and the log once.
     fn report(&mut self, waiting: Vec<UnknownName>, config: &DaemonConfig) {
         let known = self.in_force.names();
         let (new, gone) = self.waiting.replace(waiting);
-        for UnknownName { name, tasks, .. } in new {
+        for UnknownName { name, tasks, disabled, .. } in new {
             let tasks = counted(usize::try_from(tasks).unwrap_or(usize::MAX), "task");
+            if disabled {
+                tracing::warn!("task `{name}` is disabled: {tasks} set aside until it is enabled");
+                continue;
+            }
             let hint = suggest::hint(&name, known.iter());
             let patience = duration::text(config.discard_unknown_after);
             tracing::warn!(
@@ -196,7 +236,7 @@ impl UnknownNames {
             );
         }
         for name in gone {
-            tracing::info!("no task `{name}` waits for a definition any more");
+            tracing::info!("no task `{name}` is set aside any more");
         }
     }
 }

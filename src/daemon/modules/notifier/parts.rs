@@ -1,7 +1,10 @@
 //! What the module `notifier` needs of the daemon.
 
 use crate::{
-    daemon::state::{config_in_force::ConfigInForce, module_status::ModuleStatuses, open_problems::OpenProblems},
+    daemon::state::{
+        config_in_force::ConfigInForce, latest_outlook::LatestOutlook, module_status::ModuleStatuses,
+        open_problems::OpenProblems,
+    },
     domain::identity::NodeId,
 };
 
@@ -14,5 +17,6 @@ pub(in crate::daemon::modules) struct NotifierParts {
     pub(in crate::daemon::modules) node: String,
     pub(in crate::daemon::modules) open: OpenProblems,
     pub(in crate::daemon::modules) statuses: ModuleStatuses,
+    pub(in crate::daemon::modules) outlook: LatestOutlook,
     pub(in crate::daemon::modules) in_force: ConfigInForce,
 }

@@ -131,5 +131,5 @@ pub(super) fn new(config: &Config, channel: &str, key: String, about: NoticeAbou
 fn next_run(config: &Config, problem: &problem::Model, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let lasts = problem.state != ProblemState::Closed && problem.kind == ProblemKind::Task;
     let name = problem.schedule.as_ref().filter(|_| lasts)?;
-    config.tasks.get(name)?.schedule.as_ref()?.next_after(now)
+    config.scheduled(name)?.schedule.next_after(now)
 }

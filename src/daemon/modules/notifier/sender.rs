@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
 use sexton_entities::notice;
 
@@ -15,6 +16,7 @@ use crate::{
     daemon::{fault_point::fault_point, module::ModuleContext},
     domain::{
         notice::{Facts, retry_delay},
+        schedule::reason::shown,
         text::plural::counted,
     },
     notice::{Letter, SendError, Sender},
@@ -28,12 +30,26 @@ const ENDING: Duration = Duration::from_secs(5);
 /// How often a node that sends says that it has not hung.
 const PROGRESS: Duration = Duration::from_secs(1);
 
+/// A channel that sends nothing for this time is a problem.
+const BROKEN_AFTER: TimeDelta = TimeDelta::minutes(15);
+
 /// What became of the notices of a channel, for the summary and the log.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ChannelRecord {
     pub(super) sent: u64,
     /// Why the last one was not sent.
     pub(super) failure: Option<String>,
+    /// When that one was written.
+    pub(super) failing_since: Option<DateTime<Utc>>,
+}
+
+impl ChannelRecord {
+    /// That nothing was sent by the channel for so long that it is a problem.
+    pub(super) fn trouble(&self, name: &str, now: DateTime<Utc>) -> Option<String> {
+        let since = self.failing_since.filter(|since| now - *since >= BROKEN_AFTER)?;
+        let why = self.failure.as_deref()?;
+        Some(format!("notices by {name} cannot be sent since {}, and are tried for a day: {why}", shown(since)))
+    }
 }
 
 /// Leases the next notices and sends them.
@@ -80,11 +96,14 @@ pub(super) async fn send_next(
         let record = records.entry(name.clone()).or_default();
         record.sent += sent;
         match (&record.failure, &failure) {
-            (None, Some(why)) => tracing::warn!("cannot send a notice by {name}, and tries again for a day: {why}"),
+            (None, Some((why, _))) => {
+                tracing::warn!("cannot send a notice by {name}, and tries again for a day: {why}");
+            }
             (Some(_), None) => tracing::info!("notices by {name} are sent again"),
             _ => {}
         }
-        record.failure = failure;
+        record.failing_since = failure.as_ref().map(|(_, at)| record.failing_since.map_or(*at, |known| known.min(*at)));
+        record.failure = failure.map(|(why, _)| why);
     }
     Ok(())
 }
@@ -96,9 +115,11 @@ async fn send_in_turn(
     (node, unrecorded): (&str, &Unrecorded),
     name: &str,
     notices: &[notice::Model],
-) -> Result<(u64, Option<String>), StoreError> {
+) -> Result<(u64, Option<(String, DateTime<Utc>)>), StoreError> {
     let Some(channel) = config.channels.get(name) else { return Ok((0, None)) };
     let (store, mut sent, mut failure) = (context.store(), 0, None);
+    // A receiver that says when it wants the next request gets none before.
+    let mut rest = Duration::ZERO;
     let (begun, mut sender) = (Instant::now(), Sender::new(channel));
     for notice in notices {
         if unrecorded.contains(notice) {
@@ -107,7 +128,7 @@ async fn send_in_turn(
         // Another try must end within the lease.
         let has_time = !context.stopping().is_cancelled() && begun.elapsed() + channel.timeout * 2 <= LEASE;
         if failure.is_some() || !has_time {
-            store.return_notice(notice, node).await?;
+            store.return_notice(notice, node, rest).await?;
             continue;
         }
         match attempt(config, &mut sender, notice).await {
@@ -119,11 +140,12 @@ async fn send_in_turn(
             }
             Err(SendError { why, retry_after }) => {
                 let delay = retry_delay(notice.attempts.unsigned_abs() + 1);
-                let delay = retry_after.map_or(delay, |wanted| wanted.max(delay));
+                rest = retry_after.unwrap_or_default();
+                let delay = delay.max(rest);
                 if store.record_notice(notice, node, &Tried::Failed(why.clone(), delay)).await? {
                     tracing::error!("gave up notice {} by {name}, which could not be sent for a day: {why}", notice.id);
                 }
-                failure = Some(why);
+                failure = Some((why, notice.created_at));
             }
         }
     }

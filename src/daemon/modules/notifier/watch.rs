@@ -1,16 +1,22 @@
 //! What becomes a problem because nothing happens: queues that stand still; and modules that fail again and again.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     time::{Duration, Instant},
 };
 
+use chrono::{DateTime, TimeDelta, Utc};
 use sexton_entities::states::ProblemKind;
 
-use super::parts::NotifierParts;
+use super::{parts::NotifierParts, sender::ChannelRecord};
 use crate::{
     daemon::{module::ModuleContext, state::module_status::ModuleStatus},
-    domain::{identity::ModuleName, problem::Sighting, schedule::reason::shown, text::plural::counted},
+    domain::{
+        identity::ModuleName,
+        problem::Sighting,
+        schedule::reason::shown,
+        text::{duration, plural::counted},
+    },
     store::{Store, StoreError},
 };
 
@@ -49,21 +55,47 @@ impl SeenModule {
 }
 
 impl Watch {
-    /// Looks at queues and modules.
-    pub(super) async fn look(&mut self, context: &ModuleContext, parts: &NotifierParts) -> Result<(), StoreError> {
-        let modules = self.look_at_modules(context.store(), parts).await;
-        context.store().isolated().part("problems of modules", modules)?;
+    /// Looks at queues, modules and channels.
+    pub(super) async fn look(
+        &mut self,
+        context: &ModuleContext,
+        parts: &NotifierParts,
+        channels: &BTreeMap<String, ChannelRecord>,
+    ) -> Result<(), StoreError> {
+        let now = context.clock().now();
+        let broken = channels
+            .iter()
+            .filter_map(|(name, record)| Some((format!("{}/notify.{name}", parts.node), record.trouble(name, now)?)));
+        let modules = self.look_at_modules(context.store(), parts, &broken.collect::<Vec<_>>()).await;
+        context.store().isolated().part("problems of modules and channels", modules)?;
         let age = context.config().daemon.report_stalled_after;
         if self.queues_at.is_none_or(|at| at.elapsed() >= QUEUES_INTERVAL.min(age)) {
             self.queues_at = Some(Instant::now());
-            look_at_queues(context, age).await?;
+            // A queue without a task stands still as well as it can. Only a problem that is open has to be closed.
+            let is_empty = parts.outlook.fresh(QUEUES_INTERVAL.min(age)).is_some_and(|outlook| !outlook.has_waiting);
+            if !is_empty || parts.open.count() > 0 {
+                look_at_queues(context, age).await?;
+            }
         }
         Ok(())
     }
 
-    async fn look_at_modules(&mut self, store: &Store, parts: &NotifierParts) -> Result<(), StoreError> {
+    /// `broken` are the channels that send nothing, as parts of module `notifier`.
+    async fn look_at_modules(
+        &mut self,
+        store: &Store,
+        parts: &NotifierParts,
+        broken: &[(String, String)],
+    ) -> Result<(), StoreError> {
         let now = Instant::now();
         let (mut sightings, mut failing) = (Vec::new(), Vec::new());
+        for (channel, what) in broken {
+            if !self.failing.as_ref().is_some_and(|known| known.contains(channel)) {
+                let node = Some(parts.node.clone());
+                sightings.push(Sighting { node, ..Sighting::now(ProblemKind::Module, channel.clone(), what.as_str()) });
+            }
+            failing.push(channel.clone());
+        }
         for ModuleStatus { name, failures, last_error, .. } in parts.statuses.all() {
             let (is_new, are_many) = self.modules.entry(name.clone()).or_default().count(failures, now);
             // The notifier itself begins to count again after each failure.
@@ -103,9 +135,19 @@ async fn look_at_queues(context: &ModuleContext, age: Duration) -> Result<(), St
     store.close_others(ProblemKind::Queue, None, &lasting).await
 }
 
-/// Notes an outage of the database that is over.
-pub(super) async fn note_outage(store: &Store, node: &str, what: &str) -> Result<(), StoreError> {
-    let outage = Sighting { node: Some(node.to_owned()), ..Sighting::now(ProblemKind::Database, node, what) };
+/// Notes an outage of the database that is over `now`.
+pub(super) async fn note_outage(
+    store: &Store,
+    node: &str,
+    now: DateTime<Utc>,
+    length: Duration,
+) -> Result<(), StoreError> {
+    let what = format!("the database did not answer for {}", duration::text(Duration::from_secs(length.as_secs())));
+    let outage = Sighting {
+        node: Some(node.to_owned()),
+        first_at: TimeDelta::from_std(length).ok().and_then(|length| now.checked_sub_signed(length)),
+        ..Sighting::now(ProblemKind::Database, node, what)
+    };
     store.note_problems(std::slice::from_ref(&outage)).await?;
     store.close_others(ProblemKind::Database, Some(node), &[]).await
 }

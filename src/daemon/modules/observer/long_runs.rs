@@ -5,6 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use sexton_entities::{problem, states::ProblemKind};
 
 use crate::{
+    config::Config,
     daemon::{
         inflight::{InFlight, Running},
         module::ModuleContext,
@@ -32,12 +33,23 @@ impl LongRuns {
         Self { node, in_flight, noted: HashSet::new() }
     }
 
+    /// Whether a run takes long that was not noted.
+    pub(super) fn has_new(&self, config: &Config) -> bool {
+        self.long(config).iter().any(|run| !self.noted.contains(&run.task.claim))
+    }
+
+    /// The runs that take long.
+    fn long(&self, config: &Config) -> Vec<Running> {
+        let mut running = self.in_flight.running();
+        running.retain(|run| limit(config, &run.task.name).is_some_and(|limit| run.since >= limit));
+        running
+    }
+
     /// Opens and closes the problems of long runs. `open` are those that are open.
     pub(super) async fn look(&mut self, context: &ModuleContext, open: &[&problem::Model]) -> Result<(), StoreError> {
         let (store, config) = (context.store(), context.config());
-        let limit = |name: &str| config.tasks.get(name).and_then(|task| task.warn_after);
-        let mut running = self.in_flight.running();
-        running.retain(|run| limit(&run.task.name).is_some_and(|limit| run.since >= limit));
+        let limit = |name: &str| limit(&config, name);
+        let running = self.long(&config);
         self.noted.retain(|claim| running.iter().any(|run| run.task.claim == *claim));
         // An earlier incarnation, or an earlier daemon, may have noted the run.
         let is_known = |task: &ClaimedTask| {
@@ -84,4 +96,8 @@ impl LongRuns {
             ..Sighting::now(ProblemKind::LongRun, task.name.clone(), what)
         }
     }
+}
+
+fn limit(config: &Config, task: &str) -> Option<Duration> {
+    config.tasks.get(task)?.warn_after
 }

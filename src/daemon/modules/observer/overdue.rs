@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sexton_entities::{problem, states::ProblemKind};
 
 use crate::{
@@ -15,19 +15,29 @@ use crate::{
     store::StoreError,
 };
 
+/// Attempts are recorded within this time after their end, or the next success is awaited.
+const RECORDED_WITHIN: TimeDelta = TimeDelta::hours(1);
+
+/// The number of looks after which nothing is new in a configuration.
+const SETTLED: u32 = 2;
+
 /// What it saw before.
 pub(super) struct OverdueSchedules {
     /// The name of the node.
     node: String,
     /// The configuration whose expectations are entered.
     config: Option<Arc<Config>>,
+    /// How often it has looked with this configuration, up to [`SETTLED`].
+    looks: u32,
+    /// When it looked last.
+    looked_at: Option<DateTime<Utc>>,
     /// The number of schedules of which a success is expected, and how many are overdue.
     counts: (usize, usize),
 }
 
 impl OverdueSchedules {
     pub(super) fn new(node: String) -> Self {
-        Self { node, config: None, counts: (0, 0) }
+        Self { node, config: None, looks: 0, looked_at: None, counts: (0, 0) }
     }
 
     /// The number of schedules of which a success is expected, and how many of them are overdue. `None` without any.
@@ -35,17 +45,32 @@ impl OverdueSchedules {
         (self.counts.0 > 0).then_some(self.counts)
     }
 
-    /// Opens and closes the problems of schedules. `open` are those that are open.
-    pub(super) async fn look(&mut self, context: &ModuleContext, open: &[&problem::Model]) -> Result<(), StoreError> {
+    /// Whether the expectations of this configuration are entered, and were looked at afterwards: module cron may enter its
+    /// schedules after the first look.
+    pub(super) fn has_entered(&self, config: &Arc<Config>) -> bool {
+        self.looks >= SETTLED && self.config.as_ref().is_some_and(|known| Arc::ptr_eq(known, config))
+    }
+
+    /// Opens and closes the problems of schedules. `open` are those that are open. Returns when the next schedule is overdue
+    /// unless it succeeds.
+    pub(super) async fn look(
+        &mut self,
+        context: &ModuleContext,
+        open: &[&problem::Model],
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
         let (store, config) = (context.store(), context.config());
-        if !self.config.as_ref().is_some_and(|known| Arc::ptr_eq(known, &config)) {
+        if !self.has_entered(&config) {
+            let is_known = self.config.as_ref().is_some_and(|known| Arc::ptr_eq(known, &config));
+            self.looks = if is_known { self.looks + 1 } else { 1 };
             let expected = |schedule: &Schedule| schedule.expect.map(|expect| expect.to_string());
             let own: Vec<_> = config.schedules().map(|schedule| (schedule.name.clone(), expected(schedule))).collect();
             store.sync_expectations(&self.node, &own).await?;
             self.config = Some(config.clone());
         }
-        let now = store.now().await?;
-        let mut runs = store.expected_runs().await?;
+        let now = context.clock().now();
+        let since = self.looked_at.map(|at| at - RECORDED_WITHIN);
+        let mut runs = store.expected_runs(since).await?;
+        self.looked_at = Some(now);
         let is_entered = |name: &str| runs.iter().any(|run| run.schedule == name);
         if config.schedules().any(|schedule| schedule.expect.is_some() && !is_entered(&schedule.name)) {
             // Module cron has not entered the schedule yet: again in the next round.
@@ -76,7 +101,7 @@ impl OverdueSchedules {
         let is_open = |name: &str| open.iter().any(|row| row.name == name);
         for (run, since) in overdue.iter().filter(|(run, _)| !is_open(&run.schedule)) {
             let next_at = own_schedule(&config, run).and_then(|schedule| schedule.next_after(now));
-            let noted = store.note_overdue(&Sighting { next_at, ..sighting(&config, run, *since) }).await;
+            let noted = store.note_overdue(run, &Sighting { next_at, ..sighting(&config, run, *since) }).await;
             store.isolated().part(format_args!("that schedule {} is overdue", run.schedule), noted)?;
         }
         let lasting: Vec<String> = overdue.iter().map(|(run, _)| run.schedule.clone()).collect();
@@ -84,13 +109,13 @@ impl OverdueSchedules {
         if was_late || open.iter().any(|row| !lasting.contains(&row.name)) {
             store.close_others(ProblemKind::Overdue, None, &lasting).await?;
         }
-        Ok(())
+        Ok(runs.iter().filter_map(ExpectedRun::overdue_at).filter(|at| *at > now).min())
     }
 }
 
 /// The schedule in this node's configuration, if that is the one by which the row says what is expected.
 fn own_schedule<'a>(config: &'a Config, run: &ExpectedRun) -> Option<&'a Schedule> {
-    let schedule = config.tasks.get(&run.schedule)?.schedule.as_deref()?;
+    let schedule = &**config.scheduled(&run.schedule)?.schedule;
     (schedule.expect?.to_string() == run.expect).then_some(schedule)
 }
 
@@ -107,7 +132,7 @@ fn sighting(config: &Config, run: &ExpectedRun, since: DateTime<Utc>) -> Sightin
         last_at: Some(since),
         task: Some(run.task.clone()),
         schedule: Some(run.schedule.clone()),
-        queue: config.tasks.get(&run.task).map(|task| task.queue.to_string()),
+        queue: config.scheduled(&run.schedule).map(|task| task.definition.queue.to_string()),
         ..Sighting::now(ProblemKind::Overdue, run.schedule.clone(), what)
     }
 }

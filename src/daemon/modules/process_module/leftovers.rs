@@ -81,7 +81,7 @@ async fn end(
 }
 
 /// Removes a start without a shepherd, with the processes that may be left of it.
-fn end_quietly(dir: &AttemptDir) {
+pub(in crate::daemon::modules) fn end_quietly(dir: &AttemptDir) {
     if dir.manifest::<IgnoredAny>().is_ok() {
         end_lost_command(dir);
     }

@@ -9,31 +9,25 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    environment::environment,
+    output_stream::OutputStream,
     parts::{POLL_INTERVAL, ProcessParts},
     stop::StopSequence,
 };
 use crate::{
     daemon::module::ModuleContext,
     domain::{
-        command::{
-            CommandEnd,
-            capture::{CaptureLimits, Kept},
-            lines::Lines,
-            service::ProcessSpec,
-        },
+        command::{CommandEnd, capture::CaptureLimits, service::ProcessSpec},
         identity::ModuleName,
         task::claim::Claim,
     },
     shepherd::{
-        AttemptManifest, LaunchSpec, OUTPUT_STREAMS, Piece, Shepherd, Tail, TreeStats, boot_id, end_lost_command,
-        retry_on_shortage,
+        AttemptManifest, LaunchSpec, OUTPUT_STREAMS, Shepherd, TreeStats, boot_id, end_lost_command, retry_on_shortage,
     },
 };
 
 /// Output is read as it comes and need not be kept for long; a burst of this size is read completely.
 const OUTPUT: CaptureLimits = CaptureLimits { head: 16 * 1024, tail: 128 * 1024 };
-/// Longer lines are cut.
-const MAX_LINE: usize = 4 * 1024;
 /// How often its memory is measured.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
 /// After this time without output, it is read only as often as memory is measured.
@@ -43,9 +37,9 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the attempt directory says about a start, for the daemon that finds it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct ProgramInfo {
+pub(in crate::daemon::modules) struct ProgramInfo {
     /// Name of the module.
-    pub(super) module: String,
+    pub(in crate::daemon::modules) module: String,
 }
 
 /// What a program is for its module.
@@ -70,13 +64,6 @@ pub(super) struct Program {
     last_output: Instant,
 }
 
-/// One of its output streams, on its way to the log.
-struct OutputStream {
-    tail: Tail,
-    lines: Lines,
-    is_error: bool,
-}
-
 impl Program {
     pub(super) async fn start(
         context: &ModuleContext,
@@ -94,11 +81,7 @@ impl Program {
             about: ProgramInfo { module: context.name().to_string() },
         };
         let shepherd = processes.shepherds.start(Claim::new(start, 0), &paper, None).await?;
-        let streams = OUTPUT_STREAMS.map(|name| OutputStream {
-            tail: Tail::new(shepherd.attempt_dir(), name),
-            lines: Lines::new(MAX_LINE),
-            is_error: name == "stderr",
-        });
+        let streams = OUTPUT_STREAMS.map(|name| OutputStream::new(shepherd.attempt_dir(), name));
         let since = context.clock().now();
         Ok(Self {
             shepherd,
@@ -209,37 +192,6 @@ impl Program {
     }
 }
 
-impl OutputStream {
-    /// Logs new output line by line; with the captured output of the end, also the rest. True if there was any.
-    fn log_new(&mut self, module: &ModuleName, rest: Option<&Kept>) -> io::Result<bool> {
-        let (lines, is_error) = (&mut self.lines, self.is_error);
-        let log = |line: String| match is_error {
-            true => tracing::warn!(%module, "{line}"),
-            false => tracing::info!(%module, "{line}"),
-        };
-        let mut is_new = false;
-        let mut sink = |piece: Piece<'_>| {
-            is_new = true;
-            match piece {
-                Piece::Bytes(bytes) => lines.push(bytes).into_iter().for_each(log),
-                Piece::LeftOut(count) => {
-                    lines.end().into_iter().for_each(log);
-                    tracing::warn!(%module, "its program wrote faster than it could be read: {count} bytes are left out");
-                }
-            }
-            Ok(())
-        };
-        match rest {
-            None => self.tail.read(&mut sink)?,
-            Some(kept) => {
-                self.tail.finish(kept, &mut sink)?;
-                self.lines.end().into_iter().for_each(log);
-            }
-        }
-        Ok(is_new)
-    }
-}
-
 /// What the shepherd starts.
 fn spec(
     context: &ModuleContext,
@@ -250,27 +202,21 @@ fn spec(
     start: i64,
 ) -> LaunchSpec {
     let (command, module) = (&process.command, context.name());
-    let mut env = command.passed_on(std::env::vars_os());
-    env.extend(command.env.clone());
-    let own = [("", module.to_string()), ("_START", start.to_string()), ("_NODE", parts.node.to_string())];
-    env.extend(own.map(|(name, value)| (format!("SEXTON_MODULE{name}"), value)));
     LaunchSpec {
         title: match part {
             ProgramRole::Program => format!("sexton: module {module}"),
             ProgramRole::Check => format!("sexton: module {module} (check)"),
         },
         argv: argv.to_vec(),
-        env,
-        dir: match &command.dir {
-            Some(dir) => std::path::absolute(dir).unwrap_or_else(|_| dir.clone()),
-            None => std::env::current_dir().unwrap_or_else(|_| "/".into()),
-        },
+        env: environment(command, module, &parts.node, start),
+        dir: LaunchSpec::dir_of(command),
         limits: command.limits.clone(),
         output: OUTPUT,
         timeout: (part == ProgramRole::Check).then_some(CHECK_TIMEOUT),
         kill_after: process.stop_timeout,
         stop_signal: process.stop_signal,
         keep_background: false,
+        uses_pipes: false,
         ends_with_daemon: true,
         lease: None,
         cgroup: parts.processes.shepherds.cgroup(),

@@ -17,7 +17,7 @@ const FORCED_GRACE: Duration = Duration::from_secs(2);
 const MAX_GRACE: Duration = Duration::from_secs(86_400);
 
 /// The stop of one program.
-pub(super) struct StopSequence {
+pub(in crate::daemon::modules) struct StopSequence {
     /// When the next step is due.
     due: Instant,
     step: StopStep,
@@ -36,7 +36,7 @@ enum StopStep {
 
 impl StopSequence {
     /// Asks a shepherd to stop its program within that time.
-    pub(super) fn begin(module: &ModuleName, shepherd: &Shepherd, grace: Duration) -> Self {
+    pub(in crate::daemon::modules) fn begin(module: &ModuleName, shepherd: &Shepherd, grace: Duration) -> Self {
         ask(module, shepherd, grace);
         Self {
             due: Instant::now() + grace.min(MAX_GRACE) + SHEPHERD_TIMEOUT,
@@ -57,7 +57,7 @@ impl StopSequence {
 
     /// Takes the next step if it is due: continues a shepherd that does not react, then kills it. False if it does not end
     /// even then.
-    pub(super) fn press(&mut self, module: &ModuleName, shepherd: &Shepherd) -> bool {
+    pub(in crate::daemon::modules) fn press(&mut self, module: &ModuleName, shepherd: &Shepherd) -> bool {
         if Instant::now() < self.due {
             return true;
         }

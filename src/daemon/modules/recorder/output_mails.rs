@@ -22,7 +22,11 @@ fn of_attempt(config: &Config, attempt: &FinishedAttempt) -> Vec<OutputNotice> {
     if !output::is_wanted(wanted, attempt) {
         return Vec::new();
     }
-    let command = config.tasks.get(&attempt.name).and_then(|task| task.command.as_ref()).map(|command| {
+    let task = config.tasks.get(&attempt.name);
+    let command = task.and_then(|task| task.command.as_ref()).map(|command| {
+        if let Some(script) = task.and_then(|task| task.script.as_ref()) {
+            return script.text.trim().chars().take(MAX_COMMAND).collect();
+        }
         // Of a command for a shell, what the shell reads.
         let is_shell = command.argv.get(1).is_some_and(|option| option == "-c");
         let words = if is_shell { command.argv.get(2..).unwrap_or_default() } else { &command.argv };

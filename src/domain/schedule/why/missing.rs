@@ -43,6 +43,23 @@ impl Background<'_> {
         if let Some(standing) = known.standing() {
             return self.stood_for(at, standing);
         }
+        if let Some(since) = self.all_paused_since.filter(|since| at > seen.last_at && *since <= at) {
+            let paused =
+                format!("everything is paused since {}: no schedule fires until `sexton resume`", shown(since));
+            return (Became::Due, format!("and {paused}"));
+        }
+        if let Some(since) = self.maintenance_since.filter(|since| at > seen.last_at && *since <= at) {
+            return (
+                Became::Due,
+                format!("and maintenance is on since {}: no schedule fires until it is over", shown(since)),
+            );
+        }
+        if self.is_silent && at > seen.last_at {
+            return (
+                Became::Due,
+                "and its task is disabled (`enabled = false`): it does not fire until that is changed".to_owned(),
+            );
+        }
         if at > seen.last_at && self.now - at <= GRACE {
             return (Became::Due, format!("and no node has entered it yet{}{paused}", self.place(at)));
         }
@@ -164,6 +181,9 @@ impl Background<'_> {
             (Some(before), _, None) => format!("the last instant is {}", shown(before)),
             (None, _, None) => match self.schedule.filter(|schedule| schedule.is_at_start()) {
                 Some(_) => "it runs at each start of a daemon".to_owned(),
+                None if self.schedule.is_some_and(|schedule| schedule.follows().next().is_some()) => {
+                    "it runs after other schedules, and has no instants of its own".to_owned()
+                }
                 None => "it has no instants at all".to_owned(),
             },
         }

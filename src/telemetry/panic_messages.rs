@@ -1,4 +1,4 @@
-//! What a panic said: kept for each thread, because the unwinding itself does not tell.
+//! What a panic said, and where it was: kept for each thread, because the unwinding itself does not tell the place.
 
 use std::{
     cell::{Cell, RefCell},
@@ -11,9 +11,9 @@ thread_local! {
     static SUPERVISED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Installs the panic hook: from now on, panics on supervised threads are kept for the supervisor, which logs them. All
+/// Installs the panic hook: from now on, panics on supervised threads are kept for those who catch them. All
 /// others are printed as before.
-pub fn install_hook() {
+pub(crate) fn install_hook() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let usual = panic::take_hook();
@@ -33,11 +33,16 @@ pub fn install_hook() {
 }
 
 /// Puts this thread under supervision.
-pub(in crate::daemon) fn supervise_this_thread() {
+pub(crate) fn supervise_this_thread() {
     SUPERVISED.set(true);
 }
 
+/// The text of this thread's latest panic, with its place, if the thread is under supervision.
+pub(crate) fn take_last() -> Option<String> {
+    LAST.take()
+}
+
 /// The text of this thread's latest panic.
-pub(in crate::daemon) fn last_on_this_thread() -> String {
-    LAST.take().unwrap_or_else(|| "a panic without a message".to_owned())
+pub(crate) fn last_on_this_thread() -> String {
+    take_last().unwrap_or_else(|| "a panic without a message".to_owned())
 }
