@@ -12,7 +12,7 @@ use nix::fcntl::{Flock, FlockArg};
 use sea_orm::{ConnectionTrait, Database as SeaOrm, DatabaseConnection};
 use sexton::store::{ConnectOptions, Store};
 
-use super::WallClock;
+use super::{WallClock, template};
 
 /// The kinds of databases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// The name by which `tests/server` knows it.
-    fn server(self) -> &'static str {
+    pub(super) fn server(self) -> &'static str {
         match self {
             Self::Sqlite => panic!("SQLite has no server"),
             Self::Postgres => "postgres",
@@ -40,6 +40,8 @@ pub(crate) struct Database {
     pub(crate) kind: Kind,
     pub(crate) url: String,
     pub(crate) folder: tempfile::TempDir,
+    /// The address of the server that all tests share, if it is on that one.
+    pub(crate) shared: Option<&'static str>,
 }
 
 /// A server, and the lock that keeps it running.
@@ -52,11 +54,12 @@ impl Database {
     /// A new, empty database.
     pub(crate) async fn new(kind: Kind) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let url = match kind {
-            Kind::Sqlite => format!("sqlite://{}", folder.path().join("sexton.db").display()),
-            Kind::Postgres | Kind::MariaDb | Kind::MySql => create(server(kind)).await,
+        let shared = (kind != Kind::Sqlite).then(|| server(kind));
+        let url = match shared {
+            None => format!("sqlite://{}", folder.path().join("sexton.db").display()),
+            Some(server) => create(server).await,
         };
-        Self { kind, url, folder }
+        Self { kind, url, folder, shared }
     }
 
     /// A database on a separate server, on a host whose clock begins at `at`.
@@ -66,7 +69,7 @@ impl Database {
         let clock = WallClock::new(&home, at);
         let server = start(kind, &home, |script| clock.govern(script.arg("once")));
         let url = create(&server.address).await;
-        (Self { kind, url, folder: tempfile::tempdir().unwrap() }, server, clock)
+        (Self { kind, url, folder: tempfile::tempdir().unwrap(), shared: None }, server, clock)
     }
 
     /// A database on a separate server, whose settings the test may change.
@@ -76,7 +79,7 @@ impl Database {
             script.arg("once");
         });
         let url = create(&server.address).await;
-        (Self { kind, url, folder: tempfile::tempdir().unwrap() }, server)
+        (Self { kind, url, folder: tempfile::tempdir().unwrap(), shared: None }, server)
     }
 
     pub(crate) fn options(&self) -> ConnectOptions {
@@ -90,8 +93,11 @@ impl Database {
 
     /// A store on it, with its tables.
     pub(crate) async fn store(&self) -> Store {
+        let is_filled = template::fill(self.kind, &self.url, self.shared).await;
         let store = self.bare_store();
-        store.migrate(&self.options()).await.unwrap();
+        if !is_filled {
+            store.migrate(&self.options()).await.unwrap();
+        }
         store
     }
 
@@ -134,7 +140,7 @@ fn start(kind: Kind, home: &Path, prepare: impl FnOnce(&mut Command)) -> Server 
 }
 
 /// A directory that the server's user can enter; the target directory may be closed to it.
-fn home(kind: &str) -> PathBuf {
+pub(super) fn home(kind: &str) -> PathBuf {
     std::env::temp_dir().join(format!("sexton-tests-{}-{kind}", nix::unistd::getuid()))
 }
 

@@ -9,6 +9,7 @@ mod mail_server;
 mod mounted;
 mod proxy;
 mod role;
+mod template;
 mod wall;
 
 use std::time::{Duration, Instant};
