@@ -48,6 +48,7 @@ mod nodes;
 mod notice_sending;
 mod notices;
 mod occurrences;
+mod outlook;
 mod output;
 mod output_notices;
 mod overlap;
@@ -117,9 +118,10 @@ pub use self::{
     nodes::Heartbeat,
     notice_sending::Tried,
     notices::{HeldNotices, NewNotice, Told},
+    outlook::{NodeOutlook, OutlookOf},
     output_notices::OutputNotice,
     pause::PauseDetails,
-    peek::{MaintenanceSeen, NodeOutlook, OutlookOf, Peek},
+    peek::{MaintenanceSeen, Peek},
     portions::{PortionResults, in_portions},
     problems::{ProblemChange, ProblemFilter},
     queues::QueueRow,

@@ -56,6 +56,9 @@ pub struct HeldNotices {
     pub named: Vec<(NoticeAbout, Option<i64>)>,
 }
 
+/// The condition that a notice waits to be sent, or is held back.
+pub(super) const UNSENT: &str = "state IN ('waiting', 'held')";
+
 impl Store {
     /// The problems that may need a notice: those that last, and those whose end nobody was told of.
     ///
@@ -84,8 +87,8 @@ impl Store {
     /// # Errors
     /// If the database is unavailable or refuses the statement.
     pub async fn has_notices(&self) -> Result<bool, StoreError> {
-        let sql = "SELECT id FROM sexton_notice WHERE state IN ('waiting', 'held') LIMIT 1";
-        Ok(!self.all(&self.db, sql, []).await?.is_empty())
+        let sql = format!("SELECT id FROM sexton_notice WHERE {UNSENT} LIMIT 1");
+        Ok(!self.all(&self.db, &sql, []).await?.is_empty())
     }
 
     /// Notes that somebody hears of a problem, and writes its notices, in one transaction. Returns false if another node has done

@@ -1,8 +1,6 @@
 //! The peek: whether there is anything to do. It costs less than a claim that finds nothing. From time to time it also
 //! answers what other modules of an idle node would ask one by one.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use sea_orm::Value;
 
@@ -12,19 +10,12 @@ use super::{
     claim::UNBEGUN,
     dialect::{Dialect, Kind},
     future::NEXT_INSTANTS,
-    identity::ROW,
     maintenance::{ends_before, in_force, nothing_halts},
-    pause::NOT_ALL_PAUSED,
+    outlook::{NodeOutlook, OutlookOf, flag, outlook_of, some},
     row_decoding::instant,
     rows::Rows,
-    unknown::IS_ASIDE,
 };
-use sexton_client::store::schedules::IN_DATABASE;
-
-use crate::domain::{
-    identity::{DatabaseId, NodeId, QueueName},
-    task::names::TaskNames,
-};
+use crate::domain::{identity::QueueName, task::names::TaskNames};
 
 /// The result of [`Store::peek`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,63 +50,9 @@ pub struct MaintenanceSeen {
     pub reason: Option<String>,
 }
 
-/// What there is to do beside the claims, as one statement says it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NodeOutlook {
-    /// The database's time.
-    pub at: Option<DateTime<Utc>>,
-    /// When the next lease of another node ends; none if there is no other node.
-    pub next_expiry: Option<DateTime<Utc>>,
-    /// Everything is paused.
-    pub is_paused: bool,
-    /// Tasks are available, in whatever queue.
-    pub has_waiting: bool,
-    /// Tasks run here, according to the database.
-    pub has_own: bool,
-    /// Tasks run elsewhere, or nobody knows where.
-    pub has_foreign: bool,
-    /// The node is not registered, or other nodes do not know what it serves.
-    pub is_unpublished: bool,
-    /// The identity of the database.
-    pub database: Option<DatabaseId>,
-    /// The newest migration step.
-    pub newest_step: Option<String>,
-    /// Events wait for a node that has their triggers.
-    pub has_waiting_events: bool,
-    /// The database has schedules of its own, and no way to tell of them.
-    pub has_schedules: bool,
-    /// Whether tasks are set aside because no node defines them; none if that was not asked.
-    pub has_set_aside: Option<bool>,
-}
-
-impl NodeOutlook {
-    /// The time until the next lease of another node ends, `age` after the database said it: `Some(None)` if there is no other
-    /// node. None if the database did not say.
-    pub fn until_expiry(&self, age: Duration) -> Option<Option<Duration>> {
-        let at = self.at?;
-        let until = |expiry: DateTime<Utc>| (expiry - at).to_std().unwrap_or_default().saturating_sub(age);
-        Some(self.next_expiry.map(until))
-    }
-}
-
-/// For whom the outlook is, and how much of it.
-#[derive(Clone, Copy, Debug)]
-pub struct OutlookOf<'a> {
-    /// The node that asks.
-    pub node: &'a NodeId,
-    /// Whether it also asks for tasks that are set aside. This reads all tasks that are scheduled.
-    pub set_aside: bool,
-}
-
 const QUEUE_COLUMN: [(&str, Kind); 1] = [("name", Kind::Text)];
 /// The condition that a queue is not paused.
 const NOT_PAUSED: &str = "NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = d.name AND q.paused)";
-
-/// Whether a task fulfils a condition. The order makes the planner use an index. By its estimates it would read the table
-/// from the beginning, where a busy queue has only dead rows.
-fn some(condition: &str, order: &str) -> String {
-    format!("(SELECT t.id FROM sexton_task t WHERE {condition} ORDER BY {order} LIMIT 1) IS NOT NULL")
-}
 
 impl Store {
     /// Whether there is anything to do in these queues.
@@ -161,9 +98,6 @@ impl Store {
         of: Option<OutlookOf<'_>>,
     ) -> Result<Peek, StoreError> {
         let now = self.dialect.now();
-        let flag = |what: &str, condition: &str| {
-            format!(" UNION ALL SELECT {what}, NULL, NULL, NULL, NULL FROM (SELECT 1 AS x) one WHERE {condition}")
-        };
         let due = some(&format!("t.state IN ('scheduled', 'retryable') AND t.run_at <= {now}"), "t.run_at");
         let expired = some(&format!("t.expires_at <= {now} AND {UNBEGUN}"), "t.expires_at");
         let mut sql = format!(
@@ -188,37 +122,10 @@ impl Store {
             sql += " UNION ALL SELECT 'changes', CAST(position AS text), NULL, NULL, NULL FROM sexton_bookmark WHERE name = 'schedules'";
         }
         let mut values = vec![self.queue_rows(queues)];
-        if let Some(OutlookOf { node, set_aside }) = of {
-            // In the order of an index that has only these tasks, or begins with their state.
-            let (by_queue, by_node) = match self.dialect {
-                Dialect::MySql => ("t.run_at", "t.run_at"),
-                Dialect::Postgres | Dialect::Sqlite => ("t.queue, t.priority, t.id", "t.node"),
-            };
-            sql += &format!(
-                " UNION ALL SELECT 'others', NULL, NULL, (SELECT MIN(lease_expires_at) FROM sexton_node WHERE id <> ?), \
-                 {now} FROM (SELECT 1 AS x) one"
-            );
-            let waits = "SELECT w.event_id FROM sexton_event_trigger w WHERE w.fate = 'waiting'";
-            sql += &flag("'waiting_event'", &format!("({waits} ORDER BY w.event_id LIMIT 1) IS NOT NULL"));
-            sql += &flag("'all_paused'", &format!("NOT ({NOT_ALL_PAUSED})"));
-            sql += &flag("'waiting'", &some("t.state = 'available'", by_queue));
-            sql += &flag("'foreign'", &some("t.state = 'running' AND (t.node IS NULL OR t.node <> ?)", by_node));
-            let published =
-                "SELECT 1 FROM sexton_node n WHERE n.id = ? AND n.defines IS NOT NULL AND n.queues IS NOT NULL";
-            sql += &flag("'unpublished'", &format!("NOT EXISTS ({published})"));
-            sql += &flag("'own'", &some("t.state = 'running' AND t.node = ?", by_node));
-            sql += &format!(
-                " UNION ALL SELECT 'database', uuid, NULL, NULL, NULL FROM sexton_database WHERE id = {ROW} \
-                 UNION ALL SELECT 'step', MAX(version), NULL, NULL, NULL FROM sexton_migration"
-            );
-            if self.dialect == Dialect::MySql {
-                let there = format!("EXISTS (SELECT 1 FROM sexton_schedule s WHERE {IN_DATABASE})");
-                sql += &flag("'schedules'", &there);
-            }
-            values.extend([node.as_str(); 4].map(Value::from));
-            if set_aside {
-                sql += &flag("'set_aside'", &format!("EXISTS (SELECT 1 FROM sexton_task WHERE {IS_ASIDE})"));
-            }
+        if let Some(of) = of {
+            let (more, nodes) = outlook_of(self.dialect, of);
+            sql += &more;
+            values.extend(nodes);
         }
         let mut seen = Peek::default();
         let mut behind: Vec<QueueName> = Vec::new();
@@ -247,13 +154,8 @@ impl Store {
                 "without_queue" => seen.without_queue = true,
                 "due" => seen.due = true,
                 "event" => seen.events = true,
-                "waiting_event" => seen.outlook.has_waiting_events = true,
                 "cancel" => seen.next.is_cancel_requested = true,
                 "followers" => seen.next.has_followers = true,
-                "others" => {
-                    seen.outlook.next_expiry = instant(&row, "run_at").ok().flatten();
-                    seen.outlook.at = instant(&row, "expires_at").ok().flatten();
-                }
                 "maintenance" => {
                     let found = MaintenanceSeen {
                         ends_at: instant(&row, "run_at").ok().flatten(),
@@ -265,17 +167,7 @@ impl Store {
                     }
                 }
                 "changes" => seen.schedules = row.try_get("", "name")?,
-                "schedules" => seen.outlook.has_schedules = true,
-                "all_paused" => seen.outlook.is_paused = true,
-                "waiting" => seen.outlook.has_waiting = true,
-                "foreign" => seen.outlook.has_foreign = true,
-                "own" => seen.outlook.has_own = true,
-                "unpublished" => seen.outlook.is_unpublished = true,
-                "database" => {
-                    seen.outlook.database = row.try_get::<Option<String>>("", "name")?.map(DatabaseId::from);
-                }
-                "step" => seen.outlook.newest_step = row.try_get("", "name")?,
-                _ => seen.outlook.has_set_aside = Some(true),
+                _ => seen.outlook.read(&what, &row)?,
             }
         }
         if let Some(known) = known.filter(|_| !behind.is_empty()) {

@@ -31,6 +31,9 @@ pub struct ProblemFilter {
     pub limit: u64,
 }
 
+/// The condition that a problem lasts.
+pub(super) const LASTS: &str = "state <> 'closed'";
+
 /// What an operator says of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProblemChange {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::source::{CRATES, production};
 
 /// The files that tell the databases apart: their statements differ in shape. Everything else asks `dialect.rs`.
-const TELLING_APART: [&str; 32] = [
+const TELLING_APART: [&str; 33] = [
     "client/src/store/connection/target.rs",
     "client/src/store/connection/waits.rs",
     "client/src/store/dialect.rs",
@@ -35,6 +35,7 @@ const TELLING_APART: [&str; 32] = [
     "src/store/move_by_rows.rs",
     "src/store/move_to_history.rs",
     "src/store/nodes.rs",
+    "src/store/outlook.rs",
     "src/store/peek.rs",
     "src/store/server_load.rs",
     "src/store/wakeup.rs",

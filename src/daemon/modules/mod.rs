@@ -192,8 +192,9 @@ fn notifier(daemon: &Components) -> ModuleSpec {
 
 fn observer(daemon: &Components) -> ModuleSpec {
     let (node, in_flight) = (daemon.identity.name.clone(), daemon.in_flight.clone());
+    let outlook = daemon.outlook.clone();
     ModuleSpec::new(ModuleName::OBSERVER, Stage::Intake, move || {
-        observer::Observer::new(node.clone(), in_flight.clone())
+        observer::Observer::new(node.clone(), in_flight.clone(), outlook.clone())
     })
 }
 

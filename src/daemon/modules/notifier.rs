@@ -44,9 +44,13 @@ use crate::{
 const INTERVAL: Duration = Duration::from_secs(5);
 /// The interval between two rounds while all is well, if nothing wakes it.
 const IDLE_INTERVAL: Duration = Duration::from_secs(15);
-/// How often it asks the database while all is well and this node notes no problem: others may have noted one, and not
-/// have told of it.
+/// How often it asks the database while all is well and this node notes no problem: others may have noted one, and the
+/// dispatcher may be too busy to look for it.
 const ASK_INTERVAL: Duration = Duration::from_secs(120);
+/// The same while the dispatcher looks for problems, and nobody waits for notices.
+const LOOKED_INTERVAL: Duration = Duration::from_secs(900);
+/// A look of the dispatcher that is older says nothing.
+const LOOK_AGE: Duration = Duration::from_secs(20);
 /// For how long it asks in each round after this node has noted a problem: what notes it has to commit.
 const NOTED_FOR: Duration = Duration::from_secs(30);
 /// Maximum number of problems that are looked at.
@@ -164,8 +168,13 @@ impl Notifier {
             self.noted = (noted, Some(Instant::now()));
         }
         let is_noted = self.noted.1.is_some_and(|at| at.elapsed() < NOTED_FOR);
-        let interval = context.config().module(context.name()).interval.unwrap_or(ASK_INTERVAL);
-        let is_rested = self.asked.is_none_or(|(at, is_quiet)| !is_quiet || at.elapsed() >= interval);
+        let config = context.config();
+        let is_heard = !config.channels.is_empty();
+        let looked = self.parts.outlook.fresh(LOOK_AGE);
+        let is_seen = looked.as_ref().is_some_and(|seen| seen.has_problems || is_heard && seen.has_notices);
+        let usual = if looked.is_some() && !is_heard { LOOKED_INTERVAL } else { ASK_INTERVAL };
+        let interval = config.module(context.name()).interval.unwrap_or(usual);
+        let is_rested = self.asked.is_none_or(|(at, is_quiet)| !is_quiet || is_seen || at.elapsed() >= interval);
         let reasons = context.wake_reasons();
         is_noted
             || is_rested

@@ -22,9 +22,10 @@ use crate::{
     daemon::{
         inflight::InFlight,
         module::{DaemonModule, ModuleContext, Next},
+        state::latest_outlook::LatestOutlook,
     },
     domain::daemon::summary::SummaryTable,
-    store::ProblemFilter,
+    store::{ProblemFilter, StoreError},
 };
 
 /// The interval between two looks at what this node runs.
@@ -32,6 +33,8 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// The interval between two looks at the tables while nothing is due and no problem lasts. Another node may have entered
 /// something.
 const IDLE_INTERVAL: Duration = Duration::from_secs(120);
+/// A look of the dispatcher that is older says nothing.
+const LOOK_AGE: Duration = Duration::from_secs(20);
 /// The shortest rest before an instant that is due.
 const SHORTEST: Duration = Duration::from_millis(100);
 /// Maximum number of problems that are looked at.
@@ -42,7 +45,10 @@ pub(super) struct Observer {
     definitions: ScheduleDefinitions,
     runs: LongRuns,
     learning: Learning,
+    outlook: LatestOutlook,
     asked: Option<Asked>,
+    /// The number of problems that this node had noted after the last look.
+    noted: Option<u64>,
 }
 
 /// What the tables said.
@@ -66,8 +72,7 @@ impl DaemonModule for Observer {
         for name in pauses.schedules {
             tracing::info!("the pause of schedule {name} is over: it is resumed");
         }
-        let filter = ProblemFilter { limit: LIMIT, ..ProblemFilter::default() };
-        let open = store.problems(&filter).await?;
+        let open = self.open_problems(context).await?;
         let of = |kind| open.iter().filter(move |row| row.kind == kind).collect::<Vec<&problem::Model>>();
         let (overdue, long) = (of(ProblemKind::Overdue), of(ProblemKind::LongRun));
         let looked = self.schedules.look(context, &overdue).await;
@@ -76,8 +81,13 @@ impl DaemonModule for Observer {
         store.isolated().part("schedules that nodes define differently, or not at all", looked)?;
         let looked = self.runs.look(context, &long).await;
         store.isolated().part("runs that take long", looked)?;
-        store.isolated().part("what is usual for tasks", self.learning.round(context, interval(context)).await)?;
+        let seen = self.outlook.fresh(LOOK_AGE.min(interval(context)));
+        let known = seen.map(|seen| seen.last_history_id.unwrap_or_default());
+        store
+            .isolated()
+            .part("what is usual for tasks", self.learning.round(context, interval(context), known).await)?;
         let next = [pauses.next_end, next_overdue].into_iter().flatten().min();
+        self.noted = Some(store.problems_noted());
         self.asked = Some(Asked { at, lasts: !overdue.is_empty() || !long.is_empty(), next });
         Ok(())
     }
@@ -99,14 +109,27 @@ impl DaemonModule for Observer {
 }
 
 impl Observer {
-    pub(super) fn new(node: String, in_flight: InFlight) -> Self {
+    pub(super) fn new(node: String, in_flight: InFlight, outlook: LatestOutlook) -> Self {
         Self {
             schedules: OverdueSchedules::new(node.clone()),
             definitions: ScheduleDefinitions::default(),
             runs: LongRuns::new(node, in_flight),
             learning: Learning::default(),
+            outlook,
             asked: None,
+            noted: None,
         }
+    }
+
+    /// The problems that last. They are not read if the dispatcher has seen that there are none, and this node has noted
+    /// none since.
+    async fn open_problems(&self, context: &ModuleContext) -> Result<Vec<problem::Model>, StoreError> {
+        let store = context.store();
+        let seen = self.outlook.fresh(LOOK_AGE.min(interval(context)));
+        if seen.is_some_and(|seen| !seen.has_problems) && self.noted == Some(store.problems_noted()) {
+            return Ok(Vec::new());
+        }
+        store.problems(&ProblemFilter { limit: LIMIT, ..ProblemFilter::default() }).await
     }
 
     /// Whether the tables have to be read in this round.

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use sexton::{
     NewTask,
     daemon::{DaemonModule, ModuleContext, ModuleSpec, Next, Stage, WakeReason},
-    domain::{identity::ModuleName, notice::channel::Channel},
+    domain::{identity::ModuleName, notice::channel::Channel, problem::Sighting},
 };
+use sexton_entities::states::ProblemKind;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::{Unlucky, by_mail, notices};
@@ -71,5 +72,18 @@ on_each_database! {
         eventually("all have failed", all_failed).await;
         assert_eq!((notices(&store).await.len(), server.mails().len()), (1, 1));
         assert_eq!(node.stop(), 0);
+    }
+}
+
+on_each_database! {
+    async fn a_problem_that_an_application_notes_is_seen_by_the_next_look_of_the_dispatcher(database: Database) {
+        let store = database.store().await;
+        let daemon = database.daemon("n", "");
+        // The notifier has looked once more after that, and rests for minutes.
+        eventually("the node is registered", async || !store.nodes().await.unwrap().is_empty()).await;
+        let sighting = Sighting::now(ProblemKind::Task, "invoice".to_owned(), "a test".to_owned());
+        store.note_problems(&[sighting]).await.unwrap();
+        daemon.wait_for_log("(task invoice) is open");
+        daemon.stop();
     }
 }

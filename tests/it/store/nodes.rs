@@ -5,10 +5,10 @@ use std::time::Duration;
 use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 use sexton::{
     NewTask,
-    domain::{identity::NodeId, task::names::TaskNames},
+    domain::{identity::NodeId, problem::Sighting, task::names::TaskNames},
     store::{CancelResult, HistoryFilter, NextInstants, NodeOutlook, OnStale, OutlookOf, Store},
 };
-use sexton_entities::states::{Outcome, TaskState, Verdict};
+use sexton_entities::states::{Outcome, ProblemKind, TaskState, Verdict};
 
 use super::{beat, ended, enqueue, one_claimed, register};
 use crate::support::{Kind, on_each_database};
@@ -161,8 +161,9 @@ on_each_database! {
         let nothing = look().await;
         let NodeOutlook {
             at, next_expiry, is_paused, has_waiting, has_own, has_foreign, is_unpublished, has_schedules, has_waiting_events, has_set_aside, database: id,
-            newest_step,
+            newest_step, has_problems, has_notices, last_history_id,
         } = nothing.outlook;
+        assert_eq!((has_problems, has_notices, last_history_id), (false, false, None));
         assert!(at.is_some() && next_expiry.is_none());
         assert_eq!((is_paused, has_waiting, has_own, has_foreign, has_schedules), (false, false, false, false, false));
         assert!(!has_waiting_events && !nothing.events);
@@ -178,7 +179,12 @@ on_each_database! {
         one_claimed(&store, "n").await;
         let id = store.database_id().await.unwrap();
         enqueue(&store, "strange", 1).await;
+        let cancelled = sexton::Client::new(store.clone()).enqueue(NewTask::new("work")).await.unwrap();
+        assert_eq!(store.cancel(cancelled.id()).await.unwrap(), CancelResult::Cancelled);
+        store.note_problems(&[Sighting::now(ProblemKind::Task, "work".to_owned(), "a test".to_owned())]).await.unwrap();
         let seen = look().await.outlook;
+        let history = store.history(&HistoryFilter { limit: 10, ..HistoryFilter::default() }).await.unwrap();
+        assert_eq!((seen.last_history_id, seen.has_problems, seen.has_notices), (Some(history[0].id), true, false));
         assert!(!seen.is_unpublished && seen.has_waiting && seen.has_foreign && seen.has_own && !seen.is_paused);
         assert_eq!(seen.database, Some(id));
         assert!(seen.at.unwrap() < seen.next_expiry.unwrap(), "what runs elsewhere does so under a lease");

@@ -1,11 +1,7 @@
 //! Databases with Sexton's tables, copied from one that this build has migrated: tests need not wait for each step of the
 //! schema's history. The tests of the steps themselves migrate (`Database::bare_store`).
 
-use std::{
-    fs::File,
-    path::Path,
-    time::UNIX_EPOCH,
-};
+use std::{fs::File, path::Path, time::UNIX_EPOCH};
 
 use nix::fcntl::{Flock, FlockArg};
 use sea_orm::{ConnectionTrait as _, Database as SeaOrm, DatabaseConnection, DbBackend, Statement};

@@ -15,13 +15,22 @@ pub(super) struct Learning {
 }
 
 impl Learning {
-    /// Learns from the rows that were there at the previous look, if that was at least `interval` ago.
-    pub(super) async fn round(&mut self, context: &ModuleContext, interval: Duration) -> Result<(), StoreError> {
+    /// Learns from the rows that were there at the previous look, if that was at least `interval` ago. `last` is the latest
+    /// row, if that is known.
+    pub(super) async fn round(
+        &mut self,
+        context: &ModuleContext,
+        interval: Duration,
+        last: Option<i64>,
+    ) -> Result<(), StoreError> {
         if self.looked_at.is_some_and(|at| at.elapsed() < interval) {
             return Ok(());
         }
         let (store, config) = (context.store(), context.config());
-        let last = store.last_history_id().await?;
+        let last = match last {
+            Some(last) => last,
+            None => store.last_history_id().await?,
+        };
         self.looked_at = Some(Instant::now());
         let seen = self.seen.replace(last);
         if let Some(seen) = seen.filter(|seen| self.learned != Some(*seen)) {
