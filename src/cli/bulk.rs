@@ -250,35 +250,8 @@ async fn retry_discarded(
         schedule: schedule.clone(),
         ..HistoryFilter::default()
     };
-    let selection = FinishedSelection { verdict: Verdict::Discarded, name, queue, schedule, since };
-    let (mut found, mut enqueued, mut before) = (0, 0, 0);
-    let mut refused = RefusedTasks::default();
-    let mut finished = store.finished(&selection).await.map_err(with_advice)?;
-    loop {
-        let so_far = || stopped_after(enqueued);
-        let ids = finished.next().await.with_context(so_far)?;
-        if ids.is_empty() {
-            break;
-        }
-        found += ids.len();
-        if args.dry_run {
-            before += store.count_retried(&ids).await.with_context(so_far)?;
-            continue;
-        }
-        let again = |row: sexton_entities::history::Model| {
-            let task = again(&row);
-            (row, open.client.filled_in(task))
-        };
-        let rows: Vec<_> = store.history_rows(&ids).await.with_context(so_far)?.into_iter().map(again).collect();
-        let work = async |portion: &[_]| store.retry_finished(portion).await;
-        let results = in_portions([&rows[..]], work).await.with_context(so_far)?;
-        let done = results.done.iter().sum::<u64>() as usize;
-        enqueued += done;
-        before += rows.len() - done - results.refused.len();
-        let numbers: Vec<(i64, String)> =
-            results.refused.into_iter().map(|((row, _), why)| (row.task_id.unwrap_or_default(), why)).collect();
-        refused.add(numbers.iter().map(|(id, why)| (id, why.clone())).collect());
-    }
+    let selection = FinishedSelection { verdict: Verdict::Discarded, name, queue, schedule, since, group: None };
+    let Retried { found, enqueued, before, refused } = retry_selected(open, store, &selection, args.dry_run).await?;
     if found == 0 {
         check_values(session, open, &filter).await?;
     }
@@ -296,8 +269,64 @@ async fn retry_discarded(
     Ok(u8::from(refused.count > 0))
 }
 
+/// What a retry of finished tasks did.
+#[derive(Default)]
+pub(super) struct Retried {
+    /// The number of tasks that were selected.
+    pub(super) found: usize,
+    /// The number of new tasks.
+    pub(super) enqueued: usize,
+    /// The number of those that were retried before.
+    pub(super) before: usize,
+    refused: RefusedTasks,
+}
+
+impl Retried {
+    /// The number of those that the database refuses, and a sentence part about them.
+    pub(super) fn refused(&self) -> (usize, String) {
+        (self.refused.count, self.refused.words())
+    }
+}
+
+/// Enqueues finished tasks again, each once. With `is_dry`, it only counts them.
+pub(super) async fn retry_selected(
+    open: &OpenSession,
+    store: &Store,
+    selection: &FinishedSelection,
+    is_dry: bool,
+) -> anyhow::Result<Retried> {
+    let mut retried = Retried::default();
+    let mut finished = store.finished(selection).await.map_err(with_advice)?;
+    loop {
+        let enqueued = retried.enqueued;
+        let so_far = || stopped_after(enqueued);
+        let ids = finished.next().await.with_context(so_far)?;
+        if ids.is_empty() {
+            return Ok(retried);
+        }
+        retried.found += ids.len();
+        if is_dry {
+            retried.before += store.count_retried(&ids).await.with_context(so_far)?;
+            continue;
+        }
+        let again = |row: sexton_entities::history::Model| {
+            let task = again(&row);
+            (row, open.client.filled_in(task))
+        };
+        let rows: Vec<_> = store.history_rows(&ids).await.with_context(so_far)?.into_iter().map(again).collect();
+        let work = async |portion: &[_]| store.retry_finished(portion).await;
+        let results = in_portions([&rows[..]], work).await.with_context(so_far)?;
+        let done = results.done.iter().sum::<u64>() as usize;
+        retried.enqueued += done;
+        retried.before += rows.len() - done - results.refused.len();
+        let numbers: Vec<(i64, String)> =
+            results.refused.into_iter().map(|((row, _), why)| (row.task_id.unwrap_or_default(), why)).collect();
+        retried.refused.add(numbers.iter().map(|(id, why)| (id, why.clone())).collect());
+    }
+}
+
 /// A new task like the finished one.
-fn again(row: &sexton_entities::history::Model) -> NewTask {
+pub(super) fn again(row: &sexton_entities::history::Model) -> NewTask {
     let queue = row.queue.clone().map(QueueName::from);
     NewTask {
         payload: row.payload.clone(),
