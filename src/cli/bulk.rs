@@ -251,7 +251,9 @@ async fn retry_discarded(
         ..HistoryFilter::default()
     };
     let selection = FinishedSelection { verdict: Verdict::Discarded, name, queue, schedule, since, group: None };
-    let Retried { found, enqueued, before, refused } = retry_selected(open, store, &selection, args.dry_run).await?;
+    let retried = retry_selected(open, store, &selection, args.dry_run).await?;
+    let (refused, words) = retried.refused();
+    let Retried { found, enqueued, before, .. } = retried;
     if found == 0 {
         check_values(session, open, &filter).await?;
     }
@@ -263,10 +265,10 @@ async fn retry_discarded(
         return Ok(0);
     }
     open.client.wake_up_now(Wakeup::Now).await?;
-    let sentence = format!("{} enqueued again{retried}{}", counted(enqueued, "discarded task"), refused.words());
-    let object = json!({ "enqueued": enqueued, "retried_before": before, "refused": refused.count });
+    let sentence = format!("{} enqueued again{retried}{words}", counted(enqueued, "discarded task"));
+    let object = json!({ "enqueued": enqueued, "retried_before": before, "refused": refused });
     output.report(&sentence, &object)?;
-    Ok(u8::from(refused.count > 0))
+    Ok(u8::from(refused > 0))
 }
 
 /// What a retry of finished tasks did.
@@ -278,13 +280,22 @@ pub(super) struct Retried {
     pub(super) enqueued: usize,
     /// The number of those that were retried before.
     pub(super) before: usize,
+    /// Those that the database refuses.
     refused: RefusedTasks,
+    /// Those that the definition refuses as it is now.
+    unfit: RefusedTasks,
 }
 
 impl Retried {
-    /// The number of those that the database refuses, and a sentence part about them.
+    /// The number of those that are refused, and a sentence part about them.
     pub(super) fn refused(&self) -> (usize, String) {
-        (self.refused.count, self.refused.words())
+        let unfit = match &self.unfit.first {
+            Some((id, why)) => {
+                format!("; {} left that the definition refuses, first {id}: {why}", counted(self.unfit.count, "task"))
+            }
+            None => String::new(),
+        };
+        (self.refused.count + self.unfit.count, unfit + &self.refused.words())
     }
 }
 
@@ -309,11 +320,13 @@ pub(super) async fn retry_selected(
             retried.before += store.count_retried(&ids).await.with_context(so_far)?;
             continue;
         }
-        let again = |row: sexton_entities::history::Model| {
-            let task = again(&row);
-            (row, open.client.filled_in(task))
-        };
-        let rows: Vec<_> = store.history_rows(&ids).await.with_context(so_far)?.into_iter().map(again).collect();
+        let mut rows = Vec::new();
+        for row in store.history_rows(&ids).await.with_context(so_far)? {
+            match open.client.checked(again(&row)) {
+                Ok(task) => rows.push((row, task)),
+                Err(why) => retried.unfit.add(vec![(&row.task_id.unwrap_or_default(), why.to_string())]),
+            }
+        }
         let work = async |portion: &[_]| store.retry_finished(portion).await;
         let results = in_portions([&rows[..]], work).await.with_context(so_far)?;
         let done = results.done.iter().sum::<u64>() as usize;
@@ -349,9 +362,19 @@ async fn retry_ids(open: &OpenSession, store: &Store, output: Printer, args: &Re
         } else if let Some(last) = open.attempts(*id).await?.pop() {
             let deed = Deed::new(AuditAction::Retry, AuditTarget::Task, last.name.as_str()).of_task(*id);
             let deed = deed.from_to(json!({ "verdict": last.verdict }), None);
-            let enqueued = open.enqueue(again(&last), &deed, &args.reason).await?;
-            let (Enqueued::New(new) | Enqueued::AlreadyThere(new)) = enqueued;
-            (format!("task {id} was finished; it is enqueued again as task {new}"), json!({ "id": new, "new": true }))
+            match open.client.checked(again(&last)) {
+                Ok(task) => {
+                    let enqueued = open.enqueue(task, &deed, &args.reason).await?;
+                    let (Enqueued::New(new) | Enqueued::AlreadyThere(new)) = enqueued;
+                    let sentence = format!("task {id} was finished; it is enqueued again as task {new}");
+                    (sentence, json!({ "id": new, "new": true }))
+                }
+                Err(why) => {
+                    failed = 1;
+                    let object = json!({ "id": id, "new": false, "refused": why.to_string() });
+                    (format!("task {id} is not enqueued again: {why}"), object)
+                }
+            }
         } else {
             failed = 1;
             (lookup::unknown_task(*id), json!({ "id": id, "new": false }))

@@ -171,7 +171,11 @@ async fn retry(
         let id = row.task_id.unwrap_or_default();
         let NewTask { after, after_groups, when, any, .. } = conditions;
         let task = NewTask { after, after_groups, when, any, ..bulk::again(&row) };
-        match store.retry_finished(&[(row, open.client.filled_in(task))]).await {
+        let again = match open.client.checked(task) {
+            Ok(task) => store.retry_finished(&[(row, task)]).await,
+            Err(why) => Err(why),
+        };
+        match again {
             Ok(new) => waiting += new,
             Err(error) if error.is_outage() => return Err(with_advice(error)),
             Err(error) => left.push(format!("task {id} after the group cannot wait again: {error}")),

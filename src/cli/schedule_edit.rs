@@ -11,6 +11,7 @@ use sexton_entities::states::Origin;
 use super::{
     lookup,
     output::{Printer, print_text},
+    payload,
     session::{OpenSession, ReasonArgs, with_advice},
 };
 use crate::{
@@ -36,7 +37,7 @@ pub(super) struct ScheduleSettings {
     /// Time zone of the recurrence [default: `daemon.timezone`]
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
-    /// Payload of its tasks [default: that of the task definition]
+    /// Payload of its tasks: JSON, `@FILE`, or `-` for standard input [default: that of the task definition]
     #[arg(long, value_name = "JSON")]
     payload: Option<String>,
     /// Queue of its tasks
@@ -148,7 +149,8 @@ impl ScheduleSettings {
         for (key, value) in values {
             edited = set(edited, &key, value)?;
         }
-        Ok(ScheduleDefinition { payload: self.payload.clone().or(edited.payload), ..edited })
+        let given = self.payload.as_deref().map(payload::text).transpose()?;
+        Ok(ScheduleDefinition { payload: given.or(edited.payload), ..edited })
     }
 }
 

@@ -119,6 +119,10 @@ impl WatchedFolder {
         if self.looked.is_none_or(|at| now >= at + self.interval()) {
             return self.look(FilesWanted::All, now);
         }
+        if self.identity.is_none() {
+            // It could not be looked at.
+            return;
+        }
         let mut names = changes.names;
         names.retain(|name| self.patterns.iter().any(|pattern| pattern.matches(name)));
         // The kernel may be late.
@@ -276,6 +280,7 @@ impl WatchedFolder {
         }
         let whole = self.looked.map_or(now, |at| at + self.interval());
         let next = self.lists.iter().filter_map(|list| list.files.next_due()).min();
+        let next = next.filter(|_| self.identity.is_some());
         next.map_or(whole, |next| next.min(whole)).saturating_duration_since(now)
     }
 
