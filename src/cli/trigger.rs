@@ -43,7 +43,7 @@ pub(super) async fn run(session: &Session, output: Printer, command: TriggerComm
         TriggerCommand::Show { name } => {
             let names: BTreeSet<&str> = shown.iter().map(|trigger| trigger.row.name.as_str()).collect();
             if !names.contains(name.as_str()) {
-                let hint = suggest::hint(&name, names.into_iter());
+                let hint = suggest::hint(&name, names);
                 anyhow::bail!(
                     "no node has a trigger `{name}`{hint}; a node that has it enters it when it starts or reloads"
                 );

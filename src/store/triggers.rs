@@ -102,13 +102,13 @@ impl Store {
             "SELECT d.name, d.node, d.patterns, d.task, d.watches, {now}, {now} FROM {}",
             self.dialect.rows("d", &OWN)
         );
-        let watches = self.dialect.proposed("watches");
+        let files = self.dialect.proposed("watches");
         let sets = [
             ("patterns", self.dialect.proposed("patterns")),
             ("task", self.dialect.proposed("task")),
             // Module `paths` enters what is wrong with files. Without any, nothing is.
-            ("trouble", format!("CASE WHEN {watches} IS NULL THEN NULL ELSE sexton_trigger.trouble END")),
-            ("watches", watches),
+            ("trouble", format!("CASE WHEN {files} IS NULL THEN NULL ELSE sexton_trigger.trouble END")),
+            ("watches", files),
             ("since", now.to_owned()),
         ];
         let into = ("sexton_trigger", "name, node");
