@@ -21,7 +21,7 @@ use std::{
 use async_trait::async_trait;
 
 use self::{
-    notifications::Notifications,
+    notifications::FolderNotifications,
     watched_folder::{POLL_INTERVAL, WatchedFolder},
 };
 use crate::{
@@ -51,7 +51,7 @@ pub(super) struct PathWatcher {
     node: String,
     milestones: Arc<Milestones>,
     config: Option<Arc<Config>>,
-    notifications: Option<Notifications>,
+    notifications: Option<FolderNotifications>,
     folders: Vec<WatchedFolder>,
     /// The longest time of `settle`.
     settle: Duration,
@@ -136,7 +136,7 @@ impl PathWatcher {
         self.folders = folders.into_iter().map(|folder| WatchedFolder::new(folder, &triggers)).collect();
         self.entered.clear();
         // Fresh ones: the kernel forgets the folders of before.
-        self.notifications = (!self.folders.is_empty()).then(|| Notifications::new(context.waker().clone()));
+        self.notifications = (!self.folders.is_empty()).then(|| FolderNotifications::new(context.waker().clone()));
     }
 
     async fn look(&mut self, context: &ModuleContext) {

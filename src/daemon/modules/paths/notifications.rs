@@ -32,13 +32,13 @@ pub(super) struct FolderChanges {
 type ChangesByFolder = Arc<Mutex<BTreeMap<PathBuf, FolderChanges>>>;
 
 /// The folders that the kernel tells of.
-pub(super) struct Notifications {
+pub(super) struct FolderNotifications {
     /// None where the kernel has no more of them for this user; with the reason.
     watcher: Result<RecommendedWatcher, String>,
     changes: ChangesByFolder,
 }
 
-impl Notifications {
+impl FolderNotifications {
     pub(super) fn new(waker: Waker) -> Self {
         let changes = ChangesByFolder::default();
         let told = changes.clone();

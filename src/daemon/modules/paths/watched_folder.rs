@@ -13,7 +13,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 
 use super::{
     folder_look::{self, FilesWanted, FolderFacts, FolderIdentity, FolderLooking},
-    notifications::Notifications,
+    notifications::FolderNotifications,
 };
 use crate::{
     daemon::module::ModuleContext,
@@ -105,7 +105,7 @@ impl WatchedFolder {
     }
 
     /// Begins to look at what may have changed.
-    pub(super) fn begin_look(&mut self, notifications: &Notifications, now: Instant) {
+    pub(super) fn begin_look(&mut self, notifications: &FolderNotifications, now: Instant) {
         self.is_fresh = false;
         let changes = notifications.take(&self.path);
         self.is_lost |= changes.is_lost;
@@ -143,7 +143,7 @@ impl WatchedFolder {
     }
 
     /// Takes in what a look has found. Where the folder is another one than before, it is watched and looked at again.
-    pub(super) async fn end_look(&mut self, context: &ModuleContext, notifications: &mut Notifications, now: Instant) {
+    pub(super) async fn end_look(&mut self, context: &ModuleContext, notifications: &mut FolderNotifications, now: Instant) {
         for _ in 0..2 {
             let Some(found) = self.answer(context).await else { return };
             let facts = match found {
@@ -163,7 +163,7 @@ impl WatchedFolder {
         self.looked = None;
     }
 
-    fn watch(&mut self, is_remote: bool, notifications: &mut Notifications) {
+    fn watch(&mut self, is_remote: bool, notifications: &mut FolderNotifications) {
         let watched = if is_remote { None } else { Some(notifications.watch(&self.path)) };
         self.is_told = matches!(watched, Some(Ok(())));
         self.untold = watched
@@ -205,7 +205,7 @@ impl WatchedFolder {
     }
 
     /// It could not be looked at. It is looked for from time to time.
-    fn fail(&mut self, error: &io::Error, notifications: &mut Notifications, now: Instant) {
+    fn fail(&mut self, error: &io::Error, notifications: &mut FolderNotifications, now: Instant) {
         notifications.unwatch(&self.path);
         (self.identity, self.is_told, self.looked) = (None, false, Some(now));
         self.is_lost = false;
