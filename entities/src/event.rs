@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{json_text::JsonText, states::EventState};
 
-/// One event. It is deleted when it is older than `daemon.keep_events`.
+/// One event. It is deleted when it is older than `daemon.keep_events`, and its file has not been seen for as long.
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize)]
 #[sea_orm(table_name = "sexton_event")]
 pub struct Model {
@@ -30,6 +30,8 @@ pub struct Model {
     pub replay_of: Option<i64>,
     /// What is wrong with its row.
     pub mistake: Option<String>,
+    /// Database time at which a node saw its file last, if it is the event of a file.
+    pub seen_at: Option<DateTimeUtc>,
 }
 
 /// No foreign keys: tasks outlive their events.

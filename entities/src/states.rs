@@ -245,6 +245,8 @@ words! {
         Disk = "disk",
         /// A node has refused a newer configuration.
         Configuration = "configuration",
+        /// No task can be made of events of a trigger.
+        Trigger = "trigger",
         /// A schedule had no success by the time at which one was expected.
         Overdue = "overdue",
         /// A run of a task takes longer than its `warn_after`.

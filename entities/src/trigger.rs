@@ -21,6 +21,10 @@ pub struct Model {
     pub since: DateTimeUtc,
     /// Database time at which the node confirmed it last.
     pub seen_at: DateTimeUtc,
+    /// Which files it is for, as the JSON of its settings; none for a trigger on other events.
+    pub watches: Option<String>,
+    /// Why the node cannot watch its files, or can only look at them from time to time.
+    pub trouble: Option<String>,
 }
 
 /// No foreign keys: a node that is away keeps its triggers.

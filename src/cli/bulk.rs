@@ -250,35 +250,10 @@ async fn retry_discarded(
         schedule: schedule.clone(),
         ..HistoryFilter::default()
     };
-    let selection = FinishedSelection { verdict: Verdict::Discarded, name, queue, schedule, since };
-    let (mut found, mut enqueued, mut before) = (0, 0, 0);
-    let mut refused = RefusedTasks::default();
-    let mut finished = store.finished(&selection).await.map_err(with_advice)?;
-    loop {
-        let so_far = || stopped_after(enqueued);
-        let ids = finished.next().await.with_context(so_far)?;
-        if ids.is_empty() {
-            break;
-        }
-        found += ids.len();
-        if args.dry_run {
-            before += store.count_retried(&ids).await.with_context(so_far)?;
-            continue;
-        }
-        let again = |row: sexton_entities::history::Model| {
-            let task = again(&row);
-            (row, open.client.filled_in(task))
-        };
-        let rows: Vec<_> = store.history_rows(&ids).await.with_context(so_far)?.into_iter().map(again).collect();
-        let work = async |portion: &[_]| store.retry_finished(portion).await;
-        let results = in_portions([&rows[..]], work).await.with_context(so_far)?;
-        let done = results.done.iter().sum::<u64>() as usize;
-        enqueued += done;
-        before += rows.len() - done - results.refused.len();
-        let numbers: Vec<(i64, String)> =
-            results.refused.into_iter().map(|((row, _), why)| (row.task_id.unwrap_or_default(), why)).collect();
-        refused.add(numbers.iter().map(|(id, why)| (id, why.clone())).collect());
-    }
+    let selection = FinishedSelection { verdict: Verdict::Discarded, name, queue, schedule, since, group: None };
+    let retried = retry_selected(open, store, &selection, args.dry_run).await?;
+    let (refused, words) = retried.refused();
+    let Retried { found, enqueued, before, .. } = retried;
     if found == 0 {
         check_values(session, open, &filter).await?;
     }
@@ -290,14 +265,81 @@ async fn retry_discarded(
         return Ok(0);
     }
     open.client.wake_up_now(Wakeup::Now).await?;
-    let sentence = format!("{} enqueued again{retried}{}", counted(enqueued, "discarded task"), refused.words());
-    let object = json!({ "enqueued": enqueued, "retried_before": before, "refused": refused.count });
+    let sentence = format!("{} enqueued again{retried}{words}", counted(enqueued, "discarded task"));
+    let object = json!({ "enqueued": enqueued, "retried_before": before, "refused": refused });
     output.report(&sentence, &object)?;
-    Ok(u8::from(refused.count > 0))
+    Ok(u8::from(refused > 0))
+}
+
+/// What a retry of finished tasks did.
+#[derive(Default)]
+pub(super) struct Retried {
+    /// The number of tasks that were selected.
+    pub(super) found: usize,
+    /// The number of new tasks.
+    pub(super) enqueued: usize,
+    /// The number of those that were retried before.
+    pub(super) before: usize,
+    /// Those that the database refuses.
+    refused: RefusedTasks,
+    /// Those that the definition refuses as it is now.
+    unfit: RefusedTasks,
+}
+
+impl Retried {
+    /// The number of those that are refused, and a sentence part about them.
+    pub(super) fn refused(&self) -> (usize, String) {
+        let unfit = match &self.unfit.first {
+            Some((id, why)) => {
+                format!("; {} left that the definition refuses, first {id}: {why}", counted(self.unfit.count, "task"))
+            }
+            None => String::new(),
+        };
+        (self.refused.count + self.unfit.count, unfit + &self.refused.words())
+    }
+}
+
+/// Enqueues finished tasks again, each once. With `is_dry`, it only counts them.
+pub(super) async fn retry_selected(
+    open: &OpenSession,
+    store: &Store,
+    selection: &FinishedSelection,
+    is_dry: bool,
+) -> anyhow::Result<Retried> {
+    let mut retried = Retried::default();
+    let mut finished = store.finished(selection).await.map_err(with_advice)?;
+    loop {
+        let enqueued = retried.enqueued;
+        let so_far = || stopped_after(enqueued);
+        let ids = finished.next().await.with_context(so_far)?;
+        if ids.is_empty() {
+            return Ok(retried);
+        }
+        retried.found += ids.len();
+        if is_dry {
+            retried.before += store.count_retried(&ids).await.with_context(so_far)?;
+            continue;
+        }
+        let mut rows = Vec::new();
+        for row in store.history_rows(&ids).await.with_context(so_far)? {
+            match open.client.checked(again(&row)) {
+                Ok(task) => rows.push((row, task)),
+                Err(why) => retried.unfit.add(vec![(&row.task_id.unwrap_or_default(), why.to_string())]),
+            }
+        }
+        let work = async |portion: &[_]| store.retry_finished(portion).await;
+        let results = in_portions([&rows[..]], work).await.with_context(so_far)?;
+        let done = results.done.iter().sum::<u64>() as usize;
+        retried.enqueued += done;
+        retried.before += rows.len() - done - results.refused.len();
+        let numbers: Vec<(i64, String)> =
+            results.refused.into_iter().map(|((row, _), why)| (row.task_id.unwrap_or_default(), why)).collect();
+        retried.refused.add(numbers.iter().map(|(id, why)| (id, why.clone())).collect());
+    }
 }
 
 /// A new task like the finished one.
-fn again(row: &sexton_entities::history::Model) -> NewTask {
+pub(super) fn again(row: &sexton_entities::history::Model) -> NewTask {
     let queue = row.queue.clone().map(QueueName::from);
     NewTask {
         payload: row.payload.clone(),
@@ -320,9 +362,19 @@ async fn retry_ids(open: &OpenSession, store: &Store, output: Printer, args: &Re
         } else if let Some(last) = open.attempts(*id).await?.pop() {
             let deed = Deed::new(AuditAction::Retry, AuditTarget::Task, last.name.as_str()).of_task(*id);
             let deed = deed.from_to(json!({ "verdict": last.verdict }), None);
-            let enqueued = open.enqueue(again(&last), &deed, &args.reason).await?;
-            let (Enqueued::New(new) | Enqueued::AlreadyThere(new)) = enqueued;
-            (format!("task {id} was finished; it is enqueued again as task {new}"), json!({ "id": new, "new": true }))
+            match open.client.checked(again(&last)) {
+                Ok(task) => {
+                    let enqueued = open.enqueue(task, &deed, &args.reason).await?;
+                    let (Enqueued::New(new) | Enqueued::AlreadyThere(new)) = enqueued;
+                    let sentence = format!("task {id} was finished; it is enqueued again as task {new}");
+                    (sentence, json!({ "id": new, "new": true }))
+                }
+                Err(why) => {
+                    failed = 1;
+                    let object = json!({ "id": id, "new": false, "refused": why.to_string() });
+                    (format!("task {id} is not enqueued again: {why}"), object)
+                }
+            }
         } else {
             failed = 1;
             (lookup::unknown_task(*id), json!({ "id": id, "new": false }))

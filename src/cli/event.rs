@@ -1,6 +1,5 @@
 //! `sexton event`: what applications tell, and what became of it.
 
-use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
@@ -12,6 +11,7 @@ use sexton_entities::{
 
 use super::{
     output::{Column, Printer, or_dash, print_line},
+    payload,
     selection::unknown_word,
     session::{OpenSession, ReasonArgs, Session, with_advice},
 };
@@ -44,7 +44,7 @@ pub(super) enum EventCommand {
 pub(super) struct SendArgs {
     /// The event's name
     name: String,
-    /// The payload
+    /// The payload: JSON, `@FILE` for the text of a file, or `-` for standard input
     #[arg(long, value_name = "JSON")]
     payload: Option<String>,
     /// Key of the sender: an event that is sent again with the same key is one event
@@ -103,10 +103,7 @@ fn unknown_event(id: i64) -> String {
 }
 
 async fn send(open: &OpenSession, output: Printer, args: SendArgs) -> anyhow::Result<u8> {
-    let payload = match &args.payload {
-        Some(text) => Some(text.parse().with_context(|| format!("the payload is not JSON: {text}"))?),
-        None => None,
-    };
+    let payload = payload::json(args.payload.as_deref())?;
     let event = NewEvent { payload, key: args.key, ..NewEvent::new(args.name) };
     let sent = open.because(&args.reason).send_event_by_hand(&event).await.map_err(with_advice)?;
     open.client.wake_up_now(Wakeup::Events).await?;

@@ -2,6 +2,8 @@
 
 use clap::Subcommand;
 use serde::Serialize;
+use serde_json::json;
+use sexton_entities::states::Verdict;
 
 use super::{
     bulk,
@@ -9,8 +11,11 @@ use super::{
     session::{OpenSession, ReasonArgs, Session, with_advice},
 };
 use crate::{
-    domain::text::suggest,
-    store::{GroupCounts, GroupMember, TaskSelection},
+    domain::{
+        task::NewTask,
+        text::{plural::counted, suggest},
+    },
+    store::{FinishedSelection, GroupCounts, GroupMember, TaskSelection, Wakeup},
 };
 
 /// Maximum number of unfinished tasks that are shown.
@@ -32,6 +37,16 @@ pub(super) enum GroupCommand {
         #[command(flatten)]
         reason: ReasonArgs,
     },
+    /// Retry the failed tasks of a group, and the tasks after it that were skipped because of them
+    Retry {
+        /// The group's name
+        name: String,
+        /// Only say how many tasks are selected
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        reason: ReasonArgs,
+    },
 }
 
 /// A group with its unfinished tasks, as JSON.
@@ -49,6 +64,7 @@ pub(super) async fn run(session: &Session, output: Printer, command: GroupComman
         GroupCommand::List => list(output, &open.store.groups().await.map_err(with_advice)?),
         GroupCommand::Show { name } => show(&open, output, &name).await,
         GroupCommand::Cancel { name, reason } => cancel(&open, output, &name, &reason).await,
+        GroupCommand::Retry { name, dry_run, reason } => retry(&open, output, &name, dry_run, &reason).await,
     }
 }
 
@@ -118,4 +134,69 @@ async fn cancel(open: &OpenSession, output: Printer, name: &str, reason: &Reason
     let code = bulk::cancel_selected(open, &open.because(reason), output, &selection).await?;
     open.store.settle_groups(&[name.to_owned()].into()).await.map_err(with_advice)?;
     Ok(code)
+}
+
+/// Enqueues the failed members again, then what was skipped because of them: it waits for them.
+async fn retry(
+    open: &OpenSession,
+    output: Printer,
+    name: &str,
+    is_dry: bool,
+    reason: &ReasonArgs,
+) -> anyhow::Result<u8> {
+    find(open, name).await?;
+    let store = open.because(reason);
+    let selection = FinishedSelection {
+        verdict: Verdict::Discarded,
+        name: None,
+        queue: None,
+        schedule: None,
+        since: None,
+        group: Some(name.to_owned()),
+    };
+    let skipped = store.skipped_after_group(name).await.map_err(with_advice)?;
+    let retried = bulk::retry_selected(open, &store, &selection, is_dry).await?;
+    if is_dry {
+        let (members, followers) = (retried.found - retried.before, skipped.len());
+        let sentence = format!(
+            "{} would be enqueued again, and {} after the group would wait for it",
+            counted(members, "failed member"),
+            counted(followers, "skipped task")
+        );
+        output.report(&sentence, &json!({ "dry_run": true, "enqueued": members, "waiting": followers }))?;
+        return Ok(0);
+    }
+    let (mut waiting, mut left) = (0, Vec::new());
+    for (row, conditions) in skipped {
+        let id = row.task_id.unwrap_or_default();
+        let NewTask { after, after_groups, when, any, .. } = conditions;
+        let task = NewTask { after, after_groups, when, any, ..bulk::again(&row) };
+        let again = match open.client.checked(task) {
+            Ok(task) => store.retry_finished(&[(row, task)]).await,
+            Err(why) => Err(why),
+        };
+        match again {
+            Ok(new) => waiting += new,
+            Err(error) if error.is_outage() => return Err(with_advice(error)),
+            Err(error) => left.push(format!("task {id} after the group cannot wait again: {error}")),
+        }
+    }
+    open.client.wake_up_now(Wakeup::Anything).await?;
+    let (refused, words) = retried.refused();
+    let before = match retried.before {
+        0 => String::new(),
+        before => format!("; {before} left, because they were retried before"),
+    };
+    let sentence = format!(
+        "{} enqueued again, and {} after the group waiting for it{before}{words}",
+        counted(retried.enqueued, "failed member"),
+        counted(waiting, "skipped task")
+    );
+    let lines: Vec<String> = std::iter::once(sentence).chain(left.iter().cloned()).collect();
+    let object = json!({
+        "enqueued": retried.enqueued, "retried_before": retried.before, "waiting": waiting,
+        "refused": refused + left.len(),
+    });
+    output.report_lines(&lines, &object)?;
+    Ok(u8::from(refused > 0 || !left.is_empty()))
 }

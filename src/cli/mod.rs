@@ -31,6 +31,7 @@ mod node;
 mod notify;
 mod output;
 mod pause;
+mod payload;
 mod period;
 mod plan;
 mod problem;

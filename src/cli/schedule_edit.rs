@@ -11,6 +11,7 @@ use sexton_entities::states::Origin;
 use super::{
     lookup,
     output::{Printer, print_text},
+    payload,
     session::{OpenSession, ReasonArgs, with_advice},
 };
 use crate::{
@@ -36,7 +37,7 @@ pub(super) struct ScheduleSettings {
     /// Time zone of the recurrence [default: `daemon.timezone`]
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
-    /// Payload of its tasks [default: that of the task definition]
+    /// Payload of its tasks: JSON, `@FILE`, or `-` for standard input [default: that of the task definition]
     #[arg(long, value_name = "JSON")]
     payload: Option<String>,
     /// Queue of its tasks
@@ -148,7 +149,8 @@ impl ScheduleSettings {
         for (key, value) in values {
             edited = set(edited, &key, value)?;
         }
-        Ok(ScheduleDefinition { payload: self.payload.clone().or(edited.payload), ..edited })
+        let given = self.payload.as_deref().map(payload::text).transpose()?;
+        Ok(ScheduleDefinition { payload: given.or(edited.payload), ..edited })
     }
 }
 
@@ -180,11 +182,16 @@ fn toml_value(written: &str) -> Value {
 }
 
 impl OpenSession {
-    /// Checks a schedule for the database. Returns when it recurs, in words.
-    fn check_schedule(&self, new: &ScheduleDefinition) -> anyhow::Result<String> {
+    /// Checks a schedule for the database beside those that are there. Returns when it recurs, in words.
+    async fn check_schedule(&self, new: &ScheduleDefinition) -> anyhow::Result<String> {
+        let others = self.store.database_schedules().await.map_err(with_advice)?;
+        self.check_beside(new, &others)
+    }
+
+    fn check_beside(&self, new: &ScheduleDefinition, others: &[ScheduleDefinition]) -> anyhow::Result<String> {
         self.check_free(&new.name)?;
         self.check_definition(&new.task)?;
-        match self.config.check_database_schedule(new, &self.registered) {
+        match self.config.check_database_schedule(new, others, &self.registered) {
             Ok(read) => Ok(read.schedule.describe()),
             Err(why) => bail!("schedule {}: {why}", new.name),
         }
@@ -231,7 +238,7 @@ async fn tell(open: &OpenSession) -> anyhow::Result<()> {
 
 pub(super) async fn add(open: &OpenSession, output: Printer, args: &AddScheduleArgs) -> anyhow::Result<u8> {
     let new = args.settings.apply(ScheduleDefinition::new(&args.name, &args.task))?;
-    let words = open.check_schedule(&new)?;
+    let words = open.check_schedule(&new).await?;
     let change = open.because(&args.reason).add_schedule(&new).await.map_err(with_advice)?;
     tell(open).await?;
     report(output, &args.name, "added", &format!(": {words}"), change)
@@ -245,7 +252,7 @@ pub(super) async fn edit(open: &OpenSession, output: Printer, args: &EditSchedul
     for key in &args.unset {
         edited = set(edited, key, Value::Null)?;
     }
-    let words = open.check_schedule(&edited)?;
+    let words = open.check_schedule(&edited).await?;
     let change = open.because(&args.reason).edit_schedule(&edited).await.map_err(with_advice)?;
     tell(open).await?;
     report(output, &args.name, "edited", &format!(": {words}"), change)
@@ -294,12 +301,14 @@ pub(super) async fn import(open: &OpenSession, output: Printer, args: &ImportSch
         false => std::fs::read_to_string(&args.file).with_context(|| place.to_string())?,
     };
     let new = schedules_of_toml(&text).map_err(|why| anyhow::anyhow!("{place}: {why}"))?;
+    let known = open.store.database_schedules().await.map_err(with_advice)?;
+    let is_new = |known: &&ScheduleDefinition| new.iter().all(|new| new.name != known.name);
+    let all: Vec<ScheduleDefinition> = known.iter().filter(is_new).chain(&new).cloned().collect();
     let mistakes: Vec<String> =
-        new.iter().filter_map(|new| open.check_schedule(new).err()).map(|error| error.to_string()).collect();
+        new.iter().filter_map(|new| open.check_beside(new, &all).err()).map(|error| error.to_string()).collect();
     if !mistakes.is_empty() {
         bail!("{place}: nothing is imported\n{}", mistakes.join("\n"));
     }
-    let known = open.store.database_schedules().await.map_err(with_advice)?;
     let (mut added, mut edited) = (Vec::new(), Vec::new());
     let store = open.because(&args.reason);
     for new in &new {

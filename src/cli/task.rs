@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -24,7 +24,7 @@ use super::{
     log::{self, LogArgs},
     lookup,
     output::{Column, Printer, or_dash, print_error, print_line},
-    selection,
+    payload, selection,
     session::{OpenSession, ReasonArgs, Session, with_advice},
     task_end,
     task_move::{self, MoveArgs},
@@ -75,7 +75,7 @@ pub(super) enum TaskCommand {
 pub(super) struct AddArgs {
     /// The task definition's name
     name: String,
-    /// The payload
+    /// The payload: JSON, `@FILE` for the text of a file, or `-` for standard input
     #[arg(long, value_name = "JSON")]
     payload: Option<String>,
     /// The queue [default: the definition's]
@@ -147,10 +147,7 @@ async fn add(session: &Session, open: &OpenSession, output: Printer, args: AddAr
         let hint = suggest::hint(&args.name, open.config.tasks.keys().map(String::as_str));
         anyhow::bail!("task `{}` is not defined here{hint} (--undefined enqueues it anyway)", args.name);
     }
-    let payload = match &args.payload {
-        Some(text) => Some(text.parse().with_context(|| format!("the payload is not JSON: {text}"))?),
-        None => None,
-    };
+    let payload = payload::json(args.payload.as_deref())?;
     if let Some(queue) = args.queue.as_ref().filter(|_| !args.undefined) {
         check_queue(session, open, queue).await?;
     }

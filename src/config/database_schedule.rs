@@ -4,6 +4,7 @@ use serde_json::Value;
 use sexton_entities::states::Origin;
 
 use super::{
+    follow,
     mistake::{Findings, Mistake},
     payload_schema,
     schedule_table::{Place, ScheduledTask, read_rest},
@@ -130,19 +131,36 @@ impl Config {
                 Err(unused) => drop(config.unused_schedules.insert(row.name.clone(), unused)),
             }
         }
+        config.leave_out_circles();
         config
     }
 
-    /// Reads a schedule for the database as nodes do. Returns the mistakes in words.
+    /// Leaves out the schedules of the database that would run after themselves. Those of files do not follow them.
+    fn leave_out_circles(&mut self) {
+        let tables = self.schedule_tables.values();
+        let of_database = tables.filter(|table| table.origin == Origin::Database).map(|table| &*table.schedule);
+        for (name, why) in follow::circles(of_database) {
+            if let Some(table) = self.schedule_tables.remove(&name) {
+                let task = table.definition.name.clone();
+                let unused = UnusedSchedule { task, cause: Unused::Mistake, why: format!("after: {why}") };
+                self.unused_schedules.insert(name, unused);
+            }
+        }
+    }
+
+    /// Reads a schedule for the database as nodes do, beside `others` of the database. Returns the mistakes in words.
     ///
     /// # Errors
     /// If it could not be in force with this configuration.
     pub fn check_database_schedule(
         &self,
         row: &ScheduleDefinition,
+        others: &[ScheduleDefinition],
         registered: &[TaskDefinition],
     ) -> Result<ScheduledTask, String> {
-        let checked = self.with_database_schedules(std::slice::from_ref(row), registered);
+        let others = others.iter().filter(|other| other.name != row.name);
+        let rows: Vec<ScheduleDefinition> = others.chain([row]).cloned().collect();
+        let checked = self.with_database_schedules(&rows, registered);
         match (checked.schedule_tables.get(&row.name), checked.unused_schedules.get(&row.name)) {
             (_, Some(unused)) => Err(unused.why.clone()),
             (Some(table), None) => Ok((**table).clone()),

@@ -1,4 +1,5 @@
 //! Schedules that run after others: each name must be that of a schedule, and no schedule may follow itself.
+//! Those of the database can only be told once all of them are read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,12 +8,7 @@ use crate::domain::{schedule::Schedule, text::suggest};
 
 /// Checks the schedules of the files.
 pub(super) fn check<'a>(root: &TreeNode, schedules: impl Iterator<Item = &'a Schedule>, findings: &mut Findings) {
-    let followed: BTreeMap<&str, Vec<&str>> = schedules
-        .map(|schedule| {
-            let names = schedule.follows().flat_map(|follows| follows.schedules.iter().map(String::as_str));
-            (schedule.name.as_str(), names.collect())
-        })
-        .collect();
+    let followed = followed(schedules);
     // One with a mistake of its own is no schedule yet, and no reason for a second mistake.
     let is_written =
         |name: &str| root.find(&["schedule", name]).is_some() || root.find(&["task", name, "schedule"]).is_some();
@@ -29,9 +25,31 @@ pub(super) fn check<'a>(root: &TreeNode, schedules: impl Iterator<Item = &'a Sch
         if let Some(way) = way_back(name, &followed)
             && reported.insert(way.iter().copied().collect::<BTreeSet<&str>>())
         {
-            refuse(format!("the schedule would run after itself: {}", way.join(" after ")));
+            refuse(after_itself(&way));
         }
     }
+}
+
+/// The schedules that would run after themselves, each with the reason.
+pub(super) fn circles<'a>(schedules: impl Iterator<Item = &'a Schedule>) -> Vec<(String, String)> {
+    let followed = followed(schedules);
+    let followers = followed.iter().filter(|(_, others)| !others.is_empty());
+    let ways = followers.filter_map(|(name, _)| Some((*name, way_back(name, &followed)?)));
+    ways.map(|(name, way)| (name.to_owned(), after_itself(&way))).collect()
+}
+
+fn after_itself(way: &[&str]) -> String {
+    format!("the schedule would run after itself: {}", way.join(" after "))
+}
+
+/// Each schedule with those that it follows.
+fn followed<'a>(schedules: impl Iterator<Item = &'a Schedule>) -> BTreeMap<&'a str, Vec<&'a str>> {
+    schedules
+        .map(|schedule| {
+            let names = schedule.follows().flat_map(|follows| follows.schedules.iter().map(String::as_str));
+            (schedule.name.as_str(), names.collect())
+        })
+        .collect()
 }
 
 /// A way from a schedule along those that it follows, back to itself.

@@ -22,6 +22,7 @@ mod missed_policy;
 mod mistake;
 mod module;
 mod notify;
+mod path_watch;
 mod payload_schema;
 mod period;
 mod ping;

@@ -1,4 +1,4 @@
-//! `[trigger.NAME]`: makes a task of each event of certain names.
+//! `[trigger.NAME]`: makes a task of each event of certain names, or of each file of a folder.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,6 +6,7 @@ use sexton_client::domain::new_task::check_name;
 use toml::{Table, Value};
 
 use super::{
+    path_watch,
     schedule_table::{Place, unknown_task},
     section::Section,
     toml_values::{length, table},
@@ -15,6 +16,7 @@ use crate::domain::{
     event::{
         PaceRule, Trigger, TriggerPace,
         mapping::{KeyTemplate, PayloadMapping},
+        path_watch::FILE_EVENTS,
         pattern::NamePattern,
     },
     task::definition::TaskDefinition,
@@ -22,7 +24,8 @@ use crate::domain::{
 
 /// Reads one table; none if it has no task or no events, which is a mistake.
 pub(super) fn read(name: &str, section: &mut Section<'_>, place: &Place<'_>) -> Option<Arc<Trigger>> {
-    let on = patterns(section);
+    let watch = path_watch::read(name, section);
+    let on = patterns(name, section);
     let definition = definition(section, place);
     let queue = section.text("queue");
     if let Some(Err(problem)) = queue.as_deref().map(check_name) {
@@ -46,6 +49,7 @@ pub(super) fn read(name: &str, section: &mut Section<'_>, place: &Place<'_>) -> 
     Some(Arc::new(Trigger {
         name: name.to_owned(),
         on,
+        watch: watch?,
         task: definition.name,
         queue: queue.map_or(definition.queue, Into::into),
         priority: priority.unwrap_or(definition.priority),
@@ -59,12 +63,20 @@ pub(super) fn read(name: &str, section: &mut Section<'_>, place: &Place<'_>) -> 
     }))
 }
 
-/// The names of its events: one, or a list.
-fn patterns(section: &mut Section<'_>) -> Option<Vec<NamePattern>> {
+/// The names of its events: one, or a list. With `on_path`, the daemon sends them.
+fn patterns(name: &str, section: &mut Section<'_>) -> Option<Vec<NamePattern>> {
+    let has_paths = section.node("on_path").is_some();
     let Some(node) = section.node("on") else {
-        section.refuse("", "`on` is missing: the name of the event of which it makes a task");
+        if has_paths {
+            return Some(vec![NamePattern::Name(format!("{FILE_EVENTS}{name}"))]);
+        }
+        section.refuse("", "`on` is missing: the name of the event of which it makes a task; or `on_path`: its files");
         return None;
     };
+    if has_paths {
+        section.refuse("on", "`on_path` cannot be together with this setting: the daemon sends its events");
+        return None;
+    }
     let words: Vec<String> = match &node.item {
         TreeValue::Text(text) => vec![text.clone()],
         _ => section.texts("on")?,
@@ -118,7 +130,6 @@ fn pace(section: &mut Section<'_>) -> Option<TriggerPace> {
 pub(super) fn show(trigger: &Trigger) -> Table {
     let on: Vec<String> = trigger.on.iter().map(ToString::to_string).collect();
     let mut shown = table([
-        ("on", on.into()),
         ("task", trigger.task.clone().into()),
         ("queue", trigger.queue.as_str().into()),
         ("priority", i64::from(trigger.priority).into()),
@@ -136,6 +147,10 @@ pub(super) fn show(trigger: &Trigger) -> Table {
         ("delay", trigger.delay.map(length)),
         ("unique_key", trigger.unique_key.as_ref().map(|key| key.to_string().into())),
     ];
+    match &trigger.watch {
+        Some(watch) => shown.extend(path_watch::show(watch)),
+        None => shown.extend([("on".to_owned(), on.into())]),
+    }
     shown.extend(pace.map(|(name, value)| (name.to_owned(), value)));
     shown.extend(rare.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
     shown
@@ -170,7 +185,7 @@ mod tests {
         let of = |text: &str| mistakes(text).join("; ");
         assert_eq!(
             of(""),
-            "trigger.t: `on` is missing: the name of the event of which it makes a task; \
+            "trigger.t: `on` is missing: the name of the event of which it makes a task; or `on_path`: its files; \
              trigger.t: `task` is missing: the name of the task definition of its tasks"
         );
         let good = "on = \"a\"\ntask = \"mail\"\n";

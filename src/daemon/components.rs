@@ -232,6 +232,7 @@ impl Components {
         for module in [
             ModuleName::CRON,
             ModuleName::TRIGGERS,
+            ModuleName::PATHS,
             ModuleName::WORKERS,
             ModuleName::DISPATCHER,
             ModuleName::RECORDER,

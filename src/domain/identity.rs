@@ -39,6 +39,8 @@ impl ModuleName {
     pub const NOTIFIER: Self = Self(Cow::Borrowed("notifier"));
     /// Notices what should have happened and has not.
     pub const OBSERVER: Self = Self(Cow::Borrowed("observer"));
+    /// Watches the files of triggers.
+    pub const PATHS: Self = Self(Cow::Borrowed("paths"));
     /// Pings those who watch from outside.
     pub const PINGER: Self = Self(Cow::Borrowed("pinger"));
     /// Deletes old history.
@@ -57,7 +59,7 @@ impl ModuleName {
     pub const WORKERS: Self = Self(Cow::Borrowed("workers"));
 
     /// All built-in modules, by name.
-    pub const BUILT_IN: [Self; 17] = [
+    pub const BUILT_IN: [Self; 18] = [
         Self::ADOPTER,
         Self::CONFIG_SYNC,
         Self::CRON,
@@ -67,6 +69,7 @@ impl ModuleName {
         Self::NODE,
         Self::NOTIFIER,
         Self::OBSERVER,
+        Self::PATHS,
         Self::PINGER,
         Self::PRUNER,
         Self::RECORDER,

@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use sea_orm::{QueryResult, Value};
-use sexton_entities::{json_text::JsonText, states::EventFate};
+use sexton_entities::{
+    json_text::JsonText,
+    states::{EventFate, ProblemKind},
+};
 
 use super::{
     Enqueued, Store, StoreError,
@@ -16,6 +19,7 @@ use super::{
 };
 use crate::domain::{
     event::{EventFacts, Trigger, TriggerDecision},
+    problem::{Sighting, one_each},
     task::names::TaskNames,
 };
 
@@ -141,6 +145,7 @@ impl Store {
         let transaction = self.begin().await?;
         let mut taken: Vec<(WaitingEvent, TriggerResult)> = Vec::new();
         let mut summary = TakenEvents::default();
+        let mut sightings = Vec::new();
         for row in self.all(&transaction, &sql, [self.known(&names)]).await? {
             let waiting = waiting_event(&row)?;
             let Some(trigger) = triggers.iter().find(|trigger| trigger.name == waiting.trigger) else { continue };
@@ -165,6 +170,7 @@ impl Store {
                 EventFate::Enqueued => summary.tasks += 1,
                 EventFate::Refused => {
                     let why = result.reason.clone().unwrap_or_default();
+                    sightings.push(refusal_of(trigger, waiting.id, &why));
                     summary.refused.push((waiting.id, waiting.trigger.clone(), why));
                 }
                 _ => {}
@@ -175,6 +181,11 @@ impl Store {
             return Ok(summary);
         }
         self.note_taken(&transaction, node, &taken).await?;
+        if !sightings.is_empty() {
+            let sightings: Vec<_> =
+                sightings.into_iter().map(|found| Sighting { node: Some(node.to_owned()), ..found }).collect();
+            self.count_problems(&transaction, &one_each(sightings)).await?;
+        }
         self.commit(transaction).await?;
         summary.taken = taken.len();
         summary.has_more = taken.len() == limit;
@@ -256,6 +267,15 @@ impl TriggerResult {
 
     fn refused(why: &str) -> Self {
         Self { fate: EventFate::Refused, task: None, reason: Some(why.to_owned()) }
+    }
+}
+
+/// The problem of a trigger that can make no task of an event.
+fn refusal_of(trigger: &Trigger, event: i64, why: &str) -> Sighting {
+    Sighting {
+        task: Some(trigger.task.clone()),
+        queue: Some(trigger.queue.to_string()),
+        ..Sighting::now(ProblemKind::Trigger, trigger.name.as_str(), format!("event {event}: {why}"))
     }
 }
 

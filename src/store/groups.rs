@@ -1,5 +1,6 @@
 //! Groups: how many of their tasks wait, run and have ended. The numbers are counted when somebody asks: no row is common
-//! to the members of a group, so that their ends do not wait for one another.
+//! to the members of a group, so that their ends do not wait for one another. A member that was retried by hand counts as its
+//! new task.
 
 use sea_orm::{QueryResult, Value};
 use serde::Serialize;
@@ -17,7 +18,7 @@ pub struct GroupCounts {
     pub running: i64,
     /// Tasks that were completed.
     pub completed: i64,
-    /// Tasks that failed and are not tried again.
+    /// Tasks that failed, are not tried again and were not retried by hand.
     pub failed: i64,
     /// Tasks that were cancelled, or skipped.
     pub cancelled: i64,
@@ -49,7 +50,9 @@ const UNFINISHED: &str = "SELECT t.group_name AS name, COUNT(CASE WHEN t.state <
 const FINISHED: &str = "SELECT h.group_name AS name, COUNT(CASE WHEN h.verdict = 'completed' THEN 1 END) AS completed, \
      COUNT(CASE WHEN h.verdict = 'discarded' AND h.outcome <> 'skipped' THEN 1 END) AS failed, \
      COUNT(CASE WHEN h.verdict = 'cancelled' OR h.outcome = 'skipped' THEN 1 END) AS cancelled \
-     FROM sexton_history h WHERE h.verdict IN ('completed', 'discarded', 'cancelled') AND h.group_name";
+     FROM sexton_history h WHERE h.verdict IN ('completed', 'discarded', 'cancelled') AND (h.verdict = 'completed' \
+     OR NOT EXISTS (SELECT 1 FROM sexton_audit a WHERE a.task_id = h.task_id AND a.action = 'retry' \
+     AND a.done_at >= h.finished_at)) AND h.group_name";
 const FOLLOWERS: &str = "SELECT w.after_group AS name, COUNT(*) AS followers FROM sexton_task_dependency w \
      JOIN sexton_task t ON t.id = w.task_id AND t.state = 'waiting' WHERE w.after_group";
 

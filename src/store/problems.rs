@@ -147,8 +147,8 @@ impl Store {
         .await
     }
 
-    /// Closes the problems that are over: the same work has succeeded since, or the node is back. Problems whose mute has
-    /// run out are open again. Returns the number of problems that it closed.
+    /// Closes the problems that are over: the same work has succeeded since, the node is back, or the trigger makes tasks
+    /// again. Problems whose mute has run out are open again. Returns the number of problems that it closed.
     ///
     /// # Errors
     /// If the database is unavailable or refuses the statement.
@@ -166,10 +166,20 @@ impl Store {
             "{lasts} AND kind = 'node' AND EXISTS (SELECT 1 FROM sexton_node n WHERE n.name = sexton_problem.name \
              AND n.lease_expires_at > {now})"
         );
+        // An event that was sent after the last refusal: by then it may have been mended.
+        let takes_again = format!(
+            "{lasts} AND kind = 'trigger' AND (EXISTS (SELECT 1 FROM sexton_event e JOIN sexton_event_trigger w \
+             ON w.event_id = e.id WHERE e.created_at >= sexton_problem.seen_at AND w.trigger_name = sexton_problem.name \
+             AND w.fate IN ('enqueued', 'debounced', 'throttled', 'already_there')) \
+             OR NOT EXISTS (SELECT 1 FROM sexton_trigger r WHERE r.name = sexton_problem.name))"
+        );
         let is_heard =
             format!("UPDATE sexton_problem SET state = 'open' WHERE state = 'muted' AND muted_until <= {now}");
         self.with_retries(async || {
-            let closed = self.run(&self.db, &has_succeeded, []).await? + self.run(&self.db, &is_back, []).await?;
+            let mut closed = 0;
+            for sql in [&has_succeeded, &is_back, &takes_again] {
+                closed += self.run(&self.db, sql, []).await?;
+            }
             self.run(&self.db, &is_heard, []).await?;
             Ok(closed)
         })

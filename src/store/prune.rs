@@ -7,6 +7,8 @@ use super::{Operation, Store, StoreError, claim::ID_COLUMN};
 /// The number of rows that one transaction deletes.
 const BATCH_SIZE: usize = 1_000;
 /// The table of which sums are kept.
+/// Events stay while their files do.
+const EVENTS: &str = "sexton_event";
 const HISTORY: &str = "sexton_history";
 
 impl Store {
@@ -51,14 +53,14 @@ impl Store {
         }
     }
 
-    /// Deletes events with what became of them that are older than `keep`, and triggers of nodes that have been away for
+    /// Deletes events with what became of them that are older than `keep` and whose file was not seen since, and triggers of nodes that have been away for
     /// longer. Returns the number of events.
     ///
     /// # Errors
     /// If the database is unavailable or refuses a statement.
     pub async fn prune_events(&self, keep: Duration, progress: impl Fn()) -> Result<u64, StoreError> {
         let tables = [("sexton_event_trigger", "event_id"), ("sexton_event", "id")];
-        let pruned = self.prune_batches(("sexton_event", "created_at"), &tables, age(keep), &progress).await?;
+        let pruned = self.prune_batches((EVENTS, "created_at"), &tables, age(keep), &progress).await?;
         self.prune_triggers(age(keep).into()).await?;
         Ok(pruned)
     }
@@ -120,8 +122,13 @@ impl Store {
         age: i64,
     ) -> Result<usize, StoreError> {
         let before = self.dialect.now_plus_millis("?");
-        let sql = format!("SELECT id FROM {old} WHERE {column} < {before} ORDER BY {column} LIMIT {BATCH_SIZE}");
-        let rows = self.all(&self.db, &sql, [age.into()]).await?;
+        let (unseen, values) = match old {
+            EVENTS => (format!(" AND COALESCE(seen_at, created_at) < {before}"), vec![age.into(); 2]),
+            _ => (String::new(), vec![age.into()]),
+        };
+        let sql =
+            format!("SELECT id FROM {old} WHERE {column} < {before}{unseen} ORDER BY {column} LIMIT {BATCH_SIZE}");
+        let rows = self.all(&self.db, &sql, values).await?;
         let ids = rows.iter().map(|row| Ok(row.try_get::<i64>("", "id")?)).collect::<Result<Vec<_>, StoreError>>()?;
         if !ids.is_empty() {
             let transaction = self.begin().await?;

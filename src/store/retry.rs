@@ -8,7 +8,7 @@ use serde_json::json;
 use sexton_client::store::followers::Settled;
 use sexton_entities::{
     history,
-    states::{AuditAction, AuditTarget, TaskState, Verdict},
+    states::{AuditAction, AuditTarget, Outcome, TaskState, Verdict},
 };
 
 use super::{
@@ -33,6 +33,8 @@ pub struct FinishedSelection {
     pub schedule: Option<String>,
     /// Only tasks that ended at this instant or later.
     pub since: Option<DateTime<Utc>>,
+    /// Only members of this group that failed: not those that were skipped.
+    pub group: Option<String>,
 }
 
 impl Store {
@@ -200,7 +202,7 @@ impl FinishedTasks<'_> {
     /// If the database is unavailable or refuses the statement.
     pub async fn next(&mut self) -> Result<Vec<i64>, StoreError> {
         use history::Column;
-        let FinishedSelection { verdict, name, queue, schedule, since } = self.selection;
+        let FinishedSelection { verdict, name, queue, schedule, since, group } = self.selection;
         let mut query = history::Entity::find().select_only().column(Column::Id).filter(Column::Verdict.eq(*verdict));
         let texts = [
             (Column::Name, name.as_deref()),
@@ -214,6 +216,9 @@ impl FinishedTasks<'_> {
         }
         if let Some(since) = since {
             query = query.filter(Column::FinishedAt.gte(*since));
+        }
+        if let Some(group) = group {
+            query = query.filter(Column::GroupName.eq(group)).filter(Column::Outcome.ne(Outcome::Skipped));
         }
         let query = query.filter(Column::Id.gt(self.after)).filter(Column::Id.lte(self.newest));
         let query = query.order_by_asc(Column::Id).limit(PORTION as u64);

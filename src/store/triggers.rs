@@ -6,12 +6,20 @@ use sea_orm::{EntityTrait, QueryOrder as _, QueryTrait as _, Value};
 use sexton_entities::trigger;
 
 use super::{Store, StoreError, connection::DatabaseTransaction, dialect::Kind, rows::Rows};
-use crate::domain::event::{Trigger, pattern::NamePattern};
+use crate::domain::{
+    event::{Trigger, pattern::NamePattern},
+    text::duration,
+};
 
 /// The columns of an event and a trigger.
 pub(super) const PAIR: [(&str, Kind); 2] = [("event_id", Kind::Integer), ("trigger_name", Kind::Text)];
-const OWN: [(&str, Kind); 4] =
-    [("name", Kind::Text), ("node", Kind::Text), ("patterns", Kind::Text), ("task", Kind::Text)];
+const OWN: [(&str, Kind); 5] = [
+    ("name", Kind::Text),
+    ("node", Kind::Text),
+    ("patterns", Kind::Text),
+    ("task", Kind::Text),
+    ("watches", Kind::Text),
+];
 /// How far back a node looks for events that were sent while it registered a trigger.
 const CATCH_UP: Duration = Duration::from_secs(600);
 /// Maximum number of events of one such look.
@@ -43,13 +51,16 @@ impl Store {
     pub async fn register_triggers(&self, node: &str, triggers: &[Arc<Trigger>]) -> Result<u64, StoreError> {
         self.with_retries(async || {
             let transaction = self.begin().await?;
-            let sql =
-                format!("SELECT name, patterns, task FROM sexton_trigger WHERE node = ? {}", self.dialect.for_update());
-            let mut before: BTreeMap<String, (String, String)> = BTreeMap::new();
+            let sql = format!(
+                "SELECT name, patterns, task, watches FROM sexton_trigger WHERE node = ? {}",
+                self.dialect.for_update()
+            );
+            let mut before: BTreeMap<String, (String, String, Option<String>)> = BTreeMap::new();
             for row in self.all(&transaction, &sql, [node.into()]).await? {
-                before.insert(row.try_get("", "name")?, (row.try_get("", "patterns")?, row.try_get("", "task")?));
+                let known = (row.try_get("", "patterns")?, row.try_get("", "task")?, row.try_get("", "watches")?);
+                before.insert(row.try_get("", "name")?, known);
             }
-            let own = |trigger: &Trigger| (patterns(trigger), trigger.task.clone());
+            let own = |trigger: &Trigger| (patterns(trigger), trigger.task.clone(), watches(trigger));
             let is_same = |trigger: &&Arc<Trigger>| before.get(&trigger.name) == Some(&own(trigger));
             let changed: Vec<_> = triggers.iter().filter(|trigger| !is_same(trigger)).collect();
             let is_gone = |name: &&String| triggers.iter().all(|trigger| trigger.name != **name);
@@ -87,22 +98,29 @@ impl Store {
         changed: &[&Arc<Trigger>],
     ) -> Result<(), StoreError> {
         let now = self.dialect.now();
-        let select =
-            format!("SELECT d.name, d.node, d.patterns, d.task, {now}, {now} FROM {}", self.dialect.rows("d", &OWN));
+        let select = format!(
+            "SELECT d.name, d.node, d.patterns, d.task, d.watches, {now}, {now} FROM {}",
+            self.dialect.rows("d", &OWN)
+        );
+        let files = self.dialect.proposed("watches");
         let sets = [
             ("patterns", self.dialect.proposed("patterns")),
             ("task", self.dialect.proposed("task")),
+            // Module `paths` enters what is wrong with files. Without any, nothing is.
+            ("trouble", format!("CASE WHEN {files} IS NULL THEN NULL ELSE sexton_trigger.trouble END")),
+            ("watches", files),
             ("since", now.to_owned()),
         ];
         let into = ("sexton_trigger", "name, node");
-        let sql = self.dialect.upsert(into, "name, node, patterns, task, since, seen_at", &select, &sets);
+        let sql = self.dialect.upsert(into, "name, node, patterns, task, watches, since, seen_at", &select, &sets);
         let mut rows = Rows::new(self.dialect);
         for trigger in changed {
             rows.push(|row| {
                 row.set("name", trigger.name.clone())
                     .set("node", node)
                     .set("patterns", patterns(trigger))
-                    .set("task", trigger.task.clone());
+                    .set("task", trigger.task.clone())
+                    .set("watches", watches(trigger));
             });
         }
         self.run(transaction, &sql, [rows.into_value()]).await.map(|_| ())
@@ -228,6 +246,18 @@ impl Store {
 /// Its patterns as the database keeps them.
 fn patterns(trigger: &Trigger) -> String {
     serde_json::json!(trigger.on.iter().map(ToString::to_string).collect::<Vec<_>>()).to_string()
+}
+
+/// Its files as the database keeps them.
+fn watches(trigger: &Trigger) -> Option<String> {
+    trigger.watch.as_ref().map(|watch| {
+        let paths: Vec<String> = watch.paths.iter().map(ToString::to_string).collect();
+        let settings = serde_json::json!({
+            "on_path": paths, "path_event": watch.moment.as_str(), "settle": duration::text(watch.settle),
+            "shared": watch.is_shared,
+        });
+        settings.to_string()
+    })
 }
 
 fn read_patterns(text: &str) -> Result<Vec<NamePattern>, String> {

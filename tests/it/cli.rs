@@ -119,7 +119,7 @@ on_each_database! {
         assert_eq!(json(&file, &["node", "list"])[0]["name"], "n");
         let modules = json(&file, &["module", "list"]);
         let names: Vec<&str> = modules.as_array().unwrap().iter().map(|module| module["name"].as_str().unwrap()).collect();
-        assert_eq!(names, ["adopter", "config_sync", "cron", "dispatcher", "future", "metrics", "node", "notifier", "observer", "pinger", "pruner", "recorder", "rescuer", "triggers", "wakeup", "worker_processes", "workers"]);
+        assert_eq!(names, ["adopter", "config_sync", "cron", "dispatcher", "future", "metrics", "node", "notifier", "observer", "paths", "pinger", "pruner", "recorder", "rescuer", "triggers", "wakeup", "worker_processes", "workers"]);
         assert!(call(&file, &["summary", "workers"]).text().starts_with("Module workers on n-"));
         assert!(call(&file, &["summary", "wokers"]).errors().contains("there is no module `wokers`"));
         daemon.stop();

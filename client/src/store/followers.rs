@@ -133,10 +133,13 @@ impl TaskStore {
         let has = |condition: &str| {
             format!("EXISTS (SELECT 1 FROM sexton_history h WHERE h.group_name = t.after_group AND {condition})")
         };
+        // A member that was retried by hand counts as its new task. Only nodes and operators settle: they may read the audit.
+        let stands = "NOT EXISTS (SELECT 1 FROM sexton_audit a WHERE a.task_id = h.task_id AND a.action = 'retry' \
+                      AND a.done_at >= h.finished_at)";
         let of_group = format!(
             "CASE WHEN {} THEN 'failed' WHEN {} THEN 'cancelled' WHEN {} THEN 'succeeded' ELSE 'gone' END",
-            has("h.verdict = 'discarded' AND h.outcome <> 'skipped'"),
-            has("h.verdict IN ('discarded', 'cancelled')"),
+            has(&format!("h.verdict = 'discarded' AND h.outcome <> 'skipped' AND {stands}")),
+            has(&format!("h.verdict IN ('discarded', 'cancelled') AND {stands}")),
             has("h.verdict = 'completed'"),
         );
         let steps = [

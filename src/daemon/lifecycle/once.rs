@@ -111,6 +111,9 @@ async fn nothing_due(daemon: &Components) -> bool {
     if !daemon.milestones.has_adopted() || !NEEDED.iter().all(has_looked) {
         return false;
     }
+    if !daemon.milestones.has_seen_files() && !is_off(&ModuleName::PATHS) {
+        return false;
+    }
     if !daemon.in_flight.is_empty() {
         return false;
     }

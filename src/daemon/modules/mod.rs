@@ -11,6 +11,7 @@ mod metrics;
 mod node;
 mod notifier;
 mod observer;
+mod paths;
 mod pinger;
 mod process_module;
 mod pruner;
@@ -42,6 +43,7 @@ pub fn built_in(daemon: &Components) -> Vec<ModuleSpec> {
         future(daemon),
         cron(daemon),
         triggers(daemon),
+        paths(daemon),
         wakeup(daemon),
         rescuer(daemon),
         config_sync(daemon),
@@ -138,10 +140,15 @@ fn cron(daemon: &Components) -> ModuleSpec {
 
 fn triggers(daemon: &Components) -> ModuleSpec {
     let node = daemon.identity.name.clone();
-    let (outlook, board) = (daemon.outlook.clone(), daemon.events.clone());
+    let (outlook, board, wakers) = (daemon.outlook.clone(), daemon.events.clone(), daemon.wakers.clone());
     ModuleSpec::new(ModuleName::TRIGGERS, Stage::Intake, move || {
-        triggers::TriggerManager::new(node.clone(), outlook.clone(), board.clone())
+        triggers::TriggerManager::new(node.clone(), outlook.clone(), board.clone(), wakers.clone())
     })
+}
+
+fn paths(daemon: &Components) -> ModuleSpec {
+    let (node, milestones) = (daemon.identity.name.clone(), daemon.milestones.clone());
+    ModuleSpec::new(ModuleName::PATHS, Stage::Intake, move || paths::PathWatcher::new(node.clone(), milestones.clone()))
 }
 
 fn wakeup(daemon: &Components) -> ModuleSpec {

@@ -4,7 +4,8 @@
 //! that wait for triggers of its own. A node without triggers leaves events alone.
 //!
 //! Settings: `[trigger.NAME]`, `daemon.keep_events`. It is woken when an event is sent, and by the dispatcher's look at the
-//! database; by itself it looks only while that does not. Logs events of which no task can be made.
+//! database; by itself it looks only while that does not. Logs events of which no task can be made, and opens problems of their
+//! triggers.
 
 use std::{
     sync::Arc,
@@ -18,7 +19,11 @@ use crate::{
     daemon::{
         fault_point::fault_point,
         module::{DaemonModule, ModuleContext, Next},
-        state::{event_board::EventBoard, latest_outlook::LatestOutlook, wakers::WakeReason},
+        state::{
+            event_board::EventBoard,
+            latest_outlook::LatestOutlook,
+            wakers::{WakeReason, Wakers},
+        },
     },
     domain::{daemon::summary::SummaryTable, event::Trigger},
     store::Wakeup,
@@ -41,6 +46,7 @@ pub(super) struct TriggerManager {
     node: String,
     outlook: LatestOutlook,
     board: EventBoard,
+    wakers: Wakers,
     config: Option<Arc<Config>>,
     triggers: Vec<Arc<Trigger>>,
     /// Whether this node may have triggers in the database.
@@ -100,11 +106,12 @@ impl DaemonModule for TriggerManager {
 }
 
 impl TriggerManager {
-    pub(super) fn new(node: String, outlook: LatestOutlook, board: EventBoard) -> Self {
+    pub(super) fn new(node: String, outlook: LatestOutlook, board: EventBoard, wakers: Wakers) -> Self {
         Self {
             node,
             outlook,
             board,
+            wakers,
             config: None,
             triggers: Vec::new(),
             is_registered: true,
@@ -149,6 +156,9 @@ impl TriggerManager {
             for (event, trigger, why) in &taken.refused {
                 tracing::error!("event {event}, trigger {trigger}: no task can be made of it: {why}");
                 self.board.note_refused(format!("event {event}, trigger {trigger}: {why}"), MAX_SHOWN);
+            }
+            if !taken.refused.is_empty() {
+                self.wakers.announce_problem();
             }
             self.tasks += taken.tasks as u64;
             self.taken += taken.taken as u64;

@@ -3,12 +3,15 @@
 
 pub mod condition;
 mod facts;
+pub mod file_state;
 pub mod mapping;
 mod parser;
 pub mod path;
+pub mod path_watch;
 pub mod pattern;
 mod term;
 mod token;
+pub mod watchlist;
 
 use std::time::Duration;
 
@@ -20,6 +23,7 @@ pub use self::facts::EventFacts;
 use self::{
     condition::Condition,
     mapping::{KeyTemplate, PayloadMapping},
+    path_watch::PathWatch,
     pattern::NamePattern,
 };
 use super::identity::QueueName;
@@ -34,6 +38,8 @@ pub struct Trigger {
     pub name: String,
     /// The names of its events.
     pub on: Vec<NamePattern>,
+    /// The files of which the daemon sends it events.
+    pub watch: Option<PathWatch>,
     /// The task definition.
     pub task: String,
     /// The queue of its tasks.
@@ -143,6 +149,7 @@ mod tests {
         Trigger {
             name: "invoice".to_owned(),
             on: vec!["order.*".parse().expect("a pattern")],
+            watch: None,
             task: "invoice".to_owned(),
             queue: "mail".into(),
             priority: 3,

@@ -57,6 +57,7 @@ fn headline(about: NoticeAbout, facts: &Facts) -> String {
         Some(ProblemKind::LongRun) => format!("A run of task {name} takes long{node}."),
         Some(ProblemKind::Disk) => format!("There is little room on the disk of {name}."),
         Some(ProblemKind::Configuration) => format!("Node {name} refuses its new configuration."),
+        Some(ProblemKind::Trigger) => format!("No task can be made of an event of trigger {name}."),
         Some(ProblemKind::Task) | None => format!("Task {name} failed{node}."),
     };
     match (about, facts.closed_at) {

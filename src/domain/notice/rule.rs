@@ -29,6 +29,8 @@ pub enum NoticeEvent {
     Disk,
     /// A newer configuration was refused.
     Configuration,
+    /// No task can be made of events of a trigger.
+    Trigger,
     /// A schedule had no success in time.
     Overdue,
     /// A run takes longer than its `warn_after`.
@@ -47,7 +49,7 @@ pub enum NoticeEvent {
 
 impl NoticeEvent {
     /// The words of the setting `notify_on`.
-    pub const WORDS: [(&str, Self); 16] = [
+    pub const WORDS: [(&str, Self); 17] = [
         ("failed", Self::Failed),
         ("discarded", Self::Discarded),
         ("missed", Self::Missed),
@@ -57,6 +59,7 @@ impl NoticeEvent {
         ("database", Self::Database),
         ("disk", Self::Disk),
         ("configuration", Self::Configuration),
+        ("trigger", Self::Trigger),
         ("overdue", Self::Overdue),
         ("long_run", Self::LongRun),
         ("slow", Self::Slow),
@@ -67,7 +70,7 @@ impl NoticeEvent {
     ];
     /// The events of a configuration that names none: a task that is tried again is not worth a mail, and neither is an
     /// unusual run.
-    pub const DEFAULT: [Self; 11] = [
+    pub const DEFAULT: [Self; 12] = [
         Self::Discarded,
         Self::Missed,
         Self::Stalled,
@@ -76,6 +79,7 @@ impl NoticeEvent {
         Self::Database,
         Self::Disk,
         Self::Configuration,
+        Self::Trigger,
         Self::Overdue,
         Self::LongRun,
         Self::Recovered,
@@ -189,6 +193,7 @@ impl NoticeRule {
             ProblemKind::Database => NoticeEvent::Database,
             ProblemKind::Disk => NoticeEvent::Disk,
             ProblemKind::Configuration => NoticeEvent::Configuration,
+            ProblemKind::Trigger => NoticeEvent::Trigger,
             ProblemKind::Overdue => NoticeEvent::Overdue,
             ProblemKind::LongRun => NoticeEvent::LongRun,
             ProblemKind::Slow => NoticeEvent::Slow,

@@ -65,6 +65,11 @@ impl PayloadSchema {
         if self.validator.is_valid(&value) {
             return Ok(());
         }
+        if payload.is_none() {
+            let wanted = self.document.get("type").and_then(Value::as_str).and_then(with_article);
+            let wanted = wanted.map_or_else(String::new, |wanted| format!("; its schema wants {wanted}"));
+            return Err(format!("the payload does not fit `payload_schema`: the task has no payload{wanted}"));
+        }
         let mut faults = self.validator.iter_errors(&value);
         let named: Vec<String> = faults
             .by_ref()
@@ -78,6 +83,19 @@ impl PayloadSchema {
         let more = if faults.next().is_some() { ", and more" } else { "" };
         Err(format!("the payload does not fit `payload_schema`: {}{more}", named.join(", ")))
     }
+}
+
+/// `an object` for a type of a schema.
+fn with_article(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "object" => "an object",
+        "array" => "an array",
+        "string" => "a string",
+        "number" => "a number",
+        "integer" => "an integer",
+        "boolean" => "true or false",
+        _ => return None,
+    })
 }
 
 /// A part of a JSON pointer.
@@ -119,7 +137,10 @@ mod tests {
         let faults = checked(json!({"order": "secret", "mail": "you@elsewhere", "more": 1})).expect_err("faults");
         assert!(faults.starts_with("the payload does not fit `payload_schema`: "), "{faults}");
         assert!(faults.contains("/order: ") && faults.contains("/mail: ") && !faults.contains("secret"), "{faults}");
-        assert!(checked(Value::Null).is_err(), "a task without a payload");
+        assert!(checked(Value::Null).is_err(), "null is a payload");
+        let missing = PayloadSchema::new(json!({"type": "object"}), None).expect("a schema").check(None);
+        let said = "the payload does not fit `payload_schema`: the task has no payload; its schema wants an object";
+        assert_eq!(missing, Err(said.to_owned()));
     }
 
     #[test]

@@ -104,6 +104,46 @@ on_each_database! {
         daemon.stop();
     }
 
+    async fn failed_members_are_retried_and_the_task_after_them_waits_again(database: Database) {
+        let store = database.store().await;
+        let mended = database.folder.path().join("mended");
+        let settings = format!(
+            "{SETTINGS}[task.resize]\ncommand = [\"test\", \"-e\", \"{}\"]\nmax_attempts = 1\n",
+            mended.display()
+        );
+        let file = database.config("n", &settings);
+        let call = |arguments: &[&str]| sexton(&file).args(arguments).output().unwrap();
+        for number in ["1", "2", "3"] {
+            assert!(call(&["task", "add", "resize", "--payload", number, "--group", "album"]).status.success());
+        }
+        assert!(call(&["task", "add", "nothing", "--group", "album"]).status.success());
+        assert!(call(&["task", "add", "index", "--payload", "7", "--after-group", "album"]).status.success());
+        assert!(call(&["task", "add", "nothing", "--after-group", "album", "--when", "failure"]).status.success());
+        let daemon = Daemon::start(&file, &["run"]);
+        let over = async || count(&store, "COUNT(*) FROM sexton_task").await == 0;
+        eventually("the group has failed", over).await;
+        let counts = store.group("album").await.unwrap().unwrap();
+        assert_eq!((counts.completed, counts.failed), (1, 3));
+        let dry = call(&["group", "retry", "album", "--dry-run", "--json"]).json();
+        assert_eq!((&dry["enqueued"], &dry["waiting"]), (&3.into(), &1.into()));
+        std::fs::write(&mended, "").unwrap();
+        let retried = call(&["group", "retry", "album", "--reason", "mended", "--json"]).json();
+        assert_eq!((&retried["enqueued"], &retried["waiting"], &retried["refused"]), (&3.into(), &1.into(), &0.into()));
+        eventually("the group has succeeded", over).await;
+        let counts = store.group("album").await.unwrap().unwrap();
+        assert_eq!((counts.completed, counts.failed, counts.cancelled), (4, 0, 0), "each counts as its new task");
+        let rows = history(&store).await;
+        let last = rows.last().unwrap();
+        assert_eq!((last.name.as_str(), last.outcome), ("index", Outcome::Succeeded), "after all members");
+        assert_eq!(last.payload.as_ref().unwrap().get(), "7");
+        assert_eq!(rows.iter().filter(|row| row.name == "nothing").count(), 2, "what ran after the failure is not repeated");
+        assert_eq!(count(&store, "COUNT(*) FROM sexton_audit WHERE action = 'retry' AND reason = 'mended'").await, 4);
+        let again = call(&["group", "retry", "album"]).text();
+        assert!(again.starts_with("0 failed members enqueued again, and 0 skipped tasks after the group"), "{again}");
+        assert!(call(&["group", "retry", "albun"]).errors().contains("there is no group `albun`"));
+        daemon.stop();
+    }
+
     async fn groups_are_listed_shown_and_cancelled(database: Database) {
         let store = database.store().await;
         let file = database.config("n", SETTINGS);

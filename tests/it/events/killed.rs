@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Starts a daemon that is killed at that step, and waits for its end.
-fn die_at(file: &Path, step: &str) {
+pub(super) fn die_at(file: &Path, step: &str) {
     let mut command = sexton(file);
     command.arg("run").env("SEXTON_FAULT_POINT", step);
     let mut daemon = Daemon::spawn_command(command, file);

@@ -3,6 +3,7 @@
 mod client;
 mod cluster;
 mod commands;
+mod files;
 mod killed;
 mod pace;
 mod rules;
@@ -72,6 +73,7 @@ pub(crate) fn trigger(name: &str) -> Trigger {
     Trigger {
         name: name.to_owned(),
         on: vec!["e".parse().unwrap()],
+        watch: None,
         task: "t".to_owned(),
         queue: "held".into(),
         priority: 0,

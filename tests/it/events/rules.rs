@@ -2,8 +2,9 @@
 
 use sea_orm::ConnectionTrait as _;
 use serde_json::json;
+use sexton::store::ProblemFilter;
 use sexton_client::{Client, NewEvent};
-use sexton_entities::states::{EventFate, EventState, Outcome, TaskState};
+use sexton_entities::states::{EventFate, EventState, Outcome, ProblemKind, ProblemState, TaskState};
 
 use super::{SETTINGS, event, events, execute, fate, send, settled, task_of};
 use crate::{
@@ -76,6 +77,22 @@ on_each_database! {
         assert_eq!(refused.reason.as_deref(), Some("key `k{$.id}`: the event has no text or number at $.id"));
         assert!(fate(&store, bad, "plain").await.unwrap().task_id.is_some(), "the other trigger has its task");
         task_of(&store, good, "keyed").await;
+        let problem = async || {
+            let filter = ProblemFilter { with_closed: true, kind: Some(ProblemKind::Trigger), limit: 10, ..ProblemFilter::default() };
+            let found = store.problems(&filter).await.unwrap();
+            assert!(found.len() <= 1, "{found:?}");
+            found.into_iter().next().unwrap()
+        };
+        let found = problem().await;
+        assert_eq!((found.name.as_str(), found.task.as_deref(), found.times), ("keyed", Some("invoice"), 1));
+        assert_eq!(found.what, format!("event {bad}: key `k{{$.id}}`: the event has no text or number at $.id"));
+        assert_eq!(found.state, ProblemState::Open, "the good event was sent before");
+        let second = send(&client, NewEvent::new("e").payload(json!({}))).await;
+        assert_eq!(settled(&store, second).await.state, EventState::Refused);
+        assert_eq!(problem().await.times, 2);
+        let later = send(&client, NewEvent::new("e").payload(json!({ "id": 2 }))).await;
+        task_of(&store, later, "keyed").await;
+        eventually("the problem is over", async || problem().await.state == ProblemState::Closed).await;
         let log = daemon.stop();
         assert!(log.contains(&format!("event {bad}, trigger keyed: no task can be made of it")), "{log}");
     }

@@ -37,7 +37,7 @@ async fn names(store: &Store, selection: TaskSelection) -> Vec<String> {
 }
 
 fn discarded() -> FinishedSelection {
-    FinishedSelection { verdict: Verdict::Discarded, name: None, queue: None, schedule: None, since: None }
+    FinishedSelection { verdict: Verdict::Discarded, name: None, queue: None, schedule: None, since: None, group: None }
 }
 
 async fn finished(store: &Store, selection: &FinishedSelection) -> Vec<i64> {

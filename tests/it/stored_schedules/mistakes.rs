@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use super::{SETTINGS, call, execute, fires, listed};
-use crate::support::{Printed as _, eventually, on_each_database};
+use crate::support::{Printed as _, eventually, on_each_database, sexton};
 
 /// Of each row, its name, its columns after the task, and a part of what is said.
-const ROWS: [(&str, &str, &str); 10] = [
+const ROWS: [(&str, &str, &str); 13] = [
     ("cron", "'report', '61 * * * *', NULL, NULL, NULL", "cron: "),
     ("zone", "'report', '* * * * *', 'Europe/Atlantis', NULL, NULL", "timezone: "),
     (
@@ -25,6 +25,21 @@ const ROWS: [(&str, &str, &str); 10] = [
         "mised: there is no such setting; did you mean `missed`?",
     ),
     ("column", "'report', NULL, NULL, NULL, '{\"cron\": \"* * * * *\"}'", "`cron` has a column of its own"),
+    (
+        "left",
+        "'report', NULL, NULL, NULL, '{\"after\": [\"right\"]}'",
+        "after: the schedule would run after itself: left after right after left",
+    ),
+    (
+        "right",
+        "'report', NULL, NULL, NULL, '{\"after\": [\"left\", \"good\"]}'",
+        "after: the schedule would run after itself: right after left after right",
+    ),
+    (
+        "self",
+        "'report', NULL, NULL, NULL, '{\"after\": [\"self\"]}'",
+        "after: the schedule would run after itself: self after self",
+    ),
 ];
 
 on_each_database! {
@@ -54,6 +69,11 @@ on_each_database! {
                          WHERE name IN ('zone', 'cron')").await;
         fires(&store, "zone", 1).await;
         eventually("the problem is over", async || !problems().await.to_string().contains("schedule zone")).await;
+        assert!(call(&file, &["schedule", "add", "next", "--task", "report", "--set", "after=[\"good\"]"]).status.success());
+        let arguments = ["schedule", "edit", "good", "--unset", "every", "--set", "after=[\"next\"]"];
+        let circle = sexton(&file).args(arguments).output().unwrap();
+        let said = "schedule good: after: the schedule would run after itself: good after next after good";
+        assert!(!circle.status.success() && circle.errors().contains(said), "{}", circle.errors());
         let log = daemon.stop();
         for (name, ..) in ROWS {
             let told = format!("schedule {name} of the database is not in force");

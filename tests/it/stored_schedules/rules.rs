@@ -78,7 +78,7 @@ fn file_and_database_have_the_same_mistakes() {
                 key => row.set(key, value.clone()),
             };
         }
-        let why = config.check_database_schedule(&row, &[]).unwrap_err();
+        let why = config.check_database_schedule(&row, &[], &[]).unwrap_err();
         for problem in problems {
             assert!(why.contains(&problem), "{case}: «{problem}» is not in «{why}»");
         }

@@ -9,7 +9,9 @@ use sexton_entities::states::{Outcome, Verdict};
 use super::{call, done, refused};
 use crate::{
     daemon::{completed, history},
-    support::{Daemon, Database, Inside, Kind, Printed as _, block_on, blueprint, eventually, on_each_database},
+    support::{
+        Daemon, Database, Inside, Kind, Printed as _, block_on, blueprint, eventually, on_each_database, sexton,
+    },
 };
 
 const SETTINGS: &str = "poll_interval = \"50ms\"\n[task.invoice]\nkind = \"noop\"\nmax_attempts = 5\n\
@@ -24,20 +26,43 @@ on_each_database! {
         let said = refused(&file, &["task", "add", "invoice", "--payload", "{\"order\": \"secret\"}"]);
         assert!(said.contains("the payload does not fit `payload_schema`: /order: "), "{said}");
         assert!(!said.contains("secret"), "{said}");
-        assert!(refused(&file, &["task", "add", "invoice"]).contains("does not fit"));
-        done(&file, &["task", "add", "invoice", "--payload", "{\"order\": 7}"]);
+        let said = refused(&file, &["task", "add", "invoice"]);
+        assert!(said.contains("the task has no payload; its schema wants an object"), "{said}");
+        let (order, at) = (database.folder.path().join("order.json"), format!("@{}/order.json", database.folder.path().display()));
+        assert!(refused(&file, &["task", "add", "invoice", "--payload", &at]).contains("No such file"));
+        fs::write(&order, "{\"order\": \n").unwrap();
+        let said = refused(&file, &["task", "add", "invoice", "--payload", &at]);
+        assert!(said.contains(&format!("the payload is not JSON: {at}")), "{said}");
+        fs::write(&order, "{\"order\": 7}\n").unwrap();
+        done(&file, &["task", "add", "invoice", "--payload", &at]);
         eventually("it is done", async || completed(&store).await == 1).await;
+        let sent = call(&file, &["event", "send", "order.paid", "--payload", &at, "--json"]).json();
+        let event = store.event(sent["id"].as_i64().unwrap()).await.unwrap().unwrap();
+        assert_eq!(event.payload.unwrap().get().replace(' ', ""), "{\"order\":7}");
+        let mut from_input = sexton(&file);
+        from_input.args(["task", "add", "invoice", "--payload", "-"]).stdin(fs::File::open(&order).unwrap());
+        assert!(from_input.status().unwrap().success());
+        eventually("it is done", async || completed(&store).await == 2).await;
         // A client of its own does not know the definition, and plain SQL is not asked.
         Client::new(store.clone()).enqueue(NewTask::new("invoice").payload(serde_json::json!({"order": 0}))).await.unwrap();
         store.connection().execute_unprepared("INSERT INTO sexton_task (name) VALUES ('invoice')").await.unwrap();
-        eventually("both are on record", async || history(&store).await.len() == 3).await;
-        for row in history(&store).await.iter().skip(1) {
+        eventually("both are on record", async || history(&store).await.len() == 4).await;
+        for row in history(&store).await.iter().skip(2) {
             assert_eq!((row.outcome, row.verdict, row.attempt), (Outcome::Failed, Some(Verdict::Discarded), 1), "{row:?}");
             assert!(row.error.as_ref().unwrap().starts_with("the payload does not fit `payload_schema`: "), "{row:?}");
         }
+        let bad = history(&store).await[2].task_id.unwrap().to_string();
+        let left = call(&file, &["task", "retry", &bad]);
+        assert_eq!(left.status.code(), Some(1));
+        let said = format!("task {bad} is not enqueued again: ");
+        assert!(left.text().starts_with(&said) && left.text().contains("does not fit `payload_schema`"), "{}", left.text());
+        let left = call(&file, &["task", "retry", "--discarded", "--json"]);
+        assert_eq!((left.status.code(), &left.json()["enqueued"], &left.json()["refused"]), (Some(1), &0.into(), &2.into()));
+        let words = call(&file, &["task", "retry", "--discarded"]).text();
+        assert!(words.contains("; 2 tasks left that the definition refuses, first "), "{words}");
         let shown = refused(&file, &["schedule", "add", "nightly", "--task", "invoice", "--cron", "0 2 * * *"]);
         assert!(shown.contains("payload: the payload does not fit `payload_schema`"), "{shown}");
-        done(&file, &["schedule", "add", "nightly", "--task", "invoice", "--cron", "0 2 * * *", "--payload", "{\"order\": 1}"]);
+        done(&file, &["schedule", "add", "nightly", "--task", "invoice", "--cron", "0 2 * * *", "--payload", &at]);
         store.connection().execute_unprepared(
             "INSERT INTO sexton_schedule (name, task, cron, origin, payload) VALUES ('bad', 'invoice', '0 3 * * *', 'database', '{\"order\": -1}')",
         ).await.unwrap();
