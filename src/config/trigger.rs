@@ -22,7 +22,13 @@ use crate::domain::{
 
 /// Reads one table; none if it has no task or no events, which is a mistake.
 pub(super) fn read(name: &str, section: &mut Section<'_>, place: &Place<'_>) -> Option<Arc<Trigger>> {
-    let on = patterns(section);
+    let on = match section.node("on") {
+        Some(_) => patterns(section, "on"),
+        None => {
+            section.refuse("", "`on` is missing: the name of the event of which it makes a task");
+            None
+        }
+    };
     let definition = definition(section, place);
     let queue = section.text("queue");
     if let Some(Err(problem)) = queue.as_deref().map(check_name) {
@@ -59,25 +65,21 @@ pub(super) fn read(name: &str, section: &mut Section<'_>, place: &Place<'_>) -> 
     }))
 }
 
-/// The names of its events: one, or a list.
-fn patterns(section: &mut Section<'_>) -> Option<Vec<NamePattern>> {
-    let Some(node) = section.node("on") else {
-        section.refuse("", "`on` is missing: the name of the event of which it makes a task");
-        return None;
-    };
-    let words: Vec<String> = match &node.item {
+/// Names of events: one, or a list.
+pub(super) fn patterns(section: &mut Section<'_>, key: &'static str) -> Option<Vec<NamePattern>> {
+    let words: Vec<String> = match &section.node(key)?.item {
         TreeValue::Text(text) => vec![text.clone()],
-        _ => section.texts("on")?,
+        _ => section.texts(key)?,
     };
     if words.is_empty() {
-        section.refuse("on", "the list is empty");
+        section.refuse(key, "the list is empty");
         return None;
     }
     let mut patterns = Vec::new();
     for word in words {
         match word.parse() {
             Ok(pattern) => patterns.push(pattern),
-            Err(problem) => section.refuse("on", problem),
+            Err(problem) => section.refuse(key, problem),
         }
     }
     Some(patterns)
