@@ -1,7 +1,7 @@
 //! Creates `sexton_sweep_row`: the rows of which a sweep has made batches that are unfinished. Adds to `sexton_task` what an
 //! attempt has done in a transaction of its own: an attempt after it does not do it again.
 //!
-//! A node of the version before has neither sweeps nor tasks of kind `sql`, and leaves both alone.
+//! A node of the version before has no sweeps, and leaves their rounds alone.
 
 use crate::dialect::{Also, add_columns, drop_columns, drop_tables, run};
 
