@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use super::tables::Config;
 use crate::domain::{event::mapping::PayloadMapping, task::definition::TaskDefinition, text::redact};
 
-/// The settings of a sweep, beside those of the task definition that it is; none for another one.
+/// The settings of a sweep, beside those of every task definition; none for a task of another kind.
 pub(super) fn sweep(config: &Config, definition: &TaskDefinition, of_task: Table) -> Option<Table> {
     let sweep = definition.sweep.as_ref()?;
     let mut shown = of_task;

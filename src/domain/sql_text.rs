@@ -32,7 +32,7 @@ impl SqlText {
     /// # Errors
     /// If it is empty, has a part that does not end, or is more than one statement; in words, with the place.
     pub fn parse(written: &str) -> Result<Self, String> {
-        let mut reader = Reader { text: written, at: 0, parts: Vec::new(), plain: String::new(), first_word: None };
+        let mut reader = SqlReader { text: written, at: 0, parts: Vec::new(), plain: String::new(), first_word: None };
         reader.read()?;
         let first_word = reader.first_word.unwrap_or_default().to_lowercase();
         if first_word.is_empty() {
@@ -89,7 +89,7 @@ impl SqlText {
 }
 
 /// A statement while it is read.
-struct Reader<'a> {
+struct SqlReader<'a> {
     text: &'a str,
     at: usize,
     parts: Vec<SqlPart>,
@@ -105,7 +105,7 @@ fn is_name(letter: char) -> bool {
     letter.is_alphanumeric() || letter == '_'
 }
 
-impl Reader<'_> {
+impl SqlReader<'_> {
     fn read(&mut self) -> Result<(), String> {
         let mut has_ended = false;
         while let Some(letter) = self.rest().chars().next() {

@@ -7,7 +7,7 @@ use sexton_entities::json_text::JsonText;
 /// A row that was read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SelectedRow {
-    /// The value of the column that identifies it; none if that is NULL or no text or number.
+    /// The value of the column that identifies it; absent if that is neither a text nor a number.
     pub key: Option<String>,
     /// Its columns as an object, or why they cannot be written as JSON.
     pub columns: Result<JsonText, String>,
@@ -54,7 +54,7 @@ impl ColumnValue {
         })
     }
 
-    /// The key that it is; none if it cannot be one.
+    /// The same as a key; absent if it cannot be one.
     fn key(&self) -> Option<String> {
         match self {
             Self::Integer(digits) => Some(digits.clone()),

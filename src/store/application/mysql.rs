@@ -11,7 +11,10 @@ use sea_orm::sqlx::{
     query_with, raw_sql,
 };
 
-use super::{ApplicationQuery, Collector, parameters, refused, silent, unopened};
+use super::{
+    collector::{ApplicationQuery, Collector, refused, silent, unopened},
+    parameters,
+};
 use crate::{
     domain::{sql_text::ParameterStyle, sweep::ColumnValue},
     store::StoreError,

@@ -15,7 +15,10 @@ use sea_orm::sqlx::{
     sqlite::{SqliteConnectOptions, SqliteRow},
 };
 
-use super::{ApplicationQuery, Collector, parameters, refused, unopened};
+use super::{
+    collector::{ApplicationQuery, Collector, refused, unopened},
+    parameters,
+};
 use crate::{
     domain::{sql_text::ParameterStyle, sweep::ColumnValue},
     store::StoreError,
