@@ -65,6 +65,8 @@ pub struct Model {
     pub predecessors: Option<JsonText>,
     /// The key by which it is limited or takes turns. NULL if it needs none, or until a node has found it in the payload.
     pub limit_key: Option<String>,
+    /// What an attempt has done in a transaction of its own, as its result: a further attempt does not do it again.
+    pub applied: Option<JsonText>,
 }
 
 /// No foreign keys: history outlives the tasks.

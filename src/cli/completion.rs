@@ -31,6 +31,7 @@ pub(super) struct CompletionsArgs {
 enum ValueKind {
     Task,
     Schedule,
+    Sweep,
     Queue,
     Period,
     Module,
@@ -82,6 +83,7 @@ impl ValueKind {
         match (noun, arg) {
             ("queue", "name") | (_, "queue") | ("task", "to") => Some(Self::Queue),
             ("schedule", "name") | (_, "schedule") => Some(Self::Schedule),
+            ("sweep", "name") => Some(Self::Sweep),
             ("period", "name") => Some(Self::Period),
             ("module", "name") | ("debug", "modules") | ("summary", "module") | ("run" | "start", "debug") => {
                 Some(Self::Module)
@@ -103,6 +105,10 @@ impl ValueKind {
                 sorted(config().tasks.keys().cloned().chain(registered))
             }
             Self::Schedule => sorted(config().schedules().map(|schedule| schedule.name.clone())),
+            Self::Sweep => {
+                let config = config();
+                sorted(config.tasks.values().filter(|task| task.sweep.is_some()).map(|task| task.name.clone()))
+            }
             Self::Queue => sorted(config().queues.keys().map(ToString::to_string)),
             Self::Period => sorted(config().periods.0.keys().cloned()),
             Self::Module => {

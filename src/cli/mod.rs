@@ -46,6 +46,7 @@ mod stats;
 mod status;
 mod stop;
 mod summary;
+mod sweep;
 mod task;
 mod task_end;
 mod task_move;
@@ -144,6 +145,9 @@ enum Command {
     /// Show triggers, which make tasks of events
     #[command(subcommand)]
     Trigger(trigger::TriggerCommand),
+    /// Show and run sweeps, which make tasks of the rows of a SELECT
+    #[command(subcommand)]
+    Sweep(sweep::SweepCommand),
     /// Show and control queues
     #[command(subcommand)]
     Queue(queue::QueueCommand),
@@ -252,6 +256,7 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
             Command::Group(command) => group::run(&session, output, command).await,
             Command::Event(command) => event::run(&session, output, command).await,
             Command::Trigger(command) => trigger::run(&session, output, command).await,
+            Command::Sweep(command) => sweep::run(&session, output, command).await,
             Command::Queue(command) => queue::run(&session, output, command).await,
             Command::Node(node::NodeCommand::List) => node::list(&session, output).await,
             Command::Module(command) => module::run(&session, output, command).await,

@@ -2,7 +2,7 @@
 
 use super::section::Section;
 use crate::domain::{
-    task::definition::{COMMAND, SHELL},
+    task::definition::{COMMAND, SHELL, SWEEP},
     text::suggest,
 };
 
@@ -31,6 +31,9 @@ pub(super) fn read(name: &str, section: &mut Section<'_>, kinds: &[String]) -> S
         // A task of the name under which a handler is registered in Rust.
         (None, None) => name,
     };
+    if kind == SWEEP {
+        section.refuse("kind", format!("a sweep is a table of its own: write [sweep.{name}]"));
+    }
     if !kinds.iter().any(|known| known == kind) {
         let problem = match kind == name {
             true => {

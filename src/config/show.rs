@@ -14,6 +14,7 @@ use super::{
     queue::{AtPeriodEnd, QueueConfig},
     rate, recurrence, show_email, show_http, show_notices,
     show_program::program,
+    show_sweep,
     tables::Config,
     toml_values::{bytes, length, table},
     trigger, worker,
@@ -60,15 +61,24 @@ fn show(config: &Config) -> String {
     top.insert("module".into(), Table::from_iter(modules).into());
     let workers = config.worker_programs.iter().map(|(name, shown)| (name.clone(), Value::from(worker::show(shown))));
     top.insert("worker".into(), Table::from_iter(workers).into());
-    let tasks = config.tasks.values().map(|task| (task.name.clone(), Value::from(definition(task))));
-    top.insert("task".into(), Table::from_iter(tasks).into());
+    let (sweeps, tasks): (Vec<_>, Vec<_>) = config.tasks.values().partition(|task| task.sweep.is_some());
+    let shown = |task: &Arc<TaskDefinition>| (task.name.clone(), Value::from(definition(task)));
+    top.insert("task".into(), tasks.into_iter().map(shown).collect::<Table>().into());
+    let sweeps: Table = sweeps
+        .into_iter()
+        .filter_map(|task| Some((task.name.clone(), show_sweep::sweep(config, task, definition(task))?.into())))
+        .collect();
+    if !sweeps.is_empty() {
+        top.insert("sweep".into(), sweeps.into());
+    }
     let of_files = config.schedule_tables.iter().filter(|(_, table)| table.origin == Origin::Config);
     let tables: Table = of_files.filter_map(|(name, table)| Some((name.clone(), table.as_toml()?))).collect();
     if !tables.is_empty() {
         top.insert("schedule".into(), tables.into());
     }
-    let triggers: Table =
-        config.triggers.iter().map(|(name, shown)| (name.clone(), Value::from(trigger::show(shown)))).collect();
+    let is_own = |name: &str| config.tasks.get(name).is_none_or(|task| task.sweep.is_none());
+    let triggers = config.triggers.iter().filter(|(name, _)| is_own(name));
+    let triggers: Table = triggers.map(|(name, shown)| (name.clone(), Value::from(trigger::show(shown)))).collect();
     if !triggers.is_empty() {
         top.insert("trigger".into(), triggers.into());
     }

@@ -21,7 +21,7 @@ use super::{
     queue::QueueConfig,
     schedule_table::{self, ScheduledTask},
     section::Section,
-    task,
+    sweep, task,
     trace::TraceConfig,
     tree::TreeNode,
     trigger,
@@ -107,20 +107,30 @@ impl Config {
         queues.entry(DEFAULT_QUEUE.into()).or_insert(QueueConfig::of(daemon.workers));
         let programs = top.names("worker");
         let workers = top.tables("worker", |_, table| worker::read(table));
-        let tasks = top.tables("task", |name, table| {
+        let mut tasks = top.tables("task", |name, table| {
             let notices = notify::rule(table, &channels);
             let definition = task::read(name, table, &daemon, &periods, known, &programs, &ways);
             let fair_by = queues.get(&definition.queue).and_then(|queue| queue.fair_by.as_ref());
             task::check_key(table, &definition, fair_by);
             Arc::new(TaskDefinition { notices, ..definition })
         });
-        let place = schedule_table::Place {
+        let place = |tasks| schedule_table::Place {
             zone: daemon.zone(),
             max_payload: daemon.max_payload,
             periods: &periods,
-            tasks: &tasks,
+            tasks,
             registered: &known.definitions,
         };
+        let of_tables = tasks.clone();
+        let trigger_names = top.names("trigger");
+        let sweeps = top.tables("sweep", |name, table| {
+            let notices = notify::rule(table, &channels);
+            sweep::read(name, table, notices, &place(&of_tables), &trigger_names)
+        });
+        let of_sweeps: Vec<Arc<Trigger>> =
+            sweeps.values().flatten().filter_map(|sweep| sweep.trigger.clone()).collect();
+        tasks.extend(sweeps.into_iter().filter_map(|(name, sweep)| Some((name, sweep?.definition))));
+        let place = place(&tasks);
         let schedule_tables = top.tables("schedule", |name, table| schedule_table::read(name, table, &place));
         let triggers = top.tables("trigger", |name, table| trigger::read(name, table, &place));
         let modules = top.tables("module", |name, table| module::read(name, table, &known.modules));
@@ -133,8 +143,9 @@ impl Config {
         for definition in tasks.values().chain(schedule_tables.values().map(|table| &table.definition)) {
             queues.entry(definition.queue.clone()).or_insert(QueueConfig::of(daemon.workers));
         }
-        let triggers: BTreeMap<String, Arc<Trigger>> =
+        let mut triggers: BTreeMap<String, Arc<Trigger>> =
             triggers.into_iter().filter_map(|(name, trigger)| Some((name, trigger?))).collect();
+        triggers.extend(of_sweeps.into_iter().map(|trigger| (trigger.name.clone(), trigger)));
         for trigger in triggers.values() {
             queues.entry(trigger.queue.clone()).or_insert(QueueConfig::of(daemon.workers));
         }

@@ -25,7 +25,7 @@ use crate::domain::{
 /// Reads one table; none if it has no task or no events, which is a mistake.
 pub(super) fn read(name: &str, section: &mut Section<'_>, place: &Place<'_>) -> Option<Arc<Trigger>> {
     let watch = path_watch::read(name, section);
-    let on = patterns(name, section);
+    let on = events(name, section);
     let definition = definition(section, place);
     let queue = section.text("queue");
     if let Some(Err(problem)) = queue.as_deref().map(check_name) {
@@ -63,33 +63,38 @@ pub(super) fn read(name: &str, section: &mut Section<'_>, place: &Place<'_>) -> 
     }))
 }
 
-/// The names of its events: one, or a list. With `on_path`, the daemon sends them.
-fn patterns(name: &str, section: &mut Section<'_>) -> Option<Vec<NamePattern>> {
-    let has_paths = section.node("on_path").is_some();
-    let Some(node) = section.node("on") else {
-        if has_paths {
-            return Some(vec![NamePattern::Name(format!("{FILE_EVENTS}{name}"))]);
+/// The names of its events. With `on_path`, the daemon sends them.
+fn events(name: &str, section: &mut Section<'_>) -> Option<Vec<NamePattern>> {
+    match (section.node("on").is_some(), section.node("on_path").is_some()) {
+        (true, false) => patterns(section, "on"),
+        (false, true) => Some(vec![NamePattern::Name(format!("{FILE_EVENTS}{name}"))]),
+        (false, false) => {
+            section
+                .refuse("", "`on` is missing: the name of the event of which it makes a task; or `on_path`: its files");
+            None
         }
-        section.refuse("", "`on` is missing: the name of the event of which it makes a task; or `on_path`: its files");
-        return None;
-    };
-    if has_paths {
-        section.refuse("on", "`on_path` cannot be together with this setting: the daemon sends its events");
-        return None;
+        (true, true) => {
+            section.refuse("on", "`on_path` cannot be together with this setting: the daemon sends its events");
+            None
+        }
     }
-    let words: Vec<String> = match &node.item {
+}
+
+/// Names of events: one, or a list.
+pub(super) fn patterns(section: &mut Section<'_>, key: &'static str) -> Option<Vec<NamePattern>> {
+    let words: Vec<String> = match &section.node(key)?.item {
         TreeValue::Text(text) => vec![text.clone()],
-        _ => section.texts("on")?,
+        _ => section.texts(key)?,
     };
     if words.is_empty() {
-        section.refuse("on", "the list is empty");
+        section.refuse(key, "the list is empty");
         return None;
     }
     let mut patterns = Vec::new();
     for word in words {
         match word.parse() {
             Ok(pattern) => patterns.push(pattern),
-            Err(problem) => section.refuse("on", problem),
+            Err(problem) => section.refuse(key, problem),
         }
     }
     Some(patterns)

@@ -158,6 +158,8 @@ impl Components {
         let enqueue = LocalEnqueueContext { in_force: in_force.clone(), wakers: wakers.clone() };
         let client = Client::inside(store.clone(), Arc::new(enqueue));
         app_data.insert(client.clone());
+        app_data.insert(store.clone());
+        app_data.insert(connect.clone());
         let shepherds = Shepherds::new(&state_dir.join("attempts"), identity.id.clone(), program.clone());
         app_data.insert(shepherds.clone());
         let worker_lines = WorkerLines::default();

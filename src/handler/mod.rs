@@ -10,6 +10,7 @@ mod idempotency;
 mod noop;
 mod registry;
 mod shell;
+mod sweep;
 mod task_handler;
 mod typed_handler;
 mod worker;
@@ -24,6 +25,7 @@ pub use self::{
     noop::NoopHandler,
     registry::Registry,
     shell::ShellHandler,
+    sweep::{SweepHandler, application},
     task_handler::{DynHandler, TaskHandler},
     typed_handler::{TypedAdapter, TypedHandler},
     worker::{Assignment, WaitingLine, WorkerHandler, WorkerLines, WorkerMessage},

@@ -8,6 +8,7 @@ use super::{
     http::HttpHandler,
     noop::NoopHandler,
     shell::ShellHandler,
+    sweep::SweepHandler,
     task_handler::{DynHandler, TaskHandler},
     worker::WorkerHandler,
 };
@@ -35,6 +36,7 @@ impl Registry {
         registry.register(HttpHandler);
         registry.register(EmailHandler);
         registry.register(WorkerHandler);
+        registry.register(SweepHandler);
         registry.register(NoopHandler);
         // The configuration says what these run: their kinds are no task definitions.
         registry.definitions.clear();

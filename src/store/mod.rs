@@ -6,6 +6,8 @@
 
 mod adopt;
 mod aging;
+pub mod application;
+mod applied;
 mod array_text;
 mod attempt_columns;
 mod audit;
@@ -72,6 +74,7 @@ mod schedules_ahead;
 mod server_load;
 mod sightings;
 mod summary;
+mod sweeps;
 mod tasks;
 mod trigger_pace;
 mod triggers;
@@ -133,6 +136,7 @@ pub use self::{
     schedule_definitions::ScheduleComparison,
     schedules::{Firing, ScheduleRow},
     summary::{LastRun, SchedulePicture},
+    sweeps::{EnteredRound, SweepRules},
     tasks::{Enqueued, TaskFilter},
     unknown::UnknownName,
     wakeup::{Wakeup, WakeupListener},

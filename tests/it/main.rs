@@ -46,6 +46,7 @@ mod stalled_logs;
 mod stats;
 mod store;
 mod stored_schedules;
+mod sweeps;
 mod switches;
 mod traces;
 mod upgrade;

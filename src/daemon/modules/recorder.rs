@@ -210,6 +210,7 @@ impl Recorder {
     /// Records a batch, in portions that fit into a server's packet limit. An attempt that the database refuses is recorded
     /// without its output and payload, or else put aside, so that it does not keep the others back.
     async fn record(&self, store: &Store, batch: &[FinishedAttempt]) -> Result<Recorded, StoreError> {
+        fault_point("attempts ended");
         let config = self.in_force.config();
         let work = async |portion: &[FinishedAttempt]| {
             let mails = output_mails(&config, portion);

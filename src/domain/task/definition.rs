@@ -22,6 +22,7 @@ use crate::domain::{
     identity::QueueName,
     notice::{channel::Secret, rule::NoticeRule},
     schedule::Schedule,
+    sweep::SweepSpec,
     text::json::nested,
 };
 
@@ -35,6 +36,8 @@ pub const HTTP: &str = "http";
 pub const EMAIL: &str = "email";
 /// The kind that is executed by a long-lived process.
 pub const WORKER: &str = "worker";
+/// The kind that selects rows and makes tasks of them. Its definitions are tables `[sweep.NAME]`.
+pub const SWEEP: &str = "sweep";
 /// The kind that does nothing and succeeds.
 pub const NOOP: &str = "noop";
 /// The queue of tasks whose definition has none.
@@ -132,6 +135,10 @@ pub struct TaskDefinition {
     #[doc(hidden)]
     #[serde(skip)]
     pub worker: Option<String>,
+    /// What kind `sweep` selects. It is never adopted, and no manifest contains it.
+    #[doc(hidden)]
+    #[serde(skip)]
+    pub sweep: Option<Arc<SweepSpec>>,
 }
 
 impl TaskDefinition {
@@ -191,6 +198,7 @@ impl TaskDefinition {
             http: None,
             email: None,
             worker: None,
+            sweep: None,
         }
     }
 }

@@ -34,6 +34,10 @@ kind = "noop"
 queue = "held"
 [queue.held]
 workers = 0
+[sweep.numbers]
+select = "SELECT 1 AS id UNION ALL SELECT NULL"
+task = "hello"
+key = "id"
 [task.rare]
 kind = "noop"
 queue = "reports"
@@ -197,6 +201,11 @@ on_each_database! {
         check("event replay", &["event", "replay", &event]);
         assert_ne!(check("event list", &["event", "list"]), serde_json::json!([]));
         assert_ne!(check("trigger list", &["trigger", "list"]), serde_json::json!([]));
+        assert_ne!(check("sweep run --dry-run", &["sweep", "run", "numbers", "--dry-run"])["rows"], serde_json::json!([]));
+        let round = check("sweep run", &["sweep", "run", "numbers"])["id"].as_i64().unwrap();
+        eventually("the round has ended", async || store.task(round).await.unwrap().is_none()).await;
+        assert_eq!(check("sweep show", &["sweep", "show", "numbers"])["rounds"][0]["result"]["refused"], 1);
+        assert_ne!(check("sweep list", &["sweep", "list"]), serde_json::json!([]));
         check("queue list", &["queue", "list"]);
         check("node list", &["node", "list"]);
         check("module list", &["module", "list", "--all"]);

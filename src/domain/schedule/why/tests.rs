@@ -164,6 +164,7 @@ pub(super) fn unfinished(id: i64, state: TaskState) -> Run {
         group_name: None,
         predecessors: None,
         limit_key: None,
+        applied: None,
     };
     Run { task: Some(task), ..Run::default() }
 }
