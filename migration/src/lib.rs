@@ -36,6 +36,7 @@ mod m20261122_000033_keep_events;
 mod m20261122_000034_chain_tasks;
 mod m20261122_000035_limit_tasks;
 mod m20261122_000036_maintain_clusters;
+mod m20261122_000037_deploy_configurations;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{
@@ -82,6 +83,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000034_chain_tasks::Step),
             Box::new(m20261122_000035_limit_tasks::Step),
             Box::new(m20261122_000036_maintain_clusters::Step),
+            Box::new(m20261122_000037_deploy_configurations::Step),
         ]
     }
 

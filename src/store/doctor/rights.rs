@@ -9,7 +9,7 @@ use super::{
 use crate::domain::doctor::rights::RoleFacts;
 
 /// The tables that the daemon writes to, each with one of its columns.
-const TABLES: [(&str, &str); 24] = [
+const TABLES: [(&str, &str); 25] = [
     ("sexton_task", "name"),
     ("sexton_task_dependency", "required"),
     ("sexton_history", "name"),
@@ -34,6 +34,7 @@ const TABLES: [(&str, &str); 24] = [
     ("sexton_trigger", "name"),
     ("sexton_trigger_pace", "trigger_name"),
     ("sexton_maintenance", "id"),
+    ("sexton_config_version", "number"),
 ];
 /// Rights on the whole server that harm nobody.
 const HARMLESS: [&str; 8] = [

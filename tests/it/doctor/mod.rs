@@ -119,7 +119,7 @@ on_each_database! {
         assert!(sexton(&file).args(["db", "migrate"]).status().unwrap().success());
         run(&database, "DELETE FROM sexton_migration WHERE version LIKE '%maintain_clusters'").await;
         let said = examined(&file);
-        said.finds("note", "tables", "1 migration to apply: m20261122_000036_maintain_clusters");
+        said.finds("note", "tables", "1 migration to apply: m20261122_000037_deploy_configurations");
         run(&database, "INSERT INTO sexton_migration (version, applied_at) VALUES ('m99990101_000001_later', 1)").await;
         let said = examined(&file);
         said.finds("error", "tables", "(step m99990101_000001_later)");
