@@ -1,10 +1,11 @@
 //! `sexton config`.
 
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     config_diff::{self, DiffArgs},
+    config_mistakes::{refuse, warning},
     config_versions::{self, VersionsArgs},
     deploy::{self, DeployArgs, RollbackArgs},
     exit_code::BAD_CONFIG,
@@ -12,7 +13,7 @@ use super::{
     session::Session,
 };
 use crate::{
-    config::{Config, ConfigWarning, Mistake, Mistakes, SourceLocation},
+    config::{Config, ConfigWarning},
     domain::text::plural::counted,
 };
 
@@ -42,7 +43,11 @@ impl ConfigCommand {
     }
 }
 
-pub(super) async fn run_with_database(session: &Session, output: Printer, command: &ConfigCommand) -> anyhow::Result<u8> {
+pub(super) async fn run_with_database(
+    session: &Session,
+    output: Printer,
+    command: &ConfigCommand,
+) -> anyhow::Result<u8> {
     match command {
         ConfigCommand::Deploy(args) => deploy::deploy(session, output, args).await,
         ConfigCommand::Rollback(args) => deploy::rollback(session, output, args).await,
@@ -72,31 +77,6 @@ pub(super) fn run(session: &Session, output: Printer, command: &ConfigCommand) -
         _ => print_text(&config.show()),
     }
     Ok(0)
-}
-
-pub(super) fn refuse(session: &Session, output: Printer, mistakes: &Mistakes, warnings: &[ConfigWarning]) -> anyhow::Result<u8> {
-    if output.is_json() {
-        output.value(&mistakes.0.iter().map(mistake).chain(warnings.iter().map(warning)).collect::<Vec<_>>())?;
-    } else {
-        print_error!("{mistakes}");
-        if let Some(file) = session.file() {
-            print_error!("sexton: {} in {}", counted(mistakes.0.len(), "mistake"), file.display());
-        }
-    }
-    Ok(BAD_CONFIG)
-}
-
-fn mistake(mistake: &Mistake) -> Value {
-    object(&mistake.location, &mistake.setting, &mistake.problem, "mistake")
-}
-
-fn warning(warning: &ConfigWarning) -> Value {
-    object(&warning.location, &warning.setting, &warning.text, "warning")
-}
-
-fn object(location: &SourceLocation, setting: &str, problem: &str, severity: &str) -> Value {
-    json!({ "file": location.source, "line": location.line, "setting": setting, "problem": problem,
-            "severity": severity })
 }
 
 fn check(

@@ -40,12 +40,12 @@ struct ListedVersion {
     why: Option<String>,
     files: Vec<String>,
     in_force_on: Vec<String>,
-    refused_by: Vec<Refusal>,
+    refused_by: Vec<RefusingNode>,
 }
 
 /// A node that refuses a version.
 #[derive(Serialize)]
-struct Refusal {
+struct RefusingNode {
     node: String,
     why: String,
 }
@@ -55,7 +55,7 @@ impl ListedVersion {
         let has = |node: &&NodeDeployment| node.in_force == Some(row.number);
         let refused = nodes.iter().filter_map(|node| {
             let (number, why) = node.refused.as_ref()?;
-            (*number == row.number).then(|| Refusal { node: node.node.clone(), why: why.clone() })
+            (*number == row.number).then(|| RefusingNode { node: node.node.clone(), why: why.clone() })
         });
         let mut listed = Self {
             number: row.number,

@@ -11,8 +11,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    config,
     config_diff::diff,
+    config_mistakes::refuse,
     config_versions::{find, keys, newest},
     output::{Printer, print_raw},
     session::{OpenSession, Session, with_advice},
@@ -136,7 +136,8 @@ async fn version_of(
     if how.dry_run {
         let text = diff(newest.as_ref().map(|newest| &newest.manifest), &manifest);
         let said = format!("version {number} would be deployed: {}\n{text}", words(&manifest));
-        output.report(said.trim_end(), &json!({ "number": number, "signer": null, "deployed": false, "diff": text }))?;
+        output
+            .report(said.trim_end(), &json!({ "number": number, "signer": null, "deployed": false, "diff": text }))?;
         return Ok(0);
     }
     let version = signed(deploy, how, &text)?;
@@ -149,7 +150,7 @@ fn checked(session: &Session, output: Printer, how: &HowToDeploy, manifest: &Man
         return Ok(None);
     }
     let (_, mistakes) = session.config_with(manifest.clone());
-    if mistakes.is_empty() { Ok(None) } else { config::refuse(session, output, &mistakes, &[]).map(Some) }
+    if mistakes.is_empty() { Ok(None) } else { refuse(session, output, &mistakes, &[]).map(Some) }
 }
 
 /// Signs the text with the key that was given.
@@ -163,7 +164,9 @@ fn signed(deploy: &DeployConfig, how: &HowToDeploy, text: &str) -> anyhow::Resul
     let key = read(path)?;
     let signature = sign(&key, text).map_err(|why| anyhow::anyhow!("{}: {why}; {others}", path.display()))?;
     let version = deploy.keys.verify(&deploy.cluster, text, &signature);
-    version.map_err(|why| anyhow::anyhow!("{}: nodes with the [deploy] of this machine would refuse it: {why}", path.display()))
+    version.map_err(|why| {
+        anyhow::anyhow!("{}: nodes with the [deploy] of this machine would refuse it: {why}", path.display())
+    })
 }
 
 /// Puts a version into the database, and tells the nodes.
@@ -171,7 +174,10 @@ async fn put(open: &OpenSession, output: Printer, how: &HowToDeploy, version: Si
     let number = version.manifest.number;
     let words = words(&version.manifest);
     if how.dry_run {
-        output.report(&format!("version {number} would be deployed: {words}"), &json!({ "number": number, "signer": version.signer, "deployed": false, "diff": null }))?;
+        output.report(
+            &format!("version {number} would be deployed: {words}"),
+            &json!({ "number": number, "signer": version.signer, "deployed": false, "diff": null }),
+        )?;
         return Ok(0);
     }
     if !open.store.deploy_version(&version).await.map_err(with_advice)? {

@@ -9,6 +9,7 @@ mod command_pid;
 mod completion;
 mod config;
 mod config_diff;
+mod config_mistakes;
 mod config_versions;
 mod control;
 mod db;

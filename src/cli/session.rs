@@ -16,7 +16,10 @@ use sexton_entities::{history, states::Via};
 use super::{output::print_error, time};
 use crate::{
     clock::machine_time,
-    config::{self, Config, ConfigWarning, DatabaseConfig, DeployedChoice, Mistake, Mistakes, Pooler, Source, find_file, load_anyway},
+    config::{
+        self, Config, ConfigWarning, DatabaseConfig, DeployedChoice, Mistake, Mistakes, Pooler, Source, find_file,
+        load_anyway,
+    },
     daemon::ModuleSpec,
     domain::{
         deploy::Manifest,

@@ -30,7 +30,8 @@ impl DeployConfig {
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
         let cluster = section.text("cluster");
         if cluster.is_none() {
-            section.refuse("", "`cluster` is missing: a name such as \"shop\", which each version for it has in its text");
+            section
+                .refuse("", "`cluster` is missing: a name such as \"shop\", which each version for it has in its text");
         }
         if cluster.as_ref().is_some_and(|name| !is_cluster_name(name)) {
             section.refuse("cluster", "expected up to 100 letters, digits, `.`, `-` and `_`");
@@ -86,7 +87,9 @@ fn read_keys(section: &mut Section<'_>, path: &Path, keys: &mut TrustedKeys) {
         Err(error) => return section.refuse(SETTING, format!("cannot read {shown}: {error}")),
     };
     if mode & WRITTEN_BY_OTHERS != 0 {
-        let problem = format!("others than its owner can write to {shown}, and so decide what this node executes: chmod go-w {shown}");
+        let problem = format!(
+            "others than its owner can write to {shown}, and so decide what this node executes: chmod go-w {shown}"
+        );
         return section.refuse(SETTING, problem);
     }
     for (index, line) in text.lines().enumerate() {

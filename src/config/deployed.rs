@@ -4,6 +4,7 @@
 use std::{
     fs, io,
     io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -59,7 +60,7 @@ fn folder(state_dir: &Path) -> PathBuf {
     state_dir.join(FOLDER)
 }
 
-/// Reads the version that is kept; none if there is none.
+/// Reads the version that is kept, if one is.
 ///
 /// # Errors
 /// If it cannot be read, or no key of `[deploy]` has signed it.
@@ -94,7 +95,7 @@ pub fn keep_version(state_dir: &Path, version: &SignedVersion) -> io::Result<()>
 fn write(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let (path, new) = (folder.join(name), folder.join(format!("{name}.new")));
     let written = || {
-        let mut file = own_file().write(true).create(true).truncate(true).open(&new)?;
+        let mut file = own_file().write(true).create(true).truncate(true).mode(0o640).open(&new)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&new, &path)?;

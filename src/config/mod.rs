@@ -57,9 +57,7 @@ pub use self::{
     database::{DatabaseConfig, Pooler},
     database_schedule::{schedule_toml, schedules_of_toml},
     deploy::DeployConfig,
-    deployed::{
-        DEPLOYABLE, DeployedChoice, highest_number, keep_version, kept_version, put_version_aside,
-    },
+    deployed::{DEPLOYABLE, DeployedChoice, highest_number, keep_version, kept_version, put_version_aside},
     diff::{Changes, ConfigDiff},
     files::{FileStamp, files_of},
     known_names::KnownNames,

@@ -81,11 +81,7 @@ fn show(config: &Config) -> String {
 
 fn deployed(deploy: &DeployConfig) -> Table {
     let keys: Vec<Value> = deploy.keys.lines().into_iter().map(Value::from).collect();
-    table([
-        ("cluster", deploy.cluster.clone().into()),
-        ("keys", keys.into()),
-        ("min_number", deploy.min_number.into()),
-    ])
+    table([("cluster", deploy.cluster.clone().into()), ("keys", keys.into()), ("min_number", deploy.min_number.into())])
 }
 
 fn queue(queue: &QueueConfig) -> Table {

@@ -127,7 +127,8 @@ impl Store {
     /// # Errors
     /// If the database is unavailable or refuses the statement.
     pub async fn config_version(&self, number: i64) -> Result<Option<ConfigVersionRow>, StoreError> {
-        let columns = [("manifest", MAX_BYTES), ("signature", MAX_SIGNATURE), ("note", MAX_CLAIM), ("created_by", MAX_CLAIM)];
+        let columns =
+            [("manifest", MAX_BYTES), ("signature", MAX_SIGNATURE), ("note", MAX_CLAIM), ("created_by", MAX_CLAIM)];
         let columns = columns.map(|(name, max)| within(name, max)).join(", ");
         let sql = format!("SELECT number, created_at, {columns} FROM sexton_config_version WHERE number = ?");
         let rows = self.all(&self.db, &sql, [number.into()]).await?;

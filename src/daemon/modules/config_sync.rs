@@ -102,7 +102,7 @@ impl ConfigSync {
         wakers: Wakers,
         node: NodeId,
     ) -> Self {
-        let deployments = Deployments::new(in_force.clone(), requests.clone(), node);
+        let deployments = Deployments::new(in_force.clone(), requests.clone(), wakers.clone(), node);
         let schedules = DatabaseSchedules::new(in_force, wakers);
         Self { files, requests, watcher: None, changing: None, looked_at: None, schedules, deployments }
     }

@@ -47,13 +47,7 @@ pub struct DeployedFile {
 
 impl Manifest {
     /// A new version.
-    pub fn new(
-        cluster: &str,
-        number: i64,
-        at: DateTime<Utc>,
-        note: Option<String>,
-        files: Vec<DeployedFile>,
-    ) -> Self {
+    pub fn new(cluster: &str, number: i64, at: DateTime<Utc>, note: Option<String>, files: Vec<DeployedFile>) -> Self {
         Self { format: FORMAT.to_owned(), cluster: cluster.to_owned(), number, at, note, files }
     }
 
@@ -91,7 +85,7 @@ impl Manifest {
             return Err(format!("the note has more than {MAX_NOTE} bytes"));
         }
         if !is_cluster_name(&self.cluster) {
-            return Err("the name of its cluster is none".to_owned());
+            return Err("the name of its cluster is not valid".to_owned());
         }
         check_files(&self.files)
     }
@@ -141,7 +135,8 @@ mod tests {
 
     #[test]
     fn a_version_is_read_as_it_was_written() {
-        let version = Manifest::new("shop", 7, DateTime::UNIX_EPOCH, Some("why \u{1b}".to_owned()), vec![file("a.toml")]);
+        let version =
+            Manifest::new("shop", 7, DateTime::UNIX_EPOCH, Some("why \u{1b}".to_owned()), vec![file("a.toml")]);
         let text = version.to_text().unwrap();
         assert!(!text.contains('\u{1b}'), "control characters are written as escapes");
         assert_eq!(Manifest::of_text(&text), Ok(version));

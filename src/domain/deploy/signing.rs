@@ -59,7 +59,7 @@ impl TrustedKeys {
         is_new
     }
 
-    /// Whether there is none.
+    /// Whether it has no key.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -78,7 +78,7 @@ impl TrustedKeys {
             return Err(format!("it is larger than {MAX_BYTES} bytes, or its signature than {MAX_SIGNATURE}"));
         }
         let read = SshSig::from_pem(signature.trim_end().as_bytes());
-        let read = read.map_err(|_| "its signature is none that `ssh-keygen -Y sign` makes".to_owned())?;
+        let read = read.map_err(|_| "its signature is not one that `ssh-keygen -Y sign` makes".to_owned())?;
         if read.namespace() != NAMESPACE {
             let made_for = read.namespace().escape_debug();
             return Err(format!("its signature was made for the purpose `{made_for}`, and not for `{NAMESPACE}`"));
@@ -87,19 +87,14 @@ impl TrustedKeys {
             let fingerprint = read.public_key().fingerprint(HashAlg::Sha256);
             format!("its signature is of the key {fingerprint}, which [deploy] does not have")
         })?;
-        signer
-            .verify(NAMESPACE, text.as_bytes(), &read)
-            .map_err(|_| "its signature is not of this text: the text was changed, or the signature is of another one")?;
+        signer.verify(NAMESPACE, text.as_bytes(), &read).map_err(
+            |_| "its signature is not of this text: the text was changed, or the signature is of another one",
+        )?;
         let manifest = Manifest::of_text(text)?;
         if manifest.cluster != cluster {
             return Err(format!("it was signed for the cluster `{}`, and this one is `{cluster}`", manifest.cluster));
         }
-        Ok(SignedVersion {
-            manifest,
-            text: text.to_owned(),
-            signature: signature.to_owned(),
-            signer: name(signer),
-        })
+        Ok(SignedVersion { manifest, text: text.to_owned(), signature: signature.to_owned(), signer: name(signer) })
     }
 }
 
@@ -108,8 +103,9 @@ impl TrustedKeys {
 /// # Errors
 /// If it is no such key, or it has a passphrase, in words.
 pub fn sign(private_key: &str, text: &str) -> Result<String, String> {
-    let key = PrivateKey::from_openssh(private_key)
-        .map_err(|error| format!("this is not a private key of OpenSSH (`-----BEGIN OPENSSH PRIVATE KEY-----`): {error}"))?;
+    let key = PrivateKey::from_openssh(private_key).map_err(|error| {
+        format!("this is not a private key of OpenSSH (`-----BEGIN OPENSSH PRIVATE KEY-----`): {error}")
+    })?;
     if key.is_encrypted() {
         return Err("the key has a passphrase".to_owned());
     }
@@ -119,4 +115,81 @@ pub fn sign(private_key: &str, text: &str) -> Result<String, String> {
     }
     let signature = key.sign(NAMESPACE, HashAlg::Sha512, text.as_bytes()).map_err(|error| error.to_string())?;
     signature.to_pem(LineEnding::LF).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use ssh_key::private::Ed25519Keypair;
+
+    use super::*;
+    use crate::domain::deploy::DeployedFile;
+
+    fn key(seed: u8) -> PrivateKey {
+        Ed25519Keypair::from_seed(&[seed; 32]).into()
+    }
+
+    fn trusted(seed: u8) -> TrustedKeys {
+        let mut keys = TrustedKeys::default();
+        let line = key(seed).public_key().to_openssh().unwrap();
+        keys.add(check_public_key(&format!("{line} alice@ops")).unwrap());
+        keys
+    }
+
+    fn text() -> String {
+        let file = DeployedFile { name: "a.toml".to_owned(), text: "[task.a]\nkind = \"noop\"\n".to_owned() };
+        Manifest::new("shop", 3, DateTime::UNIX_EPOCH, None, vec![file]).to_text().unwrap()
+    }
+
+    fn signed(seed: u8, namespace: &str, text: &str) -> String {
+        let signature = key(seed).sign(namespace, HashAlg::Sha512, text.as_bytes()).unwrap();
+        signature.to_pem(LineEnding::LF).unwrap()
+    }
+
+    #[test]
+    fn only_a_trusted_key_signs_for_this_purpose_and_this_cluster() {
+        let (text, keys) = (text(), trusted(1));
+        let sound = sign(&key(1).to_openssh(LineEnding::LF).unwrap(), &text).unwrap();
+        let version = keys.verify("shop", &text, &sound).unwrap();
+        assert_eq!((version.manifest.number, version.signer.split(' ').next()), (3, Some("alice@ops")));
+        let why = |cluster: &str, text: &str, signature: &str| keys.verify(cluster, text, signature).unwrap_err();
+        assert!(why("shop", &text, &signed(2, NAMESPACE, &text)).contains("which [deploy] does not have"));
+        assert!(why("shop", &text, &signed(1, "file", &text)).contains("the purpose `file`"));
+        assert!(why("other", &text, &sound).contains("signed for the cluster `shop`"));
+        assert!(why("shop", &text.replace('3', "4"), &sound).contains("is not of this text"));
+        assert!(why("shop", "", &sound).contains("is not of this text"));
+        assert!(TrustedKeys::default().verify("shop", &text, &sound).is_err());
+    }
+
+    #[test]
+    fn no_changed_byte_of_a_signature_is_taken() {
+        let (text, keys) = (text(), trusted(1));
+        let sound = signed(1, NAMESPACE, &text);
+        for at in 0..sound.len() {
+            for letter in ["A", "b", "/", "\n", "-", ""] {
+                let mut changed = sound.clone();
+                changed.replace_range(at..=at, letter);
+                let is_same = changed.split_whitespace().eq(sound.split_whitespace());
+                assert!(
+                    is_same || keys.verify("shop", &text, &changed).is_err() || changed.trim() == sound.trim(),
+                    "{changed}"
+                );
+            }
+        }
+        for garbage in [
+            "",
+            "-----BEGIN SSH SIGNATURE-----",
+            "\0",
+            "-----BEGIN SSH SIGNATURE-----\n\n-----END SSH SIGNATURE-----\n",
+        ] {
+            assert!(keys.verify("shop", &text, garbage).is_err());
+        }
+    }
+
+    #[test]
+    fn other_kinds_of_keys_are_refused() {
+        assert!(check_public_key("ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAAQM=").is_err());
+        assert!(check_public_key("nonsense").is_err() && check_public_key("").is_err());
+        assert!(sign("nonsense", "text").is_err());
+    }
 }

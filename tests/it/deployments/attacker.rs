@@ -47,7 +47,7 @@ on_each_database! {
         let own_user = text(&database, &key, "shop", 20, &format!("{toml}[daemon]\nstate_dir = \"/tmp/theirs\"\n"));
         let signed = key.sign("sexton-config", &of(15));
         let rows: Vec<(i64, Option<String>, Option<String>, &str)> = vec![
-            (10, Some(of(10)), Some("signed by alice".to_owned()), "its signature is none"),
+            (10, Some(of(10)), Some("signed by alice".to_owned()), "its signature is not one"),
             (11, Some(of(11)), Some(stranger.sign("sexton-config", &of(11))), "which [deploy] does not have"),
             (12, Some(of(12)), Some(key.sign("file", &of(12))), "made for the purpose `file`"),
             (13, Some(first.clone()), Some(first_signature.clone()), "has the number 13, and its signed text 1"),
@@ -55,7 +55,7 @@ on_each_database! {
             (15, Some(of(15).replace("evil", "more")), Some(signed.clone()), "is not of this text"),
             (16, Some(own_keys.clone()), Some(stranger.sign("sexton-config", &own_keys)), "which [deploy] does not have"),
             (17, None, None, "missing, too large, or no text"),
-            (18, Some("\u{1b}[2J\u{7}".repeat(100)), Some("\u{1b}]0;x\u{7}".to_owned()), "its signature is none"),
+            (18, Some("\u{1b}[2J\u{7}".repeat(100)), Some("\u{1b}]0;x\u{7}".to_owned()), "its signature is not one"),
             // Also a key is no way to another database or other keys.
             (19, Some(own_database.clone()), Some(key.sign("sexton-config", &own_database)), "cannot be deployed"),
             (20, Some(own_user.clone()), Some(key.sign("sexton-config", &own_user)), "cannot be deployed"),

@@ -37,7 +37,7 @@ on_each_database! {
     async fn ssh_keygen_signs_and_diff_shows_what_changes(database: Database) {
         let _store = database.store().await;
         let key = Key::of_type(&database, "token", "ecdsa");
-        let file = database.config("n", &key.settings("[queue.local]\n"));
+        let file = database.config("n", &key.settings("[queue.local]\nworkers = 1\n"));
         let at = |name: &str| database.folder.path().join(name).display().to_string();
         let deploy = |toml: &str| {
             let toml = write(&database, "tasks.toml", toml);
@@ -87,7 +87,9 @@ fn what_cannot_be_deployed_is_said() {
         assert!(error.contains("the key has a passphrase"), "{error}");
         let error = refused(&file, &["config", "deploy", &good, &good, "--key", signed_by]);
         assert!(error.contains("two files have the name tasks.toml"), "{error}");
-        let bad = toml("[task.here]\nkind = \"noop\"\n[log]\nlevel = \"debug\"\n[task.new]\ncommand = [\"x\"]\npayload_schema = \"a.json\"\n");
+        let bad = toml(
+            "[task.here]\nkind = \"noop\"\n[log]\nlevel = \"debug\"\n[task.new]\ncommand = [\"x\"]\npayload_schema = \"a.json\"\n",
+        );
         let error = refused(&file, &["config", "deploy", &bad, "--key", signed_by]);
         for part in [
             "deployed version 1: tasks.toml:1: task.here: ",
@@ -121,7 +123,9 @@ fn keys_are_checked_with_the_configuration() {
         assert!(refused(&file, &["config", "check"]).contains("others than its owner can write to"));
         fs::set_permissions(&list, fs::Permissions::from_mode(0o644)).unwrap();
         fs::write(&list, format!("{}\nnonsense\n", key.public)).unwrap();
-        assert!(refused(&file, &["config", "check"]).contains(&format!("{}:2: this is not a public key", list.display())));
+        assert!(
+            refused(&file, &["config", "check"]).contains(&format!("{}:2: this is not a public key", list.display()))
+        );
         fs::write(&list, "# none\n").unwrap();
         assert!(refused(&file, &["config", "check"]).contains("has no key"));
         for (settings, said) in [

@@ -118,7 +118,7 @@ on_each_database! {
         let file = database.folder.path().join("one/sexton.toml");
         let tasks = format!("[task.made]\ncommand = [\"touch\", \"{}\"]\n", made.display());
         let tasks = write(&database, "tasks.toml", &tasks);
-        let hours = write(&database, "hours.toml", "[period.night]\nranges = { daily = \"22:00-06:00\" }\n");
+        let hours = write(&database, "hours.toml", "[period.night]\nranges = { \"monday - sunday\" = \"22:00-24:00\" }\n");
         let said = call(&file, &["config", "deploy", &tasks, &hours, "--key", signed_by, "--note", "the first"]).text();
         assert!(said.contains("version 1 is deployed: 2 files (tasks.toml, hours.toml), signed by alice (SHA256:"), "{said}");
         in_force(&file, 1, &["one", "two"]).await;

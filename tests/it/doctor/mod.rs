@@ -117,7 +117,7 @@ on_each_database! {
         }
         assert!(!database.folder.path().join("sexton.db").exists(), "a look creates nothing");
         assert!(sexton(&file).args(["db", "migrate"]).status().unwrap().success());
-        run(&database, "DELETE FROM sexton_migration WHERE version LIKE '%maintain_clusters'").await;
+        run(&database, "DELETE FROM sexton_migration WHERE version LIKE '%deploy_configurations'").await;
         let said = examined(&file);
         said.finds("note", "tables", "1 migration to apply: m20261122_000037_deploy_configurations");
         run(&database, "INSERT INTO sexton_migration (version, applied_at) VALUES ('m99990101_000001_later', 1)").await;

@@ -6,7 +6,10 @@ use chrono::DateTime;
 use serde_json::Value;
 
 use super::{call, json};
-use crate::{deployments::Key, support::{Daemon, Printed as _, eventually, on_each_database}};
+use crate::{
+    deployments::Key,
+    support::{Daemon, Printed as _, eventually, on_each_database},
+};
 
 const SETTINGS: &str = r#"heartbeat = "200ms"
 [period.office]

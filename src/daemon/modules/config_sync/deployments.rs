@@ -17,10 +17,13 @@ use crate::{
         module::ModuleContext,
         state::{
             config_in_force::{ConfigInForce, RefusedVersion},
-            wakers::WakeReason,
+            wakers::{WakeReason, Wakers},
         },
     },
-    domain::{deploy::SignedVersion, identity::NodeId},
+    domain::{
+        deploy::SignedVersion,
+        identity::{ModuleName, NodeId},
+    },
     store::{StoreError, VersionHead},
 };
 
@@ -32,8 +35,6 @@ const MAX_INTERVAL: Duration = Duration::from_secs(120);
 const RETRY: Duration = Duration::from_secs(600);
 /// Maximum number of versions that are read in one look.
 const MAX_READ: usize = 50;
-/// Maximum number of refused versions that are logged in one look.
-const MAX_LOGGED: usize = 10;
 /// Maximum number of characters of a reason that a node publishes.
 const MAX_WHY: usize = 2_000;
 /// Maximum time for a version to be put in force.
@@ -42,6 +43,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) struct Deployments {
     in_force: ConfigInForce,
     requests: Sender<Request>,
+    wakers: Wakers,
     node: NodeId,
     looked_at: Option<Instant>,
     /// The database has told of a change since the last look.
@@ -57,7 +59,7 @@ pub(super) struct Deployments {
 
 /// A version that was refused.
 struct Refused {
-    /// By this, another version of the same number is told from it.
+    /// It differs from that of another version with the same number.
     mark: String,
     at: Instant,
     /// A trusted key has signed it.
@@ -65,17 +67,12 @@ struct Refused {
     why: String,
 }
 
-/// Why a version is refused.
-struct Refusal {
-    is_signed: bool,
-    why: String,
-}
-
 impl Deployments {
-    pub(super) fn new(in_force: ConfigInForce, requests: Sender<Request>, node: NodeId) -> Self {
+    pub(super) fn new(in_force: ConfigInForce, requests: Sender<Request>, wakers: Wakers, node: NodeId) -> Self {
         Self {
             in_force,
             requests,
+            wakers,
             node,
             looked_at: None,
             is_told: false,
@@ -153,20 +150,18 @@ impl Deployments {
         self.logged.retain(|number, _| heads.iter().any(|head| head.number == *number));
         let unknown: Vec<&VersionHead> =
             heads.iter().filter(|head| !self.refused.contains_key(&head.number)).take(MAX_READ).collect();
-        let mut logged = 0;
         for head in unknown {
             let row = context.store().config_version(head.number).await?;
             context.progress();
             let checked = row.ok_or_else(|| "it is not there any more".to_owned());
-            let checked = checked.and_then(|row| {
-                deploy.version(row.number, row.manifest.as_deref(), row.signature.as_deref())
-            });
+            let checked =
+                checked.and_then(|row| deploy.version(row.number, row.manifest.as_deref(), row.signature.as_deref()));
             let taken = match checked {
-                Err(why) => Err(Refusal { is_signed: false, why }),
+                Err(why) => Err((false, why)),
                 Ok(version) => match self.put_in_force(context, version).await {
                     // The daemon is busy or stops.
                     None => return Ok(()),
-                    Some(answer) => answer.map_err(|why| Refusal { is_signed: true, why }),
+                    Some(answer) => answer.map_err(|why| (true, why)),
                 },
             };
             match taken {
@@ -174,8 +169,8 @@ impl Deployments {
                     self.refused.retain(|number, _| *number > head.number);
                     return Ok(());
                 }
-                Err(Refusal { is_signed, why }) => {
-                    self.log(head.number, &why, &mut logged);
+                Err((is_signed, why)) => {
+                    self.log(head.number, &why);
                     let refused = Refused { mark: head.mark.clone(), at: Instant::now(), is_signed, why };
                     self.refused.insert(head.number, refused);
                 }
@@ -197,17 +192,12 @@ impl Deployments {
     }
 
     /// Logs once why a version is refused.
-    fn log(&mut self, number: i64, why: &str, logged: &mut usize) {
-        if self.logged.get(&number).is_some_and(|known| known == why) {
-            return;
-        }
-        self.logged.insert(number, why.to_owned());
-        *logged += 1;
-        match *logged {
-            ..=MAX_LOGGED => {
-                tracing::error!("version {number} of the configuration in the database is not taken, and what was in force stays: {why}");
-            }
-            _ => tracing::debug!("version {number} of the configuration in the database is not taken: {why}"),
+    fn log(&mut self, number: i64, why: &str) {
+        if self.logged.get(&number).is_none_or(|known| known != why) {
+            self.logged.insert(number, why.to_owned());
+            tracing::error!(
+                "version {number} of the configuration in the database is not taken, and what was in force stays: {why}"
+            );
         }
     }
 
@@ -225,10 +215,13 @@ impl Deployments {
         });
         let config = context.config();
         let of_version = |version: &Arc<SignedVersion>| version.manifest.number;
-        let said = config.deploy.as_ref().map(|_| {
-            json!({ "in_force": config.deployed.as_ref().map(of_version), "refused": refused })
-        });
-        self.in_force.note_refused_version(refused);
+        let said = config
+            .deploy
+            .as_ref()
+            .map(|_| json!({ "in_force": config.deployed.as_ref().map(of_version), "refused": refused }));
+        if self.in_force.note_refused_version(refused) {
+            self.wakers.wake(&ModuleName::NOTIFIER, WakeReason::Requested);
+        }
         if self.published.as_ref() != Some(&said)
             && context.store().publish_deployment(&self.node, said.as_ref()).await?
         {
@@ -243,7 +236,9 @@ fn put_unusable_aside(config: &Config, deploy: &DeployConfig) {
     let state_dir = &config.daemon.state_dir;
     let Err(why) = kept_version(state_dir, deploy) else { return };
     match put_version_aside(state_dir) {
-        Ok(aside) => tracing::error!("the kept version of the configuration is not used, and is now {}: {why}", aside.display()),
+        Ok(aside) => {
+            tracing::error!("the kept version of the configuration is not used, and is now {}: {why}", aside.display())
+        }
         Err(error) => tracing::error!("the kept version of the configuration is not used: {why}; {error}"),
     }
 }

@@ -126,7 +126,8 @@ impl HostWatch {
         });
         let version = parts.in_force.refused_version().map(|refused| {
             let number = refused.number;
-            let what = format!("version {number} of the configuration in the database is not in force: {}", refused.why);
+            let what =
+                format!("version {number} of the configuration in the database is not in force: {}", refused.why);
             (format!("{node}: deployed version"), what)
         });
         let mistaken: BTreeMap<String, String> = schedules.chain(refused).chain(version).collect();
