@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use chrono::{SubsecRound as _, Utc};
+use chrono::SubsecRound as _;
 use clap::Args;
 use serde_json::json;
 
@@ -18,6 +18,7 @@ use super::{
     session::{OpenSession, Session, with_advice},
 };
 use crate::{
+    clock::machine_time,
     config::DeployConfig,
     domain::{
         deploy::{DeployedFile, Manifest, NAMESPACE, SignedVersion, check_files, sign},
@@ -123,7 +124,7 @@ async fn version_of(
             (highest.max(deploy.min_number - 1) + 1..).find(|number| !taken.contains(number)).unwrap_or(i64::MAX)
         }
     };
-    let manifest = Manifest::new(&deploy.cluster, number, Utc::now().trunc_subsecs(0), note, files);
+    let manifest = Manifest::new(&deploy.cluster, number, machine_time().trunc_subsecs(0), note, files);
     let text = manifest.to_text().map_err(anyhow::Error::msg)?;
     if let Some(code) = checked(session, output, how, &manifest)? {
         return Ok(code);

@@ -56,6 +56,7 @@ mod task_trace;
 mod time;
 mod trigger;
 mod waiting;
+mod warnings;
 mod why;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};

@@ -13,7 +13,7 @@ use sexton_client::client::{Client, EnqueueContext};
 use sexton_client::principal::Principal;
 use sexton_entities::{history, states::Via};
 
-use super::{output::print_error, time};
+use super::{output::print_error, time, warnings::log_warnings};
 use crate::{
     clock::machine_time,
     config::{
@@ -325,13 +325,6 @@ pub(super) fn connect_options(config: &Config) -> ConnectOptions {
         max_payload: config.daemon.max_payload,
         schema: config.database.schema.clone(),
         ..ConnectOptions::new(config.database.url.clone())
-    }
-}
-
-/// Logs the warnings about a configuration: the daemon does so at its start and at each reload.
-pub(super) fn log_warnings(warnings: &[ConfigWarning]) {
-    for warning in warnings {
-        tracing::warn!("{warning}");
     }
 }
 
