@@ -235,10 +235,9 @@ impl Deployments {
 fn put_unusable_aside(config: &Config, deploy: &DeployConfig) {
     let state_dir = &config.daemon.state_dir;
     let Err(why) = kept_version(state_dir, deploy) else { return };
-    match put_version_aside(state_dir) {
-        Ok(aside) => {
-            tracing::error!("the kept version of the configuration is not used, and is now {}: {why}", aside.display())
-        }
-        Err(error) => tracing::error!("the kept version of the configuration is not used: {why}; {error}"),
-    }
+    let outcome = match put_version_aside(state_dir) {
+        Ok(aside) => format!("it is now {}", aside.display()),
+        Err(error) => error.to_string(),
+    };
+    tracing::error!("the kept version of the configuration is not used: {why}; {outcome}");
 }
