@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod baseline;
 pub mod bookmark;
+pub mod config_version;
 pub mod daily;
 pub mod database;
 pub mod dead_node;

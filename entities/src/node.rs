@@ -40,6 +40,9 @@ pub struct Model {
     /// Its schedules: an object with the recurrences of each, in the notation of `sexton_schedule.spec`, by name. NULL if it
     /// has not said so.
     pub schedules: Option<Json>,
+    /// Which deployed version of the configuration it has in force, and which one it refuses and why. NULL without a table
+    /// `[deploy]`.
+    pub deployment: Option<Json>,
     /// Where it hears the datagrams that wake it, and the key with which they begin. NULL if it hears none.
     #[serde(skip)]
     pub wakeup: Option<String>,

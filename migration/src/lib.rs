@@ -36,6 +36,7 @@ mod m20261122_000033_keep_events;
 mod m20261122_000034_chain_tasks;
 mod m20261122_000035_limit_tasks;
 mod m20261122_000036_maintain_clusters;
+mod m20261122_000037_deploy_configurations;
 mod m20261122_000038_sweep_rows;
 mod m20261122_000039_watch_files;
 
@@ -84,6 +85,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000034_chain_tasks::Step),
             Box::new(m20261122_000035_limit_tasks::Step),
             Box::new(m20261122_000036_maintain_clusters::Step),
+            Box::new(m20261122_000037_deploy_configurations::Step),
             Box::new(m20261122_000038_sweep_rows::Step),
             Box::new(m20261122_000039_watch_files::Step),
         ]

@@ -1,15 +1,19 @@
 //! `sexton config`.
 
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
+    config_diff::{self, DiffArgs},
+    config_mistakes::{refuse, warning},
+    config_versions::{self, VersionsArgs},
+    deploy::{self, DeployArgs, RollbackArgs},
     exit_code::BAD_CONFIG,
     output::{Printer, print_error, print_line, print_text},
     session::Session,
 };
 use crate::{
-    config::{Config, ConfigWarning, Mistake, Mistakes, SourceLocation},
+    config::{Config, ConfigWarning},
     domain::text::plural::counted,
 };
 
@@ -23,6 +27,35 @@ pub(super) enum ConfigCommand {
     },
     /// Show the configuration in force, with every default filled in
     Show,
+    /// Put a signed version of the configuration into the database, for all nodes with a key for it
+    Deploy(DeployArgs),
+    /// List the versions of the configuration in the database, and which nodes have them in force
+    Versions(VersionsArgs),
+    /// Show what changes from one version of the configuration to another
+    Diff(DiffArgs),
+    /// Sign and deploy the files of an earlier version again, under a new number
+    Rollback(RollbackArgs),
+}
+
+impl ConfigCommand {
+    pub(super) fn needs_database(&self) -> bool {
+        !matches!(self, Self::Check { .. } | Self::Show)
+    }
+}
+
+pub(super) async fn run_with_database(
+    session: &Session,
+    output: Printer,
+    command: &ConfigCommand,
+) -> anyhow::Result<u8> {
+    match command {
+        ConfigCommand::Deploy(args) => deploy::deploy(session, output, args).await,
+        ConfigCommand::Rollback(args) => deploy::rollback(session, output, args).await,
+        ConfigCommand::Versions(args) => config_versions::list(session, output, args).await,
+        ConfigCommand::Diff(args) => config_diff::show(session, output, args).await,
+        // They need no database.
+        ConfigCommand::Check { .. } | ConfigCommand::Show => run(session, output, command),
+    }
 }
 
 pub(super) fn run(session: &Session, output: Printer, command: &ConfigCommand) -> anyhow::Result<u8> {
@@ -41,34 +74,9 @@ pub(super) fn run(session: &Session, output: Printer, command: &ConfigCommand) -
     match command {
         ConfigCommand::Check { .. } => return check(session, output, &config, &warnings, is_strict),
         ConfigCommand::Show if output.is_json() => output.value(&toml::from_str::<Value>(&config.show())?)?,
-        ConfigCommand::Show => print_text(&config.show()),
+        _ => print_text(&config.show()),
     }
     Ok(0)
-}
-
-fn refuse(session: &Session, output: Printer, mistakes: &Mistakes, warnings: &[ConfigWarning]) -> anyhow::Result<u8> {
-    if output.is_json() {
-        output.value(&mistakes.0.iter().map(mistake).chain(warnings.iter().map(warning)).collect::<Vec<_>>())?;
-    } else {
-        print_error!("{mistakes}");
-        if let Some(file) = session.file() {
-            print_error!("sexton: {} in {}", counted(mistakes.0.len(), "mistake"), file.display());
-        }
-    }
-    Ok(BAD_CONFIG)
-}
-
-fn mistake(mistake: &Mistake) -> Value {
-    object(&mistake.location, &mistake.setting, &mistake.problem, "mistake")
-}
-
-fn warning(warning: &ConfigWarning) -> Value {
-    object(&warning.location, &warning.setting, &warning.text, "warning")
-}
-
-fn object(location: &SourceLocation, setting: &str, problem: &str, severity: &str) -> Value {
-    json!({ "file": location.source, "line": location.line, "setting": setting, "problem": problem,
-            "severity": severity })
 }
 
 fn check(

@@ -6,7 +6,8 @@ use tokio::sync::mpsc::Receiver;
 
 use super::{
     run::{blueprint, check_user, say_file},
-    session::{Parts, Session, log_warnings},
+    session::{Parts, Session},
+    warnings::log_warnings,
 };
 use crate::{
     daemon::{Request, RunLock},

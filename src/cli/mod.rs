@@ -8,8 +8,12 @@ mod check;
 mod command_pid;
 mod completion;
 mod config;
+mod config_diff;
+mod config_mistakes;
+mod config_versions;
 mod control;
 mod db;
+mod deploy;
 mod doctor;
 mod embedded;
 mod event;
@@ -54,6 +58,7 @@ mod task_trace;
 mod time;
 mod trigger;
 mod waiting;
+mod warnings;
 mod why;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
@@ -177,7 +182,7 @@ enum Command {
     Audit(audit::AuditCommand),
     /// Write a first configuration, with comments
     Init(init::InitArgs),
-    /// Check and show the configuration; needs no database
+    /// Check, show and deploy the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
     /// Show what the schedules will do, and what a changed configuration changes; needs no database
@@ -241,7 +246,7 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
     })?;
     match cli.command {
         Command::Bench(args) => return bench::run(&session, output, &args),
-        Command::Config(command) => return config::run(&session, output, &command),
+        Command::Config(ref command) if !command.needs_database() => return config::run(&session, output, command),
         Command::Import(command) => return import::run(output, &command),
         Command::Init(args) => return init::run(output, &args),
         Command::Period(command) => return period::run(&session, output, &command),
@@ -266,6 +271,7 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
             Command::Plan(args) => plan::run(&session, output, &args).await,
             Command::History(args) => history::run(&session, output, args).await,
             Command::Stats(args) => stats::run(&session, output, &args).await,
+            Command::Config(command) => config::run_with_database(&session, output, &command).await,
             Command::Db(command) => db::run(&session, output, command).await,
             Command::Start(args) => start::start(&session, output, cli.log.as_deref(), &args).await,
             Command::Stop(args) => start::stop(&session, output, &args).await,
@@ -283,7 +289,6 @@ fn run(cli: Cli, parts: Arc<Parts>) -> anyhow::Result<u8> {
             // Handled above.
             Command::Run(_)
             | Command::Bench(_)
-            | Command::Config(_)
             | Command::Import(_)
             | Command::Init(_)
             | Command::Period(_)

@@ -35,6 +35,8 @@ struct NodeListing {
     modules: Option<Value>,
     defines: Option<Value>,
     queues: Option<Value>,
+    /// Which deployed version of the configuration it has in force and which one it refuses; none without `[deploy]`.
+    deployment: Option<Value>,
 }
 
 impl NodeListing {
@@ -53,6 +55,7 @@ impl NodeListing {
             modules: node.modules,
             defines: node.defines,
             queues: node.queues,
+            deployment: node.deployment,
         }
     }
 }
@@ -72,6 +75,7 @@ impl From<dead_node::Model> for NodeListing {
             modules: None,
             defines: None,
             queues: None,
+            deployment: None,
         }
     }
 }
@@ -95,6 +99,7 @@ pub(super) async fn list(session: &Session, output: Printer) -> anyhow::Result<u
         Column::word("State"),
         Column::value("Started").leaves(2),
         Column::value("Heartbeat"),
+        Column::value("Deployed").leaves(5),
     ];
     output.list(&listed, columns, "No node is running.", |node| {
         [
@@ -105,7 +110,19 @@ pub(super) async fn list(session: &Session, output: Printer) -> anyhow::Result<u
             node.state.clone(),
             output.time(node.started_at),
             format!("{} ago", duration::short((now - node.heartbeat_at).num_milliseconds())),
+            deployed(node.deployment.as_ref()),
         ]
     })?;
     Ok(0)
+}
+
+/// The deployed version of a node, for people.
+fn deployed(deployment: Option<&Value>) -> String {
+    let number = |value: &Value| value.as_i64().map(|number| number.to_string());
+    let Some(deployment) = deployment else { return "-".to_owned() };
+    let in_force = number(&deployment["in_force"]).unwrap_or_else(|| "none".to_owned());
+    match number(&deployment["refused"]["number"]) {
+        Some(refused) => format!("{in_force}, refuses {refused}"),
+        None => in_force,
+    }
 }

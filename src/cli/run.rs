@@ -14,7 +14,7 @@ use std::{
 use clap::Args;
 use tokio::sync::mpsc::{Receiver, channel};
 
-use super::session::{Session, log_warnings};
+use super::{session::Session, warnings::log_warnings};
 use crate::{
     clock::Clock,
     config::Config,

@@ -13,12 +13,16 @@ use sexton_client::client::{Client, EnqueueContext};
 use sexton_client::principal::Principal;
 use sexton_entities::{history, states::Via};
 
-use super::{output::print_error, time};
+use super::{output::print_error, time, warnings::log_warnings};
 use crate::{
     clock::machine_time,
-    config::{self, Config, ConfigWarning, DatabaseConfig, Mistake, Mistakes, Pooler, Source, find_file, load_anyway},
+    config::{
+        self, Config, ConfigWarning, DatabaseConfig, DeployedChoice, Mistake, Mistakes, Pooler, Source, find_file,
+        load_anyway,
+    },
     daemon::ModuleSpec,
     domain::{
+        deploy::Manifest,
         identity::ModuleName,
         schedule::ScheduleDefinition,
         task::{NewTask, definition::TaskDefinition},
@@ -89,7 +93,7 @@ pub(super) struct OpenSession {
 impl Session {
     pub(super) fn new(file: Option<PathBuf>, parts: Arc<Parts>) -> Self {
         Self {
-            source: Source { file: file.or_else(find_file), overrides: Vec::new() },
+            source: Source { file: file.or_else(find_file), ..Source::default() },
             parts,
             has_warned: Cell::new(false),
             has_told: Cell::new(false),
@@ -162,16 +166,22 @@ impl Session {
         }
     }
 
+    /// The configuration with a version that is not deployed yet, and every mistake in it.
+    pub(super) fn config_with(&self, draft: Manifest) -> (Config, Mistakes) {
+        read(&Source { deployed: DeployedChoice::Draft(draft.into()), ..self.source.clone() }, &self.parts)
+    }
+
     /// The configuration of another file.
     pub(super) fn config_of(&self, file: &Path) -> Result<Config, Mistakes> {
-        let (config, mistakes) = read(&Source { file: Some(file.to_owned()), overrides: Vec::new() }, &self.parts);
+        let (config, mistakes) = read(&Source { file: Some(file.to_owned()), ..Source::default() }, &self.parts);
         if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
     }
 
     /// Loads the configuration each time it is called.
     pub(super) fn loader(&self) -> crate::daemon::Loader {
         let (source, parts) = (self.source.clone(), self.parts.clone());
-        Box::new(move || {
+        Box::new(move |deployed| {
+            let source = Source { deployed, ..source.clone() };
             let (config, mistakes) = read(&source, &parts);
             if !mistakes.is_empty() {
                 return Err(mistakes);
@@ -315,13 +325,6 @@ pub(super) fn connect_options(config: &Config) -> ConnectOptions {
         max_payload: config.daemon.max_payload,
         schema: config.database.schema.clone(),
         ..ConnectOptions::new(config.database.url.clone())
-    }
-}
-
-/// Logs the warnings about a configuration: the daemon does so at its start and at each reload.
-pub(super) fn log_warnings(warnings: &[ConfigWarning]) {
-    for warning in warnings {
-        tracing::warn!("{warning}");
     }
 }
 

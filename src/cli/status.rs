@@ -16,7 +16,7 @@ use super::{
     start::was_started_in_background,
 };
 use crate::{
-    daemon::{DisabledTask, Phase, Status},
+    daemon::{Deployment, DisabledTask, Phase, Status},
     domain::text::{
         duration,
         plural::{counted, times},
@@ -195,6 +195,14 @@ impl StatusReport {
                 line("", "a newer version has mistakes and is not in force:");
                 for mistake in mistakes.lines() {
                     line("", mistake);
+                }
+            }
+            if let Some(Deployment { in_force, signer, refused }) = &daemon.deployment {
+                let version = in_force.map_or_else(|| "none".to_owned(), |number| format!("version {number}"));
+                let signer = signer.as_ref().map(|signer| format!(", signed by {signer}")).unwrap_or_default();
+                line("deployed", &format!("{version}{signer}"));
+                if let Some(refused) = refused {
+                    line("", &format!("version {} is refused: {}", refused.number, refused.why));
                 }
             }
             if !daemon.config.needs_restart.is_empty() {

@@ -37,6 +37,8 @@ pub struct ConfigDiff {
     pub triggers: Changes,
     /// Daemon modules, built-in ones and process modules.
     pub modules: Changes,
+    /// The numbers of the deployed versions before and afterwards, if they differ.
+    pub deployed: Option<[Option<i64>; 2]>,
     /// Settings that take effect at the next start only.
     pub needs_restart: Vec<&'static str>,
 }
@@ -78,6 +80,8 @@ impl ConfigDiff {
             let own = |name: &str| config.schedule_tables.get(name).map(|table| table.definition.clone());
             of_files.map(|task| (task.schedule.name.clone(), (spec(task.schedule), own(&task.schedule.name)))).collect()
         };
+        let number = |config: &Config| config.deployed.as_ref().map(|version| version.manifest.number);
+        let deployed = Some([number(old), number(new)]).filter(|[before, after]| before != after);
         let needs_restart = [
             ("[database]", old.database != new.database),
             (
@@ -100,6 +104,7 @@ impl ConfigDiff {
             workers: Changes::between(&old.worker_programs, &new.worker_programs),
             triggers: Changes::between(&old.triggers, &new.triggers),
             modules: Changes::between(&old.modules, &new.modules),
+            deployed,
             needs_restart: needs_restart.iter().filter(|(_, changed)| *changed).map(|(name, _)| *name).collect(),
         }
     }
@@ -126,6 +131,10 @@ impl fmt::Display for ConfigDiff {
                     parts.push(format!("{what} {verb}: {}", names.join(", ")));
                 }
             }
+        }
+        if let Some([before, after]) = self.deployed {
+            let number = |number: Option<i64>| number.map_or_else(|| "none".to_owned(), |number| number.to_string());
+            parts.push(format!("deployed version: {} instead of {}", number(after), number(before)));
         }
         if parts.is_empty() {
             parts.push("no task, schedule, queue or module changed".to_owned());

@@ -123,7 +123,7 @@ fn template(section: &mut Section<'_>, part: &'static str, keys: [&'static str; 
     let (text, path, key): (String, Option<PathBuf>, &'static str) = match (text, named) {
         (Some(text), _) => (text, None, plain),
         (None, Some((location, name))) => {
-            let path = beside(&location, &name);
+            let path = beside(&location, &name).map_err(|problem| section.refuse(file, problem)).ok()?;
             match std::fs::read_to_string(&path) {
                 Ok(text) => (text, Some(path), file),
                 Err(error) => {

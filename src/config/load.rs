@@ -3,14 +3,20 @@
 use std::{
     env,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::{
+    daemon::DaemonConfig,
+    deploy::DeployConfig,
+    deployed::{DeployedChoice, kept_version, tree_of, warn_unused},
     known_names::KnownNames,
     mistake::{Findings, Mistake, Mistakes, SourceLocation},
+    section::Section,
     tables::Config,
     tree::TreeNode,
 };
+use crate::domain::deploy::SignedVersion;
 
 /// Environment variables with this prefix override settings: `SEXTON__DAEMON__WORKERS=4`.
 const PREFIX: &str = "SEXTON__";
@@ -24,6 +30,8 @@ pub struct Source {
     pub file: Option<PathBuf>,
     /// Settings from the command line, each with its path. They override files and environment variables.
     pub overrides: Vec<(Vec<String>, String)>,
+    /// Which version that was deployed by the database counts, if the settings have a table `[deploy]`.
+    pub deployed: DeployedChoice,
 }
 
 impl Source {
@@ -74,13 +82,72 @@ pub fn load(source: &Source, known: &KnownNames) -> Result<Config, Mistakes> {
 /// be read has its default.
 pub fn load_anyway(source: &Source, known: &KnownNames) -> (Config, Mistakes) {
     let mut findings = Findings::default();
-    let root = merged(source, &mut findings);
-    let config = Config::read(&root, known, &mut findings);
+    let (root, deployed) = merged_with(source, &mut findings);
+    let config = Config { deployed, ..Config::read(&root, known, &mut findings) };
     (config, findings.mistakes.sorted())
 }
 
-/// The settings of all files, of the environment variables and of the command line.
+/// The settings of all files, of the deployed version, of the environment variables and of the command line.
 pub(super) fn merged(source: &Source, findings: &mut Findings) -> TreeNode {
+    merged_with(source, findings).0
+}
+
+/// The same, with the deployed version that is a part of them.
+fn merged_with(source: &Source, findings: &mut Findings) -> (TreeNode, Option<Arc<SignedVersion>>) {
+    let mut root = of_files(source, findings);
+    // What decides on it. It does not count itself there.
+    let mut local = TreeNode::empty();
+    for table in ["daemon", "deploy"] {
+        if let Some(node) = root.find(&[table]) {
+            local.overlay(TreeNode::at_path(&[table.to_owned()], node.clone()));
+        }
+    }
+    override_with(source, &mut local);
+    let version = deployed(source, &local, findings);
+    let manifest = match &source.deployed {
+        DeployedChoice::Draft(draft) => Some(&**draft),
+        _ => version.as_ref().map(|version| &version.manifest),
+    };
+    if let Some(manifest) = manifest {
+        let tree = tree_of(manifest, &root, findings);
+        root.overlay(tree);
+    }
+    override_with(source, &mut root);
+    (root, version)
+}
+
+/// The deployed version that counts; none without a sound table `[deploy]`.
+fn deployed(source: &Source, root: &TreeNode, findings: &mut Findings) -> Option<Arc<SignedVersion>> {
+    // Mistakes in it are found again with the whole.
+    let mut unseen = Findings::default();
+    let read = |section: &mut Section<'_>| section.table("deploy", DeployConfig::read).flatten();
+    let deploy = read(&mut Section::new("", root, &mut unseen))?;
+    if !unseen.mistakes.is_empty() {
+        return None;
+    }
+    match &source.deployed {
+        DeployedChoice::Draft(_) => None,
+        // The keys may have changed since it was read.
+        DeployedChoice::Candidate(version) => {
+            match deploy.keys.verify(&deploy.cluster, &version.text, &version.signature) {
+                Ok(version) => Some(version.into()),
+                Err(why) => {
+                    findings.add(root.location_of(&["deploy"]), "deploy", format!("the version is not taken: {why}"));
+                    None
+                }
+            }
+        }
+        DeployedChoice::Kept => {
+            let mut top = Section::new("", root, &mut unseen);
+            let daemon = top.table("daemon", |table| DaemonConfig::read(table, &[])).unwrap_or_default();
+            let kept = kept_version(&daemon.state_dir, &deploy);
+            kept.map_err(|why| warn_unused(&why, findings)).ok().flatten().map(Arc::new)
+        }
+    }
+}
+
+/// The settings of the local files.
+fn of_files(source: &Source, findings: &mut Findings) -> TreeNode {
     let mut root = TreeNode::empty();
     if let Some(file) = &source.file {
         root.overlay(read_file(file, findings));
@@ -88,6 +155,10 @@ pub(super) fn merged(source: &Source, findings: &mut Findings) -> TreeNode {
             root.overlay(read_file(&more, findings));
         }
     }
+    root
+}
+
+fn override_with(source: &Source, root: &mut TreeNode) {
     for (name, value) in variables() {
         let path: Vec<String> = name[PREFIX.len()..].split("__").map(str::to_lowercase).collect();
         root.overlay(TreeNode::at_path(&path, TreeNode::from_variable(&name, &value)));
@@ -95,7 +166,6 @@ pub(super) fn merged(source: &Source, findings: &mut Findings) -> TreeNode {
     for (path, value) in &source.overrides {
         root.overlay(TreeNode::at_path(path, TreeNode::from_variable(&format!("--{}", path.join(".")), value)));
     }
-    root
 }
 
 fn read_file(path: &Path, findings: &mut Findings) -> TreeNode {

@@ -7,6 +7,8 @@ mod command;
 mod daemon;
 mod database;
 mod database_schedule;
+mod deploy;
+mod deployed;
 mod diff;
 mod email;
 mod expectation;
@@ -58,6 +60,8 @@ pub use self::{
     daemon::{DaemonConfig, OnUnknown, SupervisorConfig},
     database::{DatabaseConfig, Pooler},
     database_schedule::{schedule_toml, schedules_of_toml},
+    deploy::DeployConfig,
+    deployed::{DEPLOYABLE, DeployedChoice, highest_number, keep_version, kept_version, put_version_aside},
     diff::{Changes, ConfigDiff},
     files::{FileStamp, files_of},
     known_names::KnownNames,

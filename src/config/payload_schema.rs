@@ -19,7 +19,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<Arc<PayloadSchema>> {
     let (document, file) = match &node.item {
         TreeValue::Table(_) => (as_json(node), None),
         TreeValue::Text(name) => {
-            let path = beside(&node.location, name);
+            let path = beside(&node.location, name).map_err(|problem| section.refuse(SETTING, problem)).ok()?;
             let document = load(&path).map_err(|problem| section.refuse(SETTING, problem)).ok()?;
             (document, Some(path))
         }

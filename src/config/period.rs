@@ -108,7 +108,13 @@ fn calendars(section: &mut Section<'_>, key: &'static str, zone: Tz) -> Vec<Cale
     };
     let mut found = Vec::new();
     for file in files {
-        let path = beside(&node.location, &file);
+        let path = match beside(&node.location, &file) {
+            Ok(path) => path,
+            Err(problem) => {
+                section.refuse(key, problem);
+                continue;
+            }
+        };
         let read = std::fs::read(&path).map_err(|error| format!("cannot read the file: {error}"));
         match read.and_then(|bytes| read_calendar(&String::from_utf8_lossy(&bytes), zone)) {
             Ok(spans) => found.push(Calendar { file: path.display().to_string(), spans }),

@@ -8,6 +8,7 @@ use toml::{Table, Value};
 use super::{
     daemon::{ON_UNKNOWN, OnUnknown},
     database::NOWHERE,
+    deploy::DeployConfig,
     expectation, missed_policy,
     module::ModuleConfig,
     ping,
@@ -50,6 +51,9 @@ fn show(config: &Config) -> String {
     top.insert("metrics".into(), metrics(config).into());
     top.insert("trace".into(), trace(config).into());
     top.insert("supervisor".into(), supervisor(config).into());
+    if let Some(deploy) = &config.deploy {
+        top.insert("deploy".into(), deployed(deploy).into());
+    }
     let periods = config.periods.0.values().map(|shown| (shown.name.clone(), Value::from(period(shown))));
     top.insert("period".into(), Table::from_iter(periods).into());
     let queues = config.queues.iter().map(|(name, settings)| (name.to_string(), Value::from(queue(settings))));
@@ -83,6 +87,11 @@ fn show(config: &Config) -> String {
         top.insert("trigger".into(), triggers.into());
     }
     top.to_string()
+}
+
+fn deployed(deploy: &DeployConfig) -> Table {
+    let keys: Vec<Value> = deploy.keys.lines().into_iter().map(Value::from).collect();
+    table([("cluster", deploy.cluster.clone().into()), ("keys", keys.into()), ("min_number", deploy.min_number.into())])
 }
 
 fn queue(queue: &QueueConfig) -> Table {

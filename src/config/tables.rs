@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use super::{
     daemon::{DaemonConfig, SupervisorConfig},
     database::DatabaseConfig,
+    deploy::DeployConfig,
     follow,
     known_names::KnownNames,
     log::LogConfig,
@@ -29,6 +30,7 @@ use super::{
     worker,
 };
 use crate::domain::{
+    deploy::SignedVersion,
     event::Trigger,
     identity::QueueName,
     notice::{
@@ -58,6 +60,10 @@ pub struct Config {
     pub trace: TraceConfig,
     /// `[supervisor]`.
     pub supervisor: SupervisorConfig,
+    /// `[deploy]`; without it, nothing of the configuration comes from the database.
+    pub deploy: Option<DeployConfig>,
+    /// The version that was deployed by the database and is a part of this configuration.
+    pub deployed: Option<Arc<SignedVersion>>,
     /// `[period.NAME]`.
     pub periods: Periods,
     /// `[queue.NAME]`: the queues that this node works on. `default` is always present.
@@ -98,6 +104,7 @@ impl Config {
         let metrics = top.table("metrics", MetricsConfig::read).unwrap_or_default();
         let trace = top.table("trace", TraceConfig::read).unwrap_or_default();
         let supervisor = top.table("supervisor", SupervisorConfig::read).unwrap_or_default();
+        let deploy = top.table("deploy", DeployConfig::read).flatten();
         let periods = top.tables("period", |name, table| period::read(name, table, daemon.zone()));
         let periods = period::join(periods, top.findings);
         let ways = top.tables("notify", |_, table| notify::read(table, &periods));
@@ -160,6 +167,8 @@ impl Config {
             metrics,
             trace,
             supervisor,
+            deploy,
+            deployed: None,
             periods,
             queues,
             modules,
@@ -218,12 +227,13 @@ impl Config {
         self.modules.get(name).cloned().unwrap_or_default()
     }
 
-    /// The files that it names and whose content is a part of it: calendars, schemas and templates.
+    /// The files that it names and whose content is a part of it: calendars, schemas, templates and keys.
     pub fn named_files(&self) -> impl Iterator<Item = &Path> {
         let calendars = self.periods.0.values().flat_map(|period| period.calendars());
         let schemas = self.tasks.values().filter_map(|task| task.payload_schema.as_ref()?.file.as_deref());
         let mails = self.tasks.values().filter_map(|task| task.email.as_ref());
+        let keys = self.deploy.as_ref().and_then(|deploy| deploy.keys_file.as_deref());
         let templates = mails.flat_map(|mail| mail.files()).map(PathBuf::as_path);
-        calendars.map(|calendar| Path::new(&calendar.file)).chain(schemas).chain(templates)
+        calendars.map(|calendar| Path::new(&calendar.file)).chain(schemas).chain(templates).chain(keys)
     }
 }

@@ -171,7 +171,7 @@ mod tests {
         let text = format!("[task.mail]\nkind = \"noop\"\n[trigger.t]\n{text}\n");
         std::fs::write(&file, text).expect("a file");
         let known = KnownNames { kinds: vec!["noop".into()], ..KnownNames::default() };
-        match load(&Source { file: Some(file), overrides: Vec::new() }, &known) {
+        match load(&Source { file: Some(file), ..Source::default() }, &known) {
             Ok(_) => Vec::new(),
             Err(Mistakes(found)) => found.iter().map(|found| format!("{}: {}", found.setting, found.problem)).collect(),
         }

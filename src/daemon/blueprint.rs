@@ -215,7 +215,7 @@ impl Blueprint {
                 None | Some(Request::Stop(_)) => return Ok(false),
                 Some(Request::Reload { reply, .. }) => startup::refuse_reload(reply),
                 Some(Request::Quiet { quiet, .. }) => status.set_quiet(quiet),
-                Some(Request::LogRunning | Request::FilesChanged) => {}
+                Some(Request::LogRunning | Request::FilesChanged | Request::Deploy { .. }) => {}
             }
         }
     }
@@ -281,6 +281,7 @@ impl Blueprint {
                 Some(Request::Stop(mode)) => return Ok((mode, 0)),
                 Some(Request::Reload { reply, by }) => reload::answer(reply, reloader.reload(&by)),
                 Some(Request::FilesChanged) => reloader.files_changed(),
+                Some(Request::Deploy { version, reply }) => reload::answer(Some(reply), reloader.deploy(version)),
                 Some(Request::Quiet { quiet, by }) => {
                     daemon.audit.note(&by, quiet_deed(&daemon.identity.name, status.is_quiet(), quiet));
                     status.set_quiet(quiet);

@@ -6,7 +6,7 @@
 mod answers;
 mod peer;
 
-pub use self::answers::{DisabledTask, Module, PlanInForce, RunningTask, Status};
+pub use self::answers::{Deployment, DisabledTask, Module, PlanInForce, RunningTask, Status};
 
 use std::{io, os::unix::net::UnixListener, sync::Arc, time::Duration};
 

@@ -21,7 +21,7 @@ mod workers;
 pub use self::{
     blueprint::{Blueprint, ModuleFactory, with_built_in},
     components::Components,
-    control::{DisabledTask, Module, PlanInForce, RunningTask, Status},
+    control::{Deployment, DisabledTask, Module, PlanInForce, RunningTask, Status},
     inflight::{InFlight, InFlightCounts, Running},
     lifecycle::{
         newer_schema::NEWER_SCHEMA,

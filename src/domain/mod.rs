@@ -5,6 +5,7 @@ pub mod check;
 pub mod command;
 pub mod cron;
 pub mod daemon;
+pub mod deploy;
 pub mod doctor;
 pub mod email;
 pub mod event;

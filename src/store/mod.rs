@@ -18,6 +18,7 @@ mod claim;
 mod claim_conditions;
 mod claimed_task;
 mod cluster_queues;
+mod config_versions;
 mod connect;
 mod daily;
 mod database_schedules;
@@ -105,6 +106,7 @@ pub use self::{
     audit::{AuditFilter, Deed},
     cancel::CancelResult,
     claim::ClaimResult,
+    config_versions::{ConfigVersionRow, NodeDeployment, VersionHead},
     daily::DayFigures,
     datagrams::DatagramListener,
     doctor::{IndexDefinition, expected_indexes},

@@ -19,13 +19,13 @@ pub(crate) fn mistakes(text: &str) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sexton.toml");
     fs::write(&file, text).unwrap();
-    let source = Source { file: Some(file.clone()), overrides: Vec::new() };
+    let source = Source { file: Some(file.clone()), ..Source::default() };
     let mistakes = load(&source, &known()).expect_err("there are mistakes");
     mistakes.0.iter().map(|mistake| mistake.to_string().replace(&file.display().to_string(), "FILE")).collect()
 }
 
 pub(crate) fn sound(file: &Path) -> sexton::config::Config {
-    load(&Source { file: Some(file.to_owned()), overrides: Vec::new() }, &known()).unwrap()
+    load(&Source { file: Some(file.to_owned()), ..Source::default() }, &known()).unwrap()
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn a_table_changes_what_it_names_of_a_handlers_definition() {
     let mut known = known();
     known.kinds.push("send".to_owned());
     known.definitions.push(definition.clone());
-    let config = load(&Source { file: Some(file), overrides: Vec::new() }, &known).unwrap();
+    let config = load(&Source { file: Some(file), ..Source::default() }, &known).unwrap();
     let retry = RetryPolicy { delay: Duration::from_secs(7), ..retry };
     assert_eq!(*config.tasks["send"], TaskDefinition { retry, ..definition.clone() });
     assert_eq!(

@@ -228,7 +228,7 @@ schedule = "0 12 * * *"
     assert_eq!(told.errors().lines().count(), expected.len(), "{}", told.errors());
     // A registered handler uses the queue.
     let known = KnownNames { kinds: vec!["noop".to_owned()], modules: Vec::new(), ..KnownNames::default() };
-    let source = Source { file: Some(file), overrides: Vec::new() };
+    let source = Source { file: Some(file), ..Source::default() };
     let config = load(&source, &known).unwrap();
     let now = sexton::clock::machine_time();
     assert_eq!(advice(&source, &config, &["unused".into()], now).len(), expected.len() - 1);

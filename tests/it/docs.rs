@@ -76,6 +76,7 @@ fn every_configuration_of_the_documents_is_sound() {
         "docs/CHAINS.md",
         "docs/MONITORING.md",
         "docs/PERIODS.md",
+        "docs/DEPLOYMENTS.md",
         "docs/EVENTS.md",
         "docs/SWEEPS.md",
         "docs/LIMITS.md",
@@ -106,7 +107,7 @@ fn the_configuration_page_names_every_setting() {
     let file = folder.path().join("sexton.toml");
     std::fs::write(
         &file,
-        "[x]\n[database]\nx = 1\n[daemon]\nx = 1\n[log]\nx = 1\n[metrics]\nx = 1\n[trace]\nx = 1\n[supervisor]\nx = 1\n[queue.q]\nx = 1\n[module.m]\nx = 1\n[worker.w]\nx = 1\n[notify.n]\nx = 1\n\
+        "[x]\n[database]\nx = 1\n[daemon]\nx = 1\n[log]\nx = 1\n[metrics]\nx = 1\n[trace]\nx = 1\n[deploy]\nx = 1\n[supervisor]\nx = 1\n[queue.q]\nx = 1\n[module.m]\nx = 1\n[worker.w]\nx = 1\n[notify.n]\nx = 1\n\
          [period.p]\nx = 1\n[task.t]\nx = 1\n[task.u]\nschedule = { cron = \"@daily\", x = 1 }\n[schedule.s]\nx = 1\n[trigger.t]\nx = 1\n[sweep.s]\nx = 1\n",
     )
     .unwrap();

@@ -16,6 +16,7 @@ mod completions;
 mod config;
 mod config_checks;
 mod daemon;
+mod deployments;
 mod despite_mistakes;
 mod dialect;
 mod docs;

@@ -62,8 +62,7 @@ impl ConfigDir {
             modules: Vec::new(),
             ..KnownNames::default()
         };
-        load(&Source { file: Some(self.file()), overrides: Vec::new() }, &known)
-            .map_err(|mistakes| mistakes.to_string())
+        load(&Source { file: Some(self.file()), ..Source::default() }, &known).map_err(|mistakes| mistakes.to_string())
     }
 
     fn mistakes(text: &str) -> String {

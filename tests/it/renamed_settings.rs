@@ -49,7 +49,7 @@ fn read(text: &str) -> Result<Config, Mistakes> {
     let (_folder, file) = file(text);
     let known =
         KnownNames { kinds: vec!["noop".to_owned()], modules: vec!["cron".to_owned()], ..KnownNames::default() };
-    load(&Source { file: Some(file), overrides: Vec::new() }, &known)
+    load(&Source { file: Some(file), ..Source::default() }, &known)
 }
 
 #[test]

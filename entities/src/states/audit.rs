@@ -48,6 +48,8 @@ words! {
         Send = "send",
         /// Sent an event again by hand.
         Replay = "replay",
+        /// Put a signed version of the configuration into the database.
+        Deploy = "deploy",
     }
 }
 
@@ -72,6 +74,8 @@ words! {
         Problem = "problem",
         /// An event.
         Event = "event",
+        /// The configuration of the cluster.
+        Configuration = "configuration",
     }
 }
 

@@ -72,7 +72,7 @@ impl BenchNode {
             registry,
             app_data: AppData::default(),
             modules: with_built_in(Vec::new()),
-            loader: Box::new(|| Err(crate::config::Mistakes::default())),
+            loader: Box::new(|_| Err(crate::config::Mistakes::default())),
             clock: Clock::system(),
             mode: Mode::Serve,
             log: LogControl::default(),

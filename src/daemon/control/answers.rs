@@ -14,6 +14,7 @@ use crate::{
         lifecycle::status::{ConfigStatus, DaemonStatus, Phase},
         state::{
             command_starts::StartTrouble,
+            config_in_force::RefusedVersion,
             module_status::ModuleStatus,
             open_problems::OpenProblem,
             queue_troubles::{FullQueue, UnservedQueue},
@@ -54,6 +55,9 @@ pub struct Status {
     pub database: String,
     /// Where the configuration comes from, and its mistakes.
     pub config: ConfigStatus,
+    /// Which deployed version of the configuration is in force, and which one is refused; none without `[deploy]`.
+    #[serde(default)]
+    pub deployment: Option<Deployment>,
     /// Number of running attempts.
     pub running: usize,
     /// Number of claimed tasks that have not begun.
@@ -202,6 +206,7 @@ impl Status {
             uptime_ms: millis(status.age()),
             database: status.database(),
             config: status.config(),
+            deployment: deployment(status),
             running: counts.as_ref().map_or(0, |counts| counts.running),
             claimed: counts.as_ref().map_or(0, |counts| counts.waiting),
             unrecorded: counts.as_ref().map_or(0, |counts| counts.finished),
@@ -268,6 +273,28 @@ fn disabled_tasks(components: &Arc<Components>) -> Vec<DisabledTask> {
         })
     });
     disabled.collect()
+}
+
+/// The deployed version of a daemon.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Deployment {
+    /// The number in force.
+    pub in_force: Option<i64>,
+    /// The key that has signed it.
+    pub signer: Option<String>,
+    /// The version that is refused.
+    pub refused: Option<RefusedVersion>,
+}
+
+fn deployment(status: &DaemonStatus) -> Option<Deployment> {
+    let config = status.in_force();
+    config.deploy.as_ref()?;
+    let version = config.deployed.as_ref();
+    Some(Deployment {
+        in_force: version.map(|version| version.manifest.number),
+        signer: version.map(|version| version.signer.clone()),
+        refused: status.components().and_then(|components| components.in_force.refused_version()),
+    })
 }
 
 /// A module and its node.

@@ -8,9 +8,10 @@ use sexton_entities::states::{AuditAction, AuditTarget, Via};
 
 use super::{requests::Reply, status::DaemonStatus};
 use crate::{
-    config::{Config, ConfigDiff, DaemonConfig, Mistakes},
-    daemon::{components::Components, inflight::InFlight, state::wakers::WakeReason},
+    config::{Config, ConfigDiff, DaemonConfig, DeployedChoice, Mistakes, keep_version},
+    daemon::{components::Components, fault_point::fault_point, inflight::InFlight, state::wakers::WakeReason},
     domain::{
+        deploy::SignedVersion,
         identity::ModuleName,
         text::{duration, redact::redacted},
     },
@@ -19,8 +20,8 @@ use crate::{
     telemetry::LogControl,
 };
 
-/// Reads the configuration.
-pub type Loader = Box<dyn Fn() -> Result<Config, Mistakes> + Send + Sync>;
+/// Reads the configuration, with the version of it that is chosen.
+pub type Loader = Box<dyn Fn(DeployedChoice) -> Result<Config, Mistakes> + Send + Sync>;
 
 /// What a reload needs.
 pub(in crate::daemon) struct Reloader<'a> {
@@ -46,7 +47,7 @@ impl Reloader<'_> {
 
     fn read(&self, by: Option<&Principal>) -> Result<Value, String> {
         notify::reloading();
-        let result = match (self.loader)() {
+        let result = match (self.loader)(DeployedChoice::Kept) {
             Err(mistakes) => {
                 self.daemon.in_force.note_refused(&mistakes.to_string());
                 self.daemon.wakers.wake(&ModuleName::NOTIFIER, WakeReason::Requested);
@@ -54,6 +55,23 @@ impl Reloader<'_> {
             }
             Ok(new) => Ok(self.put_in_force(new, by)),
         };
+        notify::ready(&self.status.line());
+        result
+    }
+
+    /// Puts a deployed version in force together with the local files, and keeps it. If there is a mistake, nothing changes.
+    pub(in crate::daemon) fn deploy(&self, version: Arc<SignedVersion>) -> Result<Value, String> {
+        notify::reloading();
+        let number = version.manifest.number;
+        let loaded = (self.loader)(DeployedChoice::Candidate(version)).map_err(|mistakes| mistakes.to_string());
+        let result = loaded.and_then(|new| {
+            let version = new.deployed.clone().ok_or("[deploy] is not in the files any more")?;
+            keep_version(&new.daemon.state_dir, &version)
+                .map_err(|error| format!("it cannot be kept in the state directory: {error}"))?;
+            fault_point("version kept");
+            tracing::info!("version {number} of the configuration is in force, signed by {}", version.signer);
+            Ok(self.put_in_force(new, None))
+        });
         notify::ready(&self.status.line());
         result
     }
@@ -106,7 +124,7 @@ pub(in crate::daemon) fn before_running(
     loader: &Loader,
     status: &DaemonStatus,
 ) -> Result<Value, String> {
-    let new = loader().map_err(|mistakes| refused(status, &mistakes.to_string(), true))?;
+    let new = loader(DeployedChoice::Kept).map_err(|mistakes| refused(status, &mistakes.to_string(), true))?;
     // Settings that would end the daemon are refused.
     let refuse = |problem: String| Err(refused(status, &problem, true));
     if let Err(error) = Store::connect(&ConnectOptions::new(new.database.url.clone())) {

@@ -1,5 +1,7 @@
 //! Requests to the daemon from outside: by signal, at the control socket, and from module `config_sync`.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use tokio::sync::{
     mpsc::{Receiver, Sender, channel},
@@ -7,6 +9,8 @@ use tokio::sync::{
 };
 
 use sexton_client::principal::Principal;
+
+use crate::domain::deploy::SignedVersion;
 
 /// How many requests of one kind may wait.
 pub const MAX_WAITING: usize = 16;
@@ -47,6 +51,13 @@ pub enum Request {
     LogRunning,
     /// The configuration files have changed.
     FilesChanged,
+    /// Put a version of the configuration in force whose signature was checked, and report the result.
+    Deploy {
+        /// The version.
+        version: Arc<SignedVersion>,
+        /// Receives the result.
+        reply: Reply,
+    },
 }
 
 /// Receives the result of a request, or the reason why it was refused.

@@ -76,7 +76,7 @@ pub(in crate::daemon) async fn database(
                     Some(Request::LogRunning) => tracing::info!("{}", status.line()),
                     // The tables may be being updated: that must not be interrupted.
                     Some(Request::Reload { reply, .. }) if status.phase() == Phase::Starting => refuse_reload(reply),
-                    Some(Request::FilesChanged) => {}
+                    Some(Request::FilesChanged | Request::Deploy { .. }) => {}
                     request => break Some(request),
                 }
             }

@@ -317,6 +317,9 @@ impl DaemonStatus {
         if let count @ 1.. = components.store.isolated().count() {
             line += &format!("; {} isolated", counted(count, "fault"));
         }
+        if let Some(refused) = components.in_force.refused_version() {
+            line += &format!("; version {} of the configuration is refused", refused.number);
+        }
         if self.facts(|facts| facts.config.mistakes.is_some()) {
             line += "; the new configuration has mistakes, the old one stays in force";
         }

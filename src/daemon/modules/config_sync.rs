@@ -1,14 +1,15 @@
 //! `config_sync`: notices that configuration files have changed, and asks the daemon to reload. Puts schedules of the
-//! database in force.
+//! database in force, and versions of the configuration that were deployed by it.
 //!
 //! Notifications of the operating system only wake it. It decides by the files' sizes and times, so that it works on
 //! file systems without notifications, too.
 //!
 //! Settings: `daemon.watch_config` (true), `daemon.reload_debounce` (1s): how long the files must stay unchanged before the
-//! reload. Schedules of the database are read when the database tells, and with each heartbeat where it does not. Logs a
+//! reload. Schedules of the database are read when the database tells, and with each heartbeat where it does not; deployed versions as well, with a table `[deploy]` only. Logs a
 //! warning if a directory cannot be watched, and schedules of the database that are not in force.
 
 mod database_schedules;
+mod deployments;
 
 use std::{
     path::Path,
@@ -20,7 +21,7 @@ use async_trait::async_trait;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc::Sender;
 
-use self::database_schedules::DatabaseSchedules;
+use self::{database_schedules::DatabaseSchedules, deployments::Deployments};
 use crate::{
     config::FileStamp,
     daemon::{
@@ -32,6 +33,7 @@ use crate::{
             wakers::{WakeReason, Wakers},
         },
     },
+    domain::identity::NodeId,
 };
 
 /// How often it compares the files without a notification.
@@ -46,6 +48,7 @@ pub(super) struct ConfigSync {
     /// When it last looked at the files.
     looked_at: Option<Instant>,
     schedules: DatabaseSchedules,
+    deployments: Deployments,
 }
 
 #[async_trait(?Send)]
@@ -78,6 +81,7 @@ impl DaemonModule for ConfigSync {
             self.looked_at = Some(Instant::now());
             self.look_at_files(context);
         }
+        self.deployments.look(context).await?;
         self.schedules.look(context).await
     }
 
@@ -86,7 +90,7 @@ impl DaemonModule for ConfigSync {
             Some((_, since)) => context.config().daemon.reload_debounce.saturating_sub(since.elapsed()),
             None => INTERVAL,
         };
-        Ok(Next::After(of_files.min(self.schedules.rest(context))))
+        Ok(Next::After(of_files.min(self.schedules.rest(context)).min(self.deployments.rest(context))))
     }
 }
 
@@ -96,9 +100,11 @@ impl ConfigSync {
         requests: Sender<Request>,
         in_force: ConfigInForce,
         wakers: Wakers,
+        node: NodeId,
     ) -> Self {
+        let deployments = Deployments::new(in_force.clone(), requests.clone(), wakers.clone(), node);
         let schedules = DatabaseSchedules::new(in_force, wakers);
-        Self { files, requests, watcher: None, changing: None, looked_at: None, schedules }
+        Self { files, requests, watcher: None, changing: None, looked_at: None, schedules, deployments }
     }
 
     fn look_at_files(&mut self, context: &ModuleContext) {

@@ -175,8 +175,10 @@ fn rescuer(daemon: &Components) -> ModuleSpec {
 fn config_sync(daemon: &Components) -> ModuleSpec {
     let (files, requests) = (daemon.config_files.clone(), daemon.requests.clone());
     let (in_force, wakers) = (daemon.in_force.clone(), daemon.wakers.clone());
+    let node = daemon.identity.id.clone();
     ModuleSpec::new(ModuleName::CONFIG_SYNC, Stage::Intake, move || {
-        config_sync::ConfigSync::new(files.clone(), requests.clone(), in_force.clone(), wakers.clone())
+        let (in_force, node) = (in_force.clone(), node.clone());
+        config_sync::ConfigSync::new(files.clone(), requests.clone(), in_force, wakers.clone(), node)
     })
 }
 

@@ -207,6 +207,7 @@ impl NodeModule {
         self.parts.store.register(&self.heartbeat(context)).await?;
         self.parts.wakers.announce(Wakeup::Anything);
         self.parts.wakers.wake(&ModuleName::WAKEUP, WakeReason::Requested);
+        self.parts.wakers.wake(&ModuleName::CONFIG_SYNC, WakeReason::Requested);
         Ok(())
     }
 

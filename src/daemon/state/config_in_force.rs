@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
 use sexton_client::client::EnqueueContext;
 
 use super::wakers::Wakers;
@@ -28,6 +29,17 @@ pub struct ConfigInForce {
     registry: Registry,
     /// The mistakes of a newer configuration that was refused.
     refused: Arc<RwLock<Option<String>>>,
+    /// The version in the database that this node refuses.
+    refused_version: Arc<RwLock<Option<RefusedVersion>>>,
+}
+
+/// A deployed version that a node does not put in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedVersion {
+    /// Its number.
+    pub number: i64,
+    /// Why.
+    pub why: String,
 }
 
 /// A configuration with the schedules of the database, every definition that follows from it and from the registered handlers, and its limits.
@@ -52,7 +64,7 @@ impl ConfigInForce {
     pub(in crate::daemon) fn new(config: Config, registry: Registry) -> Self {
         let derived = Derived::new(&config, Arc::new([]), &registry);
         let current = Arc::new(RwLock::new(Arc::new(derived)));
-        Self { current, registry, refused: Arc::default() }
+        Self { current, registry, refused: Arc::default(), refused_version: Arc::default() }
     }
 
     /// Puts another configuration in force.
@@ -86,6 +98,19 @@ impl ConfigInForce {
     /// The mistakes of a newer configuration that was refused; none if the newest one is in force.
     pub(in crate::daemon) fn refused(&self) -> Option<String> {
         self.refused.read().clone()
+    }
+
+    /// Notes the deployed version that this node refuses. Returns whether that is new.
+    pub(in crate::daemon) fn note_refused_version(&self, refused: Option<RefusedVersion>) -> bool {
+        let mut known = self.refused_version.write();
+        let is_new = *known != refused;
+        *known = refused;
+        is_new
+    }
+
+    /// The deployed version that this node refuses.
+    pub(in crate::daemon) fn refused_version(&self) -> Option<RefusedVersion> {
+        self.refused_version.read().clone()
     }
 
     fn current(&self) -> Arc<Derived> {

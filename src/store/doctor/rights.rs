@@ -9,7 +9,7 @@ use super::{
 use crate::domain::doctor::rights::RoleFacts;
 
 /// The tables that the daemon writes to, each with one of its columns.
-const TABLES: [(&str, &str); 25] = [
+const TABLES: [(&str, &str); 26] = [
     ("sexton_task", "name"),
     ("sexton_task_dependency", "required"),
     ("sexton_history", "name"),
@@ -35,6 +35,7 @@ const TABLES: [(&str, &str); 25] = [
     ("sexton_trigger_pace", "trigger_name"),
     ("sexton_maintenance", "id"),
     ("sexton_sweep_row", "sweep"),
+    ("sexton_config_version", "number"),
 ];
 /// Rights on the whole server that harm nobody.
 const HARMLESS: [&str; 8] = [

@@ -76,7 +76,7 @@ fn a_disabled_module_is_never_made_and_holds_nobody_up() {
         with(&mut blueprint, "pruner", off.clone());
         let reloaded = Arc::new(AtomicBool::new(false));
         let (config, seen) = (blueprint.config.clone(), reloaded.clone());
-        blueprint.loader = Box::new(move || {
+        blueprint.loader = Box::new(move |_| {
             let mut config = config.clone();
             config.modules.remove("pruner");
             config.modules.insert("cron".to_owned(), off.clone());

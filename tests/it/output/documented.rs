@@ -6,7 +6,10 @@ use chrono::DateTime;
 use serde_json::Value;
 
 use super::{call, json};
-use crate::support::{Daemon, Printed as _, eventually, on_each_database};
+use crate::{
+    deployments::Key,
+    support::{Daemon, Printed as _, eventually, on_each_database},
+};
 
 const SETTINGS: &str = r#"heartbeat = "200ms"
 [period.office]
@@ -136,7 +139,9 @@ on_each_database! {
     async fn json_is_as_documented(database: Database) {
         let page = Page::read();
         let mut untried: Vec<&String> = page.commands.keys().collect();
-        let file = database.config("n", SETTINGS);
+        let key = Key::new(&database, "alice");
+        let deploy = key.settings("").replace("heartbeat = \"500ms\"\n", "");
+        let file = database.config("n", &format!("{SETTINGS}{deploy}"));
         let daemon = Daemon::start(&file, &["run"]);
         let store = database.bare_store();
         let mut check = |command: &str, arguments: &[&str]| {
@@ -206,6 +211,17 @@ on_each_database! {
         eventually("the round has ended", async || store.task(round).await.unwrap().is_none()).await;
         assert_eq!(check("sweep show", &["sweep", "show", "numbers"])["rounds"][0]["result"]["refused"], 1);
         assert_ne!(check("sweep list", &["sweep", "list"]), serde_json::json!([]));
+        let toml = database.folder.path().join("deployed.toml").display().to_string();
+        std::fs::write(&toml, "[task.deployed]\nkind = \"noop\"\n").unwrap();
+        let signed_by = key.private.to_str().unwrap();
+        check("config deploy", &["config", "deploy", &toml, "--dry-run"]);
+        check("config deploy", &["config", "deploy", &toml, "--key", signed_by]);
+        check("config rollback", &["config", "rollback", "1", "--key", signed_by]);
+        check("config diff", &["config", "diff", "1", "2"]);
+        eventually("the node has the version", async || {
+            let versions = check("config versions", &["config", "versions"]);
+            versions[0]["in_force_on"][0] == "n"
+        }).await;
         check("queue list", &["queue", "list"]);
         check("node list", &["node", "list"]);
         check("module list", &["module", "list", "--all"]);

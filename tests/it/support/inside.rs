@@ -34,7 +34,7 @@ pub(crate) fn blueprint(database: &Database) -> Blueprint {
         registry: Registry::new(),
         app_data: AppData::default(),
         modules: with_built_in(Vec::new()),
-        loader: Box::new(|| unreachable!("nothing is reloaded")),
+        loader: Box::new(|_| unreachable!("nothing is reloaded")),
         clock: Clock::system(),
         program: env!("CARGO_BIN_EXE_sexton").into(),
         mode: Mode::Serve,

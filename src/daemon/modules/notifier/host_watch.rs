@@ -124,7 +124,13 @@ impl HostWatch {
         let schedules = schedules.map(|(name, unused)| {
             (format!("schedule {name}"), format!("schedule {name} of the database is not in force: {}", unused.why))
         });
-        let mistaken: BTreeMap<String, String> = schedules.chain(refused).collect();
+        let version = parts.in_force.refused_version().map(|refused| {
+            let number = refused.number;
+            let what =
+                format!("version {number} of the configuration in the database is not in force: {}", refused.why);
+            (format!("{node}: deployed version"), what)
+        });
+        let mistaken: BTreeMap<String, String> = schedules.chain(refused).chain(version).collect();
         if mistaken == self.mistaken && self.has_begun {
             return Ok(());
         }

@@ -66,6 +66,7 @@ fn node(id: &str, started_at: &str, lease_expires_at: &str) -> node::Model {
         disabled: None,
         queues: None,
         schedules: None,
+        deployment: None,
         wakeup: None,
     }
 }
