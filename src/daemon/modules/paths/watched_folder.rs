@@ -143,7 +143,12 @@ impl WatchedFolder {
     }
 
     /// Takes in what a look has found. Where the folder is another one than before, it is watched and looked at again.
-    pub(super) async fn end_look(&mut self, context: &ModuleContext, notifications: &mut FolderNotifications, now: Instant) {
+    pub(super) async fn end_look(
+        &mut self,
+        context: &ModuleContext,
+        notifications: &mut FolderNotifications,
+        now: Instant,
+    ) {
         for _ in 0..2 {
             let Some(found) = self.answer(context).await else { return };
             let facts = match found {
