@@ -1,4 +1,4 @@
-//! The state of a file, by which two events of one file are told apart.
+//! The state of a file, by which two events of one file differ.
 
 use std::{os::unix::ffi::OsStrExt as _, path::Path};
 

@@ -73,7 +73,7 @@ impl Watchlist {
         self.files.iter().filter_map(|(name, file)| Some((name.as_os_str(), file.sent.as_ref()?)))
     }
 
-    /// When the next file makes an event, if it stays as it is; none if none waits.
+    /// When the next of the files that wait makes an event, if it stays the same.
     pub fn next_due(&self) -> Option<Instant> {
         self.files.values().filter(|file| self.waits(file)).map(|file| file.since + self.settle).min()
     }

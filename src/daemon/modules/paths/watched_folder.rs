@@ -176,7 +176,7 @@ impl WatchedFolder {
             .map(|why| format!("it is only looked at every {}: {why}", duration::text(POLL_INTERVAL)));
     }
 
-    /// The answer of the look that is under way; none if there is none, or not yet.
+    /// The answer of the look that is under way, if there is one and it has answered.
     async fn answer(&mut self, context: &ModuleContext) -> Option<io::Result<FolderFacts>> {
         let looking = self.looking.as_mut()?;
         let mut waited = match self.trouble.as_deref() {
@@ -278,7 +278,7 @@ impl WatchedFolder {
         }
     }
 
-    /// The time until it is to be looked at, if nothing is told of it.
+    /// The time until it is to be looked at, if the kernel reports nothing before.
     pub(super) fn rest(&self, now: Instant) -> Duration {
         if self.looking.is_some() {
             return PROGRESS;
