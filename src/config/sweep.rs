@@ -85,6 +85,7 @@ pub(super) fn read(
         pace: None,
         delay: None,
         unique_key: None,
+        watch: None,
     });
     Some(ReadSweep { definition: definition.into(), trigger: trigger.map(Arc::new) })
 }
@@ -157,7 +158,7 @@ mod tests {
         let text = format!("[task.mail]\nkind = \"noop\"\n[sweep.s]\n{text}\n");
         std::fs::write(&file, text).expect("a file");
         let known = KnownNames { kinds: vec!["noop".into(), "sweep".into()], ..KnownNames::default() };
-        load(&Source { file: Some(file), overrides: Vec::new() }, &known).map_err(|Mistakes(found)| {
+        load(&Source { file: Some(file), ..Source::default() }, &known).map_err(|Mistakes(found)| {
             found.iter().map(|found| format!("{}: {}", found.setting, found.problem)).collect()
         })
     }
