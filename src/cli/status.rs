@@ -234,6 +234,9 @@ impl StatusReport {
             for unserved in &daemon.unserved_queues {
                 line("queue", &format!("{}: {}", unserved.queue, unserved.words()));
             }
+            for wait in &daemon.rate_waits {
+                line("queue", &format!("{} {}", wait.queue, wait.words()));
+            }
             if let Some(trouble) = &daemon.command_starts {
                 let (since, next) = (whole_seconds(trouble.since_ms), whole_seconds(trouble.next_try_ms));
                 let tasks = counted(usize::try_from(trouble.given_back).unwrap_or(usize::MAX), "task");

@@ -39,6 +39,7 @@ use super::{
         pings::Pings,
         programs::Programs,
         queue_troubles::UnservedQueues,
+        rate_waits::RateWaits,
         this_node::NodeIdentity,
         unknown_tasks::UnknownTasks,
         wakers::{WakeReason, Wakers},
@@ -98,6 +99,8 @@ pub struct Components {
     pub events: EventBoard,
     /// Queues with tasks that no live node serves.
     pub unserved: UnservedQueues,
+    /// Queues that wait for a token of a rate.
+    pub rate_waits: RateWaits,
     /// The problems that last.
     pub open_problems: OpenProblems,
     /// Whether commands can be started.
@@ -191,6 +194,7 @@ impl Components {
             all_paused: AllPaused::default(),
             events: EventBoard::default(),
             unserved: UnservedQueues::default(),
+            rate_waits: RateWaits::default(),
             open_problems: OpenProblems::default(),
             outlook: LatestOutlook::default(),
             starts: CommandStarts::new(shepherds.clone()),

@@ -38,6 +38,7 @@ pub use self::{
     state::{
         module_status::{ModuleState, ModuleStatus},
         queue_troubles::{FullQueue, UnservedQueue},
+        rate_waits::RateWait,
         wakers::{WakeReason, WakeReasons, Waker},
     },
     stop_stage::Stage,

@@ -73,11 +73,12 @@ fn samples(text: &str, is_open: bool) -> HashMap<String, f64> {
 
 on_each_database! {
     async fn the_control_socket_says_what_the_daemon_does(database: Database) {
-        let file = database.config("n", &format!("heartbeat = \"200ms\"\n[queue.slow]\nworkers = 3\n{TASKS}"));
+        let file = database.config("n", &format!("heartbeat = \"200ms\"\n[queue.slow]\nworkers = 3\n\
+            [queue.mail]\nrate = \"1/1h\"\n[task.letter]\nkind = \"noop\"\nqueue = \"mail\"\n{TASKS}"));
         let daemon = Daemon::start(&file, &["run"]);
         let store = database.bare_store();
         store.pause_queue(&"slow".into(), true).await.unwrap();
-        for task in ["fine", "fine", "fail", "later"] {
+        for task in ["fine", "fine", "fail", "later", "letter", "letter"] {
             assert!(sexton(&file).args(["task", "add", task]).output().unwrap().status.success());
         }
         let duration = |task: &str, outcome: &str| format!("sexton_task_duration_seconds_count{{task=\"{task}\",outcome=\"{outcome}\"}}");
@@ -87,7 +88,13 @@ on_each_database! {
                 && found.get(&duration("tick", "succeeded")).is_some_and(|count| *count >= 1.0)
                 && found.get("sexton_queue_tasks{queue=\"slow\",state=\"waiting\"}") == Some(&1.0)
                 && found.get("sexton_open_problems").is_some_and(|count| *count >= 1.0)
+                && found.get("sexton_rate_tokens{of=\"queue\",name=\"mail\"}") == Some(&0.0)
+                && found.get("sexton_queue_tasks{queue=\"mail\",state=\"waiting\"}") == Some(&1.0)
         }).await;
+        let status = sexton(&file).args(["status", "--json"]).output().unwrap().json();
+        assert_eq!(status["daemon"]["rate_waits"][0]["queue"], "mail", "{status:#}");
+        let shown = String::from_utf8(sexton(&file).arg("status").output().unwrap().stdout).unwrap();
+        assert!(shown.contains("mail has used up a rate: the next task may begin in "), "{shown}");
         let found = samples(&of_socket(&file), true);
         let value = |series: &str| *found.get(series).unwrap_or_else(|| panic!("{series}: {found:#?}"));
         assert!(value("sexton_claims_total") >= 4.0 && value("sexton_statements_total") > 10.0);

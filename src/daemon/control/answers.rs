@@ -18,6 +18,7 @@ use crate::{
             module_status::ModuleStatus,
             open_problems::OpenProblem,
             queue_troubles::{FullQueue, UnservedQueue},
+            rate_waits::RateWait,
             worker_board::WorkerTrouble,
         },
     },
@@ -112,6 +113,9 @@ pub struct Status {
     /// Queues with waiting tasks that no live node serves, by name.
     #[serde(default)]
     pub unserved_queues: Vec<UnservedQueue>,
+    /// Queues whose next task waits for a token of a rate, by name.
+    #[serde(default)]
+    pub rate_waits: Vec<RateWait>,
     /// How many events need a look, as this node has counted them last.
     #[serde(default)]
     pub events: EventTroubles,
@@ -228,6 +232,7 @@ impl Status {
             problems: components.map(|components| components.open_problems.named()).unwrap_or_default(),
             full_queues: status.full_queues(),
             unserved_queues: components.map(|components| components.unserved.all()).unwrap_or_default(),
+            rate_waits: components.map(|components| components.rate_waits.all()).unwrap_or_default(),
             events: components.map(|components| components.events.troubles()).unwrap_or_default(),
             refused_events: components.map(|components| components.events.refused()).unwrap_or_default(),
             closed_queues: closed_queues(

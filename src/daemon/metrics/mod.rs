@@ -23,7 +23,10 @@ use super::{
         open_problems::OpenProblems,
     },
 };
-use crate::store::{Operation, QueueBacklog, Store, StoreError};
+use crate::{
+    domain::task::rate::BucketName,
+    store::{Operation, QueueBacklog, RateRow, Store, StoreError},
+};
 
 /// The database answers within this time, or its metrics are left out.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -57,6 +60,7 @@ struct DatabaseFigures {
     /// Each queue, and for how many seconds its oldest task has waited.
     queues: Vec<(QueueBacklog, f64)>,
     nodes: usize,
+    rates: Vec<RateRow>,
 }
 
 impl MetricsSource {
@@ -195,7 +199,8 @@ impl MetricsSource {
         let queues = self.store.load(None).await?;
         let nodes = self.store.nodes().await?.iter().filter(|node| node.lease_expires_at >= now).count();
         let age = |queue: &QueueBacklog| queue.oldest.map_or(0.0, |at| (now - at).as_seconds_f64().max(0.0));
-        Ok(DatabaseFigures { queues: queues.into_iter().map(|queue| (queue.clone(), age(&queue))).collect(), nodes })
+        let queues = queues.into_iter().map(|queue| (queue.clone(), age(&queue))).collect();
+        Ok(DatabaseFigures { queues, nodes, rates: self.store.rates().await? })
     }
 }
 
@@ -223,4 +228,12 @@ fn database(snapshot: &mut Snapshot, figures: Option<&DatabaseFigures>) {
     snapshot.gauges("sexton_queue_tasks", "Unfinished tasks in the whole cluster: due, running, or due later.", tasks);
     let oldest = queues.iter().map(|(name, (_, age))| (vec![("queue", (*name).to_owned())], *age));
     snapshot.gauges("sexton_queue_oldest_seconds", "For how long the oldest due task has waited.", oldest);
+    let tokens = figures.rates.iter().take(MAX_NAMES).map(|rate| {
+        let (of, name) = match &rate.bucket {
+            BucketName::Queue(name) => ("queue", name),
+            BucketName::Task(name) => ("task", name),
+        };
+        (vec![("of", of.to_owned()), ("name", name.clone())], rate.tokens as f64)
+    });
+    snapshot.gauges("sexton_rate_tokens", "Tasks that a rate lets begin now.", tokens);
 }

@@ -115,6 +115,7 @@ fn dispatcher(daemon: &Components) -> ModuleSpec {
         milestones: daemon.milestones.clone(),
         unknown_tasks: daemon.unknown_tasks.clone(),
         unserved: daemon.unserved.clone(),
+        rate_waits: daemon.rate_waits.clone(),
         starts: daemon.starts.clone(),
         outlook: daemon.outlook.clone(),
         all_paused: daemon.all_paused.clone(),

@@ -18,6 +18,7 @@ pub(super) mod open_problems;
 pub(super) mod pings;
 pub(super) mod programs;
 pub(super) mod queue_troubles;
+pub(super) mod rate_waits;
 pub(super) mod this_node;
 pub(super) mod unknown_tasks;
 pub(super) mod wakers;
