@@ -74,7 +74,7 @@ fn samples(text: &str, is_open: bool) -> HashMap<String, f64> {
 on_each_database! {
     async fn the_control_socket_says_what_the_daemon_does(database: Database) {
         let file = database.config("n", &format!("heartbeat = \"200ms\"\n[queue.slow]\nworkers = 3\n\
-            [queue.mail]\nrate = \"1/1h\"\n[task.letter]\nkind = \"noop\"\nqueue = \"mail\"\n{TASKS}"));
+            [queue.mail]\nworkers = 1\nrate = \"1/1h\"\n[task.letter]\nkind = \"noop\"\nqueue = \"mail\"\n{TASKS}"));
         let daemon = Daemon::start(&file, &["run"]);
         let store = database.bare_store();
         store.pause_queue(&"slow".into(), true).await.unwrap();

@@ -126,8 +126,12 @@ impl DaemonModule for Adopter {
                 Ok(manifest) if manifest.boot_id != boot_id() && dir.is_held().unwrap_or(true) => {}
                 Ok(manifest) if parts.in_flight.adopt(&manifest.about.task) => adopting.push((dir, manifest)),
                 Ok(_) => {}
-                // It has just been recorded.
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                // It is being made, or has just been recorded; or a daemon was killed in the middle of that.
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    if dir.path().parent() != own.as_ref().map(|own| own.path()) {
+                        dir.remove();
+                    }
+                }
                 // Such as a lack of descriptors: the next round tries again.
                 Err(error) if !is_damaged(&error) || dir.is_held().unwrap_or(true) => {
                     is_complete = false;

@@ -217,6 +217,23 @@ fn a_lost_worker_does_not_end_its_command() {
 }
 
 #[test]
+fn a_directory_that_was_half_made_or_half_removed_does_not_stay() {
+    block_on(async {
+        let mut stand = Stand::of("command = [\"true\"]").await;
+        stand.kill();
+        // A daemon was killed before it had written the manifest, or after it had removed that.
+        let home = stand.state().join("attempts/n-gone");
+        let half = home.join("4711-3");
+        std::fs::create_dir_all(&half).unwrap();
+        std::fs::write(home.join("lock"), "").unwrap();
+        std::fs::write(half.join("input"), "{}").unwrap();
+        stand.start();
+        eventually("both are removed", async || !home.exists()).await;
+        stand.stop();
+    });
+}
+
+#[test]
 fn fifty_commands_live_through_twenty_killed_daemons() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();

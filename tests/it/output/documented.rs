@@ -206,6 +206,7 @@ on_each_database! {
         check("event replay", &["event", "replay", &event]);
         assert_ne!(check("event list", &["event", "list"]), serde_json::json!([]));
         assert_ne!(check("trigger list", &["trigger", "list"]), serde_json::json!([]));
+        assert_ne!(check("trigger show NAME", &["trigger", "show", "greet"]), serde_json::json!([]));
         assert_ne!(check("sweep run --dry-run", &["sweep", "run", "numbers", "--dry-run"])["rows"], serde_json::json!([]));
         let round = check("sweep run", &["sweep", "run", "numbers"])["id"].as_i64().unwrap();
         eventually("the round has ended", async || store.task(round).await.unwrap().is_none()).await;
@@ -263,6 +264,7 @@ on_each_database! {
         check("task move", &["task", "move", "--queue", "reports", "--to", "default", "--dry-run"]);
         check("task retry --FILTER", &["task", "retry", "--name", "greet", "--dry-run"]);
         check("task retry --FILTER", &["task", "retry", "--discarded"]);
+        check("group retry", &["group", "retry", "mails", "--dry-run"]);
         check("group cancel", &["group", "cancel", "mails"]);
         check("task cancel --FILTER", &["task", "cancel", "--name", "slow", "--dry-run"]);
         check("task cancel --FILTER", &["task", "cancel", "--name", "slow"]);
