@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// How long the order to end a statement may take.
-pub(super) const END_PATIENCE: Duration = Duration::from_secs(3);
+const END_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The statements of a task.
 #[derive(Clone, Copy, Debug)]
@@ -213,10 +213,10 @@ impl WritingSession {
     async fn end(self) {
         let ended = match &self {
             Self::Postgres(_, host, Some(number)) => {
-                tokio::time::timeout(END_PATIENCE, postgres_writes::end(host, number)).await
+                tokio::time::timeout(END_PATIENCE, postgres_writes::end(host, number, END_PATIENCE)).await
             }
             Self::MySql(_, server, Some(number)) => {
-                tokio::time::timeout(END_PATIENCE, mysql_writes::end(server, number)).await
+                tokio::time::timeout(END_PATIENCE, mysql_writes::end(server, number, END_PATIENCE)).await
             }
             Self::Postgres(..) | Self::MySql(..) => Ok(Ok(())),
             Self::Sqlite(_, statement) => {

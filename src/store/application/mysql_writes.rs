@@ -78,8 +78,8 @@ pub(super) async fn commit(connection: &mut MySqlConnection) -> Result<(), Store
 }
 
 /// Has the server end that session, and with it what it executes.
-pub(super) async fn end(server: &MySqlConnectOptions, number: &str) -> Result<(), StoreError> {
-    let mut connection = mysql::open(server, super::execute::END_PATIENCE).await?;
+pub(super) async fn end(server: &MySqlConnectOptions, number: &str, patience: Duration) -> Result<(), StoreError> {
+    let mut connection = mysql::open(server, patience).await?;
     let number: u64 = number.parse().map_err(|_| StoreError::Refused("the session has no number".to_owned()))?;
     let sql = format!("KILL {number}");
     connection.execute(raw_sql(AssertSqlSafe(sql))).await.map_err(refused)?;

@@ -105,8 +105,8 @@ pub(super) async fn commit(connection: &mut PgConnection) -> Result<(), StoreErr
 }
 
 /// Has the server end what that session executes.
-pub(super) async fn end(host: &PgConnectOptions, number: &str) -> Result<(), StoreError> {
-    let mut connection = postgres::open(std::slice::from_ref(host), super::execute::END_PATIENCE).await?;
+pub(super) async fn end(host: &PgConnectOptions, number: &str, patience: Duration) -> Result<(), StoreError> {
+    let mut connection = postgres::open(std::slice::from_ref(host), patience).await?;
     let number: i32 = number.parse().map_err(|_| StoreError::Refused("the session has no number".to_owned()))?;
     let sql = format!("SELECT pg_cancel_backend({number})");
     connection.execute(raw_sql(AssertSqlSafe(sql))).await.map_err(refused)?;
