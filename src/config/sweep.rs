@@ -187,10 +187,7 @@ mod tests {
         assert!(shown.contains("[sweep.s]") && !shown.contains("[task.s]") && !shown.contains("[trigger"), "{shown}");
         assert!(!shown.contains("secret"), "{shown}");
         let again: String = shown.split("[sweep.s]\n").nth(1).expect("the sweep").replace("***", "u:p");
-        assert_eq!(
-            loaded(&again.replace("[sweep.s.", "[sweep.s.")).map(|config| config.tasks["s"].timeout),
-            Ok(definition.timeout)
-        );
+        assert_eq!(loaded(&again).map(|config| config.tasks["s"].timeout), Ok(definition.timeout));
     }
 
     #[test]
