@@ -2,7 +2,7 @@
 
 use url::{Host, Url};
 
-use super::{ca_file, secret, section::Section, tree::TreeValue};
+use super::{ca_file, secret, section::Section, sql_settings, tree::TreeValue};
 use crate::domain::{
     http::{
         BodyFormat, HeaderText, HttpSpec,
@@ -10,7 +10,7 @@ use crate::domain::{
         template::{Template, has_dot_segment},
     },
     notice::channel::Secret,
-    task::definition::HTTP,
+    task::definition::{HTTP, SQL},
 };
 
 /// The settings of this kind, without `success_codes`, which commands have as well.
@@ -48,7 +48,9 @@ const OWN_HEADERS: [&str; 8] = [
 /// Reads the request of a task; none if it is of another kind, or the request is not usable, which is a mistake.
 pub(super) fn read(section: &mut Section<'_>, kind: &str) -> Option<HttpSpec> {
     if kind != HTTP {
-        section.refuse_each(&OF_HTTP, "this setting is one of kind \"http\"");
+        let of_others: &[&str] = if kind == SQL { &sql_settings::URL } else { &[] };
+        let strange = OF_HTTP.into_iter().filter(|key| !of_others.contains(key)).collect::<Vec<_>>();
+        section.refuse_each(&strange, "this setting is one of kind \"http\"");
         return None;
     }
     let is_url_secret = section.node("url_file").is_some() || section.node("url_credential").is_some();

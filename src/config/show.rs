@@ -15,7 +15,7 @@ use super::{
     queue::{AtPeriodEnd, QueueConfig},
     rate, recurrence, show_email, show_http, show_notices,
     show_program::program,
-    show_sweep,
+    show_sql, show_sweep,
     tables::Config,
     toml_values::{bytes, length, table},
     trigger, worker,
@@ -289,6 +289,9 @@ fn definition(task: &TaskDefinition) -> Table {
     }
     if let Some(request) = &task.http {
         shown.extend(show_http::request(request));
+    }
+    if let Some(statements) = &task.sql {
+        shown.extend(show_sql::statements(statements));
     }
     if let Some(payload) = task.payload.as_ref().and_then(|payload| Value::try_from(payload).ok()) {
         shown.insert("payload".into(), payload);

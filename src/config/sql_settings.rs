@@ -28,11 +28,13 @@ pub(super) fn mapping(section: &mut Section<'_>, key: &'static str, max: u64) ->
     PayloadMapping::read(written).map_err(|problem| section.refuse(key, problem)).ok()
 }
 
-/// Reads `bind`, which has a value for each placeholder of these statements, and nothing else.
-pub(super) fn bindings(section: &mut Section<'_>, max: u64, statements: &[SqlText]) -> SqlBindings {
+/// Reads `bind`, which has a value for each placeholder of these statements, and nothing else. Those of `always` have a value
+/// without it.
+pub(super) fn bindings(section: &mut Section<'_>, max: u64, statements: &[SqlText], always: &[&str]) -> SqlBindings {
     let mut used: Vec<&str> = statements.iter().flat_map(SqlText::placeholders).collect();
     used.sort_unstable();
     used.dedup();
+    used.retain(|name| !always.contains(name));
     let bound = mapping(section, "bind", max);
     let names: Vec<String> = match bound.as_ref().map(PayloadMapping::written) {
         Some(serde_json::Value::Object(values)) => values.keys().cloned().collect(),
@@ -47,7 +49,13 @@ pub(super) fn bindings(section: &mut Section<'_>, max: u64, statements: &[SqlTex
         section.refuse("bind", format!("the placeholder `:{missing}` has no value: add it to `bind`"));
     }
     for unused in names.iter().filter(|name| !used.contains(&name.as_str())) {
-        section.refuse("bind", format!("there is no placeholder `:{unused}` in the statement"));
+        section.refuse(
+            "bind",
+            match always.contains(&unused.as_str()) {
+                true => format!("`:{unused}` has a value already, which is about the attempt: use another name"),
+                false => format!("there is no placeholder `:{unused}` in the statement"),
+            },
+        );
     }
     SqlBindings(bound)
 }

@@ -121,7 +121,7 @@ fn spec(section: &mut Section<'_>, place: &Place<'_>) -> Option<SweepSpec> {
         read.map_err(|problem| section.refuse("select", problem)).ok()
     });
     let bind = match &select {
-        Some(select) => sql_settings::bindings(section, place.max_payload, std::slice::from_ref(select)),
+        Some(select) => sql_settings::bindings(section, place.max_payload, std::slice::from_ref(select), &[]),
         None => {
             section.node("bind");
             Default::default()

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     command, daemon::DaemonConfig, email, expectation, http, kind, known_names::KnownNames, missed_policy,
-    payload_schema, ping, rate, schedule, schedule_period, script, section::Section, worker,
+    payload_schema, ping, rate, schedule, schedule_period, script, section::Section, sql, worker,
 };
 use crate::domain::{
     daemon::lease::OnLeaseLost,
@@ -37,6 +37,7 @@ pub(super) fn read(
     let script = script::read(section);
     let command = command::read(name, section, script.as_ref(), &kind);
     let http = http::read(section, &kind).map(Arc::new);
+    let sql = sql::read(section, &kind, daemon.max_payload).map(Arc::new);
     let email = email::read(section, &kind, channels).map(Arc::new);
     let worker = worker::of_task(section, &kind, programs);
     let of_handler = known.definitions.iter().find(|definition| definition.kind == kind);
@@ -90,6 +91,7 @@ pub(super) fn read(
         http,
         email,
         worker,
+        sql,
         ..of_runs(section, plain)
     }
 }

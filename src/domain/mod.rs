@@ -16,6 +16,7 @@ pub mod period;
 pub mod ping;
 pub mod problem;
 pub mod schedule;
+pub mod sql_task;
 pub mod sql_text;
 pub mod statistics;
 pub mod sweep;

@@ -10,6 +10,7 @@ mod idempotency;
 mod noop;
 mod registry;
 mod shell;
+mod sql;
 mod sweep;
 mod task_handler;
 mod typed_handler;
@@ -25,6 +26,7 @@ pub use self::{
     noop::NoopHandler,
     registry::Registry,
     shell::ShellHandler,
+    sql::SqlHandler,
     sweep::{SweepHandler, application},
     task_handler::{DynHandler, TaskHandler},
     typed_handler::{TypedAdapter, TypedHandler},

@@ -8,6 +8,7 @@ use super::{
     http::HttpHandler,
     noop::NoopHandler,
     shell::ShellHandler,
+    sql::SqlHandler,
     sweep::SweepHandler,
     task_handler::{DynHandler, TaskHandler},
     worker::WorkerHandler,
@@ -36,6 +37,7 @@ impl Registry {
         registry.register(HttpHandler);
         registry.register(EmailHandler);
         registry.register(WorkerHandler);
+        registry.register(SqlHandler);
         registry.register(SweepHandler);
         registry.register(NoopHandler);
         // The configuration says what these run: their kinds are no task definitions.

@@ -2,11 +2,11 @@
 //! task, guarded by the claim. An attempt that follows, because the node died before the finish was recorded, finds the
 //! result there and does nothing.
 
+use sea_orm::ConnectionTrait;
 use sexton_entities::json_text::JsonText;
 
 use super::{
     Store, StoreError,
-    connection::DatabaseTransaction,
     dialect::Kind,
     rows::{ClaimColumns as _, Rows},
 };
@@ -29,7 +29,7 @@ impl Store {
     /// done before: otherwise the transaction must not be committed.
     pub(super) async fn note_applied(
         &self,
-        transaction: &DatabaseTransaction,
+        transaction: &impl ConnectionTrait,
         claim: ClaimIdentity,
         result: &JsonText,
     ) -> Result<bool, StoreError> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::source::{CRATES, production};
 
 /// The files that tell the databases apart: their statements differ in shape. Everything else asks `dialect.rs`.
-const TELLING_APART: [&str; 33] = [
+const TELLING_APART: [&str; 34] = [
     "client/src/store/connection/target.rs",
     "client/src/store/connection/waits.rs",
     "client/src/store/dialect.rs",
@@ -22,6 +22,7 @@ const TELLING_APART: [&str; 33] = [
     "migration/src/m20261122_000033_keep_events.rs",
     "migration/src/m20261122_000034_chain_tasks.rs",
     "migration/src/m20261122_000035_limit_tasks.rs",
+    "src/store/application/execute.rs",
     "src/store/bounded.rs",
     "src/store/claim.rs",
     "src/store/doctor/rights.rs",

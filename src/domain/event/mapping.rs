@@ -80,6 +80,11 @@ impl PayloadMapping {
         self.root.write(event, &mut text);
         RawValue::from_string(text).map(JsonText::from).map_err(|error| error.to_string())
     }
+
+    /// The first place that the payload of the event does not have, as it was written.
+    pub fn missing(&self, event: &EventFacts) -> Option<String> {
+        self.root.missing(event)
+    }
 }
 
 fn part(written: &Value) -> Result<MappedPart, String> {
@@ -102,6 +107,17 @@ fn part(written: &Value) -> Result<MappedPart, String> {
 }
 
 impl MappedPart {
+    fn missing(&self, event: &EventFacts) -> Option<String> {
+        match self {
+            Self::From(EventSource::Payload(path)) if path.find(event.payload.as_ref()).is_none() => {
+                Some(path.to_string())
+            }
+            Self::Value(_) | Self::From(_) => None,
+            Self::List(items) => items.iter().find_map(|item| item.missing(event)),
+            Self::Table(fields) => fields.values().find_map(|field| field.missing(event)),
+        }
+    }
+
     /// Writes it as JSON. Values of the payload stay as they came.
     fn write(&self, event: &EventFacts, text: &mut String) {
         match self {

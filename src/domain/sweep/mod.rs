@@ -107,6 +107,11 @@ impl SqlBindings {
         let Some(mapping) = &self.0 else { return Ok(BTreeMap::new()) };
         mapping.fill(&facts(name, payload))?.decode().map_err(|error| error.to_string())
     }
+
+    /// The first place that the payload does not have, as it was written.
+    pub fn missing(&self, name: &str, payload: Option<&JsonText>) -> Option<String> {
+        self.0.as_ref()?.missing(&facts(name, payload))
+    }
 }
 
 /// What a mapping is filled from.

@@ -22,6 +22,7 @@ use crate::domain::{
     identity::QueueName,
     notice::{channel::Secret, rule::NoticeRule},
     schedule::Schedule,
+    sql_task::SqlSpec,
     sweep::SweepSpec,
     text::json::nested,
 };
@@ -38,6 +39,8 @@ pub const EMAIL: &str = "email";
 pub const WORKER: &str = "worker";
 /// The kind that selects rows and makes tasks of them. Its definitions are tables `[sweep.NAME]`.
 pub const SWEEP: &str = "sweep";
+/// The kind that executes statements of SQL.
+pub const SQL: &str = "sql";
 /// The kind that does nothing and succeeds.
 pub const NOOP: &str = "noop";
 /// The queue of tasks whose definition has none.
@@ -139,6 +142,10 @@ pub struct TaskDefinition {
     #[doc(hidden)]
     #[serde(skip)]
     pub sweep: Option<Arc<SweepSpec>>,
+    /// The statements of kind `sql`. They are never adopted, and no manifest contains them.
+    #[doc(hidden)]
+    #[serde(skip)]
+    pub sql: Option<Arc<SqlSpec>>,
 }
 
 impl TaskDefinition {
@@ -199,6 +206,7 @@ impl TaskDefinition {
             email: None,
             worker: None,
             sweep: None,
+            sql: None,
         }
     }
 }

@@ -107,3 +107,8 @@ pub(super) fn silent(patience: Duration) -> StoreError {
 pub(super) fn refused(error: sqlx::Error) -> StoreError {
     DbErr::Query(RuntimeErr::SqlxError(Arc::new(error))).into()
 }
+
+/// Whether the database's count of a statement is of rows that it changed. PostgreSQL also counts rows that were read.
+pub(super) fn changes_rows(statement: &SqlText) -> bool {
+    !matches!(statement.first_word(), "select" | "values" | "table" | "show" | "explain" | "fetch")
+}

@@ -1,14 +1,23 @@
-//! A SELECT of the configuration on the database of an application: in a session of its own that only reads, with time
-//! limits at the server, and never more rows or bytes than were asked for.
+//! Statements of the configuration on the database of an application. A SELECT has a session of its own that only reads, with
+//! time limits at the server, and never more rows or bytes than were asked for. Statements that change something are one
+//! transaction.
 
 mod collector;
+mod execute;
 mod mysql;
+mod mysql_writes;
 mod parameters;
 mod postgres;
+mod postgres_values;
+mod postgres_writes;
 mod sqlite;
+mod sqlite_writes;
 
 use self::collector::Collector;
-pub use self::collector::{ApplicationQuery, SelectedRows};
+pub use self::{
+    collector::{ApplicationQuery, SelectedRows},
+    execute::{SqlEnd, SqlFailure, SqlWork, execute},
+};
 use super::{
     ConnectOptions, DropInRuntime, StoreError,
     connection::{Target, on_driver},

@@ -60,7 +60,7 @@ fn get<'r, T: Decode<'r, MySql> + Type<MySql>>(row: &'r MySqlRow, index: usize) 
     row.try_get_unchecked(index).map_err(|error| error.to_string())
 }
 
-fn value(row: &MySqlRow, index: usize) -> Result<ColumnValue, String> {
+pub(super) fn value(row: &MySqlRow, index: usize) -> Result<ColumnValue, String> {
     let raw = row.try_get_raw(index).map_err(|error| error.to_string())?;
     if raw.is_null() {
         return Ok(ColumnValue::Null);

@@ -12,7 +12,7 @@ use std::{
 use futures::TryStreamExt as _;
 use sea_orm::sqlx::{
     AssertSqlSafe, Column as _, ConnectOptions as _, Executor as _, Row as _, TypeInfo as _, ValueRef as _, query_with,
-    sqlite::{SqliteConnectOptions, SqliteRow},
+    sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow},
 };
 
 use super::{
@@ -30,12 +30,32 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const STEPS: i32 = 10_000;
 
 /// Ends the statement when it is dropped.
-struct EndOnDrop(Arc<AtomicBool>);
+pub(super) struct EndOnDrop(Arc<AtomicBool>);
+
+impl EndOnDrop {
+    /// Ends the statement.
+    pub(super) fn end(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 impl Drop for EndOnDrop {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.end();
     }
+}
+
+/// Has each statement of the session end at the time limit, and when the value is dropped.
+pub(super) async fn end_on_drop(
+    connection: &mut SqliteConnection,
+    timeout: Option<Duration>,
+) -> Result<EndOnDrop, StoreError> {
+    let (is_over, started) = (Arc::new(AtomicBool::new(false)), Instant::now());
+    let end = EndOnDrop(is_over.clone());
+    connection.lock_handle().await.map_err(refused)?.set_progress_handler(STEPS, move || {
+        !is_over.load(Ordering::Relaxed) && timeout.is_none_or(|timeout| started.elapsed() < timeout)
+    });
+    Ok(end)
 }
 
 /// Reads the rows.
@@ -49,13 +69,7 @@ pub(super) async fn read(
         options.create_if_missing(false).read_only(true).busy_timeout(BUSY_TIMEOUT).disable_statement_logging();
     let mut connection = options.connect().await.map_err(|error| unopened(&error))?;
     connection.execute("PRAGMA query_only = ON").await.map_err(refused)?;
-    let (is_over, started, timeout) = (Arc::new(AtomicBool::new(false)), Instant::now(), query.timeout);
-    let _end = EndOnDrop(is_over.clone());
-    connection
-        .lock_handle()
-        .await
-        .map_err(refused)?
-        .set_progress_handler(STEPS, move || !is_over.load(Ordering::Relaxed) && started.elapsed() < timeout);
+    let _end = end_on_drop(&mut connection, Some(query.timeout)).await?;
     let (sql, names) = query.select.with_parameters(ParameterStyle::QuestionMarks);
     let arguments = parameters::sqlite(&names, query.values).map_err(refused)?;
     let mut rows = query_with(AssertSqlSafe(sql), arguments).persistent(false).fetch(&mut connection);
@@ -68,7 +82,7 @@ pub(super) async fn read(
     Ok(())
 }
 
-fn value(row: &SqliteRow, index: usize) -> Result<ColumnValue, String> {
+pub(super) fn value(row: &SqliteRow, index: usize) -> Result<ColumnValue, String> {
     let raw = row.try_get_raw(index).map_err(|error| error.to_string())?;
     if raw.is_null() {
         return Ok(ColumnValue::Null);

@@ -5,6 +5,7 @@ mod http;
 mod http_settings;
 mod receiver;
 mod shell;
+mod sql;
 mod worker;
 
 use crate::support::{Printed, document::blocks, sexton};
