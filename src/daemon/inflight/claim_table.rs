@@ -54,7 +54,7 @@ pub(super) struct ClaimTable {
     /// The claims of finished attempts on disk, by file.
     pub(super) spooled: HashMap<PathBuf, Vec<Claim>>,
     pub(super) is_closed: bool,
-    is_quiet: bool,
+    pub(super) is_quiet: bool,
     /// Rises when all reservations are cancelled: older ones do not count any more.
     pub(super) epoch: u64,
     /// Rises when the workers are given up: those of an earlier generation get no more tasks.

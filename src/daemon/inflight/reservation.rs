@@ -33,7 +33,8 @@ impl InFlight {
         let mut table = self.lock();
         let epoch = table.epoch;
         let reserved: usize = table.slots.values().map(|slots| slots.reserved).sum();
-        let room = CAPACITY.saturating_sub(table.claims.len() + reserved);
+        let is_open = !table.is_closed && !table.is_quiet;
+        let room = if is_open { CAPACITY.saturating_sub(table.claims.len() + reserved) } else { 0 };
         let count = table.slots.get_mut(queue).map_or(0, |slots| {
             let count = slots.free().min(room).min(MAX_CLAIM);
             slots.reserved += count;

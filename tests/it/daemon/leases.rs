@@ -349,6 +349,8 @@ on_each_database! {
         let (node, in_flight) = (inside.daemon.identity.id.clone(), inside.daemon.in_flight.clone());
         eventually("it has a lease", async || inside.daemon.lease.grant().is_some()).await;
         in_flight.set_quiet(true);
+        // The daemon's first claim may still be on its way, and would take some of them.
+        eventually("it claims nothing any more", async || !in_flight.is_claiming()).await;
         let tasks = vec![NewTask::new("nothing").queue("default"); 5];
         store.enqueue_all(store.connection(), &tasks).await.unwrap();
         // As if the answer to the claim had been lost.

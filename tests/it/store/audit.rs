@@ -226,6 +226,7 @@ on_each_database! {
 
     async fn the_audit_is_filtered_and_pruned(database: Database) {
         let store = database.store().await;
+        let begin = store.now().await.unwrap();
         for (who, queue) in [("alice", "mail"), ("bob", "reports")] {
             let principal = Principal { login: Some(who.to_owned()), ..alice("r") };
             store.acting(principal).pause_queue(&queue.into(), true).await.unwrap();
@@ -241,9 +242,10 @@ on_each_database! {
         assert_eq!(names(AuditFilter { via: Some(Via::Signal), ..none() }).await, ["n"]);
         assert_eq!(names(AuditFilter { target: Some(AuditTarget::Queue), name: Some("mail".to_owned()), ..none() }).await, ["mail"]);
         assert_eq!(names(AuditFilter { host: Some("shop02".to_owned()), ..none() }).await, [""; 0]);
-        let now = store.now().await.unwrap();
-        assert_eq!(names(AuditFilter { since: Some(now - TimeDelta::minutes(5)), ..none() }).await.len(), 4, "and the migration");
-        assert_eq!(names(AuditFilter { since: Some(now + TimeDelta::minutes(5)), ..none() }).await, [""; 0]);
+        // The tables were made before, and that has a row too.
+        assert_eq!(names(none()).await.len(), 4);
+        assert_eq!(names(AuditFilter { since: Some(begin), ..none() }).await, ["n", "reports", "mail"]);
+        assert_eq!(names(AuditFilter { since: Some(begin + TimeDelta::minutes(5)), ..none() }).await, [""; 0]);
         let long_ago = match database.kind {
             Kind::Sqlite => "'2020-01-01T00:00:00.000000+00:00'",
             _ => "'2020-01-01 00:00:00'",
