@@ -21,7 +21,7 @@ use crate::domain::{
     command::CommandSpec,
     identity::QueueName,
     notice::MailOutput,
-    schedule::upcoming,
+    schedule::{Schedule, upcoming},
     task::definition::{DEFAULT_QUEUE, TaskDefinition},
     text::{database_url, plural::counted, redact::redacted},
 };
@@ -58,14 +58,14 @@ pub fn advice(source: &Source, config: &Config, queues: &[QueueName], now: DateT
         if let Some(script) = &task.script {
             adviser.warn(&["task", name, "script"], host::script_problem(name, script));
         }
-        adviser.warn(&["task", name, "period"], never_runs(config, task, now));
+        adviser.warn(&["task", name, "period"], never_runs(config, task.schedule.as_deref(), now));
         adviser.warn(&["task", name, "mail_output"], mails_nobody(config, task));
     }
     for (name, program) in &config.worker_programs {
         adviser.command(&["worker", name], &program.command);
     }
     for (name, table) in &config.schedule_tables {
-        adviser.warn(&["schedule", name, "period"], never_runs(config, &table.definition, now));
+        adviser.warn(&["schedule", name, "period"], never_runs(config, Some(&table.schedule), now));
     }
     for (name, module) in &config.modules {
         if let Some(process) = &module.process {
@@ -159,8 +159,8 @@ fn mails_nobody(config: &Config, task: &TaskDefinition) -> Option<String> {
 }
 
 /// That no instant of a schedule is inside its period.
-fn never_runs(config: &Config, task: &TaskDefinition, now: DateTime<Utc>) -> Option<String> {
-    let schedule = task.schedule.as_deref()?;
+fn never_runs(config: &Config, schedule: Option<&Schedule>, now: DateTime<Utc>) -> Option<String> {
+    let schedule = schedule?;
     let period = config.periods.get(schedule.period.as_ref()?)?;
     // A schedule without a further instant is over, or waits for the next start.
     schedule.next_after(now)?;

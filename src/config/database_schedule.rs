@@ -7,7 +7,7 @@ use super::{
     follow,
     mistake::{Findings, Mistake},
     payload_schema,
-    schedule_table::{Place, ScheduledTask, read_rest},
+    schedule_table::{Place, ScheduledTask, SharedDefinitions, read_rest},
     section::Section,
     tables::Config,
     tree::TreeNode,
@@ -18,7 +18,12 @@ use crate::domain::{schedule::ScheduleDefinition, task::definition::TaskDefiniti
 /// What a schedule of the database is called where a file would be.
 const DATABASE: &str = "the database";
 /// Reads a schedule of the database.
-fn read_row(row: &ScheduleDefinition, place: &Place<'_>, config: &Config) -> Result<ScheduledTask, UnusedSchedule> {
+fn read_row(
+    row: &ScheduleDefinition,
+    place: &Place<'_>,
+    config: &Config,
+    shared: &mut SharedDefinitions,
+) -> Result<ScheduledTask, UnusedSchedule> {
     let unused = |cause, why| UnusedSchedule { task: row.task.clone(), cause, why };
     let mistake = |why| unused(Unused::Mistake, why);
     row.check().map_err(|invalid| mistake(invalid.to_string()))?;
@@ -58,7 +63,7 @@ fn read_row(row: &ScheduleDefinition, place: &Place<'_>, config: &Config) -> Res
         }
         Some((definition, schedule)) if found.is_empty() => {
             let definition = TaskDefinition { payload: payload.or(definition.payload.clone()), ..definition };
-            let (definition, written) = (definition.into(), Value::Object(written));
+            let (definition, written) = (shared.share(definition), Value::Object(written));
             Ok(ScheduledTask { schedule, definition, origin: Origin::Database, written: written.to_string().into() })
         }
         _ => {
@@ -116,6 +121,7 @@ impl Config {
             tasks: &self.tasks,
             registered,
         };
+        let mut shared = SharedDefinitions::default();
         for row in rows {
             let of_file = self.scheduled(&row.name).is_some_and(|known| known.origin == Origin::Config);
             let read = match of_file {
@@ -124,7 +130,7 @@ impl Config {
                     cause: Unused::Shadowed,
                     why: format!("a configuration file defines schedule {}, and that one is in force", row.name),
                 }),
-                false => read_row(row, &place, self),
+                false => read_row(row, &place, self, &mut shared),
             };
             match read {
                 Ok(table) => drop(config.schedule_tables.insert(row.name.clone(), table.into())),

@@ -77,7 +77,9 @@ impl ConfigDiff {
         let schedules = |config: &Config| -> BTreeMap<String, _> {
             let spec = |schedule: &Schedule| (schedule.spec(), schedule.period.clone(), schedule.outside_period);
             let of_files = config.scheduled_tasks().filter(|task| task.origin == Origin::Config);
-            let own = |name: &str| config.schedule_tables.get(name).map(|table| table.definition.clone());
+            let own = |name: &str| {
+                config.schedule_tables.get(name).map(|table| (table.definition.clone(), table.schedule.clone()))
+            };
             of_files.map(|task| (task.schedule.name.clone(), (spec(task.schedule), own(&task.schedule.name)))).collect()
         };
         let number = |config: &Config| config.deployed.as_ref().map(|version| version.manifest.number);

@@ -44,6 +44,8 @@ pub(super) fn read(name: &str, path: &str, node: &TreeNode, zone: Tz, findings: 
         TreeValue::List(items) => items.iter().for_each(|item| add(&mut schedule, path, item, zone, findings)),
         _ => add(&mut schedule, path, node, zone, findings),
     }
+    // Most have one recurrence, and a vector begins with room for four.
+    schedule.recurrences.shrink_to_fit();
     schedule
 }
 
@@ -70,7 +72,9 @@ fn add(schedule: &mut Schedule, path: &str, node: &TreeNode, zone: Tz, findings:
 
 /// Reads the recurrence that a table has among its settings, and its jitter.
 pub(super) fn add_table(schedule: &mut Schedule, section: &mut Section<'_>, zone: Tz) {
-    schedule.recurrences.extend(table(section, &schedule.name, zone));
+    let recurrence = table(section, &schedule.name, zone);
+    schedule.recurrences.reserve_exact(1);
+    schedule.recurrences.extend(recurrence);
     jitter(section, schedule);
 }
 

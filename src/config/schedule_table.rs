@@ -3,7 +3,10 @@
 //!
 //! It names the task. What is executed comes from the definition of that task, which only the configuration has.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use chrono_tz::Tz;
 use sexton_entities::states::Origin;
@@ -42,7 +45,8 @@ const OF_TASK: [&str; 18] = [
 pub struct ScheduledTask {
     /// When it recurs.
     pub schedule: Arc<Schedule>,
-    /// The definition of its task, with the settings that the schedule has of its own.
+    /// The definition of its task, with the settings that the schedule has of its own, but without the schedule. Schedules
+    /// with the same settings share it.
     pub definition: Arc<TaskDefinition>,
     /// Whether it stands in a file or in the database.
     pub origin: Origin,
@@ -57,6 +61,28 @@ pub(super) struct Place<'a> {
     pub(super) periods: &'a Periods,
     pub(super) tasks: &'a BTreeMap<String, Arc<TaskDefinition>>,
     pub(super) registered: &'a [TaskDefinition],
+}
+
+/// The definitions of schedules that were read before. A hundred thousand schedules of one task would have a copy each.
+#[derive(Default)]
+pub(super) struct SharedDefinitions(HashMap<String, Vec<Arc<TaskDefinition>>>);
+
+/// How many different definitions of one task are compared with a further one.
+const MAX_COMPARED: usize = 8;
+
+impl SharedDefinitions {
+    /// The definition that was read before, if it is the same.
+    pub(super) fn share(&mut self, definition: TaskDefinition) -> Arc<TaskDefinition> {
+        let known = self.0.entry(definition.name.clone()).or_default();
+        if let Some(same) = known.iter().find(|known| ***known == definition) {
+            return same.clone();
+        }
+        let definition = Arc::new(definition);
+        if known.len() < MAX_COMPARED {
+            known.push(definition.clone());
+        }
+        definition
+    }
 }
 
 impl Place<'_> {
@@ -78,7 +104,12 @@ impl ScheduledTask {
 }
 
 /// Reads the table of a file.
-pub(super) fn read(name: &str, section: &mut Section<'_>, place: &Place<'_>) -> Option<ScheduledTask> {
+pub(super) fn read(
+    name: &str,
+    section: &mut Section<'_>,
+    place: &Place<'_>,
+    shared: &mut SharedDefinitions,
+) -> Option<ScheduledTask> {
     let payload = section.json("payload", place.max_payload);
     if place.tasks.get(name).is_some_and(|task| task.schedule.is_some()) {
         section.refuse("", format!("[task.{name}] has a `schedule` of the same name: keep one of them"));
@@ -88,7 +119,7 @@ pub(super) fn read(name: &str, section: &mut Section<'_>, place: &Place<'_>) -> 
     payload_schema::check(section, definition.payload_schema.as_ref(), definition.payload.as_ref());
     Some(ScheduledTask {
         schedule,
-        definition: definition.into(),
+        definition: shared.share(definition),
         origin: Origin::Config,
         written: as_json(section.whole()).to_string().into(),
     })
@@ -127,7 +158,7 @@ pub(super) fn read_rest(
     let read = task::of_runs(section, base);
     definition?;
     let is_whole = !schedule.recurrences.is_empty();
-    is_whole.then(|| (TaskDefinition { schedule: Some(schedule.clone()), ping_url: None, ..read }, schedule))
+    is_whole.then(|| (TaskDefinition { schedule: None, ping_url: None, ..read }, schedule))
 }
 
 /// The definition of the task that the table names.

@@ -46,9 +46,10 @@ impl Config {
     }
 
     /// The definition by which a task of that name runs, if that schedule has created it: with the settings of the schedule.
-    pub fn definition_of_run(&self, task: &str, schedule: Option<&str>) -> Option<&Arc<TaskDefinition>> {
+    pub fn definition_of_run(&self, task: &str, schedule: Option<&str>) -> Option<TaskDefinition> {
         let table = self.schedule_tables.get(schedule?)?;
-        (table.definition.name == task).then_some(&table.definition)
+        let definition = || TaskDefinition { schedule: Some(table.schedule.clone()), ..(*table.definition).clone() };
+        (table.definition.name == task).then(definition)
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
     module::{self, ModuleConfig},
     notify, period,
     queue::QueueConfig,
-    schedule_table::{self, ScheduledTask},
+    schedule_table::{self, ScheduledTask, SharedDefinitions},
     section::Section,
     sweep, task,
     trace::TraceConfig,
@@ -138,7 +138,9 @@ impl Config {
             sweeps.values().flatten().filter_map(|sweep| sweep.trigger.clone()).collect();
         tasks.extend(sweeps.into_iter().filter_map(|(name, sweep)| Some((name, sweep?.definition))));
         let place = place(&tasks);
-        let schedule_tables = top.tables("schedule", |name, table| schedule_table::read(name, table, &place));
+        let mut shared = SharedDefinitions::default();
+        let schedule_tables =
+            top.tables("schedule", |name, table| schedule_table::read(name, table, &place, &mut shared));
         let triggers = top.tables("trigger", |name, table| trigger::read(name, table, &place));
         let modules = top.tables("module", |name, table| module::read(name, table, &known.modules));
         top.finish();

@@ -139,7 +139,7 @@ impl ConfigInForce {
         schedule: Option<&str>,
     ) -> Option<Arc<TaskDefinition>> {
         let current = self.current();
-        let own = current.config.definition_of_run(task, schedule).cloned();
+        let own = current.config.definition_of_run(task, schedule).map(Arc::new);
         own.or_else(|| current.definitions.get(task).cloned())
     }
 
@@ -209,17 +209,17 @@ impl Derived {
         let fair = config.queues.iter().filter_map(|(queue, settings)| Some((queue, settings.fair_by.as_ref()?)));
         let aging = config.queues.iter().filter_map(|(queue, settings)| Some((queue, settings.aging?)));
         let limits = limits.with_rates(rates).with_fair_queues(fair).with_aging(aging);
+        let limits = limits.with_schedules(config.schedules());
         let queues =
             config.queues.iter().map(|(queue, settings)| (queue, settings.on_lease_lost, settings.limit.is_some()));
-        // A schedule may have other settings for its runs.
-        let of_schedules = config.schedule_tables.values().map(|table| &table.definition);
-        let of_runs: Vec<&Arc<TaskDefinition>> = definitions.values().chain(of_schedules).collect();
-        let all = of_runs.iter().map(|definition| &***definition);
-        let lease_loss = LeaseLossRules::new(config.daemon.on_lease_lost, queues, all);
+        let all = definitions.values().map(|definition| &**definition);
+        let lease_loss = LeaseLossRules::new(config.daemon.on_lease_lost, queues, all).with_schedules(config.schedules());
         let mut grace_times: HashMap<QueueName, Duration> = HashMap::new();
-        for definition in of_runs {
-            let (queue, schedule) = (&definition.queue, definition.schedule.as_ref());
-            let name = schedule.map(|schedule| schedule.name.as_str());
+        let of_tasks = definitions.values().map(|definition| (definition, definition.schedule.as_ref()));
+        // A schedule may have other settings for its runs.
+        let of_tables = config.schedule_tables.values().map(|table| (&table.definition, Some(&table.schedule)));
+        for (definition, schedule) in of_tasks.chain(of_tables) {
+            let (queue, name) = (&definition.queue, schedule.map(|schedule| schedule.name.as_str()));
             if lease_loss.of(queue, &definition.name, name) == OnLeaseLost::Stop {
                 let longest = grace_times.entry(queue.clone()).or_default();
                 *longest = definition.kill_after.max(*longest);

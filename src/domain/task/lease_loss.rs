@@ -4,7 +4,11 @@
 use std::collections::{HashMap, HashSet};
 
 use super::definition::TaskDefinition;
-use crate::domain::{daemon::lease::OnLeaseLost, identity::QueueName, schedule::missed_policy::Overlap};
+use crate::domain::{
+    daemon::lease::OnLeaseLost,
+    identity::QueueName,
+    schedule::{Schedule, missed_policy::Overlap},
+};
 
 /// The settings and limits of a configuration from which [`OnLeaseLost`] follows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,10 +38,16 @@ impl LeaseLossRules {
             let name = &definition.name;
             rules.tasks.extend(definition.on_lease_lost.map(|setting| (name.clone(), setting)));
             rules.limited_tasks.extend(definition.max_parallel.map(|_| name.clone()));
-            let exclusive = definition.schedule.iter().filter(|schedule| schedule.policy.overlap != Overlap::Allow);
-            rules.exclusive_schedules.extend(exclusive.map(|schedule| schedule.name.clone()));
         }
         rules
+    }
+
+    /// The same, with these schedules.
+    #[must_use]
+    pub fn with_schedules<'a>(mut self, schedules: impl IntoIterator<Item = &'a Schedule>) -> Self {
+        let exclusive = schedules.into_iter().filter(|schedule| schedule.policy.overlap != Overlap::Allow);
+        self.exclusive_schedules.extend(exclusive.map(|schedule| schedule.name.clone()));
+        self
     }
 
     /// What happens to an attempt of that task. The setting of the definition goes first, then that of the queue, then
@@ -57,7 +67,7 @@ impl LeaseLossRules {
 mod tests {
     use super::*;
     use crate::domain::{
-        schedule::{Schedule, missed_policy::Policy, recurrence::Recurrence},
+        schedule::{missed_policy::Policy, recurrence::Recurrence},
         task::definition::NOOP,
     };
 
@@ -81,6 +91,7 @@ mod tests {
         ];
         let (serial, open) = (QueueName::from("serial"), QueueName::from("open"));
         let rules = LeaseLossRules::new(None, [(&serial, None, true), (&open, None, false)], &definitions);
+        let rules = rules.with_schedules(definitions.iter().filter_map(|definition| definition.schedule.as_deref()));
         assert_eq!(rules.of(&serial, "free", None), OnLeaseLost::Stop);
         assert_eq!(rules.of(&open, "limited", None), OnLeaseLost::Stop);
         assert_eq!(rules.of(&open, "free", Some("free")), OnLeaseLost::Finish);

@@ -14,7 +14,10 @@ use super::{
     limit_key::KeyPath,
     rate::{BucketName, RateLimit},
 };
-use crate::domain::{identity::QueueName, schedule::missed_policy::Overlap};
+use crate::domain::{
+    identity::QueueName,
+    schedule::{Schedule, missed_policy::Overlap},
+};
 
 /// The limits of a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -101,10 +104,16 @@ impl ConcurrencyLimits {
             let max_parallel = definition.max_parallel.filter(|_| definition.max_parallel_by.is_none());
             limits.tasks.extend(max_parallel.map(|limit| (definition.name.clone(), limit)));
             limits.task_rates.extend(definition.rate.map(|rate| (definition.name.clone(), rate)));
-            let ordered = definition.schedule.iter().filter(|schedule| schedule.policy.overlap == Overlap::Queue);
-            limits.ordered.extend(ordered.map(|schedule| schedule.name.clone()));
         }
         limits
+    }
+
+    /// The same, with these schedules, of which some have their runs one after the other.
+    #[must_use]
+    pub fn with_schedules<'a>(mut self, schedules: impl IntoIterator<Item = &'a Schedule>) -> Self {
+        let ordered = schedules.into_iter().filter(|schedule| schedule.policy.overlap == Overlap::Queue);
+        self.ordered.extend(ordered.map(|schedule| schedule.name.clone()));
+        self
     }
 
     /// The same, with the rates of these queues.
@@ -257,7 +266,7 @@ impl ConcurrencyLimits {
 mod tests {
     use super::*;
     use crate::domain::{
-        schedule::{Schedule, missed_policy::Policy, recurrence::Recurrence},
+        schedule::{missed_policy::Policy, recurrence::Recurrence},
         task::definition::NOOP,
     };
 
@@ -266,11 +275,8 @@ mod tests {
         let every = Recurrence::Every(Duration::from_secs(60));
         let schedule = Schedule::new("in-order", vec![every]);
         let policy = Policy { overlap: Overlap::Queue, ..Policy::default() };
-        let in_order = TaskDefinition {
-            schedule: Some(Schedule { policy, ..schedule }.into()),
-            ..TaskDefinition::new("in-order", NOOP)
-        };
-        ConcurrencyLimits::new([(&"reports".into(), 4)], &[limited, in_order, TaskDefinition::new("free", NOOP)])
+        ConcurrencyLimits::new([(&"reports".into(), 4)], &[limited, TaskDefinition::new("free", NOOP)])
+            .with_schedules([&Schedule { policy, ..schedule }])
     }
 
     fn candidate(id: i64, name: &str) -> Candidate<'_> {

@@ -66,16 +66,26 @@ on_each_database! {
 
     async fn runs_of_a_schedule_wait_for_one_another(database: Database) {
         let command = lone_command(&database, "1.4");
-        let settings = format!("[task.slow]\nschedule = {{ every = \"1s\" }}\noverlap = \"queue\"\n{command}");
-        let store = database.store().await;
-        let daemons = [database.daemon("a", &settings), database.daemon("b", &settings)];
-        eventually("some have run", async || completed(&store).await >= 4).await;
-        for daemon in daemons {
-            daemon.stop();
-        }
-        assert!(!database.folder.path().join("overlaps").exists(), "two ran at once");
-        let ledger = store.occurrences("slow", 99).await.unwrap();
-        assert!(ledger.iter().all(|entry| matches!(entry.fate, Fate::Fired | Fate::Late)), "{ledger:?}");
-        assert!(ledger.iter().any(|entry| entry.reason_code == Some(ReasonCode::Queued)), "{ledger:?}");
+        runs_wait(&database, &format!("[task.slow]\nschedule = {{ every = \"1s\" }}\noverlap = \"queue\"\n{command}")).await;
     }
+
+    async fn runs_of_a_schedule_with_its_own_table_wait_for_one_another(database: Database) {
+        let command = lone_command(&database, "1.4");
+        let table = "[schedule.slow]\ntask = \"lone\"\nevery = \"1s\"\noverlap = \"queue\"\n";
+        runs_wait(&database, &format!("{table}[task.lone]\n{command}")).await;
+    }
+}
+
+/// Two daemons with a schedule `slow`, whose runs take longer than its interval.
+async fn runs_wait(database: &Database, settings: &str) {
+    let store = database.store().await;
+    let daemons = [database.daemon("a", settings), database.daemon("b", settings)];
+    eventually("some have run", async || completed(&store).await >= 4).await;
+    for daemon in daemons {
+        daemon.stop();
+    }
+    assert!(!database.folder.path().join("overlaps").exists(), "two ran at once");
+    let ledger = store.occurrences("slow", 99).await.unwrap();
+    assert!(ledger.iter().all(|entry| matches!(entry.fate, Fate::Fired | Fate::Late)), "{ledger:?}");
+    assert!(ledger.iter().any(|entry| entry.reason_code == Some(ReasonCode::Queued)), "{ledger:?}");
 }
