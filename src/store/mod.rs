@@ -70,6 +70,7 @@ mod rescue;
 mod retry;
 mod rows;
 mod schedule_definitions;
+mod schedule_pages;
 mod schedules;
 mod schedules_ahead;
 mod server_load;

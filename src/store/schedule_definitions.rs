@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, Value};
-use sexton_entities::{schedule, states::Origin};
+use sexton_entities::states::Origin;
 
 use super::{ScheduleRow, Store, StoreError, dialect::Kind, rows::Rows};
 use crate::domain::{
@@ -43,12 +43,13 @@ impl Store {
     /// If the database is unavailable or refuses a statement.
     pub async fn definition_faults(&self) -> Result<Vec<(String, DefinitionFault)>, StoreError> {
         let nodes = self.node_schedules().await?;
-        let schedules = self.schedules().await?;
-        Ok(schedules
-            .into_iter()
-            .filter_map(|row| Some((DefinitionFault::of(&row, &nodes)?, row.name)))
-            .map(|(fault, name)| (name, fault))
-            .collect())
+        let mut faults = Vec::new();
+        self.each_schedule(|row| {
+            let fault = DefinitionFault::of(&row, &nodes);
+            faults.extend(fault.map(|fault| (row.name, fault)));
+        })
+        .await?;
+        Ok(faults)
     }
 
     /// Compares the schedules of a node with what is in force.
@@ -63,28 +64,32 @@ impl Store {
     ) -> Result<ScheduleComparison, StoreError> {
         let now = self.now().await?;
         let nodes = self.node_schedules().await?;
-        let known: HashMap<String, schedule::Model> =
-            self.schedules().await?.into_iter().map(|row| (row.name.clone(), row)).collect();
+        let seen: HashMap<&str, &ScheduleRow> = schedules.iter().map(|row| (row.name.as_str(), row)).collect();
+        let others: Vec<&NodeSchedules> = nodes.iter().filter(|node| node.is_live && node.name != name).collect();
         let mut compared = ScheduleComparison::default();
-        for seen in schedules {
+        self.each_schedule(|known| {
             // A schedule of a file goes before one of the database.
-            let is_other = |known: &&schedule::Model| known.spec != seen.spec && known.origin == Origin::Config;
-            let Some(known) = known.get(&seen.name).filter(is_other) else { continue };
+            if known.origin != Origin::Config {
+                return;
+            }
+            let Some(seen) = seen.get(known.name.as_str()) else {
+                let is_wanted = others.iter().any(|node| node.specs.is_none() || node.spec(&known.name).is_some());
+                if known.left_on.as_deref() == Some(name) && !is_wanted {
+                    compared.dropped.push(known.name);
+                }
+                return;
+            };
+            if known.spec == seen.spec {
+                return;
+            }
             if is_overruled(own.as_str(), &seen.name, &seen.spec, &known.spec, &nodes) {
-                compared.overruled.push(seen.name.clone());
-                continue;
+                compared.overruled.push(known.name);
+                return;
             }
             let missed = known.next_at.filter(|next| !known.paused && *next > known.last_at && *next <= now);
-            compared.missed.extend(missed.map(|at| (seen.name.clone(), at)));
-        }
-        let others: Vec<&NodeSchedules> = nodes.iter().filter(|node| node.is_live && node.name != name).collect();
-        let is_wanted = |row: &schedule::Model| {
-            schedules.iter().any(|seen| seen.name == row.name)
-                || others.iter().any(|node| node.specs.is_none() || node.spec(&row.name).is_some())
-        };
-        let was_own = |row: &schedule::Model| row.origin == Origin::Config && row.left_on.as_deref() == Some(name);
-        compared.dropped =
-            known.values().filter(|row| was_own(row) && !is_wanted(row)).map(|row| row.name.clone()).collect();
+            compared.missed.extend(missed.map(|at| (known.name, at)));
+        })
+        .await?;
         compared.nodes = nodes;
         Ok(compared)
     }

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QueryTrait as _};
 use serde_json::Value;
 use sexton_entities::{
-    occurrence, schedule,
+    occurrence,
     states::{Fate, Origin},
 };
 
@@ -109,15 +109,18 @@ impl Store {
         &self,
         schedules: &[ScheduleRow],
     ) -> Result<HashMap<String, DateTime<Utc>>, StoreError> {
+        let seen: HashMap<&str, &ScheduleRow> = schedules.iter().map(|row| (row.name.as_str(), row)).collect();
         self.with_retries(async || {
-            let known: HashMap<String, schedule::Model> =
-                self.schedules_with_removed().await?.into_iter().map(|known| (known.name.clone(), known)).collect();
-            let is_same = |seen: &&ScheduleRow| {
-                let is_in_force =
-                    |known: &&schedule::Model| known.removed_at.is_none() && known.origin == Origin::Config;
-                let known = known.get(&seen.name).filter(is_in_force);
-                known.is_some_and(|known| known.task == seen.task && known.spec == seen.spec)
-            };
+            // Whether each that is known is as it was seen.
+            let mut known: HashMap<String, bool> = HashMap::new();
+            self.each_schedule_row(|row| {
+                let is_same = |seen: &&ScheduleRow| row.task == seen.task && row.spec == seen.spec;
+                let is_in_force = row.removed_at.is_none() && row.origin == Origin::Config;
+                let is_same = is_in_force && seen.get(row.name.as_str()).is_some_and(is_same);
+                known.insert(row.name, is_same);
+            })
+            .await?;
+            let is_same = |seen: &&ScheduleRow| known.get(&seen.name) == Some(&true);
             let (fresh, edited): (Vec<_>, Vec<_>) =
                 schedules.iter().filter(|seen| !is_same(seen)).partition(|seen| !known.contains_key(&seen.name));
             let rows_sql = self.dialect.rows("d", &SCHEDULE);
@@ -148,7 +151,9 @@ impl Store {
                 let sql = self.dialect.update_joined("sexton_schedule", &sets, &rows_sql, "t.name = d.name");
                 self.run(&self.db, &sql, [self.schedule_rows(&edited)]).await?;
             }
-            Ok(self.schedules().await?.into_iter().map(|known| (known.name, known.last_at)).collect())
+            let mut last = HashMap::new();
+            self.each_schedule(|row| last.extend([(row.name, row.last_at)])).await?;
+            Ok(last)
         })
         .await
     }
@@ -349,22 +354,6 @@ impl Store {
             self.run(&self.db, &sql, [rows.into_value()]).await.map(|_| ())
         })
         .await
-    }
-
-    /// All schedules, sorted by name.
-    ///
-    /// # Errors
-    /// If the database is not available or refuses the query.
-    pub async fn schedules(&self) -> Result<Vec<schedule::Model>, StoreError> {
-        let mut schedules = self.schedules_with_removed().await?;
-        schedules.retain(|schedule| schedule.removed_at.is_none());
-        Ok(schedules)
-    }
-
-    /// All schedules, and those that were removed while they were paused.
-    async fn schedules_with_removed(&self) -> Result<Vec<schedule::Model>, StoreError> {
-        let query = schedule::Entity::find().order_by_asc(schedule::Column::Name).build(self.backend());
-        self.readable(&self.db, query, "sexton_schedule", "name").await
     }
 
     /// The latest `limit` entries of a schedule in the ledger, newest first.

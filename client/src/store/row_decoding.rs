@@ -112,7 +112,8 @@ impl TaskStore {
         Ok(readable)
     }
 
-    fn decode<M: FromQueryResult>(&self, rows: &[QueryResult], table: &str, key: &str) -> Vec<M> {
+    /// Those of the rows that can be read. The others are reported by `table` and their `key`.
+    pub fn decode<M: FromQueryResult>(&self, rows: &[QueryResult], table: &str, key: &str) -> Vec<M> {
         let mut readable = Vec::with_capacity(rows.len());
         for row in rows {
             match model(row) {

@@ -213,7 +213,8 @@ impl Derived {
         let queues =
             config.queues.iter().map(|(queue, settings)| (queue, settings.on_lease_lost, settings.limit.is_some()));
         let all = definitions.values().map(|definition| &**definition);
-        let lease_loss = LeaseLossRules::new(config.daemon.on_lease_lost, queues, all).with_schedules(config.schedules());
+        let lease_loss =
+            LeaseLossRules::new(config.daemon.on_lease_lost, queues, all).with_schedules(config.schedules());
         let mut grace_times: HashMap<QueueName, Duration> = HashMap::new();
         let of_tasks = definitions.values().map(|definition| (definition, definition.schedule.as_ref()));
         // A schedule may have other settings for its runs.

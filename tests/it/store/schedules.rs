@@ -61,6 +61,23 @@ on_each_database! {
         assert_eq!(store.fire("n", &[firing("s", at + TimeDelta::hours(1), Fate::Late)]).await.unwrap(), ["s"]);
     }
 
+    async fn thousands_of_schedules_are_read_in_pages(database: Database) {
+        let store = database.store().await;
+        // Also names that differ only in their case or an accent, at the edge of pages too.
+        let mut names: Vec<String> = (0..4_100).map(|number| format!("s{number:05}")).collect();
+        names.extend(["S00001", "s02000a", "s02000A", "s\u{e9}", "se", "\u{1f600}"].map(str::to_owned));
+        let seen: Vec<ScheduleRow> = names.iter().map(|name| sighting(name, "every 1h")).collect();
+        let last = store.sync_schedules(&seen).await.unwrap();
+        assert_eq!(last.len(), names.len());
+        let known: Vec<String> = store.schedules().await.unwrap().into_iter().map(|row| row.name).collect();
+        assert_eq!(known.len(), names.len());
+        assert_eq!(known.iter().collect::<std::collections::BTreeSet<_>>().len(), names.len(), "none is read twice");
+        // Nothing is new, and nothing was edited.
+        assert_eq!(store.sync_schedules(&seen).await.unwrap(), last);
+        let compared = store.compare_schedules(&"n".into(), "n", &seen[1..]).await.unwrap();
+        assert_eq!((compared.overruled.len(), compared.missed.len(), compared.dropped.len()), (0, 0, 0));
+    }
+
     async fn each_instant_fires_once_in_a_cluster(database: Database) {
         let store = database.store().await;
         let names: Vec<String> = (0..50).map(|number| format!("s{number}")).collect();
