@@ -36,14 +36,9 @@ fn narrow() -> ConcurrencyLimits {
 /// Schedules whose runs wait for one another.
 fn in_order(names: &[&str]) -> ConcurrencyLimits {
     let policy = Policy { overlap: Overlap::Queue, ..Policy::default() };
-    let definitions: Vec<TaskDefinition> = names
-        .iter()
-        .map(|name| {
-            let schedule = Schedule { policy: policy.clone(), ..Schedule::new(*name, Vec::new()) };
-            TaskDefinition { schedule: Some(schedule.into()), ..TaskDefinition::new(&format!("{name}-task"), NOOP) }
-        })
-        .collect();
-    ConcurrencyLimits::new([], &definitions)
+    let schedule = |name: &&str| Schedule { policy: policy.clone(), ..Schedule::new(*name, Vec::new()) };
+    let schedules: Vec<Schedule> = names.iter().map(schedule).collect();
+    ConcurrencyLimits::new([], &[]).with_schedules(&schedules)
 }
 
 async fn running(store: &Store, name: &str) -> usize {
