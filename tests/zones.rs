@@ -101,24 +101,34 @@ fn changes(zone: Tz) -> Vec<(DateTime<Utc>, TimeDelta)> {
     changes
 }
 
+/// A minute around a change of the clock.
+struct Minute {
+    at: DateTime<Utc>,
+    /// What the wall clock shows.
+    wall: NaiveDateTime,
+    /// Whether it has shown the same before.
+    is_again: bool,
+}
+
 /// What the wall clock shows in each minute around a change.
-fn clock(zone: Tz, change: DateTime<Utc>, jump: TimeDelta) -> Vec<(DateTime<Utc>, NaiveDateTime)> {
+fn clock(zone: Tz, change: DateTime<Utc>, jump: TimeDelta) -> Vec<Minute> {
     let reach = jump.abs() + TimeDelta::hours(3);
     let minutes = (reach.num_minutes() * 2) as i32;
+    let mut shown = BTreeSet::new();
     (0..minutes)
         .map(|minute| {
             let at = change - reach + MINUTE * minute;
-            (at, at.naive_utc() + offset(zone, at))
+            let wall = at.naive_utc() + offset(zone, at);
+            Minute { at, wall, is_again: !shown.insert(wall) }
         })
         .collect()
 }
 
 /// The instants at which a case has to run, by the text of the rule.
-fn expected(case: &Case, rule: Dst, clock: &[(DateTime<Utc>, NaiveDateTime)]) -> BTreeSet<DateTime<Utc>> {
-    let mut shown = BTreeSet::new();
+fn expected(case: &Case, rule: Dst, clock: &[Minute]) -> BTreeSet<DateTime<Utc>> {
     let mut runs = BTreeSet::new();
     let mut previous: Option<NaiveDateTime> = None;
-    for (at, wall) in clock {
+    for Minute { at, wall, is_again } in clock {
         // The clock has skipped times.
         let mut swallowed = 0;
         let mut is_owed = false;
@@ -136,14 +146,12 @@ fn expected(case: &Case, rule: Dst, clock: &[(DateTime<Utc>, NaiveDateTime)]) ->
         if is_owed && is_caught_up {
             runs.insert(*at);
         }
-        // The clock has shown this time before.
-        let is_again = !shown.insert(*wall);
         let counts_again = match rule {
             Dst::Cron => case.is_wildcard,
             Dst::Skip => false,
             Dst::All => true,
         };
-        if (case.matches)(*wall) && (!is_again || counts_again) {
+        if (case.matches)(*wall) && (!*is_again || counts_again) {
             runs.extend(case.seconds.iter().map(|second| *at + TimeDelta::seconds(*second)));
         }
         previous = Some(*wall);
@@ -178,7 +186,7 @@ fn every_change_in_every_zone_follows_the_rule() {
             scope.spawn(|| {
                 while let Some((zone, change, jump)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let clock = clock(*zone, *change, *jump);
-                    let (from, end) = (clock[0].0, clock[clock.len() - 1].0 + MINUTE);
+                    let (from, end) = (clock[0].at, clock[clock.len() - 1].at + MINUTE);
                     for (case, expr) in CASES.iter().zip(&expressions) {
                         for rule in RULES {
                             let expected = expected(case, rule, &clock);
@@ -218,7 +226,7 @@ fn the_start_of_the_search_does_not_matter() {
             let expr: CronExpr = case.expression.parse().unwrap();
             for rule in RULES {
                 let expected = expected(case, rule, &clock);
-                for (at, _) in &clock {
+                for Minute { at, .. } in &clock {
                     for from in [*at, *at + TimeDelta::milliseconds(20_500), *at + TimeDelta::seconds(59)] {
                         let Some(later) =
                             expected.range((std::ops::Bound::Excluded(from), std::ops::Bound::Unbounded)).next()
