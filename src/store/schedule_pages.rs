@@ -35,21 +35,23 @@ impl Store {
 
     /// The same, with those that were removed while they were paused.
     pub(super) async fn each_schedule_row(&self, mut each: impl FnMut(schedule::Model)) -> Result<(), StoreError> {
-        let mut last: Option<String> = None;
+        let (mut last, mut size): (Option<String>, usize) = (None, PAGE);
         loop {
-            let page = schedule::Entity::find().order_by_asc(schedule::Column::Name).limit(PAGE as u64);
+            let page = schedule::Entity::find().order_by_asc(schedule::Column::Name).limit(size as u64);
             let page = match &last {
                 Some(name) => page.filter(schedule::Column::Name.gt(name)),
                 None => page,
             };
             let rows = self.db.query_all_raw(page.build(self.backend())).await?;
             self.decode(&rows, "sexton_schedule", "name").into_iter().for_each(&mut each);
-            // Names that are no text are left out, and come after all others.
-            let name = rows.iter().rev().find_map(|row| row.try_get("", "name").ok());
-            if rows.len() < PAGE || name.is_none() {
+            if rows.len() < size {
                 return Ok(());
             }
-            last = name;
+            match rows.iter().rev().find_map(|row| row.try_get("", "name").ok()) {
+                Some(name) => last = Some(name),
+                // None of these names can be read: the next one that can is further on.
+                None => size *= 2,
+            }
         }
     }
 }

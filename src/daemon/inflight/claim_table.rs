@@ -205,7 +205,7 @@ impl InFlight {
     /// The queues with a free credit. Those without one are assumed to have a backlog.
     pub fn claimable_queues(&self) -> Vec<QueueName> {
         let mut table = self.lock();
-        if table.is_closed || table.is_quiet || table.claims.len() >= CAPACITY {
+        if !table.may_claim() || table.claims.len() >= CAPACITY {
             return Vec::new();
         }
         let mut claimable = Vec::new();

@@ -27,14 +27,20 @@ pub struct Reservation {
 /// Maximum number of tasks of one claim.
 const MAX_CLAIM: usize = 1_000;
 
+impl ClaimTable {
+    /// Whether it claims: it is neither closed nor quiet.
+    pub(super) fn may_claim(&self) -> bool {
+        !self.is_closed && !self.is_quiet
+    }
+}
+
 impl InFlight {
     /// Reserves credits of a queue for one claim: as many as it has, at most [`MAX_CLAIM`].
     pub fn reserve(&self, queue: &QueueName) -> Reservation {
         let mut table = self.lock();
         let epoch = table.epoch;
         let reserved: usize = table.slots.values().map(|slots| slots.reserved).sum();
-        let is_open = !table.is_closed && !table.is_quiet;
-        let room = if is_open { CAPACITY.saturating_sub(table.claims.len() + reserved) } else { 0 };
+        let room = if table.may_claim() { CAPACITY.saturating_sub(table.claims.len() + reserved) } else { 0 };
         let count = table.slots.get_mut(queue).map_or(0, |slots| {
             let count = slots.free().min(room).min(MAX_CLAIM);
             slots.reserved += count;

@@ -1,6 +1,7 @@
 //! What holds for the whole cluster, with real daemons and real commands: a queue's limit, a task's, and runs that wait for
 //! one another.
 
+use sea_orm::ConnectionTrait as _;
 use sexton::{Client, NewTask, store::Store};
 use sexton_entities::states::{Fate, ReasonCode};
 
@@ -73,6 +74,14 @@ on_each_database! {
         let command = lone_command(&database, "1.4");
         let table = "[schedule.slow]\ntask = \"lone\"\nevery = \"1s\"\noverlap = \"queue\"\n";
         runs_wait(&database, &format!("{table}[task.lone]\n{command}")).await;
+    }
+
+    async fn runs_of_a_schedule_of_the_database_wait_for_one_another(database: Database) {
+        let command = lone_command(&database, "1.4");
+        let row = "('slow', 'lone', '{\"every\": \"1s\", \"overlap\": \"queue\"}')";
+        let insert = format!("INSERT INTO sexton_schedule (name, task, settings) VALUES {row}");
+        database.store().await.connection().execute_unprepared(&insert).await.unwrap();
+        runs_wait(&database, &format!("[task.lone]\n{command}")).await;
     }
 }
 
