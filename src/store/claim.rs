@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, Value};
+use sea_orm::Value;
 
 pub(super) use sexton_client::store::rows::ID_COLUMN;
 
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::domain::{
     identity::{NodeId, QueueName},
-    task::{ClaimedTask, claim::Claim, names::TaskNames, rate::StricterRate},
+    task::{ClaimedTask, claim::Claim, claim_position::ClaimPosition, names::TaskNames, rate::StricterRate},
 };
 
 /// The result of a claim.
@@ -37,6 +37,8 @@ pub struct ClaimResult {
     pub next_token: Option<Duration>,
     /// The rates of this node that do not count, because another node has a stricter one.
     pub stricter: Vec<StricterRate>,
+    /// The newest of these tasks; nothing if the database need not know ([`Store::claims_behind`]).
+    pub position: ClaimPosition,
 }
 
 /// Tasks that can be claimed, and tasks that were found too early.
@@ -48,6 +50,8 @@ pub(super) struct Candidates {
     pub(super) later: Vec<i64>,
     /// The tasks that cannot be read.
     pub(super) unreadable: Vec<UnreadableTask>,
+    /// The newest of them.
+    pub(super) position: ClaimPosition,
 }
 
 /// The columns of a claimed task besides its payload, in a table or a join where they are unambiguous.
@@ -71,7 +75,7 @@ impl Store {
     /// # Errors
     /// If the database is unavailable or refuses the statement.
     pub async fn claim(&self, node: &NodeId, queue: &QueueName, count: usize) -> Result<ClaimResult, StoreError> {
-        self.claim_where(None, node, queue, count).await
+        self.claim_where(None, &ClaimPosition::default(), node, queue, count).await
     }
 
     /// As [`Store::claim`], of tasks of `known` names only. The others stay where they are, for other nodes.
@@ -85,20 +89,36 @@ impl Store {
         queue: &QueueName,
         count: usize,
     ) -> Result<ClaimResult, StoreError> {
-        self.claim_where(Some(known), node, queue, count).await
+        self.claim_where(Some(known), &ClaimPosition::default(), node, queue, count).await
+    }
+
+    /// As [`Store::claim_known`], of tasks behind that position only.
+    ///
+    /// # Errors
+    /// As [`Store::claim`].
+    pub async fn claim_behind(
+        &self,
+        position: &ClaimPosition,
+        known: &TaskNames,
+        node: &NodeId,
+        queue: &QueueName,
+        count: usize,
+    ) -> Result<ClaimResult, StoreError> {
+        self.claim_where(Some(known), position, node, queue, count).await
     }
 
     async fn claim_where(
         &self,
         known: Option<&TaskNames>,
+        position: &ClaimPosition,
         node: &NodeId,
         queue: &QueueName,
         count: usize,
     ) -> Result<ClaimResult, StoreError> {
-        match self.timed(Operation::Claim, self.claim_batch(known, node, queue, count as i64)).await {
+        match self.timed(Operation::Claim, self.claim_batch(known, position, node, queue, count as i64)).await {
             Err(StoreError::Refused(why)) => {
                 self.set_refused_aside(node, queue, count, &why).await?;
-                self.claim_batch(known, node, queue, count as i64).await
+                self.claim_batch(known, position, node, queue, count as i64).await
             }
             result => result,
         }
@@ -107,6 +127,7 @@ impl Store {
     async fn claim_batch(
         &self,
         known: Option<&TaskNames>,
+        position: &ClaimPosition,
         node: &NodeId,
         queue: &QueueName,
         count: i64,
@@ -114,18 +135,33 @@ impl Store {
         self.with_retries(async || {
             let filter = self.known_filter("name", known);
             if self.dialect != Dialect::MySql {
-                return self.claim_by_update(&self.db, node, queue, count, filter).await;
+                return self.claim_by_update(position, node, queue, count, filter).await;
             }
             let transaction = self.begin().await?;
-            let Candidates { mut tasks, later, unreadable } =
-                self.lock_candidates(&transaction, node, queue, count, &filter.0, filter.1).await?;
+            let Candidates { mut tasks, later, unreadable, position: reached } = match position.is_start() {
+                true => self.lock_candidates(&transaction, node, queue, count, &filter.0, filter.1).await?,
+                false => {
+                    let (condition, value) = &filter;
+                    let place = (position, queue);
+                    let ids = self.choose_behind(&transaction, place, count, (condition, value.as_ref())).await?;
+                    if ids.is_empty() {
+                        return Ok(ClaimResult::default());
+                    }
+                    self.lock_chosen(&transaction, (node, queue), ids, count, (condition, value.clone())).await?
+                }
+            };
             self.postpone(&transaction, &later).await?;
             self.mark_running(&transaction, node, &mut tasks).await?;
             self.set_aside(&transaction, (node, queue), &unreadable).await?;
             self.commit(transaction).await?;
             self.note_set_aside(&unreadable);
             // The queue may go on behind the tasks that are set aside, as behind those that came too early.
-            Ok(ClaimResult { tasks, postponed: later.len() + unreadable.len(), ..ClaimResult::default() })
+            Ok(ClaimResult {
+                tasks,
+                postponed: later.len() + unreadable.len(),
+                position: reached,
+                ..ClaimResult::default()
+            })
         })
         .await
     }
@@ -164,39 +200,49 @@ impl Store {
     }
 
     /// Finds, marks and returns the tasks in one statement.
-    async fn claim_by_update<C: ConnectionTrait>(
+    async fn claim_by_update(
         &self,
-        connection: &C,
+        position: &ClaimPosition,
         node: &NodeId,
         queue: &QueueName,
         count: i64,
         (filter, filter_values): (String, Option<Value>),
     ) -> Result<ClaimResult, StoreError> {
-        let (open, close, among) = match self.dialect {
-            Dialect::Postgres => ("ANY(ARRAY(", "FOR UPDATE SKIP LOCKED))", "="),
-            _ => ("(", ")", "IN"),
+        let is_behind = self.claims_behind() && !position.is_start();
+        let candidates = match (self.dialect, is_behind) {
+            (Dialect::Postgres, true) => format!("= ANY(ARRAY({}))", self.candidates_behind(&filter)),
+            (Dialect::Postgres, false) => {
+                format!("= ANY(ARRAY(SELECT id {} FOR UPDATE SKIP LOCKED))", self.candidates(&filter))
+            }
+            (Dialect::MySql | Dialect::Sqlite, _) => format!("IN (SELECT id {})", self.candidates(&filter)),
         };
         let now = self.dialect.now();
         let due = |due: &str, not_due: &str| format!("CASE WHEN run_at <= {now} THEN {due} ELSE {not_due} END");
         let sql = format!(
             "UPDATE sexton_task SET state = {}, fence = {}, attempt = {}, node = {}, started_at = {} \
-             WHERE id {among} {open}SELECT id {} {close} RETURNING {CLAIMED_COLUMNS}, {}, priority, state",
+             WHERE id {candidates} RETURNING {CLAIMED_COLUMNS}, {}, priority, state",
             due("'running'", "'scheduled'"),
             due(self.dialect.next_fence(), "fence"),
             due(NEXT_ATTEMPT, "attempt"),
             due("?", "NULL"),
             due(now, "NULL"),
-            self.candidates(&filter),
             self.dialect.payload_within(),
         );
         let (own, name) = (node.as_str(), queue.as_str());
-        let mut values: Vec<Value> = vec![own.into(), name.into(), name.into(), own.into()];
+        let mut values: Vec<Value> = vec![own.into()];
+        values.extend(is_behind.then(|| self.ranges(position)));
+        values.extend([name.into(), name.into(), own.into()]);
         values.extend(filter_values);
-        values.extend([count.into(), self.payload_limit()]);
+        values.push(count.into());
+        values.extend(is_behind.then(|| count.into()));
+        values.push(self.payload_limit());
         let mut found = ClaimResult::default();
         let mut ordered = Vec::new();
         let mut unreadable = Vec::new();
-        for row in self.all(connection, &sql, values).await? {
+        for row in self.all(&self.db, &sql, values).await? {
+            if self.claims_behind() {
+                found.position.advance(row.try_get("", "priority")?, row.try_get("", "id")?);
+            }
             if row.try_get::<String>("", "state")? != "running" {
                 found.postponed += 1;
                 continue;
@@ -232,6 +278,21 @@ impl Store {
         self.lock_from(transaction, &from, (node, queue), count, filter_values).await
     }
 
+    /// As [`Store::lock_candidates`], of these tasks only.
+    pub(super) async fn lock_chosen(
+        &self,
+        transaction: &DatabaseTransaction,
+        (node, queue): (&NodeId, &QueueName),
+        ids: Vec<i64>,
+        count: i64,
+        (filter, filter_values): (&str, impl IntoIterator<Item = Value>),
+    ) -> Result<Candidates, StoreError> {
+        let (of_queue, filter) = self.chosen(filter);
+        let from = self.candidates_in(&of_queue, &filter);
+        let values = std::iter::once(self.ids(ids)).chain(filter_values);
+        self.lock_from(transaction, &from, (node, queue), count, values).await
+    }
+
     /// As [`Store::lock_candidates`], with the end of the SELECT.
     pub(super) async fn lock_from(
         &self,
@@ -246,7 +307,7 @@ impl Store {
             Dialect::Postgres | Dialect::MySql => "FOR UPDATE SKIP LOCKED",
         };
         let sql = format!(
-            "SELECT {CLAIMED_COLUMNS}, {payload}, CASE WHEN run_at <= {now} THEN 0 ELSE 1 END AS is_later, \
+            "SELECT {CLAIMED_COLUMNS}, priority, {payload}, CASE WHEN run_at <= {now} THEN 0 ELSE 1 END AS is_later, \
              {next_fence} AS next_fence, {now} AS at {from} {lock}",
             payload = self.dialect.payload_within(),
             next_fence = self.dialect.next_fence(),
@@ -259,6 +320,7 @@ impl Store {
         let mut found = Candidates::default();
         for row in &self.all(transaction, &sql, values).await? {
             let at: DateTime<Utc> = row.try_get("", "at")?;
+            found.position.advance(row.try_get("", "priority")?, row.try_get("", "id")?);
             if row.try_get::<i32>("", "is_later")? == 1 {
                 found.later.push(row.try_get("", "id")?);
                 continue;

@@ -16,6 +16,7 @@ mod bounded;
 mod cancel;
 mod claim;
 mod claim_conditions;
+mod claim_position;
 mod claimed_task;
 mod cluster_queues;
 mod config_versions;

@@ -1,6 +1,8 @@
 //! The peek: whether there is anything to do. It costs less than a claim that finds nothing. From time to time it also
 //! answers what other modules of an idle node would ask one by one.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sea_orm::Value;
 
@@ -8,6 +10,7 @@ use super::{
     NextInstants, Operation, Store, StoreError,
     cancel::CANCEL_REQUESTED,
     claim::UNBEGUN,
+    claim_position::{QUEUE_RANGE_COLUMNS, in_range, set_range},
     dialect::{Dialect, Kind},
     future::NEXT_INSTANTS,
     maintenance::{ends_before, in_force, nothing_halts},
@@ -15,7 +18,10 @@ use super::{
     row_decoding::instant,
     rows::Rows,
 };
-use crate::domain::{identity::QueueName, task::names::TaskNames};
+use crate::domain::{
+    identity::QueueName,
+    task::{claim_position::ClaimPosition, names::TaskNames},
+};
 
 /// The result of [`Store::peek`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,6 +56,15 @@ pub struct MaintenanceSeen {
     pub reason: Option<String>,
 }
 
+/// What a peek searches.
+#[derive(Clone, Copy)]
+struct Search<'a> {
+    known: Option<&'a TaskNames>,
+    queues: &'a [QueueName],
+    /// Where each queue begins; without them, at its front.
+    positions: Option<&'a HashMap<QueueName, ClaimPosition>>,
+}
+
 const QUEUE_COLUMN: [(&str, Kind); 1] = [("name", Kind::Text)];
 /// The condition that a queue is not paused.
 const NOT_PAUSED: &str = "NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = d.name AND q.paused)";
@@ -60,7 +75,7 @@ impl Store {
     /// # Errors
     /// If the database is unavailable or refuses the statement.
     pub async fn peek(&self, queues: &[QueueName]) -> Result<Peek, StoreError> {
-        self.timed(Operation::Peek, self.peek_where(None, queues, None)).await
+        self.timed(Operation::Peek, self.peek_where(Search { known: None, queues, positions: None }, None)).await
     }
 
     /// As [`Store::peek`], for a node that claims tasks of `known` names only.
@@ -68,7 +83,7 @@ impl Store {
     /// # Errors
     /// As [`Store::peek`].
     pub async fn peek_known(&self, known: &TaskNames, queues: &[QueueName]) -> Result<Peek, StoreError> {
-        self.timed(Operation::Peek, self.peek_where(Some(known), queues, None)).await
+        self.timed(Operation::Peek, self.peek_where(Search { known: Some(known), queues, positions: None }, None)).await
     }
 
     /// As [`Store::peek_known`], and what else there is to do, in the same statement.
@@ -81,7 +96,26 @@ impl Store {
         queues: &[QueueName],
         of: OutlookOf<'_>,
     ) -> Result<Peek, StoreError> {
-        self.timed(Operation::Peek, self.peek_where(Some(known), queues, Some(of))).await
+        self.timed(Operation::Peek, self.peek_where(Search { known: Some(known), queues, positions: None }, Some(of)))
+            .await
+    }
+
+    /// As [`Store::peek_known`], of tasks behind the positions of the queues; elsewhere than on PostgreSQL, of all tasks.
+    ///
+    /// # Errors
+    /// As [`Store::peek`].
+    pub async fn peek_behind(
+        &self,
+        positions: &HashMap<QueueName, ClaimPosition>,
+        known: &TaskNames,
+        queues: &[QueueName],
+    ) -> Result<Peek, StoreError> {
+        let search = Search {
+            known: Some(known),
+            queues,
+            positions: Some(positions).filter(|_| self.dialect == Dialect::Postgres),
+        };
+        self.timed(Operation::Peek, self.peek_where(search, None)).await
     }
 
     /// Whether [`Store::peek_and_look`] says that the database has schedules of its own.
@@ -93,8 +127,7 @@ impl Store {
     /// the database goes there once, and searches behind it only if this node does not know the name.
     async fn peek_where(
         &self,
-        known: Option<&TaskNames>,
-        queues: &[QueueName],
+        Search { known, queues, positions }: Search<'_>,
         of: Option<OutlookOf<'_>>,
     ) -> Result<Peek, StoreError> {
         let now = self.dialect.now();
@@ -103,11 +136,12 @@ impl Store {
         let mut sql = format!(
             "SELECT 'next' AS what, NULL AS name, NULL AS next, i.run_at, i.expires_at FROM ({NEXT_INSTANTS}) i \
              UNION ALL SELECT CASE WHEN {NOT_PAUSED} AND {halts} THEN 'queue' ELSE 'paused' END, d.name, \
-             (SELECT t.name FROM sexton_task t WHERE t.queue = d.name AND t.state = 'available' \
+             (SELECT t.name FROM sexton_task t WHERE t.queue = d.name AND t.state = 'available' {behind} \
              ORDER BY t.priority, t.id LIMIT 1), NULL, NULL FROM {} \
              UNION ALL SELECT 'maintenance', m.reason, NULL, m.ends_at, NULL FROM sexton_maintenance m WHERE {}",
-            self.dialect.rows("d", &QUEUE_COLUMN),
+            self.dialect.rows("d", if positions.is_some() { &QUEUE_RANGE_COLUMNS } else { &QUEUE_COLUMN }),
             in_force(self.dialect),
+            behind = positions.map(|_| format!("AND {}", in_range("t.", "d"))).unwrap_or_default(),
             halts = nothing_halts(self.dialect),
         );
         sql += &flag("'without_queue'", &some("t.queue IS NULL AND t.state = 'available'", "t.priority, t.id"));
@@ -121,7 +155,8 @@ impl Store {
         if self.dialect == Dialect::Sqlite {
             sql += " UNION ALL SELECT 'changes', CAST(position AS text), NULL, NULL, NULL FROM sexton_bookmark WHERE name = 'schedules'";
         }
-        let mut values = vec![self.queue_rows(queues)];
+        let mut values =
+            vec![positions.map_or_else(|| self.queue_rows(queues), |known| self.range_rows(queues, known))];
         if let Some(of) = of {
             let (more, nodes) = outlook_of(self.dialect, of);
             sql += &more;
@@ -136,6 +171,10 @@ impl Store {
                 "queue" | "paused" => {
                     let Some(next) = row.try_get::<Option<String>>("", "next")? else { continue };
                     let queue: QueueName = row.try_get::<String>("", "name")?.into();
+                    // A queue has several parts behind its position; the first of them tells of it.
+                    if seen.queues.last() == Some(&queue) || seen.unknown.last() == Some(&queue) {
+                        continue;
+                    }
                     let is_known = known.is_none_or(|known| known.contains(&next));
                     match (is_known, what == "queue") {
                         (true, true) => seen.queues.push(queue.clone()),
@@ -185,6 +224,20 @@ impl Store {
         let values: Vec<Value> = std::iter::once(self.queue_rows(queues)).chain(value).collect();
         let rows = self.all(&self.db, &sql, values).await?;
         rows.iter().map(|row| Ok(row.try_get::<String>("", "name")?.into())).collect()
+    }
+
+    fn range_rows(&self, queues: &[QueueName], positions: &HashMap<QueueName, ClaimPosition>) -> Value {
+        let start = ClaimPosition::default();
+        let mut rows = Rows::new(self.dialect);
+        for queue in queues {
+            for range in positions.get(queue).unwrap_or(&start).ranges() {
+                rows.push(|row| {
+                    row.set("name", queue.as_str());
+                    set_range(row, range);
+                });
+            }
+        }
+        rows.into_value()
     }
 
     fn queue_rows(&self, queues: &[QueueName]) -> Value {

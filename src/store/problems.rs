@@ -224,25 +224,47 @@ impl Store {
         self.with_retries(async || self.run(&self.db, &sql, [age_ms.into()]).await).await.map(|_| ())
     }
 
-    /// The queues in which a task has been waiting for `age` or longer although nothing kept it, and in which nothing has
-    /// begun or ended meanwhile: each with the number of its waiting tasks and since when the first of them waits.
+    /// The queues whose next task has been waiting for `age` or longer although nothing kept it, and in which nothing has
+    /// begun or ended meanwhile: each with the number of its tasks that have waited that long, and since when the first of them waits.
     ///
     /// # Errors
     /// If the database is unavailable or refuses the statement.
     pub async fn stalled_queues(&self, age: Duration) -> Result<Vec<(String, i64, DateTime<Utc>)>, StoreError> {
+        let waiting = self.queues_with_waiting_tasks().await?;
+        if waiting.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut rows = Rows::new(self.dialect);
+        for queue in &waiting {
+            rows.push(|row| {
+                row.set("name", queue.as_str());
+            });
+        }
         let before = self.dialect.now_plus_millis("?");
+        // A queue may have a million tasks: they are counted only where nothing goes on.
         let sql = format!(
-            "SELECT t.queue AS queue, t.tasks AS tasks, t.since AS since FROM (SELECT queue, COUNT(*) AS tasks, \
-             MIN(run_at) AS since FROM sexton_task WHERE state = 'available' AND queue IS NOT NULL AND run_at < {before} \
-             GROUP BY queue) t WHERE NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = t.queue AND q.paused) \
+            "SELECT d.name FROM {} WHERE NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = d.name AND q.paused) \
              AND NOT EXISTS (SELECT 1 FROM sexton_database p WHERE p.paused) \
-             AND NOT EXISTS (SELECT 1 FROM sexton_task r WHERE r.queue = t.queue AND r.state = 'running') \
-             AND NOT EXISTS (SELECT 1 FROM sexton_history h WHERE h.queue = t.queue AND h.finished_at > {before})"
+             AND (SELECT t.run_at FROM sexton_task t WHERE t.queue = d.name AND t.state = 'available' \
+             ORDER BY t.priority, t.id LIMIT 1) < {before} \
+             AND NOT EXISTS (SELECT 1 FROM sexton_task r WHERE r.queue = d.name AND r.state = 'running') \
+             AND NOT EXISTS (SELECT 1 FROM sexton_history h WHERE h.queue = d.name AND h.finished_at > {before})",
+            self.dialect.rows("d", &[("name", Kind::Text)])
         );
         let age = i64::try_from(age.as_millis()).map_or(i64::MIN, |millis| -millis);
-        let rows = self.all(&self.db, &sql, [age.into(), age.into()]).await?;
-        rows.iter()
-            .map(|row| Ok((row.try_get("", "queue")?, row.try_get("", "tasks")?, row.try_get("", "since")?)))
-            .collect()
+        let mut stalled = Vec::new();
+        for row in self.all(&self.db, &sql, [rows.into_value(), age.into(), age.into()]).await? {
+            let queue: String = row.try_get("", "name")?;
+            let sql = format!(
+                "SELECT COUNT(*) AS tasks, MIN(run_at) AS since FROM sexton_task \
+                 WHERE state = 'available' AND queue = ? AND run_at < {before}"
+            );
+            let row = self.one(&self.db, &sql, [queue.as_str().into(), age.into()]).await?;
+            // All of them may have begun since.
+            if let Some(since) = row.try_get("", "since")? {
+                stalled.push((queue, row.try_get("", "tasks")?, since));
+            }
+        }
+        Ok(stalled)
     }
 }

@@ -1,28 +1,33 @@
 //! Retention: old history, occurrences, audit and schedules are deleted, in batches that do not block other work.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
-use super::{Operation, Store, StoreError, claim::ID_COLUMN};
+use chrono::{DateTime, Utc};
+
+use super::{Operation, Store, StoreError, claim::ID_COLUMN, row_decoding::instant};
 
 /// The number of rows that one transaction deletes.
 const BATCH_SIZE: usize = 1_000;
-/// The table of which sums are kept.
 /// Events stay while their files do.
 const EVENTS: &str = "sexton_event";
+/// The table of which sums are kept.
 const HISTORY: &str = "sexton_history";
 
 impl Store {
     /// Deletes history with its output, occurrences, closed problems, unusual runs and audit that are older than `keep`,
-    /// and the record of nodes that died longer than a day ago. Returns the number of history rows. `progress` is called
-    /// after each batch.
+    /// and the record of nodes that died longer than a day ago. Returns the number of history rows. `goes_on`
+    /// is called after each batch with the time that it took, and says whether another one follows.
     ///
     /// # Errors
     /// If the database is unavailable or refuses the statement.
-    pub async fn prune(&self, keep: Duration, progress: impl Fn()) -> Result<u64, StoreError> {
+    pub async fn prune(&self, keep: Duration, goes_on: impl AsyncFn(Duration) -> bool) -> Result<u64, StoreError> {
         let age = age(keep);
         let history = [("sexton_output", "history_id"), (HISTORY, "id")];
-        let pruned = self.prune_batches((HISTORY, "finished_at"), &history, age, &progress).await?;
-        self.prune_batches(("sexton_audit", "done_at"), &[("sexton_audit", "id")], age, &progress).await?;
+        let pruned = self.prune_batches((HISTORY, "finished_at"), &history, age, &goes_on).await?;
+        self.prune_batches(("sexton_audit", "done_at"), &[("sexton_audit", "id")], age, &goes_on).await?;
         let before = self.dialect.now_plus_millis("?");
         let sql = format!("DELETE FROM sexton_occurrence WHERE entered_at < {before}");
         self.with_retries(async || self.run(&self.db, &sql, [age.into()]).await).await?;
@@ -58,9 +63,13 @@ impl Store {
     ///
     /// # Errors
     /// If the database is unavailable or refuses a statement.
-    pub async fn prune_events(&self, keep: Duration, progress: impl Fn()) -> Result<u64, StoreError> {
+    pub async fn prune_events(
+        &self,
+        keep: Duration,
+        goes_on: impl AsyncFn(Duration) -> bool,
+    ) -> Result<u64, StoreError> {
         let tables = [("sexton_event_trigger", "event_id"), ("sexton_event", "id")];
-        let pruned = self.prune_batches((EVENTS, "created_at"), &tables, age(keep), &progress).await?;
+        let pruned = self.prune_batches((EVENTS, "created_at"), &tables, age(keep), &goes_on).await?;
         self.prune_triggers(age(keep).into()).await?;
         Ok(pruned)
     }
@@ -70,17 +79,19 @@ impl Store {
         old: (&str, &str),
         tables: &[(&str, &str)],
         age: i64,
-        progress: &impl Fn(),
+        goes_on: &impl AsyncFn(Duration) -> bool,
     ) -> Result<u64, StoreError> {
-        let mut pruned = 0;
+        let (mut pruned, mut from) = (0, None);
         loop {
-            let pruning = self.with_retries(async || self.prune_batch(old, tables, age).await);
-            let batch = self.timed(Operation::Prune, pruning).await?;
+            let begun = Instant::now();
+            let pruning = self.with_retries(async || self.prune_batch(old, tables, age, from).await);
+            let (batch, latest) = self.timed(Operation::Prune, pruning).await?;
             pruned += batch as u64;
-            if batch < BATCH_SIZE {
+            // The database need not read what the batch before has deleted.
+            from = latest.or(from);
+            if batch < BATCH_SIZE || !goes_on(begun.elapsed()).await {
                 return Ok(pruned);
             }
-            progress();
         }
     }
 
@@ -114,20 +125,27 @@ impl Store {
         .await
     }
 
-    /// Deletes the oldest rows of `old` from these tables, by a key that has their number. Returns the number of rows.
+    /// Deletes the oldest rows of `old` from these tables, by a key that has their number; those before `from` are not searched.
+    /// Returns the number of rows, and the instant of the last one.
     async fn prune_batch(
         &self,
         (old, column): (&str, &str),
         tables: &[(&str, &str)],
         age: i64,
-    ) -> Result<usize, StoreError> {
+        from: Option<DateTime<Utc>>,
+    ) -> Result<(usize, Option<DateTime<Utc>>), StoreError> {
         let before = self.dialect.now_plus_millis("?");
-        let (unseen, values) = match old {
+        let (mut condition, mut values) = match old {
             EVENTS => (format!(" AND COALESCE(seen_at, created_at) < {before}"), vec![age.into(); 2]),
             _ => (String::new(), vec![age.into()]),
         };
-        let sql =
-            format!("SELECT id FROM {old} WHERE {column} < {before}{unseen} ORDER BY {column} LIMIT {BATCH_SIZE}");
+        if let Some(from) = from {
+            condition += &format!(" AND {column} >= {}", self.dialect.instant_parameter());
+            values.push(self.dialect.instant(from).into());
+        }
+        let sql = format!(
+            "SELECT id, {column} AS at FROM {old} WHERE {column} < {before}{condition} ORDER BY {column} LIMIT {BATCH_SIZE}"
+        );
         let rows = self.all(&self.db, &sql, values).await?;
         let ids = rows.iter().map(|row| Ok(row.try_get::<i64>("", "id")?)).collect::<Result<Vec<_>, StoreError>>()?;
         if !ids.is_empty() {
@@ -142,7 +160,7 @@ impl Store {
             }
             self.commit(transaction).await?;
         }
-        Ok(ids.len())
+        Ok((ids.len(), rows.last().and_then(|row| instant(row, "at").ok().flatten())))
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::source::{CRATES, production};
 
 /// The files that tell the databases apart: their statements differ in shape. Everything else asks `dialect.rs`.
-const TELLING_APART: [&str; 34] = [
+const TELLING_APART: [&str; 35] = [
     "client/src/store/connection/target.rs",
     "client/src/store/connection/waits.rs",
     "client/src/store/dialect.rs",
@@ -25,6 +25,7 @@ const TELLING_APART: [&str; 34] = [
     "src/store/application/execute.rs",
     "src/store/bounded.rs",
     "src/store/claim.rs",
+    "src/store/claim_position.rs",
     "src/store/doctor/rights.rs",
     "src/store/doctor/settings.rs",
     "src/store/doctor/tables.rs",

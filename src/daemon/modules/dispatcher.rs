@@ -8,12 +8,14 @@
 //! statements.
 //!
 //! Settings: `daemon.poll_interval` (250ms), where no process wakes the node down to a tenth of it while tasks come; when
-//! idle after a quarter of the time since the last task, at the longest after 36 times the interval;
+//! idle after a quarter of the time since the last task, at the longest after 48 times the interval;
 //! `queue.NAME.workers`, `limit`, `period` and `at_period_end`; `daemon.report_full_after`. Logs when a queue opens and
 //! closes by its period, when it has had no free worker for a while, and when tasks wait in a queue that no node serves.
 
+mod front_search;
 mod key_searches;
 mod pace;
+mod polls;
 mod queue_hours;
 mod queue_watch;
 mod token_waits;
@@ -28,6 +30,7 @@ use std::{
 use async_trait::async_trait;
 
 use self::{
+    front_search::FrontSearch,
     key_searches::KeySearches,
     queue_hours::{ClosedQueue, QueueHours},
     queue_watch::QueueWatch,
@@ -35,7 +38,6 @@ use self::{
     unknown_names::UnknownNames,
 };
 use crate::{
-    clock::uptime,
     config::AtPeriodEnd,
     daemon::{
         fault_point::fault_point,
@@ -58,15 +60,11 @@ use crate::{
         task::names::TaskNames,
         text::plural::counted,
     },
-    store::{NodeOutlook, OnStale, OutlookOf, Peek, Store, StoreError},
+    store::{OnStale, Store, StoreError},
 };
 
-/// The factor after which a poll also asks for the outlook.
-const OUTLOOK_FACTOR: u32 = 32;
 /// With more queues than this, a wake-up is a reason to ask which of them have tasks.
 const MAX_UNASKED: usize = 4;
-/// A poll that reads past many tasks of unknown names takes long. The rest after it is this many times as long.
-const REST_FACTOR: u32 = 20;
 
 /// What the module needs of the daemon.
 #[derive(Clone)]
@@ -101,6 +99,7 @@ pub(super) struct Dispatcher {
     /// When queues have a token of their rate again.
     tokens: TokenWaits,
     keys: KeySearches,
+    front: FrontSearch,
     starts: CommandStarts,
     /// How often schedules of the database were changed, where it counts that.
     schedules: Option<String>,
@@ -126,7 +125,9 @@ impl DaemonModule for Dispatcher {
     async fn run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         self.close_queues(context);
         self.watch.report_full(context);
-        self.is_enqueued |= context.wake_reasons().contains(WakeReason::Enqueued);
+        let is_woken = context.wake_reasons().contains(WakeReason::Enqueued);
+        self.is_enqueued |= is_woken;
+        self.front.begin_round(context.wake_reasons());
         let store = context.store();
         let claimable = self.in_flight.claimable_queues();
         let mut peeked = self.look(context, &claimable).await?;
@@ -147,15 +148,18 @@ impl DaemonModule for Dispatcher {
         let is_first = |queue: &&QueueName| self.hot.contains(*queue) || self.tokens.is_due(queue);
         let mut queues: Vec<QueueName> = claimable.iter().filter(is_first).cloned().collect();
         let interval = context.config().daemon.poll_interval;
-        let has_waited = |time: Duration| self.polled.is_none_or(|at| at.elapsed() >= time);
-        if peeked.is_some() || has_waited(self.rest) && (self.is_enqueued || queues.is_empty() || has_waited(interval))
-        {
-            let is_enqueued = std::mem::take(&mut self.is_enqueued);
-            if is_enqueued && store.claims_unasked() && claimable.len() <= MAX_UNASKED {
-                // The way to a task that was enqueued just now is as short as possible; the poll finds the rest.
-                let unasked = claimable.iter().filter(|queue| !queues.contains(queue)).cloned().collect();
-                self.claim_each(context, unasked).await?;
-            }
+        let polled = self.polled;
+        let has_waited = |time: Duration| polled.is_none_or(|at| at.elapsed() >= time);
+        let mut is_poll_due = peeked.is_some()
+            || has_waited(self.rest) && (self.is_enqueued || queues.is_empty() || has_waited(interval));
+        if is_poll_due && is_woken && store.claims_unasked() && claimable.len() <= MAX_UNASKED {
+            // The way to a task that was enqueued just now is as short as possible; the next poll finds the rest.
+            let unasked = claimable.iter().filter(|queue| !queues.contains(queue)).cloned().collect();
+            let has_found = self.claim_each(context, unasked).await?;
+            is_poll_due = peeked.is_some() || !has_found || has_waited(interval);
+        }
+        if is_poll_due {
+            self.is_enqueued = false;
             let seen = match peeked.take() {
                 Some(seen) => seen,
                 None => self.peek(store, &claimable).await?,
@@ -166,7 +170,7 @@ impl DaemonModule for Dispatcher {
                 }
             }
         }
-        self.claim_each(context, queues).await
+        self.claim_each(context, queues).await.map(|_| ())
     }
 
     async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
@@ -185,7 +189,8 @@ impl DaemonModule for Dispatcher {
         let token = self.tokens.until_next();
         let end = self.all_paused.maintenance().and_then(|maintenance| maintenance.ends_at);
         let end = end.map(|end| (end - context.clock().now()).to_std().unwrap_or_default().max(interval));
-        Ok(Next::After([change, probe, full, token, end].into_iter().flatten().fold(rest, Duration::min)))
+        let front = self.front.until_next(Instant::now());
+        Ok(Next::After([change, probe, full, token, end, front].into_iter().flatten().fold(rest, Duration::min)))
     }
 }
 
@@ -210,6 +215,7 @@ impl Dispatcher {
             hours: QueueHours::default(),
             tokens: TokenWaits::new(parts.rate_waits),
             keys: KeySearches::default(),
+            front: FrontSearch::default(),
             is_enqueued: false,
             is_in_doubt: true,
         }
@@ -228,99 +234,6 @@ impl Dispatcher {
         }
     }
 
-    /// From time to time, a poll whose statement also says what the other modules need.
-    async fn look(&mut self, context: &ModuleContext, claimable: &[QueueName]) -> Result<Option<Peek>, StoreError> {
-        let interval = context.config().daemon.poll_interval;
-        if self.outlook.age().is_some_and(|age| age < interval * OUTLOOK_FACTOR) {
-            return Ok(None);
-        }
-        let (store, asked) = (context.store(), (Instant::now(), uptime()));
-        let of = OutlookOf { node: &self.node, set_aside: self.unknown.is_review_due() };
-        let seen = store.peek_and_look(&self.names(), claimable, of).await?;
-        self.note_peek(&seen, asked.0);
-        if let Some(at) = seen.outlook.at.filter(|_| store.dialect.has_server()) {
-            context.clock().correct(at, asked.1 + (uptime() - asked.1) / 2);
-        }
-        let before = self.outlook.note(seen.outlook.clone(), asked.0);
-        let expiry = seen.outlook.next_expiry;
-        if before.is_some_and(|before| expiry.is_some() && before.next_expiry.is_none_or(|known| expiry < Some(known)))
-        {
-            // A lease ends sooner than any that was known.
-            self.wakers.wake(&ModuleName::RESCUER, WakeReason::Requested);
-        }
-        self.note_halt(store, &seen, Some(&seen.outlook)).await?;
-        if seen.outlook.has_waiting_events {
-            self.wakers.wake(&ModuleName::TRIGGERS, WakeReason::EventSent);
-        }
-        if seen.outlook.has_schedules && self.in_force.database_schedules().is_empty() {
-            self.wakers.wake(&ModuleName::CONFIG_SYNC, WakeReason::SchedulesChanged);
-        }
-        if seen.outlook.is_unpublished {
-            self.unknown.publish_again();
-            self.watch.publish_again();
-        }
-        Ok(Some(seen))
-    }
-
-    /// Asks whether there is anything to do.
-    async fn peek(&mut self, store: &Store, claimable: &[QueueName]) -> Result<Peek, StoreError> {
-        let began = Instant::now();
-        let seen = store.peek_known(&self.names(), claimable).await?;
-        self.note_peek(&seen, began);
-        self.note_halt(store, &seen, None).await?;
-        Ok(seen)
-    }
-
-    /// Reads what keeps everything from beginning, if that has changed.
-    async fn note_halt(&self, store: &Store, seen: &Peek, outlook: Option<&NodeOutlook>) -> Result<(), StoreError> {
-        if self.all_paused.differs(seen, outlook) && self.all_paused.note(store.halt().await?) {
-            store.remove_ended_maintenance().await?;
-            self.wakers.wake(&ModuleName::CRON, WakeReason::Requested);
-        }
-        Ok(())
-    }
-
-    fn note_peek(&mut self, seen: &Peek, began: Instant) {
-        if seen.events {
-            self.wakers.wake(&ModuleName::TRIGGERS, WakeReason::EventSent);
-        }
-        if seen.schedules.is_some() && seen.schedules != self.schedules {
-            self.schedules.clone_from(&seen.schedules);
-            self.wakers.wake(&ModuleName::CONFIG_SYNC, WakeReason::SchedulesChanged);
-        }
-        self.polled = Some(Instant::now());
-        self.rest = if seen.unknown.is_empty() { Duration::ZERO } else { began.elapsed() * REST_FACTOR };
-        if self.outlook.note_next(seen.next) || seen.due || seen.next.is_cancel_requested {
-            self.wakers.wake(&ModuleName::FUTURE, WakeReason::Scheduled);
-        }
-    }
-
-    /// Returns those of the `claimable` queues that have available tasks. Assigns a queue to tasks without one.
-    async fn sort_out(
-        &mut self,
-        store: &Store,
-        seen: Peek,
-        claimable: &[QueueName],
-    ) -> Result<Vec<QueueName>, StoreError> {
-        self.unknown.note(seen.unknown, []);
-        let mut found = seen.queues;
-        if seen.without_queue {
-            for name in store.names_without_queue().await? {
-                // Its queue is in its definition.
-                let Some(definition) = self.in_force.definition(&name) else {
-                    self.unknown.note([], [name]);
-                    continue;
-                };
-                let queue = &definition.queue;
-                store.assign_queue(&name, queue, definition.priority).await?;
-                if claimable.contains(queue) && !found.contains(queue) {
-                    found.push(queue.clone());
-                }
-            }
-        }
-        Ok(found)
-    }
-
     /// The names of the tasks that this node can execute now.
     fn names(&self) -> Arc<TaskNames> {
         match self.starts.is_open() {
@@ -330,41 +243,47 @@ impl Dispatcher {
     }
 
     /// Claims tasks of these queues. What is wrong with one of them does not keep the others back.
-    async fn claim_each(&mut self, context: &ModuleContext, queues: Vec<QueueName>) -> anyhow::Result<()> {
+    /// Returns whether there were any.
+    async fn claim_each(&mut self, context: &ModuleContext, queues: Vec<QueueName>) -> anyhow::Result<bool> {
         let store = context.store();
+        let mut has_found = false;
         for queue in queues {
             let claimed = self.claim(store, &queue).await;
             if claimed.is_err() {
                 self.hot.remove(&queue);
             }
-            store.isolated().part(format_args!("claims of queue {queue}"), claimed)?;
+            has_found |= store.isolated().part(format_args!("claims of queue {queue}"), claimed)?;
             context.progress();
         }
-        Ok(())
+        Ok(has_found)
     }
 
-    /// Claims tasks of one queue.
-    async fn claim(&mut self, store: &Store, queue: &QueueName) -> Result<(), StoreError> {
+    /// Claims tasks of one queue. Returns whether there were any.
+    async fn claim(&mut self, store: &Store, queue: &QueueName) -> Result<bool, StoreError> {
         if self.in_force.longest_grace(queue).is_some_and(|grace| self.in_flight.lease().is_late_for(grace)) {
             // The next heartbeat is due: what must end before the lease does begins after it.
             self.hot.remove(queue);
             self.outlook.note_found();
-            return Ok(());
+            return Ok(false);
         }
         let reservation = self.in_flight.reserve(queue);
         let wanted = reservation.count();
         if wanted == 0 {
-            return Ok(());
+            return Ok(false);
         }
         let limits = self.in_force.limits();
         let is_unlimited = limits.is_unlimited(queue);
         self.keys.go_on(store, &limits, queue).await?;
-        let claimed = match is_unlimited {
-            true => store.claim_known(&self.names(), &self.node, queue, wanted).await,
-            false => store.claim_known_within(&limits, &self.names(), &self.node, queue, wanted).await,
+        let (names, began) = (self.names(), Instant::now());
+        let claimed = match (is_unlimited, self.front.position(queue)) {
+            (true, Some(position)) => store.claim_behind(position, &names, &self.node, queue, wanted).await,
+            (true, None) => store.claim_known(&names, &self.node, queue, wanted).await,
+            (false, _) => store.claim_known_within(&limits, &names, &self.node, queue, wanted).await,
         };
         let claimed = claimed.inspect_err(|_| self.is_in_doubt = true)?;
         self.tokens.note(queue, &claimed);
+        self.front.note_claim(Instant::now(), began.elapsed());
+        self.front.note_claimed(queue, &claimed.position);
         let found = claimed.tasks.len() + claimed.postponed;
         // Tasks that a limit keeps back can be claimed as soon as another one ends, here or elsewhere.
         if found > 0 || !is_unlimited {
@@ -394,6 +313,6 @@ impl Dispatcher {
             );
             store.finish(&[again.claimed_again(&self.node)], OnStale::Record).await?;
         }
-        Ok(())
+        Ok(found > 0)
     }
 }

@@ -19,7 +19,7 @@ use crate::{
         },
     },
     domain::{daemon::summary::SummaryTable, text::plural::counted},
-    store::{NextInstants, Settled, StoreError, Wakeup},
+    store::{NextInstants, Settled, StoreError},
 };
 
 /// Maximum time between two looks: the wall clock may be set, or a wake-up lost.
@@ -78,7 +78,7 @@ impl DaemonModule for FutureManager {
             let promoted = store.promote().await?;
             self.promoted += promoted;
             if promoted > 0 {
-                self.wakers.announce(Wakeup::Now);
+                self.wakers.announce_promoted();
             }
             self.next = store.next_instants().await?;
         }
@@ -132,7 +132,7 @@ impl FutureManager {
         self.settled = Some((Instant::now(), begun.elapsed()));
         let settled = context.store().isolated().part(FOLLOWERS, settled)?;
         if settled.released > 0 {
-            self.wakers.announce(Wakeup::Now);
+            self.wakers.announce_promoted();
         }
         if settled != Settled::default() {
             self.next = context.store().next_instants().await?;

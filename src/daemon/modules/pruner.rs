@@ -18,6 +18,9 @@ use crate::{
 
 /// Damaged and incomplete spool files are kept for this long.
 const KEEP_USELESS_FILES: Duration = Duration::from_secs(7 * 86_400);
+/// After each batch it rests this many times as long as the batch took, at most a second: other work must not notice it.
+const REST_FACTOR: u32 = 3;
+const MAX_REST: Duration = Duration::from_secs(1);
 /// Default interval between two rounds.
 const INTERVAL: Duration = Duration::from_secs(3_600);
 
@@ -31,11 +34,11 @@ impl DaemonModule for Pruner {
         self.spool.clean(machine_time() - KEEP_USELESS_FILES);
         let config = context.config();
         let keep = config.daemon.keep_history;
-        let pruned = context.store().prune(keep, || context.progress()).await?;
+        let pruned = context.store().prune(keep, async |took| rest(context, took).await).await?;
         let own = config.schedules().map(|schedule| schedule.name.as_str()).collect();
         context.store().prune_schedules(keep, &own).await?;
         let keep_events = config.daemon.keep_events;
-        let events = context.store().prune_events(keep_events, || context.progress()).await;
+        let events = context.store().prune_events(keep_events, async |took| rest(context, took).await).await;
         let events = context.store().isolated().part("events that are to be deleted", events)?;
         if events > 0 {
             let events = counted(events, "event");
@@ -51,6 +54,13 @@ impl DaemonModule for Pruner {
     async fn post_run(&mut self, _: &ModuleContext) -> anyhow::Result<Next> {
         Ok(Next::After(INTERVAL))
     }
+}
+
+/// Rests after a batch that took this long. Returns whether another one follows.
+async fn rest(context: &ModuleContext, took: Duration) -> bool {
+    context.progress();
+    let stopping = context.stopping().cancelled();
+    tokio::time::timeout((took * REST_FACTOR).min(MAX_REST), stopping).await.is_err()
 }
 
 impl Pruner {

@@ -45,6 +45,8 @@ pub enum WakeReason {
     SchedulesChanged = 1 << 10,
     /// An event was sent, or waits for a trigger.
     EventSent = 1 << 11,
+    /// Tasks became available that were enqueued earlier.
+    Promoted = 1 << 12,
 }
 
 /// The reasons for which one module was woken since its last round began.
@@ -142,6 +144,13 @@ impl Wakers {
         if wakeup != Wakeup::Now {
             self.wake(&ModuleName::FUTURE, WakeReason::Scheduled);
         }
+    }
+
+    /// Tasks became available that were enqueued earlier, by this node.
+    pub(in crate::daemon) fn announce_promoted(&self) {
+        let dispatcher = self.of(&ModuleName::DISPATCHER);
+        dispatcher.wake(WakeReason::Promoted);
+        dispatcher.wake(WakeReason::Enqueued);
     }
 
     /// A problem was opened, or occurred again: the notifier tells of it soon.

@@ -1,6 +1,7 @@
 //! Tasks: to be enqueued, claimed, finished.
 
 pub mod claim;
+pub mod claim_position;
 pub mod definition;
 pub mod disabled;
 pub mod expiry;

@@ -62,7 +62,7 @@ on_each_database! {
         let since = now - TimeDelta::days(30);
         let before = store.daily_figures(since, None).await.unwrap();
         assert_eq!(before.len(), 2, "{before:?}");
-        assert_eq!(store.prune(KEEP, || ()).await.unwrap(), 50);
+        assert_eq!(store.prune(KEEP, async |_| true).await.unwrap(), 50);
         let after = store.daily_figures(since, Some("work")).await.unwrap();
         let (old_day, of_old) = after.first_key_value().unwrap();
         assert_eq!(old_day, &(day(now - TimeDelta::days(10)), "work".to_owned()));
@@ -71,10 +71,10 @@ on_each_database! {
         assert_eq!(before[old_day].sums, expected, "the history said the same");
         let (_, of_today) = after.last_key_value().unwrap();
         assert_eq!((of_today.sums.runs, of_today.durations.len(), of_today.sums.longest_ms), (10, 10, 59));
-        assert_eq!(store.prune(KEEP, || ()).await.unwrap(), 0);
+        assert_eq!(store.prune(KEEP, async |_| true).await.unwrap(), 0);
         // More of the same day is added.
         record(&store, 5, |_, task| old(task, Outcome::Succeeded, 10, 900)).await;
-        assert_eq!(store.prune(KEEP, || ()).await.unwrap(), 5);
+        assert_eq!(store.prune(KEEP, async |_| true).await.unwrap(), 5);
         let sums = store.daily_figures(since, None).await.unwrap()[old_day].sums;
         assert_eq!((sums.runs, sums.failed, sums.longest_ms, sums.duration_ms), (45, 10, 900, 14_500));
         assert!(store.daily_figures(since, Some("other")).await.unwrap().is_empty());
@@ -86,7 +86,7 @@ on_each_database! {
         let now = store.now().await.unwrap();
         record(&store, 900, |_, task| old(task, Outcome::Succeeded, 10, 100)).await;
         let nodes: Vec<Store> = (0..4).map(|_| database.bare_store()).collect();
-        let pruning = nodes.iter().map(|node| node.prune(KEEP, || ()));
+        let pruning = nodes.iter().map(|node| node.prune(KEEP, async |_| true));
         for pruned in futures::future::join_all(pruning).await {
             pruned.unwrap();
         }

@@ -358,13 +358,13 @@ on_each_database! {
         let next = enqueued(&store, task("next").after([first])).await;
         let left = async || store.predecessors(&[next]).await.unwrap().len();
         finish(&store, &[completed(&claimed(&store).await[0])]).await;
-        store.prune(Duration::ZERO, || ()).await.unwrap();
+        store.prune(Duration::ZERO, async |_| true).await.unwrap();
         assert_eq!(left().await, 1, "the task is unfinished");
         finish(&store, &[completed(&claimed(&store).await[0])]).await;
-        store.prune(Duration::from_secs(3_600), || ()).await.unwrap();
+        store.prune(Duration::from_secs(3_600), async |_| true).await.unwrap();
         assert_eq!(left().await, 1, "its history is kept");
         run(&store, "DELETE FROM sexton_history").await;
-        store.prune(Duration::from_secs(3_600), || ()).await.unwrap();
+        store.prune(Duration::from_secs(3_600), async |_| true).await.unwrap();
         assert_eq!(left().await, 0);
     }
 

@@ -5,6 +5,7 @@ mod baselines;
 mod bounded;
 mod bulk;
 mod claim;
+mod claim_position;
 mod cluster_queues;
 mod connections;
 mod daily;

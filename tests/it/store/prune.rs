@@ -29,7 +29,7 @@ on_each_database! {
             .collect();
         store.finish(&batch, OnStale::Record).await.unwrap();
         let all = store.history(&HistoryFilter { limit: 2_000, ..HistoryFilter::default() }).await.unwrap();
-        assert_eq!(store.prune(Duration::from_secs(5 * 86_400), || ()).await.unwrap(), 1_100);
+        assert_eq!(store.prune(Duration::from_secs(5 * 86_400), async |_| true).await.unwrap(), 1_100);
         let left = store.history(&HistoryFilter { limit: 2_000, ..HistoryFilter::default() }).await.unwrap();
         assert_eq!(left.len(), 100);
         for row in all {

@@ -8,10 +8,8 @@ const LIVELY: Duration = Duration::from_secs(10);
 /// part of the poll interval.
 const PACE: u32 = 4;
 const LIVELY_DIVISOR: u32 = 10;
-/// The factor of the poll interval when nothing has come for long.
-const IDLE_FACTOR: u32 = 36;
-/// The factor when idle where enqueues by other processes wake the node. There its own heartbeat wakes it, too.
-const IDLE_FACTOR_IF_WOKEN: u32 = 48;
+/// The factor of the poll interval when nothing has come for long, and soon where enqueues by other processes wake the node.
+const IDLE_FACTOR: u32 = 48;
 
 /// The rest before the next poll. `found` and `claimed` say how long ago tasks were last found and claimed.
 pub(super) fn rest(
@@ -26,7 +24,7 @@ pub(super) fn rest(
         // Where tasks come closely, the next one is met soon.
         (true, false) => pace(claimed).clamp(interval / LIVELY_DIVISOR, interval),
         (false, false) => pace(found).clamp(interval, interval * IDLE_FACTOR),
-        (false, true) => interval * IDLE_FACTOR_IF_WOKEN,
+        (false, true) => interval * IDLE_FACTOR,
     }
 }
 
@@ -46,7 +44,7 @@ mod tests {
         assert_eq!(after(5, false), INTERVAL);
         assert_eq!(after(20, false), Duration::from_secs(5));
         assert_eq!(after(3_600, false), INTERVAL * IDLE_FACTOR);
-        assert_eq!(after(20, true), INTERVAL * IDLE_FACTOR_IF_WOKEN);
+        assert_eq!(after(20, true), INTERVAL * IDLE_FACTOR);
         assert_eq!(rest(INTERVAL, (None, None), false), INTERVAL * IDLE_FACTOR);
     }
 
