@@ -147,8 +147,10 @@ impl Store {
                 let candidates = match chosen {
                     Some(ids) if ids.is_empty() => break,
                     Some(ids) => {
-                        let place = (node, queue);
-                        self.lock_chosen(&transaction, place, ids, remaining as i64, (&filter, values)).await?
+                        let (of_queue, filter) = self.chosen(&filter);
+                        let from = self.candidates_in(&of_queue, &filter);
+                        let values = std::iter::once(self.ids(ids)).chain(values);
+                        self.lock_from(&transaction, &from, (node, queue), remaining as i64, values).await?
                     }
                     None => self.lock_candidates(&transaction, node, queue, remaining as i64, &filter, values).await?,
                 };

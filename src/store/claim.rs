@@ -50,8 +50,6 @@ pub(super) struct Candidates {
     pub(super) later: Vec<i64>,
     /// The tasks that cannot be read.
     pub(super) unreadable: Vec<UnreadableTask>,
-    /// The newest of them.
-    pub(super) position: ClaimPosition,
 }
 
 /// The columns of a claimed task besides its payload, in a table or a join where they are unambiguous.
@@ -138,30 +136,15 @@ impl Store {
                 return self.claim_by_update(position, node, queue, count, filter).await;
             }
             let transaction = self.begin().await?;
-            let Candidates { mut tasks, later, unreadable, position: reached } = match position.is_start() {
-                true => self.lock_candidates(&transaction, node, queue, count, &filter.0, filter.1).await?,
-                false => {
-                    let (condition, value) = &filter;
-                    let place = (position, queue);
-                    let ids = self.choose_behind(&transaction, place, count, (condition, value.as_ref())).await?;
-                    if ids.is_empty() {
-                        return Ok(ClaimResult::default());
-                    }
-                    self.lock_chosen(&transaction, (node, queue), ids, count, (condition, value.clone())).await?
-                }
-            };
+            let Candidates { mut tasks, later, unreadable } =
+                self.lock_candidates(&transaction, node, queue, count, &filter.0, filter.1).await?;
             self.postpone(&transaction, &later).await?;
             self.mark_running(&transaction, node, &mut tasks).await?;
             self.set_aside(&transaction, (node, queue), &unreadable).await?;
             self.commit(transaction).await?;
             self.note_set_aside(&unreadable);
             // The queue may go on behind the tasks that are set aside, as behind those that came too early.
-            Ok(ClaimResult {
-                tasks,
-                postponed: later.len() + unreadable.len(),
-                position: reached,
-                ..ClaimResult::default()
-            })
+            Ok(ClaimResult { tasks, postponed: later.len() + unreadable.len(), ..ClaimResult::default() })
         })
         .await
     }
@@ -278,21 +261,6 @@ impl Store {
         self.lock_from(transaction, &from, (node, queue), count, filter_values).await
     }
 
-    /// As [`Store::lock_candidates`], of these tasks only.
-    pub(super) async fn lock_chosen(
-        &self,
-        transaction: &DatabaseTransaction,
-        (node, queue): (&NodeId, &QueueName),
-        ids: Vec<i64>,
-        count: i64,
-        (filter, filter_values): (&str, impl IntoIterator<Item = Value>),
-    ) -> Result<Candidates, StoreError> {
-        let (of_queue, filter) = self.chosen(filter);
-        let from = self.candidates_in(&of_queue, &filter);
-        let values = std::iter::once(self.ids(ids)).chain(filter_values);
-        self.lock_from(transaction, &from, (node, queue), count, values).await
-    }
-
     /// As [`Store::lock_candidates`], with the end of the SELECT.
     pub(super) async fn lock_from(
         &self,
@@ -307,7 +275,7 @@ impl Store {
             Dialect::Postgres | Dialect::MySql => "FOR UPDATE SKIP LOCKED",
         };
         let sql = format!(
-            "SELECT {CLAIMED_COLUMNS}, priority, {payload}, CASE WHEN run_at <= {now} THEN 0 ELSE 1 END AS is_later, \
+            "SELECT {CLAIMED_COLUMNS}, {payload}, CASE WHEN run_at <= {now} THEN 0 ELSE 1 END AS is_later, \
              {next_fence} AS next_fence, {now} AS at {from} {lock}",
             payload = self.dialect.payload_within(),
             next_fence = self.dialect.next_fence(),
@@ -320,7 +288,6 @@ impl Store {
         let mut found = Candidates::default();
         for row in &self.all(transaction, &sql, values).await? {
             let at: DateTime<Utc> = row.try_get("", "at")?;
-            found.position.advance(row.try_get("", "priority")?, row.try_get("", "id")?);
             if row.try_get::<i32>("", "is_later")? == 1 {
                 found.later.push(row.try_get("", "id")?);
                 continue;

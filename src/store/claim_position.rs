@@ -1,20 +1,16 @@
 //! Searches that begin behind the tasks that were claimed last.
 //!
-//! PostgreSQL, MariaDB and MySQL keep each dead row as long as any transaction can see it: a dump, a report, a session that was
-//! forgotten. A search from the front of a queue reads all of them, each time.
+//! PostgreSQL keeps each dead row as long as any transaction can see it: a dump, a report, a session that was forgotten. A search
+//! from the front of a queue reads all of them, each time.
 
 use sea_orm::Value;
 
 use super::{
-    Store, StoreError,
-    connection::DatabaseTransaction,
+    Store,
     dialect::{Dialect, Kind},
     rows::{Row, Rows},
 };
-use crate::domain::{
-    identity::QueueName,
-    task::claim_position::{ClaimPosition, SearchRange},
-};
+use crate::domain::task::claim_position::{ClaimPosition, SearchRange};
 
 /// The columns of a part of a queue.
 const RANGE_COLUMNS: [(&str, Kind); 3] =
@@ -26,7 +22,7 @@ pub(super) const QUEUE_RANGE_COLUMNS: [(&str, Kind); 4] =
 impl Store {
     /// Whether a search may be far slower from the front of a queue than from a position in it. Elsewhere positions are ignored.
     pub fn claims_behind(&self) -> bool {
-        self.dialect != Dialect::Sqlite
+        self.dialect == Dialect::Postgres
     }
 
     /// A SELECT of the numbers of available tasks in parts of a queue, which locks the tasks.
@@ -36,34 +32,6 @@ impl Store {
             self.dialect.rows("r", &RANGE_COLUMNS),
             self.candidates(&format!("AND {} {filter}", in_range("", "r"))),
         )
-    }
-
-    /// The numbers of available tasks behind a position, which are not locked: MySQL and MariaDB lock dead rows, too. `filter` is a
-    /// further condition.
-    pub(super) async fn choose_behind(
-        &self,
-        transaction: &DatabaseTransaction,
-        (position, queue): (&ClaimPosition, &QueueName),
-        count: i64,
-        (filter, filter_value): (&str, Option<&Value>),
-    ) -> Result<Vec<i64>, StoreError> {
-        let (mut parts, mut values) = (Vec::new(), Vec::<Value>::new());
-        for SearchRange { after: (priority, task_id), until } in position.ranges() {
-            let of_queue = "(SELECT id FROM sexton_task WHERE queue = ? AND state = 'available'";
-            let end = format!("{filter} ORDER BY priority, id LIMIT ?)");
-            // Two conditions, each of which is one range of the index.
-            parts.push(format!("{of_queue} AND priority = ? AND id > ? {end}"));
-            values.extend([queue.as_str().into(), priority.into(), task_id.into()]);
-            values.extend(filter_value.cloned());
-            values.push(count.into());
-            parts.push(format!("{of_queue} AND priority > ? AND priority < ? {end}"));
-            values.extend([queue.as_str().into(), priority.into(), until.into()]);
-            values.extend(filter_value.cloned());
-            values.push(count.into());
-        }
-        values.push(count.into());
-        let rows = self.all(transaction, &format!("{} LIMIT ?", parts.join(" UNION ALL ")), values).await?;
-        rows.iter().map(|row| Ok(row.try_get("", "id")?)).collect()
     }
 
     /// The parts of a queue behind a position, for [`Store::candidates_behind`].

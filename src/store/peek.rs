@@ -100,7 +100,7 @@ impl Store {
             .await
     }
 
-    /// As [`Store::peek_known`], of tasks behind the positions of the queues; elsewhere than on PostgreSQL, of all tasks.
+    /// As [`Store::peek_known`], of tasks behind the positions of the queues.
     ///
     /// # Errors
     /// As [`Store::peek`].
@@ -110,11 +110,7 @@ impl Store {
         known: &TaskNames,
         queues: &[QueueName],
     ) -> Result<Peek, StoreError> {
-        let search = Search {
-            known: Some(known),
-            queues,
-            positions: Some(positions).filter(|_| self.dialect == Dialect::Postgres),
-        };
+        let search = Search { known: Some(known), queues, positions: Some(positions).filter(|_| self.claims_behind()) };
         self.timed(Operation::Peek, self.peek_where(search, None)).await
     }
 
