@@ -277,7 +277,7 @@ impl Session {
             }
         }
         let store = Store::connect(&connect)?.acting(Principal::of_this_process(Via::Cli));
-        Store::probe(&connect).await.with_context(|| redact::redacted(&connect.url))?;
+        store.reach().await.with_context(|| redact::redacted(&connect.url))?;
         let registered = self.registered();
         // If the tables are missing, the command itself says so.
         let schedules = store.database_schedules().await.unwrap_or_default();

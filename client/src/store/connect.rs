@@ -51,6 +51,14 @@ impl TaskStore {
         Self { db: self.db.dedicated(limit), ..self.clone() }
     }
 
+    /// Connects now, so that the first statement need not. Another one opens no further connection.
+    ///
+    /// # Errors
+    /// If the server does not accept a connection within `acquire_timeout`.
+    pub async fn reach(&self) -> Result<(), StoreError> {
+        Ok(self.db.reach().await?)
+    }
+
     /// Opens a connection beside the pool, to find the cause of a failure.
     ///
     /// # Errors

@@ -67,6 +67,14 @@ impl Connection {
         &self.pool
     }
 
+    /// Opens a session if none is idle.
+    ///
+    /// # Errors
+    /// If it cannot be opened, or no session is free.
+    pub async fn reach(&self) -> Result<(), DbErr> {
+        on_driver(async { self.lend().await.map(drop) }).await
+    }
+
     async fn lend(&self) -> Result<Loan, DbErr> {
         self.pool.lend().await
     }

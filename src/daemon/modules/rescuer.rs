@@ -83,7 +83,7 @@ impl DaemonModule for Rescuer {
         if self.released_lost.is_none_or(|at| at.elapsed() >= LOST_AFTER) {
             self.released_lost = Some(Instant::now());
             // What runs nowhere is searched for if anything runs at all.
-            if self.parts.outlook.fresh(LOST_AFTER).is_none_or(|outlook| outlook.has_own) {
+            if self.parts.outlook.fresh(LOST_AFTER * 2).is_none_or(|outlook| outlook.has_own) {
                 self.parts.in_flight.release_lost(context.store(), LOST_AFTER).await?;
             }
         }
