@@ -23,7 +23,7 @@ use super::{
 };
 
 /// A listener that heard nothing for this long asks whether the server is still there. Meanwhile the node polls.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_secs(45);
 /// How long the server may take to answer the listener.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
 
