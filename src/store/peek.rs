@@ -129,15 +129,15 @@ impl Store {
         let now = self.dialect.now();
         let due = some(&format!("t.state IN ('scheduled', 'retryable') AND t.run_at <= {now}"), "t.run_at");
         let expired = some(&format!("t.expires_at <= {now} AND {UNBEGUN}"), "t.expires_at");
+        let (behind, rows) = self.searched(queues, positions);
         let mut sql = format!(
             "SELECT 'next' AS what, NULL AS name, NULL AS next, i.run_at, i.expires_at FROM ({NEXT_INSTANTS}) i \
              UNION ALL SELECT CASE WHEN {NOT_PAUSED} AND {halts} THEN 'queue' ELSE 'paused' END, d.name, \
              (SELECT t.name FROM sexton_task t WHERE t.queue = d.name AND t.state = 'available' {behind} \
              ORDER BY t.priority, t.id LIMIT 1), NULL, NULL FROM {} \
              UNION ALL SELECT 'maintenance', m.reason, NULL, m.ends_at, NULL FROM sexton_maintenance m WHERE {}",
-            self.dialect.rows("d", if positions.is_some() { &QUEUE_RANGE_COLUMNS } else { &QUEUE_COLUMN }),
+            self.dialect.rows("d", range_columns(positions.is_some())),
             in_force(self.dialect),
-            behind = positions.map(|_| format!("AND {}", in_range("t.", "d"))).unwrap_or_default(),
             halts = nothing_halts(self.dialect),
         );
         sql += &flag("'without_queue'", &some("t.queue IS NULL AND t.state = 'available'", "t.priority, t.id"));
@@ -151,8 +151,7 @@ impl Store {
         if self.dialect == Dialect::Sqlite {
             sql += " UNION ALL SELECT 'changes', CAST(position AS text), NULL, NULL, NULL FROM sexton_bookmark WHERE name = 'schedules'";
         }
-        let mut values =
-            vec![positions.map_or_else(|| self.queue_rows(queues), |known| self.range_rows(queues, known))];
+        let mut values = vec![rows];
         if let Some(of) = of {
             let (more, nodes) = outlook_of(self.dialect, of);
             sql += &more;
@@ -206,20 +205,38 @@ impl Store {
             }
         }
         if let Some(known) = known.filter(|_| !behind.is_empty()) {
-            seen.queues.extend(self.with_known_tasks(known, &behind).await?);
+            seen.queues.extend(self.with_known_tasks(known, &behind, positions).await?);
         }
         Ok(seen)
     }
 
     /// Those of the queues that have an available task of a known name.
-    async fn with_known_tasks(&self, known: &TaskNames, queues: &[QueueName]) -> Result<Vec<QueueName>, StoreError> {
+    async fn with_known_tasks(
+        &self,
+        known: &TaskNames,
+        queues: &[QueueName],
+        positions: Option<&HashMap<QueueName, ClaimPosition>>,
+    ) -> Result<Vec<QueueName>, StoreError> {
         let (is_known, value) = self.known_filter("t.name", Some(known));
-        let condition = format!("t.state = 'available' AND t.queue = d.name{is_known}");
-        let rows = self.dialect.rows("d", &QUEUE_COLUMN);
-        let sql = format!("SELECT d.name FROM {rows} WHERE {}", some(&condition, "t.priority, t.id"));
-        let values: Vec<Value> = std::iter::once(self.queue_rows(queues)).chain(value).collect();
+        let (behind, rows) = self.searched(queues, positions);
+        let condition = format!("t.state = 'available' AND t.queue = d.name {behind}{is_known}");
+        let columns = range_columns(positions.is_some());
+        let sql = format!(
+            "SELECT DISTINCT d.name FROM {} WHERE {}",
+            self.dialect.rows("d", columns),
+            some(&condition, "t.priority, t.id")
+        );
+        let values: Vec<Value> = std::iter::once(rows).chain(value).collect();
         let rows = self.all(&self.db, &sql, values).await?;
         rows.iter().map(|row| Ok(row.try_get::<String>("", "name")?.into())).collect()
+    }
+
+    /// The further condition of a search of these queues, and their rows.
+    fn searched(&self, queues: &[QueueName], positions: Option<&HashMap<QueueName, ClaimPosition>>) -> (String, Value) {
+        match positions {
+            Some(positions) => (format!("AND {}", in_range("t.", "d")), self.range_rows(queues, positions)),
+            None => (String::new(), self.queue_rows(queues)),
+        }
     }
 
     fn range_rows(&self, queues: &[QueueName], positions: &HashMap<QueueName, ClaimPosition>) -> Value {
@@ -245,4 +262,9 @@ impl Store {
         }
         rows.into_value()
     }
+}
+
+/// The columns of the rows of queues, with or without positions.
+fn range_columns(has_positions: bool) -> &'static [(&'static str, Kind)] {
+    if has_positions { &QUEUE_RANGE_COLUMNS } else { &QUEUE_COLUMN }
 }

@@ -245,11 +245,12 @@ impl Store {
         let sql = format!(
             "SELECT d.name FROM {} WHERE NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = d.name AND q.paused) \
              AND NOT EXISTS (SELECT 1 FROM sexton_database p WHERE p.paused) \
-             AND (SELECT t.run_at FROM sexton_task t WHERE t.queue = d.name AND t.state = 'available' \
+             AND (SELECT t.run_at FROM sexton_task t WHERE t.queue = d.name AND t.state = 'available' AND t.run_at <= {now} \
              ORDER BY t.priority, t.id LIMIT 1) < {before} \
              AND NOT EXISTS (SELECT 1 FROM sexton_task r WHERE r.queue = d.name AND r.state = 'running') \
              AND NOT EXISTS (SELECT 1 FROM sexton_history h WHERE h.queue = d.name AND h.finished_at > {before})",
-            self.dialect.rows("d", &[("name", Kind::Text)])
+            self.dialect.rows("d", &[("name", Kind::Text)]),
+            now = self.dialect.now()
         );
         let age = i64::try_from(age.as_millis()).map_or(i64::MIN, |millis| -millis);
         let mut stalled = Vec::new();

@@ -51,7 +51,7 @@ impl TaskStore {
         Self { db: self.db.dedicated(limit), ..self.clone() }
     }
 
-    /// Connects now, so that the first statement need not. Another one opens no further connection.
+    /// Connects now. The first statement uses this connection.
     ///
     /// # Errors
     /// If the server does not accept a connection within `acquire_timeout`.

@@ -32,6 +32,7 @@ use async_trait::async_trait;
 use self::{
     front_search::FrontSearch,
     key_searches::KeySearches,
+    polls::SEARCH,
     queue_hours::{ClosedQueue, QueueHours},
     queue_watch::QueueWatch,
     token_waits::TokenWaits,
@@ -65,6 +66,8 @@ use crate::{
 
 /// With more queues than this, a wake-up is a reason to ask which of them have tasks.
 const MAX_UNASKED: usize = 4;
+/// The least time before the front is searched again.
+const MIN_FRONT_REST: Duration = Duration::from_millis(5);
 
 /// What the module needs of the daemon.
 #[derive(Clone)]
@@ -115,6 +118,8 @@ pub(super) struct Dispatcher {
 impl DaemonModule for Dispatcher {
     async fn pre_run(&mut self, context: &ModuleContext) -> anyhow::Result<()> {
         self.in_flight.cancel_reservations();
+        // The module before this one may have reported it.
+        context.store().isolated().forget(SEARCH);
         if self.is_in_doubt {
             self.in_flight.release_lost(context.store(), Duration::ZERO).await?;
             self.is_in_doubt = false;
@@ -153,7 +158,7 @@ impl DaemonModule for Dispatcher {
         let mut is_poll_due = peeked.is_some()
             || has_waited(self.rest) && (self.is_enqueued || queues.is_empty() || has_waited(interval));
         if is_poll_due && is_woken && store.claims_unasked() && claimable.len() <= MAX_UNASKED {
-            // The way to a task that was enqueued just now is as short as possible; the next poll finds the rest.
+            // The way to a task that was enqueued just now is as short as possible. The poll after `interval` finds the rest.
             let unasked = claimable.iter().filter(|queue| !queues.contains(queue)).cloned().collect();
             let has_found = self.claim_each(context, unasked).await?;
             is_poll_due = peeked.is_some() || !has_found || has_waited(interval);
@@ -189,7 +194,11 @@ impl DaemonModule for Dispatcher {
         let token = self.tokens.until_next();
         let end = self.all_paused.maintenance().and_then(|maintenance| maintenance.ends_at);
         let end = end.map(|end| (end - context.clock().now()).to_std().unwrap_or_default().max(interval));
-        let front = self.front.until_next(Instant::now());
+        // As long as no queue is claimed from, and while polls rest, the front is not searched either.
+        let is_searched = !self.in_flight.claimable_queues().is_empty();
+        let poll = self.polled.map_or(Duration::ZERO, |at| self.rest.saturating_sub(at.elapsed()));
+        let front = self.front.until_next(Instant::now()).filter(|_| is_searched);
+        let front = front.map(|front| front.max(poll).max(MIN_FRONT_REST));
         Ok(Next::After([change, probe, full, token, end, front].into_iter().flatten().fold(rest, Duration::min)))
     }
 }
@@ -283,7 +292,6 @@ impl Dispatcher {
         let claimed = claimed.inspect_err(|_| self.is_in_doubt = true)?;
         self.tokens.note(queue, &claimed);
         self.front.note_claim(Instant::now(), began.elapsed());
-        self.front.note_claimed(queue, &claimed.position);
         let found = claimed.tasks.len() + claimed.postponed;
         // Tasks that a limit keeps back can be claimed as soon as another one ends, here or elsewhere.
         if found > 0 || !is_unlimited {
@@ -299,7 +307,9 @@ impl Dispatcher {
         // Tasks that were only sorted into `scheduled` stood before others.
         // A claim takes a few tasks of each key only.
         let has_more = limits.keys().is_fair(queue) && found > 0;
-        match found == wanted || claimed.postponed > 0 || has_more {
+        let has_more = found == wanted || claimed.postponed > 0 || has_more;
+        self.front.note_claimed(queue, &claimed.position, has_more);
+        match has_more {
             true => self.hot.insert(queue.clone()),
             false => self.hot.remove(queue),
         };

@@ -18,8 +18,7 @@ use crate::{
 
 /// Damaged and incomplete spool files are kept for this long.
 const KEEP_USELESS_FILES: Duration = Duration::from_secs(7 * 86_400);
-/// After each batch it rests this many times as long as the batch took, at most a second: other work must not notice it.
-const REST_FACTOR: u32 = 3;
+/// After each batch it rests as long as the batch took, at most this long: other work must not notice it.
 const MAX_REST: Duration = Duration::from_secs(1);
 /// Default interval between two rounds.
 const INTERVAL: Duration = Duration::from_secs(3_600);
@@ -60,7 +59,7 @@ impl DaemonModule for Pruner {
 async fn rest(context: &ModuleContext, took: Duration) -> bool {
     context.progress();
     let stopping = context.stopping().cancelled();
-    tokio::time::timeout((took * REST_FACTOR).min(MAX_REST), stopping).await.is_err()
+    tokio::time::timeout(took.min(MAX_REST), stopping).await.is_err()
 }
 
 impl Pruner {

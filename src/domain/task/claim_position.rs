@@ -45,6 +45,12 @@ impl ClaimPosition {
         }
     }
 
+    /// In the priorities of the other position, it is now where the other one is.
+    pub fn return_to(&mut self, other: &Self) {
+        self.0.retain(|priority, _| !other.0.contains_key(priority));
+        self.advance_to(other);
+    }
+
     /// What is left of the queue.
     pub fn ranges(&self) -> Vec<SearchRange> {
         let start = (i64::from(i32::MIN), i64::MIN);
@@ -78,6 +84,13 @@ mod tests {
         for (priority, task) in [(-3, 9), (-3, 1), (0, 7), (0, 6)] {
             assert!(!is_ahead(&position, priority, task), "{priority} {task}");
         }
+    }
+
+    #[test]
+    fn it_returns_in_the_priorities_of_an_earlier_position_only() {
+        let mut later = position(&[(0, 7), (5, 9)]);
+        later.return_to(&position(&[(0, 2)]));
+        assert_eq!(later, position(&[(0, 2), (5, 9)]));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
     domain::{identity::QueueName, task::claim_position::ClaimPosition},
 };
 
-/// A search is slow from here on. A healthy one takes less than a tenth of this, but shares the processors with others.
+/// A search is slow that takes this much longer than the fastest one, which shows how far away the server is.
 const SLOW: Duration = Duration::from_millis(3);
 /// From this number of slow searches in a row on, it is not by chance.
 const SLOW_IN_A_ROW: u32 = 2;
@@ -32,6 +32,8 @@ const REST_FACTOR_IF_PROMOTED: u32 = 2;
 pub(super) struct FrontSearch {
     positions: HashMap<QueueName, ClaimPosition>,
     slow_in_a_row: u32,
+    /// The time of the fastest search.
+    fastest: Option<Duration>,
     /// When the front is searched again, and when if tasks are promoted until then.
     next: Option<Instant>,
     next_if_promoted: Option<Instant>,
@@ -56,7 +58,7 @@ impl FrontSearch {
     /// A round begins.
     pub(super) fn begin_round(&mut self, reasons: WakeReasons) {
         self.is_now = false;
-        self.is_wanted |= reasons.contains(WakeReason::Enqueued);
+        self.is_wanted |= reasons.contains(WakeReason::Enqueued) || reasons.contains(WakeReason::SlotFree);
         if reasons.contains(WakeReason::Promoted) {
             self.next = self.next.and(self.next_if_promoted);
         }
@@ -73,20 +75,43 @@ impl FrontSearch {
         self.positions.get(queue).filter(|_| self.next.is_some() && !self.is_now)
     }
 
-    /// Tasks up to this position were claimed.
-    pub(super) fn note_claimed(&mut self, queue: &QueueName, claimed: &ClaimPosition) {
-        if !claimed.is_start() {
-            self.positions.entry(queue.clone()).or_default().advance_to(claimed);
+    /// Tasks up to this position were claimed, and if `has_more`, others may follow directly.
+    pub(super) fn note_claimed(&mut self, queue: &QueueName, claimed: &ClaimPosition, has_more: bool) {
+        if claimed.is_start() {
+            return;
+        }
+        let position = self.positions.entry(queue.clone()).or_default();
+        match self.is_now && has_more {
+            // The claims after this one go on here, in front of where they were.
+            true => position.return_to(claimed),
+            false => position.advance_to(claimed),
         }
     }
 
-    /// A search of all queues from the front took this long. Returns what there is to report.
-    pub(super) fn note_search(&mut self, now: Instant, took: Duration) -> Option<SearchReport> {
-        self.slow_in_a_row = if took >= SLOW { self.slow_in_a_row.saturating_add(1) } else { 0 };
+    /// Whether something was claimed from that queue.
+    pub(super) fn has_position(&self, queue: &QueueName) -> bool {
+        self.positions.contains_key(queue)
+    }
+
+    /// A search from behind the positions took this long.
+    pub(super) fn note_search_behind(&mut self, took: Duration) {
+        self.fastest = Some(self.fastest.map_or(took, |fastest| fastest.min(took)));
+    }
+
+    /// A search from the front took this long. `is_whole` says that it covered each queue that has a position. Returns what there is
+    /// to report.
+    pub(super) fn note_search(&mut self, now: Instant, took: Duration, is_whole: bool) -> Option<SearchReport> {
+        (self.is_now, self.is_wanted) = (true, false);
+        let is_slow = took >= SLOW + self.fastest.unwrap_or_default();
+        self.note_search_behind(took);
+        if !is_slow && !is_whole {
+            // The slow queue may be one of the others.
+            return None;
+        }
+        self.slow_in_a_row = if is_slow { self.slow_in_a_row.saturating_add(1) } else { 0 };
         let rest = (self.slow_in_a_row >= SLOW_IN_A_ROW).then(|| (took * REST_FACTOR).max(MIN_REST));
         self.next = rest.map(|rest| now + rest);
         self.next_if_promoted = rest.map(|_| now + took * REST_FACTOR_IF_PROMOTED);
-        (self.is_now, self.is_wanted) = (true, false);
         self.slow_since = rest.filter(|_| took >= WORTH_A_REPORT).map(|_| self.slow_since.unwrap_or(now));
         let is_reported = self.is_reported;
         self.is_reported = match self.slow_since {
@@ -133,12 +158,12 @@ mod tests {
     }
 
     fn searched(times: &[Duration], at: Instant) -> FrontSearch {
-        let mut search = FrontSearch::default();
+        let mut search = FrontSearch { fastest: Some(Duration::ZERO), ..FrontSearch::default() };
         let mut position = ClaimPosition::default();
         position.advance(0, 7);
-        search.note_claimed(&queue(), &position);
+        search.note_claimed(&queue(), &position, false);
         for took in times {
-            search.note_search(at, *took);
+            search.note_search(at, *took, true);
         }
         search.begin_round(WakeReasons::default());
         search
@@ -176,7 +201,7 @@ mod tests {
         assert_eq!(search.until_next(now), Some(REST));
         search.begin_round(woken(&[WakeReason::Promoted]));
         assert_eq!(search.until_next(now), Some(LONG * REST_FACTOR_IF_PROMOTED));
-        search.note_search(now, LONG);
+        search.note_search(now, LONG, true);
         assert_eq!(search.until_next(now), None);
     }
 
@@ -186,13 +211,13 @@ mod tests {
         let mut search = searched(&[LONG, LONG], now);
         search.note_claim(now, LONG * 9);
         assert!(search.positions(now + REST).is_none(), "that claim did not search the front");
-        search.note_search(now, LONG);
+        search.note_search(now, LONG, true);
         search.note_claim(now, LONG * 9);
         search.begin_round(WakeReasons::default());
         assert!(search.positions(now + REST).is_some());
         assert!(search.positions(now + REST * 9).is_none());
         let mut healthy = searched(&[SHORT], now);
-        healthy.note_search(now, SHORT);
+        healthy.note_search(now, SHORT, true);
         healthy.note_claim(now, LONG);
         assert_eq!(healthy.until_next(now), None);
     }
@@ -209,13 +234,55 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_is_far_away_is_not_slow() {
+        let mut far = FrontSearch::default();
+        let now = Instant::now();
+        for _ in 0..5 {
+            far.note_search(now, LONG, true);
+        }
+        far.begin_round(WakeReasons::default());
+        assert!(far.positions(now).is_none());
+        let mut near = searched(&[LONG, LONG], now);
+        near.note_search_behind(LONG);
+        assert!(near.positions(now).is_some(), "the fastest counts");
+    }
+
+    #[test]
+    fn a_backlog_in_front_of_the_position_is_claimed_to_its_end() {
+        let now = Instant::now();
+        let mut search = searched(&[LONG, LONG], now);
+        let mut claimed = ClaimPosition::default();
+        claimed.advance(0, 3);
+        search.note_claimed(&queue(), &claimed, true);
+        let mut known = ClaimPosition::default();
+        known.advance(0, 7);
+        assert_eq!(search.position(&queue()), Some(&known), "that claim was behind the position");
+        search.note_search(now, LONG, true);
+        search.note_claimed(&queue(), &claimed, true);
+        search.begin_round(WakeReasons::default());
+        assert_eq!(search.position(&queue()), Some(&claimed));
+    }
+
+    #[test]
+    fn a_search_without_the_slow_queue_says_nothing_of_it() {
+        let now = Instant::now();
+        let mut search = searched(&[LONG, LONG], now);
+        search.note_search(now, SHORT, false);
+        search.begin_round(WakeReasons::default());
+        assert!(search.position(&queue()).is_some());
+        search.note_search(now, SHORT, true);
+        search.begin_round(WakeReasons::default());
+        assert!(search.position(&queue()).is_none());
+    }
+
+    #[test]
     fn searches_that_stay_slow_are_reported_once_and_so_is_their_end() {
         let now = Instant::now();
-        let mut search = FrontSearch::default();
-        let seen = [0, 1, 5, 11, 12, 13].map(|at| search.note_search(now + Duration::from_secs(at), LONG));
+        let mut search = FrontSearch { fastest: Some(Duration::ZERO), ..FrontSearch::default() };
+        let seen = [0, 1, 5, 11, 12, 13].map(|at| search.note_search(now + Duration::from_secs(at), LONG, true));
         assert_eq!(seen, [None, None, None, Some(SearchReport::Slow(REST)), None, None]);
-        assert_eq!([SHORT; 2].map(|took| search.note_search(now, took)), [Some(SearchReport::Fast), None]);
-        let seen = [0, 1, 30].map(|at| search.note_search(now + Duration::from_secs(at), SLOW));
+        assert_eq!([SHORT; 2].map(|took| search.note_search(now, took, true)), [Some(SearchReport::Fast), None]);
+        let seen = [0, 1, 30].map(|at| search.note_search(now + Duration::from_secs(at), SLOW, true));
         assert_eq!(seen, [None; 3], "nobody notices these");
     }
 }

@@ -8,7 +8,8 @@ const LIVELY: Duration = Duration::from_secs(10);
 /// part of the poll interval.
 const PACE: u32 = 4;
 const LIVELY_DIVISOR: u32 = 10;
-/// The factor of the poll interval when nothing has come for long, and soon where enqueues by other processes wake the node.
+/// The factor of the poll interval when nothing has come for long. Where enqueues by other processes wake the node, it counts as soon
+/// as the node is not lively any more.
 const IDLE_FACTOR: u32 = 48;
 
 /// The rest before the next poll. `found` and `claimed` say how long ago tasks were last found and claimed.

@@ -13,7 +13,7 @@ use crate::{
 /// The factor after which a poll also asks for the outlook.
 const OUTLOOK_FACTOR: u32 = 32;
 /// By this name slow searches are reported.
-const SEARCH: &str = "the search for available tasks";
+pub(super) const SEARCH: &str = "the search for available tasks";
 /// A poll that reads past many tasks of unknown names takes long. The rest after it is this many times as long.
 const REST_FACTOR: u32 = 20;
 
@@ -31,7 +31,7 @@ impl Dispatcher {
         let (store, asked) = (context.store(), (Instant::now(), uptime()));
         let of = OutlookOf { node: &self.node, set_aside: self.unknown.is_review_due() };
         let seen = store.peek_and_look(&self.names(), claimable, of).await?;
-        self.note_search(store, asked.0);
+        self.note_search(store, claimable, asked.0);
         self.note_peek(&seen, asked.0);
         if let Some(at) = seen.outlook.at.filter(|_| store.dialect.has_server()) {
             context.clock().correct(at, asked.1 + (uptime() - asked.1) / 2);
@@ -62,10 +62,14 @@ impl Dispatcher {
         let began = Instant::now();
         let names = self.names();
         let seen = match self.front.positions(began) {
-            Some(positions) => store.peek_behind(positions, &names, claimable).await?,
+            Some(positions) => {
+                let seen = store.peek_behind(positions, &names, claimable).await?;
+                self.front.note_search_behind(began.elapsed());
+                seen
+            }
             None => {
                 let seen = store.peek_known(&names, claimable).await?;
-                self.note_search(store, began);
+                self.note_search(store, claimable, began);
                 seen
             }
         };
@@ -83,13 +87,15 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// All queues were searched from their front.
-    fn note_search(&mut self, store: &Store, began: Instant) {
-        if !store.claims_behind() {
+    /// These queues were searched from their front.
+    fn note_search(&mut self, store: &Store, claimable: &[QueueName], began: Instant) {
+        if !store.claims_behind() || claimable.is_empty() {
             return;
         }
         let took = began.elapsed();
-        match self.front.note_search(Instant::now(), took) {
+        let mut all = self.in_flight.workers().into_iter().map(|queue| queue.queue);
+        let is_whole = all.all(|queue| claimable.contains(&queue) || !self.front.has_position(&queue));
+        match self.front.note_search(Instant::now(), took, is_whole) {
             Some(SearchReport::Slow(rest)) => store.isolated().note(
                 SEARCH,
                 format_args!(
