@@ -14,7 +14,7 @@ use crate::{
     domain::{identity::QueueName, task::claim_position::ClaimPosition},
 };
 
-/// A search is slow that takes this much longer than the fastest one, which shows how far away the server is.
+/// A search is slow that takes this much longer than one that reads no dead rows, which shows how far away the server is.
 const SLOW: Duration = Duration::from_millis(3);
 /// From this number of slow searches in a row on, it is not by chance.
 const SLOW_IN_A_ROW: u32 = 2;
@@ -32,7 +32,7 @@ const REST_FACTOR_IF_PROMOTED: u32 = 2;
 pub(super) struct FrontSearch {
     positions: HashMap<QueueName, ClaimPosition>,
     slow_in_a_row: u32,
-    /// The time of the fastest search.
+    /// The time of the fastest search since the first one from behind the positions.
     fastest: Option<Duration>,
     /// When the front is searched again, and when if tasks are promoted until then.
     next: Option<Instant>,
@@ -103,7 +103,7 @@ impl FrontSearch {
     pub(super) fn note_search(&mut self, now: Instant, took: Duration, is_whole: bool) -> Option<SearchReport> {
         (self.is_now, self.is_wanted) = (true, false);
         let is_slow = took >= SLOW + self.fastest.unwrap_or_default();
-        self.note_search_behind(took);
+        self.fastest = self.fastest.map(|fastest| fastest.min(took));
         if !is_slow && !is_whole {
             // The slow queue may be one of the others.
             return None;
@@ -158,7 +158,7 @@ mod tests {
     }
 
     fn searched(times: &[Duration], at: Instant) -> FrontSearch {
-        let mut search = FrontSearch { fastest: Some(Duration::ZERO), ..FrontSearch::default() };
+        let mut search = FrontSearch::default();
         let mut position = ClaimPosition::default();
         position.advance(0, 7);
         search.note_claimed(&queue(), &position, false);
@@ -235,16 +235,19 @@ mod tests {
 
     #[test]
     fn a_server_that_is_far_away_is_not_slow() {
-        let mut far = FrontSearch::default();
         let now = Instant::now();
-        for _ in 0..5 {
-            far.note_search(now, LONG, true);
-        }
+        let mut far = searched(&[LONG, LONG], now);
+        assert!(far.positions(now).is_some(), "that is not known yet");
+        far.note_search_behind(LONG);
+        far.note_search(now, LONG, true);
+        far.note_search(now, LONG, true);
         far.begin_round(WakeReasons::default());
         assert!(far.positions(now).is_none());
-        let mut near = searched(&[LONG, LONG], now);
-        near.note_search_behind(LONG);
-        assert!(near.positions(now).is_some(), "the fastest counts");
+        far.note_search(now, SHORT, true);
+        far.note_search(now, LONG, true);
+        far.note_search(now, LONG, true);
+        far.begin_round(WakeReasons::default());
+        assert!(far.positions(now).is_some(), "the fastest counts");
     }
 
     #[test]
@@ -278,7 +281,7 @@ mod tests {
     #[test]
     fn searches_that_stay_slow_are_reported_once_and_so_is_their_end() {
         let now = Instant::now();
-        let mut search = FrontSearch { fastest: Some(Duration::ZERO), ..FrontSearch::default() };
+        let mut search = FrontSearch::default();
         let seen = [0, 1, 5, 11, 12, 13].map(|at| search.note_search(now + Duration::from_secs(at), LONG, true));
         assert_eq!(seen, [None, None, None, Some(SearchReport::Slow(REST)), None, None]);
         assert_eq!([SHORT; 2].map(|took| search.note_search(now, took, true)), [Some(SearchReport::Fast), None]);
