@@ -30,9 +30,8 @@ use std::{
 use async_trait::async_trait;
 
 use self::{
-    front_search::FrontSearch,
+    front_search::{FrontSearch, SEARCH},
     key_searches::KeySearches,
-    polls::SEARCH,
     queue_hours::{ClosedQueue, QueueHours},
     queue_watch::QueueWatch,
     token_waits::TokenWaits,

@@ -14,6 +14,8 @@ use crate::{
     domain::{identity::QueueName, task::claim_position::ClaimPosition},
 };
 
+/// By this name slow searches are reported.
+pub(super) const SEARCH: &str = "the search for available tasks";
 /// A search is slow that takes this much longer than one that reads no dead rows, which shows how far away the server is.
 const SLOW: Duration = Duration::from_millis(3);
 /// From this number of slow searches in a row on, it is not by chance.

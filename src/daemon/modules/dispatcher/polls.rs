@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Dispatcher, front_search::SearchReport};
+use super::{
+    Dispatcher,
+    front_search::{SEARCH, SearchReport},
+};
 use crate::{
     clock::uptime,
     daemon::{module::ModuleContext, state::wakers::WakeReason},
@@ -12,8 +15,6 @@ use crate::{
 
 /// The factor after which a poll also asks for the outlook.
 const OUTLOOK_FACTOR: u32 = 32;
-/// By this name slow searches are reported.
-pub(super) const SEARCH: &str = "the search for available tasks";
 /// A poll that reads past many tasks of unknown names takes long. The rest after it is this many times as long.
 const REST_FACTOR: u32 = 20;
 
