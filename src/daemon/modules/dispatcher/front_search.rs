@@ -17,7 +17,7 @@ use crate::{
 /// By this name slow searches are reported.
 pub(super) const SEARCH: &str = "the search for available tasks";
 /// A search is slow that takes this much longer than one that reads no dead rows, which shows how far away the server is.
-const SLOW: Duration = Duration::from_millis(3);
+const SLOW: Duration = Duration::from_millis(2);
 /// From this number of slow searches in a row on, it is not by chance.
 const SLOW_IN_A_ROW: u32 = 2;
 /// Slow searches are worth a report from here on.
