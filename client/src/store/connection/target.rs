@@ -43,8 +43,10 @@ const SHORT_BUSY_TIMEOUT: &str = "PRAGMA busy_timeout = 10";
 
 /// Settings for PostgreSQL's planner in Sexton's own sessions. A session keeps the plan of a statement; one that was made
 /// while the table of tasks was empty would read the whole table, and every dead row in it, until the next ANALYZE. All that
-/// is done often has an index.
-const PLANNER: [(&str, &str); 2] = [("enable_seqscan", "off"), ("jit", "off")];
+/// is done often has an index. A table without one costs more than any limit then, so that the server would start parallel workers
+/// for a single row: that takes 10 to 20 ms.
+const PLANNER: [(&str, &str); 3] =
+    [("enable_seqscan", "off"), ("jit", "off"), ("max_parallel_workers_per_gather", "0")];
 
 /// The database that sessions lead to.
 #[derive(Clone, Debug)]
