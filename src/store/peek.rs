@@ -65,7 +65,7 @@ struct Search<'a> {
     positions: Option<&'a HashMap<QueueName, ClaimPosition>>,
 }
 
-const QUEUE_COLUMN: [(&str, Kind); 1] = [("name", Kind::Text)];
+pub(super) const QUEUE_COLUMN: [(&str, Kind); 1] = [("name", Kind::Text)];
 /// The condition that a queue is not paused.
 const NOT_PAUSED: &str = "NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = d.name AND q.paused)";
 
@@ -253,7 +253,8 @@ impl Store {
         rows.into_value()
     }
 
-    fn queue_rows(&self, queues: &[QueueName]) -> Value {
+    /// Names of queues as the parameter of a table with [`QUEUE_COLUMN`].
+    pub(super) fn queue_rows(&self, queues: &[QueueName]) -> Value {
         let mut rows = Rows::new(self.dialect);
         for queue in queues {
             rows.push(|row| {

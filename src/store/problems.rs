@@ -15,6 +15,7 @@ use super::{
     Store, StoreError,
     audit::{Deed, Signature},
     dialect::Kind,
+    peek::QUEUE_COLUMN,
     rows::Rows,
 };
 
@@ -234,12 +235,6 @@ impl Store {
         if waiting.is_empty() {
             return Ok(Vec::new());
         }
-        let mut rows = Rows::new(self.dialect);
-        for queue in &waiting {
-            rows.push(|row| {
-                row.set("name", queue.as_str());
-            });
-        }
         let before = self.dialect.now_plus_millis("?");
         // A queue may have a million tasks: they are counted only where nothing goes on.
         let sql = format!(
@@ -249,12 +244,12 @@ impl Store {
              ORDER BY t.priority, t.id LIMIT 1) < {before} \
              AND NOT EXISTS (SELECT 1 FROM sexton_task r WHERE r.queue = d.name AND r.state = 'running') \
              AND NOT EXISTS (SELECT 1 FROM sexton_history h WHERE h.queue = d.name AND h.finished_at > {before})",
-            self.dialect.rows("d", &[("name", Kind::Text)]),
+            self.dialect.rows("d", &QUEUE_COLUMN),
             now = self.dialect.now()
         );
         let age = i64::try_from(age.as_millis()).map_or(i64::MIN, |millis| -millis);
         let mut stalled = Vec::new();
-        for row in self.all(&self.db, &sql, [rows.into_value(), age.into(), age.into()]).await? {
+        for row in self.all(&self.db, &sql, [self.queue_rows(&waiting), age.into(), age.into()]).await? {
             let queue: String = row.try_get("", "name")?;
             let sql = format!(
                 "SELECT COUNT(*) AS tasks, MIN(run_at) AS since FROM sexton_task \
