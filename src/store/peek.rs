@@ -16,7 +16,7 @@ use super::{
     maintenance::{ends_before, in_force, nothing_halts},
     outlook::{NodeOutlook, OutlookOf, flag, outlook_of, some},
     row_decoding::instant,
-    rows::Rows,
+    rows::{QUEUE_COLUMN, Rows},
 };
 use crate::domain::{
     identity::QueueName,
@@ -65,7 +65,6 @@ struct Search<'a> {
     positions: Option<&'a HashMap<QueueName, ClaimPosition>>,
 }
 
-pub(super) const QUEUE_COLUMN: [(&str, Kind); 1] = [("name", Kind::Text)];
 /// The condition that a queue is not paused.
 const NOT_PAUSED: &str = "NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = d.name AND q.paused)";
 
@@ -249,17 +248,6 @@ impl Store {
                     set_range(row, range);
                 });
             }
-        }
-        rows.into_value()
-    }
-
-    /// Names of queues as the parameter of a table with [`QUEUE_COLUMN`].
-    pub(super) fn queue_rows(&self, queues: &[QueueName]) -> Value {
-        let mut rows = Rows::new(self.dialect);
-        for queue in queues {
-            rows.push(|row| {
-                row.set("name", queue.as_str());
-            });
         }
         rows.into_value()
     }

@@ -15,8 +15,7 @@ use super::{
     Store, StoreError,
     audit::{Deed, Signature},
     dialect::Kind,
-    peek::QUEUE_COLUMN,
-    rows::Rows,
+    rows::{QUEUE_COLUMN, Rows},
 };
 
 /// Selects problems.
