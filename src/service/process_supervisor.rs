@@ -73,6 +73,8 @@ fn supervise() -> io::Result<i32> {
         hide_memory();
     }
     run.create().map_err(|error| io::Error::new(error.kind(), format!("daemon.run_dir: {error}")))?;
+    // Before the lock: the holder of the lock can be signalled at once, and must not end without an answer.
+    let signals = run_loop::catch_signals()?;
     let lock = match run.lock(Role::Supervisor) {
         Ok(lock) => lock,
         Err(LockError::Held(holder)) => {
@@ -81,8 +83,5 @@ fn supervise() -> io::Result<i32> {
         }
         Err(error) => return Err(io::Error::other(error.to_string())),
     };
-    let code = run_loop::run(plan, &run, lock);
-    run.clear_status();
-    let _ = std::fs::remove_file(run.notify_socket());
-    code
+    run_loop::run(plan, &run, lock, signals)
 }

@@ -49,6 +49,13 @@ impl SupervisorEndpoint {
         self.notify = notify;
         Ok(true)
     }
+
+    /// Removes the files of this process supervisor, and then releases the lock. After that, they would be those of the
+    /// next one.
+    pub(super) fn close(self, run: &RunDir) {
+        run.clear_status();
+        let _ = std::fs::remove_file(run.notify_socket());
+    }
 }
 
 fn bind(run: &RunDir) -> io::Result<(UnixDatagram, OwnedFd)> {

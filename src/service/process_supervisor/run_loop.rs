@@ -57,7 +57,7 @@ const POLICY: RestartPolicy = RestartPolicy {
 };
 
 /// The signals that have arrived.
-type Signals = SignalDelivery<UnixStream, SignalOnly>;
+pub(super) type Signals = SignalDelivery<UnixStream, SignalOnly>;
 
 /// A running process supervisor.
 struct RunLoop<'a> {
@@ -86,9 +86,8 @@ struct RunLoop<'a> {
 /// Supervises a daemon until it ends for good. Returns the exit code.
 ///
 /// # Errors
-/// If the operating system refuses signals, sockets or waiting.
-pub(super) fn run(plan: SupervisorPlan, run: &RunDir, lock: FileLock) -> io::Result<i32> {
-    let mut signals = catch_signals()?;
+/// If the operating system refuses sockets or waiting.
+pub(super) fn run(plan: SupervisorPlan, run: &RunDir, lock: FileLock, mut signals: Signals) -> io::Result<i32> {
     let endpoint = SupervisorEndpoint::take(run, lock)?;
     let log = SupervisorLog::new(plan.log.clone());
     let status = SupervisorStatus::starting(std::process::id() as i32);
@@ -118,6 +117,7 @@ pub(super) fn run(plan: SupervisorPlan, run: &RunDir, lock: FileLock) -> io::Res
         end = run_loop.check();
     };
     run_loop.log.write("INFO", &format!("has ended, exit code {code}"));
+    run_loop.endpoint.close(run);
     Ok(code)
 }
 
@@ -390,7 +390,10 @@ impl RunLoop<'_> {
 }
 
 /// Catches signals until they are read. They are not blocked, because the daemon would inherit that.
-fn catch_signals() -> io::Result<Signals> {
+///
+/// # Errors
+/// If the operating system refuses the handlers or their socket.
+pub(super) fn catch_signals() -> io::Result<Signals> {
     let (read, write) = UnixStream::pair()?;
     let signals = [SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT, SIGCHLD];
     SignalDelivery::with_pipe(read, write, SignalOnly, signals)

@@ -1,14 +1,20 @@
 //! `start`, `stop`, `restart`, `status`: once, twice, and concurrently.
 
-use std::process::{Command, Stdio};
+use std::{
+    process::{Command, Stdio},
+    time::Instant,
+};
 
-use nix::sys::signal::Signal;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::{Value, json};
 use sexton::{Client, NewTask, store::TaskFilter};
 use sexton_entities::states::TaskState;
 
 use super::Service;
-use crate::support::{Database, Kind, Printed, block_on, eventually, sexton};
+use crate::support::{Database, Kind, PATIENCE, Printed, block_on, eventually, sexton};
 
 const STUBBORN: &str =
     "[task.stubborn]\ncommand = [\"sh\", \"-c\", \"trap '' TERM; sleep 60\"]\nkill_after = \"200ms\"";
@@ -199,5 +205,31 @@ fn concurrent_starts_and_stops_never_get_stuck() {
             service.done(&["stop"]);
             assert_eq!(service.status().0, 3);
         }
+    });
+}
+
+#[test]
+fn a_stop_in_the_first_moment_of_a_process_supervisor_gets_its_answer() {
+    block_on(async {
+        let database = Database::new(Kind::Sqlite).await;
+        let service = Service::new(&database, "");
+        let mut last = 0;
+        for _ in 0..30 {
+            let mut command: Command = sexton(&service.file);
+            let start = command.arg("start").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            // Without a pause: the moment after it has acquired its lock is short.
+            let deadline = Instant::now() + PATIENCE;
+            let pid = loop {
+                match service.pid("supervisor").filter(|pid| *pid != last) {
+                    Some(pid) => break pid,
+                    None => assert!(Instant::now() < deadline, "no process supervisor"),
+                }
+            };
+            last = pid;
+            kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+            let output = start.wait_with_output().unwrap();
+            assert!(output.errors().contains("it was stopped while it was starting"), "{}", output.errors());
+        }
+        assert_eq!(service.status().0, 3);
     });
 }
