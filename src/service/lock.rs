@@ -82,7 +82,9 @@ impl FileLock {
             }
             Err(error) => return Err(impossible(error.into())),
         }
-        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(impossible)?;
+        // Written before the rest of the earlier id is cut off: a reader finds an id at any moment.
+        let id = format!("{}\n", std::process::id());
+        file.write_all(id.as_bytes()).and_then(|()| file.set_len(id.len() as u64)).map_err(impossible)?;
         Ok(Self { file })
     }
 
@@ -106,7 +108,7 @@ impl FileLock {
         let mut text = String::new();
         file.read_to_string(&mut text)?;
         // A holder that has just acquired the lock has not written its id yet; one in another container has another id.
-        let pid = text.trim().parse().unwrap_or(0);
+        let pid = text.lines().next().and_then(|id| id.trim().parse().ok()).unwrap_or(0);
         Ok(Some(Holder { pid: if has_open(pid, &file.metadata()?) { pid } else { 0 } }))
     }
 
@@ -187,6 +189,10 @@ mod tests {
         assert_eq!(stranger.pid, 0, "process 1 has not opened it");
         drop(held);
         assert_eq!(FileLock::holder(&path).expect("an answer"), None, "the file alone means nothing");
+        std::fs::write(&path, "1234567890\n1\n").expect("ours");
+        drop(FileLock::take(&path).expect("free"));
+        let text = std::fs::read_to_string(&path).expect("text");
+        assert_eq!(text, format!("{}\n", own.pid), "nothing of a longer earlier id is left");
         FileLock::take(&path).expect("free again");
     }
 }

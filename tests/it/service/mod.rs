@@ -57,7 +57,8 @@ impl Service {
 
     /// Process id in the lock file of a role; none if there is no such file.
     fn pid(&self, role: &str) -> Option<i32> {
-        fs::read_to_string(self.run_dir.join(format!("{role}.lock"))).ok()?.trim().parse().ok()
+        let text = fs::read_to_string(self.run_dir.join(format!("{role}.lock"))).ok()?;
+        text.lines().next()?.parse().ok()
     }
 
     fn daemon(&self) -> i32 {
