@@ -48,22 +48,29 @@ impl Clock {
         }
     }
 
-    /// Corrects the clock: `database` is the database's time at `uptime`. A manual clock ignores it.
-    pub fn correct(&self, database: DateTime<Utc>, uptime: Duration) {
+    /// Corrects the clock: the database read the time `database` between `asked` and `answered`, which are times since
+    /// boot. The clock moves only as far as this proves it wrong, so that a slow answer does not make it worse. The first
+    /// correction takes `answered`: then the clock is not ahead of the database. A manual clock ignores corrections.
+    pub fn correct(&self, database: DateTime<Utc>, asked: Duration, answered: Duration) {
         if !self.by_hand {
-            self.show(database, uptime);
+            let (least, most) = (ahead(database, answered), ahead(database, asked.min(answered)));
+            let corrected = match self.ahead.load(Ordering::Relaxed) {
+                UNCORRECTED => least,
+                known => known.max(least).min(most),
+            };
+            self.ahead.store(corrected, Ordering::Relaxed);
         }
     }
 
     /// Sets the clock to `at`. It continues from there.
     pub fn turn(&self, at: DateTime<Utc>) {
-        self.show(at, uptime());
+        self.ahead.store(ahead(at, uptime()), Ordering::Relaxed);
     }
+}
 
-    fn show(&self, at: DateTime<Utc>, uptime: Duration) {
-        let ahead = (at - since_1970(uptime)).num_microseconds().unwrap_or_default();
-        self.ahead.store(ahead, Ordering::Relaxed);
-    }
+/// The difference of a clock that shows `at` at that time since boot, in microseconds.
+fn ahead(at: DateTime<Utc>, uptime: Duration) -> i64 {
+    (at - since_1970(uptime)).num_microseconds().unwrap_or_default()
 }
 
 fn since_1970(time: Duration) -> DateTime<Utc> {
@@ -91,16 +98,45 @@ mod tests {
         let clock = Clock::system();
         let database = machine_time() - TimeDelta::hours(5);
         let same = clock.clone();
-        clock.correct(database, uptime());
+        clock.correct(database, uptime(), uptime());
         let shown = same.now();
         assert!(shown >= database && shown < database + TimeDelta::hours(1), "{shown}");
+    }
+
+    #[test]
+    fn a_slow_answer_moves_the_clock_only_as_far_as_it_proves_it_wrong() {
+        let clock = Clock::system();
+        let (begun, second) = (uptime(), Duration::from_secs(1));
+        let at = since_1970(begun);
+        let ahead = |clock: &Clock| clock.ahead.load(Ordering::Relaxed);
+        clock.correct(at, begun, begun);
+        assert_eq!(ahead(&clock), 0);
+        // Read at the begin, at the end, or in between: no reason to move.
+        for read in [begun, begun + second / 2, begun + second] {
+            clock.correct(since_1970(read), begun, begun + second);
+            assert_eq!(ahead(&clock), 0);
+        }
+        // Five seconds later than the machine knows, at least four of them for certain.
+        clock.correct(at + TimeDelta::seconds(5), begun, begun + second);
+        assert_eq!(ahead(&clock), 4_000_000);
+        clock.correct(at + TimeDelta::seconds(5), begun, begun);
+        assert_eq!(ahead(&clock), 5_000_000);
+        // Earlier.
+        clock.correct(at - TimeDelta::seconds(5), begun, begun + second);
+        assert_eq!(ahead(&clock), -5_000_000);
+        // The first answer was slow.
+        let clock = Clock::system();
+        clock.correct(at, begun, begun + second);
+        assert_eq!(ahead(&clock), -1_000_000, "not ahead of the database");
+        clock.correct(at, begun, begun);
+        assert_eq!(ahead(&clock), 0);
     }
 
     #[test]
     fn a_clock_turned_by_hand_takes_no_correction() {
         let at = machine_time() + TimeDelta::days(100);
         let clock = Clock::by_hand(at);
-        clock.correct(machine_time(), uptime());
+        clock.correct(machine_time(), uptime(), uptime());
         assert!(clock.now() >= at, "{}", clock.now());
         clock.turn(at - TimeDelta::days(1));
         assert!(clock.now() < at, "{}", clock.now());

@@ -13,11 +13,10 @@ pub(super) use sexton_client::store::rows::ID_COLUMN;
 
 use super::{
     Operation, Store, StoreError,
-    claimed_task::check_fence,
+    claimed_task::{ClaimedRows, check_fence},
     connection::DatabaseTransaction,
     dialect::{Dialect, Kind},
     maintenance::nothing_halts,
-    row_decoding::column,
     rows::Rows,
     unreadable_tasks::UnreadableTask,
 };
@@ -50,6 +49,16 @@ pub(super) struct Candidates {
     pub(super) later: Vec<i64>,
     /// The tasks that cannot be read.
     pub(super) unreadable: Vec<UnreadableTask>,
+}
+
+/// In SQL, from where tasks are claimed, and how many at most.
+pub(super) struct CandidateQueue<'a> {
+    /// The condition for the queue of a task.
+    pub(super) condition: &'a str,
+    /// The name of the queue.
+    pub(super) name: &'a str,
+    /// The number of tasks.
+    pub(super) count: &'a str,
 }
 
 /// The columns of a claimed task besides its payload, in a table or a join where they are unambiguous.
@@ -169,14 +178,23 @@ impl Store {
     }
 
     /// As [`Store::candidates`], with another condition for the queue.
-    pub(super) fn candidates_in(&self, queue: &str, filter: &str) -> String {
+    pub(super) fn candidates_in(&self, condition: &str, filter: &str) -> String {
+        self.candidates_of(CandidateQueue { condition, name: "?", count: "?" }, filter)
+    }
+
+    /// As [`Store::candidates`], with the queue and the number of tasks in SQL.
+    pub(super) fn candidates_of(
+        &self,
+        CandidateQueue { condition, name, count }: CandidateQueue<'_>,
+        filter: &str,
+    ) -> String {
         format!(
-            "FROM sexton_task WHERE {queue} AND state = 'available' \
-             AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = ? AND q.paused) AND {halts} \
+            "FROM sexton_task WHERE {condition} AND state = 'available' \
+             AND NOT EXISTS (SELECT 1 FROM sexton_queue q WHERE q.name = {name} AND q.paused) AND {halts} \
              AND EXISTS (SELECT 1 FROM sexton_node n WHERE n.id = ? AND n.lease_expires_at > {now}) \
              AND cancel_requested_at IS NULL \
              AND (expires_at IS NULL OR expires_at > {now} OR attempt > 0 OR snoozes > 0) {filter} \
-             ORDER BY priority, id LIMIT ?",
+             ORDER BY priority, id LIMIT {count}",
             halts = nothing_halts(self.dialect),
             now = self.dialect.now()
         )
@@ -199,18 +217,7 @@ impl Store {
             }
             (Dialect::MySql | Dialect::Sqlite, _) => format!("IN (SELECT id {})", self.candidates(&filter)),
         };
-        let now = self.dialect.now();
-        let due = |due: &str, not_due: &str| format!("CASE WHEN run_at <= {now} THEN {due} ELSE {not_due} END");
-        let sql = format!(
-            "UPDATE sexton_task SET state = {}, fence = {}, attempt = {}, node = {}, started_at = {} \
-             WHERE id {candidates} RETURNING {CLAIMED_COLUMNS}, {}, priority, state",
-            due("'running'", "'scheduled'"),
-            due(self.dialect.next_fence(), "fence"),
-            due(NEXT_ATTEMPT, "attempt"),
-            due("?", "NULL"),
-            due(now, "NULL"),
-            self.dialect.payload_within(),
-        );
+        let sql = self.claiming_update(&candidates, "");
         let (own, name) = (node.as_str(), queue.as_str());
         let mut values: Vec<Value> = vec![own.into()];
         values.extend(is_behind.then(|| self.ranges(position)));
@@ -219,31 +226,28 @@ impl Store {
         values.push(count.into());
         values.extend(is_behind.then(|| count.into()));
         values.push(self.payload_limit());
-        let mut found = ClaimResult::default();
-        let mut ordered = Vec::new();
-        let mut unreadable = Vec::new();
+        let mut claimed = ClaimedRows::default();
         for row in self.all(&self.db, &sql, values).await? {
-            if self.claims_behind() {
-                found.position.advance(row.try_get("", "priority")?, row.try_get("", "id")?);
-            }
-            if row.try_get::<String>("", "state")? != "running" {
-                found.postponed += 1;
-                continue;
-            }
-            let read = self.claimed(&row, queue).and_then(|task| {
-                check_fence(task.claim.fence)?;
-                Ok((column::<i32>(&row, "priority")?, task))
-            });
-            match read {
-                Ok(task) => ordered.push(task),
-                Err(why) => unreadable.push(UnreadableTask::new(&row, why)?),
-            }
+            claimed.read(self, &row, queue)?;
         }
-        found.postponed += unreadable.len();
-        self.set_aside_claimed(node, queue, &unreadable).await;
-        ordered.sort_by_key(|(priority, task)| (*priority, task.claim.task_id));
-        found.tasks = ordered.into_iter().map(|(_, task)| task).collect();
-        Ok(found)
+        Ok(claimed.into_result(self, node, queue).await)
+    }
+
+    /// The statement that marks candidates as running, and returns them with `more` columns. Its parameters: the node, those of
+    /// the candidates, and [`Store::payload_limit`].
+    pub(super) fn claiming_update(&self, candidates: &str, more: &str) -> String {
+        let now = self.dialect.now();
+        let due = |due: &str, not_due: &str| format!("CASE WHEN run_at <= {now} THEN {due} ELSE {not_due} END");
+        format!(
+            "UPDATE sexton_task SET state = {}, fence = {}, attempt = {}, node = {}, started_at = {} \
+             WHERE id {candidates} RETURNING {CLAIMED_COLUMNS}, {}, priority, state{more}",
+            due("'running'", "'scheduled'"),
+            due(self.dialect.next_fence(), "fence"),
+            due(NEXT_ATTEMPT, "attempt"),
+            due("?", "NULL"),
+            due(now, "NULL"),
+            self.dialect.payload_within(),
+        )
     }
 
     /// Locks available tasks until the end of the transaction. MySQL and MariaDB need this because they cannot return

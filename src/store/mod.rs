@@ -17,6 +17,7 @@ mod cancel;
 mod claim;
 mod claim_conditions;
 mod claim_position;
+mod claim_queues;
 mod claimed_task;
 mod cluster_queues;
 mod config_versions;
@@ -183,9 +184,8 @@ impl Store {
     /// If the database is unavailable or refuses the statement.
     pub async fn set_clock(&self, clock: &Clock) -> Result<(), StoreError> {
         if self.dialect.has_server() {
-            let database = self.now().await?;
-            // The database read its clock before it answered, so that this one is never ahead of it.
-            clock.correct(database, uptime());
+            let asked = uptime();
+            clock.correct(self.now().await?, asked, uptime());
         }
         Ok(())
     }

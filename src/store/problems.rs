@@ -15,6 +15,7 @@ use super::{
     Store, StoreError,
     audit::{Deed, Signature},
     dialect::Kind,
+    row_decoding::instant,
     rows::{QUEUE_COLUMN, Rows},
 };
 
@@ -225,11 +226,12 @@ impl Store {
     }
 
     /// The queues whose next task has been waiting for `age` or longer although nothing kept it, and in which nothing has
-    /// begun or ended meanwhile: each with the number of its tasks that have waited that long, and since when the first of them waits.
+    /// begun or ended meanwhile: each with the number of its tasks that have waited that long, and since when the first of them
+    /// waits. An application may have written something else than an instant there; then that is missing.
     ///
     /// # Errors
     /// If the database is unavailable or refuses the statement.
-    pub async fn stalled_queues(&self, age: Duration) -> Result<Vec<(String, i64, DateTime<Utc>)>, StoreError> {
+    pub async fn stalled_queues(&self, age: Duration) -> Result<Vec<(String, i64, Option<DateTime<Utc>>)>, StoreError> {
         let waiting = self.queues_with_waiting_tasks().await?;
         if waiting.is_empty() {
             return Ok(Vec::new());
@@ -255,9 +257,10 @@ impl Store {
                  WHERE state = 'available' AND queue = ? AND run_at < {before}"
             );
             let row = self.one(&self.db, &sql, [queue.as_str().into(), age.into()]).await?;
-            // All of them may have begun since.
-            if let Some(since) = row.try_get("", "since")? {
-                stalled.push((queue, row.try_get("", "tasks")?, since));
+            let tasks = row.try_get("", "tasks")?;
+            // All of them may have begun meanwhile.
+            if tasks > 0 {
+                stalled.push((queue, tasks, instant(&row, "since").ok().flatten()));
             }
         }
         Ok(stalled)

@@ -42,7 +42,11 @@ impl Isolated {
 
     /// It is sound again, or gone.
     pub fn forget(&self, what: impl fmt::Display) {
-        self.register.lock().reasons.remove(&what.to_string());
+        let mut register = self.register.lock();
+        // It is called after each part that went well.
+        if !register.reasons.is_empty() {
+            register.reasons.remove(&what.to_string());
+        }
     }
 
     /// How many things are isolated.

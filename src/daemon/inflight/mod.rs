@@ -15,7 +15,7 @@ mod release;
 mod reservation;
 mod running_attempts;
 
-pub(in crate::daemon) use self::claim_table::QueueWorkers;
+pub(in crate::daemon) use self::{claim_table::QueueWorkers, reservation::Reservation};
 pub use self::{
     claim_table::{InFlight, InFlightCounts},
     running_attempts::Running,

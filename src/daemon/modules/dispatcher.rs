@@ -12,6 +12,7 @@
 //! `queue.NAME.workers`, `limit`, `period` and `at_period_end`; `daemon.report_full_after`. Logs when a queue opens and
 //! closes by its period, when it has had no free worker for a while, and when tasks wait in a queue that no node serves.
 
+mod claims;
 mod front_search;
 mod key_searches;
 mod pace;
@@ -40,7 +41,6 @@ use self::{
 use crate::{
     config::AtPeriodEnd,
     daemon::{
-        fault_point::fault_point,
         inflight::InFlight,
         module::{DaemonModule, ModuleContext, Next},
         state::{
@@ -56,15 +56,12 @@ use crate::{
         },
     },
     domain::{
-        identity::{ModuleName, NodeId, QueueName},
+        identity::{NodeId, QueueName},
         task::names::TaskNames,
         text::plural::counted,
     },
-    store::{OnStale, Store, StoreError},
 };
 
-/// With more queues than this, a wake-up is a reason to ask which of them have tasks.
-const MAX_UNASKED: usize = 4;
 /// The least time before the front is searched again.
 const MIN_FRONT_REST: Duration = Duration::from_millis(5);
 
@@ -156,7 +153,7 @@ impl DaemonModule for Dispatcher {
         let has_waited = |time: Duration| polled.is_none_or(|at| at.elapsed() >= time);
         let mut is_poll_due = peeked.is_some()
             || has_waited(self.rest) && (self.is_enqueued || queues.is_empty() || has_waited(interval));
-        if is_poll_due && is_woken && store.claims_unasked() && claimable.len() <= MAX_UNASKED {
+        if is_poll_due && is_woken && self.may_claim_unasked(store, &claimable) {
             // The way to a task that was enqueued just now is as short as possible. The poll after `interval` finds the rest.
             let unasked = claimable.iter().filter(|queue| !queues.contains(queue)).cloned().collect();
             let has_found = self.claim_each(context, unasked).await?;
@@ -248,80 +245,5 @@ impl Dispatcher {
             false => self.in_force.names(),
             true => self.in_force.names_without_commands(),
         }
-    }
-
-    /// Claims tasks of these queues. What is wrong with one of them does not keep the others back.
-    /// Returns whether there were any.
-    async fn claim_each(&mut self, context: &ModuleContext, queues: Vec<QueueName>) -> anyhow::Result<bool> {
-        let store = context.store();
-        let mut has_found = false;
-        for queue in queues {
-            let claimed = self.claim(store, &queue).await;
-            if claimed.is_err() {
-                self.hot.remove(&queue);
-            }
-            has_found |= store.isolated().part(format_args!("claims of queue {queue}"), claimed)?;
-            context.progress();
-        }
-        Ok(has_found)
-    }
-
-    /// Claims tasks of one queue. Returns whether there were any.
-    async fn claim(&mut self, store: &Store, queue: &QueueName) -> Result<bool, StoreError> {
-        if self.in_force.longest_grace(queue).is_some_and(|grace| self.in_flight.lease().is_late_for(grace)) {
-            // The next heartbeat is due: what must end before the lease does begins after it.
-            self.hot.remove(queue);
-            self.outlook.note_found();
-            return Ok(false);
-        }
-        let reservation = self.in_flight.reserve(queue);
-        let wanted = reservation.count();
-        if wanted == 0 {
-            return Ok(false);
-        }
-        let limits = self.in_force.limits();
-        let is_unlimited = limits.is_unlimited(queue);
-        self.keys.go_on(store, &limits, queue).await?;
-        let (names, began) = (self.names(), Instant::now());
-        let claimed = match (is_unlimited, self.front.position(queue)) {
-            (true, Some(position)) => store.claim_behind(position, &names, &self.node, queue, wanted).await,
-            (true, None) => store.claim_known(&names, &self.node, queue, wanted).await,
-            (false, _) => store.claim_known_within(&limits, &names, &self.node, queue, wanted).await,
-        };
-        let claimed = claimed.inspect_err(|_| self.is_in_doubt = true)?;
-        self.tokens.note(queue, &claimed);
-        self.front.note_claim(Instant::now(), began.elapsed());
-        let found = claimed.tasks.len() + claimed.postponed;
-        // Tasks that a limit keeps back can be claimed as soon as another one ends, here or elsewhere.
-        if found > 0 || !is_unlimited {
-            self.outlook.note_found();
-        }
-        if !claimed.tasks.is_empty() {
-            fault_point("tasks claimed");
-            self.outlook.note_claimed();
-        }
-        if claimed.postponed > 0 {
-            self.wakers.wake(&ModuleName::FUTURE, WakeReason::Scheduled);
-        }
-        // Tasks that were only sorted into `scheduled` stood before others.
-        // A claim takes a few tasks of each key only.
-        let has_more = limits.keys().is_fair(queue) && found > 0;
-        let has_more = found == wanted || claimed.postponed > 0 || has_more;
-        self.front.note_claimed(queue, &claimed.position, has_more);
-        match has_more {
-            true => self.hot.insert(queue.clone()),
-            false => self.hot.remove(queue),
-        };
-        for again in reservation.fill(found, claimed.tasks) {
-            tracing::error!(
-                task.id = again.claim.task_id,
-                "{} was claimed again under the claim {} that this node has already: the database has lost that claim; \
-                 the attempt that runs goes on",
-                again.name,
-                again.claim
-            );
-            store.finish(&[again.claimed_again(&self.node)], OnStale::Record).await?;
-        }
-        Ok(found > 0)
     }
 }

@@ -89,7 +89,7 @@ async fn the_time_is_known_at_once(kind: Kind) {
     let database = Database::new(kind).await;
     let store = database.store().await;
     let mut blueprint = blueprint(&database);
-    blueprint.clock.correct(machine_time() + TimeDelta::hours(5), uptime());
+    blueprint.clock.correct(machine_time() + TimeDelta::hours(5), uptime(), uptime());
     change_modules(&mut blueprint, |mut modules| {
         modules.retain(|module| module.name != "node");
         modules

@@ -125,6 +125,38 @@ on_each_database! {
         }
     }
 
+    async fn a_claim_from_several_queues_does_so_as_well(database: Database) {
+        let store = database.store().await;
+        store.register(&beat("n", Duration::from_secs(600))).await.unwrap();
+        let planted = plant(&database, &store).await;
+        let good = ["default", "default", "other"].map(|queue| NewTask::new("nothing").queue(queue));
+        store.enqueue_all(store.connection(), &good).await.unwrap();
+        let wanted = [("default".into(), 1), ("other".into(), 1)];
+        let (mut claimed, mut postponed) = (0, 0);
+        for _ in 0..planted + 2 {
+            let found = store.claim_queues(&std::iter::once("nothing").collect(), &"n".into(), &wanted).await.unwrap();
+            claimed += found.values().map(|found| found.tasks.len()).sum::<usize>();
+            postponed += found.values().map(|found| found.postponed).sum::<usize>();
+        }
+        assert_eq!((claimed, postponed, history(&store).await.len()), (3, planted, planted));
+    }
+
+    async fn a_daemon_with_several_queues_finds_the_task_that_is_refused(database: Database) {
+        let store = database.store().await;
+        let names = ["cursed", "nothing"];
+        let tasks = ["a", "b", "c"].iter().flat_map(|queue| names.map(|name| NewTask::new(name).queue(*queue)));
+        store.enqueue_all(store.connection(), &tasks.collect::<Vec<_>>()).await.unwrap();
+        run(&store, &["UPDATE sexton_task SET name = 'nothing' WHERE name = 'cursed' AND queue <> 'b'"]).await;
+        refuse(&database, &store, "sexton_task", "UPDATE", "cursed").await;
+        let config = database.config("n", "[queue.a]\nworkers = 2\n[queue.b]\nworkers = 2\n[queue.c]\nworkers = 2\n\
+            [task.nothing]\nkind = \"noop\"\n[task.cursed]\nkind = \"noop\"");
+        let daemon = Daemon::start(&config, &["run"]);
+        eventually("the others are done", async || count(&store, "COUNT(*) FROM sexton_history WHERE verdict = 'completed'").await == 5).await;
+        eventually("it is discarded", async || count(&store, "COUNT(*) FROM sexton_history WHERE verdict = 'discarded'").await == 1).await;
+        assert_eq!(count(&store, "COUNT(*) FROM sexton_task").await, 0);
+        assert!(!daemon.log().contains("claims of several queues"), "{}", daemon.log());
+    }
+
     async fn a_claim_within_limits_does_so_as_well(database: Database) {
         let store = database.store().await;
         store.register(&beat("n", Duration::from_secs(600))).await.unwrap();

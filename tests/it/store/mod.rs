@@ -6,6 +6,7 @@ mod bounded;
 mod bulk;
 mod claim;
 mod claim_position;
+mod claim_queues;
 mod cluster_queues;
 mod connections;
 mod daily;

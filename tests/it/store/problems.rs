@@ -22,7 +22,7 @@ use super::{
     beat, ended, enqueue, register,
     schedules::{ahead, firing, sighting},
 };
-use crate::support::on_each_database;
+use crate::support::{Kind, on_each_database};
 
 pub(super) async fn problems(store: &Store) -> Vec<problem::Model> {
     let filter = ProblemFilter { with_closed: true, limit: 1_000, ..ProblemFilter::default() };
@@ -229,6 +229,13 @@ on_each_database! {
         store.connection().execute_unprepared("UPDATE sexton_task SET run_at = '2026-01-01 00:00:00'").await.unwrap();
         let found = stalled().await;
         assert_eq!((found.len(), &*found[0].0, found[0].1), (1, "default", 3));
+        assert_eq!(found[0].2, Some("2026-01-01T00:00:00Z".parse().unwrap()));
+        if database.kind == Kind::Postgres {
+            store.connection().execute_unprepared("UPDATE sexton_task SET run_at = '-infinity' WHERE id = 2").await.unwrap();
+            let found = stalled().await;
+            assert_eq!((found.len(), found[0].1, found[0].2), (1, 3, None), "one that is no instant does not hide the queue");
+            store.connection().execute_unprepared("UPDATE sexton_task SET run_at = '2026-01-01 00:00:00'").await.unwrap();
+        }
         store.pause_queue(&"default".into(), true).await.unwrap();
         assert!(stalled().await.is_empty(), "it is paused");
         store.pause_queue(&"default".into(), false).await.unwrap();

@@ -35,7 +35,7 @@ impl Dispatcher {
         self.note_search(store, claimable, asked.0);
         self.note_peek(&seen, asked.0);
         if let Some(at) = seen.outlook.at.filter(|_| store.dialect.has_server()) {
-            context.clock().correct(at, asked.1 + (uptime() - asked.1) / 2);
+            context.clock().correct(at, asked.1, uptime());
         }
         let before = self.outlook.note(seen.outlook.clone(), asked.0);
         let expiry = seen.outlook.next_expiry;

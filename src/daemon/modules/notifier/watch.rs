@@ -126,7 +126,8 @@ async fn look_at_queues(context: &ModuleContext, age: Duration) -> Result<(), St
         .iter()
         .map(|(queue, tasks, since)| {
             let tasks = counted(usize::try_from(*tasks).unwrap_or_default(), "task");
-            let what = format!("nothing begins or ends, with {tasks} waiting, the first since {}", shown(*since));
+            let since = since.map(|since| format!(", the first since {}", shown(since))).unwrap_or_default();
+            let what = format!("nothing begins or ends, with {tasks} waiting{since}");
             Sighting { queue: Some(queue.clone()), ..Sighting::now(ProblemKind::Queue, queue.clone(), what) }
         })
         .collect();
