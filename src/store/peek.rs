@@ -129,13 +129,24 @@ impl Store {
         let due = some(&format!("t.state IN ('scheduled', 'retryable') AND t.run_at <= {now}"), "t.run_at");
         let expired = some(&format!("t.expires_at <= {now} AND {UNBEGUN}"), "t.expires_at");
         let (behind, rows) = self.searched(queues, positions);
+        let next = format!(
+            "(SELECT t.name FROM sexton_task t WHERE t.queue = d.name AND t.state = 'available' {behind} \
+             ORDER BY t.priority, t.id LIMIT 1)"
+        );
+        let mut searched = self.dialect.rows("d", range_columns(positions.is_some()));
+        let next = match self.dialect {
+            // Of a thousand queues that are empty there is not a single row.
+            Dialect::Postgres => {
+                searched += &format!(", LATERAL {next} n");
+                "n.name"
+            }
+            Dialect::MySql | Dialect::Sqlite => &next,
+        };
         let mut sql = format!(
             "SELECT 'next' AS what, NULL AS name, NULL AS next, i.run_at, i.expires_at FROM ({NEXT_INSTANTS}) i \
-             UNION ALL SELECT CASE WHEN {NOT_PAUSED} AND {halts} THEN 'queue' ELSE 'paused' END, d.name, \
-             (SELECT t.name FROM sexton_task t WHERE t.queue = d.name AND t.state = 'available' {behind} \
-             ORDER BY t.priority, t.id LIMIT 1), NULL, NULL FROM {} \
+             UNION ALL SELECT CASE WHEN {NOT_PAUSED} AND {halts} THEN 'queue' ELSE 'paused' END, d.name, {next}, NULL, NULL \
+             FROM {searched} \
              UNION ALL SELECT 'maintenance', m.reason, NULL, m.ends_at, NULL FROM sexton_maintenance m WHERE {}",
-            self.dialect.rows("d", range_columns(positions.is_some())),
             in_force(self.dialect),
             halts = nothing_halts(self.dialect),
         );

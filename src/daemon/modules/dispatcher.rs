@@ -165,11 +165,9 @@ impl DaemonModule for Dispatcher {
                 Some(seen) => seen,
                 None => self.peek(store, &claimable).await?,
             };
-            for queue in self.sort_out(store, seen, &claimable).await? {
-                if !queues.contains(&queue) {
-                    queues.push(queue);
-                }
-            }
+            let found = self.sort_out(store, seen, &claimable).await?;
+            let known: HashSet<QueueName> = queues.iter().cloned().collect();
+            queues.extend(found.into_iter().filter(|queue| !known.contains(queue)));
         }
         self.claim_each(context, queues).await.map(|_| ())
     }

@@ -1,6 +1,9 @@
 //! The polls of the dispatcher: what there is to do, for itself and for other modules.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use super::{
     Dispatcher,
@@ -94,8 +97,9 @@ impl Dispatcher {
             return;
         }
         let took = began.elapsed();
-        let mut all = self.in_flight.workers().into_iter().map(|queue| queue.queue);
-        let is_whole = all.all(|queue| claimable.contains(&queue) || !self.front.has_position(&queue));
+        let searched: HashSet<&QueueName> = claimable.iter().collect();
+        let is_searched = |queue: &QueueName| !self.front.has_position(queue) || searched.contains(queue);
+        let is_whole = self.in_flight.workers().iter().all(|queue| is_searched(&queue.queue));
         match self.front.note_search(Instant::now(), took, is_whole) {
             Some(SearchReport::Slow(rest)) => store.isolated().note(
                 SEARCH,

@@ -24,6 +24,8 @@ use crate::{
     store::{Store, StoreError},
 };
 
+/// How often the queues of this node are compared with what was published.
+const SHARE_INTERVAL: Duration = Duration::from_millis(100);
 /// How often queues are searched that no node serves.
 const REVIEW_INTERVAL: Duration = Duration::from_secs(10);
 /// How old what the database said may be.
@@ -38,12 +40,13 @@ pub(super) struct QueueWatch {
     full: Vec<(String, DateTime<Utc>)>,
     /// What this node has published.
     published: Option<ServedQueues>,
+    shared: Option<Instant>,
     reviewed: Option<Instant>,
 }
 
 impl QueueWatch {
     pub(super) fn new(node: NodeId, in_flight: InFlight, unserved: UnservedQueues) -> Self {
-        Self { node, in_flight, unserved, full: Vec::new(), published: None, reviewed: None }
+        Self { node, in_flight, unserved, full: Vec::new(), published: None, shared: None, reviewed: None }
     }
 
     /// Reports queues without a free worker, and those that have one again. Needs no database.
@@ -77,6 +80,10 @@ impl QueueWatch {
 
     /// Publishes the queues of this node after a change, and searches for queues that no node serves.
     pub(super) async fn share(&mut self, store: &Store, outlook: &LatestOutlook) -> Result<(), StoreError> {
+        if self.published.is_some() && self.shared.is_some_and(|at| at.elapsed() < SHARE_INTERVAL) {
+            return Ok(());
+        }
+        self.shared = Some(Instant::now());
         let served: ServedQueues = self.in_flight.workers().into_iter().map(|queue| self.served(&queue)).collect();
         if self.published.as_ref() != Some(&served) {
             // Without a row, the node is about to register: the next round publishes.
