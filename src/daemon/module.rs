@@ -105,6 +105,8 @@ pub struct ModuleSpec {
     pub stage: Stage,
     /// Makes a fresh module and gives it what it needs. Called on the module's own thread.
     pub factory: Arc<dyn Fn() -> Box<dyn DaemonModule> + Send + Sync>,
+    /// How long its first incarnation rests before its first round.
+    pub first_rest: Duration,
 }
 
 impl ModuleSpec {
@@ -114,7 +116,14 @@ impl ModuleSpec {
         stage: Stage,
         factory: impl Fn() -> M + Send + Sync + 'static,
     ) -> Self {
-        Self { name: name.into(), stage, factory: Arc::new(move || Box::new(factory())) }
+        let factory = Arc::new(move || Box::new(factory()) as Box<dyn DaemonModule>);
+        Self { name: name.into(), stage, factory, first_rest: Duration::ZERO }
+    }
+
+    /// The same module, whose first round begins this long after the start of the daemon.
+    #[must_use]
+    pub fn after(self, first_rest: Duration) -> Self {
+        Self { first_rest, ..self }
     }
 }
 

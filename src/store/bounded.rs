@@ -10,7 +10,8 @@ use sea_orm::{QueryResult, Value};
 
 use super::{
     Operation, Store, StoreError,
-    claim::{ClaimResult, ID_COLUMN},
+    claim::ID_COLUMN,
+    claim_result::ClaimResult,
     connection::DatabaseTransaction,
     dialect::{Dialect, Kind},
     limit_keys::NAME_AND_KEY,

@@ -4,8 +4,6 @@
 //! queues, and the pause of everything, at once. Plain SQL may insert a task as `available` with a later `run_at`: the
 //! claim moves such a task to `scheduled`, because it would block the front of its queue.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use sea_orm::Value;
 
@@ -13,7 +11,8 @@ pub(super) use sexton_client::store::rows::ID_COLUMN;
 
 use super::{
     Operation, Store, StoreError,
-    claimed_task::{ClaimedRows, check_fence},
+    claim_result::{ClaimResult, ClaimedRows},
+    claimed_task::check_fence,
     connection::DatabaseTransaction,
     dialect::{Dialect, Kind},
     maintenance::nothing_halts,
@@ -22,23 +21,8 @@ use super::{
 };
 use crate::domain::{
     identity::{NodeId, QueueName},
-    task::{ClaimedTask, claim::Claim, claim_position::ClaimPosition, names::TaskNames, rate::StricterRate},
+    task::{ClaimedTask, claim::Claim, claim_position::ClaimPosition, names::TaskNames},
 };
-
-/// The result of a claim.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ClaimResult {
-    /// The claimed tasks, in the order of their queue.
-    pub tasks: Vec<ClaimedTask>,
-    /// The number of tasks that were found too early and moved to `scheduled`.
-    pub postponed: usize,
-    /// The time until the next token of a rate that has kept tasks back.
-    pub next_token: Option<Duration>,
-    /// The rates of this node that do not count, because another node has a stricter one.
-    pub stricter: Vec<StricterRate>,
-    /// The newest of these tasks; nothing if the database need not know ([`Store::claims_behind`]).
-    pub position: ClaimPosition,
-}
 
 /// Tasks that can be claimed, and tasks that were found too early.
 #[derive(Debug, Default)]
@@ -74,6 +58,11 @@ impl Store {
     /// Whether a claim that finds nothing costs hardly more than a peek: one statement that locks nothing. Then it is not
     /// worth asking first.
     pub fn claims_unasked(&self) -> bool {
+        self.dialect == Dialect::Postgres
+    }
+
+    /// Whether [`Store::claim_queues`] takes one statement for all queues.
+    pub fn claims_together(&self) -> bool {
         self.dialect == Dialect::Postgres
     }
 

@@ -6,9 +6,9 @@ use sea_orm::Value;
 
 use super::{
     Operation, Store, StoreError,
-    claim::{CandidateQueue, ClaimResult},
-    claimed_task::ClaimedRows,
-    dialect::{Dialect, Kind},
+    claim::CandidateQueue,
+    claim_result::{ClaimResult, ClaimedRows},
+    dialect::Kind,
     rows::Rows,
 };
 use crate::domain::{
@@ -20,11 +20,6 @@ use crate::domain::{
 const WANTED_COLUMNS: [(&str, Kind); 2] = [("name", Kind::Text), ("tasks", Kind::Integer)];
 
 impl Store {
-    /// Whether [`Store::claim_queues`] takes one statement for all queues.
-    pub fn claims_together(&self) -> bool {
-        self.dialect == Dialect::Postgres
-    }
-
     /// As [`Store::claim_known`], from several queues: from each up to the number of tasks beside its name. What is not in the
     /// result has no available tasks.
     ///

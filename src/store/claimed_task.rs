@@ -1,61 +1,14 @@
-//! Reading claimed tasks, and what is wrong with one that this node cannot execute.
+//! Reading a claimed task, and what is wrong with one that this node cannot execute.
 
 use sea_orm::{QueryResult, Value};
 use sexton_entities::json_text::JsonText;
 
 use super::{
-    ClaimResult, Store, StoreError,
+    Store,
     row_decoding::{UnreadableColumn, column, existing_instant, instant},
     rows::claim_of,
-    unreadable_tasks::UnreadableTask,
 };
-use crate::domain::{
-    identity::{NodeId, QueueName},
-    task::ClaimedTask,
-    text::json,
-};
-
-/// What an UPDATE has claimed from one queue, as far as it is read.
-#[derive(Default)]
-pub(super) struct ClaimedRows {
-    found: ClaimResult,
-    /// With their priorities.
-    tasks: Vec<(i32, ClaimedTask)>,
-    unreadable: Vec<UnreadableTask>,
-}
-
-impl ClaimedRows {
-    /// Reads the next row.
-    ///
-    /// # Errors
-    /// If not even the number of the task can be read.
-    pub(super) fn read(&mut self, store: &Store, row: &QueryResult, queue: &QueueName) -> Result<(), StoreError> {
-        if store.claims_behind() {
-            self.found.position.advance(row.try_get("", "priority")?, row.try_get("", "id")?);
-        }
-        if row.try_get::<String>("", "state")? != "running" {
-            self.found.postponed += 1;
-            return Ok(());
-        }
-        let read = store.claimed(row, queue).and_then(|task| {
-            check_fence(task.claim.fence)?;
-            Ok((column::<i32>(row, "priority")?, task))
-        });
-        match read {
-            Ok(task) => self.tasks.push(task),
-            Err(why) => self.unreadable.push(UnreadableTask::new(row, why)?),
-        }
-        Ok(())
-    }
-
-    /// The result of the claim, in the order of the queue. Tasks that cannot be read are set aside.
-    pub(super) async fn into_result(mut self, store: &Store, node: &NodeId, queue: &QueueName) -> ClaimResult {
-        self.found.postponed += self.unreadable.len();
-        store.set_aside_claimed(node, queue, &self.unreadable).await;
-        self.tasks.sort_by_key(|(priority, task)| (*priority, task.claim.task_id));
-        ClaimResult { tasks: self.tasks.into_iter().map(|(_, task)| task).collect(), ..self.found }
-    }
-}
+use crate::domain::{identity::QueueName, task::ClaimedTask, text::json};
 
 impl Store {
     /// The parameter of [`Dialect::payload_within`](super::dialect::Dialect::payload_within). PostgreSQL adds a space to

@@ -18,6 +18,7 @@ mod claim;
 mod claim_conditions;
 mod claim_position;
 mod claim_queues;
+mod claim_result;
 mod claimed_task;
 mod cluster_queues;
 mod config_versions;
@@ -108,7 +109,7 @@ pub use self::{
     adopt::Adoption,
     audit::{AuditFilter, Deed},
     cancel::CancelResult,
-    claim::ClaimResult,
+    claim_result::ClaimResult,
     config_versions::{ConfigVersionRow, NodeDeployment, VersionHead},
     daily::DayFigures,
     datagrams::DatagramListener,

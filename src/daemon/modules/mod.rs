@@ -31,6 +31,9 @@ use crate::domain::identity::ModuleName;
 
 /// A statement of the module `node` may always take this long.
 const MIN_HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(500);
+/// Modules that no task waits for begin this long after the others. Each module opens a session for its first statements, and
+/// all of them at the same time would delay the first claim.
+const HOUSEKEEPING_REST: Duration = Duration::from_millis(250);
 
 /// Specs of all built-in modules of a daemon.
 pub fn built_in(daemon: &Components) -> Vec<ModuleSpec> {
@@ -145,11 +148,13 @@ fn triggers(daemon: &Components) -> ModuleSpec {
     ModuleSpec::new(ModuleName::TRIGGERS, Stage::Intake, move || {
         triggers::TriggerManager::new(node.clone(), outlook.clone(), board.clone(), wakers.clone())
     })
+    .after(HOUSEKEEPING_REST)
 }
 
 fn paths(daemon: &Components) -> ModuleSpec {
     let (node, milestones) = (daemon.identity.name.clone(), daemon.milestones.clone());
     ModuleSpec::new(ModuleName::PATHS, Stage::Intake, move || paths::PathWatcher::new(node.clone(), milestones.clone()))
+        .after(HOUSEKEEPING_REST)
 }
 
 fn wakeup(daemon: &Components) -> ModuleSpec {
@@ -171,6 +176,7 @@ fn rescuer(daemon: &Components) -> ModuleSpec {
         outlook: daemon.outlook.clone(),
     };
     ModuleSpec::new(ModuleName::RESCUER, Stage::Life, move || rescuer::Rescuer::new(parts.clone()))
+        .after(HOUSEKEEPING_REST)
 }
 
 fn config_sync(daemon: &Components) -> ModuleSpec {
@@ -186,6 +192,7 @@ fn config_sync(daemon: &Components) -> ModuleSpec {
 fn pruner(daemon: &Components) -> ModuleSpec {
     let spool = daemon.spool.clone();
     ModuleSpec::new(ModuleName::PRUNER, Stage::Intake, move || pruner::Pruner::new(spool.clone()))
+        .after(HOUSEKEEPING_REST)
 }
 
 fn notifier(daemon: &Components) -> ModuleSpec {
@@ -198,6 +205,7 @@ fn notifier(daemon: &Components) -> ModuleSpec {
         in_force: daemon.in_force.clone(),
     };
     ModuleSpec::new(ModuleName::NOTIFIER, Stage::Intake, move || notifier::Notifier::new(parts.clone()))
+        .after(HOUSEKEEPING_REST)
 }
 
 fn observer(daemon: &Components) -> ModuleSpec {
@@ -206,6 +214,7 @@ fn observer(daemon: &Components) -> ModuleSpec {
     ModuleSpec::new(ModuleName::OBSERVER, Stage::Intake, move || {
         observer::Observer::new(node.clone(), in_flight.clone(), outlook.clone())
     })
+    .after(HOUSEKEEPING_REST)
 }
 
 fn pinger(daemon: &Components) -> ModuleSpec {
