@@ -62,6 +62,8 @@ use crate::{
     },
 };
 
+/// How long the first claim waits for the lease.
+const BEGIN_TIMEOUT: Duration = Duration::from_millis(500);
 /// The least time before the front is searched again.
 const MIN_FRONT_REST: Duration = Duration::from_millis(5);
 
@@ -108,6 +110,8 @@ pub(super) struct Dispatcher {
     is_enqueued: bool,
     /// A claim ended without an answer: tasks may be this node's that are not in flight.
     is_in_doubt: bool,
+    /// Until when the first round waits for the lease; none after that.
+    begins_until: Option<Instant>,
 }
 
 #[async_trait(?Send)]
@@ -130,6 +134,9 @@ impl DaemonModule for Dispatcher {
         self.is_enqueued |= is_woken;
         self.front.begin_round(context.wake_reasons());
         let store = context.store();
+        if !self.begin(context).await? {
+            return Ok(());
+        }
         let claimable = self.in_flight.claimable_queues();
         let mut peeked = self.look(context, &claimable).await?;
         let published = self.unknown.publish(store).await;
@@ -173,8 +180,8 @@ impl DaemonModule for Dispatcher {
     }
 
     async fn post_run(&mut self, context: &ModuleContext) -> anyhow::Result<Next> {
-        if !self.milestones.has_adopted() {
-            return Ok(Next::After(context.config().daemon.poll_interval));
+        if !self.milestones.has_adopted() || self.begins_until.is_some() {
+            return Ok(Next::After(context.config().daemon.poll_interval.min(BEGIN_TIMEOUT)));
         }
         if self.in_flight.claimable_queues().iter().any(|queue| self.hot.contains(queue)) {
             return Ok(Next::After(Duration::ZERO));
@@ -221,7 +228,24 @@ impl Dispatcher {
             front: FrontSearch::default(),
             is_enqueued: false,
             is_in_doubt: true,
+            begins_until: Some(Instant::now() + BEGIN_TIMEOUT),
         }
+    }
+
+    /// Claims the tasks that wait already as soon as the lease allows it, before the first look: that takes long in a new
+    /// session. Returns whether the round goes on.
+    async fn begin(&mut self, context: &ModuleContext) -> anyhow::Result<bool> {
+        let Some(until) = self.begins_until else { return Ok(true) };
+        let claimable = self.in_flight.claimable_queues();
+        let is_ready = self.milestones.has_adopted() && self.in_flight.lease().grant().is_some();
+        if !is_ready && self.may_claim_unasked(context.store(), &claimable) && Instant::now() < until {
+            return Ok(false);
+        }
+        self.begins_until = None;
+        if is_ready && self.may_claim_unasked(context.store(), &claimable) {
+            self.claim_each(context, claimable).await?;
+        }
+        Ok(true)
     }
 
     /// Closes the queues that are outside their period, and opens the others.

@@ -147,11 +147,16 @@ impl NodeModule {
         }
         let was_over = parts.lease.left().is_some_and(|left| left.is_zero());
         let held_back = parts.lease.holds_back();
+        let is_first = parts.lease.grant().is_none();
         let grant = Grant { asked_at, length: beat.lease, is_alone };
         parts.lease.renew(grant);
         parts.lease_files.renew(parts.shepherds.existing_node_dir().as_deref().map(NodeDir::path), &grant);
         if held_back {
             parts.in_flight.wake_waiting();
+        }
+        if is_first {
+            // It waits for the lease, and the dispatcher waits for it.
+            parts.wakers.wake(&ModuleName::ADOPTER, WakeReason::Requested);
         }
         if was_over {
             tracing::info!("the lease is kept again");
