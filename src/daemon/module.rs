@@ -105,7 +105,7 @@ pub struct ModuleSpec {
     pub stage: Stage,
     /// Makes a fresh module and gives it what it needs. Called on the module's own thread.
     pub factory: Arc<dyn Fn() -> Box<dyn DaemonModule> + Send + Sync>,
-    /// How long its first incarnation rests before its first round.
+    /// How long its first incarnation rests before it calls `pre_run`.
     pub first_rest: Duration,
 }
 
@@ -120,9 +120,9 @@ impl ModuleSpec {
         Self { name: name.into(), stage, factory, first_rest: Duration::ZERO }
     }
 
-    /// The same module, whose first round begins this long after the start of the daemon.
+    /// The same module, whose first incarnation rests this long before its first round.
     #[must_use]
-    pub fn after(self, first_rest: Duration) -> Self {
+    pub fn with_first_rest(self, first_rest: Duration) -> Self {
         Self { first_rest, ..self }
     }
 }

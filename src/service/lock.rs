@@ -107,7 +107,7 @@ impl FileLock {
         }
         let mut text = String::new();
         file.read_to_string(&mut text)?;
-        // A holder that has just acquired the lock has not written its id yet; one in another container has another id.
+        // Until a new holder has written its id, that of an earlier one is there, or none. One in another container has another id.
         let pid = text.lines().next().and_then(|id| id.trim().parse().ok()).unwrap_or(0);
         Ok(Some(Holder { pid: if has_open(pid, &file.metadata()?) { pid } else { 0 } }))
     }

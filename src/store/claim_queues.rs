@@ -20,8 +20,8 @@ use crate::domain::{
 const WANTED_COLUMNS: [(&str, Kind); 2] = [("name", Kind::Text), ("tasks", Kind::Integer)];
 
 impl Store {
-    /// As [`Store::claim_known`], from several queues: from each up to the number of tasks beside its name. What is not in the
-    /// result has no available tasks.
+    /// As [`Store::claim_known`], from several queues: from each up to the number of tasks beside its name. A queue that is
+    /// not in the result had nothing that this node could claim.
     ///
     /// # Errors
     /// If the database is unavailable or refuses the statement. It may refuse that because of a single task; then a claim from the

@@ -2,7 +2,8 @@
 //!
 //! It polls the queues with free credits for available tasks, cheaply, and claims from those that have some. While a
 //! queue has a backlog it claims without polling. Enqueues and free slots wake it. After the start it claims nothing
-//! until the adopter has taken up what earlier daemons left running: that occupies slots.
+//! until the adopter has taken up what earlier daemons left running: that occupies slots. On PostgreSQL its first claim comes
+//! before its first poll.
 //!
 //! When nothing comes, its poll also asks what other modules need (`state/latest_outlook.rs`), so that an idle node sends few
 //! statements.

@@ -31,7 +31,7 @@ use crate::domain::identity::ModuleName;
 
 /// A statement of the module `node` may always take this long.
 const MIN_HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(500);
-/// Modules that no task waits for begin this long after the others. Each module opens a session for its first statements, and
+/// Modules that tidy up and report begin this long after the others. Each module opens a session for its first statements, and
 /// all of them at the same time would delay the first claim.
 const HOUSEKEEPING_REST: Duration = Duration::from_millis(250);
 
@@ -148,13 +148,11 @@ fn triggers(daemon: &Components) -> ModuleSpec {
     ModuleSpec::new(ModuleName::TRIGGERS, Stage::Intake, move || {
         triggers::TriggerManager::new(node.clone(), outlook.clone(), board.clone(), wakers.clone())
     })
-    .after(HOUSEKEEPING_REST)
 }
 
 fn paths(daemon: &Components) -> ModuleSpec {
     let (node, milestones) = (daemon.identity.name.clone(), daemon.milestones.clone());
     ModuleSpec::new(ModuleName::PATHS, Stage::Intake, move || paths::PathWatcher::new(node.clone(), milestones.clone()))
-        .after(HOUSEKEEPING_REST)
 }
 
 fn wakeup(daemon: &Components) -> ModuleSpec {
@@ -176,7 +174,6 @@ fn rescuer(daemon: &Components) -> ModuleSpec {
         outlook: daemon.outlook.clone(),
     };
     ModuleSpec::new(ModuleName::RESCUER, Stage::Life, move || rescuer::Rescuer::new(parts.clone()))
-        .after(HOUSEKEEPING_REST)
 }
 
 fn config_sync(daemon: &Components) -> ModuleSpec {
@@ -192,7 +189,7 @@ fn config_sync(daemon: &Components) -> ModuleSpec {
 fn pruner(daemon: &Components) -> ModuleSpec {
     let spool = daemon.spool.clone();
     ModuleSpec::new(ModuleName::PRUNER, Stage::Intake, move || pruner::Pruner::new(spool.clone()))
-        .after(HOUSEKEEPING_REST)
+        .with_first_rest(HOUSEKEEPING_REST)
 }
 
 fn notifier(daemon: &Components) -> ModuleSpec {
@@ -205,7 +202,7 @@ fn notifier(daemon: &Components) -> ModuleSpec {
         in_force: daemon.in_force.clone(),
     };
     ModuleSpec::new(ModuleName::NOTIFIER, Stage::Intake, move || notifier::Notifier::new(parts.clone()))
-        .after(HOUSEKEEPING_REST)
+        .with_first_rest(HOUSEKEEPING_REST)
 }
 
 fn observer(daemon: &Components) -> ModuleSpec {
@@ -214,7 +211,7 @@ fn observer(daemon: &Components) -> ModuleSpec {
     ModuleSpec::new(ModuleName::OBSERVER, Stage::Intake, move || {
         observer::Observer::new(node.clone(), in_flight.clone(), outlook.clone())
     })
-    .after(HOUSEKEEPING_REST)
+    .with_first_rest(HOUSEKEEPING_REST)
 }
 
 fn pinger(daemon: &Components) -> ModuleSpec {

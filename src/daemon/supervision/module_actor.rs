@@ -138,7 +138,7 @@ impl Rounds {
         let mut outage = Outage::default();
         let stopping = self.context.stopping().clone();
         if !self.first_rest.is_zero() && tokio::time::timeout(self.first_rest, stopping.cancelled()).await.is_ok() {
-            return Exit::Stopped;
+            return self.end(Exit::Stopped).await;
         }
         loop {
             let result = self.run(started, &mut outage).await;

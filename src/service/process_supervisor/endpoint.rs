@@ -51,10 +51,12 @@ impl SupervisorEndpoint {
     }
 
     /// Removes the files of this process supervisor, and then releases the lock. After that, they would be those of the
-    /// next one.
+    /// next one; so they are if the run directory was removed, and another one holds its lock.
     pub(super) fn close(self, run: &RunDir) {
-        run.clear_status();
-        let _ = std::fs::remove_file(run.notify_socket());
+        if self.lock.is_at(&run.lock_file(Role::Supervisor)) {
+            run.clear_status();
+            let _ = std::fs::remove_file(run.notify_socket());
+        }
     }
 }
 

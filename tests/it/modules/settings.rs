@@ -53,7 +53,8 @@ fn a_module_rests_before_its_first_round_and_a_stop_does_not_wait_for_that() {
         let database = Database::new(Kind::Sqlite).await;
         let mut blueprint = blueprint(&database);
         add_module(&mut blueprint, ModuleSpec::new("soon", Stage::Intake, Sleepy::default));
-        let later = ModuleSpec::new("later", Stage::Intake, Sleepy::default).after(Duration::from_secs(3_600));
+        let later =
+            ModuleSpec::new("later", Stage::Intake, Sleepy::default).with_first_rest(Duration::from_secs(3_600));
         add_module(&mut blueprint, later);
         let inside = Inside::start(blueprint);
         eventually("the others begin", async || of(&inside, "soon").rounds == 1 && of(&inside, "pruner").rounds > 0)

@@ -1,7 +1,7 @@
-//! The claims of the dispatcher: from several queues together where the database can do that, and from each alone where limits or
-//! its position have to be kept.
+//! The claims of the dispatcher: from several queues together where the database can do that. A queue with limits, or with a position
+//! behind which its search begins, is claimed from alone.
 
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::{collections::VecDeque, time::Instant};
 
 use super::Dispatcher;
 use crate::{
@@ -13,11 +13,11 @@ use crate::{
     store::{ClaimResult, OnStale, Store, StoreError},
 };
 
-/// With more statements than this, a wake-up is a reason to ask which queues have tasks.
+/// With more queues than this that are claimed from alone, a wake-up is a reason to ask which queues have tasks.
 const MAX_UNASKED: usize = 4;
 /// From at most this number of queues one statement claims.
 const MAX_QUEUES: usize = 32;
-/// A statement that claims this number of tasks claims from no further queue.
+/// From this number of tasks on, a statement claims from no further queue.
 const MAX_TASKS: usize = 2_000;
 
 impl Dispatcher {
@@ -41,7 +41,7 @@ impl Dispatcher {
         }
         let mut has_found = false;
         while !together.is_empty() {
-            let reserved = self.reserve_several(&mut together);
+            let reserved = self.reserve_several(store, &mut together, &mut alone);
             let queues: Vec<QueueName> = reserved.iter().map(|(queue, _)| queue.clone()).collect();
             match self.claim_together(store, reserved).await {
                 // One of their tasks: the claims from each queue tell which.
@@ -56,7 +56,7 @@ impl Dispatcher {
             context.progress();
         }
         for queue in alone {
-            let claimed = self.claim(store, &limits, &queue).await;
+            let claimed = self.claim(store, &queue).await;
             if claimed.is_err() {
                 self.hot.remove(&queue);
             }
@@ -71,28 +71,51 @@ impl Dispatcher {
         store.claims_together() && limits.is_unlimited(queue) && self.front.position(queue).is_none()
     }
 
-    /// Reserves credits of the next queues for one statement.
-    fn reserve_several(&mut self, queues: &mut VecDeque<QueueName>) -> Vec<(QueueName, Reservation)> {
+    /// Reserves credits of the next queues for one statement. Those that got a limit meanwhile are left to claims of their own.
+    fn reserve_several(
+        &mut self,
+        store: &Store,
+        queues: &mut VecDeque<QueueName>,
+        alone: &mut Vec<QueueName>,
+    ) -> Vec<(QueueName, Reservation)> {
+        let limits = self.in_force.limits();
         let (mut reserved, mut tasks) = (Vec::new(), 0);
         while reserved.len() < MAX_QUEUES && tasks < MAX_TASKS {
             let Some(queue) = queues.pop_front() else { break };
-            if let Some(reservation) = self.reserve(&queue) {
-                tasks += reservation.count();
-                reserved.push((queue, reservation));
+            if !self.is_joinable(store, &limits, &queue) {
+                alone.push(queue);
+                continue;
+            }
+            if self.is_too_late(&queue) {
+                continue;
+            }
+            let reservation = self.in_flight.reserve(&queue);
+            match reservation.count() {
+                0 if reserved.is_empty() => {}
+                // The others of this statement may have reserved all the room that there is. It is in the next one.
+                0 => {
+                    queues.push_front(queue);
+                    break;
+                }
+                count => {
+                    tasks += count;
+                    reserved.push((queue, reservation));
+                }
             }
         }
         reserved
     }
 
-    /// Reserves the credits of a queue; none if it has none, or nothing of it may begin now.
-    fn reserve(&mut self, queue: &QueueName) -> Option<Reservation> {
-        if self.in_force.longest_grace(queue).is_some_and(|grace| self.in_flight.lease().is_late_for(grace)) {
-            // The next heartbeat is due: what must end before the lease does begins after it.
+    /// Whether nothing of a queue may begin now, because the next heartbeat is due: what must end before the lease does begins
+    /// after it.
+    fn is_too_late(&mut self, queue: &QueueName) -> bool {
+        let grace = self.in_force.longest_grace(queue);
+        let is_late = grace.is_some_and(|grace| self.in_flight.lease().is_late_for(grace));
+        if is_late {
             self.hot.remove(queue);
             self.outlook.note_found();
-            return None;
         }
-        Some(self.in_flight.reserve(queue)).filter(|reservation| reservation.count() > 0)
+        is_late
     }
 
     /// Claims tasks of several queues without limits. Returns whether there were any.
@@ -107,16 +130,14 @@ impl Dispatcher {
         let wanted: Vec<_> = reserved.iter().map(|(queue, reservation)| (queue.clone(), reservation.count())).collect();
         let (names, began) = (self.names(), Instant::now());
         let claimed = store.claim_queues(&names, &self.node, &wanted).await;
-        // A refused statement has claimed nothing.
-        let is_refused = |error: &StoreError| matches!(error, StoreError::Refused(_));
-        let mut claimed = claimed.inspect_err(|error| self.is_in_doubt |= !is_refused(error))?;
+        let mut claimed = claimed.inspect_err(|_| self.is_in_doubt = true)?;
         self.front.note_claim(Instant::now(), began.elapsed());
         let mut result = Ok(false);
         for (queue, reservation) in reserved {
-            store.isolated().forget(format_args!("claims of queue {queue}"));
             let claimed = claimed.remove(&queue).unwrap_or_default();
+            let taken = self.take(store, &queue, reservation, claimed, true).await;
             // All queues get what was claimed for them, whatever becomes of one of them.
-            match self.take(store, &queue, reservation, claimed, true).await {
+            match store.isolated().part(format_args!("claims of queue {queue}"), taken) {
                 Ok(has_found) => result = result.map(|before| before | has_found),
                 Err(error) => result = Err(error),
             }
@@ -125,24 +146,25 @@ impl Dispatcher {
     }
 
     /// Claims tasks of one queue. Returns whether there were any.
-    async fn claim(
-        &mut self,
-        store: &Store,
-        limits: &Arc<ConcurrencyLimits>,
-        queue: &QueueName,
-    ) -> Result<bool, StoreError> {
-        let Some(reservation) = self.reserve(queue) else { return Ok(false) };
+    async fn claim(&mut self, store: &Store, queue: &QueueName) -> Result<bool, StoreError> {
+        if self.is_too_late(queue) {
+            return Ok(false);
+        }
+        let reservation = self.in_flight.reserve(queue);
         let wanted = reservation.count();
+        if wanted == 0 {
+            return Ok(false);
+        }
+        let limits = self.in_force.limits();
         let is_unlimited = limits.is_unlimited(queue);
-        self.keys.go_on(store, limits, queue).await?;
+        self.keys.go_on(store, &limits, queue).await?;
         let (names, began) = (self.names(), Instant::now());
         let claimed = match (is_unlimited, self.front.position(queue)) {
             (true, Some(position)) => store.claim_behind(position, &names, &self.node, queue, wanted).await,
             (true, None) => store.claim_known(&names, &self.node, queue, wanted).await,
-            (false, _) => store.claim_known_within(limits, &names, &self.node, queue, wanted).await,
+            (false, _) => store.claim_known_within(&limits, &names, &self.node, queue, wanted).await,
         };
         let claimed = claimed.inspect_err(|_| self.is_in_doubt = true)?;
-        self.tokens.note(queue, &claimed);
         self.front.note_claim(Instant::now(), began.elapsed());
         // A claim takes a few tasks of each key only.
         let is_whole = !limits.keys().is_fair(queue);
@@ -163,6 +185,7 @@ impl Dispatcher {
         claimed: ClaimResult,
         is_whole: bool,
     ) -> Result<bool, StoreError> {
+        self.tokens.note(queue, &claimed);
         let found = claimed.tasks.len() + claimed.postponed;
         if found > 0 {
             self.outlook.note_found();

@@ -24,7 +24,8 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// How often the queues of this node are compared with what was published.
+/// From this number of queues on, they are compared with what was published at this interval only, not in each round.
+const MANY_QUEUES: usize = 64;
 const SHARE_INTERVAL: Duration = Duration::from_millis(100);
 /// How often queues are searched that no node serves.
 const REVIEW_INTERVAL: Duration = Duration::from_secs(10);
@@ -80,7 +81,8 @@ impl QueueWatch {
 
     /// Publishes the queues of this node after a change, and searches for queues that no node serves.
     pub(super) async fn share(&mut self, store: &Store, outlook: &LatestOutlook) -> Result<(), StoreError> {
-        if self.published.is_some() && self.shared.is_some_and(|at| at.elapsed() < SHARE_INTERVAL) {
+        let has_many = self.published.as_ref().is_some_and(|published| published.len() >= MANY_QUEUES);
+        if has_many && self.shared.is_some_and(|at| at.elapsed() < SHARE_INTERVAL) {
             return Ok(());
         }
         self.shared = Some(Instant::now());
