@@ -105,8 +105,6 @@ pub struct ModuleSpec {
     pub stage: Stage,
     /// Makes a fresh module and gives it what it needs. Called on the module's own thread.
     pub factory: Arc<dyn Fn() -> Box<dyn DaemonModule> + Send + Sync>,
-    /// How long its first incarnation rests before it calls `pre_run`.
-    pub first_rest: Duration,
 }
 
 impl ModuleSpec {
@@ -116,14 +114,7 @@ impl ModuleSpec {
         stage: Stage,
         factory: impl Fn() -> M + Send + Sync + 'static,
     ) -> Self {
-        let factory = Arc::new(move || Box::new(factory()) as Box<dyn DaemonModule>);
-        Self { name: name.into(), stage, factory, first_rest: Duration::ZERO }
-    }
-
-    /// The same module, whose first incarnation rests this long before its first round.
-    #[must_use]
-    pub fn with_first_rest(self, first_rest: Duration) -> Self {
-        Self { first_rest, ..self }
+        Self { name: name.into(), stage, factory: Arc::new(move || Box::new(factory())) }
     }
 }
 

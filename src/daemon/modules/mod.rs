@@ -31,9 +31,6 @@ use crate::domain::identity::ModuleName;
 
 /// A statement of the module `node` may always take this long.
 const MIN_HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(500);
-/// Modules that tidy up and report begin this long after the others. Each module opens a session for its first statements, and
-/// all of them at the same time would delay the first claim.
-const HOUSEKEEPING_REST: Duration = Duration::from_millis(250);
 
 /// Specs of all built-in modules of a daemon.
 pub fn built_in(daemon: &Components) -> Vec<ModuleSpec> {
@@ -189,7 +186,6 @@ fn config_sync(daemon: &Components) -> ModuleSpec {
 fn pruner(daemon: &Components) -> ModuleSpec {
     let spool = daemon.spool.clone();
     ModuleSpec::new(ModuleName::PRUNER, Stage::Intake, move || pruner::Pruner::new(spool.clone()))
-        .with_first_rest(HOUSEKEEPING_REST)
 }
 
 fn notifier(daemon: &Components) -> ModuleSpec {
@@ -202,7 +198,6 @@ fn notifier(daemon: &Components) -> ModuleSpec {
         in_force: daemon.in_force.clone(),
     };
     ModuleSpec::new(ModuleName::NOTIFIER, Stage::Intake, move || notifier::Notifier::new(parts.clone()))
-        .with_first_rest(HOUSEKEEPING_REST)
 }
 
 fn observer(daemon: &Components) -> ModuleSpec {
@@ -211,7 +206,6 @@ fn observer(daemon: &Components) -> ModuleSpec {
     ModuleSpec::new(ModuleName::OBSERVER, Stage::Intake, move || {
         observer::Observer::new(node.clone(), in_flight.clone(), outlook.clone())
     })
-    .with_first_rest(HOUSEKEEPING_REST)
 }
 
 fn pinger(daemon: &Components) -> ModuleSpec {

@@ -55,8 +55,6 @@ pub(super) struct Rounds {
     pub(super) statuses: ModuleStatuses,
     /// The incarnation is recycled after this, unless `[module.NAME]` says otherwise.
     pub(super) recycle_after: Duration,
-    /// The time before the first round.
-    pub(super) first_rest: Duration,
     pub(super) woken: Arc<Notify>,
 }
 
@@ -136,10 +134,6 @@ impl Rounds {
     async fn live(mut self) -> Exit {
         let started = Instant::now();
         let mut outage = Outage::default();
-        let stopping = self.context.stopping().clone();
-        if !self.first_rest.is_zero() && tokio::time::timeout(self.first_rest, stopping.cancelled()).await.is_ok() {
-            return self.end(Exit::Stopped).await;
-        }
         loop {
             let result = self.run(started, &mut outage).await;
             self.context.end_round();
@@ -151,6 +145,7 @@ impl Rounds {
                         status.state = ModuleState::WaitingForDatabase;
                         status.last_error = Some(format!("{error:#}"));
                     });
+                    let stopping = self.context.stopping().clone();
                     // Wake-ups wait, too: a try for each of them would only load the server.
                     if tokio::time::timeout(OUTAGE_DELAY, stopping.cancelled()).await.is_ok() {
                         return self.end(Exit::Stopped).await;

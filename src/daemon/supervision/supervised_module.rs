@@ -33,9 +33,6 @@ const STOP_MARGIN: Duration = Duration::from_secs(20);
 /// would use up the process.
 const MAX_HUNG_THREADS: usize = 3;
 
-/// The number of the first incarnation.
-const FIRST_GENERATION: u64 = 1;
-
 /// A module under supervision.
 pub(super) struct SupervisedModule {
     pub(super) spec: ModuleSpec,
@@ -198,7 +195,6 @@ impl SupervisedModule {
     {
         let (name, generation, factory) = (self.spec.name.clone(), self.generation, self.spec.factory.clone());
         let (answered, statuses) = (self.answered.clone(), parts.statuses.clone());
-        let first_rest = if generation == FIRST_GENERATION { self.spec.first_rest } else { Duration::ZERO };
         let waker = parts.wakers.of(&name);
         let surroundings = parts.surroundings.clone();
         let context =
@@ -209,7 +205,7 @@ impl SupervisedModule {
             let exits = supervisor.clone().recipient();
             let guard = ExitGuard { module: name.clone(), generation, exit: Exit::Stopped, supervisor: exits };
             let woken = Arc::new(Notify::new());
-            let rounds = Rounds { module: factory(), context, statuses, recycle_after, first_rest, woken };
+            let rounds = Rounds { module: factory(), context, statuses, recycle_after, woken };
             let address = ModuleActor::new(rounds, answered, guard).start().recipient();
             let _ = supervisor.try_send(ModuleStarted { module: name, generation, address });
         }

@@ -48,23 +48,6 @@ fn of(inside: &Inside, name: &str) -> ModuleStatus {
 }
 
 #[test]
-fn a_module_rests_before_its_first_round_and_a_stop_does_not_wait_for_that() {
-    block_on(async {
-        let database = Database::new(Kind::Sqlite).await;
-        let mut blueprint = blueprint(&database);
-        add_module(&mut blueprint, ModuleSpec::new("soon", Stage::Intake, Sleepy::default));
-        let later =
-            ModuleSpec::new("later", Stage::Intake, Sleepy::default).with_first_rest(Duration::from_secs(3_600));
-        add_module(&mut blueprint, later);
-        let inside = Inside::start(blueprint);
-        eventually("the others begin", async || of(&inside, "soon").rounds == 1 && of(&inside, "pruner").rounds > 0)
-            .await;
-        assert_eq!((of(&inside, "later").rounds, of(&inside, "later").state), (0, ModuleState::Starting));
-        inside.stop();
-    });
-}
-
-#[test]
 fn an_interval_and_a_discard_of_its_own() {
     block_on(async {
         let database = Database::new(Kind::Sqlite).await;
