@@ -239,11 +239,12 @@ impl Dispatcher {
         let Some(until) = self.begins_until else { return Ok(true) };
         let claimable = self.in_flight.claimable_queues();
         let is_ready = self.milestones.has_adopted() && self.in_flight.lease().grant().is_some();
-        if !is_ready && self.may_claim_unasked(context.store(), &claimable) && Instant::now() < until {
+        let is_cheap = self.may_claim_unasked(context.store(), &claimable);
+        if is_cheap && !is_ready && Instant::now() < until {
             return Ok(false);
         }
         self.begins_until = None;
-        if is_ready && self.may_claim_unasked(context.store(), &claimable) {
+        if is_cheap && is_ready {
             self.claim_each(context, claimable).await?;
         }
         Ok(true)

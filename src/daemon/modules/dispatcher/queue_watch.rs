@@ -24,8 +24,9 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// From this number of queues on, they are compared with what was published at this interval only, not in each round.
+/// From this number of queues on, they are not compared with what was published in each round.
 const MANY_QUEUES: usize = 64;
+/// The least time between two comparisons of that many queues.
 const SHARE_INTERVAL: Duration = Duration::from_millis(100);
 /// How often queues are searched that no node serves.
 const REVIEW_INTERVAL: Duration = Duration::from_secs(10);
