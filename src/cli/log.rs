@@ -28,8 +28,9 @@ use crate::{
 
 /// Interval between two reads of a running attempt's output.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// After this time without a record of an ended attempt, probably no daemon runs.
-const RECORDING_TIME: Duration = Duration::from_secs(3);
+/// A daemon needs less than this time from the claim to the attempt's directory, and from the end of an attempt to its
+/// record.
+const DAEMON_TIME: Duration = Duration::from_secs(3);
 
 #[derive(Args)]
 pub(super) struct LogArgs {
@@ -168,12 +169,14 @@ fn print_timed(output: Printer, attempt: &history::Model, text: &output::Model) 
 /// Prints output as it is written, until the task is finished.
 async fn follow(open: &OpenSession, output: Printer, id: i64, is_raw: bool) -> anyhow::Result<u8> {
     let root = open.config.daemon.state_dir.join("attempts");
-    let (mut is_announced, mut seen, mut ended_at) = (false, None, Instant::now());
+    let (mut is_announced, mut seen) = (false, None);
+    // When it was last seen that the daemon has something to do next: begin an attempt, or record its end.
+    let mut changed_at = Instant::now();
     loop {
         let task = open.store.task(id).await.map_err(with_advice)?;
         if let Some(attempt_dir) = NodeDir::newest_attempt(&root, id).filter(|attempt_dir| attempt_dir.claim() > seen) {
             follow_attempt(open, &attempt_dir, is_raw).await?;
-            (seen, ended_at) = (attempt_dir.claim(), Instant::now());
+            (seen, changed_at) = (attempt_dir.claim(), Instant::now());
             continue;
         }
         let Some(task) = task else {
@@ -185,9 +188,9 @@ async fn follow(open: &OpenSession, output: Printer, id: i64, is_raw: bool) -> a
             }
             return Ok(0);
         };
-        // A daemon that runs records the end of an attempt at once.
-        let is_being_recorded = seen.is_some() && ended_at.elapsed() < RECORDING_TIME;
-        if task.state == TaskState::Running && !is_announced && !is_being_recorded {
+        if task.state != TaskState::Running {
+            changed_at = Instant::now();
+        } else if !is_announced && changed_at.elapsed() >= DAEMON_TIME {
             is_announced = true;
             let node = task.node.unwrap_or_default();
             match seen {
@@ -203,33 +206,38 @@ async fn follow(open: &OpenSession, output: Printer, id: i64, is_raw: bool) -> a
     }
 }
 
-/// Prints the output of one attempt until its end.
+/// Prints the output of one attempt until its end, or until nobody has held it for [`DAEMON_TIME`].
 async fn follow_attempt(open: &OpenSession, attempt_dir: &AttemptDir, is_raw: bool) -> anyhow::Result<()> {
     let mut streams = OUTPUT_STREAMS.map(|name| (CommandStream::new(name, is_raw), Tail::new(attempt_dir, name)));
-    while attempt_dir.is_held()? {
+    let mut held_at = Instant::now();
+    loop {
+        // A directory that is just being made is not held yet, and one that nobody holds may have no end yet.
+        if attempt_dir.is_held()? {
+            held_at = Instant::now();
+        } else if let Some([out, err]) = end_of_attempt(open, attempt_dir).await? {
+            for ((sink, stream), kept) in streams.iter_mut().zip([out, err]) {
+                stream.finish(&kept, &mut |piece| sink.print(piece))?;
+            }
+            return Ok(());
+        } else if held_at.elapsed() >= DAEMON_TIME {
+            return Ok(());
+        }
         for (sink, stream) in &mut streams {
             stream.read(&mut |piece| sink.print(piece))?;
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
-    let mut finish = |kept: [&Kept; 2]| -> std::io::Result<()> {
-        for ((sink, stream), kept) in streams.iter_mut().zip(kept) {
-            stream.finish(kept, &mut |piece| sink.print(piece))?;
-        }
-        Ok(())
-    };
-    // The end of the output is in the attempt's result, or already in the database.
+}
+
+/// What was kept of the output of an attempt that has ended: from its result, or already from the database.
+async fn end_of_attempt(open: &OpenSession, attempt_dir: &AttemptDir) -> anyhow::Result<Option<[Kept; 2]>> {
     if let Some(end) = attempt_dir.result()? {
-        return Ok(finish([&end.stdout, &end.stderr])?);
+        return Ok(Some([end.stdout, end.stderr]));
     }
-    let Some(claim) = attempt_dir.claim() else { return Ok(()) };
+    let Some(claim) = attempt_dir.claim() else { return Ok(None) };
     let row = open.attempts(claim.task_id).await?.into_iter().rfind(|row| row.fence == claim.fence);
-    let Some(row) = row else { return Ok(()) };
-    if let Some(text) = open.store.output(row.id).await? {
-        let [out, err] = kept(&text);
-        finish([&out, &err])?;
-    }
-    Ok(())
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(open.store.output(row.id).await?.map_or_else(Default::default, |text| kept(&text))))
 }
 
 /// The stream that a command has written to, for its output.

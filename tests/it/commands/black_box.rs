@@ -5,6 +5,7 @@ use std::{
     process::{Child, Stdio},
 };
 
+use sea_orm::ConnectionTrait as _;
 use sexton::NewTask;
 use sexton_entities::states::Outcome;
 
@@ -133,6 +134,32 @@ fn a_running_command_can_be_watched() {
         assert_eq!(errors, "hm\n");
         assert_eq!(stand.finished(id).await.outcome, Outcome::Succeeded);
         stand.stop();
+    });
+}
+
+#[test]
+fn an_attempt_that_is_just_being_made_is_not_taken_for_ended() {
+    block_on(async {
+        let mut stand = Stand::of("command = [\"true\"]").await;
+        stand.stop();
+        let id = stand.enqueue(NewTask::new("it")).await;
+        let claim = format!("UPDATE sexton_task SET state = 'running', node = 'ghost', fence = 7 WHERE id = {id}");
+        stand.store.connection().execute_unprepared(&claim).await.unwrap();
+        let dir = stand.state().join(format!("attempts/ghost/{id}-7"));
+        std::fs::create_dir_all(&dir).unwrap();
+        // Opening a pipe to write waits until the follower opens it: it finds the manifest before its lock.
+        let manifest = dir.join("attempt");
+        nix::unistd::mkfifo(&manifest, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+        let seen = dir.join("seen");
+        let mut follower = follower(&stand, id, &seen);
+        drop(std::fs::File::options().write(true).open(&manifest).unwrap());
+        let held = std::fs::File::create(dir.join("made")).unwrap();
+        let _held = nix::fcntl::Flock::lock(held, nix::fcntl::FlockArg::LockShared).unwrap();
+        std::fs::rename(dir.join("made"), &manifest).unwrap();
+        std::fs::write(dir.join("stdout"), "it runs\n").unwrap();
+        eventually("its output is shown", async || std::fs::read_to_string(&seen).unwrap() == "it runs\n").await;
+        follower.kill().unwrap();
+        follower.wait().unwrap();
     });
 }
 
