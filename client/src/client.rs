@@ -116,11 +116,21 @@ impl Client {
     /// If the task is invalid, or the database is unavailable: then nothing was enqueued.
     pub async fn enqueue(&self, task: NewTask) -> Result<Enqueued, StoreError> {
         let wakeup = wakeup_for(&task);
-        let enqueued = match task.waits() {
-            true => self.enqueue_follower(&self.filled_in(task)).await.map_err(StoreError::with_advice)?,
-            false => self.enqueue_in(self.store.connection(), task).await?,
+        let carrier = if task.waits() { None } else { self.wakeups.carrier() };
+        let (enqueued, others_are_woken) = match carrier {
+            Some(_) => {
+                self.store.enqueue_and_wake(&self.checked(task)?, wakeup).await.map_err(StoreError::with_advice)?
+            }
+            None if task.waits() => {
+                (self.enqueue_follower(&self.filled_in(task)).await.map_err(StoreError::with_advice)?, false)
+            }
+            None => (self.enqueue_in(self.store.connection(), task).await?, false),
         };
-        self.wake_up(wakeup);
+        drop(carrier);
+        match others_are_woken {
+            true => self.wake_this_process(wakeup),
+            false => self.wake_up(wakeup),
+        }
         Ok(enqueued)
     }
 
@@ -210,10 +220,14 @@ impl Client {
     /// Wakes the nodes, in this process and in others. It is cheap: many calls in a row send few messages. It needs a
     /// running Tokio runtime.
     pub fn wake_up(&self, wakeup: Wakeup) {
+        self.wake_this_process(wakeup);
+        self.wakeups.send_soon(wakeup);
+    }
+
+    fn wake_this_process(&self, wakeup: Wakeup) {
         if let Some(context) = &self.context {
             context.wake(wakeup);
         }
-        self.wakeups.send_soon(wakeup);
     }
 
     /// Like [`Client::wake_up`], but waits until the message is sent: for a process that is about to end.

@@ -1,13 +1,15 @@
-//! Sends the wake-ups of a client to other processes: the first one after a pause at once, and those that follow closely
-//! as one message.
+//! Sends the wake-ups of a client to other processes: the first one after a pause at once, or by the statement that
+//! enqueues the task, and those that follow closely as one message.
 
 use std::{
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+use parking_lot::Mutex;
 
 use crate::store::{TaskStore, wakeup::Wakeup};
 
@@ -15,6 +17,9 @@ use crate::store::{TaskStore, wakeup::Wakeup};
 const DEBOUNCE: Duration = Duration::from_millis(2);
 /// How long the end of a runtime waits until the last wake-up is sent.
 const LAST_SEND_TIMEOUT: Duration = Duration::from_millis(500);
+/// After a statement that sends a wake-up itself, none does so for this multiple of its duration. Such statements of all
+/// clients wait for each other, so each client spends at most a fifth of its time with them.
+const CARRIER_REST: u32 = 4;
 
 /// Somebody sends, or waits until it may send again.
 const BUSY: u8 = 1;
@@ -30,6 +35,14 @@ const EVENTS: u8 = 1 << 5;
 pub(super) struct WakeupSender {
     store: TaskStore,
     state: Arc<AtomicU8>,
+    /// When a statement may carry a wake-up again; none while one does.
+    carrier_at: Arc<Mutex<Option<Instant>>>,
+}
+
+/// Permission for one statement to send a wake-up itself, until it is dropped.
+pub(super) struct Carrier {
+    sender: WakeupSender,
+    begun_at: Instant,
 }
 
 /// The right to send. Dropped before all is sent, because its runtime ends, it leaves the rest to the thread of the database
@@ -43,7 +56,7 @@ struct Turn {
 
 impl WakeupSender {
     pub(super) fn new(store: TaskStore) -> Self {
-        Self { store, state: Arc::default() }
+        Self { store, state: Arc::default(), carrier_at: Arc::new(Mutex::new(Some(Instant::now()))) }
     }
 
     /// Sends a wake-up in a task of its own.
@@ -53,11 +66,28 @@ impl WakeupSender {
         }
     }
 
+    /// Permission for a statement to send a wake-up itself, if the database can do that and no other wake-up was just sent.
+    pub(super) fn carrier(&self) -> Option<Carrier> {
+        if !self.store.wakes_by_enqueue() || self.state.load(Ordering::Acquire) != 0 {
+            return None;
+        }
+        let begun_at = Instant::now();
+        self.carrier_at.lock().take_if(|at| *at <= begun_at)?;
+        Some(Carrier { sender: self.clone(), begun_at })
+    }
+
     /// Notes a wake-up. Returns the right to send it, unless somebody else has it.
     fn turn(&self, wakeup: Wakeup) -> Option<Turn> {
         let before = self.state.fetch_or(BUSY | bits(wakeup), Ordering::AcqRel);
         let turn = || Turn { sender: self.clone(), pending: 0, is_over: false };
         (before & BUSY == 0).then(turn)
+    }
+}
+
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        *self.sender.carrier_at.lock() = Some(now + (now - self.begun_at) * CARRIER_REST);
     }
 }
 

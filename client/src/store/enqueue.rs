@@ -10,6 +10,7 @@ use super::{
     Operation, StoreError, TaskStore,
     dialect::{Dialect, Kind},
     rows::Rows,
+    wakeup::Wakeup,
 };
 use crate::domain::{expiry, new_task::NewTask, trace};
 
@@ -58,9 +59,35 @@ impl TaskStore {
         if new.waits() {
             self.check_predecessors(connection, new).await?;
         }
-        if let Some(id) = self.timed(Operation::Enqueue, self.insert_task(connection, new)).await? {
-            return Ok(Enqueued::New(id));
+        match self.timed(Operation::Enqueue, self.insert_task(connection, new)).await? {
+            Some(id) => Ok(Enqueued::New(id)),
+            None => self.enqueue_again(connection, new).await,
         }
+    }
+
+    /// Enqueues one task that waits for no other, and wakes the other processes by the same statement (see
+    /// [`super::wakeup`]). Returns whether they were woken.
+    ///
+    /// # Errors
+    /// As [`TaskStore::enqueue`].
+    pub async fn enqueue_and_wake(&self, new: &NewTask, wakeup: Wakeup) -> Result<(Enqueued, bool), StoreError> {
+        self.check(new)?;
+        let insert = self.insert_tasks_sql(std::slice::from_ref(new));
+        let sql =
+            format!("WITH new AS ({insert} RETURNING id) SELECT id, CAST(pg_notify(?, ?) AS text) AS done FROM new");
+        let values = [self.task_rows([new]), self.channel().into(), wakeup.word().into()];
+        let inserting = self.db.query_one_raw(self.statement(&sql, values));
+        match self.timed(Operation::Enqueue, inserting).await.map_err(StoreError::from) {
+            Ok(Some(row)) => Ok((Enqueued::New(row.try_get("", "id")?), true)),
+            Ok(None) => Ok((self.enqueue_again(&self.db, new).await?, false)),
+            // It may have refused the message only: the role may not send any, or too many were not received.
+            Err(StoreError::Refused(_)) => Ok((self.enqueue(&self.db, new).await?, false)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Finds the task that has the unique key, or enqueues the new one if that task has just ended.
+    async fn enqueue_again<C: ConnectionTrait>(&self, connection: &C, new: &NewTask) -> Result<Enqueued, StoreError> {
         let key = new.unique_key.clone().unwrap_or_default();
         let holder = task::Entity::find().select_only().column(task::Column::Id);
         let holder = holder.filter(task::Column::UniqueKey.eq(key)).into_tuple::<i64>().one(connection).await?;

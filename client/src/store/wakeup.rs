@@ -1,8 +1,9 @@
 //! Wake-ups for other processes: NOTIFY on PostgreSQL, datagrams on MySQL and MariaDB. On SQLite the nodes notice by
 //! themselves.
 //!
-//! A NOTIFY inside the enqueuing transaction would hold a database-wide lock through its commit and prevent group
-//! commit, so it is sent after the commit in a transaction of its own.
+//! A NOTIFY inside the enqueuing transaction holds a database-wide lock through its commit. With many enqueues at a time
+//! that would prevent group commit, so it is sent after the commit in a transaction of its own. The first enqueue after a
+//! pause has it in its own statement, which saves a round trip.
 
 use std::sync::mpsc::{Receiver, sync_channel};
 
@@ -78,6 +79,11 @@ impl TaskStore {
             self.one(&self.db, sql, [self.channel().into(), wakeup.word().into()]).await?;
         }
         Ok(())
+    }
+
+    /// Whether an enqueue can wake the other processes by its own statement.
+    pub fn wakes_by_enqueue(&self) -> bool {
+        self.dialect == Dialect::Postgres
     }
 
     /// Runs something on the thread of the database sockets, which outlives every runtime. The receiver hears of its end.

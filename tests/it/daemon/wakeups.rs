@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sea_orm::ConnectionTrait;
-use sexton::{Client, NewTask, store::Wakeup};
+use sexton::{Client, Enqueued, NewTask, sqlx, store::Wakeup};
 
 use super::completed;
 use crate::support::{Database, Kind, PATIENCE, Printed as _, block_on, eventually, on_each_database, sexton};
@@ -33,6 +33,44 @@ fn a_client_tells_over_postgres() {
         client.enqueue(NewTask::new("nothing").delay(Duration::from_millis(300))).await.unwrap();
         eventually("a future one is done", async || completed(&store).await == 6).await;
         daemon.stop();
+    });
+}
+
+#[test]
+fn on_postgres_the_first_enqueue_after_a_pause_is_one_statement() {
+    block_on(async {
+        let database = Database::new(Kind::Postgres).await;
+        database.store().await;
+        let mut listener = sqlx::postgres::PgListener::connect(&database.url).await.unwrap();
+        listener.listen("sexton_wakeup").await.unwrap();
+        let client = Client::connect(&database.url).unwrap();
+        client.check().await.unwrap();
+        let sent = client.store().statements();
+        client.enqueue(NewTask::new("nothing").unique_key("k")).await.unwrap();
+        assert_eq!(client.store().statements() - sent, 1);
+        assert_eq!(listener.recv().await.unwrap().payload(), "now");
+        client.enqueue(NewTask::new("nothing").delay(Duration::from_secs(60))).await.unwrap();
+        assert_eq!(listener.recv().await.unwrap().payload(), "later");
+    });
+}
+
+#[test]
+fn a_task_is_enqueued_although_the_message_is_refused() {
+    block_on(async {
+        let database = Database::new(Kind::Postgres).await;
+        let store = database.store().await;
+        let owner = database.application().await;
+        owner.execute_unprepared("REVOKE EXECUTE ON FUNCTION pg_notify(text, text) FROM PUBLIC").await.unwrap();
+        let role = crate::support::Role::new(&database).await;
+        role.grant("GRANT INSERT ON sexton_task TO shop_app").await;
+        let enqueue = async |url: &str| {
+            let client = Client::connect(url).unwrap();
+            client.enqueue(NewTask::new("nothing").unique_key("k")).await.unwrap()
+        };
+        let enqueued = enqueue(role.url.as_str()).await;
+        assert!(matches!(enqueued, Enqueued::New(_)), "{enqueued:?}");
+        assert_eq!(enqueue(&database.url).await, Enqueued::AlreadyThere(enqueued.id()));
+        assert_eq!(super::count(&store, "COUNT(*) FROM sexton_task").await, 1);
     });
 }
 
