@@ -27,6 +27,9 @@ pub(in crate::cli) struct BenchArgs {
     /// Tasks to enqueue one by one for the pick-up latency
     #[arg(long, default_value_t = 300)]
     pub(super) pickups: usize,
+    /// Time from one task of the pick-up latency to the next
+    #[arg(long, default_value = "10ms", value_parser = duration::parse)]
+    pub(super) pace: Duration,
     /// How long to watch an idle daemon
     #[arg(long, default_value = "30s", value_parser = duration::parse)]
     pub(super) idle: Duration,

@@ -18,8 +18,8 @@ use crate::{
 
 /// Tasks per batch.
 const BATCH: usize = 1_000;
-/// Interval between two tasks whose pick-up is measured.
-const PICKUP_INTERVAL: Duration = Duration::from_millis(10);
+/// Interval between two looks for tasks that have not been picked up.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 /// For so long a daemon polls more often after its last task.
 const QUIET: Duration = Duration::from_secs(40);
 /// A task that has not started after this time was lost.
@@ -126,11 +126,20 @@ impl<'a> Measure<'a> {
     }
 
     async fn pick_up_by(&self, client: &Client, first: i64) -> anyhow::Result<Vec<Duration>> {
-        let mut enqueued = Vec::new();
+        let mut enqueuing = Vec::new();
+        let mut pace = tokio::time::interval(self.args.pace.max(Duration::from_micros(1)));
         for number in first..first + self.args.pickups as i64 {
-            client.enqueue(NewTask::new(STAMP_TASK).queue(QUEUE).payload(number)).await?;
-            enqueued.push((number, Instant::now()));
-            tokio::time::sleep(PICKUP_INTERVAL).await;
+            pace.tick().await;
+            let client = client.clone();
+            // The pace stays the same if an enqueue takes longer.
+            enqueuing.push(tokio::spawn(async move {
+                client.enqueue(NewTask::new(STAMP_TASK).queue(QUEUE).payload(number)).await?;
+                anyhow::Ok((number, Instant::now()))
+            }));
+        }
+        let mut enqueued = Vec::new();
+        for enqueue in enqueuing {
+            enqueued.push(enqueue.await??);
         }
         let end = Instant::now() + PICKUP_TIMEOUT;
         let mut lengths = Vec::new();
@@ -143,7 +152,7 @@ impl<'a> Measure<'a> {
                     Instant::now() < end,
                     "task number {number} was not picked up within {PICKUP_TIMEOUT:?}"
                 );
-                tokio::time::sleep(PICKUP_INTERVAL).await;
+                tokio::time::sleep(LOOK_INTERVAL).await;
             };
             lengths.push(begun.saturating_duration_since(at));
         }
