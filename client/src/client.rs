@@ -1,5 +1,6 @@
 //! The client for Rust applications: enqueues tasks, alone or inside a transaction of the caller, and follows them.
 
+mod carrier_pace;
 mod events;
 mod following;
 mod schedules;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use sea_orm::ConnectionTrait;
 
 pub use self::following::{TaskEnd, TaskStatus};
-use self::wakeup_sender::WakeupSender;
+use self::{carrier_pace::CarrierEnd, wakeup_sender::WakeupSender};
 pub use crate::store::wait::WaitError;
 use crate::{
     domain::new_task::{InvalidTask, NewTask},
@@ -109,8 +110,8 @@ impl Client {
         &self.store
     }
 
-    /// Enqueues a task and wakes the nodes. The wake-up is sent while the caller goes on, at the latest when the Tokio runtime
-    /// ends. A process that ends without ending its runtime calls [`Client::wake_up_now`] before.
+    /// Enqueues a task and wakes the nodes. The wake-up is sent with the task, or while the caller goes on, at the latest when the
+    /// Tokio runtime ends. A process that ends without ending its runtime calls [`Client::wake_up_now`] before.
     ///
     /// # Errors
     /// If the task is invalid, or the database is unavailable: then nothing was enqueued.
@@ -122,11 +123,15 @@ impl Client {
                 self.store.enqueue_and_wake(&self.checked(task)?, wakeup).await.map_err(StoreError::with_advice)?
             }
             None if task.waits() => {
-                (self.enqueue_follower(&self.filled_in(task)).await.map_err(StoreError::with_advice)?, false)
+                (self.enqueue_follower(&self.checked(task)?).await.map_err(StoreError::with_advice)?, false)
             }
             None => (self.enqueue_in(self.store.connection(), task).await?, false),
         };
-        drop(carrier);
+        if let Some(carrier) = carrier {
+            // The key of a task that is there already sends nothing, and refuses nothing.
+            let is_refused = !others_are_woken && matches!(enqueued, Enqueued::New(_));
+            carrier.end(if is_refused { CarrierEnd::Refused } else { CarrierEnd::Sent });
+        }
         match others_are_woken {
             true => self.wake_this_process(wakeup),
             false => self.wake_up(wakeup),

@@ -174,8 +174,10 @@ async fn follow(open: &OpenSession, output: Printer, id: i64, is_raw: bool) -> a
     let mut changed_at = Instant::now();
     loop {
         let task = open.store.task(id).await.map_err(with_advice)?;
-        if let Some(attempt_dir) = NodeDir::newest_attempt(&root, id).filter(|attempt_dir| attempt_dir.claim() > seen) {
-            follow_attempt(open, &attempt_dir, is_raw).await?;
+        let newest = NodeDir::newest_attempt(&root, id).filter(|attempt_dir| attempt_dir.claim() > seen);
+        if let Some(attempt_dir) = &newest
+            && follow_attempt(open, attempt_dir, is_raw).await?
+        {
             (seen, changed_at) = (attempt_dir.claim(), Instant::now());
             continue;
         }
@@ -192,41 +194,39 @@ async fn follow(open: &OpenSession, output: Printer, id: i64, is_raw: bool) -> a
             changed_at = Instant::now();
         } else if !is_announced && changed_at.elapsed() >= DAEMON_TIME {
             is_announced = true;
-            let node = task.node.unwrap_or_default();
-            match seen {
-                Some(_) => print_error!("sexton: the attempt has ended; no daemon has recorded it yet"),
-                None => print_error!(
-                    "sexton: task {id} is running on {node}, and its output cannot be read in {}: what it wrote is \
-                     printed here when it has ended",
+            let was_here = newest.and_then(|attempt_dir| attempt_dir.claim()).or(seen);
+            if was_here.is_some_and(|claim| claim.fence == task.fence) {
+                print_error!("sexton: the attempt has ended; no daemon has recorded it yet");
+            } else {
+                print_error!(
+                    "sexton: task {id} is running on {}, and its output cannot be read in {}: what it wrote is printed \
+                     here when it has ended",
+                    task.node.unwrap_or_default(),
                     root.display()
-                ),
+                );
             }
         }
         tokio::time::sleep(POLL_INTERVAL * 5).await;
     }
 }
 
-/// Prints the output of one attempt until its end, or until nobody has held it for [`DAEMON_TIME`].
-async fn follow_attempt(open: &OpenSession, attempt_dir: &AttemptDir, is_raw: bool) -> anyhow::Result<()> {
+/// Prints the output of one attempt until its end. Returns false if the attempt is neither held nor has an end: it is
+/// just being made, or was lost.
+async fn follow_attempt(open: &OpenSession, attempt_dir: &AttemptDir, is_raw: bool) -> anyhow::Result<bool> {
     let mut streams = OUTPUT_STREAMS.map(|name| (CommandStream::new(name, is_raw), Tail::new(attempt_dir, name)));
-    let mut held_at = Instant::now();
-    loop {
-        // A directory that is just being made is not held yet, and one that nobody holds may have no end yet.
-        if attempt_dir.is_held()? {
-            held_at = Instant::now();
-        } else if let Some([out, err]) = end_of_attempt(open, attempt_dir).await? {
-            for ((sink, stream), kept) in streams.iter_mut().zip([out, err]) {
-                stream.finish(&kept, &mut |piece| sink.print(piece))?;
-            }
-            return Ok(());
-        } else if held_at.elapsed() >= DAEMON_TIME {
-            return Ok(());
-        }
+    let mut was_held = false;
+    while attempt_dir.is_held()? {
+        was_held = true;
         for (sink, stream) in &mut streams {
             stream.read(&mut |piece| sink.print(piece))?;
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
+    let Some([out, err]) = end_of_attempt(open, attempt_dir).await? else { return Ok(was_held) };
+    for ((sink, stream), kept) in streams.iter_mut().zip([out, err]) {
+        stream.finish(&kept, &mut |piece| sink.print(piece))?;
+    }
+    Ok(true)
 }
 
 /// What was kept of the output of an attempt that has ended: from its result, or already from the database.

@@ -20,7 +20,6 @@ use std::{
     io::{self, BufRead as _, BufReader, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    time::{Duration, Instant},
 };
 
 use nix::{
@@ -53,9 +52,6 @@ const STOP: &str = "stop";
 const LOST: &str = "lost";
 /// The size of a result without output. This much disk space is reserved at the start.
 const RESERVED_BYTES: i64 = 4_096;
-
-/// The maximum time in which a new manifest can be locked.
-const LOCK_TIME: Duration = Duration::from_secs(1);
 
 /// The directory of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,12 +104,16 @@ impl AttemptDir {
         if let Some(input) = input {
             self.create_file(INPUT, input)?;
         }
+        // Locked and whole before it has its name: others look whether it is held.
         let path = self.path.join(ATTEMPT);
-        let file = File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(error_at(&path))?;
-        let held = lock_new(file)?;
+        let new_path = path.with_extension("new");
+        let file = File::options().write(true).create_new(true).mode(0o600).open(&new_path);
+        let held = try_lock(file.map_err(error_at(&new_path))?, FlockArg::LockSharedNonblock)?
+            .ok_or_else(|| io::Error::other("another process has locked it"))?;
         let mut text = serde_json::to_vec(manifest)?;
         text.push(b'\n');
-        (&*held).write_all(&text).map_err(error_at(&path))?;
+        (&*held).write_all(&text).map_err(error_at(&new_path))?;
+        fs::rename(new_path, &path).map_err(error_at(&path))?;
         Ok(StartLock { _lock: held })
     }
 
@@ -327,18 +327,6 @@ impl AttemptDir {
     }
 }
 
-/// Locks a file that was just created. A process that looks whether it is held may hold it for a moment.
-fn lock_new(file: File) -> io::Result<Flock<File>> {
-    let until = Instant::now() + LOCK_TIME;
-    loop {
-        match try_lock(file.try_clone()?, FlockArg::LockSharedNonblock)? {
-            Some(held) => return Ok(held),
-            None if Instant::now() < until => std::thread::sleep(LOCK_TIME / 100),
-            None => return Err(io::Error::other("another process has locked it")),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -358,16 +346,6 @@ mod tests {
         assert!(dir.acquire().unwrap().is_none(), "the shepherd comes too late");
         assert!(matches!(dir.inspect().unwrap(), AttemptDirState::Lost { begun: false }), "and that stays so");
         assert_eq!(dir.manifest::<u8>().unwrap(), AttemptManifest::sample());
-    }
-
-    #[test]
-    fn a_new_attempt_waits_for_those_who_look_at_it() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let look = try_lock(file.reopen().unwrap(), FlockArg::LockExclusiveNonblock).unwrap().unwrap();
-        let new = file.reopen().unwrap();
-        let locked = std::thread::spawn(|| lock_new(new).map(drop));
-        drop(look);
-        locked.join().unwrap().unwrap();
     }
 
     #[test]

@@ -11,16 +11,13 @@ use std::{
 
 use parking_lot::Mutex;
 
+use super::carrier_pace::{CarrierEnd, CarrierPace};
 use crate::store::{TaskStore, wakeup::Wakeup};
 
 /// Wake-ups at shorter intervals are sent as one.
 const DEBOUNCE: Duration = Duration::from_millis(2);
 /// How long the end of a runtime waits until the last wake-up is sent.
 const LAST_SEND_TIMEOUT: Duration = Duration::from_millis(500);
-/// After a statement that sends a wake-up itself, none does so for this multiple of its duration. Such statements of all
-/// clients wait for each other, so each client spends at most a fifth of its time with them.
-const CARRIER_REST: u32 = 4;
-
 /// Somebody sends, or waits until it may send again.
 const BUSY: u8 = 1;
 /// What is still to be sent.
@@ -35,14 +32,14 @@ const EVENTS: u8 = 1 << 5;
 pub(super) struct WakeupSender {
     store: TaskStore,
     state: Arc<AtomicU8>,
-    /// When a statement may carry a wake-up again; none while one does.
-    carrier_at: Arc<Mutex<Option<Instant>>>,
+    carrier_pace: Arc<Mutex<CarrierPace>>,
 }
 
 /// Permission for one statement to send a wake-up itself, until it is dropped.
 pub(super) struct Carrier {
-    sender: WakeupSender,
+    pace: Arc<Mutex<CarrierPace>>,
     begun_at: Instant,
+    end: CarrierEnd,
 }
 
 /// The right to send. Dropped before all is sent, because its runtime ends, it leaves the rest to the thread of the database
@@ -56,7 +53,7 @@ struct Turn {
 
 impl WakeupSender {
     pub(super) fn new(store: TaskStore) -> Self {
-        Self { store, state: Arc::default(), carrier_at: Arc::new(Mutex::new(Some(Instant::now()))) }
+        Self { store, state: Arc::default(), carrier_pace: Arc::new(Mutex::new(CarrierPace::new(Instant::now()))) }
     }
 
     /// Sends a wake-up in a task of its own.
@@ -72,8 +69,8 @@ impl WakeupSender {
             return None;
         }
         let begun_at = Instant::now();
-        self.carrier_at.lock().take_if(|at| *at <= begun_at)?;
-        Some(Carrier { sender: self.clone(), begun_at })
+        let pace = self.carrier_pace.clone();
+        pace.lock().begin(begun_at).then(|| Carrier { pace: pace.clone(), begun_at, end: CarrierEnd::Failed })
     }
 
     /// Notes a wake-up. Returns the right to send it, unless somebody else has it.
@@ -84,10 +81,17 @@ impl WakeupSender {
     }
 }
 
+impl Carrier {
+    /// Notes that the statement has ended, and whether it sent the wake-up.
+    pub(super) fn end(mut self, end: CarrierEnd) {
+        self.end = end;
+    }
+}
+
 impl Drop for Carrier {
     fn drop(&mut self) {
         let now = Instant::now();
-        *self.sender.carrier_at.lock() = Some(now + (now - self.begun_at) * CARRIER_REST);
+        self.pace.lock().end(self.end, now, now - self.begun_at);
     }
 }
 

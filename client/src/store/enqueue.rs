@@ -80,8 +80,9 @@ impl TaskStore {
         match self.timed(Operation::Enqueue, inserting).await.map_err(StoreError::from) {
             Ok(Some(row)) => Ok((Enqueued::New(row.try_get("", "id")?), true)),
             Ok(None) => Ok((self.enqueue_again(&self.db, new).await?, false)),
-            // It may have refused the message only: the role may not send any, or too many were not received.
-            Err(StoreError::Refused(_)) => Ok((self.enqueue(&self.db, new).await?, false)),
+            // It may have refused the message only: the role may not send any, or too many were not received. And a proxy may
+            // have sent this statement to a standby.
+            Err(StoreError::Refused(_) | StoreError::ReadOnly(_)) => Ok((self.enqueue(&self.db, new).await?, false)),
             Err(error) => Err(error),
         }
     }

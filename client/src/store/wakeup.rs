@@ -1,9 +1,9 @@
 //! Wake-ups for other processes: NOTIFY on PostgreSQL, datagrams on MySQL and MariaDB. On SQLite the nodes notice by
 //! themselves.
 //!
-//! A NOTIFY inside the enqueuing transaction holds a database-wide lock through its commit. With many enqueues at a time
-//! that would prevent group commit, so it is sent after the commit in a transaction of its own. The first enqueue after a
-//! pause has it in its own statement, which saves a round trip.
+//! A NOTIFY inside the enqueuing transaction holds a lock of the whole server through its commit. With many enqueues at a
+//! time that would prevent group commit, so it is sent after the commit in a transaction of its own. The first enqueue
+//! after a pause has it in its own statement, which saves a round trip.
 
 use std::sync::mpsc::{Receiver, sync_channel};
 

@@ -25,7 +25,9 @@ pub(super) struct Figures {
     pub(super) drain_server_cpu_us: Option<f64>,
     /// Bytes of the server's log for each drained task; absent if unknown.
     pub(super) drain_log_bytes: Option<f64>,
-    /// Time from the commit of an enqueue on another connection to the start of the handler: median, in milliseconds.
+    /// Time of an enqueue on another connection at the pace of the pick-ups: median, in milliseconds.
+    pub(super) enqueue_paced_p50_ms: f64,
+    /// Time from the return of such an enqueue to the start of the handler: median, in milliseconds.
     pub(super) pickup_p50_ms: f64,
     /// As above: 99th percentile.
     pub(super) pickup_p99_ms: f64,
@@ -53,6 +55,7 @@ impl Figures {
             ("drain, CPU of this program", rate(self.drain_client_cpu_us), "µs/task"),
             ("drain, CPU of the server", known(self.drain_server_cpu_us), "µs/task"),
             ("drain, log of the server", known(self.drain_log_bytes), "bytes/task"),
+            ("enqueue, at the pace of the pick-ups, p50", millis(self.enqueue_paced_p50_ms), "ms"),
             ("pick-up from another connection, p50", millis(self.pickup_p50_ms), "ms"),
             ("pick-up from another connection, p99", millis(self.pickup_p99_ms), "ms"),
             ("pick-up from inside the daemon, p50", millis(self.pickup_inside_p50_ms), "ms"),

@@ -116,16 +116,18 @@ impl<'a> Measure<'a> {
     /// Measures pick-up from a connection that has no contact to the daemon, and from inside the daemon.
     async fn pick_up(&mut self, node: &BenchNode) -> anyhow::Result<()> {
         let outside = Client::new(Store::connect(&ConnectOptions::new(self.url))?);
-        let mut lengths = self.pick_up_by(&outside, 0).await?;
+        let (mut enqueues, mut lengths) = self.pick_up_by(&outside, 0).await?;
+        self.figures.enqueue_paced_p50_ms = percentile(&mut enqueues, 50);
         self.figures.pickup_p50_ms = percentile(&mut lengths, 50);
         self.figures.pickup_p99_ms = percentile(&mut lengths, 99);
-        let mut lengths = self.pick_up_by(&node.daemon.client, 1_000_000).await?;
+        let (_, mut lengths) = self.pick_up_by(&node.daemon.client, 1_000_000).await?;
         self.figures.pickup_inside_p50_ms = percentile(&mut lengths, 50);
         self.figures.pickup_inside_p99_ms = percentile(&mut lengths, 99);
         Ok(())
     }
 
-    async fn pick_up_by(&self, client: &Client, first: i64) -> anyhow::Result<Vec<Duration>> {
+    /// Returns how long each enqueue took, and how long after its return each task began.
+    async fn pick_up_by(&self, client: &Client, first: i64) -> anyhow::Result<(Vec<Duration>, Vec<Duration>)> {
         let mut enqueuing = Vec::new();
         let mut pace = tokio::time::interval(self.args.pace.max(Duration::from_micros(1)));
         for number in first..first + self.args.pickups as i64 {
@@ -133,13 +135,16 @@ impl<'a> Measure<'a> {
             let client = client.clone();
             // The pace stays the same if an enqueue takes longer.
             enqueuing.push(tokio::spawn(async move {
+                let begun = Instant::now();
                 client.enqueue(NewTask::new(STAMP_TASK).queue(QUEUE).payload(number)).await?;
-                anyhow::Ok((number, Instant::now()))
+                anyhow::Ok((number, begun, Instant::now()))
             }));
         }
-        let mut enqueued = Vec::new();
+        let (mut enqueues, mut enqueued) = (Vec::new(), Vec::new());
         for enqueue in enqueuing {
-            enqueued.push(enqueue.await??);
+            let (number, begun, ended) = enqueue.await??;
+            enqueues.push(ended - begun);
+            enqueued.push((number, ended));
         }
         let end = Instant::now() + PICKUP_TIMEOUT;
         let mut lengths = Vec::new();
@@ -156,7 +161,7 @@ impl<'a> Measure<'a> {
             };
             lengths.push(begun.saturating_duration_since(at));
         }
-        Ok(lengths)
+        Ok((enqueues, lengths))
     }
 
     /// Counts the statements of an idle daemon.

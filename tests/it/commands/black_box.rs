@@ -1,10 +1,17 @@
 //! The black box: output that is bounded, timed, and to be seen while it comes.
 
 use std::{
+    fs::File,
+    os::unix::fs::OpenOptionsExt as _,
     path::Path,
     process::{Child, Stdio},
 };
 
+use nix::{
+    fcntl::{Flock, FlockArg, OFlag},
+    sys::stat::Mode,
+    unistd::mkfifo,
+};
 use sea_orm::ConnectionTrait as _;
 use sexton::NewTask;
 use sexton_entities::states::Outcome;
@@ -80,7 +87,7 @@ fn lines_know_when_they_came() {
 fn follower(stand: &Stand, id: i64, seen: &Path) -> Child {
     let mut command = sexton(&stand.config);
     command.args(["task", "log", &id.to_string(), "--follow", "--raw"]);
-    command.stdout(std::fs::File::create(seen).unwrap()).stderr(Stdio::piped()).spawn().unwrap()
+    command.stdout(File::create(seen).unwrap()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 #[test]
@@ -147,15 +154,21 @@ fn an_attempt_that_is_just_being_made_is_not_taken_for_ended() {
         stand.store.connection().execute_unprepared(&claim).await.unwrap();
         let dir = stand.state().join(format!("attempts/ghost/{id}-7"));
         std::fs::create_dir_all(&dir).unwrap();
-        // Opening a pipe to write waits until the follower opens it: it finds the manifest before its lock.
+        let made = dir.join("made");
+        let _held = Flock::lock(File::create(&made).unwrap(), FlockArg::LockShared).unwrap();
+        // A pipe has a reader as soon as the follower opens it: it finds the manifest before its lock.
         let manifest = dir.join("attempt");
-        nix::unistd::mkfifo(&manifest, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+        mkfifo(&manifest, Mode::from_bits_truncate(0o600)).unwrap();
         let seen = dir.join("seen");
         let mut follower = follower(&stand, id, &seen);
-        drop(std::fs::File::options().write(true).open(&manifest).unwrap());
-        let held = std::fs::File::create(dir.join("made")).unwrap();
-        let _held = nix::fcntl::Flock::lock(held, nix::fcntl::FlockArg::LockShared).unwrap();
-        std::fs::rename(dir.join("made"), &manifest).unwrap();
+        let mut writer = None;
+        eventually("the follower looks", async || {
+            writer = File::options().write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&manifest).ok();
+            writer.is_some()
+        })
+        .await;
+        std::fs::rename(made, &manifest).unwrap();
+        drop(writer);
         std::fs::write(dir.join("stdout"), "it runs\n").unwrap();
         eventually("its output is shown", async || std::fs::read_to_string(&seen).unwrap() == "it runs\n").await;
         follower.kill().unwrap();
