@@ -37,6 +37,8 @@ const STRETCHES: [(&str, &str); 2] =
 /// instants at once than have a place in the ledger each.
 const STEP: i64 = 3_600;
 const ASTRAY: i64 = 2 * 3_600;
+/// For how long history is kept: a hundred years.
+const KEEP: Duration = Duration::from_secs(100 * 366 * 86_400);
 
 /// An expression, and what it means in words that need no parser.
 struct Case {
@@ -158,6 +160,8 @@ impl Node {
         let mut blueprint = blueprint(database);
         blueprint.config.daemon.name = Some(name.to_owned());
         blueprint.config.daemon.state_dir = database.folder.path().join(name);
+        // By the time of the database, all of this is long ago.
+        blueprint.config.daemon.keep_history = KEEP;
         blueprint.config.tasks = tasks.iter().map(|task| (task.name.clone(), task.clone().into())).collect();
         blueprint.clock = Clock::by_hand(at);
         let clock = blueprint.clock.clone();
