@@ -6,6 +6,8 @@ use std::{
     process::Command,
 };
 
+use super::preload;
+
 /// The failures of one program. Its database file has to be called `faulty.db`.
 pub(crate) struct FaultyDisk {
     library: PathBuf,
@@ -15,12 +17,7 @@ pub(crate) struct FaultyDisk {
 impl FaultyDisk {
     /// A disk that is in order. Its files are in the directory.
     pub(crate) fn new(folder: &Path) -> Self {
-        let (library, source) = (folder.join("faulty_disk.so"), folder.join("faulty_disk.c"));
-        fs::write(&source, include_str!("faulty_disk.c")).unwrap();
-        let mut compiler = Command::new("cc");
-        compiler.args(["-shared", "-fPIC", "-O1", "-w", "-o"]).arg(&library).arg(&source).arg("-ldl");
-        let compiled = compiler.status().expect("there is no C compiler `cc`: install it with `apt-get install gcc`");
-        assert!(compiled.success());
+        let library = preload::library(folder, "faulty_disk", include_str!("faulty_disk.c"));
         Self { library, control: folder.join("faults") }
     }
 

@@ -7,10 +7,11 @@ mod faulty_disk;
 mod inside;
 mod mail_server;
 mod mounted;
+mod preload;
 mod proxy;
 mod role;
 mod template;
-mod wall;
+mod wall_clock;
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,7 @@ pub(crate) use self::{
     mounted::Mounted,
     proxy::Proxy,
     role::Role,
-    wall::WallClock,
+    wall_clock::WallClock,
 };
 
 /// Long enough for a loaded host, short enough to notice a hang.
